@@ -1,0 +1,7 @@
+//! ClusterKit core.
+#![deny(missing_docs)]
+
+mod error;
+pub mod placement;
+
+pub use error::{Error, ErrorCode, Result};

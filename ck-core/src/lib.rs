@@ -2,6 +2,7 @@
 #![deny(missing_docs)]
 
 mod error;
+pub mod model;
 pub mod placement;
 
 pub use error::{Error, ErrorCode, Result};

@@ -1,0 +1,61 @@
+//! Plain data: what a cluster is made of, as every other part and every language sees it.
+//!
+//! No I/O, no clock, no behaviour beyond small questions about the data itself.
+
+mod event;
+mod node;
+mod partition;
+mod records;
+mod time;
+mod topology;
+
+pub use event::{
+    ChangeReason, ClusterHealthEvent, Event, EventKind, LeaderChangeEvent, LeadershipEvent, LeaveReason,
+    NodeJoinEvent, NodeLeaveEvent, NodeRejoinEvent, PartitionChangeEvent, RebalanceEvent, RebalanceTrigger,
+    RoleChange,
+};
+pub use node::{Node, NodeHealthState, NodeId, NodeStatus};
+pub use partition::{CopyState, Partition, PartitionCopy, PartitionState, Role, Target};
+pub use records::{
+    Cluster, ClusterConfig, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, NodeHealth,
+    PartitionMap, PartitionRecord, PartitionStats,
+};
+pub use time::Timestamp;
+pub use topology::Topology;
+
+/// The public name of partition `number`: `partition-5`.
+pub fn partition_id(number: u32) -> String {
+    format!("partition-{number}")
+}
+
+/// The number in a partition's public name, or `None` when `id` is not such a name.
+///
+/// Only the canonical form is accepted: `partition-05` and `partition-+5` name nothing.
+pub fn partition_number(id: &str) -> Option<u32> {
+    let digits = id.strip_prefix("partition-")?;
+    let canonical = digits == "0" || (!digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()));
+    if canonical { digits.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partition_names_round_trip_and_have_one_form() {
+        for n in [0, 1, 9, 10, 63, 65535] {
+            assert_eq!(partition_number(&partition_id(n)), Some(n));
+        }
+        for bad in [
+            "",
+            "partition-",
+            "partition-05",
+            "partition-+5",
+            "partition--1",
+            "Partition-5",
+            "5",
+        ] {
+            assert_eq!(partition_number(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! One member of the cluster.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+
+/// The name that the application gave a node; cheap to clone.
+pub type NodeId = Arc<str>;
+
+/// Where a member is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NodeStatus {
+    /// Admitted, and catching up with the log. Holds no partition yet.
+    Joining,
+    /// A full member.
+    Active,
+    /// Handing its partitions over before it is removed.
+    Leaving,
+    /// Shut down in an orderly way; expected back.
+    Stopped,
+    /// Declared dead after too long without a sync; may come back.
+    Failed,
+}
+
+impl NodeStatus {
+    /// The status as it is spelt in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            NodeStatus::Joining => "joining",
+            NodeStatus::Active => "active",
+            NodeStatus::Leaving => "leaving",
+            NodeStatus::Stopped => "stopped",
+            NodeStatus::Failed => "failed",
+        }
+    }
+
+    /// True when a process of this node is taking part in the cluster as far as the cluster knows.
+    pub const fn is_up(self) -> bool {
+        matches!(
+            self,
+            NodeStatus::Joining | NodeStatus::Active | NodeStatus::Leaving
+        )
+    }
+
+    /// True when the node may serve the partitions that it holds.
+    pub const fn is_serving(self) -> bool {
+        matches!(self, NodeStatus::Active | NodeStatus::Leaving)
+    }
+}
+
+/// What the application on a node says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NodeHealthState {
+    /// All is well.
+    #[default]
+    Healthy,
+    /// It works, with something to look at.
+    Degraded,
+    /// It cannot do its work.
+    Failing,
+}
+
+/// A member of the cluster, as every node knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// The name that the application gave it.
+    pub id: NodeId,
+    /// The advertised `host:port` of its HTTP API; the name is the Go ClusterKit's.
+    pub ip: String,
+    /// The port in [`Node::ip`].
+    pub port: u16,
+    /// A name for people.
+    pub name: String,
+    /// Where it is in its life.
+    pub status: NodeStatus,
+    /// The application's own endpoints: name to `:port` (this node's host) or `host:port`.
+    #[serde(default)]
+    pub services: BTreeMap<String, String>,
+    /// The failure zone, if the operator named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Its share of the partitions relative to other nodes; 100 is usual, 0 takes nothing new.
+    pub weight: u32,
+    /// Free labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Counts the starts of this node's process. A message of an earlier incarnation is stale.
+    pub incarnation: u64,
+    /// True when it votes in elections.
+    pub voter: bool,
+    /// What the application last said of itself.
+    #[serde(default)]
+    pub health: NodeHealthState,
+    /// Why, where it is not healthy.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub health_reason: String,
+    /// When the cluster last recorded that it was there. Routine syncs do not touch it.
+    pub last_seen: Timestamp,
+    /// When it first joined.
+    pub joined_at: Timestamp,
+    /// Its number in Raft: minted from the log, never reused.
+    pub raft_id: u64,
+    /// Where peers dial it: [`Node::ip`] unless it has a listener of its own for peers.
+    pub peer_addr: String,
+}

@@ -1,0 +1,147 @@
+//! One partition: who holds it and who may write it.
+
+use serde::{Deserialize, Serialize};
+
+use super::NodeId;
+
+/// What a node is to a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Takes the writes.
+    Primary,
+    /// Holds a copy.
+    Replica,
+}
+
+impl Role {
+    /// The role as it is spelt in every language: `primary` or `replica`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Role::Primary => "primary",
+            Role::Replica => "replica",
+        }
+    }
+}
+
+/// How far one copy of a partition can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CopyState {
+    /// The holder has said that it has the data. Only such a copy can be primary.
+    Synced,
+    /// The holder has been told to copy the data and has not confirmed.
+    Pending,
+}
+
+/// One holder of a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionCopy {
+    /// The holder.
+    pub node: NodeId,
+    /// How far it can be trusted.
+    pub state: CopyState,
+}
+
+/// Where a partition is going while it moves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The nodes that are to hold it, sorted by id.
+    pub nodes: Vec<NodeId>,
+    /// The one of them that is to be primary.
+    pub primary: NodeId,
+}
+
+/// A partition, as the replicated state holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partition {
+    /// Its number, from 0.
+    pub number: u32,
+    /// Grows whenever the primary changes. Applications hand it to their storage as a fencing token.
+    pub epoch: u64,
+    /// The node that takes writes. `None` between release and grant, and when no copy holds the data.
+    pub primary: Option<NodeId>,
+    /// Every holder, sorted by node id, pending ones included.
+    pub copies: Vec<PartitionCopy>,
+    /// Set while the partition moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// Between release and grant: who had the role, and the revision at which it was taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<(NodeId, u64)>,
+}
+
+/// A partition's condition, for people and for `/ready`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PartitionState {
+    /// It has a primary and as many copies as it should.
+    Ok,
+    /// It has a primary, and copies are being made or moved.
+    Moving,
+    /// It has a primary and fewer copies than the replication factor asks for.
+    UnderReplicated,
+    /// The role is between two holders, or waits for one.
+    NoPrimary,
+    /// No copy that holds the data is left.
+    Lost,
+}
+
+impl PartitionState {
+    /// The state as it is spelt in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PartitionState::Ok => "ok",
+            PartitionState::Moving => "moving",
+            PartitionState::UnderReplicated => "under_replicated",
+            PartitionState::NoPrimary => "no_primary",
+            PartitionState::Lost => "lost",
+        }
+    }
+}
+
+impl Partition {
+    /// The copy that `node` holds, if it holds one.
+    pub fn copy(&self, node: &str) -> Option<&PartitionCopy> {
+        self.copies.iter().find(|copy| &*copy.node == node)
+    }
+
+    /// True when `node` holds the data.
+    pub fn is_synced(&self, node: &str) -> bool {
+        self.copy(node)
+            .is_some_and(|copy| copy.state == CopyState::Synced)
+    }
+
+    /// The holders that have the data.
+    pub fn synced(&self) -> impl Iterator<Item = &NodeId> {
+        self.copies
+            .iter()
+            .filter(|copy| copy.state == CopyState::Synced)
+            .map(|copy| &copy.node)
+    }
+
+    /// The holders that are still copying.
+    pub fn pending(&self) -> impl Iterator<Item = &NodeId> {
+        self.copies
+            .iter()
+            .filter(|copy| copy.state == CopyState::Pending)
+            .map(|copy| &copy.node)
+    }
+
+    /// The partition's condition where `replication_factor` copies are wanted of `live` nodes.
+    pub fn state(&self, replication_factor: u32, live: usize) -> PartitionState {
+        let wanted = (replication_factor as usize).min(live.max(1));
+        if self.synced().next().is_none() {
+            PartitionState::Lost
+        } else if self.primary.is_none() {
+            PartitionState::NoPrimary
+        } else if self.target.is_some() || self.pending().next().is_some() {
+            PartitionState::Moving
+        } else if self.copies.len() < wanted {
+            PartitionState::UnderReplicated
+        } else {
+            PartitionState::Ok
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The records of the public API and of HTTP, in the shapes that users of the Go ClusterKit know.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Node, NodeId, Partition, PartitionState, Timestamp, partition_id};
+
+/// What must agree in the whole cluster. Fixed at bootstrap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterConfig {
+    /// The cluster's name; a node that asks for another is refused.
+    pub cluster_name: String,
+    /// How many partitions keys fall into: 1 to 65536.
+    pub partition_count: u32,
+    /// How many copies each partition should have.
+    pub replication_factor: u32,
+}
+
+/// A partition as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionRecord {
+    /// `partition-5`.
+    pub id: String,
+    /// Its number.
+    pub number: u32,
+    /// The node that takes writes, empty when there is none at this moment.
+    pub primary_node: NodeId,
+    /// The other nodes that hold the data.
+    pub replica_nodes: Vec<NodeId>,
+    /// The nodes that are still copying it.
+    pub pending: Vec<NodeId>,
+    /// Grows whenever the primary changes.
+    pub epoch: u64,
+    /// Its condition.
+    pub state: PartitionState,
+}
+
+impl PartitionRecord {
+    /// The record of `partition` in a cluster that wants `replication_factor` copies on `live` nodes.
+    pub fn new(partition: &Partition, replication_factor: u32, live: usize) -> Self {
+        let primary = partition.primary.clone();
+        PartitionRecord {
+            id: partition_id(partition.number),
+            number: partition.number,
+            replica_nodes: partition
+                .synced()
+                .filter(|node| Some(*node) != primary.as_ref())
+                .cloned()
+                .collect(),
+            primary_node: primary.unwrap_or_else(|| "".into()),
+            pending: partition.pending().cloned().collect(),
+            epoch: partition.epoch,
+            state: partition.state(replication_factor, live),
+        }
+    }
+}
+
+/// The partitions by their public names.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PartitionMap {
+    /// `partition-5` to its record.
+    pub partitions: BTreeMap<String, PartitionRecord>,
+}
+
+/// The whole cluster at one revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// The cluster's id, minted at bootstrap.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Every member, sorted by id.
+    pub nodes: Vec<Arc<Node>>,
+    /// Every partition.
+    pub partition_map: PartitionMap,
+    /// What must agree in the whole cluster.
+    pub config: ClusterConfig,
+    /// The replicated store: key to value, as text where it is UTF-8 (others are left out; ask for them by key).
+    pub custom_data: BTreeMap<String, String>,
+    /// The revision that this answer shows.
+    pub revision: u64,
+    /// The leader, empty when none is known.
+    pub leader: NodeId,
+    /// The leader epoch.
+    pub epoch: u64,
+}
+
+/// A value of the replicated store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataEntry {
+    /// The bytes, 1 MiB at most.
+    pub value: Bytes,
+    /// The revision that wrote it: what a compare-and-set compares.
+    pub revision: u64,
+}
+
+/// How partitions are spread.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PartitionStats {
+    /// How many partitions there are.
+    pub total_partitions: usize,
+    /// Primaries per node.
+    pub partitions_per_node: BTreeMap<NodeId, usize>,
+    /// Other copies per node.
+    pub replicas_per_node: BTreeMap<NodeId, usize>,
+}
+
+/// Who leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaderInfo {
+    /// The leader's node id.
+    pub leader_id: NodeId,
+    /// Its name for people.
+    pub leader_name: String,
+    /// Its advertised address.
+    pub leader_ip: String,
+    /// The Raft term that it was elected in.
+    pub term: u64,
+    /// When it was elected.
+    pub elected_at: Timestamp,
+    /// The leader epoch, a fencing token. The term is none.
+    pub epoch: u64,
+}
+
+/// Raft's own numbers on this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsensusStats {
+    /// `Leader`, `Follower`, `Candidate`, `Learner` or `Shutdown`.
+    pub state: String,
+    /// The Raft term.
+    pub term: u64,
+    /// The index of the last entry in the log.
+    pub last_log_index: u64,
+    /// The term of that entry.
+    pub last_log_term: u64,
+    /// The last index known to be committed.
+    pub commit_index: u64,
+    /// The last index applied here.
+    pub applied_index: u64,
+    /// How many other nodes take part in Raft.
+    pub num_peers: usize,
+    /// The leader's node id, empty when none is known.
+    pub leader: NodeId,
+    /// The same as `term`.
+    pub current_term: u64,
+    /// The same as `leader`.
+    pub current_leader: NodeId,
+    /// True when this node leads.
+    pub is_leader: bool,
+}
+
+/// Counters and gauges of this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Members.
+    pub node_count: usize,
+    /// Partitions.
+    pub partition_count: usize,
+    /// HTTP requests answered by this node.
+    pub request_count: u64,
+    /// Those of them that were answered with a 4xx or 5xx status.
+    pub error_count: u64,
+    /// When this node last heard from the leader, or led.
+    pub last_sync: Timestamp,
+    /// True when this node leads.
+    pub is_leader: bool,
+    /// As in [`ConsensusStats::state`].
+    pub raft_state: String,
+    /// Seconds since this node started.
+    pub uptime_seconds: u64,
+}
+
+/// How this node is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthStatus {
+    /// True when it is a member, knows a leader and applies the log.
+    pub healthy: bool,
+    /// This node.
+    pub node_id: NodeId,
+    /// Its name for people.
+    pub node_name: String,
+    /// True when it leads.
+    pub is_leader: bool,
+    /// Members.
+    pub node_count: usize,
+    /// Partitions.
+    pub partition_count: usize,
+    /// As in [`ConsensusStats::state`].
+    pub raft_state: String,
+    /// When this node last heard from the leader, or led.
+    pub last_sync: Timestamp,
+    /// For how long it has been running, such as `1h 2m 3s`.
+    pub uptime: String,
+    /// Why it is not healthy; empty when it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// How one member is, as the leader sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeHealth {
+    /// The member.
+    pub node_id: NodeId,
+    /// Syncs missed in a row.
+    pub failures: u32,
+    /// When it was last heard from.
+    pub last_seen: Timestamp,
+    /// True when it is up and well.
+    pub healthy: bool,
+}

@@ -1,0 +1,66 @@
+//! The part of the replicated state that routing reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ClusterConfig, Node, NodeId, NodeStatus, Partition, Timestamp};
+
+/// Members, partitions and leader at one revision. Shared and immutable once a view holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Topology {
+    /// The cluster's id, minted at bootstrap; empty before.
+    pub cluster_id: String,
+    /// What must agree in the whole cluster.
+    pub config: ClusterConfig,
+    /// Every member, by id.
+    pub nodes: BTreeMap<NodeId, Arc<Node>>,
+    /// Every partition, by number. Empty until there was a leader to create them.
+    pub partitions: Vec<Arc<Partition>>,
+    /// The node whose leadership was recorded last.
+    pub leader: Option<NodeId>,
+    /// Counts leaderships: a fencing token, unlike the term.
+    pub leader_epoch: u64,
+    /// The Raft term of that leadership.
+    pub leader_term: u64,
+    /// When it began.
+    pub elected_at: Timestamp,
+}
+
+impl Topology {
+    /// How many members may serve partitions.
+    pub fn serving_count(&self) -> usize {
+        self.nodes
+            .values()
+            .filter(|node| node.status.is_serving())
+            .count()
+    }
+
+    /// How many members take new partitions.
+    pub fn active_count(&self) -> usize {
+        self.nodes
+            .values()
+            .filter(|node| node.status == NodeStatus::Active)
+            .count()
+    }
+}
+
+impl Default for Topology {
+    fn default() -> Self {
+        Topology {
+            cluster_id: String::new(),
+            config: ClusterConfig {
+                cluster_name: String::new(),
+                partition_count: 0,
+                replication_factor: 0,
+            },
+            nodes: BTreeMap::new(),
+            partitions: Vec::new(),
+            leader: None,
+            leader_epoch: 0,
+            leader_term: 0,
+            elected_at: Timestamp::default(),
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! ClusterKit core.
 #![deny(missing_docs)]
 
+pub mod env;
 mod error;
 pub mod model;
 pub mod placement;

@@ -1,0 +1,116 @@
+//! Clocks.
+//!
+//! Safety rests on durations of a monotonic clock that goes on while the machine is suspended
+//! (`CLOCK_BOOTTIME` on Linux): with `CLOCK_MONOTONIC` a node that slept through its lease would wake up
+//! believing in it. The wall clock only labels things for people.
+
+use std::ops::{Add, AddAssign, Sub, SubAssign};
+use std::time::Duration;
+
+use crate::model::Timestamp;
+
+/// A moment on this machine's monotonic clock, in nanoseconds. It means nothing on another machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// This moment.
+    pub fn now() -> Self {
+        #[cfg(feature = "sim")]
+        if let Some(nanos) = super::runtime::simulated_nanos() {
+            return Instant(nanos);
+        }
+        Instant(boottime_nanos())
+    }
+
+    /// Nanoseconds since the clock's own, arbitrary start.
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The moment that many nanoseconds after the clock's start.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Instant(nanos)
+    }
+
+    /// The time since `earlier`, zero when `earlier` is later.
+    pub const fn since(self, earlier: Instant) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The time from this moment until now.
+    pub fn elapsed(self) -> Duration {
+        Instant::now().since(self)
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn boottime_nanos() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    (time.tv_sec as u64)
+        .saturating_mul(1_000_000_000)
+        .saturating_add(time.tv_nsec as u64)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn boottime_nanos() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    (time.tv_sec as u64)
+        .saturating_mul(1_000_000_000)
+        .saturating_add(time.tv_nsec as u64)
+}
+
+/// Nanoseconds in a duration; a duration of centuries is as good as the longest one.
+fn nanos_of(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+    fn add(self, rhs: Duration) -> Self {
+        Instant(self.0.saturating_add(nanos_of(rhs)))
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, rhs: Duration) {
+        *self = *self + rhs;
+    }
+}
+
+impl Sub<Duration> for Instant {
+    type Output = Self;
+    fn sub(self, rhs: Duration) -> Self {
+        Instant(self.0.saturating_sub(nanos_of(rhs)))
+    }
+}
+
+impl SubAssign<Duration> for Instant {
+    fn sub_assign(&mut self, rhs: Duration) {
+        *self = *self - rhs;
+    }
+}
+
+impl Sub<Instant> for Instant {
+    type Output = Duration;
+    fn sub(self, rhs: Instant) -> Duration {
+        self.since(rhs)
+    }
+}
+
+impl openraft_rt::Instant for Instant {
+    fn now() -> Self {
+        Instant::now()
+    }
+}
+
+/// The wall clock, for people. Under simulation it is the simulated time.
+pub fn wall_now() -> Timestamp {
+    #[cfg(feature = "sim")]
+    if let Some(nanos) = super::runtime::simulated_nanos() {
+        /// Simulated time starts in 2023, so that dates in traces look like dates.
+        const START_MILLIS: u64 = 1_700_000_000_000;
+        return Timestamp::from_millis(START_MILLIS + nanos / 1_000_000);
+    }
+    Timestamp::from(std::time::SystemTime::now())
+}

@@ -1,0 +1,330 @@
+//! The runtime: tokio, or the deterministic simulator when the calling thread is inside one.
+//!
+//! Static functions, as openraft wants them, so no handle has to be carried about. The `sim` feature adds the
+//! simulator's variants and changes nothing for code that runs on tokio.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use openraft_rt::{AsyncRuntime, OptionalSend};
+use openraft_rt_tokio::{TokioMpsc, TokioMutex, TokioOneshot, TokioRuntime};
+use pin_project_lite::pin_project;
+
+use super::Instant;
+
+/// The runtime that every part of a node runs on.
+#[derive(Debug)]
+pub struct Runtime {
+    tokio: TokioRuntime,
+}
+
+/// Runs a future on its own.
+pub fn spawn<T>(future: T) -> JoinHandle<T::Output>
+where
+    T: Future + Send + 'static,
+    T::Output: Send + 'static,
+{
+    <Runtime as AsyncRuntime>::spawn(future)
+}
+
+/// Waits.
+pub fn sleep(duration: Duration) -> Sleep {
+    <Runtime as AsyncRuntime>::sleep(duration)
+}
+
+/// Waits until a moment.
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    <Runtime as AsyncRuntime>::sleep_until(deadline)
+}
+
+/// Waits for a future, but no longer than `duration`.
+pub fn timeout<F: Future + Send>(duration: Duration, future: F) -> Timeout<F> {
+    <Runtime as AsyncRuntime>::timeout(duration, future)
+}
+
+/// The simulated time of the simulation that this thread is in, if it is in one.
+#[cfg(feature = "sim")]
+pub(super) fn simulated_nanos() -> Option<u64> {
+    let since_start = openraft_rt_sim::SimInstant::try_now()?.elapsed_since_start();
+    // One day in, like the simulator's own clock, so that subtracting a timeout does not hit zero.
+    let nanos = since_start.as_nanos() + 86_400_000_000_000;
+    Some(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+#[cfg(feature = "sim")]
+fn simulated() -> bool {
+    openraft_rt_sim::SimInstant::try_now().is_some()
+}
+
+/// Why a spawned future gave no value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct JoinError {
+    panicked: bool,
+    message: String,
+}
+
+impl From<tokio::task::JoinError> for JoinError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        JoinError {
+            panicked: error.is_panic(),
+            message: error.to_string(),
+        }
+    }
+}
+
+#[cfg(feature = "sim")]
+impl From<openraft_rt_sim::SimJoinError> for JoinError {
+    fn from(error: openraft_rt_sim::SimJoinError) -> Self {
+        let panicked = matches!(error, openraft_rt_sim::SimJoinError::Panic(_));
+        JoinError {
+            panicked,
+            message: error.to_string(),
+        }
+    }
+}
+
+/// Resolves to what a spawned future returned. Dropping it lets the future go on.
+#[derive(Debug)]
+pub struct JoinHandle<T> {
+    inner: JoinInner<T>,
+}
+
+enum JoinInner<T> {
+    Tokio(tokio::task::JoinHandle<T>),
+    #[cfg(feature = "sim")]
+    Sim(openraft_rt_sim::SimJoinHandle<T>),
+}
+
+impl<T> std::fmt::Debug for JoinInner<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JoinInner")
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.get_mut().inner {
+            JoinInner::Tokio(handle) => Pin::new(handle).poll(cx).map_err(JoinError::from),
+            #[cfg(feature = "sim")]
+            JoinInner::Sim(handle) => Pin::new(handle).poll(cx).map_err(JoinError::from),
+        }
+    }
+}
+
+pin_project! {
+    /// Completes at a moment.
+    #[derive(Debug)]
+    pub struct Sleep {
+        #[pin]
+        inner: SleepInner,
+    }
+}
+
+#[cfg(not(feature = "sim"))]
+pin_project! {
+    #[project = SleepProjection]
+    #[derive(Debug)]
+    enum SleepInner {
+        Tokio { #[pin] sleep: tokio::time::Sleep },
+    }
+}
+
+#[cfg(feature = "sim")]
+pin_project! {
+    #[project = SleepProjection]
+    #[derive(Debug)]
+    enum SleepInner {
+        Tokio { #[pin] sleep: tokio::time::Sleep },
+        Sim { #[pin] sleep: openraft_rt_sim::SimSleep },
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.project().inner.project() {
+            SleepProjection::Tokio { sleep } => sleep.poll(cx),
+            #[cfg(feature = "sim")]
+            SleepProjection::Sim { sleep } => sleep.poll(cx),
+        }
+    }
+}
+
+/// The deadline passed first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("deadline has elapsed")]
+pub struct Elapsed;
+
+pin_project! {
+    /// Resolves to a future's output, or to [`Elapsed`] when the deadline passes first.
+    #[derive(Debug)]
+    pub struct Timeout<F> {
+        #[pin]
+        future: F,
+        #[pin]
+        sleep: Sleep,
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        this.sleep.poll(cx).map(|()| Err(Elapsed))
+    }
+}
+
+/// Random numbers: the thread's own, or the simulation's.
+#[derive(Debug)]
+pub enum Rng {
+    /// The thread's own generator.
+    Thread(rand::rngs::ThreadRng),
+    /// A stream derived from the simulation's seed.
+    #[cfg(feature = "sim")]
+    Sim(rand::rngs::SmallRng),
+}
+
+macro_rules! delegate_rng {
+    ($self:ident, $call:ident ( $($arg:expr),* )) => {
+        match $self {
+            Rng::Thread(rng) => rng.$call($($arg),*),
+            #[cfg(feature = "sim")]
+            Rng::Sim(rng) => rng.$call($($arg),*),
+        }
+    };
+}
+
+impl rand::TryRng for Rng {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        delegate_rng!(self, try_next_u32())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        delegate_rng!(self, try_next_u64())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        delegate_rng!(self, try_fill_bytes(bytes))
+    }
+}
+
+/// Random numbers for this task.
+pub fn rng() -> Rng {
+    #[cfg(feature = "sim")]
+    if simulated() {
+        return Rng::Sim(<openraft_rt_sim::SimRuntime as AsyncRuntime>::thread_rng());
+    }
+    Rng::Thread(rand::rng())
+}
+
+impl AsyncRuntime for Runtime {
+    type JoinError = JoinError;
+    type JoinHandle<T: OptionalSend + 'static> = JoinHandle<T>;
+    type Sleep = Sleep;
+    type Instant = Instant;
+    type TimeoutError = Elapsed;
+    type Timeout<R, T: Future<Output = R> + OptionalSend> = Timeout<T>;
+    type ThreadLocalRng = Rng;
+
+    fn spawn<T>(future: T) -> JoinHandle<T::Output>
+    where
+        T: Future + OptionalSend + 'static,
+        T::Output: OptionalSend + 'static,
+    {
+        #[cfg(feature = "sim")]
+        if simulated() {
+            let handle = <openraft_rt_sim::SimRuntime as AsyncRuntime>::spawn(future);
+            return JoinHandle {
+                inner: JoinInner::Sim(handle),
+            };
+        }
+        JoinHandle {
+            inner: JoinInner::Tokio(tokio::spawn(future)),
+        }
+    }
+
+    fn sleep(duration: Duration) -> Sleep {
+        #[cfg(feature = "sim")]
+        if simulated() {
+            let sleep = <openraft_rt_sim::SimRuntime as AsyncRuntime>::sleep(duration);
+            return Sleep {
+                inner: SleepInner::Sim { sleep },
+            };
+        }
+        Sleep {
+            inner: SleepInner::Tokio {
+                sleep: tokio::time::sleep(duration),
+            },
+        }
+    }
+
+    fn sleep_until(deadline: Instant) -> Sleep {
+        Self::sleep(deadline.since(Instant::now()))
+    }
+
+    fn timeout<R, F: Future<Output = R> + OptionalSend>(duration: Duration, future: F) -> Timeout<F> {
+        Timeout {
+            future,
+            sleep: Self::sleep(duration),
+        }
+    }
+
+    fn timeout_at<R, F: Future<Output = R> + OptionalSend>(deadline: Instant, future: F) -> Timeout<F> {
+        Timeout {
+            future,
+            sleep: Self::sleep_until(deadline),
+        }
+    }
+
+    fn is_panic(join_error: &JoinError) -> bool {
+        join_error.panicked
+    }
+
+    fn thread_rng() -> Rng {
+        rng()
+    }
+
+    type Mpsc = TokioMpsc;
+    // Tokio's watch wakes its waiters in random order; the simulator brings one that does not.
+    #[cfg(not(feature = "sim"))]
+    type Watch = openraft_rt_tokio::TokioWatch;
+    #[cfg(feature = "sim")]
+    type Watch = openraft_rt_sim::SimWatch;
+    type Oneshot = TokioOneshot;
+    type Mutex<T: OptionalSend + 'static> = TokioMutex<T>;
+
+    fn new(threads: usize) -> Self {
+        Runtime {
+            tokio: TokioRuntime::new(threads),
+        }
+    }
+
+    fn block_on<F, T>(&mut self, future: F) -> T
+    where
+        F: Future<Output = T>,
+    {
+        self.tokio.block_on(future)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openraft_runtime_suite_passes() {
+        openraft_rt::testing::Suite::<Runtime>::test_all();
+    }
+}

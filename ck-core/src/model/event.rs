@@ -232,7 +232,7 @@ pub struct ClusterHealthEvent {
     pub unhealthy_nodes: usize,
     /// All members.
     pub total_nodes: usize,
-    /// `healthy`, `degraded` (some are not) or `critical` (half or more are not).
+    /// `healthy`, `degraded` (some are not) or `critical` (more than half are not).
     pub status: String,
     /// The unhealthy ones, sorted.
     pub unhealthy_node_ids: Vec<NodeId>,

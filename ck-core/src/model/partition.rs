@@ -41,6 +41,9 @@ pub struct PartitionCopy {
     pub node: NodeId,
     /// How far it can be trusted.
     pub state: CopyState,
+    /// The revision at which the holder was last told to copy: a confirmation names it, so that one for an
+    /// earlier assignment counts for nothing.
+    pub since: u64,
 }
 
 /// Where a partition is going while it moves.

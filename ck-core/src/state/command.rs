@@ -1,0 +1,254 @@
+//! What can be asked of the state machine, and what it answers.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::model::{
+    ClusterConfig, LeaveReason, NodeHealthState, NodeId, RebalanceTrigger, Target, Timestamp,
+};
+
+/// A command on its way through the log, with what makes it safe to retry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The incarnation of the node that proposes: the session whose memory recognises a retry. 0 proposes
+    /// without that memory, and is only for commands that are harmless twice.
+    #[serde(rename = "s")]
+    pub session: u64,
+    /// The proposal's number within its session.
+    #[serde(rename = "q")]
+    pub seq: u64,
+    /// Every earlier proposal of the session below this number is settled, and may be forgotten.
+    #[serde(rename = "l")]
+    pub low: u64,
+    /// The proposer's wall clock: the only time that the state machine knows.
+    #[serde(rename = "t")]
+    pub at: Timestamp,
+    /// What is asked.
+    #[serde(rename = "c")]
+    pub command: Command,
+}
+
+/// A change of the replicated state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// The first entry of a new cluster, with its first member.
+    Bootstrap {
+        /// The new cluster's id.
+        cluster_id: String,
+        /// What must agree from now on.
+        config: ClusterConfig,
+        /// The first member; its `raft_id` is given.
+        node: NodeSpec,
+    },
+    /// A leader's first committed command: raises the leader epoch.
+    LeaderElected {
+        /// Who leads.
+        node: NodeId,
+        /// In which Raft term.
+        term: u64,
+    },
+    /// Admits a node, or a new process of a member.
+    Join {
+        /// The node as it describes itself.
+        node: NodeSpec,
+        /// Who takes over the roles that an earlier process of the node still had.
+        promotions: Vec<Promotion>,
+        /// The topology revision that the promotions were planned on.
+        planned_on: u64,
+    },
+    /// The node has caught up and is a full member.
+    Activate {
+        /// Who.
+        node: NodeId,
+        /// Which process of it.
+        incarnation: u64,
+    },
+    /// A member stopped or is dead. Its place is kept.
+    Down {
+        /// Who.
+        node: NodeId,
+        /// Which process of it.
+        incarnation: u64,
+        /// Stopped in an orderly way, or failed.
+        reason: LeaveReason,
+        /// Who takes over its roles.
+        promotions: Vec<Promotion>,
+        /// The topology revision that the promotions were planned on.
+        planned_on: u64,
+    },
+    /// A member is to be drained.
+    Leave {
+        /// Who.
+        node: NodeId,
+        /// Which process of it.
+        incarnation: u64,
+    },
+    /// A member is gone for good.
+    Remove {
+        /// Who.
+        node: NodeId,
+        /// Why.
+        reason: LeaveReason,
+        /// Who takes over its roles.
+        promotions: Vec<Promotion>,
+        /// The topology revision that the promotions were planned on.
+        planned_on: u64,
+    },
+    /// The application on a node says how it is.
+    ReportHealth {
+        /// Who.
+        node: NodeId,
+        /// Which process of it.
+        incarnation: u64,
+        /// How.
+        health: NodeHealthState,
+        /// Why, where it is not healthy.
+        reason: String,
+    },
+    /// The first assignment of all partitions.
+    CreatePartitions {
+        /// For each partition its holders and its primary.
+        assignments: Vec<Target>,
+        /// The topology revision that it was planned on.
+        planned_on: u64,
+    },
+    /// Partitions are to move.
+    Plan {
+        /// Why.
+        trigger: RebalanceTrigger,
+        /// The node that is the reason, empty where somebody asked.
+        trigger_node: NodeId,
+        /// Partition numbers and where they go.
+        targets: Vec<(u32, Target)>,
+        /// The topology revision that it was planned on.
+        planned_on: u64,
+    },
+    /// A holder has the data of these partitions.
+    Confirm {
+        /// Who.
+        node: NodeId,
+        /// Which process of it.
+        incarnation: u64,
+        /// Partition numbers, each with the revision that told the node to copy.
+        partitions: Vec<(u32, u64)>,
+    },
+    /// The primaries of these partitions are to stop: the first half of a planned change of primary.
+    Release {
+        /// Partition numbers, each with its epoch when this was decided.
+        partitions: Vec<(u32, u64)>,
+    },
+    /// Partitions without a primary get one: the second half of a planned change, or a holder that is back.
+    Grant {
+        /// Who gets what.
+        grants: Vec<Grant>,
+    },
+    /// Writes a value of the replicated store.
+    SetData {
+        /// 1 to [`MAX_KEY_BYTES`](super::MAX_KEY_BYTES) bytes.
+        key: String,
+        /// Up to [`MAX_VALUE_BYTES`](super::MAX_VALUE_BYTES).
+        value: Bytes,
+        /// What must be true before.
+        expect: Expect,
+    },
+    /// Deletes a value of the replicated store.
+    DeleteData {
+        /// The key.
+        key: String,
+        /// What must be true before.
+        expect: Expect,
+    },
+}
+
+/// A node as it describes itself when it joins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeSpec {
+    /// Its id.
+    pub id: NodeId,
+    /// A name for people.
+    pub name: String,
+    /// The advertised `host:port`.
+    pub ip: String,
+    /// The port in `ip`.
+    pub port: u16,
+    /// Where peers dial it.
+    pub peer_addr: String,
+    /// The application's endpoints.
+    pub services: BTreeMap<String, String>,
+    /// The failure zone.
+    pub zone: Option<String>,
+    /// Its share of the partitions.
+    pub weight: u32,
+    /// Free labels.
+    pub labels: BTreeMap<String, String>,
+    /// A random number that names this process, so that a repeated join is recognised as one.
+    pub process: u64,
+    /// Its number in Raft, where it comes back with its log; a node without a log gets a new one.
+    pub raft_id: Option<u64>,
+}
+
+/// A partition's new primary where the old one is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promotion {
+    /// The partition.
+    pub number: u32,
+    /// A live holder of the data.
+    pub to: NodeId,
+}
+
+/// The primary role of one partition, for a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The partition.
+    pub number: u32,
+    /// The epoch that it was decided on; the grant raises it.
+    pub epoch: u64,
+    /// A live holder of the data.
+    pub to: NodeId,
+}
+
+/// What must be true of a key before it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Expect {
+    /// Anything.
+    #[default]
+    Any,
+    /// It does not exist.
+    Absent,
+    /// It exists, and this revision wrote it.
+    Revision(u64),
+}
+
+/// What the state machine answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    /// The log index of the command: the revision from which its effect can be read.
+    pub revision: u64,
+    /// What came of it.
+    pub result: Result<Reply, Error>,
+}
+
+/// What came of a command that was carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// The command was fine and there was nothing to do.
+    Unchanged,
+    /// The node is admitted.
+    Joined {
+        /// Its number in Raft.
+        raft_id: u64,
+        /// Its incarnation: the revision of its admission.
+        incarnation: u64,
+        /// The number in Raft that it had before and must not use any more.
+        retired_raft_id: Option<u64>,
+    },
+    /// So many partitions were affected.
+    Partitions(usize),
+    /// Whether the key existed.
+    Deleted(bool),
+}

@@ -1,0 +1,393 @@
+//! Members: bootstrap, join, activate, leave, down, remove.
+
+use std::sync::Arc;
+
+use super::{Context, NodeSpec, Outcome, Promotion, Reply, State, refuse};
+use crate::error::{Error, ErrorCode};
+use crate::model::{
+    ClusterConfig, EventKind, LeaderChangeEvent, LeaveReason, Node, NodeHealthState, NodeId, NodeJoinEvent,
+    NodeLeaveEvent, NodeRejoinEvent, NodeStatus, partition_id,
+};
+
+/// The most partitions that a cluster may have.
+pub(crate) const MAX_PARTITIONS: u32 = 65_536;
+
+impl State {
+    pub(super) fn bootstrap(
+        &mut self,
+        cluster_id: &str,
+        config: &ClusterConfig,
+        spec: &NodeSpec,
+        context: &mut Context<'_>,
+    ) -> Outcome {
+        if !self.topology.cluster_id.is_empty() {
+            return refuse(ErrorCode::AlreadyExists, "the cluster exists already");
+        }
+        if config.partition_count == 0 || config.partition_count > MAX_PARTITIONS || cluster_id.is_empty() {
+            return refuse(
+                ErrorCode::InvalidArgument,
+                "a cluster needs an id and 1 to 65536 partitions",
+            );
+        }
+        let raft_id = spec.raft_id.unwrap_or(self.next_raft_id);
+        self.next_raft_id = raft_id + 1;
+        let incarnation = context.index;
+        let topology = self.change(context.index);
+        topology.cluster_id = cluster_id.to_owned();
+        topology.config = config.clone();
+        let node = Arc::new(node_from(spec, raft_id, NodeStatus::Active, context));
+        topology.nodes.insert(spec.id.clone(), node.clone());
+        self.processes.insert(spec.id.clone(), spec.process);
+        self.sessions.open(incarnation);
+        context.emit(EventKind::NodeJoin(NodeJoinEvent {
+            node,
+            cluster_size: 1,
+            is_bootstrap: true,
+        }));
+        Ok(Reply::Joined {
+            raft_id,
+            incarnation,
+            retired_raft_id: None,
+        })
+    }
+
+    pub(super) fn leader_elected(&mut self, id: &NodeId, term: u64, context: &mut Context<'_>) -> Outcome {
+        if !self.topology.nodes.contains_key(id) {
+            return refuse(ErrorCode::NotFound, format!("there is no node {id:?}"));
+        }
+        let topology = Arc::make_mut(&mut self.topology);
+        topology.leader = Some(id.clone());
+        topology.leader_epoch += 1;
+        topology.leader_term = term;
+        topology.elected_at = context.at;
+        let epoch = topology.leader_epoch;
+        context.emit(EventKind::LeaderChange(LeaderChangeEvent {
+            node_id: id.clone(),
+            epoch,
+        }));
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn join(
+        &mut self,
+        spec: &NodeSpec,
+        promotions: &[Promotion],
+        planned_on: u64,
+        context: &mut Context<'_>,
+    ) -> Outcome {
+        if self.topology.cluster_id.is_empty() {
+            return refuse(ErrorCode::NotStarted, "the cluster has not been bootstrapped");
+        }
+        let Some(known) = self.topology.nodes.get(&spec.id).cloned() else {
+            return self.join_new(spec, context);
+        };
+        if known.status.is_up() && self.processes.get(&spec.id) == Some(&spec.process) {
+            return self.join_again(&known, spec, context);
+        }
+        self.check_planned_on(planned_on)?;
+        self.join_returning(&known, spec, promotions, context)
+    }
+
+    fn join_new(&mut self, spec: &NodeSpec, context: &mut Context<'_>) -> Outcome {
+        if spec.raft_id.is_some() {
+            return match self.removed.get(&spec.id) {
+                Some(revision) => refuse(
+                    ErrorCode::Removed,
+                    format!(
+                        "node {:?} was removed from the cluster at revision {revision}; \
+                         to join anew, start it with an empty data directory",
+                        spec.id
+                    ),
+                ),
+                None => refuse(
+                    ErrorCode::WrongCluster,
+                    format!(
+                        "node {:?} brings a log, but this cluster does not know it",
+                        spec.id
+                    ),
+                ),
+            };
+        }
+        self.removed.remove(&spec.id);
+        let raft_id = self.admit(spec, None, context);
+        Ok(Reply::Joined {
+            raft_id,
+            incarnation: context.index,
+            retired_raft_id: None,
+        })
+    }
+
+    /// The same process asks again: its answer was lost, or its address changed.
+    fn join_again(&mut self, known: &Arc<Node>, spec: &NodeSpec, context: &mut Context<'_>) -> Outcome {
+        let mut node = (**known).clone();
+        node.ip.clone_from(&spec.ip);
+        node.port = spec.port;
+        node.peer_addr.clone_from(&spec.peer_addr);
+        if node != **known {
+            self.change(context.index)
+                .nodes
+                .insert(spec.id.clone(), Arc::new(node));
+        }
+        Ok(Reply::Joined {
+            raft_id: known.raft_id,
+            incarnation: known.incarnation,
+            retired_raft_id: None,
+        })
+    }
+
+    fn join_returning(
+        &mut self,
+        known: &Arc<Node>,
+        spec: &NodeSpec,
+        promotions: &[Promotion],
+        context: &mut Context<'_>,
+    ) -> Outcome {
+        if let Some(raft_id) = spec.raft_id
+            && raft_id != known.raft_id
+        {
+            return refuse(
+                ErrorCode::WrongCluster,
+                format!(
+                    "node {:?} brings the log of Raft id {raft_id}, but is known with {}",
+                    spec.id, known.raft_id
+                ),
+            );
+        }
+        if known.status.is_up() {
+            // Its crash went unnoticed until now.
+            self.note_absence(&spec.id);
+        }
+        self.sessions.close(known.incarnation);
+        let retired_raft_id = spec.raft_id.is_none().then_some(known.raft_id);
+        let raft_id = self.admit(spec, Some(known), context);
+        self.hand_over_roles(&spec.id, promotions, context);
+        Ok(Reply::Joined {
+            raft_id,
+            incarnation: context.index,
+            retired_raft_id,
+        })
+    }
+
+    /// Enters the node as joining, with a new incarnation, and returns its number in Raft.
+    fn admit(&mut self, spec: &NodeSpec, known: Option<&Arc<Node>>, context: &Context<'_>) -> u64 {
+        let raft_id = spec.raft_id.unwrap_or_else(|| {
+            let minted = self.next_raft_id;
+            self.next_raft_id += 1;
+            minted
+        });
+        let mut node = node_from(spec, raft_id, NodeStatus::Joining, context);
+        if let Some(known) = known {
+            node.joined_at = known.joined_at;
+            node.voter = known.voter && known.raft_id == raft_id;
+            if !known.status.is_up() {
+                node.last_seen = known.last_seen;
+            }
+        }
+        self.change(context.index)
+            .nodes
+            .insert(spec.id.clone(), Arc::new(node));
+        self.processes.insert(spec.id.clone(), spec.process);
+        self.sessions.open(context.index);
+        raft_id
+    }
+
+    pub(super) fn activate(&mut self, id: &NodeId, incarnation: u64, context: &mut Context<'_>) -> Outcome {
+        self.check_incarnation(id, incarnation)?;
+        if self
+            .topology
+            .nodes
+            .get(id)
+            .is_some_and(|node| node.status != NodeStatus::Joining)
+        {
+            return Ok(Reply::Unchanged);
+        }
+        let absent = self.absent.remove(id);
+        let at = context.at;
+        let topology = self.change(context.index);
+        let cluster_size = topology
+            .nodes
+            .values()
+            .filter(|n| n.status != NodeStatus::Joining)
+            .count()
+            + 1;
+        let Some(slot) = topology.nodes.get_mut(id) else {
+            return Ok(Reply::Unchanged);
+        };
+        let last_seen_at = slot.last_seen;
+        let node = Arc::make_mut(slot);
+        node.status = NodeStatus::Active;
+        node.last_seen = at;
+        let node = slot.clone();
+        match absent {
+            Some(partitions) => context.emit(EventKind::NodeRejoin(NodeRejoinEvent {
+                node,
+                offline_duration: at.since(last_seen_at),
+                last_seen_at,
+                partitions_before_leave: partitions.into_iter().map(partition_id).collect(),
+            })),
+            None => {
+                context.emit(EventKind::NodeJoin(NodeJoinEvent {
+                    node,
+                    cluster_size,
+                    is_bootstrap: false,
+                }));
+            }
+        }
+        self.resume_copies(id, context);
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn down(
+        &mut self,
+        id: &NodeId,
+        incarnation: u64,
+        reason: LeaveReason,
+        promotions: &[Promotion],
+        planned_on: u64,
+        context: &mut Context<'_>,
+    ) -> Outcome {
+        self.check_incarnation(id, incarnation)?;
+        if !self
+            .topology
+            .nodes
+            .get(id)
+            .is_some_and(|node| node.status.is_up())
+        {
+            return Ok(Reply::Unchanged);
+        }
+        self.check_planned_on(planned_on)?;
+        self.note_absence(id);
+        self.sessions.close(incarnation);
+        self.tell_leave(id, reason, context);
+        let at = context.at;
+        if let Some(slot) = self.change(context.index).nodes.get_mut(id) {
+            let node = Arc::make_mut(slot);
+            node.status = match reason {
+                LeaveReason::HealthCheckFailure => NodeStatus::Failed,
+                LeaveReason::GracefulShutdown | LeaveReason::RemovedByAdmin => NodeStatus::Stopped,
+            };
+            node.last_seen = at;
+            node.health = NodeHealthState::Healthy;
+            node.health_reason.clear();
+        }
+        self.hand_over_roles(id, promotions, context);
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn leave(&mut self, id: &NodeId, incarnation: u64, context: &Context<'_>) -> Outcome {
+        self.check_incarnation(id, incarnation)?;
+        let active = self
+            .topology
+            .nodes
+            .get(id)
+            .is_some_and(|node| node.status == NodeStatus::Active);
+        if !active {
+            return Ok(Reply::Unchanged);
+        }
+        if let Some(slot) = self.change(context.index).nodes.get_mut(id) {
+            Arc::make_mut(slot).status = NodeStatus::Leaving;
+        }
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn remove(
+        &mut self,
+        id: &NodeId,
+        reason: LeaveReason,
+        promotions: &[Promotion],
+        planned_on: u64,
+        context: &mut Context<'_>,
+    ) -> Outcome {
+        let Some(node) = self.topology.nodes.get(id).cloned() else {
+            return refuse(ErrorCode::NotFound, format!("there is no node {id:?}"));
+        };
+        self.check_planned_on(planned_on)?;
+        let others = self
+            .topology
+            .nodes
+            .values()
+            .filter(|n| n.status.is_serving() && n.id != *id)
+            .count();
+        if others == 0 {
+            return refuse(
+                ErrorCode::Refused,
+                format!("node {id:?} is the last one that serves"),
+            );
+        }
+        if node.status != NodeStatus::Joining {
+            self.tell_leave(id, reason, context);
+        }
+        self.sessions.close(node.incarnation);
+        self.processes.remove(id);
+        self.absent.remove(id);
+        self.removed.insert(id.clone(), context.index);
+        self.change(context.index).nodes.remove(id);
+        self.hand_over_roles(id, promotions, context);
+        Ok(Reply::Done)
+    }
+
+    /// Keeps what the member holds now, for the day that it is back.
+    fn note_absence(&mut self, id: &NodeId) {
+        let held = self
+            .topology
+            .partitions
+            .iter()
+            .filter(|p| p.copy(id).is_some())
+            .map(|p| p.number)
+            .collect();
+        self.absent.entry(id.clone()).or_insert(held);
+    }
+
+    fn tell_leave(&self, id: &NodeId, reason: LeaveReason, context: &mut Context<'_>) {
+        let Some(node) = self.topology.nodes.get(id).cloned() else {
+            return;
+        };
+        let mut event = NodeLeaveEvent {
+            node,
+            reason,
+            partitions_owned: Vec::new(),
+            partitions_replica: Vec::new(),
+        };
+        for partition in &self.topology.partitions {
+            if partition.primary.as_ref() == Some(id) {
+                event.partitions_owned.push(partition_id(partition.number));
+            } else if partition.copy(id).is_some() {
+                event.partitions_replica.push(partition_id(partition.number));
+            }
+        }
+        context.emit(EventKind::NodeLeave(event));
+    }
+
+    /// The member `id`, or an error that says there is none.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotFound`].
+    pub fn node(&self, id: &str) -> Result<&Arc<Node>, Error> {
+        self.topology
+            .nodes
+            .get(id)
+            .ok_or_else(|| Error::new(ErrorCode::NotFound, format!("there is no node {id:?}")))
+    }
+}
+
+fn node_from(spec: &NodeSpec, raft_id: u64, status: NodeStatus, context: &Context<'_>) -> Node {
+    Node {
+        id: spec.id.clone(),
+        ip: spec.ip.clone(),
+        port: spec.port,
+        name: spec.name.clone(),
+        status,
+        services: spec.services.clone(),
+        zone: spec.zone.clone(),
+        weight: spec.weight,
+        labels: spec.labels.clone(),
+        incarnation: context.index,
+        voter: false,
+        health: NodeHealthState::Healthy,
+        health_reason: String::new(),
+        last_seen: context.at,
+        joined_at: context.at,
+        raft_id,
+        peer_addr: spec.peer_addr.clone(),
+    }
+}

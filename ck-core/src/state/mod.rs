@@ -1,0 +1,345 @@
+//! The replicated state machine: the same commands in the same order give the same state, the same answers
+//! and the same events on every node.
+//!
+//! Pure: no clock, no I/O, no randomness. Time enters as a timestamp inside the proposal. A command that
+//! cannot be carried out changes nothing and answers with an error; it is never a reason to stop.
+
+mod command;
+mod data;
+mod health;
+mod members;
+mod net;
+mod partitions;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use command::{Command, Expect, Grant, NodeSpec, Promotion, Proposal, Reply, Response};
+pub use data::{DataStore, MAX_DATA_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
+pub use net::net_events;
+
+use crate::error::{Error, ErrorCode};
+use crate::model::{ClusterHealthEvent, Event, EventKind, NodeId, RebalanceTrigger, Timestamp, Topology};
+use sessions::Sessions;
+
+/// The version of the serialised state. A node refuses a state that is newer than it knows.
+pub const STATE_VERSION: u16 = 1;
+
+/// Everything that the cluster agrees on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    version: u16,
+    /// Shared with the views that routing reads, so it is copied before it is changed.
+    topology: Arc<Topology>,
+    /// The index of the last entry applied.
+    revision: u64,
+    /// The last revision that changed what plans are made of.
+    topology_revision: u64,
+    /// The next number in Raft to give away; numbers are never given twice.
+    next_raft_id: u64,
+    /// The process number of each member's present incarnation.
+    processes: BTreeMap<NodeId, u64>,
+    /// Members that an administrator removed, with the revision; their old logs must not come back.
+    removed: BTreeMap<NodeId, u64>,
+    /// What absent members held when they left; a member that is here is not in it.
+    absent: BTreeMap<NodeId, Vec<u32>>,
+    rebalance: Option<RebalanceRun>,
+    data: DataStore,
+    sessions: Sessions,
+    health: Option<ClusterHealthEvent>,
+}
+
+/// A rebalance under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RebalanceRun {
+    /// What made partitions move.
+    pub trigger: RebalanceTrigger,
+    /// The node that did.
+    pub trigger_node: NodeId,
+    /// How many partitions change.
+    pub partitions_to_move: usize,
+    /// The nodes that gain or lose something, sorted.
+    pub nodes_affected: Vec<NodeId>,
+    /// When it began.
+    pub started_at: Timestamp,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            version: STATE_VERSION,
+            topology: Arc::default(),
+            revision: 0,
+            topology_revision: 0,
+            next_raft_id: 1,
+            processes: BTreeMap::new(),
+            removed: BTreeMap::new(),
+            absent: BTreeMap::new(),
+            rebalance: None,
+            data: DataStore::default(),
+            sessions: Sessions::default(),
+            health: None,
+        }
+    }
+}
+
+/// The command being applied: where it stands in the log, when it was proposed, and what it tells.
+struct Context<'a> {
+    index: u64,
+    at: Timestamp,
+    events: &'a mut Vec<Event>,
+}
+
+impl Context<'_> {
+    fn emit(&mut self, kind: EventKind) {
+        self.events.push(Event {
+            revision: self.index,
+            timestamp: self.at,
+            kind,
+        });
+    }
+}
+
+type Outcome = Result<Reply, Error>;
+
+fn refuse(code: ErrorCode, message: impl Into<String>) -> Outcome {
+    Err(Error::new(code, message))
+}
+
+impl State {
+    /// Members, partitions and leader.
+    pub fn topology(&self) -> &Arc<Topology> {
+        &self.topology
+    }
+
+    /// The index of the last entry applied.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The last revision that changed what plans are made of: a plan names it and is refused when it moved on.
+    pub fn topology_revision(&self) -> u64 {
+        self.topology_revision
+    }
+
+    /// The replicated store.
+    pub fn data(&self) -> &DataStore {
+        &self.data
+    }
+
+    /// The rebalance under way, if there is one.
+    pub fn rebalance(&self) -> Option<&RebalanceRun> {
+        self.rebalance.as_ref()
+    }
+
+    /// The number that names the present process of a member.
+    pub fn process_of(&self, node: &str) -> Option<u64> {
+        self.processes.get(node).copied()
+    }
+
+    /// The revision at which an administrator removed `node`, if one did and it has not joined anew.
+    pub fn removed_at(&self, node: &str) -> Option<u64> {
+        self.removed.get(node).copied()
+    }
+
+    /// The cluster's health as last told.
+    pub fn health(&self) -> Option<&ClusterHealthEvent> {
+        self.health.as_ref()
+    }
+
+    /// Notes that the log has reached `index` without a command: a blank or a membership entry.
+    pub fn advance(&mut self, index: u64) {
+        self.revision = self.revision.max(index);
+    }
+
+    /// Applies the command at `index`, appending what it tells to `events`.
+    pub fn apply(&mut self, index: u64, proposal: &Proposal, events: &mut Vec<Event>) -> Response {
+        self.advance(index);
+        match self.sessions.lookup(proposal.session, proposal.seq) {
+            sessions::Lookup::New => {}
+            sessions::Lookup::Answered(response) => return response,
+            sessions::Lookup::Refused(error) => {
+                return Response {
+                    revision: index,
+                    result: Err(error),
+                };
+            }
+        }
+        let mut context = Context {
+            index,
+            at: proposal.at,
+            events,
+        };
+        let result = self.dispatch(&proposal.command, &mut context);
+        if result.is_ok() {
+            self.after(&mut context);
+        }
+        let response = Response {
+            revision: index,
+            result,
+        };
+        self.sessions.remember(proposal, &response);
+        response
+    }
+
+    /// Records which members vote, as a committed membership says.
+    pub fn apply_membership(&mut self, index: u64, is_voter: impl Fn(u64) -> bool) {
+        self.advance(index);
+        let differs = self
+            .topology
+            .nodes
+            .values()
+            .any(|node| node.voter != is_voter(node.raft_id));
+        if differs {
+            for node in Arc::make_mut(&mut self.topology).nodes.values_mut() {
+                let voter = is_voter(node.raft_id);
+                if node.voter != voter {
+                    Arc::make_mut(node).voter = voter;
+                }
+            }
+        }
+    }
+
+    fn dispatch(&mut self, command: &Command, context: &mut Context<'_>) -> Outcome {
+        match command {
+            Command::Bootstrap {
+                cluster_id,
+                config,
+                node,
+            } => self.bootstrap(cluster_id, config, node, context),
+            Command::LeaderElected { node, term } => self.leader_elected(node, *term, context),
+            Command::Join {
+                node,
+                promotions,
+                planned_on,
+            } => self.join(node, promotions, *planned_on, context),
+            Command::Activate { node, incarnation } => self.activate(node, *incarnation, context),
+            Command::Down {
+                node,
+                incarnation,
+                reason,
+                promotions,
+                planned_on,
+            } => self.down(node, *incarnation, *reason, promotions, *planned_on, context),
+            Command::Leave { node, incarnation } => self.leave(node, *incarnation, context),
+            Command::Remove {
+                node,
+                reason,
+                promotions,
+                planned_on,
+            } => self.remove(node, *reason, promotions, *planned_on, context),
+            Command::ReportHealth {
+                node,
+                incarnation,
+                health,
+                reason,
+            } => self.report_health(node, *incarnation, *health, reason, context),
+            Command::CreatePartitions {
+                assignments,
+                planned_on,
+            } => self.create_partitions(assignments, *planned_on, context),
+            Command::Plan {
+                trigger,
+                trigger_node,
+                targets,
+                planned_on,
+            } => self.plan(*trigger, trigger_node, targets, *planned_on, context),
+            Command::Confirm {
+                node,
+                incarnation,
+                partitions,
+            } => self.confirm(node, *incarnation, partitions, context),
+            Command::Release { partitions } => self.release(partitions, context),
+            Command::Grant { grants } => self.grant(grants, context),
+            Command::SetData { key, value, expect } => self.data.set(key, value, *expect, context.index),
+            Command::DeleteData { key, expect } => self.data.delete(key, *expect),
+        }
+    }
+
+    /// What follows from a change, whatever it was.
+    fn after(&mut self, context: &mut Context<'_>) {
+        if self.topology_revision == context.index {
+            self.finish_rebalance(context);
+            self.update_health(context);
+        }
+    }
+
+    /// The topology, to be changed; plans made on what it was are stale from here on.
+    fn change(&mut self, index: u64) -> &mut Topology {
+        self.topology_revision = index;
+        Arc::make_mut(&mut self.topology)
+    }
+
+    fn check_planned_on(&self, planned_on: u64) -> Result<(), Error> {
+        if planned_on == self.topology_revision {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::Conflict,
+            format!(
+                "planned on revision {planned_on}, but the topology changed at {}",
+                self.topology_revision
+            ),
+        ))
+    }
+
+    fn check_incarnation(&self, node: &str, incarnation: u64) -> Result<(), Error> {
+        let Some(known) = self.topology.nodes.get(node) else {
+            return Err(Error::new(
+                ErrorCode::NotFound,
+                format!("there is no node {node:?}"),
+            ));
+        };
+        if known.incarnation == incarnation {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::Conflict,
+            format!(
+                "node {node:?} is at incarnation {}, not {incarnation}",
+                known.incarnation
+            ),
+        ))
+    }
+
+    /// The state as bytes, for a snapshot: self-describing, with a version.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Internal`] when it cannot be encoded, which no state can cause.
+    pub fn encode(&self) -> Result<Vec<u8>, Error> {
+        rmp_serde::to_vec_named(self).map_err(|error| Error::internal(format!("encode state: {error}")))
+    }
+
+    /// The state in `bytes`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupt`] when they are not a state, [`ErrorCode::Version`] when it is a newer one.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        struct Header {
+            version: u16,
+        }
+        let corrupt = |error| {
+            Error::new(
+                ErrorCode::Corrupt,
+                format!("the stored state cannot be read: {error}"),
+            )
+        };
+        let header: Header = rmp_serde::from_slice(bytes).map_err(corrupt)?;
+        if header.version > STATE_VERSION {
+            return Err(Error::new(
+                ErrorCode::Version,
+                format!(
+                    "the stored state has version {}; this build knows up to {STATE_VERSION}",
+                    header.version
+                ),
+            ));
+        }
+        rmp_serde::from_slice(bytes).map_err(corrupt)
+    }
+}

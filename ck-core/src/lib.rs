@@ -2,6 +2,12 @@
 #![deny(missing_docs)]
 
 mod error;
+mod options;
 pub mod placement;
 
 pub use error::{Error, ErrorCode, Result};
+pub use options::{
+    HealthCheckOptions, ListenAddr, LogLevel, OptionDefault, OptionKind, OptionSpec, Options, TimingOptions,
+    TimingProfile, TimingValues, advertised, format_duration, options_markdown, parse_duration,
+    table as options_table,
+};

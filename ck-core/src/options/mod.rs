@@ -1,0 +1,385 @@
+//! Every option of a node: from code, by name, from JSON, from the environment. One table ([`table()`]) names
+//! them all.
+
+mod address;
+mod derived;
+mod duration;
+mod env;
+mod json;
+mod markdown;
+mod table;
+mod validate;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use address::{ListenAddr, advertised};
+pub use derived::TimingValues;
+pub use duration::{format_duration, parse_duration};
+pub use markdown::options_markdown;
+pub use table::{OptionDefault, OptionKind, OptionSpec, table};
+
+use crate::error::{Error, ErrorCode, Result};
+
+/// What a node is started with.
+///
+/// Fields are public; [`Options::set`] reaches the same ones by name. Nothing is checked across fields until
+/// [`Options::validate`], which a start calls. Where a field is an `Option`, `None` leaves the choice to the
+/// default that [`table()`] describes, and a method such as [`Options::effective_lease_ttl`] says what it comes
+/// to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// This node's name in the cluster: 1 to 255 of `A-Za-z0-9._:-`.
+    pub node_id: String,
+    /// A name for people.
+    pub node_name: Option<String>,
+    /// Where the node listens: `:8080`, `host:port`, `[::1]:0`.
+    pub http_addr: String,
+    /// A listener of its own for peers.
+    pub raft_addr: Option<String>,
+    /// What others dial: `host` or `host:port`.
+    pub advertise_addr: Option<String>,
+    /// Members to join through, each `host:port`.
+    pub join_addrs: Vec<String>,
+    /// How long to try to join.
+    pub join_timeout: Duration,
+    /// Whether this node may create a cluster; `None` decides by `join_addrs` and `data_dir`.
+    pub bootstrap: Option<bool>,
+    /// The cluster's name.
+    pub cluster_name: String,
+    /// Partitions asked for, 1 to 65536; `None` takes the cluster's.
+    pub partition_count: Option<u32>,
+    /// Copies of each partition asked for; `None` takes the cluster's.
+    pub replication_factor: Option<u32>,
+    /// Where data is kept; empty means in memory.
+    pub data_dir: String,
+    /// How often the node renews its lease.
+    pub sync_interval: Duration,
+    /// How long a lease lasts.
+    pub lease_ttl: Option<Duration>,
+    /// When a silent node counts as failed.
+    pub health_check: HealthCheckOptions,
+    /// How long a failed node may stay away before its copies are made anew.
+    pub rebalance_delay: Duration,
+    /// How long copying one partition may take.
+    pub migration_timeout: Duration,
+    /// How many partitions one node copies at a time.
+    pub max_concurrent_migrations: u32,
+    /// The election's pace.
+    pub timing: TimingOptions,
+    /// At most this many nodes vote.
+    pub max_voters: u32,
+    /// Where the application's own services are found: name to `:port` or `host:port`.
+    pub services: BTreeMap<String, String>,
+    /// This node's share of the partitions; 0 takes none.
+    pub weight: u32,
+    /// The failure zone.
+    pub zone: Option<String>,
+    /// Free labels.
+    pub labels: BTreeMap<String, String>,
+    /// How many threads at most run a batch of partition hooks.
+    pub hook_concurrency: u32,
+    /// The least severe messages that reach the log callback.
+    pub log_level: LogLevel,
+}
+
+/// When a silent node counts as failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HealthCheckOptions {
+    /// Whether silent nodes are declared failed at all.
+    pub enabled: bool,
+    /// How often the leader looks.
+    pub interval: Option<Duration>,
+    /// How long one sync waits for its answer.
+    pub timeout: Option<Duration>,
+    /// How many intervals of silence make a node failed.
+    pub failure_threshold: u32,
+}
+
+/// The election's pace: a profile, and values that override it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TimingOptions {
+    /// Where unset values come from.
+    pub profile: TimingProfile,
+    /// How often the leader calls the voters.
+    pub heartbeat: Option<Duration>,
+    /// The shortest election timeout.
+    pub election_min: Option<Duration>,
+    /// The longest election timeout.
+    pub election_max: Option<Duration>,
+}
+
+/// A set of election timings for a kind of network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TimingProfile {
+    /// One data centre: heartbeat 50 ms, election 150 to 300 ms.
+    Lan,
+    /// A quick network and disk: heartbeat 30 ms, election 75 to 150 ms.
+    Fast,
+    /// Between regions: heartbeat 250 ms, election 1 to 2 s.
+    Wan,
+}
+
+impl TimingProfile {
+    /// Every profile.
+    pub const ALL: &'static [Self] = &[Self::Lan, Self::Fast, Self::Wan];
+    pub(crate) const NAMES: &'static [&'static str] =
+        &[Self::Lan.name(), Self::Fast.name(), Self::Wan.name()];
+
+    /// The name in options.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lan => "lan",
+            Self::Fast => "fast",
+            Self::Wan => "wan",
+        }
+    }
+}
+
+/// How severe a log message has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogLevel {
+    /// Nothing at all.
+    Off,
+    /// What needs a human.
+    Error,
+    /// What may need one.
+    Warn,
+    /// What an operator wants to see: joins, leaders, moves.
+    Info,
+    /// What helps to find a fault.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// Every level, the most silent first.
+    pub const ALL: &'static [Self] = &[
+        Self::Off,
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
+    pub(crate) const NAMES: &'static [&'static str] = &[
+        Self::Off.name(),
+        Self::Error.name(),
+        Self::Warn.name(),
+        Self::Info.name(),
+        Self::Debug.name(),
+        Self::Trace.name(),
+    ];
+
+    /// The name in options.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+impl Default for Options {
+    /// Every default of [`table()`]; the required options are empty, which [`Options::validate`] refuses.
+    fn default() -> Self {
+        let mut options = Options::unset();
+        for spec in table() {
+            if let OptionDefault::Value(text) = spec.default {
+                let applied = (spec.access.set)(&mut options, &spec.kind, text);
+                debug_assert!(
+                    applied.is_ok(),
+                    "the default of {} is outside its bounds",
+                    spec.name
+                );
+            }
+        }
+        options
+    }
+}
+
+impl Options {
+    /// Options with every default, for a node of this id that listens there.
+    pub fn new(node_id: impl Into<String>, http_addr: impl Into<String>) -> Self {
+        Options {
+            node_id: node_id.into(),
+            http_addr: http_addr.into(),
+            ..Options::default()
+        }
+    }
+
+    /// Sets an option by its name in [`table()`] or an alias, from its text form. `services.NAME` and
+    /// `labels.NAME` set one entry; the empty text unsets what may be unset. On an error nothing changes.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`]: the name is unknown (the message suggests the nearest), or the value is
+    /// malformed or out of bounds.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        let target = Target::find(name)?;
+        let spec = target.spec();
+        match target {
+            Target::Whole(_) => (spec.access.set)(self, &spec.kind, value),
+            Target::Entry(_, key) => (spec.access.set_entry)(self, &spec.kind, key, value),
+        }
+        .map_err(|problem| invalid(&target.name(), value, &problem))
+    }
+
+    /// The value that an option was given or has by default, in the form that [`Options::set`] reads. Empty
+    /// when it is not set: none, or worked out from others.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`] for an unknown name.
+    pub fn get(&self, name: &str) -> Result<String> {
+        Ok(match Target::find(name)? {
+            Target::Whole(spec) => (spec.access.get)(self),
+            Target::Entry(spec, key) => (spec.access.entry)(self, key),
+        })
+    }
+
+    /// What the fields hold before the table's defaults are applied.
+    fn unset() -> Self {
+        Options {
+            node_id: String::new(),
+            node_name: None,
+            http_addr: String::new(),
+            raft_addr: None,
+            advertise_addr: None,
+            join_addrs: Vec::new(),
+            join_timeout: Duration::ZERO,
+            bootstrap: None,
+            cluster_name: String::new(),
+            partition_count: None,
+            replication_factor: None,
+            data_dir: String::new(),
+            sync_interval: Duration::ZERO,
+            lease_ttl: None,
+            health_check: HealthCheckOptions {
+                enabled: false,
+                interval: None,
+                timeout: None,
+                failure_threshold: 0,
+            },
+            rebalance_delay: Duration::ZERO,
+            migration_timeout: Duration::ZERO,
+            max_concurrent_migrations: 0,
+            timing: TimingOptions {
+                profile: TimingProfile::Lan,
+                heartbeat: None,
+                election_min: None,
+                election_max: None,
+            },
+            max_voters: 0,
+            services: BTreeMap::new(),
+            weight: 0,
+            zone: None,
+            labels: BTreeMap::new(),
+            hook_concurrency: 0,
+            log_level: LogLevel::Off,
+        }
+    }
+}
+
+/// What a name reaches: an option, or one entry of an option that is a map.
+#[derive(Clone, Copy)]
+enum Target<'a> {
+    Whole(&'static OptionSpec),
+    Entry(&'static OptionSpec, &'a str),
+}
+
+impl<'a> Target<'a> {
+    fn find(name: &'a str) -> Result<Self> {
+        if let Some(spec) = table()
+            .iter()
+            .find(|spec| spec.name == name || spec.aliases.contains(&name))
+        {
+            return Ok(Target::Whole(spec));
+        }
+        let entry = name.split_once('.').and_then(|(group, key)| {
+            let spec = table()
+                .iter()
+                .find(|spec| spec.name == group && spec.has_entries())?;
+            Some(Target::Entry(spec, key))
+        });
+        entry.ok_or_else(|| unknown(name))
+    }
+
+    fn spec(&self) -> &'static OptionSpec {
+        match self {
+            Target::Whole(spec) | Target::Entry(spec, _) => spec,
+        }
+    }
+
+    /// The option's own name, whatever alias it was found by.
+    fn name(&self) -> String {
+        match self {
+            Target::Whole(spec) => spec.name.to_string(),
+            Target::Entry(spec, key) => format!("{}.{key}", spec.name),
+        }
+    }
+}
+
+/// The error for a bad value: names the option, the value (a long one cut short) and what would be right.
+fn invalid(name: &str, value: &str, problem: &str) -> Error {
+    const SHOWN: usize = 80;
+    let shown = if value.chars().count() > SHOWN {
+        format!("{:?}...", value.chars().take(SHOWN).collect::<String>())
+    } else {
+        format!("{value:?}")
+    };
+    Error::new(
+        ErrorCode::InvalidOption,
+        format!("option {name}: {shown} {problem}"),
+    )
+}
+
+fn unknown(name: &str) -> Error {
+    let shown: String = name.chars().take(80).collect();
+    let hint = match nearest(&shown) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => "docs/options.md lists every option".to_string(),
+    };
+    Error::new(
+        ErrorCode::InvalidOption,
+        format!("unknown option {shown:?}; {hint}"),
+    )
+}
+
+/// The option that was probably meant. Case and separators do not count (`partitionCount`), a group may be
+/// missing (`failure_threshold`), and about one letter in four may be wrong.
+fn nearest(name: &str) -> Option<&'static str> {
+    let plain = |text: &str| -> String {
+        text.chars()
+            .filter(char::is_ascii_alphanumeric)
+            .map(|c| c.to_ascii_lowercase())
+            .collect()
+    };
+    let wanted = plain(name);
+    let distance = |candidate: &str| strsim::osa_distance(&wanted, &plain(candidate));
+    let names = table().iter().flat_map(|spec| {
+        let last = spec.name.rsplit('.').next().unwrap_or(spec.name);
+        let others = spec
+            .aliases
+            .iter()
+            .copied()
+            .chain([last])
+            .map(move |other| (other, spec.name));
+        others.chain([(spec.name, spec.name)])
+    });
+    let (found, far) = names
+        .map(|(word, name)| (name, distance(word)))
+        .min_by_key(|(_, far)| *far)?;
+    (far <= (wanted.len() / 4).max(1) && far < wanted.len()).then_some(found)
+}

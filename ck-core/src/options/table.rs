@@ -1,0 +1,490 @@
+//! The one table of options. Everything that knows an option's name, type, default, bounds, environment
+//! variable or help reads it here: `set` and `get`, JSON, the environment, validation and docs/options.md.
+//!
+//! To add an option: a field in [`Options`], its "not set" value in `Options::unset`, and a row here.
+
+use std::time::Duration;
+
+use super::duration::format_duration;
+use super::value::{Parsed, Value};
+use super::{LogLevel, Options, TimingProfile};
+
+/// One option: what it is called, what it accepts and what it is for.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct OptionSpec {
+    /// The name, in snake_case; a dot separates a group from its member (`health_check.interval`).
+    pub name: &'static str,
+    /// Other names that [`Options::set`] and JSON files accept.
+    pub aliases: &'static [&'static str],
+    /// The environment variables that set it; where several are set, the first in this order counts.
+    pub env: &'static [&'static str],
+    /// The type and its bounds.
+    pub kind: OptionKind,
+    /// What holds when nobody sets it.
+    pub default: OptionDefault,
+    /// What it is for, in one or two sentences.
+    pub help: &'static str,
+    pub(super) access: Access,
+}
+
+/// An option's type and bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OptionKind {
+    /// 1 to 255 of `A-Z a-z 0-9 . _ : -`.
+    Identifier,
+    /// A name for people: 1 to 255 bytes without control characters.
+    Name,
+    /// A path in the file system, without NUL; may be empty.
+    Path,
+    /// Where to listen: `:8080`, `host:port`, `[::1]:0`.
+    ListenAddress,
+    /// What others dial: `host` or `host:port`.
+    AdvertiseAddress,
+    /// Addresses to dial, `host:port`, separated by commas; a JSON array as well.
+    AddressList,
+    /// Named service addresses: `kv=:9080,api=host:3000`; in JSON an object.
+    Services,
+    /// Free labels: `rack=r1,disk=ssd`; in JSON an object.
+    Labels,
+    /// `true` or `false`.
+    Bool,
+    /// A whole number.
+    Integer {
+        /// The smallest that is accepted.
+        min: u32,
+        /// The largest that is accepted.
+        max: u32,
+    },
+    /// A duration: `5s`, `500ms`, `1m30s`, or a number of milliseconds.
+    Duration {
+        /// The shortest that is accepted.
+        min: Duration,
+        /// The longest that is accepted.
+        max: Duration,
+    },
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+impl OptionKind {
+    /// The type in one word, the same in every language.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            OptionKind::Identifier | OptionKind::Name | OptionKind::Path => "text",
+            OptionKind::ListenAddress | OptionKind::AdvertiseAddress => "address",
+            OptionKind::AddressList => "list",
+            OptionKind::Services | OptionKind::Labels => "map",
+            OptionKind::Bool => "boolean",
+            OptionKind::Integer { .. } => "integer",
+            OptionKind::Duration { .. } => "duration",
+            OptionKind::Choice(_) => "choice",
+        }
+    }
+
+    /// The bounds in words.
+    pub fn bounds(&self) -> String {
+        match self {
+            OptionKind::Identifier => "1 to 255 of A-Z a-z 0-9 . _ : -".into(),
+            OptionKind::Name => "1 to 255 bytes, no control characters".into(),
+            OptionKind::Path => "a path".into(),
+            OptionKind::ListenAddress => ":port, host:port or [ipv6]:port; port 0 asks the system".into(),
+            OptionKind::AdvertiseAddress => "host or host:port, no wildcard".into(),
+            OptionKind::AddressList => "up to 256 of host:port, separated by commas".into(),
+            OptionKind::Services => "up to 64 of name=:port or name=host:port, separated by commas".into(),
+            OptionKind::Labels => "up to 64 of name=value, separated by commas".into(),
+            OptionKind::Bool => "true or false".into(),
+            OptionKind::Integer { min, max } => format!("{min} to {max}"),
+            OptionKind::Duration { min, max } => {
+                format!("{} to {}", format_duration(*min), format_duration(*max))
+            }
+            OptionKind::Choice(words) => words.join(", "),
+        }
+    }
+
+    /// What a value has to be, to complete "is not ...".
+    pub(super) fn expected(&self) -> String {
+        let bounds = self.bounds();
+        match self {
+            OptionKind::Integer { .. } => format!("a whole number from {bounds}"),
+            OptionKind::Duration { .. } => format!(
+                "a duration from {bounds}; write it like \"5s\", \"500ms\", \"1m30s\" or as a number of \
+                 milliseconds"
+            ),
+            OptionKind::Choice(_) => format!("one of {bounds}"),
+            _ => bounds,
+        }
+    }
+}
+
+/// What holds when an option is not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OptionDefault {
+    /// There is no default: a node cannot start without it.
+    Required,
+    /// Nothing: the feature is off.
+    None,
+    /// This value, in the form that [`Options::set`] reads.
+    Value(&'static str),
+    /// Worked out from other options, from the cluster or from the machine, as these words say.
+    Derived(&'static str),
+}
+
+impl OptionDefault {
+    /// The default as documentation prints it.
+    pub fn text(&self) -> &'static str {
+        match self {
+            OptionDefault::Required => "required",
+            OptionDefault::None => "none",
+            OptionDefault::Value(text) | OptionDefault::Derived(text) => text,
+        }
+    }
+}
+
+/// How to reach the option's field.
+#[derive(Debug)]
+pub(super) struct Access {
+    pub(super) set: fn(&mut Options, &OptionKind, &str) -> Parsed<()>,
+    pub(super) get: fn(&Options) -> String,
+    pub(super) set_entry: fn(&mut Options, &OptionKind, &str, &str) -> Parsed<()>,
+    pub(super) entry: fn(&Options, &str) -> String,
+}
+
+impl OptionSpec {
+    /// True when the option's entries are options too: `services.kv`, `labels.rack`.
+    pub fn has_entries(&self) -> bool {
+        matches!(self.kind, OptionKind::Services | OptionKind::Labels)
+    }
+}
+
+/// Every option, in the order of the documentation.
+pub fn table() -> &'static [OptionSpec] {
+    TABLE
+}
+
+macro_rules! field {
+    ($($path:ident).+) => {
+        Access {
+            set: |options, kind, text| {
+                options.$($path).+ = Value::parse(kind, text)?;
+                Ok(())
+            },
+            get: |options| options.$($path).+.format(),
+            set_entry: |options, kind, key, text| options.$($path).+.set_entry(kind, key, text),
+            entry: |options, key| options.$($path).+.entry(key),
+        }
+    };
+}
+
+const fn integer(min: u32, max: u32) -> OptionKind {
+    OptionKind::Integer { min, max }
+}
+
+const fn millis(min: u64, max: u64) -> OptionKind {
+    OptionKind::Duration {
+        min: Duration::from_millis(min),
+        max: Duration::from_millis(max),
+    }
+}
+
+const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
+const WEEK: u64 = 7 * 24 * HOUR;
+
+static TABLE: &[OptionSpec] = &[
+    OptionSpec {
+        name: "node_id",
+        aliases: &["nodeId"],
+        env: &["NODE_ID"],
+        kind: OptionKind::Identifier,
+        default: OptionDefault::Required,
+        help: "This node's name in the cluster. Unique, and the same after every restart.",
+        access: field!(node_id),
+    },
+    OptionSpec {
+        name: "http_addr",
+        aliases: &[],
+        env: &["HTTP_ADDR", "HTTP_PORT"],
+        kind: OptionKind::ListenAddress,
+        default: OptionDefault::Required,
+        help: "Where the node listens, for HTTP and for peers. HTTP_PORT=8080 means \":8080\".",
+        access: field!(http_addr),
+    },
+    OptionSpec {
+        name: "node_name",
+        aliases: &[],
+        env: &["NODE_NAME"],
+        kind: OptionKind::Name,
+        default: OptionDefault::Derived("from node_id: node-1 becomes Server-1, any other id stays"),
+        help: "A name for people.",
+        access: field!(node_name),
+    },
+    OptionSpec {
+        name: "raft_addr",
+        aliases: &[],
+        env: &["RAFT_ADDR"],
+        kind: OptionKind::ListenAddress,
+        default: OptionDefault::Derived("peers use http_addr"),
+        help: "A listener of its own for peers.",
+        access: field!(raft_addr),
+    },
+    OptionSpec {
+        name: "advertise_addr",
+        aliases: &[],
+        env: &["ADVERTISE_ADDR"],
+        kind: OptionKind::AdvertiseAddress,
+        default: OptionDefault::Derived("worked out from http_addr and the machine, never a bare port"),
+        help: "What other nodes and clients dial. Without a port it takes the one that the node listens on.",
+        access: field!(advertise_addr),
+    },
+    OptionSpec {
+        name: "join_addrs",
+        aliases: &["join_addr", "known_nodes"],
+        env: &["JOIN_ADDR", "JOIN_ADDRS", "KNOWN_NODES"],
+        kind: OptionKind::AddressList,
+        default: OptionDefault::None,
+        help: "Members to join through: any of them will do, and a DNS name may have several records.",
+        access: field!(join_addrs),
+    },
+    OptionSpec {
+        name: "join_timeout",
+        aliases: &[],
+        env: &["JOIN_TIMEOUT"],
+        kind: millis(10, WEEK),
+        default: OptionDefault::Value("30s"),
+        help: "How long a node tries to join, with growing pauses, before its start fails.",
+        access: field!(join_timeout),
+    },
+    OptionSpec {
+        name: "bootstrap",
+        aliases: &[],
+        env: &["BOOTSTRAP"],
+        kind: OptionKind::Bool,
+        default: OptionDefault::Derived("true when there is no join address and data_dir is empty"),
+        help: "Whether this node may create a new cluster. Never does so when data_dir holds one.",
+        access: field!(bootstrap),
+    },
+    OptionSpec {
+        name: "cluster_name",
+        aliases: &["clusterId"],
+        env: &["CLUSTER_NAME"],
+        kind: OptionKind::Name,
+        default: OptionDefault::Value("clusterkit-cluster"),
+        help: "The cluster's name. A node of another name is refused.",
+        access: field!(cluster_name),
+    },
+    OptionSpec {
+        name: "partition_count",
+        aliases: &[],
+        env: &["PARTITION_COUNT"],
+        kind: integer(1, 65_536),
+        default: OptionDefault::Derived("the cluster's; 64 for a new cluster"),
+        help: "How many partitions there are. Fixed when the cluster is created; a joiner that asks for another \
+               number is refused.",
+        access: field!(partition_count),
+    },
+    OptionSpec {
+        name: "replication_factor",
+        aliases: &[],
+        env: &["REPLICATION_FACTOR"],
+        kind: integer(1, 100),
+        default: OptionDefault::Derived("the cluster's; 3 for a new cluster"),
+        help: "How many nodes hold each partition, the primary included. With fewer nodes every node holds it.",
+        access: field!(replication_factor),
+    },
+    OptionSpec {
+        name: "data_dir",
+        aliases: &[],
+        env: &["DATA_DIR"],
+        kind: OptionKind::Path,
+        default: OptionDefault::Value("./clusterkit-data"),
+        help: "Where the log, the snapshot and the node's identity are kept. Empty: in memory, lost on exit.",
+        access: field!(data_dir),
+    },
+    OptionSpec {
+        name: "sync_interval",
+        aliases: &["election.renewIntervalMs"],
+        env: &["SYNC_INTERVAL"],
+        kind: millis(10, 10 * MINUTE),
+        default: OptionDefault::Value("500ms"),
+        help: "How often the node tells the leader that it lives and renews its lease.",
+        access: field!(sync_interval),
+    },
+    OptionSpec {
+        name: "lease_ttl",
+        aliases: &["election.leaseTtlMs"],
+        env: &["LEASE_TTL"],
+        kind: millis(30, HOUR),
+        default: OptionDefault::Derived(
+            "3 x sync_interval, or 2 x timing.election_max + sync_interval if that is longer: 1500ms",
+        ),
+        help: "How long a node may act as primary without hearing from the leader.",
+        access: field!(lease_ttl),
+    },
+    OptionSpec {
+        name: "health_check.enabled",
+        aliases: &[],
+        env: &["HEALTH_CHECK_ENABLED"],
+        kind: OptionKind::Bool,
+        default: OptionDefault::Value("true"),
+        help: "Whether silent nodes are declared failed and their partitions handed over.",
+        access: field!(health_check.enabled),
+    },
+    OptionSpec {
+        name: "health_check.interval",
+        aliases: &[],
+        env: &["HEALTH_CHECK_INTERVAL"],
+        kind: millis(1, HOUR),
+        default: OptionDefault::Derived(
+            "sync_interval, or longer where the failure timeout has to outlast the lease: 500ms",
+        ),
+        help: "The leader looks for silent nodes this often. A node is failed after interval x failure_threshold.",
+        access: field!(health_check.interval),
+    },
+    OptionSpec {
+        name: "health_check.timeout",
+        aliases: &[],
+        env: &["HEALTH_CHECK_TIMEOUT"],
+        kind: millis(1, HOUR),
+        default: OptionDefault::Derived("sync_interval: 500ms"),
+        help: "How long one sync waits for the leader's answer before it is tried again.",
+        access: field!(health_check.timeout),
+    },
+    OptionSpec {
+        name: "health_check.failure_threshold",
+        aliases: &[],
+        env: &["HEALTH_CHECK_FAILURE_THRESHOLD"],
+        kind: integer(1, 1_000),
+        default: OptionDefault::Value("4"),
+        help: "How many intervals without a sync make a node failed.",
+        access: field!(health_check.failure_threshold),
+    },
+    OptionSpec {
+        name: "rebalance_delay",
+        aliases: &[],
+        env: &["REBALANCE_DELAY"],
+        kind: millis(0, WEEK),
+        default: OptionDefault::Value("10s"),
+        help: "How long a failed node may stay away before its copies are made anew elsewhere.",
+        access: field!(rebalance_delay),
+    },
+    OptionSpec {
+        name: "migration_timeout",
+        aliases: &[],
+        env: &["MIGRATION_TIMEOUT"],
+        kind: millis(10, WEEK),
+        default: OptionDefault::Value("5m"),
+        help: "How long copying one partition may take before it is given up and planned anew.",
+        access: field!(migration_timeout),
+    },
+    OptionSpec {
+        name: "max_concurrent_migrations",
+        aliases: &[],
+        env: &["MAX_CONCURRENT_MIGRATIONS"],
+        kind: integer(1, 1_000),
+        default: OptionDefault::Value("4"),
+        help: "How many partitions one node copies at a time.",
+        access: field!(max_concurrent_migrations),
+    },
+    OptionSpec {
+        name: "timing",
+        aliases: &["timing.profile"],
+        env: &["TIMING"],
+        kind: OptionKind::Choice(TimingProfile::NAMES),
+        default: OptionDefault::Value("lan"),
+        help: "The election's pace: lan (heartbeat 50ms, election 150ms to 300ms), fast (30ms, 75ms to 150ms) or \
+               wan (250ms, 1s to 2s).",
+        access: field!(timing.profile),
+    },
+    OptionSpec {
+        name: "timing.heartbeat",
+        aliases: &[],
+        env: &["TIMING_HEARTBEAT"],
+        kind: millis(5, MINUTE),
+        default: OptionDefault::Derived("from timing: 50ms"),
+        help: "How often the leader calls the voters. Must exceed a round trip plus the slowest disk sync.",
+        access: field!(timing.heartbeat),
+    },
+    OptionSpec {
+        name: "timing.election_min",
+        aliases: &[],
+        env: &["TIMING_ELECTION_MIN"],
+        kind: millis(10, 10 * MINUTE),
+        default: OptionDefault::Derived("from timing: 150ms"),
+        help: "The shortest silence of the leader after which a voter stands for election.",
+        access: field!(timing.election_min),
+    },
+    OptionSpec {
+        name: "timing.election_max",
+        aliases: &[],
+        env: &["TIMING_ELECTION_MAX"],
+        kind: millis(10, 10 * MINUTE),
+        default: OptionDefault::Derived("from timing: 300ms"),
+        help: "The longest such silence; each voter draws its own between the two.",
+        access: field!(timing.election_max),
+    },
+    OptionSpec {
+        name: "max_voters",
+        aliases: &[],
+        env: &["MAX_VOTERS"],
+        kind: integer(1, 15),
+        default: OptionDefault::Value("5"),
+        help: "At most this many nodes vote; the others follow. Kept odd where it can be.",
+        access: field!(max_voters),
+    },
+    OptionSpec {
+        name: "services",
+        aliases: &[],
+        env: &["SERVICES"],
+        kind: OptionKind::Services,
+        default: OptionDefault::None,
+        help: "Where the application's own services on this node are found. \":9080\" means the node's own host.",
+        access: field!(services),
+    },
+    OptionSpec {
+        name: "weight",
+        aliases: &[],
+        env: &["WEIGHT"],
+        kind: integer(0, 10_000),
+        default: OptionDefault::Value("100"),
+        help: "This node's share of the partitions relative to other nodes; 0 takes none.",
+        access: field!(weight),
+    },
+    OptionSpec {
+        name: "zone",
+        aliases: &[],
+        env: &["ZONE"],
+        kind: OptionKind::Identifier,
+        default: OptionDefault::None,
+        help: "The failure zone that this node is in. Copies of one partition go to different zones.",
+        access: field!(zone),
+    },
+    OptionSpec {
+        name: "labels",
+        aliases: &[],
+        env: &["LABELS"],
+        kind: OptionKind::Labels,
+        default: OptionDefault::None,
+        help: "Free labels that other nodes and clients can read.",
+        access: field!(labels),
+    },
+    OptionSpec {
+        name: "hook_concurrency",
+        aliases: &[],
+        env: &["HOOK_CONCURRENCY"],
+        kind: integer(1, 1_000),
+        default: OptionDefault::Value("50"),
+        help: "How many threads at most run a batch of partition hooks.",
+        access: field!(hook_concurrency),
+    },
+    OptionSpec {
+        name: "log_level",
+        aliases: &[],
+        env: &["LOG_LEVEL"],
+        kind: OptionKind::Choice(LogLevel::NAMES),
+        default: OptionDefault::Value("info"),
+        help: "The least severe messages that reach the log callback.",
+        access: field!(log_level),
+    },
+];

@@ -1,0 +1,126 @@
+//! Options from environment variables.
+
+use super::*;
+
+fn apply(pairs: &[(&str, &str)]) -> Result<Options> {
+    let mut options = Options::default();
+    options.apply_env_with(|name| {
+        pairs
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.to_string())
+    })?;
+    Ok(options)
+}
+
+#[test]
+fn the_variables_of_the_seed_programs() {
+    let options = apply(&[
+        ("NODE_ID", "node-2"),
+        ("NODE_NAME", "Server-2"),
+        ("HTTP_ADDR", ":8081"),
+        ("RAFT_ADDR", "127.0.0.1:9002"),
+        ("JOIN_ADDR", "localhost:8080, other:8080"),
+        ("BOOTSTRAP", "false"),
+        ("DATA_DIR", "./data/node2"),
+        ("SERVICES", "kv=:9080,api=:3000"),
+        ("HEALTH_CHECK_INTERVAL", "5s"),
+        ("WEIGHT", "200"),
+    ])
+    .unwrap();
+    options.validate().unwrap();
+    assert_eq!(options.node_id, "node-2");
+    assert_eq!(options.node_name.as_deref(), Some("Server-2"));
+    assert_eq!(options.http_addr, ":8081");
+    assert_eq!(options.raft_addr.as_deref(), Some("127.0.0.1:9002"));
+    assert_eq!(options.join_addrs, ["localhost:8080", "other:8080"]);
+    assert_eq!(options.bootstrap, Some(false));
+    assert_eq!(options.data_dir, "./data/node2");
+    assert_eq!(options.services["kv"], ":9080");
+    assert_eq!(options.services["api"], ":3000");
+    assert_eq!(options.health_check.interval, Some(Duration::from_secs(5)));
+    assert_eq!(options.weight, 200);
+}
+
+#[test]
+fn every_variable_sets_its_option() {
+    for spec in table() {
+        for variable in spec.env {
+            let value = match spec.kind {
+                OptionKind::Identifier | OptionKind::Name | OptionKind::Path => "x",
+                OptionKind::ListenAddress if *variable == "HTTP_PORT" => "4711",
+                OptionKind::ListenAddress => ":4711",
+                OptionKind::AdvertiseAddress | OptionKind::AddressList => "x:4711",
+                OptionKind::Services => "x=:4711",
+                OptionKind::Labels => "x=y",
+                OptionKind::Bool => "false",
+                OptionKind::Integer { .. } => "7",
+                OptionKind::Duration { .. } => "7s",
+                OptionKind::Choice(words) => words[1],
+            };
+            let options = apply(&[(variable, value)]).unwrap();
+            let wanted = if *variable == "HTTP_PORT" { ":4711" } else { value };
+            assert_eq!(options.get(spec.name).unwrap(), wanted, "{variable}");
+            assert_ne!(options, Options::default(), "{variable}");
+        }
+    }
+}
+
+#[test]
+fn http_port_stands_in_for_http_addr() {
+    assert_eq!(apply(&[("HTTP_PORT", "8080")]).unwrap().http_addr, ":8080");
+    // Kubernetes sets HTTP_PORT to a URL when a service is named "http": HTTP_ADDR wins, whatever it says.
+    let options = apply(&[("HTTP_ADDR", "host:1"), ("HTTP_PORT", "tcp://10.0.0.1:80")]).unwrap();
+    assert_eq!(options.http_addr, "host:1");
+    for value in ["tcp://10.0.0.1:80", ":8080", "+80", "65536", "-1", " 80"] {
+        let message = message(apply(&[("HTTP_PORT", value)]));
+        assert!(
+            message.starts_with("environment variable HTTP_PORT: "),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    assert_eq!(
+        apply(&[("DATA_DIR", ""), ("JOIN_ADDR", ""), ("SYNC_INTERVAL", "")]).unwrap(),
+        Options::default()
+    );
+    let options = apply(&[("JOIN_ADDR", ""), ("KNOWN_NODES", "a:1")]).unwrap();
+    assert_eq!(options.join_addrs, ["a:1"]);
+}
+
+#[test]
+fn a_bad_variable_is_named_and_changes_nothing() {
+    let mut options = valid();
+    let result = options.apply_env_with(|name| match name {
+        "NODE_ID" => Some("other".to_string()),
+        "LOG_LEVEL" => Some("loud".to_string()),
+        _ => None,
+    });
+    let message = message(result);
+    assert!(
+        message.starts_with("environment variable LOG_LEVEL: option log_level: \"loud\" is not"),
+        "{message}"
+    );
+    assert_eq!(options, valid());
+}
+
+#[test]
+fn the_process_environment_is_read() {
+    // Which variables this process has is not ours to say: both ways of reading it must agree.
+    let mut options = Options::default();
+    let looked_up = options.apply_env_with(|name| std::env::var(name).ok());
+    assert_eq!(Options::from_env(), looked_up.map(|()| options));
+}
+
+#[test]
+fn what_the_environment_does_not_name_stays() {
+    let mut options = valid();
+    options.zone = Some("z".into());
+    options
+        .apply_env_with(|name| (name == "ZONE_ID").then(|| "other".to_string()))
+        .unwrap();
+    assert_eq!(options.zone.as_deref(), Some("z"));
+}

@@ -1,0 +1,215 @@
+//! The rules between options, and what unset options come to.
+
+use super::*;
+
+fn with(pairs: &[(&str, &str)]) -> Options {
+    let mut options = valid();
+    for (name, value) in pairs {
+        options.set(name, value).unwrap();
+    }
+    options
+}
+
+fn millis(options: &Options) -> (u128, u128) {
+    (
+        options.effective_lease_ttl().as_millis(),
+        options.failure_timeout().as_millis(),
+    )
+}
+
+#[test]
+fn defaults_are_valid_and_as_designed() {
+    let options = valid();
+    options.validate().unwrap();
+    assert_eq!(options.sync_interval, Duration::from_millis(500));
+    assert_eq!(millis(&options), (1_500, 2_000));
+    assert_eq!(options.effective_health_interval(), Duration::from_millis(500));
+    assert_eq!(options.effective_health_timeout(), Duration::from_millis(500));
+    assert_eq!(options.bootstrap_partition_count(), 64);
+    assert_eq!(options.bootstrap_replication_factor(), 3);
+}
+
+#[test]
+fn what_is_required_has_to_be_there() {
+    for (options, name) in [
+        (Options::default(), "node_id"),
+        (Options::new("n", ""), "http_addr"),
+    ] {
+        let message = message(options.validate());
+        assert!(
+            message.starts_with(&format!("option {name} is required: ")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn profiles() {
+    for (profile, heartbeat, min, max) in [
+        (TimingProfile::Lan, 50, 150, 300),
+        (TimingProfile::Fast, 30, 75, 150),
+        (TimingProfile::Wan, 250, 1_000, 2_000),
+    ] {
+        let options = with(&[("timing", profile.name())]);
+        options.validate().unwrap();
+        let values = options.timing.values();
+        assert_eq!(values, profile.values());
+        assert_eq!(
+            [values.heartbeat, values.election_min, values.election_max].map(|d| d.as_millis()),
+            [heartbeat, min, max]
+        );
+    }
+    let set = with(&[("timing", "wan"), ("timing.heartbeat", "100ms")])
+        .timing
+        .values();
+    assert_eq!(
+        set,
+        TimingValues {
+            heartbeat: Duration::from_millis(100),
+            ..TimingProfile::Wan.values()
+        }
+    );
+}
+
+/// Whatever sync interval and profile are chosen, the rest follows so that the options fit.
+#[test]
+fn unset_leases_and_timeouts_follow() {
+    assert_eq!(millis(&with(&[("timing", "wan")])), (4_500, 6_000));
+    assert_eq!(millis(&with(&[("sync_interval", "5s")])), (15_000, 20_000));
+    for profile in TimingProfile::NAMES {
+        for sync in ["10ms", "37ms", "100ms", "500ms", "33333us", "5s", "10m"] {
+            for threshold in ["1", "3", "4", "7", "1000"] {
+                let options = with(&[
+                    ("timing", profile),
+                    ("health_check.failure_threshold", threshold),
+                    ("sync_interval", sync),
+                ]);
+                options
+                    .validate()
+                    .unwrap_or_else(|error| panic!("{profile} {sync} {threshold}: {error}"));
+            }
+        }
+    }
+}
+
+/// The option sets that the documentation of the Go libraries shows.
+#[test]
+fn the_seeds_settings_are_valid() {
+    for pairs in [
+        &[
+            ("sync_interval", "5s"),
+            ("partition_count", "16"),
+            ("replication_factor", "3"),
+        ][..],
+        &[
+            ("health_check.enabled", "true"),
+            ("health_check.interval", "5s"),
+            ("health_check.timeout", "2s"),
+            ("health_check.failure_threshold", "3"),
+        ],
+        &[
+            ("raft_addr", "127.0.0.1:9001"),
+            ("bootstrap", "true"),
+            ("data_dir", "./data/node1"),
+        ],
+        &[
+            ("election.leaseTtlMs", "10000"),
+            ("election.renewIntervalMs", "3000"),
+        ],
+    ] {
+        with(pairs).validate().unwrap();
+    }
+}
+
+#[test]
+fn contradictions_name_both_sides() {
+    for (pairs, parts) in [
+        (
+            &[("timing.heartbeat", "75ms")][..],
+            ["timing.heartbeat (75ms)", "timing.election_min (150ms)"],
+        ),
+        (
+            &[("timing.election_min", "300ms")],
+            ["timing.election_min (300ms)", "timing.election_max (300ms)"],
+        ),
+        (
+            &[("sync_interval", "501ms"), ("lease_ttl", "1500ms")],
+            ["sync_interval (501ms)", "lease_ttl (1500ms)"],
+        ),
+        (
+            &[("sync_interval", "100ms"), ("lease_ttl", "699ms")],
+            [
+                "lease_ttl (699ms)",
+                "2 x timing.election_max + sync_interval (700ms)",
+            ],
+        ),
+        (
+            &[
+                ("health_check.interval", "1650ms"),
+                ("health_check.failure_threshold", "1"),
+            ],
+            ["failure_threshold (1650ms)", "lease_ttl (1500ms)"],
+        ),
+        (
+            &[("health_check.timeout", "2001ms")],
+            ["health_check.timeout (2001ms)", "failure_threshold (2s)"],
+        ),
+        (&[("raft_addr", ":8080")], ["raft_addr", "\":8080\""]),
+        (
+            &[("bootstrap", "false"), ("data_dir", "")],
+            ["bootstrap is false", "join_addrs is empty"],
+        ),
+    ] {
+        let message = message(with(pairs).validate());
+        for part in parts {
+            assert!(message.contains(part), "{pairs:?}: {message}");
+        }
+    }
+}
+
+#[test]
+fn the_last_value_before_a_contradiction_is_fine() {
+    for pairs in [
+        &[("timing.heartbeat", "74ms")][..],
+        &[("timing.election_min", "299ms")],
+        &[("sync_interval", "500ms"), ("lease_ttl", "1500ms")],
+        &[("sync_interval", "100ms"), ("lease_ttl", "700ms")],
+        &[
+            ("health_check.interval", "1651ms"),
+            ("health_check.failure_threshold", "1"),
+        ],
+        &[("health_check.timeout", "2s")],
+        &[("raft_addr", ":8081")],
+        &[("bootstrap", "false"), ("data_dir", ""), ("join_addrs", "a:1")],
+        &[("bootstrap", "false")],
+    ] {
+        with(pairs).validate().unwrap();
+    }
+    // Port 0 is another port each time.
+    let mut options = Options::new("n", ":0");
+    options.raft_addr = Some(":0".into());
+    options.validate().unwrap();
+}
+
+#[test]
+fn names_for_people() {
+    for (id, name) in [
+        ("node-1", "Server-1"),
+        ("node-12", "Server-12"),
+        ("node-", "node-"),
+        ("node-a", "node-a"),
+        ("kv", "kv"),
+    ] {
+        assert_eq!(Options::new(id, ":1").effective_node_name(), name);
+    }
+    assert_eq!(with(&[("node_name", "X")]).effective_node_name(), "X");
+}
+
+#[test]
+fn listen_addresses() {
+    let options = with(&[("raft_addr", "[::1]:9")]);
+    assert_eq!(options.http_listen().unwrap().port(), 8080);
+    assert_eq!(options.raft_listen().unwrap().unwrap().host(), "::1");
+    assert_eq!(valid().raft_listen().unwrap(), None);
+    assert!(message(Options::new("n", "x").http_listen()).starts_with("option http_addr: "));
+}

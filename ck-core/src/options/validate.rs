@@ -1,0 +1,135 @@
+//! The checks that need more than one option, and the bounds of fields that code has set directly.
+
+use super::duration::format_duration;
+use super::table::OptionDefault;
+use super::{Options, invalid, table};
+use crate::error::{Error, ErrorCode, Result};
+
+impl Options {
+    /// Checks every option against its bounds, and the options against each other. A start does this first.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`] for the first thing that is wrong: the message names the options, their
+    /// values and what would be right.
+    pub fn validate(&self) -> Result<()> {
+        self.check_each()?;
+        self.check_timing()?;
+        self.check_leases()?;
+        self.check_addresses()
+    }
+
+    /// A field that code has set is held to what `set` accepts: its text form must read back as the same value.
+    fn check_each(&self) -> Result<()> {
+        for spec in table() {
+            let text = (spec.access.get)(self);
+            if text.is_empty() && spec.default == OptionDefault::Required {
+                let message = format!("option {} is required: {}", spec.name, spec.kind.expected());
+                return Err(Error::new(ErrorCode::InvalidOption, message));
+            }
+            let mut again = self.clone();
+            (spec.access.set)(&mut again, &spec.kind, &text)
+                .map_err(|problem| invalid(spec.name, &text, &problem))?;
+            if again != *self {
+                let problem = format!(
+                    "reads back as another value; it has to be {}",
+                    spec.kind.expected()
+                );
+                return Err(invalid(spec.name, &text, &problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_timing(&self) -> Result<()> {
+        let timing = self.timing.values();
+        let [heartbeat, min, max] =
+            [timing.heartbeat, timing.election_min, timing.election_max].map(format_duration);
+        if timing.heartbeat.saturating_mul(2) >= timing.election_min {
+            return Err(contradiction(format!(
+                "timing.heartbeat ({heartbeat}) must be less than half of timing.election_min ({min}), so that one \
+                 lost heartbeat starts no election"
+            )));
+        }
+        if timing.election_min >= timing.election_max {
+            return Err(contradiction(format!(
+                "timing.election_min ({min}) must be less than timing.election_max ({max}), so that voters do not \
+                 all stand at once"
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_leases(&self) -> Result<()> {
+        let lease = self.effective_lease_ttl();
+        let failure = self.failure_timeout();
+        let timeout = self.effective_health_timeout();
+        let [
+            lease_text,
+            failure_text,
+            sync_text,
+            floor_text,
+            margin_text,
+            timeout_text,
+        ] = [
+            lease,
+            failure,
+            self.sync_interval,
+            self.lease_ttl_floor(),
+            self.lease_margin(),
+            timeout,
+        ]
+        .map(format_duration);
+        if self.sync_interval.saturating_mul(3) > lease {
+            return Err(contradiction(format!(
+                "sync_interval ({sync_text}) must be at most a third of lease_ttl ({lease_text}), so that one lost \
+                 renewal costs no lease"
+            )));
+        }
+        if lease < self.lease_ttl_floor() {
+            return Err(contradiction(format!(
+                "lease_ttl ({lease_text}) must be at least 2 x timing.election_max + sync_interval ({floor_text}), so \
+                 that a change of leader interrupts no primary"
+            )));
+        }
+        if failure <= lease.saturating_add(self.lease_margin()) {
+            return Err(contradiction(format!(
+                "health_check.interval x health_check.failure_threshold ({failure_text}) must exceed lease_ttl \
+                 ({lease_text}) by more than a tenth ({margin_text}), or two nodes could be primary at once; raise \
+                 health_check.interval, or lower sync_interval or lease_ttl"
+            )));
+        }
+        if timeout > failure {
+            return Err(contradiction(format!(
+                "health_check.timeout ({timeout_text}) must be at most health_check.interval x \
+                 health_check.failure_threshold ({failure_text})"
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_addresses(&self) -> Result<()> {
+        let http = self.http_listen()?;
+        if let Some(raft) = self.raft_listen()?
+            && raft == http
+            && raft.port() != 0
+        {
+            return Err(contradiction(format!(
+                "raft_addr and http_addr are both {:?}; give raft_addr another port, or leave it out and peers share \
+                 http_addr",
+                self.http_addr
+            )));
+        }
+        // A node that may neither create a cluster nor join one, and has nothing on disk, can never start.
+        if self.bootstrap == Some(false) && self.join_addrs.is_empty() && self.data_dir.is_empty() {
+            return Err(contradiction(
+                "bootstrap is false, join_addrs is empty and data_dir is empty (in memory): the node can belong to no \
+                 cluster; give it join_addrs or let it bootstrap",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn contradiction(message: impl Into<String>) -> Error {
+    Error::new(ErrorCode::InvalidOption, message)
+}

@@ -1,0 +1,245 @@
+//! From text to a field's value and back, bounded by the option's kind.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::address;
+use super::duration::{format_duration, parse_duration};
+use super::table::OptionKind;
+use super::{LogLevel, TimingProfile};
+
+/// What is wrong with a value; it completes a sentence that begins with the value.
+pub(super) type Parsed<T> = Result<T, String>;
+
+const MAX_LIST: usize = 256;
+const MAX_MAP: usize = 64;
+
+/// A type that an option's field can have.
+pub(super) trait Value: Sized {
+    /// Reads the text form, within the bounds of `kind`.
+    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self>;
+
+    /// Writes what [`Value::parse`] reads; empty for "not set".
+    fn format(&self) -> String;
+
+    /// One entry of a map, empty when it is not set.
+    fn entry(&self, _key: &str) -> String {
+        String::new()
+    }
+
+    /// Sets one entry of a map; what is no map has none.
+    fn set_entry(&mut self, _kind: &OptionKind, _key: &str, _text: &str) -> Parsed<()> {
+        Err("belongs to an option that has no entries".into())
+    }
+}
+
+impl<T: Value> Value for Option<T> {
+    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
+        if text.is_empty() {
+            Ok(None)
+        } else {
+            T::parse(kind, text).map(Some)
+        }
+    }
+
+    fn format(&self) -> String {
+        self.as_ref().map(T::format).unwrap_or_default()
+    }
+}
+
+impl Value for String {
+    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
+        match kind {
+            OptionKind::Identifier if !is_identifier(text, 255) => Err(wants(kind)),
+            OptionKind::Name if text.is_empty() || text.len() > 255 || text.contains(char::is_control) => {
+                Err(wants(kind))
+            }
+            OptionKind::Path if text.contains('\0') => Err(wants(kind)),
+            OptionKind::ListenAddress => address::check_listen(text).map(|_| text.to_string()),
+            OptionKind::AdvertiseAddress => address::check_advertise(text).map(|_| text.to_string()),
+            _ => Ok(text.to_string()),
+        }
+    }
+
+    fn format(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Value for bool {
+    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Ok(true),
+            "false" | "0" | "no" | "off" => Ok(false),
+            _ => Err(wants(kind)),
+        }
+    }
+
+    fn format(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for u32 {
+    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
+        let (min, max) = match kind {
+            OptionKind::Integer { min, max } => (*min, *max),
+            _ => (0, u32::MAX),
+        };
+        text.trim()
+            .parse()
+            .ok()
+            .filter(|n| (min..=max).contains(n))
+            .ok_or_else(|| wants(kind))
+    }
+
+    fn format(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Duration {
+    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
+        let duration = parse_duration(text).ok_or_else(|| wants(kind))?;
+        match kind {
+            OptionKind::Duration { min, max } if !(*min..=*max).contains(&duration) => Err(wants(kind)),
+            _ => Ok(duration),
+        }
+    }
+
+    fn format(&self) -> String {
+        format_duration(*self)
+    }
+}
+
+impl Value for TimingProfile {
+    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
+        Self::ALL
+            .iter()
+            .find(|profile| profile.name() == text)
+            .copied()
+            .ok_or_else(|| wants(kind))
+    }
+
+    fn format(&self) -> String {
+        self.name().to_string()
+    }
+}
+
+impl Value for LogLevel {
+    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
+        Self::ALL
+            .iter()
+            .find(|level| level.name() == text)
+            .copied()
+            .ok_or_else(|| wants(kind))
+    }
+
+    fn format(&self) -> String {
+        self.name().to_string()
+    }
+}
+
+impl Value for Vec<String> {
+    fn parse(_kind: &OptionKind, text: &str) -> Parsed<Self> {
+        let items: Vec<String> = list_items(text).map(str::to_string).collect();
+        if items.len() > MAX_LIST {
+            return Err(format!(
+                "has {} addresses; at most {MAX_LIST} are accepted",
+                items.len()
+            ));
+        }
+        for item in &items {
+            address::check_dial(item).map_err(|problem| in_part(item, &problem, items.len() > 1))?;
+        }
+        Ok(items)
+    }
+
+    fn format(&self) -> String {
+        self.join(",")
+    }
+}
+
+impl Value for BTreeMap<String, String> {
+    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
+        let mut map = BTreeMap::new();
+        for item in list_items(text) {
+            let Some((key, value)) = item.split_once('=') else {
+                return Err(in_part(
+                    item,
+                    "has no \"=\"; write \"name=value\", separated by commas",
+                    true,
+                ));
+            };
+            if map.contains_key(key) {
+                return Err(in_part(item, "names an entry that was given before", true));
+            }
+            map.set_entry(kind, key, value)
+                .map_err(|problem| in_part(item, &problem, true))?;
+        }
+        Ok(map)
+    }
+
+    fn format(&self) -> String {
+        self.iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+
+    fn entry(&self, key: &str) -> String {
+        self.get(key).cloned().unwrap_or_default()
+    }
+
+    fn set_entry(&mut self, kind: &OptionKind, key: &str, text: &str) -> Parsed<()> {
+        // Labels may be named as Kubernetes names them: topology.kubernetes.io/zone.
+        let labels = matches!(kind, OptionKind::Labels);
+        let plain = if labels {
+            key.replace('/', ".")
+        } else {
+            key.to_string()
+        };
+        if !is_identifier(&plain, 63) || key.contains(':') {
+            return Err(format!(
+                "has the name {key:?}; a name is 1 to 63 of A-Z a-z 0-9 . _ -"
+            ));
+        }
+        if !labels {
+            address::check_service(text)?;
+        } else if text.len() > 255
+            || text.contains(|c: char| c == ',' || c.is_control())
+            || text.trim() != text
+        {
+            return Err(
+                "is no label value: at most 255 bytes without commas, controls and outer spaces".into(),
+            );
+        }
+        if self.len() >= MAX_MAP && !self.contains_key(key) {
+            return Err(format!("is one entry too many; at most {MAX_MAP} are accepted"));
+        }
+        self.insert(key.to_string(), text.to_string());
+        Ok(())
+    }
+}
+
+/// The parts of a comma-separated text; a trailing comma adds none.
+fn list_items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn in_part(item: &str, problem: &str, name_it: bool) -> String {
+    if name_it {
+        format!("is not right: {item:?} {problem}")
+    } else {
+        problem.to_string()
+    }
+}
+
+fn wants(kind: &OptionKind) -> String {
+    format!("is not {}", kind.expected())
+}
+
+fn is_identifier(text: &str, max: usize) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-');
+    (1..=max).contains(&text.len()) && text.bytes().all(allowed)
+}

@@ -84,14 +84,7 @@ pub(super) fn open(disk: &dyn Disk, dir: &Path, first: Header) -> Result<Recover
     for sequence in stale {
         disk.remove(&dir.join(file_name(*sequence)))?;
     }
-    let Replay {
-        mut summary, slots, ..
-    } = replay;
-    // Only an id that was handed in beyond the log's end can be missing now. It proves nothing about
-    // the entries that are there, but what was purged is committed in any case.
-    if summary.committed.map(|id| id.index) > summary.last.map(|id| id.index) {
-        summary.committed = summary.purged;
-    }
+    let Replay { summary, slots, .. } = replay;
     Ok(Recovered {
         lock,
         summary,

@@ -118,7 +118,17 @@ fn invalid(message: String) -> Error {
 }
 
 impl View {
-    pub(super) fn new(summary: Summary, slots: Slots, segments: VecDeque<Segment>, cache_limit: u64) -> Self {
+    pub(super) fn new(
+        mut summary: Summary,
+        slots: Slots,
+        segments: VecDeque<Segment>,
+        cache_limit: u64,
+    ) -> Self {
+        // Only an id that was handed in for an entry that never came can lie beyond the end. It says
+        // nothing about the entries that are there; that what was purged is committed holds in any case.
+        if summary.committed.map(|id| id.index) > summary.last.map(|id| id.index) {
+            summary.committed = summary.purged;
+        }
         let first = match summary.purged {
             Some(purged) => purged.index.saturating_add(1),
             None => slots.first,

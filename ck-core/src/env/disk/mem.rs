@@ -25,7 +25,8 @@ use content::Content;
 pub struct Faults {
     /// This write fails and writes nothing; later ones succeed.
     pub fail_write: Option<u64>,
-    /// This file sync fails. As on Linux, the file is then never durable again, whatever later syncs say.
+    /// This file sync fails. As on Linux, what it should have made durable stays in sight but is never
+    /// written, whatever later syncs say; only writing it again helps.
     pub fail_sync: Option<u64>,
     /// So many bytes can still be written; the write that crosses the bound is cut short, later ones fail.
     pub capacity: Option<u64>,
@@ -113,6 +114,7 @@ enum Kind {
 /// What becomes of a write that the faults let through.
 struct Admitted {
     length: usize,
+    failed: bool,
     halted: bool,
 }
 
@@ -122,6 +124,7 @@ impl State {
         self.operations += 1;
         let mut admitted = Admitted {
             length,
+            failed: false,
             halted: false,
         };
         match self.faults.halt_after.as_mut() {
@@ -149,14 +152,10 @@ impl State {
                     *left -= admitted.length as u64;
                 }
             }
-            Kind::Sync => {
-                if due(&mut self.faults.fail_sync) {
-                    return Err(io::Error::other("injected sync failure"));
-                }
-            }
+            Kind::Sync => admitted.failed = due(&mut self.faults.fail_sync),
             Kind::Other => {}
         }
-        if admitted.halted && !matches!(kind, Kind::Write) {
+        if admitted.halted && matches!(kind, Kind::Other) {
             return Err(io::Error::other("halted"));
         }
         Ok(admitted)
@@ -379,13 +378,16 @@ impl MemFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let admitted = self.admit(&Kind::Sync, 0);
-        let mut content = lock(&self.inode);
-        match &admitted {
-            Ok(_) => content.sync(),
-            Err(_) => content.sync_failed(),
+        let admitted = self.admit(&Kind::Sync, 0)?;
+        if admitted.halted {
+            return Err(io::Error::other("halted"));
         }
-        admitted.map(drop)
+        if admitted.failed {
+            lock(&self.inode).sync_failed();
+            return Err(io::Error::other("injected sync failure"));
+        }
+        lock(&self.inode).sync();
+        Ok(())
     }
 }
 

@@ -176,6 +176,20 @@ fn the_cache_keeps_to_its_bound_once_entries_are_durable() {
 }
 
 #[test]
+fn an_entry_leaves_the_cache_only_when_it_is_durable() {
+    let (_, mut rig) = Rig::new();
+    rig.append([entry(1, 0, 2000)]);
+    let first = rig.writer.queue.try_recv().unwrap();
+    rig.append([entry(1, 1, 2000)]);
+    rig.writer.step(&mut vec![first]);
+    assert_eq!(rig.answers.take().len(), 1);
+    assert_eq!(
+        rig.wal.read(0..9, u64::MAX).unwrap(),
+        [entry(1, 0, 2000), entry(1, 1, 2000)]
+    );
+}
+
+#[test]
 fn the_committed_id_waits_for_its_entry_and_costs_no_sync() {
     let (_, mut rig) = Rig::new();
     rig.append([entry(1, 0, 1)]);

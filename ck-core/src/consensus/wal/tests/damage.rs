@@ -170,6 +170,40 @@ fn a_batch_torn_at_any_byte_is_cut_and_the_log_goes_on() {
 }
 
 #[test]
+fn frames_behind_a_torn_one_are_erased_and_never_come_back() {
+    let (disk, mut rig) = Rig::new();
+    rig.append([entry(1, 0, 50)]);
+    rig.step_ok();
+    let start = rig.writer.end as usize;
+    rig.append([entry(1, 1, 50), entry(1, 2, 50)]);
+    rig.step_ok();
+    let end = rig.writer.end as usize;
+    let (name, mut content) = files(&disk).remove(0);
+    content[start] = 0;
+    content[end..].fill(0);
+    let path = dir().join(&name);
+    let disk = disk_with(&vec![(name, Vec::new())], 0, &content);
+    let mut rig = Rig::open(Arc::new(disk.clone())).unwrap();
+    assert_eq!(rig.wal.last(), Some(id(1, 0)));
+    // The same length again, so that the old frame of entry 2 would follow at once; and no mark.
+    rig.append([entry(2, 1, 50)]);
+    rig.step_ok();
+    let end = rig.writer.end;
+    disk.open(&path)
+        .unwrap()
+        .unwrap()
+        .write_all_at(&[0; frame::HEADER], u64::from(end))
+        .unwrap();
+    drop(rig);
+    assert!(
+        disk.read(&path, 4096).unwrap().unwrap()[end as usize..]
+            .iter()
+            .all(|byte| *byte == 0)
+    );
+    assert_eq!(Rig::open(Arc::new(disk)).unwrap().wal.last(), Some(id(2, 1)));
+}
+
+#[test]
 fn a_payload_that_contains_a_log_is_not_taken_for_one() {
     let (logs, _) = small_log(false);
     let (disk, mut rig) = Rig::new();

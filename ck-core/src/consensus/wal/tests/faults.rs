@@ -130,3 +130,23 @@ fn an_opening_that_fails_says_so_and_the_next_one_works() {
         assert_eq!(Rig::open(Arc::new(disk)).unwrap().state(), before);
     }
 }
+
+#[test]
+fn what_an_opening_finds_after_a_failed_sync_is_durable() {
+    for seed in 0..20 {
+        let (disk, mut rig) = rig();
+        disk.set_faults(Faults {
+            fail_sync: Some(0),
+            ..Faults::default()
+        });
+        rig.append([entry(1, 10, 10)]);
+        rig.step();
+        // The process ends, the machine goes on: the system shows what it will never write.
+        drop(rig);
+        let rig = Rig::open(Arc::new(disk.clone())).unwrap();
+        let found = rig.state();
+        assert_eq!(found.last, Some(id(1, 10)));
+        disk.crash(seed);
+        assert_eq!(Rig::open(Arc::new(disk)).unwrap().state(), found);
+    }
+}

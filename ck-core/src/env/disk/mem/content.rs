@@ -16,11 +16,11 @@ pub(super) struct Content {
     pages: BTreeMap<u64, Box<[u8]>>,
     size: u64,
     unsynced: Vec<Unsynced>,
-    /// A sync failed once: nothing becomes durable any more, though later syncs claim so.
-    sync_broken: bool,
 }
 
 struct Unsynced {
+    /// A sync of it failed: the system has forgotten that it is to be written, and later syncs pass it over.
+    lost: bool,
     offset: u64,
     /// What was there, to be put back; as long as `new` for a write, the cut tail for a resize.
     old: Vec<u8>,
@@ -31,6 +31,26 @@ struct Unsynced {
 enum Change {
     Write(Vec<u8>),
     Resize(u64),
+}
+
+impl Unsynced {
+    /// Makes bytes that were written later part of what undoing this change restores.
+    fn keep(&mut self, later: &Unsynced) {
+        match &later.change {
+            Change::Resize(size) => self.old_size = *size,
+            Change::Write(data) => {
+                self.old_size = self.old_size.max(later.offset + data.len() as u64);
+                for (position, old) in (self.offset..).zip(&mut self.old) {
+                    let at = position
+                        .checked_sub(later.offset)
+                        .and_then(|at| usize::try_from(at).ok());
+                    if let Some(new) = at.and_then(|at| data.get(at)) {
+                        *old = *new;
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl Content {
@@ -50,6 +70,7 @@ impl Content {
         self.peek(&mut old, offset);
         let change = Change::Write(data.to_vec());
         self.unsynced.push(Unsynced {
+            lost: false,
             offset,
             old,
             old_size: self.size,
@@ -63,6 +84,7 @@ impl Content {
         let mut old = vec![0; cut];
         self.peek(&mut old, size);
         self.unsynced.push(Unsynced {
+            lost: false,
             offset: size,
             old,
             old_size: self.size,
@@ -72,25 +94,30 @@ impl Content {
     }
 
     pub(super) fn sync(&mut self) {
-        if !self.sync_broken {
-            self.unsynced.clear();
+        let (mut lost, written): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unsynced)
+            .into_iter()
+            .partition(|change| change.lost);
+        // What is durable now must not be undone with what it was written over.
+        for lost in &mut lost {
+            written.iter().for_each(|written| lost.keep(written));
         }
+        self.unsynced = lost;
     }
 
     pub(super) fn sync_failed(&mut self) {
-        self.sync_broken = true;
+        self.unsynced.iter_mut().for_each(|change| change.lost = true);
     }
 
     /// Goes back to what was synced, then lets a part of the rest happen after all: nothing, everything,
     /// a prefix that ends inside a write, or any subset of sectors.
     pub(super) fn crash(&mut self, rng: &mut StdRng) {
         let unsynced = std::mem::take(&mut self.unsynced);
-        self.sync_broken = false;
         for change in unsynced.iter().rev() {
             self.cut(change.old_size.max(change.offset));
             self.poke(&change.old, change.offset);
             self.cut(change.old_size);
         }
+        let unsynced: Vec<_> = unsynced.into_iter().filter(|change| !change.lost).collect();
         match rng.random_range(0..4) {
             0 => {}
             1 => unsynced

@@ -9,7 +9,7 @@
 //! - What was acknowledged is there after opening, or opening fails and names file and offset.
 //! - No content of a file, however crafted, makes this panic or allocate more than the file is long.
 //!
-//! On disk: a folder of [segments](segment) full of [frames](frame). The log only grows at its end;
+//! On disk: a folder of segments (`segment.rs`) full of frames (`frame.rs`). The log only grows at its end;
 //! truncating is a record like any other, and purging deletes whole segments.
 //!
 //! The one loss that cannot be told from a torn tail: the last acknowledged batch is damaged *and* a

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::MAX_SEGMENT;
 use super::frame::{self, HEADER, Place, Reader, kind, put_u16, put_u32};
 use super::types::{LogId, Vote, corrupt};
 use crate::env::disk::{Disk, DiskFile};
@@ -130,6 +131,9 @@ impl Segment {
         }
         if header.sequence != sequence {
             return Err(wrong("the segment has the name of another"));
+        }
+        if header.size > MAX_SEGMENT {
+            return Err(wrong("the segment is longer than any can be"));
         }
         if size != u64::from(header.size) {
             let what = format!("the file has {size} bytes and should have {}", header.size);

@@ -56,9 +56,12 @@ fn small() -> WalOptions {
     }
 }
 
+/// The number of a call, counted from 1, and its outcome.
+type Answer = (usize, Result<()>);
+
 /// The answers to calls, in the order in which they came.
 #[derive(Clone, Default)]
-struct Answers(Arc<Mutex<Vec<(usize, Result<()>)>>>);
+struct Answers(Arc<Mutex<Vec<Answer>>>);
 
 impl Answers {
     fn done(&self, call: usize) -> Done {
@@ -66,7 +69,7 @@ impl Answers {
         Box::new(move |result| answers.lock().unwrap().push((call, result)))
     }
 
-    fn take(&self) -> Vec<(usize, Result<()>)> {
+    fn take(&self) -> Vec<Answer> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 

@@ -123,6 +123,25 @@ fn segments_that_come_back_after_a_purge_are_passed_over() {
 }
 
 #[test]
+fn a_segment_that_claims_a_huge_length_is_refused_unread() {
+    let disk = MemDisk::new();
+    disk.create_dir_all(dir()).unwrap();
+    let header = Header {
+        sequence: 1,
+        size: u32::MAX,
+        salt: 0,
+        previous_end: 0,
+        summary: Summary::default(),
+    };
+    segment::Segment::create(&disk, dir(), header)
+        .map(drop)
+        .unwrap_err();
+    let error = Rig::open(Arc::new(disk)).err().unwrap();
+    assert_eq!(error.code(), ErrorCode::Corrupt);
+    assert!(error.message().contains("longer than any can be"), "{error}");
+}
+
+#[test]
 fn a_newer_format_is_refused_as_such() {
     use crate::consensus::wal::segment::Segment;
     let (disk, rig) = Rig::new();

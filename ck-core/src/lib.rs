@@ -1,6 +1,9 @@
 //! ClusterKit core.
 #![deny(missing_docs)]
 
+#[doc(hidden)]
+pub mod consensus;
+#[doc(hidden)]
 pub mod env;
 mod error;
 pub mod model;

@@ -1,10 +1,13 @@
 //! The seams to the outside world: the runtime and its clock, and the disk.
 //!
 //! Everything in ck-core that waits, spawns, reads a clock or touches a file does it through here (the
-//! network's seam is in `net`), so that a whole node, unchanged, also runs on a deterministic simulator.
+//! network's seam is in `net`), so that a whole node, unchanged, also runs on a deterministic simulator: with a
+//! disk that tears and fails, a clock that it moves, a runtime that it steps.
 
 pub mod clock;
+pub mod disk;
 pub mod runtime;
 
 pub use clock::{Instant, wall_now};
+pub use disk::{Disk, DiskFile, DiskLock, Faults, MemDisk, RealDisk};
 pub use runtime::{Runtime, sleep, sleep_until, spawn, timeout};

@@ -1,0 +1,3 @@
+//! Consensus: how the nodes agree on one log of commands.
+
+pub mod wal;

@@ -1,0 +1,323 @@
+//! ClusterKit's write-ahead log: one queue for votes, entries, truncations and purges, one writer.
+//!
+//! A call changes what readers see and joins the queue; the [`WalWriter`] takes whatever has queued up,
+//! writes it with one write, syncs once, and only then answers, in order. So the more callers there are,
+//! the more of them share a sync. What must stay true:
+//!
+//! - Nothing is acknowledged that a power loss could take back.
+//! - After the first failed write or sync nothing is acknowledged any more. Reads go on.
+//! - What was acknowledged is there after opening, or opening fails and names file and offset.
+//! - No content of a file, however crafted, makes this panic or allocate more than the file is long.
+//!
+//! On disk: a folder of segments (`segment.rs`) full of frames (`frame.rs`). The log only grows at its end;
+//! truncating is a record like any other, and purging deletes whole segments.
+//!
+//! The one loss that cannot be told from a torn tail: the last acknowledged batch is damaged *and* a
+//! power loss took the mark that was written, but not yet synced, behind it. All segments deleted at once
+//! look like a new log; the caller's identity file tells the difference.
+
+mod frame;
+mod read;
+mod recovery;
+mod segment;
+mod types;
+mod view;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{self, UnboundedSender};
+
+pub use types::{Entry, LogId, Vote};
+pub use writer::{WalThread, WalWriter};
+
+use crate::env::disk::Disk;
+use crate::{Error, ErrorCode, Result};
+use recovery::Recovered;
+use segment::{Header, Summary};
+use view::{Shared, View};
+use writer::{Action, Op, failed_earlier};
+
+/// The longest payload of an entry, in bytes.
+pub const MAX_PAYLOAD: usize = 64 << 20;
+const MIN_SEGMENT: u32 = 4 << 10;
+const MAX_SEGMENT: u32 = 1 << 30;
+
+/// Called exactly once with the outcome of a call: on the writer's thread, or on the caller's when the
+/// log is closed. It must not block, since everybody waits for the writer; it may call the log.
+pub type Done = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// How a log is kept.
+#[derive(Debug, Clone)]
+pub struct WalOptions {
+    /// The length of a segment in bytes, 4 KiB to 1 GiB (values outside are moved to the bound). A new
+    /// segment is begun when one is full; purging frees whole segments. Default 8 MiB.
+    pub segment_bytes: u32,
+    /// How much of the newest entries is kept in memory, in bytes. More is held only while it is not
+    /// durable. Default 32 MiB.
+    pub cache_bytes: u64,
+    /// Any number that others do not know: it salts the checksums, so that no payload passes for a part
+    /// of the log. Random by default; simulations fix it.
+    pub seed: u64,
+}
+
+impl Default for WalOptions {
+    fn default() -> Self {
+        WalOptions {
+            segment_bytes: 8 << 20,
+            cache_bytes: 32 << 20,
+            seed: rand::random(),
+        }
+    }
+}
+
+/// What the log has done since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Bytes written, frames included.
+    pub bytes: u64,
+    /// Batches made durable.
+    pub syncs: u64,
+    /// Entries made durable.
+    pub entries: u64,
+    /// Bytes of entries in the cache.
+    pub cached_bytes: u64,
+    /// Segment files.
+    pub segments: u64,
+}
+
+/// The log: a handle to be cloned and used from any thread. No call but a [`read`](Wal::read) of entries
+/// that have left the cache waits for the disk.
+#[derive(Clone)]
+pub struct Wal {
+    shared: Arc<Shared>,
+    queue: UnboundedSender<Op>,
+}
+
+impl Wal {
+    /// Opens the log in a folder, or creates it. Takes the folder's lock until the writer is gone or the
+    /// log is closed.
+    ///
+    /// A torn tail, which was never acknowledged, is cut. Errors: [`ErrorCode::Corrupt`] (names file and
+    /// offset), [`ErrorCode::DataDirInUse`], [`ErrorCode::Io`], [`ErrorCode::Version`].
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: &WalOptions) -> Result<(Wal, WalWriter)> {
+        let segment_bytes = options.segment_bytes.clamp(MIN_SEGMENT, MAX_SEGMENT);
+        let first = Header {
+            sequence: 1,
+            size: segment_bytes,
+            salt: salt(options.seed, 1),
+            previous_end: 0,
+            summary: Summary::default(),
+        };
+        let Recovered {
+            lock,
+            summary,
+            slots,
+            segments,
+            current,
+            end,
+        } = recovery::open(&*disk, dir, first)?;
+        let shared = Arc::new(Shared::new(View::new(
+            summary,
+            slots,
+            segments,
+            options.cache_bytes,
+        )));
+        let (sender, queue) = mpsc::unbounded_channel();
+        let mut writer = WalWriter {
+            shared: shared.clone(),
+            queue,
+            disk,
+            dir: dir.to_owned(),
+            segment_bytes,
+            seed: options.seed,
+            lock: Some(lock),
+            segment: current,
+            end,
+            synced: end,
+            marked: false,
+            summary,
+            call: 0,
+            buffer: Vec::new(),
+            changes: Vec::new(),
+            outcomes: Vec::new(),
+            failed: None,
+        };
+        // What was recovered may be acknowledged from now on, so from now on its damage must show.
+        writer.settle()?;
+        Ok((
+            Wal {
+                shared,
+                queue: sender,
+            },
+            writer,
+        ))
+    }
+
+    /// The last durable vote.
+    pub fn vote(&self) -> Option<Vote> {
+        self.shared.view().summary.vote
+    }
+
+    /// The last entry that was purged; the log begins after it.
+    pub fn purged(&self) -> Option<LogId> {
+        self.shared.view().summary.purged
+    }
+
+    /// The last entry, or the last purged one if there are none.
+    pub fn last(&self) -> Option<LogId> {
+        self.shared.view().summary.last
+    }
+
+    /// The last id given to [`save_committed`](Wal::save_committed); after a restart it may be an earlier
+    /// one, but never one beyond [`last`](Wal::last).
+    pub fn committed(&self) -> Option<LogId> {
+        self.shared.view().summary.committed
+    }
+
+    /// Adds entries at the end. They can be read when this returns, and are durable when `done` is called
+    /// with `Ok`. The first must follow the last one there is (0 or 1 in an empty log) and each next its
+    /// predecessor, else [`ErrorCode::InvalidArgument`]; too long a payload is [`ErrorCode::TooLarge`].
+    pub fn append(&self, entries: Vec<Entry>, done: Done) {
+        self.submit(done, |view| {
+            let call = view.append(&entries)?;
+            Ok(Action::Append { call, entries })
+        });
+    }
+
+    /// Replaces the vote; durable when `done` is called with `Ok`, and only then to be answered.
+    pub fn save_vote(&self, vote: Vote, done: Done) {
+        self.submit(done, |_| Ok(Action::Vote(vote)));
+    }
+
+    /// Removes the entries after the one given, or all for `None`. Ending the log where it ends, or
+    /// beyond, changes nothing. An id that the log does not hold, or that was purged, is
+    /// [`ErrorCode::InvalidArgument`] (as far as the log can tell without reading the disk).
+    pub fn truncate_after(&self, last: Option<LogId>, done: Done) {
+        self.submit(done, |view| {
+            Ok(match view.truncate(last)? {
+                Some((call, to)) => Action::Truncate { call, to },
+                None => Action::Barrier,
+            })
+        });
+    }
+
+    /// Removes the entries up to the one given, inclusive. It may lie beyond the end (a snapshot was
+    /// installed): the log is then empty and goes on after it. Purging what is purged changes nothing.
+    pub fn purge_to(&self, upto: LogId, done: Done) {
+        self.submit(done, |view| {
+            Ok(match view.purge(upto) {
+                Some(call) => Action::Purge { call, upto },
+                None => Action::Barrier,
+            })
+        });
+    }
+
+    /// Notes that the log is committed up to an entry. It is written with the next batch or at the close,
+    /// never before that entry, and never causes a sync.
+    pub fn save_committed(&self, id: LogId) {
+        self.shared.view().save_committed(id);
+    }
+
+    /// The entries of a range that the log holds, in order: as many as fit into `max_bytes`, but at least
+    /// one if there is one. What was purged or not yet appended is left out; there are no holes.
+    ///
+    /// Recent entries come from memory, older ones from disk: [`ErrorCode::Io`], [`ErrorCode::Corrupt`].
+    pub fn read(&self, range: Range<u64>, max_bytes: u64) -> Result<Vec<Entry>> {
+        let plan = self.shared.view().plan(range, max_bytes)?;
+        plan.read()
+    }
+
+    /// What the log has done since it was opened.
+    pub fn stats(&self) -> Stats {
+        self.shared.view().stats()
+    }
+
+    /// Why nothing is acknowledged any more, if the disk has failed.
+    pub fn failure(&self) -> Option<Error> {
+        self.shared.view().failed.clone()
+    }
+
+    /// Makes everything queued durable, answers it, gives the folder's lock back, then calls `done`.
+    /// Later changes are answered with [`ErrorCode::Stopped`]; reads go on. Dropping the last handle
+    /// does the same without an answer.
+    pub fn close(&self, done: Done) {
+        let mut view = self.shared.view();
+        let action = if view.closed {
+            Action::Refuse(stopped())
+        } else {
+            Action::Close
+        };
+        view.closed = true;
+        self.enqueue(
+            &view,
+            Op {
+                action,
+                done: Some(done),
+            },
+        )
+        .unwrap_or_else(|done| {
+            drop(view);
+            done(Err(stopped()));
+        });
+    }
+
+    fn submit(&self, done: Done, change: impl FnOnce(&mut View) -> Result<Action>) {
+        let mut view = self.shared.view();
+        let refusal = if view.closed {
+            Some(stopped())
+        } else {
+            view.failed.as_ref().map(failed_earlier)
+        };
+        // What will never be written must not be shown to readers either, nor fill the memory.
+        let action = refusal
+            .map_or_else(|| change(&mut view), Err)
+            .unwrap_or_else(Action::Refuse);
+        self.enqueue(
+            &view,
+            Op {
+                action,
+                done: Some(done),
+            },
+        )
+        .unwrap_or_else(|done| {
+            drop(view);
+            done(Err(stopped()));
+        });
+    }
+
+    /// Calls change the view and join the queue under one lock, so both happen in the same order. Gives
+    /// the callback back, to be called without the lock, when there is no writer any more.
+    fn enqueue(&self, _locked: &View, op: Op) -> std::result::Result<(), Done> {
+        match self.queue.send(op) {
+            Err(mpsc::error::SendError(Op { done: Some(done), .. })) => Err(done),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Wal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let view = self.shared.view();
+        f.debug_struct("Wal")
+            .field("summary", &view.summary)
+            .field("stats", &view.stats())
+            .finish()
+    }
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorCode::Stopped, "the log is closed")
+}
+
+/// Begins the checksums of a segment: not to be guessed without the seed.
+fn salt(seed: u64, sequence: u32) -> u32 {
+    let seeded = crc32c::crc32c_append((seed >> 32) as u32, &sequence.to_le_bytes());
+    crc32c::crc32c_append(seeded, &(seed as u32).to_le_bytes())
+}

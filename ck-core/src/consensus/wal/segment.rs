@@ -1,0 +1,175 @@
+//! Segments: the files that the log is cut into, so that old ones can go.
+//!
+//! A segment has its full length from the moment that it has its name (most of it a hole), so a shorter
+//! file is damage, and syncing a batch never has to sync a length. Its first frame restates what earlier
+//! segments said, so that they can be deleted.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::MAX_SEGMENT;
+use super::frame::{self, HEADER, Place, Reader, kind, put_u16, put_u32};
+use super::types::{LogId, Vote, corrupt};
+use crate::env::disk::{Disk, DiskFile};
+use crate::{Error, ErrorCode, Result};
+
+/// The version of the format as a whole; a newer one is refused.
+const FORMAT: u16 = 1;
+const BODY: usize = 18 + 1 + Vote::LENGTH + 3 * (1 + LogId::LENGTH);
+/// Where the first frame after the header begins.
+pub(super) const FIRST: usize = HEADER + BODY;
+/// Kept free at the end of each segment, for the mark or the seal.
+pub(super) const RESERVED: usize = HEADER + 4;
+
+/// What the log says at some point, entries apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Summary {
+    pub(super) vote: Option<Vote>,
+    pub(super) purged: Option<LogId>,
+    pub(super) last: Option<LogId>,
+    pub(super) committed: Option<LogId>,
+}
+
+/// The first frame of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) sequence: u32,
+    /// The length of the file.
+    pub(super) size: u32,
+    /// Begins the checksums of all other frames of the file.
+    pub(super) salt: u32,
+    /// Where the frames of the segment before this one end; all of it was durable before this existed.
+    pub(super) previous_end: u32,
+    pub(super) summary: Summary,
+}
+
+impl Header {
+    fn put(&self, out: &mut Vec<u8>) {
+        frame::put(
+            out,
+            Place { salt: 0, offset: 0 },
+            FIRST as u32,
+            kind::SEGMENT,
+            |out| {
+                put_u16(out, FORMAT);
+                put_u32(out, self.sequence);
+                put_u32(out, self.size);
+                put_u32(out, self.salt);
+                put_u32(out, self.previous_end);
+                Vote::put_option(self.summary.vote, out);
+                LogId::put_option(self.summary.purged, out);
+                LogId::put_option(self.summary.last, out);
+                LogId::put_option(self.summary.committed, out);
+            },
+        );
+    }
+
+    fn get(body: &[u8]) -> Option<(u16, Header)> {
+        let mut reader = Reader(body);
+        let format = reader.u16()?;
+        let header = Header {
+            sequence: reader.u32()?,
+            size: reader.u32()?,
+            salt: reader.u32()?,
+            previous_end: reader.u32()?,
+            summary: Summary {
+                vote: Vote::get_option(&mut reader)?,
+                purged: LogId::get_option(&mut reader)?,
+                last: LogId::get_option(&mut reader)?,
+                committed: LogId::get_option(&mut reader)?,
+            },
+        };
+        Some((format, header))
+    }
+}
+
+/// A segment that is open.
+#[derive(Clone)]
+pub(super) struct Segment {
+    pub(super) header: Header,
+    pub(super) file: Arc<dyn DiskFile>,
+}
+
+impl Segment {
+    /// Creates a segment. On return it is durable under its name.
+    pub(super) fn create(disk: &dyn Disk, dir: &Path, header: Header) -> Result<Segment> {
+        let path = dir.join(file_name(header.sequence));
+        let temporary = path.with_extension(TEMPORARY);
+        let file = disk.create(&temporary)?;
+        file.set_len(u64::from(header.size))?;
+        let mut data = Vec::with_capacity(FIRST);
+        header.put(&mut data);
+        file.write_all_at(&data, 0)?;
+        file.sync_data()?;
+        disk.rename(&temporary, &path)?;
+        disk.sync_dir(dir)?;
+        Segment::open(disk, dir, header.sequence)
+    }
+
+    /// Opens a segment and checks its header and its length.
+    pub(super) fn open(disk: &dyn Disk, dir: &Path, sequence: u32) -> Result<Segment> {
+        let path = dir.join(file_name(sequence));
+        let Some(file) = disk.open(&path)? else {
+            return Err(corrupt(&path, 0u8, "the file is missing"));
+        };
+        let size = file.size()?;
+        if size < FIRST as u64 {
+            return Err(corrupt(&path, size, "the file ends inside its first frame"));
+        }
+        let mut data = [0; FIRST];
+        file.read_exact_at(&mut data, 0)?;
+        let frame = frame::parse(&data, Place { salt: 0, offset: 0 });
+        let frame = frame.map_err(|what| corrupt(&path, 0u8, what))?;
+        let wrong = |what| corrupt(&path, HEADER as u64, what);
+        if frame.kind != kind::SEGMENT {
+            return Err(wrong("the first frame is not that of a segment"));
+        }
+        let (format, header) =
+            Header::get(frame.body).ok_or_else(|| wrong("the first frame is too short"))?;
+        if format > FORMAT || frame.version > frame::VERSION {
+            return Err(newer(&path, 0u8));
+        }
+        if header.sequence != sequence {
+            return Err(wrong("the segment has the name of another"));
+        }
+        if header.size > MAX_SEGMENT {
+            return Err(wrong("the segment is longer than any can be"));
+        }
+        if size != u64::from(header.size) {
+            let what = format!("the file has {size} bytes and should have {}", header.size);
+            return Err(corrupt(&path, size.min(u64::from(header.size)), &what));
+        }
+        Ok(Segment { header, file })
+    }
+
+    pub(super) fn place(&self, offset: u32) -> Place {
+        Place {
+            salt: self.header.salt,
+            offset,
+        }
+    }
+}
+
+/// The error for a log that a later version of ClusterKit wrote.
+pub(super) fn newer(file: &Path, offset: impl Into<u64>) -> Error {
+    let message = format!(
+        "{}: written by a newer version of ClusterKit (offset {}); run that version",
+        file.display(),
+        offset.into()
+    );
+    Error::new(ErrorCode::Version, message)
+}
+
+const EXTENSION: &str = "log";
+/// A file of this kind is a segment that was being created; it holds nothing yet.
+pub(super) const TEMPORARY: &str = "tmp";
+
+pub(super) fn file_name(sequence: u32) -> PathBuf {
+    PathBuf::from(format!("{sequence:010}.{EXTENSION}"))
+}
+
+/// The number of the segment with this file name, if it is one.
+pub(super) fn sequence(name: &str) -> Option<u32> {
+    let (digits, extension) = name.split_once('.')?;
+    (digits.len() == 10 && extension == EXTENSION).then(|| digits.parse().ok())?
+}

@@ -1,0 +1,243 @@
+//! Torn and damaged logs: cut at every length, every byte changed. Either every acknowledged entry is
+//! there, or the error names file and offset.
+
+use super::*;
+
+type Files = Vec<(String, Vec<u8>)>;
+
+fn files(disk: &MemDisk) -> Files {
+    let names = disk
+        .list(dir())
+        .unwrap()
+        .into_iter()
+        .filter(|name| name.ends_with(".log"));
+    names
+        .map(|name| {
+            (
+                name.clone(),
+                disk.read(&dir().join(&name), 1 << 20).unwrap().unwrap(),
+            )
+        })
+        .collect()
+}
+
+/// A disk with these files, of which one has another content.
+fn disk_with(files: &Files, changed: usize, content: &[u8]) -> MemDisk {
+    let disk = MemDisk::new();
+    disk.create_dir_all(dir()).unwrap();
+    for (at, (name, original)) in files.iter().enumerate() {
+        let content = if at == changed { content } else { original };
+        disk.create(&dir().join(name)).unwrap().append(content).unwrap();
+    }
+    disk
+}
+
+/// A small log in two segments with every kind of record, and its state.
+fn small_log(close: bool) -> (Files, State) {
+    let (disk, mut rig) = Rig::new();
+    rig.vote(1);
+    rig.append((0..12).map(|index| entry(1, index, 200)));
+    rig.step_ok();
+    rig.truncate(Some(id(1, 9)));
+    rig.vote(3);
+    rig.append((10..14).map(|index| entry(3, index, 150)));
+    rig.wal.save_committed(id(1, 5));
+    rig.step_ok();
+    rig.purge(id(1, 1));
+    rig.append([entry(3, 14, 60)]);
+    rig.step_ok();
+    rig.append([entry(3, 15, 0)]);
+    rig.step_ok();
+    let state = rig.state();
+    if close {
+        rig.close();
+    }
+    let files = files(&disk);
+    assert_eq!(files.len(), 2);
+    (files, state)
+}
+
+/// True when the damage was found, false when nothing was lost; anything else fails.
+fn check(files: &Files, changed: usize, content: &[u8], expected: &State, what: &str) -> bool {
+    let disk = disk_with(files, changed, content);
+    match Rig::open(Arc::new(disk.clone())) {
+        Ok(rig) => {
+            assert_eq!(&rig.state(), expected, "{what}");
+            drop(rig);
+            assert_eq!(
+                &Rig::open(Arc::new(disk)).unwrap().state(),
+                expected,
+                "{what}, repaired"
+            );
+            false
+        }
+        Err(error) => {
+            assert_eq!(error.code(), ErrorCode::Corrupt, "{what}: {error}");
+            assert!(error.message().contains("0000000"), "{what}: {error}");
+            assert!(error.message().contains("damaged at offset "), "{what}: {error}");
+            true
+        }
+    }
+}
+
+#[test]
+fn a_log_cut_at_any_length_is_refused() {
+    for close in [true, false] {
+        let (files, state) = small_log(close);
+        for (at, (name, content)) in files.iter().enumerate() {
+            for length in 0..content.len() {
+                let what = format!("{name} cut to {length}");
+                assert!(check(&files, at, &content[..length], &state, &what), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_changed_byte_makes_acknowledged_entries_disappear() {
+    for close in [true, false] {
+        let (files, state) = small_log(close);
+        let mut found = 0;
+        for (at, (name, content)) in files.iter().enumerate() {
+            for byte in 0..content.len() {
+                for pattern in [0x01, 0x10, 0x80, 0xff] {
+                    let mut content = content.clone();
+                    content[byte] ^= pattern;
+                    let what = format!("{name} byte {byte} changed by {pattern:#x}");
+                    found += u32::from(check(&files, at, &content, &state, &what));
+                }
+            }
+        }
+        assert!(found > 10_000, "only {found} were noticed");
+    }
+}
+
+#[test]
+fn no_zeroed_region_makes_acknowledged_entries_disappear() {
+    let (files, state) = small_log(false);
+    for (at, (name, content)) in files.iter().enumerate() {
+        let used = content.iter().rposition(|byte| *byte != 0).unwrap() + 1 - frame::HEADER;
+        for start in 0..used {
+            let mut content = content.clone();
+            content[start..(start + 64).min(used)].fill(0);
+            let what = format!("{name} zeroed from {start}");
+            check(&files, at, &content, &state, &what);
+        }
+    }
+}
+
+#[test]
+fn a_batch_torn_at_any_byte_is_cut_and_the_log_goes_on() {
+    let (disk, mut rig) = Rig::new();
+    rig.append((0..4).map(|index| entry(1, index, 50)));
+    rig.step_ok();
+    let mut states = vec![rig.state()];
+    let (name, before) = files(&disk).remove(0);
+    let entries: Vec<Entry> = (4..9).map(|index| entry(1, index, 40)).collect();
+    for entry in &entries {
+        let mut state = states[states.len() - 1].clone();
+        state.append(entry.clone());
+        states.push(state);
+    }
+    rig.append(entries);
+    rig.step_ok();
+    let after = files(&disk).remove(0).1;
+    let changed: Vec<usize> = (0..after.len()).filter(|at| before[*at] != after[*at]).collect();
+    let (start, end) = (changed[0], changed[changed.len() - 1] + 1);
+    assert!(end - start > 300);
+    let mut seen = 0;
+    for torn in start..end {
+        let content = [&after[..torn], &before[torn..]].concat();
+        let disk = disk_with(&vec![(name.clone(), content.clone())], 0, &content);
+        let mut rig = Rig::open(Arc::new(disk)).unwrap();
+        let state = rig.state();
+        let at = states.iter().position(|allowed| *allowed == state).unwrap();
+        assert!(at >= seen, "more bytes, fewer entries");
+        seen = at;
+        // Whatever lay behind the cut does not come back behind a new entry of any length.
+        let next = entry(9, state.next(), torn % 60);
+        rig.append([next.clone()]);
+        rig.step_ok();
+        let mut expected = state;
+        expected.append(next);
+        assert_eq!(rig.reopen().state(), expected);
+    }
+    assert_eq!(
+        seen,
+        states.len() - 1,
+        "what is torn last is the mark behind the batch"
+    );
+}
+
+#[test]
+fn frames_behind_a_torn_one_are_erased_and_never_come_back() {
+    let (disk, mut rig) = Rig::new();
+    rig.append([entry(1, 0, 50)]);
+    rig.step_ok();
+    let start = rig.writer.end as usize;
+    rig.append([entry(1, 1, 50), entry(1, 2, 50)]);
+    rig.step_ok();
+    let end = rig.writer.end as usize;
+    let (name, mut content) = files(&disk).remove(0);
+    content[start] = 0;
+    content[end..].fill(0);
+    let path = dir().join(&name);
+    let disk = disk_with(&vec![(name, Vec::new())], 0, &content);
+    let mut rig = Rig::open(Arc::new(disk.clone())).unwrap();
+    assert_eq!(rig.wal.last(), Some(id(1, 0)));
+    // The same length again, so that the old frame of entry 2 would follow at once; and no mark.
+    rig.append([entry(2, 1, 50)]);
+    rig.step_ok();
+    let end = rig.writer.end;
+    disk.open(&path)
+        .unwrap()
+        .unwrap()
+        .write_all_at(&[0; frame::HEADER], u64::from(end))
+        .unwrap();
+    drop(rig);
+    assert!(
+        disk.read(&path, 4096).unwrap().unwrap()[end as usize..]
+            .iter()
+            .all(|byte| *byte == 0)
+    );
+    assert_eq!(Rig::open(Arc::new(disk)).unwrap().wal.last(), Some(id(2, 1)));
+}
+
+#[test]
+fn a_payload_that_contains_a_log_is_not_taken_for_one() {
+    let (logs, _) = small_log(false);
+    let (disk, mut rig) = Rig::new();
+    rig.append([entry(1, 0, 10)]);
+    rig.step_ok();
+    let before = files(&disk).remove(0).1;
+    let payload = Bytes::from(logs[0].1[..3000].to_vec());
+    rig.append([Entry {
+        payload,
+        ..entry(1, 1, 0)
+    }]);
+    rig.step_ok();
+    let (name, mut after) = files(&disk).remove(0);
+    let start = (0..after.len()).find(|at| before[*at] != after[*at]).unwrap();
+    // The batch with the payload was torn: its first byte is missing, the rest is there, the mark not yet.
+    let mark = after.iter().rposition(|byte| *byte != 0).unwrap() + 1 - frame::HEADER;
+    after[mark..].fill(0);
+    after[start] ^= 0xff;
+    let disk = disk_with(&vec![(name, after.clone())], 0, &after);
+    assert_eq!(Rig::open(Arc::new(disk)).unwrap().wal.last(), Some(id(1, 0)));
+}
+
+#[test]
+fn a_damaged_entry_that_is_read_back_later_is_an_error_not_a_wrong_answer() {
+    let (disk, mut rig) = Rig::new();
+    rig.append((0..20).map(|index| entry(1, index, 100)));
+    rig.step_ok();
+    let file = disk.open(&dir().join("0000000001.log")).unwrap().unwrap();
+    file.write_all_at(b"?", 900).unwrap();
+    let error = rig.wal.read(0..20, u64::MAX).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Corrupt);
+    assert!(
+        error.message().contains("0000000001.log: damaged at offset "),
+        "{error}"
+    );
+    assert_eq!(rig.wal.read(0..1, 1).unwrap().len(), 1);
+}

@@ -1,0 +1,117 @@
+//! What the log holds, and the errors that name a place in it.
+
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::frame::{Reader, put_u64};
+use crate::{Error, ErrorCode};
+
+/// The identity of a log entry: who proposed it, and its place. Ordered as Raft orders log ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogId {
+    /// The term of the leader that proposed the entry.
+    pub term: u64,
+    /// The Raft id of that leader.
+    pub node: u64,
+    /// The place in the log; consecutive, beginning at 0 or 1.
+    pub index: u64,
+}
+
+/// The vote that a node has granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Vote {
+    /// The term of the candidate.
+    pub term: u64,
+    /// The Raft id of the candidate.
+    pub node: u64,
+    /// True when a quorum granted it, so that the candidate is leader.
+    pub committed: bool,
+}
+
+/// One entry. The log does not look into the payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The entry's identity.
+    pub id: LogId,
+    /// What the payload is; the caller's numbers, kept as they are.
+    pub kind: u8,
+    /// The content, at most [`MAX_PAYLOAD`](super::MAX_PAYLOAD) bytes. It stays in the cache as it is, so a
+    /// slice of a larger buffer keeps that buffer alive.
+    pub payload: Bytes,
+}
+
+impl LogId {
+    pub(super) const LENGTH: usize = 24;
+
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.term);
+        put_u64(out, self.node);
+        put_u64(out, self.index);
+    }
+
+    pub(super) fn get(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(LogId {
+            term: reader.u64()?,
+            node: reader.u64()?,
+            index: reader.u64()?,
+        })
+    }
+
+    /// Options take the same space whether or not there is a value.
+    pub(super) fn put_option(id: Option<LogId>, out: &mut Vec<u8>) {
+        out.push(u8::from(id.is_some()));
+        id.unwrap_or(LogId {
+            term: 0,
+            node: 0,
+            index: 0,
+        })
+        .put(out);
+    }
+
+    pub(super) fn get_option(reader: &mut Reader<'_>) -> Option<Option<Self>> {
+        let present = reader.bool()?;
+        let id = LogId::get(reader)?;
+        Some(present.then_some(id))
+    }
+}
+
+impl Vote {
+    pub(super) const LENGTH: usize = 17;
+
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.term);
+        put_u64(out, self.node);
+        out.push(u8::from(self.committed));
+    }
+
+    pub(super) fn get(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Vote {
+            term: reader.u64()?,
+            node: reader.u64()?,
+            committed: reader.bool()?,
+        })
+    }
+
+    pub(super) fn put_option(vote: Option<Vote>, out: &mut Vec<u8>) {
+        out.push(u8::from(vote.is_some()));
+        vote.unwrap_or(Vote {
+            term: 0,
+            node: 0,
+            committed: false,
+        })
+        .put(out);
+    }
+
+    pub(super) fn get_option(reader: &mut Reader<'_>) -> Option<Option<Self>> {
+        let present = reader.bool()?;
+        let vote = Vote::get(reader)?;
+        Some(present.then_some(vote))
+    }
+}
+
+/// The error for damage: always names the file and the offset.
+pub(super) fn corrupt(file: &Path, offset: impl Into<u64>, what: &str) -> Error {
+    let message = format!("{}: damaged at offset {}: {what}", file.display(), offset.into());
+    Error::new(ErrorCode::Corrupt, message)
+}

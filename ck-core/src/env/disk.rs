@@ -1,0 +1,184 @@
+//! The disk seam: the few file operations that ClusterKit needs, with their durability spelled out.
+//!
+//! The rules that callers rely on, and that [`MemDisk`] takes at their word when it crashes:
+//! - what was written to a file survives a power loss only after [`DiskFile::sync_data`] returned `Ok`;
+//! - a name (create, rename, remove) survives only after [`Disk::sync_dir`] of its folder returned `Ok`;
+//! - after a failed sync nothing is known about the file, and a later sync that succeeds proves nothing.
+
+mod mem;
+mod real;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use mem::{Faults, MemDisk};
+pub use real::RealDisk;
+
+use crate::{Error, ErrorCode, Result};
+
+/// A file system, or something that behaves like one. Used as `Arc<dyn Disk>`.
+///
+/// Errors carry the path and what was being done. Files are created with mode 0600, folders with 0700.
+pub trait Disk: Send + Sync + 'static {
+    /// Creates a file, or empties the one that is there, and opens it for reading and writing.
+    fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>>;
+
+    /// Opens an existing file for reading and writing; `None` when there is none.
+    fn open(&self, path: &Path) -> Result<Option<Arc<dyn DiskFile>>>;
+
+    /// Renames a file within its folder, replacing what had the new name. Durable after `sync_dir`.
+    fn rename(&self, from: &Path, to: &Path) -> Result<()>;
+
+    /// Removes a file; one that is not there is no error. Handles that are open go on working.
+    fn remove(&self, path: &Path) -> Result<()>;
+
+    /// The names of the files in a folder, sorted.
+    fn list(&self, dir: &Path) -> Result<Vec<String>>;
+
+    /// Creates a folder and its missing ancestors, durably; one that exists is no error.
+    fn create_dir_all(&self, dir: &Path) -> Result<()>;
+
+    /// Makes the names in a folder durable.
+    fn sync_dir(&self, dir: &Path) -> Result<()>;
+
+    /// Takes an exclusive lock on a lock file, which is created when missing, for as long as the
+    /// returned value lives. A lock that somebody holds, in this process or another, is
+    /// [`ErrorCode::DataDirInUse`].
+    fn lock(&self, path: &Path) -> Result<DiskLock>;
+
+    /// The whole content of a file; `None` when there is none. A file longer than `max_bytes` is
+    /// [`ErrorCode::TooLarge`], and nothing is allocated for it.
+    fn read(&self, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
+        let Some(file) = self.open(path)? else {
+            return Ok(None);
+        };
+        let size = file.size()?;
+        let length = match usize::try_from(size) {
+            Ok(length) if size <= max_bytes => length,
+            _ => {
+                let message = format!(
+                    "{}: {size} bytes, at most {max_bytes} are allowed",
+                    path.display()
+                );
+                return Err(Error::new(ErrorCode::TooLarge, message));
+            }
+        };
+        let mut data = vec![0; length];
+        file.read_exact_at(&mut data, 0)?;
+        Ok(Some(data))
+    }
+
+    /// Replaces the content of a file: whoever looks, also after a power loss, finds the old content
+    /// or the new, whole. Durable on return. Uses `<path>.tmp` on the way.
+    fn replace(&self, path: &Path, data: &[u8]) -> Result<()> {
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".tmp");
+        let temporary = PathBuf::from(temporary);
+        let file = self.create(&temporary)?;
+        file.write_all_at(data, 0)?;
+        file.sync_data()?;
+        self.rename(&temporary, path)?;
+        self.sync_dir(parent(path))
+    }
+}
+
+/// An open file. Handles may be used from several threads; positions are always explicit.
+pub trait DiskFile: Send + Sync {
+    /// The path under which the file was opened.
+    fn path(&self) -> &Path;
+
+    /// The length in bytes.
+    fn size(&self) -> Result<u64>;
+
+    /// Reads at a position; fewer bytes than asked for, or none at the end of the file, are no error.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
+
+    /// Writes at a position and says how many bytes were taken, which may be fewer than given.
+    fn write_at(&self, data: &[u8], offset: u64) -> Result<usize>;
+
+    /// Cuts the file or extends it by zeros, which take no space until they are written.
+    fn set_len(&self, length: u64) -> Result<()>;
+
+    /// Makes content and length durable.
+    fn sync_data(&self) -> Result<()>;
+
+    /// Fills the buffer from a position; a file that ends before is [`ErrorCode::Corrupt`].
+    fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> Result<()> {
+        while !buffer.is_empty() {
+            match self.read_at(buffer, offset)? {
+                0 => {
+                    let message = format!("{}: the file ends at offset {offset}", self.path().display());
+                    return Err(Error::new(ErrorCode::Corrupt, message));
+                }
+                n => {
+                    buffer = buffer.get_mut(n..).unwrap_or_default();
+                    offset += n as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all bytes at a position. After an error any part of them may have been written.
+    fn write_all_at(&self, mut data: &[u8], mut offset: u64) -> Result<()> {
+        while !data.is_empty() {
+            match self.write_at(data, offset)? {
+                0 => {
+                    let error = std::io::Error::from(std::io::ErrorKind::WriteZero);
+                    return Err(Error::io(format!("write {}", self.path().display()), &error));
+                }
+                n => {
+                    data = data.get(n..).unwrap_or_default();
+                    offset += n as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all bytes at the end of the file. Meant for one writer: the end is looked up first.
+    fn append(&self, data: &[u8]) -> Result<()> {
+        self.write_all_at(data, self.size()?)
+    }
+}
+
+/// An exclusive lock, released when dropped. See [`Disk::lock`].
+pub struct DiskLock {
+    release: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+impl DiskLock {
+    /// A lock that is given back by calling `release`, once.
+    pub fn new(release: impl FnOnce() + Send + Sync + 'static) -> Self {
+        DiskLock {
+            release: Some(Box::new(release)),
+        }
+    }
+}
+
+impl Drop for DiskLock {
+    fn drop(&mut self) {
+        if let Some(release) = self.release.take() {
+            release();
+        }
+    }
+}
+
+impl fmt::Debug for DiskLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiskLock")
+            .field("held", &self.release.is_some())
+            .finish()
+    }
+}
+
+/// The folder of a path; the current one for a bare name.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
+}

@@ -1,0 +1,422 @@
+//! A disk in memory, for nodes without a data directory and for simulations, where it can fail and crash.
+//!
+//! It keeps what a program sees apart from what a power loss would leave. Every unsynced write remembers
+//! the bytes that it replaced, so a crash can take it back, whole or in part; every unsynced change of a
+//! folder is a list, of which a crash keeps a prefix (file systems journal names in order). The outcome
+//! of a crash depends on the history and on the seed, on nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::{Disk, DiskFile, DiskLock, parent};
+use crate::{Error, ErrorCode, Result};
+
+mod content;
+use content::Content;
+
+/// What goes wrong from now on. Counts are of operations on the whole disk, 0 meaning the next one.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    /// This write fails and writes nothing; later ones succeed.
+    pub fail_write: Option<u64>,
+    /// This file sync fails. As on Linux, what it should have made durable stays in sight but is never
+    /// written, whatever later syncs say; only writing it again helps.
+    pub fail_sync: Option<u64>,
+    /// So many bytes can still be written; the write that crosses the bound is cut short, later ones fail.
+    pub capacity: Option<u64>,
+    /// Every write of more than one byte takes only half.
+    pub short_writes: bool,
+    /// After so many changing operations (write, sync, create, rename, remove, resize) everything fails,
+    /// as for a process that was killed. A write that is hit happens, and can be torn by the crash.
+    pub halt_after: Option<u64>,
+}
+
+/// A disk in memory. Clones share the content. See the module's text for what a crash does.
+#[derive(Clone, Default)]
+pub struct MemDisk {
+    shared: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    dirs: BTreeMap<PathBuf, Dir>,
+    locks: BTreeSet<PathBuf>,
+    /// Grows with each crash: handles from before it are dead.
+    generation: u64,
+    faults: Faults,
+    operations: u64,
+}
+
+type Inode = Arc<Mutex<Content>>;
+type Names = BTreeMap<OsString, Inode>;
+
+#[derive(Default)]
+struct Dir {
+    names: Names,
+    durable: Names,
+    unsynced: Vec<Change>,
+}
+
+enum Change {
+    Link(OsString, Inode),
+    Unlink(OsString),
+    Rename(OsString, OsString),
+}
+
+impl Change {
+    fn apply(&self, names: &mut Names) {
+        match self {
+            Change::Link(name, inode) => {
+                names.insert(name.clone(), inode.clone());
+            }
+            Change::Unlink(name) => {
+                names.remove(name);
+            }
+            Change::Rename(from, to) => {
+                if let Some(inode) = names.remove(from) {
+                    names.insert(to.clone(), inode);
+                }
+            }
+        }
+    }
+}
+
+impl Dir {
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.names);
+        self.unsynced.push(change);
+    }
+
+    fn crash(&mut self, rng: &mut StdRng) {
+        let kept = rng.random_range(0..=self.unsynced.len());
+        for change in self.unsynced.drain(..).take(kept) {
+            change.apply(&mut self.durable);
+        }
+        self.names = self.durable.clone();
+        for inode in self.names.values() {
+            lock(inode).crash(rng);
+        }
+    }
+}
+
+enum Kind {
+    Write,
+    Sync,
+    Other,
+}
+
+/// What becomes of a write that the faults let through.
+struct Admitted {
+    length: usize,
+    failed: bool,
+    halted: bool,
+}
+
+impl State {
+    /// Counts a changing operation and applies the faults to it.
+    fn admit(&mut self, kind: &Kind, length: usize) -> io::Result<Admitted> {
+        self.operations += 1;
+        let mut admitted = Admitted {
+            length,
+            failed: false,
+            halted: false,
+        };
+        match self.faults.halt_after.as_mut() {
+            Some(0) => return Err(io::Error::other("halted")),
+            Some(left) => {
+                *left -= 1;
+                admitted.halted = *left == 0;
+            }
+            None => {}
+        }
+        match kind {
+            Kind::Write => {
+                if due(&mut self.faults.fail_write) {
+                    return Err(io::Error::other("injected write failure"));
+                }
+                if self.faults.short_writes {
+                    admitted.length = length.div_ceil(2);
+                }
+                if let Some(left) = self.faults.capacity.as_mut() {
+                    let fits = usize::try_from(*left).unwrap_or(usize::MAX);
+                    if fits == 0 && length > 0 {
+                        return Err(io::Error::from(io::ErrorKind::StorageFull));
+                    }
+                    admitted.length = admitted.length.min(fits);
+                    *left -= admitted.length as u64;
+                }
+            }
+            Kind::Sync => admitted.failed = due(&mut self.faults.fail_sync),
+            Kind::Other => {}
+        }
+        if admitted.halted && matches!(kind, Kind::Other) {
+            return Err(io::Error::other("halted"));
+        }
+        Ok(admitted)
+    }
+
+    fn dir(&mut self, path: &Path) -> io::Result<&mut Dir> {
+        self.dirs
+            .get_mut(path)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+}
+
+fn due(countdown: &mut Option<u64>) -> bool {
+    match countdown {
+        Some(0) => {
+            *countdown = None;
+            true
+        }
+        Some(left) => {
+            *left -= 1;
+            false
+        }
+        None => false,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |error| Error::io(format!("{what} {}", path.display()), &error)
+}
+
+fn name(path: &Path) -> io::Result<OsString> {
+    Ok(path
+        .file_name()
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?
+        .to_owned())
+}
+
+impl MemDisk {
+    /// An empty disk without faults.
+    pub fn new() -> Self {
+        MemDisk::default()
+    }
+
+    /// Replaces what goes wrong from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        lock(&self.shared).faults = faults;
+    }
+
+    /// How many changing operations the disk has been asked for.
+    pub fn operations(&self) -> u64 {
+        lock(&self.shared).operations
+    }
+
+    /// A power loss: what was synced stays; of the rest the seed decides what is lost, kept or torn.
+    /// Locks are released, faults end, and handles from before fail from now on.
+    pub fn crash(&self, seed: u64) {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut state = lock(&self.shared);
+        state.generation += 1;
+        state.locks.clear();
+        state.faults = Faults::default();
+        for dir in state.dirs.values_mut() {
+            dir.crash(&mut rng);
+        }
+    }
+
+    fn handle(&self, state: &State, path: &Path, inode: Inode) -> Arc<dyn DiskFile> {
+        let generation = state.generation;
+        Arc::new(MemFile {
+            disk: self.clone(),
+            path: path.to_owned(),
+            inode,
+            generation,
+        })
+    }
+}
+
+impl Disk for MemDisk {
+    fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>> {
+        let mut state = lock(&self.shared);
+        let inode = Inode::default();
+        let create = |state: &mut State| {
+            state.admit(&Kind::Other, 0)?;
+            state
+                .dir(parent(path))?
+                .change(Change::Link(name(path)?, inode.clone()));
+            Ok(())
+        };
+        create(&mut state).map_err(failed("create", path))?;
+        Ok(self.handle(&state, path, inode))
+    }
+
+    fn open(&self, path: &Path) -> Result<Option<Arc<dyn DiskFile>>> {
+        let mut state = lock(&self.shared);
+        let name = name(path).map_err(failed("open", path))?;
+        let found = state
+            .dir(parent(path))
+            .ok()
+            .and_then(|dir| dir.names.get(&name).cloned());
+        Ok(found.map(|inode| self.handle(&state, path, inode)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        let mut state = lock(&self.shared);
+        let rename = |state: &mut State| {
+            state.admit(&Kind::Other, 0)?;
+            let (old, new) = (name(from)?, name(to)?);
+            if parent(from) != parent(to) {
+                return Err(io::Error::from(io::ErrorKind::CrossesDevices));
+            }
+            let dir = state.dir(parent(from))?;
+            if !dir.names.contains_key(&old) {
+                return Err(io::Error::from(io::ErrorKind::NotFound));
+            }
+            dir.change(Change::Rename(old, new));
+            Ok(())
+        };
+        rename(&mut state).map_err(failed("rename", from))
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        let mut state = lock(&self.shared);
+        let remove = |state: &mut State| {
+            state.admit(&Kind::Other, 0)?;
+            let name = name(path)?;
+            match state.dir(parent(path)) {
+                Ok(dir) if dir.names.contains_key(&name) => dir.change(Change::Unlink(name)),
+                _ => {}
+            }
+            Ok(())
+        };
+        remove(&mut state).map_err(failed("remove", path))
+    }
+
+    fn list(&self, dir: &Path) -> Result<Vec<String>> {
+        let mut state = lock(&self.shared);
+        let names = &state.dir(dir).map_err(failed("list", dir))?.names;
+        Ok(names
+            .keys()
+            .filter_map(|name| name.to_str().map(str::to_owned))
+            .collect())
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> Result<()> {
+        let mut state = lock(&self.shared);
+        state
+            .admit(&Kind::Other, 0)
+            .map_err(failed("create folder", dir))?;
+        let mut at = dir;
+        loop {
+            state.dirs.entry(at.to_owned()).or_default();
+            let up = parent(at);
+            if up == at || up == Path::new(".") {
+                state.dirs.entry(up.to_owned()).or_default();
+                return Ok(());
+            }
+            at = up;
+        }
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<()> {
+        let mut state = lock(&self.shared);
+        state.admit(&Kind::Other, 0).map_err(failed("sync folder", dir))?;
+        let dir = state.dir(dir).map_err(failed("sync folder", dir))?;
+        dir.unsynced.clear();
+        dir.durable = dir.names.clone();
+        Ok(())
+    }
+
+    fn lock(&self, path: &Path) -> Result<DiskLock> {
+        let mut state = lock(&self.shared);
+        if !state.locks.insert(path.to_owned()) {
+            let message = format!("{} is in use", parent(path).display());
+            return Err(Error::new(ErrorCode::DataDirInUse, message));
+        }
+        let (disk, path, generation) = (self.clone(), path.to_owned(), state.generation);
+        Ok(DiskLock::new(move || {
+            let mut state = lock(&disk.shared);
+            // A crash has released it already, and somebody else may hold it now.
+            if state.generation == generation {
+                state.locks.remove(&path);
+            }
+        }))
+    }
+}
+
+struct MemFile {
+    disk: MemDisk,
+    path: PathBuf,
+    inode: Inode,
+    generation: u64,
+}
+
+impl MemFile {
+    fn state(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = lock(&self.disk.shared);
+        if state.generation != self.generation {
+            return Err(io::Error::other("the disk has crashed since the file was opened"));
+        }
+        Ok(state)
+    }
+
+    fn admit(&self, kind: &Kind, length: usize) -> io::Result<Admitted> {
+        self.state()?.admit(kind, length)
+    }
+
+    fn write(&self, data: &[u8], offset: u64) -> io::Result<usize> {
+        let admitted = self.admit(&Kind::Write, data.len())?;
+        let data = data.get(..admitted.length).unwrap_or_default();
+        lock(&self.inode).write(data, offset);
+        if admitted.halted {
+            Err(io::Error::other("halted"))
+        } else {
+            Ok(data.len())
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let admitted = self.admit(&Kind::Sync, 0)?;
+        if admitted.halted {
+            return Err(io::Error::other("halted"));
+        }
+        if admitted.failed {
+            lock(&self.inode).sync_failed();
+            return Err(io::Error::other("injected sync failure"));
+        }
+        lock(&self.inode).sync();
+        Ok(())
+    }
+}
+
+impl DiskFile for MemFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn size(&self) -> Result<u64> {
+        Ok(lock(&self.inode).size())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        drop(self.state().map_err(failed("read", &self.path))?);
+        Ok(lock(&self.inode).read(buffer, offset))
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> Result<usize> {
+        self.write(data, offset).map_err(failed("write", &self.path))
+    }
+
+    fn set_len(&self, length: u64) -> Result<()> {
+        self.admit(&Kind::Other, 0)
+            .map_err(failed("resize", &self.path))?;
+        lock(&self.inode).resize(length);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> Result<()> {
+        self.sync().map_err(failed("sync", &self.path))
+    }
+}

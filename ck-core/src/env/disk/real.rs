@@ -1,0 +1,166 @@
+//! The machine's file system.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::FlockOperation;
+
+use super::{Disk, DiskFile, DiskLock, parent};
+use crate::{Error, ErrorCode, Result};
+
+/// The machine's file system, by blocking system calls.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealDisk;
+
+struct RealFile {
+    file: File,
+    path: PathBuf,
+}
+
+fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |error| Error::io(format!("{what} {}", path.display()), &error)
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    options
+}
+
+impl Disk for RealDisk {
+    fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>> {
+        let file = options()
+            .create(true)
+            .truncate(true)
+            .open(path)
+            .map_err(failed("create", path))?;
+        Ok(Arc::new(RealFile {
+            file,
+            path: path.to_owned(),
+        }))
+    }
+
+    fn open(&self, path: &Path) -> Result<Option<Arc<dyn DiskFile>>> {
+        match options().open(path) {
+            Ok(file) => Ok(Some(Arc::new(RealFile {
+                file,
+                path: path.to_owned(),
+            }))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("open", path)(error)),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        fs::rename(from, to).map_err(failed("rename", from))
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", path)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir).map_err(failed("list", dir))? {
+            let entry = entry.map_err(failed("list", dir))?;
+            let is_dir = entry.file_type().map_err(failed("list", dir))?.is_dir();
+            // Names that are not UTF-8 are not ours.
+            if let (false, Ok(name)) = (is_dir, entry.file_name().into_string()) {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> Result<()> {
+        let mut missing = Vec::new();
+        let mut at = dir;
+        while !at.as_os_str().is_empty() && !at.is_dir() {
+            missing.push(at);
+            at = parent(at);
+        }
+        for dir in missing.into_iter().rev() {
+            match DirBuilder::new().mode(0o700).create(dir) {
+                // Somebody else made it in the meantime: as good.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && dir.is_dir() => {}
+                Err(error) => return Err(failed("create folder", dir)(error)),
+                Ok(()) => {}
+            }
+            self.sync_dir(parent(dir))?;
+        }
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<()> {
+        File::open(dir)
+            .and_then(|file| file.sync_all())
+            .map_err(failed("sync folder", dir))
+    }
+
+    fn lock(&self, path: &Path) -> Result<DiskLock> {
+        let file = options()
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(failed("open", path))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut holder = [0; 20];
+                let n = file.read_at(&mut holder, 0).unwrap_or(0);
+                let holder = std::str::from_utf8(holder.get(..n).unwrap_or_default()).unwrap_or_default();
+                let dir = parent(path).display();
+                let message = format!("{dir} is in use by process {}", holder.trim());
+                return Err(Error::new(ErrorCode::DataDirInUse, message));
+            }
+            Err(error) => return Err(failed("lock", path)(error.into())),
+        }
+        // The number serves the message above only; the lock itself is the kernel's, and dies with us.
+        let holder = format!("{:<20}", std::process::id());
+        file.write_all_at(holder.as_bytes(), 0)
+            .map_err(failed("write", path))?;
+        Ok(DiskLock::new(move || drop(file)))
+    }
+}
+
+impl DiskFile for RealFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn size(&self) -> Result<u64> {
+        Ok(self.file.metadata().map_err(failed("stat", &self.path))?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        uninterrupted(|| self.file.read_at(buffer, offset)).map_err(failed("read", &self.path))
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> Result<usize> {
+        uninterrupted(|| self.file.write_at(data, offset)).map_err(failed("write", &self.path))
+    }
+
+    fn set_len(&self, length: u64) -> Result<()> {
+        self.file.set_len(length).map_err(failed("resize", &self.path))
+    }
+
+    fn sync_data(&self) -> Result<()> {
+        self.file.sync_data().map_err(failed("sync", &self.path))
+    }
+}
+
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

@@ -4,5 +4,6 @@
 mod error;
 pub mod model;
 pub mod placement;
+pub mod routing;
 
 pub use error::{Error, ErrorCode, Result};

@@ -8,6 +8,10 @@
 ///
 /// The key is any sequence of bytes, of any length; text is hashed as its UTF-8 bytes. A count of 0,
 /// which no cluster has, gives 0.
+///
+/// ```
+/// assert_eq!(ck_core::routing::partition_for(b"user:1", 64), 16);
+/// ```
 #[inline]
 pub fn partition_for(key: &[u8], partition_count: u32) -> u32 {
     key_hash(key).checked_rem(partition_count).unwrap_or(0)

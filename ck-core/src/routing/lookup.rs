@@ -84,7 +84,11 @@ impl<'v> PartitionRef<'v> {
     /// True when this node is the primary, by the replicated state of this view; see [`Self::role`].
     #[inline]
     pub fn is_primary(&self) -> bool {
-        self.role() == Some(Role::Primary)
+        // Not by way of the role, which looks at the replicas too.
+        match (self.tables.my_index, self.primary_index()) {
+            (Some(me), Some(primary)) => me == primary,
+            _ => false,
+        }
     }
 
     /// True when this node holds the data and is not the primary.

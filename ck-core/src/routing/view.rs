@@ -192,7 +192,8 @@ impl ClusterView {
     /// True when this node is primary for `key`, by the replicated state of this view.
     #[inline]
     pub fn is_primary_for_key(&self, key: &[u8]) -> bool {
-        self.should_handle_key(key) == Some(Role::Primary)
+        self.partition(key)
+            .is_some_and(|partition| partition.is_primary())
     }
 
     /// True when this node holds `key`'s partition and is not its primary.

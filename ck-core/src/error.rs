@@ -177,7 +177,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// The result of every fallible call.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[cfg(test)]
 mod tests {

@@ -6,9 +6,14 @@ pub mod consensus;
 #[doc(hidden)]
 pub mod env;
 mod error;
+mod log;
 pub mod model;
+pub mod net;
+mod membership;
 mod options;
 pub mod placement;
+mod rebalance;
+pub mod routing;
 pub mod state;
 
 pub use error::{Error, ErrorCode, Result};

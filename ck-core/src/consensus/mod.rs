@@ -1,3 +1,32 @@
-//! Consensus: how the nodes agree on one log of commands.
+//! Consensus: how the nodes agree on one log of commands, and on who leads, by openraft.
+//!
+//! Everything that knows openraft is in here. Outside, there are proposals and their answers, the replica that
+//! every read goes to, and leadership as epochs.
 
+mod codec;
+mod forward;
+mod leadership;
+mod log_store;
+mod network;
+mod node;
+mod proposer;
+mod replica;
+mod server;
+mod service;
+mod snapshot_file;
+mod state_machine;
+mod transfer;
+mod types;
 pub mod wal;
+mod wire;
+
+pub(crate) use codec::{decode, encode};
+pub(crate) use forward::refuse_forwarded;
+pub(crate) use leadership::{Leadership, LeadershipChange};
+pub(crate) use network::Addresses;
+pub(crate) use node::{Consensus, ConsensusConfig, VoterChange};
+pub(crate) use proposer::Proposer;
+pub(crate) use replica::Replica;
+pub(crate) use server::refuse_raft;
+pub(crate) use service::Service;
+pub(crate) use types::RaftId;

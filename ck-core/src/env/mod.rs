@@ -7,7 +7,9 @@
 pub mod clock;
 pub mod disk;
 pub mod runtime;
+mod signal;
 
 pub use clock::{Instant, wall_now};
 pub use disk::{Disk, DiskFile, DiskLock, Faults, MemDisk, RealDisk};
-pub use runtime::{Runtime, sleep, sleep_until, spawn, timeout};
+pub use runtime::{Runtime, blocking, sleep, sleep_until, spawn, timeout};
+pub use signal::Signal;

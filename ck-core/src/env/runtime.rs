@@ -44,6 +44,22 @@ pub fn timeout<F: Future + Send>(duration: Duration, future: F) -> Timeout<F> {
     <Runtime as AsyncRuntime>::timeout(duration, future)
 }
 
+/// Runs work that blocks (disk, long computation) off the runtime's own threads; inside a simulation, in place.
+///
+/// # Errors
+/// When the work panicked or the runtime is shutting down.
+pub async fn blocking<T, F>(work: F) -> Result<T, JoinError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    #[cfg(feature = "sim")]
+    if simulated() {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(JoinError::from)
+}
+
 /// The simulated time of the simulation that this thread is in, if it is in one.
 #[cfg(feature = "sim")]
 pub(super) fn simulated_nanos() -> Option<u64> {
@@ -53,9 +69,12 @@ pub(super) fn simulated_nanos() -> Option<u64> {
     Some(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-#[cfg(feature = "sim")]
-fn simulated() -> bool {
-    openraft_rt_sim::SimInstant::try_now().is_some()
+/// True inside a simulation.
+pub(crate) fn simulated() -> bool {
+    #[cfg(feature = "sim")]
+    return openraft_rt_sim::SimInstant::try_now().is_some();
+    #[cfg(not(feature = "sim"))]
+    false
 }
 
 /// Why a spawned future gave no value.

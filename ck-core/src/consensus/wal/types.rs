@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::frame::{Reader, put_u64};
 use crate::{Error, ErrorCode};
 
 /// The identity of a log entry: who proposed it, and its place. Ordered as Raft orders log ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LogId {
     /// The term of the leader that proposed the entry.
     pub term: u64,
@@ -19,7 +20,7 @@ pub struct LogId {
 }
 
 /// The vote that a node has granted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Vote {
     /// The term of the candidate.
     pub term: u64,

@@ -1,0 +1,62 @@
+//! Calls that only the leader can answer, forwarded by any other node.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::codec;
+use super::node::{Consensus, Written};
+use super::types::RaftId;
+use crate::error::{Error, ErrorCode, Result};
+
+/// What a node asks of the one that it takes for the leader.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ForwardRequest {
+    pub(crate) cluster: String,
+    pub(crate) call: ForwardCall,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum ForwardCall {
+    /// Commit this encoded proposal.
+    Propose(Bytes),
+    /// Which revision must a linearizable read see?
+    ReadIndex,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum ForwardAnswer {
+    Written(Written),
+    ReadIndex(u64),
+    /// Not the leader; perhaps that node is.
+    NotLeader(Option<RaftId>),
+    Refused(Error),
+}
+
+/// Answers a forwarded call.
+pub(crate) async fn handle(consensus: &Consensus, cluster: &str, body: &[u8]) -> Bytes {
+    let answer = match answer(consensus, cluster, body).await {
+        Ok(answer) => answer,
+        Err(error) => ForwardAnswer::Refused(error),
+    };
+    codec::encode(&answer).unwrap_or_default()
+}
+
+async fn answer(consensus: &Consensus, cluster: &str, body: &[u8]) -> Result<ForwardAnswer> {
+    let request: ForwardRequest = codec::decode(body, "a forwarded call")?;
+    if request.cluster != cluster {
+        let message = format!("this node is of cluster {cluster:?}, the call of {:?}", request.cluster);
+        return Err(Error::new(ErrorCode::WrongCluster, message));
+    }
+    Ok(match request.call {
+        ForwardCall::Propose(proposal) => ForwardAnswer::Written(consensus.write_forwarded(proposal).await),
+        ForwardCall::ReadIndex => match consensus.read_index().await? {
+            Ok(revision) => ForwardAnswer::ReadIndex(revision),
+            Err(leader) => ForwardAnswer::NotLeader(leader),
+        },
+    })
+}
+
+/// The answer of a node that takes no part in Raft yet.
+pub(crate) fn refuse_forwarded(error: &Error) -> Bytes {
+    codec::encode(&ForwardAnswer::Refused(error.clone())).unwrap_or_default()
+}

@@ -1,0 +1,235 @@
+//! openraft's calls to other nodes, over the peer transport.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::errors::{
+    NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout as RpcTimeout, Unreachable,
+};
+use openraft::network::{Backoff, RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, VoteRequest,
+    VoteResponse,
+};
+use openraft::{EmptyNode, RPCTypes};
+
+use super::codec::{self, SnapshotHead};
+use super::state_machine::Snapshot;
+use super::types::{RaftId, Types, Vote, from_wal_vote, to_wal_vote};
+use super::wire::{Append, Ballot, RaftAnswer, RaftCall, RaftRequest, SnapshotChunk, Transfer, vote_response};
+use crate::env;
+use crate::error::{Error, ErrorCode, Result};
+use super::service::Service;
+use crate::net::{Lane, Transport};
+
+/// How much of a snapshot goes in one message.
+const CHUNK_BYTES: usize = 1024 * 1024;
+/// How long one piece of a snapshot may take. The last one includes the installation.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where a Raft node is to be dialled, as far as is known now.
+pub(crate) trait Addresses: Send + Sync + 'static {
+    /// The address of a Raft node, `None` when nobody knows it.
+    fn address_of(&self, raft_id: RaftId) -> Option<String>;
+    /// The cluster's id, to be put into every message.
+    fn cluster_id(&self) -> String;
+}
+
+/// Makes connections to Raft nodes.
+#[derive(Clone)]
+pub(crate) struct Network {
+    me: RaftId,
+    transport: Arc<dyn Transport>,
+    addresses: Arc<dyn Addresses>,
+}
+
+impl Network {
+    pub(crate) fn new(me: RaftId, transport: Arc<dyn Transport>, addresses: Arc<dyn Addresses>) -> Self {
+        Network { me, transport, addresses }
+    }
+}
+
+impl RaftNetworkFactory<Types> for Network {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: RaftId, _node: &EmptyNode) -> Peer {
+        Peer { target, lane: Lane::Log, network: self.clone() }
+    }
+
+    async fn new_heartbeat_client(&mut self, target: RaftId, _node: &EmptyNode) -> Peer {
+        Peer { target, lane: Lane::Control, network: self.clone() }
+    }
+
+    async fn new_snapshot_client(&mut self, target: RaftId, _node: &EmptyNode) -> Peer {
+        Peer { target, lane: Lane::Bulk, network: self.clone() }
+    }
+}
+
+/// One Raft node, over one lane.
+pub(crate) struct Peer {
+    target: RaftId,
+    lane: Lane,
+    network: Network,
+}
+
+impl Peer {
+    async fn call(&self, lane: Lane, call: RaftCall, timeout: Duration) -> Result<RaftAnswer> {
+        let Some(address) = self.network.addresses.address_of(self.target) else {
+            let message = format!("no address is known for Raft id {}", self.target);
+            return Err(Error::new(ErrorCode::Unreachable, message));
+        };
+        let request = RaftRequest {
+            cluster: self.network.addresses.cluster_id(),
+            from: self.network.me,
+            to: self.target,
+            call,
+        };
+        let body = Service::Raft.envelope(&codec::encode(&request)?);
+        let answer = self.network.transport.call(&address, lane, body, timeout).await?;
+        match codec::decode(&answer, "the answer of a Raft node")? {
+            RaftAnswer::Refused(error) => Err(error),
+            answer => Ok(answer),
+        }
+    }
+
+    fn rpc_error(&self, action: RPCTypes, timeout: Duration, error: &Error) -> RPCError<Types> {
+        match error.code() {
+            ErrorCode::Timeout => RPCError::Timeout(RpcTimeout {
+                action,
+                id: self.network.me,
+                target: self.target,
+                timeout,
+            }),
+            // Unreachable makes openraft back off, which is right for everything that will not pass at once.
+            ErrorCode::TooLarge | ErrorCode::Corrupt => RPCError::Network(NetworkError::new(error)),
+            _ => RPCError::Unreachable(Unreachable::new(error)),
+        }
+    }
+}
+
+/// What an answer of the wrong kind is: a defect of the peer.
+fn unexpected(answer: &RaftAnswer) -> Error {
+    Error::new(ErrorCode::Version, format!("the peer answered out of turn: {answer:?}"))
+}
+
+impl RaftNetworkV2<Types> for Peer {
+    type SnapshotData = Bytes;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+        let timeout = option.hard_ttl();
+        let fail = |error: Error| self.rpc_error(RPCTypes::AppendEntries, timeout, &error);
+        let call = RaftCall::Append(Append::new(&rpc).map_err(fail)?);
+        match self.call(self.lane, call, timeout).await.map_err(fail)? {
+            RaftAnswer::Appended(appended) => Ok(appended.into()),
+            other => Err(fail(unexpected(&other))),
+        }
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        self.ask_for_vote(RaftCall::Vote(Ballot::new(&rpc)), option.hard_ttl()).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        self.ask_for_vote(RaftCall::PreVote(Ballot::new(&rpc)), option.hard_ttl()).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        let sending = self.send_snapshot(vote, snapshot, option);
+        tokio::select! {
+            biased;
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = sending => sent.map_err(|error| match error.code() {
+                ErrorCode::Timeout | ErrorCode::TooLarge | ErrorCode::Corrupt => {
+                    StreamingError::Network(NetworkError::new(&error))
+                }
+                _ => StreamingError::Unreachable(Unreachable::new(&error)),
+            }),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        rpc: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Result<openraft::raft::TransferLeaderResponse<Types>, RPCError<Types>> {
+        let timeout = option.hard_ttl();
+        let fail = |error: Error| self.rpc_error(RPCTypes::TransferLeader, timeout, &error);
+        let transfer = Transfer::new(rpc.from_leader(), *rpc.to_node_id(), rpc.last_log_id());
+        match self.call(Lane::Control, RaftCall::Transfer(transfer), timeout).await.map_err(fail)? {
+            RaftAnswer::Transferred(None) => Ok(Ok(())),
+            RaftAnswer::Transferred(Some(why)) => Err(fail(Error::new(ErrorCode::Refused, why))),
+            other => Err(fail(unexpected(&other))),
+        }
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        // A peer that restarts is back within milliseconds; dialling a dead one costs next to nothing.
+        let first = [20, 50, 100].into_iter().map(Duration::from_millis);
+        Some(Backoff::new(first.chain(std::iter::repeat(Duration::from_millis(200)))))
+    }
+}
+
+impl Peer {
+    async fn ask_for_vote(
+        &self,
+        call: RaftCall,
+        timeout: Duration,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        let fail = |error: Error| self.rpc_error(RPCTypes::Vote, timeout, &error);
+        match self.call(Lane::Control, call, timeout).await.map_err(fail)? {
+            RaftAnswer::Voted { vote, granted, last } => Ok(vote_response(vote, granted, last)),
+            other => Err(fail(unexpected(&other))),
+        }
+    }
+
+    async fn send_snapshot(
+        &self,
+        vote: Vote,
+        snapshot: Snapshot,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<Types>> {
+        let head = codec::encode(&SnapshotHead::from(&snapshot.meta))?;
+        let total = snapshot.snapshot.len();
+        let timeout = option.hard_ttl().max(CHUNK_TIMEOUT);
+        let mut offset = 0;
+        loop {
+            let end = (offset + CHUNK_BYTES).min(total);
+            let chunk = SnapshotChunk {
+                vote: to_wal_vote(&vote),
+                head: head.clone(),
+                offset: offset as u64,
+                total: total as u64,
+                data: snapshot.snapshot.slice(offset..end),
+            };
+            let answer = match env::timeout(timeout, self.call(Lane::Bulk, RaftCall::Snapshot(chunk), timeout)).await {
+                Ok(answer) => answer?,
+                Err(_) => return Err(Error::new(ErrorCode::Timeout, "the peer took too long for a piece of a snapshot")),
+            };
+            let RaftAnswer::Snapshot { vote: theirs } = answer else { return Err(unexpected(&answer)) };
+            if end == total || theirs != to_wal_vote(&vote) {
+                return Ok(SnapshotResponse::new(from_wal_vote(theirs)));
+            }
+            offset = end;
+        }
+    }
+}

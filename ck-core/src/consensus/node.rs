@@ -1,0 +1,384 @@
+//! One Raft node: opening, writing, membership, numbers, closing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ClientWriteError, InitializeError, RaftError};
+use openraft::raft::Precondition;
+use openraft::{ChangeMembers, EmptyNode, ReadPolicy, ServerState, SnapshotPolicy};
+
+use super::codec;
+use super::forward;
+use super::log_store::LogStore;
+use super::network::{Addresses, Network};
+use super::replica::Replica;
+use super::server::Server;
+use super::state_machine::{SnapshotStore, StateMachine};
+use super::types::{Command, Raft, RaftId, Types};
+use super::wal::{Wal, WalOptions, WalThread};
+use crate::env::disk::Disk;
+use crate::env::{self, Instant};
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::{ConsensusStats, NodeId};
+use crate::net::Transport;
+use crate::options::TimingValues;
+use crate::state::{Proposal, Response};
+
+/// After so many entries a snapshot is taken.
+const SNAPSHOT_ENTRIES: u64 = 50_000;
+/// So many entries stay in the log behind a snapshot, for followers that are a little late.
+const KEPT_ENTRIES: u64 = 10_000;
+/// After so many bytes of log a snapshot is taken, however few the entries are.
+const SNAPSHOT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What a Raft node is opened with.
+pub(crate) struct ConsensusConfig {
+    pub(crate) raft_id: RaftId,
+    pub(crate) cluster_name: String,
+    pub(crate) timing: TimingValues,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) dir: PathBuf,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) addresses: Arc<dyn Addresses>,
+    pub(crate) replica: Arc<Replica>,
+}
+
+/// A Raft node that runs.
+pub(crate) struct Consensus {
+    raft: Raft,
+    raft_id: RaftId,
+    server: Server,
+    wal: Arc<Wal>,
+    writer: Mutex<Option<WalThread>>,
+    replica: Arc<Replica>,
+    lease: Duration,
+    snapshot_at: Mutex<u64>,
+}
+
+/// What came of a write that was tried on this node.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Written {
+    /// It is committed, and this is its answer.
+    Done(Response),
+    /// It was not appended; perhaps that node leads.
+    NotHere(Option<RaftId>),
+    /// It may or may not be committed one day.
+    Unknown(String),
+    /// It was not appended, and this node will never append anything again.
+    Stopped(String),
+}
+
+/// Who takes part in Raft, as this node knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RaftMembers {
+    /// Who votes; while a change is under way, who will.
+    pub(crate) voters: BTreeSet<RaftId>,
+    /// Voters and learners.
+    pub(crate) all: BTreeSet<RaftId>,
+    /// A change of voters is half done.
+    pub(crate) joint: bool,
+}
+
+/// A change of who votes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum VoterChange {
+    /// Gives a node the log, without a vote.
+    AddLearner(RaftId),
+    /// Makes exactly these vote; others become learners.
+    Voters(BTreeSet<RaftId>),
+    /// Takes nodes out altogether.
+    Remove(BTreeSet<RaftId>),
+}
+
+impl Consensus {
+    /// Opens the log and starts the node. Nothing is proposed yet.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupt`], [`ErrorCode::DataDirInUse`], [`ErrorCode::Io`] from the disk.
+    pub(crate) async fn open(config: ConsensusConfig) -> Result<Arc<Self>> {
+        let options = WalOptions { seed: seed(), ..WalOptions::default() };
+        let (wal, writer) = Wal::open(config.disk.clone(), &config.dir.join("wal.log"), &options)?;
+        let wal = Arc::new(wal);
+        let writer = if env::runtime::simulated() {
+            env::spawn(writer.run());
+            None
+        } else {
+            Some(writer.spawn()?)
+        };
+        let voted_before = wal.vote().is_some();
+        let store = SnapshotStore::new(config.disk.clone(), config.dir.join("snapshot"));
+        let machine = StateMachine::open(config.replica.clone(), store)?;
+        let election_timeout_max = config.timing.election_max;
+        let network = Network::new(config.raft_id, config.transport, config.addresses.clone());
+        let raft_config = raft_config(config.cluster_name, config.timing)?;
+        let raft =
+            Raft::new(config.raft_id, Arc::new(raft_config), network, LogStore::new(wal.clone()), machine)
+                .await
+                .map_err(|error| Error::new(ErrorCode::Corrupt, format!("Raft cannot start: {error}")))?;
+        let server = Server::new(
+            raft.clone(),
+            config.raft_id,
+            config.addresses,
+            voted_before,
+            election_timeout_max,
+        );
+        Ok(Arc::new(Consensus {
+            raft,
+            raft_id: config.raft_id,
+            server,
+            wal,
+            writer: Mutex::new(writer),
+            replica: config.replica,
+            lease: election_timeout_max,
+            snapshot_at: Mutex::new(0),
+        }))
+    }
+
+    /// This node's number.
+    pub(crate) fn raft_id(&self) -> RaftId {
+        self.raft_id
+    }
+
+    /// The replicated state as applied here.
+    pub(crate) fn replica(&self) -> &Arc<Replica> {
+        &self.replica
+    }
+
+    pub(super) fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// True when this node has never been part of a cluster's Raft.
+    pub(crate) async fn is_pristine(&self) -> Result<bool> {
+        self.raft.is_initialized().await.map(|initialized| !initialized).map_err(stopped)
+    }
+
+    /// Makes this node the only voter of a new cluster.
+    pub(crate) async fn initialize(&self) -> Result<()> {
+        let members = BTreeMap::from([(self.raft_id, EmptyNode::new())]);
+        match self.raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(error) => Err(Error::internal(format!("initialize Raft: {error}"))),
+        }
+    }
+
+    /// Answers a Raft call of another node.
+    pub(crate) async fn handle_peer(&self, body: &[u8]) -> Bytes {
+        self.server.handle(body).await
+    }
+
+    /// Answers a call that only the leader can answer.
+    pub(crate) async fn handle_forwarded(&self, cluster: &str, body: &[u8]) -> Bytes {
+        forward::handle(self, cluster, body).await
+    }
+
+    /// Tries to commit an encoded proposal here, which succeeds only where the leader is.
+    pub(super) async fn write(&self, proposal: Bytes) -> Written {
+        self.maybe_snapshot(proposal.len() as u64).await;
+        match self.raft.client_write(Command(proposal)).await {
+            Ok(done) => match done.data.0 {
+                Some(response) => Written::Done(response),
+                None => Written::Unknown("the entry gave no answer".to_owned()),
+            },
+            Err(RaftError::APIError(error)) => match error {
+                ClientWriteError::ForwardToLeader(forward) => Written::NotHere(forward.leader_id),
+                other => Written::Unknown(other.to_string()),
+            },
+            Err(RaftError::Fatal(fatal)) => Written::Stopped(fatal.to_string()),
+        }
+    }
+
+    /// A forwarded proposal: decoded before it is appended, because what is in the log must be readable.
+    pub(super) async fn write_forwarded(&self, proposal: Bytes) -> Written {
+        match codec::decode::<Proposal>(&proposal, "a forwarded proposal") {
+            Ok(_) => self.write(proposal).await,
+            Err(error) => Written::Done(Response { revision: 0, result: Err(error) }),
+        }
+    }
+
+    /// Entries count towards a snapshot by openraft's policy; large ones count by their bytes, here.
+    async fn maybe_snapshot(&self, bytes: u64) {
+        let due = {
+            let mut since = self.snapshot_at.lock().unwrap_or_else(PoisonError::into_inner);
+            *since += bytes;
+            let due = *since > SNAPSHOT_BYTES;
+            if due {
+                *since = 0;
+            }
+            due
+        };
+        if due {
+            // Best effort: a stopped Raft has told whoever writes.
+            drop(self.raft.trigger().snapshot().await);
+        }
+    }
+
+    /// The revision that a read must see to be linearizable. Only the leader can tell.
+    pub(super) async fn read_index(&self) -> Result<std::result::Result<u64, Option<RaftId>>> {
+        match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+            Ok(linearizer) => Ok(Ok(linearizer.read_log_id().index())),
+            Err(RaftError::APIError(openraft::errors::LinearizableReadError::ForwardToLeader(forward))) => {
+                Ok(Err(forward.leader_id))
+            }
+            Err(RaftError::APIError(_)) => Ok(Err(None)),
+            Err(RaftError::Fatal(fatal)) => Err(stopped(fatal)),
+        }
+    }
+
+    /// The Raft node that leads as far as this one knows.
+    pub(crate) fn leader(&self) -> Option<RaftId> {
+        let metrics = self.raft.metrics();
+        metrics.borrow_watched().current_leader
+    }
+
+    /// Until when this node may act as leader: a quorum has acknowledged it, and no voter gives its vote to
+    /// another for so long. Counted from when the acknowledged message was *sent*.
+    pub(crate) fn lease_until(&self) -> Option<Instant> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if metrics.state != ServerState::Leader || !metrics.vote.committed {
+            return None;
+        }
+        let voters = metrics.membership_config.voter_ids().count();
+        if voters == 1 && metrics.membership_config.voter_ids().next() == Some(self.raft_id) {
+            // Its own acknowledgement is a quorum at any moment.
+            return Some(Instant::now() + self.lease);
+        }
+        metrics.last_quorum_acked.map(|acked| *acked + self.lease)
+    }
+
+    /// Raft's own numbers.
+    pub(crate) fn stats(&self, node_of: impl Fn(RaftId) -> Option<NodeId>) -> ConsensusStats {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let leader = metrics.current_leader.and_then(node_of).unwrap_or_else(|| "".into());
+        let state = match metrics.state {
+            ServerState::Leader => "Leader",
+            ServerState::Follower => "Follower",
+            ServerState::Candidate => "Candidate",
+            ServerState::Learner => "Learner",
+            ServerState::Shutdown => "Shutdown",
+        };
+        ConsensusStats {
+            state: state.to_owned(),
+            term: metrics.current_term,
+            last_log_index: metrics.last_log_index.unwrap_or(0),
+            last_log_term: self.wal.last().map_or(0, |id| id.term),
+            commit_index: metrics.cluster_committed.or(metrics.local_committed).map_or(0, |id| id.index),
+            applied_index: metrics.last_applied.map_or(0, |id| id.index),
+            num_peers: metrics.membership_config.nodes().filter(|(id, _)| **id != self.raft_id).count(),
+            is_leader: metrics.state == ServerState::Leader && metrics.current_leader == Some(self.raft_id),
+            current_term: metrics.current_term,
+            current_leader: leader.clone(),
+            leader,
+        }
+    }
+
+    /// Who takes part in Raft.
+    pub(crate) fn raft_members(&self) -> RaftMembers {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let configs = metrics.membership_config.get_joint_config();
+        RaftMembers {
+            voters: configs.last().cloned().unwrap_or_default(),
+            all: metrics.membership_config.nodes().map(|(id, _)| *id).collect(),
+            joint: configs.len() > 1,
+        }
+    }
+
+    /// True when no other node takes part, or none is known.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.raft_members().all.iter().all(|id| *id == self.raft_id)
+    }
+
+    /// The index of the last entry in this node's log.
+    pub(crate) fn last_index(&self) -> u64 {
+        self.wal.last().map_or(0, |id| id.index)
+    }
+
+    /// How far each follower's log is known to match the leader's; empty where this node does not lead.
+    pub(crate) fn replication(&self) -> BTreeMap<RaftId, u64> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let Some(replication) = &metrics.replication else { return BTreeMap::new() };
+        replication.iter().map(|(id, matched)| (*id, matched.map_or(0, |id| id.index))).collect()
+    }
+
+    /// Changes who takes part, if nothing else has changed that meanwhile; a change that was left half done is
+    /// finished by the next one.
+    pub(crate) async fn change_members(&self, change: VoterChange) -> Result<()> {
+        let (based_on, change, retain) = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let based_on = *metrics.membership_config.log_id();
+            match change {
+                VoterChange::AddLearner(id) => {
+                    (based_on, ChangeMembers::AddNodes(BTreeMap::from([(id, EmptyNode::new())])), true)
+                }
+                VoterChange::Voters(voters) => (based_on, ChangeMembers::ReplaceAllVoters(voters), true),
+                VoterChange::Remove(ids) => (based_on, ChangeMembers::RemoveNodes(ids), true),
+            }
+        };
+        let unchanged = Precondition::LastMembershipLogId { last_membership_log_id: based_on };
+        match self.raft.change_membership_if(change, retain, [unchanged]).await {
+            Ok(_) => Ok(()),
+            Err(RaftError::APIError(error)) => {
+                Err(Error::new(ErrorCode::Conflict, format!("the change of voters was refused: {error}")))
+            }
+            Err(RaftError::Fatal(fatal)) => Err(stopped(fatal)),
+        }
+    }
+
+    /// Stops Raft and closes the log; what was acknowledged is durable already.
+    pub(crate) async fn close(&self) -> Result<()> {
+        let ended = self.raft.shutdown().await;
+        let (tx, rx) = tokio::sync::oneshot::channel();
+        self.wal.close(Box::new(move |result| drop(tx.send(result))));
+        let closed = rx.await.unwrap_or(Ok(()));
+        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            match env::blocking(move || thread.join()).await {
+                Ok(joined) => joined?,
+                Err(error) => return Err(Error::internal(format!("close the log: {error}"))),
+            }
+        }
+        self.replica.close();
+        ended.map_err(stopped)?;
+        closed
+    }
+}
+
+fn raft_config(cluster_name: String, timing: TimingValues) -> Result<openraft::Config> {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let election_max = millis(timing.election_max);
+    let config = openraft::Config {
+        cluster_name,
+        heartbeat_interval: millis(timing.heartbeat),
+        election_timeout_min: millis(timing.election_min),
+        election_timeout_max: election_max,
+        enable_pre_vote: Some(true),
+        quorum_loss_probe_interval: Some(2 * election_max + millis(timing.heartbeat)),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
+        max_in_snapshot_log_to_keep: KEPT_ENTRIES,
+        replication_lag_threshold: SNAPSHOT_ENTRIES + KEPT_ENTRIES,
+        // A snapshot goes in pieces, each with a deadline of its own; this bounds the whole.
+        install_snapshot_timeout: 10 * 60 * 1000,
+        ..openraft::Config::default()
+    };
+    config
+        .validate()
+        .map_err(|error| Error::new(ErrorCode::InvalidOption, format!("timing: Raft refuses it: {error}")))
+}
+
+fn seed() -> u64 {
+    use rand::Rng;
+    env::runtime::rng().next_u64()
+}
+
+fn stopped(error: impl std::fmt::Display) -> Error {
+    Error::new(ErrorCode::Stopped, format!("Raft has stopped on this node: {error}"))
+}

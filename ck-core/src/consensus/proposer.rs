@@ -1,0 +1,251 @@
+//! Getting a command committed, from any node, exactly once.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::codec;
+use super::forward::{ForwardAnswer, ForwardCall, ForwardRequest};
+use super::network::Addresses;
+use super::node::{Consensus, Written};
+use super::types::RaftId;
+use crate::env::{self, Instant};
+use crate::error::{Error, ErrorCode, Result};
+use super::service::Service;
+use crate::net::{Lane, Transport};
+use crate::state::{Command, Proposal, Response};
+
+/// The longest that one attempt waits for the leader's answer before another is made.
+const ATTEMPT: Duration = Duration::from_secs(2);
+/// The pause between attempts while there is no leader.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Proposes on behalf of this node. The proposals of one process form a session: a retry has the number of the
+/// first attempt, so the state machine carries it out once.
+pub(crate) struct Proposer {
+    consensus: Arc<Consensus>,
+    transport: Arc<dyn Transport>,
+    addresses: Arc<dyn Addresses>,
+    session: AtomicU64,
+    numbers: Mutex<Numbers>,
+}
+
+#[derive(Default)]
+struct Numbers {
+    next: u64,
+    open: BTreeSet<u64>,
+}
+
+/// A number in use; it is settled when this is dropped, whatever the outcome.
+struct Number<'a> {
+    proposer: &'a Proposer,
+    seq: u64,
+    low: u64,
+}
+
+impl Drop for Number<'_> {
+    fn drop(&mut self) {
+        self.proposer.numbers().open.remove(&self.seq);
+    }
+}
+
+impl Proposer {
+    pub(crate) fn new(
+        consensus: Arc<Consensus>,
+        transport: Arc<dyn Transport>,
+        addresses: Arc<dyn Addresses>,
+    ) -> Self {
+        Proposer {
+            consensus,
+            transport,
+            addresses,
+            session: AtomicU64::new(0),
+            numbers: Mutex::default(),
+        }
+    }
+
+    /// From now on the proposals of this process are remembered under its incarnation.
+    pub(crate) fn set_session(&self, incarnation: u64) {
+        self.session.store(incarnation, Ordering::Release);
+    }
+
+    /// Commits `command`, wherever the leader is, within `timeout`.
+    ///
+    /// # Errors
+    /// Those of the state machine; [`ErrorCode::NoLeader`] when nothing was appended anywhere;
+    /// [`ErrorCode::Timeout`] when it may or may not have happened, or may yet happen.
+    pub(crate) async fn propose(&self, command: Command, timeout: Duration) -> Result<Response> {
+        let session = self.session.load(Ordering::Acquire);
+        self.propose_in(session, command, timeout).await
+    }
+
+    /// Commits `command` through this node's own log or not at all, once, and without memory of retries: for
+    /// what only the leader itself may say.
+    ///
+    /// # Errors
+    /// As [`Proposer::propose`]; [`ErrorCode::NotLeader`] where this node does not lead.
+    pub(crate) async fn propose_here(&self, command: Command, timeout: Duration) -> Result<Response> {
+        let proposal = Proposal { session: 0, seq: 0, low: 0, at: env::wall_now(), command };
+        let body = codec::encode(&proposal)?;
+        match env::timeout(timeout, self.consensus.write(body)).await {
+            Ok(Written::Done(response)) => Ok(response),
+            Ok(Written::NotHere(_)) => Err(Error::new(ErrorCode::NotLeader, "this node does not lead")),
+            Ok(Written::Unknown(why)) => Err(gave_up(Some(why), timeout)),
+            Ok(Written::Stopped(why)) => {
+                Err(Error::new(ErrorCode::Stopped, format!("Raft has stopped on this node: {why}")))
+            }
+            Err(_) => Err(gave_up(Some("the log did not commit it in time".to_owned()), timeout)),
+        }
+    }
+
+    async fn propose_in(&self, session: u64, command: Command, timeout: Duration) -> Result<Response> {
+        let deadline = Instant::now() + timeout;
+        let number = self.number();
+        let proposal =
+            Proposal { session, seq: number.seq, low: number.low, at: env::wall_now(), command };
+        let body = codec::encode(&proposal)?;
+        let mut hint = None;
+        // The first reason is why the caller is told "unknown": a later clean refusal does not undo it.
+        let mut unknown: Option<String> = None;
+        loop {
+            let attempt = self.attempt(&body, hint.take(), deadline);
+            match attempt.await {
+                Written::Done(response) => return Ok(response),
+                Written::NotHere(leader) => hint = leader.filter(|id| *id != self.consensus.raft_id()),
+                Written::Unknown(why) => unknown = unknown.or(Some(why)),
+                Written::Stopped(why) if unknown.is_none() => {
+                    return Err(Error::new(ErrorCode::Stopped, format!("Raft has stopped on this node: {why}")));
+                }
+                Written::Stopped(why) => return Err(gave_up(Some(why), timeout)),
+            }
+            if Instant::now() >= deadline {
+                return Err(gave_up(unknown, timeout));
+            }
+            if hint.is_none() {
+                env::sleep(PAUSE.min(deadline.since(Instant::now()))).await;
+            }
+        }
+    }
+
+    async fn attempt(&self, body: &Bytes, hint: Option<RaftId>, deadline: Instant) -> Written {
+        let leader = hint.or_else(|| self.consensus.leader());
+        let remaining = deadline.since(Instant::now());
+        match leader {
+            Some(leader) if leader != self.consensus.raft_id() => {
+                self.forward(leader, body.clone(), remaining.min(ATTEMPT)).await
+            }
+            _ => match env::timeout(remaining, self.consensus.write(body.clone())).await {
+                Ok(written) => written,
+                Err(_) => Written::Unknown("the log did not commit it in time".to_owned()),
+            },
+        }
+    }
+
+    async fn forward(&self, leader: RaftId, body: Bytes, timeout: Duration) -> Written {
+        match self.ask(leader, ForwardCall::Propose(body), timeout).await {
+            Ok(ForwardAnswer::Written(Written::Stopped(why))) => Written::Unknown(why),
+            Ok(ForwardAnswer::Written(written)) => written,
+            Ok(ForwardAnswer::NotLeader(leader)) => Written::NotHere(leader),
+            // Refused before it was looked at: nothing was appended there.
+            Ok(ForwardAnswer::Refused(_)) => Written::NotHere(None),
+            Ok(ForwardAnswer::ReadIndex(_)) => Written::Unknown("the leader answered out of turn".to_owned()),
+            Err(error) if error.code() == ErrorCode::NoLeader => Written::NotHere(None),
+            // Also when it cannot be reached: the connection may have broken after the leader took it.
+            Err(error) => Written::Unknown(error.to_string()),
+        }
+    }
+
+    async fn ask(&self, leader: RaftId, call: ForwardCall, timeout: Duration) -> Result<ForwardAnswer> {
+        let Some(address) = self.addresses.address_of(leader) else {
+            let message = format!("no address is known for the leader, Raft id {leader}");
+            return Err(Error::new(ErrorCode::NoLeader, message));
+        };
+        let request = ForwardRequest { cluster: self.addresses.cluster_id(), call };
+        let body = Service::Forward.envelope(&codec::encode(&request)?);
+        let answer = self.transport.call(&address, Lane::Request, body, timeout).await?;
+        codec::decode(&answer, "the leader's answer")
+    }
+
+    /// Waits until this node has everything that was committed when the call began.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoLeader`] or [`ErrorCode::Timeout`] when that cannot be told or reached in time.
+    pub(crate) async fn read_barrier(&self, timeout: Duration) -> Result<u64> {
+        let deadline = Instant::now() + timeout;
+        let mut last = Error::new(ErrorCode::NoLeader, "no leader is known");
+        loop {
+            match self.read_index(deadline).await {
+                Ok(revision) => {
+                    self.wait_for(revision, deadline.since(Instant::now())).await?;
+                    return Ok(revision);
+                }
+                Err(error) => last = error,
+            }
+            if Instant::now() >= deadline {
+                return Err(last);
+            }
+            env::sleep(PAUSE.min(deadline.since(Instant::now()))).await;
+        }
+    }
+
+    async fn read_index(&self, deadline: Instant) -> Result<u64> {
+        let remaining = deadline.since(Instant::now()).min(ATTEMPT);
+        let no_leader = || Error::new(ErrorCode::NoLeader, "no leader is known");
+        match self.consensus.leader() {
+            Some(leader) if leader != self.consensus.raft_id() => {
+                match self.ask(leader, ForwardCall::ReadIndex, remaining).await? {
+                    ForwardAnswer::ReadIndex(revision) => Ok(revision),
+                    ForwardAnswer::Refused(error) => Err(error),
+                    ForwardAnswer::NotLeader(_) | ForwardAnswer::Written(_) => Err(no_leader()),
+                }
+            }
+            Some(_) => match env::timeout(remaining, self.consensus.read_index()).await {
+                Ok(index) => index?.map_err(|_| no_leader()),
+                Err(_) => Err(Error::new(ErrorCode::Timeout, "no quorum answered in time")),
+            },
+            None => Err(no_leader()),
+        }
+    }
+
+    /// Waits until this node has applied `revision`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Timeout`].
+    pub(crate) async fn wait_for(&self, revision: u64, timeout: Duration) -> Result<()> {
+        let replica = self.consensus.replica();
+        match env::timeout(timeout, replica.wait_for(revision)).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(
+                ErrorCode::Timeout,
+                format!("revision {revision} was not applied within {timeout:?}; this node is at {}", replica.revision()),
+            )),
+        }
+    }
+
+    fn numbers(&self) -> MutexGuard<'_, Numbers> {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn number(&self) -> Number<'_> {
+        let mut numbers = self.numbers();
+        numbers.next += 1;
+        let seq = numbers.next;
+        numbers.open.insert(seq);
+        let low = numbers.open.first().copied().unwrap_or(seq);
+        drop(numbers);
+        Number { proposer: self, seq, low }
+    }
+}
+
+fn gave_up(unknown: Option<String>, timeout: Duration) -> Error {
+    match unknown {
+        Some(why) => Error::new(
+            ErrorCode::Timeout,
+            format!("no answer within {timeout:?}; the write may or may not have happened: {why}"),
+        ),
+        None => Error::new(ErrorCode::NoLeader, format!("there was no leader within {timeout:?}; nothing was written")),
+    }
+}

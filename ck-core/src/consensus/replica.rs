@@ -1,0 +1,230 @@
+//! This node's copy of the replicated state, as everything else on the node reads it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use tokio::sync::oneshot;
+
+use crate::env::Signal;
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::{Event, NodeId, Topology};
+use crate::routing::{ClusterView, SharedView};
+use crate::state::{Proposal, Response, State, net_events};
+
+/// Where events go, in log order.
+pub(crate) type EventSink = Box<dyn FnMut(Vec<Arc<Event>>) + Send>;
+
+/// The state, the view that lookups read, and who waits for what.
+pub(crate) struct Replica {
+    me: NodeId,
+    process: u64,
+    state: RwLock<State>,
+    view: Arc<SharedView>,
+    /// Told after every batch that changed what the controllers act on.
+    changed: Signal,
+    waiters: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
+    sink: Mutex<EventSink>,
+}
+
+impl Replica {
+    /// An empty replica of node `me`, whose present process is named `process`.
+    pub(crate) fn new(me: NodeId, process: u64, sink: EventSink) -> Self {
+        let state = State::default();
+        let view = ClusterView::new(state.topology().clone(), 0, &me);
+        Replica {
+            view: Arc::new(SharedView::new(view)),
+            me,
+            process,
+            state: RwLock::new(state),
+            changed: Signal::default(),
+            waiters: Mutex::default(),
+            sink: Mutex::new(sink),
+        }
+    }
+
+    /// The state. Hold it briefly: applying waits for it.
+    pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The view that lookups read.
+    pub(crate) fn view(&self) -> &Arc<SharedView> {
+        &self.view
+    }
+
+    /// Members, partitions and leader.
+    pub(crate) fn topology(&self) -> Arc<Topology> {
+        self.state().topology().clone()
+    }
+
+    /// The last revision applied.
+    pub(crate) fn revision(&self) -> u64 {
+        self.view.load().revision()
+    }
+
+    /// Told whenever the topology changed.
+    pub(crate) fn changed(&self) -> &Signal {
+        &self.changed
+    }
+
+    /// This node's incarnation, once the admission of its present process has been applied.
+    pub(crate) fn incarnation(&self) -> Option<u64> {
+        let state = self.state();
+        if state.process_of(&self.me) != Some(self.process) {
+            return None;
+        }
+        state.topology().nodes.get(&self.me).map(|node| node.incarnation)
+    }
+
+    /// Starts from a stored state, which tells nothing: it is no news.
+    pub(crate) fn restore(&self, state: State) {
+        self.publish(&state, true);
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+        self.changed.notify();
+    }
+
+    /// Applies a batch of entries in order. `None` stands for an entry without a command.
+    pub(crate) fn apply(&self, batch: &[Item]) -> Vec<Option<Response>> {
+        let mut told = Vec::new();
+        let mut responses = Vec::with_capacity(batch.len());
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let before = state.topology().clone();
+        for item in batch {
+            let from = told.len();
+            responses.push(match item {
+                Item::Blank(index) => {
+                    state.advance(*index);
+                    None
+                }
+                Item::Membership(index, voters) => {
+                    state.apply_membership(*index, |raft_id| voters.contains(&raft_id));
+                    None
+                }
+                Item::Command(index, proposal) => Some(state.apply(*index, proposal, &mut told)),
+            });
+            // What happened before this process was admitted is history: it is not told again.
+            if told.len() > from && state.process_of(&self.me) != Some(self.process) {
+                told.truncate(from);
+            }
+        }
+        let topology_changed = !Arc::ptr_eq(&before, state.topology());
+        drop(before);
+        self.publish(&state, topology_changed);
+        let revision = state.revision();
+        // Under the state's lock, so that no later batch can tell its events first.
+        self.tell(told);
+        drop(state);
+        if topology_changed {
+            self.changed.notify();
+        }
+        self.wake(revision);
+        responses
+    }
+
+    /// Replaces the state by a newer one that came as a snapshot, and tells the net change.
+    pub(crate) fn install(&self, new: State) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let admitted = |state: &State| state.process_of(&self.me) == Some(self.process);
+        let revision = new.revision();
+        if admitted(&new) {
+            let old = if admitted(&state) {
+                state.topology().clone()
+            } else {
+                Arc::new(without(new.topology(), &self.me))
+            };
+            let at = crate::env::wall_now();
+            let events = net_events(&old, new.topology(), &self.me, revision, at);
+            self.publish(&new, true);
+            self.tell(events);
+        } else {
+            self.publish(&new, true);
+        }
+        *state = new;
+        drop(state);
+        self.changed.notify();
+        self.wake(revision);
+    }
+
+    fn publish(&self, state: &State, topology_changed: bool) {
+        let view = if topology_changed {
+            ClusterView::new(state.topology().clone(), state.revision(), &self.me)
+        } else {
+            self.view.load().with_revision(state.revision())
+        };
+        self.view.store(view);
+    }
+
+    fn tell(&self, events: Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        let events = events.into_iter().map(Arc::new).collect();
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        (*sink)(events);
+    }
+
+    fn waiters(&self) -> MutexGuard<'_, BTreeMap<u64, Vec<oneshot::Sender<()>>>> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self, revision: u64) {
+        let mut waiters = self.waiters();
+        let later = waiters.split_off(&(revision + 1));
+        let due = std::mem::replace(&mut *waiters, later);
+        drop(waiters);
+        for waiter in due.into_values().flatten() {
+            // Whoever gave up waiting has dropped the other end.
+            drop(waiter.send(()));
+        }
+    }
+
+    /// Waits until `revision` has been applied here.
+    pub(crate) async fn wait_for(&self, revision: u64) -> Result<()> {
+        let receiver = {
+            let mut waiters = self.waiters();
+            // Checked under the lock: an applier publishes before it takes the lock to wake.
+            if self.revision() >= revision {
+                return Ok(());
+            }
+            let (sender, receiver) = oneshot::channel();
+            let slot = waiters.entry(revision).or_default();
+            slot.retain(|waiter| !waiter.is_closed());
+            slot.push(sender);
+            receiver
+        };
+        receiver.await.map_err(|_| Error::new(ErrorCode::Stopped, "the node has stopped"))
+    }
+
+    /// Ends every wait: the node stops.
+    pub(crate) fn close(&self) {
+        self.waiters().clear();
+        self.changed.notify();
+    }
+}
+
+/// One log entry, decoded.
+pub(crate) enum Item {
+    /// Nothing but its index.
+    Blank(u64),
+    /// The voters from here on.
+    Membership(u64, std::collections::BTreeSet<u64>),
+    /// A proposal.
+    Command(u64, Box<Proposal>),
+}
+
+/// The topology as it would be without `me`: what a node knew that knew nothing of itself.
+fn without(topology: &Topology, me: &NodeId) -> Topology {
+    let mut old = topology.clone();
+    old.nodes.remove(me);
+    old.leader_epoch = 0;
+    for partition in &mut old.partitions {
+        if partition.copy(me).is_some() {
+            let partition = Arc::make_mut(partition);
+            partition.copies.retain(|copy| copy.node != *me);
+            if partition.primary.as_ref() == Some(me) {
+                partition.primary = None;
+            }
+        }
+    }
+    old
+}

@@ -1,0 +1,203 @@
+//! openraft's view of the replicated state: applying entries, building and installing snapshots.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use openraft::EntryPayload;
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+
+use super::codec::{self, SnapshotHead};
+use super::replica::{Item, Replica};
+use super::snapshot_file;
+use super::types::{Applied, LogId, SnapshotMeta, StoredMembership, Types, io_error};
+use crate::env;
+use crate::env::disk::Disk;
+use crate::error::{Error, Result};
+use crate::state::State;
+
+/// The most entries that are applied under one lock and published as one view.
+const MAX_BATCH: usize = 1024;
+
+pub(crate) type Snapshot = openraft::storage::Snapshot<
+    openraft::alias::CommittedLeaderIdOf<Types>,
+    u64,
+    openraft::EmptyNode,
+    Bytes,
+>;
+
+/// Where snapshots are kept: on the disk, with the newest also in memory when the disk is memory anyway.
+#[derive(Clone)]
+pub(crate) struct SnapshotStore {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+}
+
+impl SnapshotStore {
+    pub(crate) fn new(disk: Arc<dyn Disk>, path: PathBuf) -> Self {
+        SnapshotStore { disk, path }
+    }
+
+    fn read(&self) -> Result<Option<(SnapshotMeta, Bytes)>> {
+        let Some((head, state)) = snapshot_file::read(&*self.disk, &self.path)? else { return Ok(None) };
+        let head: SnapshotHead = codec::decode(&head, "the head of the snapshot")?;
+        Ok(Some((head.into_meta()?, state)))
+    }
+
+    /// Makes a snapshot durable before anybody relies on it.
+    fn write(&self, meta: &SnapshotMeta, state: &Bytes) -> Result<()> {
+        let head = codec::encode(&SnapshotHead::from(meta))?;
+        snapshot_file::write(&*self.disk, &self.path, &head, state)
+    }
+}
+
+/// The state machine. openraft owns it and calls it from one task.
+pub(crate) struct StateMachine {
+    replica: Arc<Replica>,
+    store: SnapshotStore,
+    last: Option<LogId>,
+    membership: StoredMembership,
+}
+
+impl StateMachine {
+    /// The state machine as the stored snapshot has it; the log after it is applied again by openraft.
+    pub(crate) fn open(replica: Arc<Replica>, store: SnapshotStore) -> Result<Self> {
+        let mut machine =
+            StateMachine { replica, store, last: None, membership: StoredMembership::default() };
+        if let Some((meta, state)) = machine.store.read()? {
+            machine.replica.restore(State::decode(&state)?);
+            machine.last = meta.last_log_id;
+            machine.membership = meta.last_membership;
+        }
+        Ok(machine)
+    }
+}
+
+impl RaftStateMachine<Types> for StateMachine {
+    type SnapshotData = Bytes;
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok((self.last, self.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + Send,
+    {
+        let mut chunks = entries.ready_chunks(MAX_BATCH);
+        while let Some(chunk) = chunks.next().await {
+            let mut items = Vec::with_capacity(chunk.len());
+            let mut responders = Vec::with_capacity(chunk.len());
+            let mut last = self.last;
+            let mut failed = None;
+            for entry in chunk {
+                let (entry, responder) = match entry {
+                    Ok(pair) => pair,
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
+                };
+                let index = entry.log_id.index;
+                items.push(match entry.payload {
+                    EntryPayload::Blank => Item::Blank(index),
+                    // A command that this build cannot read stops it here: to skip it would be to disagree
+                    // with the nodes that can.
+                    EntryPayload::Normal(command) => match codec::decode(&command.0, "a command") {
+                        Ok(proposal) => Item::Command(index, Box::new(proposal)),
+                        Err(error) => {
+                            failed = Some(io_error(error.context(format!("log entry {index}"))));
+                            break;
+                        }
+                    },
+                    EntryPayload::Membership(membership) => {
+                        let voters = membership.voter_ids().collect();
+                        self.membership = StoredMembership::new(Some(entry.log_id), membership);
+                        Item::Membership(index, voters)
+                    }
+                });
+                last = Some(entry.log_id);
+                responders.push(responder);
+            }
+            let responses = self.replica.apply(&items);
+            self.last = last;
+            for (responder, response) in responders.into_iter().zip(responses) {
+                if let Some(responder) = responder {
+                    responder.send(Applied(response));
+                }
+            }
+            if let Some(error) = failed {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        SnapshotBuilder {
+            meta: SnapshotMeta { last_log_id: self.last, last_membership: self.membership.clone() },
+            // A copy of the state as of now; values and nodes are shared, so it costs the tree, not the data.
+            state: self.replica.state().clone(),
+            store: self.store.clone(),
+        }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Bytes) -> Result<(), io::Error> {
+        let store = self.store.clone();
+        let stored = meta.clone();
+        let state = blocking(move || {
+            let state = State::decode(&snapshot)?;
+            store.write(&stored, &snapshot)?;
+            Ok(state)
+        })
+        .await?;
+        self.replica.install(state);
+        self.last = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        let store = self.store.clone();
+        let stored = blocking(move || store.read()).await?;
+        Ok(stored.map(|(meta, snapshot)| Snapshot { meta, snapshot }))
+    }
+}
+
+/// Builds one snapshot, beside further applying.
+pub(crate) struct SnapshotBuilder {
+    meta: SnapshotMeta,
+    state: State,
+    store: SnapshotStore,
+}
+
+impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
+    type SnapshotData = Bytes;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        let state = std::mem::take(&mut self.state);
+        let store = self.store.clone();
+        let meta = self.meta.clone();
+        let snapshot = blocking(move || {
+            let bytes = Bytes::from(state.encode()?);
+            store.write(&meta, &bytes)?;
+            Ok(bytes)
+        })
+        .await?;
+        Ok(Snapshot { meta: self.meta.clone(), snapshot })
+    }
+}
+
+async fn blocking<T, F>(work: F) -> io::Result<T>
+where
+    F: FnOnce() -> Result<T> + Send + 'static,
+    T: Send + 'static,
+{
+    match env::blocking(work).await {
+        Ok(result) => result.map_err(io_error),
+        Err(error) => Err(io_error(Error::internal(format!("snapshot: {error}")))),
+    }
+}

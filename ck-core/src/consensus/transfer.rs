@@ -1,0 +1,74 @@
+//! Handing leadership over.
+
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+
+use super::node::Consensus;
+use super::types::RaftId;
+use crate::env::{self, Instant};
+use crate::error::{Error, ErrorCode, Result};
+
+/// How many entries a successor may lack: it must have them before it can take over.
+const CLOSE: u64 = 500;
+
+impl Consensus {
+    /// The voters that could take over now: they have the log, and were heard of lately. Best first.
+    pub(crate) fn successors(&self, heartbeat: Duration) -> Vec<RaftId> {
+        let last = self.last_index();
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        let (Some(replication), Some(heard)) = (&metrics.replication, &metrics.heartbeat) else {
+            return Vec::new();
+        };
+        let mut able: Vec<(u64, RaftId)> = metrics
+            .membership_config
+            .voter_ids()
+            .filter(|id| *id != self.raft_id())
+            .filter_map(|id| {
+                let matched = (*replication.get(&id)?)?.index;
+                let at = (*heard.get(&id)?)?;
+                let fresh = at.elapsed() < heartbeat * 4;
+                (fresh && matched + CLOSE >= last).then_some((matched, id))
+            })
+            .collect();
+        able.sort_by_key(|(matched, id)| (std::cmp::Reverse(*matched), *id));
+        able.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Hands leadership to `to`, and takes it back when that node does not take it within `deadline`: openraft
+    /// itself would accept no writes until somebody else leads, which may be never.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Refused`] when the hand-over failed and this node leads again, or tries to.
+    pub(crate) async fn transfer(&self, to: RaftId, deadline: Duration) -> Result<()> {
+        let stopped =
+            |error| Error::new(ErrorCode::Stopped, format!("Raft has stopped on this node: {error}"));
+        let mut metrics = self.raft().metrics();
+        let before = metrics.borrow_watched().vote;
+        self.raft().trigger().transfer_leader(to).await.map_err(stopped)?;
+        let until = Instant::now() + deadline;
+        loop {
+            {
+                let now = metrics.borrow_and_update();
+                if now.vote != before && now.vote.committed && now.current_leader.is_some() {
+                    return Ok(());
+                }
+            }
+            tokio::select! {
+                biased;
+                changed = metrics.changed() => {
+                    if changed.is_err() {
+                        return Err(Error::new(ErrorCode::Stopped, "Raft has stopped on this node"));
+                    }
+                }
+                () = env::sleep_until(until) => break,
+            }
+        }
+        self.raft().trigger().elect(false).await.map_err(stopped)?;
+        Err(Error::new(
+            ErrorCode::Refused,
+            format!("Raft node {to} did not take leadership over within {deadline:?}; this node takes it back"),
+        ))
+    }
+}

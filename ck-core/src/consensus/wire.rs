@@ -1,0 +1,185 @@
+//! What Raft nodes say to each other, in our own form: openraft's types do not go over the wire.
+
+use bytes::Bytes;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
+use serde::{Deserialize, Serialize};
+
+use super::codec::{from_wal_entry, to_wal_entry};
+use super::types::{LogId, RaftId, Types, Vote, from_wal_id, from_wal_vote, to_wal_id, to_wal_vote};
+use super::wal;
+use crate::error::{Error, Result};
+
+/// One call from one Raft node to another. A receiver of another cluster, or with another number, refuses it:
+/// addresses are reused, numbers are not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RaftRequest {
+    pub(crate) cluster: String,
+    pub(crate) from: RaftId,
+    pub(crate) to: RaftId,
+    pub(crate) call: RaftCall,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum RaftCall {
+    Append(Append),
+    Vote(Ballot),
+    PreVote(Ballot),
+    Snapshot(SnapshotChunk),
+    Transfer(Transfer),
+}
+
+/// Entries to append; none is a heartbeat.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Append {
+    vote: wal::Vote,
+    prev: Option<wal::LogId>,
+    entries: Vec<WireEntry>,
+    commit: Option<wal::LogId>,
+}
+
+/// Term, leader, index, kind, payload.
+type WireEntry = (u64, u64, u64, u8, Bytes);
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Ballot {
+    vote: wal::Vote,
+    last: Option<wal::LogId>,
+    /// Asked for because the leader hands over: no lease stands in the way.
+    pub(crate) transfer: bool,
+}
+
+/// A piece of a snapshot; pieces come in order, and the receiver installs it when the last has come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SnapshotChunk {
+    pub(crate) vote: wal::Vote,
+    pub(crate) head: Bytes,
+    pub(crate) offset: u64,
+    pub(crate) total: u64,
+    pub(crate) data: Bytes,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Transfer {
+    from: wal::Vote,
+    to: RaftId,
+    last: Option<wal::LogId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum RaftAnswer {
+    Appended(Appended),
+    Voted {
+        vote: wal::Vote,
+        granted: bool,
+        last: Option<wal::LogId>,
+    },
+    /// The receiver's vote; the snapshot is installed when it was the last piece and the vote is the sender's.
+    Snapshot {
+        vote: wal::Vote,
+    },
+    /// Why not, if not.
+    Transferred(Option<String>),
+    Refused(Error),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Appended {
+    All,
+    UpTo(Option<wal::LogId>),
+    Conflict,
+    HigherVote(wal::Vote),
+}
+
+impl Append {
+    pub(crate) fn new(request: &AppendEntriesRequest<Types>) -> Result<Self> {
+        let entries = request.entries.iter().map(|entry| {
+            let entry = to_wal_entry(entry)?;
+            Ok((entry.id.term, entry.id.node, entry.id.index, entry.kind, entry.payload))
+        });
+        Ok(Append {
+            vote: to_wal_vote(&request.vote),
+            prev: request.prev_log_id.map(to_wal_id),
+            entries: entries.collect::<Result<_>>()?,
+            commit: request.leader_commit.map(to_wal_id),
+        })
+    }
+
+    pub(crate) fn into_request(self) -> Result<AppendEntriesRequest<Types>> {
+        let entries = self.entries.into_iter().map(|(term, node, index, kind, payload)| {
+            from_wal_entry(wal::Entry { id: wal::LogId { term, node, index }, kind, payload })
+        });
+        Ok(AppendEntriesRequest {
+            vote: from_wal_vote(self.vote),
+            prev_log_id: self.prev.map(from_wal_id),
+            entries: entries.collect::<Result<_>>()?,
+            leader_commit: self.commit.map(from_wal_id),
+        })
+    }
+}
+
+impl From<AppendEntriesResponse<Types>> for Appended {
+    fn from(response: AppendEntriesResponse<Types>) -> Self {
+        match response {
+            AppendEntriesResponse::Success => Appended::All,
+            AppendEntriesResponse::PartialSuccess(id) => Appended::UpTo(id.map(to_wal_id)),
+            AppendEntriesResponse::Conflict => Appended::Conflict,
+            AppendEntriesResponse::HigherVote(vote) => Appended::HigherVote(to_wal_vote(&vote)),
+        }
+    }
+}
+
+impl From<Appended> for AppendEntriesResponse<Types> {
+    fn from(appended: Appended) -> Self {
+        match appended {
+            Appended::All => AppendEntriesResponse::Success,
+            Appended::UpTo(id) => AppendEntriesResponse::PartialSuccess(id.map(from_wal_id)),
+            Appended::Conflict => AppendEntriesResponse::Conflict,
+            Appended::HigherVote(vote) => AppendEntriesResponse::HigherVote(from_wal_vote(vote)),
+        }
+    }
+}
+
+impl Ballot {
+    pub(crate) fn new(request: &VoteRequest<Types>) -> Self {
+        Ballot {
+            vote: to_wal_vote(&request.vote),
+            last: request.last_log_id.map(to_wal_id),
+            transfer: request.leadership_transfer,
+        }
+    }
+
+    pub(crate) fn into_request(self) -> VoteRequest<Types> {
+        let mut request = VoteRequest::new(from_wal_vote(self.vote), self.last.map(from_wal_id));
+        request.leadership_transfer = self.transfer;
+        request
+    }
+}
+
+impl From<VoteResponse<Types>> for RaftAnswer {
+    fn from(response: VoteResponse<Types>) -> Self {
+        RaftAnswer::Voted {
+            vote: to_wal_vote(&response.vote),
+            granted: response.vote_granted,
+            last: response.last_log_id.map(to_wal_id),
+        }
+    }
+}
+
+/// The answer to a vote, in openraft's form.
+pub(crate) fn vote_response(
+    vote: wal::Vote,
+    granted: bool,
+    last: Option<wal::LogId>,
+) -> VoteResponse<Types> {
+    VoteResponse::new(from_wal_vote(vote), last.map(from_wal_id), granted)
+}
+
+impl Transfer {
+    pub(crate) fn new(from: &Vote, to: RaftId, last: Option<&LogId>) -> Self {
+        Transfer { from: to_wal_vote(from), to, last: last.copied().map(to_wal_id) }
+    }
+
+    pub(crate) fn into_parts(self) -> (Vote, RaftId, Option<LogId>) {
+        (from_wal_vote(self.from), self.to, self.last.map(from_wal_id))
+    }
+}

@@ -1,0 +1,25 @@
+//! Membership: joining, admission, syncs, and who votes.
+//!
+//! A node asks any member to be let in; the leader decides. Admission is one commit; the node then learns the
+//! log, and only when it has caught up is it a full member, and perhaps a voter: a joiner, honest or not, never
+//! costs the cluster its quorum.
+
+mod address_book;
+mod admission;
+mod identity;
+mod join;
+mod steward;
+mod sync;
+mod voters;
+mod wire;
+
+pub(crate) use address_book::AddressBook;
+pub(crate) use admission::Admission;
+pub(crate) use identity::{Identity, IdentityFile};
+pub(crate) use join::{JoinOutcome, Joiner};
+pub(crate) use steward::Steward;
+pub(crate) use sync::SyncTable;
+pub(crate) use wire::{
+    JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong, SyncReply,
+    SyncReport,
+};

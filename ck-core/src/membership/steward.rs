@@ -1,0 +1,128 @@
+//! Keeps Raft's members in step with the cluster's: learners first, votes for those that have caught up.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::voters;
+use crate::consensus::{Consensus, Leadership, Proposer, RaftId, VoterChange};
+use crate::env;
+use crate::error::{ErrorCode, Result};
+use crate::model::{NodeStatus, Topology};
+use crate::state::Command;
+
+/// A follower that lacks fewer entries than this has caught up.
+const CLOSE: u64 = 500;
+/// How often the log of followers is looked at while somebody is catching up.
+const WATCH: Duration = Duration::from_millis(5);
+/// How often all is compared though nothing is known to have changed: mends what a failure left half done.
+const PATROL: Duration = Duration::from_secs(1);
+/// How long one commit may take.
+const PROPOSE: Duration = Duration::from_secs(5);
+
+/// Runs on every node; acts where the leader is. Membership changes are made one at a time, here and nowhere
+/// else.
+pub(crate) struct Steward {
+    consensus: Arc<Consensus>,
+    proposer: Arc<Proposer>,
+    leadership: Arc<Leadership>,
+    max_voters: usize,
+}
+
+/// What the leader should do next.
+enum Step {
+    Change(VoterChange),
+    Activate(Command),
+    /// Somebody is catching up: look again soon.
+    Watch,
+    Nothing,
+}
+
+impl Steward {
+    pub(crate) fn new(
+        consensus: Arc<Consensus>,
+        proposer: Arc<Proposer>,
+        leadership: Arc<Leadership>,
+        max_voters: usize,
+    ) -> Self {
+        Steward { consensus, proposer, leadership, max_voters }
+    }
+
+    /// Runs until Raft stops.
+    pub(crate) async fn run(&self) {
+        let replica = self.consensus.replica();
+        loop {
+            let topology_seen = replica.changed().count();
+            let leadership_seen = self.leadership.changed().count();
+            let pause = if self.leadership.is_leader() {
+                match self.act().await {
+                    Ok(Some(pause)) => pause,
+                    Ok(None) => continue,
+                    Err(error) if error.code() == ErrorCode::Stopped => return,
+                    // Refused or interrupted: membership is read again, whatever happened.
+                    Err(_) => Duration::from_millis(20),
+                }
+            } else {
+                PATROL
+            };
+            let something = async {
+                tokio::select! {
+                    biased;
+                    _ = replica.changed().after(topology_seen) => {}
+                    _ = self.leadership.changed().after(leadership_seen) => {}
+                }
+            };
+            drop(env::timeout(pause, something).await);
+        }
+    }
+
+    /// One step; `None` means that the next may follow at once.
+    async fn act(&self) -> Result<Option<Duration>> {
+        match self.next(&self.consensus.replica().topology()) {
+            Step::Change(change) => {
+                self.consensus.change_members(change).await?;
+                Ok(None)
+            }
+            Step::Activate(command) => {
+                self.proposer.propose(command, PROPOSE).await?.result?;
+                Ok(None)
+            }
+            Step::Watch => Ok(Some(WATCH)),
+            Step::Nothing => Ok(Some(PATROL)),
+        }
+    }
+
+    fn next(&self, topology: &Topology) -> Step {
+        let members = self.consensus.raft_members();
+        let matched = self.consensus.replication();
+        let last = self.consensus.last_index();
+        let me = self.consensus.raft_id();
+        let caught_up = |raft_id: RaftId, at_least: u64| {
+            let index = if raft_id == me { last } else { matched.get(&raft_id).copied().unwrap_or(0) };
+            index >= at_least && index + CLOSE >= last
+        };
+
+        // A change that was left half done is finished before another is begun.
+        if members.joint {
+            return Step::Change(VoterChange::Voters(members.voters));
+        }
+        let up = || topology.nodes.values().filter(|node| node.status.is_up());
+        if let Some(node) = up().find(|node| !members.all.contains(&node.raft_id)) {
+            return Step::Change(VoterChange::AddLearner(node.raft_id));
+        }
+        let joining = || topology.nodes.values().filter(|node| node.status == NodeStatus::Joining);
+        if let Some(node) = joining().find(|node| caught_up(node.raft_id, node.incarnation)) {
+            return Step::Activate(Command::Activate { node: node.id.clone(), incarnation: node.incarnation });
+        }
+        let chosen = voters::choose(topology, &members.voters, self.max_voters, |id| caught_up(id, 0));
+        if !chosen.is_empty() && chosen != members.voters {
+            return Step::Change(VoterChange::Voters(chosen));
+        }
+        let known: BTreeSet<RaftId> = topology.nodes.values().map(|node| node.raft_id).collect();
+        let stray: BTreeSet<RaftId> = members.all.difference(&known).copied().collect();
+        if !stray.is_empty() && stray.is_disjoint(&members.voters) {
+            return Step::Change(VoterChange::Remove(stray));
+        }
+        if joining().next().is_some() { Step::Watch } else { Step::Nothing }
+    }
+}

@@ -1,0 +1,114 @@
+//! What members and would-be members say to each other.
+
+use serde::{Deserialize, Serialize};
+
+use super::address_book::PeerAddress;
+use crate::consensus::RaftId;
+use crate::error::Error;
+use crate::model::{ClusterConfig, NodeHealthState, NodeId};
+use crate::state::NodeSpec;
+
+/// One call of one node to another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MemberRequest {
+    /// The caller's cluster id, empty where it has none yet.
+    pub(crate) cluster: String,
+    /// True when a member has forwarded it: it is not forwarded again.
+    pub(crate) forwarded: bool,
+    pub(crate) call: MemberCall,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum MemberCall {
+    /// Who are you?
+    Ping,
+    /// Let me in, or back in.
+    Join(Box<JoinRequest>),
+    /// I am here, and this far.
+    Sync(SyncReport),
+    /// I am about to stop.
+    Stop { node: NodeId, incarnation: u64 },
+    /// Take that member out for good.
+    Remove { node: NodeId },
+    /// Move partitions to where they belong.
+    Rebalance,
+    /// Create the partitions if there are none.
+    CreatePartitions,
+    /// Give leadership up.
+    StepDown,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum MemberAnswer {
+    Done(MemberReply),
+    Join(Box<JoinAnswer>),
+    /// This node does not lead and does not forward; perhaps that address leads.
+    NotLeader(Option<String>),
+    Refused(Error),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum MemberReply {
+    Pong(Pong),
+    Sync(SyncReply),
+    /// Committed with this revision; so many partitions are concerned.
+    Revision { revision: u64, partitions: usize },
+}
+
+/// Who answers at an address.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Pong {
+    pub(crate) node_id: NodeId,
+    /// Names the process.
+    pub(crate) process: u64,
+    /// Empty before the node is a member.
+    pub(crate) cluster_id: String,
+    pub(crate) cluster_name: String,
+}
+
+/// A node that asks to be let in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct JoinRequest {
+    pub(crate) spec: NodeSpec,
+    pub(crate) cluster_name: String,
+    /// The cluster that the node's data directory belongs to.
+    pub(crate) cluster_id: Option<String>,
+    /// What it was told to ask for; unset, it takes what the cluster has.
+    pub(crate) partition_count: Option<u32>,
+    pub(crate) replication_factor: Option<u32>,
+}
+
+/// The answer, with what the member knows of others either way: a node whose cluster has no leader yet learns
+/// where its peers are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct JoinAnswer {
+    pub(crate) result: Result<JoinReply, Error>,
+    pub(crate) peers: Vec<PeerAddress>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct JoinReply {
+    pub(crate) cluster_id: String,
+    pub(crate) config: ClusterConfig,
+    pub(crate) raft_id: RaftId,
+    pub(crate) incarnation: u64,
+    pub(crate) revision: u64,
+}
+
+/// A member that says that it is here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SyncReport {
+    pub(crate) node: NodeId,
+    pub(crate) incarnation: u64,
+    /// How far it has applied the log.
+    pub(crate) revision: u64,
+    pub(crate) health: NodeHealthState,
+    pub(crate) health_reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SyncReply {
+    /// The revision that the leader had committed when it answered.
+    pub(crate) revision: u64,
+    pub(crate) leader: NodeId,
+}

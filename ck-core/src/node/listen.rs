@@ -1,0 +1,145 @@
+//! Where a node listens.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::env;
+use crate::error::{Error, Result};
+use crate::http::{self, HttpLimits};
+use crate::net::{self, Handler, NetLimits, PEER_PATH, PeerServer, Plaintext};
+use crate::options::{Options, advertised};
+
+use super::Node;
+
+/// Opens a node's doors.
+pub(crate) trait Listen: Send + Sync + 'static {
+    /// Binds, and serves peers with `handler` and everybody else with the REST API of `node`.
+    fn listen(&self, node: Arc<Node>, handler: Handler) -> BoxFuture<'_, Result<Listening>>;
+}
+
+/// Open doors.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    /// What others dial for HTTP.
+    pub(crate) http_addr: String,
+    /// What peers dial.
+    pub(crate) peer_addr: String,
+    /// Closes the doors.
+    pub(crate) close: Box<dyn Close>,
+}
+
+/// Closes doors: no new request is taken, those under way may finish.
+pub(crate) trait Close: Debug + Send + Sync {
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Real sockets.
+#[derive(Debug)]
+pub(crate) struct TcpListen;
+
+#[derive(Debug)]
+struct TcpDoors {
+    stop: watch::Sender<bool>,
+    peers: PeerServer,
+}
+
+impl Close for TcpDoors {
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async {
+            self.stop.send_replace(true);
+            // The accept loop holds a receiver for as long as it serves.
+            self.stop.closed().await;
+            self.peers.close().await;
+        }
+        .boxed()
+    }
+}
+
+impl Listen for TcpListen {
+    fn listen(&self, node: Arc<Node>, handler: Handler) -> BoxFuture<'_, Result<Listening>> {
+        async move {
+            let options = node.options().clone();
+            let peers =
+                PeerServer::new(&options.cluster_name, handler, NetLimits::default(), Arc::new(Plaintext));
+            let http = net::bind(&options.http_listen()?.socket_text()).await?;
+            let raft = match options.raft_listen()? {
+                Some(listen) => Some(net::bind(&listen.socket_text()).await?),
+                None => None,
+            };
+            let (http_addr, peer_addr) = addresses(&options, &http, raft.as_ref()).await?;
+            let (stop, mut stopping) = watch::channel(false);
+            let router = http::router(
+                node.clone(),
+                HttpLimits::default(),
+                node.counters.clone(),
+                Some(peer_route(peers.clone())),
+            );
+            env::spawn(async move {
+                let stopped = async move {
+                    // An error means that the node is gone, which stops it as well.
+                    drop(stopping.wait_for(|stop| *stop).await);
+                    stopping
+                };
+                let (tx, rx) = tokio::sync::oneshot::channel();
+                let shutdown = async move {
+                    let receiver = stopped.await;
+                    drop(tx.send(receiver));
+                };
+                http::serve(http, router, HttpLimits::default(), shutdown).await;
+                // Kept until here, so that whoever closes the doors can wait for it.
+                drop(rx.await);
+            });
+            if let Some(raft) = raft {
+                peers.listen(raft);
+            }
+            Ok(Listening { http_addr, peer_addr, close: Box::new(TcpDoors { stop, peers }) })
+        }
+        .boxed()
+    }
+}
+
+/// `GET /peer`: where a peer turns its connection into one for frames.
+fn peer_route(peers: PeerServer) -> Router {
+    let upgrade = move |mut request: axum::extract::Request| {
+        let remote = request
+            .extensions()
+            .get::<ConnectInfo<std::net::SocketAddr>>()
+            .map_or_else(|| "a peer".to_owned(), |info| info.0.to_string());
+        let response = peers.upgrade(&mut request, remote);
+        async move { response.map(axum::body::Body::new) }
+    };
+    Router::new().route(PEER_PATH, axum::routing::get(upgrade))
+}
+
+/// What others are to dial. Looking it up may ask the resolver.
+async fn addresses(
+    options: &Options,
+    http: &tokio::net::TcpListener,
+    raft: Option<&tokio::net::TcpListener>,
+) -> Result<(String, String)> {
+    let local = |listener: &tokio::net::TcpListener| {
+        listener.local_addr().map_err(|error| Error::io("look up the listen address", &error))
+    };
+    let advertise = options.advertise_addr.clone();
+    let http_bound = local(http)?;
+    let http_host = options.http_listen()?.bind_host().to_owned();
+    let raft = match (raft, options.raft_listen()?) {
+        (Some(listener), Some(listen)) => Some((local(listener)?, listen.bind_host().to_owned())),
+        _ => None,
+    };
+    let work = move || {
+        let http_addr = advertised(http_bound, advertise.as_deref(), &http_host)?;
+        let peer_addr = match raft {
+            Some((bound, host)) => advertised(bound, None, &host)?,
+            None => http_addr.clone(),
+        };
+        Ok((http_addr, peer_addr))
+    };
+    env::blocking(work).await.map_err(|error| Error::internal(format!("look up the address: {error}")))?
+}

@@ -1,0 +1,234 @@
+//! One node of a cluster: all parts put together, on whatever runtime, network and disk it is given.
+//!
+//! [`Node`] is asynchronous and runs unchanged in a process of its own and inside the simulator. The handle that
+//! applications use ([`crate::ClusterKit`]) wraps it with a runtime.
+
+mod admin;
+mod api;
+mod calls;
+mod confirm;
+mod life;
+mod listen;
+mod peers;
+mod presence;
+mod state_file;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use rand::RngExt;
+
+pub(crate) use listen::{Listen, Listening, TcpListen};
+
+use crate::consensus::{Consensus, Leadership, Proposer, RaftId, Replica};
+use crate::env::disk::{Disk, DiskLock, MemDisk, RealDisk};
+use crate::env::{self, Instant, Signal};
+use crate::error::{Error, ErrorCode, Result};
+use crate::hooks::{Driver, Hooks, HooksConfig};
+use crate::http::RequestCounters;
+use crate::log::Log;
+use crate::membership::{AddressBook, Admission, SyncTable};
+use crate::model::NodeId;
+use crate::net::Transport;
+use crate::options::Options;
+use crate::rebalance::Controller;
+use confirm::Confirmations;
+
+/// What a node stands on: the world outside it.
+pub(crate) struct Seams {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) listen: Arc<dyn Listen>,
+    pub(crate) hooks: Driver,
+}
+
+/// A node.
+pub(crate) struct Node {
+    options: Options,
+    me: NodeId,
+    /// Names this process among all processes of this node.
+    process: u64,
+    created: Instant,
+    dir: PathBuf,
+    disk: Arc<dyn Disk>,
+    transport: Arc<dyn Transport>,
+    listen: Arc<dyn Listen>,
+    replica: Arc<Replica>,
+    hooks: Arc<Hooks>,
+    confirmations: Arc<Confirmations>,
+    addresses: Arc<AddressBook>,
+    syncs: Arc<SyncTable>,
+    counters: Arc<RequestCounters>,
+    log: Arc<Log>,
+    phase: Mutex<Phase>,
+    /// Told when the phase changes.
+    phases: Signal,
+    listening: OnceLock<Listening>,
+    /// Everything that exists from the moment at which the node has a number in Raft.
+    member: OnceLock<Member>,
+    /// Why the cluster does not want this node any more, if it said so.
+    refusal: Mutex<Option<Error>>,
+    /// When the leader was last heard of, in milliseconds since 1970; for people.
+    last_sync: AtomicU64,
+    lock: Mutex<Option<DiskLock>>,
+    tasks: Mutex<Vec<futures_util::future::AbortHandle>>,
+}
+
+/// The parts that need a place in a cluster.
+pub(crate) struct Member {
+    pub(crate) consensus: Arc<Consensus>,
+    pub(crate) proposer: Arc<Proposer>,
+    pub(crate) leadership: Arc<Leadership>,
+    pub(crate) controller: Arc<Controller>,
+    pub(crate) admission: Arc<Admission>,
+}
+
+/// Where a node is in its life. It goes through these in order, once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Created,
+    Starting,
+    Running,
+    /// It acts as primary and as leader no more.
+    Stopping,
+    Stopped,
+}
+
+impl Node {
+    /// A node that has not started. Opens nothing yet.
+    pub(crate) fn new(options: Options, seams: Seams, log: Arc<Log>) -> Result<Arc<Self>> {
+        options.validate()?;
+        let me: NodeId = options.node_id.as_str().into();
+        let process = env::runtime::rng().random_range(1..u64::MAX);
+        log.set_level(options.log_level);
+        let confirmations = Arc::new(Confirmations::default());
+        let copied = confirmations.clone();
+        let failures = log.clone();
+        let mut config = HooksConfig::new(
+            me.clone(),
+            seams.hooks,
+            Arc::new(move |event, revision| copied.add(event.number, revision)),
+            Arc::new(move |failure| failures.warn(format_args!("{failure}"))),
+        );
+        config.concurrency = options.hook_concurrency as usize;
+        let hooks = Arc::new(Hooks::new(config));
+        let told = hooks.clone();
+        let replica =
+            Arc::new(Replica::new(me.clone(), process, Box::new(move |events| told.push_batch(events))));
+        // An empty data_dir keeps everything in memory, under any name.
+        let dir = if options.data_dir.is_empty() { "/memory".into() } else { PathBuf::from(&options.data_dir) };
+        Ok(Arc::new(Node {
+            me,
+            process,
+            created: Instant::now(),
+            dir,
+            disk: seams.disk,
+            transport: seams.transport,
+            listen: seams.listen,
+            addresses: Arc::new(AddressBook::new(replica.clone())),
+            replica,
+            hooks,
+            confirmations,
+            syncs: Arc::default(),
+            counters: Arc::default(),
+            log,
+            phase: Mutex::new(Phase::Created),
+            phases: Signal::default(),
+            listening: OnceLock::new(),
+            member: OnceLock::new(),
+            refusal: Mutex::new(None),
+            last_sync: AtomicU64::new(0),
+            lock: Mutex::new(None),
+            tasks: Mutex::default(),
+            options,
+        }))
+    }
+
+    /// The disk that these options ask for.
+    pub(crate) fn disk_for(options: &Options) -> Arc<dyn Disk> {
+        if options.data_dir.is_empty() { Arc::new(MemDisk::new()) } else { Arc::new(RealDisk) }
+    }
+
+    /// This node's id.
+    pub(crate) fn id(&self) -> &NodeId {
+        &self.me
+    }
+
+    /// The options that it was made with.
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The hooks of the application.
+    pub(crate) fn hooks(&self) -> &Arc<Hooks> {
+        &self.hooks
+    }
+
+    /// The log of this node.
+    pub(crate) fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// The replicated state as applied here.
+    pub(crate) fn replica(&self) -> &Arc<Replica> {
+        &self.replica
+    }
+
+    /// Where it listens, once it does.
+    pub(crate) fn listening(&self) -> Option<&Listening> {
+        self.listening.get()
+    }
+
+    fn phase_lock(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where it is in its life.
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase_lock().clone()
+    }
+
+    fn set_phase(&self, phase: Phase) {
+        *self.phase_lock() = phase;
+        self.phases.notify();
+    }
+
+    /// True while it may act as primary or leader at all.
+    pub(crate) fn is_serving(&self) -> bool {
+        matches!(*self.phase_lock(), Phase::Starting | Phase::Running)
+    }
+
+    /// The parts that need a place in a cluster.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotStarted`] before there are any, [`ErrorCode::Stopped`] after.
+    pub(crate) fn member(&self) -> Result<&Member> {
+        if self.phase() == Phase::Stopped {
+            return Err(Error::new(ErrorCode::Stopped, "the node has stopped"));
+        }
+        self.member
+            .get()
+            .ok_or_else(|| Error::new(ErrorCode::NotStarted, "the node has not joined a cluster yet"))
+    }
+
+    /// Runs a task until the node stops.
+    fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let (task, handle) = futures_util::future::abortable(task);
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
+        env::spawn(async move {
+            // Aborted is how these tasks end.
+            drop(task.await);
+        });
+    }
+
+    fn heard_of_leader(&self) {
+        self.last_sync.store(env::wall_now().as_millis(), Ordering::Relaxed);
+    }
+
+    /// The node that a Raft number belongs to.
+    fn node_of(&self, raft_id: RaftId) -> Option<NodeId> {
+        let view = self.replica.view().load();
+        view.nodes().iter().find(|node| node.raft_id == raft_id).map(|node| node.id.clone())
+    }
+}

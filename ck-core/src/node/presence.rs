@@ -1,0 +1,159 @@
+//! Staying a member: syncing with the leader, and asking to be let back in when the cluster does not know this
+//! process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Node, Phase};
+use crate::env::{self, Instant};
+use crate::error::{Error, ErrorCode, Result};
+use crate::membership::{JoinOutcome, MemberCall, MemberReply, SyncReport};
+use crate::model::NodeHealthState;
+
+/// How long one sync may take.
+const SYNC: Duration = Duration::from_secs(1);
+/// How long one round of asking to be let back in may take.
+const REJOIN: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+impl Node {
+    /// Asks to be let back in until somebody does: for ever, because a healed network must heal the cluster.
+    pub(super) async fn stay_a_member(self: Arc<Self>) {
+        let mut pause = FIRST_PAUSE;
+        while self.is_serving() && self.replica.incarnation().is_none() {
+            match self.ask_back_in().await {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) => {
+                    self.log.warn(format_args!("the cluster refuses this node: {error}"));
+                    self.refuse_for_good(error);
+                    return;
+                }
+            }
+            env::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        self.adopt_session();
+    }
+
+    /// One round. False when nobody answered yes; an error is a no for good.
+    async fn ask_back_in(&self) -> Result<bool> {
+        let Ok(member) = self.member() else { return Ok(false) };
+        let identity = (member.consensus.raft_id(), self.cluster_id());
+        let request = self.join_request(Some(identity));
+        let outcome = if member.leadership.is_leader() {
+            match member.admission.join(&request).await {
+                Ok(reply) => JoinOutcome::Admitted(reply),
+                Err(error) => JoinOutcome::Nobody(vec![(self.me.to_string(), error)]),
+            }
+        } else {
+            self.joiner().ask_everybody(&request, Instant::now() + REJOIN).await?
+        };
+        match outcome {
+            JoinOutcome::Admitted(reply) => {
+                member.proposer.set_session(reply.incarnation);
+                self.heard_of_leader();
+                // Known here as soon as the log says so; until then there is nothing to ask for.
+                drop(env::timeout(REJOIN, self.replica.wait_for(reply.revision)).await);
+                Ok(self.replica.incarnation().is_some())
+            }
+            JoinOutcome::Nobody(_) => Ok(false),
+        }
+    }
+
+    fn refuse_for_good(&self, error: Error) {
+        *self.refusal.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
+        self.phases.notify();
+    }
+
+    /// Resolves when the cluster has refused this node for good.
+    pub(super) async fn refused_for_good(&self, mut seen: u64) -> Error {
+        loop {
+            if let Some(error) = self.refusal() {
+                return error;
+            }
+            seen = self.phases.after(seen).await;
+        }
+    }
+
+    /// Why the cluster does not want this node any more, if it said so.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        self.refusal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Tells the leader that this node is here: at regular intervals, and at once when somebody waits for it.
+    pub(super) async fn keep_in_sync(self: Arc<Self>) {
+        loop {
+            let seen = self.replica.changed().count();
+            let reported = self.replica.revision();
+            if let Some(incarnation) = self.replica.incarnation() {
+                self.sync_once(incarnation, reported).await;
+            }
+            let due = Instant::now() + self.options.sync_interval;
+            self.wait_for_next_sync(due, seen, reported).await;
+            if !matches!(self.phase(), Phase::Starting | Phase::Running) {
+                return;
+            }
+        }
+    }
+
+    async fn wait_for_next_sync(&self, due: Instant, mut seen: u64, reported: u64) {
+        loop {
+            if self.is_waited_for(reported) {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = env::sleep_until(due) => return,
+                now = self.replica.changed().after(seen) => seen = now,
+            }
+        }
+    }
+
+    /// True when a role was taken from this node after `reported`: its next holder waits until the leader knows
+    /// that this node knows.
+    fn is_waited_for(&self, reported: u64) -> bool {
+        let topology = self.replica.topology();
+        topology.partitions.iter().any(|partition| {
+            partition
+                .released
+                .as_ref()
+                .is_some_and(|(holder, revision)| *holder == self.me && *revision > reported)
+        })
+    }
+
+    async fn sync_once(&self, incarnation: u64, revision: u64) {
+        let report = SyncReport {
+            node: self.me.clone(),
+            incarnation,
+            revision,
+            health: NodeHealthState::Healthy,
+            health_reason: String::new(),
+        };
+        match self.ask_leader(MemberCall::Sync(report), SYNC).await {
+            Ok(MemberReply::Sync(_)) => self.heard_of_leader(),
+            Ok(_) => self.log.warn(format_args!("a sync was answered out of turn")),
+            Err(error) if error.code() == ErrorCode::Removed => {
+                self.log.warn(format_args!("this node was removed from the cluster"));
+                self.refuse_for_good(error);
+            }
+            Err(error) if matches!(error.code(), ErrorCode::Conflict | ErrorCode::NotFound) => {
+                // The cluster went on without this process: it comes back as a new incarnation.
+                if self.is_serving()
+                    && let Err(error) = self.ask_back_in().await
+                {
+                    self.log.warn(format_args!("the cluster refuses this node: {error}"));
+                    self.refuse_for_good(error);
+                }
+            }
+            // No leader, or none that can be reached: the next sync is as good.
+            Err(_) => {}
+        }
+    }
+
+    pub(super) fn cluster_id(&self) -> String {
+        use crate::consensus::Addresses;
+        self.addresses.cluster_id()
+    }
+}

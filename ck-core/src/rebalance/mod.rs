@@ -1,0 +1,10 @@
+//! The leader's controller: creates partitions, plans where they go, and carries moves through.
+//!
+//! It only proposes. What it sees may be out of date, so every proposal names what it was planned on, and the
+//! state machine refuses what does not fit any more.
+
+mod controller;
+mod plan;
+
+pub(crate) use controller::Controller;
+pub(crate) use plan::{creation, promotions, rebalance};

@@ -1,0 +1,151 @@
+//! From the topology to the planner's question, and from its answer to targets. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::model::{CopyState, Node, NodeId, NodeStatus, Partition, Target, Topology};
+use crate::placement::{self, CopySpec, Input, NodeSpec, PartitionSpec};
+use crate::state::Promotion;
+
+/// The first assignment of all partitions, over the members that are active.
+pub(crate) fn creation(topology: &Topology) -> Vec<Target> {
+    let active = |node: &Node| node.status == NodeStatus::Active;
+    let input = Input {
+        replication_factor: topology.config.replication_factor,
+        nodes: nodes(topology, active),
+        partitions: vec![PartitionSpec::default(); topology.config.partition_count as usize],
+    };
+    let plan = placement::place(&input);
+    let ids = ids(topology, &plan.nodes);
+    plan.copies
+        .iter()
+        .zip(&plan.primaries)
+        .filter_map(|(copies, primary)| target(&ids, copies, *primary))
+        .collect()
+}
+
+/// Where partitions should go that are not there, or on their way there, already.
+pub(crate) fn rebalance(topology: &Topology) -> Vec<(u32, Target)> {
+    // Members that are away keep their copies: they are expected back, and no data moves meanwhile. Only those
+    // that may be given something are asked to hold more.
+    let input = Input {
+        replication_factor: topology.config.replication_factor,
+        nodes: nodes(topology, |node| node.status != NodeStatus::Joining),
+        partitions: topology.partitions.iter().map(|p| spec(p, |copy| copy == CopyState::Synced)).collect(),
+    };
+    let placed = placement::place(&input);
+    let ids_placed = ids(topology, &placed.nodes);
+    let mut copies: Vec<Vec<NodeId>> = placed.copies.iter().map(|c| pick(&ids_placed, c)).collect();
+    for (partition, wanted) in topology.partitions.iter().zip(&mut copies) {
+        let reachable = wanted.iter().all(|id| partition.copy(id).is_some() || is_active(topology, id));
+        let lost = partition.synced().next().is_none();
+        if !reachable || lost {
+            *wanted = partition.copies.iter().map(|copy| copy.node.clone()).collect();
+        }
+    }
+    let elected = primaries(topology, &copies);
+    topology
+        .partitions
+        .iter()
+        .zip(copies)
+        .zip(elected)
+        .filter_map(|((partition, nodes), primary)| {
+            let target = Target { nodes, primary: primary? };
+            (!is_settled(partition, &target)).then_some((partition.number, target))
+        })
+        .collect()
+}
+
+/// Primaries for these copies, balanced, once all holders that are up have the data.
+fn primaries(topology: &Topology, copies: &[Vec<NodeId>]) -> Vec<Option<NodeId>> {
+    let partitions = topology.partitions.iter().zip(copies).map(|(partition, nodes)| PartitionSpec {
+        copies: nodes
+            .iter()
+            .map(|id| CopySpec { node: id.to_string(), synced: is_serving(topology, id) })
+            .collect(),
+        primary: partition.primary.as_ref().map(ToString::to_string),
+    });
+    let input = Input {
+        replication_factor: topology.config.replication_factor,
+        nodes: nodes(topology, |node| node.status.is_serving()),
+        partitions: partitions.collect(),
+    };
+    let election = placement::elect(&input);
+    let ids = ids(topology, &election.nodes);
+    election.primaries.iter().map(|p| p.and_then(|i| ids.get(i as usize).cloned())).collect()
+}
+
+/// Who takes over when `leaving` stops serving: live holders of the data, evenly, and nothing else changes.
+pub(crate) fn promotions(topology: &Topology, leaving: &str) -> Vec<Promotion> {
+    let serving = |node: &Node| node.status.is_serving() && &*node.id != leaving;
+    let input = Input {
+        replication_factor: topology.config.replication_factor,
+        nodes: nodes(topology, serving),
+        partitions: topology.partitions.iter().map(|p| spec(p, |copy| copy == CopyState::Synced)).collect(),
+    };
+    let election = placement::failover(&input);
+    let ids = ids(topology, &election.nodes);
+    topology
+        .partitions
+        .iter()
+        .zip(&election.primaries)
+        .filter(|(partition, _)| partition.primary.as_deref() == Some(leaving))
+        .filter_map(|(partition, to)| {
+            let to = ids.get((*to)? as usize)?.clone();
+            Some(Promotion { number: partition.number, to })
+        })
+        .collect()
+}
+
+fn nodes(topology: &Topology, include: impl Fn(&Node) -> bool) -> Vec<NodeSpec> {
+    topology
+        .nodes
+        .values()
+        .filter(|node| include(node))
+        .map(|node| NodeSpec {
+            id: node.id.to_string(),
+            weight: node.weight,
+            zone: node.zone.clone(),
+            draining: node.status == NodeStatus::Leaving,
+        })
+        .collect()
+}
+
+fn spec(partition: &Partition, synced: impl Fn(CopyState) -> bool) -> PartitionSpec {
+    let copies = partition.copies.iter();
+    PartitionSpec {
+        copies: copies.map(|c| CopySpec { node: c.node.to_string(), synced: synced(c.state) }).collect(),
+        primary: partition.primary.as_ref().map(ToString::to_string),
+    }
+}
+
+/// The cluster's own ids for the planner's, so that they are shared and not copied.
+fn ids(topology: &Topology, names: &[String]) -> Vec<NodeId> {
+    let known: BTreeMap<&str, &NodeId> = topology.nodes.keys().map(|id| (&**id, id)).collect();
+    names.iter().map(|name| known.get(name.as_str()).map_or_else(|| name.as_str().into(), |id| (*id).clone())).collect()
+}
+
+fn pick(ids: &[NodeId], indexes: &[u32]) -> Vec<NodeId> {
+    indexes.iter().filter_map(|i| ids.get(*i as usize).cloned()).collect()
+}
+
+fn target(ids: &[NodeId], copies: &[u32], primary: Option<u32>) -> Option<Target> {
+    let primary = ids.get(primary? as usize)?.clone();
+    Some(Target { nodes: pick(ids, copies), primary })
+}
+
+fn is_settled(partition: &Partition, target: &Target) -> bool {
+    if let Some(present) = &partition.target {
+        return present == target;
+    }
+    partition.primary.as_ref() == Some(&target.primary)
+        && partition.copies.len() == target.nodes.len()
+        && partition.copies.iter().zip(&target.nodes).all(|(copy, node)| copy.node == *node)
+}
+
+fn is_active(topology: &Topology, id: &str) -> bool {
+    topology.nodes.get(id).is_some_and(|node| node.status == NodeStatus::Active)
+}
+
+fn is_serving(topology: &Topology, id: &str) -> bool {
+    topology.nodes.get(id).is_some_and(|node| node.status.is_serving())
+}

@@ -1,0 +1,201 @@
+//! One partition as a view shows it.
+
+use std::fmt;
+use std::iter::FusedIterator;
+use std::sync::Arc;
+
+use crate::model::{Node, PartitionRecord, PartitionState, Role};
+
+use super::tables::{Slot, Tables};
+
+/// A partition in one view. Small and `Copy`; borrows the view and allocates nothing unless a method
+/// says so. It displays as its public name, `partition-5`.
+#[derive(Clone, Copy)]
+pub struct PartitionRef<'v> {
+    tables: &'v Tables,
+    slot: &'v Slot,
+    number: u32,
+}
+
+impl<'v> PartitionRef<'v> {
+    /// Partition `number`, where the tables have one.
+    #[inline]
+    pub(super) fn new(tables: &'v Tables, number: u32) -> Option<Self> {
+        let slot = tables.slots.get(number as usize)?;
+        Some(PartitionRef::of(tables, slot, number))
+    }
+
+    /// The partition whose `slot` in `tables` is at `number`.
+    #[inline]
+    pub(super) fn of(tables: &'v Tables, slot: &'v Slot, number: u32) -> Self {
+        PartitionRef { tables, slot, number }
+    }
+
+    /// Its number, from 0.
+    #[inline]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Its public name, `partition-5`. Allocates; to write the name elsewhere, format the reference itself.
+    pub fn id(&self) -> String {
+        self.to_string()
+    }
+
+    /// Grows whenever the primary changes: the fencing token for the application's storage.
+    #[inline]
+    pub fn epoch(&self) -> u64 {
+        self.slot.epoch
+    }
+
+    /// The node that takes writes. `None` while the role moves and when no copy holds the data; never a
+    /// node that is not a member in this view.
+    #[inline]
+    pub fn primary(&self) -> Option<&'v Arc<Node>> {
+        let index = self.slot.primary(&self.tables.holders)?;
+        self.tables.nodes.get(index as usize)
+    }
+
+    /// The other nodes that hold the data, sorted by id.
+    #[inline]
+    pub fn replicas(&self) -> NodeIter<'v> {
+        self.iter(self.slot.replicas(&self.tables.holders))
+    }
+
+    /// Every node that holds the data: the primary first, if there is one, then the replicas.
+    #[inline]
+    pub fn nodes(&self) -> NodeIter<'v> {
+        self.iter(self.slot.synced(&self.tables.holders))
+    }
+
+    /// The nodes that are still copying the data, sorted by id. They hold no role yet.
+    #[inline]
+    pub fn pending(&self) -> NodeIter<'v> {
+        self.iter(self.slot.pending(&self.tables.holders))
+    }
+
+    /// What this node is to the partition, by the replicated state of this view. Whether this node's
+    /// lease lets it act on that is not known here.
+    #[inline]
+    pub fn role(&self) -> Option<Role> {
+        self.role_of(self.tables.my_index?)
+    }
+
+    /// True when this node is the primary, by the replicated state of this view; see [`Self::role`].
+    #[inline]
+    pub fn is_primary(&self) -> bool {
+        // Not by way of the role, which looks at the replicas too.
+        match (self.tables.my_index, self.primary_index()) {
+            (Some(me), Some(primary)) => me == primary,
+            _ => false,
+        }
+    }
+
+    /// True when this node holds the data and is not the primary.
+    #[inline]
+    pub fn is_replica(&self) -> bool {
+        self.role() == Some(Role::Replica)
+    }
+
+    /// Its condition.
+    pub fn state(&self) -> PartitionState {
+        let topology = &self.tables.topology;
+        let state = topology.partitions[self.number as usize]
+            .state(topology.config.replication_factor, self.tables.serving);
+        // A recorded primary that is no member takes no writes, whatever the record says.
+        if state != PartitionState::Lost && !self.slot.has_primary() {
+            PartitionState::NoPrimary
+        } else {
+            state
+        }
+    }
+
+    /// The partition as the API shows it. Allocates.
+    pub fn record(&self) -> PartitionRecord {
+        PartitionRecord {
+            id: self.id(),
+            number: self.number,
+            primary_node: self
+                .primary()
+                .map_or_else(|| "".into(), |node| Arc::clone(&node.id)),
+            replica_nodes: self.replicas().map(|node| Arc::clone(&node.id)).collect(),
+            pending: self.pending().map(|node| Arc::clone(&node.id)).collect(),
+            epoch: self.epoch(),
+            state: self.state(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn role_of(&self, index: u32) -> Option<Role> {
+        let holders = &self.tables.holders;
+        if self.slot.primary(holders) == Some(index) {
+            Some(Role::Primary)
+        } else if self.slot.replicas(holders).contains(&index) {
+            Some(Role::Replica)
+        } else {
+            None
+        }
+    }
+
+    /// The primary's index in the view's nodes.
+    #[inline]
+    pub(super) fn primary_index(&self) -> Option<u32> {
+        self.slot.primary(&self.tables.holders)
+    }
+
+    /// The replicas' indexes in the view's nodes.
+    pub(super) fn replica_indexes(&self) -> &'v [u32] {
+        self.slot.replicas(&self.tables.holders)
+    }
+
+    #[inline]
+    fn iter(&self, indexes: &'v [u32]) -> NodeIter<'v> {
+        NodeIter {
+            nodes: &self.tables.nodes,
+            indexes: indexes.iter(),
+        }
+    }
+}
+
+impl fmt::Display for PartitionRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The form that `model::partition_id` gives, without the String.
+        write!(f, "partition-{}", self.number)
+    }
+}
+
+impl fmt::Debug for PartitionRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PartitionRef")
+            .field("number", &self.number)
+            .field("epoch", &self.epoch())
+            .field("primary", &self.primary().map(|node| &node.id))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Nodes of a view, in the order that the call which gave them says. Allocates nothing.
+#[derive(Debug, Clone)]
+pub struct NodeIter<'v> {
+    nodes: &'v [Arc<Node>],
+    indexes: std::slice::Iter<'v, u32>,
+}
+
+impl<'v> Iterator for NodeIter<'v> {
+    type Item = &'v Arc<Node>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let nodes = self.nodes;
+        self.indexes.next().map(|index| &nodes[*index as usize])
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.indexes.size_hint()
+    }
+}
+
+impl ExactSizeIterator for NodeIter<'_> {}
+
+impl FusedIterator for NodeIter<'_> {}

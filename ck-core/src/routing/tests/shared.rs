@@ -1,0 +1,105 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::model::{Partition, Topology};
+
+use super::super::{ClusterView, SharedView};
+use super::{partition, small, topology};
+
+const NODES: [&str; 4] = ["n0", "n1", "n2", "n3"];
+const PARTITIONS: u32 = 64;
+
+/// A cluster in which everything tells its generation: each partition's epoch is it, and the primary
+/// and the one replica of each follow from it.
+fn generation(number: u64) -> Arc<Topology> {
+    let name = |turn: u64| NODES[(turn % 4) as usize];
+    let partitions = (0..PARTITIONS)
+        .map(|p| {
+            let built = partition(p, &[name(number), name(number + 1)], &[]);
+            Arc::new(Partition {
+                epoch: number,
+                ..(*built).clone()
+            })
+        })
+        .collect();
+    Arc::new(topology(&NODES, partitions))
+}
+
+/// Every answer of one view must be of the generation that its revision names.
+fn check(view: &ClusterView) {
+    let revision = view.revision();
+    let primary = NODES[(revision % 4) as usize];
+    let replica = NODES[((revision + 1) % 4) as usize];
+    for found in view.partitions() {
+        assert_eq!(found.epoch(), revision);
+        assert_eq!(&*found.primary().unwrap().id, primary);
+        assert!(found.replicas().map(|node| &*node.id).eq([replica]));
+    }
+    let key = revision.to_le_bytes();
+    assert_eq!(&*view.primary_node(&key).unwrap().id, primary);
+    assert_eq!(view.is_primary_for_key(&key), primary == "n0");
+    assert_eq!(view.is_replica_for_key(&key), replica == "n0");
+    assert_eq!(
+        view.partitions_for_node(primary).unwrap().primary.len(),
+        PARTITIONS as usize
+    );
+}
+
+#[test]
+fn defect_25_readers_see_whole_views_only_while_a_writer_swaps() {
+    const WANTED: u64 = 200;
+    let shared = SharedView::new(ClusterView::new(generation(0), 0, "n0"));
+    let done = AtomicBool::new(false);
+    let seen = [AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0)];
+    // Set when a reader ends, by a failed assertion too: the writer must not wait for it then.
+    struct Ended<'a>(&'a AtomicBool);
+    impl Drop for Ended<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+    std::thread::scope(|scope| {
+        for seen in &seen {
+            let (shared, done) = (&shared, &done);
+            scope.spawn(move || {
+                let _ended = Ended(done);
+                let mut last = 0;
+                while !done.load(Ordering::Acquire) {
+                    let view = shared.load();
+                    check(&view);
+                    assert!(view.revision() >= last, "a thread saw the cluster go back");
+                    if view.revision() > last {
+                        seen.fetch_add(1, Ordering::Relaxed);
+                        last = view.revision();
+                    }
+                }
+            });
+        }
+        // Swaps until each reader has met many views, so that reads and swaps did overlap.
+        let mut revision = 0;
+        while !done.load(Ordering::Acquire) {
+            revision += 1;
+            let next = shared.load().updated(&generation(revision), revision);
+            shared.store(next);
+            if seen.iter().all(|seen| seen.load(Ordering::Relaxed) >= WANTED) {
+                done.store(true, Ordering::Release);
+            }
+        }
+    });
+    for seen in seen {
+        assert!(seen.into_inner() >= WANTED);
+    }
+}
+
+#[test]
+fn a_guard_keeps_its_view_whatever_is_stored() {
+    let shared = SharedView::new(ClusterView::new(generation(1), 1, "n0"));
+    let (guard, owned) = (shared.load(), shared.load_owned());
+    shared.store(ClusterView::new(Arc::new(small()), 2, "a"));
+    assert_eq!(shared.load().revision(), 2);
+    check(&guard);
+    check(&owned);
+    let kept = guard.into_owned();
+    drop(shared);
+    check(&kept);
+}

@@ -1,0 +1,105 @@
+//! A lookup allocates nothing: counted by an allocator that stands in for the system's in this program.
+
+#[path = "support/topology.rs"]
+mod support;
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use allocation_counter::measure;
+use ck_core::routing::{ClusterView, SharedView};
+
+fn shared() -> SharedView {
+    let shared = SharedView::new(ClusterView::new(
+        Arc::new(support::topology(256, 10)),
+        1,
+        "node-00003",
+    ));
+    // A thread's first load registers the thread with arc-swap, once.
+    black_box(shared.load().revision());
+    shared
+}
+
+fn keys() -> Vec<Vec<u8>> {
+    let mut keys: Vec<Vec<u8>> = (0..1000).map(|n| format!("user:{n}").into_bytes()).collect();
+    keys.push(Vec::new());
+    keys.push(vec![b'L'; 10_000]);
+    keys
+}
+
+#[test]
+fn the_counter_counts() {
+    let info = measure(|| {
+        black_box(Box::new(black_box(1u8)));
+    });
+    assert_eq!(info.count_total, 1);
+}
+
+#[test]
+fn lookups_of_a_key_allocate_nothing() {
+    let (shared, keys) = (shared(), keys());
+    let mut held = 0usize;
+    let info = measure(|| {
+        for key in &keys {
+            let view = shared.load();
+            let partition = view.partition(key).unwrap();
+            held += black_box(partition.number() as usize + partition.epoch() as usize);
+            held += partition.primary().unwrap().id.len();
+            held += partition.replicas().map(|node| node.id.len()).sum::<usize>();
+            held += partition.nodes().count() + partition.pending().count();
+            held += view.primary_node(key).unwrap().id.len();
+            held += view.replica_nodes(key).unwrap().count();
+            held += view.all_nodes_for_key(key).unwrap().count();
+            held += view.nodes_for_key(key).unwrap().count();
+            held += usize::from(view.is_primary_for_key(key)) + usize::from(view.is_replica_for_key(key));
+            held += usize::from(view.should_handle_key(key).is_some());
+            held += view.am_i_responsible_for(key).unwrap().nodes.count();
+        }
+    });
+    assert!(black_box(held) > 0);
+    assert_eq!(info.count_total, 0, "{info:?}");
+}
+
+#[test]
+fn lookups_of_a_partition_and_of_a_node_allocate_nothing() {
+    let shared = shared();
+    let info = measure(|| {
+        for number in 0..257 {
+            let view = shared.load();
+            black_box(view.is_primary(number));
+            black_box(view.is_replica(number));
+            black_box(view.partition_by_number(number).map(|found| found.state()));
+        }
+        let view = shared.load();
+        black_box(view.partition_by_id("partition-200"));
+        black_box(view.node("node-00007"));
+        black_box(view.my_node());
+        black_box(view.leader());
+        black_box(view.partitions().filter(|found| found.is_primary()).count());
+    });
+    assert_eq!(info.count_total, 0, "{info:?}");
+}
+
+#[test]
+fn many_keys_with_room_for_the_answers_allocate_nothing() {
+    let (shared, keys) = (shared(), keys());
+    let mut numbers = Vec::with_capacity(keys.len());
+    let view = shared.load();
+    let mut primaries = Vec::with_capacity(keys.len());
+    let info = measure(|| {
+        assert!(view.route_many(keys.iter().map(Vec::as_slice), &mut numbers));
+        view.primary_nodes(keys.iter().map(Vec::as_slice), &mut primaries);
+    });
+    assert_eq!((numbers.len(), primaries.len()), (keys.len(), keys.len()));
+    assert_eq!(info.count_total, 0, "{info:?}");
+}
+
+#[test]
+fn a_new_revision_allocates_one_view() {
+    let shared = shared();
+    let info = measure(|| {
+        let next = shared.load().with_revision(2);
+        shared.store(next);
+    });
+    assert_eq!(info.count_total, 1, "{info:?}");
+}

@@ -1,3 +1,6 @@
+mod checker;
+mod optimal;
+
 use super::*;
 use std::time::Instant;
 

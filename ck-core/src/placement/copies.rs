@@ -6,12 +6,11 @@
 
 use super::flow::{self, Assignment, Cost, Levels, Penalty};
 use super::hash;
-use super::input::{Current, Held, Topology};
-use super::share::{self, ZoneBounds};
+use super::input::{Current, Topology};
+use super::plan::Plan;
+use super::share;
 use super::spread::Spread;
 
-/// A copy of the partition that lies nowhere yet.
-const HOLE: u32 = u32::MAX;
 /// How many candidates one choice weighs against each other.
 const WINDOW: usize = 512;
 /// The same for the partitions that a node could give away, times the nodes that could take each.
@@ -26,9 +25,17 @@ pub(super) fn place(topology: &Topology, current: &Current, replication_factor: 
         return stay(current, replication_factor);
     }
     let mut sizes = vec![0; topology.zones];
-    (0..topology.len()).filter(|&n| topology.is_open(n)).for_each(|n| sizes[topology.zone[n] as usize] += 1);
+    (0..topology.len())
+        .filter(|&n| topology.is_open(n))
+        .for_each(|n| sizes[topology.zone[n] as usize] += 1);
     let bounds = share::zone_bounds(&sizes, copies);
-    let shares = share::copies(&topology.weight, &topology.zone, &bounds, current.len() as u32, copies);
+    let shares = share::copies(
+        &topology.weight,
+        &topology.zone,
+        &bounds,
+        current.len() as u32,
+        copies,
+    );
 
     let mut plan = Plan::new(topology, current, bounds, copies as usize, Spread::new(&shares));
     let mut count: Vec<u32> = plan.on.iter().map(|on| on.len() as u32).collect();
@@ -44,169 +51,15 @@ fn stay(current: &Current, replication_factor: u32) -> Vec<Vec<u32>> {
         .map(|p| {
             let mut held = current.held(p).to_vec();
             held.sort_by_key(|h| (current.primary[p] != Some(h.node), !h.synced, h.node));
-            let mut nodes: Vec<u32> =
-                held.iter().take(replication_factor.max(1) as usize).map(|h| h.node).collect();
+            let mut nodes: Vec<u32> = held
+                .iter()
+                .take(replication_factor.max(1) as usize)
+                .map(|h| h.node)
+                .collect();
             nodes.sort_unstable();
             nodes
         })
         .collect()
-}
-
-struct Plan<'a> {
-    topology: &'a Topology,
-    current: &'a Current,
-    bounds: Vec<ZoneBounds>,
-    /// Zones that must hold copies of every partition.
-    needy: Vec<usize>,
-    open: Vec<u32>,
-    copies: usize,
-    /// `copies` slots for each partition: a node, or [`HOLE`].
-    slots: Vec<u32>,
-    /// The partitions on each node, and those with holes.
-    on: Vec<Vec<u32>>,
-    holes: Vec<u32>,
-    spread: Spread,
-    /// The cost of a new copy.
-    new_cost: Cost,
-    /// Copies of the loaded partition in each zone.
-    in_zone: Vec<u32>,
-}
-
-impl<'a> Plan<'a> {
-    /// Keeps as many of the present copies as the zones allow, synced ones first: an assignment of least cost.
-    fn new(
-        topology: &'a Topology,
-        current: &'a Current,
-        bounds: Vec<ZoneBounds>,
-        copies: usize,
-        spread: Spread,
-    ) -> Self {
-        let mut plan = Plan {
-            topology,
-            current,
-            needy: (0..bounds.len()).filter(|&z| bounds[z].least > 0).collect(),
-            in_zone: vec![0; bounds.len()],
-            bounds,
-            open: (0..topology.len() as u32).filter(|&n| topology.is_open(n as usize)).collect(),
-            copies,
-            slots: vec![HOLE; current.len() * copies],
-            on: vec![Vec::new(); topology.len()],
-            holes: Vec::new(),
-            spread,
-            new_cost: (current.len() * copies) as Cost + 1,
-        };
-        let mut held: Vec<Held> = Vec::new();
-        for p in 0..current.len() {
-            held.clear();
-            held.extend(current.held(p).iter().copied().filter(|h| topology.is_open(h.node as usize)));
-            held.sort_by_key(|h| {
-                (!h.synced, current.primary[p] != Some(h.node), hash::pair(p as u64, h.node.into()))
-            });
-            for h in &held {
-                let view = plan.load(p);
-                let fits = plan.fits(&view, None, topology.zone[h.node as usize] as usize);
-                plan.unload(p);
-                if fits {
-                    plan.put(p, h.node as usize);
-                }
-            }
-            if plan.slots_of(p).contains(&HOLE) {
-                plan.holes.push(p as u32);
-            }
-        }
-        plan
-    }
-
-    fn slots_of(&self, p: usize) -> &[u32] {
-        &self.slots[p * self.copies..][..self.copies]
-    }
-
-    fn nodes_of(&self, p: usize) -> impl Iterator<Item = usize> {
-        self.slots_of(p).iter().filter(|&&n| n != HOLE).map(|&n| n as usize)
-    }
-
-    fn sorted(&self, p: usize) -> Vec<u32> {
-        let mut nodes: Vec<u32> = self.nodes_of(p).map(|n| n as u32).collect();
-        nodes.sort_unstable();
-        nodes
-    }
-
-    fn is_on(&self, p: usize, node: usize) -> bool {
-        self.slots_of(p).contains(&(node as u32))
-    }
-
-    fn cost(&self, p: usize, node: usize) -> Cost {
-        match self.current.holds(p, node as u32) {
-            Some(true) => 0,
-            Some(false) => 1,
-            None => self.new_cost,
-        }
-    }
-
-    fn put(&mut self, p: usize, node: usize) {
-        let Plan { slots, spread, copies, on, .. } = self;
-        let slots = &mut slots[p * *copies..][..*copies];
-        spread.join(node, slots.iter().filter(|&&n| n != HOLE).map(|&n| n as usize));
-        if let Some(slot) = slots.iter_mut().find(|n| **n == HOLE) {
-            *slot = node as u32;
-            on[node].push(p as u32);
-        }
-    }
-
-    fn take(&mut self, p: usize, node: usize) {
-        let Plan { slots, spread, copies, on, .. } = self;
-        let slots = &mut slots[p * *copies..][..*copies];
-        if let Some(slot) = slots.iter_mut().find(|n| **n == node as u32) {
-            *slot = HOLE;
-        }
-        spread.part(node, slots.iter().filter(|&&n| n != HOLE).map(|&n| n as usize));
-        if let Some(at) = on[node].iter().position(|&q| q as usize == p) {
-            on[node].swap_remove(at);
-        }
-    }
-
-    /// Counts a partition's copies by zone for [`Plan::fits`]; [`Plan::unload`] must follow.
-    fn load(&mut self, p: usize) -> View {
-        let Plan { slots, copies, in_zone, topology, .. } = self;
-        let mut holes = 0;
-        for &node in &slots[p * *copies..][..*copies] {
-            if node == HOLE {
-                holes += 1;
-            } else {
-                in_zone[topology.zone[node as usize] as usize] += 1;
-            }
-        }
-        let owed: u32 =
-            self.needy.iter().map(|&z| self.bounds[z].least.saturating_sub(self.in_zone[z])).sum();
-        View { free: holes > owed }
-    }
-
-    fn unload(&mut self, p: usize) {
-        let Plan { slots, copies, in_zone, topology, .. } = self;
-        for &node in slots[p * *copies..][..*copies].iter().filter(|&&n| n != HOLE) {
-            in_zone[topology.zone[node as usize] as usize] = 0;
-        }
-    }
-
-    /// True when the loaded partition may get a copy in zone `to` for a hole, or for its copy in zone `from`.
-    fn fits(&self, view: &View, from: Option<usize>, to: usize) -> bool {
-        let ZoneBounds { least, most } = self.bounds[to];
-        let here = self.in_zone[to];
-        match from {
-            None => here < least || (view.free && here < most),
-            Some(from) => from == to || (self.in_zone[from] > self.bounds[from].least && here.max(least) < most),
-        }
-    }
-
-    fn zone(&self, node: usize) -> Option<usize> {
-        self.topology.zone.get(node).map(|&z| z as usize)
-    }
-}
-
-/// What is known of the loaded partition besides the counts.
-struct View {
-    /// It has more holes than zones that must be served first.
-    free: bool,
 }
 
 impl Assignment for Plan<'_> {
@@ -214,10 +67,13 @@ impl Assignment for Plan<'_> {
         let from_zone = self.zone(from);
         // Dearest copies first, so that the first move to a node that gets a new copy is a cheapest one; then few
         // partitions are enough to reach all nodes.
-        let partitions = if from == self.on.len() { &self.holes } else { &self.on[from] };
+        let partitions = self.partitions_on(from);
         let mut partitions: Vec<(Cost, u32)> = match from_zone {
             None => partitions.iter().map(|&p| (0, p)).collect(),
-            Some(_) => partitions.iter().map(|&p| (self.cost(p as usize, from), p)).collect(),
+            Some(_) => partitions
+                .iter()
+                .map(|&p| (self.cost(p as usize, from), p))
+                .collect(),
         };
         partitions.sort_by_key(|&(cost, _)| std::cmp::Reverse(cost));
         let mut left: Vec<Vec<u32>> = vec![Vec::new(); self.bounds.len()];
@@ -251,26 +107,26 @@ impl Assignment for Plan<'_> {
         }
     }
 
-    fn can_move(&self, unit: u32, from: usize, to: usize) -> bool {
+    fn price(&mut self, unit: u32, from: usize, to: usize) -> Option<Cost> {
         let p = unit as usize;
-        let in_zone = |zone: usize| {
-            self.nodes_of(p).filter(|&n| self.topology.zone[n] as usize == zone).count() as u32
+        let (lies, now) = match self.zone(from) {
+            None => (self.has_hole(p), 0),
+            Some(_) => (self.is_on(p, from), self.cost(p, from)),
         };
-        let zone = self.topology.zone[to] as usize;
-        let ZoneBounds { least, most } = self.bounds[zone];
-        let here = in_zone(zone);
-        let fits = match self.zone(from) {
-            None => {
-                let holes = self.slots_of(p).iter().filter(|&&n| n == HOLE).count() as u32;
-                let owed: u32 = self.needy.iter().map(|&z| self.bounds[z].least.saturating_sub(in_zone(z))).sum();
-                holes > 0 && (here < least || (holes > owed && here < most))
+        let view = self.load(p);
+        let fits = self.fits(&view, self.zone(from), self.topology.zone[to] as usize);
+        self.unload(p);
+        (fits && lies && !self.is_on(p, to)).then(|| self.cost(p, to) - now)
+    }
+
+    fn find(&mut self, from: usize, to: usize, cost: Cost, not: &[u32]) -> Option<u32> {
+        for i in 0..self.partitions_on(from).len() {
+            let unit = self.partitions_on(from)[i];
+            if !not.contains(&unit) && self.price(unit, from, to) == Some(cost) {
+                return Some(unit);
             }
-            Some(old) => {
-                self.is_on(p, from)
-                    && (old == zone || (in_zone(old) > self.bounds[old].least && here.max(least) < most))
-            }
-        };
-        fits && !self.is_on(p, to)
+        }
+        None
     }
 
     fn apply(&mut self, unit: u32, from: usize, to: usize) {
@@ -279,7 +135,7 @@ impl Assignment for Plan<'_> {
             self.take(p, from);
         }
         self.put(p, to);
-        if from == self.on.len() && !self.slots_of(p).contains(&HOLE) {
+        if from == self.on.len() && !self.has_hole(p) {
             self.holes.retain(|&q| q != unit);
         }
     }
@@ -302,21 +158,19 @@ impl Plan<'_> {
                 moved += 1;
             }
         }
-        self.holes = holes;
-        let Plan { slots, copies, holes, .. } = self;
-        holes.retain(|&p| slots[p as usize * *copies..][..*copies].contains(&HOLE));
+        self.holes = holes.into_iter().filter(|&p| self.has_hole(p as usize)).collect();
         moved
     }
 
     /// The node that takes a copy of `p` at this cost, holds the fewest beside its share, and shares least with the
     /// partition's other holders.
     fn best_for_hole(&mut self, p: usize, levels: &Levels, cost: Cost) -> Option<usize> {
-        if !self.slots_of(p).contains(&HOLE) {
+        if !self.has_hole(p) {
             return None;
         }
         let view = self.load(p);
-        let mut best: Option<(u64, u64, usize)> = None;
-        let first = hash::start(p, self.slots_of(p).iter().filter(|&&n| n == HOLE).count(), self.open.len());
+        let mut best: Option<(u64, i64, usize)> = None;
+        let first = hash::start(p, self.nodes_of(p).count(), self.open.len());
         let mut seen = 0;
         for &node in self.open[first..].iter().chain(&self.open[..first]) {
             let to = node as usize;
@@ -327,9 +181,12 @@ impl Plan<'_> {
             {
                 continue;
             }
-            let key = (levels.fill(to), self.spread.load(to, self.nodes_of(p)), to);
-            if best.is_none_or(|best| (key.0, key.1) < (best.0, best.1)) {
-                best = Some(key);
+            let fill = levels.fill(to);
+            if best.is_none_or(|best| fill <= best.0) {
+                let load = self.spread.load(to, self.nodes_of(p));
+                if best.is_none_or(|best| (fill, load) < (best.0, best.1)) {
+                    best = Some((fill, load, to));
+                }
             }
             seen += 1;
             if seen == WINDOW {
@@ -347,7 +204,12 @@ impl Plan<'_> {
         givers.sort_by_key(|&n| hash::pair(n.into(), 1));
         loop {
             let before = moved;
-            let takers: Vec<u32> = self.open.iter().copied().filter(|&n| levels.takes(n as usize)).collect();
+            let takers: Vec<u32> = self
+                .open
+                .iter()
+                .copied()
+                .filter(|&n| levels.takes(n as usize))
+                .collect();
             for &from in &givers {
                 let from = from as usize;
                 if !levels.gives(from) {
@@ -384,7 +246,7 @@ impl Plan<'_> {
                 continue;
             }
             let view = self.load(p);
-            let relief = self.spread.load(from, self.nodes_of(p).filter(|&n| n != from)) as i64;
+            let relief = self.spread.load(from, self.nodes_of(p).filter(|&n| n != from));
             let leads = self.current.primary[p] == Some(from as u32);
             let start = hash::start(p, from, takers.len());
             let mut tried = 0;
@@ -397,7 +259,7 @@ impl Plan<'_> {
                 {
                     continue;
                 }
-                let load = self.spread.load(to, self.nodes_of(p).filter(|&n| n != from)) as i64;
+                let load = self.spread.load(to, self.nodes_of(p).filter(|&n| n != from));
                 let key = (leads, load - relief);
                 if best.is_none_or(|(best, _, _)| key < best) {
                     best = Some((key, unit, to));

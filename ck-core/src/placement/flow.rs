@@ -20,6 +20,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::hash;
 use super::share::Share;
 
 /// What a move costs. Wide, because the ranks of the goals are powers of the number of units.
@@ -29,8 +30,10 @@ pub(super) type Cost = i128;
 pub(super) trait Assignment {
     /// Calls `visit(to, cost, unit)` for single moves out of `from`: at least one cheapest move to each node.
     fn moves(&mut self, from: usize, visit: impl FnMut(usize, Cost, u32));
-    /// True while `unit` can move from `from` to `to`.
-    fn can_move(&self, unit: u32, from: usize, to: usize) -> bool;
+    /// The cost of moving `unit` from `from` to `to`; none when it cannot.
+    fn price(&mut self, unit: u32, from: usize, to: usize) -> Option<Cost>;
+    /// A unit that can move at exactly this cost and is none of `not`.
+    fn find(&mut self, from: usize, to: usize, cost: Cost, not: &[u32]) -> Option<u32>;
     /// Moves `unit`. The caller keeps the levels.
     fn apply(&mut self, unit: u32, from: usize, to: usize);
     /// Makes single moves of exactly this cost from nodes that give to nodes that take, as many as it finds, and
@@ -60,17 +63,40 @@ pub(super) struct Levels {
     /// Units that the sink was promised beyond those that exist: surplus of the sink when positive.
     slack: i64,
     penalty: Penalty,
+    /// The mean share, rounded up.
+    mean: u64,
+    phase: Vec<u64>,
 }
 
 impl Levels {
     /// `count` is the units on each node and then those in the pool.
     pub(super) fn new(share: Vec<Share>, count: Vec<u32>, penalty: Penalty) -> Self {
         debug_assert_eq!(share.len() + 1, count.len());
-        let mut claim: Vec<u32> = share.iter().zip(&count).map(|(s, &c)| c.clamp(s.floor, s.ceil)).collect();
+        let mut claim: Vec<u32> = share
+            .iter()
+            .zip(&count)
+            .map(|(s, &c)| c.clamp(s.floor, s.ceil))
+            .collect();
         claim.push(0);
         let sum = |of: &[u32]| of.iter().map(|&x| i64::from(x)).sum::<i64>();
         let slack = sum(&claim) - sum(&count);
-        Levels { share, count, claim, slack, penalty }
+        let ceil = |s: &Share| u64::from(s.ceil);
+        let open = share.iter().filter(|s| s.ceil > 0).count().max(1) as u64;
+        let mean = share.iter().map(ceil).sum::<u64>().div_ceil(open);
+        let phase = share
+            .iter()
+            .enumerate()
+            .map(|(n, s)| hash::pair(n as u64, 4) % ceil(s).max(1))
+            .collect();
+        Levels {
+            share,
+            count,
+            claim,
+            slack,
+            penalty,
+            mean,
+            phase,
+        }
     }
 
     /// The number of nodes, which is the index of the pool.
@@ -83,9 +109,11 @@ impl Levels {
         self.count[node]
     }
 
-    /// How full a node is, coarsely: equal for nodes that a choice may treat alike.
+    /// How full a node is, in steps of one unit of a node of mean share: equal for nodes that a choice may treat
+    /// alike. The steps of nodes with other shares fall at different times (`phase`), or nodes of equal weight
+    /// would be chosen together always.
     pub(super) fn fill(&self, node: usize) -> u64 {
-        (u64::from(self.count[node]) << 16) / u64::from(self.share[node].ceil.max(1))
+        (u64::from(self.count[node]) * self.mean + self.phase[node]) / u64::from(self.share[node].ceil.max(1))
     }
 
     /// True while the node should give a unit away.
@@ -126,7 +154,9 @@ impl Levels {
         if (floor..ceil).contains(&units) {
             return Some(0);
         }
-        let Penalty::Soft { step, closed } = self.penalty else { return None };
+        let Penalty::Soft { step, closed } = self.penalty else {
+            return None;
+        };
         if units < floor {
             return Some(-step * Cost::from(floor - units));
         }
@@ -138,7 +168,38 @@ impl Levels {
     }
 
     fn lower(&self, node: usize) -> Option<Cost> {
-        self.claim[node].checked_sub(1).and_then(|units| self.slope(node, units)).map(|cost| -cost)
+        self.claim[node]
+            .checked_sub(1)
+            .and_then(|units| self.slope(node, units))
+            .map(|cost| -cost)
+    }
+
+    fn is_of_sink(&self, step: Step) -> bool {
+        step.from.max(step.to) > self.pool()
+    }
+
+    /// The present price of a step into the sink or out of it.
+    fn sink_price(&self, step: Step) -> Option<Cost> {
+        if step.to > self.pool() {
+            self.raise(step.from)
+        } else {
+            self.lower(step.to)
+        }
+    }
+
+    fn walk(&mut self, step: Step, units: &mut impl Assignment) {
+        let Step { unit, from, to } = step;
+        let sink = self.pool() + 1;
+        if to == sink {
+            self.claim[from] += 1;
+            self.slack += 1;
+        } else if from == sink {
+            self.claim[to] -= 1;
+            self.slack -= 1;
+        } else {
+            units.apply(unit, from, to);
+            self.shift(from, to);
+        }
     }
 
     /// Surplus (positive) or deficit of a vertex: a node, the pool, or the sink after them.
@@ -152,6 +213,14 @@ impl Levels {
 
 const NOBODY: u32 = u32::MAX;
 const FAR: (Cost, u32) = (Cost::MAX, u32::MAX);
+
+/// A step of a path: a unit from node to node, or flow from a node to the sink or back.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    unit: u32,
+    from: usize,
+    to: usize,
+}
 
 /// One shortest-path search and the potentials that all of them share.
 struct Search {
@@ -207,7 +276,14 @@ impl Search {
                 self.found.push(vertex);
                 continue;
             }
-            let Search { potential, distance, parent, done, heap, .. } = self;
+            let Search {
+                potential,
+                distance,
+                parent,
+                done,
+                heap,
+                ..
+            } = self;
             let mut relax = |to: usize, price: Cost, unit: u32| {
                 let reduced = price + potential[vertex] - potential[to];
                 debug_assert!(reduced >= 0, "a negative cycle: the start was not of least cost");
@@ -245,44 +321,79 @@ impl Search {
         self.found.first().map_or(0, |&vertex| self.potential[vertex])
     }
 
-    /// Moves one unit along the path to `end`, unless another path of this search has used up a part of it.
-    fn augment(&self, end: usize, units: &mut impl Assignment, levels: &mut Levels) {
-        let sink = levels.pool() + 1;
-        let steps = || {
-            let mut to = end;
-            std::iter::from_fn(move || {
-                let (from, unit) = self.parent[to];
-                let step = (from != NOBODY).then_some((unit, from as usize, to));
-                to = from as usize;
-                step
-            })
+    /// The path to `end`, last step first.
+    fn path(&self, end: usize) -> Vec<Step> {
+        let mut path = Vec::new();
+        let mut to = end;
+        while self.parent[to].0 != NOBODY {
+            let (from, unit) = self.parent[to];
+            path.push(Step {
+                unit,
+                from: from as usize,
+                to,
+            });
+            to = from as usize;
+        }
+        path
+    }
+
+    /// Moves units along the path to `end`, as many as the path and its ends allow, and returns their number: none
+    /// when another path of this search has used up a part of it.
+    ///
+    /// Any sequence of moves without reduced cost from surplus to deficit is a shortest path, so the second unit
+    /// and those after it go the same way with other partitions.
+    fn augment(&self, end: usize, units: &mut impl Assignment, levels: &mut Levels) -> usize {
+        let mut path = self.path(end);
+        let Some(start) = path.last().map(|step| step.from) else {
+            return 0;
         };
-        let start = steps().last().map_or(end, |(_, from, _)| from);
-        let intact = steps().all(|(unit, from, to)| {
-            let tight = |price: Option<Cost>| price.is_some_and(|p| p + self.potential[from] == self.potential[to]);
-            if to == sink {
-                tight(levels.raise(from))
-            } else if from == sink {
-                tight(levels.lower(to))
+        let mut moved = 0;
+        while levels.excess(start) > 0 && levels.excess(end) < 0 {
+            let ready = if moved == 0 {
+                path.iter().all(|&step| self.is_tight(step, units, levels))
             } else {
-                units.can_move(unit, from, to)
+                self.reuse(&mut path, units, levels)
+            };
+            if !ready {
+                break;
             }
-        });
-        if start == end || !intact || levels.excess(start) <= 0 || levels.excess(end) >= 0 {
-            return;
+            path.iter().for_each(|&step| levels.walk(step, units));
+            moved += 1;
         }
-        for (unit, from, to) in steps() {
-            if to == sink {
-                levels.claim[from] += 1;
-                levels.slack += 1;
-            } else if from == sink {
-                levels.claim[to] -= 1;
-                levels.slack -= 1;
-            } else {
-                units.apply(unit, from, to);
-                levels.shift(from, to);
+        moved
+    }
+
+    /// What a step without reduced cost costs.
+    fn price(&self, step: Step) -> Cost {
+        self.potential[step.to] - self.potential[step.from]
+    }
+
+    fn is_tight(&self, step: Step, units: &mut impl Assignment, levels: &Levels) -> bool {
+        let price = if levels.is_of_sink(step) {
+            levels.sink_price(step)
+        } else {
+            units.price(step.unit, step.from, step.to)
+        };
+        price == Some(self.price(step))
+    }
+
+    /// Finds other units for the steps of a path. They are all different, so that each move leaves the others legal.
+    fn reuse(&self, path: &mut [Step], units: &mut impl Assignment, levels: &Levels) -> bool {
+        let mut chosen = Vec::with_capacity(path.len());
+        for step in path {
+            if levels.is_of_sink(*step) {
+                if !self.is_tight(*step, units, levels) {
+                    return false;
+                }
+                continue;
             }
+            let Some(unit) = units.find(step.from, step.to, self.price(*step), &chosen) else {
+                return false;
+            };
+            chosen.push(unit);
+            step.unit = unit;
         }
+        true
     }
 }
 
@@ -299,9 +410,14 @@ pub(super) fn settle(units: &mut impl Assignment, levels: &mut Levels) {
         if units.bulk(levels, search.length()) > 0 {
             continue;
         }
-        // The first of these paths is whole, so every round makes progress.
-        for &end in &search.found {
-            search.augment(end, units, levels);
+        let augmented: usize = search
+            .found
+            .iter()
+            .map(|&end| search.augment(end, units, levels))
+            .sum();
+        debug_assert!(augmented > 0, "the first path of a search is whole");
+        if augmented == 0 {
+            return;
         }
     }
 }

@@ -24,10 +24,16 @@ impl Topology {
         let mut names: Vec<&Option<String>> = sorted.iter().map(|n| &n.zone).collect();
         names.sort();
         names.dedup();
-        let zone = sorted.iter().map(|n| names.partition_point(|&name| name < &n.zone) as u32).collect();
+        let zone = sorted
+            .iter()
+            .map(|n| names.partition_point(|&name| name < &n.zone) as u32)
+            .collect();
         Topology {
             ids: sorted.iter().map(|n| n.id.clone()).collect(),
-            weight: sorted.iter().map(|n| if n.draining { 0 } else { n.weight }).collect(),
+            weight: sorted
+                .iter()
+                .map(|n| if n.draining { 0 } else { n.weight })
+                .collect(),
             zone,
             zones: names.len(),
         }
@@ -62,8 +68,12 @@ pub(super) struct Current {
 
 impl Current {
     pub(super) fn new(input: &Input, topology: &Topology) -> Self {
-        let number: HashMap<&str, u32> =
-            topology.ids.iter().enumerate().map(|(n, id)| (id.as_str(), n as u32)).collect();
+        let number: HashMap<&str, u32> = topology
+            .ids
+            .iter()
+            .enumerate()
+            .map(|(n, id)| (id.as_str(), n as u32))
+            .collect();
         let mut current = Current {
             starts: Vec::with_capacity(input.partitions.len() + 1),
             held: Vec::new(),
@@ -75,14 +85,22 @@ impl Current {
         for partition in &input.partitions {
             copies.clear();
             copies.extend(partition.copies.iter().filter_map(|copy| {
-                number.get(copy.node.as_str()).map(|&node| Held { node, synced: copy.synced })
+                number.get(copy.node.as_str()).map(|&node| Held {
+                    node,
+                    synced: copy.synced,
+                })
             }));
             // Of a copy that is listed twice the better word counts.
             copies.sort_by_key(|held| (held.node, !held.synced));
             copies.dedup_by_key(|held| held.node);
             current.held.extend_from_slice(&copies);
             current.starts.push(current.held.len() as u32);
-            current.primary.push(partition.primary.as_deref().and_then(|id| number.get(id).copied()));
+            current.primary.push(
+                partition
+                    .primary
+                    .as_deref()
+                    .and_then(|id| number.get(id).copied()),
+            );
             current.placed.push(!partition.copies.is_empty());
         }
         current
@@ -99,7 +117,10 @@ impl Current {
     }
 
     pub(super) fn holds(&self, partition: usize, node: u32) -> Option<bool> {
-        self.held(partition).iter().find(|held| held.node == node).map(|held| held.synced)
+        self.held(partition)
+            .iter()
+            .find(|held| held.node == node)
+            .map(|held| held.synced)
     }
 
     /// A partition that had copies, none of which is synced and on a listed node.

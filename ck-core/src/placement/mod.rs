@@ -1,9 +1,52 @@
-//! Which nodes hold which partition. Pure: no I/O, no clock, no tokio.
+//! The planner: which nodes hold which partition, and which of them leads it.
+//!
+//! Pure and deterministic: a plan depends on its [`Input`] alone, in whatever order nodes and copies are listed, and
+//! integers only decide it, so that it is the same on every platform. Nothing here does I/O or reads a clock.
+//!
+//! Three questions:
+//!
+//! - [`place`]: where shall everything be? The answer is a *target*. Its copies are to be made first; when they are
+//!   synced the role moves, and then surplus copies go.
+//! - [`elect`]: of the copies that hold the data *now*, which shall lead?
+//! - [`failover`]: the same for those partitions only that nobody leads, at once, when a node is gone.
+//!
+//! # What a plan promises
+//!
+//! Always:
+//! - Copies of one partition lie on different nodes: as many as the replication factor, or as many as there are
+//!   nodes that may hold something (then the partition is *under-replicated*, which is reported).
+//! - They lie in zones as evenly as the zones have nodes: at most one in each where there are enough zones.
+//! - A node that drains or has weight 0 gets nothing, and what it has goes elsewhere. Where no other node is left it
+//!   keeps what it has.
+//! - A partition that had data and has no synced copy on a listed node is *lost*: reported, and led by nobody. (Its
+//!   copies are planned all the same, so that shares are right when its data returns.)
+//!
+//! And in this order, each without giving up the ones before:
+//! 1. Every node has its weighted share of copies, rounded down or up. Shares are exact fractions, limited by one
+//!    copy of each partition and by what the zones must and may take.
+//! 2. The fewest new copies are made; then synced ones are kept before unsynced ones. A copy that is being made counts
+//!    as held: planning again while a plan is carried out asks for nothing else.
+//! 3. Given these copies, every node has its weighted share of primaries, rounded down or up. Where copies are shared
+//!    by weight alone (neither zones nor "one copy of each" limit a node) that is always possible: leading each of
+//!    its partitions with probability 1 / copies meets every share, and flows are integral. Where it is not
+//!    possible, shares are missed as little and as evenly as can be.
+//! 4. No partition that lost its primary waits for data, and the fewest primaries change.
+//!
+//! Beyond that, choices that are equal by these rules are made so that pairs of nodes share few partitions: when a
+//! node is lost, all others help, both with its data and with its primaries. This is a preference, not an optimum.
+//!
+//! # How
+//!
+//! Both parts are min-cost flows, solved (`flow.rs`) on the graph of *nodes*: an arc from a to b stands for all
+//! partitions that could move from a to b. The assignment that exists is the start, so only what is surplus
+//! travels: most of it in single moves that need no search. Why the result is an optimum is said there; the tests
+//! compare it with a plain flow over (partition, zone, node).
 
 mod copies;
 mod flow;
 mod hash;
 mod input;
+mod plan;
 mod primaries;
 mod share;
 mod spread;
@@ -111,11 +154,19 @@ pub fn place(input: &Input) -> Placement {
         ..Moves::default()
     };
     for (p, nodes) in copies.iter().enumerate() {
-        let kept = nodes.iter().filter(|&&node| current.holds(p, node).is_some()).count();
+        let kept = nodes
+            .iter()
+            .filter(|&&node| current.holds(p, node).is_some())
+            .count();
         moves.copies_added += (nodes.len() - kept) as u32;
         moves.copies_dropped += (current.held(p).len() - kept) as u32;
     }
-    Placement { nodes: topology.ids, copies, primaries, moves }
+    Placement {
+        nodes: topology.ids,
+        copies,
+        primaries,
+        moves,
+    }
 }
 
 /// Balances primaries over the copies that are synced now, with the fewest changes.
@@ -133,13 +184,25 @@ fn election(input: &Input, candidates: impl Fn(&Current) -> Candidates) -> Elect
     let current = Current::new(input, &topology);
     let primaries = primaries::assign(&topology, &candidates(&current));
     let primaries_changed = changed(&current, &primaries);
-    Election { nodes: topology.ids, primaries, primaries_changed, lost: lost(&current) }
+    Election {
+        nodes: topology.ids,
+        primaries,
+        primaries_changed,
+        lost: lost(&current),
+    }
 }
 
 fn changed(current: &Current, primaries: &[Option<u32>]) -> u32 {
-    primaries.iter().zip(&current.primary).filter(|(new, old)| new.is_some() && new != old).count() as u32
+    primaries
+        .iter()
+        .zip(&current.primary)
+        .filter(|(new, old)| new.is_some() && new != old)
+        .count() as u32
 }
 
 fn lost(current: &Current) -> Vec<u32> {
-    (0..current.len()).filter(|&p| current.is_lost(p)).map(|p| p as u32).collect()
+    (0..current.len())
+        .filter(|&p| current.is_lost(p))
+        .map(|p| p as u32)
+        .collect()
 }

@@ -40,7 +40,12 @@ impl Costs {
         let wait = more * (change + 1);
         let step = more * wait;
         // The k-th unit beyond a share costs k steps.
-        Costs { change, wait, step, closed: more * more * step }
+        Costs {
+            change,
+            wait,
+            step,
+            closed: more * more * step,
+        }
     }
 }
 
@@ -79,10 +84,20 @@ impl Candidates {
     pub(super) fn synced(current: &Current) -> Self {
         let Costs { change, .. } = Costs::new(current.len());
         Self::new(current, |p, list| {
-            list.extend(current.held(p).iter().filter(|held| held.synced).map(|held| Candidate {
-                node: held.node,
-                cost: if current.primary[p] == Some(held.node) { 0 } else { change },
-            }));
+            list.extend(
+                current
+                    .held(p)
+                    .iter()
+                    .filter(|held| held.synced)
+                    .map(|held| Candidate {
+                        node: held.node,
+                        cost: if current.primary[p] == Some(held.node) {
+                            0
+                        } else {
+                            change
+                        },
+                    }),
+            );
         })
     }
 
@@ -110,7 +125,11 @@ impl Candidates {
             of(p, &mut list);
             starts.push(list.len() as u32);
         }
-        Candidates { starts, list, costs: Costs::new(current.len()) }
+        Candidates {
+            starts,
+            list,
+            costs: Costs::new(current.len()),
+        }
     }
 
     fn of(&self, partition: usize) -> &[Candidate] {
@@ -131,16 +150,23 @@ pub(super) fn assign(topology: &Topology, candidates: &Candidates) -> Vec<Option
     let nodes = topology.len();
     let mut able = vec![0u32; nodes];
     candidates.list.iter().for_each(|c| able[c.node as usize] += 1);
-    let partitions = (0..candidates.len()).filter(|&p| !candidates.of(p).is_empty()).count();
+    let partitions = (0..candidates.len())
+        .filter(|&p| !candidates.of(p).is_empty())
+        .count();
     let shares = share::weighted(&topology.weight, &able, partitions as u64);
 
-    let mut duty = Duty { candidates, leader: vec![None; candidates.len()], led: vec![Vec::new(); nodes + 1] };
+    let mut duty = Duty {
+        candidates,
+        leader: vec![None; candidates.len()],
+        at: vec![0; candidates.len()],
+        led: vec![Vec::new(); nodes + 1],
+    };
     for p in 0..candidates.len() {
         let of = candidates.of(p);
         if let Some(keeps) = of.iter().find(|c| c.cost == 0) {
             duty.put(p, keeps.node as usize);
         } else if !of.is_empty() {
-            duty.led[nodes].push(p as u32);
+            duty.enlist(p, nodes);
         }
     }
     let count: Vec<u32> = duty.led.iter().map(|led| led.len() as u32).collect();
@@ -154,14 +180,29 @@ pub(super) fn assign(topology: &Topology, candidates: &Candidates) -> Vec<Option
 struct Duty<'a> {
     candidates: &'a Candidates,
     leader: Vec<Option<u32>>,
+    /// Where each partition stands in its leader's list, so that a change needs no search.
+    at: Vec<u32>,
     /// The partitions that each node leads, and those without a leader.
     led: Vec<Vec<u32>>,
 }
 
 impl Duty<'_> {
+    fn enlist(&mut self, p: usize, node: usize) {
+        self.at[p] = self.led[node].len() as u32;
+        self.led[node].push(p as u32);
+    }
+
     fn put(&mut self, p: usize, node: usize) {
         self.leader[p] = Some(node as u32);
-        self.led[node].push(p as u32);
+        self.enlist(p, node);
+    }
+
+    fn relieve(&mut self, p: usize, node: usize) {
+        let at = self.at[p] as usize;
+        self.led[node].swap_remove(at);
+        if let Some(&moved) = self.led[node].get(at) {
+            self.at[moved as usize] = at as u32;
+        }
     }
 
     fn pool(&self) -> usize {
@@ -171,11 +212,24 @@ impl Duty<'_> {
     /// What the partition costs where it is.
     fn cost(&self, p: usize) -> Cost {
         let leader = self.leader[p];
-        self.candidates.of(p).iter().find(|c| Some(c.node) == leader).map_or(0, |c| c.cost)
+        self.candidates
+            .of(p)
+            .iter()
+            .find(|c| Some(c.node) == leader)
+            .map_or(0, |c| c.cost)
     }
 
-    fn is_at(&self, p: usize, node: usize) -> bool {
-        self.leader[p].map_or(self.pool(), |n| n as usize) == node
+    /// What the partition would cost more at `to`.
+    fn extra(&self, unit: u32, from: usize, to: usize) -> Option<Cost> {
+        let p = unit as usize;
+        if self.leader[p].map_or(self.pool(), |n| n as usize) != from {
+            return None;
+        }
+        self.candidates
+            .of(p)
+            .iter()
+            .find(|c| c.node as usize == to)
+            .map(|c| c.cost - self.cost(p))
     }
 
     /// The emptiest node that takes the partition for this much more than it costs now.
@@ -204,14 +258,17 @@ impl Assignment for Duty<'_> {
         }
     }
 
-    fn can_move(&self, unit: u32, from: usize, _to: usize) -> bool {
-        self.is_at(unit as usize, from)
+    fn price(&mut self, unit: u32, from: usize, to: usize) -> Option<Cost> {
+        self.extra(unit, from, to)
+    }
+
+    fn find(&mut self, from: usize, to: usize, cost: Cost, not: &[u32]) -> Option<u32> {
+        let fits = |unit: &&u32| !not.contains(unit) && self.extra(**unit, from, to) == Some(cost);
+        self.led[from].iter().find(fits).copied()
     }
 
     fn apply(&mut self, unit: u32, from: usize, to: usize) {
-        if let Some(at) = self.led[from].iter().position(|&p| p == unit) {
-            self.led[from].swap_remove(at);
-        }
+        self.relieve(unit as usize, from);
         self.put(unit as usize, to);
     }
 
@@ -228,8 +285,7 @@ impl Assignment for Duty<'_> {
                 }
                 let unit = self.led[from][at];
                 if let Some(to) = self.best(unit as usize, levels, cost) {
-                    self.led[from].swap_remove(at);
-                    self.put(unit as usize, to);
+                    self.apply(unit, from, to);
                     levels.settle(from, to);
                     moved += 1;
                 }

@@ -6,23 +6,29 @@ use super::share::Share;
 /// partitions anyhow (65,536 partitions of 3 copies on 2,048 nodes: 0.1 for each pair).
 const MAX_NODES: usize = 2048;
 
+const MAX_SCALE: i64 = (1 << 20) - 1;
+
 /// Counts of shared partitions, weighed by the sizes of the two nodes: heavy nodes may share more.
 pub(super) struct Spread {
     nodes: usize,
+    /// Saturating: nodes that share 65,535 partitions are too few to leave a choice.
     shared: Vec<u16>,
-    /// Proportional to 1 / share of the node.
-    scale: Vec<u64>,
+    /// Proportional to 1 / share of the node, and below 2^20, so that no sum overflows.
+    scale: Vec<i64>,
 }
 
 impl Spread {
     pub(super) fn new(shares: &[Share]) -> Self {
         let nodes = shares.len();
         let counted = if nodes <= MAX_NODES { nodes } else { 0 };
-        let most = shares.iter().map(|s| u64::from(s.ceil)).max().unwrap_or(0);
+        let most = shares.iter().map(|s| i64::from(s.ceil)).max().unwrap_or(0);
         Spread {
             nodes: counted,
             shared: vec![0; counted * counted],
-            scale: shares.iter().map(|s| (most << 8) / u64::from(s.ceil.max(1))).collect(),
+            scale: shares
+                .iter()
+                .map(|s| ((most << 4) / i64::from(s.ceil.max(1))).min(MAX_SCALE))
+                .collect(),
         }
     }
 
@@ -48,11 +54,12 @@ impl Spread {
     }
 
     /// How much `node` shares with `others` already; fewer is better.
-    pub(super) fn load(&self, node: usize, others: impl Iterator<Item = usize>) -> u64 {
+    pub(super) fn load(&self, node: usize, others: impl Iterator<Item = usize>) -> i64 {
         if self.nodes == 0 {
             return 0;
         }
         let row = &self.shared[node * self.nodes..][..self.nodes];
-        others.map(|other| u64::from(row[other]) * self.scale[other]).sum::<u64>() * self.scale[node]
+        let load = |other: usize| i64::from(row[other]) * self.scale[other] * self.scale[node];
+        others.map(load).fold(0, i64::saturating_add)
     }
 }

@@ -13,7 +13,10 @@ struct Flow {
 
 impl Flow {
     fn new(vertices: usize) -> Self {
-        Flow { arcs: Vec::new(), out: vec![Vec::new(); vertices] }
+        Flow {
+            arcs: Vec::new(),
+            out: vec![Vec::new(); vertices],
+        }
     }
 
     fn arc(&mut self, from: usize, to: usize, capacity: i64, cost: i128) {
@@ -64,13 +67,20 @@ fn bisect(f: impl Fn(f64) -> f64, value: f64) -> f64 {
     let (mut low, mut high) = (0.0, 1e12);
     for _ in 0..300 {
         let middle = (low + high) / 2.0;
-        if f(middle) < value { low = middle } else { high = middle }
+        if f(middle) < value {
+            low = middle
+        } else {
+            high = middle
+        }
     }
     high
 }
 
 fn rounded(shares: &[f64]) -> Vec<(i64, i64)> {
-    shares.iter().map(|s| ((s + 1e-6).floor() as i64, (s - 1e-6).ceil() as i64)).collect()
+    shares
+        .iter()
+        .map(|s| ((s + 1e-6).floor() as i64, (s - 1e-6).ceil() as i64))
+        .collect()
 }
 
 /// The cluster by node number, in the order of the ids.
@@ -93,9 +103,14 @@ impl<'a> Judge<'a> {
         let ids: Vec<&str> = nodes.iter().map(|n| n.id.as_str()).collect();
         let number = |id: &str| ids.iter().position(|&other| other == id);
         let names: BTreeSet<_> = nodes.iter().map(|n| n.zone.clone()).collect();
-        let zone: Vec<usize> = nodes.iter().map(|n| names.iter().position(|z| *z == n.zone).unwrap()).collect();
-        let weight: Vec<f64> =
-            nodes.iter().map(|n| if n.draining { 0.0 } else { f64::from(n.weight) }).collect();
+        let zone: Vec<usize> = nodes
+            .iter()
+            .map(|n| names.iter().position(|z| *z == n.zone).unwrap())
+            .collect();
+        let weight: Vec<f64> = nodes
+            .iter()
+            .map(|n| if n.draining { 0.0 } else { f64::from(n.weight) })
+            .collect();
         let open = weight.iter().filter(|&&w| w > 0.0).count();
         let copies = open.min(input.replication_factor.max(1) as usize);
         let mut held = Vec::new();
@@ -108,8 +123,21 @@ impl<'a> Judge<'a> {
             }
             held.push(map);
         }
-        let primary = input.partitions.iter().map(|p| p.primary.as_deref().and_then(number)).collect();
-        let mut judge = Judge { input, weight, zone, held, primary, copies, zones: Vec::new(), ids };
+        let primary = input
+            .partitions
+            .iter()
+            .map(|p| p.primary.as_deref().and_then(number))
+            .collect();
+        let mut judge = Judge {
+            input,
+            weight,
+            zone,
+            held,
+            primary,
+            copies,
+            zones: Vec::new(),
+            ids,
+        };
         judge.zones = judge.deal(names.len());
         judge
     }
@@ -121,14 +149,20 @@ impl<'a> Judge<'a> {
     /// Deals the copies of one partition to the zones in rounds; in a last round that not all get, any may.
     fn deal(&self, zones: usize) -> Vec<(i64, i64)> {
         let size: Vec<usize> = (0..zones)
-            .map(|z| (0..self.ids.len()).filter(|&n| self.open(n) && self.zone[n] == z).count())
+            .map(|z| {
+                (0..self.ids.len())
+                    .filter(|&n| self.open(n) && self.zone[n] == z)
+                    .count()
+            })
             .collect();
         let (mut dealt, mut left) = (vec![0; zones], self.copies);
         loop {
             let able: Vec<usize> = (0..zones).filter(|&z| size[z] > dealt[z]).collect();
             if left == 0 || able.len() > left {
                 let last = |z| i64::from(left > 0 && able.contains(&z));
-                return (0..zones).map(|z| (dealt[z] as i64, dealt[z] as i64 + last(z))).collect();
+                return (0..zones)
+                    .map(|z| (dealt[z] as i64, dealt[z] as i64 + last(z)))
+                    .collect();
             }
             able.iter().for_each(|&z| dealt[z] += 1);
             left -= able.len();
@@ -150,10 +184,12 @@ impl<'a> Judge<'a> {
         let all = |level: f64| (0..self.zones.len()).map(|z| clamped(z, level)).sum::<f64>();
         let level = bisect(all, each * self.copies as f64 - 1e-9);
         let totals: Vec<f64> = (0..self.zones.len()).map(|z| clamped(z, level)).collect();
-        let levels: Vec<f64> =
-            (0..totals.len()).map(|z| bisect(|l| filled(z, l), totals[z] - 1e-9)).collect();
-        let shares: Vec<f64> =
-            (0..self.ids.len()).map(|n| each.min(levels[self.zone[n]] * self.weight[n])).collect();
+        let levels: Vec<f64> = (0..totals.len())
+            .map(|z| bisect(|l| filled(z, l), totals[z] - 1e-9))
+            .collect();
+        let shares: Vec<f64> = (0..self.ids.len())
+            .map(|n| each.min(levels[self.zone[n]] * self.weight[n]))
+            .collect();
         rounded(&shares)
     }
 
@@ -185,7 +221,8 @@ impl<'a> Judge<'a> {
             flow.arc(node(n), sink, ceil - floor, 0);
             musts += floor;
         }
-        let cost = flow.least_cost(source, sink, (partitions * self.copies) as i64) - must * i128::from(musts);
+        let cost =
+            flow.least_cost(source, sink, (partitions * self.copies) as i64) - must * i128::from(musts);
         assert!((0..-must).contains(&cost), "some bound cannot be met");
         ((cost / new) as i64, (cost % new) as i64)
     }
@@ -195,20 +232,34 @@ impl<'a> Judge<'a> {
         let mut count = vec![0i64; self.ids.len()];
         let (mut new, mut unsynced, mut dropped) = (0, 0, 0);
         for (p, nodes) in plan.copies.iter().enumerate() {
-            assert!(nodes.is_sorted_by(|a, b| a < b), "partition {p}: distinct and ascending");
-            dropped += self.held[p].keys().filter(|&&n| !nodes.contains(&(n as u32))).count();
+            assert!(
+                nodes.is_sorted_by(|a, b| a < b),
+                "partition {p}: distinct and ascending"
+            );
+            dropped += self.held[p]
+                .keys()
+                .filter(|&&n| !nodes.contains(&(n as u32)))
+                .count();
             nodes.iter().for_each(|&n| count[n as usize] += 1);
             if self.copies == 0 {
-                let most = self.held[p].len().min(self.input.replication_factor.max(1) as usize);
+                let most = self.held[p]
+                    .len()
+                    .min(self.input.replication_factor.max(1) as usize);
                 assert!(nodes.iter().all(|&n| self.held[p].contains_key(&(n as usize))));
                 assert_eq!(nodes.len(), most, "nothing is placed, and nothing given up");
                 continue;
             }
             assert_eq!(nodes.len(), self.copies, "partition {p}");
-            assert!(nodes.iter().all(|&n| self.open(n as usize)), "partition {p}: a closed node");
+            assert!(
+                nodes.iter().all(|&n| self.open(n as usize)),
+                "partition {p}: a closed node"
+            );
             for (z, &(least, most)) in self.zones.iter().enumerate() {
                 let here = nodes.iter().filter(|&&n| self.zone[n as usize] == z).count() as i64;
-                assert!((least..=most).contains(&here), "partition {p}: {here} in zone {z}");
+                assert!(
+                    (least..=most).contains(&here),
+                    "partition {p}: {here} in zone {z}"
+                );
             }
             for &n in nodes {
                 match self.held[p].get(&(n as usize)) {
@@ -219,14 +270,25 @@ impl<'a> Judge<'a> {
         }
         assert_eq!(i64::from(plan.moves.copies_added), new);
         assert_eq!(plan.moves.copies_dropped as usize, dropped);
-        let short = plan.copies.iter().filter(|c| c.len() < self.input.replication_factor.max(1) as usize);
+        let short = plan
+            .copies
+            .iter()
+            .filter(|c| c.len() < self.input.replication_factor.max(1) as usize);
         assert_eq!(plan.moves.under_replicated as usize, short.count());
         if self.copies > 0 {
             let shares = self.copy_shares();
             for (n, &(floor, ceil)) in shares.iter().enumerate() {
-                assert!((floor..=ceil).contains(&count[n]), "node {n}: {} not in {floor}..{ceil}", count[n]);
+                assert!(
+                    (floor..=ceil).contains(&count[n]),
+                    "node {n}: {} not in {floor}..{ceil}",
+                    count[n]
+                );
             }
-            assert_eq!((new, unsynced), self.least_copies(&shares), "new copies and unsynced ones");
+            assert_eq!(
+                (new, unsynced),
+                self.least_copies(&shares),
+                "new copies and unsynced ones"
+            );
         }
     }
 
@@ -255,7 +317,11 @@ impl<'a> Judge<'a> {
                     WAIT
                 }
             };
-            let nodes = if lost.contains(&(p as u32)) { &[] } else { nodes.as_slice() };
+            let nodes = if lost.contains(&(p as u32)) {
+                &[]
+            } else {
+                nodes.as_slice()
+            };
             options.push(nodes.iter().map(|&n| (n as usize, cost(n as usize))).collect());
         }
         self.least_changes(&options, &plan.primaries);
@@ -283,7 +349,11 @@ impl<'a> Judge<'a> {
 
     fn synced(&self, p: usize) -> BTreeMap<usize, i128> {
         let cost = |n: usize| if self.primary[p] == Some(n) { 0 } else { CHANGE };
-        self.held[p].iter().filter(|&(_, &synced)| synced).map(|(&n, _)| (n, cost(n))).collect()
+        self.held[p]
+            .iter()
+            .filter(|&(_, &synced)| synced)
+            .map(|(&n, _)| (n, cost(n)))
+            .collect()
     }
 
     fn changed(&self, primaries: &[Option<u32>]) -> u32 {
@@ -294,8 +364,9 @@ impl<'a> Judge<'a> {
     /// Every partition with options has one of them, and no choice of all would be better.
     fn least_changes(&self, options: &[BTreeMap<usize, i128>], primaries: &[Option<u32>]) {
         let nodes = self.ids.len();
-        let able: Vec<f64> =
-            (0..nodes).map(|n| options.iter().filter(|o| o.contains_key(&n)).count() as f64).collect();
+        let able: Vec<f64> = (0..nodes)
+            .map(|n| options.iter().filter(|o| o.contains_key(&n)).count() as f64)
+            .collect();
         let units = options.iter().filter(|o| !o.is_empty()).count();
         let filled = |l: f64| (0..nodes).map(|n| able[n].min(l * self.weight[n])).sum::<f64>();
         let level = bisect(filled, (units as f64).min(filled(1e12)) - 1e-9);
@@ -312,7 +383,8 @@ impl<'a> Judge<'a> {
         let (mut cost, mut led) = (0, vec![0i64; nodes]);
         for (p, of) in options.iter().enumerate() {
             flow.arc(source, 2 + p, 1, 0);
-            of.iter().for_each(|(&n, &cost)| flow.arc(2 + p, 2 + options.len() + n, 1, cost));
+            of.iter()
+                .for_each(|(&n, &cost)| flow.arc(2 + p, 2 + options.len() + n, 1, cost));
             assert_eq!(primaries[p].is_some(), !of.is_empty(), "partition {p}");
             if let Some(n) = primaries[p] {
                 let chosen = of.get(&(n as usize));
@@ -324,7 +396,11 @@ impl<'a> Judge<'a> {
             cost += (0..led).map(|unit| slope(n, unit)).sum::<i128>();
             (0..units as i64).for_each(|unit| flow.arc(2 + options.len() + n, sink, 1, slope(n, unit)));
         }
-        assert_eq!(cost, flow.least_cost(source, sink, units as i64), "a better choice exists");
+        assert_eq!(
+            cost,
+            flow.least_cost(source, sink, units as i64),
+            "a better choice exists"
+        );
     }
 }
 

@@ -1,55 +1,85 @@
+mod cases;
 mod checker;
 mod optimal;
+mod scale;
 
 use super::*;
-use std::time::Instant;
 
-fn cluster(nodes: usize, partitions: usize, rf: u32) -> Input {
+/// Nodes of equal weight in no zone.
+fn node(number: usize) -> NodeSpec {
+    NodeSpec {
+        id: format!("node-{number:04}"),
+        weight: 100,
+        zone: None,
+        draining: false,
+    }
+}
+
+/// A cluster whose partitions were never placed.
+fn fresh(partitions: usize, nodes: usize, replication_factor: u32) -> Input {
     Input {
-        replication_factor: rf,
-        nodes: (0..nodes).map(|i| NodeSpec{ id: format!("node-{i:05}"), weight: 100, zone: None, draining: false}).collect(),
+        replication_factor,
+        nodes: (0..nodes).map(node).collect(),
         partitions: vec![PartitionSpec::default(); partitions],
     }
 }
-fn adopt(input: &mut Input, placement: &Placement) {
-    for (p, part) in input.partitions.iter_mut().enumerate() {
-        part.copies = placement.copies[p].iter().map(|&n| CopySpec{ node: placement.nodes[n as usize].clone(), synced: true}).collect();
-        part.primary = placement.primaries[p].map(|n| placement.nodes[n as usize].clone());
-    }
-}
-fn report(what: &str, placement: &Placement, t: std::time::Duration) {
-    let n = placement.nodes.len();
-    let mut c = vec![0u32; n]; let mut q = vec![0u32; n];
-    let mut pair = vec![0u32; n*n];
-    for (p, nodes) in placement.copies.iter().enumerate() {
-        for &a in nodes { c[a as usize] += 1; for &b in nodes { if a<b { pair[a as usize*n+b as usize]+=1; } } }
-        if let Some(x) = placement.primaries[p] { q[x as usize]+=1; }
-    }
-    let sum: u32 = pair.iter().sum();
-    let max = pair.iter().max().unwrap();
-    let mut min = u32::MAX;
-    for a in 0..n { for b in a+1..n { min = min.min(pair[a*n+b]); } }
-    let mean = sum as f64 / (n*(n-1)/2) as f64;
-    eprintln!("{what:28} {t:9.1?} added {} prim {} copies {}..{} primaries {}..{} pair mean {mean:.2} max {max} ({:.2}x) min {min}", placement.moves.copies_added, placement.moves.primaries_changed,
-      c.iter().min().unwrap(), c.iter().max().unwrap(), q.iter().min().unwrap(), q.iter().max().unwrap(), *max as f64/mean);
+
+/// A cluster that carried out its first plan.
+fn settled(partitions: usize, nodes: usize, replication_factor: u32) -> Input {
+    let mut input = fresh(partitions, nodes, replication_factor);
+    let plan = place(&input);
+    adopt(&mut input, &plan);
+    input
 }
 
-#[test]
-fn trial() {
-    for (p,n) in [(256,10),(1024,20),(1024,50),(4096,100),(16384,1000)] {
-        let mut input = cluster(n,p,3);
-        let t=Instant::now(); let a = place(&input); report(&format!("fresh {p}x{n}"), &a, t.elapsed());
-        adopt(&mut input, &a);
-        let mut join = input.clone();
-        join.nodes.push(NodeSpec{ id: "node-00001b".into(), weight: 100, zone: None, draining: false});
-        let t=Instant::now(); let b = place(&join); report(&format!("join {p}x{n} lb {}", p*3/(n+1)), &b, t.elapsed());
-        let mut leave = input.clone();
-        leave.nodes.remove(1);
-        let lb = a.copies.iter().filter(|c| c.contains(&1)).count();
-        let t=Instant::now(); let b = place(&leave); report(&format!("leave {p}x{n} lb {lb}"), &b, t.elapsed());
-        let cold = b.primaries.iter().enumerate().filter(|(p, x)| !leave.partitions[*p].copies.iter().any(|c| c.node == b.nodes[x.unwrap() as usize])).count();
-        let t=Instant::now(); let e = elect(&leave); 
-        let mut q = vec![0; n-1]; for x in &e.primaries { q[x.unwrap() as usize]+=1; }
-        eprintln!("   cold {cold} elect {:?} {}..{} changed {}", t.elapsed(), q.iter().min().unwrap(), q.iter().max().unwrap(), e.primaries_changed);
+/// Carries out a plan: all target copies synced, all others gone.
+fn adopt(input: &mut Input, plan: &Placement) {
+    let id = |n: u32| plan.nodes[n as usize].clone();
+    for ((partition, nodes), primary) in input.partitions.iter_mut().zip(&plan.copies).zip(&plan.primaries) {
+        partition.copies = nodes
+            .iter()
+            .map(|&n| CopySpec {
+                node: id(n),
+                synced: true,
+            })
+            .collect();
+        partition.primary = primary.map(id);
     }
+}
+
+/// Copies on each node.
+fn copies(plan: &Placement) -> Vec<usize> {
+    let mut count = vec![0; plan.nodes.len()];
+    plan.copies.iter().flatten().for_each(|&n| count[n as usize] += 1);
+    count
+}
+
+/// Primaries on each of so many nodes.
+fn led(primaries: &[Option<u32>], nodes: usize) -> Vec<usize> {
+    let mut count = vec![0; nodes];
+    primaries.iter().flatten().for_each(|&n| count[n as usize] += 1);
+    count
+}
+
+/// The largest difference between two counts.
+fn gap(counts: &[usize]) -> usize {
+    counts.iter().max().unwrap_or(&0) - counts.iter().min().unwrap_or(&0)
+}
+
+/// Target primaries that have no synced copy yet.
+fn cold(input: &Input, plan: &Placement) -> usize {
+    let is_cold = |(partition, primary): (&PartitionSpec, &Option<u32>)| {
+        primary.is_some_and(|n| {
+            partition
+                .copies
+                .iter()
+                .all(|copy| !copy.synced || copy.node != plan.nodes[n as usize])
+        })
+    };
+    input
+        .partitions
+        .iter()
+        .zip(&plan.primaries)
+        .filter(|&pair| is_cold(pair))
+        .count()
 }

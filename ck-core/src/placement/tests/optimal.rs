@@ -10,7 +10,11 @@ use super::checker::Judge;
 const NAMES: [&str; 8] = ["n3", "n1", "n7", "n2", "n5", "n8", "n4", "n6"];
 
 fn nodes() -> impl Strategy<Value = Vec<NodeSpec>> {
-    let node = (prop_oneof![1 => Just(0u32), 4 => Just(1), 4 => 1u32..5], 0..4usize, prop::bool::weighted(0.1));
+    let node = (
+        prop_oneof![1 => Just(0u32), 4 => Just(1), 4 => 1u32..5],
+        0..4usize,
+        prop::bool::weighted(0.1),
+    );
     (0..4usize, prop::collection::vec(node, 0..=NAMES.len())).prop_map(|(zones, nodes)| {
         let spec = |(i, (weight, zone, draining)): (usize, (u32, usize, bool))| NodeSpec {
             id: NAMES[i].into(),
@@ -24,18 +28,33 @@ fn nodes() -> impl Strategy<Value = Vec<NodeSpec>> {
 
 /// Copies on listed nodes and on nodes that are gone.
 fn partition() -> impl Strategy<Value = PartitionSpec> {
-    let copies = subsequence(NAMES.to_vec(), 0..=4)
-        .prop_flat_map(|names| (prop::collection::vec(prop::bool::weighted(0.8), names.len()), Just(names)));
+    let copies = subsequence(NAMES.to_vec(), 0..=4).prop_flat_map(|names| {
+        (
+            prop::collection::vec(prop::bool::weighted(0.8), names.len()),
+            Just(names),
+        )
+    });
     (copies, any::<Index>(), prop::bool::weighted(0.8)).prop_map(|((synced, names), primary, led)| {
         let primary = (led && !names.is_empty()).then(|| primary.get(&names).to_string());
-        let copies = names.iter().zip(synced).map(|(&node, synced)| CopySpec { node: node.into(), synced });
-        PartitionSpec { copies: copies.collect(), primary }
+        let copies = names.iter().zip(synced).map(|(&node, synced)| CopySpec {
+            node: node.into(),
+            synced,
+        });
+        PartitionSpec {
+            copies: copies.collect(),
+            primary,
+        }
     })
 }
 
 fn input() -> impl Strategy<Value = Input> {
-    (1..=5u32, nodes(), prop::collection::vec(partition(), 0..14))
-        .prop_map(|(replication_factor, nodes, partitions)| Input { replication_factor, nodes, partitions })
+    (1..=5u32, nodes(), prop::collection::vec(partition(), 0..14)).prop_map(
+        |(replication_factor, nodes, partitions)| Input {
+            replication_factor,
+            nodes,
+            partitions,
+        },
+    )
 }
 
 fn judge(input: &Input) {

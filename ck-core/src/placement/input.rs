@@ -1,0 +1,130 @@
+//! The input in a form that no longer depends on the order of its lists: nodes by number, sorted by id.
+
+use std::collections::HashMap;
+
+use super::{Input, NodeSpec};
+
+/// The listed nodes, numbered in the order of their ids.
+pub(super) struct Topology {
+    pub(super) ids: Vec<String>,
+    /// 0 for nodes that get nothing: draining, or of weight 0.
+    pub(super) weight: Vec<u32>,
+    /// The zone of each node. Nodes without a zone share one of their own.
+    pub(super) zone: Vec<u32>,
+    pub(super) zones: usize,
+}
+
+impl Topology {
+    pub(super) fn new(nodes: &[NodeSpec]) -> Self {
+        let mut sorted: Vec<&NodeSpec> = nodes.iter().collect();
+        sorted.sort_by(|a, b| {
+            (&a.id, &a.zone, a.draining, a.weight).cmp(&(&b.id, &b.zone, b.draining, b.weight))
+        });
+        sorted.dedup_by(|a, b| a.id == b.id);
+        let mut names: Vec<&Option<String>> = sorted.iter().map(|n| &n.zone).collect();
+        names.sort();
+        names.dedup();
+        let zone = sorted
+            .iter()
+            .map(|n| names.partition_point(|&name| name < &n.zone) as u32)
+            .collect();
+        Topology {
+            ids: sorted.iter().map(|n| n.id.clone()).collect(),
+            weight: sorted
+                .iter()
+                .map(|n| if n.draining { 0 } else { n.weight })
+                .collect(),
+            zone,
+            zones: names.len(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// True when the node may get copies and primaries.
+    pub(super) fn is_open(&self, node: usize) -> bool {
+        self.weight[node] > 0
+    }
+}
+
+/// One copy that exists on a listed node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) node: u32,
+    pub(super) synced: bool,
+}
+
+/// What each partition has now, on listed nodes.
+pub(super) struct Current {
+    starts: Vec<u32>,
+    held: Vec<Held>,
+    /// The primary, where its node is listed.
+    pub(super) primary: Vec<Option<u32>>,
+    /// A partition that was placed before has data somewhere; one that never was is *fresh*.
+    pub(super) placed: Vec<bool>,
+}
+
+impl Current {
+    pub(super) fn new(input: &Input, topology: &Topology) -> Self {
+        let number: HashMap<&str, u32> = topology
+            .ids
+            .iter()
+            .enumerate()
+            .map(|(n, id)| (id.as_str(), n as u32))
+            .collect();
+        let mut current = Current {
+            starts: Vec::with_capacity(input.partitions.len() + 1),
+            held: Vec::new(),
+            primary: Vec::with_capacity(input.partitions.len()),
+            placed: Vec::with_capacity(input.partitions.len()),
+        };
+        current.starts.push(0);
+        let mut copies: Vec<Held> = Vec::new();
+        for partition in &input.partitions {
+            copies.clear();
+            copies.extend(partition.copies.iter().filter_map(|copy| {
+                number.get(copy.node.as_str()).map(|&node| Held {
+                    node,
+                    synced: copy.synced,
+                })
+            }));
+            // Of a copy that is listed twice the better word counts.
+            copies.sort_by_key(|held| (held.node, !held.synced));
+            copies.dedup_by_key(|held| held.node);
+            current.held.extend_from_slice(&copies);
+            current.starts.push(current.held.len() as u32);
+            current.primary.push(
+                partition
+                    .primary
+                    .as_deref()
+                    .and_then(|id| number.get(id).copied()),
+            );
+            current.placed.push(!partition.copies.is_empty());
+        }
+        current
+    }
+
+    /// The number of partitions.
+    pub(super) fn len(&self) -> usize {
+        self.primary.len()
+    }
+
+    /// The copies of a partition on listed nodes, by node.
+    pub(super) fn held(&self, partition: usize) -> &[Held] {
+        &self.held[self.starts[partition] as usize..self.starts[partition + 1] as usize]
+    }
+
+    pub(super) fn holds(&self, partition: usize, node: u32) -> Option<bool> {
+        self.held(partition)
+            .iter()
+            .find(|held| held.node == node)
+            .map(|held| held.synced)
+    }
+
+    /// A partition that had copies, none of which is synced and on a listed node.
+    pub(super) fn is_lost(&self, partition: usize) -> bool {
+        self.placed[partition] && !self.held(partition).iter().any(|held| held.synced)
+    }
+}

@@ -1,0 +1,65 @@
+//! How many partitions each pair of nodes shares: what a loss of the one asks of the other.
+
+use super::share::Share;
+
+/// Beyond this many nodes pairs are not counted: the table would outgrow the caches, and random choice shares few
+/// partitions anyhow (65,536 partitions of 3 copies on 2,048 nodes: 0.1 for each pair).
+const MAX_NODES: usize = 2048;
+
+const MAX_SCALE: i64 = (1 << 20) - 1;
+
+/// Counts of shared partitions, weighed by the sizes of the two nodes: heavy nodes may share more.
+pub(super) struct Spread {
+    nodes: usize,
+    /// Saturating: nodes that share 65,535 partitions are too few to leave a choice.
+    shared: Vec<u16>,
+    /// Proportional to 1 / share of the node, and below 2^20, so that no sum overflows.
+    scale: Vec<i64>,
+}
+
+impl Spread {
+    pub(super) fn new(shares: &[Share]) -> Self {
+        let nodes = shares.len();
+        let counted = if nodes <= MAX_NODES { nodes } else { 0 };
+        let most = shares.iter().map(|s| i64::from(s.ceil)).max().unwrap_or(0);
+        Spread {
+            nodes: counted,
+            shared: vec![0; counted * counted],
+            scale: shares
+                .iter()
+                .map(|s| ((most << 4) / i64::from(s.ceil.max(1))).min(MAX_SCALE))
+                .collect(),
+        }
+    }
+
+    /// Notes that `node` got a copy of a partition that lies on `others` too.
+    pub(super) fn join(&mut self, node: usize, others: impl Iterator<Item = usize>) {
+        self.change(node, others, |count| count.saturating_add(1));
+    }
+
+    /// Notes that `node` gave up a copy of a partition that lies on `others` too.
+    pub(super) fn part(&mut self, node: usize, others: impl Iterator<Item = usize>) {
+        self.change(node, others, |count| count.saturating_sub(1));
+    }
+
+    fn change(&mut self, node: usize, others: impl Iterator<Item = usize>, to: impl Fn(u16) -> u16) {
+        if self.nodes == 0 {
+            return;
+        }
+        for other in others {
+            for cell in [node * self.nodes + other, other * self.nodes + node] {
+                self.shared[cell] = to(self.shared[cell]);
+            }
+        }
+    }
+
+    /// How much `node` shares with `others` already; fewer is better.
+    pub(super) fn load(&self, node: usize, others: impl Iterator<Item = usize>) -> i64 {
+        if self.nodes == 0 {
+            return 0;
+        }
+        let row = &self.shared[node * self.nodes..][..self.nodes];
+        let load = |other: usize| i64::from(row[other]) * self.scale[other] * self.scale[node];
+        others.map(load).fold(0, i64::saturating_add)
+    }
+}

@@ -3,6 +3,7 @@
 
 pub mod env;
 mod error;
+pub mod hooks;
 pub mod model;
 pub mod placement;
 

@@ -287,7 +287,8 @@ fn at_most_four_changes_wait_for_one_partition_and_node() {
     bench.push([join("a")]);
     let _barrier = bench.start();
     for round in 0..1000_u64 {
-        let what = [GainedReplica, GainedPrimary, LostPrimary, LostCopy][(round * 3 + round / 5) as usize % 4];
+        let what =
+            [GainedReplica, GainedPrimary, LostPrimary, LostCopy][(round * 3 + round / 5) as usize % 4];
         bench.push([change(1, OTHER, what), change(1, ME, what)]);
         assert!(bench.schedule.stats()[0].queued <= 8);
     }

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use crate::model::Event;
 
 use super::handle::Shared;
-use super::schedule::Ticket;
+use super::job::Ticket;
 use super::scope;
 use super::types::{BlockingHook, Hook, Outcome};
 

@@ -12,8 +12,9 @@ use crate::model::{Event, NodeId, PartitionChangeEvent};
 use crate::{Error, ErrorCode, Result};
 
 use super::call::{drop_quietly, quietly};
-use super::queue::change_of;
-use super::schedule::{Effect, RetryId, Schedule, Ticket, is_own_gain};
+use super::job::{Effect, RetryId, Ticket};
+use super::queue::{change_of, is_own_gain};
+use super::schedule::Schedule;
 use super::threads::Pool;
 use super::types::{EventFilter, Hook, HookFailure, HookId, HookStats, Outcome};
 use super::{scope, tasks};

@@ -62,6 +62,7 @@
 mod call;
 mod coalesce;
 mod handle;
+pub mod job;
 mod queue;
 pub mod schedule;
 mod scope;

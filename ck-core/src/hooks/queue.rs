@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::model::{Event, EventKind, PartitionChangeEvent};
+use crate::model::{Event, EventKind, PartitionChangeEvent, RoleChange};
 
 use super::coalesce::{change_replaces, event_replaces};
 use super::types::{EventFilter, EventType};
@@ -29,6 +29,12 @@ pub(super) fn change_of(event: &Event) -> Option<&PartitionChangeEvent> {
         EventKind::PartitionChange(change) => Some(change),
         _ => None,
     }
+}
+
+/// True when an event makes `me` confirm a copy.
+pub(super) fn is_own_gain(event: &Event, me: &str) -> bool {
+    matches!(&event.kind, EventKind::PartitionChange(change)
+        if change.change == RoleChange::GainedReplica && &*change.node_id == me)
 }
 
 /// Part of the movement fence that an event has.

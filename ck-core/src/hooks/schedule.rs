@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Event, EventKind, NodeId, PartitionChangeEvent, RoleChange};
+use crate::model::{Event, NodeId, PartitionChangeEvent, RoleChange};
 
+use super::job::{Effect, Job, RetryId, Ticket};
 use super::queue::{Fence, Limits, Part, Queue, Queued, change_of};
 use super::types::{EventFilter, EventType, FailureReason, HookFailure, HookId, HookStats, Outcome};
 
@@ -22,40 +23,6 @@ const RETRY_LONGEST: Duration = Duration::from_secs(30);
 pub(super) fn retry_delay(attempt: u32) -> Duration {
     let doublings = attempt.saturating_sub(1).min(16);
     (RETRY_FIRST * (1 << doublings)).min(RETRY_LONGEST)
-}
-
-/// Names a call under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(u64);
-
-/// Names a retry that waits for its delay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RetryId(u64);
-
-/// A call to make: `hook` on `event`. Whoever took it says how it ended with [`Schedule::finished`].
-#[derive(Debug)]
-pub struct Job<H> {
-    /// Names the call.
-    pub ticket: Ticket,
-    /// Whose hook.
-    pub hook_id: HookId,
-    /// What was registered.
-    pub hook: H,
-    /// What to tell it.
-    pub event: Arc<Event>,
-    /// Which call for this event it is, from 1.
-    pub attempt: u32,
-}
-
-/// What the driver has to do besides making calls.
-#[derive(Debug)]
-pub enum Effect {
-    /// This node holds the partition of this event now: every hook that copies has returned success.
-    Copied(Arc<Event>),
-    /// A call failed: tell the log.
-    Failed(HookFailure),
-    /// Come back with [`Schedule::retry_due`] after this delay.
-    RetryAfter(RetryId, Duration),
 }
 
 #[derive(Debug)]
@@ -497,10 +464,4 @@ impl<H: Clone> Schedule<H> {
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }
-}
-
-/// True when an event makes `me` confirm a copy.
-pub(super) fn is_own_gain(event: &Event, me: &str) -> bool {
-    matches!(&event.kind, EventKind::PartitionChange(change)
-        if change.change == RoleChange::GainedReplica && &*change.node_id == me)
 }

@@ -7,7 +7,7 @@ use crate::env;
 
 use super::call::CallFuture;
 use super::handle::Shared;
-use super::schedule::{Job, RetryId};
+use super::job::{Job, RetryId};
 use super::types::Hook;
 
 /// Spawns calls, in order.

@@ -15,7 +15,7 @@ use crate::env::Instant;
 
 use super::call::{CallFuture, call_here};
 use super::handle::{Driver, Shared, State};
-use super::schedule::{Job, RetryId};
+use super::job::{Job, RetryId};
 use super::types::{Hook, Outcome};
 
 /// The threads of one handle and the delays that they watch.

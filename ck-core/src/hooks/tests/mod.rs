@@ -1,8 +1,11 @@
 //! Events to tell, and what the tests of all parts share.
 
+mod ending;
 mod order;
 mod properties;
 mod rules;
+#[cfg(feature = "sim")]
+mod simulated;
 mod task_driver;
 mod thread_driver;
 
@@ -16,7 +19,8 @@ use crate::model::{
     RoleChange, Timestamp, partition_id,
 };
 
-use super::schedule::{Effect, Job, Schedule};
+use super::job::{Effect, Job, RetryId};
+use super::schedule::Schedule;
 use super::types::{HookFailure, Outcome};
 
 /// The node whose hooks are under test.
@@ -126,7 +130,7 @@ struct Bench {
     revision: u64,
     copied: Vec<u64>,
     failed: Vec<HookFailure>,
-    retries: Vec<(super::schedule::RetryId, Duration)>,
+    retries: Vec<(RetryId, Duration)>,
 }
 
 impl Bench {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use crate::hooks::schedule::{Effect, Job, RetryId, Schedule};
+use crate::hooks::job::{Effect, Job, RetryId};
+use crate::hooks::schedule::Schedule;
 use crate::hooks::types::{EventFilter, EventType, HookId, Outcome};
 use crate::model::RoleChange::{GainedPrimary, GainedReplica, LostCopy, LostPrimary};
 use crate::model::{Event, EventKind, PartitionChangeEvent};

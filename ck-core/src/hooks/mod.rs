@@ -35,7 +35,8 @@
 //! A later event about this node and the same partition supersedes the gain. A loss or another gain ends it:
 //! it will not be confirmed, whatever a call under way returns. Primary gained or lost ends it where a call
 //! has failed and would be made again, for that could copy old data over new; a first call goes on and may
-//! confirm it. A hook that is removed before its copy has succeeded leaves the gain unconfirmed.
+//! confirm it. A hook that is removed before its copy has succeeded leaves the gain unconfirmed, and nobody
+//! else's copy for it is tried again: the cluster gives such a move up after a while and plans anew.
 //!
 //! # Bounds
 //!

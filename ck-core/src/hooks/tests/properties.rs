@@ -331,9 +331,11 @@ fn check_told(run: &Run) {
         assert_eq!(stats.coalesced, untold.len() as u64);
         assert_eq!(stats.calls + stats.coalesced, of_hook.len() as u64);
         for (key, due) in untold {
-            let excused = of_hook
-                .iter()
-                .any(|(_, later)| later.place > due.place && excuses(&later.event, &due.event));
+            let later = |other: &Due| other.place > due.place && excuses(&other.event, &due.event);
+            let given_up = |hooks: &[HookId]| hooks.iter().any(|hook| record.removed.contains(hook));
+            // Nobody copies again for a gain that is given up.
+            let retry = key.2 > 1 && record.gains.get(&key.1).is_some_and(|(_, told)| given_up(told));
+            let excused = retry || of_hook.iter().any(|(_, other)| later(other));
             assert!(excused, "{key:?} was lost: {due:?}");
         }
         if filter.accepts(EventType::RebalanceStart) && filter.accepts(EventType::RebalanceComplete) {
@@ -420,7 +422,7 @@ fn check_copied(record: &Record) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
 
     #[test]
     fn order_delivery_copies_and_bounds_hold_for_any_history(

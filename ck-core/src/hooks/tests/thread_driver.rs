@@ -196,22 +196,27 @@ fn idle_threads_end_except_for_one() {
 }
 
 #[test]
-fn a_failed_copy_is_tried_again_even_while_another_hook_hangs() {
+fn a_failed_copy_is_tried_again_even_while_every_thread_hangs() {
     let fixture = fixture_with(|config| config.thread_idle = Duration::from_millis(1));
-    let gate = Arc::new(Gate::default());
-    fixture.hooks.register(LEADER, gated(&gate)).unwrap();
+    let gates = [Arc::new(Gate::default()), Arc::new(Gate::default())];
+    fixture.hooks.register(LEADER, gated(&gates[0])).unwrap();
+    let joins = EventFilter::only(EventType::NodeJoin);
+    fixture.hooks.register(joins, gated(&gates[1])).unwrap();
     let attempts = AtomicUsize::new(0);
     let hook = Hook::blocking(move |_| match attempts.fetch_add(1, Ordering::SeqCst) {
-        0 => Err("not yet".into()),
+        0..=2 => Err("not yet".into()),
         _ => Ok(()),
     });
     fixture.hooks.register(CHANGES, hook).unwrap();
     fixture.push(1, leader(1));
-    gate.wait_for(1);
+    gates[0].wait_for(1);
     fixture.push(2, change(1, ME, GainedReplica));
-    assert_eq!(next(&fixture.copied), 2);
     assert_eq!(next(&fixture.failed).retry_in, Some(Duration::from_millis(100)));
-    gate.open();
+    // Whoever watches the clock now is given this.
+    fixture.push(3, join("a"));
+    gates[1].wait_for(1);
+    assert_eq!(next(&fixture.copied), 2);
+    gates.iter().for_each(|gate| gate.open());
 }
 
 #[test]

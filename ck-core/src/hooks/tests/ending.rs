@@ -9,10 +9,10 @@ use tokio::runtime::Runtime;
 
 use crate::ErrorCode;
 use crate::hooks::{Driver, FailureReason, Hook, Hooks, Unregistered};
-use crate::model::RoleChange::GainedReplica;
+use crate::model::RoleChange::{GainedReplica, LostCopy};
 
 use super::thread_driver::{
-    CHANGES, Fixture, Gate, LEADER, LONG, fixture, fixture_with, next, runtime, teller,
+    CHANGES, Fixture, Gate, LEADER, LONG, fixture, fixture_with, gated, next, runtime, teller,
 };
 use super::{ME, change, event, leader};
 
@@ -51,6 +51,36 @@ fn a_removed_hook_has_been_dropped_once_when_unregister_returns() {
     assert_eq!(fixture.hooks.unregister(id), Unregistered::Unknown);
     assert_eq!(fixture.hooks.close(LONG), Ok(()));
     assert_eq!(dropped.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn the_other_hooks_go_on_when_one_is_removed() {
+    let fixture = fixture();
+    let removed = fixture.hooks.register(LEADER, teller().0).unwrap();
+    let (hook, told) = teller();
+    fixture.hooks.register(LEADER, hook).unwrap();
+    assert_eq!(fixture.hooks.unregister(removed), Unregistered::Now);
+    fixture.push(1, leader(1));
+    assert_eq!(next(&told), 1);
+}
+
+#[test]
+fn a_loss_is_heard_although_the_last_hook_is_being_removed() {
+    let fixture = fixture();
+    let gate = Arc::new(Gate::default());
+    let id = fixture.hooks.register(CHANGES, gated(&gate)).unwrap();
+    fixture.push(1, change(1, ME, GainedReplica));
+    gate.wait_for(1);
+    let hooks = Arc::clone(&fixture.hooks);
+    let remover = std::thread::spawn(move || hooks.unregister(id));
+    while !fixture.hooks.stats().is_empty() {
+        std::thread::yield_now();
+    }
+    fixture.push(2, change(1, ME, LostCopy));
+    gate.open();
+    assert_eq!(remover.join().unwrap(), Unregistered::Now);
+    assert_eq!(fixture.hooks.close(LONG), Ok(()));
+    assert!(fixture.copied.try_recv().is_err(), "a lost copy is confirmed");
 }
 
 /// What a hook gets to work on after it was registered.

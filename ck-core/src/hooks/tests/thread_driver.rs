@@ -103,7 +103,7 @@ impl Gate {
     }
 }
 
-fn gated(gate: &Arc<Gate>) -> Hook {
+pub(super) fn gated(gate: &Arc<Gate>) -> Hook {
     let gate = Arc::clone(gate);
     Hook::blocking(move |_| {
         gate.pass();

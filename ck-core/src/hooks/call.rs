@@ -1,0 +1,144 @@
+//! One call of a hook: marked as inside a hook, its panics caught, its closure dropped before it counts as
+//! ended.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_util::future::BoxFuture;
+
+use crate::model::Event;
+
+use super::handle::Shared;
+use super::job::Ticket;
+use super::scope;
+use super::types::{BlockingHook, Hook, Outcome};
+
+/// Runs what must not take its thread down. What a panic carries is leaked: its destructor could panic again.
+pub(super) fn quietly(run: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
+        std::mem::forget(payload);
+    }
+}
+
+/// Drops what belongs to the application.
+pub(super) fn drop_quietly<T>(value: T) {
+    quietly(move || drop(value));
+}
+
+fn outcome_of(result: Result<Result<(), String>, Box<dyn Any + Send>>) -> Outcome {
+    let payload = match result {
+        Ok(Ok(())) => return Outcome::Done,
+        Ok(Err(message)) => return Outcome::Failed(message),
+        Err(payload) => payload,
+    };
+    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "a panic without a message".to_owned(),
+    };
+    drop_quietly(payload);
+    Outcome::Panicked(text)
+}
+
+/// Calls a hook on this thread. The hook is dropped inside the call's scope: its destructor, too, may ask
+/// whether it is inside a hook, and must not wait for the thread that it runs on.
+pub(super) fn call_here(handle: usize, hook: BlockingHook, event: &Event) -> Outcome {
+    let _scope = scope::enter(handle);
+    let outcome = outcome_of(catch_unwind(AssertUnwindSafe(|| hook(event))));
+    drop_quietly(hook);
+    outcome
+}
+
+/// Says that a call has ended, once; that it was cancelled when dropped before.
+struct Ending {
+    shared: Arc<Shared>,
+    ticket: Ticket,
+    told: bool,
+}
+
+impl Ending {
+    fn tell(&mut self, outcome: Outcome) {
+        if !self.told {
+            self.told = true;
+            self.shared.call_ended(self.ticket, outcome);
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.tell(Outcome::Cancelled);
+    }
+}
+
+/// A call as a future. A blocking hook is called within its first poll.
+pub(super) struct CallFuture {
+    hook: Option<Hook>,
+    event: Arc<Event>,
+    running: Option<BoxFuture<'static, Result<(), String>>>,
+    // Last, so that the call ends after everything of the application is gone.
+    ending: Ending,
+}
+
+impl CallFuture {
+    pub(super) fn new(shared: &Arc<Shared>, ticket: Ticket, hook: Hook, event: Arc<Event>) -> Self {
+        CallFuture {
+            hook: Some(hook),
+            event,
+            running: None,
+            ending: Ending {
+                shared: Arc::clone(shared),
+                ticket,
+                told: false,
+            },
+        }
+    }
+
+    /// Polls the hook; its panics come out as `Err`.
+    fn poll_hook(&mut self, cx: &mut Context<'_>) -> Poll<Result<Result<(), String>, Box<dyn Any + Send>>> {
+        let polled = catch_unwind(AssertUnwindSafe(|| match (&mut self.running, &self.hook) {
+            (Some(running), _) => running.as_mut().poll(cx),
+            (None, Some(Hook::Async(hook))) => {
+                let running = self.running.insert(hook(Arc::clone(&self.event)));
+                running.as_mut().poll(cx)
+            }
+            (None, Some(Hook::Blocking(hook))) => Poll::Ready(hook(&self.event)),
+            (None, None) => Poll::Pending,
+        }));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
+            Err(payload) => Poll::Ready(Err(payload)),
+        }
+    }
+
+    fn drop_hook(&mut self) {
+        drop_quietly(self.running.take());
+        drop_quietly(self.hook.take());
+    }
+}
+
+impl Future for CallFuture {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let scope = scope::enter(this.ending.shared.key());
+        let outcome = outcome_of(ready!(this.poll_hook(cx)));
+        this.drop_hook();
+        drop(scope);
+        this.ending.tell(outcome);
+        Poll::Ready(())
+    }
+}
+
+impl Drop for CallFuture {
+    fn drop(&mut self) {
+        let _scope = scope::enter(self.ending.shared.key());
+        self.drop_hook();
+    }
+}

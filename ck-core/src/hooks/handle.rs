@@ -1,0 +1,459 @@
+//! The handle: hooks, the schedule behind a lock, and what both drivers have in common.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::env::{self, Instant};
+use crate::model::{Event, NodeId, PartitionChangeEvent};
+use crate::{Error, ErrorCode, Result};
+
+use super::call::{drop_quietly, quietly};
+use super::job::{Effect, RetryId, Ticket};
+use super::queue::{change_of, is_own_gain};
+use super::schedule::Schedule;
+use super::threads::Pool;
+use super::types::{EventFilter, Hook, HookFailure, HookId, HookStats, Outcome};
+use super::{scope, tasks};
+
+/// Is told, once for each, that this node holds a partition that it gained; the number is the revision of
+/// the event. Called on whatever thread found out, the one that pushes included: it must not block.
+pub type OnCopied = Arc<dyn Fn(&PartitionChangeEvent, u64) + Send + Sync>;
+
+/// Is told of each failed call. Called outside of every lock; it must not block for long.
+pub type OnFailure = Arc<dyn Fn(HookFailure) + Send + Sync>;
+
+/// Where calls run.
+#[derive(Debug, Clone)]
+pub enum Driver {
+    /// Blocking hooks run on threads of the handle's own, started when needed; async ones on this runtime.
+    Threads(tokio::runtime::Handle),
+    /// Every call is a task of [`env`]'s runtime, blocking hooks included: for the simulator. Events must be
+    /// pushed, and hooks removed, inside that runtime.
+    Tasks,
+}
+
+/// What a [`Hooks`] needs to know.
+#[derive(Clone)]
+pub struct HooksConfig {
+    /// This node: its gains are confirmed.
+    pub node_id: NodeId,
+    /// Where calls run.
+    pub driver: Driver,
+    /// At most this many partition changes are being told at a time; at least 1.
+    pub concurrency: usize,
+    /// With this many waiting events that are no partition changes a registration starts to coalesce them.
+    pub high_water: usize,
+    /// A thread that had nothing to do for so long ends, except for one.
+    pub thread_idle: Duration,
+    /// Is told of confirmed copies.
+    pub on_copied: OnCopied,
+    /// Is told of failed calls.
+    pub report: OnFailure,
+}
+
+impl HooksConfig {
+    /// A configuration with 50 concurrent partition changes, a mark of 1024 events and 10 s of idleness.
+    pub fn new(node_id: NodeId, driver: Driver, on_copied: OnCopied, report: OnFailure) -> Self {
+        HooksConfig {
+            node_id,
+            driver,
+            concurrency: 50,
+            high_water: 1024,
+            thread_idle: Duration::from_secs(10),
+            on_copied,
+            report,
+        }
+    }
+}
+
+impl fmt::Debug for HooksConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HooksConfig")
+            .field("node_id", &self.node_id)
+            .field("driver", &self.driver)
+            .field("concurrency", &self.concurrency)
+            .field("high_water", &self.high_water)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What [`Hooks::unregister`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unregistered {
+    /// No call of the hook runs or will run.
+    Now,
+    /// No further call starts. One that is under way goes on, because waiting for it here could wait for
+    /// ever; the hook is dropped when it returns.
+    AfterCall,
+    /// There is no such hook (any more).
+    Unknown,
+}
+
+/// The hooks of one cluster handle. Dropping it starts no further call and waits for nobody.
+#[derive(Debug)]
+pub struct Hooks {
+    shared: Arc<Shared>,
+}
+
+/// What calls under way share with the handle.
+pub(super) struct Shared {
+    pub(super) config: HooksConfig,
+    state: Mutex<State>,
+    /// Threads wait here for something to do.
+    pub(super) work: Condvar,
+    /// Signalled whenever a call or a thread has ended.
+    quiet: Condvar,
+    quiet_async: Notify,
+    /// Cleared while no hook is registered and no gain is unconfirmed: pushing takes no lock then.
+    concerned: AtomicBool,
+    closed: AtomicBool,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the lock guards. It is held for bookkeeping only, never while code of the application runs.
+pub(super) struct State {
+    pub(super) schedule: Schedule<Hook>,
+    pub(super) pool: Pool,
+    pub(super) closed: bool,
+}
+
+impl Shared {
+    /// Names this handle for [`scope`]; unique among those that live.
+    pub(super) fn key(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // No code of the application runs under the lock, so what a panic could leave behind is consistent.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes what a change of the schedule calls for happen: effects, and calls that may start now.
+    pub(super) fn settle(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        let effects = state.schedule.take_effects();
+        match &self.config.driver {
+            Driver::Threads(_) => {
+                let retries = self.split_retries(effects, |id, delay| state.pool.add_timer(id, delay));
+                self.wake_thread(state);
+                self.tell(retries);
+            }
+            Driver::Tasks => {
+                let jobs = state.schedule.next_ready(usize::MAX);
+                drop(state);
+                let told = self.split_retries(effects, |id, delay| tasks::spawn_retry(self, id, delay));
+                tasks::spawn_calls(self, jobs);
+                self.tell(told);
+            }
+        }
+    }
+
+    fn split_retries(&self, effects: Vec<Effect>, mut retry: impl FnMut(RetryId, Duration)) -> Vec<Effect> {
+        let mut others = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::RetryAfter(id, delay) => retry(id, delay),
+                other => others.push(other),
+            }
+        }
+        others
+    }
+
+    fn tell(&self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Copied(event) => self.tell_copied(&event),
+                Effect::Failed(failure) => quietly(|| (self.config.report)(failure)),
+                Effect::RetryAfter(..) => {}
+            }
+        }
+    }
+
+    fn tell_copied(&self, event: &Event) {
+        if let Some(change) = change_of(event) {
+            quietly(|| (self.config.on_copied)(change, event.revision));
+        }
+    }
+
+    /// A call has ended, and what belongs to the application is dropped.
+    pub(super) fn call_ended(self: &Arc<Self>, ticket: Ticket, outcome: Outcome) {
+        let cancelled = outcome == Outcome::Cancelled;
+        let mut state = self.lock();
+        state.schedule.finished(ticket, outcome);
+        if cancelled && matches!(self.config.driver, Driver::Tasks) {
+            // The runtime drops its tasks: there is none left to spawn the next call on.
+            let effects = state.schedule.take_effects();
+            drop(state);
+            self.tell(effects);
+        } else {
+            self.settle(state);
+        }
+        self.signal_quiet();
+    }
+
+    pub(super) fn signal_quiet(&self) {
+        self.quiet.notify_all();
+        self.quiet_async.notify_waiters();
+    }
+
+    /// Forbids further calls and gives the hooks, for the caller to drop outside of the lock.
+    fn shut(&self) -> Vec<Hook> {
+        let mut state = self.lock();
+        state.closed = true;
+        self.closed.store(true, Ordering::Release);
+        self.concerned.store(false, Ordering::Release);
+        let hooks = state.schedule.clear();
+        state.pool.timers.clear();
+        drop(state);
+        self.work.notify_all();
+        hooks
+    }
+}
+
+impl Hooks {
+    /// A handle without hooks. Starts nothing.
+    pub fn new(config: HooksConfig) -> Self {
+        let schedule = Schedule::new(Arc::clone(&config.node_id), config.concurrency, config.high_water);
+        let shared = Shared {
+            config,
+            state: Mutex::new(State {
+                schedule,
+                pool: Pool::default(),
+                closed: false,
+            }),
+            work: Condvar::new(),
+            quiet: Condvar::new(),
+            quiet_async: Notify::new(),
+            concerned: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        };
+        Hooks {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Adds a hook for the events that `filter` accepts and that are pushed from now on. Any number of hooks
+    /// may be registered for one event. Never blocks; legal inside a hook.
+    ///
+    /// # Errors
+    /// `STOPPED` after [`Hooks::close`]; the hook is dropped.
+    pub fn register(&self, filter: EventFilter, hook: Hook) -> Result<HookId> {
+        let mut state = self.shared.lock();
+        if state.closed {
+            drop(state);
+            drop_quietly(hook);
+            return Err(Error::new(
+                ErrorCode::Stopped,
+                "the node has stopped: no hook can be added",
+            ));
+        }
+        let id = state.schedule.register(filter, hook);
+        self.shared.concerned.store(true, Ordering::Release);
+        Ok(id)
+    }
+
+    /// Removes a hook. No call of it starts any more.
+    ///
+    /// A call of a blocking hook that is under way is waited for, however long it takes, and the hook is
+    /// dropped before this returns: [`Unregistered::Now`]. It is not waited for inside a hook of this handle
+    /// (that very one, or another that it may wait for), with [`Driver::Tasks`], or when the hook is async
+    /// (its call may need the calling thread to go on): [`Unregistered::AfterCall`]. There
+    /// [`Hooks::unregistered`] waits, where waiting is possible.
+    pub fn unregister(&self, id: HookId) -> Unregistered {
+        let shared = &self.shared;
+        let mut state = shared.lock();
+        let Some(hook) = state.schedule.unregister(id) else {
+            return Unregistered::Unknown;
+        };
+        shared
+            .concerned
+            .store(state.schedule.is_concerned(), Ordering::Release);
+        // What waited behind the removed hook may go on, and must while this waits.
+        shared.settle(state);
+        let threads = matches!(shared.config.driver, Driver::Threads(_));
+        let may_wait = threads && matches!(hook, Hook::Blocking(_)) && !self.in_hook();
+        let mut state = shared.lock();
+        while may_wait && state.schedule.calls_of(id) > 0 {
+            state = shared.quiet.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let running = state.schedule.calls_of(id) > 0;
+        drop(state);
+        drop_quietly(hook);
+        if running {
+            Unregistered::AfterCall
+        } else {
+            Unregistered::Now
+        }
+    }
+
+    /// Waits until no call of a removed hook runs. Inside that hook it would wait for itself.
+    pub async fn unregistered(&self, id: HookId) {
+        self.wait_until(|state| state.schedule.calls_of(id) == 0).await;
+    }
+
+    /// Adds the next event of the log. Never blocks and never runs a hook: calls happen elsewhere, so it may
+    /// be called under a lock that a hook takes too.
+    ///
+    /// Where no hook is registered for it, a gain of this node's is confirmed within this call.
+    pub fn push(&self, event: Arc<Event>) {
+        self.push_batch([event]);
+    }
+
+    /// Adds several events of the log, in order: as [`Hooks::push`] for each, at one price.
+    pub fn push_batch(&self, events: impl IntoIterator<Item = Arc<Event>>) {
+        let shared = &self.shared;
+        if shared.closed.load(Ordering::Acquire) {
+            return;
+        }
+        if !shared.concerned.load(Ordering::Acquire) {
+            let own = |event: &Arc<Event>| is_own_gain(event, &shared.config.node_id);
+            events
+                .into_iter()
+                .filter(own)
+                .for_each(|event| shared.tell_copied(&event));
+            return;
+        }
+        let mut state = shared.lock();
+        if state.closed {
+            return;
+        }
+        for event in events {
+            state.schedule.push(event);
+        }
+        shared.settle(state);
+    }
+
+    /// True while the calling thread, or the task that it polls, is inside a hook of this handle. Calls that
+    /// wait for hooks answer `IN_HOOK` then.
+    pub fn in_hook(&self) -> bool {
+        scope::inside(self.shared.key())
+    }
+
+    /// Numbers about each registration, in the order in which they were made.
+    pub fn stats(&self) -> Vec<HookStats> {
+        self.shared.lock().schedule.stats()
+    }
+
+    /// Starts no further call and drops the hooks that no call uses; never waits, and is legal inside a hook.
+    /// Calls under way go on, and their hooks are dropped as they return. What was pushed and not told is
+    /// forgotten.
+    pub fn shut(&self) {
+        self.shared.shut().into_iter().for_each(drop_quietly);
+    }
+
+    /// [`Hooks::shut`], then waits at most `timeout` for the calls under way: after `Ok` no hook runs or will,
+    /// every hook is dropped and every thread has ended. May be called again. Blocks the calling thread: use
+    /// [`Hooks::close_async`] with [`Driver::Tasks`].
+    ///
+    /// # Errors
+    /// `IN_HOOK` inside a hook of this handle; nothing has changed then. `TIMEOUT` when calls still run: they
+    /// go on, and no other starts.
+    pub fn close(&self, timeout: Duration) -> Result<()> {
+        self.refuse_in_hook()?;
+        let shared = &self.shared;
+        let hooks = shared.shut();
+        let deadline = Instant::now() + timeout;
+        let mut state = shared.lock();
+        while !state.is_quiet() {
+            let left = deadline.since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = shared.quiet.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let closed = Self::closed(&mut state);
+        let threads = state.pool.take_ended();
+        let quiet = state.is_quiet();
+        drop(state);
+        hooks.into_iter().for_each(drop_quietly);
+        if quiet {
+            // They have left their loop: this waits only until the system has taken them down.
+            threads.into_iter().for_each(|thread| drop(thread.join()));
+        }
+        closed
+    }
+
+    /// [`Hooks::close`] for async code.
+    ///
+    /// # Errors
+    /// As [`Hooks::close`].
+    pub async fn close_async(&self, timeout: Duration) -> Result<()> {
+        self.refuse_in_hook()?;
+        let hooks = self.shared.shut();
+        // Whether it was in time shows in the state.
+        let _ = env::timeout(timeout, self.wait_until(State::is_quiet)).await;
+        let closed = Self::closed(&mut self.shared.lock());
+        hooks.into_iter().for_each(drop_quietly);
+        closed
+    }
+
+    fn refuse_in_hook(&self) -> Result<()> {
+        if self.in_hook() {
+            let message = "a hook cannot wait for the hooks to end: it is one of them";
+            return Err(Error::new(ErrorCode::InHook, message));
+        }
+        Ok(())
+    }
+
+    fn closed(state: &mut State) -> Result<()> {
+        if state.is_quiet() {
+            return Ok(());
+        }
+        let running = state.schedule.running();
+        let message = format!("{running} calls of hooks are still under way");
+        Err(Error::new(ErrorCode::Timeout, message))
+    }
+
+    async fn wait_until(&self, done: impl Fn(&State) -> bool) {
+        loop {
+            let mut changed = std::pin::pin!(self.shared.quiet_async.notified());
+            // Before the look at the state, so that no signal falls between the two.
+            changed.as_mut().enable();
+            if done(&self.shared.lock()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// How many threads the handle has.
+    #[cfg(test)]
+    pub(super) fn threads(&self) -> usize {
+        self.shared.lock().pool.threads()
+    }
+
+    /// Blocks until the handle has this many threads or fewer.
+    #[cfg(test)]
+    pub(super) fn wait_for_threads(&self, at_most: usize) {
+        let state = self.shared.lock();
+        drop(
+            self.shared
+                .quiet
+                .wait_while(state, |state| state.pool.threads() > at_most),
+        );
+    }
+}
+
+impl Drop for Hooks {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}
+
+impl State {
+    /// No call runs or will, and no thread is left.
+    fn is_quiet(&self) -> bool {
+        self.closed && self.schedule.running() == 0 && self.pool.threads() == 0
+    }
+}

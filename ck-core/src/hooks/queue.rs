@@ -1,0 +1,258 @@
+//! One registration's waiting events, and the fence that all registrations share.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::model::{Event, EventKind, PartitionChangeEvent, RoleChange};
+
+use super::coalesce::{change_replaces, event_replaces};
+use super::types::{EventFilter, EventType};
+
+/// An event that waits for its call.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) event: Arc<Event>,
+    /// Which call for this event it will be, from 1.
+    pub(super) attempt: u32,
+    /// Set for a partition that this node gained: which gain the call is part of.
+    pub(super) gain: Option<u64>,
+}
+
+impl Queued {
+    pub(super) fn change(&self) -> Option<&PartitionChangeEvent> {
+        change_of(&self.event)
+    }
+}
+
+pub(super) fn change_of(event: &Event) -> Option<&PartitionChangeEvent> {
+    match &event.kind {
+        EventKind::PartitionChange(change) => Some(change),
+        _ => None,
+    }
+}
+
+/// True when an event makes `me` confirm a copy.
+pub(super) fn is_own_gain(event: &Event, me: &str) -> bool {
+    matches!(&event.kind, EventKind::PartitionChange(change)
+        if change.change == RoleChange::GainedReplica && &*change.node_id == me)
+}
+
+/// Part of the movement fence that an event has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// No partition change starts before it has returned, and it waits for earlier ones.
+    Opens,
+    /// Waits for earlier partition changes; nobody waits for it.
+    Ends,
+    /// A partition change.
+    Moves,
+    /// No part.
+    None,
+}
+
+impl Part {
+    pub(super) fn of(kind: &EventKind) -> Self {
+        match EventType::of(kind) {
+            EventType::NodeRejoin | EventType::RebalanceStart => Part::Opens,
+            EventType::RebalanceComplete => Part::Ends,
+            EventType::PartitionChange => Part::Moves,
+            _ => Part::None,
+        }
+    }
+}
+
+/// The calls, of all registrations, that others wait for: by place in the order, waiting or running.
+#[derive(Debug, Default)]
+pub(super) struct Fence {
+    opening: BTreeMap<u64, usize>,
+    moving: BTreeMap<u64, usize>,
+}
+
+impl Fence {
+    fn side(&mut self, part: Part) -> Option<&mut BTreeMap<u64, usize>> {
+        match part {
+            Part::Opens => Some(&mut self.opening),
+            Part::Moves => Some(&mut self.moving),
+            Part::Ends | Part::None => None,
+        }
+    }
+
+    pub(super) fn add(&mut self, part: Part, seq: u64) {
+        if let Some(side) = self.side(part) {
+            *side.entry(seq).or_default() += 1;
+        }
+    }
+
+    /// One call at this place has returned or will not happen.
+    pub(super) fn remove(&mut self, part: Part, seq: u64) {
+        if let Some(side) = self.side(part)
+            && let Some(count) = side.get_mut(&seq)
+        {
+            *count -= 1;
+            if *count == 0 {
+                side.remove(&seq);
+            }
+        }
+    }
+
+    /// True when nothing that comes before `seq` holds a call with this part back.
+    pub(super) fn lets_pass(&self, part: Part, seq: u64) -> bool {
+        let waits_for = match part {
+            Part::Moves => &self.opening,
+            Part::Opens | Part::Ends => &self.moving,
+            Part::None => return true,
+        };
+        waits_for.first_key_value().is_none_or(|(&first, _)| first >= seq)
+    }
+}
+
+/// A registration's waiting events in order, found by place, by partition, or by being a barrier.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waiting: BTreeMap<u64, Queued>,
+    /// Places of the events that are no partition change.
+    barriers: BTreeSet<u64>,
+    /// Places of the waiting changes of each partition; no entry is empty.
+    partitions: HashMap<u32, Vec<u64>>,
+}
+
+impl Queue {
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn first(&self) -> Option<(u64, &Queued)> {
+        self.waiting.first_key_value().map(|(&seq, queued)| (seq, queued))
+    }
+
+    /// The partition changes before the first barrier.
+    pub(super) fn batch(&self) -> impl Iterator<Item = (u64, &PartitionChangeEvent)> {
+        let end = self.barriers.first().copied().unwrap_or(u64::MAX);
+        self.waiting
+            .range(..end)
+            .filter_map(|(&seq, queued)| Some((seq, queued.change()?)))
+    }
+
+    pub(super) fn insert(&mut self, seq: u64, queued: Queued, fence: &mut Fence) {
+        fence.add(Part::of(&queued.event.kind), seq);
+        match queued.change() {
+            Some(change) => self.partitions.entry(change.number).or_default().push(seq),
+            None => {
+                self.barriers.insert(seq);
+            }
+        }
+        self.waiting.insert(seq, queued);
+    }
+
+    /// Takes an event out to start it: it keeps its place in the fence.
+    pub(super) fn take(&mut self, seq: u64) -> Option<Queued> {
+        let queued = self.waiting.remove(&seq)?;
+        self.barriers.remove(&seq);
+        if let Some(number) = queued.change().map(|change| change.number)
+            && let Some(places) = self.partitions.get_mut(&number)
+        {
+            places.retain(|place| *place != seq);
+            if places.is_empty() {
+                self.partitions.remove(&number);
+            }
+        }
+        Some(queued)
+    }
+
+    fn remove(&mut self, seq: u64, fence: &mut Fence) {
+        if let Some(queued) = self.take(seq) {
+            fence.remove(Part::of(&queued.event.kind), seq);
+        }
+    }
+
+    fn retries_of(&self, number: u32, gain: u64) -> impl Iterator<Item = u64> {
+        let places = self.partitions.get(&number).into_iter().flatten().copied();
+        places.filter(move |seq| {
+            let waiting = self.waiting.get(seq);
+            waiting.is_some_and(|queued| queued.gain == Some(gain) && queued.attempt > 1)
+        })
+    }
+
+    /// True when a call for this gain has failed and waits here to be made again.
+    pub(super) fn waits_again(&self, number: u32, gain: u64) -> bool {
+        self.retries_of(number, gain).next().is_some()
+    }
+
+    /// Removes the calls that were to be made again for this gain, and says how many they were. A first call
+    /// stays: it tells an event.
+    pub(super) fn forget_retries(&mut self, number: u32, gain: u64, fence: &mut Fence) -> u64 {
+        let places: Vec<u64> = self.retries_of(number, gain).collect();
+        for seq in &places {
+            self.remove(*seq, fence);
+        }
+        places.len() as u64
+    }
+
+    /// Removes everything.
+    pub(super) fn clear(&mut self, fence: &mut Fence) {
+        for (seq, queued) in std::mem::take(self).waiting {
+            fence.remove(Part::of(&queued.event.kind), seq);
+        }
+    }
+
+    /// Removes the events that `new` makes pointless and says how many they were.
+    pub(super) fn coalesce(
+        &mut self,
+        new: &Event,
+        filter: EventFilter,
+        limits: Limits<'_>,
+        fence: &mut Fence,
+    ) -> u64 {
+        let pointless: Vec<u64> = match &new.kind {
+            EventKind::PartitionChange(change) => self.replaced_changes(change),
+            _ if self.barriers.len() < limits.high_water => Vec::new(),
+            EventKind::RebalanceComplete(_) if filter.accepts(EventType::RebalanceStart) => self.inner_pair(),
+            kind => self.replaced_events(kind, limits.me),
+        };
+        for seq in &pointless {
+            self.remove(*seq, fence);
+        }
+        pointless.len() as u64
+    }
+
+    fn replaced_changes(&self, new: &PartitionChangeEvent) -> Vec<u64> {
+        let places = self.partitions.get(&new.number).into_iter().flatten();
+        let replaced = |seq: &&u64| {
+            let old = self.waiting.get(seq).and_then(Queued::change);
+            old.is_some_and(|old| change_replaces(new, old))
+        };
+        places.filter(replaced).copied().collect()
+    }
+
+    fn replaced_events(&self, new: &EventKind, me: &str) -> Vec<u64> {
+        let replaced = |seq: &&u64| {
+            let old = self.waiting.get(seq);
+            old.is_some_and(|old| event_replaces(new, &old.event.kind, me))
+        };
+        self.barriers.iter().filter(replaced).copied().collect()
+    }
+
+    /// Of start, *complete, start* and a new complete: the two in the middle. What is left is one longer
+    /// rebalance that still has a start before its copies and a complete after them.
+    fn inner_pair(&self) -> Vec<u64> {
+        let mut ends = self.barriers.iter().rev().filter_map(|seq| {
+            let kind = EventType::of(&self.waiting.get(seq)?.event.kind);
+            matches!(kind, EventType::RebalanceStart | EventType::RebalanceComplete).then_some((*seq, kind))
+        });
+        match (ends.next(), ends.next()) {
+            (Some((start, EventType::RebalanceStart)), Some((complete, EventType::RebalanceComplete))) => {
+                vec![complete, start]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// What coalescing has to know besides the events.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits<'a> {
+    /// This node.
+    pub(super) me: &'a str,
+    /// How many barriers may wait before they coalesce.
+    pub(super) high_water: usize,
+}

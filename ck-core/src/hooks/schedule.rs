@@ -1,0 +1,467 @@
+//! The scheduling core: which call may start now. No threads, no clock, no I/O.
+//!
+//! The same calls in the same order always give the same answers. A driver pushes events, starts the jobs
+//! that [`Schedule::next_ready`] gives, says how each ended, carries the [`Effect`]s out, and comes back with
+//! each retry when its delay has passed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Event, NodeId, PartitionChangeEvent, RoleChange};
+
+use super::job::{Effect, Job, RetryId, Ticket};
+use super::queue::{Fence, Limits, Part, Queue, Queued, change_of};
+use super::types::{EventFilter, EventType, FailureReason, HookFailure, HookId, HookStats, Outcome};
+
+/// The first delay before a failed copy is tried again.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// The longest one; each is twice the one before.
+const RETRY_LONGEST: Duration = Duration::from_secs(30);
+
+/// The delay before the call that follows `attempt`.
+pub(super) fn retry_delay(attempt: u32) -> Duration {
+    let doublings = attempt.saturating_sub(1).min(16);
+    (RETRY_FIRST * (1 << doublings)).min(RETRY_LONGEST)
+}
+
+#[derive(Debug)]
+struct Registration<H> {
+    hook: H,
+    filter: EventFilter,
+    queue: Queue,
+    /// A call that is no partition change is under way; then it is the only one.
+    barrier_running: bool,
+    /// The partitions whose changes are being told.
+    changes_running: Vec<u32>,
+    calls: u64,
+    failures: u64,
+    panics: u64,
+    retries: u64,
+    coalesced: u64,
+}
+
+/// A call under way. It outlives its registration.
+#[derive(Debug)]
+struct Running {
+    hook_id: HookId,
+    seq: u64,
+    queued: Queued,
+}
+
+/// A partition that this node gained and has not confirmed.
+#[derive(Debug)]
+struct Gain {
+    /// Tells it from an earlier or later gain of the same partition.
+    id: u64,
+    event: Arc<Event>,
+    /// The registrations that have not returned success yet.
+    waits_for: BTreeSet<HookId>,
+    /// Cleared when a later event makes a second try wrong.
+    may_retry: bool,
+}
+
+#[derive(Debug)]
+struct Retry {
+    hook_id: HookId,
+    queued: Queued,
+}
+
+/// Who is called for what, when. See the module documentation of [`super`] for the rules.
+#[derive(Debug)]
+pub struct Schedule<H> {
+    me: NodeId,
+    concurrency: usize,
+    high_water: usize,
+    hooks: BTreeMap<HookId, Registration<H>>,
+    running: BTreeMap<Ticket, Running>,
+    /// How many of `running` are partition changes; at most `concurrency`.
+    changes_running: usize,
+    /// Own gains by partition number.
+    gains: HashMap<u32, Gain>,
+    retries: BTreeMap<RetryId, Retry>,
+    fence: Fence,
+    effects: Vec<Effect>,
+    last_hook: u64,
+    /// Counts places in the order, tickets, gains and retries: all need to be unique and growing, no more.
+    last_id: u64,
+}
+
+impl<H: Clone> Schedule<H> {
+    /// A schedule without hooks for node `me`. At most `concurrency` (at least 1) partition changes run at a
+    /// time; a registration with `high_water` waiting events that are no partition changes coalesces them.
+    pub fn new(me: NodeId, concurrency: usize, high_water: usize) -> Self {
+        Schedule {
+            me,
+            concurrency: concurrency.max(1),
+            high_water,
+            hooks: BTreeMap::new(),
+            running: BTreeMap::new(),
+            changes_running: 0,
+            gains: HashMap::new(),
+            retries: BTreeMap::new(),
+            fence: Fence::default(),
+            effects: Vec::new(),
+            last_hook: 0,
+            last_id: 0,
+        }
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// Adds a hook. It is called for events that are pushed from now on.
+    pub fn register(&mut self, filter: EventFilter, hook: H) -> HookId {
+        self.last_hook += 1;
+        let id = HookId(self.last_hook);
+        let registration = Registration {
+            hook,
+            filter,
+            queue: Queue::default(),
+            barrier_running: false,
+            changes_running: Vec::new(),
+            calls: 0,
+            failures: 0,
+            panics: 0,
+            retries: 0,
+            coalesced: 0,
+        };
+        self.hooks.insert(id, registration);
+        id
+    }
+
+    /// Removes a hook: no call of it starts any more. `None` when there is no such hook.
+    ///
+    /// A gain that waits for it is given up, unless a call of it for that gain is under way and succeeds:
+    /// that nobody is left to copy does not mean that the data is there.
+    pub fn unregister(&mut self, id: HookId) -> Option<H> {
+        let mut registration = self.hooks.remove(&id)?;
+        registration.queue.clear(&mut self.fence);
+        self.retries.retain(|_, retry| retry.hook_id != id);
+        let copying: BTreeSet<u64> = self.calls(id).filter_map(|call| call.queued.gain).collect();
+        let waits = |gain: &Gain| gain.waits_for.contains(&id) && !copying.contains(&gain.id);
+        let mut given_up: Vec<u32> = Vec::new();
+        given_up.extend(
+            self.gains
+                .iter()
+                .filter(|(_, gain)| waits(gain))
+                .map(|(number, _)| number),
+        );
+        given_up.sort_unstable();
+        for number in given_up {
+            if let Some(gain) = self.end_gain(number) {
+                self.effects.push(Effect::Failed(HookFailure {
+                    hook: id,
+                    event: gain.event,
+                    attempt: 1,
+                    reason: FailureReason::Unregistered,
+                    message: "the hook was removed before it had copied the partition".into(),
+                    retry_in: None,
+                }));
+            }
+        }
+        Some(registration.hook)
+    }
+
+    /// Removes every hook and forgets every gain; gives the hooks back, for the caller to drop.
+    pub fn clear(&mut self) -> Vec<H> {
+        self.gains.clear();
+        self.retries.clear();
+        let fence = &mut self.fence;
+        let removed = std::mem::take(&mut self.hooks).into_values();
+        let hooks = removed.map(|mut registration| {
+            registration.queue.clear(fence);
+            registration.hook
+        });
+        hooks.collect()
+    }
+
+    /// True when events have to be pushed: there is a hook, or a gain that an event could supersede. Without
+    /// either an event means nothing here, but for a gain of this node's: that is confirmed at once.
+    pub fn is_concerned(&self) -> bool {
+        !self.hooks.is_empty() || !self.gains.is_empty()
+    }
+
+    /// How many calls of a hook are under way; it may have been removed.
+    pub fn calls_of(&self, id: HookId) -> usize {
+        self.calls(id).count()
+    }
+
+    fn calls(&self, id: HookId) -> impl Iterator<Item = &Running> {
+        self.running.values().filter(move |call| call.hook_id == id)
+    }
+
+    /// How many calls are under way.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Numbers about each registration, in the order in which they were made.
+    pub fn stats(&self) -> Vec<HookStats> {
+        let stats = self.hooks.iter().map(|(&hook, registration)| HookStats {
+            hook,
+            filter: registration.filter,
+            calls: registration.calls,
+            failures: registration.failures,
+            panics: registration.panics,
+            retries: registration.retries,
+            coalesced: registration.coalesced,
+            queued: registration.queue.len(),
+            running: registration.changes_running.len() + usize::from(registration.barrier_running),
+        });
+        stats.collect()
+    }
+
+    /// Adds the next event of the log.
+    pub fn push(&mut self, event: Arc<Event>) {
+        let seq = self.next_id();
+        let own = change_of(&event).filter(|change| change.node_id == self.me);
+        let own_gain = own.is_some_and(|change| change.change == RoleChange::GainedReplica);
+        if let Some(change) = own {
+            self.supersede_gain(change);
+        }
+        let event_type = EventType::of(&event.kind);
+        let limits = Limits {
+            me: &self.me,
+            high_water: self.high_water,
+        };
+        let mut told = BTreeSet::new();
+        for (id, registration) in &mut self.hooks {
+            if !registration.filter.accepts(event_type) {
+                continue;
+            }
+            let filter = registration.filter;
+            let fence = &mut self.fence;
+            registration.coalesced += registration.queue.coalesce(&event, filter, limits, fence);
+            let queued = Queued {
+                event: Arc::clone(&event),
+                attempt: 1,
+                gain: own_gain.then_some(seq),
+            };
+            registration.queue.insert(seq, queued, fence);
+            told.insert(*id);
+        }
+        if own_gain {
+            self.add_gain(seq, event, told);
+        }
+    }
+
+    fn add_gain(&mut self, id: u64, event: Arc<Event>, waits_for: BTreeSet<HookId>) {
+        let Some(number) = change_of(&event).map(|change| change.number) else {
+            return;
+        };
+        if waits_for.is_empty() {
+            self.effects.push(Effect::Copied(event));
+            return;
+        }
+        let gain = Gain {
+            id,
+            event,
+            waits_for,
+            may_retry: true,
+        };
+        self.gains.insert(number, gain);
+    }
+
+    /// A newer event about this node and a partition that it has gained and not confirmed.
+    fn supersede_gain(&mut self, change: &PartitionChangeEvent) {
+        let Some(gain) = self.gains.get_mut(&change.number) else {
+            return;
+        };
+        // The role came before the copy was confirmed (no better copy is left), or went again: a second try
+        // would copy old data over what the primary has written since. A first try goes on.
+        let id = gain.id;
+        gain.may_retry = false;
+        let failed_before = |queued: &Queued| queued.gain == Some(id) && queued.attempt > 1;
+        let retrying = self.retries.values().any(|retry| failed_before(&retry.queued))
+            || self
+                .hooks
+                .values()
+                .any(|hook| hook.queue.waits_again(change.number, id));
+        let over = matches!(change.change, RoleChange::LostCopy | RoleChange::GainedReplica);
+        if over || retrying {
+            self.end_gain(change.number);
+        }
+    }
+
+    /// Forgets a gain: it will not be confirmed, and what waits to be tried again for it is not.
+    fn end_gain(&mut self, number: u32) -> Option<Gain> {
+        let gain = self.gains.remove(&number)?;
+        self.retries.retain(|_, retry| retry.queued.gain != Some(gain.id));
+        for registration in self.hooks.values_mut() {
+            registration.coalesced += registration
+                .queue
+                .forget_retries(number, gain.id, &mut self.fence);
+        }
+        Some(gain)
+    }
+
+    /// The calls that may start now, at most `limit`, in the order in which they should. Each counts as under
+    /// way from here on.
+    pub fn next_ready(&mut self, limit: usize) -> Vec<Job<H>> {
+        let mut jobs = Vec::new();
+        while jobs.len() < limit {
+            let Some(job) = self.find_ready().and_then(|(id, seq)| self.start(id, seq)) else {
+                break;
+            };
+            jobs.push(job);
+        }
+        jobs
+    }
+
+    /// True when [`Schedule::next_ready`] would give a job.
+    pub fn has_ready(&self) -> bool {
+        self.find_ready().is_some()
+    }
+
+    fn find_ready(&self) -> Option<(HookId, u64)> {
+        let takes_changes = |hook: &&Registration<H>| hook.filter.accepts(EventType::PartitionChange);
+        let others = self
+            .hooks
+            .values()
+            .filter(takes_changes)
+            .count()
+            .saturating_sub(1);
+        // One place is kept for each other registration, so that one whose calls hang does not stop them.
+        let share = self.concurrency.saturating_sub(others).max(1);
+        let ready = |(id, hook): (&HookId, &Registration<H>)| Some((*id, self.ready_of(hook, share)?));
+        self.hooks.iter().find_map(ready)
+    }
+
+    fn ready_of(&self, hook: &Registration<H>, share: usize) -> Option<u64> {
+        if hook.barrier_running {
+            return None;
+        }
+        let (first, queued) = hook.queue.first()?;
+        if queued.change().is_none() {
+            let part = Part::of(&queued.event.kind);
+            let alone = hook.changes_running.is_empty();
+            return (alone && self.fence.lets_pass(part, first)).then_some(first);
+        }
+        if self.changes_running >= self.concurrency || hook.changes_running.len() >= share {
+            return None;
+        }
+        // Changes of one partition are told one after the other.
+        let free = |change: &PartitionChangeEvent| !hook.changes_running.contains(&change.number);
+        let mut passing = hook
+            .queue
+            .batch()
+            .take_while(|(seq, _)| self.fence.lets_pass(Part::Moves, *seq));
+        passing.find(|(_, change)| free(change)).map(|(seq, _)| seq)
+    }
+
+    fn start(&mut self, hook_id: HookId, seq: u64) -> Option<Job<H>> {
+        let ticket = Ticket(self.next_id());
+        let registration = self.hooks.get_mut(&hook_id)?;
+        let queued = registration.queue.take(seq)?;
+        match queued.change() {
+            Some(change) => {
+                registration.changes_running.push(change.number);
+                self.changes_running += 1;
+            }
+            None => registration.barrier_running = true,
+        }
+        let job = Job {
+            ticket,
+            hook_id,
+            hook: registration.hook.clone(),
+            event: Arc::clone(&queued.event),
+            attempt: queued.attempt,
+        };
+        let running = Running { hook_id, seq, queued };
+        self.running.insert(ticket, running);
+        Some(job)
+    }
+
+    /// A call has ended. A ticket that is not under way is ignored.
+    pub fn finished(&mut self, ticket: Ticket, outcome: Outcome) {
+        let Some(Running { hook_id, seq, queued }) = self.running.remove(&ticket) else {
+            return;
+        };
+        self.fence.remove(Part::of(&queued.event.kind), seq);
+        let number = queued.change().map(|change| change.number);
+        self.changes_running -= usize::from(number.is_some());
+        if let Some(registration) = self.hooks.get_mut(&hook_id) {
+            match number {
+                Some(number) => registration.changes_running.retain(|running| *running != number),
+                None => registration.barrier_running = false,
+            }
+            registration.calls += 1;
+            registration.failures += u64::from(outcome != Outcome::Done);
+            registration.panics += u64::from(matches!(outcome, Outcome::Panicked(_)));
+        }
+        let (reason, message) = match outcome {
+            Outcome::Done => return self.copied(hook_id, &queued),
+            Outcome::Failed(message) => (FailureReason::Error, message),
+            Outcome::Panicked(message) => (FailureReason::Panic, message),
+            Outcome::Cancelled => (FailureReason::Cancelled, "the runtime shut down".into()),
+        };
+        let (event, attempt) = (Arc::clone(&queued.event), queued.attempt);
+        let retry_in = self.plan_retry(hook_id, queued, reason);
+        self.effects.push(Effect::Failed(HookFailure {
+            hook: hook_id,
+            event,
+            attempt,
+            reason,
+            message,
+            retry_in,
+        }));
+    }
+
+    /// The gain that a call is part of, unless it has been superseded.
+    fn gain_of(&mut self, queued: &Queued) -> Option<(u32, &mut Gain)> {
+        let (number, id) = (queued.change()?.number, queued.gain?);
+        let gain = self.gains.get_mut(&number).filter(|gain| gain.id == id)?;
+        Some((number, gain))
+    }
+
+    fn copied(&mut self, hook_id: HookId, queued: &Queued) {
+        let Some((number, gain)) = self.gain_of(queued) else {
+            return;
+        };
+        gain.waits_for.remove(&hook_id);
+        if gain.waits_for.is_empty()
+            && let Some(gain) = self.gains.remove(&number)
+        {
+            self.effects.push(Effect::Copied(gain.event));
+        }
+    }
+
+    fn plan_retry(&mut self, hook_id: HookId, queued: Queued, reason: FailureReason) -> Option<Duration> {
+        let registered = self.hooks.contains_key(&hook_id);
+        let (number, gain) = self.gain_of(&queued)?;
+        if !registered || !gain.may_retry || reason == FailureReason::Cancelled {
+            self.end_gain(number);
+            return None;
+        }
+        let delay = retry_delay(queued.attempt);
+        let id = RetryId(self.next_id());
+        let queued = Queued {
+            attempt: queued.attempt.saturating_add(1),
+            ..queued
+        };
+        self.retries.insert(id, Retry { hook_id, queued });
+        self.effects.push(Effect::RetryAfter(id, delay));
+        Some(delay)
+    }
+
+    /// The delay of a retry has passed: it waits at the end of its registration's queue, like an event that
+    /// is pushed now. Nothing happens when what it was for is over.
+    pub fn retry_due(&mut self, id: RetryId) {
+        let Some(Retry { hook_id, queued }) = self.retries.remove(&id) else {
+            return;
+        };
+        let seq = self.next_id();
+        if let Some(registration) = self.hooks.get_mut(&hook_id) {
+            registration.retries += 1;
+            registration.queue.insert(seq, queued, &mut self.fence);
+        }
+    }
+
+    /// What is to be done since the last time, in order.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+}

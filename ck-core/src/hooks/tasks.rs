@@ -1,0 +1,31 @@
+//! The task driver: every call is a task, every delay a sleep. Deterministic under the simulator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::env;
+
+use super::call::CallFuture;
+use super::handle::Shared;
+use super::job::{Job, RetryId};
+use super::types::Hook;
+
+/// Spawns calls, in order.
+pub(super) fn spawn_calls(shared: &Arc<Shared>, jobs: Vec<Job<Hook>>) {
+    for job in jobs {
+        env::spawn(CallFuture::new(shared, job.ticket, job.hook, job.event));
+    }
+}
+
+/// Comes back to the schedule after the delay, if the handle is still there.
+pub(super) fn spawn_retry(shared: &Arc<Shared>, id: RetryId, delay: Duration) {
+    let shared = Arc::downgrade(shared);
+    env::spawn(async move {
+        env::sleep(delay).await;
+        if let Some(shared) = shared.upgrade() {
+            let mut state = shared.lock();
+            state.schedule.retry_due(id);
+            shared.settle(state);
+        }
+    });
+}

@@ -1,0 +1,288 @@
+//! Removing hooks, closing and dropping the handle, on threads.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use crate::ErrorCode;
+use crate::hooks::{Driver, FailureReason, Hook, Hooks, Unregistered};
+use crate::model::RoleChange::{GainedReplica, LostCopy};
+
+use super::thread_driver::{
+    CHANGES, Fixture, Gate, LEADER, LONG, fixture, fixture_with, gated, next, runtime, teller,
+};
+use super::{ME, change, event, leader};
+
+/// Counts how often it is dropped.
+struct Destroy(Arc<AtomicUsize>);
+
+impl Drop for Destroy {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_removed_hook_has_been_dropped_once_when_unregister_returns() {
+    let fixture = fixture();
+    let (gate, dropped) = (Arc::new(Gate::default()), Arc::new(AtomicUsize::new(0)));
+    let (waits, destroy) = (Arc::clone(&gate), Destroy(Arc::clone(&dropped)));
+    let hook = Hook::blocking(move |_| {
+        let _ = &destroy;
+        waits.pass();
+        Ok(())
+    });
+    let id = fixture.hooks.register(LEADER, hook).unwrap();
+    fixture.push(1, leader(1));
+    fixture.push(2, leader(2));
+    gate.wait_for(1);
+    let hooks = Arc::clone(&fixture.hooks);
+    let remover = std::thread::spawn(move || hooks.unregister(id));
+    while !fixture.hooks.stats().is_empty() {
+        std::thread::yield_now();
+    }
+    assert_eq!(dropped.load(Ordering::SeqCst), 0, "its call still runs");
+    gate.open();
+    assert_eq!(remover.join().unwrap(), Unregistered::Now);
+    assert_eq!(dropped.load(Ordering::SeqCst), 1);
+    assert_eq!(fixture.hooks.unregister(id), Unregistered::Unknown);
+    assert_eq!(fixture.hooks.close(LONG), Ok(()));
+    assert_eq!(dropped.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn the_other_hooks_go_on_when_one_is_removed() {
+    let fixture = fixture();
+    let removed = fixture.hooks.register(LEADER, teller().0).unwrap();
+    let (hook, told) = teller();
+    fixture.hooks.register(LEADER, hook).unwrap();
+    assert_eq!(fixture.hooks.unregister(removed), Unregistered::Now);
+    fixture.push(1, leader(1));
+    assert_eq!(next(&told), 1);
+}
+
+#[test]
+fn a_loss_is_heard_although_the_last_hook_is_being_removed() {
+    let fixture = fixture();
+    let gate = Arc::new(Gate::default());
+    let id = fixture.hooks.register(CHANGES, gated(&gate)).unwrap();
+    fixture.push(1, change(1, ME, GainedReplica));
+    gate.wait_for(1);
+    let hooks = Arc::clone(&fixture.hooks);
+    let remover = std::thread::spawn(move || hooks.unregister(id));
+    while !fixture.hooks.stats().is_empty() {
+        std::thread::yield_now();
+    }
+    fixture.push(2, change(1, ME, LostCopy));
+    gate.open();
+    assert_eq!(remover.join().unwrap(), Unregistered::Now);
+    assert_eq!(fixture.hooks.close(LONG), Ok(()));
+    assert!(fixture.copied.try_recv().is_err(), "a lost copy is confirmed");
+}
+
+/// What a hook gets to work on after it was registered.
+fn slot<T>() -> (Arc<OnceLock<T>>, Arc<OnceLock<T>>) {
+    let slot = Arc::new(OnceLock::new());
+    (Arc::clone(&slot), slot)
+}
+
+#[test]
+fn a_hook_may_remove_itself_and_is_dropped_when_it_returns() {
+    let fixture = fixture();
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let destroy = Destroy(Arc::clone(&dropped));
+    let hooks = Arc::downgrade(&fixture.hooks);
+    let (give, id) = slot();
+    let (sender, told) = mpsc::channel();
+    let counts = Arc::clone(&dropped);
+    let hook = Hook::blocking(move |_| {
+        let _ = &destroy;
+        let hooks = hooks.upgrade().unwrap();
+        let removed = hooks.unregister(*id.wait());
+        sender
+            .send((removed, counts.load(Ordering::SeqCst), hooks.in_hook()))
+            .unwrap();
+        Ok(())
+    });
+    give.set(fixture.hooks.register(LEADER, hook).unwrap()).unwrap();
+    fixture.push(1, leader(1));
+    fixture.push(2, leader(2));
+    assert_eq!(next(&told), (Unregistered::AfterCall, 0, true));
+    assert!(told.recv().is_err(), "dropped without a second call");
+    assert!(!fixture.hooks.in_hook());
+    assert_eq!(fixture.hooks.close(LONG), Ok(()));
+    assert_eq!(dropped.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn two_hooks_that_remove_each_other_do_not_wait_for_each_other() {
+    let fixture = fixture();
+    let gate = Arc::new(Gate::default());
+    let (sender, told) = mpsc::channel();
+    let remover = |id: Arc<OnceLock<_>>| {
+        let (hooks, gate, sender) = (Arc::downgrade(&fixture.hooks), Arc::clone(&gate), sender.clone());
+        Hook::blocking(move |_| {
+            gate.pass();
+            let removed = hooks.upgrade().map(|hooks| hooks.unregister(*id.wait()));
+            sender.send(removed).map_err(|error| error.to_string())
+        })
+    };
+    let ((first, of_first), (second, of_second)) = (slot(), slot());
+    first
+        .set(fixture.hooks.register(LEADER, remover(of_second)).unwrap())
+        .unwrap();
+    second
+        .set(fixture.hooks.register(LEADER, remover(of_first)).unwrap())
+        .unwrap();
+    fixture.push(1, leader(1));
+    gate.wait_for(2);
+    gate.open();
+    assert!(next(&told).is_some() && next(&told).is_some());
+    assert_eq!(fixture.hooks.close(LONG), Ok(()));
+}
+
+#[test]
+fn close_from_inside_a_hook_answers_in_hook_and_changes_nothing() {
+    let fixture = fixture();
+    let hooks = Arc::downgrade(&fixture.hooks);
+    let (sender, told) = mpsc::channel();
+    let hook = Hook::blocking(move |_| {
+        let closed = hooks.upgrade().unwrap().close(LONG);
+        sender
+            .send(closed.unwrap_err().code())
+            .map_err(|error| error.to_string())
+    });
+    fixture.hooks.register(LEADER, hook).unwrap();
+    fixture.push(1, leader(1));
+    fixture.push(2, leader(2));
+    assert_eq!((next(&told), next(&told)), (ErrorCode::InHook, ErrorCode::InHook));
+    assert_eq!(fixture.hooks.close(LONG), Ok(()));
+}
+
+#[test]
+fn dropping_the_handle_inside_a_hook_is_legal_and_ends_the_thread() {
+    let (sender, told) = mpsc::channel();
+    let (ended, dropped) = mpsc::channel::<()>();
+    let Fixture { hooks, copied, .. } = fixture();
+    let (give, own) = slot::<Mutex<Option<Arc<Hooks>>>>();
+    let hook = Hook::blocking(move |event| {
+        let _ = &ended;
+        drop(own.wait().lock().unwrap().take());
+        sender.send(event.revision).map_err(|error| error.to_string())
+    });
+    hooks.register(LEADER, hook).unwrap();
+    hooks.push_batch([event(1, leader(1)), event(2, leader(2))]);
+    give.set(Mutex::new(Some(hooks))).unwrap();
+    assert_eq!(next(&told), 1);
+    // The hook, and with the thread the sinks, are dropped: both channels end.
+    assert!(dropped.recv_timeout(LONG).is_err());
+    assert!(told.recv().is_err(), "no second call");
+    assert_eq!(
+        copied.recv_timeout(LONG),
+        Err(mpsc::RecvTimeoutError::Disconnected)
+    );
+}
+
+#[test]
+fn close_waits_for_calls_up_to_its_deadline_and_starts_none() {
+    let fixture = fixture();
+    let (gate, dropped) = (Arc::new(Gate::default()), Arc::new(AtomicUsize::new(0)));
+    let (waits, destroy) = (Arc::clone(&gate), Destroy(Arc::clone(&dropped)));
+    let hook = Hook::blocking(move |_| {
+        let _ = &destroy;
+        waits.pass();
+        Ok(())
+    });
+    fixture.hooks.register(LEADER, hook).unwrap();
+    fixture.push(1, leader(1));
+    fixture.push(2, leader(2));
+    gate.wait_for(1);
+    let closed = fixture.hooks.close(Duration::from_millis(1));
+    assert_eq!(closed.unwrap_err().code(), ErrorCode::Timeout);
+    assert_eq!(dropped.load(Ordering::SeqCst), 0);
+    fixture.push(3, change(1, ME, GainedReplica));
+    gate.open();
+    assert_eq!(fixture.hooks.close(LONG), Ok(()));
+    assert_eq!(dropped.load(Ordering::SeqCst), 1);
+    assert!(
+        fixture.copied.try_recv().is_err(),
+        "a closed handle confirms nothing"
+    );
+    let refused = fixture.hooks.register(LEADER, teller().0);
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::Stopped);
+}
+
+#[test]
+fn async_hooks_run_on_the_runtime_in_order_and_their_panics_are_caught() {
+    let fixture = fixture();
+    let (sender, told) = mpsc::channel();
+    let hooks = Arc::downgrade(&fixture.hooks);
+    let hook = Hook::from_async(move |event| {
+        let (sender, hooks) = (sender.clone(), hooks.clone());
+        async move {
+            tokio::task::yield_now().await;
+            assert!(event.revision != 2, "second");
+            let in_hook = hooks.upgrade().is_some_and(|hooks| hooks.in_hook());
+            sender
+                .send((event.revision, in_hook))
+                .map_err(|error| error.to_string())
+        }
+    });
+    let id = fixture.hooks.register(LEADER, hook).unwrap();
+    (1..=3).for_each(|revision| fixture.push(revision, leader(revision)));
+    assert_eq!((next(&told), next(&told)), ((1, true), (3, true)));
+    assert_eq!(next(&fixture.failed).message, "second");
+    fixture.hooks.unregister(id);
+    runtime().block_on(fixture.hooks.unregistered(id));
+    assert!(told.recv().is_err(), "the hook is dropped");
+    assert_eq!(fixture.hooks.close(LONG), Ok(()));
+}
+
+#[test]
+fn a_runtime_that_goes_away_ends_its_calls() {
+    let gone = Runtime::new().unwrap();
+    let fixture = fixture_with(|config| config.driver = Driver::Threads(gone.handle().clone()));
+    let (sender, began) = mpsc::channel();
+    let hook = Hook::from_async(move |_| {
+        let sender = sender.clone();
+        async move {
+            let _ = sender.send(());
+            std::future::pending().await
+        }
+    });
+    fixture.hooks.register(CHANGES, hook).unwrap();
+    fixture.push(1, change(1, ME, GainedReplica));
+    next(&began);
+    drop(gone);
+    assert_eq!(next(&fixture.failed).reason, FailureReason::Cancelled);
+    assert_eq!(fixture.hooks.close(LONG), Ok(()));
+}
+
+#[test]
+fn a_destructor_that_panics_or_closes_the_handle_harms_nobody() {
+    struct Closer(std::sync::Weak<Hooks>, Sender<Option<ErrorCode>>);
+    impl Drop for Closer {
+        fn drop(&mut self) {
+            let closed = self.0.upgrade().and_then(|hooks| hooks.close(LONG).err());
+            let _ = self.1.send(closed.map(|error| error.code()));
+            panic!("in a destructor");
+        }
+    }
+    let fixture = fixture();
+    let (sender, told) = mpsc::channel();
+    let closer = Closer(Arc::downgrade(&fixture.hooks), sender);
+    let (give, id) = slot();
+    let hooks = Arc::downgrade(&fixture.hooks);
+    let hook = Hook::blocking(move |_| {
+        let _ = &closer;
+        hooks.upgrade().unwrap().unregister(*id.wait());
+        Ok(())
+    });
+    give.set(fixture.hooks.register(LEADER, hook).unwrap()).unwrap();
+    fixture.push(1, leader(1));
+    assert_eq!(next(&told), Some(ErrorCode::InHook));
+    assert_eq!(fixture.hooks.close(LONG), Ok(()));
+}

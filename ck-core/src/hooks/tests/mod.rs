@@ -1,0 +1,202 @@
+//! Events to tell, and what the tests of all parts share.
+
+mod ending;
+mod order;
+mod properties;
+mod rules;
+#[cfg(feature = "sim")]
+mod simulated;
+mod task_driver;
+mod thread_driver;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{
+    ChangeReason, Event, EventKind, LeaderChangeEvent, LeaveReason, Node, NodeHealthState, NodeJoinEvent,
+    NodeLeaveEvent, NodeRejoinEvent, NodeStatus, PartitionChangeEvent, RebalanceEvent, RebalanceTrigger,
+    RoleChange, Timestamp, partition_id,
+};
+
+use super::job::{Effect, Job, RetryId};
+use super::schedule::Schedule;
+use super::types::{HookFailure, Outcome};
+
+/// The node whose hooks are under test.
+const ME: &str = "node-1";
+/// Another one.
+const OTHER: &str = "node-2";
+
+fn event(revision: u64, kind: EventKind) -> Arc<Event> {
+    Arc::new(Event {
+        revision,
+        timestamp: Timestamp::from_millis(revision),
+        kind,
+    })
+}
+
+fn node(id: &str) -> Arc<Node> {
+    Arc::new(Node {
+        id: id.into(),
+        ip: "10.0.0.1:80".into(),
+        port: 80,
+        name: id.into(),
+        status: NodeStatus::Active,
+        services: BTreeMap::new(),
+        zone: None,
+        weight: 100,
+        labels: BTreeMap::new(),
+        incarnation: 1,
+        voter: true,
+        health: NodeHealthState::Healthy,
+        health_reason: String::new(),
+        last_seen: Timestamp::default(),
+        joined_at: Timestamp::default(),
+        raft_id: 1,
+        peer_addr: "10.0.0.1:80".into(),
+    })
+}
+
+fn change(number: u32, node_id: &str, change: RoleChange) -> EventKind {
+    EventKind::PartitionChange(PartitionChangeEvent {
+        partition_id: partition_id(number),
+        number,
+        node_id: node_id.into(),
+        change,
+        copy_from_nodes: Vec::new(),
+        copy_to_node: None,
+        change_reason: ChangeReason::Rebalance,
+        old_primary: "".into(),
+        new_primary: "".into(),
+        epoch: 1,
+    })
+}
+
+fn join(id: &str) -> EventKind {
+    EventKind::NodeJoin(NodeJoinEvent {
+        node: node(id),
+        cluster_size: 1,
+        is_bootstrap: false,
+    })
+}
+
+fn rejoin(id: &str) -> EventKind {
+    EventKind::NodeRejoin(NodeRejoinEvent {
+        node: node(id),
+        offline_duration: Duration::ZERO,
+        last_seen_at: Timestamp::default(),
+        partitions_before_leave: Vec::new(),
+    })
+}
+
+fn leave(id: &str) -> EventKind {
+    EventKind::NodeLeave(NodeLeaveEvent {
+        node: node(id),
+        reason: LeaveReason::GracefulShutdown,
+        partitions_owned: Vec::new(),
+        partitions_replica: Vec::new(),
+    })
+}
+
+fn rebalance() -> RebalanceEvent {
+    RebalanceEvent {
+        trigger: RebalanceTrigger::Manual,
+        trigger_node_id: "".into(),
+        partitions_to_move: 1,
+        nodes_affected: Vec::new(),
+        duration: Duration::ZERO,
+    }
+}
+
+fn start() -> EventKind {
+    EventKind::RebalanceStart(rebalance())
+}
+
+fn complete() -> EventKind {
+    EventKind::RebalanceComplete(rebalance())
+}
+
+fn leader(epoch: u64) -> EventKind {
+    EventKind::LeaderChange(LeaderChangeEvent {
+        node_id: ME.into(),
+        epoch,
+    })
+}
+
+/// A schedule whose hooks are nothing, with what it did so far.
+struct Bench {
+    schedule: Schedule<()>,
+    revision: u64,
+    copied: Vec<u64>,
+    failed: Vec<HookFailure>,
+    retries: Vec<(RetryId, Duration)>,
+}
+
+impl Bench {
+    fn new(concurrency: usize, high_water: usize) -> Self {
+        Bench {
+            schedule: Schedule::new(ME.into(), concurrency, high_water),
+            revision: 0,
+            copied: Vec::new(),
+            failed: Vec::new(),
+            retries: Vec::new(),
+        }
+    }
+
+    /// Pushes events with the revisions that follow, and gives the last one's.
+    fn push(&mut self, kinds: impl IntoIterator<Item = EventKind>) -> u64 {
+        for kind in kinds {
+            self.revision += 1;
+            self.schedule.push(event(self.revision, kind));
+        }
+        self.effects();
+        self.revision
+    }
+
+    fn effects(&mut self) {
+        for effect in self.schedule.take_effects() {
+            match effect {
+                Effect::Copied(event) => self.copied.push(event.revision),
+                Effect::Failed(failure) => self.failed.push(failure),
+                Effect::RetryAfter(id, delay) => self.retries.push((id, delay)),
+            }
+        }
+    }
+
+    /// Starts all that may start.
+    fn start(&mut self) -> Vec<Job<()>> {
+        self.schedule.next_ready(usize::MAX)
+    }
+
+    fn finish(&mut self, job: Job<()>, outcome: Outcome) {
+        self.schedule.finished(job.ticket, outcome);
+        self.effects();
+    }
+
+    fn fail(&mut self, job: Job<()>) {
+        self.finish(job, Outcome::Failed("no".into()));
+    }
+
+    /// Lets the delays of all retries pass.
+    fn retry_all(&mut self) {
+        for (id, _) in std::mem::take(&mut self.retries) {
+            self.schedule.retry_due(id);
+        }
+    }
+
+    /// Starts and returns everything, one call at a time; gives the revisions in the order of their calls.
+    fn run_all(&mut self) -> Vec<u64> {
+        let mut told = Vec::new();
+        while let Some(job) = self.schedule.next_ready(1).pop() {
+            told.push(job.event.revision);
+            self.finish(job, Outcome::Done);
+        }
+        told
+    }
+}
+
+/// The revisions of jobs.
+fn revisions(jobs: &[Job<()>]) -> Vec<u64> {
+    jobs.iter().map(|job| job.event.revision).collect()
+}

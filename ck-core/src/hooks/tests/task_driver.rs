@@ -1,0 +1,142 @@
+//! The handle on tasks, on tokio.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::env::Instant;
+use crate::hooks::{Driver, EventFilter, EventType, Hook, Hooks, HooksConfig, Unregistered};
+use crate::model::RoleChange::GainedReplica;
+use crate::{Error, ErrorCode};
+
+use super::{ME, change, event, leader, rejoin};
+
+pub(super) const CHANGES: EventFilter = EventFilter::only(EventType::PartitionChange);
+const LEADER: EventFilter = EventFilter::only(EventType::LeaderChange);
+pub(super) const LONG: Duration = Duration::from_secs(60);
+
+/// What happened, in order, with the milliseconds since the start.
+#[derive(Clone)]
+pub(super) struct Trace {
+    pub(super) began: Instant,
+    pub(super) lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Trace {
+    pub(super) fn new() -> Self {
+        Trace {
+            began: Instant::now(),
+            lines: Arc::default(),
+        }
+    }
+
+    pub(super) fn add(&self, line: &str) {
+        let at = self.began.elapsed().as_millis();
+        self.lines.lock().unwrap().push(format!("{at} {line}"));
+    }
+
+    /// The lines without their times.
+    fn words(&self) -> Vec<String> {
+        let lines = self.lines.lock().unwrap();
+        let words = lines
+            .iter()
+            .map(|line| line.split_once(' ').unwrap().1.to_owned());
+        words.collect()
+    }
+}
+
+pub(super) fn hooks(trace: &Trace) -> Arc<Hooks> {
+    let (copied, failed) = (trace.clone(), trace.clone());
+    let config = HooksConfig::new(
+        ME.into(),
+        Driver::Tasks,
+        Arc::new(move |_, revision| copied.add(&format!("copied {revision}"))),
+        Arc::new(move |failure| failed.add(&failure.to_string())),
+    );
+    Arc::new(Hooks::new(config))
+}
+
+#[tokio::test]
+async fn a_failed_copy_is_tried_again_and_confirmed_after_the_clean_up_on_tokio() {
+    let trace = Trace::new();
+    let hooks = hooks(&trace);
+    let lines = trace.clone();
+    let (sender, mut done) = tokio::sync::mpsc::unbounded_channel();
+    let copy = Hook::blocking(move |_| {
+        lines.add("copy");
+        let failed = lines.words().iter().filter(|word| *word == "copy").count() == 1;
+        if failed {
+            Err("not yet".into())
+        } else {
+            sender.send(()).map_err(|error| error.to_string())
+        }
+    });
+    let lines = trace.clone();
+    let clean_up = Hook::from_async(move |_| {
+        let lines = lines.clone();
+        async move {
+            tokio::task::yield_now().await;
+            lines.add("clean");
+            Ok(())
+        }
+    });
+    hooks.register(CHANGES, copy).unwrap();
+    hooks
+        .register(EventFilter::only(EventType::NodeRejoin), clean_up)
+        .unwrap();
+    hooks.push_batch([event(1, rejoin(ME)), event(2, change(1, ME, GainedReplica))]);
+    done.recv().await.unwrap();
+    assert_eq!(hooks.close_async(LONG).await, Ok(()));
+    let failure = "hook 1 failed on partition_change of revision 2 (partition-1, node-1), attempt 1: not yet; again in 100 ms";
+    assert_eq!(trace.words(), ["clean", "copy", failure, "copy", "copied 2"]);
+}
+
+#[tokio::test]
+async fn removing_or_closing_from_inside_an_async_hook_does_not_wait_for_it() {
+    let trace = Trace::new();
+    let hooks = hooks(&trace);
+    let own = Arc::new(Mutex::new(None));
+    let (weak, id, lines) = (Arc::downgrade(&hooks), Arc::clone(&own), trace.clone());
+    let hook = Hook::from_async(move |_| {
+        let (weak, id, lines) = (weak.clone(), Arc::clone(&id), lines.clone());
+        async move {
+            let hooks = weak.upgrade().ok_or("gone")?;
+            let closed = hooks.close_async(LONG).await.map_err(|error: Error| error.code());
+            assert_eq!(closed, Err(ErrorCode::InHook));
+            let id = id.lock().unwrap().ok_or("no id")?;
+            assert_eq!(hooks.unregister(id), Unregistered::AfterCall);
+            lines.add("removed");
+            Ok(())
+        }
+    });
+    let id = hooks.register(LEADER, hook).unwrap();
+    *own.lock().unwrap() = Some(id);
+    hooks.push_batch([event(1, leader(1)), event(2, leader(2))]);
+    hooks.unregistered(id).await;
+    assert_eq!(hooks.unregister(id), Unregistered::Unknown);
+    assert_eq!(hooks.close_async(LONG).await, Ok(()));
+    assert_eq!(trace.words(), ["removed"]);
+}
+
+#[tokio::test]
+async fn close_async_gives_up_at_its_deadline_and_the_call_goes_on() {
+    let trace = Trace::new();
+    let hooks = hooks(&trace);
+    let (open, door) = tokio::sync::oneshot::channel::<()>();
+    let door = Arc::new(Mutex::new(Some(door)));
+    let hook = Hook::from_async(move |_| {
+        let door = door.lock().unwrap().take();
+        async move {
+            if let Some(door) = door {
+                door.await.map_err(|error| error.to_string())?;
+            }
+            Ok(())
+        }
+    });
+    hooks.register(LEADER, hook).unwrap();
+    hooks.push_batch([event(1, leader(1)), event(2, leader(2))]);
+    let closed = hooks.close_async(Duration::from_millis(1)).await;
+    assert_eq!(closed.unwrap_err().code(), ErrorCode::Timeout);
+    open.send(()).unwrap();
+    assert_eq!(hooks.close_async(LONG).await, Ok(()));
+    assert!(trace.words().is_empty());
+}

@@ -1,0 +1,180 @@
+//! The thread driver: a pool that grows with the calls that may run at once and shrinks when idle.
+//!
+//! Threads are equal: each takes the next call from the schedule and, when there is a further one and nobody
+//! idle, starts a thread for it before it begins. The schedule bounds how many calls may run, so it bounds the
+//! threads. One thread stays, so that an ordinary event costs no thread. While a retry waits for its delay one
+//! thread is kept free to watch the clock.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::env::Instant;
+
+use super::call::{CallFuture, call_here};
+use super::handle::{Driver, Shared, State};
+use super::job::{Job, RetryId};
+use super::types::{Hook, Outcome};
+
+/// The threads of one handle and the delays that they watch.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    /// Those that run or are being started; the handle comes when the start has returned.
+    threads: HashMap<u64, Option<JoinHandle<()>>>,
+    /// Those that have ended because the handle was closed.
+    ended: Vec<JoinHandle<()>>,
+    last_thread: u64,
+    /// Threads that wait for work, or are about to look for some.
+    idle: usize,
+    /// True while there is a thread that does not end when idle.
+    has_permanent: bool,
+    pub(super) timers: BinaryHeap<Reverse<(Instant, RetryId)>>,
+}
+
+impl Pool {
+    pub(super) fn threads(&self) -> usize {
+        self.threads.len()
+    }
+
+    pub(super) fn add_timer(&mut self, id: RetryId, delay: Duration) {
+        self.timers.push(Reverse((Instant::now() + delay, id)));
+    }
+
+    /// The threads that have ended and have not been joined.
+    pub(super) fn take_ended(&mut self) -> Vec<JoinHandle<()>> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// The time until the next delay has passed.
+    fn next_timer(&self) -> Option<Duration> {
+        let Reverse((due, _)) = self.timers.peek()?;
+        Some(due.since(Instant::now()))
+    }
+}
+
+impl State {
+    fn fire_timers(&mut self) {
+        while self.pool.next_timer().is_some_and(|left| left.is_zero()) {
+            if let Some(Reverse((_, id))) = self.pool.timers.pop() {
+                self.schedule.retry_due(id);
+            }
+        }
+    }
+
+    /// How long an idle thread waits: `Err` when it should end instead, `Ok(None)` until it is woken.
+    fn patience(&self, permanent: bool, idle_left: Duration) -> Result<Option<Duration>, ()> {
+        let timer = self.pool.next_timer();
+        let watches_clock = timer.is_some() && self.pool.idle == 0;
+        if permanent || watches_clock {
+            Ok(timer)
+        } else if idle_left.is_zero() {
+            Err(())
+        } else {
+            Ok(Some(timer.map_or(idle_left, |timer| timer.min(idle_left))))
+        }
+    }
+}
+
+impl Shared {
+    /// Sees to it that somebody looks at what may start and watches the clock.
+    pub(super) fn wake_thread(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        let wanted = !state.closed && (!state.pool.timers.is_empty() || state.schedule.has_ready());
+        if !wanted {
+            return;
+        }
+        if state.pool.idle > 0 {
+            drop(state);
+            self.work.notify_one();
+            return;
+        }
+        state.pool.last_thread += 1;
+        let id = state.pool.last_thread;
+        state.pool.threads.insert(id, None);
+        state.pool.idle += 1;
+        drop(state);
+        let shared = Arc::clone(self);
+        let started = thread::Builder::new()
+            .name("ck-hooks".into())
+            .spawn(move || shared.work(id));
+        let mut state = self.lock();
+        match started {
+            Ok(thread) => {
+                // No entry: it has ended already, and nobody has to wait for it.
+                if let Some(entry) = state.pool.threads.get_mut(&id) {
+                    *entry = Some(thread);
+                }
+            }
+            Err(_) => {
+                // The system has no thread to give. What is ready waits for a running thread, or for the
+                // next event, which tries again.
+                state.pool.threads.remove(&id);
+                state.pool.idle -= 1;
+                drop(state);
+                self.signal_quiet();
+            }
+        }
+    }
+
+    /// What a thread does for all its life.
+    fn work(self: Arc<Self>, id: u64) {
+        let mut state = self.lock();
+        state.pool.idle -= 1;
+        let permanent = !std::mem::replace(&mut state.pool.has_permanent, true);
+        let mut idle_since = Instant::now();
+        while !state.closed {
+            state.fire_timers();
+            if let Some(job) = state.schedule.next_ready(1).pop() {
+                // Before this thread is busy for who knows how long.
+                self.wake_thread(state);
+                self.perform(job);
+                state = self.lock();
+                state.pool.idle -= 1;
+                idle_since = Instant::now();
+                continue;
+            }
+            let idle_left = self.config.thread_idle.saturating_sub(idle_since.elapsed());
+            let Ok(patience) = state.patience(permanent, idle_left) else {
+                break;
+            };
+            state.pool.idle += 1;
+            state = match patience {
+                Some(time) => {
+                    let waited = self.work.wait_timeout(state, time);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+            state.pool.idle -= 1;
+        }
+        let thread = state.pool.threads.remove(&id).flatten();
+        if state.closed {
+            state.pool.ended.extend(thread);
+        }
+        drop(state);
+        self.signal_quiet();
+    }
+
+    /// Makes a call, or hands it to the runtime. The thread counts as idle when this returns: it is about to
+    /// look for the next call itself.
+    fn perform(self: &Arc<Self>, job: Job<Hook>) {
+        let ticket = job.ticket;
+        let outcome = match (job.hook, &self.config.driver) {
+            (Hook::Blocking(hook), _) => Some(call_here(self.key(), hook, &job.event)),
+            (hook @ Hook::Async(_), Driver::Threads(runtime)) => {
+                runtime.spawn(CallFuture::new(self, ticket, hook, job.event));
+                None
+            }
+            // There are no threads with tasks; nobody gets here.
+            (Hook::Async(_), Driver::Tasks) => Some(Outcome::Cancelled),
+        };
+        let mut state = self.lock();
+        state.pool.idle += 1;
+        if let Some(outcome) = outcome {
+            state.schedule.finished(ticket, outcome);
+            self.settle(state);
+            self.signal_quiet();
+        }
+    }
+}

@@ -47,7 +47,8 @@ fn check(view: &ClusterView) {
 
 #[test]
 fn defect_25_readers_see_whole_views_only_while_a_writer_swaps() {
-    const WANTED: u64 = 200;
+    const WANTED: u64 = 50;
+    const MOST_SWAPS: u64 = 100_000;
     let shared = SharedView::new(ClusterView::new(generation(0), 0, "n0"));
     let done = AtomicBool::new(false);
     let seen = [AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0)];
@@ -75,16 +76,19 @@ fn defect_25_readers_see_whole_views_only_while_a_writer_swaps() {
                 }
             });
         }
-        // Swaps until each reader has met many views, so that reads and swaps did overlap.
-        let mut revision = 0;
-        while !done.load(Ordering::Acquire) {
-            revision += 1;
+        // Swaps until each reader has met many views, so that reads and swaps did overlap; far more
+        // swaps than that takes mean that what is stored is not seen.
+        for revision in 1..MOST_SWAPS {
+            if done.load(Ordering::Acquire) {
+                break;
+            }
             let next = shared.load().updated(&generation(revision), revision);
             shared.store(next);
             if seen.iter().all(|seen| seen.load(Ordering::Relaxed) >= WANTED) {
-                done.store(true, Ordering::Release);
+                break;
             }
         }
+        done.store(true, Ordering::Release);
     });
     for seen in seen {
         assert!(seen.into_inner() >= WANTED);

@@ -4,6 +4,7 @@
 pub mod env;
 mod error;
 pub mod model;
+pub mod net;
 mod options;
 pub mod placement;
 pub mod state;

@@ -1,0 +1,220 @@
+//! The encoding of messages on an upgraded connection.
+//!
+//! ```text
+//! 0      2         3      4        8    16       20
+//! | "CK" | version | kind | length | id | crc32c | body ...
+//! ```
+//!
+//! Numbers are big-endian. The checksum covers the header before it and the body. A reader checks the length
+//! against its own bound before it makes room for anything.
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// The length of a frame's header, in bytes.
+pub(super) const HEADER_LEN: usize = 20;
+const MAGIC: [u8; 2] = *b"CK";
+const VERSION: u8 = 1;
+const CHECKED_LEN: usize = 16;
+
+/// How much room is made at a time when reading: the least, and the most that a busy connection gets.
+const MIN_READ: usize = 4 << 10;
+const MAX_READ: usize = 64 << 10;
+/// A buffer that has grown past this for one large frame is given back after it.
+const KEEP_BUFFER: usize = 256 << 10;
+
+/// What a frame is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A call; its id is chosen by the caller and names the answer.
+    Request = 1,
+    /// The answer of the handler.
+    Response = 2,
+    /// The answer where there is none from the handler: an error, as JSON.
+    Error = 3,
+    /// A sign of life is wanted.
+    Ping = 4,
+    /// The sign of life.
+    Pong = 5,
+    /// The sender takes no more requests on this connection; those that it has read are still answered.
+    Goodbye = 6,
+}
+
+impl Kind {
+    fn from_byte(byte: u8) -> Option<Self> {
+        use Kind::{Error, Goodbye, Ping, Pong, Request, Response};
+        [Request, Response, Error, Ping, Pong, Goodbye]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Frame {
+    pub(super) kind: Kind,
+    pub(super) id: u64,
+    /// Shares the read buffer's memory.
+    pub(super) body: Bytes,
+}
+
+/// Why bytes are not a frame. The connection is of no more use: nothing says where the next frame begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum FrameError {
+    #[error("the bytes received are no ClusterKit frame")]
+    Magic,
+    #[error("frame version {0} is unknown")]
+    Version(u8),
+    #[error("frame kind {0} is unknown")]
+    Kind(u8),
+    #[error("a frame of {length} bytes exceeds the limit of {limit}")]
+    TooLarge { length: u32, limit: u32 },
+    #[error("a frame's checksum is wrong")]
+    Checksum,
+}
+
+/// The header of a frame. The caller has checked that the body's length is within the limit.
+pub(super) fn header(kind: Kind, id: u64, body: &[u8]) -> [u8; HEADER_LEN] {
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    let mut header = [0; HEADER_LEN];
+    header[..2].copy_from_slice(&MAGIC);
+    header[2] = VERSION;
+    header[3] = kind as u8;
+    header[4..8].copy_from_slice(&length.to_be_bytes());
+    header[8..16].copy_from_slice(&id.to_be_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[..CHECKED_LEN]), body);
+    header[16..].copy_from_slice(&crc.to_be_bytes());
+    header
+}
+
+/// What a look at the buffer tells.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Decoded {
+    Frame(Frame),
+    /// At least this many bytes are missing.
+    Missing(usize),
+}
+
+/// Takes one frame off the front of the buffer, if it is there as a whole.
+pub(super) fn decode(buffer: &mut BytesMut, limit: u32) -> Result<Decoded, FrameError> {
+    // Looked at as soon as it is there: what is no frame may never grow to the length of a header.
+    if buffer.get(..2).is_some_and(|magic| magic != MAGIC) {
+        return Err(FrameError::Magic);
+    }
+    let Some(mut header) = buffer.get(..HEADER_LEN) else {
+        return Ok(Decoded::Missing(HEADER_LEN - buffer.len()));
+    };
+    let checked = crc32c::crc32c(&header[..CHECKED_LEN]);
+    header.advance(MAGIC.len());
+    let version = header.get_u8();
+    if version != VERSION {
+        return Err(FrameError::Version(version));
+    }
+    let kind = header.get_u8();
+    let kind = Kind::from_byte(kind).ok_or(FrameError::Kind(kind))?;
+    let length = header.get_u32();
+    let id = header.get_u64();
+    let crc = header.get_u32();
+    if length > limit {
+        return Err(FrameError::TooLarge { length, limit });
+    }
+    let whole = HEADER_LEN + length as usize;
+    let Some(body) = buffer.get(HEADER_LEN..whole) else {
+        return Ok(Decoded::Missing(whole - buffer.len()));
+    };
+    if crc32c::crc32c_append(checked, body) != crc {
+        return Err(FrameError::Checksum);
+    }
+    buffer.advance(HEADER_LEN);
+    let body = buffer.split_to(length as usize).freeze();
+    Ok(Decoded::Frame(Frame { kind, id, body }))
+}
+
+/// Why no frame could be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error("the connection ended in the middle of a frame")]
+    Cut,
+}
+
+/// The reading half of a connection.
+#[derive(Debug)]
+pub(super) struct FrameReader<R> {
+    io: R,
+    buffer: BytesMut,
+    limit: u32,
+    received: u64,
+    /// The room that is made at a time; doubled by each read that fills it.
+    read_size: usize,
+}
+
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    pub(super) fn new(io: R, limit: u32) -> Self {
+        FrameReader {
+            io,
+            buffer: BytesMut::new(),
+            limit,
+            received: 0,
+            read_size: MIN_READ,
+        }
+    }
+
+    /// How many bytes have arrived so far: a sign of life in the middle of a large frame.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// The next frame; `None` when the connection ended between two frames. May be dropped and called
+    /// again without losing a byte.
+    pub(super) async fn next(&mut self) -> Result<Option<Frame>, ReadError> {
+        loop {
+            let missing = match decode(&mut self.buffer, self.limit)? {
+                Decoded::Frame(frame) => {
+                    if frame.body.len() >= KEEP_BUFFER {
+                        self.buffer = BytesMut::from(&self.buffer[..]);
+                    }
+                    return Ok(Some(frame));
+                }
+                Decoded::Missing(missing) => missing,
+            };
+            // Room grows with what has arrived, not with what the header promises: a header is free to send.
+            if self.buffer.capacity() == self.buffer.len() || self.buffer.is_empty() {
+                let most = self.read_size.max(self.buffer.len());
+                self.buffer.reserve(missing.clamp(self.read_size, most));
+            }
+            let count = self.io.read_buf(&mut self.buffer).await?;
+            if count == 0 {
+                return if self.buffer.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(ReadError::Cut)
+                };
+            }
+            self.received += count as u64;
+            if self.buffer.capacity() == self.buffer.len() {
+                self.read_size = (self.read_size * 2).min(MAX_READ);
+            }
+        }
+    }
+
+    /// Reads and discards until the other end closes.
+    pub(super) async fn drain(&mut self) {
+        loop {
+            self.buffer.clear();
+            self.buffer.reserve(MIN_READ);
+            match self.io.read_buf(&mut self.buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+}

@@ -1,0 +1,169 @@
+//! The peer network: how one node puts a question to another, and nothing about what is asked.
+//!
+//! - [`Transport`] is the seam: one request, one answer. [`TcpTransport`] is the real one; the simulator's is
+//!   in `sim`.
+//! - [`PeerServer`] is the other end: it takes connections that were upgraded on `GET /peer` and hands their
+//!   requests to a [`Handler`].
+//! - `frame` is the encoding, `handshake` the upgrade, `outbox` the writing half of a connection.
+//!
+//! A peer is dialled once per [`Lane`], so that a snapshot never stands in front of a heartbeat.
+
+mod bind;
+mod connection;
+mod dial;
+mod frame;
+mod handshake;
+mod outbox;
+mod security;
+mod serve;
+mod server;
+#[cfg(feature = "sim")]
+pub mod sim;
+mod tcp;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::error::Result;
+
+pub use bind::bind;
+pub use handshake::{Hello, PEER_PATH};
+pub use security::{PeerStream, Plaintext, Security};
+pub use server::PeerServer;
+pub use tcp::TcpTransport;
+
+/// A lane is a connection of its own, so that bulk does not delay control.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Votes, heartbeats, pings: small and urgent. Handled concurrently.
+    Control,
+    /// Log entries. The requests of one connection are handled strictly in the order of their sending, one
+    /// after the other.
+    Log,
+    /// Snapshots. Handled concurrently.
+    Bulk,
+    /// Forwarded calls, join, sync. Handled concurrently.
+    Request,
+}
+
+impl Lane {
+    /// Every lane.
+    pub const ALL: [Lane; 4] = [Lane::Control, Lane::Log, Lane::Bulk, Lane::Request];
+
+    /// The lane's name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Lane::Control => "control",
+            Lane::Log => "log",
+            Lane::Bulk => "bulk",
+            Lane::Request => "request",
+        }
+    }
+
+    /// The lane with this name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Lane::ALL.into_iter().find(|lane| lane.name() == name)
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// The address that the connection comes from. For messages: it is no proof of identity, and its port is
+    /// not the one to dial.
+    pub remote: String,
+    /// The lane that the request came on.
+    pub lane: Lane,
+}
+
+/// Answers requests. It should return its future quickly and do its work inside it; what it awaits may take
+/// as long as it likes on every lane but [`Lane::Log`], where it holds up the requests behind it.
+///
+/// A call that was given up by its caller still runs to its end here. A panic is caught and answered with
+/// `INTERNAL`.
+pub type Handler = Arc<dyn Fn(Bytes, PeerInfo) -> BoxFuture<'static, Bytes> + Send + Sync>;
+
+/// Puts requests to other nodes.
+pub trait Transport: Send + Sync + Debug + 'static {
+    /// One request, one answer, or an error within `timeout`.
+    ///
+    /// `addr` is `host:port`. Connections are made when first needed and kept. On [`Lane::Log`] requests are
+    /// sent in the order in which their futures were first polled, once the connection stands; those that
+    /// wait together for a connection may overtake one another. Dropping the future gives the call up, not
+    /// the request: it may have been sent.
+    ///
+    /// # Errors
+    /// - `UNREACHABLE`: refused, reset, no such host, not ClusterKit, or lately so (a short backoff). When
+    ///   the connection broke under the call, the request may or may not have been handled;
+    /// - `TIMEOUT`: no answer in time; the request may or may not have been handled;
+    /// - `TOO_LARGE`: the request, or the answer, exceeds the frame limit. A request that does is not sent;
+    /// - `WRONG_CLUSTER`: the peer belongs to another cluster; the message has both names;
+    /// - `VERSION`: the peer speaks another peer protocol;
+    /// - `BUSY`: the peer has too many connections;
+    /// - `UNAUTHENTICATED`: the peer wants proof that this node did not give;
+    /// - `STOPPED`: after [`Transport::close`];
+    /// - `INTERNAL`: the peer's handler failed.
+    fn call(&self, addr: &str, lane: Lane, request: Bytes, timeout: Duration)
+    -> BoxFuture<'_, Result<Bytes>>;
+
+    /// Closes every connection. Calls in flight, and later ones, fail with `STOPPED`.
+    fn close(&self);
+}
+
+/// The bounds of the peer network, for both ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NetLimits {
+    /// The longest body of a request or an answer, in bytes. Default 16 MiB.
+    pub max_body: u32,
+    /// Served connections at once; one more is answered `BUSY`. A peer uses up to four. Default 4096.
+    pub max_connections: u32,
+    /// Served requests in flight per connection; at the bound the connection is not read. Default 1024.
+    pub max_requests: u32,
+    /// Bytes of served requests in flight per connection, and of answers that wait to be written; at the
+    /// bound the connection is not read. A single larger one passes alone. Default 32 MiB.
+    pub max_queued: u32,
+    /// How long one TCP connect may take; a name with several records is tried record by record. Default 2 s.
+    pub connect_timeout: Duration,
+    /// How long the handshake after it may take, on either end. Default 3 s.
+    pub handshake_timeout: Duration,
+    /// With calls in flight and not a byte moving for this long, though asked for a sign of life, the
+    /// connection counts as lost: waiting for TCP to find out would take minutes. Default 3 s.
+    pub max_silence: Duration,
+    /// A connection that nobody used for this long is closed by the node that dialled it; the other end
+    /// waits twice as long. Default 60 s.
+    pub idle_timeout: Duration,
+    /// After a failed dial the first pause, which doubles up to `max_backoff`. Calls in the pause fail at
+    /// once; the first one after it dials. Default 10 ms.
+    pub min_backoff: Duration,
+    /// The longest pause. Default 500 ms, so that a restarted peer is found fast.
+    pub max_backoff: Duration,
+}
+
+impl Default for NetLimits {
+    fn default() -> Self {
+        NetLimits {
+            max_body: 16 << 20,
+            max_connections: 4096,
+            max_requests: 1024,
+            max_queued: 32 << 20,
+            connect_timeout: Duration::from_secs(2),
+            handshake_timeout: Duration::from_secs(3),
+            max_silence: Duration::from_secs(3),
+            idle_timeout: Duration::from_secs(60),
+            min_backoff: Duration::from_millis(10),
+            max_backoff: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Locks a mutex. A panic elsewhere must not spread: every critical section here leaves its data whole.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

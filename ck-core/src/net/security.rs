@@ -1,0 +1,59 @@
+//! Where encryption and proof of identity enter a connection.
+
+use std::fmt::Debug;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::Hello;
+use crate::error::Result;
+
+/// The bytes of a connection, whatever carries them.
+pub trait PeerStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> PeerStream for T {}
+
+/// What a connection goes through before it carries requests. The default of each step does nothing.
+///
+/// The steps run under the handshake's deadline. An error of the outgoing steps reaches the caller of
+/// [`Transport::call`](super::Transport::call); an error of the incoming ones closes the connection.
+pub trait Security: Debug + Send + Sync + 'static {
+    /// Wraps a connection that this node dialled, before anything is sent on it (TLS). `addr` is the address
+    /// as the caller gave it: what the certificate must be for.
+    fn outgoing(&self, stream: TcpStream, _addr: &str) -> BoxFuture<'static, Result<Box<dyn PeerStream>>> {
+        let stream: Box<dyn PeerStream> = Box::new(stream);
+        ready(Ok(stream)).boxed()
+    }
+
+    /// Wraps a connection that was accepted, before anything is read from it (TLS).
+    fn incoming(&self, stream: TcpStream) -> BoxFuture<'static, Result<Box<dyn PeerStream>>> {
+        let stream: Box<dyn PeerStream> = Box::new(stream);
+        ready(Ok(stream)).boxed()
+    }
+
+    /// Proves to the peer who this node is, after the upgrade and before the first frame.
+    fn prove(
+        &self,
+        stream: Box<dyn PeerStream>,
+        _hello: &Hello,
+    ) -> BoxFuture<'static, Result<Box<dyn PeerStream>>> {
+        ready(Ok(stream)).boxed()
+    }
+
+    /// The other end of [`Security::prove`].
+    fn verify(
+        &self,
+        stream: Box<dyn PeerStream>,
+        _hello: &Hello,
+    ) -> BoxFuture<'static, Result<Box<dyn PeerStream>>> {
+        ready(Ok(stream)).boxed()
+    }
+}
+
+/// No encryption and no proof: whoever reaches the port is a peer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Plaintext;
+
+impl Security for Plaintext {}

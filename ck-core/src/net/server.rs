@@ -1,0 +1,210 @@
+//! The answering end: connections taken from an HTTP server or from a listener of their own.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use super::serve::{Stage, serve};
+use super::{Handler, NetLimits, PEER_PATH, PeerInfo, PeerStream, Security, handshake};
+use crate::env;
+use crate::error::{Error, ErrorCode, Result};
+
+/// Connections of a listener that may be in their handshake at once; beyond it the listener waits.
+const MAX_HANDSHAKES: usize = 256;
+/// How long connections that were told to go may take to be gone.
+const LAST_CALL: Duration = Duration::from_secs(1);
+/// The pause after an accept that failed for want of file descriptors, which would fail again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves peers. Clones share connections, counts and their end.
+///
+/// Two ways in: [`PeerServer::upgrade`] inside an HTTP server's route for [`PEER_PATH`], and
+/// [`PeerServer::listen`] for a port of its own.
+#[derive(Clone)]
+pub struct PeerServer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    cluster: String,
+    handler: Handler,
+    limits: NetLimits,
+    security: Arc<dyn Security>,
+    /// One permit for each connection.
+    connections: Arc<Semaphore>,
+    stage: watch::Sender<Stage>,
+}
+
+impl fmt::Debug for PeerServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerServer")
+            .field("cluster", &self.shared.cluster)
+            .field("connections", &self.connections())
+            .finish_non_exhaustive()
+    }
+}
+
+impl PeerServer {
+    /// A server for the peers of one cluster. `cluster` is its name; peers of another are refused.
+    pub fn new(
+        cluster: impl Into<String>,
+        handler: Handler,
+        limits: NetLimits,
+        security: Arc<dyn Security>,
+    ) -> Self {
+        let connections = Arc::new(Semaphore::new(limits.max_connections as usize));
+        PeerServer {
+            shared: Arc::new(Shared {
+                cluster: cluster.into(),
+                handler,
+                limits,
+                security,
+                connections,
+                stage: watch::Sender::new(Stage::Serving),
+            }),
+        }
+    }
+
+    /// How many connections are served at this moment.
+    pub fn connections(&self) -> usize {
+        (self.shared.limits.max_connections as usize)
+            .saturating_sub(self.shared.connections.available_permits())
+    }
+
+    /// Answers `GET /peer`: the response to send, 101 or a refusal. When it was sent, the connection is
+    /// served in the background.
+    ///
+    /// `remote` is the caller's address, for messages. The HTTP server must serve with upgrades (axum does)
+    /// and should set TCP_NODELAY on the connections that it accepts.
+    pub fn upgrade<B>(&self, request: &mut Request<B>, remote: impl Into<String>) -> Response<Full<Bytes>> {
+        match self.accept(request, remote.into()) {
+            Ok(()) => handshake::accept(&self.shared.cluster),
+            Err(error) => handshake::refuse(&error),
+        }
+    }
+
+    fn accept<B>(&self, request: &mut Request<B>, remote: String) -> Result<()> {
+        let hello = handshake::read_hello(request, &self.shared.cluster)?;
+        let serving = *self.shared.stage.borrow() == Stage::Serving;
+        let permit = self.shared.connections.clone().try_acquire_owned();
+        let Some(permit) = permit.ok().filter(|_| serving) else {
+            let message = if serving {
+                format!("{} peer connections are open", self.shared.limits.max_connections)
+            } else {
+                "this node is stopping".to_owned()
+            };
+            return Err(Error::new(ErrorCode::Busy, message));
+        };
+        let upgrade = hyper::upgrade::on(request);
+        let server = self.clone();
+        env::spawn(async move {
+            let shared = &server.shared;
+            let info = PeerInfo {
+                remote,
+                lane: hello.lane,
+            };
+            let greet = async {
+                let upgraded = upgrade.await.ok()?;
+                let stream: Box<dyn PeerStream> = Box::new(TokioIo::new(upgraded));
+                shared.security.verify(stream, &hello).await.ok()
+            };
+            if let Ok(Some(stream)) = env::timeout(shared.limits.handshake_timeout, greet).await {
+                server.serve(stream, info).await;
+            }
+            drop(permit);
+        });
+        Ok(())
+    }
+
+    /// Serves a connection that is past its handshake until it ends.
+    pub async fn serve(&self, stream: Box<dyn PeerStream>, info: PeerInfo) {
+        let shared = &self.shared;
+        let stage = shared.stage.subscribe();
+        serve(stream, info, shared.handler.clone(), &shared.limits, stage).await;
+    }
+
+    /// Accepts peers on a listener in the background, until [`PeerServer::close`]. Nothing but
+    /// [`PEER_PATH`] is found there.
+    pub fn listen(&self, listener: TcpListener) {
+        let server = self.clone();
+        env::spawn(async move {
+            let mut stage = server.shared.stage.subscribe();
+            tokio::select! {
+                biased;
+                _ = stage.wait_for(|stage| *stage != Stage::Serving) => {}
+                () = server.accept_all(listener) => {}
+            }
+        });
+    }
+
+    async fn accept_all(&self, listener: TcpListener) {
+        let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+        loop {
+            let Ok(permit) = handshakes.clone().acquire_owned().await else {
+                return;
+            };
+            let Ok((stream, remote)) = listener.accept().await else {
+                // Of a connection that is gone already, or for want of descriptors: both pass.
+                env::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let server = self.clone();
+            env::spawn(async move {
+                server.greet(stream, remote.to_string()).await;
+                drop(permit);
+            });
+        }
+    }
+
+    /// The HTTP part of a connection from a listener of our own: one request.
+    async fn greet(&self, stream: TcpStream, remote: String) {
+        let _ = stream.set_nodelay(true);
+        let limit = self.shared.limits.handshake_timeout;
+        let greeting = async {
+            let stream = self.shared.security.incoming(stream).await.ok()?;
+            let service = service_fn(|mut request: Request<hyper::body::Incoming>| {
+                let response = if request.uri().path() == PEER_PATH {
+                    self.upgrade(&mut request, remote.clone())
+                } else {
+                    handshake::refuse(&Error::new(
+                        ErrorCode::NotFound,
+                        format!("this port knows only {PEER_PATH}, for peers"),
+                    ))
+                };
+                std::future::ready(Ok::<_, Infallible>(response))
+            });
+            hyper::server::conn::http1::Builder::new()
+                .max_buf_size(handshake::MAX_HEAD)
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades()
+                .await
+                .ok()
+        };
+        // A failure is the caller's to see; here it only ends the connection.
+        let _ = env::timeout(limit, greeting).await;
+    }
+
+    /// Takes no more connections and requests, waits up to `grace` for the answers to those under way, then
+    /// closes every connection. Callers are told, so that their next request goes to a new connection.
+    pub async fn close(&self, grace: Duration) {
+        let all = self.shared.limits.max_connections;
+        self.shared.stage.send_if_modified(|stage| {
+            let serving = *stage == Stage::Serving;
+            *stage = (*stage).max(Stage::Draining);
+            serving
+        });
+        let _ = env::timeout(grace, self.shared.connections.acquire_many(all)).await;
+        self.shared.stage.send_replace(Stage::Closed);
+        let _ = env::timeout(LAST_CALL, self.shared.connections.acquire_many(all)).await;
+    }
+}

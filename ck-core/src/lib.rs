@@ -3,6 +3,7 @@
 
 pub mod env;
 mod error;
+pub mod http;
 pub mod model;
 mod options;
 pub mod placement;

@@ -1,0 +1,117 @@
+//! Errors as answers: a status and `{"error":{"code","message"}}`.
+
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::respond::json_bytes;
+use crate::error::{Error, ErrorCode};
+
+/// The status that an error is answered with: the one place that says so.
+///
+/// A failed precondition that came in a header (`If-Match`, `If-None-Match`) is answered with 412 instead of 409.
+pub const fn status_of(code: ErrorCode) -> StatusCode {
+    match code {
+        // The request is wrong, and wrong again if repeated.
+        ErrorCode::InvalidArgument | ErrorCode::InvalidOption => StatusCode::BAD_REQUEST,
+        ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorCode::NotFound => StatusCode::NOT_FOUND,
+        ErrorCode::Removed => StatusCode::GONE,
+        ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        // The request does not fit what is there.
+        ErrorCode::AlreadyExists
+        | ErrorCode::AlreadyStarted
+        | ErrorCode::Conflict
+        | ErrorCode::JoinRefused
+        | ErrorCode::WrongCluster
+        | ErrorCode::DuplicateNode
+        | ErrorCode::ClusterMismatch
+        | ErrorCode::Version
+        | ErrorCode::Refused => StatusCode::CONFLICT,
+        // The cluster cannot at present.
+        ErrorCode::NotStarted
+        | ErrorCode::Stopped
+        | ErrorCode::NoLeader
+        | ErrorCode::NotLeader
+        | ErrorCode::LeaseExpired
+        | ErrorCode::JoinFailed
+        | ErrorCode::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::Unreachable => StatusCode::BAD_GATEWAY,
+        ErrorCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        // The node itself is at fault.
+        ErrorCode::Io
+        | ErrorCode::Corrupt
+        | ErrorCode::DataDirInUse
+        | ErrorCode::AddressInUse
+        | ErrorCode::InHook
+        | ErrorCode::Forked
+        | ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// An error on its way to the client.
+#[derive(Debug)]
+pub(super) struct Failure {
+    status: StatusCode,
+    error: Error,
+}
+
+impl Failure {
+    pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Error::new(code, message).into()
+    }
+
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
+        Failure::new(ErrorCode::InvalidArgument, message)
+    }
+
+    /// The same error with a status of its own, where HTTP has a better one than the code's.
+    pub(super) fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure {
+            status: status_of(error.code()),
+            error,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    error: &'a Error,
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let body = ErrorBody { error: &self.error };
+        // An error is a code and a string; serialising that cannot fail.
+        let bytes = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = json_bytes(self.status, bytes);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE && self.error.is_retriable() {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+pub(super) async fn unknown_path(uri: Uri) -> Failure {
+    let path: String = uri.path().chars().take(200).collect();
+    Failure::new(ErrorCode::NotFound, format!("there is no path {path:?}"))
+}
+
+/// The Allow header is added by the router.
+pub(super) async fn wrong_method(method: Method, uri: Uri) -> Failure {
+    let path: String = uri.path().chars().take(200).collect();
+    let method: String = method.as_str().chars().take(20).collect();
+    Failure::invalid(format!(
+        "{path:?} does not take {method}; the Allow header says what it takes"
+    ))
+    .with_status(StatusCode::METHOD_NOT_ALLOWED)
+}

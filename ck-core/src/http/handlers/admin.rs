@@ -1,0 +1,62 @@
+//! Calls that change the cluster.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
+use serde_json::json;
+
+use crate::http::body::read_json;
+use crate::http::failure::Failure;
+use crate::http::params::{Query, path_tail};
+use crate::http::respond::{Answered, ok};
+use crate::http::{Ctx, JoinRequest, SyncRequest};
+
+pub(crate) async fn join(State(ctx): State<Ctx>, headers: HeaderMap, body: Body) -> Answered {
+    let request: JoinRequest = read_json(&ctx, &headers, body).await?;
+    let spec = request.spec()?;
+    let reply = ctx.api.join(spec, request.terms).await?;
+    let message = format!("node {} is admitted", reply.node_id);
+    ok(&json!({ "success": true, "message": message, "data": reply }))
+}
+
+pub(crate) async fn sync(State(ctx): State<Ctx>, headers: HeaderMap, body: Body) -> Answered {
+    let request: SyncRequest = read_json(&ctx, &headers, body).await?;
+    ok(&ctx.api.sync(request).await?)
+}
+
+pub(crate) async fn rebalance(State(ctx): State<Ctx>, query: Query) -> Answered {
+    let dry_run = query.flag("dry_run")?;
+    ok(&ctx.api.rebalance(dry_run).await?)
+}
+
+pub(crate) async fn create_partitions(State(ctx): State<Ctx>) -> Answered {
+    let (revision, count) = ctx.api.create_partitions().await?;
+    let message = format!("{count} partitions are created");
+    ok(&json!({ "success": true, "message": message, "count": count, "revision": revision }))
+}
+
+pub(crate) async fn leave(State(ctx): State<Ctx>) -> Answered {
+    let revision = ctx.api.leave().await?;
+    ok(
+        &json!({ "success": true, "message": "this node hands over its partitions and leaves", "revision": revision }),
+    )
+}
+
+pub(crate) async fn step_down(State(ctx): State<Ctx>, query: Query) -> Answered {
+    let target = query.text("to")?;
+    if target.as_deref() == Some("") {
+        return Err(Failure::invalid(
+            "parameter to is empty; it names the node that is to lead",
+        ));
+    }
+    let leader = ctx.api.step_down(target.map(Into::into)).await?;
+    let message = format!("node {leader} leads");
+    ok(&json!({ "success": true, "message": message, "leader": leader }))
+}
+
+pub(crate) async fn remove_node(State(ctx): State<Ctx>, uri: Uri) -> Answered {
+    let id = path_tail(&uri, "/nodes/")?;
+    let revision = ctx.api.remove_node(id.as_str().into()).await?;
+    let message = format!("node {id} is removed");
+    ok(&json!({ "success": true, "message": message, "revision": revision }))
+}

@@ -1,0 +1,119 @@
+//! The replicated store.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::Response;
+use serde_json::json;
+
+use super::freshen;
+use crate::error::{Error, ErrorCode};
+use crate::http::Ctx;
+use crate::http::body::read;
+use crate::http::conditional::{expectation, has_revision};
+use crate::http::failure::Failure;
+use crate::http::params::{Query, path_tail};
+use crate::http::respond::{Answered, REVISION, at, etag, not_modified, ok};
+use crate::state::{Expect, MAX_KEY_BYTES, MAX_VALUE_BYTES};
+
+const MAX_PAGE: u32 = 1000;
+const DEFAULT_PAGE: u32 = 100;
+
+pub(crate) async fn list(State(ctx): State<Ctx>, query: Query) -> Answered {
+    let limit = query.size("limit", 1, MAX_PAGE, DEFAULT_PAGE)?;
+    let prefix = query.text("prefix")?.unwrap_or_default();
+    let after = query.text("after")?;
+    freshen(&ctx, &query).await?;
+    let revision = ctx.api.revision();
+    // One more than asked for, to know whether there is more.
+    let mut keys = ctx.api.data_keys(&prefix, after.as_deref(), limit + 1);
+    let has_more = keys.len() > limit;
+    keys.truncate(limit);
+    let next = if has_more { keys.last().cloned() } else { None };
+    at(
+        revision,
+        &json!({ "count": keys.len(), "keys": keys, "has_more": has_more, "next_after": next }),
+    )
+}
+
+pub(crate) async fn get(State(ctx): State<Ctx>, uri: Uri, headers: HeaderMap, query: Query) -> Answered {
+    let key = key_in(&uri)?;
+    freshen(&ctx, &query).await?;
+    let revision = ctx.api.revision();
+    let entry = ctx
+        .api
+        .data(&key)
+        .ok_or_else(|| Failure::new(ErrorCode::NotFound, format!("there is no key {key:?}")))?;
+    let mut response = if has_revision(&headers, entry.revision) {
+        not_modified(entry.revision)
+    } else {
+        let mut response = Response::new(Body::from(entry.value));
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/octet-stream"),
+        );
+        headers.insert(header::ETAG, etag(entry.revision));
+        response
+    };
+    response.headers_mut().insert(REVISION, revision.into());
+    Ok(response)
+}
+
+pub(crate) async fn put(State(ctx): State<Ctx>, uri: Uri, headers: HeaderMap, body: Body) -> Answered {
+    let key = key_in(&uri)?;
+    let expect = expectation(&headers)?;
+    let buffered = read(&ctx, &headers, body).await?;
+    if buffered.bytes.len() > MAX_VALUE_BYTES {
+        return Err(Failure::new(
+            ErrorCode::TooLarge,
+            format!(
+                "a value has at most {MAX_VALUE_BYTES} bytes, this one {}",
+                buffered.bytes.len()
+            ),
+        ));
+    }
+    let write = ctx.api.set_data(key.clone(), buffered.bytes.clone(), expect);
+    let revision = write.await.map_err(|error| refused(error, expect))?;
+    let mut response = ok(&json!({ "key": key, "revision": revision }))?;
+    response.headers_mut().insert(header::ETAG, etag(revision));
+    response.headers_mut().insert(REVISION, revision.into());
+    Ok(response)
+}
+
+pub(crate) async fn delete(State(ctx): State<Ctx>, uri: Uri, headers: HeaderMap) -> Answered {
+    let key = key_in(&uri)?;
+    let expect = expectation(&headers)?;
+    let (revision, deleted) = ctx
+        .api
+        .delete_data(key.clone(), expect)
+        .await
+        .map_err(|error| refused(error, expect))?;
+    at(
+        revision,
+        &json!({ "key": key, "deleted": deleted, "revision": revision }),
+    )
+}
+
+fn key_in(uri: &Uri) -> Result<String, Failure> {
+    let key = path_tail(uri, "/data/")?;
+    if key.len() > MAX_KEY_BYTES {
+        let length = key.len();
+        return Err(Failure::new(
+            ErrorCode::TooLarge,
+            format!("a key has 1 to {MAX_KEY_BYTES} bytes, this one {length}"),
+        ));
+    }
+    Ok(key)
+}
+
+/// HTTP has a status of its own for a precondition in a header that does not hold.
+fn refused(error: Error, expect: Expect) -> Failure {
+    let failed = error.code() == ErrorCode::Conflict && expect != Expect::Any;
+    let failure = Failure::from(error);
+    if failed {
+        failure.with_status(StatusCode::PRECONDITION_FAILED)
+    } else {
+        failure
+    }
+}

@@ -1,0 +1,27 @@
+//! Alive, ready, and how.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::json;
+
+use crate::http::Ctx;
+use crate::http::respond::{Answered, json, ok};
+
+/// The process is alive. Asks nothing of the node, so that nothing in it can make a living process look dead.
+pub(crate) async fn alive() -> Answered {
+    ok(&json!({ "success": true, "message": "the process is alive" }))
+}
+
+pub(crate) async fn ready(State(ctx): State<Ctx>) -> Answered {
+    let readiness = ctx.api.readiness();
+    let status = if readiness.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    json(status, &readiness)
+}
+
+pub(crate) async fn detailed(State(ctx): State<Ctx>) -> Answered {
+    ok(&ctx.api.health())
+}

@@ -1,0 +1,54 @@
+//! One function per call.
+
+pub(super) mod admin;
+pub(super) mod cluster;
+pub(super) mod consensus;
+pub(super) mod data;
+pub(super) mod health;
+
+use std::time::Duration;
+
+use super::Ctx;
+use super::failure::Failure;
+use super::params::{Query, wrong};
+use crate::env;
+use crate::error::{Error, ErrorCode};
+
+/// How long a read waits for its revision where the caller does not say.
+const DEFAULT_WAIT: Duration = Duration::from_secs(5);
+
+/// Waits until this node's state is as fresh as the read asks: `revision` (read your writes), `consistency`
+/// (`local` or `linearizable`), and `timeout` for both together.
+async fn freshen(ctx: &Ctx, query: &Query) -> Result<(), Failure> {
+    let timeout = query
+        .duration("timeout", ctx.limits.max_wait)?
+        .unwrap_or(DEFAULT_WAIT);
+    let revision = query.number("revision", 0, u64::MAX)?;
+    let linearizable = match query.text("consistency")?.as_deref() {
+        None | Some("local") => false,
+        Some("linearizable") => true,
+        Some(other) => return Err(wrong("consistency", other, "local or linearizable")),
+    };
+    let wait = async {
+        if linearizable {
+            ctx.api.linearize().await?;
+        }
+        if let Some(revision) = revision {
+            ctx.api.wait_revision(revision).await?;
+        }
+        Ok::<(), Error>(())
+    };
+    if !linearizable && revision.is_none() {
+        return Ok(());
+    }
+    match env::timeout(timeout, wait).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(Failure::new(
+            ErrorCode::Timeout,
+            format!(
+                "this node is at revision {} and did not get as far as asked in time",
+                ctx.api.revision()
+            ),
+        )),
+    }
+}

@@ -1,0 +1,169 @@
+//! `POST /join`: what a node says of itself, and what it is told.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::{ClusterConfig, NodeId};
+use crate::options::Options;
+use crate::state::NodeSpec;
+
+/// The body of `POST /join`. Fields that are not known are ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinRequest {
+    /// The node.
+    pub node: JoinNode,
+    /// Where peers dial it; [`JoinNode::ip`] when it is missing or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub raft_addr: String,
+    /// What the node expects of the cluster.
+    #[serde(flatten)]
+    pub terms: JoinTerms,
+}
+
+/// A node as it describes itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct JoinNode {
+    /// Its id: 1 to 255 of `A-Za-z0-9._:-`.
+    pub id: String,
+    /// The advertised `host:port` of its HTTP API.
+    pub ip: String,
+    /// A name for people; the id when it is missing or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// The application's endpoints.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<String, String>,
+    /// The failure zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Its share of the partitions; 100 when it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// Free labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// A random number that names the process, so that a repeated join is recognised as one.
+    #[serde(default)]
+    pub process: u64,
+    /// Its number in Raft, where it comes back with its log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raft_id: Option<u64>,
+}
+
+/// What a joining node expects of the cluster; it is refused where the cluster differs. What is missing is not
+/// compared.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct JoinTerms {
+    /// The cluster's id, known to a node that comes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
+    /// The cluster's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_name: Option<String>,
+    /// How many partitions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition_count: Option<u32>,
+    /// How many copies of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication_factor: Option<u32>,
+}
+
+/// The `data` of the answer to `POST /join`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinReply {
+    /// The node that joined.
+    pub node_id: NodeId,
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// How many members there are with it.
+    pub node_count: usize,
+    /// Its number in Raft.
+    pub raft_id: u64,
+    /// Its incarnation.
+    pub incarnation: u64,
+    /// The revision of its admission.
+    pub revision: u64,
+    /// What agrees in the whole cluster.
+    pub config: ClusterConfig,
+}
+
+impl JoinRequest {
+    /// The node in the form that the state machine takes, held to the bounds of the options that a node of this
+    /// build sets these from.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`]: names the field, its value and what would be right.
+    pub fn spec(&self) -> Result<NodeSpec> {
+        let node = &self.node;
+        check("node.id", "node_id", &node.id)?;
+        let port = address("node.ip", &node.ip)?;
+        let peer_addr = if self.raft_addr.is_empty() {
+            &node.ip
+        } else {
+            &self.raft_addr
+        };
+        address("raft_addr", peer_addr)?;
+        let name = if node.name.is_empty() {
+            &node.id
+        } else {
+            &node.name
+        };
+        check("node.name", "node_name", name)?;
+        if let Some(zone) = &node.zone {
+            check("node.zone", "zone", zone)?;
+        }
+        let weight = node.weight.unwrap_or(100);
+        check("node.weight", "weight", &weight.to_string())?;
+        let mut options = Options::default();
+        for (group, entries) in [("services", &node.services), ("labels", &node.labels)] {
+            for (key, value) in entries {
+                let option = format!("{group}.{key}");
+                set(&mut options, &format!("node.{option}"), &option, value)?;
+            }
+        }
+        Ok(NodeSpec {
+            id: node.id.as_str().into(),
+            name: name.clone(),
+            ip: node.ip.clone(),
+            port,
+            peer_addr: peer_addr.clone(),
+            services: node.services.clone(),
+            zone: node.zone.clone().filter(|zone| !zone.is_empty()),
+            weight,
+            labels: node.labels.clone(),
+            process: node.process,
+            raft_id: node.raft_id,
+        })
+    }
+}
+
+/// Holds a field to what the option of the same meaning accepts.
+fn check(field: &str, option: &str, value: &str) -> Result<()> {
+    set(&mut Options::default(), field, option, value)
+}
+
+fn set(options: &mut Options, field: &str, option: &str, value: &str) -> Result<()> {
+    options.set(option, value).map_err(|error| {
+        let message = error.message();
+        let problem = message
+            .strip_prefix(&format!("option {option}: "))
+            .unwrap_or(message);
+        Error::new(ErrorCode::InvalidArgument, format!("{field}: {problem}"))
+    })
+}
+
+/// An address that others can dial; returns its port.
+fn address(field: &str, value: &str) -> Result<u16> {
+    // The option takes a list, and an empty one too; here it is exactly one.
+    let port = value.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    match port {
+        Some(port) if !value.contains(',') => check(field, "join_addrs", value).map(|()| port),
+        _ => {
+            let shown: String = value.chars().take(80).collect();
+            let message = format!("{field}: {shown:?} has to be \"host:port\", such as \"10.0.0.5:8080\"");
+            Err(Error::new(ErrorCode::InvalidArgument, message))
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! `GET /metrics`: the Prometheus text format, and which form a client wants.
+
+use std::fmt::{Display, Write};
+
+use axum::http::{HeaderMap, header};
+
+use super::{Api, RequestCounters};
+use crate::model::Metrics;
+
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Writes the exposition: families one after the other, each with its help and type.
+struct Exposition(String);
+
+impl Exposition {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let help = help.replace('\\', "\\\\").replace('\n', "\\n");
+        // Writing to a string does not fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.0.push_str(name);
+        for (index, (label, text)) in labels.iter().enumerate() {
+            let open = if index == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{open}{label}=\"{}\"", escape(text));
+        }
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        let _ = writeln!(self.0, " {value}");
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value);
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}
+
+/// Everything, in Prometheus' text format.
+pub(super) fn text(api: &dyn Api, metrics: &Metrics, counters: &RequestCounters) -> String {
+    let mut out = Exposition(String::with_capacity(4096));
+    let health = api.health();
+    let consensus = api.consensus_stats();
+    out.family("clusterkit_info", "gauge", "What this is; always 1.");
+    let labels = [
+        ("node_id", &*health.node_id),
+        ("node_name", &health.node_name),
+        ("version", env!("CARGO_PKG_VERSION")),
+    ];
+    out.sample("clusterkit_info", &labels, 1);
+    out.single(
+        "clusterkit_healthy",
+        "gauge",
+        "1 when this node is a member, knows a leader and applies the log.",
+        u8::from(health.healthy),
+    );
+    out.single(
+        "clusterkit_nodes",
+        "gauge",
+        "Members of the cluster.",
+        metrics.node_count,
+    );
+    out.single(
+        "clusterkit_partitions",
+        "gauge",
+        "Partitions of the cluster.",
+        metrics.partition_count,
+    );
+    out.single(
+        "clusterkit_is_leader",
+        "gauge",
+        "1 when this node leads.",
+        u8::from(metrics.is_leader),
+    );
+    out.family("clusterkit_raft_state", "gauge", "1 for the state Raft is in.");
+    out.sample("clusterkit_raft_state", &[("state", &metrics.raft_state)], 1);
+    let leader_epoch = api.leader().map_or(0, |leader| leader.epoch);
+    for (name, help, value) in [
+        ("clusterkit_raft_term", "The Raft term.", consensus.term),
+        (
+            "clusterkit_raft_last_log_index",
+            "The index of the last entry in the log.",
+            consensus.last_log_index,
+        ),
+        (
+            "clusterkit_raft_commit_index",
+            "The last index known to be committed.",
+            consensus.commit_index,
+        ),
+        (
+            "clusterkit_raft_applied_index",
+            "The last index applied on this node.",
+            consensus.applied_index,
+        ),
+        (
+            "clusterkit_raft_peers",
+            "Other nodes that take part in Raft.",
+            consensus.num_peers as u64,
+        ),
+        (
+            "clusterkit_revision",
+            "The revision that this node has applied.",
+            api.revision(),
+        ),
+        (
+            "clusterkit_leader_epoch",
+            "The leader epoch; 0 when no leader is known.",
+            leader_epoch,
+        ),
+        (
+            "clusterkit_uptime_seconds",
+            "Seconds since this node started.",
+            metrics.uptime_seconds,
+        ),
+    ] {
+        out.single(name, "gauge", help, value);
+    }
+    let last_sync = metrics.last_sync.as_millis();
+    out.single(
+        "clusterkit_last_sync_timestamp_seconds",
+        "gauge",
+        "When this node last heard from the leader, or led, in seconds since 1970.",
+        format_args!("{}.{:03}", last_sync / 1000, last_sync % 1000),
+    );
+    let name = "clusterkit_http_requests_total";
+    out.family(name, "counter", "HTTP requests answered by this node.");
+    for count in counters.snapshot() {
+        let labels = [
+            ("method", count.method),
+            ("path", count.path),
+            ("status", count.class),
+        ];
+        out.sample(name, &labels, count.count);
+    }
+    out.single(
+        "clusterkit_http_errors_total",
+        "counter",
+        "HTTP requests that were answered with a 4xx or 5xx status.",
+        metrics.error_count,
+    );
+    out.0
+}
+
+/// Whether `Accept` puts JSON before text. In doubt it is text: that is what scrapers come for.
+pub(super) fn prefers_json(headers: &HeaderMap) -> bool {
+    let accept: Vec<Range> = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(Range::parse)
+        .collect();
+    let json = best(&accept, "application", &["json"]);
+    let text = best(&accept, "text", &["plain"])
+        .into_iter()
+        .chain(best(&accept, "application", &["openmetrics-text"]))
+        .max_by_key(|found| (found.quality, std::cmp::Reverse(found.position)));
+    match (json, text) {
+        (Some(json), _) if json.quality == 0 => false,
+        (Some(json), Some(text)) if json.quality == text.quality => {
+            // Only a wish for JSON by its name, put first, outweighs an equal wish for text.
+            json.exact && (!text.exact || json.position < text.position)
+        }
+        (Some(json), Some(text)) => json.quality > text.quality,
+        (json, _) => json.is_some(),
+    }
+}
+
+/// One media range of an `Accept` header.
+struct Range {
+    kind: String,
+    subtype: String,
+    /// In thousandths.
+    quality: u16,
+}
+
+/// How well a media type is wanted.
+struct Wanted {
+    quality: u16,
+    /// The position of the range in the header.
+    position: usize,
+    /// The range names the type itself, not a wildcard.
+    exact: bool,
+}
+
+impl Range {
+    fn parse(text: &str) -> Option<Range> {
+        let mut parts = text.split(';').map(str::trim);
+        let (kind, subtype) = parts.next()?.split_once('/')?;
+        let mut quality = 1000;
+        for parameter in parts {
+            if let Some(value) = parameter.strip_prefix("q=").or(parameter.strip_prefix("Q=")) {
+                let number: f32 = value.parse().ok().filter(|number| (0.0..=1.0).contains(number))?;
+                // In bounds as just checked; the cast cannot lose more than the fraction.
+                quality = (number * 1000.0).round() as u16;
+            }
+        }
+        Some(Range {
+            kind: kind.to_ascii_lowercase(),
+            subtype: subtype.to_ascii_lowercase(),
+            quality,
+        })
+    }
+}
+
+/// How well `kind/subtype` is wanted: the most specific range that covers it decides.
+fn best(accept: &[Range], kind: &str, subtypes: &[&str]) -> Option<Wanted> {
+    let specificity = |range: &Range| {
+        if range.kind == kind && subtypes.contains(&range.subtype.as_str()) {
+            Some(2)
+        } else if range.kind == kind && range.subtype == "*" {
+            Some(1)
+        } else if range.kind == "*" && range.subtype == "*" {
+            Some(0)
+        } else {
+            None
+        }
+    };
+    accept
+        .iter()
+        .enumerate()
+        .filter_map(|(position, range)| Some((specificity(range)?, position, range)))
+        .max_by_key(|(specificity, position, _)| (*specificity, std::cmp::Reverse(*position)))
+        .map(|(specificity, position, range)| Wanted {
+            quality: range.quality,
+            position,
+            exact: specificity == 2,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept_is_weighed() {
+        for (accept, expected) in [
+            ("", false),
+            ("*/*", false),
+            ("text/plain", false),
+            ("application/json", true),
+            ("APPLICATION/JSON", true),
+            ("application/json, */*;q=0.5", true),
+            ("application/json, text/plain, */*", true),
+            ("text/plain, application/json", false),
+            ("text/plain;q=0.5, application/json;q=0.9", true),
+            ("application/json;q=0.1, text/plain", false),
+            ("application/json;q=0", false),
+            ("application/json;q=0, */*", false),
+            ("application/json;q=abc", false),
+            ("application/*", false),
+            ("image/png", false),
+            (
+                "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                false,
+            ),
+            ("garbage", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, accept.parse().unwrap());
+            assert_eq!(prefers_json(&headers), expected, "{accept}");
+        }
+        assert!(!prefers_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn labels_are_escaped() {
+        let mut out = Exposition(String::new());
+        out.sample("x", &[("a", "q\"b\\c\nd"), ("b", "")], 1);
+        assert_eq!(out.0, "x{a=\"q\\\"b\\\\c\\nd\",b=\"\"} 1\n");
+    }
+}

@@ -1,0 +1,90 @@
+//! The REST API: what operators, other languages and smart clients call over HTTP/1.1.
+//!
+//! Three layers, each replaceable alone: [`serve`] owns the connections, [`router`] owns paths, bounds and
+//! shapes, and [`Api`] is what the node answers. docs/http.md describes every call.
+
+mod api;
+mod body;
+mod client;
+mod conditional;
+mod connection;
+mod counters;
+mod failure;
+mod guard;
+mod handlers;
+mod join;
+mod limits;
+mod metrics;
+mod origin;
+mod params;
+mod respond;
+mod routes;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+pub use api::{Api, KeyLocation, Moved, Readiness, RebalanceReply, SyncReply, SyncRequest};
+pub use client::{Answer, Client, encode_component};
+pub use counters::RequestCounters;
+pub use failure::status_of;
+pub use join::{JoinNode, JoinReply, JoinRequest, JoinTerms};
+pub use limits::HttpLimits;
+pub use routes::{ROUTES, Route};
+pub use serve::serve;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use tokio::sync::Semaphore;
+
+/// What every handler shares.
+#[derive(Clone)]
+struct Ctx(Arc<Shared>);
+
+struct Shared {
+    api: Arc<dyn Api>,
+    limits: HttpLimits,
+    counters: Arc<RequestCounters>,
+    /// Bytes of request bodies that may still be taken into memory, over all connections.
+    body_budget: Arc<Semaphore>,
+}
+
+impl std::ops::Deref for Ctx {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// The routes of the REST API, to be handed to [`serve`].
+///
+/// `extra` brings routes of its own, such as the one that peers upgrade their connection on. They get the same
+/// protection, and they alone are still served on connections beyond [`HttpLimits::max_connections`], so that
+/// clients cannot crowd out peers. It must not have a fallback or a path in [`ROUTES`], or this panics.
+pub fn router(
+    api: Arc<dyn Api>,
+    limits: HttpLimits,
+    counters: Arc<RequestCounters>,
+    extra: Option<Router>,
+) -> Router {
+    let budget = limits.max_buffered_bytes.min(Semaphore::MAX_PERMITS);
+    let ctx = Ctx(Arc::new(Shared {
+        api,
+        limits,
+        counters,
+        body_budget: Arc::new(Semaphore::new(budget)),
+    }));
+    let own = ROUTES
+        .iter()
+        .fold(Router::new(), |router, route| route.add_to(router))
+        .with_state(ctx.clone());
+    own.merge(extra.unwrap_or_default())
+        .fallback(failure::unknown_path)
+        .method_not_allowed_fallback(failure::wrong_method)
+        .layer(axum::middleware::from_fn(
+            move |request: axum::extract::Request, next: axum::middleware::Next| {
+                guard::guard(State(ctx.clone()), request, next)
+            },
+        ))
+}

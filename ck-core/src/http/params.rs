@@ -1,0 +1,209 @@
+//! Query parameters and keys in paths: decoded strictly, bounded, and refused with the bounds in the message.
+
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::http::Uri;
+use axum::http::request::Parts;
+use percent_encoding::percent_decode_str;
+
+use super::failure::Failure;
+use crate::options::{format_duration, parse_duration};
+
+/// A request's query. Parameters that a call does not know are ignored.
+#[derive(Debug, Default)]
+pub(super) struct Query {
+    raw: String,
+}
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Query {
+            raw: parts.uri.query().unwrap_or_default().to_owned(),
+        })
+    }
+}
+
+impl Query {
+    /// The parameter's value; an error when it is there twice or is not percent-encoded UTF-8.
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Failure> {
+        let mut found = None;
+        for pair in self.raw.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            // A name that cannot be decoded is none that a call knows.
+            if decode(&key.replace('+', " ")).as_deref() != Some(name) {
+                continue;
+            }
+            if found.is_some() {
+                return Err(Failure::invalid(format!("parameter {name} is there twice")));
+            }
+            let value = decode(&value.replace('+', " ")).ok_or_else(|| {
+                let shown = shorten(value);
+                Failure::invalid(format!(
+                    "parameter {name} is {shown:?}; it has to be percent-encoded UTF-8"
+                ))
+            })?;
+            found = Some(value);
+        }
+        Ok(found)
+    }
+
+    /// A whole number from `min` to `max`.
+    pub(super) fn number(&self, name: &str, min: u64, max: u64) -> Result<Option<u64>, Failure> {
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse() {
+            Ok(number) if digits && (min..=max).contains(&number) => Ok(Some(number)),
+            _ => Err(wrong(
+                name,
+                &text,
+                format_args!("a whole number from {min} to {max}"),
+            )),
+        }
+    }
+
+    /// A number for counting things in memory.
+    pub(super) fn size(&self, name: &str, min: u32, max: u32, default: u32) -> Result<usize, Failure> {
+        let number = self.number(name, min.into(), max.into())?;
+        Ok(number.map_or(default as usize, |number| {
+            usize::try_from(number).unwrap_or(usize::MAX)
+        }))
+    }
+
+    /// A duration up to `max`: `5s`, `500ms`, or milliseconds as a number.
+    pub(super) fn duration(&self, name: &str, max: Duration) -> Result<Option<Duration>, Failure> {
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
+        match parse_duration(&text) {
+            Some(duration) if duration <= max => Ok(Some(duration)),
+            _ => {
+                let most = format_duration(max);
+                let right = format_args!("a duration from 0 to {most}, such as \"5s\" or \"500ms\"");
+                Err(wrong(name, &text, right))
+            }
+        }
+    }
+
+    /// `1` or `true`, `0` or `false`; a bare name is true, a missing one false.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Failure> {
+        match self.text(name)?.as_deref() {
+            None | Some("0" | "false") => Ok(false),
+            Some("" | "1" | "true") => Ok(true),
+            Some(other) => Err(wrong(name, other, "1, true, 0 or false")),
+        }
+    }
+}
+
+/// The error for a parameter's value: names the parameter, the value and what would be right.
+pub(super) fn wrong(name: &str, value: &str, right: impl Display) -> Failure {
+    Failure::invalid(format!(
+        "parameter {name} is {:?}; it has to be {right}",
+        shorten(value)
+    ))
+}
+
+/// What comes after `prefix` in the path, percent-decoded; slashes belong to it.
+pub(super) fn path_tail(uri: &Uri, prefix: &str) -> Result<String, Failure> {
+    let raw = uri.path().strip_prefix(prefix).unwrap_or_default();
+    decode(raw).ok_or_else(|| {
+        Failure::invalid(format!(
+            "{:?} in the path has to be percent-encoded UTF-8",
+            shorten(raw)
+        ))
+    })
+}
+
+/// Strict: a `%` without two hexadecimal digits, or bytes that are not UTF-8, name nothing. A lenient reading
+/// would silently answer for another key.
+fn decode(text: &str) -> Option<String> {
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('%') {
+        let hex = after.as_bytes().get(..2)?;
+        if !hex.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        rest = after.get(2..)?;
+    }
+    percent_decode_str(text)
+        .decode_utf8()
+        .ok()
+        .map(|text| text.into_owned())
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(raw: &str) -> Query {
+        Query { raw: raw.to_owned() }
+    }
+
+    #[test]
+    fn text_is_decoded_strictly() {
+        assert_eq!(
+            query("key=a%2Fb+c").text("key").unwrap().as_deref(),
+            Some("a/b c")
+        );
+        assert_eq!(
+            query("k%65y=%C3%A9").text("key").unwrap().as_deref(),
+            Some("\u{e9}")
+        );
+        assert_eq!(query("key").text("key").unwrap().as_deref(), Some(""));
+        assert_eq!(query("&&other=1").text("key").unwrap(), None);
+        for bad in [
+            "key=%FF",
+            "key=%4",
+            "key=%",
+            "key=%zz",
+            "key=%\u{e9}",
+            "key=1&key=2",
+        ] {
+            assert!(query(bad).text("key").is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_keep_to_their_bounds() {
+        assert_eq!(query("n=7").number("n", 1, 10).unwrap(), Some(7));
+        assert_eq!(query("").number("n", 1, 10).unwrap(), None);
+        for bad in [
+            "n=",
+            "n=0",
+            "n=11",
+            "n=-1",
+            "n=%2B5",
+            "n=1.5",
+            "n=0x5",
+            "n=99999999999999999999999",
+            "n=5&n=5",
+        ] {
+            assert!(query(bad).number("n", 1, 10).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn flags_and_durations() {
+        assert!(query("dry_run").flag("dry_run").unwrap());
+        assert!(!query("dry_run=0").flag("dry_run").unwrap());
+        assert!(query("dry_run=yes").flag("dry_run").is_err());
+        let max = Duration::from_secs(60);
+        assert_eq!(
+            query("t=250").duration("t", max).unwrap(),
+            Some(Duration::from_millis(250))
+        );
+        assert_eq!(query("t=1m").duration("t", max).unwrap(), Some(max));
+        assert!(query("t=61s").duration("t", max).is_err());
+        assert!(query("t=-1s").duration("t", max).is_err());
+    }
+}

@@ -1,0 +1,156 @@
+//! The accept loop: connections are counted, bounded, given deadlines, and ended in an orderly way.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use futures_util::future::{Either, select};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper::{Request, header};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::HttpLimits;
+use super::connection::Guarded;
+use super::guard::OverCapacity;
+use crate::env;
+
+/// The most that a request's head may take, in bytes: a key of 1 KiB, percent-encoded, and headers.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+/// The most headers in a request.
+const MAX_HEADERS: usize = 64;
+/// How long to wait when the system has no more file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves HTTP/1.1 on `listener` until `shutdown` completes, then accepts no more, lets the requests under way
+/// finish for at most [`HttpLimits::shutdown_grace`], and closes what is left.
+///
+/// Connections that were upgraded belong to whoever upgraded them: they count no more, and are not closed here.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: HttpLimits,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let limits = Arc::new(limits);
+    let open = Arc::new(AtomicUsize::new(0));
+    let (stop, stopping) = watch::channel(false);
+    let mut shutdown = pin!(shutdown);
+    loop {
+        // Shutdown is asked first: clients that keep connecting must not outrun it.
+        let accepted = match select(shutdown.as_mut(), pin!(listener.accept())).await {
+            Either::Left(_) => break,
+            Either::Right((accepted, _)) => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            // The connection was gone already, or the system is out of descriptors: then a loop without a pause
+            // would only burn the processor.
+            env::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let slot = Slot::take(&open);
+        if slot.number > limits.max_connections.saturating_add(limits.reserved_connections) {
+            continue;
+        }
+        let over_capacity = slot.number > limits.max_connections;
+        let connection = connection(
+            stream,
+            router.clone(),
+            limits.clone(),
+            over_capacity,
+            stopping.clone(),
+        );
+        env::spawn(async move {
+            connection.await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    drop(stopping);
+    let _ = stop.send(true);
+    // Every connection holds a receiver; the channel closes with the last of them, at the latest when the grace
+    // has passed.
+    stop.closed().await;
+}
+
+/// A connection's place among those that are open.
+struct Slot {
+    open: Arc<AtomicUsize>,
+    number: usize,
+}
+
+impl Slot {
+    fn take(open: &Arc<AtomicUsize>) -> Self {
+        let number = open.fetch_add(1, Ordering::AcqRel) + 1;
+        Slot {
+            open: open.clone(),
+            number,
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    limits: Arc<HttpLimits>,
+    over_capacity: bool,
+    mut stopping: watch::Receiver<bool>,
+) {
+    // Answers are written whole; waiting for more to send only delays them. Failing to say so harms nothing.
+    let _ = stream.set_nodelay(true);
+    let stream = Guarded::new(stream, limits.write_deadline);
+    let service = service_fn(move |request: Request<Incoming>| {
+        answer(TowerToHyperService::new(router.clone()), request, over_capacity)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_deadline)
+        .max_header_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    // What ends a connection early is the client's doing, and the client sees it.
+    let told = match select(connection.as_mut(), pin!(stopping.wait_for(|stop| *stop))).await {
+        Either::Left(_) => return,
+        Either::Right((told, _)) => told.is_ok(),
+    };
+    if told {
+        connection.as_mut().graceful_shutdown();
+        let _ = env::timeout(limits.shutdown_grace, connection).await;
+    }
+}
+
+async fn answer(
+    router: TowerToHyperService<Router>,
+    request: Request<Incoming>,
+    over_capacity: bool,
+) -> Result<Response, Infallible> {
+    let mut request = request.map(Body::new);
+    if over_capacity {
+        request.extensions_mut().insert(OverCapacity);
+    }
+    let mut response = router.call(request).await?;
+    // Room is scarce, so a connection beyond the bound serves one request only; an upgrade keeps its own header.
+    if over_capacity && !response.headers().contains_key(header::CONNECTION) {
+        let close = header::HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    Ok(response)
+}

@@ -1,0 +1,322 @@
+//! Bounds on numbers, paths, methods, bodies and heads.
+
+use serde_json::json;
+
+use super::{Server, error_of, header, parsed};
+use crate::http::ROUTES;
+
+/// FIELD 7.1, defect 3: one GET froze the ancestor's node for ever.
+#[tokio::test]
+async fn offset_minus_one_is_refused_and_the_node_goes_on() {
+    let server = Server::start().await;
+    let (status, body) = server.json("GET", "/nodes?offset=-1", "").await;
+    let message = "parameter offset is \"-1\"; it has to be a whole number from 0 to 1000000";
+    assert_eq!((status, error_of(&body)), (400, ("INVALID_ARGUMENT", message)));
+    server.fake.add("node-3", 3);
+    assert_eq!(server.json("GET", "/nodes", "").await.1["total"], 3);
+}
+
+#[tokio::test]
+async fn bad_parameters_are_refused_by_name_value_and_bounds() {
+    let server = Server::start().await;
+    for (path, name, bounds) in [
+        ("/nodes?limit=0", "limit", "1 to 1000"),
+        ("/nodes?limit=1001", "limit", "1 to 1000"),
+        ("/nodes?limit=99999999999999999999999", "limit", "1 to 1000"),
+        ("/nodes?limit=ten", "limit", "1 to 1000"),
+        ("/nodes?limit=", "limit", "1 to 1000"),
+        ("/nodes?limit=%2B5", "limit", "1 to 1000"),
+        ("/nodes?limit=1e2", "limit", "1 to 1000"),
+        ("/nodes?limit=5&limit=5", "limit", "twice"),
+        ("/nodes?offset=1000001", "offset", "0 to 1000000"),
+        ("/nodes?offset=18446744073709551616", "offset", "0 to 1000000"),
+        ("/nodes?revision=-1", "revision", "0 to 18446744073709551615"),
+        ("/nodes?revision=1&timeout=61s", "timeout", "0 to 1m"),
+        ("/nodes?revision=1&timeout=soon", "timeout", "0 to 1m"),
+        ("/cluster?wait=x", "wait", "0 to 18446744073709551615"),
+        ("/cluster?wait=1&timeout=-1s", "timeout", "0 to 1m"),
+        ("/data?limit=0", "limit", "1 to 1000"),
+        ("/data?prefix=%FF", "prefix", "UTF-8"),
+        (
+            "/data/k?consistency=eventual",
+            "consistency",
+            "local or linearizable",
+        ),
+        ("/partitions/key", "key", "missing"),
+        ("/partitions/key?key=", "key", "empty"),
+        ("/partitions/key?key=a&key=b", "key", "twice"),
+    ] {
+        let (status, body) = server.json("GET", path, "").await;
+        let (code, message) = error_of(&body);
+        assert_eq!((status, code), (400, "INVALID_ARGUMENT"), "{path}");
+        assert!(
+            message.contains(&format!("parameter {name}")) && message.contains(bounds),
+            "{path}: {message}"
+        );
+    }
+    let (status, _) = server.json("POST", "/rebalance?dry_run=maybe", "").await;
+    assert_eq!(status, 400);
+    // What a call does not know is ignored.
+    let (status, _) = server.json("GET", "/nodes?color=red&color=blue&%FF=1", "").await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn nodes_come_in_pages() {
+    let server = Server::start().await;
+    for number in 3..=7 {
+        server.fake.add(&format!("node-{number}"), number);
+    }
+    let page = async |query: &str| {
+        let (status, body) = server.json("GET", &format!("/nodes?{query}"), "").await;
+        assert_eq!(status, 200, "{query}");
+        let ids: Vec<_> = body["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|node| node["id"].clone())
+            .collect();
+        json!([
+            ids,
+            body["total"],
+            body["offset"],
+            body["limit"],
+            body["has_more"],
+            body["next_offset"]
+        ])
+    };
+    let first = json!([["node-1", "node-2", "node-3"], 7, 0, 3, true, 3]);
+    assert_eq!(page("limit=3").await, first);
+    let second = json!([["node-4", "node-5", "node-6"], 7, 3, 3, true, 6]);
+    assert_eq!(page("limit=3&offset=3").await, second);
+    assert_eq!(
+        page("limit=3&offset=6").await,
+        json!([["node-7"], 7, 6, 3, false, null])
+    );
+    assert_eq!(page("offset=7").await, json!([[], 7, 7, 50, false, null]));
+    assert_eq!(
+        page("offset=1000000&limit=1000").await,
+        json!([[], 7, 1_000_000, 1000, false, null])
+    );
+}
+
+#[tokio::test]
+async fn unknown_paths_and_wrong_methods() {
+    let server = Server::start().await;
+    for path in [
+        "/",
+        "/nope",
+        "/cluster/",
+        "/nodes/a/b",
+        "/data/",
+        "/Health",
+        "/peer",
+        "/%2e%2e",
+    ] {
+        let (status, body) = server.json("GET", path, "").await;
+        assert_eq!((status, error_of(&body).0), (404, "NOT_FOUND"), "{path}");
+    }
+    for (method, path, allow) in [
+        ("POST", "/health", "GET,HEAD"),
+        ("GET", "/join", "POST"),
+        ("GET", "/nodes/node-1", "DELETE"),
+        ("PATCH", "/partitions", "GET,HEAD,POST"),
+        ("POST", "/data/k", "GET,HEAD,PUT,DELETE"),
+        ("OPTIONS", "/cluster", "GET,HEAD"),
+    ] {
+        let (status, body) = server.json(method, path, "").await;
+        assert_eq!(
+            (status, error_of(&body).0),
+            (405, "INVALID_ARGUMENT"),
+            "{method} {path}"
+        );
+        let answer = server.send(method, path, &[], "").await;
+        let mut found: Vec<_> = header(&answer, "allow").split(',').collect();
+        let mut expected: Vec<_> = allow.split(',').collect();
+        found.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn bad_json_is_refused_with_its_position() {
+    let server = Server::start().await;
+    for (body, hint) in [
+        ("{\"node\": \n  nope}", "line 2 column"),
+        ("", "line 1 column 0"),
+        ("{\"node\":{\"id\":\"n\"}}", "missing field `ip`"),
+        ("[]", "line 1 column"),
+        ("\u{feff}{}", "line 1 column"),
+    ] {
+        let answer = server
+            .send("POST", "/join", &[("content-type", "application/json")], body)
+            .await;
+        let parsed = parsed(&answer);
+        let (code, message) = error_of(&parsed);
+        assert_eq!(
+            (answer.status.as_u16(), code),
+            (400, "INVALID_ARGUMENT"),
+            "{body}"
+        );
+        assert!(message.contains(hint), "{body}: {message}");
+    }
+    let deep = "[".repeat(100_000);
+    let answer = server.send("POST", "/join", &[], &deep).await;
+    assert_eq!(answer.status, 400);
+}
+
+#[tokio::test]
+async fn a_content_type_that_is_not_json_is_refused_and_a_missing_one_is_not() {
+    let server = Server::start().await;
+    let body = r#"{"node":"node-2","incarnation":3,"revision":5}"#;
+    for (content_type, status) in [
+        ("application/json", 200),
+        ("Application/JSON; charset=utf-8", 200),
+        ("application/problem+json", 200),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("application/jsonp", 415),
+        ("text/json+json", 415),
+    ] {
+        let answer = server
+            .send("POST", "/sync", &[("content-type", content_type)], body)
+            .await;
+        assert_eq!(answer.status.as_u16(), status, "{content_type}");
+    }
+    assert_eq!(server.send("POST", "/sync", &[], body).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_joiner_that_describes_itself_badly_is_refused_and_nothing_changes() {
+    let server = Server::start().await;
+    let long = "x".repeat(2000);
+    for (node, raft_addr, field) in [
+        (json!({ "id": "", "ip": "10.0.0.3:80" }), "", "node.id"),
+        (json!({ "id": "a b", "ip": "10.0.0.3:80" }), "", "node.id"),
+        (json!({ "id": long, "ip": "10.0.0.3:80" }), "", "node.id"),
+        (json!({ "id": "n", "ip": "" }), "", "node.ip"),
+        (json!({ "id": "n", "ip": ":80" }), "", "node.ip"),
+        (json!({ "id": "n", "ip": "10.0.0.3" }), "", "node.ip"),
+        (json!({ "id": "n", "ip": "10.0.0.3:0" }), "", "node.ip"),
+        (
+            json!({ "id": "n", "ip": "10.0.0.3:80,10.0.0.4:80" }),
+            "",
+            "node.ip",
+        ),
+        (json!({ "id": "n", "ip": "http://10.0.0.3:80" }), "", "node.ip"),
+        (json!({ "id": "n", "ip": "0.0.0.0:80" }), "", "node.ip"),
+        (json!({ "id": "n", "ip": "10.0.0.3:80" }), "nowhere", "raft_addr"),
+        (
+            json!({ "id": "n", "ip": "10.0.0.3:80", "weight": 10_001 }),
+            "",
+            "node.weight",
+        ),
+        (
+            json!({ "id": "n", "ip": "10.0.0.3:80", "name": long }),
+            "",
+            "node.name",
+        ),
+        (
+            json!({ "id": "n", "ip": "10.0.0.3:80", "services": { "kv": "9080" } }),
+            "",
+            "node.services.kv",
+        ),
+    ] {
+        let request = json!({ "node": node, "raft_addr": raft_addr });
+        let (status, body) = server.json("POST", "/join", &request.to_string()).await;
+        let (code, message) = error_of(&body);
+        assert_eq!((status, code), (400, "INVALID_ARGUMENT"), "{request}");
+        assert!(message.starts_with(&format!("{field}: ")), "{request}: {message}");
+    }
+    assert_eq!(server.json("GET", "/nodes", "").await.1["total"], 2);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_however_it_is_sent() {
+    let server = Server::with_limits(|limits| limits.max_body = 1000).await;
+    let announced = server
+        .raw(b"PUT /data/k HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+        .await;
+    assert!(announced.starts_with("HTTP/1.1 413 "), "{announced}");
+    assert!(announced.contains("TOO_LARGE"), "{announced}");
+    let mut chunked =
+        b"PUT /data/k HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n".to_vec();
+    chunked.extend([b'v'; 1001]);
+    let chunked = server.raw(&chunked).await;
+    assert!(chunked.starts_with("HTTP/1.1 413 "), "{chunked}");
+    let answer = server.send("PUT", "/data/k", &[], &"v".repeat(1000)).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn all_bodies_together_are_bounded() {
+    let server = Server::with_limits(|limits| limits.max_buffered_bytes = 1000).await;
+    let answer = server.send("PUT", "/data/k", &[], &"v".repeat(1001)).await;
+    assert_eq!(
+        (answer.status.as_u16(), error_of(&parsed(&answer)).0),
+        (503, "BUSY")
+    );
+    // What a finished request held is given back.
+    for _ in 0..3 {
+        let answer = server.send("PUT", "/data/k", &[], &"v".repeat(1000)).await;
+        assert_eq!(answer.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn malformed_requests_are_answered_and_closed() {
+    let server = Server::start().await;
+    let long_path = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(100_000));
+    let many_headers = format!("GET /health HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(100));
+    for (request, statuses) in [
+        ("nonsense\r\n\r\n", ["400"].as_slice()),
+        ("GET /health HTTP/9.9\r\n\r\n", &["400", "505"]),
+        ("GET /health HTTP/1.1\r\nbad header\r\n\r\n", &["400"]),
+        ("POST /join HTTP/1.1\r\nContent-Length: -5\r\n\r\n", &["400"]),
+        (long_path.as_str(), &["414", "431"]),
+        (many_headers.as_str(), &["431"]),
+    ] {
+        let answer = server.raw(request.as_bytes()).await;
+        let status = answer.get(9..12).unwrap_or_default();
+        assert!(statuses.contains(&status), "{:?}: {answer:?}", request.get(..60));
+    }
+    assert_eq!(server.get("/health").await.status, 200);
+}
+
+#[tokio::test]
+async fn no_path_or_query_breaks_any_route() {
+    let server = Server::start().await;
+    let nasty = [
+        "%00",
+        "%ff",
+        "%",
+        "..",
+        "a%2fb",
+        "'\"",
+        "{}",
+        "%F0%9F%98%80",
+        "-1",
+        "18446744073709551616",
+    ];
+    for route in ROUTES {
+        for text in nasty {
+            let text = text.replace('"', "%22");
+            let path = route
+                .path
+                .replace("{id}", &text)
+                .replace("{*key}", &text)
+                .replace(['{', '}'], "%7B");
+            let path = format!("{path}?key={text}&limit={text}&wait={text}&timeout=1ms&{text}={text}");
+            let path = path.replace(['{', '}'], "%7B");
+            let answer = server.send(route.method, &path, &[], &text).await;
+            let status = answer.status.as_u16();
+            assert!(
+                status < 500 || answer.body.starts_with(b"{\"error\""),
+                "{} {path}: {status}",
+                route.method
+            );
+        }
+    }
+    assert_eq!(server.get("/health").await.status, 200);
+}

@@ -1,0 +1,299 @@
+//! Connections: bounded, given deadlines, upgraded, ended; and the client.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::pending;
+use hyper::Method;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::fake::Fake;
+use super::{HttpLimits, LIMIT, Server, read_to_end};
+use crate::error::ErrorCode;
+use crate::http::{Client, Readiness};
+
+#[tokio::test]
+async fn a_client_that_sends_its_head_slowly_is_cut_off() {
+    let server = Server::with_limits(|limits| limits.header_deadline = Duration::from_millis(50)).await;
+    // A head that never ends, and a connection that never begins.
+    for start in ["GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ", ""] {
+        let mut stream = TcpStream::connect(server.addr).await.unwrap();
+        stream.write_all(start.as_bytes()).await.unwrap();
+        let answer = read_to_end(&mut stream).await;
+        assert!(!answer.contains(" 200 "), "{answer}");
+    }
+    assert_eq!(server.get("/health").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_cut_off() {
+    let server = Server::with_limits(|limits| {
+        limits.write_deadline = Duration::from_millis(50);
+        limits.max_connections = 1;
+        limits.reserved_connections = 0;
+    })
+    .await;
+    let value = "v".repeat(1024 * 1024);
+    server.send("PUT", "/data/k", &[], &value).await;
+    drop(server.client);
+    let mut reader = loop {
+        // The client's connection counts until the server has seen its end.
+        let mut stream = TcpStream::connect(server.addr).await.unwrap();
+        let asked = stream
+            .write_all("GET /data/k HTTP/1.1\r\nHost: x\r\n\r\n".repeat(64).as_bytes())
+            .await;
+        let mut first = [0; 1];
+        if asked.is_ok() && matches!(stream.read(&mut first).await, Ok(1)) {
+            break stream;
+        }
+    };
+    // It reads no more, so 64 MiB cannot be sent. The only place becomes free again when it is given up.
+    tokio::time::timeout(LIMIT, async {
+        loop {
+            let client = Client::new(server.addr.to_string()).with_timeout(LIMIT);
+            if client.get::<serde_json::Value>("/health").await.is_ok() {
+                break;
+            }
+        }
+    })
+    .await
+    .expect("the stalled connection is given up");
+    let mut rest = Vec::new();
+    let _ = reader.read_to_end(&mut rest).await;
+    assert!(rest.len() < 64 * value.len());
+}
+
+/// A stand-in for the peers' routes: one takes the connection over and echoes.
+fn peers() -> Router {
+    async fn upgrade(request: Request) -> Response {
+        let upgrade = hyper::upgrade::on(request);
+        tokio::spawn(async move {
+            let (mut read, mut write) = tokio::io::split(TokioIo::new(upgrade.await.unwrap()));
+            let _ = tokio::io::copy(&mut read, &mut write).await;
+        });
+        let switch = [
+            (header::CONNECTION, HeaderValue::from_static("upgrade")),
+            (header::UPGRADE, HeaderValue::from_static("clusterkit-peer")),
+        ];
+        (StatusCode::SWITCHING_PROTOCOLS, switch).into_response()
+    }
+    /// An answer that never ends.
+    async fn hold() -> Body {
+        Body::from_stream(pending::<Result<Bytes, Infallible>>().into_stream())
+    }
+    Router::new()
+        .route("/peer", get(upgrade))
+        .route("/hold", get(hold))
+}
+
+async fn upgraded(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    let request = b"GET /peer HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: clusterkit-peer\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    stream
+}
+
+async fn echoes(stream: &mut TcpStream) {
+    stream.write_all(b"ping").await.unwrap();
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"ping");
+}
+
+#[tokio::test]
+async fn a_full_node_still_serves_its_peers_and_says_busy_to_others() {
+    let limits = HttpLimits {
+        max_connections: 2,
+        reserved_connections: 2,
+        ..HttpLimits::default()
+    };
+    let server = Server::with(Fake::new(), limits, Some(peers())).await;
+    let busy = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut places = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(server.addr).await.unwrap();
+        stream.write_all(busy.as_bytes()).await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'H', "it has its place");
+        places.push(stream);
+    }
+    let third = server.raw(busy.as_bytes()).await;
+    assert!(third.starts_with("HTTP/1.1 503 "), "{third}");
+    assert!(
+        third.contains("BUSY") && third.contains("connection: close"),
+        "{third}"
+    );
+    echoes(&mut upgraded(&server).await).await;
+
+    // The reserve is bounded too: two connections hold it, and the next is closed without a word.
+    let hold = b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut reserve = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(server.addr).await.unwrap();
+        stream.write_all(hold).await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'H', "it is served");
+        reserve.push(stream);
+    }
+    assert_eq!(server.raw(b"").await, "");
+    drop((places, reserve));
+    // Places become free when their holders go.
+    let after = tokio::time::timeout(LIMIT, async {
+        while server.client.get::<serde_json::Value>("/health").await.is_err() {}
+    });
+    after.await.expect("places become free");
+}
+
+#[tokio::test]
+async fn upgraded_connections_need_no_place() {
+    let limits = HttpLimits {
+        max_connections: 1,
+        reserved_connections: 0,
+        ..HttpLimits::default()
+    };
+    let server = Server::with(Fake::new(), limits, Some(peers())).await;
+    let mut first = upgraded(&server).await;
+    echoes(&mut first).await;
+    let mut second = upgraded(&server).await;
+    echoes(&mut second).await;
+    echoes(&mut first).await;
+}
+
+#[tokio::test]
+async fn shutdown_lets_requests_finish_and_closes_idle_connections() {
+    let mut server = Server::start().await;
+    // An idle connection, and a request that waits.
+    assert_eq!(server.get("/health").await.status, 200);
+    let mut waiting = TcpStream::connect(server.addr).await.unwrap();
+    waiting
+        .write_all(b"GET /cluster?wait=5&timeout=60s HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    server.fake.waiting(1).await;
+    server.shutdown.take().unwrap().send(()).unwrap();
+    server.fake.add("node-3", 3);
+    tokio::time::timeout(LIMIT, &mut server.task)
+        .await
+        .expect("serve returns")
+        .unwrap();
+    assert!(TcpStream::connect(server.addr).await.is_err(), "nobody listens");
+    let answer = read_to_end(&mut waiting).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn shutdown_does_not_wait_for_ever() {
+    let mut server = Server::with_limits(|limits| limits.shutdown_grace = Duration::from_millis(50)).await;
+    let mut waiting = TcpStream::connect(server.addr).await.unwrap();
+    waiting
+        .write_all(b"GET /cluster?wait=5&timeout=60s HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    server.fake.waiting(1).await;
+    server.shutdown.take().unwrap().send(()).unwrap();
+    tokio::time::timeout(LIMIT, &mut server.task)
+        .await
+        .expect("serve returns")
+        .unwrap();
+    assert_eq!(read_to_end(&mut waiting).await, "");
+}
+
+#[tokio::test]
+async fn the_client_maps_errors_back() {
+    let server = Server::start().await;
+    let ready: Readiness = server.client.get("/ready").await.unwrap();
+    assert!(ready.ready);
+    let error = server
+        .client
+        .delete::<serde_json::Value>("/nodes/nobody")
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), ErrorCode::NotFound);
+    assert_eq!(error.message(), "there is no node \"nobody\"");
+    let error = server
+        .client
+        .post::<serde_json::Value>("/join", &1)
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InvalidArgument);
+    let error = server
+        .client
+        .get::<serde_json::Value>("/bad path")
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InvalidArgument);
+    let error = server.client.get::<Readiness>("/health").await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Internal);
+
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = nobody.local_addr().unwrap().to_string();
+    let silent = Client::new(addr.clone()).with_timeout(Duration::from_millis(50));
+    let error = silent.get::<serde_json::Value>("/health").await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Timeout);
+    drop(nobody);
+    let error = silent.get::<serde_json::Value>("/health").await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Unreachable);
+    assert!(error.message().starts_with(&addr), "{error}");
+}
+
+#[tokio::test]
+async fn the_client_uses_connections_again_and_survives_that_the_node_closes_them() {
+    let server = Server::with_limits(|limits| limits.max_connections = 1).await;
+    // With one place, only a connection that is used again gets through: a new one is told to go.
+    for _ in 0..20 {
+        assert_eq!(server.get("/health").await.status, 200);
+    }
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = Client::new(listener.local_addr().unwrap().to_string()).with_timeout(LIMIT);
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = seen.clone();
+    let node = tokio::spawn(async move {
+        // Answers one request per connection and then closes, without having said that it would.
+        'next: loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let Ok(byte) = stream.read_u8().await else {
+                    continue 'next;
+                };
+                head.push(byte);
+            }
+            count.fetch_add(1, Ordering::Relaxed);
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+            let _ = stream.write_all(answer).await;
+        }
+    });
+    let mut answered = 0;
+    for _ in 0..5 {
+        // The end of the connection may be noticed before the next request or with it. A request that was on
+        // its way already is reported, and never repeated.
+        match client.request(Method::GET, "/", &[], Bytes::new()).await {
+            Ok(_) => answered += 1,
+            Err(error) => assert_eq!(error.code(), ErrorCode::Timeout),
+        }
+    }
+    assert!(answered >= 1);
+    assert_eq!(
+        seen.load(Ordering::Relaxed),
+        answered,
+        "each answer is for one request"
+    );
+    node.abort();
+}

@@ -1,0 +1,467 @@
+//! A node in memory: the real state machine without a log, so that shapes are real.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, pending};
+use tokio::sync::watch;
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::http::{Api, JoinReply, JoinTerms, KeyLocation, Moved, Readiness};
+use crate::http::{RebalanceReply, SyncReply, SyncRequest};
+use crate::model::{
+    Cluster, ClusterConfig, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, LeaveReason, Metrics, Node,
+    NodeId, PartitionMap, PartitionRecord, PartitionStats, RebalanceTrigger, Target, Timestamp, partition_id,
+};
+use crate::state::{Command, Expect, NodeSpec, Proposal, Reply, State};
+
+pub(super) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+pub(super) struct Fake {
+    state: Mutex<State>,
+    applied: watch::Sender<u64>,
+    /// No leader is known.
+    pub(super) leaderless: AtomicBool,
+    /// Writes panic.
+    pub(super) panics: AtomicBool,
+    /// Writes and linearizable reads are never answered.
+    pub(super) hangs: AtomicBool,
+}
+
+pub(super) fn spec(id: &str, number: u16) -> NodeSpec {
+    NodeSpec {
+        id: id.into(),
+        name: format!("Server-{number}"),
+        ip: format!("10.0.0.{number}:8080"),
+        port: 8080,
+        peer_addr: format!("10.0.0.{number}:8080"),
+        services: BTreeMap::from([("kv".to_owned(), ":9080".to_owned())]),
+        zone: None,
+        weight: 100,
+        labels: BTreeMap::new(),
+        process: u64::from(number),
+        raft_id: None,
+    }
+}
+
+impl Fake {
+    /// Two nodes, two partitions on both, `node-1` leads. Revision 5.
+    pub(super) fn new() -> Arc<Self> {
+        let fake = Self::without_partitions();
+        fake.create().unwrap();
+        fake
+    }
+
+    pub(super) fn without_partitions() -> Arc<Self> {
+        let fake = Fake {
+            state: Mutex::default(),
+            applied: watch::Sender::new(0),
+            leaderless: AtomicBool::new(false),
+            panics: AtomicBool::new(false),
+            hangs: AtomicBool::new(false),
+        };
+        let config = ClusterConfig {
+            cluster_name: "test".into(),
+            partition_count: 2,
+            replication_factor: 2,
+        };
+        let bootstrap = Command::Bootstrap {
+            cluster_id: "c-1".into(),
+            config,
+            node: spec("node-1", 1),
+        };
+        fake.propose(bootstrap).unwrap();
+        let elected = Command::LeaderElected {
+            node: "node-1".into(),
+            term: 3,
+        };
+        fake.propose(elected).unwrap();
+        fake.add("node-2", 2);
+        Arc::new(fake)
+    }
+
+    pub(super) fn add(&self, id: &str, number: u16) {
+        let planned_on = self.state.lock().unwrap().topology_revision();
+        let join = Command::Join {
+            node: spec(id, number),
+            promotions: vec![],
+            planned_on,
+        };
+        let (incarnation, _) = self.propose(join).unwrap();
+        let activate = Command::Activate {
+            node: id.into(),
+            incarnation,
+        };
+        self.propose(activate).unwrap();
+    }
+
+    pub(super) fn propose(&self, command: Command) -> Result<(u64, Reply)> {
+        let mut state = self.state.lock().unwrap();
+        let proposal = Proposal {
+            session: 0,
+            seq: 0,
+            low: 0,
+            at: NOW,
+            command,
+        };
+        let index = state.revision() + 1;
+        let response = state.apply(index, &proposal, &mut Vec::new());
+        self.applied.send_replace(index);
+        response.result.map(|reply| (index, reply))
+    }
+
+    /// Completes when so many calls wait for a revision.
+    pub(super) async fn waiting(&self, calls: usize) {
+        while self.applied.receiver_count() < calls {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn create(&self) -> Result<(u64, Reply)> {
+        let planned_on = self.state.lock().unwrap().topology_revision();
+        let target = |primary: &str| Target {
+            nodes: vec!["node-1".into(), "node-2".into()],
+            primary: primary.into(),
+        };
+        self.propose(Command::CreatePartitions {
+            assignments: vec![target("node-1"), target("node-2")],
+            planned_on,
+        })
+    }
+
+    fn trouble<T>(&self) -> Option<BoxFuture<'_, T>>
+    where
+        T: Send + 'static,
+    {
+        assert!(!self.panics.load(Ordering::Relaxed), "asked to panic");
+        self.hangs.load(Ordering::Relaxed).then(|| pending().boxed())
+    }
+
+    fn answer<T: Send + 'static>(&self, act: impl FnOnce() -> Result<T> + Send) -> BoxFuture<'_, Result<T>> {
+        if let Some(trouble) = self.trouble() {
+            return trouble;
+        }
+        let outcome = act();
+        async move { outcome }.boxed()
+    }
+}
+
+impl Api for Fake {
+    fn revision(&self) -> u64 {
+        self.state.lock().unwrap().revision()
+    }
+
+    fn cluster(&self) -> Cluster {
+        let partitions = self.partitions();
+        let state = self.state.lock().unwrap();
+        let topology = state.topology();
+        Cluster {
+            id: topology.cluster_id.clone(),
+            name: topology.config.cluster_name.clone(),
+            nodes: topology.nodes.values().cloned().collect(),
+            partition_map: PartitionMap {
+                partitions: partitions.into_iter().map(|p| (p.id.clone(), p)).collect(),
+            },
+            config: topology.config.clone(),
+            custom_data: state
+                .data()
+                .iter()
+                .filter_map(|(key, entry)| Some((key.clone(), String::from_utf8(entry.value.to_vec()).ok()?)))
+                .collect(),
+            revision: state.revision(),
+            leader: topology.leader.clone().unwrap_or_else(|| "".into()),
+            epoch: topology.leader_epoch,
+        }
+    }
+
+    fn nodes(&self) -> Vec<Arc<Node>> {
+        let state = self.state.lock().unwrap();
+        state.topology().nodes.values().cloned().collect()
+    }
+
+    fn partitions(&self) -> Vec<PartitionRecord> {
+        let state = self.state.lock().unwrap();
+        let topology = state.topology();
+        let live = topology.serving_count();
+        topology
+            .partitions
+            .iter()
+            .map(|p| PartitionRecord::new(p, topology.config.replication_factor, live))
+            .collect()
+    }
+
+    fn partition_stats(&self) -> PartitionStats {
+        let mut stats = PartitionStats::default();
+        for partition in self.partitions() {
+            stats.total_partitions += 1;
+            *stats
+                .partitions_per_node
+                .entry(partition.primary_node)
+                .or_default() += 1;
+            for node in partition.replica_nodes {
+                *stats.replicas_per_node.entry(node).or_default() += 1;
+            }
+        }
+        stats
+    }
+
+    fn locate(&self, key: &[u8]) -> Option<KeyLocation> {
+        let partitions = self.partitions();
+        let head: [u8; 4] = md5::compute(key).0[..4].try_into().unwrap();
+        let number = (u32::from_be_bytes(head) as usize).checked_rem(partitions.len())?;
+        let partition = partitions[number].clone();
+        let nodes = self.nodes();
+        let node = |id: &NodeId| nodes.iter().find(|node| node.id == *id).cloned();
+        Some(KeyLocation {
+            primary: node(&partition.primary_node),
+            replicas: partition.replica_nodes.iter().filter_map(node).collect(),
+            partition,
+        })
+    }
+
+    fn leader(&self) -> Option<LeaderInfo> {
+        if self.leaderless.load(Ordering::Relaxed) {
+            return None;
+        }
+        let state = self.state.lock().unwrap();
+        let topology = state.topology();
+        let node = topology.nodes.get(topology.leader.as_ref()?)?;
+        Some(LeaderInfo {
+            leader_id: node.id.clone(),
+            leader_name: node.name.clone(),
+            leader_ip: node.ip.clone(),
+            term: topology.leader_term,
+            elected_at: topology.elected_at,
+            epoch: topology.leader_epoch,
+        })
+    }
+
+    fn consensus_stats(&self) -> ConsensusStats {
+        let revision = self.revision();
+        ConsensusStats {
+            state: "Leader".into(),
+            term: 3,
+            last_log_index: revision,
+            last_log_term: 3,
+            commit_index: revision,
+            applied_index: revision,
+            num_peers: 1,
+            leader: "node-1".into(),
+            current_term: 3,
+            current_leader: "node-1".into(),
+            is_leader: true,
+        }
+    }
+
+    fn metrics(&self) -> Metrics {
+        Metrics {
+            node_count: self.nodes().len(),
+            partition_count: self.partitions().len(),
+            request_count: 0,
+            error_count: 0,
+            last_sync: NOW,
+            is_leader: true,
+            raft_state: "Leader".into(),
+            uptime_seconds: 7,
+        }
+    }
+
+    fn health(&self) -> HealthStatus {
+        HealthStatus {
+            healthy: true,
+            node_id: "node-1".into(),
+            node_name: "The \"first\"".into(),
+            is_leader: true,
+            node_count: self.nodes().len(),
+            partition_count: self.partitions().len(),
+            raft_state: "Leader".into(),
+            last_sync: NOW,
+            uptime: "7s".into(),
+            message: String::new(),
+        }
+    }
+
+    fn readiness(&self) -> Readiness {
+        let partitions = self.partitions().len();
+        Readiness {
+            ready: partitions > 0,
+            nodes: self.nodes().len(),
+            partitions,
+            valid_partitions: partitions,
+            message: if partitions > 0 { "ready" } else { "no partitions" }.into(),
+        }
+    }
+
+    fn data(&self, key: &str) -> Option<DataEntry> {
+        self.state.lock().unwrap().data().get(key).cloned()
+    }
+
+    fn data_keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
+        let state = self.state.lock().unwrap();
+        state.data().keys(prefix, after, limit).cloned().collect()
+    }
+
+    fn wait_revision(&self, revision: u64) -> BoxFuture<'_, Result<u64>> {
+        let mut applied = self.applied.subscribe();
+        async move {
+            let reached = applied.wait_for(|applied| *applied >= revision).await;
+            reached
+                .map(|reached| *reached)
+                .map_err(|_| Error::new(ErrorCode::Stopped, "stopped"))
+        }
+        .boxed()
+    }
+
+    fn linearize(&self) -> BoxFuture<'_, Result<()>> {
+        self.answer(|| match self.leaderless.load(Ordering::Relaxed) {
+            true => Err(Error::new(ErrorCode::NoLeader, "no leader is known")),
+            false => Ok(()),
+        })
+    }
+
+    fn set_data(&self, key: String, value: Bytes, expect: Expect) -> BoxFuture<'_, Result<u64>> {
+        self.answer(|| {
+            self.propose(Command::SetData { key, value, expect })
+                .map(|(revision, _)| revision)
+        })
+    }
+
+    fn delete_data(&self, key: String, expect: Expect) -> BoxFuture<'_, Result<(u64, bool)>> {
+        self.answer(|| {
+            let (revision, reply) = self.propose(Command::DeleteData { key, expect })?;
+            Ok((revision, reply == Reply::Deleted(true)))
+        })
+    }
+
+    fn join(&self, node: NodeSpec, terms: JoinTerms) -> BoxFuture<'_, Result<JoinReply>> {
+        self.answer(|| {
+            let (config, planned_on, cluster_id) = {
+                let state = self.state.lock().unwrap();
+                let topology = state.topology();
+                (
+                    topology.config.clone(),
+                    state.topology_revision(),
+                    topology.cluster_id.clone(),
+                )
+            };
+            if let Some(asked) = terms
+                .partition_count
+                .filter(|asked| *asked != config.partition_count)
+            {
+                let message = format!(
+                    "the cluster has {} partitions, the node asks for {asked}",
+                    config.partition_count
+                );
+                return Err(Error::new(ErrorCode::ClusterMismatch, message));
+            }
+            let node_id = node.id.clone();
+            let join = Command::Join {
+                node,
+                promotions: vec![],
+                planned_on,
+            };
+            match self.propose(join)? {
+                (
+                    revision,
+                    Reply::Joined {
+                        raft_id, incarnation, ..
+                    },
+                ) => Ok(JoinReply {
+                    node_id,
+                    cluster_id,
+                    node_count: self.nodes().len(),
+                    raft_id,
+                    incarnation,
+                    revision,
+                    config,
+                }),
+                (_, other) => Err(Error::internal(format!("{other:?}"))),
+            }
+        })
+    }
+
+    fn sync(&self, request: SyncRequest) -> BoxFuture<'_, Result<SyncReply>> {
+        self.answer(|| {
+            self.state.lock().unwrap().node(&request.node)?;
+            Ok(SyncReply {
+                lease_ms: 0,
+                revision: self.revision(),
+                leader: "node-1".into(),
+            })
+        })
+    }
+
+    fn rebalance(&self, dry_run: bool) -> BoxFuture<'_, Result<RebalanceReply>> {
+        self.answer(|| {
+            let planned_on = self.state.lock().unwrap().topology_revision();
+            let mut revision = planned_on;
+            if !dry_run {
+                let target = Target {
+                    nodes: vec!["node-1".into()],
+                    primary: "node-1".into(),
+                };
+                let plan = Command::Plan {
+                    trigger: RebalanceTrigger::Manual,
+                    trigger_node: "".into(),
+                    targets: vec![(0, target)],
+                    planned_on,
+                };
+                (revision, _) = self.propose(plan)?;
+            }
+            Ok(RebalanceReply {
+                dry_run,
+                revision,
+                partitions_to_move: 1,
+                moves: vec![Moved {
+                    partition_id: partition_id(0),
+                    number: 0,
+                    old_primary: "node-1".into(),
+                    new_primary: "node-1".into(),
+                    gain: vec![],
+                    lose: vec!["node-2".into()],
+                }],
+            })
+        })
+    }
+
+    fn create_partitions(&self) -> BoxFuture<'_, Result<(u64, usize)>> {
+        self.answer(|| self.create().map(|(revision, _)| (revision, 2)))
+    }
+
+    fn leave(&self) -> BoxFuture<'_, Result<u64>> {
+        self.answer(|| {
+            let leave = Command::Leave {
+                node: "node-1".into(),
+                incarnation: 1,
+            };
+            self.propose(leave).map(|(revision, _)| revision)
+        })
+    }
+
+    fn step_down(&self, target: Option<NodeId>) -> BoxFuture<'_, Result<NodeId>> {
+        self.answer(|| {
+            let node = target.unwrap_or_else(|| "node-2".into());
+            self.propose(Command::LeaderElected {
+                node: node.clone(),
+                term: 4,
+            })?;
+            Ok(node)
+        })
+    }
+
+    fn remove_node(&self, node: NodeId) -> BoxFuture<'_, Result<u64>> {
+        self.answer(|| {
+            let planned_on = self.state.lock().unwrap().topology_revision();
+            let remove = Command::Remove {
+                node,
+                reason: LeaveReason::RemovedByAdmin,
+                promotions: vec![],
+                planned_on,
+            };
+            self.propose(remove).map(|(revision, _)| revision)
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! The API over real sockets, answered by the real state machine.
+
+mod bounds;
+mod cluster;
+mod connections;
+mod data;
+mod docs;
+mod fake;
+mod safety;
+mod shapes;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use bytes::Bytes;
+use fake::Fake;
+use hyper::Method;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::{Answer, Client, HttpLimits, RequestCounters, router, serve};
+
+/// Longer than anything here takes; a test that needs it has failed.
+const LIMIT: Duration = Duration::from_secs(20);
+
+struct Server {
+    fake: Arc<Fake>,
+    counters: Arc<RequestCounters>,
+    addr: SocketAddr,
+    client: Client,
+    shutdown: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        Self::with(Fake::new(), HttpLimits::default(), None).await
+    }
+
+    async fn with_limits(change: impl FnOnce(&mut HttpLimits)) -> Self {
+        let mut limits = HttpLimits::default();
+        change(&mut limits);
+        Self::with(Fake::new(), limits, None).await
+    }
+
+    async fn with(fake: Arc<Fake>, limits: HttpLimits, extra: Option<Router>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let counters = Arc::new(RequestCounters::new());
+        let router = router(fake.clone(), limits.clone(), counters.clone(), extra);
+        let (shutdown, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(serve(listener, router, limits, async move {
+            let _ = stopped.await;
+        }));
+        Server {
+            fake,
+            counters,
+            addr,
+            client: Client::new(addr.to_string()).with_timeout(LIMIT),
+            shutdown: Some(shutdown),
+            task,
+        }
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        self.client.request(method, path, headers, body).await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], "").await
+    }
+
+    /// The answer's status and JSON body.
+    async fn json(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let headers: &[(&str, &str)] = if body.is_empty() {
+            &[]
+        } else {
+            &[("content-type", "application/json")]
+        };
+        let answer = self.send(method, path, headers, body).await;
+        (answer.status.as_u16(), parsed(&answer))
+    }
+
+    /// Sends bytes as they are and reads until the server closes.
+    async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.addr).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        read_to_end(&mut stream).await
+    }
+}
+
+async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(LIMIT, stream.read_to_end(&mut answer)).await;
+    // A reset is an end too.
+    let _ = read.expect("the server closes the connection");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn parsed(answer: &Answer) -> Value {
+    serde_json::from_slice(&answer.body)
+        .unwrap_or_else(|error| panic!("{}: {error}: {:?}", answer.status, answer.body))
+}
+
+fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
+    answer
+        .headers
+        .get(name)
+        .map_or("", |value| value.to_str().unwrap())
+}
+
+/// The code and the message in an error's body, which has nothing else.
+fn error_of(body: &Value) -> (&str, &str) {
+    let error = body["error"].as_object().expect("an error object");
+    assert_eq!(body.as_object().unwrap().len(), 1, "{body}");
+    assert_eq!(error.len(), 2, "{body}");
+    (
+        error["code"].as_str().unwrap(),
+        error["message"].as_str().unwrap(),
+    )
+}

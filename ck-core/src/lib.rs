@@ -1,22 +1,28 @@
 //! ClusterKit core.
 #![deny(missing_docs)]
 
+mod clusterkit;
 #[doc(hidden)]
 pub mod consensus;
 #[doc(hidden)]
 pub mod env;
 mod error;
+pub mod hooks;
+pub mod http;
 mod log;
+mod membership;
 pub mod model;
 pub mod net;
-mod membership;
+mod node;
 mod options;
 pub mod placement;
 mod rebalance;
 pub mod routing;
 pub mod state;
 
+pub use clusterkit::ClusterKit;
 pub use error::{Error, ErrorCode, Result};
+pub use log::LogCallback;
 pub use options::{
     HealthCheckOptions, ListenAddr, LogLevel, OptionDefault, OptionKind, OptionSpec, Options, TimingOptions,
     TimingProfile, TimingValues, advertised, format_duration, options_markdown, parse_duration,

@@ -17,7 +17,10 @@ pub(crate) struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Log { level: RwLock::new(LogLevel::Info), callback: RwLock::new(None) }
+        Log {
+            level: RwLock::new(LogLevel::Info),
+            callback: RwLock::new(None),
+        }
     }
 }
 
@@ -34,7 +37,11 @@ impl Log {
         if level > *self.level.read().unwrap_or_else(PoisonError::into_inner) {
             return;
         }
-        let callback = self.callback.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let callback = self
+            .callback
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if let Some(callback) = callback {
             callback(level, &message.to_string());
         }

@@ -50,8 +50,11 @@ impl From<&Membership> for MembershipRecord {
 
 impl MembershipRecord {
     fn into_membership(self) -> Result<Membership> {
-        let nodes: BTreeMap<RaftId, openraft::EmptyNode> =
-            self.nodes.into_iter().map(|id| (id, openraft::EmptyNode::new())).collect();
+        let nodes: BTreeMap<RaftId, openraft::EmptyNode> = self
+            .nodes
+            .into_iter()
+            .map(|id| (id, openraft::EmptyNode::new()))
+            .collect();
         Membership::new(self.configs, nodes)
             .map_err(|error| Error::new(ErrorCode::Corrupt, format!("membership: {error}")))
     }
@@ -66,7 +69,11 @@ pub(crate) fn to_wal_entry(entry: &Entry) -> Result<wal::Entry> {
             (KIND_MEMBERSHIP, encode(&MembershipRecord::from(membership))?)
         }
     };
-    Ok(wal::Entry { id: to_wal_id(entry.log_id), kind, payload })
+    Ok(wal::Entry {
+        id: to_wal_id(entry.log_id),
+        kind,
+        payload,
+    })
 }
 
 /// A log entry in openraft's form.
@@ -81,7 +88,10 @@ pub(crate) fn from_wal_entry(entry: wal::Entry) -> Result<Entry> {
         kind => {
             return Err(Error::new(
                 ErrorCode::Version,
-                format!("log entry {} is of kind {kind}, which this build does not know", entry.id.index),
+                format!(
+                    "log entry {} is of kind {kind}, which this build does not know",
+                    entry.id.index
+                ),
             ));
         }
     };

@@ -44,7 +44,10 @@ pub(crate) async fn handle(consensus: &Consensus, cluster: &str, body: &[u8]) ->
 async fn answer(consensus: &Consensus, cluster: &str, body: &[u8]) -> Result<ForwardAnswer> {
     let request: ForwardRequest = codec::decode(body, "a forwarded call")?;
     if request.cluster != cluster {
-        let message = format!("this node is of cluster {cluster:?}, the call of {:?}", request.cluster);
+        let message = format!(
+            "this node is of cluster {cluster:?}, the call of {:?}",
+            request.cluster
+        );
         return Err(Error::new(ErrorCode::WrongCluster, message));
     }
     Ok(match request.call {

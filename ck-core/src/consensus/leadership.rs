@@ -43,7 +43,13 @@ struct Held {
 
 impl Leadership {
     pub(crate) fn new(me: NodeId, consensus: Arc<Consensus>, proposer: Arc<Proposer>) -> Self {
-        Leadership { me, consensus, proposer, held: Mutex::new(None), changed: env::Signal::default() }
+        Leadership {
+            me,
+            consensus,
+            proposer,
+            held: Mutex::new(None),
+            changed: env::Signal::default(),
+        }
     }
 
     /// The epoch with which this node leads, if it does at this very moment: a quorum acknowledged it so lately
@@ -52,7 +58,10 @@ impl Leadership {
     pub(crate) fn epoch(&self) -> Option<u64> {
         let held = (*self.held.lock().unwrap_or_else(PoisonError::into_inner))?;
         let valid = self.vote() == Some(held.vote)
-            && self.consensus.lease_until().is_some_and(|until| Instant::now() < until);
+            && self
+                .consensus
+                .lease_until()
+                .is_some_and(|until| Instant::now() < until);
         valid.then_some(held.epoch)
     }
 
@@ -101,7 +110,10 @@ impl Leadership {
     async fn step(&self, tell: &impl Fn(LeadershipChange)) {
         if let Some(held) = self.held()
             && (self.vote() != Some(held.vote)
-                || self.consensus.lease_until().is_none_or(|until| Instant::now() >= until))
+                || self
+                    .consensus
+                    .lease_until()
+                    .is_none_or(|until| Instant::now() >= until))
         {
             self.lose(tell);
         }
@@ -113,7 +125,10 @@ impl Leadership {
         if !self.consensus.replica().topology().nodes.contains_key(&self.me) {
             return;
         }
-        let command = Command::LeaderElected { node: self.me.clone(), term: vote.0 };
+        let command = Command::LeaderElected {
+            node: self.me.clone(),
+            term: vote.0,
+        };
         let elected = self.proposer.propose_here(command, ATTEMPT).await;
         let recorded = match elected {
             Ok(response) => response.result.is_ok(),

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
 use super::codec::{from_wal_entry, to_wal_entry};
-use super::types::{
-    Entry, LogId, Types, Vote, from_wal_id, from_wal_vote, io_error, to_wal_id, to_wal_vote,
-};
+use super::types::{Entry, LogId, Types, Vote, from_wal_id, from_wal_vote, io_error, to_wal_id, to_wal_vote};
 use super::wal::{Done, Wal};
 use crate::error::Error;
 
@@ -63,7 +61,10 @@ impl RaftLogReader<Types> for LogStore {
             return Ok(Vec::new());
         }
         let entries = self.wal.read(start..end, u64::MAX).map_err(io_error)?;
-        entries.into_iter().map(|entry| from_wal_entry(entry).map_err(io_error)).collect()
+        entries
+            .into_iter()
+            .map(|entry| from_wal_entry(entry).map_err(io_error))
+            .collect()
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
@@ -76,7 +77,10 @@ impl RaftLogReader<Types> for LogStore {
             return Ok(Vec::new());
         }
         let entries = self.wal.read(start..end, MAX_READ_BYTES).map_err(io_error)?;
-        entries.into_iter().map(|entry| from_wal_entry(entry).map_err(io_error)).collect()
+        entries
+            .into_iter()
+            .map(|entry| from_wal_entry(entry).map_err(io_error))
+            .collect()
     }
 }
 
@@ -86,7 +90,10 @@ impl RaftLogStorage<Types> for LogStore {
     async fn get_log_state(&mut self) -> Result<LogState<Types>, io::Error> {
         let last_purged_log_id = self.wal.purged().map(from_wal_id);
         let last_log_id = self.wal.last().map(from_wal_id).or(last_purged_log_id);
-        Ok(LogState { last_purged_log_id, last_log_id })
+        Ok(LogState {
+            last_purged_log_id,
+            last_log_id,
+        })
     }
 
     async fn get_log_reader(&mut self) -> Self {
@@ -119,7 +126,10 @@ impl RaftLogStorage<Types> for LogStore {
             .into_iter()
             .map(|entry| to_wal_entry(&entry).map_err(io_error))
             .collect::<io::Result<Vec<_>>>()?;
-        self.wal.append(entries, Box::new(move |result| callback.io_completed(result.map_err(io_error))));
+        self.wal.append(
+            entries,
+            Box::new(move |result| callback.io_completed(result.map_err(io_error))),
+        );
         Ok(())
     }
 

@@ -16,12 +16,14 @@ use openraft::raft::{
 use openraft::{EmptyNode, RPCTypes};
 
 use super::codec::{self, SnapshotHead};
+use super::service::Service;
 use super::state_machine::Snapshot;
 use super::types::{RaftId, Types, Vote, from_wal_vote, to_wal_vote};
-use super::wire::{Append, Ballot, RaftAnswer, RaftCall, RaftRequest, SnapshotChunk, Transfer, vote_response};
+use super::wire::{
+    Append, Ballot, RaftAnswer, RaftCall, RaftRequest, SnapshotChunk, Transfer, vote_response,
+};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
-use super::service::Service;
 use crate::net::{Lane, Transport};
 
 /// How much of a snapshot goes in one message.
@@ -47,7 +49,11 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn new(me: RaftId, transport: Arc<dyn Transport>, addresses: Arc<dyn Addresses>) -> Self {
-        Network { me, transport, addresses }
+        Network {
+            me,
+            transport,
+            addresses,
+        }
     }
 }
 
@@ -55,15 +61,27 @@ impl RaftNetworkFactory<Types> for Network {
     type Network = Peer;
 
     async fn new_client(&mut self, target: RaftId, _node: &EmptyNode) -> Peer {
-        Peer { target, lane: Lane::Log, network: self.clone() }
+        Peer {
+            target,
+            lane: Lane::Log,
+            network: self.clone(),
+        }
     }
 
     async fn new_heartbeat_client(&mut self, target: RaftId, _node: &EmptyNode) -> Peer {
-        Peer { target, lane: Lane::Control, network: self.clone() }
+        Peer {
+            target,
+            lane: Lane::Control,
+            network: self.clone(),
+        }
     }
 
     async fn new_snapshot_client(&mut self, target: RaftId, _node: &EmptyNode) -> Peer {
-        Peer { target, lane: Lane::Bulk, network: self.clone() }
+        Peer {
+            target,
+            lane: Lane::Bulk,
+            network: self.clone(),
+        }
     }
 }
 
@@ -111,7 +129,10 @@ impl Peer {
 
 /// What an answer of the wrong kind is: a defect of the peer.
 fn unexpected(answer: &RaftAnswer) -> Error {
-    Error::new(ErrorCode::Version, format!("the peer answered out of turn: {answer:?}"))
+    Error::new(
+        ErrorCode::Version,
+        format!("the peer answered out of turn: {answer:?}"),
+    )
 }
 
 impl RaftNetworkV2<Types> for Peer {
@@ -136,7 +157,8 @@ impl RaftNetworkV2<Types> for Peer {
         rpc: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        self.ask_for_vote(RaftCall::Vote(Ballot::new(&rpc)), option.hard_ttl()).await
+        self.ask_for_vote(RaftCall::Vote(Ballot::new(&rpc)), option.hard_ttl())
+            .await
     }
 
     async fn pre_vote(
@@ -144,7 +166,8 @@ impl RaftNetworkV2<Types> for Peer {
         rpc: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        self.ask_for_vote(RaftCall::PreVote(Ballot::new(&rpc)), option.hard_ttl()).await
+        self.ask_for_vote(RaftCall::PreVote(Ballot::new(&rpc)), option.hard_ttl())
+            .await
     }
 
     async fn full_snapshot(
@@ -175,7 +198,11 @@ impl RaftNetworkV2<Types> for Peer {
         let timeout = option.hard_ttl();
         let fail = |error: Error| self.rpc_error(RPCTypes::TransferLeader, timeout, &error);
         let transfer = Transfer::new(rpc.from_leader(), *rpc.to_node_id(), rpc.last_log_id());
-        match self.call(Lane::Control, RaftCall::Transfer(transfer), timeout).await.map_err(fail)? {
+        match self
+            .call(Lane::Control, RaftCall::Transfer(transfer), timeout)
+            .await
+            .map_err(fail)?
+        {
             RaftAnswer::Transferred(None) => Ok(Ok(())),
             RaftAnswer::Transferred(Some(why)) => Err(fail(Error::new(ErrorCode::Refused, why))),
             other => Err(fail(unexpected(&other))),
@@ -185,7 +212,9 @@ impl RaftNetworkV2<Types> for Peer {
     fn backoff(&self) -> Option<Backoff> {
         // A peer that restarts is back within milliseconds; dialling a dead one costs next to nothing.
         let first = [20, 50, 100].into_iter().map(Duration::from_millis);
-        Some(Backoff::new(first.chain(std::iter::repeat(Duration::from_millis(200)))))
+        Some(Backoff::new(
+            first.chain(std::iter::repeat(Duration::from_millis(200))),
+        ))
     }
 }
 
@@ -221,11 +250,23 @@ impl Peer {
                 total: total as u64,
                 data: snapshot.snapshot.slice(offset..end),
             };
-            let answer = match env::timeout(timeout, self.call(Lane::Bulk, RaftCall::Snapshot(chunk), timeout)).await {
+            let answer = match env::timeout(
+                timeout,
+                self.call(Lane::Bulk, RaftCall::Snapshot(chunk), timeout),
+            )
+            .await
+            {
                 Ok(answer) => answer?,
-                Err(_) => return Err(Error::new(ErrorCode::Timeout, "the peer took too long for a piece of a snapshot")),
+                Err(_) => {
+                    return Err(Error::new(
+                        ErrorCode::Timeout,
+                        "the peer took too long for a piece of a snapshot",
+                    ));
+                }
             };
-            let RaftAnswer::Snapshot { vote: theirs } = answer else { return Err(unexpected(&answer)) };
+            let RaftAnswer::Snapshot { vote: theirs } = answer else {
+                return Err(unexpected(&answer));
+            };
             if end == total || theirs != to_wal_vote(&vote) {
                 return Ok(SnapshotResponse::new(from_wal_vote(theirs)));
             }

@@ -100,7 +100,10 @@ impl Consensus {
     /// # Errors
     /// [`ErrorCode::Corrupt`], [`ErrorCode::DataDirInUse`], [`ErrorCode::Io`] from the disk.
     pub(crate) async fn open(config: ConsensusConfig) -> Result<Arc<Self>> {
-        let options = WalOptions { seed: seed(), ..WalOptions::default() };
+        let options = WalOptions {
+            seed: seed(),
+            ..WalOptions::default()
+        };
         let (wal, writer) = Wal::open(config.disk.clone(), &config.dir.join("wal.log"), &options)?;
         let wal = Arc::new(wal);
         let writer = if env::runtime::simulated() {
@@ -115,10 +118,15 @@ impl Consensus {
         let election_timeout_max = config.timing.election_max;
         let network = Network::new(config.raft_id, config.transport, config.addresses.clone());
         let raft_config = raft_config(config.cluster_name, config.timing)?;
-        let raft =
-            Raft::new(config.raft_id, Arc::new(raft_config), network, LogStore::new(wal.clone()), machine)
-                .await
-                .map_err(|error| Error::new(ErrorCode::Corrupt, format!("Raft cannot start: {error}")))?;
+        let raft = Raft::new(
+            config.raft_id,
+            Arc::new(raft_config),
+            network,
+            LogStore::new(wal.clone()),
+            machine,
+        )
+        .await
+        .map_err(|error| Error::new(ErrorCode::Corrupt, format!("Raft cannot start: {error}")))?;
         let server = Server::new(
             raft.clone(),
             config.raft_id,
@@ -154,7 +162,11 @@ impl Consensus {
 
     /// True when this node has never been part of a cluster's Raft.
     pub(crate) async fn is_pristine(&self) -> Result<bool> {
-        self.raft.is_initialized().await.map(|initialized| !initialized).map_err(stopped)
+        self.raft
+            .is_initialized()
+            .await
+            .map(|initialized| !initialized)
+            .map_err(stopped)
     }
 
     /// Makes this node the only voter of a new cluster.
@@ -196,7 +208,10 @@ impl Consensus {
     pub(super) async fn write_forwarded(&self, proposal: Bytes) -> Written {
         match codec::decode::<Proposal>(&proposal, "a forwarded proposal") {
             Ok(_) => self.write(proposal).await,
-            Err(error) => Written::Done(Response { revision: 0, result: Err(error) }),
+            Err(error) => Written::Done(Response {
+                revision: 0,
+                result: Err(error),
+            }),
         }
     }
 
@@ -255,7 +270,10 @@ impl Consensus {
     pub(crate) fn stats(&self, node_of: impl Fn(RaftId) -> Option<NodeId>) -> ConsensusStats {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        let leader = metrics.current_leader.and_then(node_of).unwrap_or_else(|| "".into());
+        let leader = metrics
+            .current_leader
+            .and_then(node_of)
+            .unwrap_or_else(|| "".into());
         let state = match metrics.state {
             ServerState::Leader => "Leader",
             ServerState::Follower => "Follower",
@@ -268,9 +286,16 @@ impl Consensus {
             term: metrics.current_term,
             last_log_index: metrics.last_log_index.unwrap_or(0),
             last_log_term: self.wal.last().map_or(0, |id| id.term),
-            commit_index: metrics.cluster_committed.or(metrics.local_committed).map_or(0, |id| id.index),
+            commit_index: metrics
+                .cluster_committed
+                .or(metrics.local_committed)
+                .map_or(0, |id| id.index),
             applied_index: metrics.last_applied.map_or(0, |id| id.index),
-            num_peers: metrics.membership_config.nodes().filter(|(id, _)| **id != self.raft_id).count(),
+            num_peers: metrics
+                .membership_config
+                .nodes()
+                .filter(|(id, _)| **id != self.raft_id)
+                .count(),
             is_leader: metrics.state == ServerState::Leader && metrics.current_leader == Some(self.raft_id),
             current_term: metrics.current_term,
             current_leader: leader.clone(),
@@ -304,8 +329,13 @@ impl Consensus {
     pub(crate) fn replication(&self) -> BTreeMap<RaftId, u64> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        let Some(replication) = &metrics.replication else { return BTreeMap::new() };
-        replication.iter().map(|(id, matched)| (*id, matched.map_or(0, |id| id.index))).collect()
+        let Some(replication) = &metrics.replication else {
+            return BTreeMap::new();
+        };
+        replication
+            .iter()
+            .map(|(id, matched)| (*id, matched.map_or(0, |id| id.index)))
+            .collect()
     }
 
     /// Changes who takes part, if nothing else has changed that meanwhile; a change that was left half done is
@@ -316,19 +346,24 @@ impl Consensus {
             let metrics = metrics.borrow_watched();
             let based_on = *metrics.membership_config.log_id();
             match change {
-                VoterChange::AddLearner(id) => {
-                    (based_on, ChangeMembers::AddNodes(BTreeMap::from([(id, EmptyNode::new())])), true)
-                }
+                VoterChange::AddLearner(id) => (
+                    based_on,
+                    ChangeMembers::AddNodes(BTreeMap::from([(id, EmptyNode::new())])),
+                    true,
+                ),
                 VoterChange::Voters(voters) => (based_on, ChangeMembers::ReplaceAllVoters(voters), true),
                 VoterChange::Remove(ids) => (based_on, ChangeMembers::RemoveNodes(ids), true),
             }
         };
-        let unchanged = Precondition::LastMembershipLogId { last_membership_log_id: based_on };
+        let unchanged = Precondition::LastMembershipLogId {
+            last_membership_log_id: based_on,
+        };
         match self.raft.change_membership_if(change, retain, [unchanged]).await {
             Ok(_) => Ok(()),
-            Err(RaftError::APIError(error)) => {
-                Err(Error::new(ErrorCode::Conflict, format!("the change of voters was refused: {error}")))
-            }
+            Err(RaftError::APIError(error)) => Err(Error::new(
+                ErrorCode::Conflict,
+                format!("the change of voters was refused: {error}"),
+            )),
             Err(RaftError::Fatal(fatal)) => Err(stopped(fatal)),
         }
     }
@@ -369,9 +404,12 @@ fn raft_config(cluster_name: String, timing: TimingValues) -> Result<openraft::C
         install_snapshot_timeout: 10 * 60 * 1000,
         ..openraft::Config::default()
     };
-    config
-        .validate()
-        .map_err(|error| Error::new(ErrorCode::InvalidOption, format!("timing: Raft refuses it: {error}")))
+    config.validate().map_err(|error| {
+        Error::new(
+            ErrorCode::InvalidOption,
+            format!("timing: Raft refuses it: {error}"),
+        )
+    })
 }
 
 fn seed() -> u64 {
@@ -380,5 +418,8 @@ fn seed() -> u64 {
 }
 
 fn stopped(error: impl std::fmt::Display) -> Error {
-    Error::new(ErrorCode::Stopped, format!("Raft has stopped on this node: {error}"))
+    Error::new(
+        ErrorCode::Stopped,
+        format!("Raft has stopped on this node: {error}"),
+    )
 }

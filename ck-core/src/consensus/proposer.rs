@@ -11,10 +11,10 @@ use super::codec;
 use super::forward::{ForwardAnswer, ForwardCall, ForwardRequest};
 use super::network::Addresses;
 use super::node::{Consensus, Written};
+use super::service::Service;
 use super::types::RaftId;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use super::service::Service;
 use crate::net::{Lane, Transport};
 use crate::state::{Command, Proposal, Response};
 
@@ -88,24 +88,39 @@ impl Proposer {
     /// # Errors
     /// As [`Proposer::propose`]; [`ErrorCode::NotLeader`] where this node does not lead.
     pub(crate) async fn propose_here(&self, command: Command, timeout: Duration) -> Result<Response> {
-        let proposal = Proposal { session: 0, seq: 0, low: 0, at: env::wall_now(), command };
+        let proposal = Proposal {
+            session: 0,
+            seq: 0,
+            low: 0,
+            at: env::wall_now(),
+            command,
+        };
         let body = codec::encode(&proposal)?;
         match env::timeout(timeout, self.consensus.write(body)).await {
             Ok(Written::Done(response)) => Ok(response),
             Ok(Written::NotHere(_)) => Err(Error::new(ErrorCode::NotLeader, "this node does not lead")),
             Ok(Written::Unknown(why)) => Err(gave_up(Some(why), timeout)),
-            Ok(Written::Stopped(why)) => {
-                Err(Error::new(ErrorCode::Stopped, format!("Raft has stopped on this node: {why}")))
-            }
-            Err(_) => Err(gave_up(Some("the log did not commit it in time".to_owned()), timeout)),
+            Ok(Written::Stopped(why)) => Err(Error::new(
+                ErrorCode::Stopped,
+                format!("Raft has stopped on this node: {why}"),
+            )),
+            Err(_) => Err(gave_up(
+                Some("the log did not commit it in time".to_owned()),
+                timeout,
+            )),
         }
     }
 
     async fn propose_in(&self, session: u64, command: Command, timeout: Duration) -> Result<Response> {
         let deadline = Instant::now() + timeout;
         let number = self.number();
-        let proposal =
-            Proposal { session, seq: number.seq, low: number.low, at: env::wall_now(), command };
+        let proposal = Proposal {
+            session,
+            seq: number.seq,
+            low: number.low,
+            at: env::wall_now(),
+            command,
+        };
         let body = codec::encode(&proposal)?;
         let mut hint = None;
         // The first reason is why the caller is told "unknown": a later clean refusal does not undo it.
@@ -117,7 +132,10 @@ impl Proposer {
                 Written::NotHere(leader) => hint = leader.filter(|id| *id != self.consensus.raft_id()),
                 Written::Unknown(why) => unknown = unknown.or(Some(why)),
                 Written::Stopped(why) if unknown.is_none() => {
-                    return Err(Error::new(ErrorCode::Stopped, format!("Raft has stopped on this node: {why}")));
+                    return Err(Error::new(
+                        ErrorCode::Stopped,
+                        format!("Raft has stopped on this node: {why}"),
+                    ));
                 }
                 Written::Stopped(why) => return Err(gave_up(Some(why), timeout)),
             }
@@ -163,9 +181,15 @@ impl Proposer {
             let message = format!("no address is known for the leader, Raft id {leader}");
             return Err(Error::new(ErrorCode::NoLeader, message));
         };
-        let request = ForwardRequest { cluster: self.addresses.cluster_id(), call };
+        let request = ForwardRequest {
+            cluster: self.addresses.cluster_id(),
+            call,
+        };
         let body = Service::Forward.envelope(&codec::encode(&request)?);
-        let answer = self.transport.call(&address, Lane::Request, body, timeout).await?;
+        let answer = self
+            .transport
+            .call(&address, Lane::Request, body, timeout)
+            .await?;
         codec::decode(&answer, "the leader's answer")
     }
 
@@ -220,7 +244,10 @@ impl Proposer {
             Ok(result) => result,
             Err(_) => Err(Error::new(
                 ErrorCode::Timeout,
-                format!("revision {revision} was not applied within {timeout:?}; this node is at {}", replica.revision()),
+                format!(
+                    "revision {revision} was not applied within {timeout:?}; this node is at {}",
+                    replica.revision()
+                ),
             )),
         }
     }
@@ -236,7 +263,11 @@ impl Proposer {
         numbers.open.insert(seq);
         let low = numbers.open.first().copied().unwrap_or(seq);
         drop(numbers);
-        Number { proposer: self, seq, low }
+        Number {
+            proposer: self,
+            seq,
+            low,
+        }
     }
 }
 
@@ -246,6 +277,9 @@ fn gave_up(unknown: Option<String>, timeout: Duration) -> Error {
             ErrorCode::Timeout,
             format!("no answer within {timeout:?}; the write may or may not have happened: {why}"),
         ),
-        None => Error::new(ErrorCode::NoLeader, format!("there was no leader within {timeout:?}; nothing was written")),
+        None => Error::new(
+            ErrorCode::NoLeader,
+            format!("there was no leader within {timeout:?}; nothing was written"),
+        ),
     }
 }

@@ -192,7 +192,9 @@ impl Replica {
             slot.push(sender);
             receiver
         };
-        receiver.await.map_err(|_| Error::new(ErrorCode::Stopped, "the node has stopped"))
+        receiver
+            .await
+            .map_err(|_| Error::new(ErrorCode::Stopped, "the node has stopped"))
     }
 
     /// Ends every wait: the node stops.

@@ -41,7 +41,13 @@ impl Server {
         election_timeout_max: Duration,
     ) -> Self {
         let guard = voted_before.then(|| Instant::now() + election_timeout_max);
-        Server { raft, me, addresses, guard, incoming: Mutex::new(None) }
+        Server {
+            raft,
+            me,
+            addresses,
+            guard,
+            incoming: Mutex::new(None),
+        }
     }
 
     /// Answers one call.
@@ -58,29 +64,51 @@ impl Server {
         let request: RaftRequest = codec::decode(body, "a Raft call")?;
         let cluster = self.addresses.cluster_id();
         if request.cluster != cluster {
-            let message = format!("this node is of cluster {cluster:?}, the call of {:?}", request.cluster);
+            let message = format!(
+                "this node is of cluster {cluster:?}, the call of {:?}",
+                request.cluster
+            );
             return Err(Error::new(ErrorCode::WrongCluster, message));
         }
         if request.to != self.me {
-            let message = format!("this node has Raft id {}, the call is for {}", self.me, request.to);
+            let message = format!(
+                "this node has Raft id {}, the call is for {}",
+                self.me, request.to
+            );
             return Err(Error::new(ErrorCode::WrongCluster, message));
         }
         match request.call {
             RaftCall::Append(append) => {
-                let response = self.raft.append_entries(append.into_request()?).await.map_err(stopped)?;
+                let response = self
+                    .raft
+                    .append_entries(append.into_request()?)
+                    .await
+                    .map_err(stopped)?;
                 Ok(RaftAnswer::Appended(response.into()))
             }
-            RaftCall::Vote(ballot) | RaftCall::PreVote(ballot) if self.guarded(&ballot) => Ok(self.refuse_vote()),
-            RaftCall::Vote(ballot) => Ok(self.raft.vote(ballot.into_request()).await.map_err(stopped)?.into()),
-            RaftCall::PreVote(ballot) => {
-                Ok(self.raft.pre_vote(ballot.into_request()).await.map_err(stopped)?.into())
+            RaftCall::Vote(ballot) | RaftCall::PreVote(ballot) if self.guarded(&ballot) => {
+                Ok(self.refuse_vote())
             }
+            RaftCall::Vote(ballot) => Ok(self
+                .raft
+                .vote(ballot.into_request())
+                .await
+                .map_err(stopped)?
+                .into()),
+            RaftCall::PreVote(ballot) => Ok(self
+                .raft
+                .pre_vote(ballot.into_request())
+                .await
+                .map_err(stopped)?
+                .into()),
             RaftCall::Snapshot(chunk) => self.take_chunk(chunk).await,
             RaftCall::Transfer(transfer) => {
                 let (from, to, last) = transfer.into_parts();
                 let request = TransferLeaderRequest::new(from, to, last);
                 let outcome = self.raft.handle_transfer_leader(request).await.map_err(stopped)?;
-                Ok(RaftAnswer::Transferred(outcome.err().map(|error| error.to_string())))
+                Ok(RaftAnswer::Transferred(
+                    outcome.err().map(|error| error.to_string()),
+                ))
             }
         }
     }
@@ -95,7 +123,11 @@ impl Server {
     fn refuse_vote(&self) -> RaftAnswer {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        RaftAnswer::Voted { vote: to_wal_vote(&metrics.vote), granted: false, last: None }
+        RaftAnswer::Voted {
+            vote: to_wal_vote(&metrics.vote),
+            granted: false,
+            last: None,
+        }
     }
 
     async fn take_chunk(&self, chunk: SnapshotChunk) -> Result<RaftAnswer> {
@@ -105,50 +137,82 @@ impl Server {
             let known = metrics.borrow_watched().vote;
             // A newer leader is known: the sender must hear of it and stop.
             let answer = if known > vote { known } else { vote };
-            return Ok(RaftAnswer::Snapshot { vote: to_wal_vote(&answer) });
+            return Ok(RaftAnswer::Snapshot {
+                vote: to_wal_vote(&answer),
+            });
         };
         let head: SnapshotHead = codec::decode(&head, "the head of a snapshot")?;
-        let snapshot = Snapshot { meta: head.into_meta()?, snapshot: data };
+        let snapshot = Snapshot {
+            meta: head.into_meta()?,
+            snapshot: data,
+        };
         // Checked before openraft sees it: a crafted snapshot must not stop this node's Raft.
         crate::state::State::decode(&snapshot.snapshot)?;
-        let response = self.raft.install_full_snapshot(vote, snapshot).await.map_err(|error| {
-            Error::new(ErrorCode::Stopped, format!("Raft has stopped on this node: {error}"))
-        })?;
-        Ok(RaftAnswer::Snapshot { vote: to_wal_vote(&response.vote) })
+        let response = self
+            .raft
+            .install_full_snapshot(vote, snapshot)
+            .await
+            .map_err(|error| {
+                Error::new(
+                    ErrorCode::Stopped,
+                    format!("Raft has stopped on this node: {error}"),
+                )
+            })?;
+        Ok(RaftAnswer::Snapshot {
+            vote: to_wal_vote(&response.vote),
+        })
     }
 
     /// Adds a piece; gives the whole snapshot once it is complete.
     fn collect(&self, chunk: SnapshotChunk) -> Result<Option<(Bytes, Bytes)>> {
         if chunk.total > snapshot_file::MAX_BYTES {
-            let message = format!("a snapshot of {} bytes; at most {} are taken", chunk.total, snapshot_file::MAX_BYTES);
+            let message = format!(
+                "a snapshot of {} bytes; at most {} are taken",
+                chunk.total,
+                snapshot_file::MAX_BYTES
+            );
             return Err(Error::new(ErrorCode::TooLarge, message));
         }
         let mut incoming = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
         if chunk.offset == 0 {
-            *incoming = Some(IncomingSnapshot { head: chunk.head.clone(), data: BytesMut::new() });
+            *incoming = Some(IncomingSnapshot {
+                head: chunk.head.clone(),
+                data: BytesMut::new(),
+            });
         }
         let expected = incoming
             .as_mut()
             .filter(|snapshot| snapshot.head == chunk.head && snapshot.data.len() as u64 == chunk.offset);
         let Some(snapshot) = expected else {
             *incoming = None;
-            return Err(Error::new(ErrorCode::Conflict, "a piece of a snapshot came out of order"));
+            return Err(Error::new(
+                ErrorCode::Conflict,
+                "a piece of a snapshot came out of order",
+            ));
         };
         snapshot.data.extend_from_slice(&chunk.data);
         let length = snapshot.data.len() as u64;
         if length > chunk.total {
             *incoming = None;
-            return Err(Error::new(ErrorCode::Corrupt, "a snapshot is longer than it said"));
+            return Err(Error::new(
+                ErrorCode::Corrupt,
+                "a snapshot is longer than it said",
+            ));
         }
         if length < chunk.total {
             return Ok(None);
         }
-        Ok(incoming.take().map(|snapshot| (snapshot.head, snapshot.data.freeze())))
+        Ok(incoming
+            .take()
+            .map(|snapshot| (snapshot.head, snapshot.data.freeze())))
     }
 }
 
 fn stopped(error: impl std::fmt::Display) -> Error {
-    Error::new(ErrorCode::Stopped, format!("Raft has stopped on this node: {error}"))
+    Error::new(
+        ErrorCode::Stopped,
+        format!("Raft has stopped on this node: {error}"),
+    )
 }
 
 /// The answer of a node that takes no part in Raft yet.

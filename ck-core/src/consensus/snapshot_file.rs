@@ -32,10 +32,15 @@ pub(crate) fn write(disk: &dyn Disk, path: &Path, head: &[u8], state: &[u8]) -> 
 
 /// The stored snapshot as head and state; `None` when there is none.
 pub(crate) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<(Bytes, Bytes)>> {
-    let Some(file) = disk.read(path, MAX_BYTES)? else { return Ok(None) };
+    let Some(file) = disk.read(path, MAX_BYTES)? else {
+        return Ok(None);
+    };
     let file = Bytes::from(file);
     let damaged = |what: &str| {
-        Error::new(ErrorCode::Corrupt, format!("{}: the snapshot is damaged: {what}", path.display()))
+        Error::new(
+            ErrorCode::Corrupt,
+            format!("{}: the snapshot is damaged: {what}", path.display()),
+        )
     };
     let (magic, head_length, state_length, crc) = header(&file).ok_or_else(|| damaged("it is too short"))?;
     if magic != MAGIC {
@@ -80,11 +85,19 @@ mod tests {
         let whole = disk.read(path, MAX_BYTES).unwrap().unwrap();
         for at in 0..whole.len() {
             disk.replace(path, &whole[..at]).unwrap();
-            assert_eq!(read(&disk, path).unwrap_err().code(), ErrorCode::Corrupt, "cut at {at}");
+            assert_eq!(
+                read(&disk, path).unwrap_err().code(),
+                ErrorCode::Corrupt,
+                "cut at {at}"
+            );
             let mut flipped = whole.clone();
             flipped[at] ^= 0x41;
             disk.replace(path, &flipped).unwrap();
-            assert_eq!(read(&disk, path).unwrap_err().code(), ErrorCode::Corrupt, "flipped at {at}");
+            assert_eq!(
+                read(&disk, path).unwrap_err().code(),
+                ErrorCode::Corrupt,
+                "flipped at {at}"
+            );
         }
     }
 }

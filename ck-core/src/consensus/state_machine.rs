@@ -21,12 +21,8 @@ use crate::state::State;
 /// The most entries that are applied under one lock and published as one view.
 const MAX_BATCH: usize = 1024;
 
-pub(crate) type Snapshot = openraft::storage::Snapshot<
-    openraft::alias::CommittedLeaderIdOf<Types>,
-    u64,
-    openraft::EmptyNode,
-    Bytes,
->;
+pub(crate) type Snapshot =
+    openraft::storage::Snapshot<openraft::alias::CommittedLeaderIdOf<Types>, u64, openraft::EmptyNode, Bytes>;
 
 /// Where snapshots are kept: on the disk, with the newest also in memory when the disk is memory anyway.
 #[derive(Clone)]
@@ -41,7 +37,9 @@ impl SnapshotStore {
     }
 
     fn read(&self) -> Result<Option<(SnapshotMeta, Bytes)>> {
-        let Some((head, state)) = snapshot_file::read(&*self.disk, &self.path)? else { return Ok(None) };
+        let Some((head, state)) = snapshot_file::read(&*self.disk, &self.path)? else {
+            return Ok(None);
+        };
         let head: SnapshotHead = codec::decode(&head, "the head of the snapshot")?;
         Ok(Some((head.into_meta()?, state)))
     }
@@ -64,8 +62,12 @@ pub(crate) struct StateMachine {
 impl StateMachine {
     /// The state machine as the stored snapshot has it; the log after it is applied again by openraft.
     pub(crate) fn open(replica: Arc<Replica>, store: SnapshotStore) -> Result<Self> {
-        let mut machine =
-            StateMachine { replica, store, last: None, membership: StoredMembership::default() };
+        let mut machine = StateMachine {
+            replica,
+            store,
+            last: None,
+            membership: StoredMembership::default(),
+        };
         if let Some((meta, state)) = machine.store.read()? {
             machine.replica.restore(State::decode(&state)?);
             machine.last = meta.last_log_id;
@@ -138,7 +140,10 @@ impl RaftStateMachine<Types> for StateMachine {
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
         SnapshotBuilder {
-            meta: SnapshotMeta { last_log_id: self.last, last_membership: self.membership.clone() },
+            meta: SnapshotMeta {
+                last_log_id: self.last,
+                last_membership: self.membership.clone(),
+            },
             // A copy of the state as of now; values and nodes are shared, so it costs the tree, not the data.
             state: self.replica.state().clone(),
             store: self.store.clone(),
@@ -187,7 +192,10 @@ impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
             Ok(bytes)
         })
         .await?;
-        Ok(Snapshot { meta: self.meta.clone(), snapshot })
+        Ok(Snapshot {
+            meta: self.meta.clone(),
+            snapshot,
+        })
     }
 }
 

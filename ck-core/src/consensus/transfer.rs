@@ -42,8 +42,12 @@ impl Consensus {
     /// # Errors
     /// [`ErrorCode::Refused`] when the hand-over failed and this node leads again, or tries to.
     pub(crate) async fn transfer(&self, to: RaftId, deadline: Duration) -> Result<()> {
-        let stopped =
-            |error| Error::new(ErrorCode::Stopped, format!("Raft has stopped on this node: {error}"));
+        let stopped = |error| {
+            Error::new(
+                ErrorCode::Stopped,
+                format!("Raft has stopped on this node: {error}"),
+            )
+        };
         let mut metrics = self.raft().metrics();
         let before = metrics.borrow_watched().vote;
         self.raft().trigger().transfer_leader(to).await.map_err(stopped)?;
@@ -68,7 +72,9 @@ impl Consensus {
         self.raft().trigger().elect(false).await.map_err(stopped)?;
         Err(Error::new(
             ErrorCode::Refused,
-            format!("Raft node {to} did not take leadership over within {deadline:?}; this node takes it back"),
+            format!(
+                "Raft node {to} did not take leadership over within {deadline:?}; this node takes it back"
+            ),
         ))
     }
 }

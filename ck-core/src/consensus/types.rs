@@ -55,22 +55,42 @@ pub(crate) type SnapshotMeta = openraft::alias::SnapshotMetaOf<Types>;
 
 /// The same log id in the log's own form.
 pub(crate) fn to_wal_id(id: LogId) -> wal::LogId {
-    wal::LogId { term: id.leader_id.term, node: id.leader_id.node_id, index: id.index }
+    wal::LogId {
+        term: id.leader_id.term,
+        node: id.leader_id.node_id,
+        index: id.index,
+    }
 }
 
 /// The same log id in openraft's form.
 pub(crate) fn from_wal_id(id: wal::LogId) -> LogId {
-    LogId::new(LeaderId { term: id.term, node_id: id.node }, id.index)
+    LogId::new(
+        LeaderId {
+            term: id.term,
+            node_id: id.node,
+        },
+        id.index,
+    )
 }
 
 /// The same vote in the log's own form.
 pub(crate) fn to_wal_vote(vote: &Vote) -> wal::Vote {
-    wal::Vote { term: vote.leader_id.term, node: vote.leader_id.node_id, committed: vote.committed }
+    wal::Vote {
+        term: vote.leader_id.term,
+        node: vote.leader_id.node_id,
+        committed: vote.committed,
+    }
 }
 
 /// The same vote in openraft's form.
 pub(crate) fn from_wal_vote(vote: wal::Vote) -> Vote {
-    Vote { leader_id: LeaderId { term: vote.term, node_id: vote.node }, committed: vote.committed }
+    Vote {
+        leader_id: LeaderId {
+            term: vote.term,
+            node_id: vote.node,
+        },
+        committed: vote.committed,
+    }
 }
 
 /// Our error as the `io::Error` that openraft wants.

@@ -94,7 +94,13 @@ impl Append {
     pub(crate) fn new(request: &AppendEntriesRequest<Types>) -> Result<Self> {
         let entries = request.entries.iter().map(|entry| {
             let entry = to_wal_entry(entry)?;
-            Ok((entry.id.term, entry.id.node, entry.id.index, entry.kind, entry.payload))
+            Ok((
+                entry.id.term,
+                entry.id.node,
+                entry.id.index,
+                entry.kind,
+                entry.payload,
+            ))
         });
         Ok(Append {
             vote: to_wal_vote(&request.vote),
@@ -105,9 +111,16 @@ impl Append {
     }
 
     pub(crate) fn into_request(self) -> Result<AppendEntriesRequest<Types>> {
-        let entries = self.entries.into_iter().map(|(term, node, index, kind, payload)| {
-            from_wal_entry(wal::Entry { id: wal::LogId { term, node, index }, kind, payload })
-        });
+        let entries = self
+            .entries
+            .into_iter()
+            .map(|(term, node, index, kind, payload)| {
+                from_wal_entry(wal::Entry {
+                    id: wal::LogId { term, node, index },
+                    kind,
+                    payload,
+                })
+            });
         Ok(AppendEntriesRequest {
             vote: from_wal_vote(self.vote),
             prev_log_id: self.prev.map(from_wal_id),
@@ -166,17 +179,17 @@ impl From<VoteResponse<Types>> for RaftAnswer {
 }
 
 /// The answer to a vote, in openraft's form.
-pub(crate) fn vote_response(
-    vote: wal::Vote,
-    granted: bool,
-    last: Option<wal::LogId>,
-) -> VoteResponse<Types> {
+pub(crate) fn vote_response(vote: wal::Vote, granted: bool, last: Option<wal::LogId>) -> VoteResponse<Types> {
     VoteResponse::new(from_wal_vote(vote), last.map(from_wal_id), granted)
 }
 
 impl Transfer {
     pub(crate) fn new(from: &Vote, to: RaftId, last: Option<&LogId>) -> Self {
-        Transfer { from: to_wal_vote(from), to, last: last.copied().map(to_wal_id) }
+        Transfer {
+            from: to_wal_vote(from),
+            to,
+            last: last.copied().map(to_wal_id),
+        }
     }
 
     pub(crate) fn into_parts(self) -> (Vote, RaftId, Option<LogId>) {

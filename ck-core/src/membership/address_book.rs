@@ -39,7 +39,10 @@ struct Hint {
 
 impl AddressBook {
     pub(crate) fn new(replica: Arc<Replica>) -> Self {
-        AddressBook { replica, inner: Mutex::default() }
+        AddressBook {
+            replica,
+            inner: Mutex::default(),
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -87,7 +90,12 @@ impl AddressBook {
             let known_incarnation = known.get(raft_id).map_or(0, |peer| peer.incarnation);
             if hint.incarnation >= known_incarnation {
                 let address = hint.address.clone();
-                let peer = PeerAddress { raft_id: *raft_id, address, incarnation: hint.incarnation, hinted: true };
+                let peer = PeerAddress {
+                    raft_id: *raft_id,
+                    address,
+                    incarnation: hint.incarnation,
+                    hinted: true,
+                };
                 known.insert(*raft_id, peer);
             }
         }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AddressBook, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong, SyncReply,
-    SyncReport, SyncTable,
+    AddressBook, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong,
+    SyncReply, SyncReport, SyncTable,
 };
+use crate::consensus::Service;
 use crate::consensus::{Leadership, Proposer, Replica, decode, encode};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{ClusterConfig, LeaveReason, Node, NodeId};
-use crate::consensus::Service;
 use crate::net::{Lane, Transport};
 use crate::rebalance;
 use crate::state::{Command, Promotion, Reply, Response};
@@ -43,7 +43,15 @@ impl Admission {
         transport: Arc<dyn Transport>,
         addresses: Arc<AddressBook>,
     ) -> Self {
-        Admission { me, replica, proposer, leadership, syncs, transport, addresses }
+        Admission {
+            me,
+            replica,
+            proposer,
+            leadership,
+            syncs,
+            transport,
+            addresses,
+        }
     }
 
     /// Admits a node, or a new process of a member.
@@ -67,7 +75,9 @@ impl Admission {
             })
             .await?;
         match response.result? {
-            Reply::Joined { raft_id, incarnation, .. } => Ok(JoinReply {
+            Reply::Joined {
+                raft_id, incarnation, ..
+            } => Ok(JoinReply {
                 cluster_id: topology.cluster_id.clone(),
                 config: topology.config.clone(),
                 raft_id,
@@ -108,13 +118,19 @@ impl Admission {
         let refused = |why: String| {
             Error::new(
                 ErrorCode::JoinRefused,
-                format!("node {:?} says that it is at {}, but {why}", spec.id, spec.peer_addr),
+                format!(
+                    "node {:?} says that it is at {}, but {why}",
+                    spec.id, spec.peer_addr
+                ),
             )
         };
         match self.ping(&spec.peer_addr).await {
             Ok(pong) if pong.node_id == spec.id && pong.process == spec.process => Ok(()),
             Ok(pong) => Err(refused(format!("node {:?} answers there", pong.node_id))),
-            Err(error) => Err(refused(format!("it cannot be reached there: {}", error.message()))),
+            Err(error) => Err(refused(format!(
+                "it cannot be reached there: {}",
+                error.message()
+            ))),
         }
     }
 
@@ -126,21 +142,34 @@ impl Admission {
             call: MemberCall::Ping,
         };
         let body = Service::Member.envelope(&encode(&request)?);
-        let answer = self.transport.call(address, Lane::Control, body, DIAL_BACK).await?;
+        let answer = self
+            .transport
+            .call(address, Lane::Control, body, DIAL_BACK)
+            .await?;
         match decode(&answer, "the answer of a node")? {
             MemberAnswer::Done(MemberReply::Pong(pong)) => Ok(pong),
             MemberAnswer::Refused(error) => Err(error),
-            other => Err(Error::new(ErrorCode::Version, format!("a ping was answered with {other:?}"))),
+            other => Err(Error::new(
+                ErrorCode::Version,
+                format!("a ping was answered with {other:?}"),
+            )),
         }
     }
 
     /// A node told where it is before there is a leader to commit that: noted once it has been seen there.
     pub(crate) async fn note_address(&self, request: &JoinRequest) {
-        let Some(raft_id) = request.spec.raft_id else { return };
+        let Some(raft_id) = request.spec.raft_id else {
+            return;
+        };
         let topology = self.replica.topology();
-        let known = topology.nodes.get(&request.spec.id).filter(|node| node.raft_id == raft_id);
+        let known = topology
+            .nodes
+            .get(&request.spec.id)
+            .filter(|node| node.raft_id == raft_id);
         let ours = request.cluster_id.as_deref() == Some(topology.cluster_id.as_str());
-        if ours && known.is_some_and(|node| node.peer_addr != request.spec.peer_addr) && self.dial_back(request).await.is_ok()
+        if ours
+            && known.is_some_and(|node| node.peer_addr != request.spec.peer_addr)
+            && self.dial_back(request).await.is_ok()
         {
             self.addresses.hint(raft_id, request.spec.peer_addr.clone());
         }
@@ -151,8 +180,15 @@ impl Admission {
         let topology = self.replica.topology();
         let Some(node) = topology.nodes.get(&report.node) else {
             let removed = self.replica.state().removed_at(&report.node).is_some();
-            let code = if removed { ErrorCode::Removed } else { ErrorCode::NotFound };
-            return Err(Error::new(code, format!("node {:?} is not a member", report.node)));
+            let code = if removed {
+                ErrorCode::Removed
+            } else {
+                ErrorCode::NotFound
+            };
+            return Err(Error::new(
+                code,
+                format!("node {:?} is not a member", report.node),
+            ));
         };
         if node.incarnation != report.incarnation || !node.status.is_up() {
             return Err(Error::new(
@@ -167,7 +203,10 @@ impl Admission {
             ));
         }
         self.syncs.note(report);
-        Ok(SyncReply { revision: self.replica.revision(), leader: self.me.node_id.clone() })
+        Ok(SyncReply {
+            revision: self.replica.revision(),
+            leader: self.me.node_id.clone(),
+        })
     }
 
     /// A member says that it stops: its roles go to others at once.
@@ -209,14 +248,20 @@ impl Admission {
         let mut last = None;
         for _ in 0..REPLANS {
             if !self.leadership.is_leader() {
-                return Err(Error::new(ErrorCode::NotLeader, "this node does not lead any more"));
+                return Err(Error::new(
+                    ErrorCode::NotLeader,
+                    "this node does not lead any more",
+                ));
             }
             let (topology, planned_on) = {
                 let state = self.replica.state();
                 (state.topology().clone(), state.topology_revision())
             };
             let promotions = rebalance::promotions(&topology, node);
-            let response = self.proposer.propose(command(promotions, planned_on), PROPOSE).await?;
+            let response = self
+                .proposer
+                .propose(command(promotions, planned_on), PROPOSE)
+                .await?;
             match &response.result {
                 Err(error) if error.code() == ErrorCode::Conflict => last = Some(response),
                 _ => return Ok(response),
@@ -229,7 +274,11 @@ impl Admission {
 impl Pong {
     /// The cluster id as of now: this node may have become a member since it started.
     fn cluster_id_of(&self, replica: &Replica) -> String {
-        if self.cluster_id.is_empty() { replica.topology().cluster_id.clone() } else { self.cluster_id.clone() }
+        if self.cluster_id.is_empty() {
+            replica.topology().cluster_id.clone()
+        } else {
+            self.cluster_id.clone()
+        }
     }
 }
 
@@ -239,7 +288,10 @@ fn check_agreement(config: &ClusterConfig, cluster_id: &str, request: &JoinReque
     if request.cluster_name != config.cluster_name {
         return Err(Error::new(
             ErrorCode::WrongCluster,
-            format!("node {id:?} wants to join cluster {:?}, this is {:?}", request.cluster_name, config.cluster_name),
+            format!(
+                "node {id:?} wants to join cluster {:?}, this is {:?}",
+                request.cluster_name, config.cluster_name
+            ),
         ));
     }
     if let Some(theirs) = &request.cluster_id
@@ -256,7 +308,9 @@ fn check_agreement(config: &ClusterConfig, cluster_id: &str, request: &JoinReque
     let differ = |option: &str, theirs: u32, ours: u32| {
         Error::new(
             ErrorCode::ClusterMismatch,
-            format!("node {id:?} asks for {option} {theirs}, but the cluster has {ours}; leave the option out to take the cluster's"),
+            format!(
+                "node {id:?} asks for {option} {theirs}, but the cluster has {ours}; leave the option out to take the cluster's"
+            ),
         )
     };
     match request.partition_count {

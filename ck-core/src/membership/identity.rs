@@ -29,7 +29,14 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn new(cluster_id: String, cluster_name: String, node_id: NodeId, raft_id: RaftId) -> Self {
-        Identity { version: VERSION, cluster_id, cluster_name, node_id, raft_id, founding: None }
+        Identity {
+            version: VERSION,
+            cluster_id,
+            cluster_name,
+            node_id,
+            raft_id,
+            founding: None,
+        }
     }
 }
 
@@ -41,7 +48,10 @@ pub(crate) struct IdentityFile {
 
 impl IdentityFile {
     pub(crate) fn new(disk: Arc<dyn Disk>, dir: &Path) -> Self {
-        IdentityFile { disk, path: dir.join("identity.json") }
+        IdentityFile {
+            disk,
+            path: dir.join("identity.json"),
+        }
     }
 
     /// The stored identity; `None` in a fresh directory.
@@ -49,13 +59,21 @@ impl IdentityFile {
     /// # Errors
     /// [`ErrorCode::Corrupt`] when it cannot be read, [`ErrorCode::Version`] when it is newer than this build.
     pub(crate) fn load(&self) -> Result<Option<Identity>> {
-        let Some(bytes) = self.disk.read(&self.path, MAX_BYTES)? else { return Ok(None) };
+        let Some(bytes) = self.disk.read(&self.path, MAX_BYTES)? else {
+            return Ok(None);
+        };
         let identity: Identity = serde_json::from_slice(&bytes).map_err(|error| {
-            Error::new(ErrorCode::Corrupt, format!("{}: not an identity: {error}", self.path.display()))
+            Error::new(
+                ErrorCode::Corrupt,
+                format!("{}: not an identity: {error}", self.path.display()),
+            )
         })?;
         if identity.version > VERSION {
-            let message =
-                format!("{}: version {}; this build knows {VERSION}", self.path.display(), identity.version);
+            let message = format!(
+                "{}: version {}; this build knows {VERSION}",
+                self.path.display(),
+                identity.version
+            );
             return Err(Error::new(ErrorCode::Version, message));
         }
         Ok(Some(identity))

@@ -7,10 +7,10 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::{AddressBook, JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberRequest};
+use crate::consensus::Service;
 use crate::consensus::{decode, encode};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::consensus::Service;
 use crate::net::{Lane, Transport};
 
 /// How long one member may take to answer; it has to dial back and to commit.
@@ -44,7 +44,12 @@ impl Joiner {
         join_addrs: Vec<String>,
         own: BTreeSet<String>,
     ) -> Self {
-        Joiner { transport, addresses, join_addrs, own }
+        Joiner {
+            transport,
+            addresses,
+            join_addrs,
+            own,
+        }
     }
 
     /// Asks until somebody says yes, somebody says a no that is final, or the deadline passes.
@@ -73,13 +78,22 @@ impl Joiner {
     ///
     /// # Errors
     /// A refusal that asking again will not change.
-    pub(crate) async fn ask_everybody(&self, request: &JoinRequest, deadline: Instant) -> Result<JoinOutcome> {
+    pub(crate) async fn ask_everybody(
+        &self,
+        request: &JoinRequest,
+        deadline: Instant,
+    ) -> Result<JoinOutcome> {
         let mut failures = Vec::new();
         let mut asked = BTreeSet::new();
         loop {
             // Looked at anew each time: an answer may have told of others.
-            let next = self.candidates().into_iter().find(|address| !asked.contains(address));
-            let Some(address) = next else { return Ok(JoinOutcome::Nobody(failures)) };
+            let next = self
+                .candidates()
+                .into_iter()
+                .find(|address| !asked.contains(address));
+            let Some(address) = next else {
+                return Ok(JoinOutcome::Nobody(failures));
+            };
             asked.insert(address.clone());
             let remaining = deadline.since(Instant::now()).min(ATTEMPT);
             match self.ask(&address, request, remaining).await {
@@ -118,7 +132,10 @@ impl Joiner {
                 result
             }
             MemberAnswer::Refused(error) => Err(error),
-            other => Err(Error::new(ErrorCode::Version, format!("a join was answered with {other:?}"))),
+            other => Err(Error::new(
+                ErrorCode::Version,
+                format!("a join was answered with {other:?}"),
+            )),
         }
     }
 }
@@ -138,11 +155,17 @@ fn is_final(error: &Error) -> bool {
 }
 
 fn nobody(failures: &[(String, Error)], timeout: Duration) -> Error {
-    let tried: Vec<String> = failures.iter().map(|(address, error)| format!("{address}: {error}")).collect();
+    let tried: Vec<String> = failures
+        .iter()
+        .map(|(address, error)| format!("{address}: {error}"))
+        .collect();
     let what = if tried.is_empty() {
         "there was no address to ask; set join_addr to a member's".to_owned()
     } else {
         tried.join("; ")
     };
-    Error::new(ErrorCode::JoinFailed, format!("no member let this node in within {timeout:?}: {what}"))
+    Error::new(
+        ErrorCode::JoinFailed,
+        format!("no member let this node in within {timeout:?}: {what}"),
+    )
 }

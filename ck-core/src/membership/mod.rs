@@ -20,6 +20,6 @@ pub(crate) use join::{JoinOutcome, Joiner};
 pub(crate) use steward::Steward;
 pub(crate) use sync::SyncTable;
 pub(crate) use wire::{
-    JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong, SyncReply,
-    SyncReport,
+    JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong,
+    SyncReply, SyncReport,
 };

@@ -45,7 +45,12 @@ impl Steward {
         leadership: Arc<Leadership>,
         max_voters: usize,
     ) -> Self {
-        Steward { consensus, proposer, leadership, max_voters }
+        Steward {
+            consensus,
+            proposer,
+            leadership,
+            max_voters,
+        }
     }
 
     /// Runs until Raft stops.
@@ -98,7 +103,11 @@ impl Steward {
         let last = self.consensus.last_index();
         let me = self.consensus.raft_id();
         let caught_up = |raft_id: RaftId, at_least: u64| {
-            let index = if raft_id == me { last } else { matched.get(&raft_id).copied().unwrap_or(0) };
+            let index = if raft_id == me {
+                last
+            } else {
+                matched.get(&raft_id).copied().unwrap_or(0)
+            };
             index >= at_least && index + CLOSE >= last
         };
 
@@ -110,9 +119,17 @@ impl Steward {
         if let Some(node) = up().find(|node| !members.all.contains(&node.raft_id)) {
             return Step::Change(VoterChange::AddLearner(node.raft_id));
         }
-        let joining = || topology.nodes.values().filter(|node| node.status == NodeStatus::Joining);
+        let joining = || {
+            topology
+                .nodes
+                .values()
+                .filter(|node| node.status == NodeStatus::Joining)
+        };
         if let Some(node) = joining().find(|node| caught_up(node.raft_id, node.incarnation)) {
-            return Step::Activate(Command::Activate { node: node.id.clone(), incarnation: node.incarnation });
+            return Step::Activate(Command::Activate {
+                node: node.id.clone(),
+                incarnation: node.incarnation,
+            });
         }
         let chosen = voters::choose(topology, &members.voters, self.max_voters, |id| caught_up(id, 0));
         if !chosen.is_empty() && chosen != members.voters {
@@ -123,6 +140,10 @@ impl Steward {
         if !stray.is_empty() && stray.is_disjoint(&members.voters) {
             return Step::Change(VoterChange::Remove(stray));
         }
-        if joining().next().is_some() { Step::Watch } else { Step::Nothing }
+        if joining().next().is_some() {
+            Step::Watch
+        } else {
+            Step::Nothing
+        }
     }
 }

@@ -49,7 +49,9 @@ impl SyncTable {
 
     /// How far `incarnation` of `node` is known to have applied the log.
     pub(crate) fn applied(&self, node: &str, incarnation: u64) -> Option<u64> {
-        self.get(node).filter(|heard| heard.incarnation == incarnation).map(|heard| heard.revision)
+        self.get(node)
+            .filter(|heard| heard.incarnation == incarnation)
+            .map(|heard| heard.revision)
     }
 
     /// True when `node` was heard of within `limit`.

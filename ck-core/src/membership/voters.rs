@@ -28,7 +28,10 @@ pub(super) fn choose(
 
     // The failed go first, the most recent incarnation last, so that the choice does not flutter.
     keep.sort_by_key(|node| (node.status == NodeStatus::Failed, node.raft_id));
-    let dead = keep.iter().filter(|node| node.status == NodeStatus::Failed).count();
+    let dead = keep
+        .iter()
+        .filter(|node| node.status == NodeStatus::Failed)
+        .count();
     let replaced = dead.min(spares.len());
     keep.truncate((keep.len() - replaced).min(wanted));
 
@@ -40,7 +43,11 @@ pub(super) fn choose(
     let mut spares = spares;
     while chosen.len() < wanted {
         let seats = |node: &Node| zones.get(&node.zone.as_deref()).copied().unwrap_or(0);
-        let next = spares.iter().enumerate().min_by_key(|(_, node)| (seats(node), node.raft_id)).map(|(i, _)| i);
+        let next = spares
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, node)| (seats(node), node.raft_id))
+            .map(|(i, _)| i);
         let Some(next) = next else { break };
         let node = spares.remove(next);
         *zones.entry(node.zone.as_deref()).or_default() += 1;
@@ -90,8 +97,11 @@ mod tests {
 
     fn active(n: u64) -> Topology {
         let names: Vec<String> = (1..=n).map(|i| format!("n{i:02}")).collect();
-        let nodes: Vec<_> =
-            names.iter().zip(1..).map(|(name, i)| (name.as_str(), i, NodeStatus::Active, None)).collect();
+        let nodes: Vec<_> = names
+            .iter()
+            .zip(1..)
+            .map(|(name, i)| (name.as_str(), i, NodeStatus::Active, None))
+            .collect();
         topology(&nodes)
     }
 
@@ -121,10 +131,19 @@ mod tests {
             ])
         };
         let present = BTreeSet::from([1, 2, 3]);
-        assert_eq!(choose(&nodes(NodeStatus::Stopped), &present, 3, |_| true), present);
-        assert_eq!(choose(&nodes(NodeStatus::Failed), &present, 3, |_| true), BTreeSet::from([1, 2, 4]));
+        assert_eq!(
+            choose(&nodes(NodeStatus::Stopped), &present, 3, |_| true),
+            present
+        );
+        assert_eq!(
+            choose(&nodes(NodeStatus::Failed), &present, 3, |_| true),
+            BTreeSet::from([1, 2, 4])
+        );
         // Without a spare the seat stays: fewer voters would not be safer.
-        assert_eq!(choose(&nodes(NodeStatus::Failed), &present, 3, |_| false), present);
+        assert_eq!(
+            choose(&nodes(NodeStatus::Failed), &present, 3, |_| false),
+            present
+        );
     }
 
     #[test]
@@ -136,13 +155,19 @@ mod tests {
             ("d", 4, NodeStatus::Active, Some("y")),
             ("e", 5, NodeStatus::Active, Some("z")),
         ]);
-        assert_eq!(choose(&nodes, &BTreeSet::from([1]), 3, |_| true), BTreeSet::from([1, 4, 5]));
+        assert_eq!(
+            choose(&nodes, &BTreeSet::from([1]), 3, |_| true),
+            BTreeSet::from([1, 4, 5])
+        );
     }
 
     #[test]
     fn a_removed_voter_loses_its_seat() {
         let mut nodes = active(4);
         nodes.nodes.remove("n01");
-        assert_eq!(choose(&nodes, &BTreeSet::from([1, 2, 3]), 5, |_| true), BTreeSet::from([2, 3, 4]));
+        assert_eq!(
+            choose(&nodes, &BTreeSet::from([1, 2, 3]), 5, |_| true),
+            BTreeSet::from([2, 3, 4])
+        );
     }
 }

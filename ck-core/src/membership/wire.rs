@@ -52,7 +52,10 @@ pub(crate) enum MemberReply {
     Pong(Pong),
     Sync(SyncReply),
     /// Committed with this revision; so many partitions are concerned.
-    Revision { revision: u64, partitions: usize },
+    Revision {
+        revision: u64,
+        partitions: usize,
+    },
 }
 
 /// Who answers at an address.

@@ -27,7 +27,10 @@ pub(crate) struct Confirmations {
 
 impl Confirmations {
     pub(crate) fn add(&self, number: u32, revision: u64) {
-        self.due.lock().unwrap_or_else(PoisonError::into_inner).insert(number, revision);
+        self.due
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(number, revision);
         self.added.notify();
     }
 
@@ -64,7 +67,9 @@ impl Node {
     /// False when it has to be tried again.
     async fn confirm(&self, due: &BTreeMap<u32, u64>) -> bool {
         let Ok(member) = self.member() else { return false };
-        let Some(incarnation) = self.replica.incarnation() else { return false };
+        let Some(incarnation) = self.replica.incarnation() else {
+            return false;
+        };
         let topology = self.replica.topology();
         // The assignment that the event told of may be gone, or confirmed already: only what is still awaited,
         // and was told of at or after its assignment, is confirmed.
@@ -76,8 +81,11 @@ impl Node {
             })
             .collect();
         for batch in awaited.chunks(BATCH) {
-            let command =
-                Command::Confirm { node: self.me.clone(), incarnation, partitions: batch.to_vec() };
+            let command = Command::Confirm {
+                node: self.me.clone(),
+                incarnation,
+                partitions: batch.to_vec(),
+            };
             match member.proposer.propose(command, PROPOSE).await {
                 // A refusal by the state machine is final: the node has another incarnation by now.
                 Ok(_) => {}

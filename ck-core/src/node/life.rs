@@ -37,10 +37,16 @@ impl Node {
             match *phase {
                 Phase::Created => *phase = Phase::Starting,
                 Phase::Starting | Phase::Running => {
-                    return Err(Error::new(ErrorCode::AlreadyStarted, "the node has been started before"));
+                    return Err(Error::new(
+                        ErrorCode::AlreadyStarted,
+                        "the node has been started before",
+                    ));
                 }
                 Phase::Stopping | Phase::Stopped => {
-                    return Err(Error::new(ErrorCode::Stopped, "the node has stopped; make a new one"));
+                    return Err(Error::new(
+                        ErrorCode::Stopped,
+                        "the node has stopped; make a new one",
+                    ));
                 }
             }
         }
@@ -66,7 +72,10 @@ impl Node {
     async fn open(self: &Arc<Self>) -> Result<()> {
         let identity = self.open_directory().await?;
         let listening = self.listen.listen(self.clone(), self.peer_handler()).await?;
-        self.log.info(format_args!("node {} listens at {}", self.me, listening.http_addr));
+        self.log.info(format_args!(
+            "node {} listens at {}",
+            self.me, listening.http_addr
+        ));
         if self.listening.set(listening).is_err() {
             return Err(Error::internal("a node listens once"));
         }
@@ -89,7 +98,8 @@ impl Node {
         .await?;
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
         if let Some(identity) = &identity {
-            self.identity_file().check(identity, &self.me, &self.options.cluster_name)?;
+            self.identity_file()
+                .check(identity, &self.me, &self.options.cluster_name)?;
             self.check_agreement(identity)?;
         }
         Ok(identity)
@@ -101,11 +111,15 @@ impl Node {
 
     /// A founder that is started again with other values for what was fixed at bootstrap is told so.
     fn check_agreement(&self, identity: &Identity) -> Result<()> {
-        let Some(config) = &identity.founding else { return Ok(()) };
+        let Some(config) = &identity.founding else {
+            return Ok(());
+        };
         let differ = |option: &str, asked: u32, fixed: u32| {
             Error::new(
                 ErrorCode::ClusterMismatch,
-                format!("{option} {asked} was asked for, but the cluster was founded with {fixed}, which is fixed"),
+                format!(
+                    "{option} {asked} was asked for, but the cluster was founded with {fixed}, which is fixed"
+                ),
             )
         };
         match (self.options.partition_count, self.options.replication_factor) {
@@ -121,7 +135,10 @@ impl Node {
 
     /// A node without a past founds a cluster or joins one.
     async fn begin(self: &Arc<Self>) -> Result<()> {
-        let found = self.options.bootstrap.unwrap_or(self.options.join_addrs.is_empty());
+        let found = self
+            .options
+            .bootstrap
+            .unwrap_or(self.options.join_addrs.is_empty());
         if !found {
             return self.join().await;
         }
@@ -163,7 +180,10 @@ impl Node {
         }
         Err(Error::new(
             ErrorCode::JoinFailed,
-            format!("admitted, but not caught up with the log within {:?}", self.options.join_timeout),
+            format!(
+                "admitted, but not caught up with the log within {:?}",
+                self.options.join_timeout
+            ),
         ))
     }
 
@@ -175,8 +195,12 @@ impl Node {
             replication_factor: self.options.bootstrap_replication_factor(),
         };
         let cluster_id = format!("{:032x}", env::runtime::rng().random::<u128>());
-        let mut identity =
-            Identity::new(cluster_id.clone(), config.cluster_name.clone(), self.me.clone(), FOUNDER);
+        let mut identity = Identity::new(
+            cluster_id.clone(),
+            config.cluster_name.clone(),
+            self.me.clone(),
+            FOUNDER,
+        );
         identity.founding = Some(config.clone());
         self.store_identity(identity).await?;
         self.addresses.set_cluster_id(&cluster_id);
@@ -197,8 +221,11 @@ impl Node {
             }
             let mut node = self.spec();
             node.raft_id = Some(FOUNDER);
-            let command =
-                Command::Bootstrap { cluster_id: cluster_id.to_owned(), config: config.clone(), node };
+            let command = Command::Bootstrap {
+                cluster_id: cluster_id.to_owned(),
+                config: config.clone(),
+                node,
+            };
             match member.proposer.propose_here(command, FOUND).await {
                 Ok(_) => {}
                 // The first election takes a moment.
@@ -213,7 +240,10 @@ impl Node {
         if self.wait_for_topology(deadline, partitions).await {
             return Ok(());
         }
-        Err(Error::new(ErrorCode::Timeout, format!("the cluster was not founded within {FOUND:?}")))
+        Err(Error::new(
+            ErrorCode::Timeout,
+            format!("the cluster was not founded within {FOUND:?}"),
+        ))
     }
 
     /// A node with a past takes its place again.
@@ -258,9 +288,16 @@ impl Node {
             replica: self.replica.clone(),
         })
         .await?;
-        let proposer =
-            Arc::new(Proposer::new(consensus.clone(), self.transport.clone(), self.addresses.clone()));
-        let leadership = Arc::new(Leadership::new(self.me.clone(), consensus.clone(), proposer.clone()));
+        let proposer = Arc::new(Proposer::new(
+            consensus.clone(),
+            self.transport.clone(),
+            self.addresses.clone(),
+        ));
+        let leadership = Arc::new(Leadership::new(
+            self.me.clone(),
+            consensus.clone(),
+            proposer.clone(),
+        ));
         let controller = Arc::new(Controller::new(
             self.me.clone(),
             self.replica.clone(),
@@ -289,7 +326,13 @@ impl Node {
             leadership.clone(),
             self.options.max_voters as usize,
         );
-        let member = Member { consensus, proposer, leadership, controller, admission };
+        let member = Member {
+            consensus,
+            proposer,
+            leadership,
+            controller,
+            admission,
+        };
         if self.member.set(member).is_err() {
             return Err(Error::internal("a node takes part once"));
         }
@@ -309,15 +352,21 @@ impl Node {
         self.syncs.clear();
         let kind = match change {
             LeadershipChange::Became(epoch) => {
-                self.log.info(format_args!("this node leads now, with epoch {epoch}"));
+                self.log
+                    .info(format_args!("this node leads now, with epoch {epoch}"));
                 EventKind::BecomeLeader(LeadershipEvent { epoch })
             }
             LeadershipChange::Lost(epoch) => {
-                self.log.info(format_args!("this node leads no longer; its epoch was {epoch}"));
+                self.log
+                    .info(format_args!("this node leads no longer; its epoch was {epoch}"));
                 EventKind::LoseLeadership(LeadershipEvent { epoch })
             }
         };
-        let event = Event { revision: self.replica.revision(), timestamp: env::wall_now(), kind };
+        let event = Event {
+            revision: self.replica.revision(),
+            timestamp: env::wall_now(),
+            kind,
+        };
         self.hooks.push(Arc::new(event));
     }
 
@@ -330,7 +379,10 @@ impl Node {
         NodeSpec {
             id: self.me.clone(),
             name: self.options.effective_node_name(),
-            port: ip.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(0),
+            port: ip
+                .rsplit_once(':')
+                .and_then(|(_, port)| port.parse().ok())
+                .unwrap_or(0),
             ip,
             peer_addr,
             services: self.options.services.clone(),
@@ -361,7 +413,12 @@ impl Node {
             .get()
             .map(|listening| BTreeSet::from([listening.http_addr.clone(), listening.peer_addr.clone()]))
             .unwrap_or_default();
-        Joiner::new(self.transport.clone(), self.addresses.clone(), self.options.join_addrs.clone(), own)
+        Joiner::new(
+            self.transport.clone(),
+            self.addresses.clone(),
+            self.options.join_addrs.clone(),
+            own,
+        )
     }
 
     async fn store_identity(&self, identity: Identity) -> Result<()> {
@@ -380,7 +437,10 @@ impl Node {
     async fn wait_until_active(&self, deadline: Instant) -> bool {
         let active = || {
             let topology = self.replica.topology();
-            let up = topology.nodes.get(&self.me).is_some_and(|node| node.status == NodeStatus::Active);
+            let up = topology
+                .nodes
+                .get(&self.me)
+                .is_some_and(|node| node.status == NodeStatus::Active);
             up && self.replica.incarnation().is_some()
         };
         self.wait_for_topology(deadline, active).await
@@ -415,15 +475,13 @@ impl Node {
         };
         self.phases.notify();
         match was {
-            Phase::Stopping | Phase::Stopped => {
-                loop {
-                    let seen = self.phases.count();
-                    if self.phase() == Phase::Stopped {
-                        return Ok(());
-                    }
-                    self.phases.after(seen).await;
+            Phase::Stopping | Phase::Stopped => loop {
+                let seen = self.phases.count();
+                if self.phase() == Phase::Stopped {
+                    return Ok(());
                 }
-            }
+                self.phases.after(seen).await;
+            },
             Phase::Created => {
                 self.set_phase(Phase::Stopped);
                 self.hooks.close(HOOKS)
@@ -432,7 +490,9 @@ impl Node {
                 if let Some(member) = self.member.get()
                     && env::timeout(FAREWELL, self.say_goodbye(member)).await.is_err()
                 {
-                    self.log.warn(format_args!("stopping without the others' knowledge: nobody answered"));
+                    self.log.warn(format_args!(
+                        "stopping without the others' knowledge: nobody answered"
+                    ));
                 }
                 self.shut_down().await
             }
@@ -448,10 +508,16 @@ impl Node {
                 drop(member.consensus.transfer(*successor, timing.election_max).await);
             }
         }
-        let Some(incarnation) = self.replica.incarnation() else { return };
-        let call = MemberCall::Stop { node: self.me.clone(), incarnation };
+        let Some(incarnation) = self.replica.incarnation() else {
+            return;
+        };
+        let call = MemberCall::Stop {
+            node: self.me.clone(),
+            incarnation,
+        };
         if let Err(error) = self.ask_leader(call, FAREWELL).await {
-            self.log.warn(format_args!("stopping, but the leader was not told: {error}"));
+            self.log
+                .warn(format_args!("stopping, but the leader was not told: {error}"));
         }
     }
 

@@ -65,8 +65,12 @@ impl Listen for TcpListen {
     fn listen(&self, node: Arc<Node>, handler: Handler) -> BoxFuture<'_, Result<Listening>> {
         async move {
             let options = node.options().clone();
-            let peers =
-                PeerServer::new(&options.cluster_name, handler, NetLimits::default(), Arc::new(Plaintext));
+            let peers = PeerServer::new(
+                &options.cluster_name,
+                handler,
+                NetLimits::default(),
+                Arc::new(Plaintext),
+            );
             let http = net::bind(&options.http_listen()?.socket_text()).await?;
             let raft = match options.raft_listen()? {
                 Some(listen) => Some(net::bind(&listen.socket_text()).await?),
@@ -98,7 +102,11 @@ impl Listen for TcpListen {
             if let Some(raft) = raft {
                 peers.listen(raft);
             }
-            Ok(Listening { http_addr, peer_addr, close: Box::new(TcpDoors { stop, peers }) })
+            Ok(Listening {
+                http_addr,
+                peer_addr,
+                close: Box::new(TcpDoors { stop, peers }),
+            })
         }
         .boxed()
     }
@@ -124,7 +132,9 @@ async fn addresses(
     raft: Option<&tokio::net::TcpListener>,
 ) -> Result<(String, String)> {
     let local = |listener: &tokio::net::TcpListener| {
-        listener.local_addr().map_err(|error| Error::io("look up the listen address", &error))
+        listener
+            .local_addr()
+            .map_err(|error| Error::io("look up the listen address", &error))
     };
     let advertise = options.advertise_addr.clone();
     let http_bound = local(http)?;
@@ -141,5 +151,7 @@ async fn addresses(
         };
         Ok((http_addr, peer_addr))
     };
-    env::blocking(work).await.map_err(|error| Error::internal(format!("look up the address: {error}")))?
+    env::blocking(work)
+        .await
+        .map_err(|error| Error::internal(format!("look up the address: {error}")))?
 }

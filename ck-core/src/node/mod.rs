@@ -114,10 +114,17 @@ impl Node {
         config.concurrency = options.hook_concurrency as usize;
         let hooks = Arc::new(Hooks::new(config));
         let told = hooks.clone();
-        let replica =
-            Arc::new(Replica::new(me.clone(), process, Box::new(move |events| told.push_batch(events))));
+        let replica = Arc::new(Replica::new(
+            me.clone(),
+            process,
+            Box::new(move |events| told.push_batch(events)),
+        ));
         // An empty data_dir keeps everything in memory, under any name.
-        let dir = if options.data_dir.is_empty() { "/memory".into() } else { PathBuf::from(&options.data_dir) };
+        let dir = if options.data_dir.is_empty() {
+            "/memory".into()
+        } else {
+            PathBuf::from(&options.data_dir)
+        };
         Ok(Arc::new(Node {
             me,
             process,
@@ -147,7 +154,11 @@ impl Node {
 
     /// The disk that these options ask for.
     pub(crate) fn disk_for(options: &Options) -> Arc<dyn Disk> {
-        if options.data_dir.is_empty() { Arc::new(MemDisk::new()) } else { Arc::new(RealDisk) }
+        if options.data_dir.is_empty() {
+            Arc::new(MemDisk::new())
+        } else {
+            Arc::new(RealDisk)
+        }
     }
 
     /// This node's id.
@@ -215,7 +226,10 @@ impl Node {
     /// Runs a task until the node stops.
     fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
         let (task, handle) = futures_util::future::abortable(task);
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
+        self.tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(handle);
         env::spawn(async move {
             // Aborted is how these tasks end.
             drop(task.await);
@@ -223,12 +237,16 @@ impl Node {
     }
 
     fn heard_of_leader(&self) {
-        self.last_sync.store(env::wall_now().as_millis(), Ordering::Relaxed);
+        self.last_sync
+            .store(env::wall_now().as_millis(), Ordering::Relaxed);
     }
 
     /// The node that a Raft number belongs to.
     fn node_of(&self, raft_id: RaftId) -> Option<NodeId> {
         let view = self.replica.view().load();
-        view.nodes().iter().find(|node| node.raft_id == raft_id).map(|node| node.id.clone())
+        view.nodes()
+            .iter()
+            .find(|node| node.raft_id == raft_id)
+            .map(|node| node.id.clone())
     }
 }

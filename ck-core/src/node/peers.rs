@@ -7,12 +7,14 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::Node;
+use crate::consensus::Service;
 use crate::consensus::{Addresses, decode, encode};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::membership::{JoinAnswer, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong};
-use crate::consensus::Service;
-use crate::net::{Handler, Lane, Transport};
+use crate::membership::{
+    JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong,
+};
+use crate::net::{Handler, Lane};
 
 /// The longest that one attempt waits for the leader.
 const ATTEMPT: Duration = Duration::from_secs(8);
@@ -36,7 +38,9 @@ impl Node {
     }
 
     async fn answer_peer(&self, request: Bytes) -> Bytes {
-        let Some((service, body)) = Service::open(&request) else { return Bytes::new() };
+        let Some((service, body)) = Service::open(&request) else {
+            return Bytes::new();
+        };
         match service {
             Service::Raft => match self.member.get() {
                 Some(member) => member.consensus.handle_peer(body).await,
@@ -44,7 +48,10 @@ impl Node {
             },
             Service::Forward => match self.member.get() {
                 Some(member) => {
-                    member.consensus.handle_forwarded(&self.addresses.cluster_id(), body).await
+                    member
+                        .consensus
+                        .handle_forwarded(&self.addresses.cluster_id(), body)
+                        .await
                 }
                 None => crate::consensus::refuse_forwarded(&not_ready()),
             },
@@ -68,7 +75,10 @@ impl Node {
         if !matches!(request.call, MemberCall::Join(_)) && request.cluster != cluster {
             return Err(Error::new(
                 ErrorCode::WrongCluster,
-                format!("this node is of cluster {cluster:?}, the call of {:?}", request.cluster),
+                format!(
+                    "this node is of cluster {cluster:?}, the call of {:?}",
+                    request.cluster
+                ),
             ));
         }
         let call = request.call;
@@ -76,16 +86,23 @@ impl Node {
             if let Ok(member) = self.member() {
                 member.admission.note_address(join).await;
             }
-            let result = match self.carry_out(call, request.forwarded).await {
-                Ok(MemberAnswer::Join(answer)) => answer.result,
-                Ok(MemberAnswer::NotLeader(_)) => Err(no_leader()),
-                Ok(MemberAnswer::Refused(error)) | Err(error) => Err(error),
-                Ok(MemberAnswer::Done(_)) => Err(Error::internal("a join was answered out of turn")),
-            };
+            let result = join_result(self.carry_out(call, request.forwarded).await);
             let peers = self.addresses.entries();
             return Ok(MemberAnswer::Join(Box::new(JoinAnswer { result, peers })));
         }
         self.carry_out(call, request.forwarded).await
+    }
+
+    /// Has the leader admit a node that asked over HTTP.
+    pub(super) async fn admit(&self, request: JoinRequest, timeout: Duration) -> Result<JoinReply> {
+        let attempt = self.carry_out(MemberCall::Join(Box::new(request)), false);
+        match env::timeout(timeout, attempt).await {
+            Ok(answer) => join_result(answer),
+            Err(_) => Err(Error::new(
+                ErrorCode::Timeout,
+                format!("no answer from the leader within {timeout:?}"),
+            )),
+        }
     }
 
     /// Here, where this node leads; at the leader otherwise, one hop and no further.
@@ -94,7 +111,10 @@ impl Node {
         if member.leadership.is_leader() {
             return self.as_leader(call).await;
         }
-        let leader = member.consensus.leader().filter(|id| *id != member.consensus.raft_id());
+        let leader = member
+            .consensus
+            .leader()
+            .filter(|id| *id != member.consensus.raft_id());
         let address = leader.and_then(|id| self.addresses.address_of(id));
         match address {
             Some(address) if !forwarded => self.call_member(&address, call, true, ATTEMPT).await,
@@ -114,13 +134,20 @@ impl Node {
                         request.spec.id, request.spec.ip, reply.incarnation
                     )),
                     Err(error) => {
-                        self.log.warn(format_args!("refused to admit node {}: {error}", request.spec.id));
+                        self.log
+                            .warn(format_args!("refused to admit node {}: {error}", request.spec.id));
                     }
                 }
-                return Ok(MemberAnswer::Join(Box::new(JoinAnswer { result, peers: Vec::new() })));
+                return Ok(MemberAnswer::Join(Box::new(JoinAnswer {
+                    result,
+                    peers: Vec::new(),
+                })));
             }
             MemberCall::Sync(report) => {
-                return member.admission.sync(&report).map(|reply| MemberAnswer::Done(MemberReply::Sync(reply)));
+                return member
+                    .admission
+                    .sync(&report)
+                    .map(|reply| MemberAnswer::Done(MemberReply::Sync(reply)));
             }
             MemberCall::Stop { node, incarnation } => member.admission.stop(&node, incarnation).await?,
             MemberCall::Remove { node } => self.remove_as_leader(&node).await?,
@@ -139,7 +166,11 @@ impl Node {
         forwarded: bool,
         timeout: Duration,
     ) -> Result<MemberAnswer> {
-        let request = MemberRequest { cluster: self.addresses.cluster_id(), forwarded, call };
+        let request = MemberRequest {
+            cluster: self.addresses.cluster_id(),
+            forwarded,
+            call,
+        };
         let body = Service::Member.envelope(&encode(&request)?);
         let answer = self.transport.call(address, Lane::Request, body, timeout).await?;
         decode(&answer, "the answer of a node")
@@ -153,7 +184,10 @@ impl Node {
             let attempt = self.carry_out(call.clone(), false);
             let outcome = match env::timeout(deadline.since(Instant::now()), attempt).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(Error::new(ErrorCode::Timeout, format!("no answer from the leader within {timeout:?}"))),
+                Err(_) => Err(Error::new(
+                    ErrorCode::Timeout,
+                    format!("no answer from the leader within {timeout:?}"),
+                )),
             };
             let error = match outcome {
                 Ok(MemberAnswer::Done(reply)) => return Ok(reply),
@@ -175,6 +209,15 @@ impl Node {
             cluster_id: self.addresses.cluster_id(),
             cluster_name: self.options.cluster_name.clone(),
         }
+    }
+}
+
+fn join_result(answer: Result<MemberAnswer>) -> Result<JoinReply> {
+    match answer? {
+        MemberAnswer::Join(answer) => answer.result,
+        MemberAnswer::NotLeader(_) => Err(no_leader()),
+        MemberAnswer::Refused(error) => Err(error),
+        MemberAnswer::Done(_) => Err(Error::internal("a join was answered out of turn")),
     }
 }
 

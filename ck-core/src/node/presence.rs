@@ -26,7 +26,8 @@ impl Node {
                 Ok(true) => break,
                 Ok(false) => {}
                 Err(error) => {
-                    self.log.warn(format_args!("the cluster refuses this node: {error}"));
+                    self.log
+                        .warn(format_args!("the cluster refuses this node: {error}"));
                     self.refuse_for_good(error);
                     return;
                 }
@@ -39,7 +40,9 @@ impl Node {
 
     /// One round. False when nobody answered yes; an error is a no for good.
     async fn ask_back_in(&self) -> Result<bool> {
-        let Ok(member) = self.member() else { return Ok(false) };
+        let Ok(member) = self.member() else {
+            return Ok(false);
+        };
         let identity = (member.consensus.raft_id(), self.cluster_id());
         let request = self.join_request(Some(identity));
         let outcome = if member.leadership.is_leader() {
@@ -48,7 +51,9 @@ impl Node {
                 Err(error) => JoinOutcome::Nobody(vec![(self.me.to_string(), error)]),
             }
         } else {
-            self.joiner().ask_everybody(&request, Instant::now() + REJOIN).await?
+            self.joiner()
+                .ask_everybody(&request, Instant::now() + REJOIN)
+                .await?
         };
         match outcome {
             JoinOutcome::Admitted(reply) => {
@@ -63,7 +68,10 @@ impl Node {
     }
 
     fn refuse_for_good(&self, error: Error) {
-        *self.refusal.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
+        *self
+            .refusal
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
         self.phases.notify();
     }
 
@@ -79,7 +87,10 @@ impl Node {
 
     /// Why the cluster does not want this node any more, if it said so.
     pub(crate) fn refusal(&self) -> Option<Error> {
-        self.refusal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.refusal
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     /// Tells the leader that this node is here: at regular intervals, and at once when somebody waits for it.
@@ -135,7 +146,8 @@ impl Node {
             Ok(MemberReply::Sync(_)) => self.heard_of_leader(),
             Ok(_) => self.log.warn(format_args!("a sync was answered out of turn")),
             Err(error) if error.code() == ErrorCode::Removed => {
-                self.log.warn(format_args!("this node was removed from the cluster"));
+                self.log
+                    .warn(format_args!("this node was removed from the cluster"));
                 self.refuse_for_good(error);
             }
             Err(error) if matches!(error.code(), ErrorCode::Conflict | ErrorCode::NotFound) => {
@@ -143,7 +155,8 @@ impl Node {
                 if self.is_serving()
                     && let Err(error) = self.ask_back_in().await
                 {
-                    self.log.warn(format_args!("the cluster refuses this node: {error}"));
+                    self.log
+                        .warn(format_args!("the cluster refuses this node: {error}"));
                     self.refuse_for_good(error);
                 }
             }

@@ -39,7 +39,8 @@ impl Node {
             disk.replace(&path, &text)
         });
         if let Err(error) = written.await {
-            self.log.warn(format_args!("cluster-state.json cannot be written: {error}"));
+            self.log
+                .warn(format_args!("cluster-state.json cannot be written: {error}"));
         }
     }
 }

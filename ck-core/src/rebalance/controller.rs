@@ -55,7 +55,14 @@ impl Controller {
         leadership: Arc<Leadership>,
         syncs: Arc<SyncTable>,
     ) -> Self {
-        Controller { me, replica, proposer, leadership, syncs, planned: Mutex::default() }
+        Controller {
+            me,
+            replica,
+            proposer,
+            leadership,
+            syncs,
+            planned: Mutex::default(),
+        }
     }
 
     /// Runs until its task is dropped.
@@ -109,7 +116,10 @@ impl Controller {
     /// Creates the partitions over the nodes that there are.
     async fn create(&self, topology: &Topology, planned_on: u64) -> Result<Response> {
         let assignments = plan::creation(topology);
-        let command = Command::CreatePartitions { assignments, planned_on };
+        let command = Command::CreatePartitions {
+            assignments,
+            planned_on,
+        };
         self.propose(command).await
     }
 
@@ -128,15 +138,25 @@ impl Controller {
             } else if self.is_free(topology, partition)
                 && let Some(to) = heir(topology, partition)
             {
-                grants.push(Grant { number: partition.number, epoch: partition.epoch, to });
+                grants.push(Grant {
+                    number: partition.number,
+                    epoch: partition.epoch,
+                    to,
+                });
             }
         }
         // Grants first: there a partition is waiting without a primary.
         for batch in grants.chunks(BATCH) {
-            self.propose(Command::Grant { grants: batch.to_vec() }).await?;
+            self.propose(Command::Grant {
+                grants: batch.to_vec(),
+            })
+            .await?;
         }
         for batch in releases.chunks(BATCH) {
-            self.propose(Command::Release { partitions: batch.to_vec() }).await?;
+            self.propose(Command::Release {
+                partitions: batch.to_vec(),
+            })
+            .await?;
         }
         Ok(!grants.is_empty() || !releases.is_empty())
     }
@@ -144,26 +164,47 @@ impl Controller {
     /// True when nobody can think any more that it is primary: the last holder has applied its release, or is
     /// known to be gone.
     fn is_free(&self, topology: &Topology, partition: &Partition) -> bool {
-        let Some((holder, revision)) = &partition.released else { return true };
-        let Some(node) = topology.nodes.get(holder) else { return true };
+        let Some((holder, revision)) = &partition.released else {
+            return true;
+        };
+        let Some(node) = topology.nodes.get(holder) else {
+            return true;
+        };
         if !node.status.is_up() {
             return true;
         }
         if *holder == self.me {
             return self.replica.revision() >= *revision;
         }
-        self.syncs.applied(holder, node.incarnation).is_some_and(|applied| applied >= *revision)
+        self.syncs
+            .applied(holder, node.incarnation)
+            .is_some_and(|applied| applied >= *revision)
     }
 
-    async fn plan_when_due(&self, epoch: u64, topology: &Topology, revision: u64) -> Result<Option<Duration>> {
-        let joining = topology.nodes.values().any(|node| node.status == NodeStatus::Joining);
+    async fn plan_when_due(
+        &self,
+        epoch: u64,
+        topology: &Topology,
+        revision: u64,
+    ) -> Result<Option<Duration>> {
+        let joining = topology
+            .nodes
+            .values()
+            .any(|node| node.status == NodeStatus::Joining);
         {
             let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
             if planned.epoch != epoch {
-                *planned = Planned { epoch, active: active(topology), ..Planned::default() };
+                *planned = Planned {
+                    epoch,
+                    active: active(topology),
+                    ..Planned::default()
+                };
             }
             // While partitions move, every step changes the topology, and none of them changes the plan.
-            let moving = topology.partitions.iter().any(|partition| partition.target.is_some());
+            let moving = topology
+                .partitions
+                .iter()
+                .any(|partition| partition.target.is_some());
             if planned.revision == revision || (moving && planned.members == members(topology)) {
                 return Ok(None);
             }
@@ -208,8 +249,14 @@ impl Controller {
         // A plan changes the topology itself; what it made of it is planned for by definition.
         let mut covers = planned_on;
         if !targets.is_empty() {
-            let response =
-                self.propose(Command::Plan { trigger, trigger_node, targets, planned_on }).await?;
+            let response = self
+                .propose(Command::Plan {
+                    trigger,
+                    trigger_node,
+                    targets,
+                    planned_on,
+                })
+                .await?;
             if let Reply::Partitions(count) = response.result? {
                 moved = count;
                 covers = response.revision;
@@ -229,7 +276,9 @@ impl Controller {
             let state = self.replica.state();
             (state.topology().clone(), state.topology_revision())
         };
-        let moved = self.plan(&topology, revision, RebalanceTrigger::Manual, "".into()).await?;
+        let moved = self
+            .plan(&topology, revision, RebalanceTrigger::Manual, "".into())
+            .await?;
         Ok((self.replica.revision(), moved))
     }
 
@@ -258,17 +307,26 @@ impl Controller {
 }
 
 fn active(topology: &Topology) -> BTreeSet<NodeId> {
-    let nodes = topology.nodes.values().filter(|node| node.status == NodeStatus::Active);
+    let nodes = topology
+        .nodes
+        .values()
+        .filter(|node| node.status == NodeStatus::Active);
     nodes.map(|node| node.id.clone()).collect()
 }
 
 fn members(topology: &Topology) -> Vec<Member> {
     let nodes = topology.nodes.values();
-    nodes.map(|node| (node.id.clone(), node.status, node.weight, node.zone.clone())).collect()
+    nodes
+        .map(|node| (node.id.clone(), node.status, node.weight, node.zone.clone()))
+        .collect()
 }
 
 fn may_lead(topology: &Topology, partition: &Partition, node: &str) -> bool {
-    partition.is_synced(node) && topology.nodes.get(node).is_some_and(|node| node.status.is_serving())
+    partition.is_synced(node)
+        && topology
+            .nodes
+            .get(node)
+            .is_some_and(|node| node.status.is_serving())
 }
 
 /// Who gets a partition that nobody leads: its target, or else the first live holder of the data.

@@ -30,13 +30,19 @@ pub(crate) fn rebalance(topology: &Topology) -> Vec<(u32, Target)> {
     let input = Input {
         replication_factor: topology.config.replication_factor,
         nodes: nodes(topology, |node| node.status != NodeStatus::Joining),
-        partitions: topology.partitions.iter().map(|p| spec(p, |copy| copy == CopyState::Synced)).collect(),
+        partitions: topology
+            .partitions
+            .iter()
+            .map(|p| spec(p, |copy| copy == CopyState::Synced))
+            .collect(),
     };
     let placed = placement::place(&input);
     let ids_placed = ids(topology, &placed.nodes);
     let mut copies: Vec<Vec<NodeId>> = placed.copies.iter().map(|c| pick(&ids_placed, c)).collect();
     for (partition, wanted) in topology.partitions.iter().zip(&mut copies) {
-        let reachable = wanted.iter().all(|id| partition.copy(id).is_some() || is_active(topology, id));
+        let reachable = wanted
+            .iter()
+            .all(|id| partition.copy(id).is_some() || is_active(topology, id));
         let lost = partition.synced().next().is_none();
         if !reachable || lost {
             *wanted = partition.copies.iter().map(|copy| copy.node.clone()).collect();
@@ -49,7 +55,10 @@ pub(crate) fn rebalance(topology: &Topology) -> Vec<(u32, Target)> {
         .zip(copies)
         .zip(elected)
         .filter_map(|((partition, nodes), primary)| {
-            let target = Target { nodes, primary: primary? };
+            let target = Target {
+                nodes,
+                primary: primary?,
+            };
             (!is_settled(partition, &target)).then_some((partition.number, target))
         })
         .collect()
@@ -57,13 +66,20 @@ pub(crate) fn rebalance(topology: &Topology) -> Vec<(u32, Target)> {
 
 /// Primaries for these copies, balanced, once all holders that are up have the data.
 fn primaries(topology: &Topology, copies: &[Vec<NodeId>]) -> Vec<Option<NodeId>> {
-    let partitions = topology.partitions.iter().zip(copies).map(|(partition, nodes)| PartitionSpec {
-        copies: nodes
-            .iter()
-            .map(|id| CopySpec { node: id.to_string(), synced: is_serving(topology, id) })
-            .collect(),
-        primary: partition.primary.as_ref().map(ToString::to_string),
-    });
+    let partitions = topology
+        .partitions
+        .iter()
+        .zip(copies)
+        .map(|(partition, nodes)| PartitionSpec {
+            copies: nodes
+                .iter()
+                .map(|id| CopySpec {
+                    node: id.to_string(),
+                    synced: is_serving(topology, id),
+                })
+                .collect(),
+            primary: partition.primary.as_ref().map(ToString::to_string),
+        });
     let input = Input {
         replication_factor: topology.config.replication_factor,
         nodes: nodes(topology, |node| node.status.is_serving()),
@@ -71,7 +87,11 @@ fn primaries(topology: &Topology, copies: &[Vec<NodeId>]) -> Vec<Option<NodeId>>
     };
     let election = placement::elect(&input);
     let ids = ids(topology, &election.nodes);
-    election.primaries.iter().map(|p| p.and_then(|i| ids.get(i as usize).cloned())).collect()
+    election
+        .primaries
+        .iter()
+        .map(|p| p.and_then(|i| ids.get(i as usize).cloned()))
+        .collect()
 }
 
 /// Who takes over when `leaving` stops serving: live holders of the data, evenly, and nothing else changes.
@@ -80,7 +100,11 @@ pub(crate) fn promotions(topology: &Topology, leaving: &str) -> Vec<Promotion> {
     let input = Input {
         replication_factor: topology.config.replication_factor,
         nodes: nodes(topology, serving),
-        partitions: topology.partitions.iter().map(|p| spec(p, |copy| copy == CopyState::Synced)).collect(),
+        partitions: topology
+            .partitions
+            .iter()
+            .map(|p| spec(p, |copy| copy == CopyState::Synced))
+            .collect(),
     };
     let election = placement::failover(&input);
     let ids = ids(topology, &election.nodes);
@@ -91,7 +115,10 @@ pub(crate) fn promotions(topology: &Topology, leaving: &str) -> Vec<Promotion> {
         .filter(|(partition, _)| partition.primary.as_deref() == Some(leaving))
         .filter_map(|(partition, to)| {
             let to = ids.get((*to)? as usize)?.clone();
-            Some(Promotion { number: partition.number, to })
+            Some(Promotion {
+                number: partition.number,
+                to,
+            })
         })
         .collect()
 }
@@ -113,7 +140,12 @@ fn nodes(topology: &Topology, include: impl Fn(&Node) -> bool) -> Vec<NodeSpec> 
 fn spec(partition: &Partition, synced: impl Fn(CopyState) -> bool) -> PartitionSpec {
     let copies = partition.copies.iter();
     PartitionSpec {
-        copies: copies.map(|c| CopySpec { node: c.node.to_string(), synced: synced(c.state) }).collect(),
+        copies: copies
+            .map(|c| CopySpec {
+                node: c.node.to_string(),
+                synced: synced(c.state),
+            })
+            .collect(),
         primary: partition.primary.as_ref().map(ToString::to_string),
     }
 }
@@ -121,16 +153,29 @@ fn spec(partition: &Partition, synced: impl Fn(CopyState) -> bool) -> PartitionS
 /// The cluster's own ids for the planner's, so that they are shared and not copied.
 fn ids(topology: &Topology, names: &[String]) -> Vec<NodeId> {
     let known: BTreeMap<&str, &NodeId> = topology.nodes.keys().map(|id| (&**id, id)).collect();
-    names.iter().map(|name| known.get(name.as_str()).map_or_else(|| name.as_str().into(), |id| (*id).clone())).collect()
+    names
+        .iter()
+        .map(|name| {
+            known
+                .get(name.as_str())
+                .map_or_else(|| name.as_str().into(), |id| (*id).clone())
+        })
+        .collect()
 }
 
 fn pick(ids: &[NodeId], indexes: &[u32]) -> Vec<NodeId> {
-    indexes.iter().filter_map(|i| ids.get(*i as usize).cloned()).collect()
+    indexes
+        .iter()
+        .filter_map(|i| ids.get(*i as usize).cloned())
+        .collect()
 }
 
 fn target(ids: &[NodeId], copies: &[u32], primary: Option<u32>) -> Option<Target> {
     let primary = ids.get(primary? as usize)?.clone();
-    Some(Target { nodes: pick(ids, copies), primary })
+    Some(Target {
+        nodes: pick(ids, copies),
+        primary,
+    })
 }
 
 fn is_settled(partition: &Partition, target: &Target) -> bool {
@@ -139,13 +184,23 @@ fn is_settled(partition: &Partition, target: &Target) -> bool {
     }
     partition.primary.as_ref() == Some(&target.primary)
         && partition.copies.len() == target.nodes.len()
-        && partition.copies.iter().zip(&target.nodes).all(|(copy, node)| copy.node == *node)
+        && partition
+            .copies
+            .iter()
+            .zip(&target.nodes)
+            .all(|(copy, node)| copy.node == *node)
 }
 
 fn is_active(topology: &Topology, id: &str) -> bool {
-    topology.nodes.get(id).is_some_and(|node| node.status == NodeStatus::Active)
+    topology
+        .nodes
+        .get(id)
+        .is_some_and(|node| node.status == NodeStatus::Active)
 }
 
 fn is_serving(topology: &Topology, id: &str) -> bool {
-    topology.nodes.get(id).is_some_and(|node| node.status.is_serving())
+    topology
+        .nodes
+        .get(id)
+        .is_some_and(|node| node.status.is_serving())
 }

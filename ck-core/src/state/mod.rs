@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use command::{Command, Expect, Grant, NodeSpec, Promotion, Proposal, Reply, Response};
 pub use data::{DataStore, MAX_DATA_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
+pub(crate) use data::{check_key, check_value};
 pub use net::net_events;
 
 use crate::error::{Error, ErrorCode};

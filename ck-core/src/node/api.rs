@@ -1,0 +1,245 @@
+//! The node as the REST API sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::Node;
+use crate::error::{Error, ErrorCode, Result};
+use crate::http::{
+    Api, JoinReply, JoinTerms, KeyLocation, Moved, Readiness, RebalanceReply, SyncReply, SyncRequest,
+};
+use crate::membership::{JoinRequest, MemberCall, MemberReply, SyncReport};
+use crate::model::{
+    Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, Node as NodeRecord, NodeId,
+    PartitionRecord, PartitionStats, partition_id,
+};
+use crate::rebalance;
+use crate::state::{Expect, NodeSpec};
+
+/// The deadline of calls that came over HTTP; the server's own is longer, so that the caller hears the reason.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Api for Node {
+    fn revision(&self) -> u64 {
+        self.replica.revision()
+    }
+
+    fn cluster(&self) -> Cluster {
+        Node::cluster(self)
+    }
+
+    fn nodes(&self) -> Vec<Arc<NodeRecord>> {
+        self.view().nodes().to_vec()
+    }
+
+    fn partitions(&self) -> Vec<PartitionRecord> {
+        self.view().list_partitions()
+    }
+
+    fn partition_stats(&self) -> PartitionStats {
+        self.view().partition_stats()
+    }
+
+    fn locate(&self, key: &[u8]) -> Option<KeyLocation> {
+        let view = self.view();
+        let partition = view.partition(key)?;
+        Some(KeyLocation {
+            partition: partition.record(),
+            primary: partition.primary().cloned(),
+            replicas: partition.replicas().cloned().collect(),
+        })
+    }
+
+    fn leader(&self) -> Option<LeaderInfo> {
+        Node::leader(self)
+    }
+
+    fn consensus_stats(&self) -> ConsensusStats {
+        Node::consensus_stats(self)
+    }
+
+    fn metrics(&self) -> Metrics {
+        Node::metrics(self)
+    }
+
+    fn health(&self) -> HealthStatus {
+        Node::health(self)
+    }
+
+    fn readiness(&self) -> Readiness {
+        let view = self.view();
+        let partitions = view.topology().partitions.len();
+        let up = |node: &&Arc<NodeRecord>| node.status.is_serving();
+        let valid = view
+            .partitions()
+            .filter(|p| p.primary().filter(up).is_some())
+            .count();
+        let message = match self.complaint() {
+            Some(complaint) => complaint,
+            None if partitions == 0 => "the partitions have not been created yet".to_owned(),
+            None if valid < partitions => {
+                format!(
+                    "{} of {partitions} partitions have no primary",
+                    partitions - valid
+                )
+            }
+            None => "ready".to_owned(),
+        };
+        Readiness {
+            ready: message == "ready",
+            nodes: view.nodes().len(),
+            partitions,
+            valid_partitions: valid,
+            message,
+        }
+    }
+
+    fn data(&self, key: &str) -> Option<DataEntry> {
+        Node::data(self, key)
+    }
+
+    fn data_keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
+        Node::data_keys(self, prefix, after, limit)
+    }
+
+    fn wait_revision(&self, revision: u64) -> BoxFuture<'_, Result<u64>> {
+        async move {
+            self.replica.wait_for(revision).await?;
+            Ok(self.replica.revision())
+        }
+        .boxed()
+    }
+
+    fn linearize(&self) -> BoxFuture<'_, Result<()>> {
+        async { self.member()?.proposer.read_barrier(TIMEOUT).await.map(|_| ()) }.boxed()
+    }
+
+    fn set_data(&self, key: String, value: Bytes, expect: Expect) -> BoxFuture<'_, Result<u64>> {
+        Node::set_data(self, key, value, expect, TIMEOUT).boxed()
+    }
+
+    fn delete_data(&self, key: String, expect: Expect) -> BoxFuture<'_, Result<(u64, bool)>> {
+        Node::delete_data(self, key, expect, TIMEOUT).boxed()
+    }
+
+    fn join(&self, spec: NodeSpec, terms: JoinTerms) -> BoxFuture<'_, Result<JoinReply>> {
+        async move {
+            let node_id = spec.id.clone();
+            let cluster_name = terms
+                .cluster_name
+                .unwrap_or_else(|| self.options().cluster_name.clone());
+            let request = JoinRequest {
+                spec,
+                cluster_name,
+                cluster_id: terms.cluster_id,
+                partition_count: terms.partition_count,
+                replication_factor: terms.replication_factor,
+            };
+            let reply = self.admit(request, TIMEOUT).await?;
+            Ok(JoinReply {
+                node_id,
+                cluster_id: reply.cluster_id,
+                node_count: self.view().nodes().len(),
+                raft_id: reply.raft_id,
+                incarnation: reply.incarnation,
+                revision: reply.revision,
+                config: reply.config,
+            })
+        }
+        .boxed()
+    }
+
+    fn sync(&self, request: SyncRequest) -> BoxFuture<'_, Result<SyncReply>> {
+        async move {
+            let report = SyncReport {
+                node: request.node,
+                incarnation: request.incarnation,
+                revision: request.revision,
+                health: request.health,
+                health_reason: request.health_reason,
+            };
+            match self.ask_leader(MemberCall::Sync(report), TIMEOUT).await? {
+                MemberReply::Sync(reply) => Ok(SyncReply {
+                    lease_ms: 0,
+                    revision: reply.revision,
+                    leader: reply.leader,
+                }),
+                _ => Err(Error::internal("the leader answered out of turn")),
+            }
+        }
+        .boxed()
+    }
+
+    fn rebalance(&self, dry_run: bool) -> BoxFuture<'_, Result<RebalanceReply>> {
+        async move {
+            let (topology, planned_on) = {
+                let state = self.replica.state();
+                (state.topology().clone(), state.topology_revision())
+            };
+            let before = topology.clone();
+            let targets = super::life::blocking(move || Ok(rebalance::rebalance(&topology))).await?;
+            let moves: Vec<Moved> = targets
+                .iter()
+                .filter_map(|(number, target)| {
+                    let partition = before.partitions.get(*number as usize)?;
+                    let holds = |node: &NodeId| partition.copy(node).is_some();
+                    Some(Moved {
+                        partition_id: partition_id(*number),
+                        number: *number,
+                        old_primary: partition.primary.clone().unwrap_or_else(|| "".into()),
+                        new_primary: target.primary.clone(),
+                        gain: target.nodes.iter().filter(|node| !holds(node)).cloned().collect(),
+                        lose: partition
+                            .copies
+                            .iter()
+                            .map(|copy| copy.node.clone())
+                            .filter(|node| !target.nodes.contains(node))
+                            .collect(),
+                    })
+                })
+                .collect();
+            if dry_run {
+                return Ok(RebalanceReply {
+                    dry_run,
+                    revision: planned_on,
+                    partitions_to_move: moves.len(),
+                    moves,
+                });
+            }
+            let (revision, partitions_to_move) = Node::rebalance(self, TIMEOUT).await?;
+            Ok(RebalanceReply {
+                dry_run,
+                revision,
+                partitions_to_move,
+                moves,
+            })
+        }
+        .boxed()
+    }
+
+    fn create_partitions(&self) -> BoxFuture<'_, Result<(u64, usize)>> {
+        Node::create_partitions(self, TIMEOUT).boxed()
+    }
+
+    fn leave(&self) -> BoxFuture<'_, Result<u64>> {
+        async {
+            Err(Error::new(
+                ErrorCode::Refused,
+                "draining comes in a later release; stop the node, then remove it from another",
+            ))
+        }
+        .boxed()
+    }
+
+    fn step_down(&self, target: Option<NodeId>) -> BoxFuture<'_, Result<NodeId>> {
+        Node::step_down(self, target).boxed()
+    }
+
+    fn remove_node(&self, node: NodeId) -> BoxFuture<'_, Result<u64>> {
+        Node::remove_node(self, node, TIMEOUT).boxed()
+    }
+}

@@ -31,7 +31,7 @@ pub type OnFailure = Arc<dyn Fn(HookFailure) + Send + Sync>;
 pub enum Driver {
     /// Blocking hooks run on threads of the handle's own, started when needed; async ones on this runtime.
     Threads(tokio::runtime::Handle),
-    /// Every call is a task of [`env`]'s runtime, blocking hooks included: for the simulator. Events must be
+    /// Every call is a task of the runtime in [`crate::env`], blocking hooks included: for the simulator. Events must be
     /// pushed, and hooks removed, inside that runtime.
     Tasks,
 }

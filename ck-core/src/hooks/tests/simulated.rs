@@ -61,8 +61,7 @@ async fn history() -> Vec<String> {
     hooks.push(event(8, change(3, ME, LostCopy)));
     env::sleep(Duration::from_secs(2)).await;
     assert_eq!(hooks.close_async(LONG).await, Ok(()));
-    let lines = trace.lines.lock().unwrap().clone();
-    lines
+    trace.lines.lock().unwrap().clone()
 }
 
 fn place(lines: &[String], word: &str) -> usize {

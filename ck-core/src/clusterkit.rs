@@ -1,7 +1,381 @@
-//! The handle that applications hold.
+//! The handle that applications hold: every public call, and the runtime under it.
 
+mod runtime;
+
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// A node.
-#[derive(Debug)]
-pub struct ClusterKit {}
+use bytes::Bytes;
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::hooks::{Driver, EventFilter, EventType, Hook, HookId, HookStats};
+use crate::log::{Log, LogCallback};
+use crate::model::{
+    Cluster, ConsensusStats, DataEntry, Event, HealthStatus, LeaderInfo, Metrics, NodeHealth, NodeId, Role,
+};
+use crate::net::TcpTransport;
+use crate::node::{Node, Seams, TcpListen};
+use crate::options::Options;
+use crate::routing::ViewGuard;
+use crate::state::Expect;
+use runtime::SharedRuntime;
+
+/// A node of a cluster, embedded in this process.
+///
+/// Clones are the same node. All calls may be made from any thread. Those that wait for the cluster block the
+/// calling thread, for as long as they say; lookups never wait. When the last clone is dropped the node stops,
+/// without telling the others: call [`ClusterKit::stop`] for an orderly end.
+///
+/// All nodes of a process share one runtime, which starts with the first and ends with the last.
+#[derive(Clone)]
+pub struct ClusterKit {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    node: Arc<Node>,
+    log: Arc<Log>,
+    runtime: Arc<SharedRuntime>,
+}
+
+impl fmt::Debug for ClusterKit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterKit")
+            .field("node_id", self.inner.node.id())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let node = self.node.clone();
+        node.hooks().shut();
+        // The runtime lives until the node has closed its files; nobody waits for that here, because this may
+        // be a hook's thread.
+        let runtime = self.runtime.clone();
+        let keep = runtime.clone();
+        runtime.spawn(async move {
+            // A node that nobody holds has nobody to report to.
+            drop(node.abandon().await);
+            drop(keep);
+        });
+    }
+}
+
+impl ClusterKit {
+    /// A node with these options. Nothing is opened before [`ClusterKit::start`].
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`].
+    pub fn new(options: Options) -> Result<Self> {
+        let runtime = SharedRuntime::get()?;
+        let log = Arc::new(Log::default());
+        let seams = Seams {
+            disk: Node::disk_for(&options),
+            transport: Arc::new(TcpTransport::plaintext(&*options.cluster_name)),
+            listen: Arc::new(TcpListen),
+            hooks: Driver::Threads(runtime.handle()),
+        };
+        let node = runtime.enter(|| Node::new(options, seams, log.clone()))?;
+        Ok(ClusterKit {
+            inner: Arc::new(Inner { node, log, runtime }),
+        })
+    }
+
+    fn node(&self) -> &Arc<Node> {
+        &self.inner.node
+    }
+
+    /// Runs a future on the runtime and waits for it, whatever thread this is.
+    fn wait<T, F>(&self, future: impl FnOnce(Arc<Node>) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.inner.runtime.wait(future(self.node().clone()))
+    }
+
+    // ---- life ----------------------------------------------------------------------------------------------
+
+    /// Starts the node: it founds a cluster, joins one, or comes back to its own, as its options and its data
+    /// directory say. Returns when it is a member.
+    ///
+    /// Blocks for at most `join_timeout` and a little. A node that was a member before returns without an error
+    /// when that passes, and goes on trying: the others may be starting too.
+    ///
+    /// # Errors
+    /// [`ErrorCode::JoinFailed`] with what every address answered, [`ErrorCode::AddressInUse`],
+    /// [`ErrorCode::DataDirInUse`], [`ErrorCode::WrongCluster`], [`ErrorCode::ClusterMismatch`],
+    /// [`ErrorCode::DuplicateNode`], [`ErrorCode::Removed`], [`ErrorCode::Corrupt`], [`ErrorCode::Io`],
+    /// [`ErrorCode::AlreadyStarted`]. After an error the node is stopped.
+    pub fn start(&self) -> Result<()> {
+        self.refuse_in_hook("start")?;
+        self.wait(|node| async move { node.start().await })
+    }
+
+    /// Stops the node: others take over what it has, then everything is closed. Idempotent.
+    ///
+    /// Blocks for a few seconds at most: it waits for hooks that run, and for the leader's answer.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InHook`] inside a hook of this node; [`ErrorCode::Timeout`] when a hook does not return,
+    /// everything else being closed.
+    pub fn stop(&self) -> Result<()> {
+        self.refuse_in_hook("stop")?;
+        self.wait(|node| async move { node.stop().await })
+    }
+
+    fn refuse_in_hook(&self, what: &str) -> Result<()> {
+        if self.node().hooks().in_hook() {
+            return Err(Error::new(
+                ErrorCode::InHook,
+                format!("{what} waits for hooks to return, so a hook cannot call it"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The address at which others reach this node: `host:port`, never a bare port. `None` before it listens.
+    pub fn http_addr(&self) -> Option<String> {
+        self.node()
+            .listening()
+            .map(|listening| listening.http_addr.clone())
+    }
+
+    /// Where messages for people go. `None` drops them, which is the default.
+    pub fn on_log(&self, callback: Option<LogCallback>) {
+        self.inner.log.set_callback(callback);
+    }
+
+    // ---- lookups: no lock, no waiting ----------------------------------------------------------------------
+
+    /// The present view of the cluster: every key call is on it, and all answers of one view agree.
+    pub fn view(&self) -> ViewGuard {
+        self.node().view()
+    }
+
+    /// This node's id.
+    pub fn my_node_id(&self) -> &NodeId {
+        self.node().id()
+    }
+
+    /// The partition of a key; `None` before the partitions have been created.
+    pub fn partition_number(&self, key: &[u8]) -> Option<u32> {
+        self.view().partition(key).map(|partition| partition.number())
+    }
+
+    /// True when this node takes the writes of partition `number` at this moment.
+    pub fn is_primary(&self, number: u32) -> bool {
+        self.node().is_primary(number)
+    }
+
+    /// True when this node takes the writes of `key` at this moment.
+    pub fn is_primary_for_key(&self, key: &[u8]) -> bool {
+        self.partition_number(key)
+            .is_some_and(|number| self.is_primary(number))
+    }
+
+    /// What this node is to `key` at this moment, if anything.
+    pub fn should_handle_key(&self, key: &[u8]) -> Option<Role> {
+        match self.view().should_handle_key(key) {
+            Some(Role::Primary) if !self.is_primary_for_key(key) => None,
+            role => role,
+        }
+    }
+
+    // ---- the cluster ---------------------------------------------------------------------------------------
+
+    /// The whole cluster at one revision.
+    pub fn cluster(&self) -> Cluster {
+        self.node().cluster()
+    }
+
+    /// Counters and gauges of this node.
+    pub fn metrics(&self) -> Metrics {
+        self.node().metrics()
+    }
+
+    /// How this node is.
+    pub fn health_check(&self) -> HealthStatus {
+        self.node().health()
+    }
+
+    /// How a member is; the leader knows best.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotFound`].
+    pub fn node_health(&self, id: &str) -> Result<NodeHealth> {
+        self.node().node_health(id)
+    }
+
+    /// Removes a member for good; gives the revision. Blocks for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotFound`]; [`ErrorCode::Refused`] for the leader and for the last member;
+    /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
+    pub fn remove_node(&self, id: &str, timeout: Duration) -> Result<u64> {
+        let id: NodeId = id.into();
+        self.wait(move |node| async move { node.remove_node(id, timeout).await })
+    }
+
+    /// Creates the partitions if there are none, which a leader does by itself; gives the revision and how many
+    /// there are. Blocks for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
+    pub fn create_partitions(&self, timeout: Duration) -> Result<(u64, usize)> {
+        self.wait(move |node| async move { node.create_partitions(timeout).await })
+    }
+
+    /// Moves partitions to where they belong, which a leader does by itself; gives the revision and how many
+    /// move. Blocks for at most `timeout`; the moves go on afterwards.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
+    pub fn rebalance_partitions(&self, timeout: Duration) -> Result<(u64, usize)> {
+        self.wait(move |node| async move { node.rebalance(timeout).await })
+    }
+
+    // ---- leadership ----------------------------------------------------------------------------------------
+
+    /// True when this node leads the cluster at this moment: a quorum acknowledged it so lately that nobody
+    /// else can lead.
+    pub fn is_leader(&self) -> bool {
+        self.node().is_leader()
+    }
+
+    /// The leader epoch with which this node leads: a fencing token.
+    ///
+    /// # Errors
+    /// [`ErrorCode::LeaseExpired`] when it does not lead.
+    pub fn leader_epoch(&self) -> Result<u64> {
+        self.node().leader_epoch()
+    }
+
+    /// Who leads, as far as this node knows.
+    pub fn leader(&self) -> Option<LeaderInfo> {
+        self.node().leader()
+    }
+
+    /// Waits until a leader is known, for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoLeader`].
+    pub fn wait_for_leader(&self, timeout: Duration) -> Result<LeaderInfo> {
+        self.wait(move |node| async move { node.wait_for_leader(timeout).await })
+    }
+
+    /// Has the leader hand leadership to another voter; gives who leads afterwards.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Refused`] with the reason where nobody could take over.
+    pub fn step_down(&self) -> Result<NodeId> {
+        self.wait(|node| async move { node.step_down(None).await })
+    }
+
+    /// Raft's own numbers on this node.
+    pub fn consensus_stats(&self) -> ConsensusStats {
+        self.node().consensus_stats()
+    }
+
+    // ---- the replicated store ------------------------------------------------------------------------------
+
+    /// Writes a small value that every node has; gives the revision of the write. Blocks for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::TooLarge`] above 1 MiB; [`ErrorCode::Conflict`] when `expect` does not hold;
+    /// [`ErrorCode::NoLeader`]: it has not happened; [`ErrorCode::Timeout`]: it may or may not have happened.
+    pub fn set_custom_data(
+        &self,
+        key: &str,
+        value: impl Into<Bytes>,
+        expect: Expect,
+        timeout: Duration,
+    ) -> Result<u64> {
+        let (key, value) = (key.to_owned(), value.into());
+        self.wait(move |node| async move { node.set_data(key, value, expect, timeout).await })
+    }
+
+    /// The value of `key` as this node has applied it; another node may be ahead. See
+    /// [`ClusterKit::wait_for_revision`] and [`ClusterKit::read_barrier`].
+    pub fn custom_data(&self, key: &str) -> Option<DataEntry> {
+        self.node().data(key)
+    }
+
+    /// Deletes a value; gives the revision and whether it existed. Blocks for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`ClusterKit::set_custom_data`].
+    pub fn delete_custom_data(&self, key: &str, expect: Expect, timeout: Duration) -> Result<(u64, bool)> {
+        let key = key.to_owned();
+        self.wait(move |node| async move { node.delete_data(key, expect, timeout).await })
+    }
+
+    /// Up to `limit` keys that begin with `prefix` and come after `after`, in order.
+    pub fn list_custom_data_keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
+        self.node().data_keys(prefix, after, limit)
+    }
+
+    /// Waits until this node has applied `revision`, for at most `timeout`: read your writes, also those that
+    /// were made through another node.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Timeout`].
+    pub fn wait_for_revision(&self, revision: u64, timeout: Duration) -> Result<()> {
+        self.wait(move |node| async move { node.member()?.proposer.wait_for(revision, timeout).await })
+    }
+
+    /// Waits until this node has everything that was acknowledged anywhere before this call: a read that follows
+    /// is linearizable. Gives the revision. Blocks for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
+    pub fn read_barrier(&self, timeout: Duration) -> Result<u64> {
+        self.wait(move |node| async move { node.member()?.proposer.read_barrier(timeout).await })
+    }
+
+    // ---- hooks ---------------------------------------------------------------------------------------------
+
+    /// Calls `hook` for every event that `filter` takes; see [`crate::hooks`] for order, threads and failures.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Stopped`].
+    pub fn register_hook(&self, filter: EventFilter, hook: Hook) -> Result<HookId> {
+        self.node().hooks().register(filter, hook)
+    }
+
+    /// Calls `hook` for every event of one kind.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Stopped`].
+    pub fn on(
+        &self,
+        event: EventType,
+        hook: impl Fn(&Event) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Result<HookId> {
+        self.register_hook(EventFilter::only(event), Hook::blocking(hook))
+    }
+
+    /// Calls `hook` for every event.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Stopped`].
+    pub fn on_event(
+        &self,
+        hook: impl Fn(&Event) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Result<HookId> {
+        self.register_hook(EventFilter::ALL, Hook::blocking(hook))
+    }
+
+    /// Removes a hook. When this returns, no call of it runs or will, unless it was called inside a hook: then
+    /// it ends with the call that is under way. False when there is no such hook.
+    pub fn remove_hook(&self, id: HookId) -> bool {
+        self.node().hooks().unregister(id) != crate::hooks::Unregistered::Unknown
+    }
+
+    /// How the hooks are doing.
+    pub fn hook_stats(&self) -> Vec<HookStats> {
+        self.node().hooks().stats()
+    }
+}

@@ -521,6 +521,14 @@ impl Node {
         }
     }
 
+    /// Closes everything without a word to the others: nobody holds the node any more.
+    pub(crate) async fn abandon(self: &Arc<Self>) -> Result<()> {
+        if matches!(self.phase(), Phase::Stopping | Phase::Stopped) {
+            return Ok(());
+        }
+        self.shut_down().await
+    }
+
     async fn shut_down(self: &Arc<Self>) -> Result<()> {
         self.set_phase(Phase::Stopping);
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));

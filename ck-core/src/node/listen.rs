@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
@@ -13,9 +14,12 @@ use crate::env;
 use crate::error::{Error, Result};
 use crate::http::{self, HttpLimits};
 use crate::net::{self, Handler, NetLimits, PEER_PATH, PeerServer, Plaintext};
-use crate::options::{Options, advertised};
+use crate::options::{ListenAddr, Options, advertised};
 
 use super::Node;
+
+/// How long peer calls under way may take to finish when the doors close.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Opens a node's doors.
 pub(crate) trait Listen: Send + Sync + 'static {
@@ -55,7 +59,7 @@ impl Close for TcpDoors {
             self.stop.send_replace(true);
             // The accept loop holds a receiver for as long as it serves.
             self.stop.closed().await;
-            self.peers.close().await;
+            self.peers.close(GRACE).await;
         }
         .boxed()
     }
@@ -71,9 +75,9 @@ impl Listen for TcpListen {
                 NetLimits::default(),
                 Arc::new(Plaintext),
             );
-            let http = net::bind(&options.http_listen()?.socket_text()).await?;
+            let http = net::bind(&socket_text(&options.http_listen()?)).await?;
             let raft = match options.raft_listen()? {
-                Some(listen) => Some(net::bind(&listen.socket_text()).await?),
+                Some(listen) => Some(net::bind(&socket_text(&listen)).await?),
                 None => None,
             };
             let (http_addr, peer_addr) = addresses(&options, &http, raft.as_ref()).await?;
@@ -109,6 +113,16 @@ impl Listen for TcpListen {
             })
         }
         .boxed()
+    }
+}
+
+/// What to bind: a host, in brackets where it is an IPv6 address, and a port.
+fn socket_text(listen: &ListenAddr) -> String {
+    let host = listen.bind_host();
+    if host.contains(':') {
+        format!("[{host}]:{}", listen.port())
+    } else {
+        format!("{host}:{}", listen.port())
     }
 }
 

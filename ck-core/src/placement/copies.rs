@@ -174,19 +174,18 @@ impl Plan<'_> {
         let mut seen = 0;
         for &node in self.open[first..].iter().chain(&self.open[..first]) {
             let to = node as usize;
-            if !levels.takes(to)
+            let fill = levels.fill(to);
+            if best.is_some_and(|best| fill > best.0)
+                || !levels.takes(to)
                 || !self.fits(&view, None, self.topology.zone[to] as usize)
                 || self.is_on(p, to)
                 || self.cost(p, to) != cost
             {
                 continue;
             }
-            let fill = levels.fill(to);
-            if best.is_none_or(|best| fill <= best.0) {
-                let load = self.spread.load(to, self.nodes_of(p));
-                if best.is_none_or(|best| (fill, load) < (best.0, best.1)) {
-                    best = Some((fill, load, to));
-                }
+            let load = self.spread.load(to, self.nodes_of(p));
+            if best.is_none_or(|best| (fill, load) < (best.0, best.1)) {
+                best = Some((fill, load, to));
             }
             seen += 1;
             if seen == WINDOW {

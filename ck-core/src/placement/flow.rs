@@ -66,6 +66,8 @@ pub(super) struct Levels {
     /// The mean share, rounded up.
     mean: u64,
     phase: Vec<u64>,
+    /// See [`Levels::fill`]; kept, because it is asked for far more often than it changes.
+    fill: Vec<u64>,
 }
 
 impl Levels {
@@ -88,7 +90,8 @@ impl Levels {
             .enumerate()
             .map(|(n, s)| hash::pair(n as u64, 4) % ceil(s).max(1))
             .collect();
-        Levels {
+        let fill = vec![0; share.len()];
+        let mut levels = Levels {
             share,
             count,
             claim,
@@ -96,7 +99,10 @@ impl Levels {
             penalty,
             mean,
             phase,
-        }
+            fill,
+        };
+        (0..levels.pool()).for_each(|node| levels.refill(node));
+        levels
     }
 
     /// The number of nodes, which is the index of the pool.
@@ -113,7 +119,14 @@ impl Levels {
     /// alike. The steps of nodes with other shares fall at different times (`phase`), or nodes of equal weight
     /// would be chosen together always.
     pub(super) fn fill(&self, node: usize) -> u64 {
-        (u64::from(self.count[node]) * self.mean + self.phase[node]) / u64::from(self.share[node].ceil.max(1))
+        self.fill[node]
+    }
+
+    fn refill(&mut self, node: usize) {
+        if let Some(share) = self.share.get(node) {
+            let progress = u64::from(self.count[node]) * self.mean + self.phase[node];
+            self.fill[node] = progress / u64::from(share.ceil.max(1));
+        }
     }
 
     /// True while the node should give a unit away.
@@ -142,6 +155,8 @@ impl Levels {
     fn shift(&mut self, from: usize, to: usize) {
         self.count[from] -= 1;
         self.count[to] += 1;
+        self.refill(from);
+        self.refill(to);
     }
 
     fn floor(&self, node: usize) -> u32 {

@@ -58,8 +58,10 @@ impl Spread {
         if self.nodes == 0 {
             return 0;
         }
-        let row = &self.shared[node * self.nodes..][..self.nodes];
-        let load = |other: usize| i64::from(row[other]) * self.scale[other] * self.scale[node];
+        // The table is symmetric. A choice asks for many nodes beside the same others: their rows stay in the cache.
+        let load = |other: usize| {
+            i64::from(self.shared[other * self.nodes + node]) * self.scale[other] * self.scale[node]
+        };
         others.map(load).fold(0, i64::saturating_add)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::hash;
+use super::checker::Judge;
 use super::*;
 
 /// The fewest copies that any plan could make with equal weights and no zones: every node keeps at most its share,
@@ -198,6 +199,47 @@ fn a_long_history_wears_nothing_off() {
         check(&input, &plan, 1.5);
         assert!(!leaves || cold(&input, &plan) == 0);
         adopt(&mut input, &plan);
+    }
+}
+
+/// Zones, weights, drains, restarts and losses, one after the other and half carried out. The bounds hold after each.
+#[test]
+fn a_long_history_with_zones_and_weights_stays_within_bounds() {
+    let mut input = fresh(400, 30, 3);
+    for step in 0..40u64 {
+        let dice = |salt: u64| hash::pair(step, salt) >> 8;
+        let nodes = input.nodes.len() as u64;
+        let node = &mut input.nodes[(dice(0) % nodes) as usize];
+        match dice(1) % 6 {
+            0 => node.draining = !node.draining,
+            1 => node.weight = [0, 50, 100, 400][(dice(2) % 4) as usize],
+            2 => node.zone = [None, Some("a"), Some("b")][(dice(2) % 3) as usize].map(str::to_string),
+            3 => drop(input.nodes.remove((dice(0) % nodes) as usize)),
+            4 => input.replication_factor = 2 + (dice(2) % 3) as u32,
+            _ => input.nodes.push(NodeSpec {
+                id: format!("new-{step}"),
+                ..super::node(0)
+            }),
+        }
+        let plan = place(&input);
+        Judge::new(&input).bounds(&plan);
+        let before = input.partitions.clone();
+        adopt(&mut input, &plan);
+        for (p, old) in before.into_iter().enumerate() {
+            if hash::pair(p as u64, step).is_multiple_of(4) && !old.copies.is_empty() {
+                // This one is still on its way: the old copies and the new ones side by side.
+                let new = std::mem::replace(&mut input.partitions[p], old).copies;
+                let missing: Vec<CopySpec> = new
+                    .into_iter()
+                    .filter(|copy| input.partitions[p].copies.iter().all(|old| old.node != copy.node))
+                    .map(|copy| CopySpec {
+                        synced: false,
+                        ..copy
+                    })
+                    .collect();
+                input.partitions[p].copies.extend(missing);
+            }
+        }
     }
 }
 

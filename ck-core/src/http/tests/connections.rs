@@ -177,8 +177,12 @@ async fn upgraded_connections_need_no_place() {
 
 #[tokio::test]
 async fn shutdown_lets_requests_finish_and_closes_idle_connections() {
-    // Nothing may have to wait for the grace to pass.
-    let mut server = Server::with_limits(|limits| limits.shutdown_grace = 100 * LIMIT).await;
+    // Nothing may have to wait for a deadline to pass.
+    let mut server = Server::with_limits(|limits| {
+        limits.shutdown_grace = 100 * LIMIT;
+        limits.header_deadline = 100 * LIMIT;
+    })
+    .await;
     // An idle connection, and a request that waits.
     assert_eq!(server.get("/health").await.status, 200);
     let mut waiting = TcpStream::connect(server.addr).await.unwrap();

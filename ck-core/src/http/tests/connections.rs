@@ -151,7 +151,7 @@ async fn a_full_node_still_serves_its_peers_and_says_busy_to_others() {
         assert_eq!(stream.read_u8().await.unwrap(), b'H', "it is served");
         reserve.push(stream);
     }
-    assert_eq!(server.raw(b"").await, "");
+    assert_eq!(server.raw(busy.as_bytes()).await, "");
     drop((places, reserve));
     // Places become free when their holders go.
     let after = tokio::time::timeout(LIMIT, async {
@@ -177,7 +177,12 @@ async fn upgraded_connections_need_no_place() {
 
 #[tokio::test]
 async fn shutdown_lets_requests_finish_and_closes_idle_connections() {
-    let mut server = Server::start().await;
+    // Nothing may have to wait for a deadline to pass.
+    let mut server = Server::with_limits(|limits| {
+        limits.shutdown_grace = 100 * LIMIT;
+        limits.header_deadline = 100 * LIMIT;
+    })
+    .await;
     // An idle connection, and a request that waits.
     assert_eq!(server.get("/health").await.status, 200);
     let mut waiting = TcpStream::connect(server.addr).await.unwrap();

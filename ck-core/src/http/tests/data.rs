@@ -18,6 +18,8 @@ async fn a_value_is_written_read_listed_and_deleted() {
     );
     assert_eq!(answer.etag(), Some(6));
 
+    // The tag is the value's revision, not the store's.
+    server.send("PUT", "/data/other", &[], "").await;
     let answer = server.get("/data/greeting").await;
     assert_eq!(
         (answer.status.as_u16(), &answer.body[..]),
@@ -25,7 +27,7 @@ async fn a_value_is_written_read_listed_and_deleted() {
     );
     assert_eq!(header(&answer, "content-type"), "application/octet-stream");
     assert_eq!(header(&answer, "etag"), "\"6\"");
-    assert_eq!(header(&answer, "x-clusterkit-revision"), "6");
+    assert_eq!(header(&answer, "x-clusterkit-revision"), "7");
     assert_eq!(header(&answer, "cache-control"), "no-store");
     let again = server
         .send("GET", "/data/greeting", &[("if-none-match", "\"6\"")], "")
@@ -33,10 +35,10 @@ async fn a_value_is_written_read_listed_and_deleted() {
     assert_eq!((again.status.as_u16(), again.body.len()), (304, 0));
 
     let (status, body) = server.json("DELETE", "/data/greeting", "").await;
-    let expected = json!({ "key": "greeting", "deleted": true, "revision": 7 });
+    let expected = json!({ "key": "greeting", "deleted": true, "revision": 8 });
     assert_eq!((status, body), (200, expected));
     let (status, body) = server.json("DELETE", "/data/greeting", "").await;
-    let expected = json!({ "key": "greeting", "deleted": false, "revision": 8 });
+    let expected = json!({ "key": "greeting", "deleted": false, "revision": 9 });
     assert_eq!((status, body), (200, expected));
     let (status, body) = server.json("GET", "/data/greeting", "").await;
     assert_eq!((status, error_of(&body).0), (404, "NOT_FOUND"));

@@ -24,9 +24,7 @@ fn until(what: &str, condition: impl Fn() -> bool) {
 #[test]
 fn one_node_serves() {
     let node = ClusterKit::new(options("node-1")).unwrap();
-    let begun = Instant::now();
     node.start().unwrap();
-    println!("started in {:?}", begun.elapsed());
     assert!(node.is_leader());
     let revision = node.set_custom_data("a", "1", Expect::Any, TIMEOUT).unwrap();
     assert_eq!(node.custom_data("a").unwrap().revision, revision);
@@ -36,7 +34,6 @@ fn one_node_serves() {
 
 #[test]
 fn three_nodes_form_a_cluster() {
-    let begun = Instant::now();
     let first = ClusterKit::new(options("node-1")).unwrap();
     first.start().unwrap();
     let address = first.http_addr().unwrap();
@@ -50,7 +47,6 @@ fn three_nodes_form_a_cluster() {
         .collect();
     for node in &others {
         node.start().unwrap();
-        println!("{} joined after {:?}", node.my_node_id(), begun.elapsed());
     }
     for node in &others {
         until("three members everywhere", || node.view().nodes().len() == 3);
@@ -60,13 +56,10 @@ fn three_nodes_form_a_cluster() {
                 .all(|p| p.nodes().count() == 3 && p.pending().count() == 0)
         });
     }
-    println!("spread after {:?}", begun.elapsed());
     let revision = others[1].set_custom_data("k", "v", Expect::Any, TIMEOUT).unwrap();
     first.wait_for_revision(revision, TIMEOUT).unwrap();
     assert_eq!(&first.custom_data("k").unwrap().value[..], b"v");
     for node in others.iter().chain([&first]) {
-        let begun = Instant::now();
         node.stop().unwrap();
-        println!("stopped in {:?}", begun.elapsed());
     }
 }

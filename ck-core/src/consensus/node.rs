@@ -18,7 +18,7 @@ use super::network::{Addresses, Network};
 use super::replica::Replica;
 use super::server::Server;
 use super::state_machine::{SnapshotStore, StateMachine};
-use super::types::{Command, Raft, RaftId, Types};
+use super::types::{Command, Raft, RaftId};
 use super::wal::{Wal, WalOptions, WalThread};
 use crate::env::disk::Disk;
 use crate::env::{self, Instant};

@@ -199,17 +199,14 @@ impl Proposer {
     /// [`ErrorCode::NoLeader`] or [`ErrorCode::Timeout`] when that cannot be told or reached in time.
     pub(crate) async fn read_barrier(&self, timeout: Duration) -> Result<u64> {
         let deadline = Instant::now() + timeout;
-        let mut last = Error::new(ErrorCode::NoLeader, "no leader is known");
         loop {
             match self.read_index(deadline).await {
                 Ok(revision) => {
                     self.wait_for(revision, deadline.since(Instant::now())).await?;
                     return Ok(revision);
                 }
-                Err(error) => last = error,
-            }
-            if Instant::now() >= deadline {
-                return Err(last);
+                Err(error) if Instant::now() >= deadline => return Err(error),
+                Err(_) => {}
             }
             env::sleep(PAUSE.min(deadline.since(Instant::now()))).await;
         }

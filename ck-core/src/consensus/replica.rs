@@ -174,7 +174,7 @@ impl Replica {
         drop(waiters);
         for waiter in due.into_values().flatten() {
             // Whoever gave up waiting has dropped the other end.
-            drop(waiter.send(()));
+            let _ = waiter.send(());
         }
     }
 

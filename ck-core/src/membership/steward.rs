@@ -8,7 +8,7 @@ use super::voters;
 use crate::consensus::{Consensus, Leadership, Proposer, RaftId, VoterChange};
 use crate::env;
 use crate::error::{ErrorCode, Result};
-use crate::model::{NodeStatus, Topology};
+use crate::model::{NodeId, NodeStatus, Topology};
 use crate::state::Command;
 
 /// A follower that lacks fewer entries than this has caught up.
@@ -32,7 +32,7 @@ pub(crate) struct Steward {
 /// What the leader should do next.
 enum Step {
     Change(VoterChange),
-    Activate(Command),
+    Activate(NodeId, u64),
     /// Somebody is catching up: look again soon.
     Watch,
     Nothing,
@@ -77,7 +77,7 @@ impl Steward {
                     _ = self.leadership.changed().after(leadership_seen) => {}
                 }
             };
-            drop(env::timeout(pause, something).await);
+            let _ = env::timeout(pause, something).await;
         }
     }
 
@@ -88,7 +88,8 @@ impl Steward {
                 self.consensus.change_members(change).await?;
                 Ok(None)
             }
-            Step::Activate(command) => {
+            Step::Activate(node, incarnation) => {
+                let command = Command::Activate { node, incarnation };
                 self.proposer.propose(command, PROPOSE).await?.result?;
                 Ok(None)
             }
@@ -126,10 +127,7 @@ impl Steward {
                 .filter(|node| node.status == NodeStatus::Joining)
         };
         if let Some(node) = joining().find(|node| caught_up(node.raft_id, node.incarnation)) {
-            return Step::Activate(Command::Activate {
-                node: node.id.clone(),
-                incarnation: node.incarnation,
-            });
+            return Step::Activate(node.id.clone(), node.incarnation);
         }
         let chosen = voters::choose(topology, &members.voters, self.max_voters, |id| caught_up(id, 0));
         if !chosen.is_empty() && chosen != members.voters {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::SyncReport;
 use crate::env::{Instant, Signal};
@@ -52,11 +51,6 @@ impl SyncTable {
         self.get(node)
             .filter(|heard| heard.incarnation == incarnation)
             .map(|heard| heard.revision)
-    }
-
-    /// True when `node` was heard of within `limit`.
-    pub(crate) fn heard_within(&self, node: &str, limit: Duration) -> bool {
-        self.get(node).is_some_and(|heard| heard.at.elapsed() < limit)
     }
 
     /// Told when a member has made progress.

@@ -134,7 +134,7 @@ impl Node {
                     "the new leader has not made itself known yet",
                 ));
             }
-            drop(env::timeout(remaining, self.replica.changed().after(seen)).await);
+            let _ = env::timeout(remaining, self.replica.changed().after(seen)).await;
         }
     }
 }

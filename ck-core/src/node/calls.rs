@@ -73,7 +73,7 @@ impl Node {
             // A change of leader is a change of the topology, but Raft may know of it first.
             let seen = self.replica.changed().count();
             let step = remaining.min(Duration::from_millis(10));
-            drop(env::timeout(step, self.replica.changed().after(seen)).await);
+            let _ = env::timeout(step, self.replica.changed().after(seen)).await;
         }
     }
 
@@ -288,7 +288,7 @@ impl Node {
                     format!("this node was not a member within {timeout:?}; nothing was written"),
                 ));
             }
-            drop(env::timeout(remaining, self.replica.changed().after(seen)).await);
+            let _ = env::timeout(remaining, self.replica.changed().after(seen)).await;
         }
         self.adopt_session();
         member

@@ -458,7 +458,7 @@ impl Node {
                 return false;
             }
             // Out of time is found out at the top.
-            drop(env::timeout(remaining, self.replica.changed().after(seen)).await);
+            let _ = env::timeout(remaining, self.replica.changed().after(seen)).await;
         }
     }
 
@@ -501,6 +501,13 @@ impl Node {
 
     /// Hands over what this node has: leadership first, then its partitions.
     async fn say_goodbye(&self, member: &Member) {
+        let topology = self.replica.topology();
+        let voters = topology.nodes.values().filter(|node| node.voter);
+        let up = voters.clone().filter(|node| node.status.is_up()).count();
+        if up * 2 <= voters.count() {
+            // The others are gone already: nothing can be committed any more, and nobody is left to take over.
+            return;
+        }
         if member.leadership.is_leader() {
             let timing = self.options.timing.values();
             if let Some(successor) = member.consensus.successors(timing.heartbeat).first() {

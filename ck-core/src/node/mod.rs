@@ -176,16 +176,6 @@ impl Node {
         &self.hooks
     }
 
-    /// The log of this node.
-    pub(crate) fn log(&self) -> &Arc<Log> {
-        &self.log
-    }
-
-    /// The replicated state as applied here.
-    pub(crate) fn replica(&self) -> &Arc<Replica> {
-        &self.replica
-    }
-
     /// Where it listens, once it does.
     pub(crate) fn listening(&self) -> Option<&Listening> {
         self.listening.get()
@@ -232,7 +222,7 @@ impl Node {
             .push(handle);
         env::spawn(async move {
             // Aborted is how these tasks end.
-            drop(task.await);
+            let _ = task.await;
         });
     }
 

@@ -60,7 +60,7 @@ impl Node {
                 member.proposer.set_session(reply.incarnation);
                 self.heard_of_leader();
                 // Known here as soon as the log says so; until then there is nothing to ask for.
-                drop(env::timeout(REJOIN, self.replica.wait_for(reply.revision)).await);
+                let _ = env::timeout(REJOIN, self.replica.wait_for(reply.revision)).await;
                 Ok(self.replica.incarnation().is_some())
             }
             JoinOutcome::Nobody(_) => Ok(false),

@@ -89,7 +89,8 @@ impl Controller {
                 }
             };
             match again {
-                Some(wait) => drop(env::timeout(wait, something).await),
+                // Time or news, whichever comes first.
+                Some(wait) => env::timeout(wait, something).await.unwrap_or(()),
                 None => something.await,
             }
         }

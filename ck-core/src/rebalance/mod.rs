@@ -7,4 +7,4 @@ mod controller;
 mod plan;
 
 pub(crate) use controller::Controller;
-pub(crate) use plan::{creation, promotions, rebalance};
+pub(crate) use plan::{promotions, rebalance};

@@ -36,6 +36,7 @@ pub(crate) fn topology(partitions: u32, nodes: u32) -> Topology {
                         .map(|id| PartitionCopy {
                             node: id.as_str().into(),
                             state: CopyState::Synced,
+                            since: 1,
                         })
                         .collect(),
                     target: None,

@@ -42,6 +42,7 @@ fn partition(number: u32, synced: &[&str], pending: &[&str]) -> Arc<Partition> {
     let copy = |id: &&str, state| PartitionCopy {
         node: (*id).into(),
         state,
+        since: 1,
     };
     let mut copies: Vec<PartitionCopy> = synced
         .iter()

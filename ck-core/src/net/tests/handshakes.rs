@@ -35,14 +35,14 @@ async fn any_legal_cluster_name_passes_the_handshake() {
 #[tokio::test]
 async fn garbage_closes_its_connection_and_the_server_goes_on() {
     let (server, addr) = serve(echo()).await;
-    let good = crate::net::frame::header(crate::net::frame::Kind::Request, 1, b"");
+    let good = frame::header(frame::Kind::Request, 1, b"");
     let mut flipped = good;
     flipped[17] ^= 1;
     let mut oversize = good;
     oversize[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
     let mut future = good;
     future[2] = 2;
-    let answer = crate::net::frame::header(crate::net::frame::Kind::Response, 1, b"");
+    let answer = frame::header(frame::Kind::Response, 1, b"");
     let zeros = [0; 64];
     for bytes in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],

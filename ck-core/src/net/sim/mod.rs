@@ -1,10 +1,10 @@
 //! The simulated network: every way in which a network can fail, decided by one seed.
 //!
 //! A [`SimNetwork`] carries messages between addresses inside one process, on the clock and the tasks of
-//! [`env`](crate::env). Under the simulator two runs with the same seed and the same calls do the same things
+//! [`env`]. Under the simulator two runs with the same seed and the same calls do the same things
 //! at the same simulated moments.
 //!
-//! What it keeps of TCP: requests on [`Lane::Log`](super::Lane::Log) arrive in order and are handled one at a
+//! What it keeps of TCP: requests on [`Lane::Log`] arrive in order and are handled one at a
 //! time. Everything else may overtake. A message that is lost is not resent: its call times out.
 
 mod conditions;

@@ -1,7 +1,7 @@
 //! The simulated network: every way in which a network can fail, decided by one seed.
 //!
 //! A [`SimNetwork`] carries messages between addresses inside one process, on the clock and the tasks of
-//! [`env`]. Under the simulator two runs with the same seed and the same calls do the same things
+//! [`mod@env`]. Under the simulator two runs with the same seed and the same calls do the same things
 //! at the same simulated moments.
 //!
 //! What it keeps of TCP: requests on [`Lane::Log`] arrive in order and are handled one at a

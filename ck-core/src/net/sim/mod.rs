@@ -1,1 +1,346 @@
-//! x
+//! The simulated network: every way in which a network can fail, decided by one seed.
+//!
+//! A [`SimNetwork`] carries messages between addresses inside one process, on the clock and the tasks of
+//! [`mod@env`]. Under the simulator two runs with the same seed and the same calls do the same things
+//! at the same simulated moments.
+//!
+//! What it keeps of TCP: requests on [`Lane::Log`] arrive in order and are handled one at a
+//! time. Everything else may overtake. A message that is lost is not resent: its call times out.
+
+mod conditions;
+#[cfg(test)]
+mod tests;
+mod transport;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::{Notify, oneshot};
+
+use super::{Handler, Lane, Transport, lock};
+use crate::env::{self, Instant};
+use conditions::Barriers;
+use transport::SimTransport;
+
+pub use conditions::LinkConditions;
+
+/// A network inside one process. Clones are the same network.
+///
+/// Messages travel in one direction between two addresses: *links*. A request uses one link and its answer
+/// the other, so cutting one way lets a request arrive and its answer vanish.
+///
+/// Faults that a scenario builds from these: *flapping* is [`cut`](Self::cut) and [`restore`](Self::restore)
+/// in turns, a *bridge* is [`partition`](Self::partition) into groups that share an address, *swizzle-clogging*
+/// is [`clog`](Self::clog) for some addresses one by one and [`unclog`](Self::unclog) in another order, a
+/// *crash* is [`unserve`](Self::unserve) and closing the node's transport.
+#[derive(Clone)]
+pub struct SimNetwork {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    world: Mutex<World>,
+    start: Instant,
+}
+
+struct World {
+    rng: SmallRng,
+    usual: LinkConditions,
+    links: BTreeMap<Link, LinkConditions>,
+    barriers: Barriers,
+    /// Messages that clogged links hold, in the order of their arrival.
+    held: Vec<(Link, oneshot::Sender<()>)>,
+    servers: BTreeMap<String, Server>,
+    /// When the last request on a link's log lane arrives: the next must not arrive before.
+    last_log: BTreeMap<Link, Instant>,
+    next_message: u64,
+    stats: SimStats,
+    trace: Option<Vec<String>>,
+}
+
+/// From, to.
+type Link = (String, String);
+
+#[derive(Clone)]
+struct Server {
+    handler: Handler,
+    /// Notified when the server goes.
+    gone: Arc<Notify>,
+    /// Per caller, the right to be handled on the log lane.
+    log_turns: Arc<Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>>,
+}
+
+/// What a network has carried so far; messages are requests and answers alike.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SimStats {
+    /// Messages that were sent.
+    pub sent: u64,
+    /// Messages that arrived.
+    pub delivered: u64,
+    /// Messages that were lost, by chance or by a cut.
+    pub lost: u64,
+    /// Requests that were handled a second time.
+    pub duplicated: u64,
+    /// Messages that a clogged link held.
+    pub held: u64,
+    /// Requests to an address that nobody serves, or whose server went away.
+    pub refused: u64,
+}
+
+impl std::fmt::Debug for SimNetwork {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SimNetwork")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+impl SimNetwork {
+    /// A network without faults, whose chances are drawn from `seed`.
+    pub fn new(seed: u64) -> Self {
+        SimNetwork {
+            shared: Arc::new(Shared {
+                world: Mutex::new(World {
+                    rng: SmallRng::seed_from_u64(seed),
+                    usual: LinkConditions::default(),
+                    links: BTreeMap::new(),
+                    barriers: Barriers::default(),
+                    held: Vec::new(),
+                    servers: BTreeMap::new(),
+                    last_log: BTreeMap::new(),
+                    next_message: 0,
+                    stats: SimStats::default(),
+                    trace: None,
+                }),
+                start: Instant::now(),
+            }),
+        }
+    }
+
+    /// The transport of the node at `local_addr`. Each is its own: closing one closes no other.
+    pub fn transport(&self, local_addr: &str) -> Arc<dyn Transport> {
+        Arc::new(SimTransport::new(self.shared.clone(), local_addr))
+    }
+
+    /// Serves an address, in the place of whoever served it before.
+    pub fn serve(&self, addr: &str, handler: Handler) {
+        self.unserve(addr);
+        let server = Server {
+            handler,
+            gone: Arc::new(Notify::new()),
+            log_turns: Arc::default(),
+        };
+        lock(&self.shared.world).servers.insert(addr.to_owned(), server);
+    }
+
+    /// Stops serving an address: what it is handling is dropped where it stands, and its callers, like later
+    /// ones, learn that it is unreachable.
+    pub fn unserve(&self, addr: &str) {
+        let server = lock(&self.shared.world).servers.remove(addr);
+        if let Some(server) = server {
+            server.gone.notify_waiters();
+        }
+    }
+
+    /// The addresses that are served, sorted.
+    pub fn addresses(&self) -> Vec<String> {
+        lock(&self.shared.world).servers.keys().cloned().collect()
+    }
+
+    /// Sets the conditions of every link that has none of its own.
+    pub fn set_conditions(&self, conditions: LinkConditions) {
+        lock(&self.shared.world).usual = conditions;
+    }
+
+    /// Sets the conditions of one link.
+    pub fn set_link(&self, from: &str, to: &str, conditions: LinkConditions) {
+        lock(&self.shared.world).links.insert(link(from, to), conditions);
+    }
+
+    /// Gives every link the default conditions: short delays, no chance of loss. Cuts and clogs stay.
+    pub fn calm(&self) {
+        let mut world = lock(&self.shared.world);
+        world.usual = LinkConditions::default();
+        world.links.clear();
+    }
+
+    /// Loses all that `from` sends to `to`, what is under way included.
+    pub fn cut_one_way(&self, from: &str, to: &str) {
+        self.change(|barriers| barriers.cuts.insert(link(from, to)));
+    }
+
+    /// Cuts both ways.
+    pub fn cut(&self, a: &str, b: &str) {
+        self.cut_one_way(a, b);
+        self.cut_one_way(b, a);
+    }
+
+    /// Ends a cut of one way.
+    pub fn restore_one_way(&self, from: &str, to: &str) {
+        self.change(|barriers| barriers.cuts.remove(&link(from, to)));
+    }
+
+    /// Ends a cut of both ways.
+    pub fn restore(&self, a: &str, b: &str) {
+        self.restore_one_way(a, b);
+        self.restore_one_way(b, a);
+    }
+
+    /// Cuts an address off from every other, also from those that come later.
+    pub fn isolate(&self, addr: &str) {
+        self.change(|barriers| barriers.isolated.insert(addr.to_owned()));
+    }
+
+    /// Ends an isolation.
+    pub fn reconnect(&self, addr: &str) {
+        self.change(|barriers| barriers.isolated.remove(addr));
+    }
+
+    /// Divides the network: two addresses reach one another only where some group has both. An address in
+    /// two groups is a bridge; one in none is alone. Takes the place of an earlier division; no groups at all
+    /// end it.
+    pub fn partition(&self, groups: &[&[&str]]) {
+        let named = |group: &&[&str]| group.iter().map(|addr| (*addr).to_owned()).collect();
+        self.change(|barriers| barriers.groups = groups.iter().map(named).collect());
+    }
+
+    /// Holds all that `from` sends to `to`, until it is unclogged. Nothing is lost, and it all arrives at once.
+    pub fn clog_one_way(&self, from: &str, to: &str) {
+        self.change(|barriers| barriers.clogged_links.insert(link(from, to)));
+    }
+
+    /// Ends the clogging of a link.
+    pub fn unclog_one_way(&self, from: &str, to: &str) {
+        self.change(|barriers| barriers.clogged_links.remove(&link(from, to)));
+    }
+
+    /// Clogs every link from and to an address.
+    pub fn clog(&self, addr: &str) {
+        self.change(|barriers| barriers.clogged_addresses.insert(addr.to_owned()));
+    }
+
+    /// Ends the clogging of an address.
+    pub fn unclog(&self, addr: &str) {
+        self.change(|barriers| barriers.clogged_addresses.remove(addr));
+    }
+
+    /// Ends every cut, isolation, division and clogging. The conditions of links stay; see
+    /// [`calm`](Self::calm).
+    pub fn heal(&self) {
+        self.change(|barriers| *barriers = Barriers::default());
+    }
+
+    /// What was carried so far.
+    pub fn stats(&self) -> SimStats {
+        lock(&self.shared.world).stats
+    }
+
+    /// Starts or stops to record what happens to each message.
+    pub fn record_trace(&self, record: bool) {
+        lock(&self.shared.world).trace = record.then(Vec::new);
+    }
+
+    /// What was recorded since the last time: one line per event, with the time since the network was made.
+    pub fn take_trace(&self) -> Vec<String> {
+        let mut world = lock(&self.shared.world);
+        world.trace.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Changes the barriers, and lets go what none of them holds any more.
+    fn change<T>(&self, change: impl FnOnce(&mut Barriers) -> T) {
+        let mut world = lock(&self.shared.world);
+        change(&mut world.barriers);
+        let World { held, barriers, .. } = &mut *world;
+        let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(held)
+            .into_iter()
+            .partition(|((from, to), _)| barriers.is_clogged(from, to));
+        *held = stay;
+        drop(world);
+        for (_, release) in go {
+            // A message whose journey was dropped has nobody to release.
+            let _ = release.send(());
+        }
+    }
+}
+
+fn link(from: &str, to: &str) -> Link {
+    (from.to_owned(), to.to_owned())
+}
+
+impl World {
+    fn record(&mut self, start: Instant, event: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:?} {}", start.elapsed(), event()));
+        }
+    }
+
+    fn chance(&mut self, probability: f64) -> bool {
+        // Drawn even when it decides nothing: a changed probability then changes no later draw.
+        self.rng.random::<f64>() < probability
+    }
+
+    fn conditions(&self, link: &Link) -> LinkConditions {
+        self.links.get(link).unwrap_or(&self.usual).clone()
+    }
+}
+
+impl Shared {
+    /// One message on its way; tells whether it arrives, when it does.
+    async fn travel(&self, message: u64, from: &str, to: &str, in_order: bool) -> bool {
+        if from == to {
+            return true;
+        }
+        let link = link(from, to);
+        let arrival = {
+            let mut world = lock(&self.world);
+            world.stats.sent += 1;
+            let conditions = world.conditions(&link);
+            let lost = world.chance(conditions.loss);
+            let slow = world.chance(conditions.slow);
+            let mut arrival = Instant::now() + conditions.delay(slow, &mut world.rng);
+            if in_order {
+                let last = world.last_log.entry(link.clone()).or_insert(arrival);
+                *last = arrival.max(*last);
+                arrival = *last;
+            }
+            if lost || world.barriers.is_cut(from, to) {
+                world.lose(self.start, message, &link);
+                return false;
+            }
+            arrival
+        };
+        env::sleep_until(arrival).await;
+        loop {
+            let released = {
+                let mut world = lock(&self.world);
+                if world.barriers.is_cut(from, to) {
+                    world.lose(self.start, message, &link);
+                    return false;
+                }
+                if !world.barriers.is_clogged(from, to) {
+                    world.stats.delivered += 1;
+                    world.record(self.start, || format!("#{message} {from} -> {to} arrives"));
+                    return true;
+                }
+                world.stats.held += 1;
+                world.record(self.start, || format!("#{message} {from} -> {to} held"));
+                let (release, released) = oneshot::channel();
+                world.held.push((link.clone(), release));
+                released
+            };
+            if released.await.is_err() {
+                return false;
+            }
+        }
+    }
+}
+
+impl World {
+    fn lose(&mut self, start: Instant, message: u64, (from, to): &Link) {
+        self.stats.lost += 1;
+        self.record(start, || format!("#{message} {from} -> {to} lost"));
+    }
+}

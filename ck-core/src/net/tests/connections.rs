@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use futures_util::future::join_all;
@@ -118,42 +119,56 @@ async fn one_connection_too_many_is_refused_until_another_goes() {
 
 #[tokio::test]
 async fn closing_with_grace_finishes_what_is_under_way() {
-    let (gate, answer) = gated();
-    let (server, addr) = serve(answer).await;
-    let client = Arc::new(client());
-    for lane in [Lane::Request, Lane::Log] {
+    for lane in Lane::ALL {
+        let (gate, began) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (closed, started) = (gate.clone(), began.clone());
+        let answer = handler(move |request, _| {
+            let (closed, started) = (closed.clone(), started.clone());
+            async move {
+                started.fetch_add(1, Ordering::SeqCst);
+                let _ = closed.acquire().await;
+                request
+            }
+        });
+        let (server, addr) = serve(answer).await;
+        let client = Arc::new(client());
+        // Large answers, so that they are still being written when the server is done with them.
+        let bodies = (0..10u8).map(|i| Bytes::from(vec![i; 1 << 20]));
+        let calls: Vec<_> = bodies
+            .map(|body| {
+                let (client, addr) = (client.clone(), addr.clone());
+                tokio::spawn(async move { (client.call(&addr, lane, body.clone(), LONG).await, body) })
+            })
+            .collect();
+        // One at a time on the log lane: there the first stands for all that were read.
+        let at_once = if lane == Lane::Log { 1 } else { calls.len() };
+        eventually("they are under way", async || {
+            began.load(Ordering::SeqCst) == at_once
+        })
+        .await;
+        let closing = server.clone();
+        let closing = tokio::spawn(async move { closing.close(LONG).await });
+        eventually("the port is closed", async || {
+            TcpStream::connect(&addr).await.is_err()
+        })
+        .await;
         gate.add_permits(1);
-        client.call(&addr, lane, ASK, LONG).await.unwrap();
-        gate.forget_permits(1);
-    }
-    let calls = (0..30u8).map(|i| {
-        let (client, addr) = (client.clone(), addr.clone());
-        let lane = if i % 2 == 0 { Lane::Request } else { Lane::Log };
-        tokio::spawn(async move { client.call(&addr, lane, Bytes::from(vec![i; 1000]), LONG).await })
-    });
-    let calls: Vec<_> = calls.collect();
-    // They are read when the handler has been called as often; its calls wait at the gate.
-    let closing = {
-        let server = server.clone();
-        tokio::spawn(async move { server.close(LONG).await })
-    };
-    eventually("the port is closed", async || {
-        TcpStream::connect(&addr).await.is_err()
-    })
-    .await;
-    gate.add_permits(1000);
-    closing.await.unwrap();
-    assert_eq!(server.connections(), 0);
-    for call in calls {
-        // Those that the server had not read when it was told to close fail; no call hangs.
-        if let Err(error) = call.await.unwrap() {
-            assert_eq!(error.code(), ErrorCode::Unreachable, "{error}");
+        closing.await.unwrap();
+        assert_eq!(server.connections(), 0);
+        let mut answered = 0;
+        for call in calls {
+            match call.await.unwrap() {
+                (Ok(answer), body) => {
+                    assert!(answer == body);
+                    answered += 1;
+                }
+                (Err(error), _) => assert_eq!(error.code(), ErrorCode::Unreachable, "{error}"),
+            }
         }
+        assert!(answered >= at_once, "{lane:?}: {answered} answers");
+        let error = client.call(&addr, lane, ASK, LONG).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Unreachable);
     }
-    assert_eq!(
-        client.call(&addr, Lane::Log, ASK, LONG).await.unwrap_err().code(),
-        ErrorCode::Unreachable
-    );
 }
 
 #[tokio::test]

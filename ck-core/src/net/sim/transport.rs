@@ -1,0 +1,241 @@
+//! Calls over the simulated network.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+
+use super::{Lane, Server, Shared, Transport, lock};
+use crate::env;
+use crate::error::{Error, ErrorCode, Result};
+use crate::net::{NetLimits, PeerInfo};
+
+/// One node's calls.
+pub(super) struct SimTransport {
+    network: Arc<Shared>,
+    local_addr: String,
+    /// `None` when closed.
+    waiting: Arc<Mutex<Option<Waiting>>>,
+}
+
+/// Calls in flight by their message number. A lost one stays here until its caller gives up.
+type Waiting = BTreeMap<u64, oneshot::Sender<Result<Bytes>>>;
+
+impl fmt::Debug for SimTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimTransport")
+            .field("local_addr", &self.local_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SimTransport {
+    pub(super) fn new(network: Arc<Shared>, local_addr: &str) -> Self {
+        SimTransport {
+            network,
+            local_addr: local_addr.to_owned(),
+            waiting: Arc::new(Mutex::new(Some(Waiting::new()))),
+        }
+    }
+
+    async fn ask(&self, exchange: Exchange, request: Bytes, timeout: Duration) -> Result<Bytes> {
+        let (number, twice) = exchange.send();
+        let Some((_slot, answer)) = self.open_slot(number) else {
+            return Err(stopped());
+        };
+        if twice {
+            let (copy, request) = (exchange.clone(), request.clone());
+            env::spawn(async move {
+                // Late and out of order, like what an old connection still had in its buffers.
+                let _ = copy.carry(number, request, false).await;
+            });
+        }
+        let waiting = self.waiting.clone();
+        let in_order = exchange.lane == Lane::Log;
+        let to = exchange.to.clone();
+        env::spawn(async move {
+            if let Some(result) = exchange.carry(number, request, in_order).await
+                && let Some(slot) = lock(&waiting)
+                    .as_mut()
+                    .and_then(|waiting| waiting.remove(&number))
+            {
+                // The caller may have gone at this very moment.
+                let _ = slot.send(result);
+            }
+        });
+        match env::timeout(timeout, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(stopped()),
+            Err(_) => Err(Error::new(
+                ErrorCode::Timeout,
+                format!("{to}: no answer within {timeout:?}"),
+            )),
+        }
+    }
+
+    fn open_slot(&self, number: u64) -> Option<(Slot, oneshot::Receiver<Result<Bytes>>)> {
+        let (sender, answer) = oneshot::channel();
+        lock(&self.waiting).as_mut()?.insert(number, sender);
+        let slot = Slot {
+            waiting: self.waiting.clone(),
+            number,
+        };
+        Some((slot, answer))
+    }
+}
+
+impl Transport for SimTransport {
+    fn call(
+        &self,
+        addr: &str,
+        lane: Lane,
+        request: Bytes,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<Bytes>> {
+        let limit = NetLimits::default().max_body;
+        if request.len() > limit as usize {
+            let message = format!(
+                "a request of {} bytes exceeds the limit of {limit}",
+                request.len()
+            );
+            return std::future::ready(Err(Error::new(ErrorCode::TooLarge, message))).boxed();
+        }
+        let exchange = Exchange {
+            network: self.network.clone(),
+            from: self.local_addr.clone(),
+            to: addr.to_owned(),
+            lane,
+        };
+        self.ask(exchange, request, timeout).boxed()
+    }
+
+    fn close(&self) {
+        // Dropping the senders tells the callers.
+        lock(&self.waiting).take();
+    }
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorCode::Stopped, "the peer network is closed")
+}
+
+/// The place of a call; given back when its caller goes.
+struct Slot {
+    waiting: Arc<Mutex<Option<Waiting>>>,
+    number: u64,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(waiting) = lock(&self.waiting).as_mut() {
+            waiting.remove(&self.number);
+        }
+    }
+}
+
+/// One request and its answer. It goes on when its caller has given up.
+#[derive(Clone)]
+struct Exchange {
+    network: Arc<Shared>,
+    from: String,
+    to: String,
+    lane: Lane,
+}
+
+impl Exchange {
+    /// Numbers the request, and decides whether it arrives twice.
+    fn send(&self) -> (u64, bool) {
+        let mut world = lock(&self.network.world);
+        world.next_message += 1;
+        let number = world.next_message;
+        let (from, to, lane) = (&self.from, &self.to, self.lane.name());
+        world.record(self.network.start, || {
+            format!("#{number} {from} -> {to} {lane} sent")
+        });
+        let probability = world.conditions(&super::link(from, to)).duplicate;
+        let twice = world.chance(probability) && from != to;
+        world.stats.duplicated += u64::from(twice);
+        (number, twice)
+    }
+
+    /// The result as the caller sees it; `None` when the caller sees nothing.
+    async fn carry(&self, number: u64, request: Bytes, in_order: bool) -> Option<Result<Bytes>> {
+        let network = &self.network;
+        if !network.travel(number, &self.from, &self.to, in_order).await {
+            return None;
+        }
+        let result = self.handle(request).await.unwrap_or_else(|| {
+            let mut world = lock(&network.world);
+            world.stats.refused += 1;
+            let to = &self.to;
+            world.record(network.start, || format!("#{number} {to} is not there"));
+            Err(Error::new(
+                ErrorCode::Unreachable,
+                format!("{to}: nobody is there"),
+            ))
+        });
+        if !network.travel(number, &self.to, &self.from, false).await {
+            return None;
+        }
+        Some(result)
+    }
+
+    /// Has the request handled; `None` when nobody is there, or not to the end.
+    async fn handle(&self, request: Bytes) -> Option<Result<Bytes>> {
+        let server = self.server()?;
+        let gone = server.gone.notified();
+        let handled = async {
+            let turn = server.log_turn(&self.from);
+            let _turn = match self.lane {
+                Lane::Log => Some(turn.lock().await),
+                _ => None,
+            };
+            let info = PeerInfo {
+                remote: self.from.clone(),
+                lane: self.lane,
+            };
+            AssertUnwindSafe(async { (server.handler)(request, info).await })
+                .catch_unwind()
+                .await
+        };
+        tokio::select! {
+            biased;
+            () = gone => None,
+            answer = handled => {
+                let limit = NetLimits::default().max_body as usize;
+                Some(match answer {
+                    Ok(answer) if answer.len() > limit => Err(Error::new(
+                        ErrorCode::TooLarge,
+                        format!("the answer of {} bytes exceeds the limit of {limit} bytes", answer.len()),
+                    )),
+                    Ok(answer) => Ok(answer),
+                    Err(_) => Err(Error::internal("the peer's handler panicked")),
+                })
+            }
+        }
+    }
+
+    fn server(&self) -> Option<Server> {
+        lock(&self.network.world).servers.get(&self.to).cloned()
+    }
+}
+
+impl Server {
+    fn log_turn(&self, from: &str) -> Arc<tokio::sync::Mutex<()>> {
+        lock(&self.log_turns).entry(from.to_owned()).or_default().clone()
+    }
+}
+
+#[cfg(test)]
+impl SimTransport {
+    /// How many calls wait for an answer.
+    pub(super) fn in_flight(&self) -> usize {
+        lock(&self.waiting).as_ref().map_or(0, Waiting::len)
+    }
+}

@@ -41,11 +41,7 @@ impl State {
 
     /// Tells when the cluster's health differs from what was told last.
     pub(super) fn update_health(&mut self, context: &mut Context<'_>) {
-        let members = self
-            .topology
-            .nodes
-            .values()
-            .filter(|node| self.is_member(node));
+        let members = self.topology.nodes.values().filter(|node| self.is_member(node));
         let mut total = 0;
         let mut unhealthy = Vec::new();
         for node in members {

@@ -77,7 +77,10 @@ impl State {
             }
             return refuse(
                 ErrorCode::Conflict,
-                format!("the leadership of term {} was recorded", self.topology.leader_term),
+                format!(
+                    "the leadership of term {} was recorded",
+                    self.topology.leader_term
+                ),
             );
         }
         let topology = Arc::make_mut(&mut self.topology);

@@ -149,12 +149,7 @@ impl State {
             .collect();
         for number in held {
             if self.has_other_serving_copy(number, id) {
-                self.tell_to_copy(
-                    number,
-                    std::slice::from_ref(id),
-                    ChangeReason::NodeJoin,
-                    context,
-                );
+                self.tell_to_copy(number, std::slice::from_ref(id), ChangeReason::NodeJoin, context);
                 continue;
             }
             let Some(partition) = self.topology.partitions.get(number as usize) else {

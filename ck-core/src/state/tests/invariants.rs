@@ -49,7 +49,10 @@ impl Witness {
             assert_eq!((event.revision, event.timestamp), (after.revision, proposal.at));
             self.shadow.hear(event);
             if let EventKind::PartitionChange(change) = &event.kind {
-                change_is_sound(change, matches!(proposal.command, Command::CreatePartitions { .. }));
+                change_is_sound(
+                    change,
+                    matches!(proposal.command, Command::CreatePartitions { .. }),
+                );
             }
         }
         self.topology_revision_moves_with_the_topology(before, after);
@@ -93,7 +96,10 @@ impl Witness {
             )
         };
         if planned_from(before) == planned_from(after) {
-            assert_eq!(before.topology_revision, after.topology_revision, "moved without cause");
+            assert_eq!(
+                before.topology_revision, after.topology_revision,
+                "moved without cause"
+            );
         } else {
             assert_eq!(after.topology_revision, after.revision, "did not move");
         }
@@ -206,7 +212,11 @@ pub(super) fn holds(state: &State) {
     for (id, node) in &topology.nodes {
         assert!(!id.is_empty() && *id == node.id);
         assert!(node.incarnation <= state.revision && node.raft_id < state.next_raft_id);
-        assert_eq!(state.sessions.is_open(node.incarnation), node.status.is_up(), "{id}");
+        assert_eq!(
+            state.sessions.is_open(node.incarnation),
+            node.status.is_up(),
+            "{id}"
+        );
     }
     let up = topology.nodes.values().filter(|node| node.status.is_up());
     assert_eq!(state.sessions.count(), up.count());
@@ -217,17 +227,32 @@ pub(super) fn holds(state: &State) {
     }
     assert!(state.removed.keys().all(|id| !topology.nodes.contains_key(id)));
 
-    let bytes: usize = state.data.iter().map(|(key, entry)| key.len() + entry.value.len()).sum();
+    let bytes: usize = state
+        .data
+        .iter()
+        .map(|(key, entry)| key.len() + entry.value.len())
+        .sum();
     assert_eq!(state.data.bytes(), bytes);
     assert!(bytes <= MAX_DATA_BYTES);
-    assert!(state.data.iter().all(|(_, entry)| entry.revision <= state.revision));
+    assert!(
+        state
+            .data
+            .iter()
+            .all(|(_, entry)| entry.revision <= state.revision)
+    );
 }
 
 fn partition_holds(state: &State, partition: &Partition) {
     let serving = |node: &NodeId| state.is_serving(node);
     let copies = &partition.copies;
-    assert!(copies.windows(2).all(|pair| pair[0].node < pair[1].node), "{partition:?}");
-    assert!(copies.iter().all(|c| state.topology.nodes.contains_key(&c.node)), "{partition:?}");
+    assert!(
+        copies.windows(2).all(|pair| pair[0].node < pair[1].node),
+        "{partition:?}"
+    );
+    assert!(
+        copies.iter().all(|c| state.topology.nodes.contains_key(&c.node)),
+        "{partition:?}"
+    );
     assert!(copies.iter().all(|c| c.since <= state.revision), "{partition:?}");
     // A primary has the data and serves. One that joins or has stopped is none.
     if let Some(primary) = &partition.primary {
@@ -239,16 +264,32 @@ fn partition_holds(state: &State, partition: &Partition) {
         assert!(*since <= state.revision);
     }
     if let Some(target) = &partition.target {
-        assert!(target.nodes.windows(2).all(|pair| pair[0] < pair[1]), "{partition:?}");
+        assert!(
+            target.nodes.windows(2).all(|pair| pair[0] < pair[1]),
+            "{partition:?}"
+        );
         assert!(target.nodes.contains(&target.primary), "{partition:?}");
-        assert!(target.nodes.iter().all(|node| partition.copy(node).is_some()), "{partition:?}");
+        assert!(
+            target.nodes.iter().all(|node| partition.copy(node).is_some()),
+            "{partition:?}"
+        );
         assert!(serving(&target.primary), "{partition:?}");
     }
     // While one that serves has the data, one that is away is behind it. Otherwise one at most, the last to go,
     // counts as having it.
     let (up, away): (Vec<&NodeId>, Vec<&NodeId>) = partition.synced().partition(|node| serving(node));
-    assert!(if up.is_empty() { away.len() <= 1 } else { away.is_empty() }, "{partition:?}");
-    let pending = copies.iter().filter(|copy| copy.state == CopyState::Pending).count();
+    assert!(
+        if up.is_empty() {
+            away.len() <= 1
+        } else {
+            away.is_empty()
+        },
+        "{partition:?}"
+    );
+    let pending = copies
+        .iter()
+        .filter(|copy| copy.state == CopyState::Pending)
+        .count();
     assert_eq!(pending, partition.pending().count());
     assert!(partition.epoch >= 1);
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::invariants::Witness;
 use crate::error::ErrorCode;
 use crate::model::{
-    ClusterConfig, Event, EventKind, LeaveReason, Node, NodeId, NodeStatus, PartitionChangeEvent, RebalanceEvent,
+    ClusterConfig, Event, EventKind, LeaveReason, Node, NodeId, PartitionChangeEvent, RebalanceEvent,
     RebalanceTrigger, Role, RoleChange, Target, Timestamp,
 };
 use crate::state::{Command, Grant, NodeSpec, Promotion, Proposal, Reply, Response, State};
@@ -14,7 +14,7 @@ use crate::state::{Command, Grant, NodeSpec, Promotion, Proposal, Reply, Respons
 /// One entry of the log.
 #[derive(Debug, Clone)]
 pub(super) enum Entry {
-    Command(Proposal),
+    Command(Box<Proposal>),
     /// The Raft ids that vote.
     Membership(Vec<u64>),
 }
@@ -58,7 +58,7 @@ impl Lab {
         self.witness
             .judge((&before, &self.state), &proposal, &response, &events);
         self.events.append(&mut events);
-        self.log.push(Entry::Command(proposal));
+        self.log.push(Entry::Command(Box::new(proposal)));
         response
     }
 
@@ -166,7 +166,9 @@ impl Lab {
         let led = self.state.topology.partitions.iter();
         led.filter(|p| p.primary.as_deref() == Some(id))
             .filter_map(|p| {
-                let to = p.synced().find(|node| &***node != id && self.state.is_serving(node))?;
+                let to = p
+                    .synced()
+                    .find(|node| &***node != id && self.state.is_serving(node))?;
                 Some(Promotion {
                     number: p.number,
                     to: to.clone(),
@@ -199,7 +201,12 @@ impl Lab {
 
     /// The release of every primary that is to move.
     pub(super) fn release(&self) -> Command {
-        let moving = self.state.topology.partitions.iter().filter(|p| p.target.is_some());
+        let moving = self
+            .state
+            .topology
+            .partitions
+            .iter()
+            .filter(|p| p.target.is_some());
         Command::Release {
             partitions: moving.map(|p| (p.number, p.epoch)).collect(),
         }
@@ -207,7 +214,12 @@ impl Lab {
 
     /// A grant of every vacant partition to where it is to go, else to the first that can take it.
     pub(super) fn grant(&self) -> Command {
-        let vacant = self.state.topology.partitions.iter().filter(|p| p.primary.is_none());
+        let vacant = self
+            .state
+            .topology
+            .partitions
+            .iter()
+            .filter(|p| p.primary.is_none());
         let grants = vacant.filter_map(|p| {
             let able = |node: &&NodeId| p.is_synced(node) && self.state.is_serving(node);
             let wanted = p.target.as_ref().map(|target| &target.primary).filter(able);
@@ -322,7 +334,11 @@ fn line(event: &Event) -> String {
         ),
         EventKind::RebalanceStart(e) => format!("rebalance starts: {}", rebalance_line(e)),
         EventKind::RebalanceComplete(e) => {
-            format!("rebalance done: {}, {} ms", rebalance_line(e), e.duration.as_millis())
+            format!(
+                "rebalance done: {}, {} ms",
+                rebalance_line(e),
+                e.duration.as_millis()
+            )
         }
         EventKind::ClusterHealthChange(e) => format!(
             "health {}: {} of {} well, not {}",
@@ -347,7 +363,11 @@ fn partition_line(change: &PartitionChangeEvent) -> String {
     if change.change.gained() == Some(Role::Primary) {
         line += &format!(" at {}", change.epoch);
     }
-    let sources: Vec<NodeId> = change.copy_from_nodes.iter().map(|node| node.id.clone()).collect();
+    let sources: Vec<NodeId> = change
+        .copy_from_nodes
+        .iter()
+        .map(|node| node.id.clone())
+        .collect();
     if !sources.is_empty() {
         line += &format!(" from {}", names(&sources));
     }
@@ -379,16 +399,13 @@ fn numbers(ids: &[String]) -> String {
     if ids.is_empty() {
         return "-".to_owned();
     }
-    let numbers: Vec<&str> = ids.iter().map(|id| id.strip_prefix("partition-").unwrap()).collect();
+    let numbers: Vec<&str> = ids
+        .iter()
+        .map(|id| id.strip_prefix("partition-").unwrap())
+        .collect();
     numbers.join("+")
 }
 
 fn text(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
-}
-
-/// Every member that is full, here or away.
-pub(super) fn statuses(lab: &Lab) -> Vec<(String, NodeStatus)> {
-    let nodes = lab.state.topology.nodes.values();
-    nodes.map(|node| (node.id.to_string(), node.status)).collect()
 }

@@ -12,5 +12,3 @@ mod random;
 mod restarts;
 mod shadow;
 mod stories;
-
-use lab::{Lab, target};

@@ -81,7 +81,11 @@ fn run(steps: &[u64], outcomes: &mut Outcomes) -> Lab {
 }
 
 /// A proposal that was sent before changes nothing, and is answered as it was, or told that it is settled.
-fn retry(lab: &mut Lab, proposal: Proposal, answers: &BTreeMap<(u64, u64), (Proposal, Response)>) -> Response {
+fn retry(
+    lab: &mut Lab,
+    proposal: Proposal,
+    answers: &BTreeMap<(u64, u64), (Proposal, Response)>,
+) -> Response {
     let (before, told) = (lab.state.clone(), lab.events.len());
     let session = proposal.session;
     let (first, answer) = answers[&(session, proposal.seq)].clone();
@@ -91,7 +95,10 @@ fn retry(lab: &mut Lab, proposal: Proposal, answers: &BTreeMap<(u64, u64), (Prop
         return response;
     }
     if response != answer {
-        assert!(response.result.is_err(), "{first:?} was carried out twice: {response:?}");
+        assert!(
+            response.result.is_err(),
+            "{first:?} was carried out twice: {response:?}"
+        );
     }
     let mut after = lab.state.clone();
     after.revision = before.revision;
@@ -144,13 +151,19 @@ fn the_random_logs_reach_every_command_and_every_outcome() {
         for event in &lab.events {
             *told.entry(event.kind.name()).or_insert(0) += 1;
         }
-        let memberships = lab.log.iter().filter(|entry| matches!(entry, Entry::Membership(_)));
+        let memberships = lab
+            .log
+            .iter()
+            .filter(|entry| matches!(entry, Entry::Membership(_)));
         *told.entry("membership").or_insert(0) += memberships.count();
     }
     let expected = [
         ("bootstrap", "OK INVALID_ARGUMENT"),
         ("leader", "OK CONFLICT NOT_FOUND"),
-        ("join", "OK CONFLICT INVALID_ARGUMENT REMOVED WRONG_CLUSTER NOT_STARTED"),
+        (
+            "join",
+            "OK CONFLICT INVALID_ARGUMENT REMOVED WRONG_CLUSTER NOT_STARTED",
+        ),
         ("activate", "OK CONFLICT"),
         ("down", "OK CONFLICT"),
         ("leave", "OK CONFLICT REFUSED"),
@@ -166,7 +179,10 @@ fn the_random_logs_reach_every_command_and_every_outcome() {
     ];
     for (command, results) in expected {
         for result in results.split(' ') {
-            assert!(outcomes.contains_key(&(command, result)), "no {command} came to {result}: {outcomes:?}");
+            assert!(
+                outcomes.contains_key(&(command, result)),
+                "no {command} came to {result}: {outcomes:?}"
+            );
         }
     }
     for kind in [
@@ -180,6 +196,9 @@ fn the_random_logs_reach_every_command_and_every_outcome() {
         "leader_change",
         "membership",
     ] {
-        assert!(told.get(kind).is_some_and(|count| *count > 20), "too few {kind}: {told:?}");
+        assert!(
+            told.get(kind).is_some_and(|count| *count > 20),
+            "too few {kind}: {told:?}"
+        );
     }
 }

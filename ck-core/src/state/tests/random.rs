@@ -2,7 +2,9 @@
 //! command that makes none.
 
 use super::lab::{Lab, bootstrap, spec};
-use crate::model::{CopyState, LeaveReason, NodeHealthState, NodeId, NodeStatus, RebalanceTrigger, Target, Timestamp};
+use crate::model::{
+    CopyState, LeaveReason, NodeHealthState, NodeId, NodeStatus, RebalanceTrigger, Target, Timestamp,
+};
 use crate::state::{Command, Expect, Promotion, Proposal};
 
 const UNIVERSE: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
@@ -64,7 +66,10 @@ impl Author {
         }
         if dice.one_in(25) {
             let nodes = lab.state.topology.nodes.values();
-            let voters = nodes.map(|node| node.raft_id).filter(|_| !dice.one_in(3)).collect();
+            let voters = nodes
+                .map(|node| node.raft_id)
+                .filter(|_| !dice.one_in(3))
+                .collect();
             return Drawn::Membership(voters);
         }
         let mut command = self.command(lab, &mut dice);
@@ -85,7 +90,11 @@ impl Author {
             _ => 0,
         };
         self.seq += 1;
-        let seq = if dice.one_in(20) { self.seq.saturating_sub(5) } else { self.seq };
+        let seq = if dice.one_in(20) {
+            self.seq.saturating_sub(5)
+        } else {
+            self.seq
+        };
         let low = match dice.below(12) {
             0 => 0,
             1 => seq + 1,
@@ -110,7 +119,11 @@ impl Author {
         let topology = &lab.state.topology;
         if topology.nodes.is_empty() && !dice.one_in(10) {
             let partitions = 1 + u32::try_from(dice.below(24)).unwrap();
-            return bootstrap(UNIVERSE[dice.below(7)], partitions, 1 + u32::try_from(dice.below(4)).unwrap());
+            return bootstrap(
+                UNIVERSE[dice.below(7)],
+                partitions,
+                1 + u32::try_from(dice.below(4)).unwrap(),
+            );
         }
         let nodes: Vec<&NodeId> = topology.nodes.keys().collect();
         let of = |status: fn(NodeStatus) -> bool| -> Vec<&NodeId> {
@@ -163,7 +176,11 @@ impl Author {
             ),
             11 => {
                 let node = any(dice, &nodes);
-                let health = [NodeHealthState::Healthy, NodeHealthState::Degraded, NodeHealthState::Failing];
+                let health = [
+                    NodeHealthState::Healthy,
+                    NodeHealthState::Degraded,
+                    NodeHealthState::Failing,
+                ];
                 Command::ReportHealth {
                     incarnation: incarnation(&node),
                     node,
@@ -245,7 +262,11 @@ impl Author {
             target.nodes.dedup();
             targets.push((partition.number, target));
         }
-        let trigger = [RebalanceTrigger::NodeJoin, RebalanceTrigger::NodeLeave, RebalanceTrigger::Manual];
+        let trigger = [
+            RebalanceTrigger::NodeJoin,
+            RebalanceTrigger::NodeLeave,
+            RebalanceTrigger::Manual,
+        ];
         lab.plan(trigger[dice.below(3)], UNIVERSE[dice.below(7)], &targets)
     }
 }
@@ -293,10 +314,14 @@ fn spoil(command: &mut Command, dice: &mut Dice) {
             _ => node.raft_id = Some(huge),
         },
         Command::Down {
-            promotions, planned_on, ..
+            promotions,
+            planned_on,
+            ..
         }
         | Command::Remove {
-            promotions, planned_on, ..
+            promotions,
+            planned_on,
+            ..
         } => match dice.below(4) {
             0 => *planned_on = planned_on.saturating_sub(1),
             1 => promotions.clear(),
@@ -321,7 +346,9 @@ fn spoil(command: &mut Command, dice: &mut Dice) {
             1 => drop(assignments.pop()),
             _ => assignments[0].primary = "nobody".into(),
         },
-        Command::Plan { targets, planned_on, .. } => match (dice.below(6), targets.first().cloned()) {
+        Command::Plan {
+            targets, planned_on, ..
+        } => match (dice.below(6), targets.first().cloned()) {
             (0, _) => *planned_on = huge,
             (1, Some(first)) => targets.push(first),
             (2, Some(_)) => targets[0].1.nodes.reverse(),
@@ -336,11 +363,15 @@ fn spoil(command: &mut Command, dice: &mut Dice) {
             ..
         } => match dice.below(3) {
             0 => *incarnation = huge,
-            1 => partitions.iter_mut().for_each(|(_, since)| *since = since.saturating_sub(1)),
+            1 => partitions
+                .iter_mut()
+                .for_each(|(_, since)| *since = since.saturating_sub(1)),
             _ => partitions.extend((0..30).map(|number| (number, huge))),
         },
         Command::Release { partitions } => match dice.below(2) {
-            0 => partitions.iter_mut().for_each(|(_, epoch)| *epoch = epoch.saturating_sub(1)),
+            0 => partitions
+                .iter_mut()
+                .for_each(|(_, epoch)| *epoch = epoch.saturating_sub(1)),
             _ => partitions.push((u32::MAX, huge)),
         },
         Command::Grant { grants } => match dice.below(3) {

@@ -60,7 +60,11 @@ impl Shadow {
         };
         settled.members.retain(|id| !joining(id));
         settled.partitions.retain(|_, held| !held.holders.is_empty());
-        for held in settled.partitions.values_mut().filter(|held| held.primary.is_none()) {
+        for held in settled
+            .partitions
+            .values_mut()
+            .filter(|held| held.primary.is_none())
+        {
             held.epoch = 0;
         }
         settled
@@ -70,7 +74,10 @@ impl Shadow {
     pub(super) fn hear(&mut self, event: &Event) {
         match &event.kind {
             EventKind::NodeJoin(join) => {
-                assert!(self.members.insert(join.node.id.clone()), "joined twice: {event:?}");
+                assert!(
+                    self.members.insert(join.node.id.clone()),
+                    "joined twice: {event:?}"
+                );
             }
             EventKind::NodeRejoin(rejoin) => {
                 self.members.insert(rejoin.node.id.clone());

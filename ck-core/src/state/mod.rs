@@ -344,22 +344,23 @@ impl State {
         struct Header {
             version: u16,
         }
-        let corrupt = |error| {
+        // The version is asked for on its own only where that explains a failure: it costs a pass over all bytes.
+        let decoded = rmp_serde::from_slice::<Self>(bytes);
+        let version = match &decoded {
+            Ok(state) => state.version,
+            Err(_) => rmp_serde::from_slice::<Header>(bytes).map_or(0, |header| header.version),
+        };
+        if version > STATE_VERSION {
+            return Err(Error::new(
+                ErrorCode::Version,
+                format!("the stored state has version {version}; this build knows up to {STATE_VERSION}"),
+            ));
+        }
+        decoded.map_err(|error| {
             Error::new(
                 ErrorCode::Corrupt,
                 format!("the stored state cannot be read: {error}"),
             )
-        };
-        let header: Header = rmp_serde::from_slice(bytes).map_err(corrupt)?;
-        if header.version > STATE_VERSION {
-            return Err(Error::new(
-                ErrorCode::Version,
-                format!(
-                    "the stored state has version {}; this build knows up to {STATE_VERSION}",
-                    header.version
-                ),
-            ));
-        }
-        rmp_serde::from_slice(bytes).map_err(corrupt)
+        })
     }
 }

@@ -1,5 +1,7 @@
 //! Limits, garbage, and what is stored.
 
+use std::collections::BTreeMap;
+
 use super::lab::{Lab, bootstrap, target};
 use crate::error::ErrorCode;
 use crate::state::{Command, Expect, MAX_DATA_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, Reply, State};
@@ -133,6 +135,9 @@ fn a_state_of_a_newer_build_and_no_state_at_all_are_refused() {
     };
     let code = |bytes: &[u8]| State::decode(bytes).map_err(|error| error.code());
     assert_eq!(code(&newer.encode().unwrap()), Err(ErrorCode::Version));
+    // One that has other fields than this build knows.
+    let other = rmp_serde::to_vec_named(&BTreeMap::from([("version", crate::state::STATE_VERSION + 1)]));
+    assert_eq!(code(&other.unwrap()), Err(ErrorCode::Version));
     let bytes = State::default().encode().unwrap();
     assert_eq!(code(&bytes), Ok(State::default()));
     for cut in 0..bytes.len() {

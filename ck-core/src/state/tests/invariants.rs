@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::shadow::Shadow;
 use crate::model::{CopyState, Event, EventKind, Node, NodeId, Partition, PartitionChangeEvent, RoleChange};
-use crate::state::{Command, MAX_DATA_BYTES, Proposal, Reply, Response, State};
+use crate::state::{Command, Grant, MAX_DATA_BYTES, Proposal, Reply, Response, State};
 
 /// What was seen so far of a log, to judge its next entry by.
 #[derive(Debug, Default)]
@@ -181,8 +181,23 @@ fn partitions_step(before: &State, after: &State, proposal: &Proposal) {
         let given = new.primary.is_some() && new.primary != old.primary;
         assert_eq!(new.epoch, old.epoch + u64::from(given), "{old:?} -> {new:?}");
         for node in new.synced().filter(|node| !old.is_synced(node)) {
-            let confirmed = matches!(&proposal.command, Command::Confirm { node: who, .. } if who == node);
+            let told = old.copy(node).map(|copy| (old.number, copy.since));
+            let confirmed = match &proposal.command {
+                Command::Confirm {
+                    node: who,
+                    incarnation,
+                    partitions,
+                } => {
+                    who == node
+                        && *incarnation == before.topology.nodes[node].incarnation
+                        && told.is_some_and(|told| partitions.contains(&told))
+                }
+                _ => false,
+            };
             assert!(confirmed, "{node} holds the data by magic: {old:?} -> {new:?}");
+        }
+        if old.primary != new.primary {
+            role_was_moved_by_right(old, new, &proposal.command);
         }
         if old.synced().next().is_some() && new.synced().next().is_none() {
             let Command::Remove { node, .. } = &proposal.command else {
@@ -192,6 +207,26 @@ fn partitions_step(before: &State, after: &State, proposal: &Proposal) {
         }
     }
     assert!(after.topology.partitions.len() >= before.topology.partitions.len());
+}
+
+/// A role is taken by a release that knows the epoch, or from a node that goes; it is given by a grant that knows
+/// the epoch, or to a node that is back.
+fn role_was_moved_by_right(old: &Partition, new: &Partition, command: &Command) {
+    let by_right = match command {
+        Command::Release { partitions } => partitions.contains(&(old.number, old.epoch)),
+        Command::Grant { grants } => {
+            let fits = |grant: &Grant| {
+                (grant.number, grant.epoch) == (old.number, old.epoch)
+                    && Some(&grant.to) == new.primary.as_ref()
+            };
+            old.primary.is_none() && grants.iter().any(fits)
+        }
+        Command::Down { node, .. } | Command::Remove { node, .. } => old.primary.as_ref() == Some(node),
+        Command::Join { node, .. } => old.primary.as_ref() == Some(&node.id),
+        Command::Activate { node, .. } => old.primary.is_none() && new.primary.as_ref() == Some(node),
+        _ => false,
+    };
+    assert!(by_right, "{command:?}: {old:?} -> {new:?}");
 }
 
 /// What must hold in every state.

@@ -128,6 +128,34 @@ fn a_grant_counts_once() {
 }
 
 #[test]
+fn a_role_is_granted_only_on_the_epoch_at_hand_and_only_to_a_live_holder() {
+    let mut lab = Lab::cluster(&["a", "b", "c"], &[target("b")], 1);
+    lab.fail("b");
+    assert_eq!(lab.partition(0), "-@1 b", "b has the data, and is not there");
+    let grant = |epoch, to: &str| Command::Grant {
+        grants: vec![Grant {
+            number: 0,
+            epoch,
+            to: to.into(),
+        }],
+    };
+    for (epoch, to) in [(1, "b"), (1, "a"), (1, "x")] {
+        assert_eq!(lab.ok(grant(epoch, to)), Reply::Partitions(0), "{to}");
+    }
+    let mut lab = on_its_way();
+    lab.ok(lab.confirm("b"));
+    let late = Command::Release {
+        partitions: vec![(0, 0), (9, 1)],
+    };
+    assert_eq!(lab.ok(late), Reply::Partitions(0));
+    lab.ok(lab.release());
+    for epoch in [0, 2, u64::MAX] {
+        assert_eq!(lab.ok(grant(epoch, "b")), Reply::Partitions(0), "{epoch}");
+    }
+    assert_eq!(lab.ok(grant(1, "b")), Reply::Partitions(1));
+}
+
+#[test]
 fn a_plan_made_during_a_rebalance_joins_it() {
     let assignments = [target("a"), target("a")];
     let mut lab = Lab::cluster(&["a", "b", "c"], &assignments, 1);

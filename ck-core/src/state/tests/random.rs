@@ -5,7 +5,7 @@ use super::lab::{Lab, bootstrap, spec};
 use crate::model::{
     CopyState, LeaveReason, NodeHealthState, NodeId, NodeStatus, RebalanceTrigger, Target, Timestamp,
 };
-use crate::state::{Command, Expect, Promotion, Proposal};
+use crate::state::{Command, Expect, Grant, Promotion, Proposal};
 
 const UNIVERSE: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 
@@ -208,7 +208,19 @@ impl Author {
                 }
             }
             25..=28 => lab.release(),
-            29..=32 => lab.grant(),
+            29..=31 => lab.grant(),
+            32 => {
+                // Vacant ones, to whoever it may be and on whatever epoch.
+                let vacant = topology.partitions.iter().filter(|p| p.primary.is_none());
+                let grants = vacant.map(|p| Grant {
+                    number: p.number,
+                    epoch: p.epoch.saturating_sub(dice.below(2) as u64),
+                    to: any(dice, &nodes),
+                });
+                Command::Grant {
+                    grants: grants.collect(),
+                }
+            }
             33 => {
                 // A leader is late, or the term is from another life.
                 self.term += dice.below(3) as u64;

@@ -3,6 +3,11 @@
 //! The state is cloned before each measured command, as it is in a node, where the views that routing reads
 //! share it: so the numbers contain the copy that the first change makes of the shared parts.
 
+#![allow(
+    clippy::panic,
+    reason = "a bench that proposes what cannot be done measures nothing"
+)]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -314,7 +314,7 @@ pub(super) fn target(nodes: &str) -> Target {
 }
 
 /// One event in a line.
-fn line(event: &Event) -> String {
+pub(super) fn line(event: &Event) -> String {
     match &event.kind {
         EventKind::PartitionChange(change) => partition_line(change),
         EventKind::NodeJoin(e) if e.is_bootstrap => format!("bootstrap {}", e.node.id),

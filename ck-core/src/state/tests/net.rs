@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::lab::Lab;
+use super::lab::{Lab, line, target};
 use super::random::has_nothing_pending;
 use super::shadow::Shadow;
-use crate::model::{CopyState, NodeId, Timestamp, Topology};
+use crate::model::{CopyState, LeaveReason, NodeId, Timestamp, Topology};
 use crate::state::net_events;
 
 /// Checks it for each of the topologies that a log went through, as each node sees it.
@@ -53,4 +53,50 @@ fn forget_untold(wanted: &mut Shadow, old: &Topology, new: &Topology, me: &NodeI
             known.holders.remove(me);
         }
     }
+}
+
+fn net(old: &Topology, lab: &Lab, me: &str) -> Vec<String> {
+    let at = Timestamp::from_millis(1);
+    let events = net_events(old, lab.state.topology(), &me.into(), 9, at);
+    events.iter().map(line).collect()
+}
+
+#[test]
+fn a_node_whose_return_is_in_the_snapshot_hears_that_it_is_back_before_it_copies() {
+    let mut lab = Lab::cluster(&["a", "b"], &[target("b a")], 2);
+    let up = lab.state.topology().clone();
+    lab.fail("b");
+    let failed = lab.state.topology().clone();
+    lab.now += 5000;
+    let raft_id = Some(lab.node("b").raft_id);
+    lab.ok(lab.join("b", 70, raft_id));
+    let roles = [
+        "p0 b yields [b>a] (rebalance)",
+        "p0 a leads at 2 [b>a] (rebalance)",
+    ];
+    assert_eq!(net(&up, &lab, "b"), roles, "it does not serve yet: no copy");
+    lab.ok(lab.activate("b"));
+    let copy = "p0 b to copy from a [b>a] (rebalance)";
+    let rejoin = "rejoin b after 0 ms, had 0";
+    assert_eq!(net(&up, &lab, "b"), [rejoin, copy, roles[0], roles[1]]);
+    assert_eq!(
+        net(&failed, &lab, "b"),
+        ["rejoin b after 5002 ms, had 0", "p0 b to copy from a (rebalance)"]
+    );
+}
+
+#[test]
+fn a_node_that_was_removed_and_joined_anew_left_and_joined() {
+    let mut lab = Lab::cluster(&["a", "b"], &[target("a b")], 2);
+    let old = lab.state.topology().clone();
+    lab.ok(lab.remove("b", LeaveReason::RemovedByAdmin));
+    lab.start("b", 9, None);
+    assert_eq!(
+        net(&old, &lab, "a"),
+        [
+            "leave b (removed_by_admin), led -, copies 0",
+            "join b, 2 members",
+            "p0 b drops (rebalance)",
+        ]
+    );
 }

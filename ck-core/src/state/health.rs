@@ -1,8 +1,10 @@
 //! The health of members and of the whole.
 
-use super::{Context, Outcome, Reply, State};
-use crate::model::{ClusterHealthEvent, EventKind, NodeHealthState, NodeId, NodeStatus};
 use std::sync::Arc;
+
+use super::{Context, Outcome, Reply, State, refuse};
+use crate::error::ErrorCode;
+use crate::model::{ClusterHealthEvent, EventKind, NodeHealthState, NodeId};
 
 /// The longest reason that is kept, in characters.
 const MAX_REASON_CHARS: usize = 256;
@@ -18,28 +20,33 @@ impl State {
     ) -> Outcome {
         self.check_incarnation(id, incarnation)?;
         let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
-        let topology = self.change(context.index);
-        let Some(node) = topology.nodes.get_mut(id) else {
+        let known = self.node(id)?;
+        if !known.status.is_up() {
+            return refuse(
+                ErrorCode::Conflict,
+                format!("node {id:?} is {}", known.status.as_str()),
+            );
+        }
+        // Every node reports with every sync: only news may make plans stale.
+        if known.health == health && known.health_reason == reason {
             return Ok(Reply::Unchanged);
-        };
-        let node = Arc::make_mut(node);
-        node.health = health;
-        node.health_reason = reason;
+        }
+        if let Some(slot) = self.change(context.index).nodes.get_mut(id) {
+            let node = Arc::make_mut(slot);
+            node.health = health;
+            node.health_reason = reason;
+        }
         Ok(Reply::Done)
     }
 
     /// Tells when the cluster's health differs from what was told last.
     pub(super) fn update_health(&mut self, context: &mut Context<'_>) {
-        let members = self
-            .topology
-            .nodes
-            .values()
-            .filter(|node| node.status != NodeStatus::Joining);
+        let members = self.topology.nodes.values().filter(|node| self.is_member(node));
         let mut total = 0;
         let mut unhealthy = Vec::new();
         for node in members {
             total += 1;
-            if !node.status.is_up() || node.health != NodeHealthState::Healthy {
+            if !node.status.is_serving() || node.health != NodeHealthState::Healthy {
                 unhealthy.push(node.id.clone());
             }
         }
@@ -60,7 +67,8 @@ impl State {
             last.status == now.status && last.unhealthy_node_ids == now.unhealthy_node_ids
         });
         // A new cluster is healthy: that is no news.
-        if !told && !(first && status == "healthy") {
+        let news = !told && (!first || status != "healthy");
+        if news {
             context.emit(EventKind::ClusterHealthChange(now.clone()));
         }
         self.health = Some(now);

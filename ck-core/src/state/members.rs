@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use super::{Context, NodeSpec, Outcome, Promotion, Reply, State, refuse};
+use super::{Absence, Context, NodeSpec, Outcome, Promotion, Reply, State, refuse};
 use crate::error::{Error, ErrorCode};
 use crate::model::{
     ClusterConfig, EventKind, LeaderChangeEvent, LeaveReason, Node, NodeHealthState, NodeId, NodeJoinEvent,
-    NodeLeaveEvent, NodeRejoinEvent, NodeStatus, partition_id,
+    NodeLeaveEvent, NodeRejoinEvent, NodeStatus, Timestamp, partition_id,
 };
 
 /// The most partitions that a cluster may have.
 pub(crate) const MAX_PARTITIONS: u32 = 65_536;
+/// The largest Raft id that a first member may bring: it leaves room to count on for ever.
+const MAX_FIRST_RAFT_ID: u64 = u32::MAX as u64;
 
 impl State {
     pub(super) fn bootstrap(
@@ -23,19 +25,33 @@ impl State {
         if !self.topology.cluster_id.is_empty() {
             return refuse(ErrorCode::AlreadyExists, "the cluster exists already");
         }
-        if config.partition_count == 0 || config.partition_count > MAX_PARTITIONS || cluster_id.is_empty() {
+        check_id(&spec.id)?;
+        if config.partition_count == 0
+            || config.partition_count > MAX_PARTITIONS
+            || config.replication_factor == 0
+            || cluster_id.is_empty()
+        {
             return refuse(
                 ErrorCode::InvalidArgument,
-                "a cluster needs an id and 1 to 65536 partitions",
+                "a cluster needs an id, 1 to 65536 partitions and at least one copy of each",
             );
         }
         let raft_id = spec.raft_id.unwrap_or(self.next_raft_id);
+        if raft_id > MAX_FIRST_RAFT_ID {
+            return refuse(
+                ErrorCode::InvalidArgument,
+                format!("the first Raft id is at most {MAX_FIRST_RAFT_ID}, not {raft_id}"),
+            );
+        }
         self.next_raft_id = raft_id + 1;
         let incarnation = context.index;
         let topology = self.change(context.index);
         topology.cluster_id = cluster_id.to_owned();
         topology.config = config.clone();
-        let node = Arc::new(node_from(spec, raft_id, NodeStatus::Active, context));
+        let mut node = node_from(spec, raft_id, NodeStatus::Active, context);
+        // The membership in which it votes stands in the log before it, when nobody knew it.
+        node.voter = true;
+        let node = Arc::new(node);
         topology.nodes.insert(spec.id.clone(), node.clone());
         self.processes.insert(spec.id.clone(), spec.process);
         self.sessions.open(incarnation);
@@ -54,6 +70,19 @@ impl State {
     pub(super) fn leader_elected(&mut self, id: &NodeId, term: u64, context: &mut Context<'_>) -> Outcome {
         if !self.topology.nodes.contains_key(id) {
             return refuse(ErrorCode::NotFound, format!("there is no node {id:?}"));
+        }
+        // Two nodes may lead in one term, one after the other: the place in the log is what counts.
+        if term == self.topology.leader_term && self.topology.leader.as_ref() == Some(id) {
+            return Ok(Reply::Unchanged);
+        }
+        if term < self.topology.leader_term {
+            return refuse(
+                ErrorCode::Conflict,
+                format!(
+                    "term {term} is over: the leadership of term {} was recorded",
+                    self.topology.leader_term
+                ),
+            );
         }
         let topology = Arc::make_mut(&mut self.topology);
         topology.leader = Some(id.clone());
@@ -78,6 +107,7 @@ impl State {
         if self.topology.cluster_id.is_empty() {
             return refuse(ErrorCode::NotStarted, "the cluster has not been bootstrapped");
         }
+        check_id(&spec.id)?;
         let Some(known) = self.topology.nodes.get(&spec.id).cloned() else {
             return self.join_new(spec, context);
         };
@@ -153,9 +183,9 @@ impl State {
                 ),
             );
         }
-        if known.status.is_up() {
+        if known.status.is_serving() {
             // Its crash went unnoticed until now.
-            self.note_absence(&spec.id);
+            self.note_absence(&spec.id, context.at);
         }
         self.sessions.close(known.incarnation);
         let retired_raft_id = spec.raft_id.is_none().then_some(known.raft_id);
@@ -203,27 +233,20 @@ impl State {
         }
         let absent = self.absent.remove(id);
         let at = context.at;
-        let topology = self.change(context.index);
-        let cluster_size = topology
-            .nodes
-            .values()
-            .filter(|n| n.status != NodeStatus::Joining)
-            .count()
-            + 1;
-        let Some(slot) = topology.nodes.get_mut(id) else {
+        let cluster_size = self.topology.nodes.values().filter(|n| self.is_member(n)).count() + 1;
+        let Some(slot) = self.change(context.index).nodes.get_mut(id) else {
             return Ok(Reply::Unchanged);
         };
-        let last_seen_at = slot.last_seen;
         let node = Arc::make_mut(slot);
         node.status = NodeStatus::Active;
         node.last_seen = at;
         let node = slot.clone();
         match absent {
-            Some(partitions) => context.emit(EventKind::NodeRejoin(NodeRejoinEvent {
+            Some(absence) => context.emit(EventKind::NodeRejoin(NodeRejoinEvent {
                 node,
-                offline_duration: at.since(last_seen_at),
-                last_seen_at,
-                partitions_before_leave: partitions.into_iter().map(partition_id).collect(),
+                offline_duration: at.since(absence.since),
+                last_seen_at: absence.since,
+                partitions_before_leave: absence.held.into_iter().map(partition_id).collect(),
             })),
             None => {
                 context.emit(EventKind::NodeJoin(NodeJoinEvent {
@@ -256,10 +279,14 @@ impl State {
             return Ok(Reply::Unchanged);
         }
         self.check_planned_on(planned_on)?;
-        self.note_absence(id);
-        self.sessions.close(incarnation);
-        self.tell_leave(id, reason, context);
         let at = context.at;
+        self.note_absence(id, at);
+        self.sessions.close(incarnation);
+        let untold = self.absent.get_mut(id).filter(|absence| !absence.told);
+        if let Some(absence) = untold {
+            absence.told = true;
+            self.tell_leave(id, reason, context);
+        }
         if let Some(slot) = self.change(context.index).nodes.get_mut(id) {
             let node = Arc::make_mut(slot);
             node.status = match reason {
@@ -276,13 +303,18 @@ impl State {
 
     pub(super) fn leave(&mut self, id: &NodeId, incarnation: u64, context: &Context<'_>) -> Outcome {
         self.check_incarnation(id, incarnation)?;
-        let active = self
-            .topology
-            .nodes
-            .get(id)
-            .is_some_and(|node| node.status == NodeStatus::Active);
-        if !active {
-            return Ok(Reply::Unchanged);
+        match self.node(id)?.status {
+            NodeStatus::Active => {}
+            NodeStatus::Leaving => return Ok(Reply::Unchanged),
+            status => {
+                return refuse(
+                    ErrorCode::Refused,
+                    format!(
+                        "node {id:?} is {}; only an active one can be drained",
+                        status.as_str()
+                    ),
+                );
+            }
         }
         if let Some(slot) = self.change(context.index).nodes.get_mut(id) {
             Arc::make_mut(slot).status = NodeStatus::Leaving;
@@ -314,7 +346,7 @@ impl State {
                 format!("node {id:?} is the last one that serves"),
             );
         }
-        if node.status != NodeStatus::Joining {
+        if self.is_member(&node) {
             self.tell_leave(id, reason, context);
         }
         self.sessions.close(node.incarnation);
@@ -326,8 +358,12 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// Keeps what the member holds now, for the day that it is back.
-    fn note_absence(&mut self, id: &NodeId) {
+    /// Keeps what a member holds that goes away now, for the day that it is back. One that was away already
+    /// has been since then, and one that never was a member is not missed.
+    fn note_absence(&mut self, id: &NodeId, at: Timestamp) {
+        if !self.is_serving(id) {
+            return;
+        }
         let held = self
             .topology
             .partitions
@@ -335,7 +371,12 @@ impl State {
             .filter(|p| p.copy(id).is_some())
             .map(|p| p.number)
             .collect();
-        self.absent.entry(id.clone()).or_insert(held);
+        let absence = Absence {
+            since: at,
+            held,
+            told: false,
+        };
+        self.absent.insert(id.clone(), absence);
     }
 
     fn tell_leave(&self, id: &NodeId, reason: LeaveReason, context: &mut Context<'_>) {
@@ -368,6 +409,17 @@ impl State {
             .get(id)
             .ok_or_else(|| Error::new(ErrorCode::NotFound, format!("there is no node {id:?}")))
     }
+}
+
+/// The empty id means "none" wherever a node is named.
+fn check_id(id: &str) -> Result<(), Error> {
+    if id.is_empty() {
+        return Err(Error::new(
+            ErrorCode::InvalidArgument,
+            "a node needs an id that is not empty",
+        ));
+    }
+    Ok(())
 }
 
 fn node_from(spec: &NodeSpec, raft_id: u64, status: NodeStatus, context: &Context<'_>) -> Node {

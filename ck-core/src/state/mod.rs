@@ -10,7 +10,9 @@ mod health;
 mod members;
 mod net;
 mod partitions;
+mod roles;
 mod sessions;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +27,9 @@ pub(crate) use data::{check_key, check_value};
 pub use net::net_events;
 
 use crate::error::{Error, ErrorCode};
-use crate::model::{ClusterHealthEvent, Event, EventKind, NodeId, RebalanceTrigger, Timestamp, Topology};
+use crate::model::{
+    ClusterHealthEvent, Event, EventKind, Node, NodeId, RebalanceTrigger, Timestamp, Topology,
+};
 use sessions::Sessions;
 
 /// The version of the serialised state. A node refuses a state that is newer than it knows.
@@ -47,12 +51,23 @@ pub struct State {
     processes: BTreeMap<NodeId, u64>,
     /// Members that an administrator removed, with the revision; their old logs must not come back.
     removed: BTreeMap<NodeId, u64>,
-    /// What absent members held when they left; a member that is here is not in it.
-    absent: BTreeMap<NodeId, Vec<u32>>,
+    /// The members that are away; one that serves is not in it, nor one that never was a member.
+    absent: BTreeMap<NodeId, Absence>,
     rebalance: Option<RebalanceRun>,
     data: DataStore,
     sessions: Sessions,
     health: Option<ClusterHealthEvent>,
+}
+
+/// A member that is away, or whose new process has not caught up yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Absence {
+    /// When it went, as far as the cluster noticed.
+    since: Timestamp,
+    /// The partitions that it held then.
+    held: Vec<u32>,
+    /// Whether that was told: a restart that was over before anybody noticed is not.
+    told: bool,
 }
 
 /// A rebalance under way.
@@ -308,6 +323,11 @@ impl State {
         ))
     }
 
+    /// True when `node` is a full member, here or away: not one that joins for the first time.
+    fn is_member(&self, node: &Node) -> bool {
+        node.status.is_serving() || self.absent.contains_key(&node.id)
+    }
+
     /// The state as bytes, for a snapshot: self-describing, with a version.
     ///
     /// # Errors
@@ -325,22 +345,23 @@ impl State {
         struct Header {
             version: u16,
         }
-        let corrupt = |error| {
+        // The version is asked for on its own only where that explains a failure: it costs a pass over all bytes.
+        let decoded = rmp_serde::from_slice::<Self>(bytes);
+        let version = match &decoded {
+            Ok(state) => state.version,
+            Err(_) => rmp_serde::from_slice::<Header>(bytes).map_or(0, |header| header.version),
+        };
+        if version > STATE_VERSION {
+            return Err(Error::new(
+                ErrorCode::Version,
+                format!("the stored state has version {version}; this build knows up to {STATE_VERSION}"),
+            ));
+        }
+        decoded.map_err(|error| {
             Error::new(
                 ErrorCode::Corrupt,
                 format!("the stored state cannot be read: {error}"),
             )
-        };
-        let header: Header = rmp_serde::from_slice(bytes).map_err(corrupt)?;
-        if header.version > STATE_VERSION {
-            return Err(Error::new(
-                ErrorCode::Version,
-                format!(
-                    "the stored state has version {}; this build knows up to {STATE_VERSION}",
-                    header.version
-                ),
-            ));
-        }
-        rmp_serde::from_slice(bytes).map_err(corrupt)
+        })
     }
 }

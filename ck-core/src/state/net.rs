@@ -1,16 +1,18 @@
 //! The net change between two topologies, for a node that was given a snapshot instead of the log between them.
 
-use crate::model::{
-    ChangeReason, CopyState, Event, EventKind, LeaderChangeEvent, LeaveReason, NodeId, NodeJoinEvent,
-    NodeLeaveEvent, NodeStatus, RoleChange, Timestamp, Topology, partition_id,
-};
+use std::time::Duration;
 
-use super::partitions::partition_event;
+use super::tell::partition_event;
+use crate::model::{
+    ChangeReason, CopyState, Event, EventKind, LeaderChangeEvent, LeaveReason, Node, NodeId, NodeJoinEvent,
+    NodeLeaveEvent, NodeRejoinEvent, NodeStatus, RoleChange, Timestamp, Topology, partition_id,
+};
 
 /// What a node that knew `old` must be told to know `new`: the net change, not a replay of what happened.
 ///
 /// `me` is the node that is told: what it has to copy is told again even where `old` had it, because only the
-/// state tells whether it was confirmed. `revision` and `at` label the events.
+/// state tells whether it was confirmed. A confirmation names [`since`](crate::model::PartitionCopy::since) of
+/// the copy, which is not the revision of these events. `revision` and `at` label the events.
 pub fn net_events(old: &Topology, new: &Topology, me: &NodeId, revision: u64, at: Timestamp) -> Vec<Event> {
     let mut kinds = Vec::new();
     members(old, new, &mut kinds);
@@ -36,58 +38,80 @@ pub fn net_events(old: &Topology, new: &Topology, me: &NodeId, revision: u64, at
 
 fn members(old: &Topology, new: &Topology, kinds: &mut Vec<EventKind>) {
     for (id, node) in &old.nodes {
-        let present = new.nodes.get(id);
-        let left = match present {
-            None => true,
-            Some(now) => node.status.is_up() && !now.status.is_up(),
-        };
-        if !left || node.status == NodeStatus::Joining {
-            continue;
-        }
+        let present = new.nodes.get(id).filter(|now| is_same_member(node, now));
         let reason = match present.map(|now| now.status) {
             None => LeaveReason::RemovedByAdmin,
             Some(NodeStatus::Failed) => LeaveReason::HealthCheckFailure,
             Some(_) => LeaveReason::GracefulShutdown,
         };
-        let held = |primary: bool| {
-            old.partitions
-                .iter()
-                .filter(|p| p.copy(id).is_some() && (p.primary.as_ref() == Some(id)) == primary)
-                .map(|p| partition_id(p.number))
-                .collect()
-        };
-        kinds.push(EventKind::NodeLeave(NodeLeaveEvent {
-            node: present.unwrap_or(node).clone(),
-            reason,
-            partitions_owned: held(true),
-            partitions_replica: held(false),
-        }));
+        let left = present.is_none_or(|now| node.status.is_up() && !now.status.is_up());
+        if left && node.status != NodeStatus::Joining {
+            kinds.push(EventKind::NodeLeave(NodeLeaveEvent {
+                node: node.clone(),
+                reason,
+                partitions_owned: held(old, id, Some(true)),
+                partitions_replica: held(old, id, Some(false)),
+            }));
+        }
     }
     let cluster_size = new
         .nodes
         .values()
         .filter(|node| node.status != NodeStatus::Joining)
         .count();
-    for (id, node) in &new.nodes {
-        let known = old
-            .nodes
-            .get(id)
-            .is_some_and(|before| before.status != NodeStatus::Joining);
-        if !known && node.status != NodeStatus::Joining {
-            let event = NodeJoinEvent {
+    for (id, node) in new.nodes.iter().filter(|(_, node)| node.status.is_serving()) {
+        let known = old.nodes.get(id).filter(|known| is_same_member(known, node));
+        match known {
+            Some(known) if known.incarnation == node.incarnation && known.status.is_serving() => {}
+            Some(known) if known.status != NodeStatus::Joining => {
+                // Where its going was not told, nothing is known of when that was.
+                let away = !known.status.is_up();
+                let last_seen_at = if away { known.last_seen } else { node.last_seen };
+                kinds.push(EventKind::NodeRejoin(NodeRejoinEvent {
+                    node: node.clone(),
+                    offline_duration: if away {
+                        node.last_seen.since(last_seen_at)
+                    } else {
+                        Duration::ZERO
+                    },
+                    last_seen_at,
+                    partitions_before_leave: held(old, id, None),
+                }));
+            }
+            _ => kinds.push(EventKind::NodeJoin(NodeJoinEvent {
                 node: node.clone(),
                 cluster_size,
                 is_bootstrap: false,
-            };
-            kinds.push(EventKind::NodeJoin(event));
+            })),
         }
     }
 }
 
+/// False when the node was removed in between and has joined anew: then it is another member of that name.
+fn is_same_member(old: &Node, new: &Node) -> bool {
+    old.joined_at == new.joined_at
+}
+
+/// The partitions that a node holds: as primary, not as primary, or either.
+fn held(topology: &Topology, id: &NodeId, primary: Option<bool>) -> Vec<String> {
+    topology
+        .partitions
+        .iter()
+        .filter(|p| p.copy(id).is_some())
+        .filter(|p| primary.is_none_or(|primary| (p.primary.as_ref() == Some(id)) == primary))
+        .map(|p| partition_id(p.number))
+        .collect()
+}
+
 fn partitions(old: &Topology, new: &Topology, me: &NodeId, kinds: &mut Vec<EventKind>) {
+    // Before it serves it is told nothing: that it is back comes first, and the copies with it.
+    let serving = new.nodes.get(me).is_some_and(|node| node.status.is_serving());
     for (number, now) in new.partitions.iter().enumerate() {
         let before = old.partitions.get(number);
         let old_primary = before.and_then(|p| p.primary.as_ref());
+        let has_source = now
+            .synced()
+            .any(|node| new.nodes.get(node).is_some_and(|n| n.status.is_serving()));
         let mut tell = |node: &NodeId, change: RoleChange| {
             let event = partition_event(
                 new,
@@ -107,17 +131,25 @@ fn partitions(old: &Topology, new: &Topology, me: &NodeId, kinds: &mut Vec<Event
         }
         for copy in &now.copies {
             let held = before.and_then(|p| p.copy(&copy.node));
-            let told_again = copy.node == *me && copy.state == CopyState::Pending;
-            if told_again || held.is_none() {
+            let due = if copy.node == *me && copy.state == CopyState::Pending {
+                // The state machine tells it when there is a source, or when it serves.
+                serving && has_source
+            } else {
+                held.is_none() && now.primary.as_ref() != Some(&copy.node)
+            };
+            if due {
                 tell(&copy.node, RoleChange::GainedReplica);
             }
         }
-        if before.map(|p| p.epoch) != Some(now.epoch) || old_primary != now.primary.as_ref() {
-            if let Some(primary) = &now.primary {
-                tell(primary, RoleChange::GainedPrimary);
-            } else if let Some(primary) = old_primary.filter(|node| now.copy(node).is_some()) {
-                tell(primary, RoleChange::LostPrimary);
-            }
+        if before.map(|p| p.epoch) == Some(now.epoch) && old_primary == now.primary.as_ref() {
+            continue;
+        }
+        let loser = old_primary.filter(|node| now.primary.as_ref() != Some(*node));
+        if let Some(loser) = loser.filter(|node| now.copy(node).is_some()) {
+            tell(loser, RoleChange::LostPrimary);
+        }
+        if let Some(primary) = &now.primary {
+            tell(primary, RoleChange::GainedPrimary);
         }
     }
 }

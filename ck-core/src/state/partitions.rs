@@ -1,16 +1,18 @@
 //! Partitions: creation, moves in two phases, and changes of primary by release and grant.
 //!
-//! What must stay true: a primary is always a synced copy; the epoch grows with every change of primary; a
-//! role is granted only where nobody holds it.
+//! What must stay true: the epoch grows with every change of primary; a role is granted only where nobody
+//! holds it; a copy is dropped only where every wanted one has the data.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::{Context, Grant, Outcome, Promotion, RebalanceRun, Reply, State, refuse};
-use crate::error::ErrorCode;
+use super::roles::make_pending;
+use super::tell::Change;
+use super::{Context, Grant, Outcome, RebalanceRun, Reply, State, refuse};
+use crate::error::{Error, ErrorCode};
 use crate::model::{
-    ChangeReason, CopyState, EventKind, Node, NodeId, NodeStatus, Partition, PartitionChangeEvent,
-    PartitionCopy, RebalanceEvent, RebalanceTrigger, RoleChange, Target, Topology, partition_id,
+    ChangeReason, CopyState, EventKind, NodeId, NodeStatus, Partition, PartitionCopy, RebalanceEvent,
+    RebalanceTrigger, RoleChange, Target, Timestamp,
 };
 
 impl State {
@@ -35,7 +37,7 @@ impl State {
             );
         }
         for target in assignments {
-            self.check_target(target)?;
+            self.check_target(target, None)?;
         }
         let index = context.index;
         let topology = self.change(index);
@@ -82,20 +84,26 @@ impl State {
         context: &mut Context<'_>,
     ) -> Outcome {
         self.check_planned_on(planned_on)?;
+        let mut named = HashSet::with_capacity(targets.len());
+        let mut moving = Vec::new();
         for (number, target) in targets {
-            if *number as usize >= self.topology.partitions.len() {
+            let Some(partition) = self.topology.partitions.get(*number as usize) else {
                 return refuse(ErrorCode::NotFound, format!("there is no partition {number}"));
+            };
+            if !named.insert(*number) {
+                return refuse(
+                    ErrorCode::InvalidArgument,
+                    format!("partition {number} is planned twice"),
+                );
             }
-            self.check_target(target)?;
+            self.check_target(target, Some(partition))?;
+            // A partition whose data nobody has that is up stays as it is: there is nothing to copy, and a
+            // holder that is told to copy from nobody would hold nothing and call it the data.
+            let has_source = partition.synced().any(|node| self.is_serving(node));
+            if has_source && !is_at(partition, target) && partition.target.as_ref() != Some(target) {
+                moving.push((*number, target));
+            }
         }
-        let moving: Vec<_> = targets
-            .iter()
-            .filter_map(|(number, target)| {
-                let partition = self.topology.partitions.get(*number as usize)?;
-                (!is_at(partition, target) && partition.target.as_ref() != Some(target))
-                    .then_some((*number, target))
-            })
-            .collect();
         if moving.is_empty() {
             return Ok(Reply::Unchanged);
         }
@@ -106,18 +114,23 @@ impl State {
         Ok(Reply::Partitions(moving.len()))
     }
 
-    fn check_target(&self, target: &Target) -> Result<(), crate::error::Error> {
-        let known = target
-            .nodes
-            .iter()
-            .all(|node| self.topology.nodes.contains_key(node));
+    /// New holders and the primary must serve; a holder that is away may keep its place.
+    fn check_target(&self, target: &Target, present: Option<&Partition>) -> Result<(), Error> {
         let sorted = target.nodes.windows(2).all(|pair| pair[0] < pair[1]);
-        if known && sorted && target.nodes.contains(&target.primary) {
+        let able = target.nodes.iter().all(|node| {
+            self.is_serving(node)
+                || (*node != target.primary && present.is_some_and(|p| p.copy(node).is_some()))
+        });
+        if sorted && able && target.nodes.contains(&target.primary) {
             return Ok(());
         }
-        Err(crate::error::Error::new(
+        Err(Error::new(
             ErrorCode::InvalidArgument,
-            "a target names members, each once and sorted, with the primary among them",
+            format!(
+                "a target names members, each once and sorted, with the primary among them; new holders and \
+                 the primary must be up: {:?} with primary {:?}",
+                target.nodes, target.primary
+            ),
         ))
     }
 
@@ -128,19 +141,20 @@ impl State {
         moving: &[(u32, &Target)],
         context: &mut Context<'_>,
     ) {
-        let mut affected = BTreeSet::new();
+        let mut affected = HashSet::new();
         for (number, target) in moving {
             let Some(partition) = self.topology.partitions.get(*number as usize) else {
                 continue;
             };
-            let held: BTreeSet<_> = partition.copies.iter().map(|copy| copy.node.clone()).collect();
-            let wanted: BTreeSet<_> = target.nodes.iter().cloned().collect();
-            affected.extend(held.symmetric_difference(&wanted).cloned());
+            let held = partition.copies.iter().map(|copy| &copy.node);
+            affected.extend(held.filter(|node| !target.nodes.contains(node)));
+            affected.extend(target.nodes.iter().filter(|node| partition.copy(node).is_none()));
             if partition.primary.as_ref() != Some(&target.primary) {
-                affected.extend(partition.primary.clone());
-                affected.insert(target.primary.clone());
+                affected.extend(&partition.primary);
+                affected.insert(&target.primary);
             }
         }
+        let mut affected: BTreeSet<NodeId> = affected.into_iter().cloned().collect();
         // A plan made during a rebalance joins it: one start, one completion, the totals of both.
         if let Some(run) = &mut self.rebalance {
             run.partitions_to_move += moving.len();
@@ -160,10 +174,14 @@ impl State {
     }
 
     pub(super) fn finish_rebalance(&mut self, context: &mut Context<'_>) {
-        if self.rebalance.is_some() && self.topology.partitions.iter().all(|p| p.target.is_none()) {
-            if let Some(run) = self.rebalance.take() {
-                context.emit(EventKind::RebalanceComplete(rebalance_event(&run, context.at)));
-            }
+        if self.rebalance.is_none() {
+            return;
+        }
+        if self.topology.partitions.iter().any(|p| p.target.is_some()) {
+            return;
+        }
+        if let Some(run) = self.rebalance.take() {
+            context.emit(EventKind::RebalanceComplete(rebalance_event(&run, context.at)));
         }
     }
 
@@ -203,6 +221,10 @@ impl State {
         context: &mut Context<'_>,
     ) -> Outcome {
         self.check_incarnation(id, incarnation)?;
+        if !self.is_serving(id) {
+            return refuse(ErrorCode::Conflict, format!("node {id:?} does not serve"));
+        }
+        let reason = self.move_reason();
         let mut confirmed = 0;
         for (number, since) in partitions {
             let awaited = self
@@ -218,18 +240,43 @@ impl State {
                 continue;
             }
             confirmed += 1;
-            let Some(partition) = self.partition_mut(*number, context.index) else {
-                continue;
-            };
-            for copy in partition.copies.iter_mut().filter(|copy| copy.node == *id) {
-                copy.state = CopyState::Synced;
-            }
-            self.settle(*number, ChangeReason::Rebalance, context);
+            self.hold(*number, id, reason, context);
         }
         Ok(Reply::Partitions(confirmed))
     }
 
+    /// `id` has the data now. Where it is the first that is up to have it, whoever is away is behind it from
+    /// here on, and whoever waits for the data can have it from `id`.
+    fn hold(&mut self, number: u32, id: &NodeId, reason: ChangeReason, context: &mut Context<'_>) {
+        let first = !self.has_other_serving_copy(number, id);
+        let away: Vec<NodeId> = match self.topology.partitions.get(number as usize) {
+            Some(partition) if first => partition.synced().cloned().collect(),
+            _ => Vec::new(),
+        };
+        let Some(partition) = self.partition_mut(number, context.index) else {
+            return;
+        };
+        for node in &away {
+            make_pending(partition, node, context.index);
+        }
+        for copy in partition.copies.iter_mut().filter(|copy| copy.node == *id) {
+            copy.state = CopyState::Synced;
+        }
+        if first {
+            self.tell_waiting(number, id, reason, context);
+        }
+        self.settle(number, reason, context);
+    }
+
+    /// Why a planned move happens: what started the rebalance that it belongs to.
+    fn move_reason(&self) -> ChangeReason {
+        self.rebalance
+            .as_ref()
+            .map_or(ChangeReason::Rebalance, |run| run.trigger.into())
+    }
+
     pub(super) fn release(&mut self, partitions: &[(u32, u64)], context: &mut Context<'_>) -> Outcome {
+        let reason = self.move_reason();
         let mut released = 0;
         for (number, epoch) in partitions {
             let Some(partition) = self.topology.partitions.get(*number as usize) else {
@@ -256,7 +303,7 @@ impl State {
                 *number,
                 std::slice::from_ref(&holder),
                 RoleChange::LostPrimary,
-                ChangeReason::Rebalance,
+                reason,
                 Some(&holder),
                 context,
             );
@@ -276,294 +323,17 @@ impl State {
                 && self.is_serving(&grant.to);
             if due {
                 granted += 1;
-                self.promote(grant.number, &grant.to, ChangeReason::Rebalance, context);
+                // A role that was not released was left behind by a node that went.
+                let planned = partition.released.is_some() || partition.target.is_some();
+                let reason = if planned {
+                    self.move_reason()
+                } else {
+                    ChangeReason::NodeLeave
+                };
+                self.change_primary(grant.number, Some(&grant.to), reason, context);
             }
         }
         Ok(Reply::Partitions(granted))
-    }
-
-    /// Makes `to` primary: the one place where the role is given, and where the epoch grows.
-    fn promote(&mut self, number: u32, to: &NodeId, reason: ChangeReason, context: &mut Context<'_>) {
-        let Some(partition) = self.partition_mut(number, context.index) else {
-            return;
-        };
-        let before = partition
-            .primary
-            .take()
-            .or_else(|| partition.released.take().map(|(node, _)| node));
-        partition.released = None;
-        partition.epoch += 1;
-        partition.primary = Some(to.clone());
-        self.tell_each(
-            number,
-            std::slice::from_ref(to),
-            RoleChange::GainedPrimary,
-            reason,
-            before.as_ref(),
-            context,
-        );
-        self.settle(number, reason, context);
-    }
-
-    /// Drops surplus copies once a partition is where it was to go.
-    fn settle(&mut self, number: u32, reason: ChangeReason, context: &mut Context<'_>) {
-        let Some(partition) = self.topology.partitions.get(number as usize) else {
-            return;
-        };
-        let Some(target) = partition.target.clone() else {
-            return;
-        };
-        let arrived = partition.primary.as_ref() == Some(&target.primary)
-            && target.nodes.iter().all(|node| partition.is_synced(node));
-        if !arrived {
-            return;
-        }
-        let Some(partition) = self.partition_mut(number, context.index) else {
-            return;
-        };
-        let surplus: Vec<NodeId> = partition
-            .copies
-            .iter()
-            .map(|copy| copy.node.clone())
-            .filter(|node| !target.nodes.contains(node))
-            .collect();
-        partition.copies.retain(|copy| target.nodes.contains(&copy.node));
-        partition.target = None;
-        self.tell_each(number, &surplus, RoleChange::LostCopy, reason, None, context);
-    }
-
-    /// A member (or its earlier process) has stopped serving, or is gone: others take its roles; its copies are
-    /// stale from now on, unless nobody else that is up has the data.
-    pub(super) fn hand_over_roles(
-        &mut self,
-        id: &NodeId,
-        promotions: &[Promotion],
-        context: &mut Context<'_>,
-    ) {
-        let gone = !self.topology.nodes.contains_key(id);
-        let concerned: Vec<u32> = self
-            .topology
-            .partitions
-            .iter()
-            .filter(|p| p.copy(id).is_some() || p.target.as_ref().is_some_and(|t| t.nodes.contains(id)))
-            .map(|p| p.number)
-            .collect();
-        let index = context.index;
-        for number in concerned {
-            let others = self.has_other_serving_copy(number, id);
-            let Some(partition) = self.partition_mut(number, index) else {
-                continue;
-            };
-            if gone {
-                partition.copies.retain(|copy| copy.node != *id);
-            } else if others {
-                for copy in partition.copies.iter_mut().filter(|copy| copy.node == *id) {
-                    copy.state = CopyState::Pending;
-                    copy.since = index;
-                }
-            }
-            if partition
-                .target
-                .as_ref()
-                .is_some_and(|target| target.nodes.contains(id))
-            {
-                partition.target = None;
-            }
-            if partition
-                .released
-                .as_ref()
-                .is_some_and(|(holder, _)| holder == id)
-            {
-                partition.released = None;
-            }
-            if partition.primary.as_ref() == Some(id) {
-                self.lose_primary(number, id, promotions, context);
-            }
-        }
-    }
-
-    fn lose_primary(
-        &mut self,
-        number: u32,
-        id: &NodeId,
-        promotions: &[Promotion],
-        context: &mut Context<'_>,
-    ) {
-        let successor = promotions
-            .iter()
-            .find(|p| p.number == number && p.to != *id)
-            .map(|p| p.to.clone());
-        if let Some(to) = successor
-            && self
-                .topology
-                .partitions
-                .get(number as usize)
-                .is_some_and(|p| p.is_synced(&to))
-            && self.is_serving(&to)
-        {
-            self.promote(number, &to, ChangeReason::NodeLeave, context);
-        } else if let Some(partition) = self.partition_mut(number, context.index) {
-            partition.primary = None;
-            self.tell_each(
-                number,
-                std::slice::from_ref(id),
-                RoleChange::LostPrimary,
-                ChangeReason::NodeLeave,
-                Some(id),
-                context,
-            );
-        }
-    }
-
-    /// A member is back: it is told to copy what went on without it, and takes up again what only it has.
-    pub(super) fn resume_copies(&mut self, id: &NodeId, context: &mut Context<'_>) {
-        let held: Vec<(u32, CopyState)> = self
-            .topology
-            .partitions
-            .iter()
-            .filter_map(|p| p.copy(id).map(|copy| (p.number, copy.state)))
-            .collect();
-        let index = context.index;
-        for (number, state) in held {
-            if state == CopyState::Synced {
-                let vacant = self
-                    .topology
-                    .partitions
-                    .get(number as usize)
-                    .is_some_and(|p| p.primary.is_none() && p.released.is_none());
-                if vacant {
-                    self.promote(number, id, ChangeReason::NodeJoin, context);
-                }
-                continue;
-            }
-            let Some(partition) = self.partition_mut(number, index) else {
-                continue;
-            };
-            for copy in partition.copies.iter_mut().filter(|copy| copy.node == *id) {
-                copy.since = index;
-            }
-            self.tell_each(
-                number,
-                std::slice::from_ref(id),
-                RoleChange::GainedReplica,
-                ChangeReason::NodeJoin,
-                None,
-                context,
-            );
-        }
-    }
-
-    fn has_other_serving_copy(&self, number: u32, id: &NodeId) -> bool {
-        self.topology
-            .partitions
-            .get(number as usize)
-            .is_some_and(|p| p.synced().any(|node| node != id && self.is_serving(node)))
-    }
-
-    fn is_serving(&self, id: &str) -> bool {
-        self.topology
-            .nodes
-            .get(id)
-            .is_some_and(|node| node.status.is_serving())
-    }
-
-    fn partition_mut(&mut self, number: u32, index: u64) -> Option<&mut Partition> {
-        self.change(index)
-            .partitions
-            .get_mut(number as usize)
-            .map(Arc::make_mut)
-    }
-
-    /// Tells of a change of each of `nodes`; `before` is the primary that was, where it is not the present one.
-    fn tell_each(
-        &self,
-        number: u32,
-        nodes: &[NodeId],
-        role: RoleChange,
-        reason: ChangeReason,
-        before: Option<&NodeId>,
-        context: &mut Context<'_>,
-    ) {
-        let Some(partition) = self.topology.partitions.get(number as usize) else {
-            return;
-        };
-        let change = Change {
-            topology: &self.topology,
-            partition,
-            reason,
-            before,
-        };
-        for node in nodes {
-            change.tell(node, role, context);
-        }
-    }
-}
-
-/// One change of one partition, to be told of.
-struct Change<'a> {
-    topology: &'a Topology,
-    partition: &'a Partition,
-    reason: ChangeReason,
-    before: Option<&'a NodeId>,
-}
-
-impl Change<'_> {
-    fn tell(&self, node: &NodeId, change: RoleChange, context: &mut Context<'_>) {
-        let event = partition_event(
-            self.topology,
-            self.partition,
-            node,
-            change,
-            self.reason,
-            self.before,
-            context.index,
-        );
-        context.emit(EventKind::PartitionChange(event));
-    }
-}
-
-/// The event that tells of a change; sources are the live holders of the data other than the node itself. Where
-/// all the copies were made at `index` itself, there is nothing to copy yet.
-pub(super) fn partition_event(
-    topology: &Topology,
-    partition: &Partition,
-    node: &NodeId,
-    change: RoleChange,
-    reason: ChangeReason,
-    before: Option<&NodeId>,
-    index: u64,
-) -> PartitionChangeEvent {
-    let gained = change.gained().is_some();
-    let sources: Vec<Arc<Node>> = partition
-        .copies
-        .iter()
-        .filter(|copy| gained && copy.state == CopyState::Synced && copy.node != *node)
-        .filter(|copy| copy.since != index || partition.epoch > 1)
-        .filter_map(|copy| topology.nodes.get(&copy.node))
-        .filter(|source| source.status.is_serving())
-        .cloned()
-        .collect();
-    let now = partition.primary.clone().unwrap_or_else(|| "".into());
-    let old_primary = match before {
-        Some(before) => before.clone(),
-        None if change == RoleChange::GainedPrimary => "".into(),
-        None => now.clone(),
-    };
-    PartitionChangeEvent {
-        partition_id: partition_id(partition.number),
-        number: partition.number,
-        node_id: node.clone(),
-        change,
-        copy_from_nodes: sources,
-        copy_to_node: if gained {
-            topology.nodes.get(node).cloned()
-        } else {
-            None
-        },
-        change_reason: reason,
-        old_primary,
-        new_primary: now,
-        epoch: partition.epoch,
     }
 }
 
@@ -587,7 +357,7 @@ fn is_at(partition: &Partition, target: &Target) -> bool {
             .all(|(copy, node)| copy.node == *node)
 }
 
-fn rebalance_event(run: &RebalanceRun, at: crate::model::Timestamp) -> RebalanceEvent {
+fn rebalance_event(run: &RebalanceRun, at: Timestamp) -> RebalanceEvent {
     RebalanceEvent {
         trigger: run.trigger,
         trigger_node_id: run.trigger_node.clone(),

@@ -14,7 +14,13 @@ use crate::error::{Error, ErrorCode};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sessions {
     open: BTreeMap<u64, Session>,
+    /// The last answers to processes that ended their own session (by leaving), for when they ask again: the
+    /// proposal's number and its response, by incarnation.
+    farewells: BTreeMap<u64, (u64, Response)>,
 }
+
+/// How many farewells are kept: more than the processes that leave within the time that one retries.
+const MAX_FAREWELLS: usize = 1024;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Session {
@@ -43,6 +49,11 @@ impl Sessions {
             return Lookup::New;
         }
         let Some(known) = self.open.get(&session) else {
+            if let Some((last, response)) = self.farewells.get(&session)
+                && *last == seq
+            {
+                return Lookup::Answered(response.clone());
+            }
             return Lookup::Refused(Error::new(
                 ErrorCode::Conflict,
                 format!("the process with incarnation {session} is not a member any more"),
@@ -61,7 +72,16 @@ impl Sessions {
     }
 
     pub(super) fn remember(&mut self, proposal: &Proposal, response: &Response) {
+        if proposal.session == 0 {
+            return;
+        }
         let Some(session) = self.open.get_mut(&proposal.session) else {
+            // It was open when the proposal was looked up: the proposal itself has closed it.
+            self.farewells
+                .insert(proposal.session, (proposal.seq, response.clone()));
+            if self.farewells.len() > MAX_FAREWELLS {
+                self.farewells.pop_first();
+            }
             return;
         };
         session.done.insert(proposal.seq, response.clone());
@@ -74,5 +94,16 @@ impl Sessions {
                 entry.remove();
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Sessions {
+    pub(super) fn is_open(&self, session: u64) -> bool {
+        self.open.contains_key(&session)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.open.len()
     }
 }

@@ -1,0 +1,239 @@
+//! Who is primary of a partition, and what becomes of roles and copies when a member goes or comes back.
+//!
+//! What must stay true: a primary is a synced copy on a node that serves; while a node that serves holds the
+//! data, nobody who does not serve counts as holding it; nobody is told to copy from nobody.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Context, Promotion, State};
+use crate::model::{ChangeReason, CopyState, NodeId, Partition, RoleChange};
+
+impl State {
+    /// Takes the role from whoever has it and gives it to `to`, if to anybody: the one place where a role is
+    /// given, and where the epoch grows.
+    pub(super) fn change_primary(
+        &mut self,
+        number: u32,
+        to: Option<&NodeId>,
+        reason: ChangeReason,
+        context: &mut Context<'_>,
+    ) {
+        let Some(partition) = self.partition_mut(number, context.index) else {
+            return;
+        };
+        let loser = partition.primary.take();
+        let released = partition.released.take().map(|(holder, _)| holder);
+        if let Some(to) = to {
+            partition.epoch += 1;
+            partition.primary = Some(to.clone());
+        }
+        let loss = match &loser {
+            Some(node) if partition.copy(node).is_none() => RoleChange::LostCopy,
+            _ => RoleChange::LostPrimary,
+        };
+        let before = loser.as_ref().or(released.as_ref());
+        self.tell_each(number, loser.as_slice(), loss, reason, before, context);
+        if let Some(to) = to {
+            let gain = std::slice::from_ref(to);
+            self.tell_each(number, gain, RoleChange::GainedPrimary, reason, before, context);
+            self.settle(number, reason, context);
+        }
+    }
+
+    /// Drops surplus copies once a partition is where it was to go.
+    pub(super) fn settle(&mut self, number: u32, reason: ChangeReason, context: &mut Context<'_>) {
+        let Some(partition) = self.topology.partitions.get(number as usize) else {
+            return;
+        };
+        let Some(target) = &partition.target else {
+            return;
+        };
+        let arrived = partition.primary.as_ref() == Some(&target.primary)
+            && target.nodes.iter().all(|node| partition.is_synced(node));
+        if !arrived {
+            return;
+        }
+        let Some(partition) = self.partition_mut(number, context.index) else {
+            return;
+        };
+        let Some(target) = partition.target.take() else {
+            return;
+        };
+        let surplus: Vec<NodeId> = partition
+            .copies
+            .iter()
+            .map(|copy| copy.node.clone())
+            .filter(|node| !target.nodes.contains(node))
+            .collect();
+        partition.copies.retain(|copy| target.nodes.contains(&copy.node));
+        self.tell_each(number, &surplus, RoleChange::LostCopy, reason, None, context);
+    }
+
+    /// A member (or its earlier process) has stopped serving, or is gone: others take its roles; its copies are
+    /// stale from now on, unless nobody else that is up has the data.
+    pub(super) fn hand_over_roles(
+        &mut self,
+        id: &NodeId,
+        promotions: &[Promotion],
+        context: &mut Context<'_>,
+    ) {
+        let gone = !self.topology.nodes.contains_key(id);
+        let mut successors = BTreeMap::new();
+        for promotion in promotions.iter().filter(|promotion| promotion.to != *id) {
+            successors.entry(promotion.number).or_insert(&promotion.to);
+        }
+        // Whoever a partition is to go to is among its copies already.
+        let concerned: Vec<u32> = self
+            .topology
+            .partitions
+            .iter()
+            .filter(|p| p.copy(id).is_some())
+            .map(|p| p.number)
+            .collect();
+        for number in concerned {
+            self.withdraw(number, id, gone, context.index);
+            let Some(partition) = self.topology.partitions.get(number as usize) else {
+                continue;
+            };
+            if partition.primary.as_ref() == Some(id) {
+                let successor = successors
+                    .get(&number)
+                    .filter(|to| partition.is_synced(to) && self.is_serving(to));
+                self.change_primary(number, successor.copied(), ChangeReason::NodeLeave, context);
+            } else if gone {
+                self.tell_each(
+                    number,
+                    std::slice::from_ref(id),
+                    RoleChange::LostCopy,
+                    ChangeReason::NodeLeave,
+                    None,
+                    context,
+                );
+            }
+        }
+    }
+
+    /// Takes from `id` what it has of a partition, except the role of primary.
+    fn withdraw(&mut self, number: u32, id: &NodeId, gone: bool, index: u64) {
+        let others = self.has_other_serving_copy(number, id);
+        let Some(partition) = self.partition_mut(number, index) else {
+            return;
+        };
+        if gone {
+            partition.copies.retain(|copy| copy.node != *id);
+        } else if others {
+            make_pending(partition, id, index);
+        }
+        let is_target = |target: &crate::model::Target| target.nodes.contains(id);
+        if partition.target.as_ref().is_some_and(is_target) {
+            partition.target = None;
+        }
+        if partition
+            .released
+            .as_ref()
+            .is_some_and(|(holder, _)| holder == id)
+        {
+            partition.released = None;
+        }
+    }
+
+    /// A member is back: it is told to copy what went on without it, and takes up again what only it has.
+    pub(super) fn resume_copies(&mut self, id: &NodeId, context: &mut Context<'_>) {
+        let held: Vec<u32> = self
+            .topology
+            .partitions
+            .iter()
+            .filter(|p| p.copy(id).is_some())
+            .map(|p| p.number)
+            .collect();
+        for number in held {
+            if self.has_other_serving_copy(number, id) {
+                self.tell_to_copy(number, std::slice::from_ref(id), ChangeReason::NodeJoin, context);
+                continue;
+            }
+            let Some(partition) = self.topology.partitions.get(number as usize) else {
+                continue;
+            };
+            if !partition.is_synced(id) {
+                // Nobody who is up has the data: `id` is told to copy it as soon as somebody is.
+                continue;
+            }
+            if partition.primary.is_none() && partition.released.is_none() {
+                self.change_primary(number, Some(id), ChangeReason::NodeJoin, context);
+            }
+            self.tell_waiting(number, id, ChangeReason::NodeJoin, context);
+        }
+    }
+
+    /// Of all that are up, `source` alone has the data, and that is new: whoever waited for a source is told to
+    /// copy, and so is whoever was told to copy from a source that has gone since.
+    pub(super) fn tell_waiting(
+        &mut self,
+        number: u32,
+        source: &NodeId,
+        reason: ChangeReason,
+        context: &mut Context<'_>,
+    ) {
+        let Some(partition) = self.topology.partitions.get(number as usize) else {
+            return;
+        };
+        let waiting: Vec<NodeId> = partition
+            .pending()
+            .filter(|node| *node != source && self.is_serving(node))
+            .cloned()
+            .collect();
+        self.tell_to_copy(number, &waiting, reason, context);
+    }
+
+    fn tell_to_copy(
+        &mut self,
+        number: u32,
+        nodes: &[NodeId],
+        reason: ChangeReason,
+        context: &mut Context<'_>,
+    ) {
+        if nodes.is_empty() {
+            return;
+        }
+        let index = context.index;
+        let Some(partition) = self.partition_mut(number, index) else {
+            return;
+        };
+        for node in nodes {
+            make_pending(partition, node, index);
+        }
+        self.tell_each(number, nodes, RoleChange::GainedReplica, reason, None, context);
+    }
+
+    /// True when a node other than `id` serves and has the data of a partition.
+    pub(super) fn has_other_serving_copy(&self, number: u32, id: &NodeId) -> bool {
+        self.topology
+            .partitions
+            .get(number as usize)
+            .is_some_and(|p| p.synced().any(|node| node != id && self.is_serving(node)))
+    }
+
+    pub(super) fn is_serving(&self, id: &str) -> bool {
+        self.topology
+            .nodes
+            .get(id)
+            .is_some_and(|node| node.status.is_serving())
+    }
+
+    /// A partition, to be changed: call it only where something does change, for plans are stale from here on.
+    pub(super) fn partition_mut(&mut self, number: u32, index: u64) -> Option<&mut Partition> {
+        self.change(index)
+            .partitions
+            .get_mut(number as usize)
+            .map(Arc::make_mut)
+    }
+}
+
+/// The node's copy is to be made again from `index` on.
+pub(super) fn make_pending(partition: &mut Partition, node: &NodeId, index: u64) {
+    for copy in partition.copies.iter_mut().filter(|copy| copy.node == *node) {
+        copy.state = CopyState::Pending;
+        copy.since = index;
+    }
+}

@@ -1,0 +1,150 @@
+//! Limits, garbage, and what is stored.
+
+use std::collections::BTreeMap;
+
+use super::lab::{Lab, bootstrap, target};
+use crate::error::ErrorCode;
+use crate::state::{Command, Expect, MAX_DATA_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, Reply, State};
+
+fn set(key: &str, bytes: usize, expect: Expect) -> Command {
+    Command::SetData {
+        key: key.to_owned(),
+        value: vec![7; bytes].into(),
+        expect,
+    }
+}
+
+#[test]
+fn a_cluster_begins_with_what_can_be() {
+    let mut lab = Lab::default();
+    let mut nameless = bootstrap("a", 4, 1);
+    let mut huge = bootstrap("a", 4, 1);
+    if let Command::Bootstrap { cluster_id, .. } = &mut nameless {
+        cluster_id.clear();
+    }
+    if let Command::Bootstrap { node, .. } = &mut huge {
+        node.raft_id = Some(u64::MAX);
+    }
+    for wrong in [
+        nameless,
+        huge,
+        bootstrap("", 4, 1),
+        bootstrap("a", 0, 1),
+        bootstrap("a", 65_537, 1),
+        bootstrap("a", 4, 0),
+    ] {
+        assert_eq!(lab.refused(wrong), ErrorCode::InvalidArgument);
+    }
+    assert_eq!(lab.refused(lab.join("b", 1, None)), ErrorCode::NotStarted);
+    lab.ok(bootstrap("a", 4, 1));
+    assert!(lab.node("a").voter, "the first member votes from the beginning");
+    assert_eq!(lab.refused(bootstrap("a", 4, 1)), ErrorCode::AlreadyExists);
+    assert_eq!(lab.refused(lab.join("", 1, None)), ErrorCode::InvalidArgument);
+}
+
+#[test]
+fn a_leadership_is_counted_once_and_never_an_older_one() {
+    let mut lab = Lab::cluster(&["a", "b"], &[target("a")], 1);
+    let elected = |node: &str, term| Command::LeaderElected {
+        node: node.into(),
+        term,
+    };
+    assert_eq!(lab.ok(elected("a", 3)), Reply::Done);
+    assert_eq!(lab.ok(elected("a", 3)), Reply::Unchanged);
+    assert_eq!(lab.refused(elected("b", 2)), ErrorCode::Conflict);
+    assert_eq!(lab.refused(elected("x", 4)), ErrorCode::NotFound);
+    // Two leaders may share a term, one after the other: that is why the term is no fencing token.
+    assert_eq!(lab.ok(elected("b", 3)), Reply::Done);
+    assert_eq!(lab.ok(elected("b", 4)), Reply::Done);
+    assert_eq!(
+        lab.told(),
+        ["leader a, epoch 1", "leader b, epoch 2", "leader b, epoch 3"]
+    );
+}
+
+#[test]
+fn votes_are_recorded() {
+    let mut lab = Lab::cluster(&["a", "b"], &[target("a")], 1);
+    let raft_id = lab.node("b").raft_id;
+    assert!(!lab.node("b").voter);
+    lab.vote(vec![1, raft_id]);
+    assert!(lab.node("a").voter && lab.node("b").voter);
+    lab.restart("b");
+    assert!(lab.node("b").voter, "it came back with its log");
+    lab.start("b", 99, None);
+    assert!(!lab.node("b").voter, "its vote went with its log");
+}
+
+#[test]
+fn keys_and_values_have_bounds_and_the_sum_is_exact() {
+    let mut lab = Lab::default();
+    let longest = "k".repeat(MAX_KEY_BYTES);
+    lab.ok(set(&longest, MAX_VALUE_BYTES, Expect::Absent));
+    assert_eq!(lab.state.data().bytes(), MAX_KEY_BYTES + MAX_VALUE_BYTES);
+    assert_eq!(lab.refused(set("", 1, Expect::Any)), ErrorCode::InvalidArgument);
+    assert_eq!(
+        lab.refused(set(&format!("{longest}k"), 1, Expect::Any)),
+        ErrorCode::TooLarge
+    );
+    assert_eq!(
+        lab.refused(set("k", MAX_VALUE_BYTES + 1, Expect::Any)),
+        ErrorCode::TooLarge
+    );
+    let written = lab.state.data().get(&longest).unwrap().revision;
+    assert_eq!(lab.refused(set(&longest, 1, Expect::Absent)), ErrorCode::Conflict);
+    assert_eq!(
+        lab.refused(set(&longest, 1, Expect::Revision(written + 1))),
+        ErrorCode::Conflict
+    );
+    assert_eq!(lab.refused(set("k", 1, Expect::Revision(1))), ErrorCode::Conflict);
+    lab.ok(set(&longest, 1, Expect::Revision(written)));
+    assert_eq!(lab.state.data().bytes(), MAX_KEY_BYTES + 1);
+    let delete = |expect| Command::DeleteData {
+        key: "k".repeat(MAX_KEY_BYTES),
+        expect,
+    };
+    assert_eq!(
+        lab.refused(delete(Expect::Revision(written))),
+        ErrorCode::Conflict
+    );
+    assert_eq!(lab.ok(delete(Expect::Any)), Reply::Deleted(true));
+    assert_eq!(lab.ok(delete(Expect::Any)), Reply::Deleted(false));
+    assert_eq!(lab.state.data().bytes(), 0);
+}
+
+#[test]
+fn the_store_holds_so_much_and_no_more() {
+    let mut state = State::default();
+    let value = bytes::Bytes::from(vec![0; MAX_VALUE_BYTES]);
+    let fits = MAX_DATA_BYTES / (MAX_VALUE_BYTES + 3);
+    let mut set = |number: usize| {
+        let key = format!("{number:03}");
+        state
+            .data
+            .set(&key, &value, Expect::Any, 1)
+            .map_err(|error| error.code())
+    };
+    for number in 0..fits {
+        assert_eq!(set(number), Ok(Reply::Done));
+    }
+    assert_eq!(set(fits), Err(ErrorCode::TooLarge));
+    assert_eq!(set(0), Ok(Reply::Done), "what is there can be replaced");
+}
+
+#[test]
+fn a_state_of_a_newer_build_and_no_state_at_all_are_refused() {
+    let newer = State {
+        version: crate::state::STATE_VERSION + 1,
+        ..State::default()
+    };
+    let code = |bytes: &[u8]| State::decode(bytes).map_err(|error| error.code());
+    assert_eq!(code(&newer.encode().unwrap()), Err(ErrorCode::Version));
+    // One that has other fields than this build knows.
+    let other = rmp_serde::to_vec_named(&BTreeMap::from([("version", crate::state::STATE_VERSION + 1)]));
+    assert_eq!(code(&other.unwrap()), Err(ErrorCode::Version));
+    let bytes = State::default().encode().unwrap();
+    assert_eq!(code(&bytes), Ok(State::default()));
+    for cut in 0..bytes.len() {
+        assert_eq!(code(&bytes[..cut]), Err(ErrorCode::Corrupt), "cut at {cut}");
+    }
+}

@@ -1,0 +1,330 @@
+//! What must hold in every state, and of every step from one state to the next.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::shadow::Shadow;
+use crate::model::{CopyState, Event, EventKind, Node, NodeId, Partition, PartitionChangeEvent, RoleChange};
+use crate::state::{Command, Grant, MAX_DATA_BYTES, Proposal, Reply, Response, State};
+
+/// What was seen so far of a log, to judge its next entry by.
+#[derive(Debug, Default)]
+pub(super) struct Witness {
+    pub(super) shadow: Shadow,
+    /// Every Raft id ever given, with its owner.
+    raft_ids: BTreeMap<u64, NodeId>,
+    retired: BTreeSet<u64>,
+    incarnations: BTreeSet<u64>,
+}
+
+impl Witness {
+    /// Judges one applied proposal.
+    pub(super) fn judge(
+        &mut self,
+        (before, after): (&State, &State),
+        proposal: &Proposal,
+        response: &Response,
+        events: &[Event],
+    ) {
+        assert_eq!(after.revision, before.revision + 1);
+        let mut rest = after.clone();
+        rest.revision = before.revision;
+        rest.sessions = before.sessions.clone();
+        match &response.result {
+            _ if response.revision != after.revision => {
+                assert!(response.revision < after.revision, "an answer from the future");
+                assert_eq!(*before, rest, "a retry changed something");
+                assert!(events.is_empty(), "a retry told something: {events:?}");
+            }
+            Err(_) => {
+                assert_eq!(*before, rest, "a refused command changed something");
+                assert!(events.is_empty(), "a refused command told something: {events:?}");
+            }
+            Ok(Reply::Unchanged | Reply::Partitions(0) | Reply::Deleted(false)) => {
+                assert_eq!(*before, rest, "nothing was to be done, and something was");
+                assert!(events.is_empty(), "nothing was done, and was told: {events:?}");
+            }
+            Ok(_) => {}
+        }
+        for event in events {
+            assert_eq!((event.revision, event.timestamp), (after.revision, proposal.at));
+            self.shadow.hear(event);
+            if let EventKind::PartitionChange(change) = &event.kind {
+                change_is_sound(
+                    change,
+                    matches!(proposal.command, Command::CreatePartitions { .. }),
+                );
+            }
+        }
+        self.topology_revision_moves_with_the_topology(before, after);
+        self.identities(before, after);
+        partitions_step(before, after, proposal);
+        let elected = response.revision == after.revision
+            && matches!(proposal.command, Command::LeaderElected { .. })
+            && response.result == Ok(Reply::Done);
+        assert_eq!(
+            after.topology.leader_epoch,
+            before.topology.leader_epoch + u64::from(elected)
+        );
+        self.nothing_goes_untold(after);
+        holds(after);
+    }
+
+    /// Judges a membership entry, which tells nothing and makes no plan stale.
+    pub(super) fn judge_membership(&self, before: &State, after: &State) {
+        assert_eq!(before.topology_revision, after.topology_revision);
+        assert_eq!(before.topology.partitions, after.topology.partitions);
+        self.nothing_goes_untold(after);
+        holds(after);
+    }
+
+    fn topology_revision_moves_with_the_topology(&self, before: &State, after: &State) {
+        let planned_from = |state: &State| {
+            let topology = &state.topology;
+            let nodes: Vec<Node> = topology
+                .nodes
+                .values()
+                .map(|node| Node {
+                    voter: false,
+                    ..(**node).clone()
+                })
+                .collect();
+            (
+                topology.cluster_id.clone(),
+                topology.config.clone(),
+                nodes,
+                topology.partitions.clone(),
+            )
+        };
+        if planned_from(before) == planned_from(after) {
+            assert_eq!(
+                before.topology_revision, after.topology_revision,
+                "moved without cause"
+            );
+        } else {
+            assert_eq!(after.topology_revision, after.revision, "did not move");
+        }
+    }
+
+    fn identities(&mut self, before: &State, after: &State) {
+        for (id, node) in &after.topology.nodes {
+            let known = before.topology.nodes.get(id);
+            if known.is_none_or(|known| known.incarnation != node.incarnation) {
+                assert_eq!(node.incarnation, after.revision);
+                assert!(self.incarnations.insert(node.incarnation), "an incarnation twice");
+            }
+            if known.is_some_and(|known| known.raft_id == node.raft_id) {
+                continue;
+            }
+            let first = self.raft_ids.insert(node.raft_id, id.clone()).is_none();
+            assert!(first, "Raft id {} was given twice", node.raft_id);
+        }
+        for (id, node) in &before.topology.nodes {
+            let now = after.topology.nodes.get(id);
+            if now.is_none_or(|now| now.raft_id != node.raft_id) {
+                self.retired.insert(node.raft_id);
+            }
+        }
+        let used = after.topology.nodes.values().map(|node| node.raft_id);
+        assert!(used.into_iter().all(|raft_id| !self.retired.contains(&raft_id)));
+    }
+
+    fn nothing_goes_untold(&self, after: &State) {
+        let topology = &after.topology;
+        assert_eq!(
+            self.shadow.settled(topology),
+            Shadow::of(topology).settled(topology),
+            "the events do not tell what is"
+        );
+        for (id, absence) in &after.absent {
+            assert_eq!(
+                self.shadow.members.contains(id),
+                !absence.told,
+                "whether {id} is here"
+            );
+        }
+        assert_eq!(self.shadow.rebalancing, after.rebalance.is_some());
+        let health = after.health.as_ref();
+        match &self.shadow.health {
+            None => assert!(health.is_none_or(|health| health.status == "healthy")),
+            Some((status, ids)) => {
+                let health = health.expect("health was told");
+                assert_eq!((&health.status, &health.unhealthy_node_ids), (status, ids));
+            }
+        }
+    }
+}
+
+/// Nobody is told to copy from nobody, from itself, or from somebody who is not there.
+fn change_is_sound(change: &PartitionChangeEvent, creation: bool) {
+    let sources = &change.copy_from_nodes;
+    assert!(sources.iter().all(|node| node.status.is_serving()));
+    assert!(sources.iter().all(|node| node.id != change.node_id));
+    let to = change.copy_to_node.as_ref().map(|node| &node.id);
+    match change.change {
+        RoleChange::GainedReplica => {
+            assert_eq!(to, Some(&change.node_id));
+            assert_eq!(sources.is_empty(), creation, "{change:?}");
+        }
+        RoleChange::GainedPrimary => {
+            assert_eq!(to, Some(&change.node_id));
+            assert_eq!(change.new_primary, change.node_id);
+        }
+        RoleChange::LostPrimary | RoleChange::LostCopy => {
+            assert!(to.is_none() && sources.is_empty(), "{change:?}");
+        }
+    }
+}
+
+fn partitions_step(before: &State, after: &State, proposal: &Proposal) {
+    for old in &before.topology.partitions {
+        let new = &after.topology.partitions[old.number as usize];
+        let given = new.primary.is_some() && new.primary != old.primary;
+        assert_eq!(new.epoch, old.epoch + u64::from(given), "{old:?} -> {new:?}");
+        for node in new.synced().filter(|node| !old.is_synced(node)) {
+            let told = old.copy(node).map(|copy| (old.number, copy.since));
+            let confirmed = match &proposal.command {
+                Command::Confirm {
+                    node: who,
+                    incarnation,
+                    partitions,
+                } => {
+                    who == node
+                        && *incarnation == before.topology.nodes[node].incarnation
+                        && told.is_some_and(|told| partitions.contains(&told))
+                }
+                _ => false,
+            };
+            assert!(confirmed, "{node} holds the data by magic: {old:?} -> {new:?}");
+        }
+        if old.primary != new.primary {
+            role_was_moved_by_right(old, new, &proposal.command);
+        }
+        if old.synced().next().is_some() && new.synced().next().is_none() {
+            let Command::Remove { node, .. } = &proposal.command else {
+                panic!("the last copy was lost: {old:?} -> {new:?}");
+            };
+            assert!(old.synced().all(|holder| holder == node));
+        }
+    }
+    assert!(after.topology.partitions.len() >= before.topology.partitions.len());
+}
+
+/// A role is taken by a release that knows the epoch, or from a node that goes; it is given by a grant that knows
+/// the epoch, or to a node that is back.
+fn role_was_moved_by_right(old: &Partition, new: &Partition, command: &Command) {
+    let by_right = match command {
+        Command::Release { partitions } => partitions.contains(&(old.number, old.epoch)),
+        Command::Grant { grants } => {
+            let fits = |grant: &Grant| {
+                (grant.number, grant.epoch) == (old.number, old.epoch)
+                    && Some(&grant.to) == new.primary.as_ref()
+            };
+            old.primary.is_none() && grants.iter().any(fits)
+        }
+        Command::Down { node, .. } | Command::Remove { node, .. } => old.primary.as_ref() == Some(node),
+        Command::Join { node, .. } => old.primary.as_ref() == Some(&node.id),
+        Command::Activate { node, .. } => old.primary.is_none() && new.primary.as_ref() == Some(node),
+        _ => false,
+    };
+    assert!(by_right, "{command:?}: {old:?} -> {new:?}");
+}
+
+/// What must hold in every state.
+pub(super) fn holds(state: &State) {
+    let topology = &state.topology;
+    for (number, partition) in topology.partitions.iter().enumerate() {
+        assert_eq!(partition.number as usize, number);
+        partition_holds(state, partition);
+    }
+    assert_eq!(
+        state.rebalance.is_some(),
+        topology.partitions.iter().any(|p| p.target.is_some()),
+        "a rebalance is under way while something moves"
+    );
+
+    let nodes: Vec<&NodeId> = topology.nodes.keys().collect();
+    assert_eq!(state.processes.keys().collect::<Vec<_>>(), nodes);
+    for (id, node) in &topology.nodes {
+        assert!(!id.is_empty() && *id == node.id);
+        assert!(node.incarnation <= state.revision && node.raft_id < state.next_raft_id);
+        assert_eq!(
+            state.sessions.is_open(node.incarnation),
+            node.status.is_up(),
+            "{id}"
+        );
+    }
+    let up = topology.nodes.values().filter(|node| node.status.is_up());
+    assert_eq!(state.sessions.count(), up.count());
+    let raft_ids: BTreeSet<u64> = topology.nodes.values().map(|node| node.raft_id).collect();
+    assert_eq!(raft_ids.len(), nodes.len());
+    for id in state.absent.keys() {
+        assert!(!topology.nodes[id].status.is_serving(), "{id} is here");
+    }
+    assert!(state.removed.keys().all(|id| !topology.nodes.contains_key(id)));
+
+    let bytes: usize = state
+        .data
+        .iter()
+        .map(|(key, entry)| key.len() + entry.value.len())
+        .sum();
+    assert_eq!(state.data.bytes(), bytes);
+    assert!(bytes <= MAX_DATA_BYTES);
+    assert!(
+        state
+            .data
+            .iter()
+            .all(|(_, entry)| entry.revision <= state.revision)
+    );
+}
+
+fn partition_holds(state: &State, partition: &Partition) {
+    let serving = |node: &NodeId| state.is_serving(node);
+    let copies = &partition.copies;
+    assert!(
+        copies.windows(2).all(|pair| pair[0].node < pair[1].node),
+        "{partition:?}"
+    );
+    assert!(
+        copies.iter().all(|c| state.topology.nodes.contains_key(&c.node)),
+        "{partition:?}"
+    );
+    assert!(copies.iter().all(|c| c.since <= state.revision), "{partition:?}");
+    // A primary has the data and serves. One that joins or has stopped is none.
+    if let Some(primary) = &partition.primary {
+        assert!(partition.is_synced(primary) && serving(primary), "{partition:?}");
+        assert!(partition.released.is_none(), "{partition:?}");
+    }
+    if let Some((holder, since)) = &partition.released {
+        assert!(partition.is_synced(holder) && serving(holder), "{partition:?}");
+        assert!(*since <= state.revision);
+    }
+    if let Some(target) = &partition.target {
+        assert!(
+            target.nodes.windows(2).all(|pair| pair[0] < pair[1]),
+            "{partition:?}"
+        );
+        assert!(target.nodes.contains(&target.primary), "{partition:?}");
+        assert!(
+            target.nodes.iter().all(|node| partition.copy(node).is_some()),
+            "{partition:?}"
+        );
+        assert!(serving(&target.primary), "{partition:?}");
+    }
+    // While one that serves has the data, one that is away is behind it. Otherwise one at most, the last to go,
+    // counts as having it.
+    let (up, away): (Vec<&NodeId>, Vec<&NodeId>) = partition.synced().partition(|node| serving(node));
+    assert!(
+        if up.is_empty() {
+            away.len() <= 1
+        } else {
+            away.is_empty()
+        },
+        "{partition:?}"
+    );
+    let pending = copies
+        .iter()
+        .filter(|copy| copy.state == CopyState::Pending)
+        .count();
+    assert_eq!(pending, partition.pending().count());
+    assert!(partition.epoch >= 1);
+}

@@ -1,0 +1,14 @@
+//! Tests of the state machine: what must always hold (`invariants`, `shadow`) is checked after every command,
+//! in the random runs and in the told stories alike.
+
+mod bounds;
+mod defects;
+mod invariants;
+mod lab;
+mod moves;
+mod net;
+mod properties;
+mod random;
+mod restarts;
+mod shadow;
+mod stories;

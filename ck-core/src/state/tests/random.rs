@@ -1,0 +1,407 @@
+//! Random logs: each step is a number, and becomes a command that the state at hand makes sense of, or a
+//! command that makes none.
+
+use super::lab::{Lab, bootstrap, spec};
+use crate::model::{
+    CopyState, LeaveReason, NodeHealthState, NodeId, NodeStatus, RebalanceTrigger, Target, Timestamp,
+};
+use crate::state::{Command, Expect, Grant, Promotion, Proposal};
+
+const UNIVERSE: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+
+/// A small generator of its own, so that a step is one number and shrinks well.
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        Dice(seed)
+    }
+
+    /// SplitMix64.
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        (self.roll() % bound.max(1) as u64) as usize
+    }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+
+    fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+        items.get(self.below(items.len()))
+    }
+}
+
+/// Draws logs; remembers what sessions have used.
+#[derive(Debug, Default)]
+pub(super) struct Author {
+    seq: u64,
+    processes: u64,
+    term: u64,
+    sent: Vec<Proposal>,
+}
+
+/// What a step came to.
+pub(super) enum Drawn {
+    Proposal(Proposal),
+    /// The same proposal as before, word for word: index into what was sent.
+    Again(Proposal),
+    Membership(Vec<u64>),
+}
+
+impl Author {
+    pub(super) fn draw(&mut self, lab: &Lab, step: u64) -> Drawn {
+        let mut dice = Dice::new(step);
+        if !self.sent.is_empty() && dice.one_in(12) {
+            let recent = self.sent.len().saturating_sub(6);
+            let again = self.sent[recent + dice.below(self.sent.len() - recent)].clone();
+            return Drawn::Again(again);
+        }
+        if dice.one_in(25) {
+            let nodes = lab.state.topology.nodes.values();
+            let voters = nodes
+                .map(|node| node.raft_id)
+                .filter(|_| !dice.one_in(3))
+                .collect();
+            return Drawn::Membership(voters);
+        }
+        let mut command = self.command(lab, &mut dice);
+        if dice.one_in(8) {
+            spoil(&mut command, &mut dice);
+        }
+        let proposal = self.wrap(lab, &mut dice, command);
+        self.sent.push(proposal.clone());
+        Drawn::Proposal(proposal)
+    }
+
+    fn wrap(&mut self, lab: &Lab, dice: &mut Dice, command: Command) -> Proposal {
+        let up = lab.state.topology.nodes.values().map(|node| node.incarnation);
+        let sessions: Vec<u64> = up.collect();
+        let session = match (dice.below(20), dice.pick(&sessions)) {
+            (0, _) => [1, 999_999][dice.below(2)],
+            (1..=14, Some(session)) => *session,
+            _ => 0,
+        };
+        self.seq += 1;
+        let seq = if dice.one_in(20) {
+            self.seq.saturating_sub(5)
+        } else {
+            self.seq
+        };
+        let low = match dice.below(12) {
+            0 => 0,
+            1 => seq + 1,
+            2 if dice.one_in(10) => u64::MAX,
+            _ => seq.saturating_sub(4),
+        };
+        let at = match dice.below(40) {
+            0 => u64::MAX,
+            1 => 0,
+            _ => lab.log.len() as u64 * 100,
+        };
+        Proposal {
+            session,
+            seq,
+            low,
+            at: Timestamp::from_millis(at),
+            command,
+        }
+    }
+
+    fn command(&mut self, lab: &Lab, dice: &mut Dice) -> Command {
+        let topology = &lab.state.topology;
+        if topology.nodes.is_empty() && !dice.one_in(10) {
+            let partitions = 1 + u32::try_from(dice.below(24)).unwrap();
+            return bootstrap(
+                UNIVERSE[dice.below(7)],
+                partitions,
+                1 + u32::try_from(dice.below(4)).unwrap(),
+            );
+        }
+        let nodes: Vec<&NodeId> = topology.nodes.keys().collect();
+        let of = |status: fn(NodeStatus) -> bool| -> Vec<&NodeId> {
+            let nodes = topology.nodes.values().filter(|node| status(node.status));
+            nodes.map(|node| &node.id).collect()
+        };
+        let joining = of(|status| status == NodeStatus::Joining);
+        if let Some(id) = dice.pick(&joining)
+            && dice.one_in(3)
+        {
+            return lab.activate(id);
+        }
+        let up = of(NodeStatus::is_up);
+        let serving = of(NodeStatus::is_serving);
+        if topology.partitions.is_empty() && serving.len() > 1 && dice.one_in(2) {
+            let count = topology.config.partition_count;
+            let rf = topology.config.replication_factor as usize;
+            return Command::CreatePartitions {
+                assignments: (0..count).map(|_| draw_target(&serving, rf, dice)).collect(),
+                planned_on: lab.state.topology_revision(),
+            };
+        }
+        let any = |dice: &mut Dice, from: &[&NodeId]| {
+            let anybody = NodeId::from(UNIVERSE[dice.below(UNIVERSE.len())]);
+            match dice.pick(from) {
+                Some(id) if !dice.one_in(8) => (*id).clone(),
+                _ => anybody,
+            }
+        };
+        let incarnation = |id: &NodeId| topology.nodes.get(id).map_or(0, |node| node.incarnation);
+        match dice.below(40) {
+            0..=5 => self.join(lab, dice),
+            6..=8 if !up.is_empty() => {
+                let reason = match dice.below(3) {
+                    0 => LeaveReason::GracefulShutdown,
+                    _ => LeaveReason::HealthCheckFailure,
+                };
+                lab.down(dice.pick(&up).map_or("", |id| id), reason)
+            }
+            9 => {
+                let node = any(dice, &nodes);
+                Command::Leave {
+                    incarnation: incarnation(&node),
+                    node,
+                }
+            }
+            10 => lab.remove(
+                &any(dice, &nodes),
+                [LeaveReason::RemovedByAdmin, LeaveReason::GracefulShutdown][dice.below(2)],
+            ),
+            11 => {
+                let node = any(dice, &nodes);
+                let health = [
+                    NodeHealthState::Healthy,
+                    NodeHealthState::Degraded,
+                    NodeHealthState::Failing,
+                ];
+                Command::ReportHealth {
+                    incarnation: incarnation(&node),
+                    node,
+                    health: health[dice.below(3)],
+                    reason: ["", "disk"][dice.below(2)].repeat(1 + dice.below(300)),
+                }
+            }
+            12..=18 => self.plan(lab, &serving, dice),
+            19..=24 if !serving.is_empty() => {
+                let confirm = lab.confirm(dice.pick(&serving).map_or("", |id| id));
+                match confirm {
+                    Command::Confirm {
+                        node,
+                        incarnation,
+                        mut partitions,
+                    } if !dice.one_in(3) => {
+                        partitions.retain(|_| !dice.one_in(3));
+                        Command::Confirm {
+                            node,
+                            incarnation,
+                            partitions,
+                        }
+                    }
+                    all => all,
+                }
+            }
+            25..=28 => lab.release(),
+            29..=31 => lab.grant(),
+            32 => {
+                // Vacant ones, to whoever it may be and on whatever epoch.
+                let vacant = topology.partitions.iter().filter(|p| p.primary.is_none());
+                let grants = vacant.map(|p| Grant {
+                    number: p.number,
+                    epoch: p.epoch.saturating_sub(dice.below(2) as u64),
+                    to: any(dice, &nodes),
+                });
+                Command::Grant {
+                    grants: grants.collect(),
+                }
+            }
+            33 => {
+                // A leader is late, or the term is from another life.
+                self.term += dice.below(3) as u64;
+                Command::LeaderElected {
+                    node: any(dice, &nodes),
+                    term: self.term,
+                }
+            }
+            _ => data(lab, dice),
+        }
+    }
+
+    fn join(&mut self, lab: &Lab, dice: &mut Dice) -> Command {
+        let id = UNIVERSE[dice.below(UNIVERSE.len())];
+        let known = lab.state.topology.nodes.get(id);
+        let raft_id = match known {
+            Some(known) => (!dice.one_in(3)).then_some(known.raft_id),
+            None => dice.one_in(8).then_some(3),
+        };
+        self.processes += 1;
+        let process = match lab.state.process_of(id) {
+            Some(process) if dice.one_in(4) => process,
+            _ => self.processes,
+        };
+        let mut node = spec(id, process, raft_id);
+        if dice.one_in(3) {
+            node.peer_addr = format!("{id}-{process}:9000");
+        }
+        Command::Join {
+            node,
+            promotions: lab.promotions(id),
+            planned_on: lab.state.topology_revision(),
+        }
+    }
+
+    fn plan(&mut self, lab: &Lab, serving: &[&NodeId], dice: &mut Dice) -> Command {
+        let topology = &lab.state.topology;
+        let rf = topology.config.replication_factor as usize;
+        let mut targets = Vec::new();
+        for partition in &topology.partitions {
+            if serving.is_empty() || dice.one_in(2) {
+                continue;
+            }
+            let mut target = draw_target(serving, rf, dice);
+            // A holder that is away may keep its place.
+            let away = partition.pending().filter(|node| !serving.contains(node));
+            for node in away.filter(|_| dice.one_in(2)) {
+                target.nodes.push(node.clone());
+            }
+            target.nodes.sort();
+            target.nodes.dedup();
+            targets.push((partition.number, target));
+        }
+        let trigger = [
+            RebalanceTrigger::NodeJoin,
+            RebalanceTrigger::NodeLeave,
+            RebalanceTrigger::Manual,
+        ];
+        lab.plan(trigger[dice.below(3)], UNIVERSE[dice.below(7)], &targets)
+    }
+}
+
+fn draw_target(serving: &[&NodeId], rf: usize, dice: &mut Dice) -> Target {
+    let mut pool: Vec<NodeId> = serving.iter().map(|id| (*id).clone()).collect();
+    let mut nodes = Vec::new();
+    while nodes.len() < rf && !pool.is_empty() {
+        nodes.push(pool.swap_remove(dice.below(pool.len())));
+    }
+    let primary = nodes[0].clone();
+    nodes.sort();
+    Target { nodes, primary }
+}
+
+fn data(lab: &Lab, dice: &mut Dice) -> Command {
+    let key = ["", "k", "key", "other"][dice.below(4)].to_owned();
+    let written = lab.state.data().get(&key).map(|entry| entry.revision);
+    let expect = match dice.below(4) {
+        0 => Expect::Absent,
+        1 => Expect::Revision(written.unwrap_or(3)),
+        _ => Expect::Any,
+    };
+    if dice.one_in(3) {
+        return Command::DeleteData { key, expect };
+    }
+    let value = vec![b'v'; dice.below(50)].into();
+    Command::SetData { key, value, expect }
+}
+
+/// Makes a command wrong, one way or another.
+fn spoil(command: &mut Command, dice: &mut Dice) {
+    let huge = [0, 1, u64::MAX][dice.below(3)];
+    match command {
+        Command::Bootstrap { config, node, .. } => match dice.below(4) {
+            0 => config.partition_count = u32::MAX,
+            1 => config.replication_factor = 0,
+            2 => node.id = "".into(),
+            _ => node.raft_id = Some(u64::MAX),
+        },
+        Command::LeaderElected { term, .. } => *term = huge,
+        Command::Join { planned_on, node, .. } => match dice.below(3) {
+            0 => *planned_on = huge,
+            1 => node.id = "".into(),
+            _ => node.raft_id = Some(huge),
+        },
+        Command::Down {
+            promotions,
+            planned_on,
+            ..
+        }
+        | Command::Remove {
+            promotions,
+            planned_on,
+            ..
+        } => match dice.below(4) {
+            0 => *planned_on = planned_on.saturating_sub(1),
+            1 => promotions.clear(),
+            2 => promotions.iter_mut().for_each(|p| p.to = UNIVERSE[0].into()),
+            _ => {
+                let number = u32::MAX;
+                promotions.push(Promotion {
+                    number,
+                    to: "nobody".into(),
+                });
+                promotions.reverse();
+            }
+        },
+        Command::Activate { incarnation, .. }
+        | Command::Leave { incarnation, .. }
+        | Command::ReportHealth { incarnation, .. } => *incarnation = huge,
+        Command::CreatePartitions {
+            assignments,
+            planned_on,
+        } => match dice.below(3) {
+            0 => *planned_on = huge,
+            1 => drop(assignments.pop()),
+            _ => assignments[0].primary = "nobody".into(),
+        },
+        Command::Plan {
+            targets, planned_on, ..
+        } => match (dice.below(6), targets.first().cloned()) {
+            (0, _) => *planned_on = huge,
+            (1, Some(first)) => targets.push(first),
+            (2, Some(_)) => targets[0].1.nodes.reverse(),
+            (3, Some(_)) => targets[0].1.nodes.clear(),
+            (4, Some(_)) => targets[0].1.nodes[0] = "nobody".into(),
+            (_, Some(_)) => targets[0].0 = u32::MAX,
+            (_, None) => {}
+        },
+        Command::Confirm {
+            incarnation,
+            partitions,
+            ..
+        } => match dice.below(3) {
+            0 => *incarnation = huge,
+            1 => partitions
+                .iter_mut()
+                .for_each(|(_, since)| *since = since.saturating_sub(1)),
+            _ => partitions.extend((0..30).map(|number| (number, huge))),
+        },
+        Command::Release { partitions } => match dice.below(2) {
+            0 => partitions
+                .iter_mut()
+                .for_each(|(_, epoch)| *epoch = epoch.saturating_sub(1)),
+            _ => partitions.push((u32::MAX, huge)),
+        },
+        Command::Grant { grants } => match dice.below(3) {
+            0 => grants.iter_mut().for_each(|grant| grant.epoch = huge),
+            1 => grants.iter_mut().for_each(|grant| grant.to = UNIVERSE[1].into()),
+            _ => grants.extend(grants.clone()),
+        },
+        Command::SetData { key, value, expect } => match dice.below(3) {
+            0 => *key = "k".repeat(2000),
+            1 => *value = vec![0; 1024 * 1024 + 1].into(),
+            _ => *expect = Expect::Revision(huge),
+        },
+        Command::DeleteData { key, .. } => *key = "k".repeat(2000),
+    }
+}
+
+/// True when nothing on `node` waits to be confirmed.
+pub(super) fn has_nothing_pending(lab: &Lab, node: &str) -> bool {
+    let mut partitions = lab.state.topology.partitions.iter();
+    partitions.all(|p| p.copy(node).is_none_or(|copy| copy.state == CopyState::Synced))
+}

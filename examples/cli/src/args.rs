@@ -20,14 +20,14 @@ pub(crate) struct Cli {
 
 const MAIN_HELP: &str = "\
 Exit codes:
-  0  done
-  1  a node answered with an error, or the work failed
-  2  the command line or the options are wrong
-  3  no node could be reached at --addr
+  0    done
+  1    a node answered with an error, or the work failed
+  2    the command line or the options are wrong
+  3    no node could be reached at --addr
   130  interrupted by Ctrl-C or SIGTERM
 
-Colours appear on a terminal only, and never where NO_COLOR is set. With --json errors are JSON too, on
-standard error.
+Colours appear on a terminal only, and never where NO_COLOR is set.
+With --json errors are JSON too, on standard error.
 
 Examples:
   clusterkit demo                                       watch ten processes form a cluster
@@ -44,6 +44,7 @@ pub(crate) struct Global {
         long,
         global = true,
         env = "CLUSTERKIT_ADDR",
+        hide_env_values = true,
         default_value = "127.0.0.1:8080",
         value_name = "HOST:PORT"
     )]
@@ -107,8 +108,8 @@ pub(crate) enum Command {
 }
 
 const SERVE_HELP: &str = "\
-Every option may also come from the environment or from a JSON file; a flag wins over the environment, which
-wins over the file. When the node is ready it prints one line with its address.
+Every option may also come from the environment or from a JSON file; a flag wins over the
+environment, which wins over the file. When the node is ready it prints one line with its address.
 
 Examples:
   clusterkit serve --node-id node-1 --http-addr :8080
@@ -145,13 +146,13 @@ pub(crate) struct ServeArgs {
 
 const DEMO_HELP: &str = "\
 Everything runs on 127.0.0.1 on ports that the system gives, in a temporary folder. Ctrl-C cleans up too.
-The demo fails, with exit code 1, if anything was lost or moved that should not have been.
+The demo fails, with exit code 1, if anything is lost or moves that should not.
 
 Examples:
   clusterkit demo
   clusterkit demo --nodes 3 --partitions 16
-  cut -d, -f1 users.csv | clusterkit demo --keys -   where would your own keys go?
-  clusterkit demo --keep                             goes on running until Ctrl-C, to try other commands on";
+  clusterkit demo --keep                             runs on until Ctrl-C, for other commands to try
+  cut -d, -f1 users.csv | clusterkit demo --keys -   where would your own keys go?";
 
 /// `demo`.
 #[derive(Debug, Args)]
@@ -201,8 +202,8 @@ pub(crate) struct PartitionsArgs {
 }
 
 const LOCATE_HELP: &str = "\
-The mapping is computed here, from the cluster's published hash_config: one request answers for any number of
-keys.
+The mapping is computed here, from the cluster's published hash_config: one request answers for
+any number of keys.
 
 Examples:
   clusterkit locate user:123
@@ -323,5 +324,127 @@ fn duration(text: &str) -> Result<Duration, String> {
     match ck_core::parse_duration(text) {
         Some(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("write it like 5s, 500ms or 1m30s".to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command as Clap, CommandFactory};
+
+    use super::*;
+
+    /// Every command with its full name: `data set`.
+    fn commands(command: &Clap, name: &str, all: &mut Vec<(String, Clap)>) {
+        all.push((name.to_string(), command.clone()));
+        for sub in command.get_subcommands() {
+            commands(sub, &format!("{name} {}", sub.get_name()), all);
+        }
+    }
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_ends_with_examples_of_that_command_and_fits() {
+        let mut all = Vec::new();
+        commands(&Cli::command(), "clusterkit", &mut all);
+        assert!(all.len() >= 16, "{} commands", all.len());
+        for (name, mut command) in all {
+            let help = command.render_long_help().to_string();
+            let (_, examples) = help
+                .split_once("Examples:")
+                .unwrap_or_else(|| panic!("{name} has no examples"));
+            assert!(
+                examples.contains(&name),
+                "the examples of {name} do not show it:{examples}"
+            );
+            for example in examples.lines() {
+                assert!(example.chars().count() <= 100, "too wide: {example:?}");
+            }
+        }
+    }
+
+    /// The lines under `Examples:` must be understood by the parser that prints them.
+    #[test]
+    fn every_example_parses() {
+        let mut all = Vec::new();
+        commands(&Cli::command(), "clusterkit", &mut all);
+        let mut tried = 0;
+        for (_, command) in all {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let (_, examples) = help.split_once("Examples:").unwrap();
+            for line in examples
+                .lines()
+                .filter_map(|line| line.find("clusterkit").map(|at| &line[at..]))
+            {
+                let plain = line
+                    .split(['|', '<', '>'])
+                    .next()
+                    .unwrap()
+                    .split("   ")
+                    .next()
+                    .unwrap();
+                parse(plain.trim()).unwrap_or_else(|error| panic!("{plain:?}: {error}"));
+                tried += 1;
+            }
+        }
+        assert!(tried > 30, "only {tried} examples found");
+    }
+
+    #[test]
+    fn global_options_stand_before_and_after_the_command() {
+        for line in [
+            "clusterkit --addr h:1 --json nodes",
+            "clusterkit nodes --addr h:1 --json",
+        ] {
+            let global = parse(line).unwrap().global;
+            assert_eq!((global.addr.as_str(), global.json), ("h:1", true));
+        }
+        assert_eq!(
+            parse("clusterkit status --timeout 250ms").unwrap().global.timeout,
+            Duration::from_millis(250)
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "clusterkit",
+            "clusterkit frobnicate",
+            "clusterkit status --timeout 0",
+            "clusterkit status --timeout soon",
+            "clusterkit demo --nodes 0",
+            "clusterkit demo --partitions 65537",
+            "clusterkit partitions --state fine",
+            "clusterkit remove",
+            "clusterkit data set k",
+            "clusterkit data set k v --if-absent --if-revision 3",
+            "clusterkit bench --clients 0",
+            "clusterkit completions tcsh",
+            "clusterkit serve --node-idd x",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_demo_has_the_documented_defaults() {
+        let Command::Demo(args) = parse("clusterkit demo").unwrap().command else {
+            panic!("not the demo");
+        };
+        assert_eq!(
+            (args.nodes, args.partitions, args.rf, args.keep),
+            (10, 64, 3, false)
+        );
+        assert_eq!(args.keys, None);
     }
 }

@@ -1,6 +1,6 @@
 //! Keys from a file or from standard input, one a line.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 
 use crate::error::{CliError, Result};
 
@@ -9,12 +9,12 @@ pub(crate) fn read_keys(source: &str) -> Result<Vec<String>> {
     if source == "-" {
         return parse("standard input", std::io::stdin().lock());
     }
-    let file = std::fs::File::open(source).map_err(|error| CliError::io(source, &error))?;
+    let file = std::fs::File::open(source).map_err(|error| CliError::Usage(format!("{source}: {error}")))?;
     parse(source, BufReader::new(file))
 }
 
 /// A key is text, to a byte: it is not trimmed, apart from the end of the line (`\n` or `\r\n`).
-fn parse(name: &str, mut input: impl BufRead + Read) -> Result<Vec<String>> {
+fn parse(name: &str, mut input: impl BufRead) -> Result<Vec<String>> {
     let mut keys = Vec::new();
     let mut line = Vec::new();
     for number in 1.. {

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &PartitionsArgs, api: &mut Api, out: &mut Out) -> Result
     }
     if args.map {
         let layout = Layout::new(&answer.cluster);
-        return out.text(map(&layout, out.styles, out.width));
+        return out.text(map(&layout, None, out.styles, out.width));
     }
     let mut table = Table::new(&[
         ("partition", Align::Left),

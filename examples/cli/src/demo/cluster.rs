@@ -168,8 +168,9 @@ impl Cluster {
         Api::new(addr, Duration::from_secs(5))
     }
 
-    /// Waits, asking the node at `place`, until `members` nodes are active and the table is whole and even.
-    pub(super) fn wait_spread(&mut self, place: usize, members: usize) -> Result<ClusterAnswer> {
+    /// Waits, asking the node at `place`, until `members` nodes are active and the table is whole and even. Returns
+    /// also when the node said so first.
+    pub(super) fn wait_spread(&mut self, place: usize, members: usize) -> Result<(ClusterAnswer, Instant)> {
         self.wait(
             place,
             &format!("{members} nodes did not share the partitions evenly"),
@@ -188,7 +189,7 @@ impl Cluster {
         place: usize,
         otherwise: &str,
         mut done: impl FnMut(&ClusterAnswer, Duration) -> bool,
-    ) -> Result<ClusterAnswer> {
+    ) -> Result<(ClusterAnswer, Instant)> {
         let deadline = Instant::now() + PATIENCE;
         let mut api = self.api(place)?;
         let mut latest: Option<(ClusterAnswer, Instant)> = None;
@@ -208,7 +209,7 @@ impl Cluster {
             }
             if let Some((answer, since)) = latest.take() {
                 if done(&answer, since.elapsed()) {
-                    return Ok(answer);
+                    return Ok((answer, since));
                 }
                 latest = Some((answer, since));
             }

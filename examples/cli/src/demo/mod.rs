@@ -4,6 +4,7 @@
 mod cluster;
 mod process;
 mod report;
+mod restart;
 mod routing;
 mod tour;
 

@@ -3,10 +3,9 @@
 use std::time::Instant;
 
 use ck_core::ErrorCode;
-use ck_core::state::Expect;
 
 use super::cluster::{Cluster, Started};
-use super::report::{Formation, Join, NodeReady, Report, Restart, Routing, Stop};
+use super::report::{Formation, Join, NodeReady, Report, Routing, Stop};
 use super::routing::{distribute, rerouted};
 use crate::api::ClusterAnswer;
 use crate::args::DemoArgs;
@@ -16,15 +15,13 @@ use crate::output::{Bar, Out, Tone, bars, map, plural, thousands};
 
 /// How many keys are asked of the nodes too, to compare with what was computed here.
 const COMPARED_KEYS: usize = 20;
-/// How many values are written before the restart.
-const VALUES: usize = 10;
 /// Tables wider than this do not become easier to read.
 const WIDEST: usize = 140;
 
 /// The tour under way.
 pub(super) struct Tour<'a> {
-    args: &'a DemoArgs,
-    cluster: Cluster,
+    pub(super) args: &'a DemoArgs,
+    pub(super) cluster: Cluster,
     out: &'a mut Out,
     step: usize,
 }
@@ -71,14 +68,14 @@ impl<'a> Tour<'a> {
             self.cluster.start_next()?;
         }
         ready.extend(self.wait_ready(count - 1, start)?);
-        let answer = self.cluster.wait_spread(0, count)?;
-        let seconds = start.elapsed().as_secs_f64();
+        let (answer, at) = self.cluster.wait_spread(0, count)?;
+        let seconds = (at - start).as_secs_f64();
         let layout = Layout::new(&answer.cluster);
         let partitions = layout.partitions.len();
         let leader = answer.cluster.leader.to_string();
         let copies = (self.args.rf as usize).min(count);
         self.good(&format!(
-            "{leader} leads; {} in {} each on {} after {seconds:.2} s",
+            "{leader} leads; {} in {} each on {} after {}",
             plural(partitions, "partition"),
             if copies == 1 {
                 "1 copy".to_string()
@@ -86,8 +83,9 @@ impl<'a> Tour<'a> {
                 format!("{copies} copies")
             },
             plural(count, "node"),
+            time(seconds),
         ))?;
-        self.map(&layout)?;
+        self.map(&layout, None)?;
         let formation = Formation {
             nodes: ready
                 .into_iter()
@@ -105,7 +103,7 @@ impl<'a> Tour<'a> {
         Ok((formation, answer))
     }
 
-    fn wait_ready(&mut self, count: usize, start: Instant) -> Result<Vec<Started>> {
+    pub(super) fn wait_ready(&mut self, count: usize, start: Instant) -> Result<Vec<Started>> {
         let mut all = Vec::new();
         let out = &mut *self.out;
         self.cluster.wait_ready(count, |node| {
@@ -116,11 +114,14 @@ impl<'a> Tour<'a> {
             let styles = out.styles;
             let facts = format!("process {:<7}  {:<21}", node.pid, node.addr);
             out.line(format!(
-                "  {}  {}  ready in {:.2} s  {}",
+                "  {}  {}  ready in {:<7}  {}",
                 styles.paint(Tone::Good, &format!("{:<8}", node.id)),
                 styles.paint(Tone::Dim, &facts),
-                node.took.as_secs_f64(),
-                styles.paint(Tone::Dim, &format!("at {:.2} s", start.elapsed().as_secs_f64())),
+                time(node.took.as_secs_f64()),
+                styles.paint(
+                    Tone::Dim,
+                    &format!("{} into this", time(start.elapsed().as_secs_f64()))
+                ),
             ))
         })?;
         Ok(all)
@@ -202,8 +203,8 @@ impl<'a> Tour<'a> {
         self.cluster.start_next()?;
         let started = self.wait_ready(1, start)?;
         let members = self.cluster.len();
-        let after = self.cluster.wait_spread(0, members)?;
-        let seconds = start.elapsed().as_secs_f64();
+        let (after, at) = self.cluster.wait_spread(0, members)?;
+        let seconds = (at - start).as_secs_f64();
         let (old, new) = (Layout::new(&before.cluster), Layout::new(&after.cluster));
         let join = Join {
             node: format!("node-{members}"),
@@ -215,7 +216,8 @@ impl<'a> Tour<'a> {
             primary_changes: new.primary_changes_since(&old),
             keys_rerouted: rerouted(keys, &after.hash_config, &old, &new),
         };
-        self.map(&new)?;
+        self.map(&new, Some(&old))?;
+        self.say("")?;
         let total: u64 = new.copies().into_values().sum();
         let (floor, ceiling) = join.fair_share;
         let share = if floor == ceiling {
@@ -224,13 +226,14 @@ impl<'a> Tour<'a> {
             format!("{floor} or {ceiling}")
         };
         self.say(&format!(
-            "  fair share of {}: {} copies / {members} nodes = {share}; it has its share after {seconds:.2} s",
+            "  fair share of {}: {} copies / {members} nodes = {share}; it has its share after {}",
             join.node,
             thousands(total),
+            time(seconds),
         ))?;
         let moved = format!(
             "{} moved, the fewest possible are {}",
-            copies(join.moves),
+            copies(join.moves as u64),
             join.fewest_moves
         );
         if join.moves == join.fewest_moves {
@@ -246,108 +249,6 @@ impl<'a> Tour<'a> {
             plural(keys.len(), "key"),
         ))?;
         Ok((join, after))
-    }
-
-    /// Stop 4: a node is stopped in order and started again on its data. Nothing is lost, nothing moves.
-    fn restart(&mut self, before: &ClusterAnswer) -> Result<Restart> {
-        let old = Layout::new(&before.cluster);
-        let place = self.whom_to_restart(before);
-        let witness = usize::from(place == 0);
-        let node = format!("node-{}", place + 1);
-        self.title(&format!("{node} restarts"))?;
-        let revision = self.write_values(place)?;
-        let start = Instant::now();
-        let stopped = self.cluster.stop_one(place)?;
-        let away = Layout::new(&self.cluster.api(witness)?.cluster()?.cluster);
-        let primaries = old.primaries().get(node.as_str()).copied().unwrap_or(0);
-        let taken_over = led_by_others(&old, &away, &node);
-        self.say(&format!("  stopped in order in {:.2} s", stopped.as_secs_f64()))?;
-        if taken_over > 0 {
-            self.say(&format!(
-                "  other nodes took over {taken_over} of its {primaries} partitions meanwhile"
-            ))?;
-        }
-        self.cluster.start_again(place)?;
-        let started = self.wait_ready(1, start)?;
-        let after = self.cluster.wait_spread(witness, self.cluster.len())?;
-        let seconds = start.elapsed().as_secs_f64();
-        let new = Layout::new(&after.cluster);
-        let restart = Restart {
-            node,
-            stop_seconds: stopped.as_secs_f64(),
-            ready_seconds: started.first().map_or(0.0, |node| node.took.as_secs_f64()),
-            seconds,
-            primaries,
-            taken_over,
-            written: VALUES,
-            read_back: self.read_values(place, revision)?,
-            moves: new.moves_since(&old),
-        };
-        self.judge_restart(&restart, &new)?;
-        Ok(restart)
-    }
-
-    fn judge_restart(&mut self, restart: &Restart, layout: &Layout) -> Result<()> {
-        let read = format!(
-            "{} of {} values written before are read back",
-            restart.read_back, restart.written
-        );
-        let total: u64 = layout.copies().into_values().sum();
-        let stayed = format!(
-            "{} moved of {}; whole again after {:.2} s",
-            copies(restart.moves),
-            thousands(total),
-            restart.seconds
-        );
-        if restart.read_back != restart.written {
-            return Err(wrong(format!(
-                "after the restart of {} only {read}",
-                restart.node
-            )));
-        }
-        if restart.moves != 0 {
-            return Err(wrong(format!(
-                "the restart of {} moved data: {stayed}",
-                restart.node
-            )));
-        }
-        self.good(&read)?;
-        self.good(&stayed)
-    }
-
-    /// A node that does not lead, and not the first one either if another will do: people restart those first.
-    fn whom_to_restart(&self, answer: &ClusterAnswer) -> usize {
-        let leads = |place: &usize| *answer.cluster.leader == *format!("node-{}", place + 1);
-        let formed = self.args.nodes as usize;
-        (1..formed)
-            .rev()
-            .chain(formed..self.cluster.len())
-            .find(|place| !leads(place))
-            .unwrap_or(0)
-    }
-
-    /// Writes values through the node at `place`; returns the revision of the last.
-    fn write_values(&mut self, place: usize) -> Result<u64> {
-        let mut api = self.cluster.api(place)?;
-        let mut revision = 0;
-        for n in 0..VALUES {
-            let (key, value) = value(n);
-            revision = api.data_set(&key, value.as_bytes(), Expect::Any)?.revision;
-        }
-        Ok(revision)
-    }
-
-    /// Counts the values that the node at `place` has once it has applied `revision`.
-    fn read_values(&mut self, place: usize, revision: u64) -> Result<usize> {
-        let mut api = self.cluster.api(place)?;
-        let mut right = 0;
-        for n in 0..VALUES {
-            let (key, value) = value(n);
-            if api.data_get(&key, revision)?.value == value.as_bytes() {
-                right += 1;
-            }
-        }
-        Ok(right)
     }
 
     /// With `--keep`: the cluster is the user's until Ctrl-C.
@@ -382,9 +283,9 @@ impl<'a> Tour<'a> {
         };
         self.title("The end")?;
         let line = format!(
-            "{} stopped in {:.2} s, the temporary folder is gone",
+            "{} stopped in {}, the temporary folder is gone",
             plural(processes, "process"),
-            stop.seconds
+            time(stop.seconds)
         );
         if killed == 0 {
             self.good(&line)?;
@@ -402,12 +303,12 @@ impl<'a> Tour<'a> {
         self.out.width.min(WIDEST)
     }
 
-    fn map(&mut self, layout: &Layout) -> Result<()> {
-        let text = map(layout, self.out.styles, self.width());
-        self.text(&format!("\n{text}\n"))
+    fn map(&mut self, layout: &Layout, before: Option<&Layout>) -> Result<()> {
+        let text = map(layout, before, self.out.styles, self.width());
+        self.text(&format!("\n{text}"))
     }
 
-    fn title(&mut self, text: &str) -> Result<()> {
+    pub(super) fn title(&mut self, text: &str) -> Result<()> {
         self.step += 1;
         let text = format!("{}  {text}", self.step);
         let rule = "─".repeat(self.width().saturating_sub(text.chars().count() + 1));
@@ -420,7 +321,7 @@ impl<'a> Tour<'a> {
         ))
     }
 
-    fn good(&mut self, text: &str) -> Result<()> {
+    pub(super) fn good(&mut self, text: &str) -> Result<()> {
         let mark = self.out.styles.paint(Tone::Good, "✓");
         self.say(&format!("  {mark} {text}"))
     }
@@ -430,7 +331,7 @@ impl<'a> Tour<'a> {
         self.say(&format!("  {mark} {text}"))
     }
 
-    fn say(&mut self, line: &str) -> Result<()> {
+    pub(super) fn say(&mut self, line: &str) -> Result<()> {
         self.text(&format!("{line}\n"))
     }
 
@@ -444,30 +345,25 @@ impl<'a> Tour<'a> {
     }
 }
 
-fn wrong(message: String) -> CliError {
+/// A claim of the demo that does not hold.
+pub(super) fn wrong(message: String) -> CliError {
     CliError::failed(ErrorCode::Internal, message)
 }
 
-fn value(n: usize) -> (String, String) {
-    (
-        format!("demo/{n}"),
-        format!("written before the restart, number {n}"),
-    )
-}
-
-fn copies(count: usize) -> String {
-    if count == 1 {
-        "1 copy".to_string()
+/// A time for people: `12 ms`, `1.25 s`.
+pub(super) fn time(seconds: f64) -> String {
+    if seconds < 1.0 {
+        format!("{:.0} ms", seconds * 1000.0)
     } else {
-        format!("{} copies", thousands(count as u64))
+        format!("{seconds:.2} s")
     }
 }
 
-/// Partitions that `node` led in `old` and that another node leads in `away`.
-fn led_by_others(old: &Layout, away: &Layout, node: &str) -> usize {
-    let pairs = old.partitions.iter().zip(&away.partitions);
-    let taken = pairs.filter(|(then, now)| {
-        then.primary.as_deref() == Some(node) && now.primary.as_deref().is_some_and(|id| id != node)
-    });
-    taken.count()
+/// `1 copy`, `192 copies`.
+pub(super) fn copies(count: u64) -> String {
+    if count == 1 {
+        "1 copy".to_string()
+    } else {
+        format!("{} copies", thousands(count))
+    }
 }

@@ -1,5 +1,7 @@
 //! The partition table as a picture: a row for each node, a column for each partition.
 
+use std::ops::Range;
+
 use super::{Styles, Tone, printable};
 use crate::layout::Layout;
 
@@ -9,8 +11,9 @@ const GROUP: usize = 10;
 const LONGEST_LABEL: usize = 20;
 
 /// The table of `layout`, wrapped to `width` columns. Marks are letters, so that it reads without colour too:
-/// `P` primary, `r` replica, `+` pending.
-pub(crate) fn map(layout: &Layout, styles: Styles, width: usize) -> String {
+/// `P` primary, `r` replica, `+` pending; with `before`, `N` and `n` are a primary and a replica on a node that did
+/// not hold the partition then.
+pub(crate) fn map(layout: &Layout, before: Option<&Layout>, styles: Styles, width: usize) -> String {
     let labels: Vec<String> = layout.nodes.iter().map(|id| label(id)).collect();
     let names = labels
         .iter()
@@ -43,7 +46,7 @@ pub(crate) fn map(layout: &Layout, styles: Styles, width: usize) -> String {
         text.push('\n');
         for (id, label) in layout.nodes.iter().zip(&labels) {
             text.push_str(&format!("  {label:names$}  "));
-            text.push_str(&marks(layout, id, start, end, styles));
+            text.push_str(&marks(layout, before, id, start..end, styles));
             if last {
                 let primary = primaries.get(id.as_str()).copied().unwrap_or(0);
                 let all = copies.get(id.as_str()).copied().unwrap_or(0);
@@ -52,14 +55,31 @@ pub(crate) fn map(layout: &Layout, styles: Styles, width: usize) -> String {
             text.push('\n');
         }
     }
-    let legend = [
-        (Tone::Primary, "P", "primary"),
-        (Tone::Replica, "r", "replica"),
-        (Tone::Pending, "+", "pending"),
-    ]
-    .map(|(tone, mark, word)| format!("{} {word}", styles.paint(tone, mark)));
-    text.push_str(&format!("  {:names$}  {}\n", "", legend.join("   ")));
+    text.push_str(&format!(
+        "  {:names$}  {}\n",
+        "",
+        legend(layout, before.is_some(), styles)
+    ));
     text
+}
+
+/// Explains the marks that can occur.
+fn legend(layout: &Layout, compared: bool, styles: Styles) -> String {
+    let pending = layout
+        .partitions
+        .iter()
+        .any(|partition| !partition.pending.is_empty());
+    [
+        (true, Tone::Primary, "P", "primary"),
+        (true, Tone::Replica, "r", "replica"),
+        (compared, Tone::New, "N n", "the same, new on this node"),
+        (pending, Tone::Pending, "+", "pending"),
+    ]
+    .into_iter()
+    .filter(|(shown, ..)| *shown)
+    .map(|(_, tone, mark, word)| format!("{} {word}", styles.paint(tone, mark)))
+    .collect::<Vec<_>>()
+    .join("   ")
 }
 
 /// The number of every tenth partition above its column.
@@ -78,13 +98,31 @@ fn ruler(start: usize, end: usize) -> String {
 }
 
 /// One node's row. Neighbours of the same tone are painted together: fewer escape sequences, the same picture.
-fn marks(layout: &Layout, id: &str, start: usize, end: usize, styles: Styles) -> String {
+fn marks(
+    layout: &Layout,
+    before: Option<&Layout>,
+    id: &str,
+    columns: Range<usize>,
+    styles: Styles,
+) -> String {
+    let is_new = |number: usize| {
+        let held = |then: &Layout| then.partitions.get(number).is_some_and(|p| p.all().contains(id));
+        before.is_some_and(|then| !held(then))
+    };
     let mark = |number: usize| {
         let partition = &layout.partitions[number];
         if partition.primary.as_deref() == Some(id) {
-            ('P', Tone::Primary)
+            if is_new(number) {
+                ('N', Tone::New)
+            } else {
+                ('P', Tone::Primary)
+            }
         } else if partition.replicas.contains(id) {
-            ('r', Tone::Replica)
+            if is_new(number) {
+                ('n', Tone::New)
+            } else {
+                ('r', Tone::Replica)
+            }
         } else if partition.pending.contains(id) {
             ('+', Tone::Pending)
         } else {
@@ -94,7 +132,7 @@ fn marks(layout: &Layout, id: &str, start: usize, end: usize, styles: Styles) ->
     let mut text = String::new();
     let mut run = String::new();
     let mut tone = Tone::Plain;
-    for (letter, next) in (start..end).map(mark) {
+    for (letter, next) in columns.map(mark) {
         if next != tone {
             text.push_str(&styles.paint(tone, &run));
             run.clear();
@@ -130,7 +168,10 @@ mod tests {
   node-3  ·rP·r     1     2
           P primary   r replica   + pending
 ";
-        assert_eq!(format!("\n{}", map(&table, Styles::new(false), 100)), expected);
+        assert_eq!(
+            format!("\n{}", map(&table, None, Styles::new(false), 100)),
+            expected
+        );
     }
 
     #[test]
@@ -145,18 +186,38 @@ mod tests {
           20     prim  repl
   node-1  PrPrP    13    12
   node-2  rPrPr    12    13
-          P primary   r replica   + pending
+          P primary   r replica
 ";
-        assert_eq!(format!("\n{}", map(&table, Styles::new(false), 45)), expected);
-        for line in map(&table, Styles::new(false), 45).lines() {
+        assert_eq!(
+            format!("\n{}", map(&table, None, Styles::new(false), 45)),
+            expected
+        );
+        for line in map(&table, None, Styles::new(false), 45).lines() {
             assert!(line.chars().count() <= 45, "{line:?}");
         }
     }
 
     #[test]
+    fn what_moved_stands_out() {
+        let before = layout(2, 1, &["1", "1", "2"]);
+        let after = layout(3, 2, &["3 1", "1", "2 3"]);
+        let expected = "
+          0    prim  repl
+  node-1  rP·     1     1
+  node-2  ··P     1     0
+  node-3  N·n     1     1
+          P primary   r replica   N n the same, new on this node
+";
+        assert_eq!(
+            format!("\n{}", map(&after, Some(&before), Styles::new(false), 100)),
+            expected
+        );
+    }
+
+    #[test]
     fn colour_paints_the_marks() {
         let table = layout(2, 2, &["1 2", "1 2"]);
-        let text = map(&table, Styles::new(true), 100);
+        let text = map(&table, None, Styles::new(true), 100);
         assert!(text.contains("\u{1b}[30m\u{1b}[42mPP\u{1b}[0m"), "{text:?}");
         assert!(text.contains("\u{1b}[30m\u{1b}[46mrr\u{1b}[0m"), "{text:?}");
     }

@@ -93,7 +93,7 @@ pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -101,9 +101,13 @@ pub(crate) fn thousands(number: u64) -> String {
     text
 }
 
-/// `1 node`, `2 nodes`.
+/// `1 node`, `2 nodes`, `10 processes`.
 pub(crate) fn plural(count: usize, noun: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
+    let ending = match count {
+        1 => "",
+        _ if noun.ends_with('s') => "es",
+        _ => "s",
+    };
     format!("{} {noun}{ending}", thousands(count as u64))
 }
 
@@ -129,6 +133,7 @@ mod tests {
         }
         assert_eq!(plural(1, "node"), "1 node");
         assert_eq!(plural(1000, "key"), "1,000 keys");
+        assert_eq!(plural(10, "process"), "10 processes");
     }
 
     #[test]

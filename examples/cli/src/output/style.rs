@@ -23,6 +23,8 @@ pub(crate) enum Tone {
     Replica,
     /// A copy that is being made.
     Pending,
+    /// A copy that was made lately.
+    New,
 }
 
 /// Colours, or none.
@@ -52,6 +54,7 @@ impl Styles {
             Tone::Primary => AnsiColor::Black.on(AnsiColor::Green),
             Tone::Replica => AnsiColor::Black.on(AnsiColor::Cyan),
             Tone::Pending => AnsiColor::Black.on(AnsiColor::Yellow),
+            Tone::New => AnsiColor::Black.on(AnsiColor::Magenta).bold(),
         };
         format!("{style}{text}{style:#}")
     }

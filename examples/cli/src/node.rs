@@ -2,7 +2,10 @@
 //! `commands/serve.rs` by `ck_core::ClusterKit` and delete it.
 
 use ck_core::model::Event;
-use ck_core::{Error, ErrorCode, Options, Result};
+use ck_core::{Error, ErrorCode, LogLevel, Options, Result};
+
+/// Where messages for people go.
+pub(crate) type LogCallback = std::sync::Arc<dyn Fn(LogLevel, &str) + Send + Sync>;
 
 /// A node that cannot start.
 #[derive(Debug)]
@@ -28,15 +31,18 @@ impl ClusterKit {
     }
 
     /// It listens nowhere.
-    pub(crate) fn http_addr(&self) -> String {
-        String::new()
+    pub(crate) fn http_addr(&self) -> Option<String> {
+        None
     }
+
+    /// It says nothing.
+    pub(crate) fn on_log(&self, _callback: Option<LogCallback>) {}
 
     /// Nothing happens to it.
     pub(crate) fn on_event(
         &self,
         _hook: impl Fn(&Event) -> std::result::Result<(), String> + Send + Sync + 'static,
-    ) -> u64 {
-        0
+    ) -> Result<u64> {
+        Ok(0)
     }
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use ck_core::model::Event;
-use ck_core::{Error, ErrorCode};
+use ck_core::model::{Event, Timestamp};
+use ck_core::{Error, ErrorCode, LogLevel};
 use serde::{Deserialize, Serialize};
 use signal_hook::iterator::Signals;
 
@@ -51,8 +51,9 @@ pub(crate) fn run(args: &ServeArgs, out: &mut Out) -> Result<()> {
         watch_stdin(sender.clone());
     }
     let node = Arc::new(ClusterKit::new(options)?);
+    node.on_log(Some(Arc::new(print_log)));
     if args.events {
-        node.on_event(print_event);
+        node.on_event(print_event)?;
     }
     let starting = Arc::clone(&node);
     thread::spawn(move || {
@@ -86,7 +87,9 @@ fn serve(
     }
     let record = ReadyRecord {
         node_id,
-        addr: node.http_addr(),
+        addr: node
+            .http_addr()
+            .ok_or_else(|| Error::new(ErrorCode::Internal, "the node listens nowhere"))?,
         pid: std::process::id(),
     };
     announce(args, &record, out)?;
@@ -166,6 +169,12 @@ fn limit_stop() {
         );
         std::process::exit(1);
     });
+}
+
+/// What the node has to say goes to standard error, so that standard output stays machine readable.
+fn print_log(level: LogLevel, message: &str) {
+    let now = Timestamp::from(SystemTime::now());
+    let _ = writeln!(std::io::stderr(), "{now} {:<5} {message}", level.name());
 }
 
 /// A hook: one line of JSON for each event. A line that cannot be written is a failed hook, and no more.

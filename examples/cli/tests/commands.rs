@@ -114,10 +114,10 @@ fn nodes_come_page_by_page_in_natural_order() {
         .serve();
     let ran = node.run(&["nodes"]);
     let expected = "\
-node     address         status  raft     primaries  copies  starts  weight  services
-node-1   10.0.0.1:8080   active  voter            2       3       1     100  kv=:9080
-node-2   10.0.0.2:8080   active  leader           1       3       2     100  kv=:9080
-node-10  10.0.0.10:8080  failed  learner          0       2      10     100  kv=:9080
+node     address         status  raft     primaries  copies  incarnation  weight  services
+node-1   10.0.0.1:8080   active  voter            2       3            1     100  kv=:9080
+node-2   10.0.0.2:8080   active  leader           1       3            2     100  kv=:9080
+node-10  10.0.0.10:8080  failed  learner          0       2           10     100  kv=:9080
 3 nodes at revision 42
 ";
     assert_eq!((ran.stdout.as_str(), ran.code), (expected, 0));

@@ -152,7 +152,7 @@ fn node_table(nodes: &[Node], layout: &Layout, leader: &str) -> Table {
         ("raft", Align::Left),
         ("primaries", Align::Right),
         ("copies", Align::Right),
-        ("starts", Align::Right),
+        ("incarnation", Align::Right),
         ("zone", Align::Left),
         ("weight", Align::Right),
         ("services", Align::Left),

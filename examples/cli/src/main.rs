@@ -12,7 +12,6 @@ mod error;
 mod hash;
 mod interrupt;
 mod layout;
-mod node;
 mod option_flags;
 mod output;
 

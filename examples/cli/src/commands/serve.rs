@@ -8,14 +8,13 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use ck_core::model::{Event, Timestamp};
-use ck_core::{Error, ErrorCode, LogLevel};
+use ck_core::{ClusterKit, Error, ErrorCode, LogLevel};
 use serde::{Deserialize, Serialize};
 use signal_hook::iterator::Signals;
 
 use crate::args::ServeArgs;
 use crate::error::{CliError, Result};
 use crate::interrupt::END_SIGNALS;
-use crate::node::ClusterKit;
 use crate::output::{Out, Tone};
 
 /// How long an orderly stop may take before the process ends without it.

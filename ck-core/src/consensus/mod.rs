@@ -9,6 +9,7 @@ mod leadership;
 mod log_store;
 mod network;
 mod node;
+mod pipeline;
 mod proposer;
 mod replica;
 mod server;

@@ -114,7 +114,10 @@ impl Wake for Parked {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let before = std::mem::replace(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner), true);
+        let before = std::mem::replace(
+            &mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner),
+            true,
+        );
         if !before {
             self.wake.notify_one();
         }

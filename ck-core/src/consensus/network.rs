@@ -131,7 +131,10 @@ impl Peer {
 
     /// What it is when a follower finds a conflict before the first entry of a log: a defect of the peer.
     pub(super) fn conflict_with_nothing(&self, timeout: Duration) -> RPCError<Types> {
-        let error = Error::new(ErrorCode::Corrupt, "the peer found a conflict where there is no entry");
+        let error = Error::new(
+            ErrorCode::Corrupt,
+            "the peer found a conflict where there is no entry",
+        );
         self.rpc_error(RPCTypes::AppendEntries, timeout, &error)
     }
 

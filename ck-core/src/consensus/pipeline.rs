@@ -59,6 +59,9 @@ where
     /// The next answer, and the pipeline if it goes on.
     async fn next(mut self) -> Option<(Result<StreamAppendResult<Types>, RPCError<Types>>, Option<Self>)> {
         loop {
+            if self.requests.is_none() && self.in_flight.is_empty() {
+                return None;
+            }
             let room = self.in_flight.len() < self.window;
             let (answered, request) = (self.in_flight.next(), next_of(&mut self.requests));
             tokio::select! {
@@ -71,9 +74,6 @@ where
                 Some((prev, last, answer)) = answered => return Some(self.take(prev, last, answer)),
                 else => return None,
             }
-            if self.requests.is_none() && self.in_flight.is_empty() {
-                return None;
-            }
         }
     }
 
@@ -83,8 +83,9 @@ where
         let peer = self.peer;
         // Each waits for those before it, and each of them may take as long as one alone.
         let timeout = self.timeout * (self.in_flight.len() as u32 + 1);
-        self.in_flight
-            .push_back(Box::pin(async move { (prev, last, peer.append(&request, timeout).await) }));
+        self.in_flight.push_back(Box::pin(async move {
+            (prev, last, peer.append(&request, timeout).await)
+        }));
     }
 
     fn take(
@@ -118,3 +119,6 @@ async fn next_of<S: Stream + Unpin>(stream: &mut Option<S>) -> Option<S::Item> {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,7 +165,10 @@ impl Replica {
 
     fn wake(&self, revision: u64) {
         let mut waiters = self.waiters();
-        if waiters.first_key_value().is_none_or(|(first, _)| *first > revision) {
+        if waiters
+            .first_key_value()
+            .is_none_or(|(first, _)| *first > revision)
+        {
             return;
         }
         let later = waiters.split_off(&(revision + 1));

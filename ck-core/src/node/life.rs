@@ -1,6 +1,7 @@
 //! Starting and stopping.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -35,7 +36,10 @@ impl Node {
         {
             let mut phase = self.phase_lock();
             match *phase {
-                Phase::Created => *phase = Phase::Starting,
+                Phase::Created => {
+                    *phase = Phase::Starting;
+                    self.acts.store(true, Ordering::Release);
+                }
                 Phase::Starting | Phase::Running => {
                     return Err(Error::new(
                         ErrorCode::AlreadyStarted,
@@ -50,16 +54,31 @@ impl Node {
                 }
             }
         }
-        match self.open().await {
-            Ok(()) => {
-                let mut phase = self.phase_lock();
-                if *phase == Phase::Starting {
+        let opened = self.open().await;
+        let stopped = {
+            let mut phase = self.phase_lock();
+            match (&*phase, &opened) {
+                (Phase::Starting, Ok(())) => {
                     *phase = Phase::Running;
+                    false
                 }
-                drop(phase);
-                self.phases.notify();
-                Ok(())
+                (Phase::Starting, Err(_)) => {
+                    *phase = Phase::Stopping;
+                    false
+                }
+                _ => true,
             }
+        };
+        self.phases.notify();
+        match opened {
+            // Whoever stopped it meanwhile waits for this call to close what it has opened.
+            _ if stopped => {
+                let ended = self.end().await;
+                Err(ended.err().unwrap_or_else(|| {
+                    Error::new(ErrorCode::Stopped, "the node was stopped while it started")
+                }))
+            }
+            Ok(()) => Ok(()),
             Err(error) => {
                 self.log.warn(format_args!("cannot start: {error}"));
                 // What was opened is closed; the first error is the one to be told.
@@ -148,7 +167,10 @@ impl Node {
             let joiner = self.joiner();
             let request = self.join_request(None);
             let deadline = Instant::now() + self.options.join_timeout;
-            if let JoinOutcome::Admitted(reply) = joiner.ask_everybody(&request, deadline).await? {
+            let asked = self
+                .unless_stopped(joiner.ask_everybody(&request, deadline))
+                .await?;
+            if let JoinOutcome::Admitted(reply) = asked {
                 return self.settle_in(reply).await;
             }
         }
@@ -157,8 +179,19 @@ impl Node {
 
     async fn join(self: &Arc<Self>) -> Result<()> {
         let request = self.join_request(None);
-        let reply = self.joiner().join(&request, self.options.join_timeout).await?;
+        let joiner = self.joiner();
+        let joining = joiner.join(&request, self.options.join_timeout);
+        let reply = self.unless_stopped(joining).await?;
         self.settle_in(reply).await
+    }
+
+    /// Waits for something that may take long and may be given up at any point.
+    async fn unless_stopped<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.stopping() => Err(Error::new(ErrorCode::Stopped, "the node was stopped")),
+            outcome = future => outcome,
+        }
     }
 
     /// Admitted: takes its place, learns the log, and returns when it is a full member.
@@ -454,28 +487,36 @@ impl Node {
                 return true;
             }
             let remaining = deadline.since(Instant::now());
-            if remaining.is_zero() {
+            if remaining.is_zero() || !self.is_serving() {
                 return false;
             }
+            let changed = async {
+                tokio::select! {
+                    biased;
+                    () = self.stopping() => {}
+                    _ = self.replica.changed().after(seen) => {}
+                }
+            };
             // Out of time is found out at the top.
-            let _ = env::timeout(remaining, self.replica.changed().after(seen)).await;
+            let _ = env::timeout(remaining, changed).await;
         }
     }
 
     /// Stops in an orderly way: others take over first, then everything is closed. A second call waits for the
-    /// first.
+    /// first, and one that comes while the node starts waits until that has been broken off.
     pub(crate) async fn stop(self: &Arc<Self>) -> Result<()> {
         let was = {
             let mut phase = self.phase_lock();
             let was = phase.clone();
             if !matches!(was, Phase::Stopping | Phase::Stopped) {
+                self.acts.store(false, Ordering::Release);
                 *phase = Phase::Stopping;
             }
             was
         };
         self.phases.notify();
         match was {
-            Phase::Stopping | Phase::Stopped => loop {
+            Phase::Starting | Phase::Stopping | Phase::Stopped => loop {
                 let seen = self.phases.count();
                 if self.phase() == Phase::Stopped {
                     return Ok(());
@@ -486,17 +527,20 @@ impl Node {
                 self.set_phase(Phase::Stopped);
                 self.hooks.close(HOOKS)
             }
-            Phase::Starting | Phase::Running => {
-                if let Some(member) = self.member.get()
-                    && env::timeout(FAREWELL, self.say_goodbye(member)).await.is_err()
-                {
-                    self.log.warn(format_args!(
-                        "stopping without the others' knowledge: nobody answered"
-                    ));
-                }
-                self.shut_down().await
-            }
+            Phase::Running => self.end().await,
         }
+    }
+
+    /// Takes leave of the others and closes everything.
+    async fn end(self: &Arc<Self>) -> Result<()> {
+        if let Some(member) = self.member.get()
+            && env::timeout(FAREWELL, self.say_goodbye(member)).await.is_err()
+        {
+            self.log.warn(format_args!(
+                "stopping without the others' knowledge: nobody answered"
+            ));
+        }
+        self.shut_down().await
     }
 
     /// Hands over what this node has: leadership first, then its partitions.

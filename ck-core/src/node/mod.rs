@@ -14,7 +14,7 @@ mod presence;
 mod state_file;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rand::RngExt;
@@ -64,6 +64,9 @@ pub(crate) struct Node {
     phase: Mutex<Phase>,
     /// Told when the phase changes.
     phases: Signal,
+    /// Whether it may act as primary or leader at all: from its start until it stops, or until the cluster
+    /// refuses it for good. Apart from the phase, because lookups read it and take no lock.
+    acts: AtomicBool,
     listening: OnceLock<Listening>,
     /// Everything that exists from the moment at which the node has a number in Raft.
     member: OnceLock<Member>,
@@ -142,6 +145,7 @@ impl Node {
             log,
             phase: Mutex::new(Phase::Created),
             phases: Signal::default(),
+            acts: AtomicBool::new(false),
             listening: OnceLock::new(),
             member: OnceLock::new(),
             refusal: Mutex::new(None),
@@ -191,11 +195,27 @@ impl Node {
     }
 
     fn set_phase(&self, phase: Phase) {
+        if matches!(phase, Phase::Stopping | Phase::Stopped) {
+            self.acts.store(false, Ordering::Release);
+        }
         *self.phase_lock() = phase;
         self.phases.notify();
     }
 
-    /// True while it may act as primary or leader at all.
+    /// True while it may act as primary or leader at all. Takes no lock.
+    pub(crate) fn acts(&self) -> bool {
+        self.acts.load(Ordering::Acquire)
+    }
+
+    /// Resolves when the node is told to stop.
+    async fn stopping(&self) {
+        let mut seen = self.phases.count();
+        while self.is_serving() {
+            seen = self.phases.after(seen).await;
+        }
+    }
+
+    /// True from its start until it is told to stop.
     pub(crate) fn is_serving(&self) -> bool {
         matches!(*self.phase_lock(), Phase::Starting | Phase::Running)
     }

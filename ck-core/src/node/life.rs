@@ -1,6 +1,7 @@
 //! Starting and stopping.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -50,23 +51,17 @@ impl Node {
             Ok(()) => Error::new(ErrorCode::Stopped, "the node was stopped while it started"),
             Err(error) => error,
         };
-        self.log.warn(format_args!("cannot start: {error}"));
         // What was opened is closed; the first error is the one to be told.
-        if let Err(later) = self.shut_down().await {
+        self.log.warn(format_args!("cannot start: {error}"));
+        let closed = if self.is_going() {
+            self.shut_down().await
+        } else {
+            self.end().await
+        };
+        if let Err(later) = closed {
             self.log.warn(format_args!("and cannot close: {later}"));
         }
         Err(error)
-    }
-
-    /// Resolves when somebody stops the node.
-    async fn stopping(&self) {
-        loop {
-            let seen = self.phases.count();
-            if !self.is_going() {
-                return;
-            }
-            self.phases.after(seen).await;
-        }
     }
 
     async fn open(self: &Arc<Self>) -> Result<()> {
@@ -148,7 +143,10 @@ impl Node {
             let joiner = self.joiner();
             let request = self.join_request(None);
             let deadline = Instant::now() + self.options.join_timeout;
-            if let JoinOutcome::Admitted(reply) = joiner.ask_everybody(&request, deadline).await? {
+            let asked = self
+                .unless_stopped(joiner.ask_everybody(&request, deadline))
+                .await?;
+            if let JoinOutcome::Admitted(reply) = asked {
                 return self.settle_in(reply).await;
             }
         }
@@ -157,8 +155,19 @@ impl Node {
 
     async fn join(self: &Arc<Self>) -> Result<()> {
         let request = self.join_request(None);
-        let reply = self.joiner().join(&request, self.options.join_timeout).await?;
+        let joiner = self.joiner();
+        let joining = joiner.join(&request, self.options.join_timeout);
+        let reply = self.unless_stopped(joining).await?;
         self.settle_in(reply).await
+    }
+
+    /// Waits for something that may take long and may be given up at any point.
+    async fn unless_stopped<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.stopping() => Err(Error::new(ErrorCode::Stopped, "the node was stopped")),
+            outcome = future => outcome,
+        }
     }
 
     /// Admitted: takes its place, learns the log, and returns when it is a full member.
@@ -454,16 +463,23 @@ impl Node {
                 return true;
             }
             let remaining = deadline.since(Instant::now());
-            if remaining.is_zero() {
+            if remaining.is_zero() || !self.is_going() {
                 return false;
             }
+            let changed = async {
+                tokio::select! {
+                    biased;
+                    () = self.stopping() => {}
+                    _ = self.replica.changed().after(seen) => {}
+                }
+            };
             // Out of time is found out at the top.
-            let _ = env::timeout(remaining, self.replica.changed().after(seen)).await;
+            let _ = env::timeout(remaining, changed).await;
         }
     }
 
     /// Stops in an orderly way: others take over first, then everything is closed. A second call waits for the
-    /// first.
+    /// first, and one that comes while the node starts waits until that has been broken off.
     pub(crate) async fn stop(self: &Arc<Self>) -> Result<()> {
         let was = loop {
             let phase = self.phase();
@@ -486,17 +502,20 @@ impl Node {
                 self.set_phase(Phase::Stopped);
                 self.hooks.close(HOOKS)
             }
-            Phase::Running => {
-                if let Some(member) = self.member.get()
-                    && env::timeout(FAREWELL, self.say_goodbye(member)).await.is_err()
-                {
-                    self.log.warn(format_args!(
-                        "stopping without the others' knowledge: nobody answered"
-                    ));
-                }
-                self.shut_down().await
-            }
+            Phase::Running => self.end().await,
         }
+    }
+
+    /// Takes leave of the others and closes everything.
+    async fn end(self: &Arc<Self>) -> Result<()> {
+        if let Some(member) = self.member.get()
+            && env::timeout(FAREWELL, self.say_goodbye(member)).await.is_err()
+        {
+            self.log.warn(format_args!(
+                "stopping without the others' knowledge: nobody answered"
+            ));
+        }
+        self.shut_down().await
     }
 
     /// Hands over what this node has: leadership first, then its partitions.

@@ -14,7 +14,7 @@ mod presence;
 mod state_file;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rand::RngExt;
@@ -64,6 +64,9 @@ pub(crate) struct Node {
     phase: AtomicU8,
     /// Told when the phase changes.
     phases: Signal,
+    /// Set when the cluster has refused this node for good; apart from the reason, because lookups read it and
+    /// take no lock.
+    is_refused: AtomicBool,
     listening: OnceLock<Listening>,
     /// Everything that exists from the moment at which the node has a number in Raft.
     member: OnceLock<Member>,
@@ -153,6 +156,7 @@ impl Node {
             log,
             phase: AtomicU8::new(Phase::Created as u8),
             phases: Signal::default(),
+            is_refused: AtomicBool::new(false),
             listening: OnceLock::new(),
             member: OnceLock::new(),
             refusal: Mutex::new(None),
@@ -219,13 +223,21 @@ impl Node {
         self.phases.notify();
     }
 
-    /// True while it may act as primary or leader at all: it is running, and the log has admitted this very
-    /// process. Takes no lock.
-    pub(crate) fn is_serving(&self) -> bool {
-        matches!(self.phase(), Phase::Starting | Phase::Running) && self.replica.incarnation().is_some()
+    /// True while it may act as primary or leader at all: it is running, the log has admitted this very
+    /// process, and the cluster has not refused it for good. Takes no lock.
+    pub(crate) fn acts(&self) -> bool {
+        self.is_going() && self.replica.incarnation().is_some() && !self.is_refused.load(Ordering::Acquire)
     }
 
-    /// True until it stops.
+    /// Resolves when the node is told to stop.
+    async fn stopping(&self) {
+        let mut seen = self.phases.count();
+        while self.is_going() {
+            seen = self.phases.after(seen).await;
+        }
+    }
+
+    /// True from its start until it is told to stop. Takes no lock.
     pub(crate) fn is_going(&self) -> bool {
         matches!(self.phase(), Phase::Starting | Phase::Running)
     }

@@ -475,16 +475,10 @@ impl Node {
         };
         self.phases.notify();
         match was {
-            Phase::Stopping | Phase::Stopped => loop {
-                let seen = self.phases.count();
-                if self.phase() == Phase::Stopped {
-                    return Ok(());
-                }
-                self.phases.after(seen).await;
-            },
+            Phase::Stopping | Phase::Stopped => self.stopped().await,
             Phase::Created => {
                 self.set_phase(Phase::Stopped);
-                self.hooks.close(HOOKS)
+                self.close_hooks().await
             }
             Phase::Starting | Phase::Running => {
                 if let Some(member) = self.member.get()
@@ -497,6 +491,22 @@ impl Node {
                 self.shut_down().await
             }
         }
+    }
+
+    /// Waits for the end of a stop that is under way or over, and for hooks that outlasted it.
+    async fn stopped(&self) -> Result<()> {
+        loop {
+            let seen = self.phases.count();
+            if self.has_stopped() {
+                return self.close_hooks().await;
+            }
+            self.phases.after(seen).await;
+        }
+    }
+
+    async fn close_hooks(&self) -> Result<()> {
+        let hooks = self.hooks.clone();
+        blocking(move || hooks.close(HOOKS)).await
     }
 
     /// Hands over what this node has: leadership first, then its partitions.
@@ -531,7 +541,7 @@ impl Node {
     /// Closes everything without a word to the others: nobody holds the node any more.
     pub(crate) async fn abandon(self: &Arc<Self>) -> Result<()> {
         if matches!(self.phase(), Phase::Stopping | Phase::Stopped) {
-            return Ok(());
+            return self.stopped().await;
         }
         self.shut_down().await
     }
@@ -552,8 +562,7 @@ impl Node {
         }
         self.transport.close();
         self.replica.close();
-        let hooks = self.hooks.clone();
-        let closed = blocking(move || hooks.close(HOOKS)).await;
+        let closed = self.close_hooks().await;
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.set_phase(Phase::Stopped);
         outcome.and(closed)

@@ -195,6 +195,11 @@ impl Node {
         self.phases.notify();
     }
 
+    /// True when everything is closed.
+    pub(crate) fn has_stopped(&self) -> bool {
+        *self.phase_lock() == Phase::Stopped
+    }
+
     /// True while it may act as primary or leader at all.
     pub(crate) fn is_serving(&self) -> bool {
         matches!(*self.phase_lock(), Phase::Starting | Phase::Running)

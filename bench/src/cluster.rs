@@ -104,7 +104,9 @@ impl Nodes {
     pub(crate) fn wait_until_owner(&self, i: usize) -> Outcome {
         let node = &self.nodes[i];
         until("a partition of its own", || {
-            node.view().partitions().any(|partition| partition.role().is_some())
+            node.view()
+                .partitions()
+                .any(|partition| partition.role().is_some())
         })
     }
 

@@ -53,7 +53,13 @@ pub(crate) fn measure(report: &mut Report, dir: &Path) -> Outcome {
         Some(Aim::AtMost(100.0)),
         "",
     );
-    report.add("4th node joins until all is in place", median(settled), "ms", None, "");
+    report.add(
+        "4th node joins until all is in place",
+        median(settled),
+        "ms",
+        None,
+        "",
+    );
     report.add(
         "restart of one of 4 nodes",
         median(restart),

@@ -30,9 +30,21 @@ pub(crate) fn measure(report: &mut Report) -> Outcome {
         median(rounds.collect())
     };
     let primary = time(&|key| node.view().primary_node(key).is_some());
-    report.add("key -> primary node", primary, "ns", None, "cargo bench --bench routing has more");
+    report.add(
+        "key -> primary node",
+        primary,
+        "ns",
+        None,
+        "cargo bench --bench routing has more",
+    );
     let mine = time(&|key| node.is_primary_for_key(key));
-    report.add("key -> is it mine now?", mine, "ns", None, "with lease and phase checked");
+    report.add(
+        "key -> is it mine now?",
+        mine,
+        "ns",
+        None,
+        "with lease and phase checked",
+    );
     node.stop()?;
     Ok(())
 }

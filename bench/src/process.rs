@@ -55,9 +55,9 @@ pub(crate) fn serve(id: &str, data_dir: &Path, join: Option<&str>) -> Outcome {
         until("all copies in place", || {
             let view = node.view();
             view.nodes().len() == members
-                && view
-                    .partitions()
-                    .all(|partition| partition.nodes().count() == members.min(3) && partition.pending().count() == 0)
+                && view.partitions().all(|partition| {
+                    partition.nodes().count() == members.min(3) && partition.pending().count() == 0
+                })
         })?;
         println!("{} {}", rss_kib()?, cpu_time()?.as_secs_f64());
     }
@@ -118,7 +118,9 @@ impl Drop for NodeProcess {
     fn drop(&mut self) {
         // The end of its input is the sign to stop; one that does not heed it is killed.
         drop(self.child.stdin.take());
-        let waited = until("the end of a child", || matches!(self.child.try_wait(), Ok(Some(_))));
+        let waited = until("the end of a child", || {
+            matches!(self.child.try_wait(), Ok(Some(_)))
+        });
         if waited.is_err() {
             let _ = self.child.kill();
             let _ = self.child.wait();
@@ -133,7 +135,13 @@ pub(crate) fn measure(report: &mut Report, dir: &Path) -> Outcome {
     let mut first = NodeProcess::start(dir.path(), "node-1", None)?;
     let aim = Some(Aim::AtMost(10.0));
     let (usage, idle) = watch(&mut first, 1)?;
-    report.add("RSS of one node alone", usage.rss_kib / 1024.0, "MiB", aim, "64 partitions");
+    report.add(
+        "RSS of one node alone",
+        usage.rss_kib / 1024.0,
+        "MiB",
+        aim,
+        "64 partitions",
+    );
     report.add("CPU of one node alone, idle", idle, "%", None, "of one core");
     let address = first.address.clone();
     let mut others = ["node-2", "node-3"]
@@ -141,12 +149,36 @@ pub(crate) fn measure(report: &mut Report, dir: &Path) -> Outcome {
         .map(|id| NodeProcess::start(dir.path(), id, Some(&address)))
         .collect::<Result<Vec<_>, Failure>>()?;
     let (usage, idle) = watch(&mut first, 3)?;
-    report.add("RSS of the leader of 3 nodes", usage.rss_kib / 1024.0, "MiB", aim, "64 partitions");
-    report.add("CPU of the leader of 3 nodes, idle", idle, "%", None, "of one core");
+    report.add(
+        "RSS of the leader of 3 nodes",
+        usage.rss_kib / 1024.0,
+        "MiB",
+        aim,
+        "64 partitions",
+    );
+    report.add(
+        "CPU of the leader of 3 nodes, idle",
+        idle,
+        "%",
+        None,
+        "of one core",
+    );
     let follower = others.first_mut().ok_or("there is no follower")?;
     let (usage, idle) = watch(follower, 3)?;
-    report.add("RSS of a follower of 3 nodes", usage.rss_kib / 1024.0, "MiB", aim, "64 partitions");
-    report.add("CPU of a follower of 3 nodes, idle", idle, "%", None, "of one core");
+    report.add(
+        "RSS of a follower of 3 nodes",
+        usage.rss_kib / 1024.0,
+        "MiB",
+        aim,
+        "64 partitions",
+    );
+    report.add(
+        "CPU of a follower of 3 nodes, idle",
+        idle,
+        "%",
+        None,
+        "of one core",
+    );
     // Followers first, so that nobody has to elect a new leader on the way out.
     drop(others);
     drop(first);

@@ -18,7 +18,10 @@ const VALUE: [u8; 100] = [7; 100];
 pub(crate) fn measure(report: &mut Report, dir: &Path, turn: Duration) -> Outcome {
     println!("durable writes: 3 nodes in this process");
     let disk_turn = turn / 2;
-    let before = (disk::sync_rate(dir, 1, disk_turn)?, disk::sync_rate(dir, 3, disk_turn)?);
+    let before = (
+        disk::sync_rate(dir, 1, disk_turn)?,
+        disk::sync_rate(dir, 3, disk_turn)?,
+    );
     let nodes = Nodes::formed(dir, 3)?;
     let mut found = Vec::new();
     for (place, node) in [("leader", nodes.leader()?), ("follower", nodes.follower()?)] {
@@ -28,7 +31,10 @@ pub(crate) fn measure(report: &mut Report, dir: &Path, turn: Duration) -> Outcom
     }
     nodes.stop()?;
     // What else runs on the machine changes meanwhile: before and after, so that both count.
-    let after = (disk::sync_rate(dir, 1, disk_turn)?, disk::sync_rate(dir, 3, disk_turn)?);
+    let after = (
+        disk::sync_rate(dir, 1, disk_turn)?,
+        disk::sync_rate(dir, 3, disk_turn)?,
+    );
     let one = f64::midpoint(before.0, after.0);
     let three = f64::midpoint(before.1, after.1);
     report.add("disk: append+fdatasync, 1 file", one, "/s", None, "");

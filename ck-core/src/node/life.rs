@@ -1,7 +1,6 @@
 //! Starting and stopping.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -491,16 +490,10 @@ impl Node {
         };
         match was {
             // Whoever starts or stops it already closes it.
-            Phase::Starting | Phase::Stopping | Phase::Stopped => loop {
-                let seen = self.phases.count();
-                if self.phase() == Phase::Stopped {
-                    return Ok(());
-                }
-                self.phases.after(seen).await;
-            },
+            Phase::Starting | Phase::Stopping | Phase::Stopped => self.stopped().await,
             Phase::Created => {
                 self.set_phase(Phase::Stopped);
-                self.hooks.close(HOOKS)
+                self.close_hooks().await
             }
             Phase::Running => self.end().await,
         }
@@ -516,6 +509,22 @@ impl Node {
             ));
         }
         self.shut_down().await
+    }
+
+    /// Waits for the end of a stop that is under way or over, and for hooks that outlasted it.
+    async fn stopped(&self) -> Result<()> {
+        loop {
+            let seen = self.phases.count();
+            if self.has_stopped() {
+                return self.close_hooks().await;
+            }
+            self.phases.after(seen).await;
+        }
+    }
+
+    async fn close_hooks(&self) -> Result<()> {
+        let hooks = self.hooks.clone();
+        blocking(move || hooks.close(HOOKS)).await
     }
 
     /// Hands over what this node has: leadership first, then its partitions.
@@ -550,7 +559,7 @@ impl Node {
     /// Closes everything without a word to the others: nobody holds the node any more.
     pub(crate) async fn abandon(self: &Arc<Self>) -> Result<()> {
         if matches!(self.phase(), Phase::Stopping | Phase::Stopped) {
-            return Ok(());
+            return self.stopped().await;
         }
         self.shut_down().await
     }
@@ -571,8 +580,7 @@ impl Node {
         }
         self.transport.close();
         self.replica.close();
-        let hooks = self.hooks.clone();
-        let closed = blocking(move || hooks.close(HOOKS)).await;
+        let closed = self.close_hooks().await;
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.set_phase(Phase::Stopped);
         outcome.and(closed)

@@ -242,6 +242,11 @@ impl Node {
         matches!(self.phase(), Phase::Starting | Phase::Running)
     }
 
+    /// True when everything is closed.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.phase() == Phase::Stopped
+    }
+
     /// The parts that need a place in a cluster.
     ///
     /// # Errors

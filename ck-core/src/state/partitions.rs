@@ -366,8 +366,3 @@ fn rebalance_event(run: &RebalanceRun, at: Timestamp) -> RebalanceEvent {
         duration: at.since(run.started_at),
     }
 }
-
-/// Nodes that may be given new partitions.
-pub(crate) fn takes_partitions(status: NodeStatus) -> bool {
-    status == NodeStatus::Active
-}

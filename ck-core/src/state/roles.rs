@@ -49,8 +49,12 @@ impl State {
         let Some(target) = &partition.target else {
             return;
         };
+        // A holder that is away keeps its place, and is told what it missed when it is back: nobody waits for it.
         let arrived = partition.primary.as_ref() == Some(&target.primary)
-            && target.nodes.iter().all(|node| partition.is_synced(node));
+            && target
+                .nodes
+                .iter()
+                .all(|node| partition.is_synced(node) || !self.is_serving(node));
         if !arrived {
             return;
         }

@@ -204,3 +204,20 @@ fn a_plan_names_what_can_be() {
     let keep = lab.plan(RebalanceTrigger::Manual, "", &[(0, target("a b"))]);
     assert_eq!(lab.ok(keep), Reply::Unchanged);
 }
+
+#[test]
+fn a_move_does_not_wait_for_a_holder_that_is_away() {
+    let mut lab = Lab::cluster(&["a", "b", "c", "d"], &[target("a b c")], 3);
+    lab.stop("c");
+    lab.told();
+    lab.ok(lab.plan(RebalanceTrigger::Manual, "", &[(0, target("a c d"))]));
+    lab.ok(lab.confirm("d"));
+    assert_eq!(lab.partition(0), "a@1 a c? d", "b is dropped although c is away");
+    assert!(
+        lab.told().iter().any(|line| line.starts_with("rebalance done")),
+        "the rebalance ends"
+    );
+    lab.restart("c");
+    lab.ok(lab.confirm("c"));
+    assert_eq!(lab.partition(0), "a@1 a c d");
+}

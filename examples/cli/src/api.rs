@@ -1,0 +1,309 @@
+//! The HTTP API as typed calls. Every path and every shape that the commands rely on is named here and nowhere else.
+
+use std::time::Duration;
+
+use ck_core::model::{Cluster, HealthStatus, LeaderInfo, Node, NodeId, PartitionRecord};
+use ck_core::state::Expect;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::client::{Client, Request, Response, escape};
+use crate::error::{CliError, Result};
+use crate::hash::HashConfig;
+
+/// How much longer than a long poll's own timeout its answer may take to come.
+const POLL_GRACE: Duration = Duration::from_secs(2);
+
+/// `GET /cluster`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ClusterAnswer {
+    /// Nodes, partitions and data.
+    pub(crate) cluster: Cluster,
+    /// How keys map to partitions.
+    pub(crate) hash_config: HashConfig,
+    /// The revision that the answer shows.
+    pub(crate) revision: u64,
+}
+
+impl ClusterAnswer {
+    /// The member of this name.
+    pub(crate) fn node(&self, id: &str) -> Option<&Node> {
+        self.cluster
+            .nodes
+            .iter()
+            .map(|node| &**node)
+            .find(|node| &*node.id == id)
+    }
+}
+
+/// `GET /partitions/key`, as far as it is compared with this program's own answer.
+#[derive(Debug, Deserialize)]
+pub(crate) struct KeyAnswer {
+    /// The partition's record.
+    pub(crate) partition: PartitionRecord,
+}
+
+/// `GET /nodes`, one page.
+#[derive(Debug, Deserialize)]
+struct NodesPage {
+    nodes: Vec<Node>,
+    has_more: bool,
+    #[serde(default)]
+    next_offset: Option<usize>,
+}
+
+/// `GET /data`, one page.
+#[derive(Debug, Deserialize)]
+struct KeysPage {
+    keys: Vec<String>,
+    has_more: bool,
+}
+
+/// A value of the replicated store.
+#[derive(Debug)]
+pub(crate) struct DataValue {
+    /// The bytes.
+    pub(crate) value: Vec<u8>,
+    /// The revision that wrote it.
+    pub(crate) revision: u64,
+}
+
+/// `PUT /data/KEY` and `DELETE /data/KEY`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Written {
+    /// The key.
+    pub(crate) key: String,
+    /// The revision of the write.
+    pub(crate) revision: u64,
+    /// For a deletion: whether there was something to delete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deleted: Option<bool>,
+}
+
+/// `POST /rebalance`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Rebalance {
+    /// True when nothing was set in motion.
+    pub(crate) dry_run: bool,
+    /// The revision of the plan.
+    pub(crate) revision: u64,
+    /// How many partitions change a holder or their primary.
+    pub(crate) partitions_to_move: usize,
+    /// What changes, by partition number.
+    pub(crate) moves: Vec<Moved>,
+}
+
+/// One partition in a plan.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Moved {
+    /// `partition-5`.
+    pub(crate) partition_id: String,
+    /// The primary now, empty when there is none.
+    pub(crate) old_primary: NodeId,
+    /// The primary afterwards.
+    pub(crate) new_primary: NodeId,
+    /// The nodes that get a copy.
+    pub(crate) gain: Vec<NodeId>,
+    /// The nodes whose copy goes.
+    pub(crate) lose: Vec<NodeId>,
+}
+
+/// Calls to one node.
+#[derive(Debug)]
+pub(crate) struct Api {
+    client: Client,
+}
+
+impl Api {
+    /// Calls to the node at `addr`. Nothing is dialled yet.
+    pub(crate) fn new(addr: &str, timeout: Duration) -> Result<Self> {
+        let client = Client::new(addr, timeout)?;
+        Ok(Api { client })
+    }
+
+    /// Where it calls.
+    pub(crate) fn addr(&self) -> &str {
+        self.client.addr()
+    }
+
+    /// The whole cluster.
+    pub(crate) fn cluster(&mut self) -> Result<ClusterAnswer> {
+        self.get("/cluster")
+    }
+
+    /// The whole cluster as soon as it has moved past `revision`; `None` when it has not within `wait`.
+    pub(crate) fn cluster_after(&mut self, revision: u64, wait: Duration) -> Result<Option<ClusterAnswer>> {
+        let path = format!("/cluster?wait={revision}&timeout={}", wait.as_millis());
+        let response = self.client.request_within(wait + POLL_GRACE, get(&path))?;
+        let answer: ClusterAnswer = decode(&success(response)?)?;
+        Ok((answer.revision > revision).then_some(answer))
+    }
+
+    /// Every member, page by page.
+    pub(crate) fn nodes(&mut self) -> Result<Vec<Node>> {
+        let mut nodes: Vec<Node> = Vec::new();
+        loop {
+            let page: NodesPage = self.get(&format!("/nodes?limit=1000&offset={}", nodes.len()))?;
+            let came = page.nodes.len();
+            nodes.extend(page.nodes);
+            // A page that brings nothing ends it too: a node that answers nonsense must not keep us here.
+            if !page.has_more || came == 0 || page.next_offset.is_some_and(|next| next < nodes.len()) {
+                return Ok(nodes);
+            }
+        }
+    }
+
+    /// The leader.
+    pub(crate) fn leader(&mut self) -> Result<LeaderInfo> {
+        self.get("/consensus/leader")
+    }
+
+    /// How the asked node is.
+    pub(crate) fn health(&mut self) -> Result<HealthStatus> {
+        self.get("/health/detailed")
+    }
+
+    /// The partition of a key, as the node sees it once it has applied `revision`.
+    pub(crate) fn key(&mut self, key: &str, revision: u64) -> Result<KeyAnswer> {
+        self.get(&format!(
+            "/partitions/key?key={}&revision={revision}",
+            escape(key)
+        ))
+    }
+
+    /// Asks the cluster to spread partitions anew, or only what that would do.
+    pub(crate) fn rebalance(&mut self, dry_run: bool) -> Result<Rebalance> {
+        let path = if dry_run {
+            "/rebalance?dry_run=true"
+        } else {
+            "/rebalance"
+        };
+        decode(&self.send(Request {
+            method: "POST",
+            path,
+            body: Some(b""),
+            ..Request::default()
+        })?)
+    }
+
+    /// Removes a member.
+    pub(crate) fn remove(&mut self, id: &str) -> Result<Value> {
+        decode(&self.send(Request {
+            method: "DELETE",
+            path: &format!("/nodes/{}", escape(id)),
+            ..Request::default()
+        })?)
+    }
+
+    /// A value of the replicated store, as the asked node has it once it has applied `revision`.
+    pub(crate) fn data_get(&mut self, key: &str, revision: u64) -> Result<DataValue> {
+        let response = self.send(get(&format!("{}?revision={revision}", data_path(key))))?;
+        let revision = response
+            .etag
+            .ok_or_else(|| CliError::bad_answer("a value without an ETag"))?;
+        Ok(DataValue {
+            value: response.body,
+            revision,
+        })
+    }
+
+    /// Writes a value.
+    pub(crate) fn data_set(&mut self, key: &str, value: &[u8], expect: Expect) -> Result<Written> {
+        let tag;
+        let header = match expect {
+            Expect::Any => None,
+            Expect::Absent => Some(("If-None-Match", "*")),
+            Expect::Revision(revision) => {
+                tag = format!("\"{revision}\"");
+                Some(("If-Match", tag.as_str()))
+            }
+        };
+        decode(&self.send(Request {
+            method: "PUT",
+            path: &data_path(key),
+            header,
+            body: Some(value),
+            // Writing the same value twice leaves that value. With a condition the second would fail.
+            repeatable: expect == Expect::Any,
+        })?)
+    }
+
+    /// Deletes a value.
+    pub(crate) fn data_delete(&mut self, key: &str) -> Result<Written> {
+        decode(&self.send(Request {
+            method: "DELETE",
+            path: &data_path(key),
+            ..Request::default()
+        })?)
+    }
+
+    /// Every key that begins with `prefix`, page by page.
+    pub(crate) fn data_list(&mut self, prefix: &str) -> Result<Vec<String>> {
+        let mut keys: Vec<String> = Vec::new();
+        loop {
+            let after = keys
+                .last()
+                .map(|key| format!("&after={}", escape(key)))
+                .unwrap_or_default();
+            let page: KeysPage = self.get(&format!("/data?limit=1000&prefix={}{after}", escape(prefix)))?;
+            let came = page.keys.len();
+            keys.extend(page.keys);
+            if !page.has_more || came == 0 {
+                return Ok(keys);
+            }
+        }
+    }
+
+    fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T> {
+        decode(&self.send(get(path))?)
+    }
+
+    fn send(&mut self, request: Request<'_>) -> Result<Response> {
+        success(self.client.request(request)?)
+    }
+}
+
+fn get(path: &str) -> Request<'_> {
+    Request {
+        method: "GET",
+        path,
+        repeatable: true,
+        ..Request::default()
+    }
+}
+
+fn data_path(key: &str) -> String {
+    format!("/data/{}", escape(key))
+}
+
+fn decode<T: DeserializeOwned>(response: &Response) -> Result<T> {
+    serde_json::from_slice(&response.body).map_err(CliError::bad_answer)
+}
+
+/// The answer when its status says success, else the error that it holds.
+fn success(response: Response) -> Result<Response> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        error: Body,
+    }
+    #[derive(Deserialize)]
+    struct Body {
+        code: String,
+        message: String,
+    }
+    if (200..300).contains(&response.status) {
+        return Ok(response);
+    }
+    let error = match serde_json::from_slice::<Envelope>(&response.body) {
+        Ok(Envelope { error }) => CliError::Failed {
+            code: error.code,
+            message: error.message,
+        },
+        Err(_) => CliError::bad_answer(format!(
+            "HTTP status {} without an error message",
+            response.status
+        )),
+    };
+    Err(error)
+}

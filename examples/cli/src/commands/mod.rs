@@ -1,0 +1,40 @@
+//! One module for each command, or for a few that only read.
+
+mod bench;
+mod completions;
+mod data;
+mod keys;
+mod locate;
+mod manage;
+mod partitions;
+mod serve;
+mod show;
+
+pub(crate) use keys::read_keys;
+pub(crate) use serve::ReadyRecord;
+
+use crate::api::Api;
+use crate::args::{Cli, Command};
+use crate::demo;
+use crate::error::Result;
+use crate::output::Out;
+
+/// Does what the command line says.
+pub(crate) fn run(cli: &Cli, out: &mut Out) -> Result<()> {
+    let global = &cli.global;
+    let api = || Api::new(&global.addr, global.timeout);
+    match &cli.command {
+        Command::Serve(args) => serve::run(args, out),
+        Command::Demo(args) => demo::run(args, out),
+        Command::Status => show::status(&mut api()?, out),
+        Command::Nodes => show::nodes(&mut api()?, out),
+        Command::Leader => show::leader(&mut api()?, out),
+        Command::Partitions(args) => partitions::run(args, &mut api()?, out),
+        Command::Locate(args) => locate::run(args, &mut api()?, out),
+        Command::Rebalance(args) => manage::rebalance(args, &mut api()?, out),
+        Command::Remove(args) => manage::remove(args, &mut api()?, out),
+        Command::Data(command) => data::run(command, &mut api()?, out),
+        Command::Bench(args) => bench::run(args, global, out),
+        Command::Completions { shell } => completions::run(*shell, out),
+    }
+}

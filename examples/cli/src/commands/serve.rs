@@ -1,0 +1,207 @@
+//! `serve`: one node in this process, until somebody ends it.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use ck_core::model::{Event, Timestamp};
+use ck_core::{ClusterKit, Error, ErrorCode, LogLevel};
+use serde::{Deserialize, Serialize};
+use signal_hook::iterator::Signals;
+
+use crate::args::ServeArgs;
+use crate::error::{CliError, Result};
+use crate::interrupt::END_SIGNALS;
+use crate::output::{Out, Tone};
+
+/// How long an orderly stop may take before the process ends without it.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a parent is told when the node is ready.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ReadyRecord {
+    /// The node.
+    pub(crate) node_id: String,
+    /// The address that others dial.
+    pub(crate) addr: String,
+    /// The process.
+    pub(crate) pid: u32,
+}
+
+/// What the main thread waits for.
+enum Message {
+    /// The start is over, one way or the other.
+    Started(ck_core::Result<()>),
+    /// Somebody wants the node to end, for this reason.
+    End(&'static str),
+}
+
+/// Runs a node. The start has a thread of its own: it may take as long as `join_timeout`, and Ctrl-C must work
+/// meanwhile.
+pub(crate) fn run(args: &ServeArgs, out: &mut Out) -> Result<()> {
+    let options = args.options.resolve(args.config.as_deref())?;
+    let node_id = options.node_id.clone();
+    let (sender, inbox) = channel();
+    watch_signals(sender.clone())?;
+    if args.exit_with_stdin {
+        watch_stdin(sender.clone());
+    }
+    let node = Arc::new(ClusterKit::new(options)?);
+    node.on_log(Some(Arc::new(print_log)));
+    if args.events {
+        node.on_event(print_event)?;
+    }
+    let starting = Arc::clone(&node);
+    thread::spawn(move || {
+        let started = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| starting.start()));
+        let outcome = started.unwrap_or_else(|_| Err(Error::new(ErrorCode::Internal, "the start panicked")));
+        // Nobody listens any more when the end was asked for first.
+        let _ = sender.send(Message::Started(outcome));
+    });
+    let why = serve(args, &node, node_id, &inbox, out);
+    limit_stop();
+    let stopped = node.stop();
+    let why = why?;
+    stopped?;
+    if !out.json {
+        out.line(out.styles.paint(Tone::Dim, &format!("stopped: {why}")))?;
+    }
+    Ok(())
+}
+
+/// From the start to the request to end; returns the reason of that.
+fn serve(
+    args: &ServeArgs,
+    node: &ClusterKit,
+    node_id: String,
+    inbox: &Receiver<Message>,
+    out: &mut Out,
+) -> Result<&'static str> {
+    match inbox.recv() {
+        Ok(Message::Started(outcome)) => outcome?,
+        Ok(Message::End(_)) | Err(_) => return Err(CliError::Interrupted),
+    }
+    let record = ReadyRecord {
+        node_id,
+        addr: node
+            .http_addr()
+            .ok_or_else(|| Error::new(ErrorCode::Internal, "the node listens nowhere"))?,
+        pid: std::process::id(),
+    };
+    announce(args, &record, out)?;
+    loop {
+        match inbox.recv() {
+            Ok(Message::End(why)) => return Ok(why),
+            Ok(Message::Started(_)) => {}
+            Err(_) => return Ok("nobody is left who could ask for more"),
+        }
+    }
+}
+
+/// Says that the node is ready, to people and to whoever started this process.
+fn announce(args: &ServeArgs, record: &ReadyRecord, out: &mut Out) -> Result<()> {
+    let line = serde_json::to_string(record).map_err(CliError::bad_answer)? + "\n";
+    if let Some(path) = &args.ready_file {
+        write_at_once(path, &line).map_err(|error| CliError::io(path.display(), &error))?;
+    }
+    if let Some(fd) = args.ready_fd {
+        let path = format!("/dev/fd/{fd}");
+        let opened = std::fs::OpenOptions::new().write(true).open(&path);
+        let written = opened.and_then(|mut file| file.write_all(line.as_bytes()));
+        written.map_err(|error| CliError::io(path, &error))?;
+    }
+    if out.json {
+        return out.json_line(record);
+    }
+    let name = out.styles.paint(Tone::Good, &record.node_id);
+    out.line(format!("{name} is ready at {}", record.addr))
+}
+
+/// Whoever waits for the file must never see half of it: it appears complete, or not at all.
+fn write_at_once(path: &Path, text: &str) -> std::io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+/// The first signal asks for an orderly end, the second one does not ask.
+fn watch_signals(sender: Sender<Message>) -> Result<()> {
+    let mut signals =
+        Signals::new(END_SIGNALS).map_err(|error| CliError::io("cannot handle signals", &error))?;
+    thread::spawn(move || {
+        let mut came = signals.forever();
+        if came.next().is_some() {
+            let _ = sender.send(Message::End("a signal asked for it"));
+        }
+        if came.next().is_some() {
+            std::process::exit(130);
+        }
+    });
+    Ok(())
+}
+
+/// The parent holds the other end of standard input: when it dies, however it dies, the pipe ends.
+fn watch_stdin(sender: Sender<Message>) {
+    thread::spawn(move || {
+        let mut buffer = [0; 256];
+        let mut stdin = std::io::stdin().lock();
+        while !matches!(stdin.read(&mut buffer), Ok(0) | Err(_)) {}
+        let _ = sender.send(Message::End("the parent is gone"));
+    });
+}
+
+/// From here on the process ends by itself, stuck or not.
+fn limit_stop() {
+    thread::spawn(|| {
+        thread::sleep(STOP_DEADLINE);
+        let seconds = STOP_DEADLINE.as_secs();
+        let _ = writeln!(
+            std::io::stderr(),
+            "clusterkit: the stop took more than {seconds} s; ending without it"
+        );
+        std::process::exit(1);
+    });
+}
+
+/// What the node has to say goes to standard error, so that standard output stays machine readable.
+fn print_log(level: LogLevel, message: &str) {
+    let now = Timestamp::from(SystemTime::now());
+    let _ = writeln!(std::io::stderr(), "{now} {:<5} {message}", level.name());
+}
+
+/// A hook: one line of JSON for each event. A line that cannot be written is a failed hook, and no more.
+fn print_event(event: &Event) -> std::result::Result<(), String> {
+    let mut line = serde_json::to_vec(event).map_err(|error| error.to_string())?;
+    line.push(b'\n');
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(&line)
+        .and_then(|()| stdout.flush())
+        .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_file_is_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ready.json");
+        write_at_once(&path, "old, and longer than what follows\n").unwrap();
+        write_at_once(&path, "new\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\n");
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "a temporary file is left"
+        );
+    }
+}

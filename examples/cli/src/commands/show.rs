@@ -1,0 +1,211 @@
+//! `status`, `nodes` and `leader`: what a cluster looks like.
+
+use ck_core::model::{Cluster, Node, NodeStatus, PartitionState};
+use serde_json::json;
+
+use super::partitions::state_tone;
+use crate::api::Api;
+use crate::error::Result;
+use crate::layout::{Layout, Spread, natural};
+use crate::output::{Align, Cell, Out, Table, Tone, plural};
+
+/// One look at everything.
+pub(crate) fn status(api: &mut Api, out: &mut Out) -> Result<()> {
+    let answer = api.cluster()?;
+    let health = api.health()?;
+    let cluster = &answer.cluster;
+    let layout = Layout::new(cluster);
+    let active = cluster
+        .nodes
+        .iter()
+        .filter(|node| node.status == NodeStatus::Active)
+        .count();
+    let primaries = Spread::of(layout.primaries().into_values());
+    let copies = Spread::of(layout.copies().into_values());
+    if out.json {
+        return out.json(&json!({
+            "cluster_id": cluster.id,
+            "cluster_name": cluster.name,
+            "revision": answer.revision,
+            "leader": cluster.leader,
+            "epoch": cluster.epoch,
+            "nodes": cluster.nodes.len(),
+            "active_nodes": active,
+            "partitions": layout.partitions.len(),
+            "replication_factor": cluster.config.replication_factor,
+            "partition_states": layout.states(),
+            "primaries_per_node": primaries,
+            "copies_per_node": copies,
+            "asked": health,
+        }));
+    }
+    let styles = out.styles;
+    let leader = match &*cluster.leader {
+        "" => styles.paint(Tone::Bad, "none"),
+        leader => format!("{leader} (epoch {})", cluster.epoch),
+    };
+    let members = format!("{active} of {} active", cluster.nodes.len());
+    let members_tone = if active == cluster.nodes.len() {
+        Tone::Good
+    } else {
+        Tone::Warn
+    };
+    let mut lines = vec![
+        ("cluster", format!("{} ({})", cluster.name, cluster.id)),
+        ("revision", answer.revision.to_string()),
+        ("leader", leader),
+        ("nodes", styles.paint(members_tone, &members) + &others(cluster)),
+        ("partitions", partition_line(&layout, out)),
+        (
+            "copies",
+            format!("{} wanted of each partition", cluster.config.replication_factor),
+        ),
+        (
+            "balance",
+            format!(
+                "{} to {} primaries and {} to {} copies on a node",
+                primaries.min, primaries.max, copies.min, copies.max
+            ),
+        ),
+    ];
+    let word = if health.healthy {
+        styles.paint(Tone::Good, "healthy")
+    } else {
+        styles.paint(Tone::Bad, "unhealthy")
+    };
+    let why = if health.message.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", health.message)
+    };
+    lines.push((
+        "asked",
+        format!(
+            "{} at {}, {}, up {}, {word}{why}",
+            health.node_id,
+            api.addr(),
+            health.raft_state,
+            health.uptime
+        ),
+    ));
+    for (name, text) in lines {
+        out.line(format!(
+            "{}  {text}",
+            styles.paint(Tone::Heading, &format!("{name:<10}"))
+        ))?;
+    }
+    Ok(())
+}
+
+/// The members that are not active, by name: `; node-3 failed`.
+fn others(cluster: &Cluster) -> String {
+    let others = cluster
+        .nodes
+        .iter()
+        .filter(|node| node.status != NodeStatus::Active);
+    others
+        .map(|node| format!("; {} {}", node.id, node.status.as_str()))
+        .collect()
+}
+
+fn partition_line(layout: &Layout, out: &Out) -> String {
+    if layout.partitions.is_empty() {
+        return out.styles.paint(Tone::Warn, "none yet");
+    }
+    let mut parts = Vec::new();
+    for state in [
+        PartitionState::Ok,
+        PartitionState::Moving,
+        PartitionState::UnderReplicated,
+        PartitionState::NoPrimary,
+        PartitionState::Lost,
+    ] {
+        if let Some(count) = layout.states().get(state.as_str()) {
+            let words = format!("{count} {}", state.as_str().replace('_', " "));
+            parts.push(out.styles.paint(state_tone(state), &words));
+        }
+    }
+    format!("{}: {}", layout.partitions.len(), parts.join(", "))
+}
+
+/// The members.
+pub(crate) fn nodes(api: &mut Api, out: &mut Out) -> Result<()> {
+    let mut nodes = api.nodes()?;
+    nodes.sort_by(|a, b| natural(&a.id, &b.id));
+    if out.json {
+        let total = nodes.len();
+        return out.json(&json!({ "nodes": nodes, "total": total }));
+    }
+    let answer = api.cluster()?;
+    let layout = Layout::new(&answer.cluster);
+    out.text(node_table(&nodes, &layout, &answer.cluster.leader).render(out.styles, 0))?;
+    let line = format!("{} at revision {}", plural(nodes.len(), "node"), answer.revision);
+    out.line(out.styles.paint(Tone::Dim, &line))
+}
+
+fn node_table(nodes: &[Node], layout: &Layout, leader: &str) -> Table {
+    let (primaries, copies) = (layout.primaries(), layout.copies());
+    let mut table = Table::new(&[
+        ("node", Align::Left),
+        ("address", Align::Left),
+        ("status", Align::Left),
+        ("raft", Align::Left),
+        ("primaries", Align::Right),
+        ("copies", Align::Right),
+        ("incarnation", Align::Right),
+        ("zone", Align::Left),
+        ("weight", Align::Right),
+        ("services", Align::Left),
+    ]);
+    for node in nodes {
+        let count = |counts: &std::collections::BTreeMap<&str, u64>| {
+            counts.get(&*node.id).copied().unwrap_or(0).to_string()
+        };
+        let raft = if &*node.id == leader {
+            Cell::new("leader", Tone::Good)
+        } else if node.voter {
+            "voter".into()
+        } else {
+            Cell::new("learner", Tone::Dim)
+        };
+        let services: Vec<String> = node
+            .services
+            .iter()
+            .map(|(name, at)| format!("{name}={at}"))
+            .collect();
+        table.row(vec![
+            (*node.id).into(),
+            node.ip.as_str().into(),
+            Cell::new(node.status.as_str(), status_tone(node.status)),
+            raft,
+            count(&primaries).into(),
+            count(&copies).into(),
+            node.incarnation.to_string().into(),
+            node.zone.as_deref().unwrap_or_default().into(),
+            node.weight.to_string().into(),
+            services.join(" ").into(),
+        ]);
+    }
+    table
+}
+
+fn status_tone(status: NodeStatus) -> Tone {
+    match status {
+        NodeStatus::Active => Tone::Good,
+        NodeStatus::Failed => Tone::Bad,
+        _ => Tone::Warn,
+    }
+}
+
+/// Who leads.
+pub(crate) fn leader(api: &mut Api, out: &mut Out) -> Result<()> {
+    let leader = api.leader()?;
+    if out.json {
+        return out.json(&leader);
+    }
+    let name = out.styles.paint(Tone::Good, &leader.leader_id);
+    out.line(format!(
+        "{name} at {} (epoch {}, term {}, elected {})",
+        leader.leader_ip, leader.epoch, leader.term, leader.elected_at
+    ))
+}

@@ -1,0 +1,34 @@
+//! `demo`: a guided tour through a cluster of real processes. Every claim that it prints is checked, and the demo
+//! fails when one does not hold.
+
+mod cluster;
+mod process;
+mod report;
+mod restart;
+mod routing;
+mod tour;
+
+use std::time::Instant;
+
+use crate::args::DemoArgs;
+use crate::commands::read_keys;
+use crate::error::Result;
+use crate::interrupt::Interrupt;
+use crate::output::Out;
+
+/// How many keys are routed when none are given.
+const GENERATED_KEYS: usize = 1000;
+
+/// Runs the tour.
+pub(crate) fn run(args: &DemoArgs, out: &mut Out) -> Result<()> {
+    let start = Instant::now();
+    // Keys first: a wrong file name should not cost a cluster.
+    let keys = match &args.keys {
+        Some(source) => read_keys(source)?,
+        None => routing::generated(GENERATED_KEYS),
+    };
+    let interrupt = Interrupt::install()?;
+    let cluster = cluster::Cluster::new(args.partitions, args.rf, interrupt)?;
+    let report = tour::Tour::new(args, cluster, out).run(&keys, start)?;
+    if out.json { out.json(&report) } else { Ok(()) }
+}

@@ -1,0 +1,175 @@
+//! `serve` with a real node in it: how it says that it is ready, and every way to end it.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper of a test fails by panicking, as a test does"
+)]
+
+use std::io::{BufRead, BufReader, Lines};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The command, with nothing of the caller's environment that it would obey.
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clusterkit"));
+    for variable in ck_core::options_table().iter().flat_map(|spec| spec.env) {
+        command.env_remove(variable);
+    }
+    command.env_remove("CLUSTERKIT_ADDR").current_dir(folder);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// A node that runs, and is killed when the test is over.
+struct Node {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Node {
+    fn start(folder: &Path, args: &[&str]) -> Node {
+        let mut child = command(folder)
+            .args(["serve", "--node-id", "node-1", "--http-addr", "127.0.0.1:0"])
+            .args(args)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Node { child, lines }
+    }
+
+    fn line(&mut self) -> String {
+        self.lines.next().unwrap().unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// The exit code, and what was written to standard error.
+    fn end(mut self) -> (Option<i32>, String) {
+        let stderr = std::io::read_to_string(self.child.stderr.take().unwrap()).unwrap();
+        (self.child.wait().unwrap().code(), stderr)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn a_parent_learns_the_address_in_three_ways() {
+    let folder = folder();
+    let ready = folder.path().join("ready.json");
+    // Descriptor 2 stands for any inherited one.
+    let args = [
+        "--json",
+        "--log-level",
+        "off",
+        "--ready-file",
+        "ready.json",
+        "--ready-fd",
+        "2",
+    ];
+    let mut node = Node::start(folder.path(), &args);
+    let line = node.line();
+    let told: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (&told["node_id"], &told["pid"]),
+        (&"node-1".into(), &node.child.id().into())
+    );
+    assert_eq!(std::fs::read_to_string(&ready).unwrap(), format!("{line}\n"));
+
+    let addr = told["addr"].as_str().unwrap();
+    let status = command(folder.path())
+        .args(["--addr", addr, "--json", "status"])
+        .output()
+        .unwrap();
+    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(
+        (&status["leader"], &status["partitions"]),
+        (&"node-1".into(), &64.into())
+    );
+    assert!(folder.path().join("clusterkit-data").is_dir());
+
+    node.signal(Signal::TERM);
+    assert_eq!(node.end(), (Some(0), format!("{line}\n")));
+}
+
+#[test]
+fn people_get_a_sentence_and_both_signals_end_it_in_order() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let folder = folder();
+        let mut node = Node::start(folder.path(), &[]);
+        assert!(node.line().starts_with("node-1 is ready at 127.0.0.1:"));
+        node.signal(signal);
+        assert_eq!(node.line(), "stopped: a signal asked for it");
+        assert_eq!(node.end().0, Some(0));
+    }
+}
+
+#[test]
+fn a_node_does_not_outlive_the_parent_that_holds_its_input() {
+    let folder = folder();
+    let mut node = Node::start(folder.path(), &["--exit-with-stdin"]);
+    assert!(node.line().contains("is ready"));
+    drop(node.child.stdin.take());
+    assert_eq!(node.line(), "stopped: the parent is gone");
+    assert_eq!(node.end().0, Some(0));
+}
+
+#[test]
+fn events_are_lines_of_json() {
+    let folder = folder();
+    let mut node = Node::start(folder.path(), &["--events", "--json", "--partition-count", "2"]);
+    let mut kinds = Vec::new();
+    while !kinds.contains(&"become_leader".to_string()) {
+        let event: Value = serde_json::from_str(&node.line()).unwrap();
+        kinds.extend(event["type"].as_str().map(str::to_string));
+    }
+    assert_eq!(kinds[0], "node_join");
+}
+
+#[test]
+fn a_start_that_fails_says_why() {
+    let folder = folder();
+    let vacant = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().to_string()
+    };
+    let node = Node::start(
+        folder.path(),
+        &["--join-addrs", &vacant, "--join-timeout", "200ms", "--json"],
+    );
+    let (code, stderr) = node.end();
+    let error: Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
+    assert_eq!((code, &error["error"]["code"]), (Some(1), &"JOIN_FAILED".into()));
+    assert!(
+        error["error"]["message"].as_str().unwrap().contains(&vacant),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_node_that_tries_to_join_can_be_interrupted() {
+    let folder = folder();
+    // It listens and never answers: the node will try until its deadline.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = silent.local_addr().unwrap().to_string();
+    let node = Node::start(folder.path(), &["--join-addrs", &addr, "--join-timeout", "10m"]);
+    let _tried = silent.accept().unwrap();
+    node.signal(Signal::INT);
+    assert_eq!(node.end().0, Some(130));
+}

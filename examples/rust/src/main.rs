@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use ck_core::hooks::EventType;
-use ck_core::model::{Event, EventKind, PartitionState, Role, RoleChange};
+use ck_core::model::{Event, EventKind, NodeId, PartitionState, Role, RoleChange};
 use ck_core::state::Expect;
 use ck_core::{ClusterKit, Error, ErrorCode, Options, Result};
 
@@ -55,7 +55,10 @@ fn start(id: &str, members: &[&str]) -> Result<ClusterKit> {
     options.join_addrs = members.iter().map(ToString::to_string).collect(); // none: it founds a cluster
     options.data_dir = String::new(); // in memory; leave this line out to be durable
     let node = ClusterKit::new(options)?;
-    node.on(EventType::PartitionChange, on_partition_change)?; // copy your data; Err is tried again
+    let me = node.my_node_id().clone();
+    node.on(EventType::PartitionChange, move |event| {
+        on_partition_change(&me, event)
+    })?; // copy your data here
     node.start()?; // returns when the node is a member
     Ok(node)
 }
@@ -69,14 +72,17 @@ fn serve(node: &ClusterKit) -> String {
 }
 // [/quick start]
 
-/// Where an application copies and drops its own data. Every node hears of every change; each acts on its own.
-fn on_partition_change(event: &Event) -> Result<(), String> {
+/// Where an application copies and drops its own data. Every node hears of the changes of all; it acts on its own.
+fn on_partition_change(me: &NodeId, event: &Event) -> Result<(), String> {
     let EventKind::PartitionChange(change) = &event.kind else {
         return Ok(());
     };
+    if change.node_id != *me {
+        return Ok(());
+    }
     match change.change {
         // Fetch the partition from one of `copy_from_nodes`, and return Ok when all of it is here: the cluster
-        // takes that as the confirmation.
+        // takes that as the confirmation. After an Err the call is made again.
         RoleChange::GainedReplica => Ok(()),
         // Hand `change.epoch` to the storage as a fencing token, so that an earlier primary cannot write any more.
         RoleChange::GainedPrimary => Ok(()),

@@ -274,7 +274,7 @@ impl Node {
 
     async fn propose(&self, command: Command, timeout: Duration) -> Result<Response> {
         let member = self.member()?;
-        if !self.is_serving() {
+        if !self.is_going() {
             return Err(Error::new(ErrorCode::Stopped, "the node is stopping"));
         }
         // Before the log has told this process its incarnation it has no session to be remembered in.

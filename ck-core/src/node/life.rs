@@ -32,40 +32,40 @@ impl Node {
     /// A node that has been a member before returns once it is one again or `join_timeout` has passed; it goes
     /// on trying in the background. A new one fails when nobody lets it in by then.
     pub(crate) async fn start(self: &Arc<Self>) -> Result<()> {
-        {
-            let mut phase = self.phase_lock();
-            match *phase {
-                Phase::Created => *phase = Phase::Starting,
-                Phase::Starting | Phase::Running => {
-                    return Err(Error::new(
-                        ErrorCode::AlreadyStarted,
-                        "the node has been started before",
-                    ));
-                }
+        if let Err(phase) = self.advance(Phase::Created, Phase::Starting) {
+            return Err(match phase {
                 Phase::Stopping | Phase::Stopped => {
-                    return Err(Error::new(
-                        ErrorCode::Stopped,
-                        "the node has stopped; make a new one",
-                    ));
+                    Error::new(ErrorCode::Stopped, "the node has stopped; make a new one")
                 }
-            }
+                _ => Error::new(ErrorCode::AlreadyStarted, "the node has been started before"),
+            });
         }
-        match self.open().await {
-            Ok(()) => {
-                let mut phase = self.phase_lock();
-                if *phase == Phase::Starting {
-                    *phase = Phase::Running;
-                }
-                drop(phase);
-                self.phases.notify();
-                Ok(())
+        let opened = tokio::select! {
+            biased;
+            () = self.stopping() => Err(Error::new(ErrorCode::Stopped, "the node was stopped while it started")),
+            opened = self.open() => opened,
+        };
+        let error = match opened {
+            Ok(()) if self.advance(Phase::Starting, Phase::Running).is_ok() => return Ok(()),
+            Ok(()) => Error::new(ErrorCode::Stopped, "the node was stopped while it started"),
+            Err(error) => error,
+        };
+        self.log.warn(format_args!("cannot start: {error}"));
+        // What was opened is closed; the first error is the one to be told.
+        if let Err(later) = self.shut_down().await {
+            self.log.warn(format_args!("and cannot close: {later}"));
+        }
+        Err(error)
+    }
+
+    /// Resolves when somebody stops the node.
+    async fn stopping(&self) {
+        loop {
+            let seen = self.phases.count();
+            if !self.is_going() {
+                return;
             }
-            Err(error) => {
-                self.log.warn(format_args!("cannot start: {error}"));
-                // What was opened is closed; the first error is the one to be told.
-                drop(self.shut_down().await);
-                Err(error)
-            }
+            self.phases.after(seen).await;
         }
     }
 
@@ -465,17 +465,17 @@ impl Node {
     /// Stops in an orderly way: others take over first, then everything is closed. A second call waits for the
     /// first.
     pub(crate) async fn stop(self: &Arc<Self>) -> Result<()> {
-        let was = {
-            let mut phase = self.phase_lock();
-            let was = phase.clone();
-            if !matches!(was, Phase::Stopping | Phase::Stopped) {
-                *phase = Phase::Stopping;
+        let was = loop {
+            let phase = self.phase();
+            if matches!(phase, Phase::Stopping | Phase::Stopped)
+                || self.advance(phase, Phase::Stopping).is_ok()
+            {
+                break phase;
             }
-            was
         };
-        self.phases.notify();
         match was {
-            Phase::Stopping | Phase::Stopped => loop {
+            // Whoever starts or stops it already closes it.
+            Phase::Starting | Phase::Stopping | Phase::Stopped => loop {
                 let seen = self.phases.count();
                 if self.phase() == Phase::Stopped {
                     return Ok(());
@@ -486,7 +486,7 @@ impl Node {
                 self.set_phase(Phase::Stopped);
                 self.hooks.close(HOOKS)
             }
-            Phase::Starting | Phase::Running => {
+            Phase::Running => {
                 if let Some(member) = self.member.get()
                     && env::timeout(FAREWELL, self.say_goodbye(member)).await.is_err()
                 {

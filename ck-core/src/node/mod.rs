@@ -14,8 +14,8 @@ mod presence;
 mod state_file;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rand::RngExt;
 
@@ -61,7 +61,7 @@ pub(crate) struct Node {
     syncs: Arc<SyncTable>,
     counters: Arc<RequestCounters>,
     log: Arc<Log>,
-    phase: Mutex<Phase>,
+    phase: AtomicU8,
     /// Told when the phase changes.
     phases: Signal,
     listening: OnceLock<Listening>,
@@ -85,7 +85,8 @@ pub(crate) struct Member {
 }
 
 /// Where a node is in its life. It goes through these in order, once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
 pub(crate) enum Phase {
     Created,
     Starting,
@@ -93,6 +94,16 @@ pub(crate) enum Phase {
     /// It acts as primary and as leader no more.
     Stopping,
     Stopped,
+}
+
+impl Phase {
+    const ALL: [Phase; 5] = [
+        Phase::Created,
+        Phase::Starting,
+        Phase::Running,
+        Phase::Stopping,
+        Phase::Stopped,
+    ];
 }
 
 impl Node {
@@ -140,7 +151,7 @@ impl Node {
             syncs: Arc::default(),
             counters: Arc::default(),
             log,
-            phase: Mutex::new(Phase::Created),
+            phase: AtomicU8::new(Phase::Created as u8),
             phases: Signal::default(),
             listening: OnceLock::new(),
             member: OnceLock::new(),
@@ -181,23 +192,42 @@ impl Node {
         self.listening.get()
     }
 
-    fn phase_lock(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Where it is in its life.
     pub(crate) fn phase(&self) -> Phase {
-        self.phase_lock().clone()
+        let number = self.phase.load(Ordering::Acquire);
+        Phase::ALL
+            .get(usize::from(number))
+            .copied()
+            .unwrap_or(Phase::Stopped)
+    }
+
+    /// Goes from one phase to another, unless it has gone elsewhere; then the answer is where it is.
+    fn advance(&self, from: Phase, to: Phase) -> std::result::Result<(), Phase> {
+        let done = self
+            .phase
+            .compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
+        if done {
+            self.phases.notify();
+            return Ok(());
+        }
+        Err(self.phase())
     }
 
     fn set_phase(&self, phase: Phase) {
-        *self.phase_lock() = phase;
+        self.phase.store(phase as u8, Ordering::Release);
         self.phases.notify();
     }
 
-    /// True while it may act as primary or leader at all.
+    /// True while it may act as primary or leader at all: it is running, and the log has admitted this very
+    /// process. Takes no lock.
     pub(crate) fn is_serving(&self) -> bool {
-        matches!(*self.phase_lock(), Phase::Starting | Phase::Running)
+        matches!(self.phase(), Phase::Starting | Phase::Running) && self.replica.incarnation().is_some()
+    }
+
+    /// True until it stops.
+    pub(crate) fn is_going(&self) -> bool {
+        matches!(self.phase(), Phase::Starting | Phase::Running)
     }
 
     /// The parts that need a place in a cluster.

@@ -21,7 +21,7 @@ impl Node {
     /// Asks to be let back in until somebody does: for ever, because a healed network must heal the cluster.
     pub(super) async fn stay_a_member(self: Arc<Self>) {
         let mut pause = FIRST_PAUSE;
-        while self.is_serving() && self.replica.incarnation().is_none() {
+        while self.is_going() && self.replica.incarnation().is_none() {
             match self.ask_back_in().await {
                 Ok(true) => break,
                 Ok(false) => {}
@@ -152,7 +152,7 @@ impl Node {
             }
             Err(error) if matches!(error.code(), ErrorCode::Conflict | ErrorCode::NotFound) => {
                 // The cluster went on without this process: it comes back as a new incarnation.
-                if self.is_serving()
+                if self.is_going()
                     && let Err(error) = self.ask_back_in().await
                 {
                     self.log

@@ -50,7 +50,7 @@ lint: tools-lint ## Check format, lints, documentation and the rules of the hous
 
 .PHONY: install
 install: tools ## Install command, libraries, headers and pkg-config file under PREFIX (/usr/local; DESTDIR for packages)
-	@cargo build --release --locked -p clusterkit-cli -p ck-ffi
+	@cargo build --profile dist --locked -p clusterkit-cli -p ck-ffi
 	root="$(DESTDIR)$(PREFIX)"
 	so="$(RELEASE)/libclusterkit.so"
 	install -d "$$root/bin" "$$root/lib/pkgconfig" "$$root/include"

@@ -13,7 +13,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
 PREFIX ?= /usr/local
 DESTDIR ?=
-# Passed on: make demo ARGS='--nodes 5 --keep', make bench ARGS='--quick'.
+# Passed on: make demo ARGS='--nodes 5 --keep', make bench ARGS=writes.
 ARGS ?=
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)
 RELEASE = $(CARGO_TARGET_DIR)/release
@@ -36,9 +36,11 @@ test: tools-test ## Run every test of every language, and count them
 	@python3 tests/run.py
 
 .PHONY: bench
-bench: tools ## Run the benchmarks: one table, and JSON (ARGS=...)
+bench: tools ## Run the benchmarks: one table, also as JSON and in docs/benchmarks.md (ARGS=...)
 	@cargo bench --locked -p ck-core --bench '*'
-	cargo run --release --locked -p ck-bench -- $(ARGS)
+	cargo run --release --locked -p ck-bench -- --json "$(CARGO_TARGET_DIR)/bench.json" --dir "$(CARGO_TARGET_DIR)" $(ARGS)
+	# The page shows everything or nothing: a run of some parts does not touch it.
+	[ -n "$(ARGS)" ] || python3 bench/page.py "$(CARGO_TARGET_DIR)/bench.json"
 
 .PHONY: lint
 lint: tools-lint ## Check format, lints, documentation and the rules of the house

@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # Recipes run one after the other: cargo has the cores, and there is one target folder for all crates.
 .NOTPARALLEL:
 
-export PATH := $(HOME)/.cargo/bin:$(PATH)
+export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
 PREFIX ?= /usr/local
@@ -17,6 +17,8 @@ DESTDIR ?=
 ARGS ?=
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)
 RELEASE = $(CARGO_TARGET_DIR)/release
+# What is installed and shipped is built with the profile of that name: see Cargo.toml.
+DIST = $(CARGO_TARGET_DIR)/dist
 
 .PHONY: help
 help: ## Show this
@@ -54,10 +56,10 @@ lint: tools-lint ## Check format, lints, documentation and the rules of the hous
 install: tools ## Install command, libraries, headers and pkg-config file under PREFIX (/usr/local; DESTDIR for packages)
 	@cargo build --profile dist --locked -p clusterkit-cli -p ck-ffi
 	root="$(DESTDIR)$(PREFIX)"
-	so="$(RELEASE)/libclusterkit.so"
+	so="$(DIST)/libclusterkit.so"
 	install -d "$$root/bin" "$$root/lib/pkgconfig" "$$root/include"
-	install -m 755 "$(RELEASE)/clusterkit" "$$root/bin/"
-	install -m 644 "$(RELEASE)/libclusterkit.a" "$$root/lib/"
+	install -m 755 "$(DIST)/clusterkit" "$$root/bin/"
+	install -m 644 "$(DIST)/libclusterkit.a" "$$root/lib/"
 	install -m 755 "$$so" "$$root/lib/libclusterkit.so.$(VERSION)"
 	# The name that programs are linked to, from the library itself.
 	soname="$$(LC_ALL=C readelf -d "$$so" | sed -n 's/.*(SONAME).*\[\(.*\)\].*/\1/p')"

@@ -1,5 +1,6 @@
 //! Leadership as the cluster sees it: an epoch, counted by the state machine, held under a lease.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use openraft::async_runtime::WatchReceiver;
 
 use super::node::Consensus;
 use super::proposer::Proposer;
+use super::types::RaftId;
 use crate::env::{self, Instant};
-use crate::error::ErrorCode;
+use crate::error::{ErrorCode, Result};
 use crate::model::NodeId;
 use crate::state::Command;
 
@@ -31,6 +33,11 @@ pub(crate) struct Leadership {
     consensus: Arc<Consensus>,
     proposer: Arc<Proposer>,
     held: Mutex<Option<Held>>,
+    /// Leadership is being handed over: the successor may lead before this node's lease has run out, so from
+    /// the moment it is asked this node acts as leader no more.
+    yielding: AtomicBool,
+    /// Wakes the watch when that changes.
+    woken: env::Signal,
     changed: env::Signal,
 }
 
@@ -48,6 +55,8 @@ impl Leadership {
             consensus,
             proposer,
             held: Mutex::new(None),
+            yielding: AtomicBool::new(false),
+            woken: env::Signal::default(),
             changed: env::Signal::default(),
         }
     }
@@ -57,7 +66,8 @@ impl Leadership {
     /// called so.
     pub(crate) fn epoch(&self) -> Option<u64> {
         let held = (*self.held.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let valid = self.vote() == Some(held.vote)
+        let valid = !self.yielding.load(Ordering::Acquire)
+            && self.vote() == Some(held.vote)
             && self
                 .consensus
                 .lease_until()
@@ -68,6 +78,15 @@ impl Leadership {
     /// True when this node leads at this very moment.
     pub(crate) fn is_leader(&self) -> bool {
         self.epoch().is_some()
+    }
+
+    /// Hands leadership to `to`; see [`Consensus::transfer`]. This node stops acting as leader first.
+    ///
+    /// # Errors
+    /// As [`Consensus::transfer`]; this node leads again then, or tries to.
+    pub(crate) async fn hand_over(&self, to: RaftId, deadline: Duration) -> Result<()> {
+        let _yielding = Yielding::begin(self);
+        self.consensus.transfer(to, deadline).await
     }
 
     /// Told whenever leadership begins or ends here.
@@ -88,17 +107,21 @@ impl Leadership {
     pub(crate) async fn run(&self, tell: impl Fn(LeadershipChange)) {
         let mut metrics = self.consensus.raft().metrics();
         loop {
+            let seen = self.woken.count();
             self.step(&tell).await;
             // The end of the lease is no event of Raft's: somebody has to wait for it.
             let lease = self.consensus.lease_until().filter(|_| self.held().is_some());
-            let changed = metrics.changed();
-            let alive = match lease {
-                Some(until) => tokio::select! {
-                    biased;
-                    changed = changed => changed.is_ok(),
-                    () = env::sleep_until(until) => true,
-                },
-                None => changed.await.is_ok(),
+            let lease_ends = async {
+                match lease {
+                    Some(until) => env::sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let alive = tokio::select! {
+                biased;
+                changed = metrics.changed() => changed.is_ok(),
+                _ = self.woken.after(seen) => true,
+                () = lease_ends => true,
             };
             if !alive {
                 self.lose(&tell);
@@ -109,7 +132,8 @@ impl Leadership {
 
     async fn step(&self, tell: &impl Fn(LeadershipChange)) {
         if let Some(held) = self.held()
-            && (self.vote() != Some(held.vote)
+            && (self.yielding.load(Ordering::Acquire)
+                || self.vote() != Some(held.vote)
                 || self
                     .consensus
                     .lease_until()
@@ -118,7 +142,7 @@ impl Leadership {
             self.lose(tell);
         }
         let Some(vote) = self.vote() else { return };
-        if self.held().is_some() {
+        if self.held().is_some() || self.yielding.load(Ordering::Acquire) {
             return;
         }
         // A node that does not know itself yet (bootstrap) has nothing to be recorded under.
@@ -157,5 +181,23 @@ impl Leadership {
             tell(LeadershipChange::Lost(held.epoch));
             self.changed.notify();
         }
+    }
+}
+
+/// The time in which leadership is handed over; it ends however the hand-over ends, also when it is given up.
+struct Yielding<'a>(&'a Leadership);
+
+impl<'a> Yielding<'a> {
+    fn begin(leadership: &'a Leadership) -> Self {
+        leadership.yielding.store(true, Ordering::Release);
+        leadership.woken.notify();
+        Yielding(leadership)
+    }
+}
+
+impl Drop for Yielding<'_> {
+    fn drop(&mut self) {
+        self.0.yielding.store(false, Ordering::Release);
+        self.0.woken.notify();
     }
 }

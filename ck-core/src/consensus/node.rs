@@ -12,13 +12,12 @@ use openraft::raft::Precondition;
 use openraft::{ChangeMembers, EmptyNode, ReadPolicy, ServerState, SnapshotPolicy};
 
 use super::codec;
-use super::forward;
 use super::log_store::LogStore;
 use super::network::{Addresses, Network};
 use super::replica::Replica;
 use super::server::Server;
-use super::state_machine::{SnapshotStore, StateMachine};
-use super::types::{Command, LogId, Raft, RaftId, Vote, from_wal_id};
+use super::state_machine::{Raft, SnapshotStore, StateMachine};
+use super::types::{Command, LogId, RaftId, Vote, from_wal_id};
 use super::wal::{Wal, WalOptions, WalThread};
 use crate::env::disk::Disk;
 use crate::env::{self, Instant};
@@ -70,7 +69,7 @@ pub(crate) enum Written {
     NotHere(Option<RaftId>),
     /// It may or may not be committed one day.
     Unknown(String),
-    /// It was not appended, and this node will never append anything again.
+    /// Raft has stopped on this node, and nothing will be appended here again. Whether this was is unknown.
     Stopped(String),
 }
 
@@ -187,11 +186,6 @@ impl Consensus {
     /// Answers a Raft call of another node.
     pub(crate) async fn handle_peer(&self, body: &[u8]) -> Bytes {
         self.server.handle(body).await
-    }
-
-    /// Answers a call that only the leader can answer.
-    pub(crate) async fn handle_forwarded(&self, cluster: &str, body: &[u8]) -> Bytes {
-        forward::handle(self, cluster, body).await
     }
 
     /// Tries to commit an encoded proposal here, which succeeds only where the leader is.

@@ -50,7 +50,8 @@ impl Dialler {
         }
     }
 
-    async fn resolve(&self, addr: &str) -> Result<VecDeque<SocketAddr>> {
+    /// The records of an address.
+    pub(super) async fn resolve(&self, addr: &str) -> Result<VecDeque<SocketAddr>> {
         match env::timeout(self.limits.connect_timeout, tokio::net::lookup_host(addr)).await {
             Ok(Ok(records)) => Ok(records.take(MAX_RECORDS).collect()),
             Ok(Err(error)) => Err(no_such_host(addr, &error.to_string())),

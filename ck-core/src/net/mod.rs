@@ -112,6 +112,12 @@ pub trait Transport: Send + Sync + Debug + 'static {
     fn call(&self, addr: &str, lane: Lane, request: Bytes, timeout: Duration)
     -> BoxFuture<'_, Result<Bytes>>;
 
+    /// The addresses behind `addr`: one for each record of a name, so that each can be asked by itself. An
+    /// address without a name to look up, or whose name has none, is its own answer.
+    fn resolve<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, Vec<String>> {
+        Box::pin(std::future::ready(vec![addr.to_owned()]))
+    }
+
     /// Closes every connection. Calls in flight, and later ones, fail with `STOPPED`.
     fn close(&self);
 }

@@ -7,6 +7,7 @@ mod admin;
 mod api;
 mod calls;
 mod confirm;
+mod entry;
 mod life;
 mod listen;
 mod peers;
@@ -21,14 +22,14 @@ use rand::RngExt;
 
 pub(crate) use listen::{Listen, Listening, TcpListen};
 
-use crate::consensus::{Consensus, Leadership, Proposer, RaftId, Replica};
+use crate::consensus::{Consensus, Leadership, Proposer, RaftId, Replica, SyncTable};
 use crate::env::disk::{Disk, DiskLock, MemDisk, RealDisk};
 use crate::env::{self, Instant, Signal};
 use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::{Driver, Hooks, HooksConfig};
 use crate::http::RequestCounters;
 use crate::log::Log;
-use crate::membership::{AddressBook, Admission, SyncTable};
+use crate::membership::{AddressBook, Admission};
 use crate::model::NodeId;
 use crate::net::Transport;
 use crate::options::Options;

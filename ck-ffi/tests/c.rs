@@ -113,7 +113,7 @@ fn is_silent(source: &str, args: &[&str], extra: &[&str]) -> PathBuf {
 const EXPECTED: &str = "\
 members: node-1 node-2 node-3
 leader: node-1
-user:42: partition 14, 2 replicas
+user:42: partition 8, 2 replicas
 primaries of user:42: 1
 greeting: hello
 hook: 3 joins, partition changes, destroyed 1 time

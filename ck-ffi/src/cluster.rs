@@ -125,7 +125,10 @@ pub unsafe extern "C" fn ck_cluster_http_addr(
         if address.len() >= size {
             return Err(Error::new(
                 ErrorCode::TooLarge,
-                format!("the address and its NUL take {} bytes, the buffer has {size}", address.len() + 1),
+                format!(
+                    "the address and its NUL take {} bytes, the buffer has {size}",
+                    address.len() + 1
+                ),
             ));
         }
         // SAFETY: the buffer has `size` bytes, says the header, which is more than the text has.

@@ -86,7 +86,8 @@ pub(crate) struct CEvent {
 
 impl CEvent {
     pub(crate) fn new(event: &Event) -> Result<Self, String> {
-        let json = serde_json::to_string(event).map_err(|error| format!("the event has no JSON form: {error}"))?;
+        let json =
+            serde_json::to_string(event).map_err(|error| format!("the event has no JSON form: {error}"))?;
         let json = CText::new(&json);
         let mut change = CK_CHANGE_NONE;
         let mut partition = CK_NO_PARTITION;

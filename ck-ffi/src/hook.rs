@@ -50,9 +50,7 @@ fn filter(events: u32) -> Result<EventFilter> {
         .into_iter()
         .filter(|event_type| events & kind_number(*event_type) != 0);
     match chosen.next() {
-        Some(first) if events & !known == 0 => {
-            Ok(chosen.fold(EventFilter::only(first), EventFilter::and))
-        }
+        Some(first) if events & !known == 0 => Ok(chosen.fold(EventFilter::only(first), EventFilter::and)),
         _ => Err(Error::new(
             ErrorCode::InvalidArgument,
             format!("events {events:#x} is neither CK_EVENT_ALL nor a sum of CK_EVENT_* of this library"),
@@ -149,10 +147,17 @@ mod tests {
         let one = filter(CK_EVENT_NODE_LEAVE).unwrap();
         assert_eq!(one, EventFilter::only(EventType::NodeLeave));
         let two = filter(CK_EVENT_NODE_LEAVE | CK_EVENT_NODE_JOIN).unwrap();
-        assert_eq!(two, EventFilter::only(EventType::NodeLeave).and(EventType::NodeJoin));
+        assert_eq!(
+            two,
+            EventFilter::only(EventType::NodeLeave).and(EventType::NodeJoin)
+        );
         assert_eq!(filter(CK_EVENT_ALL).unwrap(), EventFilter::ALL);
         for bad in [0, 1 << 10, CK_EVENT_NODE_JOIN | 1 << 31] {
-            assert_eq!(filter(bad).unwrap_err().code(), ErrorCode::InvalidArgument, "{bad:#x}");
+            assert_eq!(
+                filter(bad).unwrap_err().code(),
+                ErrorCode::InvalidArgument,
+                "{bad:#x}"
+            );
         }
     }
 }

@@ -75,7 +75,12 @@ pub unsafe extern "C" fn ck_cluster_set_log(
                 // SAFETY: C gave the function for such a call, with this data, which lives as long as the
                 // closure. An exception that gets out of it ends the process.
                 drop(caught(|| unsafe {
-                    callback(level_number(level), message.as_ptr(), message.len(), foreign.data());
+                    callback(
+                        level_number(level),
+                        message.as_ptr(),
+                        message.len(),
+                        foreign.data(),
+                    );
                 }));
             })
         }));

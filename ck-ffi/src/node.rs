@@ -131,7 +131,11 @@ fn convert(node: &Node) -> (ck_node_t, Owned) {
         name: keep(&node.name),
         ip: keep(&node.ip),
         zone: node.zone.as_deref().map_or(null(), &mut keep),
-        services: if services.is_empty() { null() } else { services.as_ptr() },
+        services: if services.is_empty() {
+            null()
+        } else {
+            services.as_ptr()
+        },
         service_count: services.len(),
         incarnation: node.incarnation,
         status: status_number(node.status),

@@ -32,7 +32,12 @@ impl ck_view_t {
 
     /// The C form of a node of this view.
     fn node(&self, node: Option<&Arc<Node>>) -> *const ck_node_t {
-        let index = node.and_then(|node| self.view.nodes().binary_search_by(|other| other.id.cmp(&node.id)).ok());
+        let index = node.and_then(|node| {
+            self.view
+                .nodes()
+                .binary_search_by(|other| other.id.cmp(&node.id))
+                .ok()
+        });
         index.map_or(null(), |index| self.nodes().get(index))
     }
 
@@ -204,7 +209,10 @@ pub unsafe extern "C" fn ck_view_primary(view: *const ck_view_t, partition: u32)
     plain(null(), || {
         // SAFETY: a live view or NULL, says the header.
         let view = unsafe { borrow(view, "view") }?;
-        Ok(view.node(view.partition(partition).and_then(|partition| partition.primary())))
+        Ok(view.node(
+            view.partition(partition)
+                .and_then(|partition| partition.primary()),
+        ))
     })
 }
 

@@ -1,5 +1,6 @@
 //! C programs against the shared library: the quickstart, and those in tests/abi, as they would be built by a user.
 //! A program is content when it exits with 0; those in tests/abi print nothing, and neither may the library.
+#![allow(clippy::unwrap_used, reason = "a test program may panic, in its helpers too")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -62,7 +63,14 @@ fn build(source: &str, extra: &[&str]) -> PathBuf {
     let name = Path::new(source).file_stem().unwrap();
     let program = folder().join(name);
     let output = Command::new("cc")
-        .args(["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Wpedantic", "-Werror"])
+        .args([
+            "-std=c11",
+            "-D_POSIX_C_SOURCE=200809L",
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Werror",
+        ])
         .args(["-O1", "-g", "-pthread"])
         .arg("-I")
         .arg(root().join("include"))
@@ -88,7 +96,10 @@ fn run(program: &Path, args: &[&str]) -> Output {
 
 fn run_in_valgrind(program: &Path, args: &[&str]) -> Option<Output> {
     if Command::new("valgrind").arg("--version").output().is_err() {
-        println!("skipped under Valgrind: it is not installed");
+        #[allow(clippy::print_stdout, reason = "whoever runs the tests should know what did not run")]
+        {
+            println!("skipped under Valgrind: it is not installed");
+        }
         return None;
     }
     let output = Command::new("valgrind")
@@ -106,7 +117,11 @@ fn is_silent(source: &str, args: &[&str], extra: &[&str]) -> PathBuf {
     let program = build(source, extra);
     let output = run(&program, args);
     succeeded(source, &output);
-    assert_eq!((text(&output.stdout), text(&output.stderr)), ("", ""), "{source} printed");
+    assert_eq!(
+        (text(&output.stdout), text(&output.stderr)),
+        ("", ""),
+        "{source} printed"
+    );
     program
 }
 
@@ -150,6 +165,11 @@ fn the_process_is_left_as_it_was() {
 }
 
 #[test]
+fn no_write_raises_sigpipe() {
+    is_silent("tests/abi/sigpipe.c", &[], &["-lclusterkit"]);
+}
+
+#[test]
 fn a_forked_child_is_told() {
     is_silent("tests/abi/fork.c", &[], &["-lclusterkit"]);
 }
@@ -176,10 +196,17 @@ fn only_the_api_is_exported_under_the_soname() {
     assert!(foreign.is_empty(), "exported and not ours: {foreign:?}");
     let header = std::fs::read_to_string(root().join("include/clusterkit.h")).unwrap();
     for name in &exported {
-        assert!(header.contains(&format!("{name}(")), "{name} is not in the header");
+        assert!(
+            header.contains(&format!("{name}(")),
+            "{name} is not in the header"
+        );
     }
 
-    let dynamic = Command::new("readelf").arg("-dW").arg(library()).output().unwrap();
+    let dynamic = Command::new("readelf")
+        .arg("-dW")
+        .arg(library())
+        .output()
+        .unwrap();
     succeeded("readelf", &dynamic);
     let dynamic = text(&dynamic.stdout);
     assert!(dynamic.contains("[libclusterkit.so.0]"), "{dynamic}");

@@ -26,8 +26,14 @@ fn the_committed_header_is_up_to_date() {
             .match_indices("extern \"C\" fn ck_")
             .map(|(at, found)| (at, &source[at + found.len() - 3..]))
         {
-            let name: String = name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            assert!(generated.contains(&format!("{name}(")), "{name} is not in the header");
+            let name: String = name
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
+            assert!(
+                generated.contains(&format!("{name}(")),
+                "{name} is not in the header"
+            );
         }
     }
 

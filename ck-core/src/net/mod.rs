@@ -19,6 +19,7 @@ mod serve;
 mod server;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod socket;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub use bind::bind;
 pub use handshake::{Hello, PEER_PATH};
 pub use security::{PeerStream, Plaintext, Security};
 pub use server::PeerServer;
+pub use socket::Socket;
 pub use tcp::TcpTransport;
 
 /// A lane is a connection of its own, so that bulk does not delay control.

@@ -67,6 +67,11 @@ impl Replica {
         &self.changed
     }
 
+    /// Names this node's present process.
+    pub(crate) fn process(&self) -> u64 {
+        self.process
+    }
+
     /// This node's incarnation, once the admission of its present process has been applied.
     pub(crate) fn incarnation(&self) -> Option<u64> {
         let state = self.state();

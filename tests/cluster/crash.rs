@@ -20,7 +20,7 @@ fn rounds(nodes: usize, rounds: usize, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut cluster = Cluster::of(PROGRAM, nodes);
     let before = copies(&cluster.settle().cluster);
-    let load = Load::start(&cluster, 3, seed);
+    let load = Load::start(&cluster, 6, seed);
     let addrs = cluster
         .nodes()
         .iter()

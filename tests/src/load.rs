@@ -14,7 +14,7 @@ use crate::{Api, Cluster};
 /// How many counters the writers fight over.
 const COUNTERS: u32 = 4;
 /// Between two writes of one client: the load must leave the nodes time for what is tested under it.
-const PACE: Duration = Duration::from_millis(4);
+const PACE: Duration = Duration::from_millis(10);
 
 /// Writers that run.
 #[derive(Debug)]

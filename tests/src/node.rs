@@ -211,7 +211,7 @@ impl Node {
     pub fn last_words(&self) -> String {
         let text = std::fs::read_to_string(&self.setup.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
-        let from = lines.len().saturating_sub(25);
+        let from = lines.len().saturating_sub(40);
         lines[from..].join("\n    ")
     }
 }

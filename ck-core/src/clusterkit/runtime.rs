@@ -1,11 +1,15 @@
 //! The one runtime of a process, shared by all nodes in it.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use crate::error::{Error, ErrorCode, Result};
 
 /// At most so many threads: the work is waiting, not computing.
 const MAX_THREADS: usize = 4;
+/// How long the end of the last handle waits for the threads at most.
+const END: Duration = Duration::from_secs(5);
 
 /// A tokio runtime that lives as long as somebody holds it.
 pub(super) struct SharedRuntime {
@@ -64,6 +68,15 @@ impl SharedRuntime {
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
+        self.wait_within(future, None)
+    }
+
+    /// [`SharedRuntime::wait`] for at most `timeout`. The future goes on when that has passed.
+    pub(super) fn wait_within<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = Result<T>> + Send + 'static,
+        timeout: Option<Duration>,
+    ) -> Result<T> {
         let own = self.runtime().handle().id();
         if tokio::runtime::Handle::try_current().is_ok_and(|current| current.id() == own) {
             return Err(Error::new(
@@ -76,17 +89,32 @@ impl SharedRuntime {
             // Whoever waits does so until this is sent.
             drop(sender.send(future.await));
         });
-        receiver
-            .recv()
-            .unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
+        let received = match timeout {
+            Some(timeout) => receiver.recv_timeout(timeout),
+            None => receiver.recv().map_err(RecvTimeoutError::from),
+        };
+        match received {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout) => Err(Error::new(
+                ErrorCode::Timeout,
+                "the call was not done in time, and goes on",
+            )),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::internal("a call of ClusterKit panicked")),
+        }
     }
 }
 
 impl Drop for SharedRuntime {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Never waits: the last handle may be dropped on one of the runtime's own threads.
-            runtime.shutdown_background();
+            if tokio::runtime::Handle::try_current().is_ok() {
+                // Where tasks run nobody may wait: the last handle may be dropped on one of the runtime's own
+                // threads.
+                runtime.shutdown_background();
+            } else {
+                // Nodes are closed by now, so this takes no time; an application finds the threads gone.
+                runtime.shutdown_timeout(END);
+            }
         }
     }
 }

@@ -15,6 +15,8 @@ mod server;
 mod service;
 mod snapshot_file;
 mod state_machine;
+#[cfg(test)]
+mod tests;
 mod transfer;
 mod types;
 pub mod wal;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use super::network::{Addresses, Network};
 use super::replica::Replica;
 use super::server::Server;
 use super::state_machine::{SnapshotStore, StateMachine};
-use super::types::{Command, Raft, RaftId};
+use super::types::{Command, LogId, Raft, RaftId, Vote, from_wal_id};
 use super::wal::{Wal, WalOptions, WalThread};
 use crate::env::disk::Disk;
 use crate::env::{self, Instant};
@@ -56,6 +56,8 @@ pub(crate) struct Consensus {
     writer: Mutex<Option<WalThread>>,
     replica: Arc<Replica>,
     lease: Duration,
+    /// The vote of the leadership that this node is giving up: from then on it holds no lease.
+    handing_over: Mutex<Option<Vote>>,
     snapshot_at: Mutex<u64>,
 }
 
@@ -127,6 +129,9 @@ impl Consensus {
         )
         .await
         .map_err(|error| Error::new(ErrorCode::Corrupt, format!("Raft cannot start: {error}")))?;
+        if voted_before {
+            keep_still(&raft, config.raft_id, election_timeout_max);
+        }
         let server = Server::new(
             raft.clone(),
             config.raft_id,
@@ -142,6 +147,7 @@ impl Consensus {
             writer: Mutex::new(writer),
             replica: config.replica,
             lease: election_timeout_max,
+            handing_over: Mutex::new(None),
             snapshot_at: Mutex::new(0),
         }))
     }
@@ -258,12 +264,26 @@ impl Consensus {
         if metrics.state != ServerState::Leader || !metrics.vote.committed {
             return None;
         }
+        if *self.handing_over() == Some(metrics.vote) {
+            return None;
+        }
         let voters = metrics.membership_config.voter_ids().count();
         if voters == 1 && metrics.membership_config.voter_ids().next() == Some(self.raft_id) {
             // Its own acknowledgement is a quorum at any moment.
             return Some(Instant::now() + self.lease);
         }
         metrics.last_quorum_acked.map(|acked| *acked + self.lease)
+    }
+
+    /// The leadership that this node is giving up. Set before anybody is asked to take it over: who takes over
+    /// is elected inside the old leader's lease, so there must be none any more.
+    pub(super) fn handing_over(&self) -> MutexGuard<'_, Option<Vote>> {
+        self.handing_over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last entry of this node's log.
+    pub(super) fn last_log_id(&self) -> Option<LogId> {
+        self.wal.last().map(from_wal_id)
     }
 
     /// Raft's own numbers.
@@ -385,6 +405,25 @@ impl Consensus {
         ended.map_err(stopped)?;
         closed
     }
+}
+
+/// A voter that restarts has forgotten the lease that it granted. [`Server`] lets it vote for nobody else until
+/// that has run out; here it is kept from voting for itself. Where it is the only voter the lease was its own.
+fn keep_still(raft: &Raft, me: RaftId, lease: Duration) {
+    let alone = {
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.voter_ids().all(|id| id == me)
+    };
+    if alone {
+        return;
+    }
+    raft.runtime_config().elect(false);
+    let raft = raft.clone();
+    env::spawn(async move {
+        env::sleep(lease).await;
+        raft.runtime_config().elect(true);
+    });
 }
 
 fn raft_config(cluster_name: String, timing: TimingValues) -> Result<openraft::Config> {

@@ -32,41 +32,35 @@ impl Node {
     /// A node that has been a member before returns once it is one again or `join_timeout` has passed; it goes
     /// on trying in the background. A new one fails when nobody lets it in by then.
     pub(crate) async fn start(self: &Arc<Self>) -> Result<()> {
-        {
-            let mut phase = self.phase_lock();
-            match *phase {
-                Phase::Created => *phase = Phase::Starting,
-                Phase::Starting | Phase::Running => {
-                    return Err(Error::new(
-                        ErrorCode::AlreadyStarted,
-                        "the node has been started before",
-                    ));
-                }
+        if let Err(phase) = self.advance(Phase::Created, Phase::Starting) {
+            return Err(match phase {
                 Phase::Stopping | Phase::Stopped => {
-                    return Err(Error::new(
-                        ErrorCode::Stopped,
-                        "the node has stopped; make a new one",
-                    ));
+                    Error::new(ErrorCode::Stopped, "the node has stopped; make a new one")
                 }
-            }
+                _ => Error::new(ErrorCode::AlreadyStarted, "the node has been started before"),
+            });
         }
-        match self.open().await {
-            Ok(()) => {
-                let mut phase = self.phase_lock();
-                if *phase == Phase::Starting {
-                    *phase = Phase::Running;
-                }
-                drop(phase);
-                self.phases.notify();
-                Ok(())
-            }
-            Err(error) => {
-                self.log.warn(format_args!("cannot start: {error}"));
-                // What was opened is closed; the first error is the one to be told.
-                drop(self.shut_down().await);
-                Err(error)
-            }
+        let opened = tokio::select! {
+            biased;
+            () = self.stopping() => Err(Error::new(ErrorCode::Stopped, "the node was stopped while it started")),
+            opened = self.open() => opened,
+        };
+        let error = match opened {
+            Ok(()) if self.advance(Phase::Starting, Phase::Running).is_ok() => return Ok(()),
+            Ok(()) => Error::new(ErrorCode::Stopped, "the node was stopped while it started"),
+            Err(error) => error,
+        };
+        // What was opened is closed; the first error is the one to be told.
+        self.log.warn(format_args!("cannot start: {error}"));
+        let closed = if self.is_going() {
+            self.shut_down().await
+        } else {
+            self.end().await
+        };
+        if let Err(later) = closed {
+            self.log.warn(format_args!("and cannot close: {later}"));
         }
+        Err(error)
     }
 
     async fn open(self: &Arc<Self>) -> Result<()> {
@@ -148,7 +142,10 @@ impl Node {
             let joiner = self.joiner();
             let request = self.join_request(None);
             let deadline = Instant::now() + self.options.join_timeout;
-            if let JoinOutcome::Admitted(reply) = joiner.ask_everybody(&request, deadline).await? {
+            let asked = self
+                .unless_stopped(joiner.ask_everybody(&request, deadline))
+                .await?;
+            if let JoinOutcome::Admitted(reply) = asked {
                 return self.settle_in(reply).await;
             }
         }
@@ -157,8 +154,19 @@ impl Node {
 
     async fn join(self: &Arc<Self>) -> Result<()> {
         let request = self.join_request(None);
-        let reply = self.joiner().join(&request, self.options.join_timeout).await?;
+        let joiner = self.joiner();
+        let joining = joiner.join(&request, self.options.join_timeout);
+        let reply = self.unless_stopped(joining).await?;
         self.settle_in(reply).await
+    }
+
+    /// Waits for something that may take long and may be given up at any point.
+    async fn unless_stopped<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.stopping() => Err(Error::new(ErrorCode::Stopped, "the node was stopped")),
+            outcome = future => outcome,
+        }
     }
 
     /// Admitted: takes its place, learns the log, and returns when it is a full member.
@@ -454,49 +462,69 @@ impl Node {
                 return true;
             }
             let remaining = deadline.since(Instant::now());
-            if remaining.is_zero() {
+            if remaining.is_zero() || !self.is_going() {
                 return false;
             }
+            let changed = async {
+                tokio::select! {
+                    biased;
+                    () = self.stopping() => {}
+                    _ = self.replica.changed().after(seen) => {}
+                }
+            };
             // Out of time is found out at the top.
-            let _ = env::timeout(remaining, self.replica.changed().after(seen)).await;
+            let _ = env::timeout(remaining, changed).await;
         }
     }
 
     /// Stops in an orderly way: others take over first, then everything is closed. A second call waits for the
-    /// first.
+    /// first, and one that comes while the node starts waits until that has been broken off.
     pub(crate) async fn stop(self: &Arc<Self>) -> Result<()> {
-        let was = {
-            let mut phase = self.phase_lock();
-            let was = phase.clone();
-            if !matches!(was, Phase::Stopping | Phase::Stopped) {
-                *phase = Phase::Stopping;
+        let was = loop {
+            let phase = self.phase();
+            if matches!(phase, Phase::Stopping | Phase::Stopped)
+                || self.advance(phase, Phase::Stopping).is_ok()
+            {
+                break phase;
             }
-            was
         };
-        self.phases.notify();
         match was {
-            Phase::Stopping | Phase::Stopped => loop {
-                let seen = self.phases.count();
-                if self.phase() == Phase::Stopped {
-                    return Ok(());
-                }
-                self.phases.after(seen).await;
-            },
+            // Whoever starts or stops it already closes it.
+            Phase::Starting | Phase::Stopping | Phase::Stopped => self.stopped().await,
             Phase::Created => {
                 self.set_phase(Phase::Stopped);
-                self.hooks.close(HOOKS)
+                self.close_hooks().await
             }
-            Phase::Starting | Phase::Running => {
-                if let Some(member) = self.member.get()
-                    && env::timeout(FAREWELL, self.say_goodbye(member)).await.is_err()
-                {
-                    self.log.warn(format_args!(
-                        "stopping without the others' knowledge: nobody answered"
-                    ));
-                }
-                self.shut_down().await
-            }
+            Phase::Running => self.end().await,
         }
+    }
+
+    /// Takes leave of the others and closes everything.
+    async fn end(self: &Arc<Self>) -> Result<()> {
+        if let Some(member) = self.member.get()
+            && env::timeout(FAREWELL, self.say_goodbye(member)).await.is_err()
+        {
+            self.log.warn(format_args!(
+                "stopping without the others' knowledge: nobody answered"
+            ));
+        }
+        self.shut_down().await
+    }
+
+    /// Waits for the end of a stop that is under way or over, and for hooks that outlasted it.
+    async fn stopped(&self) -> Result<()> {
+        loop {
+            let seen = self.phases.count();
+            if self.has_stopped() {
+                return self.close_hooks().await;
+            }
+            self.phases.after(seen).await;
+        }
+    }
+
+    async fn close_hooks(&self) -> Result<()> {
+        let hooks = self.hooks.clone();
+        blocking(move || hooks.close(HOOKS)).await
     }
 
     /// Hands over what this node has: leadership first, then its partitions.
@@ -531,7 +559,7 @@ impl Node {
     /// Closes everything without a word to the others: nobody holds the node any more.
     pub(crate) async fn abandon(self: &Arc<Self>) -> Result<()> {
         if matches!(self.phase(), Phase::Stopping | Phase::Stopped) {
-            return Ok(());
+            return self.stopped().await;
         }
         self.shut_down().await
     }
@@ -552,8 +580,7 @@ impl Node {
         }
         self.transport.close();
         self.replica.close();
-        let hooks = self.hooks.clone();
-        let closed = blocking(move || hooks.close(HOOKS)).await;
+        let closed = self.close_hooks().await;
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.set_phase(Phase::Stopped);
         outcome.and(closed)

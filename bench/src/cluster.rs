@@ -1,0 +1,144 @@
+//! Clusters in this process: real data directories, real sockets on loopback.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ck_core::{ClusterKit, Options};
+use tempfile::TempDir;
+
+use crate::Outcome;
+
+/// How long anything may take before the benchmark gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Partitions of every cluster that is measured.
+pub(crate) const PARTITIONS: u32 = 64;
+
+/// Nodes of one cluster, and where they keep their data.
+pub(crate) struct Nodes {
+    pub(crate) nodes: Vec<ClusterKit>,
+    dir: TempDir,
+}
+
+impl Nodes {
+    /// A cluster without nodes, on the disk of `dir`.
+    pub(crate) fn none(dir: &Path) -> Outcome<Self> {
+        Ok(Nodes {
+            nodes: Vec::new(),
+            dir: tempfile::Builder::new().prefix("ck-bench-").tempdir_in(dir)?,
+        })
+    }
+
+    /// A cluster of `count` nodes that all hold their share.
+    pub(crate) fn formed(dir: &Path, count: usize) -> Outcome<Self> {
+        let mut nodes = Nodes::none(dir)?;
+        nodes.add(count)?;
+        nodes.wait_until_formed()?;
+        Ok(nodes)
+    }
+
+    /// Adds `count` nodes: a founder where there is none, and the others all at once.
+    pub(crate) fn add(&mut self, count: usize) -> Outcome {
+        let mut missing = count;
+        if self.nodes.is_empty() {
+            let founder = ClusterKit::new(self.options(0))?;
+            founder.start()?;
+            self.nodes.push(founder);
+            missing -= 1;
+        }
+        let from = self.nodes.len();
+        let new: Vec<_> = (from..from + missing)
+            .map(|i| ClusterKit::new(self.options(i)))
+            .collect::<Result<_, _>>()?;
+        std::thread::scope(|scope| {
+            let starting: Vec<_> = new.iter().map(|node| scope.spawn(|| node.start())).collect();
+            starting
+                .into_iter()
+                .map(|start| start.join().map_err(|_| "a start panicked")?.map_err(Into::into))
+                .collect::<Outcome>()
+        })?;
+        self.nodes.extend(new);
+        Ok(())
+    }
+
+    /// The options of node `i`.
+    fn options(&self, i: usize) -> Options {
+        let mut options = Options::new(format!("node-{i:02}"), "127.0.0.1:0");
+        options.data_dir = self.dir.path().join(format!("{i}")).display().to_string();
+        options.join_timeout = PATIENCE;
+        match self.nodes.first().and_then(ClusterKit::http_addr) {
+            Some(founder) => options.join_addrs = vec![founder],
+            None => options.partition_count = Some(PARTITIONS),
+        }
+        options
+    }
+
+    /// Stops node `i` and starts it again on the same data; gives how long the start took.
+    pub(crate) fn restart(&mut self, i: usize) -> Outcome<Duration> {
+        self.nodes[i].stop()?;
+        let started = Instant::now();
+        self.nodes[i] = ClusterKit::new(self.options(i))?;
+        self.nodes[i].start()?;
+        Ok(started.elapsed())
+    }
+
+    /// Waits until every node sees every partition with all its copies in place and nothing left to move.
+    pub(crate) fn wait_until_formed(&self) -> Outcome {
+        let copies = self.nodes.len().min(3);
+        let members = self.nodes.len();
+        for node in &self.nodes {
+            until("every partition with all its copies everywhere", || {
+                let view = node.view();
+                view.nodes().len() == members
+                    && view.partition_count() == PARTITIONS
+                    && view.partitions().all(|partition| {
+                        partition.nodes().count() == copies
+                            && partition.pending().count() == 0
+                            && partition.primary().is_some()
+                    })
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Waits until node `i` holds a partition that counts: its data is confirmed.
+    pub(crate) fn wait_until_owner(&self, i: usize) -> Outcome {
+        let node = &self.nodes[i];
+        until("a partition of its own", || {
+            node.view()
+                .partitions()
+                .any(|partition| partition.role().is_some())
+        })
+    }
+
+    /// The node that leads.
+    pub(crate) fn leader(&self) -> Outcome<&ClusterKit> {
+        let leader = self.nodes.iter().find(|node| node.is_leader());
+        leader.ok_or_else(|| "nobody leads".into())
+    }
+
+    /// A node that does not lead.
+    pub(crate) fn follower(&self) -> Outcome<&ClusterKit> {
+        let follower = self.nodes.iter().find(|node| !node.is_leader());
+        follower.ok_or_else(|| "nobody follows".into())
+    }
+
+    /// Stops all nodes, the last to come first.
+    pub(crate) fn stop(self) -> Outcome {
+        for node in self.nodes.iter().rev() {
+            node.stop()?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits for a condition.
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) -> Outcome {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        if Instant::now() >= deadline {
+            return Err(format!("{what}: did not come about within {PATIENCE:?}").into());
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    Ok(())
+}

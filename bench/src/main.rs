@@ -1,0 +1,106 @@
+//! Measures a cluster as a whole, and prints one table with the aims beside what was found.
+#![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
+
+mod cluster;
+mod disk;
+mod formation;
+mod lookup;
+mod process;
+mod report;
+mod writes;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use report::Report;
+
+/// What can go wrong in a benchmark; it ends with the message.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Outcome<T = ()> = Result<T, Failure>;
+
+/// Measures a whole ClusterKit cluster: durable writes, formation, memory, lookups.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// Where the results go as JSON.
+    #[arg(long, value_name = "FILE", default_value = "target/bench.json")]
+    json: PathBuf,
+    /// The disk to measure on: data directories are made, and removed, in here.
+    #[arg(long, value_name = "FOLDER", default_value = "target")]
+    dir: PathBuf,
+    /// What to measure; everything when none is named.
+    #[arg(value_name = "PART")]
+    parts: Vec<Part>,
+    /// How long each number of writers writes, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 2000)]
+    turn: u64,
+    #[command(subcommand)]
+    child: Option<Child>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Durable writes, beside the disk's own rate.
+    Writes,
+    /// Forming, joining, restarting.
+    Formation,
+    /// Memory and idle CPU of a node in a process of its own.
+    Memory,
+    /// Lookups of a key.
+    Lookup,
+}
+
+/// What the benchmark runs as a process of its own.
+#[derive(Subcommand)]
+enum Child {
+    /// Runs one node until standard input ends: says where it listens, and what it takes when asked.
+    #[command(hide = true)]
+    Node {
+        /// The node's id.
+        id: String,
+        /// Where it keeps its data.
+        data_dir: PathBuf,
+        /// A member to join through.
+        join: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match &arguments.child {
+        Some(Child::Node { id, data_dir, join }) => process::serve(id, data_dir, join.as_deref()),
+        None => run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            println!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Outcome {
+    let wanted = |part| arguments.parts.is_empty() || arguments.parts.contains(&part);
+    std::fs::create_dir_all(&arguments.dir)?;
+    let mut report = Report::default();
+    if wanted(Part::Writes) {
+        writes::measure(&mut report, &arguments.dir, Duration::from_millis(arguments.turn))?;
+    }
+    if wanted(Part::Formation) {
+        formation::measure(&mut report, &arguments.dir)?;
+    }
+    if wanted(Part::Memory) {
+        process::measure(&mut report, &arguments.dir)?;
+    }
+    if wanted(Part::Lookup) {
+        lookup::measure(&mut report)?;
+    }
+    report.print();
+    report.write_json(&arguments.json)?;
+    println!("\nalso in {}", arguments.json.display());
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! Nodes in processes of their own: what memory and what time they take.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use ck_core::{ClusterKit, Options};
+
+use crate::cluster::{PARTITIONS, until};
+use crate::report::{Aim, Report};
+use crate::{Failure, Outcome};
+
+/// How long an idle node is watched.
+const WATCHED: Duration = Duration::from_secs(3);
+/// Ticks per second in /proc, fixed for every Linux program.
+const TICKS: f64 = 100.0;
+
+/// What a process says of itself.
+struct Usage {
+    rss_kib: f64,
+    cpu: Duration,
+}
+
+/// CPU time of this process so far, all threads together.
+pub(crate) fn cpu_time() -> Outcome<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The name in front is in parentheses and may hold anything; fields 14 and 15 are user and system time.
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let mut ticks = fields.split_whitespace().skip(11).take(2);
+    let mut next = || -> Outcome<f64> { Ok(ticks.next().ok_or("/proc/self/stat is cut")?.parse()?) };
+    Ok(Duration::from_secs_f64((next()? + next()?) / TICKS))
+}
+
+fn rss_kib() -> Outcome<f64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next());
+    Ok(kib.ok_or("no VmRSS in /proc/self/status")?.parse()?)
+}
+
+/// The child: one node. A line on standard input is answered with RSS in KiB and CPU time in seconds.
+pub(crate) fn serve(id: &str, data_dir: &Path, join: Option<&str>) -> Outcome {
+    let mut options = Options::new(id, "127.0.0.1:0");
+    options.data_dir = data_dir.display().to_string();
+    match join {
+        Some(address) => options.join_addrs = vec![address.to_owned()],
+        None => options.partition_count = Some(PARTITIONS),
+    }
+    let node = ClusterKit::new(options)?;
+    node.start()?;
+    println!("{}", node.http_addr().ok_or("the node listens nowhere")?);
+    for line in std::io::stdin().lines() {
+        let members: usize = line?.trim().parse()?;
+        until("all copies in place", || {
+            let view = node.view();
+            view.nodes().len() == members
+                && view.partitions().all(|partition| {
+                    partition.nodes().count() == members.min(3) && partition.pending().count() == 0
+                })
+        })?;
+        println!("{} {}", rss_kib()?, cpu_time()?.as_secs_f64());
+    }
+    node.stop()?;
+    Ok(())
+}
+
+struct NodeProcess {
+    child: std::process::Child,
+    answers: BufReader<std::process::ChildStdout>,
+    address: String,
+}
+
+impl NodeProcess {
+    fn start(dir: &Path, id: &str, join: Option<&str>) -> Outcome<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("node")
+            .arg(id)
+            .arg(dir.join(id))
+            .args(join)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let output = child.stdout.take().ok_or("the child has no output")?;
+        let mut process = NodeProcess {
+            child,
+            answers: BufReader::new(output),
+            address: String::new(),
+        };
+        process.address = process.line()?;
+        Ok(process)
+    }
+
+    fn line(&mut self) -> Outcome<String> {
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        match line.trim() {
+            "" => Err("a node process ended".into()),
+            line if line.starts_with("error") => Err(line.to_owned().into()),
+            line => Ok(line.to_owned()),
+        }
+    }
+
+    /// What the node takes, once it sees a cluster of `members` with all copies in place.
+    fn usage(&mut self, members: usize) -> Outcome<Usage> {
+        let input = self.child.stdin.as_mut().ok_or("the child has no input")?;
+        writeln!(input, "{members}")?;
+        let line = self.line()?;
+        let (rss, cpu) = line.split_once(' ').ok_or("an answer without two numbers")?;
+        Ok(Usage {
+            rss_kib: rss.parse()?,
+            cpu: Duration::from_secs_f64(cpu.parse()?),
+        })
+    }
+}
+
+impl Drop for NodeProcess {
+    fn drop(&mut self) {
+        // The end of its input is the sign to stop; one that does not heed it is killed.
+        drop(self.child.stdin.take());
+        let waited = until("the end of a child", || {
+            matches!(self.child.try_wait(), Ok(Some(_)))
+        });
+        if waited.is_err() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Measures memory and idle time of nodes in processes of their own.
+pub(crate) fn measure(report: &mut Report, dir: &Path) -> Outcome {
+    println!("memory: each node a process");
+    let dir = tempfile::Builder::new().prefix("ck-bench-").tempdir_in(dir)?;
+    let mut first = NodeProcess::start(dir.path(), "node-1", None)?;
+    let aim = Some(Aim::AtMost(10.0));
+    let (usage, idle) = watch(&mut first, 1)?;
+    report.add(
+        "RSS of one node alone",
+        usage.rss_kib / 1024.0,
+        "MiB",
+        aim,
+        "64 partitions",
+    );
+    report.add("CPU of one node alone, idle", idle, "%", None, "of one core");
+    let address = first.address.clone();
+    let mut others = ["node-2", "node-3"]
+        .iter()
+        .map(|id| NodeProcess::start(dir.path(), id, Some(&address)))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let (usage, idle) = watch(&mut first, 3)?;
+    report.add(
+        "RSS of the leader of 3 nodes",
+        usage.rss_kib / 1024.0,
+        "MiB",
+        aim,
+        "64 partitions",
+    );
+    report.add(
+        "CPU of the leader of 3 nodes, idle",
+        idle,
+        "%",
+        None,
+        "of one core",
+    );
+    let follower = others.first_mut().ok_or("there is no follower")?;
+    let (usage, idle) = watch(follower, 3)?;
+    report.add(
+        "RSS of a follower of 3 nodes",
+        usage.rss_kib / 1024.0,
+        "MiB",
+        aim,
+        "64 partitions",
+    );
+    report.add(
+        "CPU of a follower of 3 nodes, idle",
+        idle,
+        "%",
+        None,
+        "of one core",
+    );
+    // Followers first, so that nobody has to elect a new leader on the way out.
+    drop(others);
+    drop(first);
+    Ok(())
+}
+
+/// What a node takes after a while of idleness, and how much of a core it used meanwhile.
+fn watch(node: &mut NodeProcess, members: usize) -> Outcome<(Usage, f64)> {
+    let before = node.usage(members)?;
+    std::thread::sleep(WATCHED);
+    let after = node.usage(members)?;
+    let used = after.cpu.saturating_sub(before.cpu);
+    Ok((after, used.as_secs_f64() / WATCHED.as_secs_f64() * 100.0))
+}

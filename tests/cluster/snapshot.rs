@@ -27,14 +27,19 @@ fn a_node_that_is_far_behind_gets_a_snapshot_keeps_its_copies_and_has_the_same_d
             .put(&format!("large/{}", write % KEYS), vec![letter; VALUE])
             .unwrap();
     }
-    let snapshot = |folder: &std::path::Path, id: &str| folder.join(id).join("snapshot");
-    let writer_id = cluster.nodes()[writer].id.clone();
-    let path = snapshot(cluster.folder(), &writer_id);
-    cluster.until("the others have taken a snapshot", || {
-        path.exists()
-            .then_some(())
-            .ok_or_else(|| format!("there is no {path:?}"))
-    });
+    // All of them, for any may lead when the node comes back; and a follower's log must not grow for ever either.
+    let snapshot = |cluster: &Cluster, place: usize| {
+        let id = &cluster.nodes()[place].id;
+        cluster.folder().join(id).join("snapshot")
+    };
+    for place in (0..4).filter(|place| *place != away) {
+        let path = snapshot(&cluster, place);
+        cluster.until("the others have taken a snapshot", || {
+            path.exists()
+                .then_some(())
+                .ok_or_else(|| format!("there is no {path:?}"))
+        });
+    }
 
     cluster.node(away).spawn_again();
     cluster.node(away).wait_ready();
@@ -50,8 +55,7 @@ fn a_node_that_is_far_behind_gets_a_snapshot_keeps_its_copies_and_has_the_same_d
         copies(&before),
         "its copies were not given away while it caught up"
     );
-    let away_id = cluster.nodes()[away].id.clone();
-    assert!(snapshot(cluster.folder(), &away_id).exists(), "it got a snapshot");
+    assert!(snapshot(&cluster, away).exists(), "it got a snapshot");
 
     // And what it was given is durable.
     cluster.node(away).kill();

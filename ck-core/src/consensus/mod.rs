@@ -5,6 +5,7 @@
 
 mod codec;
 mod forward;
+mod growth;
 mod leadership;
 mod log_store;
 mod network;

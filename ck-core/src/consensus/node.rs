@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{AbortHandle, abortable};
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, InitializeError, RaftError};
 use openraft::raft::Precondition;
 use openraft::{ChangeMembers, EmptyNode, ReadPolicy, ServerState, SnapshotPolicy};
 
 use super::codec;
+use super::growth::Growth;
 use super::log_store::LogStore;
 use super::network::{Addresses, Network};
 use super::replica::Replica;
@@ -31,8 +33,6 @@ use crate::state::{Proposal, Response};
 const SNAPSHOT_ENTRIES: u64 = 50_000;
 /// So many entries stay in the log behind a snapshot, for followers that are a little late.
 const KEPT_ENTRIES: u64 = 10_000;
-/// After so many bytes of log a snapshot is taken, however few the entries are.
-const SNAPSHOT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What a Raft node is opened with.
 pub(crate) struct ConsensusConfig {
@@ -57,7 +57,8 @@ pub(crate) struct Consensus {
     lease: Duration,
     /// The vote of the leadership that this node is giving up: from then on it holds no lease.
     handing_over: Mutex<Option<Vote>>,
-    snapshot_at: Mutex<u64>,
+    /// Ends the task that takes snapshots of a log of many bytes.
+    snapshots: AbortHandle,
 }
 
 /// What came of a write that was tried on this node.
@@ -115,7 +116,8 @@ impl Consensus {
         };
         let voted_before = wal.vote().is_some();
         let store = SnapshotStore::new(config.disk.clone(), config.dir.join("snapshot"));
-        let machine = StateMachine::open(config.replica.clone(), store)?;
+        let growth = Arc::<Growth>::default();
+        let machine = StateMachine::open(config.replica.clone(), store, growth.clone())?;
         let election_timeout_max = config.timing.election_max;
         let network = Network::new(config.raft_id, config.transport, config.addresses.clone());
         let raft_config = raft_config(config.cluster_name, config.timing)?;
@@ -131,6 +133,11 @@ impl Consensus {
         if voted_before {
             keep_still(&raft, config.raft_id, election_timeout_max);
         }
+        let (task, snapshots) = abortable(bound_log(raft.clone(), growth));
+        env::spawn(async move {
+            // Aborted is how it ends.
+            let _ = task.await;
+        });
         let server = Server::new(
             raft.clone(),
             config.raft_id,
@@ -147,7 +154,7 @@ impl Consensus {
             replica: config.replica,
             lease: election_timeout_max,
             handing_over: Mutex::new(None),
-            snapshot_at: Mutex::new(0),
+            snapshots,
         }))
     }
 
@@ -190,7 +197,6 @@ impl Consensus {
 
     /// Tries to commit an encoded proposal here, which succeeds only where the leader is.
     pub(super) async fn write(&self, proposal: Bytes) -> Written {
-        self.maybe_snapshot(proposal.len() as u64).await;
         match self.raft.client_write(Command(proposal)).await {
             Ok(done) => match done.data.0 {
                 Some(response) => Written::Done(response),
@@ -212,23 +218,6 @@ impl Consensus {
                 revision: 0,
                 result: Err(error),
             }),
-        }
-    }
-
-    /// Entries count towards a snapshot by openraft's policy; large ones count by their bytes, here.
-    async fn maybe_snapshot(&self, bytes: u64) {
-        let due = {
-            let mut since = self.snapshot_at.lock().unwrap_or_else(PoisonError::into_inner);
-            *since += bytes;
-            let due = *since > SNAPSHOT_BYTES;
-            if due {
-                *since = 0;
-            }
-            due
-        };
-        if due {
-            // Best effort: a stopped Raft has told whoever writes.
-            drop(self.raft.trigger().snapshot().await);
         }
     }
 
@@ -384,6 +373,7 @@ impl Consensus {
 
     /// Stops Raft and closes the log; what was acknowledged is durable already.
     pub(crate) async fn close(&self) -> Result<()> {
+        self.snapshots.abort();
         let ended = self.raft.shutdown().await;
         let (tx, rx) = tokio::sync::oneshot::channel();
         self.wal.close(Box::new(move |result| drop(tx.send(result))));
@@ -418,6 +408,39 @@ fn keep_still(raft: &Raft, me: RaftId, lease: Duration) {
         env::sleep(lease).await;
         raft.runtime_config().elect(true);
     });
+}
+
+/// Takes a snapshot whenever the log has grown by many bytes, and then drops what is far behind it: openraft's own
+/// policies count entries. Ends when Raft does.
+async fn bound_log(raft: Raft, growth: Arc<Growth>) {
+    let mut metrics = raft.metrics();
+    let (mut seen, mut droppable, mut dropped) = (0, 0, 0);
+    loop {
+        tokio::select! {
+            biased;
+            due = growth.due(seen) => {
+                (seen, droppable) = due;
+                if raft.trigger().snapshot().await.is_err() {
+                    return;
+                }
+            }
+            changed = metrics.changed(), if droppable > dropped => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
+        let covered = metrics
+            .borrow_watched()
+            .snapshot
+            .map_or(0, |snapshot| snapshot.index);
+        if droppable > dropped && covered >= droppable {
+            dropped = droppable;
+            if raft.trigger().purge_log(droppable).await.is_err() {
+                return;
+            }
+        }
+    }
 }
 
 fn raft_config(cluster_name: String, timing: TimingValues) -> Result<openraft::Config> {

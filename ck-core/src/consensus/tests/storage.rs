@@ -49,7 +49,7 @@ impl StoreBuilder<Types, LogStore, StateMachine, Guard> for Builder {
         };
         let replica = Arc::new(Replica::new("node-1".into(), 1, Box::new(|_| {})));
         let store = SnapshotStore::new(disk, "/node/snapshot".into());
-        let machine = StateMachine::open(replica, store).unwrap();
+        let machine = StateMachine::open(replica, store, Arc::default()).unwrap();
         Ok((guard, LogStore::new(wal), machine))
     }
 }

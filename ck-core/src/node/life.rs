@@ -525,7 +525,7 @@ impl Node {
             },
             Phase::Created => {
                 self.set_phase(Phase::Stopped);
-                self.hooks.close(HOOKS)
+                self.close_hooks().await
             }
             Phase::Running => self.end().await,
         }
@@ -596,11 +596,22 @@ impl Node {
         }
         self.transport.close();
         self.replica.close();
-        let hooks = self.hooks.clone();
-        let closed = blocking(move || hooks.close(HOOKS)).await;
+        let closed = self.close_hooks().await;
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.set_phase(Phase::Stopped);
         outcome.and(closed)
+    }
+}
+
+impl Node {
+    /// Waits for the hooks that run, and ends them.
+    async fn close_hooks(&self) -> Result<()> {
+        if env::runtime::simulated() {
+            // There hooks are tasks, which go on only while nobody blocks.
+            return self.hooks.close_async(HOOKS).await;
+        }
+        let hooks = self.hooks.clone();
+        blocking(move || hooks.close(HOOKS)).await
     }
 }
 

@@ -11,6 +11,8 @@ mod life;
 mod listen;
 mod peers;
 mod presence;
+#[cfg(all(test, feature = "sim"))]
+mod sim;
 mod state_file;
 
 use std::path::PathBuf;

@@ -319,6 +319,7 @@ impl Node {
             transport: self.transport.clone(),
             addresses: self.addresses.clone(),
             replica: self.replica.clone(),
+            snapshots: self.snapshots,
         })
         .await?;
         let proposer = Arc::new(Proposer::new(

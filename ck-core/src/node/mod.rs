@@ -23,7 +23,7 @@ use rand::RngExt;
 
 pub(crate) use listen::{Listen, Listening, TcpListen};
 
-use crate::consensus::{Consensus, Leadership, Proposer, RaftId, Replica};
+use crate::consensus::{Consensus, Leadership, Proposer, RaftId, Replica, SnapshotPace};
 use crate::env::disk::{Disk, DiskLock, MemDisk, RealDisk};
 use crate::env::{self, Instant, Signal};
 use crate::error::{Error, ErrorCode, Result};
@@ -43,6 +43,7 @@ pub(crate) struct Seams {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) listen: Arc<dyn Listen>,
     pub(crate) hooks: Driver,
+    pub(crate) snapshots: SnapshotPace,
 }
 
 /// A node.
@@ -56,6 +57,7 @@ pub(crate) struct Node {
     disk: Arc<dyn Disk>,
     transport: Arc<dyn Transport>,
     listen: Arc<dyn Listen>,
+    snapshots: SnapshotPace,
     replica: Arc<Replica>,
     hooks: Arc<Hooks>,
     confirmations: Arc<Confirmations>,
@@ -138,6 +140,7 @@ impl Node {
             disk: seams.disk,
             transport: seams.transport,
             listen: seams.listen,
+            snapshots: seams.snapshots,
             addresses: Arc::new(AddressBook::new(replica.clone())),
             replica,
             hooks,

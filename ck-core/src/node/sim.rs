@@ -1,6 +1,7 @@
 //! Nodes in the simulator: simulated network, disk and time, and everything else as it is.
 
 mod tests;
+mod traps;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use futures_util::future::BoxFuture;
 
 use super::listen::Close;
 use super::{Listen, Listening, Node, Seams};
+use crate::consensus::SnapshotPace;
 use crate::env::disk::MemDisk;
 use crate::env::{self, Instant};
 use crate::error::Result;
@@ -107,6 +109,11 @@ impl World {
                 addr,
             }),
             hooks: Driver::Tasks,
+            snapshots: SnapshotPace {
+                entries: 200,
+                kept: 50,
+                ..SnapshotPace::default()
+            },
         };
         let node = Node::new(options.clone(), seams, Arc::new(Log::default())).unwrap();
         let events = Arc::new(Mutex::new(Vec::new()));

@@ -11,11 +11,11 @@ use crate::error::ErrorCode;
 use crate::state::Expect;
 
 /// Runs a scenario in a simulation of its own.
-fn simulate<T, F: Future<Output = T>>(seed: u64, scenario: impl FnOnce(World) -> F) -> T {
+pub(super) fn simulate<T, F: Future<Output = T>>(seed: u64, scenario: impl FnOnce(World) -> F) -> T {
     SimRuntime::with_seed(seed).block_on(async move { scenario(World::new(seed)).await })
 }
 
-async fn write(sim: &SimNode, key: &str) -> u64 {
+pub(super) async fn write(sim: &SimNode, key: &str) -> u64 {
     let value = key.as_bytes().to_vec().into();
     sim.node
         .set_data(key.to_owned(), value, Expect::Absent, PATIENCE)
@@ -23,7 +23,7 @@ async fn write(sim: &SimNode, key: &str) -> u64 {
         .unwrap()
 }
 
-async fn all_have(nodes: &[SimNode], revision: u64, keys: &[&str]) {
+pub(super) async fn all_have(nodes: &[SimNode], revision: u64, keys: &[&str]) {
     for sim in nodes {
         until("everybody is up to date", || {
             sim.node.view().revision() >= revision
@@ -35,7 +35,7 @@ async fn all_have(nodes: &[SimNode], revision: u64, keys: &[&str]) {
     }
 }
 
-fn assert_same_streams(nodes: &[SimNode]) {
+pub(super) fn assert_same_streams(nodes: &[SimNode]) {
     let from = nodes.iter().map(SimNode::incarnation).max().unwrap_or(0);
     let expected = nodes[0].shared_events(from);
     for sim in &nodes[1..] {

@@ -1,6 +1,5 @@
 //! Leadership as the cluster sees it: an epoch, counted by the state machine, held under a lease.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,14 +8,16 @@ use openraft::async_runtime::WatchReceiver;
 
 use super::node::Consensus;
 use super::proposer::Proposer;
-use super::types::RaftId;
 use crate::env::{self, Instant};
-use crate::error::{ErrorCode, Result};
+use crate::error::ErrorCode;
 use crate::model::NodeId;
 use crate::state::Command;
 
 /// How long a new leader tries to have its epoch committed before it looks whether it leads at all.
 const ATTEMPT: Duration = Duration::from_secs(1);
+/// The pause after an attempt that failed although this node leads: a leader takes no writes at its very beginning
+/// and its very end, and every attempt changes the metrics that are waited for.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// This node's leadership began or ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,11 +34,6 @@ pub(crate) struct Leadership {
     consensus: Arc<Consensus>,
     proposer: Arc<Proposer>,
     held: Mutex<Option<Held>>,
-    /// Leadership is being handed over: the successor may lead before this node's lease has run out, so from
-    /// the moment it is asked this node acts as leader no more.
-    yielding: AtomicBool,
-    /// Wakes the watch when that changes.
-    woken: env::Signal,
     changed: env::Signal,
 }
 
@@ -55,8 +51,6 @@ impl Leadership {
             consensus,
             proposer,
             held: Mutex::new(None),
-            yielding: AtomicBool::new(false),
-            woken: env::Signal::default(),
             changed: env::Signal::default(),
         }
     }
@@ -66,27 +60,13 @@ impl Leadership {
     /// called so.
     pub(crate) fn epoch(&self) -> Option<u64> {
         let held = (*self.held.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let valid = !self.yielding.load(Ordering::Acquire)
-            && self.vote() == Some(held.vote)
-            && self
-                .consensus
-                .lease_until()
-                .is_some_and(|until| Instant::now() < until);
+        let valid = self.vote() == Some(held.vote) && self.is_leased();
         valid.then_some(held.epoch)
     }
 
     /// True when this node leads at this very moment.
     pub(crate) fn is_leader(&self) -> bool {
         self.epoch().is_some()
-    }
-
-    /// Hands leadership to `to`; see [`Consensus::transfer`]. This node stops acting as leader first.
-    ///
-    /// # Errors
-    /// As [`Consensus::transfer`]; this node leads again then, or tries to.
-    pub(crate) async fn hand_over(&self, to: RaftId, deadline: Duration) -> Result<()> {
-        let _yielding = Yielding::begin(self);
-        self.consensus.transfer(to, deadline).await
     }
 
     /// Told whenever leadership begins or ends here.
@@ -107,21 +87,20 @@ impl Leadership {
     pub(crate) async fn run(&self, tell: impl Fn(LeadershipChange)) {
         let mut metrics = self.consensus.raft().metrics();
         loop {
-            let seen = self.woken.count();
-            self.step(&tell).await;
+            if !self.step(&tell).await {
+                env::sleep(PAUSE).await;
+                continue;
+            }
             // The end of the lease is no event of Raft's: somebody has to wait for it.
             let lease = self.consensus.lease_until().filter(|_| self.held().is_some());
-            let lease_ends = async {
-                match lease {
-                    Some(until) => env::sleep_until(until).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let alive = tokio::select! {
-                biased;
-                changed = metrics.changed() => changed.is_ok(),
-                _ = self.woken.after(seen) => true,
-                () = lease_ends => true,
+            let changed = metrics.changed();
+            let alive = match lease {
+                Some(until) => tokio::select! {
+                    biased;
+                    changed = changed => changed.is_ok(),
+                    () = env::sleep_until(until) => true,
+                },
+                None => changed.await.is_ok(),
             };
             if !alive {
                 self.lose(&tell);
@@ -130,24 +109,27 @@ impl Leadership {
         }
     }
 
-    async fn step(&self, tell: &impl Fn(LeadershipChange)) {
+    fn is_leased(&self) -> bool {
+        self.consensus
+            .lease_until()
+            .is_some_and(|until| Instant::now() < until)
+    }
+
+    /// False when it has to be tried again soon.
+    async fn step(&self, tell: &impl Fn(LeadershipChange)) -> bool {
         if let Some(held) = self.held()
-            && (self.yielding.load(Ordering::Acquire)
-                || self.vote() != Some(held.vote)
-                || self
-                    .consensus
-                    .lease_until()
-                    .is_none_or(|until| Instant::now() >= until))
+            && (self.vote() != Some(held.vote) || !self.is_leased())
         {
             self.lose(tell);
         }
-        let Some(vote) = self.vote() else { return };
-        if self.held().is_some() || self.yielding.load(Ordering::Acquire) {
-            return;
+        let Some(vote) = self.vote() else { return true };
+        // Without a lease there is nothing to record: a leader that is cut off only fills its log.
+        if self.held().is_some() || !self.is_leased() {
+            return true;
         }
         // A node that does not know itself yet (bootstrap) has nothing to be recorded under.
         if !self.consensus.replica().topology().nodes.contains_key(&self.me) {
-            return;
+            return true;
         }
         let command = Command::LeaderElected {
             node: self.me.clone(),
@@ -157,11 +139,13 @@ impl Leadership {
         let elected = self.proposer.propose_here(command, ATTEMPT).await;
         let recorded = match elected {
             Ok(response) => response.result.is_ok(),
-            Err(error) if error.code() == ErrorCode::Stopped => return,
+            Err(error) if error.code() == ErrorCode::Stopped => return true,
             Err(_) => false,
         };
-        let leads = self.vote() == Some(vote);
-        if recorded && leads {
+        if !recorded {
+            return false;
+        }
+        if self.vote() == Some(vote) {
             let topology = self.consensus.replica().topology();
             if topology.leader.as_ref() == Some(&self.me) && topology.leader_term == vote.0 {
                 let epoch = topology.leader_epoch;
@@ -170,6 +154,7 @@ impl Leadership {
                 self.changed.notify();
             }
         }
+        true
     }
 
     fn held(&self) -> Option<Held> {
@@ -182,23 +167,5 @@ impl Leadership {
             tell(LeadershipChange::Lost(held.epoch));
             self.changed.notify();
         }
-    }
-}
-
-/// The time in which leadership is handed over; it ends however the hand-over ends, also when it is given up.
-struct Yielding<'a>(&'a Leadership);
-
-impl<'a> Yielding<'a> {
-    fn begin(leadership: &'a Leadership) -> Self {
-        leadership.yielding.store(true, Ordering::Release);
-        leadership.woken.notify();
-        Yielding(leadership)
-    }
-}
-
-impl Drop for Yielding<'_> {
-    fn drop(&mut self) {
-        self.0.yielding.store(false, Ordering::Release);
-        self.0.woken.notify();
     }
 }

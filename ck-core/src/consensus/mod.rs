@@ -28,7 +28,7 @@ pub(crate) use codec::{decode, encode};
 pub(crate) use forward::{handle_forwarded, refuse_forwarded};
 pub(crate) use leadership::{Leadership, LeadershipChange};
 pub(crate) use network::Addresses;
-pub(crate) use node::{Consensus, ConsensusConfig, VoterChange};
+pub(crate) use node::{Consensus, ConsensusConfig, SnapshotPace, VoterChange};
 pub(crate) use proposer::Proposer;
 pub(crate) use replica::Replica;
 pub(crate) use server::refuse_raft;

@@ -98,7 +98,7 @@ impl Node {
                 ),
             ));
         };
-        member.leadership.hand_over(chosen, timing.election_max).await?;
+        member.consensus.transfer(chosen, timing.election_max).await?;
         Ok(self.replica.revision())
     }
 

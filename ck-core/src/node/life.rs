@@ -104,6 +104,7 @@ impl Node {
             transport: self.transport.clone(),
             addresses: self.addresses.clone(),
             replica: self.replica.clone(),
+            snapshots: self.snapshots,
         })
         .await?;
         let proposer = Arc::new(Proposer::new(
@@ -233,11 +234,6 @@ impl Node {
         }
     }
 
-    async fn close_hooks(&self) -> Result<()> {
-        let hooks = self.hooks.clone();
-        blocking(move || hooks.close(HOOKS)).await
-    }
-
     /// Hands over what this node has: leadership first, then its partitions.
     async fn say_goodbye(&self, member: &Member) {
         let topology = self.replica.topology();
@@ -251,7 +247,7 @@ impl Node {
             let timing = self.options.timing.values();
             if let Some(successor) = member.consensus.successors(timing.heartbeat).first() {
                 // If that fails this node still leads, and takes leave of itself.
-                drop(member.leadership.hand_over(*successor, timing.election_max).await);
+                drop(member.consensus.transfer(*successor, timing.election_max).await);
             }
         }
         let Some(incarnation) = self.replica.incarnation() else {
@@ -295,6 +291,16 @@ impl Node {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.set_phase(Phase::Stopped);
         outcome.and(closed)
+    }
+
+    /// Waits for the hooks that run, and ends them.
+    async fn close_hooks(&self) -> Result<()> {
+        if env::runtime::simulated() {
+            // There hooks are tasks, which go on only while nobody blocks.
+            return self.hooks.close_async(HOOKS).await;
+        }
+        let hooks = self.hooks.clone();
+        blocking(move || hooks.close(HOOKS)).await
     }
 }
 

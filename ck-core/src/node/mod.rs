@@ -12,6 +12,8 @@ mod life;
 mod listen;
 mod peers;
 mod presence;
+#[cfg(all(test, feature = "sim"))]
+mod sim;
 mod state_file;
 
 use std::path::PathBuf;
@@ -22,7 +24,7 @@ use rand::RngExt;
 
 pub(crate) use listen::{Listen, Listening, TcpListen};
 
-use crate::consensus::{Consensus, Leadership, Proposer, RaftId, Replica, SyncTable};
+use crate::consensus::{Consensus, Leadership, Proposer, RaftId, Replica, SnapshotPace, SyncTable};
 use crate::env::disk::{Disk, DiskLock, MemDisk, RealDisk};
 use crate::env::{self, Instant, Signal};
 use crate::error::{Error, ErrorCode, Result};
@@ -42,6 +44,7 @@ pub(crate) struct Seams {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) listen: Arc<dyn Listen>,
     pub(crate) hooks: Driver,
+    pub(crate) snapshots: SnapshotPace,
 }
 
 /// A node.
@@ -55,6 +58,7 @@ pub(crate) struct Node {
     disk: Arc<dyn Disk>,
     transport: Arc<dyn Transport>,
     listen: Arc<dyn Listen>,
+    snapshots: SnapshotPace,
     replica: Arc<Replica>,
     hooks: Arc<Hooks>,
     confirmations: Arc<Confirmations>,
@@ -148,6 +152,7 @@ impl Node {
             disk: seams.disk,
             transport: seams.transport,
             listen: seams.listen,
+            snapshots: seams.snapshots,
             addresses: Arc::new(AddressBook::new(replica.clone())),
             replica,
             hooks,

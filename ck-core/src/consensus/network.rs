@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::Stream;
 use openraft::errors::{
     NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout as RpcTimeout, Unreachable,
 };
@@ -16,6 +18,7 @@ use openraft::raft::{
 use openraft::{EmptyNode, RPCTypes};
 
 use super::codec::{self, SnapshotHead};
+use super::pipeline::{self, Answers};
 use super::service::Service;
 use super::state_machine::Snapshot;
 use super::types::{RaftId, Types, Vote, from_wal_vote, to_wal_vote};
@@ -112,6 +115,29 @@ impl Peer {
         }
     }
 
+    /// One append, one answer.
+    pub(super) async fn append(
+        &self,
+        request: &AppendEntriesRequest<Types>,
+        timeout: Duration,
+    ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+        let fail = |error: Error| self.rpc_error(RPCTypes::AppendEntries, timeout, &error);
+        let call = RaftCall::Append(Append::new(request).map_err(fail)?);
+        match self.call(self.lane, call, timeout).await.map_err(fail)? {
+            RaftAnswer::Appended(appended) => Ok(appended.into()),
+            other => Err(fail(unexpected(&other))),
+        }
+    }
+
+    /// What it is when a follower finds a conflict before the first entry of a log: a defect of the peer.
+    pub(super) fn conflict_with_nothing(&self, timeout: Duration) -> RPCError<Types> {
+        let error = Error::new(
+            ErrorCode::Corrupt,
+            "the peer found a conflict where there is no entry",
+        );
+        self.rpc_error(RPCTypes::AppendEntries, timeout, &error)
+    }
+
     fn rpc_error(&self, action: RPCTypes, timeout: Duration, error: &Error) -> RPCError<Types> {
         match error.code() {
             ErrorCode::Timeout => RPCError::Timeout(RpcTimeout {
@@ -143,13 +169,19 @@ impl RaftNetworkV2<Types> for Peer {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        let timeout = option.hard_ttl();
-        let fail = |error: Error| self.rpc_error(RPCTypes::AppendEntries, timeout, &error);
-        let call = RaftCall::Append(Append::new(&rpc).map_err(fail)?);
-        match self.call(self.lane, call, timeout).await.map_err(fail)? {
-            RaftAnswer::Appended(appended) => Ok(appended.into()),
-            other => Err(fail(unexpected(&other))),
-        }
+        self.append(&rpc, option.hard_ttl()).await
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        requests: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<Answers<'s>, RPCError<Types>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
+    {
+        let answers = pipeline::append_all(self, requests, option.hard_ttl());
+        Box::pin(std::future::ready(Ok(answers)))
     }
 
     async fn vote(

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::consensus::SnapshotPace;
 use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::{Driver, EventFilter, EventType, Hook, HookId, HookStats};
 use crate::log::{Log, LogCallback};
@@ -50,7 +51,12 @@ impl fmt::Debug for ClusterKit {
 impl Drop for Inner {
     fn drop(&mut self) {
         let node = self.node.clone();
+        self.log.set_callback(None);
         node.hooks().shut();
+        if node.has_stopped() {
+            // Nothing is open, and the runtime may end here and now.
+            return;
+        }
         // The runtime lives until the node has closed its files; nobody waits for that here, because this may
         // be a hook's thread.
         let runtime = self.runtime.clone();
@@ -76,6 +82,7 @@ impl ClusterKit {
             transport: Arc::new(TcpTransport::plaintext(&*options.cluster_name)),
             listen: Arc::new(TcpListen),
             hooks: Driver::Threads(runtime.handle()),
+            snapshots: SnapshotPace::default(),
         };
         let node = runtime.enter(|| Node::new(options, seams, log.clone()))?;
         Ok(ClusterKit {
@@ -124,6 +131,34 @@ impl ClusterKit {
     pub fn stop(&self) -> Result<()> {
         self.refuse_in_hook("stop")?;
         self.wait(|node| async move { node.stop().await })
+    }
+
+    /// [`ClusterKit::stop`], waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`ClusterKit::stop`]; [`ErrorCode::Timeout`] when time is up too: stopping goes on, and another call
+    /// waits for its end.
+    pub fn stop_within(&self, timeout: Duration) -> Result<()> {
+        self.refuse_in_hook("stop")?;
+        let node = self.node().clone();
+        let stopping = async move { node.stop().await };
+        self.inner.runtime.wait_within(stopping, timeout)
+    }
+
+    /// Closes the node as dropping its last clone does, without telling the others, and waits until that is
+    /// done: no hook and no log callback runs or will, and all that they held is dropped. When it was the last
+    /// node of the process and had no other clone, the runtime's threads have ended too.
+    ///
+    /// Blocks for milliseconds as a rule, and for some seconds when a hook does not return.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InHook`] inside a hook of this node: nothing is waited for, and this clone is dropped.
+    /// [`ErrorCode::Timeout`] when a hook does not return, everything else being closed.
+    pub fn close(self) -> Result<()> {
+        self.refuse_in_hook("close")?;
+        let closed = self.wait(|node| async move { node.abandon().await });
+        self.inner.log.set_callback(None);
+        closed
     }
 
     fn refuse_in_hook(&self, what: &str) -> Result<()> {
@@ -176,12 +211,17 @@ impl ClusterKit {
             .is_some_and(|number| self.is_primary(number))
     }
 
-    /// What this node is to `key` at this moment, if anything.
-    pub fn should_handle_key(&self, key: &[u8]) -> Option<Role> {
-        match self.view().should_handle_key(key) {
-            Some(Role::Primary) if !self.is_primary_for_key(key) => None,
+    /// What this node is to partition `number` at this moment, if anything.
+    pub fn role(&self, number: u32) -> Option<Role> {
+        match self.view().partition_by_number(number)?.role() {
+            Some(Role::Primary) if !self.is_primary(number) => None,
             role => role,
         }
+    }
+
+    /// What this node is to `key` at this moment, if anything.
+    pub fn should_handle_key(&self, key: &[u8]) -> Option<Role> {
+        self.role(self.partition_number(key)?)
     }
 
     // ---- the cluster ---------------------------------------------------------------------------------------

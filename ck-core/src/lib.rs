@@ -28,3 +28,12 @@ pub use options::{
     TimingProfile, TimingValues, advertised, format_duration, options_markdown, parse_duration,
     table as options_table,
 };
+
+/// The programs in the guides, compiled with the tests of the documentation.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../docs/hooks.md")]
+    struct Hooks;
+    #[doc = include_str!("../../docs/partitioning.md")]
+    struct Partitioning;
+}

@@ -1,8 +1,10 @@
 //! The one runtime of a process, shared by all nodes in it.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 
@@ -10,6 +12,8 @@ use crate::error::{Error, ErrorCode, Result};
 
 /// At most so many threads: the work is waiting, not computing.
 const MAX_THREADS: usize = 4;
+/// How long the end of the last handle waits for the threads at most.
+const END: Duration = Duration::from_secs(5);
 
 /// A tokio runtime that lives as long as somebody holds it.
 pub(super) struct SharedRuntime {
@@ -69,13 +73,7 @@ impl SharedRuntime {
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let own = self.runtime().handle().id();
-        if tokio::runtime::Handle::try_current().is_ok_and(|current| current.id() == own) {
-            return Err(Error::new(
-                ErrorCode::InHook,
-                "a call that waits was made on a thread of ClusterKit's own runtime, where it would wait for itself",
-            ));
-        }
+        self.refuse_own_threads()?;
         let _entered = self.runtime().enter();
         let parked = Arc::new(Parked::default());
         let waker = Waker::from(parked.clone());
@@ -87,6 +85,40 @@ impl SharedRuntime {
             }
             parked.wait();
         }
+    }
+
+    /// Runs a future on the runtime's threads and waits for it for at most `timeout`. It goes on when that has
+    /// passed.
+    pub(super) fn wait_within<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = Result<T>> + Send + 'static,
+        timeout: Duration,
+    ) -> Result<T> {
+        self.refuse_own_threads()?;
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.spawn(async move {
+            // Nobody may be waiting any more.
+            drop(sender.send(future.await));
+        });
+        match receiver.recv_timeout(timeout) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout) => Err(Error::new(
+                ErrorCode::Timeout,
+                "the call was not done in time, and goes on",
+            )),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::internal("a call of ClusterKit panicked")),
+        }
+    }
+
+    fn refuse_own_threads(&self) -> Result<()> {
+        let own = self.runtime().handle().id();
+        if tokio::runtime::Handle::try_current().is_ok_and(|current| current.id() == own) {
+            return Err(Error::new(
+                ErrorCode::InHook,
+                "a call that waits was made on a thread of ClusterKit's own runtime, where it would wait for itself",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -127,8 +159,14 @@ impl Wake for Parked {
 impl Drop for SharedRuntime {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Never waits: the last handle may be dropped on one of the runtime's own threads.
-            runtime.shutdown_background();
+            if tokio::runtime::Handle::try_current().is_ok() {
+                // Where tasks run nobody may wait: the last handle may be dropped on one of the runtime's own
+                // threads.
+                runtime.shutdown_background();
+            } else {
+                // Nodes are closed by now, so this takes no time; an application finds the threads gone.
+                runtime.shutdown_timeout(END);
+            }
         }
     }
 }

@@ -2,23 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{AbortHandle, abortable};
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, InitializeError, RaftError};
 use openraft::raft::Precondition;
 use openraft::{ChangeMembers, EmptyNode, ReadPolicy, ServerState, SnapshotPolicy};
 
 use super::codec;
-use super::forward;
+use super::growth::Growth;
 use super::log_store::LogStore;
 use super::network::{Addresses, Network};
 use super::replica::Replica;
 use super::server::Server;
-use super::state_machine::{SnapshotStore, StateMachine};
-use super::types::{Command, Raft, RaftId};
+use super::state_machine::{Raft, SnapshotStore, StateMachine};
+use super::types::{Command, LogId, RaftId, Vote, from_wal_id};
 use super::wal::{Wal, WalOptions, WalThread};
 use crate::env::disk::Disk;
 use crate::env::{self, Instant};
@@ -28,12 +29,23 @@ use crate::net::Transport;
 use crate::options::TimingValues;
 use crate::state::{Proposal, Response};
 
-/// After so many entries a snapshot is taken.
-const SNAPSHOT_ENTRIES: u64 = 50_000;
-/// So many entries stay in the log behind a snapshot, for followers that are a little late.
-const KEPT_ENTRIES: u64 = 10_000;
-/// After so many bytes of log a snapshot is taken, however few the entries are.
-const SNAPSHOT_BYTES: u64 = 64 * 1024 * 1024;
+/// When snapshots are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SnapshotPace {
+    /// After so many entries a snapshot is taken.
+    pub(crate) entries: u64,
+    /// So many entries stay in the log behind a snapshot, for followers that are a little late.
+    pub(crate) kept: u64,
+}
+
+impl Default for SnapshotPace {
+    fn default() -> Self {
+        SnapshotPace {
+            entries: 50_000,
+            kept: 10_000,
+        }
+    }
+}
 
 /// What a Raft node is opened with.
 pub(crate) struct ConsensusConfig {
@@ -45,6 +57,7 @@ pub(crate) struct ConsensusConfig {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) addresses: Arc<dyn Addresses>,
     pub(crate) replica: Arc<Replica>,
+    pub(crate) snapshots: SnapshotPace,
 }
 
 /// A Raft node that runs.
@@ -56,7 +69,10 @@ pub(crate) struct Consensus {
     writer: Mutex<Option<WalThread>>,
     replica: Arc<Replica>,
     lease: Duration,
-    snapshot_at: Mutex<u64>,
+    /// The vote of the leadership that this node is giving up: from then on it holds no lease.
+    handing_over: Mutex<Option<Vote>>,
+    /// Ends the task that takes snapshots of a log of many bytes.
+    snapshots: AbortHandle,
 }
 
 /// What came of a write that was tried on this node.
@@ -68,7 +84,7 @@ pub(crate) enum Written {
     NotHere(Option<RaftId>),
     /// It may or may not be committed one day.
     Unknown(String),
-    /// It was not appended, and this node will never append anything again.
+    /// Raft has stopped on this node, and nothing will be appended here again. Whether this was is unknown.
     Stopped(String),
 }
 
@@ -114,10 +130,16 @@ impl Consensus {
         };
         let voted_before = wal.vote().is_some();
         let store = SnapshotStore::new(config.disk.clone(), config.dir.join("snapshot"));
-        let machine = StateMachine::open(config.replica.clone(), store)?;
+        let growth = Arc::<Growth>::default();
+        let machine = StateMachine::open(config.replica.clone(), store, growth.clone())?;
         let election_timeout_max = config.timing.election_max;
         let network = Network::new(config.raft_id, config.transport, config.addresses.clone());
-        let raft_config = raft_config(config.cluster_name, config.timing)?;
+        let raft_config = raft_config(
+            config.cluster_name,
+            config.timing,
+            config.snapshots,
+            !voted_before,
+        )?;
         let raft = Raft::new(
             config.raft_id,
             Arc::new(raft_config),
@@ -127,6 +149,14 @@ impl Consensus {
         )
         .await
         .map_err(|error| Error::new(ErrorCode::Corrupt, format!("Raft cannot start: {error}")))?;
+        if voted_before {
+            keep_still(&raft, config.raft_id, election_timeout_max);
+        }
+        let (task, snapshots) = abortable(bound_log(raft.clone(), growth));
+        env::spawn(async move {
+            // Aborted is how it ends.
+            let _ = task.await;
+        });
         let server = Server::new(
             raft.clone(),
             config.raft_id,
@@ -142,7 +172,8 @@ impl Consensus {
             writer: Mutex::new(writer),
             replica: config.replica,
             lease: election_timeout_max,
-            snapshot_at: Mutex::new(0),
+            handing_over: Mutex::new(None),
+            snapshots,
         }))
     }
 
@@ -183,14 +214,8 @@ impl Consensus {
         self.server.handle(body).await
     }
 
-    /// Answers a call that only the leader can answer.
-    pub(crate) async fn handle_forwarded(&self, cluster: &str, body: &[u8]) -> Bytes {
-        forward::handle(self, cluster, body).await
-    }
-
     /// Tries to commit an encoded proposal here, which succeeds only where the leader is.
     pub(super) async fn write(&self, proposal: Bytes) -> Written {
-        self.maybe_snapshot(proposal.len() as u64).await;
         match self.raft.client_write(Command(proposal)).await {
             Ok(done) => match done.data.0 {
                 Some(response) => Written::Done(response),
@@ -212,23 +237,6 @@ impl Consensus {
                 revision: 0,
                 result: Err(error),
             }),
-        }
-    }
-
-    /// Entries count towards a snapshot by openraft's policy; large ones count by their bytes, here.
-    async fn maybe_snapshot(&self, bytes: u64) {
-        let due = {
-            let mut since = self.snapshot_at.lock().unwrap_or_else(PoisonError::into_inner);
-            *since += bytes;
-            let due = *since > SNAPSHOT_BYTES;
-            if due {
-                *since = 0;
-            }
-            due
-        };
-        if due {
-            // Best effort: a stopped Raft has told whoever writes.
-            drop(self.raft.trigger().snapshot().await);
         }
     }
 
@@ -258,12 +266,26 @@ impl Consensus {
         if metrics.state != ServerState::Leader || !metrics.vote.committed {
             return None;
         }
+        if *self.handing_over() == Some(metrics.vote) {
+            return None;
+        }
         let voters = metrics.membership_config.voter_ids().count();
         if voters == 1 && metrics.membership_config.voter_ids().next() == Some(self.raft_id) {
             // Its own acknowledgement is a quorum at any moment.
             return Some(Instant::now() + self.lease);
         }
         metrics.last_quorum_acked.map(|acked| *acked + self.lease)
+    }
+
+    /// The leadership that this node is giving up. Set before anybody is asked to take it over: who takes over
+    /// is elected inside the old leader's lease, so there must be none any more.
+    pub(super) fn handing_over(&self) -> MutexGuard<'_, Option<Vote>> {
+        self.handing_over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last entry of this node's log.
+    pub(super) fn last_log_id(&self) -> Option<LogId> {
+        self.wal.last().map(from_wal_id)
     }
 
     /// Raft's own numbers.
@@ -370,6 +392,7 @@ impl Consensus {
 
     /// Stops Raft and closes the log; what was acknowledged is durable already.
     pub(crate) async fn close(&self) -> Result<()> {
+        self.snapshots.abort();
         let ended = self.raft.shutdown().await;
         let (tx, rx) = tokio::sync::oneshot::channel();
         self.wal.close(Box::new(move |result| drop(tx.send(result))));
@@ -387,7 +410,72 @@ impl Consensus {
     }
 }
 
-fn raft_config(cluster_name: String, timing: TimingValues) -> Result<openraft::Config> {
+/// A voter that restarts has forgotten the lease that it granted. [`Server`] lets it vote for nobody else until
+/// that has run out; here it is kept from voting for itself: it was opened with elections off. Where it is the
+/// only voter the lease was its own.
+fn keep_still(raft: &Raft, me: RaftId, lease: Duration) {
+    let until = Instant::now() + lease;
+    let raft = raft.clone();
+    env::spawn(async move {
+        let mut metrics = raft.metrics();
+        let alone = async {
+            loop {
+                let alone = {
+                    let now = metrics.borrow_and_update();
+                    let mut voters = now.membership_config.voter_ids();
+                    // Before Raft has read its log it knows of no voter at all.
+                    voters.next() == Some(me) && voters.next().is_none()
+                };
+                if alone || metrics.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // Either is a reason to go on.
+        let _ = env::timeout(lease.min(until.since(Instant::now())), alone).await;
+        raft.runtime_config().elect(true);
+    });
+}
+
+/// Takes a snapshot whenever the log has grown by many bytes, and then drops what is far behind it: openraft's own
+/// policies count entries. Ends when Raft does.
+async fn bound_log(raft: Raft, growth: Arc<Growth>) {
+    let mut metrics = raft.metrics();
+    let (mut seen, mut droppable, mut dropped) = (0, 0, 0);
+    loop {
+        tokio::select! {
+            biased;
+            due = growth.due(seen) => {
+                (seen, droppable) = due;
+                if raft.trigger().snapshot().await.is_err() {
+                    return;
+                }
+            }
+            changed = metrics.changed(), if droppable > dropped => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
+        let covered = metrics
+            .borrow_watched()
+            .snapshot
+            .map_or(0, |snapshot| snapshot.index);
+        if droppable > dropped && covered >= droppable {
+            dropped = droppable;
+            if raft.trigger().purge_log(droppable).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn raft_config(
+    cluster_name: String,
+    timing: TimingValues,
+    snapshots: SnapshotPace,
+    elect: bool,
+) -> Result<openraft::Config> {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let election_max = millis(timing.election_max);
     let config = openraft::Config {
@@ -395,11 +483,12 @@ fn raft_config(cluster_name: String, timing: TimingValues) -> Result<openraft::C
         heartbeat_interval: millis(timing.heartbeat),
         election_timeout_min: millis(timing.election_min),
         election_timeout_max: election_max,
+        enable_elect: elect,
         enable_pre_vote: Some(true),
         quorum_loss_probe_interval: Some(2 * election_max + millis(timing.heartbeat)),
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
-        max_in_snapshot_log_to_keep: KEPT_ENTRIES,
-        replication_lag_threshold: SNAPSHOT_ENTRIES + KEPT_ENTRIES,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshots.entries),
+        max_in_snapshot_log_to_keep: snapshots.kept,
+        replication_lag_threshold: snapshots.entries + snapshots.kept,
         // A snapshot goes in pieces, each with a deadline of its own; this bounds the whole.
         install_snapshot_timeout: 10 * 60 * 1000,
         ..openraft::Config::default()

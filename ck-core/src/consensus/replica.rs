@@ -1,6 +1,7 @@
 //! This node's copy of the replicated state, as everything else on the node reads it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use tokio::sync::oneshot;
@@ -20,6 +21,9 @@ pub(crate) struct Replica {
     process: u64,
     state: RwLock<State>,
     view: Arc<SharedView>,
+    /// The incarnation of the present process, 0 before the log has admitted it. Read by every lookup that asks
+    /// for a role, so it is no lock.
+    incarnation: AtomicU64,
     /// Told after every batch that changed what the controllers act on.
     changed: Signal,
     waiters: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
@@ -36,6 +40,7 @@ impl Replica {
             me,
             process,
             state: RwLock::new(state),
+            incarnation: AtomicU64::new(0),
             changed: Signal::default(),
             waiters: Mutex::default(),
             sink: Mutex::new(sink),
@@ -67,13 +72,22 @@ impl Replica {
         &self.changed
     }
 
-    /// This node's incarnation, once the admission of its present process has been applied.
+    /// Names this node's present process.
+    pub(crate) fn process(&self) -> u64 {
+        self.process
+    }
+
+    /// This node's incarnation, once the admission of its present process has been applied. What the log says of
+    /// an earlier process is not said of this one: until then the node has no role at all.
     pub(crate) fn incarnation(&self) -> Option<u64> {
-        let state = self.state();
-        if state.process_of(&self.me) != Some(self.process) {
-            return None;
+        match self.incarnation.load(Ordering::Acquire) {
+            0 => None,
+            incarnation => Some(incarnation),
         }
-        state.topology().nodes.get(&self.me).map(|node| node.incarnation)
+    }
+
+    fn admitted(&self, state: &State) -> bool {
+        state.process_of(&self.me) == Some(self.process)
     }
 
     /// Starts from a stored state, which tells nothing: it is no news.
@@ -103,7 +117,7 @@ impl Replica {
                 Item::Command(index, proposal) => Some(state.apply(*index, proposal, &mut told)),
             });
             // What happened before this process was admitted is history: it is not told again.
-            if told.len() > from && state.process_of(&self.me) != Some(self.process) {
+            if told.len() > from && !self.admitted(&state) {
                 told.truncate(from);
             }
         }
@@ -124,10 +138,9 @@ impl Replica {
     /// Replaces the state by a newer one that came as a snapshot, and tells the net change.
     pub(crate) fn install(&self, new: State) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let admitted = |state: &State| state.process_of(&self.me) == Some(self.process);
         let revision = new.revision();
-        if admitted(&new) {
-            let old = if admitted(&state) {
+        if self.admitted(&new) {
+            let old = if self.admitted(&state) {
                 state.topology().clone()
             } else {
                 Arc::new(without(new.topology(), &self.me))
@@ -146,7 +159,19 @@ impl Replica {
     }
 
     fn publish(&self, state: &State) {
-        let view = self.view.load().updated(state.topology(), state.revision());
+        let before = self.view.load();
+        if !Arc::ptr_eq(before.topology(), state.topology()) {
+            let node = state
+                .topology()
+                .nodes
+                .get(&self.me)
+                .filter(|_| self.admitted(state));
+            let incarnation = node.map_or(0, |node| node.incarnation);
+            // Before the view: a role in it is this process's own, or not believed.
+            self.incarnation.store(incarnation, Ordering::Release);
+        }
+        let view = before.updated(state.topology(), state.revision());
+        drop(before);
         self.view.store(view);
     }
 

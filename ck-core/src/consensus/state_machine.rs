@@ -10,6 +10,7 @@ use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 
 use super::codec::{self, SnapshotHead};
+use super::growth::{Growth, Meter};
 use super::replica::{Item, Replica};
 use super::snapshot_file;
 use super::types::{Applied, LogId, SnapshotMeta, StoredMembership, Types, io_error};
@@ -51,22 +52,29 @@ impl SnapshotStore {
     }
 }
 
+/// A Raft node with this state machine.
+pub(crate) type Raft = openraft::Raft<Types, StateMachine>;
+
 /// The state machine. openraft owns it and calls it from one task.
 pub(crate) struct StateMachine {
     replica: Arc<Replica>,
     store: SnapshotStore,
     last: Option<LogId>,
     membership: StoredMembership,
+    meter: Meter,
+    growth: Arc<Growth>,
 }
 
 impl StateMachine {
     /// The state machine as the stored snapshot has it; the log after it is applied again by openraft.
-    pub(crate) fn open(replica: Arc<Replica>, store: SnapshotStore) -> Result<Self> {
+    pub(crate) fn open(replica: Arc<Replica>, store: SnapshotStore, growth: Arc<Growth>) -> Result<Self> {
         let mut machine = StateMachine {
             replica,
             store,
             last: None,
             membership: StoredMembership::default(),
+            meter: Meter::default(),
+            growth,
         };
         if let Some((meta, state)) = machine.store.read()? {
             machine.replica.restore(State::decode(&state)?);
@@ -109,7 +117,10 @@ impl RaftStateMachine<Types> for StateMachine {
                     // A command that this build cannot read stops it here: to skip it would be to disagree
                     // with the nodes that can.
                     EntryPayload::Normal(command) => match codec::decode(&command.0, "a command") {
-                        Ok(proposal) => Item::Command(index, Box::new(proposal)),
+                        Ok(proposal) => {
+                            self.meter.add(&self.growth, index, command.0.len());
+                            Item::Command(index, Box::new(proposal))
+                        }
                         Err(error) => {
                             failed = Some(io_error(error.context(format!("log entry {index}"))));
                             break;
@@ -139,6 +150,7 @@ impl RaftStateMachine<Types> for StateMachine {
     }
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        self.meter.restart();
         SnapshotBuilder {
             meta: SnapshotMeta {
                 last_log_id: self.last,
@@ -160,6 +172,7 @@ impl RaftStateMachine<Types> for StateMachine {
         })
         .await?;
         self.replica.install(state);
+        self.meter.restart();
         self.last = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         Ok(())

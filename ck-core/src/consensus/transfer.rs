@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
+use openraft::raft::VoteRequest;
 
 use super::node::Consensus;
-use super::types::RaftId;
+use super::types::{RaftId, Vote};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -50,6 +51,7 @@ impl Consensus {
         };
         let mut metrics = self.raft().metrics();
         let before = metrics.borrow_watched().vote;
+        *self.handing_over() = Some(before);
         self.raft().trigger().transfer_leader(to).await.map_err(stopped)?;
         let until = Instant::now() + deadline;
         loop {
@@ -69,12 +71,37 @@ impl Consensus {
                 () = env::sleep_until(until) => break,
             }
         }
-        self.raft().trigger().elect(false).await.map_err(stopped)?;
+        self.take_back(before, to).await?;
         Err(Error::new(
             ErrorCode::Refused,
             format!(
                 "Raft node {to} did not take leadership over within {deadline:?}; this node takes it back"
             ),
         ))
+    }
+
+    /// Ends a leadership that is handed over and that nobody took. A leader that is handing over does nothing
+    /// any more, and openraft lets no leader campaign. So it first gives the target its vote for the next term,
+    /// which is what a hand-over is about and makes it a follower; then it campaigns for the term after that.
+    async fn take_back(&self, given_up: Vote, target: RaftId) -> Result<()> {
+        let stopped = |error: &dyn std::fmt::Display| {
+            Error::new(
+                ErrorCode::Stopped,
+                format!("Raft has stopped on this node: {error}"),
+            )
+        };
+        let mut next = given_up;
+        next.leader_id.term += 1;
+        next.leader_id.node_id = target;
+        next.committed = false;
+        let mut request = VoteRequest::new(next, self.last_log_id());
+        // No lease stands in the way: it is this node's own, and it has given that up.
+        request.leadership_transfer = true;
+        self.raft().vote(request).await.map_err(|error| stopped(&error))?;
+        self.raft()
+            .trigger()
+            .elect(false)
+            .await
+            .map_err(|error| stopped(&error))
     }
 }

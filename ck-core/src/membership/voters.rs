@@ -26,8 +26,17 @@ pub(super) fn choose(
     let mut keep: Vec<_> = members.iter().copied().filter(seated).collect();
     let wanted = odd((keep.len() + spares.len()).min(max_voters));
 
-    // The failed go first, the most recent incarnation last, so that the choice does not flutter.
-    keep.sort_by_key(|node| (node.status == NodeStatus::Failed, node.raft_id));
+    // Where seats are taken away, the failed lose theirs first, then the stopped: the new voters must be able to
+    // commit their own election. The leader keeps its seat, so that nobody has to take over, and otherwise the
+    // oldest do, so that the choice does not flutter.
+    keep.sort_by_key(|node| {
+        let gone = match node.status {
+            NodeStatus::Joining | NodeStatus::Active | NodeStatus::Leaving => 0,
+            NodeStatus::Stopped => 1,
+            NodeStatus::Failed => 2,
+        };
+        (gone, topology.leader.as_ref() != Some(&node.id), node.raft_id)
+    });
     let dead = keep
         .iter()
         .filter(|node| node.status == NodeStatus::Failed)
@@ -159,6 +168,20 @@ mod tests {
             choose(&nodes, &BTreeSet::from([1]), 3, |_| true),
             BTreeSet::from([1, 4, 5])
         );
+    }
+
+    #[test]
+    fn who_stays_when_there_are_fewer_seats_can_elect_and_leads_already() {
+        let mut nodes = topology(&[
+            ("a", 1, NodeStatus::Stopped, None),
+            ("b", 2, NodeStatus::Active, None),
+        ]);
+        let present = BTreeSet::from([1, 2, 3]);
+        assert_eq!(choose(&nodes, &present, 5, |_| true), BTreeSet::from([2]));
+
+        nodes = active(2);
+        nodes.leader = Some("n02".into());
+        assert_eq!(choose(&nodes, &present, 5, |_| true), BTreeSet::from([2]));
     }
 
     #[test]

@@ -91,7 +91,8 @@ pub struct Node {
     /// Free labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// Counts the starts of this node's process. A message of an earlier incarnation is stale.
+    /// Grows with every start of this node's process: the revision at which the process was admitted. A message
+    /// of an earlier incarnation is stale.
     pub incarnation: u64,
     /// True when it votes in elections.
     pub voter: bool,

@@ -23,12 +23,12 @@ impl Node {
 
     /// True when this node takes the writes of partition `number` at this moment.
     pub(crate) fn is_primary(&self, number: u32) -> bool {
-        self.is_serving() && self.view().is_primary(number)
+        self.acts() && self.view().is_primary(number)
     }
 
     /// True when this node leads the cluster at this moment.
     pub(crate) fn is_leader(&self) -> bool {
-        self.is_serving() && self.member().is_ok_and(|member| member.leadership.is_leader())
+        self.acts() && self.member().is_ok_and(|member| member.leadership.is_leader())
     }
 
     /// The leader epoch with which this node leads.
@@ -36,7 +36,7 @@ impl Node {
     /// # Errors
     /// [`ErrorCode::LeaseExpired`] when it does not lead.
     pub(crate) fn leader_epoch(&self) -> Result<u64> {
-        let epoch = self.member()?.leadership.epoch().filter(|_| self.is_serving());
+        let epoch = self.member()?.leadership.epoch().filter(|_| self.acts());
         epoch.ok_or_else(|| Error::new(ErrorCode::LeaseExpired, "this node holds no leader lease"))
     }
 
@@ -274,8 +274,11 @@ impl Node {
 
     async fn propose(&self, command: Command, timeout: Duration) -> Result<Response> {
         let member = self.member()?;
-        if !self.is_serving() {
+        if !self.is_going() {
             return Err(Error::new(ErrorCode::Stopped, "the node is stopping"));
+        }
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
         }
         // Before the log has told this process its incarnation it has no session to be remembered in.
         let deadline = Instant::now() + timeout;

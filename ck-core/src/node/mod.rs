@@ -7,28 +7,31 @@ mod admin;
 mod api;
 mod calls;
 mod confirm;
+mod entry;
 mod life;
 mod listen;
 mod peers;
 mod presence;
+#[cfg(all(test, feature = "sim"))]
+mod sim;
 mod state_file;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rand::RngExt;
 
 pub(crate) use listen::{Listen, Listening, TcpListen};
 
-use crate::consensus::{Consensus, Leadership, Proposer, RaftId, Replica};
+use crate::consensus::{Consensus, Leadership, Proposer, RaftId, Replica, SnapshotPace, SyncTable};
 use crate::env::disk::{Disk, DiskLock, MemDisk, RealDisk};
 use crate::env::{self, Instant, Signal};
 use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::{Driver, Hooks, HooksConfig};
 use crate::http::RequestCounters;
 use crate::log::Log;
-use crate::membership::{AddressBook, Admission, SyncTable};
+use crate::membership::{AddressBook, Admission};
 use crate::model::NodeId;
 use crate::net::Transport;
 use crate::options::Options;
@@ -41,6 +44,7 @@ pub(crate) struct Seams {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) listen: Arc<dyn Listen>,
     pub(crate) hooks: Driver,
+    pub(crate) snapshots: SnapshotPace,
 }
 
 /// A node.
@@ -54,6 +58,7 @@ pub(crate) struct Node {
     disk: Arc<dyn Disk>,
     transport: Arc<dyn Transport>,
     listen: Arc<dyn Listen>,
+    snapshots: SnapshotPace,
     replica: Arc<Replica>,
     hooks: Arc<Hooks>,
     confirmations: Arc<Confirmations>,
@@ -61,9 +66,12 @@ pub(crate) struct Node {
     syncs: Arc<SyncTable>,
     counters: Arc<RequestCounters>,
     log: Arc<Log>,
-    phase: Mutex<Phase>,
+    phase: AtomicU8,
     /// Told when the phase changes.
     phases: Signal,
+    /// Set when the cluster has refused this node for good; apart from the reason, because lookups read it and
+    /// take no lock.
+    is_refused: AtomicBool,
     listening: OnceLock<Listening>,
     /// Everything that exists from the moment at which the node has a number in Raft.
     member: OnceLock<Member>,
@@ -85,7 +93,8 @@ pub(crate) struct Member {
 }
 
 /// Where a node is in its life. It goes through these in order, once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
 pub(crate) enum Phase {
     Created,
     Starting,
@@ -93,6 +102,16 @@ pub(crate) enum Phase {
     /// It acts as primary and as leader no more.
     Stopping,
     Stopped,
+}
+
+impl Phase {
+    const ALL: [Phase; 5] = [
+        Phase::Created,
+        Phase::Starting,
+        Phase::Running,
+        Phase::Stopping,
+        Phase::Stopped,
+    ];
 }
 
 impl Node {
@@ -133,6 +152,7 @@ impl Node {
             disk: seams.disk,
             transport: seams.transport,
             listen: seams.listen,
+            snapshots: seams.snapshots,
             addresses: Arc::new(AddressBook::new(replica.clone())),
             replica,
             hooks,
@@ -140,8 +160,9 @@ impl Node {
             syncs: Arc::default(),
             counters: Arc::default(),
             log,
-            phase: Mutex::new(Phase::Created),
+            phase: AtomicU8::new(Phase::Created as u8),
             phases: Signal::default(),
+            is_refused: AtomicBool::new(false),
             listening: OnceLock::new(),
             member: OnceLock::new(),
             refusal: Mutex::new(None),
@@ -181,23 +202,55 @@ impl Node {
         self.listening.get()
     }
 
-    fn phase_lock(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Where it is in its life.
     pub(crate) fn phase(&self) -> Phase {
-        self.phase_lock().clone()
+        let number = self.phase.load(Ordering::Acquire);
+        Phase::ALL
+            .get(usize::from(number))
+            .copied()
+            .unwrap_or(Phase::Stopped)
+    }
+
+    /// Goes from one phase to another, unless it has gone elsewhere; then the answer is where it is.
+    fn advance(&self, from: Phase, to: Phase) -> std::result::Result<(), Phase> {
+        let done = self
+            .phase
+            .compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
+        if done {
+            self.phases.notify();
+            return Ok(());
+        }
+        Err(self.phase())
     }
 
     fn set_phase(&self, phase: Phase) {
-        *self.phase_lock() = phase;
+        self.phase.store(phase as u8, Ordering::Release);
         self.phases.notify();
     }
 
-    /// True while it may act as primary or leader at all.
-    pub(crate) fn is_serving(&self) -> bool {
-        matches!(*self.phase_lock(), Phase::Starting | Phase::Running)
+    /// True while it may act as primary or leader at all: it is running, the log has admitted this very
+    /// process, and the cluster has not refused it for good. Takes no lock.
+    pub(crate) fn acts(&self) -> bool {
+        self.is_going() && self.replica.incarnation().is_some() && !self.is_refused.load(Ordering::Acquire)
+    }
+
+    /// Resolves when the node is told to stop.
+    async fn stopping(&self) {
+        let mut seen = self.phases.count();
+        while self.is_going() {
+            seen = self.phases.after(seen).await;
+        }
+    }
+
+    /// True from its start until it is told to stop. Takes no lock.
+    pub(crate) fn is_going(&self) -> bool {
+        matches!(self.phase(), Phase::Starting | Phase::Running)
+    }
+
+    /// True when everything is closed.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.phase() == Phase::Stopped
     }
 
     /// The parts that need a place in a cluster.

@@ -21,7 +21,7 @@ impl Node {
     /// Asks to be let back in until somebody does: for ever, because a healed network must heal the cluster.
     pub(super) async fn stay_a_member(self: Arc<Self>) {
         let mut pause = FIRST_PAUSE;
-        while self.is_serving() && self.replica.incarnation().is_none() {
+        while self.is_going() && self.replica.incarnation().is_none() {
             match self.ask_back_in().await {
                 Ok(true) => break,
                 Ok(false) => {}
@@ -67,7 +67,20 @@ impl Node {
         }
     }
 
+    /// What says that this node was removed, if the log does.
+    fn removal(&self) -> Option<Error> {
+        let revision = self.replica.state().removed_at(&self.me)?;
+        Some(Error::new(
+            ErrorCode::Removed,
+            format!(
+                "node {:?} was removed from the cluster at revision {revision}",
+                self.me
+            ),
+        ))
+    }
+
     fn refuse_for_good(&self, error: Error) {
+        self.is_refused.store(true, std::sync::atomic::Ordering::Release);
         *self
             .refusal
             .lock()
@@ -95,11 +108,18 @@ impl Node {
 
     /// Tells the leader that this node is here: at regular intervals, and at once when somebody waits for it.
     pub(super) async fn keep_in_sync(self: Arc<Self>) {
+        let mut admitted = false;
         loop {
             let seen = self.replica.changed().count();
             let reported = self.replica.revision();
             if let Some(incarnation) = self.replica.incarnation() {
+                admitted = true;
                 self.sync_once(incarnation, reported).await;
+            } else if admitted && let Some(error) = self.removal() {
+                // Its own log told it before anybody else could.
+                self.log.warn(format_args!("{error}"));
+                self.refuse_for_good(error);
+                return;
             }
             let due = Instant::now() + self.options.sync_interval;
             self.wait_for_next_sync(due, seen, reported).await;
@@ -152,7 +172,7 @@ impl Node {
             }
             Err(error) if matches!(error.code(), ErrorCode::Conflict | ErrorCode::NotFound) => {
                 // The cluster went on without this process: it comes back as a new incarnation.
-                if self.is_serving()
+                if self.is_going()
                     && let Err(error) = self.ask_back_in().await
                 {
                     self.log

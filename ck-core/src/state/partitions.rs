@@ -11,8 +11,8 @@ use super::tell::Change;
 use super::{Context, Grant, Outcome, RebalanceRun, Reply, State, refuse};
 use crate::error::{Error, ErrorCode};
 use crate::model::{
-    ChangeReason, CopyState, EventKind, NodeId, NodeStatus, Partition, PartitionCopy, RebalanceEvent,
-    RebalanceTrigger, RoleChange, Target, Timestamp,
+    ChangeReason, CopyState, EventKind, NodeId, Partition, PartitionCopy, RebalanceEvent, RebalanceTrigger,
+    RoleChange, Target, Timestamp,
 };
 
 impl State {

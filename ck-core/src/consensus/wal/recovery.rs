@@ -205,7 +205,7 @@ impl Replay {
                 let (id, _) = entry_head(frame.kind, frame.body)?;
                 let follows = match last {
                     Some(last) => last.index.checked_add(1) == Some(id.index),
-                    None => id.index <= 1,
+                    None => id.index < u64::MAX,
                 };
                 self.summary.last = follows.then_some(Some(id))?;
                 self.slots.push(id.index, slot);

@@ -155,8 +155,8 @@ impl View {
         let first = entries.first().map_or(0, |entry| entry.id.index);
         let next = match self.summary.last {
             Some(last) => last.index.saturating_add(1),
-            // Numbering begins at 0 or at 1, as the caller likes.
-            None => first.min(1),
+            // An empty log begins where the caller likes: after a snapshot that is nowhere near 0.
+            None => first,
         };
         for (entry, expected) in entries.iter().zip(next..) {
             let index = entry.id.index;

@@ -77,6 +77,7 @@ impl Fake {
         let elected = Command::LeaderElected {
             node: "node-1".into(),
             term: 3,
+            process: 1,
         };
         fake.propose(elected).unwrap();
         fake.add("node-2", 2);
@@ -447,6 +448,7 @@ impl Api for Fake {
             self.propose(Command::LeaderElected {
                 node: node.clone(),
                 term: 4,
+                process: 2,
             })?;
             Ok(node)
         })

@@ -1,0 +1,94 @@
+# ClusterKit: the only commands a newcomer needs. Each target installs what it needs: cargo fetches crates, rustup
+# its components, apt-get a Debian package when this is root and the package is missing.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+# Recipes run one after the other: cargo has the cores, and there is one target folder for all crates.
+.NOTPARALLEL:
+
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+# Passed on: make demo ARGS='--nodes 5 --keep', make bench ARGS=writes.
+ARGS ?=
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)
+RELEASE = $(CARGO_TARGET_DIR)/release
+# What is installed and shipped is built with the profile of that name: see Cargo.toml.
+DIST = $(CARGO_TARGET_DIR)/dist
+
+.PHONY: help
+help: ## Show this
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: tools ## Build the libraries and the clusterkit command, optimised
+	@cargo build --release --workspace --locked
+
+.PHONY: demo
+demo: tools ## Ten real processes form a cluster, route keys, take in an eleventh, survive a restart (ARGS=...)
+	@cargo build --release --locked -p clusterkit-cli
+	exec "$(RELEASE)/clusterkit" demo $(ARGS)
+
+.PHONY: test
+test: tools-test ## Run every test of every language, and count them
+	@python3 tests/run.py
+
+.PHONY: bench
+bench: tools ## Run the benchmarks: one table, also as JSON and in docs/benchmarks.md (ARGS=...)
+	@cargo bench --locked -p ck-core --bench '*'
+	cargo run --release --locked -p ck-bench -- --json "$(CARGO_TARGET_DIR)/bench.json" --dir "$(CARGO_TARGET_DIR)" $(ARGS)
+	# The page shows everything or nothing: a run of some parts does not touch it.
+	[ -n "$(ARGS)" ] || python3 bench/page.py "$(CARGO_TARGET_DIR)/bench.json"
+
+.PHONY: lint
+lint: tools-lint ## Check format, lints, documentation and the rules of the house
+	@cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy -p ck-core --features sim --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
+	python3 tests/house.py
+
+.PHONY: install
+install: tools ## Install command, libraries, headers and pkg-config file under PREFIX (/usr/local; DESTDIR for packages)
+	@cargo build --profile dist --locked -p clusterkit-cli -p ck-ffi
+	root="$(DESTDIR)$(PREFIX)"
+	so="$(DIST)/libclusterkit.so"
+	install -d "$$root/bin" "$$root/lib/pkgconfig" "$$root/include"
+	install -m 755 "$(DIST)/clusterkit" "$$root/bin/"
+	install -m 644 "$(DIST)/libclusterkit.a" "$$root/lib/"
+	install -m 755 "$$so" "$$root/lib/libclusterkit.so.$(VERSION)"
+	# The name that programs are linked to, from the library itself.
+	soname="$$(LC_ALL=C readelf -d "$$so" | sed -n 's/.*(SONAME).*\[\(.*\)\].*/\1/p')"
+	for link in $$soname libclusterkit.so; do
+	  [ "$$link" = "libclusterkit.so.$(VERSION)" ] || ln -sf "libclusterkit.so.$(VERSION)" "$$root/lib/$$link"
+	done
+	install -m 644 include/*.h "$$root/include/"
+	sed 's/@VERSION@/$(VERSION)/' include/clusterkit.pc.in > "$$root/lib/pkgconfig/clusterkit.pc"
+	chmod 644 "$$root/lib/pkgconfig/clusterkit.pc"
+	echo "installed under $$root"
+
+.PHONY: clean
+clean: ## Remove everything that the other targets made
+	@if command -v cargo > /dev/null; then cargo clean --quiet; fi
+	rm -rf build .venv bindings/python/.venv bindings/node/node_modules
+
+# What the targets need. Silent where it is there.
+
+.PHONY: tools tools-test tools-lint
+tools:
+	@command -v cargo > /dev/null || { echo 'Rust is missing: see https://rustup.rs' >&2; exit 1; }
+	tests/needs.sh cc:build-essential
+
+tools-test: tools
+	@tests/needs.sh python3:python3
+	tests/needs.sh --wanted valgrind:valgrind
+
+tools-lint: tools
+	@tests/needs.sh python3:python3
+	for component in rustfmt clippy; do
+	  cargo "$${component/rustfmt/fmt}" --version > /dev/null 2>&1 || rustup component add "$$component"
+	done

@@ -1,0 +1,3 @@
+//! The contract that openraft has with whoever stores for it, and what our own storage promises beyond it.
+
+mod storage;

@@ -1,0 +1,60 @@
+//! openraft's own storage suite, on our log and state machine.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use openraft::StorageError;
+use openraft::testing::log::{StoreBuilder, Suite};
+use openraft_rt::AsyncRuntime;
+
+use crate::consensus::log_store::LogStore;
+use crate::consensus::replica::Replica;
+use crate::consensus::state_machine::{SnapshotStore, StateMachine};
+use crate::consensus::types::Types;
+use crate::consensus::wal::{Wal, WalOptions, WalThread};
+use crate::env::Runtime;
+use crate::env::disk::MemDisk;
+
+struct Builder;
+
+/// Keeps the log's writer until a test of the suite is over.
+struct Guard {
+    wal: Arc<Wal>,
+    writer: Option<WalThread>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.wal.close(Box::new(|closed| closed.unwrap()));
+        if let Some(writer) = self.writer.take() {
+            writer.join().unwrap();
+        }
+    }
+}
+
+impl StoreBuilder<Types, LogStore, StateMachine, Guard> for Builder {
+    async fn build(&self) -> Result<(Guard, LogStore, StateMachine), StorageError<Types>> {
+        let disk = Arc::new(MemDisk::new());
+        let options = WalOptions {
+            // Small segments, so that purging and truncating cross their borders.
+            segment_bytes: 4 << 10,
+            cache_bytes: 1 << 10,
+            ..WalOptions::default()
+        };
+        let (wal, writer) = Wal::open(disk.clone(), Path::new("/node/wal.log"), &options).unwrap();
+        let wal = Arc::new(wal);
+        let guard = Guard {
+            wal: wal.clone(),
+            writer: Some(writer.spawn().unwrap()),
+        };
+        let replica = Arc::new(Replica::new("node-1".into(), 1, Box::new(|_| {})));
+        let store = SnapshotStore::new(disk, "/node/snapshot".into());
+        let machine = StateMachine::open(replica, store, Arc::default()).unwrap();
+        Ok((guard, LogStore::new(wal), machine))
+    }
+}
+
+#[test]
+fn trap_03_openrafts_storage_suite_passes() {
+    Runtime::run(Suite::test_all(Builder)).unwrap();
+}

@@ -1,0 +1,112 @@
+//! What stands around every function: no panic gets out, and a forked child is told so.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use ck_core::{Error, ErrorCode, Result};
+
+use crate::error::ck_error_t;
+use crate::handle::Handle;
+
+/// True in a child that was forked after the library was used: its threads are not there.
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn in_child() {
+    FORKED.store(true, Ordering::Relaxed);
+}
+
+/// Sees to it that forks are noticed. Whatever makes a first handle calls it; a flag costs the calls nothing,
+/// asking for the process id would cost each a system call.
+pub(crate) fn watch_forks() -> Result<()> {
+    static WATCHED: Mutex<bool> = Mutex::new(false);
+    let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*watched {
+        // SAFETY: the handler only stores to an atomic, which is legal in the child of a process with threads,
+        // and it stays where it is: the library is linked with `nodelete`.
+        let failed = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        if failed != 0 {
+            return Err(Error::new(
+                ErrorCode::Io,
+                format!(
+                    "forks cannot be watched for: {}",
+                    std::io::Error::from_raw_os_error(failed)
+                ),
+            ));
+        }
+        *watched = true;
+    }
+    Ok(())
+}
+
+/// True in a child that was forked after the library was used.
+#[inline]
+pub(crate) fn forked() -> bool {
+    FORKED.load(Ordering::Relaxed)
+}
+
+/// Runs the body of a function that can fail.
+#[inline]
+pub(crate) fn fallible(body: impl FnOnce() -> Result<()>) -> *mut ck_error_t {
+    let error = if forked() {
+        Error::new(
+            ErrorCode::Forked,
+            "this process was forked from one that uses ClusterKit, whose threads are not here; \
+             a child may use it only after exec",
+        )
+    } else {
+        match caught(body) {
+            Ok(Ok(())) => return null_mut(),
+            Ok(Err(error)) | Err(error) => error,
+        }
+    };
+    Box::new(ck_error_t::new(&error)).give()
+}
+
+/// Runs the body of a function that answers with a plain value, `otherwise` where it cannot.
+#[inline]
+pub(crate) fn plain<T>(otherwise: T, body: impl FnOnce() -> Result<T>) -> T {
+    if forked() {
+        return otherwise;
+    }
+    match caught(body) {
+        Ok(Ok(value)) => value,
+        Ok(Err(_)) | Err(_) => otherwise,
+    }
+}
+
+/// Runs what must not unwind into C. A panic comes out as an error with the panic's words.
+#[inline]
+pub(crate) fn caught<T>(body: impl FnOnce() -> T) -> Result<T> {
+    // Unwind safe: what a body shares with later calls stands behind the core's locks, which survive a panic.
+    catch_unwind(AssertUnwindSafe(body)).map_err(panicked)
+}
+
+#[cold]
+fn panicked(payload: Box<dyn Any + Send>) -> Error {
+    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "no message".to_owned(),
+    };
+    // Leaked: its destructor could panic again.
+    std::mem::forget(payload);
+    Error::new(ErrorCode::Internal, format!("ClusterKit panicked: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_or_the_other_value() {
+        // Resumed, so that no panic hook prints.
+        let panic = || std::panic::resume_unwind(Box::new("boom"));
+        let error = caught(|| -> u8 { panic() }).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Internal);
+        assert!(error.message().ends_with("boom"), "{error}");
+        assert_eq!(plain(7, || Ok(panic())), 7);
+    }
+}

@@ -1,0 +1,172 @@
+//! Members of the cluster as plain structs with borrowed strings.
+
+use std::borrow::Borrow;
+use std::ffi::c_char;
+use std::ptr::null;
+use std::sync::Arc;
+
+use ck_core::model::{Node, NodeHealthState, NodeStatus};
+
+use crate::text::CText;
+
+/// A status that this header does not know.
+pub const CK_NODE_STATUS_UNKNOWN: i32 = 0;
+/// Admitted, and catching up with the log. Holds no partition yet.
+pub const CK_NODE_JOINING: i32 = 1;
+/// A full member.
+pub const CK_NODE_ACTIVE: i32 = 2;
+/// Handing its partitions over before it is removed.
+pub const CK_NODE_LEAVING: i32 = 3;
+/// Shut down in an orderly way; expected back.
+pub const CK_NODE_STOPPED: i32 = 4;
+/// Declared dead after too long without a sync; may come back.
+pub const CK_NODE_FAILED: i32 = 5;
+
+/// A state of health that this header does not know.
+pub const CK_HEALTH_UNKNOWN: i32 = 0;
+/// All is well.
+pub const CK_HEALTH_HEALTHY: i32 = 1;
+/// It works, with something to look at.
+pub const CK_HEALTH_DEGRADED: i32 = 2;
+/// It cannot do its work.
+pub const CK_HEALTH_FAILING: i32 = 3;
+
+/// A name and a value.
+#[repr(C)]
+pub struct ck_pair_t {
+    /// NUL-terminated UTF-8.
+    pub name: *const c_char,
+    /// NUL-terminated UTF-8.
+    pub value: *const c_char,
+}
+
+/// A member of the cluster. The library owns it and its strings, which are NUL-terminated UTF-8; it is valid until
+/// the view is released, or until the callback returns that it came with. New fields go to the end.
+#[repr(C)]
+pub struct ck_node_t {
+    /// The name that the application gave it.
+    pub id: *const c_char,
+    /// A name for people.
+    pub name: *const c_char,
+    /// The "host:port" at which others reach it.
+    pub ip: *const c_char,
+    /// The failure zone; NULL when the operator named none.
+    pub zone: *const c_char,
+    /// The application's own endpoints: name to ":port" (the node's own host) or "host:port".
+    pub services: *const ck_pair_t,
+    /// How many services there are.
+    pub service_count: usize,
+    /// Counts the starts of the node's process.
+    pub incarnation: u64,
+    /// Where it is in its life: CK_NODE_*.
+    pub status: i32,
+    /// What the application last said of itself: CK_HEALTH_*.
+    pub health: i32,
+    /// Its share of the partitions relative to other nodes.
+    pub weight: u32,
+    /// The port in ip.
+    pub port: u16,
+    /// True when it votes in elections.
+    pub voter: bool,
+}
+
+/// Nodes for C to borrow, and everything that they point at.
+#[derive(Default)]
+pub(crate) struct Nodes {
+    nodes: Box<[ck_node_t]>,
+    _owned: Vec<Owned>,
+}
+
+/// What one node points at. Boxed each, so that it stays where it is when this moves.
+struct Owned {
+    _texts: Vec<CText>,
+    _services: Box<[ck_pair_t]>,
+}
+
+// SAFETY: the pointers lead to what the value itself owns, and nobody writes it after it was made.
+unsafe impl Send for Nodes {}
+// SAFETY: as above.
+unsafe impl Sync for Nodes {}
+
+impl Nodes {
+    pub(crate) fn new(nodes: impl IntoIterator<Item = impl Borrow<Arc<Node>>>) -> Self {
+        let (nodes, owned): (Vec<_>, Vec<_>) = nodes.into_iter().map(|node| convert(node.borrow())).unzip();
+        Nodes {
+            nodes: nodes.into(),
+            _owned: owned,
+        }
+    }
+
+    pub(crate) fn get(&self, index: usize) -> *const ck_node_t {
+        self.nodes.get(index).map_or(null(), std::ptr::from_ref)
+    }
+
+    pub(crate) fn first_or_null(&self) -> *const ck_node_t {
+        self.get(0)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+}
+
+fn convert(node: &Node) -> (ck_node_t, Owned) {
+    let mut texts = Vec::new();
+    let mut keep = |text: &str| {
+        let text = CText::new(text);
+        let pointer = text.as_ptr();
+        texts.push(text);
+        pointer
+    };
+    let services: Box<[ck_pair_t]> = node
+        .services
+        .iter()
+        .map(|(name, value)| ck_pair_t {
+            name: keep(name),
+            value: keep(value),
+        })
+        .collect();
+    let converted = ck_node_t {
+        id: keep(&node.id),
+        name: keep(&node.name),
+        ip: keep(&node.ip),
+        zone: node.zone.as_deref().map_or(null(), &mut keep),
+        services: if services.is_empty() {
+            null()
+        } else {
+            services.as_ptr()
+        },
+        service_count: services.len(),
+        incarnation: node.incarnation,
+        status: status_number(node.status),
+        health: health_number(node.health),
+        weight: node.weight,
+        port: node.port,
+        voter: node.voter,
+    };
+    let owned = Owned {
+        _texts: texts,
+        _services: services,
+    };
+    (converted, owned)
+}
+
+fn status_number(status: NodeStatus) -> i32 {
+    match status {
+        NodeStatus::Joining => CK_NODE_JOINING,
+        NodeStatus::Active => CK_NODE_ACTIVE,
+        NodeStatus::Leaving => CK_NODE_LEAVING,
+        NodeStatus::Stopped => CK_NODE_STOPPED,
+        NodeStatus::Failed => CK_NODE_FAILED,
+        _ => CK_NODE_STATUS_UNKNOWN,
+    }
+}
+
+fn health_number(health: NodeHealthState) -> i32 {
+    match health {
+        NodeHealthState::Healthy => CK_HEALTH_HEALTHY,
+        NodeHealthState::Degraded => CK_HEALTH_DEGRADED,
+        NodeHealthState::Failing => CK_HEALTH_FAILING,
+        _ => CK_HEALTH_UNKNOWN,
+    }
+}

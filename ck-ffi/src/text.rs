@@ -1,0 +1,100 @@
+//! Strings and bytes across the border.
+
+use std::ffi::{c_char, c_void};
+
+use ck_core::{Error, ErrorCode, Result};
+
+use crate::handle::null;
+
+/// Bytes from C, for the length of a call. NULL is legal where there are none.
+///
+/// # Safety
+/// `len` bytes can be read at a pointer that is not NULL, and nobody writes them while the borrow lasts.
+#[inline]
+pub(crate) unsafe fn bytes<'a>(pointer: *const c_void, len: usize, name: &str) -> Result<&'a [u8]> {
+    if len == 0 {
+        return Ok(&[]);
+    }
+    if pointer.is_null() {
+        return Err(null(name));
+    }
+    if isize::try_from(len).is_err() {
+        return Err(Error::new(
+            ErrorCode::InvalidArgument,
+            format!("{name} cannot be {len} bytes long"),
+        ));
+    }
+    // SAFETY: the caller's promise, and the length is one that an object can have.
+    Ok(unsafe { std::slice::from_raw_parts(pointer.cast(), len) })
+}
+
+/// Text from C, for the length of a call: UTF-8, by pointer and length.
+///
+/// # Safety
+/// As for [`bytes`].
+pub(crate) unsafe fn text<'a>(pointer: *const c_char, len: usize, name: &str) -> Result<&'a str> {
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { bytes(pointer.cast(), len, name) }?;
+    std::str::from_utf8(bytes).map_err(|error| {
+        Error::new(
+            ErrorCode::InvalidArgument,
+            format!("{name} is not UTF-8 from byte {} on", error.valid_up_to()),
+        )
+    })
+}
+
+/// Text for C to borrow: UTF-8 with a NUL behind it, which the length does not count.
+pub(crate) struct CText(Box<[u8]>);
+
+impl CText {
+    pub(crate) fn new(text: &str) -> Self {
+        let mut bytes = Vec::with_capacity(text.len() + 1);
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0);
+        CText(bytes.into())
+    }
+
+    /// Valid for as long as `self` lives, wherever it is moved to.
+    pub(crate) fn as_ptr(&self) -> *const c_char {
+        self.0.as_ptr().cast()
+    }
+
+    /// Without the NUL.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len() - 1
+    }
+}
+
+/// Copies text and its NUL into a buffer of fixed size; what does not fit is cut off.
+#[inline]
+pub(crate) fn fill<const N: usize>(buffer: &mut [c_char; N], text: &str) {
+    let len = text.len().min(N.saturating_sub(1));
+    for (to, from) in buffer.iter_mut().zip(&text.as_bytes()[..len]) {
+        *to = from.cast_signed() as c_char;
+    }
+    if let Some(end) = buffer.get_mut(len) {
+        *end = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_ends_with_a_nul() {
+        let text = CText::new("abc");
+        assert_eq!(text.len(), 3);
+        assert_eq!(&*text.0, b"abc\0");
+        assert_eq!(&*CText::new("").0, b"\0");
+    }
+
+    #[test]
+    fn a_full_buffer_keeps_its_nul() {
+        let mut buffer = [1; 4];
+        fill(&mut buffer, "abcdef");
+        assert_eq!(buffer.map(|c| c as u8), *b"abc\0");
+        fill(&mut buffer, "x");
+        assert_eq!(buffer.map(|c| c as u8), *b"x\0c\0");
+    }
+}

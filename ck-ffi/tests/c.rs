@@ -1,0 +1,230 @@
+//! C programs against the shared library: the quickstart, and those in tests/abi, as they would be built by a user.
+//! A program is content when it exits with 0; those in tests/abi print nothing, and neither may the library.
+#![allow(clippy::unwrap_used, reason = "a test program may panic, in its helpers too")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+/// No tighter than this: valgrind reports what is *definitely* lost. What the process still points at when it
+/// ends (Rust's own thread records, say) is no leak.
+const VALGRIND: [&str; 6] = [
+    "--quiet",
+    // One thread at a time runs, and otherwise it is the same again and again.
+    "--fair-sched=try",
+    "--error-exitcode=99",
+    "--leak-check=full",
+    "--show-leak-kinds=definite",
+    "--errors-for-leak-kinds=definite",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The shared library that cargo built for these tests: it lies beside them.
+fn library() -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    let library = here.parent().unwrap().join("libclusterkit.so");
+    assert!(library.exists(), "{} was not built", library.display());
+    library
+}
+
+/// A folder with the library under its soname, and the programs.
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<TempDir> = OnceLock::new();
+    FOLDER
+        .get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            for name in ["libclusterkit.so", "libclusterkit.so.0"] {
+                std::os::unix::fs::symlink(library(), folder.path().join(name)).unwrap();
+            }
+            folder
+        })
+        .path()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn succeeded(what: &str, output: &Output) {
+    assert!(
+        output.status.success(),
+        "{what}: {}\n{}{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+}
+
+/// Builds a program as strictly as C compilers can.
+fn build(source: &str, extra: &[&str]) -> PathBuf {
+    let name = Path::new(source).file_stem().unwrap();
+    let program = folder().join(name);
+    let output = Command::new("cc")
+        .args([
+            "-std=c11",
+            "-D_POSIX_C_SOURCE=200809L",
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Werror",
+        ])
+        .args(["-O1", "-g", "-pthread"])
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg(root().join(source))
+        .arg("-o")
+        .arg(&program)
+        .arg("-L")
+        .arg(folder())
+        .args(extra)
+        .output()
+        .unwrap();
+    succeeded(&format!("cc {source}"), &output);
+    program
+}
+
+fn run(program: &Path, args: &[&str]) -> Output {
+    Command::new(program)
+        .args(args)
+        .env("LD_LIBRARY_PATH", folder())
+        .output()
+        .unwrap()
+}
+
+fn run_in_valgrind(program: &Path, args: &[&str]) -> Option<Output> {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        #[allow(
+            clippy::print_stdout,
+            reason = "whoever runs the tests should know what did not run"
+        )]
+        {
+            println!("skipped under Valgrind: it is not installed");
+        }
+        return None;
+    }
+    let output = Command::new("valgrind")
+        .args(VALGRIND)
+        .arg(program)
+        .args(args)
+        .env("LD_LIBRARY_PATH", folder())
+        .env("CHECK_TIMING", "wan")
+        .output()
+        .unwrap();
+    succeeded("valgrind", &output);
+    Some(output)
+}
+
+fn is_silent(source: &str, args: &[&str], extra: &[&str]) -> PathBuf {
+    let program = build(source, extra);
+    let output = run(&program, args);
+    succeeded(source, &output);
+    assert_eq!(
+        (text(&output.stdout), text(&output.stderr)),
+        ("", ""),
+        "{source} printed"
+    );
+    program
+}
+
+const EXPECTED: &str = "\
+members: node-1 node-2 node-3
+leader: node-N
+user:42: partition 8, 2 replicas
+primaries of user:42: 1
+greeting: hello
+hook: 3 joins, partition changes, destroyed 1 time
+";
+
+fn is_as_expected(output: &Output) {
+    let expected = format!("ClusterKit {}\n{EXPECTED}", env!("CARGO_PKG_VERSION"));
+    // On a busy machine another node may lead by then.
+    let printed = ["node-1", "node-2", "node-3"]
+        .iter()
+        .fold(text(&output.stdout).to_owned(), |printed, node| {
+            printed.replace(&format!("leader: {node}\n"), "leader: node-N\n")
+        });
+    assert_eq!((&*printed, text(&output.stderr)), (&*expected, ""));
+}
+
+#[test]
+fn the_quickstart_runs() {
+    let program = build("examples/c/quickstart.c", &["-lclusterkit"]);
+    let output = run(&program, &[]);
+    succeeded("quickstart", &output);
+    is_as_expected(&output);
+    if let Some(output) = run_in_valgrind(&program, &["timing=wan"]) {
+        is_as_expected(&output);
+    }
+}
+
+#[test]
+fn bad_arguments_are_errors() {
+    let program = is_silent("tests/abi/arguments.c", &[], &["-lclusterkit"]);
+    run_in_valgrind(&program, &[]);
+}
+
+#[test]
+fn hooks_keep_their_promises() {
+    let program = is_silent("tests/abi/hooks.c", &[], &["-lclusterkit"]);
+    run_in_valgrind(&program, &[]);
+}
+
+#[test]
+fn the_process_is_left_as_it_was() {
+    let program = is_silent("tests/abi/process.c", &["1000"], &["-lclusterkit"]);
+    run_in_valgrind(&program, &["5"]);
+}
+
+#[test]
+fn no_write_raises_sigpipe() {
+    is_silent("tests/abi/sigpipe.c", &[], &["-lclusterkit"]);
+}
+
+#[test]
+fn a_forked_child_is_told() {
+    is_silent("tests/abi/fork.c", &[], &["-lclusterkit"]);
+}
+
+#[test]
+fn the_library_outlives_dlclose() {
+    let library = folder().join("libclusterkit.so.0");
+    is_silent("tests/abi/dlopen.c", &[library.to_str().unwrap()], &["-ldl"]);
+}
+
+#[test]
+fn only_the_api_is_exported_under_the_soname() {
+    let symbols = Command::new("nm")
+        .args(["-D", "--defined-only", "--format=posix"])
+        .arg(library())
+        .output()
+        .unwrap();
+    succeeded("nm", &symbols);
+    let exported: Vec<&str> = text(&symbols.stdout)
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    let foreign: Vec<_> = exported.iter().filter(|name| !name.starts_with("ck_")).collect();
+    assert!(foreign.is_empty(), "exported and not ours: {foreign:?}");
+    let header = std::fs::read_to_string(root().join("include/clusterkit.h")).unwrap();
+    for name in &exported {
+        assert!(
+            header.contains(&format!("{name}(")),
+            "{name} is not in the header"
+        );
+    }
+
+    let dynamic = Command::new("readelf")
+        .arg("-dW")
+        .arg(library())
+        .output()
+        .unwrap();
+    succeeded("readelf", &dynamic);
+    let dynamic = text(&dynamic.stdout);
+    assert!(dynamic.contains("[libclusterkit.so.0]"), "{dynamic}");
+    assert!(dynamic.contains("NODELETE"), "{dynamic}");
+}

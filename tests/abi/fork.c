@@ -1,0 +1,69 @@
+// A forked child is told that it cannot use the library; nothing hangs, and the parent goes on.
+#include "check.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int32_t ignore(const ck_event_t *event, void *user_data) {
+    (void)event;
+    (void)user_data;
+    return 0;
+}
+
+static void never(void *user_data) {
+    (void)user_data;
+    CHECK(!"destroy ran in the child");
+}
+
+static void child(ck_cluster_t *cluster, ck_view_t *view, ck_options_t *options) {
+    // A hang would be the bug.
+    alarm(TIMEOUT_MS / 1000);
+    ck_options_t *made = NULL;
+    ck_cluster_t *second = NULL;
+    ck_view_t *taken = NULL;
+    ck_key_route_t route;
+    FAILS(CK_ERROR_FORKED, ck_options_new(&made));
+    FAILS(CK_ERROR_FORKED, ck_options_set(options, "zone", 4, "a", 1));
+    FAILS(CK_ERROR_FORKED, ck_cluster_new(options, &second));
+    FAILS(CK_ERROR_FORKED, ck_cluster_start(cluster));
+    FAILS(CK_ERROR_FORKED, ck_cluster_stop(cluster, TIMEOUT_MS));
+    FAILS(CK_ERROR_FORKED, ck_lookup_key(cluster, "k", 1, &route));
+    FAILS(CK_ERROR_FORKED, ck_view_acquire(cluster, &taken));
+    FAILS(CK_ERROR_FORKED, ck_wait_for_leader(cluster, TIMEOUT_MS, NULL));
+    FAILS(CK_ERROR_FORKED, ck_hook_add(cluster, CK_EVENT_ALL, ignore, NULL, never, NULL));
+    FAILS(CK_ERROR_FORKED, ck_custom_data_set(cluster, "k", 1, "v", 1, CK_EXPECT_ANY, TIMEOUT_MS, NULL));
+    CHECK(!ck_is_leader(cluster) && !ck_is_primary(cluster, 0) && !ck_is_primary_for_key(cluster, "k", 1));
+    CHECK(ck_view_node_count(view) == 0 && ck_view_node(view, 0) == NULL);
+    CHECK(strlen(ck_version()) > 0 && ck_abi_version() == CK_ABI_VERSION);
+    ck_view_release(view);
+    ck_cluster_free(cluster);
+    ck_options_free(options);
+    _exit(0);
+}
+
+int main(void) {
+    ck_options_t *options = NULL;
+    OK(ck_options_new(&options));
+    ck_cluster_t *cluster = make_node("node-1");
+    OK(ck_hook_add(cluster, CK_EVENT_ALL, ignore, NULL, NULL, NULL));
+    OK(ck_cluster_start(cluster));
+    ck_view_t *view = NULL;
+    OK(ck_view_acquire(cluster, &view));
+
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        child(cluster, view, options);
+    }
+    int status = 0;
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+
+    OK(ck_custom_data_set(cluster, "k", 1, "v", 1, CK_EXPECT_ANY, TIMEOUT_MS, NULL));
+    CHECK(ck_is_leader(cluster) && ck_view_node_count(view) == 1);
+    ck_view_release(view);
+    OK(ck_cluster_stop(cluster, TIMEOUT_MS));
+    ck_cluster_free(cluster);
+    ck_options_free(options);
+    return 0;
+}

@@ -297,7 +297,7 @@ typedef struct ck_options_t ck_options_t;
 typedef struct ck_view_t ck_view_t;
 
 // Who leads.
-typedef struct {
+typedef struct ck_leader_t {
     // The leader epoch, a fencing token: it only grows.
     uint64_t epoch;
     // The Raft term; no fencing token.
@@ -307,7 +307,7 @@ typedef struct {
 } ck_leader_t;
 
 // Where a key belongs.
-typedef struct {
+typedef struct ck_key_route_t {
     // The revision of the cluster that the answer was taken from.
     uint64_t revision;
     // Grows whenever the primary changes: the fencing token for the application's storage.
@@ -323,7 +323,7 @@ typedef struct {
 } ck_key_route_t;
 
 // A name and a value.
-typedef struct {
+typedef struct ck_pair_t {
     // NUL-terminated UTF-8.
     const char *name;
     // NUL-terminated UTF-8.
@@ -332,7 +332,7 @@ typedef struct {
 
 // A member of the cluster. The library owns it and its strings, which are NUL-terminated UTF-8; it is valid until
 // the view is released, or until the callback returns that it came with. New fields go to the end.
-typedef struct {
+typedef struct ck_node_t {
     // The name that the application gave it.
     const char *id;
     // A name for people.
@@ -342,7 +342,7 @@ typedef struct {
     // The failure zone; NULL when the operator named none.
     const char *zone;
     // The application's own endpoints: name to ":port" (the node's own host) or "host:port".
-    const ck_pair_t *services;
+    const struct ck_pair_t *services;
     // How many services there are.
     size_t service_count;
     // Counts the starts of the node's process.
@@ -361,7 +361,7 @@ typedef struct {
 
 // One event. The library owns it and all that it points at, which is valid until the callback returns. Strings are
 // NUL-terminated UTF-8. New fields go to the end.
-typedef struct {
+typedef struct ck_event_t {
     // What happened: one of CK_EVENT_*, or one that this header does not know.
     uint32_t kind;
     // A partition change: what the node has of the partition now, CK_CHANGE_*.
@@ -373,13 +373,13 @@ typedef struct {
     // The node that the event is about; NULL when it is about none.
     const char *node_id;
     // That node as a member; NULL when it is none, and when the node lost something.
-    const ck_node_t *node;
+    const struct ck_node_t *node;
     // A partition change: the partition's epoch after it. A leadership event: the leader epoch. Else 0.
     uint64_t epoch;
     // A partition change: the partition. Else CK_NO_PARTITION.
     uint32_t partition;
     // A partition change: live nodes that hold the data.
-    const ck_node_t *copy_from;
+    const struct ck_node_t *copy_from;
     // How many there are.
     size_t copy_from_count;
     // The whole event as a JSON object, the same as over HTTP.
@@ -393,7 +393,7 @@ typedef struct {
 //
 // Called on threads of the library, for partition changes on several at once. It may block, and may call every
 // function whose comment says so. It must return: no exception, no longjmp.
-typedef int32_t (*ck_hook_fn)(const ck_event_t *event, void *user_data);
+typedef int32_t (*ck_hook_fn)(const struct ck_event_t *event, void *user_data);
 
 // Ends user data that was given with a callback. Called exactly once, on any thread, when no call of the callback
 // runs or will. It must return: no exception, no longjmp.
@@ -423,41 +423,41 @@ uint32_t ck_abi_version(void);
 // The code: one of CK_ERROR_*. Codes are never reused; a later library may have more. CK_OK for NULL.
 //
 // error: borrowed for the call. Never fails, never blocks, works in a forked child; a hook may call it.
-int32_t ck_error_code(const ck_error_t *error);
+int32_t ck_error_code(const struct ck_error_t *error);
 
 // The code's name, the same in every language, such as "NO_LEADER". NULL for NULL.
 //
 // error: borrowed for the call. Returns: valid until the error is freed. Never fails, never blocks, works in a
 // forked child; a hook may call it.
-const char *ck_error_name(const ck_error_t *error);
+const char *ck_error_name(const struct ck_error_t *error);
 
 // The message, for people: what was wrong, the value, what would be right. It may change between versions.
 // NULL for NULL.
 //
 // error: borrowed for the call. Returns: valid until the error is freed. Never fails, never blocks, works in a
 // forked child; a hook may call it.
-const char *ck_error_message(const ck_error_t *error);
+const char *ck_error_message(const struct ck_error_t *error);
 
 // True when the same call may succeed later without the caller changing anything. False for NULL.
 //
 // error: borrowed for the call. Never fails, never blocks, works in a forked child; a hook may call it.
-bool ck_error_is_retriable(const ck_error_t *error);
+bool ck_error_is_retriable(const struct ck_error_t *error);
 
 // Frees an error. NULL is allowed.
 //
 // error: consumed. Never fails, never blocks; a hook may call it. In a forked child it leaks on purpose.
-void ck_error_free(ck_error_t *error);
+void ck_error_free(struct ck_error_t *error);
 
 // Makes options with every default. node_id and http_addr have none and must be set.
 //
 // out: set on success, to be freed with ck_options_free; NULL on failure. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, IO.
-ck_error_t *ck_options_new(ck_options_t **out);
+struct ck_error_t *ck_options_new(struct ck_options_t **out);
 
 // Frees options. Nodes made from them live on. NULL is allowed.
 //
 // options: consumed. Never fails, never blocks; a hook may call it. In a forked child it leaks on purpose.
-void ck_options_free(ck_options_t *options);
+void ck_options_free(struct ck_options_t *options);
 
 // Sets an option by its name, from its text form: "5s", "true", "64", "10.0.0.1:8080,10.0.0.2:8080".
 // "services.NAME" and "labels.NAME" set one entry. An empty value unsets what may be unset. On failure nothing
@@ -466,26 +466,26 @@ void ck_options_free(ck_options_t *options);
 // options: borrowed for the call. name, value: UTF-8, copied. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT; INVALID_OPTION for an unknown name (the message suggests the nearest) and a value
 // that is malformed or out of bounds.
-ck_error_t *ck_options_set(ck_options_t *options,
-                           const char *name,
-                           size_t name_len,
-                           const char *value,
-                           size_t value_len);
+struct ck_error_t *ck_options_set(struct ck_options_t *options,
+                                  const char *name,
+                                  size_t name_len,
+                                  const char *value,
+                                  size_t value_len);
 
 // Sets what a JSON object names and leaves the rest. Names are those of docs/options.md, groups as objects or
 // with dots. On failure nothing changes.
 //
 // options: borrowed for the call. json: UTF-8, copied. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, INVALID_OPTION.
-ck_error_t *ck_options_load_json(ck_options_t *options, const char *json, size_t json_len);
+struct ck_error_t *ck_options_load_json(struct ck_options_t *options, const char *json, size_t json_len);
 
 // Makes a node with these options. Opens nothing before ck_cluster_start.
 //
 // options: copied. out: set on success, to be freed with ck_cluster_free; NULL on failure. Never blocks; a hook
 // may call it.
 // Errors: INVALID_ARGUMENT; INVALID_OPTION; IO when the system has no more threads to give.
-ck_error_t *ck_cluster_new(const ck_options_t *options,
-                           ck_cluster_t **out);
+struct ck_error_t *ck_cluster_new(const struct ck_options_t *options,
+                                  struct ck_cluster_t **out);
 
 // Ends a node and frees it: closes its files and sockets, without telling the other nodes where ck_cluster_stop
 // has not. Views that were acquired from it live on. NULL is allowed.
@@ -497,7 +497,7 @@ ck_error_t *ck_cluster_new(const ck_options_t *options,
 //
 // cluster: consumed; no other call with it may be under way or follow. Blocks: for as long as closing takes,
 // milliseconds as a rule. A hook may call it. In a forked child it leaks on purpose.
-void ck_cluster_free(ck_cluster_t *cluster);
+void ck_cluster_free(struct ck_cluster_t *cluster);
 
 // Starts the node: it founds a cluster, joins one, or comes back to its own, as its options and its data_dir
 // say. Returns when it is a member. A node starts once; after a failure free it.
@@ -507,7 +507,7 @@ void ck_cluster_free(ck_cluster_t *cluster);
 // Errors: INVALID_ARGUMENT, ALREADY_STARTED, STOPPED, JOIN_FAILED with what every address answered,
 // JOIN_REFUSED, ADDRESS_IN_USE, DATA_DIR_IN_USE, WRONG_CLUSTER, CLUSTER_MISMATCH, DUPLICATE_NODE, REMOVED,
 // CORRUPT, IO, IN_HOOK.
-ck_error_t *ck_cluster_start(ck_cluster_t *cluster);
+struct ck_error_t *ck_cluster_start(struct ck_cluster_t *cluster);
 
 // Stops the node in an orderly way: the other nodes take over what it has, then everything is closed. After
 // success no hook of this node runs or will, and every destroy function of a hook has run. Stopping again is
@@ -517,49 +517,56 @@ ck_error_t *ck_cluster_start(ck_cluster_t *cluster);
 // it may free the node.
 // Errors: INVALID_ARGUMENT; IN_HOOK; TIMEOUT when time is up, stopping then goes on and can be waited for by
 // another call, or when a hook has not returned after 5 s, everything else being closed; IO.
-ck_error_t *ck_cluster_stop(ck_cluster_t *cluster,
-                            uint32_t timeout_ms);
+struct ck_error_t *ck_cluster_stop(struct ck_cluster_t *cluster,
+                                   uint32_t timeout_ms);
 
 // The address at which others reach this node, "host:port": what another node is given as join_addrs.
 //
 // cluster: borrowed for the call. buffer: size bytes, filled with the address and a NUL; CK_ADDRESS_SIZE bytes
 // are enough. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, NOT_STARTED, TOO_LARGE when the buffer is too small.
-ck_error_t *ck_cluster_http_addr(const ck_cluster_t *cluster,
-                                 char *buffer,
-                                 size_t size);
+struct ck_error_t *ck_cluster_http_addr(const struct ck_cluster_t *cluster,
+                                        char *buffer,
+                                        size_t size);
 
 // Waits until a leader is known.
 //
 // cluster: borrowed for the call. out: filled on success; may be NULL. Blocks: for at most timeout_ms
 // milliseconds. A hook may call it.
 // Errors: INVALID_ARGUMENT, NO_LEADER when there is none in time, STOPPED.
-ck_error_t *ck_wait_for_leader(const ck_cluster_t *cluster, uint32_t timeout_ms, ck_leader_t *out);
+struct ck_error_t *ck_wait_for_leader(const struct ck_cluster_t *cluster,
+                                      uint32_t timeout_ms,
+                                      struct ck_leader_t *out);
 
 // Waits until this node has applied a revision: read your writes, also those made through another node.
 //
 // cluster: borrowed for the call. Blocks: for at most timeout_ms milliseconds. A hook may call it.
 // Errors: INVALID_ARGUMENT, NOT_STARTED, STOPPED, TIMEOUT.
-ck_error_t *ck_wait_for_revision(const ck_cluster_t *cluster, uint64_t revision, uint32_t timeout_ms);
+struct ck_error_t *ck_wait_for_revision(const struct ck_cluster_t *cluster,
+                                        uint64_t revision,
+                                        uint32_t timeout_ms);
 
 // Where a key belongs: its partition, who takes its writes, and what this node is to it.
 //
 // cluster: borrowed for the call. key: any bytes, borrowed for the call. out: filled on success, else left
 // alone. Never blocks, takes no lock, allocates nothing where it succeeds; a hook may call it.
 // Errors: INVALID_ARGUMENT; NOT_FOUND before there are partitions.
-ck_error_t *ck_lookup_key(const ck_cluster_t *cluster, const void *key, size_t key_len, ck_key_route_t *out);
+struct ck_error_t *ck_lookup_key(const struct ck_cluster_t *cluster,
+                                 const void *key,
+                                 size_t key_len,
+                                 struct ck_key_route_t *out);
 
 // True when this node takes the writes of a partition at this moment: it is the primary, and its lease runs.
 // False for NULL and in a forked child.
 //
 // cluster: borrowed for the call. Never blocks, takes no lock, allocates nothing; a hook may call it.
-bool ck_is_primary(const ck_cluster_t *cluster, uint32_t partition);
+bool ck_is_primary(const struct ck_cluster_t *cluster, uint32_t partition);
 
 // True when this node takes the writes of a key at this moment. False for NULL and in a forked child.
 //
 // cluster: borrowed for the call. key: any bytes, borrowed for the call. Never blocks, takes no lock, allocates
 // nothing; a hook may call it.
-bool ck_is_primary_for_key(const ck_cluster_t *cluster,
+bool ck_is_primary_for_key(const struct ck_cluster_t *cluster,
                            const void *key,
                            size_t key_len);
 
@@ -567,101 +574,101 @@ bool ck_is_primary_for_key(const ck_cluster_t *cluster,
 // for NULL and in a forked child.
 //
 // cluster: borrowed for the call. Never blocks; a hook may call it.
-bool ck_is_leader(const ck_cluster_t *cluster);
+bool ck_is_leader(const struct ck_cluster_t *cluster);
 
 // The leader epoch with which this node leads: a fencing token.
 //
 // cluster: borrowed for the call. out: filled on success, else left alone. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, NOT_STARTED, STOPPED, LEASE_EXPIRED when it does not lead.
-ck_error_t *ck_leader_epoch(const ck_cluster_t *cluster, uint64_t *out);
+struct ck_error_t *ck_leader_epoch(const struct ck_cluster_t *cluster, uint64_t *out);
 
 // Acquires the present view of the cluster.
 //
 // cluster: borrowed for the call. out: set on success, to be released with ck_view_release; NULL on failure.
 // Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT.
-ck_error_t *ck_view_acquire(const ck_cluster_t *cluster, ck_view_t **out);
+struct ck_error_t *ck_view_acquire(const struct ck_cluster_t *cluster, struct ck_view_t **out);
 
 // Releases a view: what was borrowed from it ends. NULL is allowed.
 //
 // view: consumed. Never fails, never blocks; a hook may call it. In a forked child it leaks on purpose.
-void ck_view_release(ck_view_t *view);
+void ck_view_release(struct ck_view_t *view);
 
 // The revision that the view shows. 0 for NULL.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-uint64_t ck_view_revision(const ck_view_t *view);
+uint64_t ck_view_revision(const struct ck_view_t *view);
 
 // How many members there are. 0 for NULL.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-size_t ck_view_node_count(const ck_view_t *view);
+size_t ck_view_node_count(const struct ck_view_t *view);
 
 // The member at an index; members are sorted by id. NULL where there is none.
 //
 // view: borrowed for the call. Returns: valid until the view is released. Never blocks; a hook may call it.
-const ck_node_t *ck_view_node(const ck_view_t *view, size_t index);
+const struct ck_node_t *ck_view_node(const struct ck_view_t *view, size_t index);
 
 // The member with an id. NULL where there is none.
 //
 // view: borrowed for the call. id: UTF-8, borrowed for the call. Returns: valid until the view is released. Never
 // blocks; a hook may call it.
-const ck_node_t *ck_view_find_node(const ck_view_t *view,
-                                   const char *id,
-                                   size_t id_len);
+const struct ck_node_t *ck_view_find_node(const struct ck_view_t *view,
+                                          const char *id,
+                                          size_t id_len);
 
 // This node, when it is a member; else NULL.
 //
 // view: borrowed for the call. Returns: valid until the view is released. Never blocks; a hook may call it.
-const ck_node_t *ck_view_my_node(const ck_view_t *view);
+const struct ck_node_t *ck_view_my_node(const struct ck_view_t *view);
 
 // The member whose leadership was recorded last; NULL where there is none. Whether it leads at this moment is a
 // matter of leases, which a view does not know.
 //
 // view: borrowed for the call. Returns: valid until the view is released. Never blocks; a hook may call it.
-const ck_node_t *ck_view_leader(const ck_view_t *view);
+const struct ck_node_t *ck_view_leader(const struct ck_view_t *view);
 
 // How many partitions there are; 0 before they exist, and for NULL.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-uint32_t ck_view_partition_count(const ck_view_t *view);
+uint32_t ck_view_partition_count(const struct ck_view_t *view);
 
 // The partition that a key belongs to; CK_NO_PARTITION before partitions exist, and for NULL.
 //
 // view: borrowed for the call. key: any bytes, borrowed for the call. Never blocks; a hook may call it.
-uint32_t ck_view_partition_for_key(const ck_view_t *view, const void *key, size_t key_len);
+uint32_t ck_view_partition_for_key(const struct ck_view_t *view, const void *key, size_t key_len);
 
 // The epoch of a partition, which grows whenever its primary changes: the fencing token for the application's
 // storage. 0 where there is no such partition.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-uint64_t ck_view_epoch(const ck_view_t *view, uint32_t partition);
+uint64_t ck_view_epoch(const struct ck_view_t *view, uint32_t partition);
 
 // What this node is to a partition by this view: CK_ROLE_*. Whether its lease lets it act on that is not known
 // here: ask ck_is_primary.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-int32_t ck_view_role(const ck_view_t *view,
+int32_t ck_view_role(const struct ck_view_t *view,
                      uint32_t partition);
 
 // The node that takes the writes of a partition. NULL while there is none, and where there is no such partition.
 //
 // view: borrowed for the call. Returns: valid until the view is released. Never blocks; a hook may call it.
-const ck_node_t *ck_view_primary(const ck_view_t *view,
-                                 uint32_t partition);
+const struct ck_node_t *ck_view_primary(const struct ck_view_t *view,
+                                        uint32_t partition);
 
 // How many nodes besides the primary hold the data of a partition. 0 where there is no such partition.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-size_t ck_view_replica_count(const ck_view_t *view, uint32_t partition);
+size_t ck_view_replica_count(const struct ck_view_t *view, uint32_t partition);
 
 // One of the nodes besides the primary that hold the data of a partition; they are sorted by id. NULL where there
 // is none.
 //
 // view: borrowed for the call. Returns: valid until the view is released. Never blocks; a hook may call it.
-const ck_node_t *ck_view_replica(const ck_view_t *view,
-                                 uint32_t partition,
-                                 size_t index);
+const struct ck_node_t *ck_view_replica(const struct ck_view_t *view,
+                                        uint32_t partition,
+                                        size_t index);
 
 // Adds a hook: callback is called for every event of the kinds in events, a sum of CK_EVENT_* or CK_EVENT_ALL, in
 // the order in which they happened. docs/hooks.md tells of order and concurrency. Any number of hooks may be added.
@@ -671,12 +678,12 @@ const ck_node_t *ck_view_replica(const ck_view_t *view,
 // and no call of the hook runs or will. On failure destroy is not called and user_data is still the caller's.
 // out_id: set on success, names the hook to ck_hook_remove; may be NULL. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, STOPPED.
-ck_error_t *ck_hook_add(ck_cluster_t *cluster,
-                        uint32_t events,
-                        ck_hook_fn callback,
-                        void *user_data,
-                        ck_destroy_fn destroy,
-                        uint64_t *out_id);
+struct ck_error_t *ck_hook_add(struct ck_cluster_t *cluster,
+                               uint32_t events,
+                               ck_hook_fn callback,
+                               void *user_data,
+                               ck_destroy_fn destroy,
+                               uint64_t *out_id);
 
 // Removes a hook. When it returns, no call of the hook runs or will, and its destroy function has run, unless it
 // was called inside a hook of this node: then both are true when the call under way returns.
@@ -684,8 +691,8 @@ ck_error_t *ck_hook_add(ck_cluster_t *cluster,
 // cluster: borrowed for the call. Blocks: until a call of the hook that is under way returns. A hook may call it,
 // for itself too, and is not waited for.
 // Errors: INVALID_ARGUMENT; NOT_FOUND when there is no such hook (any more).
-ck_error_t *ck_hook_remove(ck_cluster_t *cluster,
-                           uint64_t id);
+struct ck_error_t *ck_hook_remove(struct ck_cluster_t *cluster,
+                                  uint64_t id);
 
 // Writes a value that every node has. When it returns success, the write is on the disks of a majority.
 //
@@ -695,21 +702,24 @@ ck_error_t *ck_hook_remove(ck_cluster_t *cluster,
 // milliseconds. A hook may call it.
 // Errors: INVALID_ARGUMENT, TOO_LARGE; CONFLICT when what is there is not as expected; NOT_STARTED, STOPPED,
 // NO_LEADER: it has not happened; TIMEOUT: it may or may not have happened.
-ck_error_t *ck_custom_data_set(ck_cluster_t *cluster,
-                               const char *key,
-                               size_t key_len,
-                               const void *value,
-                               size_t value_len,
-                               uint64_t expect_revision,
-                               uint32_t timeout_ms,
-                               uint64_t *out_revision);
+struct ck_error_t *ck_custom_data_set(struct ck_cluster_t *cluster,
+                                      const char *key,
+                                      size_t key_len,
+                                      const void *value,
+                                      size_t value_len,
+                                      uint64_t expect_revision,
+                                      uint32_t timeout_ms,
+                                      uint64_t *out_revision);
 
 // Reads a value as this node has applied it; another node may be ahead (see ck_wait_for_revision).
 //
 // cluster: borrowed for the call. key: UTF-8, borrowed for the call. out: set on success, to be freed with
 // ck_data_free; NULL on failure. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT; NOT_FOUND when there is no such key.
-ck_error_t *ck_custom_data_get(const ck_cluster_t *cluster, const char *key, size_t key_len, ck_data_t **out);
+struct ck_error_t *ck_custom_data_get(const struct ck_cluster_t *cluster,
+                                      const char *key,
+                                      size_t key_len,
+                                      struct ck_data_t **out);
 
 // Deletes a value. Deleting what is not there is no error unless a revision was expected.
 //
@@ -717,30 +727,30 @@ ck_error_t *ck_custom_data_get(const ck_cluster_t *cluster, const char *key, siz
 // the present value. out_existed: whether there was one, out_revision: the revision of the deletion; both set on
 // success, both may be NULL. Blocks: for at most timeout_ms milliseconds. A hook may call it.
 // Errors: as ck_custom_data_set.
-ck_error_t *ck_custom_data_delete(ck_cluster_t *cluster,
-                                  const char *key,
-                                  size_t key_len,
-                                  uint64_t expect_revision,
-                                  uint32_t timeout_ms,
-                                  bool *out_existed,
-                                  uint64_t *out_revision);
+struct ck_error_t *ck_custom_data_delete(struct ck_cluster_t *cluster,
+                                         const char *key,
+                                         size_t key_len,
+                                         uint64_t expect_revision,
+                                         uint32_t timeout_ms,
+                                         bool *out_existed,
+                                         uint64_t *out_revision);
 
 // The bytes of a value. NULL for NULL.
 //
 // data: borrowed for the call. out_len: how many there are; may be NULL. Returns: valid until the data is freed.
 // Never blocks; a hook may call it.
-const void *ck_data_value(const ck_data_t *data,
+const void *ck_data_value(const struct ck_data_t *data,
                           size_t *out_len);
 
 // The revision that wrote a value. 0 for NULL.
 //
 // data: borrowed for the call. Never blocks; a hook may call it.
-uint64_t ck_data_revision(const ck_data_t *data);
+uint64_t ck_data_revision(const struct ck_data_t *data);
 
 // Frees a value. NULL is allowed.
 //
 // data: consumed. Never fails, never blocks; a hook may call it. In a forked child it leaks on purpose.
-void ck_data_free(ck_data_t *data);
+void ck_data_free(struct ck_data_t *data);
 
 // Sets where messages of this node go, those that the option log_level lets through. It replaces an earlier
 // callback; NULL, which is the default, drops them. The library writes nowhere else.
@@ -750,10 +760,10 @@ void ck_data_free(ck_data_t *data);
 // call of it runs or will. On failure destroy is not called and user_data is still the caller's. Never blocks; a
 // hook may call it.
 // Errors: INVALID_ARGUMENT.
-ck_error_t *ck_cluster_set_log(ck_cluster_t *cluster,
-                               ck_log_fn callback,
-                               void *user_data,
-                               ck_destroy_fn destroy);
+struct ck_error_t *ck_cluster_set_log(struct ck_cluster_t *cluster,
+                                      ck_log_fn callback,
+                                      void *user_data,
+                                      ck_destroy_fn destroy);
 
 #ifdef __cplusplus
 }  // extern "C"

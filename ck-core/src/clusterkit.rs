@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::consensus::SnapshotPace;
 use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::{Driver, EventFilter, EventType, Hook, HookId, HookStats};
 use crate::log::{Log, LogCallback};
@@ -81,6 +82,7 @@ impl ClusterKit {
             transport: Arc::new(TcpTransport::plaintext(&*options.cluster_name)),
             listen: Arc::new(TcpListen),
             hooks: Driver::Threads(runtime.handle()),
+            snapshots: SnapshotPace::default(),
         };
         let node = runtime.enter(|| Node::new(options, seams, log.clone()))?;
         Ok(ClusterKit {

@@ -1,8 +1,8 @@
 //! The C ABI of ClusterKit. It holds no logic: it converts between C and [`ck_core`].
 //!
-//! - [`handle`] and [`text`] are the border: every pointer from C is checked there, and nowhere else.
-//! - [`guard`] is around every function: no panic gets out, and a forked child is told that it cannot go on.
-//! - [`foreign`] keeps what C gave us to keep, and gives it back exactly once.
+//! - `handle` and `text` are the border: every pointer from C is checked there, and nowhere else.
+//! - `guard` is around every function: no panic gets out, and a forked child is told that it cannot go on.
+//! - `foreign` keeps what C gave us to keep, and gives it back exactly once.
 //! - Every other module is one noun of the header: its functions written out, because cbindgen must see them.
 //!
 //! The rules that all functions follow stand at the top of the header (`cbindgen.toml`). Rust applications use

@@ -15,6 +15,8 @@
 #define PARTITIONS 16
 #define TIMEOUT_MS 20000
 
+static const struct timespec MOMENT = {.tv_nsec = 5 * 1000 * 1000};
+
 // Ends the program with the error's words, when there is an error.
 static void must(ck_error_t *error, const char *what) {
     if (error != NULL) {
@@ -55,6 +57,9 @@ static void on_destroy(void *user_data) {
 
 // ---- Nodes. ---------------------------------------------------------------------------------------------------
 
+// Options from the command line, NAME=VALUE; docs/options.md lists them.
+static char **extra_options;
+
 static ck_cluster_t *make_node(int number, const char *join) {
     char id[16];
     snprintf(id, sizeof id, "node-%d", number);
@@ -66,6 +71,12 @@ static ck_cluster_t *make_node(int number, const char *join) {
     set(options, "partition_count", "16");
     if (join != NULL) {
         set(options, "join_addrs", join);
+    }
+    for (char **option = extra_options; *option != NULL; option++) {
+        const char *equals = strchr(*option, '=');
+        size_t name_len = equals != NULL ? (size_t)(equals - *option) : strlen(*option);
+        const char *value = equals != NULL ? equals + 1 : "";
+        must(ck_options_set(options, *option, name_len, value, strlen(value)), *option);
     }
     ck_cluster_t *node = NULL;
     must(ck_cluster_new(options, &node), "make a node");
@@ -86,18 +97,30 @@ static bool is_spread(const ck_cluster_t *node) {
 }
 
 static void wait_until_spread(const ck_cluster_t *node) {
-    const struct timespec moment = {.tv_nsec = 5 * 1000 * 1000};
     time_t end = time(NULL) + TIMEOUT_MS / 1000;
     while (!is_spread(node)) {
         if (time(NULL) > end) {
             fprintf(stderr, "the partitions were not spread in time\n");
             exit(1);
         }
-        nanosleep(&moment, NULL);
+        nanosleep(&MOMENT, NULL);
     }
 }
 
-int main(void) {
+static int count_primaries(ck_cluster_t *const *nodes, const char *key) {
+    int primaries = 0;
+    for (int i = 0; i < NODES; i++) {
+        ck_key_route_t route;
+        must(ck_lookup_key(nodes[i], key, strlen(key), &route), "look a key up");
+        if (route.role == CK_ROLE_PRIMARY && ck_is_primary(nodes[i], route.partition)) {
+            primaries++;
+        }
+    }
+    return primaries;
+}
+
+int main(int argc, char **argv) {
+    extra_options = argv + (argc > 0 ? 1 : 0);
     printf("ClusterKit %s\n", ck_version());
     if (ck_abi_version() != CK_ABI_VERSION) {
         fprintf(stderr, "this program was built for another ABI\n");
@@ -137,14 +160,12 @@ int main(void) {
     printf("%s: partition %u, %zu replicas\n", key, (unsigned)partition, ck_view_replica_count(view, partition));
     ck_view_release(view);
 
-    // The hot calls: no view, no allocation. Exactly one node may take the writes of a key.
-    int primaries = 0;
-    for (int i = 0; i < NODES; i++) {
-        ck_key_route_t route;
-        must(ck_lookup_key(nodes[i], key, strlen(key), &route), "look a key up");
-        if (route.role == CK_ROLE_PRIMARY && ck_is_primary(nodes[i], route.partition)) {
-            primaries++;
-        }
+    // The hot calls: no view, no allocation. Exactly one node may take the writes of a key, except for a moment
+    // while the role moves, when none may.
+    int primaries = count_primaries(nodes, key);
+    for (time_t end = time(NULL) + TIMEOUT_MS / 1000; primaries == 0 && time(NULL) < end;) {
+        nanosleep(&MOMENT, NULL);
+        primaries = count_primaries(nodes, key);
     }
     printf("primaries of %s: %d\n", key, primaries);
 

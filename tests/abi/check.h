@@ -49,18 +49,31 @@ static inline void set(ck_options_t *options, const char *name, const char *valu
     OK(ck_options_set(options, name, strlen(name), value, strlen(value)));
 }
 
-// A node that keeps everything in memory and has not been started.
-static inline ck_cluster_t *make_node(const char *id) {
+// A node that keeps everything in memory, joins through an address unless that is NULL, and has not been started.
+static inline ck_cluster_t *make_joiner(const char *id, const char *join) {
     ck_options_t *options = NULL;
     OK(ck_options_new(&options));
     set(options, "node_id", id);
     set(options, "http_addr", "127.0.0.1:0");
     set(options, "data_dir", "");
     set(options, "partition_count", "8");
+    if (join != NULL) {
+        set(options, "join_addrs", join);
+    }
+    // Where everything is fifty times slower, leaders have to be patient.
+    const char *timing = getenv("CHECK_TIMING");
+    if (timing != NULL) {
+        set(options, "timing", timing);
+    }
     ck_cluster_t *cluster = NULL;
     OK(ck_cluster_new(options, &cluster));
     ck_options_free(options);
     return cluster;
+}
+
+// The same, for a cluster of its own.
+static inline ck_cluster_t *make_node(const char *id) {
+    return make_joiner(id, NULL);
 }
 
 #endif

@@ -166,10 +166,12 @@ static void stop_waits_for_hooks(void) {
 // A copy that fails is asked for again.
 static int32_t fail_first(const ck_event_t *event, void *user_data) {
     struct counts *counts = user_data;
-    if (event->change == CK_CHANGE_GAINED_REPLICA && atomic_fetch_add(&counts->failed_copies, 1) == 0) {
-        return 42;
+    if (event->change != CK_CHANGE_GAINED_REPLICA || strcmp(event->node_id, "node-2") != 0) {
+        return 0;
     }
-    return 0;
+    CHECK(event->copy_from_count == 1 && strcmp(event->copy_from[0].id, "node-1") == 0);
+    CHECK(event->node != NULL && strcmp(event->node->id, "node-2") == 0);
+    return atomic_fetch_add(&counts->failed_copies, 1) == 0 ? 42 : 0;
 }
 
 struct messages {
@@ -192,10 +194,24 @@ static void messages_destroyed(void *user_data) {
     atomic_fetch_add(&((struct messages *)user_data)->destroyed, 1);
 }
 
+static bool replicas_of_all(const ck_cluster_t *cluster) {
+    ck_view_t *view = NULL;
+    OK(ck_view_acquire(cluster, &view));
+    bool all = true;
+    for (uint32_t partition = 0; partition < 8; partition++) {
+        all = all && ck_view_replica_count(view, partition) == 1;
+    }
+    ck_view_release(view);
+    return all;
+}
+
 static void failures_and_messages_are_told(void) {
     struct counts counts = {0};
     struct messages first = {0}, second = {0};
-    ck_cluster_t *cluster = make_node("node-1");
+    ck_cluster_t *founder = started("node-1");
+    char address[CK_ADDRESS_SIZE];
+    OK(ck_cluster_http_addr(founder, address, sizeof address));
+    ck_cluster_t *cluster = make_joiner("node-2", address);
     OK(ck_cluster_set_log(cluster, on_log, &first, messages_destroyed));
     OK(ck_cluster_set_log(cluster, on_log, &second, messages_destroyed));
     CHECK(atomic_load(&first.destroyed) == 1 && atomic_load(&second.destroyed) == 0);
@@ -203,7 +219,10 @@ static void failures_and_messages_are_told(void) {
     OK(ck_cluster_start(cluster));
     UNTIL(atomic_load(&second.with_code) == 1 && atomic_load(&counts.failed_copies) > 8);
     CHECK(atomic_load(&first.seen) == 0);
+    // All eight copies, one of them twice: the cluster counts on them now.
+    UNTIL(replicas_of_all(founder));
     ck_cluster_free(cluster);
+    ck_cluster_free(founder);
     CHECK(atomic_load(&first.destroyed) == 1 && atomic_load(&second.destroyed) == 1);
     CHECK(atomic_load(&counts.destroyed) == 1);
 }

@@ -4,6 +4,9 @@
 #include <dirent.h>
 #include <signal.h>
 
+// The kernel has so many; those that the C library keeps for itself answer with an error.
+#define SIGNALS 65
+
 static int threads(void) {
     int found = 0;
     DIR *tasks = opendir("/proc/self/task");
@@ -65,9 +68,9 @@ static void several_at_once(void) {
 
 int main(int argc, char **argv) {
     int times = argc > 1 ? atoi(argv[1]) : 1000;
-    struct sigaction before[NSIG], after;
+    struct sigaction before[SIGNALS], after;
     memset(before, 0, sizeof before);
-    for (int signal = 1; signal < NSIG; signal++) {
+    for (int signal = 1; signal < SIGNALS; signal++) {
         sigaction(signal, NULL, &before[signal]);
     }
     sigset_t mask_before, mask_after;
@@ -81,13 +84,15 @@ int main(int argc, char **argv) {
     several_at_once();
     UNTIL(open_files() <= files);
 
-    for (int signal = 1; signal < NSIG; signal++) {
+    for (int signal = 1; signal < SIGNALS; signal++) {
         memset(&after, 0, sizeof after);
         sigaction(signal, NULL, &after);
         CHECK(after.sa_handler == before[signal].sa_handler && after.sa_flags == before[signal].sa_flags);
     }
     CHECK(before[SIGPIPE].sa_handler == SIG_DFL);
     CHECK(sigprocmask(SIG_BLOCK, NULL, &mask_after) == 0);
-    CHECK(memcmp(&mask_before, &mask_after, sizeof mask_before) == 0);
+    for (int signal = 1; signal < SIGNALS; signal++) {
+        CHECK(sigismember(&mask_before, signal) == sigismember(&mask_after, signal));
+    }
     return 0;
 }

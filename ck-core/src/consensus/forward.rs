@@ -32,8 +32,8 @@ pub(crate) enum ForwardAnswer {
     Refused(Error),
 }
 
-/// Answers a forwarded call.
-pub(crate) async fn handle(consensus: &Consensus, cluster: &str, body: &[u8]) -> Bytes {
+/// Answers a call that only the leader can answer.
+pub(crate) async fn handle_forwarded(consensus: &Consensus, cluster: &str, body: &[u8]) -> Bytes {
     let answer = match answer(consensus, cluster, body).await {
         Ok(answer) => answer,
         Err(error) => ForwardAnswer::Refused(error),

@@ -15,6 +15,9 @@ use crate::state::Command;
 
 /// How long a new leader tries to have its epoch committed before it looks whether it leads at all.
 const ATTEMPT: Duration = Duration::from_secs(1);
+/// The pause after an attempt that failed although this node leads: a leader takes no writes at its very beginning
+/// and its very end, and every attempt changes the metrics that are waited for.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// This node's leadership began or ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +60,7 @@ impl Leadership {
     /// called so.
     pub(crate) fn epoch(&self) -> Option<u64> {
         let held = (*self.held.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let valid = self.vote() == Some(held.vote)
-            && self
-                .consensus
-                .lease_until()
-                .is_some_and(|until| Instant::now() < until);
+        let valid = self.vote() == Some(held.vote) && self.is_leased();
         valid.then_some(held.epoch)
     }
 
@@ -88,7 +87,10 @@ impl Leadership {
     pub(crate) async fn run(&self, tell: impl Fn(LeadershipChange)) {
         let mut metrics = self.consensus.raft().metrics();
         loop {
-            self.step(&tell).await;
+            if !self.step(&tell).await {
+                env::sleep(PAUSE).await;
+                continue;
+            }
             // The end of the lease is no event of Raft's: somebody has to wait for it.
             let lease = self.consensus.lease_until().filter(|_| self.held().is_some());
             let changed = metrics.changed();
@@ -107,23 +109,27 @@ impl Leadership {
         }
     }
 
-    async fn step(&self, tell: &impl Fn(LeadershipChange)) {
+    fn is_leased(&self) -> bool {
+        self.consensus
+            .lease_until()
+            .is_some_and(|until| Instant::now() < until)
+    }
+
+    /// False when it has to be tried again soon.
+    async fn step(&self, tell: &impl Fn(LeadershipChange)) -> bool {
         if let Some(held) = self.held()
-            && (self.vote() != Some(held.vote)
-                || self
-                    .consensus
-                    .lease_until()
-                    .is_none_or(|until| Instant::now() >= until))
+            && (self.vote() != Some(held.vote) || !self.is_leased())
         {
             self.lose(tell);
         }
-        let Some(vote) = self.vote() else { return };
-        if self.held().is_some() {
-            return;
+        let Some(vote) = self.vote() else { return true };
+        // Without a lease there is nothing to record: a leader that is cut off only fills its log.
+        if self.held().is_some() || !self.is_leased() {
+            return true;
         }
         // A node that does not know itself yet (bootstrap) has nothing to be recorded under.
         if !self.consensus.replica().topology().nodes.contains_key(&self.me) {
-            return;
+            return true;
         }
         let command = Command::LeaderElected {
             node: self.me.clone(),
@@ -132,11 +138,13 @@ impl Leadership {
         let elected = self.proposer.propose_here(command, ATTEMPT).await;
         let recorded = match elected {
             Ok(response) => response.result.is_ok(),
-            Err(error) if error.code() == ErrorCode::Stopped => return,
+            Err(error) if error.code() == ErrorCode::Stopped => return true,
             Err(_) => false,
         };
-        let leads = self.vote() == Some(vote);
-        if recorded && leads {
+        if !recorded {
+            return false;
+        }
+        if self.vote() == Some(vote) {
             let topology = self.consensus.replica().topology();
             if topology.leader.as_ref() == Some(&self.me) && topology.leader_term == vote.0 {
                 let epoch = topology.leader_epoch;
@@ -145,6 +153,7 @@ impl Leadership {
                 self.changed.notify();
             }
         }
+        true
     }
 
     fn held(&self) -> Option<Held> {

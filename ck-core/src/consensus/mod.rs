@@ -16,6 +16,7 @@ mod server;
 mod service;
 mod snapshot_file;
 mod state_machine;
+mod sync_table;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -24,12 +25,13 @@ pub mod wal;
 mod wire;
 
 pub(crate) use codec::{decode, encode};
-pub(crate) use forward::refuse_forwarded;
+pub(crate) use forward::{handle_forwarded, refuse_forwarded};
 pub(crate) use leadership::{Leadership, LeadershipChange};
 pub(crate) use network::Addresses;
-pub(crate) use node::{Consensus, ConsensusConfig, VoterChange};
+pub(crate) use node::{Consensus, ConsensusConfig, SnapshotPace, VoterChange};
 pub(crate) use proposer::Proposer;
 pub(crate) use replica::Replica;
 pub(crate) use server::refuse_raft;
 pub(crate) use service::Service;
+pub(crate) use sync_table::SyncTable;
 pub(crate) use types::RaftId;

@@ -13,14 +13,13 @@ use openraft::raft::Precondition;
 use openraft::{ChangeMembers, EmptyNode, ReadPolicy, ServerState, SnapshotPolicy};
 
 use super::codec;
-use super::forward;
 use super::growth::Growth;
 use super::log_store::LogStore;
 use super::network::{Addresses, Network};
 use super::replica::Replica;
 use super::server::Server;
-use super::state_machine::{SnapshotStore, StateMachine};
-use super::types::{Command, LogId, Raft, RaftId, Vote, from_wal_id};
+use super::state_machine::{Raft, SnapshotStore, StateMachine};
+use super::types::{Command, LogId, RaftId, Vote, from_wal_id};
 use super::wal::{Wal, WalOptions, WalThread};
 use crate::env::disk::Disk;
 use crate::env::{self, Instant};
@@ -30,10 +29,23 @@ use crate::net::Transport;
 use crate::options::TimingValues;
 use crate::state::{Proposal, Response};
 
-/// After so many entries a snapshot is taken.
-const SNAPSHOT_ENTRIES: u64 = 50_000;
-/// So many entries stay in the log behind a snapshot, for followers that are a little late.
-const KEPT_ENTRIES: u64 = 10_000;
+/// When snapshots are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SnapshotPace {
+    /// After so many entries a snapshot is taken.
+    pub(crate) entries: u64,
+    /// So many entries stay in the log behind a snapshot, for followers that are a little late.
+    pub(crate) kept: u64,
+}
+
+impl Default for SnapshotPace {
+    fn default() -> Self {
+        SnapshotPace {
+            entries: 50_000,
+            kept: 10_000,
+        }
+    }
+}
 
 /// What a Raft node is opened with.
 pub(crate) struct ConsensusConfig {
@@ -45,6 +57,7 @@ pub(crate) struct ConsensusConfig {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) addresses: Arc<dyn Addresses>,
     pub(crate) replica: Arc<Replica>,
+    pub(crate) snapshots: SnapshotPace,
 }
 
 /// A Raft node that runs.
@@ -71,7 +84,7 @@ pub(crate) enum Written {
     NotHere(Option<RaftId>),
     /// It may or may not be committed one day.
     Unknown(String),
-    /// It was not appended, and this node will never append anything again.
+    /// Raft has stopped on this node, and nothing will be appended here again. Whether this was is unknown.
     Stopped(String),
 }
 
@@ -121,7 +134,12 @@ impl Consensus {
         let machine = StateMachine::open(config.replica.clone(), store, growth.clone())?;
         let election_timeout_max = config.timing.election_max;
         let network = Network::new(config.raft_id, config.transport, config.addresses.clone());
-        let raft_config = raft_config(config.cluster_name, config.timing)?;
+        let raft_config = raft_config(
+            config.cluster_name,
+            config.timing,
+            config.snapshots,
+            !voted_before,
+        )?;
         let raft = Raft::new(
             config.raft_id,
             Arc::new(raft_config),
@@ -194,11 +212,6 @@ impl Consensus {
     /// Answers a Raft call of another node.
     pub(crate) async fn handle_peer(&self, body: &[u8]) -> Bytes {
         self.server.handle(body).await
-    }
-
-    /// Answers a call that only the leader can answer.
-    pub(crate) async fn handle_forwarded(&self, cluster: &str, body: &[u8]) -> Bytes {
-        forward::handle(self, cluster, body).await
     }
 
     /// Tries to commit an encoded proposal here, which succeeds only where the leader is.
@@ -398,20 +411,28 @@ impl Consensus {
 }
 
 /// A voter that restarts has forgotten the lease that it granted. [`Server`] lets it vote for nobody else until
-/// that has run out; here it is kept from voting for itself. Where it is the only voter the lease was its own.
+/// that has run out; here it is kept from voting for itself: it was opened with elections off. Where it is the
+/// only voter the lease was its own.
 fn keep_still(raft: &Raft, me: RaftId, lease: Duration) {
-    let alone = {
-        let metrics = raft.metrics();
-        let metrics = metrics.borrow_watched();
-        metrics.membership_config.voter_ids().all(|id| id == me)
-    };
-    if alone {
-        return;
-    }
-    raft.runtime_config().elect(false);
+    let until = Instant::now() + lease;
     let raft = raft.clone();
     env::spawn(async move {
-        env::sleep(lease).await;
+        let mut metrics = raft.metrics();
+        let alone = async {
+            loop {
+                let alone = {
+                    let now = metrics.borrow_and_update();
+                    let mut voters = now.membership_config.voter_ids();
+                    // Before Raft has read its log it knows of no voter at all.
+                    voters.next() == Some(me) && voters.next().is_none()
+                };
+                if alone || metrics.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // Either is a reason to go on.
+        let _ = env::timeout(lease.min(until.since(Instant::now())), alone).await;
         raft.runtime_config().elect(true);
     });
 }
@@ -449,7 +470,12 @@ async fn bound_log(raft: Raft, growth: Arc<Growth>) {
     }
 }
 
-fn raft_config(cluster_name: String, timing: TimingValues) -> Result<openraft::Config> {
+fn raft_config(
+    cluster_name: String,
+    timing: TimingValues,
+    snapshots: SnapshotPace,
+    elect: bool,
+) -> Result<openraft::Config> {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let election_max = millis(timing.election_max);
     let config = openraft::Config {
@@ -457,15 +483,16 @@ fn raft_config(cluster_name: String, timing: TimingValues) -> Result<openraft::C
         heartbeat_interval: millis(timing.heartbeat),
         election_timeout_min: millis(timing.election_min),
         election_timeout_max: election_max,
+        enable_elect: elect,
         enable_pre_vote: Some(true),
         // A leader sends entries before its own disk has them. One that is killed then and goes on leading in the
         // same term gives their places in the log to other entries, and nobody can tell the two apart: nodes apply
         // different commands. It stands for election like everybody else, in a new term and with a new epoch.
         enable_leader_restore: Some(false),
         quorum_loss_probe_interval: Some(2 * election_max + millis(timing.heartbeat)),
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
-        max_in_snapshot_log_to_keep: KEPT_ENTRIES,
-        replication_lag_threshold: SNAPSHOT_ENTRIES + KEPT_ENTRIES,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshots.entries),
+        max_in_snapshot_log_to_keep: snapshots.kept,
+        replication_lag_threshold: snapshots.entries + snapshots.kept,
         // A snapshot goes in pieces, each with a deadline of its own; this bounds the whole.
         install_snapshot_timeout: 10 * 60 * 1000,
         ..openraft::Config::default()

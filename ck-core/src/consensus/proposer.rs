@@ -102,7 +102,7 @@ impl Proposer {
             Ok(Written::Unknown(why)) => Err(gave_up(Some(why), timeout)),
             Ok(Written::Stopped(why)) => Err(Error::new(
                 ErrorCode::Stopped,
-                format!("Raft has stopped on this node: {why}"),
+                format!("Raft has stopped on this node; the write may or may not have happened: {why}"),
             )),
             Err(_) => Err(gave_up(
                 Some("the log did not commit it in time".to_owned()),
@@ -134,7 +134,9 @@ impl Proposer {
                 Written::Stopped(why) if unknown.is_none() => {
                     return Err(Error::new(
                         ErrorCode::Stopped,
-                        format!("Raft has stopped on this node: {why}"),
+                        format!(
+                            "Raft has stopped on this node; the write may or may not have happened: {why}"
+                        ),
                     ));
                 }
                 Written::Stopped(why) => return Err(gave_up(Some(why), timeout)),

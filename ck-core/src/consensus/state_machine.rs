@@ -52,6 +52,9 @@ impl SnapshotStore {
     }
 }
 
+/// A Raft node with this state machine.
+pub(crate) type Raft = openraft::Raft<Types, StateMachine>;
+
 /// The state machine. openraft owns it and calls it from one task.
 pub(crate) struct StateMachine {
     replica: Arc<Replica>,

@@ -71,7 +71,7 @@ impl Consensus {
                 () = env::sleep_until(until) => break,
             }
         }
-        self.take_back(before).await?;
+        self.take_back(before, to).await?;
         Err(Error::new(
             ErrorCode::Refused,
             format!(
@@ -81,9 +81,9 @@ impl Consensus {
     }
 
     /// Ends a leadership that is handed over and that nobody took. A leader that is handing over does nothing
-    /// any more, and openraft lets no leader campaign; so it first gives its own vote to a later term, which
-    /// makes it a follower, and then campaigns for the term after that.
-    async fn take_back(&self, given_up: Vote) -> Result<()> {
+    /// any more, and openraft lets no leader campaign. So it first gives the target its vote for the next term,
+    /// which is what a hand-over is about and makes it a follower; then it campaigns for the term after that.
+    async fn take_back(&self, given_up: Vote, target: RaftId) -> Result<()> {
         let stopped = |error: &dyn std::fmt::Display| {
             Error::new(
                 ErrorCode::Stopped,
@@ -92,7 +92,7 @@ impl Consensus {
         };
         let mut next = given_up;
         next.leader_id.term += 1;
-        next.leader_id.node_id = self.raft_id();
+        next.leader_id.node_id = target;
         next.committed = false;
         let mut request = VoteRequest::new(next, self.last_log_id());
         // No lease stands in the way: it is this node's own, and it has given that up.

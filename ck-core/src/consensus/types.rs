@@ -43,7 +43,6 @@ openraft::declare_raft_types!(
         AsyncRuntime = crate::env::Runtime,
 );
 
-pub(crate) type Raft = openraft::Raft<Types, super::state_machine::StateMachine>;
 pub(crate) type LogId = openraft::alias::LogIdOf<Types>;
 pub(crate) type LeaderId = openraft::alias::LeaderIdOf<Types>;
 pub(crate) type Vote = openraft::alias::VoteOf<Types>;

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
+use crate::net::Socket;
 
 /// Idle connections that are kept for the next request.
 const MAX_IDLE: usize = 4;
@@ -252,7 +253,7 @@ impl Client {
             .await
             .map_err(|error| unreachable(&error))?;
         let _ = stream.set_nodelay(true);
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        let (sender, connection) = http1::handshake(TokioIo::new(Socket::new(stream)))
             .await
             .map_err(|error| unreachable(&error))?;
         // It ends when the sender is dropped or the node closes; what went wrong is told to the request.

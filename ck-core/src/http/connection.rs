@@ -72,17 +72,4 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         let poll = Pin::new(&mut self.stream).poll_shutdown(context);
         self.bounded(context, poll)
     }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.bounded(context, poll)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }

@@ -24,6 +24,7 @@ use super::HttpLimits;
 use super::connection::Guarded;
 use super::guard::OverCapacity;
 use crate::env;
+use crate::net::Socket;
 
 /// The most that a request's head may take, in bytes: a key of 1 KiB, percent-encoded, and headers.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -114,7 +115,7 @@ async fn connection(
 ) {
     // Answers are written whole; waiting for more to send only delays them. Failing to say so harms nothing.
     let _ = stream.set_nodelay(true);
-    let stream = Guarded::new(stream, limits.write_deadline);
+    let stream = Guarded::new(Socket::new(stream), limits.write_deadline);
     let service = service_fn(move |request: Request<Incoming>| {
         answer(TowerToHyperService::new(router.clone()), request, over_capacity)
     });

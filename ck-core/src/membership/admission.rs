@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::{
     AddressBook, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong,
-    SyncReply, SyncReport, SyncTable,
+    SyncReply, SyncReport,
 };
 use crate::consensus::Service;
-use crate::consensus::{Leadership, Proposer, Replica, decode, encode};
+use crate::consensus::{Leadership, Proposer, Replica, SyncTable, decode, encode};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{ClusterConfig, LeaveReason, Node, NodeId};
 use crate::net::{Lane, Transport};
@@ -202,7 +202,7 @@ impl Admission {
                 ),
             ));
         }
-        self.syncs.note(report);
+        self.syncs.note(&report.node, report.incarnation, report.revision);
         Ok(SyncReply {
             revision: self.replica.revision(),
             leader: self.me.node_id.clone(),

@@ -85,10 +85,15 @@ impl Joiner {
     ) -> Result<JoinOutcome> {
         let mut failures = Vec::new();
         let mut asked = BTreeSet::new();
+        let mut configured = Vec::new();
+        for address in &self.join_addrs {
+            // Each record of a name is asked by itself: the first to answer may be no member, or this node.
+            configured.extend(self.transport.resolve(address).await);
+        }
         loop {
             // Looked at anew each time: an answer may have told of others.
             let next = self
-                .candidates()
+                .candidates(&configured)
                 .into_iter()
                 .find(|address| !asked.contains(address));
             let Some(address) = next else {
@@ -109,9 +114,9 @@ impl Joiner {
         }
     }
 
-    fn candidates(&self) -> Vec<String> {
+    fn candidates(&self, configured: &[String]) -> Vec<String> {
         let known = self.addresses.entries().into_iter().map(|peer| peer.address);
-        let all = self.join_addrs.iter().cloned().chain(known);
+        let all = configured.iter().cloned().chain(known);
         all.filter(|address| !self.own.contains(address)).collect()
     }
 

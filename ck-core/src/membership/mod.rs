@@ -9,7 +9,6 @@ mod admission;
 mod identity;
 mod join;
 mod steward;
-mod sync;
 mod voters;
 mod wire;
 
@@ -18,7 +17,6 @@ pub(crate) use admission::Admission;
 pub(crate) use identity::{Identity, IdentityFile};
 pub(crate) use join::{JoinOutcome, Joiner};
 pub(crate) use steward::Steward;
-pub(crate) use sync::SyncTable;
 pub(crate) use wire::{
     JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong,
     SyncReply, SyncReport,

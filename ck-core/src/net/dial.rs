@@ -10,7 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::{Hello, NetLimits, PeerStream, Security, handshake};
+use super::{Hello, NetLimits, PeerStream, Security, Socket, handshake};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 
@@ -50,7 +50,8 @@ impl Dialler {
         }
     }
 
-    async fn resolve(&self, addr: &str) -> Result<VecDeque<SocketAddr>> {
+    /// The records of an address.
+    pub(super) async fn resolve(&self, addr: &str) -> Result<VecDeque<SocketAddr>> {
         match env::timeout(self.limits.connect_timeout, tokio::net::lookup_host(addr)).await {
             Ok(Ok(records)) => Ok(records.take(MAX_RECORDS).collect()),
             Ok(Err(error)) => Err(no_such_host(addr, &error.to_string())),
@@ -78,7 +79,7 @@ impl Dialler {
     async fn greet(&self, stream: TcpStream, addr: &str, hello: &Hello) -> Result<Box<dyn PeerStream>> {
         // Frames are written whole: waiting for more would only delay them. A stream that refuses this works.
         let _ = stream.set_nodelay(true);
-        let stream = self.security.outgoing(stream, addr).await?;
+        let stream = self.security.outgoing(Socket::new(stream), addr).await?;
         let upgraded = handshake::upgrade(stream, addr, hello).await?;
         let stream: Box<dyn PeerStream> = Box::new(TokioIo::new(upgraded));
         self.security.prove(stream, hello).await

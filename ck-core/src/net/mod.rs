@@ -19,6 +19,7 @@ mod serve;
 mod server;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod socket;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub use bind::bind;
 pub use handshake::{Hello, PEER_PATH};
 pub use security::{PeerStream, Plaintext, Security};
 pub use server::PeerServer;
+pub use socket::Socket;
 pub use tcp::TcpTransport;
 
 /// A lane is a connection of its own, so that bulk does not delay control.
@@ -111,6 +113,12 @@ pub trait Transport: Send + Sync + Debug + 'static {
     /// - `INTERNAL`: the peer's handler failed.
     fn call(&self, addr: &str, lane: Lane, request: Bytes, timeout: Duration)
     -> BoxFuture<'_, Result<Bytes>>;
+
+    /// The addresses behind `addr`: one for each record of a name, so that each can be asked by itself. An
+    /// address without a name to look up, or whose name has none, is its own answer.
+    fn resolve<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, Vec<String>> {
+        Box::pin(std::future::ready(vec![addr.to_owned()]))
+    }
 
     /// Closes every connection. Calls in flight, and later ones, fail with `STOPPED`.
     fn close(&self);

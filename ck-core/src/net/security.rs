@@ -5,9 +5,8 @@ use std::fmt::Debug;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
-use super::Hello;
+use super::{Hello, Socket};
 use crate::error::Result;
 
 /// The bytes of a connection, whatever carries them.
@@ -22,13 +21,13 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> PeerStream for T {}
 pub trait Security: Debug + Send + Sync + 'static {
     /// Wraps a connection that this node dialled, before anything is sent on it (TLS). `addr` is the address
     /// as the caller gave it: what the certificate must be for.
-    fn outgoing(&self, stream: TcpStream, _addr: &str) -> BoxFuture<'static, Result<Box<dyn PeerStream>>> {
+    fn outgoing(&self, stream: Socket, _addr: &str) -> BoxFuture<'static, Result<Box<dyn PeerStream>>> {
         let stream: Box<dyn PeerStream> = Box::new(stream);
         ready(Ok(stream)).boxed()
     }
 
     /// Wraps a connection that was accepted, before anything is read from it (TLS).
-    fn incoming(&self, stream: TcpStream) -> BoxFuture<'static, Result<Box<dyn PeerStream>>> {
+    fn incoming(&self, stream: Socket) -> BoxFuture<'static, Result<Box<dyn PeerStream>>> {
         let stream: Box<dyn PeerStream> = Box::new(stream);
         ready(Ok(stream)).boxed()
     }

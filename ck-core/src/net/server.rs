@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::serve::{Stage, serve};
-use super::{Handler, NetLimits, PEER_PATH, PeerInfo, PeerStream, Security, handshake};
+use super::{Handler, NetLimits, PEER_PATH, PeerInfo, PeerStream, Security, Socket, handshake};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 
@@ -170,7 +170,7 @@ impl PeerServer {
         let _ = stream.set_nodelay(true);
         let limit = self.shared.limits.handshake_timeout;
         let greeting = async {
-            let stream = self.shared.security.incoming(stream).await.ok()?;
+            let stream = self.shared.security.incoming(Socket::new(stream)).await.ok()?;
             let service = service_fn(|mut request: Request<hyper::body::Incoming>| {
                 let response = if request.uri().path() == PEER_PATH {
                     self.upgrade(&mut request, remote.clone())

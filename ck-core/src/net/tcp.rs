@@ -92,6 +92,18 @@ impl TcpTransport {
 }
 
 impl Transport for TcpTransport {
+    fn resolve<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, Vec<String>> {
+        async move {
+            match self.dialler.resolve(addr).await {
+                Ok(records) if records.len() > 1 => records.iter().map(ToString::to_string).collect(),
+                // One record is dialled by its name, which may lead elsewhere tomorrow. No record is a failure
+                // that the call reports.
+                Ok(_) | Err(_) => vec![addr.to_owned()],
+            }
+        }
+        .boxed()
+    }
+
     fn call(
         &self,
         addr: &str,

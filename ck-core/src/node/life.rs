@@ -1,30 +1,20 @@
 //! Starting and stopping.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use rand::RngExt;
-
 use super::{Member, Node, Phase};
 use crate::consensus::{Consensus, ConsensusConfig, Leadership, LeadershipChange, Proposer, RaftId};
-use crate::env::{self, Instant};
+use crate::env;
 use crate::error::{Error, ErrorCode, Result};
-use crate::membership::{
-    Admission, Identity, IdentityFile, JoinOutcome, JoinRequest, Joiner, MemberCall, Pong, Steward,
-};
-use crate::model::{ClusterConfig, Event, EventKind, LeadershipEvent, NodeStatus};
+use crate::membership::{Admission, Identity, IdentityFile, MemberCall, Pong, Steward};
+use crate::model::{Event, EventKind, LeadershipEvent};
 use crate::rebalance::Controller;
-use crate::state::{Command, NodeSpec};
 
-/// How long founding a cluster may take: a few commits on one's own disk.
-const FOUND: Duration = Duration::from_secs(30);
 /// How long a node that stops waits for the others to take over, before it goes without their knowing.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long hooks that run may take to return when the node stops.
 const HOOKS: Duration = Duration::from_secs(5);
-/// The number in Raft of the node that founds a cluster.
-const FOUNDER: RaftId = 1;
 
 impl Node {
     /// Starts the node: opens the data directory, listens, and founds, joins or rejoins the cluster.
@@ -99,192 +89,12 @@ impl Node {
         Ok(identity)
     }
 
-    fn identity_file(&self) -> IdentityFile {
+    pub(super) fn identity_file(&self) -> IdentityFile {
         IdentityFile::new(self.disk.clone(), &self.dir)
     }
 
-    /// A founder that is started again with other values for what was fixed at bootstrap is told so.
-    fn check_agreement(&self, identity: &Identity) -> Result<()> {
-        let Some(config) = &identity.founding else {
-            return Ok(());
-        };
-        let differ = |option: &str, asked: u32, fixed: u32| {
-            Error::new(
-                ErrorCode::ClusterMismatch,
-                format!(
-                    "{option} {asked} was asked for, but the cluster was founded with {fixed}, which is fixed"
-                ),
-            )
-        };
-        match (self.options.partition_count, self.options.replication_factor) {
-            (Some(asked), _) if asked != config.partition_count => {
-                Err(differ("partition_count", asked, config.partition_count))
-            }
-            (_, Some(asked)) if asked != config.replication_factor => {
-                Err(differ("replication_factor", asked, config.replication_factor))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// A node without a past founds a cluster or joins one.
-    async fn begin(self: &Arc<Self>) -> Result<()> {
-        let found = self
-            .options
-            .bootstrap
-            .unwrap_or(self.options.join_addrs.is_empty());
-        if !found {
-            return self.join().await;
-        }
-        if !self.options.join_addrs.is_empty() {
-            // Told to found *and* where others are: the first of a stateful set that comes back without its
-            // disk must not found a second cluster beside the first.
-            let joiner = self.joiner();
-            let request = self.join_request(None);
-            let deadline = Instant::now() + self.options.join_timeout;
-            let asked = self
-                .unless_stopped(joiner.ask_everybody(&request, deadline))
-                .await?;
-            if let JoinOutcome::Admitted(reply) = asked {
-                return self.settle_in(reply).await;
-            }
-        }
-        self.found().await
-    }
-
-    async fn join(self: &Arc<Self>) -> Result<()> {
-        let request = self.join_request(None);
-        let joiner = self.joiner();
-        let joining = joiner.join(&request, self.options.join_timeout);
-        let reply = self.unless_stopped(joining).await?;
-        self.settle_in(reply).await
-    }
-
-    /// Waits for something that may take long and may be given up at any point.
-    async fn unless_stopped<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
-        tokio::select! {
-            biased;
-            () = self.stopping() => Err(Error::new(ErrorCode::Stopped, "the node was stopped")),
-            outcome = future => outcome,
-        }
-    }
-
-    /// Admitted: takes its place, learns the log, and returns when it is a full member.
-    async fn settle_in(self: &Arc<Self>, reply: crate::membership::JoinReply) -> Result<()> {
-        let deadline = Instant::now() + self.options.join_timeout;
-        let identity = Identity::new(
-            reply.cluster_id.clone(),
-            reply.config.cluster_name.clone(),
-            self.me.clone(),
-            reply.raft_id,
-        );
-        self.store_identity(identity).await?;
-        self.addresses.set_cluster_id(&reply.cluster_id);
-        let member = self.take_part(reply.raft_id).await?;
-        member.proposer.set_session(reply.incarnation);
-        self.heard_of_leader();
-        if self.wait_until_active(deadline).await {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorCode::JoinFailed,
-            format!(
-                "admitted, but not caught up with the log within {:?}",
-                self.options.join_timeout
-            ),
-        ))
-    }
-
-    /// Founds a new cluster, with this node as its only member.
-    async fn found(self: &Arc<Self>) -> Result<()> {
-        let config = ClusterConfig {
-            cluster_name: self.options.cluster_name.clone(),
-            partition_count: self.options.bootstrap_partition_count(),
-            replication_factor: self.options.bootstrap_replication_factor(),
-        };
-        let cluster_id = format!("{:032x}", env::runtime::rng().random::<u128>());
-        let mut identity = Identity::new(
-            cluster_id.clone(),
-            config.cluster_name.clone(),
-            self.me.clone(),
-            FOUNDER,
-        );
-        identity.founding = Some(config.clone());
-        self.store_identity(identity).await?;
-        self.addresses.set_cluster_id(&cluster_id);
-        self.take_part(FOUNDER).await?;
-        self.finish_founding(&cluster_id, &config).await
-    }
-
-    /// Founding, from wherever it was cut short.
-    async fn finish_founding(self: &Arc<Self>, cluster_id: &str, config: &ClusterConfig) -> Result<()> {
-        let member = self.member()?;
-        if member.consensus.is_pristine().await? {
-            member.consensus.initialize().await?;
-        }
-        let deadline = Instant::now() + FOUND;
-        loop {
-            if !self.replica.topology().cluster_id.is_empty() {
-                break;
-            }
-            let mut node = self.spec();
-            node.raft_id = Some(FOUNDER);
-            let command = Command::Bootstrap {
-                cluster_id: cluster_id.to_owned(),
-                config: config.clone(),
-                node,
-            };
-            match member.proposer.propose_here(command, FOUND).await {
-                Ok(_) => {}
-                // The first election takes a moment.
-                Err(error) if error.is_retriable() && Instant::now() < deadline => {
-                    env::sleep(Duration::from_millis(2)).await;
-                }
-                Err(error) => return Err(error.context("found the cluster")),
-            }
-        }
-        self.adopt_session();
-        let partitions = || !self.replica.topology().partitions.is_empty();
-        if self.wait_for_topology(deadline, partitions).await {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorCode::Timeout,
-            format!("the cluster was not founded within {FOUND:?}"),
-        ))
-    }
-
-    /// A node with a past takes its place again.
-    async fn come_back(self: &Arc<Self>, identity: Identity) -> Result<()> {
-        self.addresses.set_cluster_id(&identity.cluster_id);
-        let member = self.take_part(identity.raft_id).await?;
-        if let Some(config) = &identity.founding
-            && (member.consensus.is_pristine().await? || self.replica.topology().cluster_id.is_empty())
-            && member.consensus.is_alone()
-        {
-            self.finish_founding(&identity.cluster_id, config).await?;
-            if self.replica.incarnation().is_some() {
-                return Ok(());
-            }
-        }
-        self.run(self.clone().stay_a_member());
-        let deadline = Instant::now() + self.options.join_timeout;
-        let node = self.clone();
-        let seen = self.phases.count();
-        tokio::select! {
-            biased;
-            active = node.wait_until_active(deadline) => {
-                if !active {
-                    self.log.warn(format_args!("not a member again yet; going on in the background"));
-                }
-                Ok(())
-            }
-            refused = self.refused_for_good(seen) => Err(refused),
-        }
-    }
-
     /// Opens Raft and starts everything that needs a place in a cluster.
-    async fn take_part(self: &Arc<Self>, raft_id: RaftId) -> Result<&Member> {
+    pub(super) async fn take_part(self: &Arc<Self>, raft_id: RaftId) -> Result<&Member> {
         let consensus = Consensus::open(ConsensusConfig {
             raft_id,
             cluster_name: self.options.cluster_name.clone(),
@@ -294,6 +104,7 @@ impl Node {
             transport: self.transport.clone(),
             addresses: self.addresses.clone(),
             replica: self.replica.clone(),
+            snapshots: self.snapshots,
         })
         .await?;
         let proposer = Arc::new(Proposer::new(
@@ -378,105 +189,6 @@ impl Node {
         self.hooks.push(Arc::new(event));
     }
 
-    /// This node as it describes itself.
-    pub(super) fn spec(&self) -> NodeSpec {
-        let (ip, peer_addr) = match self.listening.get() {
-            Some(listening) => (listening.http_addr.clone(), listening.peer_addr.clone()),
-            None => (String::new(), String::new()),
-        };
-        NodeSpec {
-            id: self.me.clone(),
-            name: self.options.effective_node_name(),
-            port: ip
-                .rsplit_once(':')
-                .and_then(|(_, port)| port.parse().ok())
-                .unwrap_or(0),
-            ip,
-            peer_addr,
-            services: self.options.services.clone(),
-            zone: self.options.zone.clone(),
-            weight: self.options.weight,
-            labels: self.options.labels.clone(),
-            process: self.process,
-            raft_id: None,
-        }
-    }
-
-    /// What this node asks when it wants in; with an identity, back in.
-    pub(super) fn join_request(&self, identity: Option<(RaftId, String)>) -> JoinRequest {
-        let mut spec = self.spec();
-        spec.raft_id = identity.as_ref().map(|(raft_id, _)| *raft_id);
-        JoinRequest {
-            spec,
-            cluster_name: self.options.cluster_name.clone(),
-            cluster_id: identity.map(|(_, cluster_id)| cluster_id),
-            partition_count: self.options.partition_count,
-            replication_factor: self.options.replication_factor,
-        }
-    }
-
-    pub(super) fn joiner(&self) -> Joiner {
-        let own: BTreeSet<String> = self
-            .listening
-            .get()
-            .map(|listening| BTreeSet::from([listening.http_addr.clone(), listening.peer_addr.clone()]))
-            .unwrap_or_default();
-        Joiner::new(
-            self.transport.clone(),
-            self.addresses.clone(),
-            self.options.join_addrs.clone(),
-            own,
-        )
-    }
-
-    async fn store_identity(&self, identity: Identity) -> Result<()> {
-        let file = self.identity_file();
-        blocking(move || file.store(&identity)).await
-    }
-
-    /// Proposals are remembered under the incarnation that the log gave this process.
-    pub(super) fn adopt_session(&self) {
-        if let (Ok(member), Some(incarnation)) = (self.member(), self.replica.incarnation()) {
-            member.proposer.set_session(incarnation);
-        }
-    }
-
-    /// True once this process is a full member; false when the deadline passes first.
-    async fn wait_until_active(&self, deadline: Instant) -> bool {
-        let active = || {
-            let topology = self.replica.topology();
-            let up = topology
-                .nodes
-                .get(&self.me)
-                .is_some_and(|node| node.status == NodeStatus::Active);
-            up && self.replica.incarnation().is_some()
-        };
-        self.wait_for_topology(deadline, active).await
-    }
-
-    /// Waits for something that only a change of the topology can bring about.
-    async fn wait_for_topology(&self, deadline: Instant, condition: impl Fn() -> bool) -> bool {
-        loop {
-            let seen = self.replica.changed().count();
-            if condition() {
-                return true;
-            }
-            let remaining = deadline.since(Instant::now());
-            if remaining.is_zero() || !self.is_going() {
-                return false;
-            }
-            let changed = async {
-                tokio::select! {
-                    biased;
-                    () = self.stopping() => {}
-                    _ = self.replica.changed().after(seen) => {}
-                }
-            };
-            // Out of time is found out at the top.
-            let _ = env::timeout(remaining, changed).await;
-        }
-    }
-
     /// Stops in an orderly way: others take over first, then everything is closed. A second call waits for the
     /// first, and one that comes while the node starts waits until that has been broken off.
     pub(crate) async fn stop(self: &Arc<Self>) -> Result<()> {
@@ -520,11 +232,6 @@ impl Node {
             }
             self.phases.after(seen).await;
         }
-    }
-
-    async fn close_hooks(&self) -> Result<()> {
-        let hooks = self.hooks.clone();
-        blocking(move || hooks.close(HOOKS)).await
     }
 
     /// Hands over what this node has: leadership first, then its partitions.
@@ -584,6 +291,16 @@ impl Node {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.set_phase(Phase::Stopped);
         outcome.and(closed)
+    }
+
+    /// Waits for the hooks that run, and ends them.
+    async fn close_hooks(&self) -> Result<()> {
+        if env::runtime::simulated() {
+            // There hooks are tasks, which go on only while nobody blocks.
+            return self.hooks.close_async(HOOKS).await;
+        }
+        let hooks = self.hooks.clone();
+        blocking(move || hooks.close(HOOKS)).await
     }
 }
 

@@ -7,10 +7,13 @@ mod admin;
 mod api;
 mod calls;
 mod confirm;
+mod entry;
 mod life;
 mod listen;
 mod peers;
 mod presence;
+#[cfg(all(test, feature = "sim"))]
+mod sim;
 mod state_file;
 
 use std::path::PathBuf;
@@ -21,14 +24,14 @@ use rand::RngExt;
 
 pub(crate) use listen::{Listen, Listening, TcpListen};
 
-use crate::consensus::{Consensus, Leadership, Proposer, RaftId, Replica};
+use crate::consensus::{Consensus, Leadership, Proposer, RaftId, Replica, SnapshotPace, SyncTable};
 use crate::env::disk::{Disk, DiskLock, MemDisk, RealDisk};
 use crate::env::{self, Instant, Signal};
 use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::{Driver, Hooks, HooksConfig};
 use crate::http::RequestCounters;
 use crate::log::Log;
-use crate::membership::{AddressBook, Admission, SyncTable};
+use crate::membership::{AddressBook, Admission};
 use crate::model::NodeId;
 use crate::net::Transport;
 use crate::options::Options;
@@ -41,6 +44,7 @@ pub(crate) struct Seams {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) listen: Arc<dyn Listen>,
     pub(crate) hooks: Driver,
+    pub(crate) snapshots: SnapshotPace,
 }
 
 /// A node.
@@ -54,6 +58,7 @@ pub(crate) struct Node {
     disk: Arc<dyn Disk>,
     transport: Arc<dyn Transport>,
     listen: Arc<dyn Listen>,
+    snapshots: SnapshotPace,
     replica: Arc<Replica>,
     hooks: Arc<Hooks>,
     confirmations: Arc<Confirmations>,
@@ -147,6 +152,7 @@ impl Node {
             disk: seams.disk,
             transport: seams.transport,
             listen: seams.listen,
+            snapshots: seams.snapshots,
             addresses: Arc::new(AddressBook::new(replica.clone())),
             replica,
             hooks,

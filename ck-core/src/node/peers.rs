@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 
 use super::Node;
 use crate::consensus::Service;
-use crate::consensus::{Addresses, decode, encode};
+use crate::consensus::{Addresses, decode, encode, handle_forwarded};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{
@@ -47,12 +47,7 @@ impl Node {
                 None => crate::consensus::refuse_raft(&not_ready()),
             },
             Service::Forward => match self.member.get() {
-                Some(member) => {
-                    member
-                        .consensus
-                        .handle_forwarded(&self.addresses.cluster_id(), body)
-                        .await
-                }
+                Some(member) => handle_forwarded(&member.consensus, &self.addresses.cluster_id(), body).await,
                 None => crate::consensus::refuse_forwarded(&not_ready()),
             },
             Service::Member => {

@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::plan;
-use crate::consensus::{Leadership, Proposer, Replica};
+use crate::consensus::{Leadership, Proposer, Replica, SyncTable};
 use crate::env::{self, Instant};
 use crate::error::{ErrorCode, Result};
-use crate::membership::SyncTable;
 use crate::model::{NodeId, NodeStatus, Partition, RebalanceTrigger, Topology};
 use crate::state::{Command, Grant, Reply, Response};
 

@@ -20,7 +20,7 @@ fn node(number: u64, incarnation: u64) -> Value {
         "weight": 100,
         "labels": {},
         "incarnation": incarnation,
-        "voter": false,
+        "voter": number == 1,
         "health": "healthy",
         "last_seen": NOW,
         "joined_at": NOW,

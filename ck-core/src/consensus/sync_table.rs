@@ -1,9 +1,8 @@
-//! Syncs: every member tells the leader that it is here, and how far it has applied the log.
+//! What the leader has heard of the members: that they are there, and how far they have applied the log.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::SyncReport;
 use crate::env::{Instant, Signal};
 use crate::model::NodeId;
 
@@ -28,13 +27,13 @@ impl SyncTable {
     }
 
     /// Notes a report.
-    pub(crate) fn note(&self, report: &SyncReport) {
+    pub(crate) fn note(&self, node: &NodeId, incarnation: u64, revision: u64) {
         let now = Heard {
             at: Instant::now(),
-            incarnation: report.incarnation,
-            revision: report.revision,
+            incarnation,
+            revision,
         };
-        let before = self.heard().insert(report.node.clone(), now);
+        let before = self.heard().insert(node.clone(), now);
         // Only progress wakes who waits for it: routine syncs of an idle cluster wake nobody.
         if before.is_none_or(|b| b.revision != now.revision || b.incarnation != now.incarnation) {
             self.changed.notify();

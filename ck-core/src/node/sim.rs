@@ -1,0 +1,246 @@
+//! Nodes in the simulator: simulated network, disk and time, and everything else as it is.
+
+mod tests;
+mod traps;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::listen::Close;
+use super::{Listen, Listening, Node, Seams};
+use crate::consensus::SnapshotPace;
+use crate::env::disk::MemDisk;
+use crate::env::{self, Instant};
+use crate::error::Result;
+use crate::hooks::{Driver, EventFilter, Hook};
+use crate::log::Log;
+use crate::model::{Event, EventKind};
+use crate::net::Handler;
+use crate::net::sim::SimNetwork;
+use crate::options::Options;
+
+/// How much simulated time anything may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Doors on the simulated network.
+#[derive(Debug)]
+pub(crate) struct SimListen {
+    pub(crate) network: SimNetwork,
+    pub(crate) addr: String,
+}
+
+#[derive(Debug)]
+struct SimDoors {
+    network: SimNetwork,
+    addr: String,
+}
+
+impl Close for SimDoors {
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async { self.network.unserve(&self.addr) }.boxed()
+    }
+}
+
+impl Listen for SimListen {
+    fn listen(&self, _: Arc<Node>, handler: Handler) -> BoxFuture<'_, Result<Listening>> {
+        async move {
+            self.network.serve(&self.addr, handler);
+            let doors = SimDoors {
+                network: self.network.clone(),
+                addr: self.addr.clone(),
+            };
+            Ok(Listening {
+                http_addr: self.addr.clone(),
+                peer_addr: self.addr.clone(),
+                close: Box::new(doors),
+            })
+        }
+        .boxed()
+    }
+}
+
+/// A node, its disk, and what its hooks were told.
+struct SimNode {
+    node: Arc<Node>,
+    disk: Arc<MemDisk>,
+    options: Options,
+    events: Arc<Mutex<Vec<Event>>>,
+}
+
+/// A network with nodes on it.
+struct World {
+    network: SimNetwork,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        World {
+            network: SimNetwork::new(seed),
+        }
+    }
+
+    /// Where node `i` is.
+    fn addr(i: usize) -> String {
+        format!("10.0.0.{i}:7000")
+    }
+
+    fn options(i: usize, through: &[usize]) -> Options {
+        let mut options = Options::new(format!("node-{i}"), World::addr(i));
+        options.join_addrs = through.iter().map(|i| World::addr(*i)).collect();
+        options.join_timeout = PATIENCE;
+        options.data_dir = "/data".to_owned();
+        if through.is_empty() {
+            options.partition_count = Some(12);
+        }
+        options
+    }
+
+    /// A node on a disk, which may have been another process's before. Not started.
+    fn make(&self, options: Options, disk: Arc<MemDisk>) -> SimNode {
+        let addr = options.http_addr.clone();
+        let seams = Seams {
+            disk: disk.clone(),
+            transport: self.network.transport(&addr),
+            listen: Arc::new(SimListen {
+                network: self.network.clone(),
+                addr,
+            }),
+            hooks: Driver::Tasks,
+            snapshots: SnapshotPace {
+                entries: 200,
+                kept: 50,
+                ..SnapshotPace::default()
+            },
+        };
+        let node = Node::new(options.clone(), seams, Arc::new(Log::default())).unwrap();
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let told = events.clone();
+        let hook = Hook::from_async(move |event| {
+            told.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((*event).clone());
+            async { Ok(()) }
+        });
+        node.hooks().register(EventFilter::ALL, hook).unwrap();
+        SimNode {
+            node,
+            disk,
+            options,
+            events,
+        }
+    }
+
+    async fn start(&self, i: usize, through: &[usize]) -> SimNode {
+        let sim = self.make(World::options(i, through), Arc::new(MemDisk::new()));
+        sim.node.start().await.unwrap();
+        sim
+    }
+
+    /// Nodes 1 to `n`, which joined one by one.
+    async fn cluster(&self, n: usize) -> Vec<SimNode> {
+        let mut nodes = vec![self.start(1, &[]).await];
+        for i in 2..=n {
+            nodes.push(self.start(i, &[1]).await);
+        }
+        settle(&nodes).await;
+        nodes
+    }
+
+    /// The same node as a new process: the old one dies without a word, and what was not durable is lost.
+    async fn crash_and_restart(&self, sim: SimNode, seed: u64) -> SimNode {
+        self.network.unserve(&sim.options.http_addr);
+        // Whether it ends well matters to nobody: it is dead.
+        drop(sim.node.abandon().await);
+        sim.disk.crash(seed);
+        let sim = self.make(sim.options, sim.disk);
+        sim.node.start().await.unwrap();
+        sim
+    }
+}
+
+impl SimNode {
+    fn addr(&self) -> &str {
+        &self.options.http_addr
+    }
+
+    fn events(&self) -> Vec<Event> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What every node must have been told alike, from `revision` on.
+    fn shared_events(&self, revision: u64) -> Vec<String> {
+        self.events()
+            .iter()
+            .filter(|event| {
+                event.revision >= revision
+                    && !matches!(
+                        event.kind,
+                        EventKind::BecomeLeader(_) | EventKind::LoseLeadership(_)
+                    )
+            })
+            .map(|event| serde_json::to_string(event).unwrap())
+            .collect()
+    }
+
+    fn incarnation(&self) -> u64 {
+        self.node.view().my_node().map_or(0, |node| node.incarnation)
+    }
+}
+
+/// Waits, in simulated time, for something to come about.
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what} did not come about");
+        env::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Waits until these nodes are all there is, and nothing moves.
+async fn settle(nodes: &[SimNode]) {
+    for sim in nodes {
+        until(&format!("rest on {}", sim.node.id()), || {
+            is_settled(sim, nodes.len())
+        })
+        .await;
+    }
+}
+
+fn is_settled(sim: &SimNode, n: usize) -> bool {
+    let view = sim.node.view();
+    let topology = view.topology();
+    let stats = view.partition_stats();
+    let primaries = || stats.partitions_per_node.values();
+    topology.active_count() == n
+        && topology.nodes.len() == n
+        && !topology.partitions.is_empty()
+        && primaries().max() <= primaries().min().map(|least| least + 1).as_ref()
+        && topology.partitions.iter().all(|partition| {
+            partition.primary.is_some()
+                && partition.target.is_none()
+                && partition.pending().count() == 0
+                && partition.copies.len() == n.min(topology.config.replication_factor as usize)
+        })
+}
+
+/// Who leads: at most one at any moment.
+fn leads(nodes: &[SimNode]) -> Option<usize> {
+    let leading: Vec<usize> = (0..nodes.len()).filter(|i| nodes[*i].node.is_leader()).collect();
+    assert!(leading.len() <= 1, "{leading:?} lead at {:?}", Instant::now());
+    leading.first().copied()
+}
+
+/// Waits for a leader other than `not`, looking all the time whether there are two.
+async fn leader(nodes: &[SimNode], not: Option<usize>) -> usize {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(leader) = leads(nodes).filter(|leader| Some(*leader) != not) {
+            return leader;
+        }
+        assert!(Instant::now() < deadline, "there is no leader");
+        env::sleep(Duration::from_millis(1)).await;
+    }
+}

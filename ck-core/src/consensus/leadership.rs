@@ -134,7 +134,6 @@ impl Leadership {
         let command = Command::LeaderElected {
             node: self.me.clone(),
             term: vote.0,
-            process: self.consensus.replica().process(),
         };
         let elected = self.proposer.propose_here(command, ATTEMPT).await;
         let recorded = match elected {

@@ -485,6 +485,10 @@ fn raft_config(
         election_timeout_max: election_max,
         enable_elect: elect,
         enable_pre_vote: Some(true),
+        // A leader sends entries before its own disk has them. One that is killed then and goes on leading in the
+        // same term gives their places in the log to other entries, and nobody can tell the two apart: nodes apply
+        // different commands. It stands for election like everybody else, in a new term and with a new epoch.
+        enable_leader_restore: Some(false),
         quorum_loss_probe_interval: Some(2 * election_max + millis(timing.heartbeat)),
         snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshots.entries),
         max_in_snapshot_log_to_keep: snapshots.kept,

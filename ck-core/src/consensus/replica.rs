@@ -72,11 +72,6 @@ impl Replica {
         &self.changed
     }
 
-    /// Names this node's present process.
-    pub(crate) fn process(&self) -> u64 {
-        self.process
-    }
-
     /// This node's incarnation, once the admission of its present process has been applied. What the log says of
     /// an earlier process is not said of this one: until then the node has no role at all.
     pub(crate) fn incarnation(&self) -> Option<u64> {

@@ -25,11 +25,13 @@ pub(crate) fn creation(topology: &Topology) -> Vec<Target> {
 
 /// Where partitions should go that are not there, or on their way there, already.
 pub(crate) fn rebalance(topology: &Topology) -> Vec<(u32, Target)> {
-    // Members that are away keep their copies: they are expected back, and no data moves meanwhile. Only those
-    // that may be given something are asked to hold more.
+    // Members that are away keep their copies: they are expected back, and no data moves meanwhile; nor while one
+    // that is back still catches up with the log. Only those that may be given something are asked to hold more.
     let input = Input {
         replication_factor: topology.config.replication_factor,
-        nodes: nodes(topology, |node| node.status != NodeStatus::Joining),
+        nodes: nodes(topology, |node| {
+            node.status != NodeStatus::Joining || holds_copies(topology, &node.id)
+        }),
         partitions: topology
             .partitions
             .iter()
@@ -191,6 +193,11 @@ fn is_settled(partition: &Partition, target: &Target) -> bool {
             .all(|(copy, node)| copy.node == *node)
 }
 
+fn holds_copies(topology: &Topology, id: &str) -> bool {
+    let mut partitions = topology.partitions.iter();
+    partitions.any(|partition| partition.copy(id).is_some())
+}
+
 fn is_active(topology: &Topology, id: &str) -> bool {
     topology
         .nodes
@@ -204,3 +211,6 @@ fn is_serving(topology: &Topology, id: &str) -> bool {
         .get(id)
         .is_some_and(|node| node.status.is_serving())
 }
+
+#[cfg(test)]
+mod tests;

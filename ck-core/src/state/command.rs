@@ -49,8 +49,6 @@ pub enum Command {
         node: NodeId,
         /// In which Raft term.
         term: u64,
-        /// Which process of the node: one that restarts may go on leading in the same term.
-        process: u64,
     },
     /// Admits a node, or a new process of a member.
     Join {

@@ -67,21 +67,12 @@ impl State {
         })
     }
 
-    pub(super) fn leader_elected(
-        &mut self,
-        id: &NodeId,
-        term: u64,
-        process: u64,
-        context: &mut Context<'_>,
-    ) -> Outcome {
+    pub(super) fn leader_elected(&mut self, id: &NodeId, term: u64, context: &mut Context<'_>) -> Outcome {
         if !self.topology.nodes.contains_key(id) {
             return refuse(ErrorCode::NotFound, format!("there is no node {id:?}"));
         }
         // Two nodes may lead in one term, one after the other: the place in the log is what counts.
-        // A leader that restarts may go on in its term. It is another actor all the same: what its dead process
-        // has sent out with the old epoch may still be on its way.
-        let same_process = self.processes.get(id) == Some(&process);
-        if term == self.topology.leader_term && self.topology.leader.as_ref() == Some(id) && same_process {
+        if term == self.topology.leader_term && self.topology.leader.as_ref() == Some(id) {
             return Ok(Reply::Unchanged);
         }
         if term < self.topology.leader_term {

@@ -228,9 +228,7 @@ impl State {
                 config,
                 node,
             } => self.bootstrap(cluster_id, config, node, context),
-            Command::LeaderElected { node, term, process } => {
-                self.leader_elected(node, *term, *process, context)
-            }
+            Command::LeaderElected { node, term } => self.leader_elected(node, *term, context),
             Command::Join {
                 node,
                 promotions,

@@ -31,7 +31,6 @@ async fn a_changed_body_has_a_new_etag_and_an_unchanged_one_is_304() {
             let elected = Command::LeaderElected {
                 node: "node-2".into(),
                 term: 9,
-                process: 2,
             };
             server.fake.propose(elected).unwrap();
         }),

@@ -77,7 +77,6 @@ impl Fake {
         let elected = Command::LeaderElected {
             node: "node-1".into(),
             term: 3,
-            process: 1,
         };
         fake.propose(elected).unwrap();
         fake.add("node-2", 2);
@@ -448,7 +447,6 @@ impl Api for Fake {
             self.propose(Command::LeaderElected {
                 node: node.clone(),
                 term: 4,
-                process: 2,
             })?;
             Ok(node)
         })

@@ -224,12 +224,9 @@ impl Author {
             33 => {
                 // A leader is late, or the term is from another life.
                 self.term += dice.below(3) as u64;
-                let node = any(dice, &nodes);
-                let present = lab.state.process_of(&node).unwrap_or(0);
                 Command::LeaderElected {
-                    node,
+                    node: any(dice, &nodes),
                     term: self.term,
-                    process: present + u64::from(dice.below(3) == 0),
                 }
             }
             _ => data(lab, dice),

@@ -12,7 +12,6 @@ fn a_second_node_joins_and_takes_over_a_partition() {
     lab.ok(Command::LeaderElected {
         node: "a".into(),
         term: 1,
-        process: 1,
     });
     lab.ok(Command::CreatePartitions {
         assignments: vec![target("a"), target("a")],

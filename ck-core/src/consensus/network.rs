@@ -31,8 +31,11 @@ use crate::net::{Lane, Transport};
 
 /// How much of a snapshot goes in one message.
 const CHUNK_BYTES: usize = 1024 * 1024;
-/// How long one piece of a snapshot may take. The last one includes the installation.
-const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one piece of a snapshot may take. Not longer: while a lost piece is waited for, a follower that can be
+/// reached again is not helped.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(5);
+/// The last piece takes longer, because the snapshot is installed with it: at least so much of it in a second.
+const INSTALLED_PER_SECOND: usize = 16 * 1024 * 1024;
 
 /// Where a Raft node is to be dialled, as far as is known now.
 pub(crate) trait Addresses: Send + Sync + 'static {
@@ -271,10 +274,16 @@ impl Peer {
     ) -> Result<SnapshotResponse<Types>> {
         let head = codec::encode(&SnapshotHead::from(&snapshot.meta))?;
         let total = snapshot.snapshot.len();
-        let timeout = option.hard_ttl().max(CHUNK_TIMEOUT);
+        let installation = Duration::from_secs((total / INSTALLED_PER_SECOND) as u64);
         let mut offset = 0;
         loop {
             let end = (offset + CHUNK_BYTES).min(total);
+            let timeout = if end == total {
+                CHUNK_TIMEOUT + installation
+            } else {
+                CHUNK_TIMEOUT
+            };
+            let timeout = timeout.min(option.hard_ttl());
             let chunk = SnapshotChunk {
                 vote: to_wal_vote(&vote),
                 head: head.clone(),

@@ -22,7 +22,7 @@ fn replica() -> Arc<Replica> {
 
 fn machine(disk: &Arc<MemDisk>, replica: &Arc<Replica>) -> StateMachine {
     let store = SnapshotStore::new(disk.clone(), "/node/snapshot".into());
-    StateMachine::open(replica.clone(), store).unwrap()
+    StateMachine::open(replica.clone(), store, Arc::default()).unwrap()
 }
 
 /// A snapshot of a state in which `index` wrote a key.

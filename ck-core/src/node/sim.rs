@@ -112,7 +112,6 @@ impl World {
             snapshots: SnapshotPace {
                 entries: 200,
                 kept: 50,
-                ..SnapshotPace::default()
             },
         };
         let node = Node::new(options.clone(), seams, Arc::new(Log::default())).unwrap();

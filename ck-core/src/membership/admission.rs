@@ -245,7 +245,6 @@ impl Admission {
         node: &NodeId,
         command: impl Fn(Vec<Promotion>, u64) -> Command,
     ) -> Result<Response> {
-        let mut last = None;
         for _ in 0..REPLANS {
             if !self.leadership.is_leader() {
                 return Err(Error::new(
@@ -263,11 +262,14 @@ impl Admission {
                 .propose(command(promotions, planned_on), PROPOSE)
                 .await?;
             match &response.result {
-                Err(error) if error.code() == ErrorCode::Conflict => last = Some(response),
+                Err(error) if error.code() == ErrorCode::Conflict => {}
                 _ => return Ok(response),
             }
         }
-        last.ok_or_else(|| Error::internal("no attempt was made"))
+        Err(Error::new(
+            ErrorCode::Busy,
+            format!("the topology moved on under each of {REPLANS} plans for node {node:?}; try again"),
+        ))
     }
 }
 

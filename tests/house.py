@@ -44,7 +44,9 @@ def files(*patterns: str) -> list[str]:
     """Files of the project, committed or about to be."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "--", *patterns]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
-    return [name for name in listed if name and (ROOT / name).is_file()]
+    # What others wrote is kept as they wrote it.
+    own = (name for name in listed if name and not name.startswith("third_party/"))
+    return [name for name in own if (ROOT / name).is_file()]
 
 
 def text(name: str) -> str:

@@ -49,12 +49,12 @@ impl Nodes {
         let new: Vec<_> = (from..from + missing)
             .map(|i| ClusterKit::new(self.options(i)))
             .collect::<Result<_, _>>()?;
-        std::thread::scope(|scope| {
+        std::thread::scope(|scope| -> Outcome {
             let starting: Vec<_> = new.iter().map(|node| scope.spawn(|| node.start())).collect();
+            // Those behind a failed one are waited for by the scope.
             starting
                 .into_iter()
-                .map(|start| start.join().map_err(|_| "a start panicked")?.map_err(Into::into))
-                .collect::<Outcome>()
+                .try_for_each(|start| start.join().map_err(|_| "a start panicked")?.map_err(Into::into))
         })?;
         self.nodes.extend(new);
         Ok(())

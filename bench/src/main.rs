@@ -37,6 +37,9 @@ struct Arguments {
     /// How long each number of writers writes, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 2000)]
     turn: u64,
+    /// How many write at once, one measurement each.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 16, 64, 256])]
+    writers: Vec<usize>,
     #[command(subcommand)]
     child: Option<Child>,
 }
@@ -88,7 +91,8 @@ fn run(arguments: &Arguments) -> Outcome {
     std::fs::create_dir_all(&arguments.dir)?;
     let mut report = Report::default();
     if wanted(Part::Writes) {
-        writes::measure(&mut report, &arguments.dir, Duration::from_millis(arguments.turn))?;
+        let turn = Duration::from_millis(arguments.turn);
+        writes::measure(&mut report, &arguments.dir, &arguments.writers, turn)?;
     }
     if wanted(Part::Formation) {
         formation::measure(&mut report, &arguments.dir)?;

@@ -11,11 +11,10 @@ use crate::cluster::{Nodes, PATIENCE};
 use crate::report::{Aim, Report};
 use crate::{Outcome, disk, process};
 
-const WRITERS: [usize; 4] = [1, 16, 64, 256];
 const VALUE: [u8; 100] = [7; 100];
 
 /// Measures writes on the leader and through a follower.
-pub(crate) fn measure(report: &mut Report, dir: &Path, turn: Duration) -> Outcome {
+pub(crate) fn measure(report: &mut Report, dir: &Path, all: &[usize], turn: Duration) -> Outcome {
     println!("durable writes: 3 nodes in this process");
     let disk_turn = turn / 2;
     let before = (
@@ -25,7 +24,7 @@ pub(crate) fn measure(report: &mut Report, dir: &Path, turn: Duration) -> Outcom
     let nodes = Nodes::formed(dir, 3)?;
     let mut found = Vec::new();
     for (place, node) in [("leader", nodes.leader()?), ("follower", nodes.follower()?)] {
-        for writers in WRITERS {
+        for &writers in all {
             found.push((place, writers, write(node, writers, turn)?));
         }
     }

@@ -142,7 +142,7 @@ impl ClusterKit {
         self.refuse_in_hook("stop")?;
         let node = self.node().clone();
         let stopping = async move { node.stop().await };
-        self.inner.runtime.wait_within(stopping, Some(timeout))
+        self.inner.runtime.wait_within(stopping, timeout)
     }
 
     /// Closes the node as dropping its last clone does, without telling the others, and waits until that is

@@ -1,4 +1,5 @@
 //! The ends of a node: stopping within a time, and closing with waiting.
+#![allow(clippy::unwrap_used, reason = "a test program may panic, in its helpers too")]
 
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};

@@ -1,8 +1,12 @@
 //! The one runtime of a process, shared by all nodes in it.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 use crate::error::{Error, ErrorCode, Result};
 
@@ -62,21 +66,51 @@ impl SharedRuntime {
         f()
     }
 
-    /// Runs a future on the runtime's threads and waits for it on this one, which may be anybody's: a thread of
-    /// another runtime, too, where blocking on a future would panic.
+    /// Runs a future to its end on this thread, which may be anybody's: a thread of another runtime, too, where
+    /// tokio's own `block_on` would panic. The future's timers and sockets are the runtime's; polling it here
+    /// rather than in a task of its own saves two changes of thread per call.
     pub(super) fn wait<T: Send + 'static>(
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        self.wait_within(future, None)
+        self.refuse_own_threads()?;
+        let _entered = self.runtime().enter();
+        let parked = Arc::new(Parked::default());
+        let waker = Waker::from(parked.clone());
+        let mut context = Context::from_waker(&waker);
+        let mut future = std::pin::pin!(AssertUnwindSafe(future).catch_unwind());
+        loop {
+            if let Poll::Ready(outcome) = future.as_mut().poll(&mut context) {
+                return outcome.unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")));
+            }
+            parked.wait();
+        }
     }
 
-    /// [`SharedRuntime::wait`] for at most `timeout`. The future goes on when that has passed.
+    /// Runs a future on the runtime's threads and waits for it for at most `timeout`. It goes on when that has
+    /// passed.
     pub(super) fn wait_within<T: Send + 'static>(
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
-        timeout: Option<Duration>,
+        timeout: Duration,
     ) -> Result<T> {
+        self.refuse_own_threads()?;
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.spawn(async move {
+            // Nobody may be waiting any more.
+            drop(sender.send(future.await));
+        });
+        match receiver.recv_timeout(timeout) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout) => Err(Error::new(
+                ErrorCode::Timeout,
+                "the call was not done in time, and goes on",
+            )),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::internal("a call of ClusterKit panicked")),
+        }
+    }
+
+    fn refuse_own_threads(&self) -> Result<()> {
         let own = self.runtime().handle().id();
         if tokio::runtime::Handle::try_current().is_ok_and(|current| current.id() == own) {
             return Err(Error::new(
@@ -84,22 +118,40 @@ impl SharedRuntime {
                 "a call that waits was made on a thread of ClusterKit's own runtime, where it would wait for itself",
             ));
         }
-        let (sender, receiver) = mpsc::sync_channel(1);
-        self.spawn(async move {
-            // Whoever waits does so until this is sent.
-            drop(sender.send(future.await));
-        });
-        let received = match timeout {
-            Some(timeout) => receiver.recv_timeout(timeout),
-            None => receiver.recv().map_err(RecvTimeoutError::from),
-        };
-        match received {
-            Ok(result) => result,
-            Err(RecvTimeoutError::Timeout) => Err(Error::new(
-                ErrorCode::Timeout,
-                "the call was not done in time, and goes on",
-            )),
-            Err(RecvTimeoutError::Disconnected) => Err(Error::internal("a call of ClusterKit panicked")),
+        Ok(())
+    }
+}
+
+/// A thread that waits for a future. Not `std::thread::park`: its one token per thread belongs to the
+/// application, which may be using it.
+#[derive(Default)]
+struct Parked {
+    woken: Mutex<bool>,
+    wake: Condvar,
+}
+
+impl Parked {
+    fn wait(&self) {
+        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*woken {
+            woken = self.wake.wait(woken).unwrap_or_else(PoisonError::into_inner);
+        }
+        *woken = false;
+    }
+}
+
+impl Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let before = std::mem::replace(
+            &mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner),
+            true,
+        );
+        if !before {
+            self.wake.notify_one();
         }
     }
 }

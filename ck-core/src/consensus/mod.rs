@@ -10,6 +10,7 @@ mod leadership;
 mod log_store;
 mod network;
 mod node;
+mod pipeline;
 mod proposer;
 mod replica;
 mod server;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::Stream;
 use openraft::errors::{
     NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout as RpcTimeout, Unreachable,
 };
@@ -16,6 +18,7 @@ use openraft::raft::{
 use openraft::{EmptyNode, RPCTypes};
 
 use super::codec::{self, SnapshotHead};
+use super::pipeline::{self, Answers};
 use super::service::Service;
 use super::state_machine::Snapshot;
 use super::types::{RaftId, Types, Vote, from_wal_vote, to_wal_vote};
@@ -28,8 +31,11 @@ use crate::net::{Lane, Transport};
 
 /// How much of a snapshot goes in one message.
 const CHUNK_BYTES: usize = 1024 * 1024;
-/// How long one piece of a snapshot may take. The last one includes the installation.
-const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one piece of a snapshot may take. Not longer: while a lost piece is waited for, a follower that can be
+/// reached again is not helped.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(5);
+/// The last piece takes longer, because the snapshot is installed with it: at least so much of it in a second.
+const INSTALLED_PER_SECOND: usize = 16 * 1024 * 1024;
 
 /// Where a Raft node is to be dialled, as far as is known now.
 pub(crate) trait Addresses: Send + Sync + 'static {
@@ -112,6 +118,29 @@ impl Peer {
         }
     }
 
+    /// One append, one answer.
+    pub(super) async fn append(
+        &self,
+        request: &AppendEntriesRequest<Types>,
+        timeout: Duration,
+    ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+        let fail = |error: Error| self.rpc_error(RPCTypes::AppendEntries, timeout, &error);
+        let call = RaftCall::Append(Append::new(request).map_err(fail)?);
+        match self.call(self.lane, call, timeout).await.map_err(fail)? {
+            RaftAnswer::Appended(appended) => Ok(appended.into()),
+            other => Err(fail(unexpected(&other))),
+        }
+    }
+
+    /// What it is when a follower finds a conflict before the first entry of a log: a defect of the peer.
+    pub(super) fn conflict_with_nothing(&self, timeout: Duration) -> RPCError<Types> {
+        let error = Error::new(
+            ErrorCode::Corrupt,
+            "the peer found a conflict where there is no entry",
+        );
+        self.rpc_error(RPCTypes::AppendEntries, timeout, &error)
+    }
+
     fn rpc_error(&self, action: RPCTypes, timeout: Duration, error: &Error) -> RPCError<Types> {
         match error.code() {
             ErrorCode::Timeout => RPCError::Timeout(RpcTimeout {
@@ -143,13 +172,19 @@ impl RaftNetworkV2<Types> for Peer {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        let timeout = option.hard_ttl();
-        let fail = |error: Error| self.rpc_error(RPCTypes::AppendEntries, timeout, &error);
-        let call = RaftCall::Append(Append::new(&rpc).map_err(fail)?);
-        match self.call(self.lane, call, timeout).await.map_err(fail)? {
-            RaftAnswer::Appended(appended) => Ok(appended.into()),
-            other => Err(fail(unexpected(&other))),
-        }
+        self.append(&rpc, option.hard_ttl()).await
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        requests: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<Answers<'s>, RPCError<Types>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
+    {
+        let answers = pipeline::append_all(self, requests, option.hard_ttl());
+        Box::pin(std::future::ready(Ok(answers)))
     }
 
     async fn vote(
@@ -239,10 +274,16 @@ impl Peer {
     ) -> Result<SnapshotResponse<Types>> {
         let head = codec::encode(&SnapshotHead::from(&snapshot.meta))?;
         let total = snapshot.snapshot.len();
-        let timeout = option.hard_ttl().max(CHUNK_TIMEOUT);
+        let installation = Duration::from_secs((total / INSTALLED_PER_SECOND) as u64);
         let mut offset = 0;
         loop {
             let end = (offset + CHUNK_BYTES).min(total);
+            let timeout = if end == total {
+                CHUNK_TIMEOUT + installation
+            } else {
+                CHUNK_TIMEOUT
+            };
+            let timeout = timeout.min(option.hard_ttl());
             let chunk = SnapshotChunk {
                 vote: to_wal_vote(&vote),
                 head: head.clone(),

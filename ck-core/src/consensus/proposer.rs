@@ -23,6 +23,9 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 /// The pause between attempts while there is no leader.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// So many hints in a row are followed without a pause.
+const MAX_HOPS: u32 = 3;
+
 /// Proposes on behalf of this node. The proposals of one process form a session: a retry has the number of the
 /// first attempt, so the state machine carries it out once.
 pub(crate) struct Proposer {
@@ -125,6 +128,7 @@ impl Proposer {
         let mut hint = None;
         // The first reason is why the caller is told "unknown": a later clean refusal does not undo it.
         let mut unknown: Option<String> = None;
+        let mut hops = 0;
         loop {
             let attempt = self.attempt(&body, hint.take(), deadline);
             match attempt.await {
@@ -144,7 +148,9 @@ impl Proposer {
             if Instant::now() >= deadline {
                 return Err(gave_up(unknown, timeout));
             }
-            if hint.is_none() {
+            hops += 1;
+            // Nodes that take each other for the leader would send a proposal round for ever.
+            if hint.is_none() || hops % MAX_HOPS == 0 {
                 env::sleep(PAUSE.min(deadline.since(Instant::now()))).await;
             }
         }

@@ -87,7 +87,7 @@ impl Replica {
 
     /// Starts from a stored state, which tells nothing: it is no news.
     pub(crate) fn restore(&self, state: State) {
-        self.publish(&state, true);
+        self.publish(&state);
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
         self.changed.notify();
     }
@@ -118,7 +118,7 @@ impl Replica {
         }
         let topology_changed = !Arc::ptr_eq(&before, state.topology());
         drop(before);
-        self.publish(&state, topology_changed);
+        self.publish(&state);
         let revision = state.revision();
         // Under the state's lock, so that no later batch can tell its events first.
         self.tell(told);
@@ -142,10 +142,10 @@ impl Replica {
             };
             let at = crate::env::wall_now();
             let events = net_events(&old, new.topology(), &self.me, revision, at);
-            self.publish(&new, true);
+            self.publish(&new);
             self.tell(events);
         } else {
-            self.publish(&new, true);
+            self.publish(&new);
         }
         *state = new;
         drop(state);
@@ -153,8 +153,9 @@ impl Replica {
         self.wake(revision);
     }
 
-    fn publish(&self, state: &State, topology_changed: bool) {
-        if topology_changed {
+    fn publish(&self, state: &State) {
+        let before = self.view.load();
+        if !Arc::ptr_eq(before.topology(), state.topology()) {
             let node = state
                 .topology()
                 .nodes
@@ -164,11 +165,8 @@ impl Replica {
             // Before the view: a role in it is this process's own, or not believed.
             self.incarnation.store(incarnation, Ordering::Release);
         }
-        let view = if topology_changed {
-            ClusterView::new(state.topology().clone(), state.revision(), &self.me)
-        } else {
-            self.view.load().with_revision(state.revision())
-        };
+        let view = before.updated(state.topology(), state.revision());
+        drop(before);
         self.view.store(view);
     }
 
@@ -187,6 +185,12 @@ impl Replica {
 
     fn wake(&self, revision: u64) {
         let mut waiters = self.waiters();
+        if waiters
+            .first_key_value()
+            .is_none_or(|(first, _)| *first > revision)
+        {
+            return;
+        }
         let later = waiters.split_off(&(revision + 1));
         let due = std::mem::replace(&mut *waiters, later);
         drop(waiters);

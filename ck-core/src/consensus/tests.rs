@@ -1,3 +1,5 @@
 //! The contract that openraft has with whoever stores for it, and what our own storage promises beyond it.
 
+mod lanes;
+mod snapshots;
 mod storage;

@@ -45,8 +45,9 @@ pub use tcp::TcpTransport;
 pub enum Lane {
     /// Votes, heartbeats, pings: small and urgent. Handled concurrently.
     Control,
-    /// Log entries. The requests of one connection are handled strictly in the order of their sending, one
-    /// after the other.
+    /// Log entries. The requests of one connection are begun strictly in the order of their sending: the
+    /// handler's future of one is first polled after that of the one before it has been. From there on they
+    /// are handled concurrently.
     Log,
     /// Snapshots. Handled concurrently.
     Bulk,
@@ -85,7 +86,7 @@ pub struct PeerInfo {
 }
 
 /// Answers requests. It should return its future quickly and do its work inside it; what it awaits may take
-/// as long as it likes on every lane but [`Lane::Log`], where it holds up the requests behind it.
+/// as long as it likes.
 ///
 /// A call that was given up by its caller still runs to its end here. A panic is caught and answered with
 /// `INTERNAL`.

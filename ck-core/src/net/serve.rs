@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::io::ReadHalf;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
@@ -130,7 +131,7 @@ struct Work {
     max_room: u32,
     /// What a request takes at least: this bounds their number.
     min_room: u32,
-    /// One after the other, on [`Lane::Log`].
+    /// Begun one after the other, on [`Lane::Log`].
     in_order: Option<mpsc::UnboundedSender<(Frame, OwnedSemaphorePermit)>>,
 }
 
@@ -141,9 +142,19 @@ impl Work {
             let (sender, mut requests) = mpsc::unbounded_channel();
             let answers = answers.clone();
             env::spawn(async move {
-                while let Some((request, room)) = requests.recv().await {
-                    answers.answer(request, room).await;
+                // Futures of this set are first polled in the order in which they were added.
+                let mut begun = FuturesUnordered::new();
+                loop {
+                    tokio::select! {
+                        biased;
+                        request = requests.recv() => match request {
+                            Some((request, room)) => begun.push(answers.answer(request, room)),
+                            None => break,
+                        },
+                        Some(()) = begun.next(), if !begun.is_empty() => {}
+                    }
                 }
+                while begun.next().await.is_some() {}
             });
             sender
         });

@@ -12,7 +12,8 @@ mod life;
 mod listen;
 mod peers;
 mod presence;
-#[cfg(all(test, feature = "sim"))]
+#[cfg(test)]
+#[cfg(feature = "sim")]
 mod sim;
 mod state_file;
 

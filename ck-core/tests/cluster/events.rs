@@ -8,7 +8,8 @@ use ck_core::model::{Event, EventKind, RoleChange};
 use ck_core::state::Expect;
 
 use crate::support::{
-    TIMEOUT, TestNode, cluster, durable_cluster, follower, founder, join, options, settle, stop, until,
+    TIMEOUT, TestNode, cluster, durable_cluster, follower, founder, join, options, settle, step_down, stop,
+    until,
 };
 
 /// The stream as every node must see it: what is told of one node alone is left out, and changes of partitions
@@ -88,7 +89,7 @@ fn all_nodes_are_told_the_same() {
     nodes.insert(goes, node.restart());
     settle(&nodes);
     assert_same_streams(&nodes);
-    nodes[0].kit.step_down().unwrap();
+    step_down(&nodes[0]);
     nodes.push(join(options("node-5"), &nodes[..1]).unwrap());
     settle(&nodes);
     assert_same_streams(&nodes);

@@ -1,5 +1,8 @@
 //! Clusters of several nodes in this process, over loopback, through the public handle.
 
+// Says to clippy that all of this is a test, helpers included.
+#![cfg(test)]
+
 mod admin;
 mod events;
 mod formation;

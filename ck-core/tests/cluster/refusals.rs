@@ -188,7 +188,16 @@ fn post_join(to: &TestNode, node: JoinNode, raft_addr: &str) -> Result<Value, Er
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async move { Client::new(addr).post("/join", &request).await })
+    let client = Client::new(addr);
+    let deadline = std::time::Instant::now() + TIMEOUT;
+    loop {
+        let answer = runtime.block_on(client.post("/join", &request));
+        match answer {
+            // A busy machine may be without a leader for a moment.
+            Err(error) if error.is_retriable() && std::time::Instant::now() < deadline => {}
+            answer => return answer,
+        }
+    }
 }
 
 #[test]

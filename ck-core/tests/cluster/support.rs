@@ -220,3 +220,19 @@ pub(crate) fn stop(nodes: Vec<TestNode>) {
         node.kit.stop().unwrap();
     }
 }
+
+/// Has the leader step down. On a busy machine no follower may have been heard of lately, or none takes over in
+/// time: that is refused, and asked for again.
+pub(crate) fn step_down(node: &TestNode) -> String {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        match node.kit.step_down() {
+            Ok(leader) => return leader.to_string(),
+            Err(error) => {
+                let busy = error.is_retriable() || error.code() == ErrorCode::Refused;
+                assert!(busy && Instant::now() < deadline, "{error}");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+}

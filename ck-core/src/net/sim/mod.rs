@@ -4,8 +4,8 @@
 //! [`mod@env`]. Under the simulator two runs with the same seed and the same calls do the same things
 //! at the same simulated moments.
 //!
-//! What it keeps of TCP: requests on [`Lane::Log`] arrive in order and are handled one at a
-//! time. Everything else may overtake. A message that is lost is not resent: its call times out.
+//! What it keeps of TCP: requests on [`Lane::Log`] arrive in order and are begun in order. Everything else may
+//! overtake. A message that is lost is not resent: its call times out.
 
 mod conditions;
 #[cfg(test)]

@@ -268,18 +268,17 @@ fn the_log_lane_keeps_its_order_where_others_do_not() {
 }
 
 #[test]
-fn the_log_lane_handles_one_request_at_a_time() {
+fn the_log_lane_begins_requests_in_order_and_handles_them_together() {
     simulate(7, async {
         let network = SimNetwork::new(7);
-        let running = Arc::new(Mutex::new(0));
-        let busy = running.clone();
+        let begun = Arc::new(Mutex::new(Vec::new()));
+        let (seen, all) = (begun.clone(), Arc::new(tokio::sync::Barrier::new(20)));
         let handler: Handler = Arc::new(move |request, _| {
-            let busy = busy.clone();
+            let (seen, all) = (seen.clone(), all.clone());
             async move {
-                *lock(&busy) += 1;
-                assert_eq!(*lock(&busy), 1);
-                sleep(SECOND / 100).await;
-                *lock(&busy) -= 1;
+                lock(&seen).push(request[0]);
+                // Answered only when all have begun.
+                all.wait().await;
                 request
             }
             .boxed()
@@ -287,9 +286,10 @@ fn the_log_lane_handles_one_request_at_a_time() {
         network.serve("b:1", handler);
         let transport = network.transport("a:1");
         let calls = (0..20u8).map(|i| transport.call("b:1", Lane::Log, Bytes::from(vec![i]), SECOND));
-        for answer in join_all(calls).await {
-            answer.unwrap();
+        for (i, answer) in (0..).zip(join_all(calls).await) {
+            assert_eq!(answer.unwrap(), vec![i]);
         }
+        assert_eq!(*lock(&begun), (0..20).collect::<Vec<u8>>());
     });
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -191,18 +192,21 @@ impl Exchange {
         let server = self.server()?;
         let gone = server.gone.notified();
         let handled = async {
-            let turn = server.log_turn(&self.from);
-            let _turn = match self.lane {
-                Lane::Log => Some(turn.lock().await),
-                _ => None,
-            };
             let info = PeerInfo {
                 remote: self.from.clone(),
                 lane: self.lane,
             };
-            AssertUnwindSafe(async { (server.handler)(request, info).await })
-                .catch_unwind()
-                .await
+            let handling = AssertUnwindSafe(async { (server.handler)(request, info).await });
+            let mut handling = std::pin::pin!(handling.catch_unwind());
+            if self.lane == Lane::Log {
+                // Begun in order, then handled concurrently.
+                let turn = server.log_turn(&self.from);
+                let _turn = turn.lock().await;
+                if let Poll::Ready(answer) = futures_util::poll!(handling.as_mut()) {
+                    return answer;
+                }
+            }
+            handling.await
         };
         tokio::select! {
             biased;

@@ -80,6 +80,39 @@ fn trap_02_a_hand_over_to_a_dead_node_is_undone() {
 }
 
 #[test]
+fn trap_02_who_hands_over_leads_no_longer_when_another_does() {
+    for seed in 1..=5 {
+        simulate(seed, async |world| {
+            let nodes = world.cluster(3).await;
+            let old = leader(&nodes, None).await;
+            // What the old leader is told, it is told late: its successor's election above all.
+            for from in (0..3).filter(|from| *from != old) {
+                let late = LinkConditions {
+                    min_delay: Duration::from_millis(30),
+                    max_delay: Duration::from_millis(31),
+                    ..LinkConditions::default()
+                };
+                world
+                    .network
+                    .set_link(nodes[from].addr(), nodes[old].addr(), late);
+            }
+            env::sleep(Duration::from_millis(500)).await;
+            assert_eq!(leads(&nodes), Some(old));
+            let node = nodes[old].node.clone();
+            let stepping = env::spawn(async move { node.step_down(None).await });
+            let mut new = None;
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_millis(300) {
+                new = leads(&nodes);
+                env::sleep(Duration::from_micros(50)).await;
+            }
+            assert!(new.is_some_and(|new| new != old), "{new:?} leads after {old}");
+            stepping.await.unwrap().unwrap();
+        });
+    }
+}
+
+#[test]
 fn trap_02_a_hand_over_that_nobody_can_take_is_taken_back() {
     simulate(7, async |world| {
         let nodes = world.cluster(3).await;

@@ -1,0 +1,124 @@
+//! Several appends on their way to one follower at a time.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, FuturesOrdered, Stream, StreamExt};
+use openraft::errors::RPCError;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendResult};
+
+use super::network::Peer;
+use super::types::{LogId, Types};
+
+/// How many requests may be on their way to one follower. Two would keep the network and the follower's disk busy
+/// at once; more even out what takes long now and then.
+const IN_FLIGHT: usize = 8;
+
+/// What came of each append, in the order of the requests.
+pub(super) type Answers<'p> = BoxStream<'p, Result<StreamAppendResult<Types>, RPCError<Types>>>;
+
+/// One request on its way: what it follows, what it ends with, and the answer.
+type Sent = (
+    Option<LogId>,
+    Option<LogId>,
+    Result<AppendEntriesResponse<Types>, RPCError<Types>>,
+);
+
+struct Pipeline<'p, S> {
+    peer: &'p Peer,
+    timeout: Duration,
+    requests: Option<S>,
+    in_flight: FuturesOrdered<BoxFuture<'p, Sent>>,
+    /// How many may be on their way: one until the first has succeeded. Only then the connection stands, on which
+    /// requests keep their order, and the follower's log is known to match, so that the next ones will.
+    window: usize,
+}
+
+/// Sends what `requests` makes, without waiting for one answer before sending the next.
+///
+/// The stream ends with the first answer that is not a full success: what was sent behind it is taken for lost,
+/// and openraft sends it again from where the follower is.
+pub(super) fn append_all<'p, S>(peer: &'p Peer, requests: S, timeout: Duration) -> Answers<'p>
+where
+    S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
+{
+    let pipeline = Pipeline {
+        peer,
+        timeout,
+        requests: Some(requests),
+        in_flight: FuturesOrdered::new(),
+        window: 1,
+    };
+    futures_util::stream::unfold(Some(pipeline), async |pipeline| pipeline?.next().await).boxed()
+}
+
+impl<'p, S> Pipeline<'p, S>
+where
+    S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
+{
+    /// The next answer, and the pipeline if it goes on.
+    async fn next(mut self) -> Option<(Result<StreamAppendResult<Types>, RPCError<Types>>, Option<Self>)> {
+        loop {
+            if self.requests.is_none() && self.in_flight.is_empty() {
+                return None;
+            }
+            let room = self.in_flight.len() < self.window;
+            let (answered, request) = (self.in_flight.next(), next_of(&mut self.requests));
+            tokio::select! {
+                // What there is to send goes first; a future of the set is begun in the order of its adding.
+                biased;
+                request = request, if room => match request {
+                    Some(request) => self.send(request),
+                    None => self.requests = None,
+                },
+                Some((prev, last, answer)) = answered => return Some(self.take(prev, last, answer)),
+                else => return None,
+            }
+        }
+    }
+
+    fn send(&mut self, request: AppendEntriesRequest<Types>) {
+        let prev = request.prev_log_id;
+        let last = request.entries.last().map(|entry| entry.log_id).or(prev);
+        let peer = self.peer;
+        // Each waits for those before it, and each of them may take as long as one alone.
+        let timeout = self.timeout * (self.in_flight.len() as u32 + 1);
+        self.in_flight.push_back(Box::pin(async move {
+            (prev, last, peer.append(&request, timeout).await)
+        }));
+    }
+
+    fn take(
+        mut self,
+        prev: Option<LogId>,
+        last: Option<LogId>,
+        answer: Result<AppendEntriesResponse<Types>, RPCError<Types>>,
+    ) -> (Result<StreamAppendResult<Types>, RPCError<Types>>, Option<Self>) {
+        match answer {
+            Ok(AppendEntriesResponse::Conflict) if prev.is_none() => {
+                (Err(self.peer.conflict_with_nothing(self.timeout)), None)
+            }
+            Ok(answer) => {
+                let on = match &answer {
+                    AppendEntriesResponse::Success => true,
+                    AppendEntriesResponse::PartialSuccess(upto) => *upto == last,
+                    AppendEntriesResponse::Conflict | AppendEntriesResponse::HigherVote(_) => false,
+                };
+                self.window = IN_FLIGHT;
+                (Ok(answer.into_stream_result(prev, last)), on.then_some(self))
+            }
+            Err(error) => (Err(error), None),
+        }
+    }
+}
+
+/// The next one, or never where there will be none.
+async fn next_of<S: Stream + Unpin>(stream: &mut Option<S>) -> Option<S::Item> {
+    match stream {
+        Some(stream) => stream.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

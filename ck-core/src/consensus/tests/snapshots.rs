@@ -1,0 +1,98 @@
+//! Installing a snapshot is all or nothing, and durable before it is visible.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use openraft::storage::RaftStateMachine;
+use openraft_rt::AsyncRuntime;
+
+use crate::consensus::replica::Replica;
+use crate::consensus::state_machine::{SnapshotStore, StateMachine};
+use crate::consensus::types::{SnapshotMeta, StoredMembership, from_wal_id};
+use crate::consensus::wal;
+use crate::env::Runtime;
+use crate::env::disk::{Disk, Faults, MemDisk};
+use crate::model::Timestamp;
+use crate::state::{Command, Expect, Proposal, State};
+
+fn replica() -> Arc<Replica> {
+    Arc::new(Replica::new("node-1".into(), 1, Box::new(|_| {})))
+}
+
+fn machine(disk: &Arc<MemDisk>, replica: &Arc<Replica>) -> StateMachine {
+    let store = SnapshotStore::new(disk.clone(), "/node/snapshot".into());
+    StateMachine::open(replica.clone(), store, Arc::default()).unwrap()
+}
+
+/// A snapshot of a state in which `index` wrote a key.
+fn snapshot(index: u64) -> (SnapshotMeta, Bytes) {
+    let mut state = State::default();
+    let command = Command::SetData {
+        key: "k".to_owned(),
+        value: index.to_string().into(),
+        expect: Expect::Any,
+    };
+    let proposal = Proposal {
+        session: 0,
+        seq: 0,
+        low: 0,
+        at: Timestamp::default(),
+        command,
+    };
+    state.apply(index, &proposal, &mut Vec::new()).result.unwrap();
+    let meta = SnapshotMeta {
+        last_log_id: Some(from_wal_id(wal::LogId {
+            term: 1,
+            node: 1,
+            index,
+        })),
+        last_membership: StoredMembership::default(),
+    };
+    (meta, state.encode().unwrap().into())
+}
+
+fn value(replica: &Replica) -> Option<Bytes> {
+    Some(replica.state().data().get("k")?.value.clone())
+}
+
+#[test]
+fn trap_04_a_snapshot_is_durable_before_it_is_visible() {
+    Runtime::run(async {
+        let disk = Arc::new(MemDisk::new());
+        disk.create_dir_all(Path::new("/node")).unwrap();
+        let seen = replica();
+        let mut tested = machine(&disk, &seen);
+        let (meta, bytes) = snapshot(10);
+        tested.install_snapshot(&meta, bytes).await.unwrap();
+        assert_eq!(value(&seen).unwrap(), "10");
+
+        // A disk that fails: nothing of the newer one shows, neither now nor after a power loss.
+        let (newer, bytes) = snapshot(20);
+        disk.set_faults(Faults {
+            fail_sync: Some(0),
+            ..Faults::default()
+        });
+        assert!(tested.install_snapshot(&newer, bytes.clone()).await.is_err());
+        assert_eq!(value(&seen).unwrap(), "10");
+        assert_eq!(tested.applied_state().await.unwrap().0, meta.last_log_id);
+        // One that cannot be read is refused whole.
+        let cut = bytes.slice(..bytes.len() / 2);
+        assert!(tested.install_snapshot(&newer, cut).await.is_err());
+        assert_eq!(value(&seen).unwrap(), "10");
+        disk.crash(1);
+        let after = replica();
+        let mut reopened = machine(&disk, &after);
+        assert_eq!(value(&after).unwrap(), "10");
+        assert_eq!(reopened.applied_state().await.unwrap().0, meta.last_log_id);
+
+        // What was installed survives the power loss that follows at once.
+        let (meta, bytes) = snapshot(30);
+        reopened.install_snapshot(&meta, bytes).await.unwrap();
+        disk.crash(2);
+        let after = replica();
+        let mut reopened = machine(&disk, &after);
+        assert_eq!(value(&after).unwrap(), "30");
+        assert_eq!(reopened.applied_state().await.unwrap().0, meta.last_log_id);
+    });
+}

@@ -3,8 +3,12 @@
 //! Every node counts what it applies, whether it leads, follows or replays its log after a start. When the log has
 //! grown enough a snapshot is taken, and what is far enough behind it is purged.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use openraft::async_runtime::WatchReceiver;
+
+use super::state_machine::Raft;
 use crate::env::Signal;
 
 /// After so many bytes of log a snapshot is taken, however few the entries are.
@@ -59,6 +63,39 @@ impl Growth {
     pub(crate) async fn due(&self, seen: u64) -> (u64, u64) {
         let count = self.due.after(seen).await;
         (count, self.droppable.load(Ordering::Acquire))
+    }
+}
+
+/// Takes a snapshot whenever the log has grown by many bytes, and then drops what is far behind it: openraft's own
+/// policies count entries. Ends when Raft does.
+pub(super) async fn bound_log(raft: Raft, growth: Arc<Growth>) {
+    let mut metrics = raft.metrics();
+    let (mut seen, mut droppable, mut dropped) = (0, 0, 0);
+    loop {
+        tokio::select! {
+            biased;
+            due = growth.due(seen) => {
+                (seen, droppable) = due;
+                if raft.trigger().snapshot().await.is_err() {
+                    return;
+                }
+            }
+            changed = metrics.changed(), if droppable > dropped => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
+        let covered = metrics
+            .borrow_watched()
+            .snapshot
+            .map_or(0, |snapshot| snapshot.index);
+        if droppable > dropped && covered >= droppable {
+            dropped = droppable;
+            if raft.trigger().purge_log(droppable).await.is_err() {
+                return;
+            }
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use openraft::raft::Precondition;
 use openraft::{ChangeMembers, EmptyNode, ReadPolicy, ServerState, SnapshotPolicy};
 
 use super::codec;
-use super::growth::Growth;
+use super::growth::{Growth, bound_log};
 use super::log_store::LogStore;
 use super::network::{Addresses, Network};
 use super::replica::Replica;
@@ -435,39 +435,6 @@ fn keep_still(raft: &Raft, me: RaftId, lease: Duration) {
         let _ = env::timeout(lease.min(until.since(Instant::now())), alone).await;
         raft.runtime_config().elect(true);
     });
-}
-
-/// Takes a snapshot whenever the log has grown by many bytes, and then drops what is far behind it: openraft's own
-/// policies count entries. Ends when Raft does.
-async fn bound_log(raft: Raft, growth: Arc<Growth>) {
-    let mut metrics = raft.metrics();
-    let (mut seen, mut droppable, mut dropped) = (0, 0, 0);
-    loop {
-        tokio::select! {
-            biased;
-            due = growth.due(seen) => {
-                (seen, droppable) = due;
-                if raft.trigger().snapshot().await.is_err() {
-                    return;
-                }
-            }
-            changed = metrics.changed(), if droppable > dropped => {
-                if changed.is_err() {
-                    return;
-                }
-            }
-        }
-        let covered = metrics
-            .borrow_watched()
-            .snapshot
-            .map_or(0, |snapshot| snapshot.index);
-        if droppable > dropped && covered >= droppable {
-            dropped = droppable;
-            if raft.trigger().purge_log(droppable).await.is_err() {
-                return;
-            }
-        }
-    }
 }
 
 fn raft_config(

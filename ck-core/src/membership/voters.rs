@@ -75,29 +75,17 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::{NodeHealthState, Timestamp};
 
     fn topology(nodes: &[(&str, RaftId, NodeStatus, Option<&str>)]) -> Topology {
         let mut topology = Topology::default();
         for (id, raft_id, status, zone) in nodes {
             let node = Node {
-                id: (*id).into(),
-                ip: String::new(),
-                port: 0,
-                name: String::new(),
                 status: *status,
-                services: BTreeMap::new(),
                 zone: zone.map(str::to_owned),
-                weight: 100,
-                labels: BTreeMap::new(),
+                raft_id: *raft_id,
                 incarnation: *raft_id,
                 voter: false,
-                health: NodeHealthState::Healthy,
-                health_reason: String::new(),
-                last_seen: Timestamp::default(),
-                joined_at: Timestamp::default(),
-                raft_id: *raft_id,
-                peer_addr: String::new(),
+                ..Node::sample(id)
             };
             topology.nodes.insert(node.id.clone(), Arc::new(node));
         }

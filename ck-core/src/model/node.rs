@@ -111,3 +111,30 @@ pub struct Node {
     /// Where peers dial it: [`Node::ip`] unless it has a listener of its own for peers.
     pub peer_addr: String,
 }
+
+#[cfg(test)]
+impl Node {
+    /// An active voter like any other, for tests that are about something else.
+    pub(crate) fn sample(id: &str) -> Self {
+        let address = format!("{id}.example:8080");
+        Node {
+            id: id.into(),
+            ip: address.clone(),
+            port: 8080,
+            name: id.to_uppercase(),
+            status: NodeStatus::Active,
+            services: BTreeMap::new(),
+            zone: None,
+            weight: 100,
+            labels: BTreeMap::new(),
+            incarnation: 1,
+            voter: true,
+            health: NodeHealthState::Healthy,
+            health_reason: String::new(),
+            last_seen: Timestamp::default(),
+            joined_at: Timestamp::default(),
+            raft_id: 1,
+            peer_addr: address,
+        }
+    }
+}

@@ -132,6 +132,20 @@ impl Partition {
             .map(|copy| &copy.node)
     }
 
+    /// True when `target` is where the partition is, with nothing left to do, or already on its way to.
+    pub fn is_bound_for(&self, target: &Target) -> bool {
+        if let Some(present) = &self.target {
+            return present == target;
+        }
+        self.primary.as_ref() == Some(&target.primary)
+            && self.copies.len() == target.nodes.len()
+            && self
+                .copies
+                .iter()
+                .zip(&target.nodes)
+                .all(|(copy, node)| copy.node == *node)
+    }
+
     /// The partition's condition where `replication_factor` copies are wanted of `live` nodes.
     pub fn state(&self, replication_factor: u32, live: usize) -> PartitionState {
         let wanted = (replication_factor as usize).min(live.max(1));

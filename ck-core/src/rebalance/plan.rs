@@ -61,7 +61,7 @@ pub(crate) fn rebalance(topology: &Topology) -> Vec<(u32, Target)> {
                 nodes,
                 primary: primary?,
             };
-            (!is_settled(partition, &target)).then_some((partition.number, target))
+            (!partition.is_bound_for(&target)).then_some((partition.number, target))
         })
         .collect()
 }
@@ -178,19 +178,6 @@ fn target(ids: &[NodeId], copies: &[u32], primary: Option<u32>) -> Option<Target
         nodes: pick(ids, copies),
         primary,
     })
-}
-
-fn is_settled(partition: &Partition, target: &Target) -> bool {
-    if let Some(present) = &partition.target {
-        return present == target;
-    }
-    partition.primary.as_ref() == Some(&target.primary)
-        && partition.copies.len() == target.nodes.len()
-        && partition
-            .copies
-            .iter()
-            .zip(&target.nodes)
-            .all(|(copy, node)| copy.node == *node)
 }
 
 fn holds_copies(topology: &Topology, id: &str) -> bool {

@@ -100,7 +100,7 @@ impl State {
             // A partition whose data nobody has that is up stays as it is: there is nothing to copy, and a
             // holder that is told to copy from nobody would hold nothing and call it the data.
             let has_source = partition.synced().any(|node| self.is_serving(node));
-            if has_source && !is_at(partition, target) && partition.target.as_ref() != Some(target) {
+            if has_source && !partition.is_bound_for(target) {
                 moving.push((*number, target));
             }
         }
@@ -343,18 +343,6 @@ fn copy(node: &NodeId, state: CopyState, since: u64) -> PartitionCopy {
         state,
         since,
     }
-}
-
-/// True when nothing is left to do for the partition to be at `target`.
-fn is_at(partition: &Partition, target: &Target) -> bool {
-    partition.target.is_none()
-        && partition.primary.as_ref() == Some(&target.primary)
-        && partition.copies.len() == target.nodes.len()
-        && partition
-            .copies
-            .iter()
-            .zip(&target.nodes)
-            .all(|(copy, node)| copy.node == *node)
 }
 
 fn rebalance_event(run: &RebalanceRun, at: Timestamp) -> RebalanceEvent {

@@ -9,14 +9,13 @@ mod simulated;
 mod task_driver;
 mod thread_driver;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    ChangeReason, Event, EventKind, LeaderChangeEvent, LeaveReason, Node, NodeHealthState, NodeJoinEvent,
-    NodeLeaveEvent, NodeRejoinEvent, NodeStatus, PartitionChangeEvent, RebalanceEvent, RebalanceTrigger,
-    RoleChange, Timestamp, partition_id,
+    ChangeReason, Event, EventKind, LeaderChangeEvent, LeaveReason, Node, NodeJoinEvent, NodeLeaveEvent,
+    NodeRejoinEvent, PartitionChangeEvent, RebalanceEvent, RebalanceTrigger, RoleChange, Timestamp,
+    partition_id,
 };
 
 use super::job::{Effect, Job, RetryId};
@@ -37,25 +36,7 @@ fn event(revision: u64, kind: EventKind) -> Arc<Event> {
 }
 
 fn node(id: &str) -> Arc<Node> {
-    Arc::new(Node {
-        id: id.into(),
-        ip: "10.0.0.1:80".into(),
-        port: 80,
-        name: id.into(),
-        status: NodeStatus::Active,
-        services: BTreeMap::new(),
-        zone: None,
-        weight: 100,
-        labels: BTreeMap::new(),
-        incarnation: 1,
-        voter: true,
-        health: NodeHealthState::Healthy,
-        health_reason: String::new(),
-        last_seen: Timestamp::default(),
-        joined_at: Timestamp::default(),
-        raft_id: 1,
-        peer_addr: "10.0.0.1:80".into(),
-    })
+    Arc::new(Node::sample(id))
 }
 
 fn change(number: u32, node_id: &str, change: RoleChange) -> EventKind {

@@ -3,27 +3,12 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::model::{NodeHealthState, PartitionCopy, Timestamp};
+use crate::model::PartitionCopy;
 
 fn node(id: &str, status: NodeStatus) -> (NodeId, Arc<Node>) {
     let node = Node {
-        id: id.into(),
-        ip: String::new(),
-        port: 0,
-        name: String::new(),
         status,
-        services: BTreeMap::new(),
-        zone: None,
-        weight: 100,
-        labels: BTreeMap::new(),
-        incarnation: 1,
-        voter: true,
-        health: NodeHealthState::Healthy,
-        health_reason: String::new(),
-        last_seen: Timestamp::default(),
-        joined_at: Timestamp::default(),
-        raft_id: 1,
-        peer_addr: String::new(),
+        ..Node::sample(id)
     };
     (id.into(), Arc::new(node))
 }

@@ -4,37 +4,15 @@ mod records;
 mod shared;
 mod view;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{
-    ClusterConfig, CopyState, Node, NodeHealthState, NodeStatus, Partition, PartitionCopy, Timestamp,
-    Topology,
-};
+use crate::model::{ClusterConfig, CopyState, Node, Partition, PartitionCopy, Topology};
 
 use super::NodeIter;
 
 /// An active member.
 fn node(id: &str) -> Arc<Node> {
-    Arc::new(Node {
-        id: id.into(),
-        ip: format!("{id}.example:8080"),
-        port: 8080,
-        name: id.to_uppercase(),
-        status: NodeStatus::Active,
-        services: BTreeMap::new(),
-        zone: None,
-        weight: 100,
-        labels: BTreeMap::new(),
-        incarnation: 1,
-        voter: true,
-        health: NodeHealthState::Healthy,
-        health_reason: String::new(),
-        last_seen: Timestamp::default(),
-        joined_at: Timestamp::default(),
-        raft_id: 1,
-        peer_addr: format!("{id}.example:8080"),
-    })
+    Arc::new(Node::sample(id))
 }
 
 /// A partition of epoch `100 + number`. The first of `synced` is primary; "" stands for none.

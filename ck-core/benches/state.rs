@@ -22,6 +22,7 @@ fn proposal(command: Command) -> Proposal {
         session: 0,
         seq: 0,
         low: 0,
+        epoch: None,
         at: Timestamp::from_millis(1),
         command,
     }
@@ -75,6 +76,7 @@ fn cluster(nodes: u32) -> State {
         cluster_name: "bench".to_owned(),
         partition_count: PARTITIONS,
         replication_factor: 3,
+        ..ClusterConfig::default()
     };
     apply(
         &mut state,
@@ -220,6 +222,7 @@ fn set_data(criterion: &mut Criterion) {
                 session,
                 seq,
                 low: seq.saturating_sub(64),
+                epoch: None,
                 at: Timestamp::from_millis(seq),
                 command: Command::SetData {
                     key: format!("key-{}", seq % 1000),

@@ -13,7 +13,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::{Driver, EventFilter, EventType, Hook, HookId, HookStats};
 use crate::log::{Log, LogCallback};
 use crate::model::{
-    Cluster, ConsensusStats, DataEntry, Event, HealthStatus, LeaderInfo, Metrics, NodeHealth, NodeId, Role,
+    Cluster, ConsensusStats, DataEntry, Event, HealthStatus, LeaderInfo, Metrics, NodeHealth,
+    NodeHealthState, NodeId, Role,
 };
 use crate::net::TcpTransport;
 use crate::node::{Node, Seams, TcpListen};
@@ -161,6 +162,17 @@ impl ClusterKit {
         closed
     }
 
+    /// Leaves the cluster for good: leadership and everything that this node has go elsewhere, then it is no member
+    /// any more and stops. Blocks until then, for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Refused`] where nobody could take over: the only active node cannot leave.
+    /// [`ErrorCode::Timeout`] with what is left: it goes on leaving, and the call may be made again.
+    pub fn leave(&self, timeout: Duration) -> Result<()> {
+        self.refuse_in_hook("leave")?;
+        self.wait(move |node| async move { node.leave(timeout).await })
+    }
+
     fn refuse_in_hook(&self, what: &str) -> Result<()> {
         if self.node().hooks().in_hook() {
             return Err(Error::new(
@@ -211,6 +223,21 @@ impl ClusterKit {
             .is_some_and(|number| self.is_primary(number))
     }
 
+    /// The epoch of partition `number`, where this node takes its writes at this moment: the strict form of
+    /// [`ClusterKit::is_primary`], and the token with which storage refuses whoever was primary before.
+    ///
+    /// # Errors
+    /// [`ErrorCode::LeaseExpired`] when this node would be primary but holds no lease; [`ErrorCode::Conflict`] when
+    /// another node is, or nobody at present; [`ErrorCode::NotFound`].
+    pub fn primary_epoch(&self, number: u32) -> Result<u64> {
+        self.node().primary_epoch(number)
+    }
+
+    /// True while this node holds a lease, without which it is primary of nothing.
+    pub fn is_leased(&self) -> bool {
+        self.node().is_leased()
+    }
+
     /// What this node is to partition `number` at this moment, if anything.
     pub fn role(&self, number: u32) -> Option<Role> {
         match self.view().partition_by_number(number)?.role() {
@@ -239,6 +266,23 @@ impl ClusterKit {
     /// How this node is.
     pub fn health_check(&self) -> HealthStatus {
         self.node().health()
+    }
+
+    /// Says how this node's application is, which every node then knows: cluster health follows, placement does not.
+    /// `reason` is for people, and cut after 256 characters.
+    pub fn report_health(&self, health: NodeHealthState, reason: &str) {
+        self.node().report_health(health, reason);
+    }
+
+    /// Begins maintenance, for a reason that people will read, or ends it with none: while it lasts no moves are
+    /// planned, and primaries still fail over. The cluster begins it by itself when more than half of its members
+    /// have failed. Gives the revision. Blocks for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
+    pub fn maintenance(&self, reason: Option<&str>, timeout: Duration) -> Result<u64> {
+        let reason = reason.map(str::to_owned);
+        self.wait(move |node| async move { node.maintenance(reason, timeout).await })
     }
 
     /// How a member is; the leader knows best.

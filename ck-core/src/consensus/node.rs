@@ -171,7 +171,8 @@ impl Consensus {
             wal,
             writer: Mutex::new(writer),
             replica: config.replica,
-            lease: election_timeout_max,
+            // Less than for how long a voter refuses others, by as much as two clocks may differ in that time.
+            lease: election_timeout_max * 9 / 10,
             handing_over: Mutex::new(None),
             snapshots,
         }))
@@ -358,6 +359,14 @@ impl Consensus {
             .iter()
             .map(|(id, matched)| (*id, matched.map_or(0, |id| id.index)))
             .collect()
+    }
+
+    /// True when a node of Raft has acknowledged something of this leader's within `time`.
+    pub(crate) fn was_heard_of(&self, raft_id: RaftId, time: Duration) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let heard = metrics.heartbeat.as_ref().and_then(|heard| *heard.get(&raft_id)?);
+        heard.is_some_and(|at| at.elapsed() < time)
     }
 
     /// Changes who takes part, if nothing else has changed that meanwhile; a change that was left half done is

@@ -81,8 +81,22 @@ impl Proposer {
     /// Those of the state machine; [`ErrorCode::NoLeader`] when nothing was appended anywhere;
     /// [`ErrorCode::Timeout`] when it may or may not have happened, or may yet happen.
     pub(crate) async fn propose(&self, command: Command, timeout: Duration) -> Result<Response> {
+        self.propose_under(None, command, timeout).await
+    }
+
+    /// [`Proposer::propose`] for what a leader decided by what it alone knows: it is refused once another leadership
+    /// than that of `epoch` has been recorded.
+    ///
+    /// # Errors
+    /// As [`Proposer::propose`]; the state machine answers [`ErrorCode::NotLeader`] then.
+    pub(crate) async fn propose_under(
+        &self,
+        epoch: Option<u64>,
+        command: Command,
+        timeout: Duration,
+    ) -> Result<Response> {
         let session = self.session.load(Ordering::Acquire);
-        self.propose_in(session, command, timeout).await
+        self.propose_in(session, epoch, command, timeout).await
     }
 
     /// Commits `command` through this node's own log or not at all, once, and without memory of retries: for
@@ -96,6 +110,7 @@ impl Proposer {
             seq: 0,
             low: 0,
             at: env::wall_now(),
+            epoch: None,
             command,
         };
         let body = codec::encode(&proposal)?;
@@ -114,7 +129,13 @@ impl Proposer {
         }
     }
 
-    async fn propose_in(&self, session: u64, command: Command, timeout: Duration) -> Result<Response> {
+    async fn propose_in(
+        &self,
+        session: u64,
+        epoch: Option<u64>,
+        command: Command,
+        timeout: Duration,
+    ) -> Result<Response> {
         let deadline = Instant::now() + timeout;
         let number = self.number();
         let proposal = Proposal {
@@ -122,6 +143,7 @@ impl Proposer {
             seq: number.seq,
             low: number.low,
             at: env::wall_now(),
+            epoch,
             command,
         };
         let body = codec::encode(&proposal)?;

@@ -98,6 +98,9 @@ pub trait Api: Send + Sync + 'static {
     /// which the departure began.
     fn leave(&self) -> BoxFuture<'_, Result<u64>>;
 
+    /// Begins maintenance for `reason`: no moves are planned; without one, ends it. Returns the revision.
+    fn maintenance(&self, reason: Option<String>) -> BoxFuture<'_, Result<u64>>;
+
     /// Hands the leadership of the cluster to another voter, to `target` where one is named. Returns who leads
     /// afterwards.
     fn step_down(&self, target: Option<NodeId>) -> BoxFuture<'_, Result<NodeId>>;

@@ -51,6 +51,8 @@ routes! {
     "POST" post "/rebalance" => admin::rebalance;
     "POST" post "/leave" => admin::leave;
     "POST" post "/step-down" => admin::step_down;
+    "POST" post "/maintenance" => admin::begin_maintenance;
+    "DELETE" delete "/maintenance" => admin::end_maintenance;
     "GET" get "/data" => data::list;
     "GET" get "/data/{*key}" => data::get;
     "PUT" put "/data/{*key}" => data::put;

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::agreement::check_agreement;
 use super::{
     AddressBook, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong,
     SyncReply, SyncReport,
 };
 use crate::consensus::Service;
-use crate::consensus::{Leadership, Proposer, Replica, SyncTable, decode, encode};
+use crate::consensus::{Leadership, LeaseTable, Proposer, Replica, decode, encode};
+use crate::env;
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::{ClusterConfig, LeaveReason, Node, NodeId};
+use crate::model::{LeaveReason, Node, NodeId};
 use crate::net::{Lane, Transport};
 use crate::rebalance;
 use crate::state::{Command, Promotion, Reply, Response};
@@ -28,7 +30,7 @@ pub(crate) struct Admission {
     replica: Arc<Replica>,
     proposer: Arc<Proposer>,
     leadership: Arc<Leadership>,
-    syncs: Arc<SyncTable>,
+    leases: Arc<LeaseTable>,
     transport: Arc<dyn Transport>,
     addresses: Arc<AddressBook>,
 }
@@ -39,7 +41,7 @@ impl Admission {
         replica: Arc<Replica>,
         proposer: Arc<Proposer>,
         leadership: Arc<Leadership>,
-        syncs: Arc<SyncTable>,
+        leases: Arc<LeaseTable>,
         transport: Arc<dyn Transport>,
         addresses: Arc<AddressBook>,
     ) -> Self {
@@ -48,7 +50,7 @@ impl Admission {
             replica,
             proposer,
             leadership,
-            syncs,
+            leases,
             transport,
             addresses,
         }
@@ -67,13 +69,27 @@ impl Admission {
             self.check_duplicate(known, request).await?;
         }
         self.dial_back(request).await?;
-        let response = self
-            .with_promotions(&request.spec.id, |promotions, planned_on| Command::Join {
+        // A process that comes with the node's own log has the lock on its directory: the earlier one is dead. Of any
+        // other nobody knows.
+        let replaced = topology.nodes.get(&request.spec.id).filter(|known| {
+            known.status.is_up()
+                && request.spec.raft_id.is_none()
+                && self.replica.state().process_of(&known.id) != Some(request.spec.process)
+        });
+        if let Some(known) = replaced {
+            self.reclaim(known).await;
+        }
+        let joined = self
+            .with_promotions(&request.spec.id, &[], |promotions, planned_on| Command::Join {
                 node: request.spec.clone(),
                 promotions,
                 planned_on,
             })
-            .await?;
+            .await;
+        if let (Some(known), Err(_) | Ok(Response { result: Err(_), .. })) = (replaced, &joined) {
+            self.leases.pardon(&known.id, known.incarnation);
+        }
+        let response = joined?;
         match response.result? {
             Reply::Joined {
                 raft_id, incarnation, ..
@@ -136,10 +152,20 @@ impl Admission {
 
     /// Asks who is at an address.
     pub(super) async fn ping(&self, address: &str) -> Result<Pong> {
+        match self.call(address, MemberCall::Ping).await? {
+            MemberReply::Pong(pong) => Ok(pong),
+            other => Err(Error::new(
+                ErrorCode::Version,
+                format!("a ping was answered with {other:?}"),
+            )),
+        }
+    }
+
+    async fn call(&self, address: &str, call: MemberCall) -> Result<MemberReply> {
         let request = MemberRequest {
             cluster: self.me.cluster_id_of(&self.replica),
             forwarded: true,
-            call: MemberCall::Ping,
+            call,
         };
         let body = Service::Member.envelope(&encode(&request)?);
         let answer = self
@@ -147,11 +173,11 @@ impl Admission {
             .call(address, Lane::Control, body, DIAL_BACK)
             .await?;
         match decode(&answer, "the answer of a node")? {
-            MemberAnswer::Done(MemberReply::Pong(pong)) => Ok(pong),
+            MemberAnswer::Done(reply) => Ok(reply),
             MemberAnswer::Refused(error) => Err(error),
             other => Err(Error::new(
                 ErrorCode::Version,
-                format!("a ping was answered with {other:?}"),
+                format!("the node answered out of turn: {other:?}"),
             )),
         }
     }
@@ -175,9 +201,13 @@ impl Admission {
         }
     }
 
-    /// Notes a member's sync.
+    /// Notes a member's sync, and grants it a lease.
     pub(crate) fn sync(&self, report: &SyncReport) -> Result<SyncReply> {
-        let topology = self.replica.topology();
+        let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
+        let (topology, revision) = {
+            let state = self.replica.state();
+            (state.topology().clone(), state.topology_revision())
+        };
         let Some(node) = topology.nodes.get(&report.node) else {
             let removed = self.replica.state().removed_at(&report.node).is_some();
             let code = if removed {
@@ -202,24 +232,102 @@ impl Admission {
                 ),
             ));
         }
-        self.syncs.note(&report.node, report.incarnation, report.revision);
+        // The state that the lease names was read before the lease is granted: whatever is taken away later is
+        // taken under a later revision.
+        let config = &topology.config;
+        if !self.leases.grant(
+            &report.node,
+            report.incarnation,
+            report.revision,
+            revision,
+            config,
+        ) {
+            return Err(Error::new(
+                ErrorCode::Busy,
+                format!("the leases of node {:?} are being recalled", report.node),
+            ));
+        }
+        if self.leadership.epoch() != Some(epoch) {
+            return Err(not_leader());
+        }
+        if node.health != report.health || node.health_reason != report.health_reason {
+            self.pass_on(report);
+        }
         Ok(SyncReply {
-            revision: self.replica.revision(),
+            revision,
             leader: self.me.node_id.clone(),
+            lease_ms: config.lease_ttl_ms,
         })
+    }
+
+    /// Has everybody told what a member says of its own health; its next sync says it again, should that fail.
+    fn pass_on(&self, report: &SyncReport) {
+        let command = Command::ReportHealth {
+            node: report.node.clone(),
+            incarnation: report.incarnation,
+            health: report.health,
+            reason: report.health_reason.clone(),
+        };
+        let proposer = self.proposer.clone();
+        env::spawn(async move { drop(proposer.propose(command, PROPOSE).await) });
     }
 
     /// A member says that it stops: its roles go to others at once.
     pub(crate) async fn stop(&self, node: &NodeId, incarnation: u64) -> Result<(u64, usize)> {
+        self.down(node, incarnation, LeaveReason::GracefulShutdown, &[])
+            .await
+    }
+
+    /// A member is dead: its roles go to others that have the data, but not to those of `silent`, which are about
+    /// to be failed too. Its leases have ended.
+    pub(super) async fn fail(
+        &self,
+        node: &NodeId,
+        incarnation: u64,
+        silent: &[NodeId],
+    ) -> Result<(u64, usize)> {
+        self.down(node, incarnation, LeaveReason::HealthCheckFailure, silent)
+            .await
+    }
+
+    async fn down(
+        &self,
+        node: &NodeId,
+        incarnation: u64,
+        reason: LeaveReason,
+        avoided: &[NodeId],
+    ) -> Result<(u64, usize)> {
         let response = self
-            .with_promotions(node, |promotions, planned_on| Command::Down {
+            .with_promotions(node, avoided, |promotions, planned_on| Command::Down {
                 node: node.clone(),
                 incarnation,
-                reason: LeaveReason::GracefulShutdown,
+                reason,
                 promotions,
                 planned_on,
             })
             .await?;
+        response.result.map(|_| (response.revision, 0))
+    }
+
+    /// A member is to be drained: what it has moves elsewhere, then it is taken out.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Refused`] where nobody could take over.
+    pub(crate) async fn leave(&self, node: &NodeId, incarnation: u64) -> Result<(u64, usize)> {
+        let command = Command::Leave {
+            node: node.clone(),
+            incarnation,
+        };
+        self.commit(command).await
+    }
+
+    /// Begins or ends maintenance.
+    pub(crate) async fn maintain(&self, reason: Option<String>) -> Result<(u64, usize)> {
+        self.commit(Command::Maintenance { reason }).await
+    }
+
+    async fn commit(&self, command: Command) -> Result<(u64, usize)> {
+        let response = self.proposer.propose(command, PROPOSE).await?;
         response.result.map(|_| (response.revision, 0))
     }
 
@@ -228,38 +336,63 @@ impl Admission {
     /// # Errors
     /// [`ErrorCode::NotFound`]; [`ErrorCode::Refused`] for the last one.
     pub(crate) async fn remove(&self, node: &NodeId) -> Result<(u64, usize)> {
-        let response = self
-            .with_promotions(node, |promotions, planned_on| Command::Remove {
+        let known = self.replica.topology().nodes.get(node).cloned();
+        let up = known.filter(|known| known.status.is_up());
+        if let Some(known) = &up {
+            self.reclaim(known).await;
+        }
+        let removed = self
+            .with_promotions(node, &[], |promotions, planned_on| Command::Remove {
                 node: node.clone(),
                 reason: LeaveReason::RemovedByAdmin,
                 promotions,
                 planned_on,
             })
-            .await?;
-        response.result.map(|_| (response.revision, 0))
+            .await
+            .and_then(|response| response.result.map(|_| (response.revision, 0)));
+        if let (Err(_), Some(known)) = (&removed, &up) {
+            self.leases.pardon(&known.id, known.incarnation);
+        }
+        removed
+    }
+
+    /// Takes back the leases of a member's process; returns when none counts any more: at once where it says so
+    /// itself, or when they have run out.
+    async fn reclaim(&self, known: &Node) {
+        let config = self.replica.topology().config.clone();
+        let ended = self.leases.recall(&known.id, known.incarnation, &config);
+        let call = MemberCall::GiveBack {
+            node: known.id.clone(),
+            incarnation: known.incarnation,
+        };
+        if !matches!(
+            self.call(&known.peer_addr, call).await,
+            Ok(MemberReply::GivenBack)
+        ) {
+            env::sleep_until(ended).await;
+        }
     }
 
     /// Proposes a command that says who takes over from `node`, planned anew as often as the topology moves on.
     async fn with_promotions(
         &self,
         node: &NodeId,
+        avoided: &[NodeId],
         command: impl Fn(Vec<Promotion>, u64) -> Command,
     ) -> Result<Response> {
+        let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
         for _ in 0..REPLANS {
-            if !self.leadership.is_leader() {
-                return Err(Error::new(
-                    ErrorCode::NotLeader,
-                    "this node does not lead any more",
-                ));
+            if self.leadership.epoch() != Some(epoch) {
+                return Err(not_leader());
             }
             let (topology, planned_on) = {
                 let state = self.replica.state();
                 (state.topology().clone(), state.topology_revision())
             };
-            let promotions = rebalance::promotions(&topology, node);
+            let promotions = rebalance::promotions(&topology, node, avoided);
             let response = self
                 .proposer
-                .propose(command(promotions, planned_on), PROPOSE)
+                .propose_under(Some(epoch), command(promotions, planned_on), PROPOSE)
                 .await?;
             match &response.result {
                 Err(error) if error.code() == ErrorCode::Conflict => {}
@@ -273,6 +406,10 @@ impl Admission {
     }
 }
 
+fn not_leader() -> Error {
+    Error::new(ErrorCode::NotLeader, "this node does not lead any more")
+}
+
 impl Pong {
     /// The cluster id as of now: this node may have become a member since it started.
     fn cluster_id_of(&self, replica: &Replica) -> String {
@@ -281,50 +418,5 @@ impl Pong {
         } else {
             self.cluster_id.clone()
         }
-    }
-}
-
-/// What must be the same in the whole cluster is: the message gives both values.
-fn check_agreement(config: &ClusterConfig, cluster_id: &str, request: &JoinRequest) -> Result<()> {
-    let id = &request.spec.id;
-    if request.cluster_name != config.cluster_name {
-        return Err(Error::new(
-            ErrorCode::WrongCluster,
-            format!(
-                "node {id:?} wants to join cluster {:?}, this is {:?}",
-                request.cluster_name, config.cluster_name
-            ),
-        ));
-    }
-    if let Some(theirs) = &request.cluster_id
-        && theirs != cluster_id
-    {
-        return Err(Error::new(
-            ErrorCode::WrongCluster,
-            format!(
-                "node {id:?} brings the data_dir of another cluster named {:?}: its id is {theirs}, this one's {cluster_id}",
-                config.cluster_name
-            ),
-        ));
-    }
-    let differ = |option: &str, theirs: u32, ours: u32| {
-        Error::new(
-            ErrorCode::ClusterMismatch,
-            format!(
-                "node {id:?} asks for {option} {theirs}, but the cluster has {ours}; leave the option out to take the cluster's"
-            ),
-        )
-    };
-    match request.partition_count {
-        Some(theirs) if theirs != config.partition_count => {
-            return Err(differ("partition_count", theirs, config.partition_count));
-        }
-        _ => {}
-    }
-    match request.replication_factor {
-        Some(theirs) if theirs != config.replication_factor => {
-            Err(differ("replication_factor", theirs, config.replication_factor))
-        }
-        _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Membership: joining, admission, syncs, and who votes.
+//! Membership: joining, admission, syncs and leases, failure detection, and who votes.
 //!
 //! A node asks any member to be let in; the leader decides. Admission is one commit; the node then learns the
 //! log, and only when it has caught up is it a full member, and perhaps a voter: a joiner, honest or not, never
@@ -6,16 +6,21 @@
 
 mod address_book;
 mod admission;
+mod agreement;
+mod detector;
 mod identity;
 mod join;
+mod lease;
 mod steward;
 mod voters;
 mod wire;
 
 pub(crate) use address_book::AddressBook;
 pub(crate) use admission::Admission;
+pub(crate) use detector::Detector;
 pub(crate) use identity::{Identity, IdentityFile};
 pub(crate) use join::{JoinOutcome, Joiner};
+pub(crate) use lease::Lease;
 pub(crate) use steward::Steward;
 pub(crate) use wire::{
     JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong,

@@ -8,7 +8,7 @@ use super::voters;
 use crate::consensus::{Consensus, Leadership, Proposer, RaftId, VoterChange};
 use crate::env;
 use crate::error::{ErrorCode, Result};
-use crate::model::{NodeId, NodeStatus, Topology};
+use crate::model::{LeaveReason, Node, NodeId, NodeStatus, Topology};
 use crate::state::Command;
 
 /// A follower that lacks fewer entries than this has caught up.
@@ -33,6 +33,8 @@ pub(crate) struct Steward {
 enum Step {
     Change(VoterChange),
     Activate(NodeId, u64),
+    /// It is drained: it goes.
+    Depart(NodeId, u64),
     /// Somebody is catching up: look again soon.
     Watch,
     Nothing,
@@ -83,7 +85,11 @@ impl Steward {
 
     /// One step; `None` means that the next may follow at once.
     async fn act(&self) -> Result<Option<Duration>> {
-        match self.next(&self.consensus.replica().topology()) {
+        let (topology, revision) = {
+            let state = self.consensus.replica().state();
+            (state.topology().clone(), state.topology_revision())
+        };
+        match self.next(&topology, revision) {
             Step::Change(change) => {
                 self.consensus.change_members(change).await?;
                 Ok(None)
@@ -93,12 +99,22 @@ impl Steward {
                 self.proposer.propose(command, PROPOSE).await?.result?;
                 Ok(None)
             }
+            Step::Depart(node, planned_on) => {
+                let command = Command::Remove {
+                    node,
+                    reason: LeaveReason::GracefulShutdown,
+                    promotions: Vec::new(),
+                    planned_on,
+                };
+                self.proposer.propose(command, PROPOSE).await?.result?;
+                Ok(None)
+            }
             Step::Watch => Ok(Some(WATCH)),
             Step::Nothing => Ok(Some(PATROL)),
         }
     }
 
-    fn next(&self, topology: &Topology) -> Step {
+    fn next(&self, topology: &Topology, revision: u64) -> Step {
         let members = self.consensus.raft_members();
         let matched = self.consensus.replication();
         let last = self.consensus.last_index();
@@ -128,6 +144,17 @@ impl Steward {
         };
         if let Some(node) = joining().find(|node| caught_up(node.raft_id, node.incarnation)) {
             return Step::Activate(node.id.clone(), node.incarnation);
+        }
+        let drained = |node: &&Arc<Node>| {
+            node.status == NodeStatus::Leaving
+                && node.raft_id != me
+                && topology.partitions.iter().all(|partition| {
+                    let released = partition.released.as_ref();
+                    partition.copy(&node.id).is_none() && released.is_none_or(|(from, _)| *from != node.id)
+                })
+        };
+        if let Some(node) = topology.nodes.values().find(drained) {
+            return Step::Depart(node.id.clone(), revision);
         }
         let chosen = voters::choose(topology, &members.voters, self.max_voters, |id| caught_up(id, 0));
         if !chosen.is_empty() && chosen != members.voters {

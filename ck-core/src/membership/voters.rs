@@ -6,8 +6,8 @@ use crate::consensus::RaftId;
 use crate::model::{Node, NodeStatus, Topology};
 
 /// The nodes that should vote: an odd number, at most `max_voters`, spread over zones, changed as little as
-/// possible. A voter that is stopped keeps its seat, for it is expected back; one that has failed gives it to a
-/// live spare.
+/// possible. A voter that is stopped keeps its seat, for it is expected back; one that has failed or is leaving gives
+/// it to a live spare.
 ///
 /// `caught_up` tells whether a node's log is close enough to be given a vote; a node that votes already is.
 pub(super) fn choose(
@@ -31,15 +31,16 @@ pub(super) fn choose(
     // oldest do, so that the choice does not flutter.
     keep.sort_by_key(|node| {
         let gone = match node.status {
-            NodeStatus::Joining | NodeStatus::Active | NodeStatus::Leaving => 0,
+            NodeStatus::Joining | NodeStatus::Active => 0,
             NodeStatus::Stopped => 1,
-            NodeStatus::Failed => 2,
+            NodeStatus::Leaving => 2,
+            NodeStatus::Failed => 3,
         };
         (gone, topology.leader.as_ref() != Some(&node.id), node.raft_id)
     });
     let dead = keep
         .iter()
-        .filter(|node| node.status == NodeStatus::Failed)
+        .filter(|node| matches!(node.status, NodeStatus::Failed | NodeStatus::Leaving))
         .count();
     let replaced = dead.min(spares.len());
     keep.truncate((keep.len() - replaced).min(wanted));

@@ -26,6 +26,8 @@ pub(crate) enum MemberCall {
     Join(Box<JoinRequest>),
     /// I am here, and this far.
     Sync(SyncReport),
+    /// Give your leases back: act as primary no more before you are granted one that you ask for later.
+    GiveBack { node: NodeId, incarnation: u64 },
     /// I am about to stop.
     Stop { node: NodeId, incarnation: u64 },
     /// Take that member out for good.
@@ -36,6 +38,10 @@ pub(crate) enum MemberCall {
     CreatePartitions,
     /// Give leadership up.
     StepDown,
+    /// Move what I have elsewhere, then take me out.
+    Leave { node: NodeId, incarnation: u64 },
+    /// Plan no more moves, for this reason; with none, plan again.
+    Maintenance { reason: Option<String> },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +57,8 @@ pub(crate) enum MemberAnswer {
 pub(crate) enum MemberReply {
     Pong(Pong),
     Sync(SyncReply),
+    /// The leases are given back.
+    GivenBack,
     /// Committed with this revision; so many partitions are concerned.
     Revision {
         revision: u64,
@@ -79,6 +87,12 @@ pub(crate) struct JoinRequest {
     /// What it was told to ask for; unset, it takes what the cluster has.
     pub(crate) partition_count: Option<u32>,
     pub(crate) replication_factor: Option<u32>,
+    #[serde(default)]
+    pub(crate) lease_ttl_ms: Option<u64>,
+    #[serde(default)]
+    pub(crate) failure_timeout_ms: Option<u64>,
+    #[serde(default)]
+    pub(crate) election_timeout_ms: Option<u64>,
 }
 
 /// The answer, with what the member knows of others either way: a node whose cluster has no leader yet learns
@@ -111,7 +125,11 @@ pub(crate) struct SyncReport {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SyncReply {
-    /// The revision that the leader had committed when it answered.
+    /// The last change of members or partitions that the leader had applied when it answered: the lease counts once
+    /// the node has applied it too.
     pub(crate) revision: u64,
     pub(crate) leader: NodeId,
+    /// How long the lease lasts from the moment at which the node asked; 0 grants none.
+    #[serde(default)]
+    pub(crate) lease_ms: u64,
 }

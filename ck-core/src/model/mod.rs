@@ -21,7 +21,7 @@ pub use records::{
     PartitionMap, PartitionRecord, PartitionStats,
 };
 pub use time::Timestamp;
-pub use topology::Topology;
+pub use topology::{Maintenance, Topology};
 
 /// The public name of partition `number`: `partition-5`.
 pub fn partition_id(number: u32) -> String {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Node, NodeId, Partition, PartitionState, Timestamp, partition_id};
+use super::{Maintenance, Node, NodeId, Partition, PartitionState, Timestamp, partition_id};
 
 /// What must agree in the whole cluster. Fixed at bootstrap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +18,58 @@ pub struct ClusterConfig {
     pub partition_count: u32,
     /// How many copies each partition should have.
     pub replication_factor: u32,
+    /// How long a lease lasts, from the moment at which a node asked for it, in milliseconds.
+    #[serde(default = "default_lease_ttl")]
+    pub lease_ttl_ms: u64,
+    /// How long a node may be silent before it is failed, in milliseconds. Longer than a lease and its margin.
+    #[serde(default = "default_failure_timeout")]
+    pub failure_timeout_ms: u64,
+    /// The longest election timeout, in milliseconds: for so long a voter that heard the leader votes for nobody else.
+    #[serde(default = "default_election_timeout")]
+    pub election_timeout_ms: u64,
+}
+
+const fn default_lease_ttl() -> u64 {
+    1_500
+}
+
+const fn default_failure_timeout() -> u64 {
+    2_000
+}
+
+const fn default_election_timeout() -> u64 {
+    300
+}
+
+impl Default for ClusterConfig {
+    /// No name, no partitions, and the timings of default options.
+    fn default() -> Self {
+        ClusterConfig {
+            cluster_name: String::new(),
+            partition_count: 0,
+            replication_factor: 0,
+            lease_ttl_ms: default_lease_ttl(),
+            failure_timeout_ms: default_failure_timeout(),
+            election_timeout_ms: default_election_timeout(),
+        }
+    }
+}
+
+impl ClusterConfig {
+    /// How long a lease lasts.
+    pub const fn lease_ttl(&self) -> Duration {
+        Duration::from_millis(self.lease_ttl_ms)
+    }
+
+    /// By how much two clocks may differ in the time of a lease: a tenth of it. Real ones differ by far less.
+    pub const fn lease_margin(&self) -> Duration {
+        Duration::from_millis(self.lease_ttl_ms.div_ceil(10))
+    }
+
+    /// How long a node may be silent before it is failed.
+    pub const fn failure_timeout(&self) -> Duration {
+        Duration::from_millis(self.failure_timeout_ms)
+    }
 }
 
 /// A partition as the API shows it.
@@ -86,6 +139,9 @@ pub struct Cluster {
     pub leader: NodeId,
     /// The leader epoch.
     pub epoch: u64,
+    /// Set while no moves are planned, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
 }
 
 /// A value of the replicated store.

@@ -26,6 +26,19 @@ pub struct Topology {
     pub leader_term: u64,
     /// When it began.
     pub elected_at: Timestamp,
+    /// Set while no moves are planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
+}
+
+/// No moves are planned, and nothing is copied elsewhere for members that have failed. Primaries still fail over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// Why, for people.
+    pub reason: String,
+    /// True when the cluster began it by itself, because more than half of the members had failed. Then it also ends
+    /// by itself once all of them are back.
+    pub automatic: bool,
 }
 
 impl Topology {
@@ -50,17 +63,14 @@ impl Default for Topology {
     fn default() -> Self {
         Topology {
             cluster_id: String::new(),
-            config: ClusterConfig {
-                cluster_name: String::new(),
-                partition_count: 0,
-                replication_factor: 0,
-            },
+            config: ClusterConfig::default(),
             nodes: BTreeMap::new(),
             partitions: Vec::new(),
             leader: None,
             leader_epoch: 0,
             leader_term: 0,
             elected_at: Timestamp::default(),
+            maintenance: None,
         }
     }
 }

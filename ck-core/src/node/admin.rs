@@ -1,5 +1,6 @@
 //! What an operator asks: removing members, moving partitions, changing the leader.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Node;
@@ -51,6 +52,71 @@ impl Node {
     pub(crate) async fn create_partitions(&self, timeout: Duration) -> Result<(u64, usize)> {
         self.revision_from_leader(MemberCall::CreatePartitions, timeout)
             .await
+    }
+
+    /// Begins or ends maintenance, in which no moves are planned; gives the revision.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub(crate) async fn maintenance(&self, reason: Option<String>, timeout: Duration) -> Result<u64> {
+        self.revision_from_leader(MemberCall::Maintenance { reason }, timeout)
+            .await
+            .map(|(revision, _)| revision)
+    }
+
+    /// Begins this node's departure: leadership goes first, then what it has is moved elsewhere, then it is taken
+    /// out. Gives the revision at which that begins.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Refused`] where nobody could take over; those of every write.
+    pub(crate) async fn begin_leaving(&self, timeout: Duration) -> Result<u64> {
+        let member = self.member()?;
+        if member.leadership.is_leader()
+            && let Err(error) = self.step_down_as_leader(None).await
+        {
+            // Where it cannot be handed over now it is later, before the node goes.
+            self.log.warn(format_args!("leaving, and still leading: {error}"));
+        }
+        let incarnation = self.replica.incarnation().ok_or_else(|| {
+            Error::new(
+                ErrorCode::NotStarted,
+                "this process is not a member of the cluster",
+            )
+        })?;
+        let call = MemberCall::Leave {
+            node: self.me.clone(),
+            incarnation,
+        };
+        self.revision_from_leader(call, timeout)
+            .await
+            .map(|(revision, _)| revision)
+    }
+
+    /// Leaves the cluster: returns when everything that this node had is elsewhere and it is no member any more, and
+    /// it has stopped.
+    ///
+    /// # Errors
+    /// As [`Node::begin_leaving`]; [`ErrorCode::Timeout`] when not all could be moved in time: moving goes on, and the
+    /// message says what is left.
+    pub(crate) async fn leave(self: &Arc<Self>, timeout: Duration) -> Result<()> {
+        let deadline = Instant::now() + timeout;
+        self.begin_leaving(timeout).await?;
+        let gone = || !self.replica.topology().nodes.contains_key(&self.me);
+        if !self.wait_for_topology(deadline, gone).await && self.is_going() {
+            let topology = self.replica.topology();
+            let left = topology
+                .partitions
+                .iter()
+                .filter(|p| p.copy(&self.me).is_some())
+                .count();
+            return Err(Error::new(
+                ErrorCode::Timeout,
+                format!(
+                    "{left} partitions of this node were not elsewhere within {timeout:?}; it goes on leaving"
+                ),
+            ));
+        }
+        self.stop().await
     }
 
     async fn revision_from_leader(&self, call: MemberCall, timeout: Duration) -> Result<(u64, usize)> {

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::Node;
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, Result};
 use crate::http::{
     Api, JoinReply, JoinTerms, KeyLocation, Moved, Readiness, RebalanceReply, SyncReply, SyncRequest,
 };
@@ -138,6 +138,9 @@ impl Api for Node {
                 cluster_id: terms.cluster_id,
                 partition_count: terms.partition_count,
                 replication_factor: terms.replication_factor,
+                lease_ttl_ms: None,
+                failure_timeout_ms: None,
+                election_timeout_ms: None,
             };
             let reply = self.admit(request, TIMEOUT).await?;
             Ok(JoinReply {
@@ -164,7 +167,7 @@ impl Api for Node {
             };
             match self.ask_leader(MemberCall::Sync(report), TIMEOUT).await? {
                 MemberReply::Sync(reply) => Ok(SyncReply {
-                    lease_ms: 0,
+                    lease_ms: reply.lease_ms,
                     revision: reply.revision,
                     leader: reply.leader,
                 }),
@@ -181,7 +184,9 @@ impl Api for Node {
                 (state.topology().clone(), state.topology_revision())
             };
             let before = topology.clone();
-            let targets = super::life::blocking(move || Ok(rebalance::rebalance(&topology))).await?;
+            let given_up = self.member()?.controller.given_up(&topology);
+            let targets =
+                super::life::blocking(move || Ok(rebalance::rebalance(&topology, &given_up))).await?;
             let moves: Vec<Moved> = targets
                 .iter()
                 .filter_map(|(number, target)| {
@@ -226,13 +231,11 @@ impl Api for Node {
     }
 
     fn leave(&self) -> BoxFuture<'_, Result<u64>> {
-        async {
-            Err(Error::new(
-                ErrorCode::Refused,
-                "draining comes in a later release; stop the node, then remove it from another",
-            ))
-        }
-        .boxed()
+        self.begin_leaving(TIMEOUT).boxed()
+    }
+
+    fn maintenance(&self, reason: Option<String>) -> BoxFuture<'_, Result<u64>> {
+        Node::maintenance(self, reason, TIMEOUT).boxed()
     }
 
     fn step_down(&self, target: Option<NodeId>) -> BoxFuture<'_, Result<NodeId>> {

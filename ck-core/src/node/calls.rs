@@ -23,7 +23,55 @@ impl Node {
 
     /// True when this node takes the writes of partition `number` at this moment.
     pub(crate) fn is_primary(&self, number: u32) -> bool {
-        self.acts() && self.view().is_primary(number)
+        self.acts_as_primary(number).is_some()
+    }
+
+    /// The epoch of partition `number`, when this node takes its writes at this moment: what storage is fenced with.
+    ///
+    /// # Errors
+    /// [`ErrorCode::LeaseExpired`] when the node would be primary but holds no lease; [`ErrorCode::Conflict`] when
+    /// another node is, or nobody; [`ErrorCode::NotFound`] when there is no such partition.
+    pub(crate) fn primary_epoch(&self, number: u32) -> Result<u64> {
+        if let Some(epoch) = self.acts_as_primary(number) {
+            return Ok(epoch);
+        }
+        let view = self.view();
+        let Some(partition) = view.partition_by_number(number) else {
+            return Err(Error::new(
+                ErrorCode::NotFound,
+                format!("there is no partition {number}"),
+            ));
+        };
+        if partition.is_primary() {
+            return Err(Error::new(
+                ErrorCode::LeaseExpired,
+                format!("this node holds no lease, so it may not act as primary of {partition}"),
+            ));
+        }
+        Err(Error::new(
+            ErrorCode::Conflict,
+            match partition.primary() {
+                Some(primary) => format!("the primary of {partition} is node {:?}", primary.id),
+                None => format!("{partition} has no primary at present"),
+            },
+        ))
+    }
+
+    /// The lease is read before the view and compared with the clock after it: so there is a moment within this call
+    /// at which the lease counted and the node had applied all that the lease names.
+    fn acts_as_primary(&self, number: u32) -> Option<u64> {
+        let until = self.lease.until();
+        if !self.acts() {
+            return None;
+        }
+        let view = self.view();
+        let partition = view.partition_by_number(number)?;
+        (partition.is_primary() && Instant::now() < until).then(|| partition.epoch())
+    }
+
+    /// True while this node holds a lease.
+    pub(crate) fn is_leased(&self) -> bool {
+        self.acts() && self.lease.holds()
     }
 
     /// True when this node leads the cluster at this moment.
@@ -200,7 +248,7 @@ impl Node {
             .options
             .effective_health_interval()
             .max(Duration::from_millis(1));
-        let silence = self.syncs.get(id).map(|heard| heard.at.elapsed());
+        let silence = self.leases.heard_at(id).map(Instant::elapsed);
         let failures = silence.map_or(0, |s| {
             u32::try_from(s.as_millis() / interval.as_millis()).unwrap_or(u32::MAX)
         });

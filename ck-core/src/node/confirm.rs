@@ -70,6 +70,7 @@ impl Node {
         let Some(incarnation) = self.replica.incarnation() else {
             return false;
         };
+        self.adopt_session();
         let topology = self.replica.topology();
         // The assignment that the event told of may be gone, or confirmed already: only what is still awaited,
         // and was told of at or after its assignment, is confirmed.
@@ -87,8 +88,9 @@ impl Node {
                 partitions: batch.to_vec(),
             };
             match member.proposer.propose(command, PROPOSE).await {
-                // A refusal by the state machine is final: the node has another incarnation by now.
-                Ok(_) => {}
+                Ok(response) if response.result.is_ok() => {}
+                // It may be about to be admitted anew: what is awaited of it then is looked up again.
+                Ok(_) => return false,
                 Err(error) if error.code() == ErrorCode::Stopped => return true,
                 Err(_) => return false,
             }

@@ -7,7 +7,7 @@ use super::{Member, Node, Phase};
 use crate::consensus::{Consensus, ConsensusConfig, Leadership, LeadershipChange, Proposer, RaftId};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
-use crate::membership::{Admission, Identity, IdentityFile, MemberCall, Pong, Steward};
+use crate::membership::{Admission, Detector, Identity, IdentityFile, MemberCall, Pong, Steward};
 use crate::model::{Event, EventKind, LeadershipEvent};
 use crate::rebalance::Controller;
 
@@ -122,7 +122,8 @@ impl Node {
             self.replica.clone(),
             proposer.clone(),
             leadership.clone(),
-            self.syncs.clone(),
+            self.leases.clone(),
+            self.options.rebalance_delay,
         ));
         let pong = Pong {
             node_id: self.me.clone(),
@@ -135,7 +136,7 @@ impl Node {
             self.replica.clone(),
             proposer.clone(),
             leadership.clone(),
-            self.syncs.clone(),
+            self.leases.clone(),
             self.transport.clone(),
             self.addresses.clone(),
         ));
@@ -144,6 +145,15 @@ impl Node {
             proposer.clone(),
             leadership.clone(),
             self.options.max_voters as usize,
+        );
+        let detector = Detector::new(
+            self.me.clone(),
+            consensus.clone(),
+            leadership.clone(),
+            self.leases.clone(),
+            admission.clone(),
+            self.log.clone(),
+            self.options.effective_health_interval(),
         );
         let member = Member {
             consensus,
@@ -161,6 +171,9 @@ impl Node {
         self.run(async move { leadership.run(|change| node.leadership_changed(change)).await });
         self.run(async move { controller.run().await });
         self.run(async move { steward.run().await });
+        if self.options.health_check.enabled {
+            self.run(async move { detector.run().await });
+        }
         self.run(self.clone().confirm_copies());
         self.run(self.clone().keep_in_sync());
         self.run(self.clone().keep_state_file());
@@ -168,7 +181,8 @@ impl Node {
     }
 
     fn leadership_changed(&self, change: LeadershipChange) {
-        self.syncs.clear();
+        let leads = matches!(change, LeadershipChange::Became(_));
+        self.leases.restart(leads);
         let kind = match change {
             LeadershipChange::Became(epoch) => {
                 self.log

@@ -25,15 +25,15 @@ use rand::RngExt;
 
 pub(crate) use listen::{Listen, Listening, TcpListen};
 
-use crate::consensus::{Consensus, Leadership, Proposer, RaftId, Replica, SnapshotPace, SyncTable};
+use crate::consensus::{Consensus, Leadership, LeaseTable, Proposer, RaftId, Replica, SnapshotPace};
 use crate::env::disk::{Disk, DiskLock, MemDisk, RealDisk};
 use crate::env::{self, Instant, Signal};
 use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::{Driver, Hooks, HooksConfig};
 use crate::http::RequestCounters;
 use crate::log::Log;
-use crate::membership::{AddressBook, Admission};
-use crate::model::NodeId;
+use crate::membership::{AddressBook, Admission, Lease};
+use crate::model::{NodeHealthState, NodeId};
 use crate::net::Transport;
 use crate::options::Options;
 use crate::rebalance::Controller;
@@ -64,7 +64,14 @@ pub(crate) struct Node {
     hooks: Arc<Hooks>,
     confirmations: Arc<Confirmations>,
     addresses: Arc<AddressBook>,
-    syncs: Arc<SyncTable>,
+    /// What this node has heard and granted while it leads.
+    leases: Arc<LeaseTable>,
+    /// Until when it may act as primary.
+    lease: Lease,
+    /// What the application says of itself, and why.
+    own_health: Mutex<(NodeHealthState, String)>,
+    /// Told when that changes.
+    own_health_changed: Signal,
     counters: Arc<RequestCounters>,
     log: Arc<Log>,
     phase: AtomicU8,
@@ -158,7 +165,10 @@ impl Node {
             replica,
             hooks,
             confirmations,
-            syncs: Arc::default(),
+            leases: Arc::default(),
+            lease: Lease::default(),
+            own_health: Mutex::default(),
+            own_health_changed: Signal::default(),
             counters: Arc::default(),
             log,
             phase: AtomicU8::new(Phase::Created as u8),

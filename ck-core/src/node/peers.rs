@@ -77,6 +77,9 @@ impl Node {
             ));
         }
         let call = request.call;
+        if let MemberCall::GiveBack { node, incarnation } = &call {
+            return self.give_back(node, *incarnation).map(MemberAnswer::Done);
+        }
         if let MemberCall::Join(join) = &call {
             if let Ok(member) = self.member() {
                 member.admission.note_address(join).await;
@@ -121,6 +124,9 @@ impl Node {
         let member = self.member()?;
         let (revision, partitions) = match call {
             MemberCall::Ping => return Ok(MemberAnswer::Done(MemberReply::Pong(self.pong()))),
+            MemberCall::GiveBack { node, incarnation } => {
+                return self.give_back(&node, incarnation).map(MemberAnswer::Done);
+            }
             MemberCall::Join(request) => {
                 let result = member.admission.join(&request).await;
                 match &result {
@@ -149,6 +155,8 @@ impl Node {
             MemberCall::Rebalance => member.controller.rebalance_now().await?,
             MemberCall::CreatePartitions => member.controller.create_now().await?,
             MemberCall::StepDown => (self.step_down_as_leader(None).await?, 0),
+            MemberCall::Leave { node, incarnation } => member.admission.leave(&node, incarnation).await?,
+            MemberCall::Maintenance { reason } => member.admission.maintain(reason).await?,
         };
         Ok(MemberAnswer::Done(MemberReply::Revision { revision, partitions }))
     }

@@ -1,17 +1,16 @@
 //! Staying a member: syncing with the leader, and asking to be let back in when the cluster does not know this
 //! process.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Node, Phase};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{JoinOutcome, MemberCall, MemberReply, SyncReport};
-use crate::model::NodeHealthState;
+use crate::model::{NodeHealthState, NodeId};
+use crate::state::MAX_REASON_CHARS;
 
-/// How long one sync may take.
-const SYNC: Duration = Duration::from_secs(1);
 /// How long one round of asking to be let back in may take.
 const REJOIN: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -81,10 +80,7 @@ impl Node {
 
     fn refuse_for_good(&self, error: Error) {
         self.is_refused.store(true, std::sync::atomic::Ordering::Release);
-        *self
-            .refusal
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         self.phases.notify();
     }
 
@@ -102,7 +98,7 @@ impl Node {
     pub(crate) fn refusal(&self) -> Option<Error> {
         self.refusal
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
@@ -111,6 +107,7 @@ impl Node {
         let mut admitted = false;
         loop {
             let seen = self.replica.changed().count();
+            let health_seen = self.own_health_changed.count();
             let reported = self.replica.revision();
             if let Some(incarnation) = self.replica.incarnation() {
                 admitted = true;
@@ -121,16 +118,56 @@ impl Node {
                 self.refuse_for_good(error);
                 return;
             }
-            let due = Instant::now() + self.options.sync_interval;
-            self.wait_for_next_sync(due, seen, reported).await;
+            let due = Instant::now() + self.sync_pause();
+            self.wait_for_next_sync(due, seen, reported, health_seen).await;
             if !matches!(self.phase(), Phase::Starting | Phase::Running) {
                 return;
             }
         }
     }
 
-    async fn wait_for_next_sync(&self, due: Instant, mut seen: u64, reported: u64) {
+    /// How long to wait between two syncs: as set, but no longer than what the cluster's lease asks for.
+    fn sync_pause(&self) -> Duration {
+        let config = self.replica.topology().config.clone();
+        self.options.sync_interval.min(config.lease_ttl() / 3)
+    }
+
+    /// Gives this process's leases back to the leader, which wants to give its roles to others.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Conflict`] when it is about another process.
+    pub(super) fn give_back(&self, node: &NodeId, incarnation: u64) -> Result<MemberReply> {
+        if *node != self.me || self.replica.incarnation() != Some(incarnation) {
+            return Err(Error::new(
+                ErrorCode::Conflict,
+                format!("this is not incarnation {incarnation} of node {node:?}"),
+            ));
+        }
+        self.lease.give_back();
+        Ok(MemberReply::GivenBack)
+    }
+
+    fn own_health(&self) -> MutexGuard<'_, (NodeHealthState, String)> {
+        self.own_health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The application says how it is; the leader hears of it at once, and everybody a commit later.
+    pub(crate) fn report_health(&self, health: NodeHealthState, reason: &str) {
+        // Cut as everybody will know it, or it would seem to be news with every sync.
+        let reason = match health {
+            NodeHealthState::Healthy => String::new(),
+            _ => reason.chars().take(MAX_REASON_CHARS).collect(),
+        };
+        *self.own_health() = (health, reason);
+        self.own_health_changed.notify();
+    }
+
+    async fn wait_for_next_sync(&self, due: Instant, mut seen: u64, reported: u64, health_seen: u64) {
         loop {
+            // A lease counts as soon as what it names is applied; and the log may have admitted this process anew
+            // before the answer to its request came, or though it never comes.
+            self.lease.applied(self.replica.revision());
+            self.adopt_session();
             if self.is_waited_for(reported) {
                 return;
             }
@@ -138,6 +175,7 @@ impl Node {
                 biased;
                 () = env::sleep_until(due) => return,
                 now = self.replica.changed().after(seen) => seen = now,
+                _ = self.own_health_changed.after(health_seen) => return,
             }
         }
     }
@@ -155,15 +193,24 @@ impl Node {
     }
 
     async fn sync_once(&self, incarnation: u64, revision: u64) {
+        let (health, health_reason) = self.own_health().clone();
         let report = SyncReport {
             node: self.me.clone(),
             incarnation,
             revision,
-            health: NodeHealthState::Healthy,
-            health_reason: String::new(),
+            health,
+            health_reason,
         };
-        match self.ask_leader(MemberCall::Sync(report), SYNC).await {
-            Ok(MemberReply::Sync(_)) => self.heard_of_leader(),
+        // The lease counts from here, whenever the answer comes.
+        let asked = Instant::now();
+        let timeout = self.options.effective_health_timeout();
+        match self.ask_leader(MemberCall::Sync(report), timeout).await {
+            Ok(MemberReply::Sync(reply)) => {
+                self.heard_of_leader();
+                let until = asked + Duration::from_millis(reply.lease_ms);
+                self.lease
+                    .granted(asked, until, reply.revision, self.replica.revision());
+            }
             Ok(_) => self.log.warn(format_args!("a sync was answered out of turn")),
             Err(error) if error.code() == ErrorCode::Removed => {
                 self.log

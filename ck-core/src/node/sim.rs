@@ -1,5 +1,6 @@
 //! Nodes in the simulator: simulated network, disk and time, and everything else as it is.
 
+mod failure;
 mod tests;
 mod traps;
 

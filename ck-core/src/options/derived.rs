@@ -7,6 +7,8 @@ use crate::error::Result;
 
 /// Partitions of a new cluster when nobody asked for a number.
 const DEFAULT_PARTITION_COUNT: u32 = 64;
+/// How many intervals of silence make a node failed when nobody asked for a number.
+const DEFAULT_FAILURE_THRESHOLD: u32 = 4;
 /// Copies of each partition in a new cluster when nobody asked for a number.
 const DEFAULT_REPLICATION_FACTOR: u32 = 3;
 
@@ -127,6 +129,13 @@ impl Options {
     /// How long one sync waits for its answer: as set, or `sync_interval`.
     pub fn effective_health_timeout(&self) -> Duration {
         self.health_check.timeout.unwrap_or(self.sync_interval)
+    }
+
+    /// The failure timeout, where these options ask for one and do not only leave it to its default.
+    pub(crate) fn asked_failure_timeout(&self) -> Option<Duration> {
+        let asked = self.health_check.interval.is_some()
+            || self.health_check.failure_threshold != DEFAULT_FAILURE_THRESHOLD;
+        asked.then(|| self.failure_timeout())
     }
 
     /// How long a node may be silent before it is failed: health-check interval times failure threshold. 2 s

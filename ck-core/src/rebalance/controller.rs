@@ -1,11 +1,11 @@
 //! The controller's loop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::plan;
-use crate::consensus::{Leadership, Proposer, Replica, SyncTable};
+use crate::consensus::{Leadership, LeaseTable, Leased, Proposer, Replica};
 use crate::env::{self, Instant};
 use crate::error::{ErrorCode, Result};
 use crate::model::{NodeId, NodeStatus, Partition, RebalanceTrigger, Topology};
@@ -28,7 +28,9 @@ pub(crate) struct Controller {
     replica: Arc<Replica>,
     proposer: Arc<Proposer>,
     leadership: Arc<Leadership>,
-    syncs: Arc<SyncTable>,
+    leases: Arc<LeaseTable>,
+    /// How long a member may be away before its copies are made anew elsewhere.
+    rebalance_delay: Duration,
     /// What the last plan was made on.
     planned: Mutex<Planned>,
 }
@@ -41,6 +43,10 @@ struct Planned {
     members: Vec<Member>,
     /// Since when the topology has differed from what was planned on.
     stale_since: Option<Instant>,
+    /// Who is away, and since when as far as this leader saw.
+    away: BTreeMap<NodeId, Instant>,
+    /// Those of them whose copies have been planned anew elsewhere.
+    given_up: BTreeSet<NodeId>,
 }
 
 /// What of a member a plan depends on.
@@ -52,14 +58,16 @@ impl Controller {
         replica: Arc<Replica>,
         proposer: Arc<Proposer>,
         leadership: Arc<Leadership>,
-        syncs: Arc<SyncTable>,
+        leases: Arc<LeaseTable>,
+        rebalance_delay: Duration,
     ) -> Self {
         Controller {
             me,
             replica,
             proposer,
             leadership,
-            syncs,
+            leases,
+            rebalance_delay,
             planned: Mutex::default(),
         }
     }
@@ -69,7 +77,7 @@ impl Controller {
         loop {
             let topology_seen = self.replica.changed().count();
             let leadership_seen = self.leadership.changed().count();
-            let syncs_seen = self.syncs.changed().count();
+            let leases_seen = self.leases.changed().count();
             let again = match self.leadership.epoch() {
                 Some(epoch) => match self.step(epoch).await {
                     Ok(wait) => wait,
@@ -84,7 +92,7 @@ impl Controller {
                     biased;
                     _ = self.replica.changed().after(topology_seen) => {}
                     _ = self.leadership.changed().after(leadership_seen) => {}
-                    _ = self.syncs.changed().after(syncs_seen) => {}
+                    _ = self.leases.changed().after(leases_seen) => {}
                 }
             };
             match again {
@@ -107,10 +115,14 @@ impl Controller {
         if topology.partitions.is_empty() {
             return self.create(&topology, revision).await.map(|_| None);
         }
-        if self.carry_on(&topology).await? {
-            return Ok(None);
+        match self.carry_on(epoch, &topology).await? {
+            Progress::Made => Ok(None),
+            Progress::None { next_lease_end } => {
+                let lease_end = next_lease_end.map(|ends| ends.since(Instant::now()));
+                let planned = self.plan_when_due(epoch, &topology, revision).await?;
+                Ok(lease_end.into_iter().chain(planned).min())
+            }
         }
-        self.plan_when_due(epoch, &topology, revision).await
     }
 
     /// Creates the partitions over the nodes that there are.
@@ -123,10 +135,11 @@ impl Controller {
         self.propose(command).await
     }
 
-    /// Releases and grants what is due. True when something was.
-    async fn carry_on(&self, topology: &Topology) -> Result<bool> {
+    /// Releases and grants what is due.
+    async fn carry_on(&self, epoch: u64, topology: &Topology) -> Result<Progress> {
         let mut releases = Vec::new();
         let mut grants = Vec::new();
+        let mut next_lease_end: Option<Instant> = None;
         for partition in &topology.partitions {
             if partition.primary.is_some() {
                 if let Some(target) = &partition.target
@@ -135,22 +148,29 @@ impl Controller {
                 {
                     releases.push((partition.number, partition.epoch));
                 }
-            } else if self.is_free(topology, partition)
-                && let Some(to) = heir(topology, partition)
-            {
-                grants.push(Grant {
+                continue;
+            }
+            match self.leased(topology, partition) {
+                Leased::Until(ends) => {
+                    next_lease_end = Some(next_lease_end.map_or(ends, |first| first.min(ends)));
+                }
+                Leased::No => grants.extend(heir(topology, partition).map(|to| Grant {
                     number: partition.number,
                     epoch: partition.epoch,
                     to,
-                });
+                })),
             }
         }
-        // Grants first: there a partition is waiting without a primary.
+        // Grants first: there a partition is waiting without a primary. Who is leased this leader alone knows, so
+        // they count only for as long as it leads.
         for batch in grants.chunks(BATCH) {
-            self.propose(Command::Grant {
+            let command = Command::Grant {
                 grants: batch.to_vec(),
-            })
-            .await?;
+            };
+            self.proposer
+                .propose_under(Some(epoch), command, PROPOSE)
+                .await?
+                .result?;
         }
         for batch in releases.chunks(BATCH) {
             self.propose(Command::Release {
@@ -158,27 +178,27 @@ impl Controller {
             })
             .await?;
         }
-        Ok(!grants.is_empty() || !releases.is_empty())
+        if grants.is_empty() && releases.is_empty() {
+            return Ok(Progress::None { next_lease_end });
+        }
+        Ok(Progress::Made)
     }
 
-    /// True when nobody can think any more that it is primary: the last holder has applied its release, or is
-    /// known to be gone.
-    fn is_free(&self, topology: &Topology, partition: &Partition) -> bool {
+    /// Whether the last holder of a partition may still think that it is primary: until it has applied its release, or
+    /// is known to be gone, or what it was leased before has run out.
+    fn leased(&self, topology: &Topology, partition: &Partition) -> Leased {
         let Some((holder, revision)) = &partition.released else {
-            return true;
+            return Leased::No;
         };
-        let Some(node) = topology.nodes.get(holder) else {
-            return true;
+        // Whoever is not up has stopped, or was failed when no lease of it could count any more.
+        let Some(node) = topology.nodes.get(holder).filter(|node| node.status.is_up()) else {
+            return Leased::No;
         };
-        if !node.status.is_up() {
-            return true;
+        if *holder == self.me && self.replica.revision() >= *revision {
+            return Leased::No;
         }
-        if *holder == self.me {
-            return self.replica.revision() >= *revision;
-        }
-        self.syncs
-            .applied(holder, node.incarnation)
-            .is_some_and(|applied| applied >= *revision)
+        self.leases
+            .leased(holder, node.incarnation, *revision, &topology.config)
     }
 
     async fn plan_when_due(
@@ -191,7 +211,7 @@ impl Controller {
             .nodes
             .values()
             .any(|node| node.status == NodeStatus::Joining);
-        {
+        let (given_up, lost, due) = {
             let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
             if planned.epoch != epoch {
                 *planned = Planned {
@@ -200,13 +220,19 @@ impl Controller {
                     ..Planned::default()
                 };
             }
+            let (given_up, due) = planned.give_up(topology, self.rebalance_delay);
+            if topology.maintenance.is_some() {
+                return Ok(None);
+            }
+            let lost = given_up.difference(&planned.given_up).next().cloned();
             // While partitions move, every step changes the topology, and none of them changes the plan.
             let moving = topology
                 .partitions
                 .iter()
                 .any(|partition| partition.target.is_some());
-            if planned.revision == revision || (moving && planned.members == members(topology)) {
-                return Ok(None);
+            let same = planned.revision == revision || (moving && planned.members == members(topology));
+            if same && given_up == planned.given_up {
+                return Ok(due);
             }
             let since = *planned.stale_since.get_or_insert_with(Instant::now);
             let patience = if joining { WAIT_FOR_JOINING } else { GATHER };
@@ -214,10 +240,14 @@ impl Controller {
             if waited < patience {
                 return Ok(Some(patience.saturating_sub(waited)));
             }
-        }
-        let (trigger, node) = self.reason(topology);
-        self.plan(topology, revision, trigger, node).await?;
-        Ok(None)
+            (given_up, lost, due)
+        };
+        let (trigger, node) = match lost {
+            Some(node) => (RebalanceTrigger::NodeLeave, node),
+            None => self.reason(topology),
+        };
+        self.plan(topology, revision, given_up, trigger, node).await?;
+        Ok(due)
     }
 
     /// Why partitions move, judged by who is here now and was not at the last plan, or the other way round.
@@ -237,11 +267,13 @@ impl Controller {
         &self,
         topology: &Topology,
         planned_on: u64,
+        given_up: BTreeSet<NodeId>,
         trigger: RebalanceTrigger,
         trigger_node: NodeId,
     ) -> Result<usize> {
         let snapshot = topology.clone();
-        let targets = match env::blocking(move || plan::rebalance(&snapshot)).await {
+        let gone = given_up.clone();
+        let targets = match env::blocking(move || plan::rebalance(&snapshot, &gone)).await {
             Ok(targets) => targets,
             Err(error) => return Err(crate::Error::internal(format!("the planner failed: {error}"))),
         };
@@ -267,6 +299,7 @@ impl Controller {
         planned.active = active(topology);
         planned.members = members(topology);
         planned.stale_since = None;
+        planned.given_up = given_up;
         Ok(moved)
     }
 
@@ -276,10 +309,17 @@ impl Controller {
             let state = self.replica.state();
             (state.topology().clone(), state.topology_revision())
         };
+        let given_up = self.given_up(&topology);
         let moved = self
-            .plan(&topology, revision, RebalanceTrigger::Manual, "".into())
+            .plan(&topology, revision, given_up, RebalanceTrigger::Manual, "".into())
             .await?;
         Ok((self.replica.revision(), moved))
+    }
+
+    /// Who has been away for longer than `rebalance_delay`.
+    pub(crate) fn given_up(&self, topology: &Topology) -> BTreeSet<NodeId> {
+        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        planned.give_up(topology, self.rebalance_delay).0
     }
 
     /// Creates the partitions now, if there are none yet. Gives how many there are.
@@ -303,6 +343,38 @@ impl Controller {
 
     async fn propose(&self, command: Command) -> Result<Response> {
         self.proposer.propose(command, PROPOSE).await
+    }
+}
+
+/// What came of carrying moves on.
+enum Progress {
+    Made,
+    None {
+        /// When the first lease ends that a grant waits for.
+        next_lease_end: Option<Instant>,
+    },
+}
+
+impl Planned {
+    /// Who has been away for longer than `delay`, and when somebody else will have been.
+    fn give_up(&mut self, topology: &Topology, delay: Duration) -> (BTreeSet<NodeId>, Option<Duration>) {
+        let is_away = |id: &NodeId| topology.nodes.get(id).is_some_and(|node| !node.status.is_up());
+        self.away.retain(|id, _| is_away(id));
+        let now = Instant::now();
+        for id in topology.nodes.keys().filter(|id| is_away(id)) {
+            self.away.entry(id.clone()).or_insert(now);
+        }
+        let mut given_up = BTreeSet::new();
+        let mut due: Option<Duration> = None;
+        for (id, since) in &self.away {
+            let remaining = delay.saturating_sub(now.since(*since));
+            if remaining.is_zero() {
+                given_up.insert(id.clone());
+            } else {
+                due = Some(due.map_or(remaining, |first| first.min(remaining)));
+            }
+        }
+        (given_up, due)
     }
 }
 

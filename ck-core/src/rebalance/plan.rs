@@ -1,6 +1,6 @@
 //! From the topology to the planner's question, and from its answer to targets. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{CopyState, Node, NodeId, NodeStatus, Partition, Target, Topology};
 use crate::placement::{self, CopySpec, Input, NodeSpec, PartitionSpec};
@@ -24,13 +24,16 @@ pub(crate) fn creation(topology: &Topology) -> Vec<Target> {
 }
 
 /// Where partitions should go that are not there, or on their way there, already.
-pub(crate) fn rebalance(topology: &Topology) -> Vec<(u32, Target)> {
-    // Members that are away keep their copies: they are expected back, and no data moves meanwhile; nor while one
-    // that is back still catches up with the log. Only those that may be given something are asked to hold more.
+///
+/// Members that are away keep their copies: they are expected back, and no data moves meanwhile; nor while one that is
+/// back still catches up with the log. Only `given_up` have been away for too long.
+pub(crate) fn rebalance(topology: &Topology, given_up: &BTreeSet<NodeId>) -> Vec<(u32, Target)> {
+    // Only those that may be given something are asked to hold more.
     let input = Input {
         replication_factor: topology.config.replication_factor,
         nodes: nodes(topology, |node| {
-            node.status != NodeStatus::Joining || holds_copies(topology, &node.id)
+            let settled = node.status != NodeStatus::Joining || holds_copies(topology, &node.id);
+            settled && !given_up.contains(&node.id)
         }),
         partitions: topology
             .partitions
@@ -45,7 +48,8 @@ pub(crate) fn rebalance(topology: &Topology) -> Vec<(u32, Target)> {
         let reachable = wanted
             .iter()
             .all(|id| partition.copy(id).is_some() || is_active(topology, id));
-        let lost = partition.synced().next().is_none();
+        // Nobody who is up has the data: there is nothing to copy it from.
+        let lost = !partition.synced().any(|id| is_serving(topology, id));
         if !reachable || lost {
             *wanted = partition.copies.iter().map(|copy| copy.node.clone()).collect();
         }
@@ -96,9 +100,11 @@ fn primaries(topology: &Topology, copies: &[Vec<NodeId>]) -> Vec<Option<NodeId>>
         .collect()
 }
 
-/// Who takes over when `leaving` stops serving: live holders of the data, evenly, and nothing else changes.
-pub(crate) fn promotions(topology: &Topology, leaving: &str) -> Vec<Promotion> {
-    let serving = |node: &Node| node.status.is_serving() && &*node.id != leaving;
+/// Who takes over when `leaving` stops serving: live holders of the data, evenly, and nothing else changes. Nothing
+/// goes to `avoided`.
+pub(crate) fn promotions(topology: &Topology, leaving: &str, avoided: &[NodeId]) -> Vec<Promotion> {
+    let serving =
+        |node: &Node| node.status.is_serving() && &*node.id != leaving && !avoided.contains(&node.id);
     let input = Input {
         replication_factor: topology.config.replication_factor,
         nodes: nodes(topology, serving),

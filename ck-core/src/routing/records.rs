@@ -98,6 +98,7 @@ impl ClusterView {
                 .leader()
                 .map_or_else(|| "".into(), |node| Arc::clone(&node.id)),
             epoch: topology.leader_epoch,
+            maintenance: topology.maintenance.clone(),
         }
     }
 

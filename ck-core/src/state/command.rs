@@ -26,6 +26,10 @@ pub struct Proposal {
     /// The proposer's wall clock: the only time that the state machine knows.
     #[serde(rename = "t")]
     pub at: Timestamp,
+    /// The leader epoch that a leader decided this under, by what it alone knows: who is leased, who is silent. It
+    /// is refused once another leadership has been recorded.
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
     /// What is asked.
     #[serde(rename = "c")]
     pub command: Command,
@@ -144,6 +148,11 @@ pub enum Command {
     Grant {
         /// Who gets what.
         grants: Vec<Grant>,
+    },
+    /// No moves are planned from now on, for this reason; with none, they are again.
+    Maintenance {
+        /// Why, for people.
+        reason: Option<String>,
     },
     /// Writes a value of the replicated store.
     SetData {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::{Context, Outcome, Reply, State, refuse};
 use crate::error::ErrorCode;
-use crate::model::{ClusterHealthEvent, EventKind, NodeHealthState, NodeId};
+use crate::model::{ClusterHealthEvent, EventKind, Maintenance, NodeHealthState, NodeId, NodeStatus};
 
 /// The longest reason that is kept, in characters.
-const MAX_REASON_CHARS: usize = 256;
+pub(crate) const MAX_REASON_CHARS: usize = 256;
 
 impl State {
     pub(super) fn report_health(
@@ -36,6 +36,45 @@ impl State {
             node.health = health;
             node.health_reason = reason;
         }
+        Ok(Reply::Done)
+    }
+
+    /// With more than half of the members failed something is wrong that copies elsewhere do not mend, and that making
+    /// them would make worse: no moves are planned until somebody has looked.
+    pub(super) fn note_mass_failure(&mut self, context: &Context<'_>) {
+        if self.topology.maintenance.is_some() {
+            return;
+        }
+        let members = || self.topology.nodes.values().filter(|node| self.is_member(node));
+        let failed = members().filter(|node| node.status == NodeStatus::Failed).count();
+        let total = members().count();
+        if failed * 2 > total {
+            self.change(context.index).maintenance = Some(Maintenance {
+                reason: format!("{failed} of {total} members have failed"),
+                automatic: true,
+            });
+        }
+    }
+
+    /// Ends what began by itself: everybody is back, or was removed by somebody who has looked.
+    pub(super) fn end_mass_failure(&mut self, context: &Context<'_>) {
+        let automatic = self.topology.maintenance.as_ref().is_some_and(|m| m.automatic);
+        let mut nodes = self.topology.nodes.values();
+        if automatic && !nodes.any(|node| node.status == NodeStatus::Failed) {
+            self.change(context.index).maintenance = None;
+        }
+    }
+
+    /// Begins or ends maintenance: while it lasts no moves are planned, and primaries still fail over.
+    pub(super) fn maintain(&mut self, reason: Option<&str>, context: &Context<'_>) -> Outcome {
+        let wanted = reason.map(|reason| Maintenance {
+            reason: reason.chars().take(MAX_REASON_CHARS).collect(),
+            automatic: false,
+        });
+        if self.topology.maintenance == wanted {
+            return Ok(Reply::Unchanged);
+        }
+        self.change(context.index).maintenance = wanted;
         Ok(Reply::Done)
     }
 

@@ -298,13 +298,22 @@ impl State {
             node.health_reason.clear();
         }
         self.hand_over_roles(id, promotions, context);
+        if reason == LeaveReason::HealthCheckFailure {
+            self.note_mass_failure(context);
+        }
         Ok(Reply::Done)
     }
 
     pub(super) fn leave(&mut self, id: &NodeId, incarnation: u64, context: &Context<'_>) -> Outcome {
         self.check_incarnation(id, incarnation)?;
         match self.node(id)?.status {
-            NodeStatus::Active => {}
+            NodeStatus::Active if self.topology.active_count() > 1 => {}
+            NodeStatus::Active => {
+                return refuse(
+                    ErrorCode::Refused,
+                    format!("node {id:?} is the only active one; nobody could take over what it has"),
+                );
+            }
             NodeStatus::Leaving => return Ok(Reply::Unchanged),
             status => {
                 return refuse(

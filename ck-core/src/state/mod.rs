@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use command::{Command, Expect, Grant, NodeSpec, Promotion, Proposal, Reply, Response};
 pub use data::{DataStore, MAX_DATA_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub(crate) use data::{check_key, check_value};
+pub(crate) use health::MAX_REASON_CHARS;
 pub use net::net_events;
 
 use crate::error::{Error, ErrorCode};
@@ -191,7 +192,9 @@ impl State {
             at: proposal.at,
             events,
         };
-        let result = self.dispatch(&proposal.command, &mut context);
+        let result = self
+            .check_epoch(proposal.epoch)
+            .and_then(|()| self.dispatch(&proposal.command, &mut context));
         if result.is_ok() {
             self.after(&mut context);
         }
@@ -272,6 +275,7 @@ impl State {
             } => self.confirm(node, *incarnation, partitions, context),
             Command::Release { partitions } => self.release(partitions, context),
             Command::Grant { grants } => self.grant(grants, context),
+            Command::Maintenance { reason } => self.maintain(reason.as_deref(), context),
             Command::SetData { key, value, expect } => self.data.set(key, value, *expect, context.index),
             Command::DeleteData { key, expect } => self.data.delete(key, *expect),
         }
@@ -280,6 +284,7 @@ impl State {
     /// What follows from a change, whatever it was.
     fn after(&mut self, context: &mut Context<'_>) {
         if self.topology_revision == context.index {
+            self.end_mass_failure(context);
             self.finish_rebalance(context);
             self.update_health(context);
         }
@@ -289,6 +294,19 @@ impl State {
     fn change(&mut self, index: u64) -> &mut Topology {
         self.topology_revision = index;
         Arc::make_mut(&mut self.topology)
+    }
+
+    fn check_epoch(&self, decided_under: Option<u64>) -> Result<(), Error> {
+        match decided_under {
+            Some(epoch) if epoch != self.topology.leader_epoch => Err(Error::new(
+                ErrorCode::NotLeader,
+                format!(
+                    "decided under leader epoch {epoch}, but that of {} was recorded since",
+                    self.topology.leader_epoch
+                ),
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn check_planned_on(&self, planned_on: u64) -> Result<(), Error> {

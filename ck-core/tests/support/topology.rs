@@ -18,6 +18,7 @@ pub(crate) fn topology(partitions: u32, nodes: u32) -> Topology {
             cluster_name: "bench".into(),
             partition_count: partitions,
             replication_factor: 3,
+            ..ClusterConfig::default()
         },
         nodes: (0..nodes)
             .map(|n| (NodeId::from(name(n)), Arc::new(node(&name(n)))))

@@ -37,6 +37,7 @@ fn snapshot(index: u64) -> (SnapshotMeta, Bytes) {
         session: 0,
         seq: 0,
         low: 0,
+        epoch: None,
         at: Timestamp::default(),
         command,
     };

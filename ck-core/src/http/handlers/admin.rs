@@ -42,6 +42,22 @@ pub(crate) async fn leave(State(ctx): State<Ctx>) -> Answered {
     )
 }
 
+/// What maintenance is for when nobody says.
+const NO_REASON: &str = "asked for by an administrator";
+
+pub(crate) async fn begin_maintenance(State(ctx): State<Ctx>, query: Query) -> Answered {
+    let reason = query.text("reason")?.filter(|reason| !reason.is_empty());
+    let reason = reason.unwrap_or_else(|| NO_REASON.to_owned());
+    let revision = ctx.api.maintenance(Some(reason.clone())).await?;
+    let message = format!("no moves are planned: {reason}");
+    ok(&json!({ "success": true, "message": message, "revision": revision }))
+}
+
+pub(crate) async fn end_maintenance(State(ctx): State<Ctx>) -> Answered {
+    let revision = ctx.api.maintenance(None).await?;
+    ok(&json!({ "success": true, "message": "moves are planned again", "revision": revision }))
+}
+
 pub(crate) async fn step_down(State(ctx): State<Ctx>, query: Query) -> Answered {
     let target = query.text("to")?;
     if target.as_deref() == Some("") {

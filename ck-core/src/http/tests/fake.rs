@@ -67,6 +67,7 @@ impl Fake {
             cluster_name: "test".into(),
             partition_count: 2,
             replication_factor: 2,
+            ..ClusterConfig::default()
         };
         let bootstrap = Command::Bootstrap {
             cluster_id: "c-1".into(),
@@ -104,6 +105,7 @@ impl Fake {
             session: 0,
             seq: 0,
             low: 0,
+            epoch: None,
             at: NOW,
             command,
         };
@@ -174,6 +176,7 @@ impl Api for Fake {
             revision: state.revision(),
             leader: topology.leader.clone().unwrap_or_else(|| "".into()),
             epoch: topology.leader_epoch,
+            maintenance: topology.maintenance.clone(),
         }
     }
 
@@ -438,6 +441,13 @@ impl Api for Fake {
                 incarnation: 1,
             };
             self.propose(leave).map(|(revision, _)| revision)
+        })
+    }
+
+    fn maintenance(&self, reason: Option<String>) -> BoxFuture<'_, Result<u64>> {
+        self.answer(|| {
+            self.propose(Command::Maintenance { reason })
+                .map(|(revision, _)| revision)
         })
     }
 

@@ -68,6 +68,13 @@ async fn health_and_readiness() {
     assert_eq!((status, body), (503, expected));
 }
 
+fn config() -> Value {
+    json!({
+        "cluster_name": "test", "partition_count": 2, "replication_factor": 2,
+        "lease_ttl_ms": 1500, "failure_timeout_ms": 2000, "election_timeout_ms": 300,
+    })
+}
+
 #[tokio::test]
 async fn cluster_nodes_and_partitions() {
     let server = Server::start().await;
@@ -87,7 +94,7 @@ async fn cluster_nodes_and_partitions() {
             "name": "test",
             "nodes": nodes,
             "partition_map": { "partitions": { "partition-0": partitions[0], "partition-1": partitions[1] } },
-            "config": { "cluster_name": "test", "partition_count": 2, "replication_factor": 2 },
+            "config": config(),
             "custom_data": {},
             "revision": 5,
             "leader": "node-1",
@@ -245,7 +252,7 @@ async fn join_and_sync() {
         "data": {
             "node_id": "node-3", "cluster_id": "c-1", "node_count": 3, "raft_id": 3, "incarnation": 6,
             "revision": 6,
-            "config": { "cluster_name": "test", "partition_count": 2, "replication_factor": 2 },
+            "config": config(),
         },
     });
     assert_eq!((status, body), (200, expected));
@@ -305,17 +312,29 @@ async fn calls_that_change_the_cluster() {
     let (status, body) = server.json("POST", "/step-down?to=nobody", "").await;
     assert_eq!((status, error_of(&body).0), (404, "NOT_FOUND"));
 
+    let (status, body) = server.json("POST", "/leave", "").await;
+    let expected = json!({
+        "success": true, "message": "this node hands over its partitions and leaves", "revision": 11,
+    });
+    assert_eq!((status, body), (200, expected));
+
+    let (status, body) = server.json("POST", "/maintenance?reason=disks", "").await;
+    let expected = json!({ "success": true, "message": "no moves are planned: disks", "revision": 12 });
+    assert_eq!((status, body), (200, expected));
+    let (_, body) = server.json("GET", "/cluster", "").await;
+    assert_eq!(
+        body["cluster"]["maintenance"],
+        json!({ "reason": "disks", "automatic": false })
+    );
+    let (status, body) = server.json("DELETE", "/maintenance", "").await;
+    let expected = json!({ "success": true, "message": "moves are planned again", "revision": 13 });
+    assert_eq!((status, body), (200, expected));
+
     let (status, body) = server.json("DELETE", "/nodes/node%2D2", "").await;
-    let expected = json!({ "success": true, "message": "node node-2 is removed", "revision": 11 });
+    let expected = json!({ "success": true, "message": "node node-2 is removed", "revision": 14 });
     assert_eq!((status, body), (200, expected));
     let (status, body) = server.json("DELETE", "/nodes/node-2", "").await;
     assert_eq!((status, error_of(&body).0), (404, "NOT_FOUND"));
     let (status, body) = server.json("DELETE", "/nodes/node-1", "").await;
     assert_eq!((status, error_of(&body).0), (409, "REFUSED"));
-
-    let (status, body) = server.json("POST", "/leave", "").await;
-    let expected = json!({
-        "success": true, "message": "this node hands over its partitions and leaves", "revision": 14,
-    });
-    assert_eq!((status, body), (200, expected));
 }

@@ -1,5 +1,6 @@
 //! Who keeps copies.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::*;
@@ -47,7 +48,7 @@ fn placed(status: NodeStatus) -> Topology {
 fn a_node_that_stops_fails_or_catches_up_keeps_its_copies() {
     for status in [NodeStatus::Stopped, NodeStatus::Failed, NodeStatus::Joining] {
         let topology = placed(status);
-        for (number, target) in rebalance(&topology) {
+        for (number, target) in rebalance(&topology, &BTreeSet::new()) {
             let partition = &topology.partitions[number as usize];
             let kept = partition
                 .copies
@@ -61,9 +62,9 @@ fn a_node_that_stops_fails_or_catches_up_keeps_its_copies() {
 #[test]
 fn a_new_node_is_given_nothing_before_it_has_caught_up() {
     let mut topology = placed(NodeStatus::Active);
-    assert_eq!(rebalance(&topology), []);
+    assert_eq!(rebalance(&topology, &BTreeSet::new()), []);
     topology.nodes.extend([node("e", NodeStatus::Joining)]);
-    assert_eq!(rebalance(&topology), []);
+    assert_eq!(rebalance(&topology, &BTreeSet::new()), []);
     topology.nodes.extend([node("e", NodeStatus::Active)]);
-    assert!(!rebalance(&topology).is_empty());
+    assert!(!rebalance(&topology, &BTreeSet::new()).is_empty());
 }

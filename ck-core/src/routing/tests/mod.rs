@@ -46,6 +46,7 @@ fn topology(nodes: &[&str], partitions: Vec<Arc<Partition>>) -> Topology {
             cluster_name: "test".into(),
             partition_count: partitions.len() as u32,
             replication_factor: 2,
+            ..ClusterConfig::default()
         },
         nodes: nodes.iter().map(|id| ((*id).into(), node(id))).collect(),
         partitions,

@@ -93,6 +93,7 @@ impl Witness {
                 topology.config.clone(),
                 nodes,
                 topology.partitions.clone(),
+                topology.maintenance.clone(),
             )
         };
         if planned_from(before) == planned_from(after) {

@@ -78,6 +78,7 @@ impl Lab {
             session: 0,
             seq: 0,
             low: 0,
+            epoch: None,
             at: Timestamp::from_millis(self.now),
             command,
         };
@@ -284,6 +285,7 @@ pub(super) fn bootstrap(id: &str, partition_count: u32, replication_factor: u32)
             cluster_name: "test".to_owned(),
             partition_count,
             replication_factor,
+            ..ClusterConfig::default()
         },
         node: spec(id, 1, None),
     }

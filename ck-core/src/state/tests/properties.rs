@@ -122,6 +122,7 @@ fn name(command: &Command) -> &'static str {
         Command::Confirm { .. } => "confirm",
         Command::Release { .. } => "release",
         Command::Grant { .. } => "grant",
+        Command::Maintenance { .. } => "maintenance",
         Command::SetData { .. } => "set",
         Command::DeleteData { .. } => "delete",
     }

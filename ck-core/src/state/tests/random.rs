@@ -111,6 +111,12 @@ impl Author {
             seq,
             low,
             at: Timestamp::from_millis(at),
+            // A decision of the present leader, of an earlier one, or of nobody in particular.
+            epoch: match dice.below(8) {
+                0 => Some(lab.state.topology.leader_epoch),
+                1 => Some(lab.state.topology.leader_epoch.saturating_sub(1)),
+                _ => None,
+            },
             command,
         }
     }
@@ -229,6 +235,9 @@ impl Author {
                     term: self.term,
                 }
             }
+            34 => Command::Maintenance {
+                reason: dice.one_in(2).then(|| "x".repeat(dice.below(300))),
+            },
             _ => data(lab, dice),
         }
     }
@@ -386,6 +395,7 @@ fn spoil(command: &mut Command, dice: &mut Dice) {
                 .for_each(|(_, epoch)| *epoch = epoch.saturating_sub(1)),
             _ => partitions.push((u32::MAX, huge)),
         },
+        Command::Maintenance { reason } => *reason = reason.is_none().then(String::new),
         Command::Grant { grants } => match dice.below(3) {
             0 => grants.iter_mut().for_each(|grant| grant.epoch = huge),
             1 => grants.iter_mut().for_each(|grant| grant.to = UNIVERSE[1].into()),

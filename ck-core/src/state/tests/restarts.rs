@@ -223,6 +223,7 @@ fn the_same_process_joins_once_and_another_takes_its_place() {
         session,
         seq: 1,
         low: 0,
+        epoch: None,
         at: Timestamp::from_millis(9),
         command: Command::SetData {
             key: "k".to_owned(),
@@ -264,6 +265,7 @@ fn whoever_leaves_for_good_hears_its_last_answer_again() {
         session: lab.node("b").incarnation,
         seq: 4,
         low: 4,
+        epoch: None,
         at: Timestamp::from_millis(9),
         command: lab.remove("b", LeaveReason::GracefulShutdown),
     };

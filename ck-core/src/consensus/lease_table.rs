@@ -1,0 +1,222 @@
+//! What the leader has heard of the members, and which leases it has given them.
+//!
+//! One lock holds both, because of what must stay true: from the moment at which a member is condemned, nothing is
+//! granted to it any more; and nobody is condemned who was heard of a moment ago. By the leader's own clock, and not
+//! replicated: a new leader starts anew, and takes every member to be leased until it has led for long enough.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::env::{Instant, Signal};
+use crate::model::{ClusterConfig, NodeId};
+
+/// What the leader has heard and granted.
+#[derive(Default)]
+pub(crate) struct LeaseTable {
+    book: Mutex<Book>,
+    changed: Signal,
+}
+
+#[derive(Default)]
+struct Book {
+    /// Since when this node leads.
+    began: Option<Instant>,
+    members: BTreeMap<NodeId, Heard>,
+}
+
+/// The last that was heard of a member, and its leases.
+#[derive(Debug, Clone)]
+struct Heard {
+    at: Instant,
+    incarnation: u64,
+    /// How far it has applied the log.
+    revision: u64,
+    /// The leases that may still count.
+    leases: Vec<Granted>,
+    /// Nothing is granted to this incarnation any more.
+    recalled: bool,
+}
+
+/// A lease as the leader remembers it.
+#[derive(Debug, Clone, Copy)]
+struct Granted {
+    /// It counts once its holder has applied this.
+    revision: u64,
+    /// When it has certainly run out, by any clock within the bound on drift.
+    ends: Instant,
+}
+
+/// What the leader knows of a member's leases on what it had before some revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leased {
+    /// Nobody can think any more that it has what was taken away.
+    No,
+    /// It may think so until then, unless it says before that it has applied the revision.
+    Until(Instant),
+}
+
+impl LeaseTable {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This node leads from now on, or does no longer: what was known is forgotten.
+    pub(crate) fn restart(&self, leads: bool) {
+        let mut book = self.book();
+        book.members.clear();
+        book.began = leads.then(Instant::now);
+    }
+
+    /// Notes a member's sync and grants it a lease that counts from `revision` on. False when its leases have been
+    /// recalled: then nothing is noted.
+    pub(crate) fn grant(
+        &self,
+        node: &NodeId,
+        incarnation: u64,
+        applied: u64,
+        revision: u64,
+        config: &ClusterConfig,
+    ) -> bool {
+        let mut book = self.book();
+        // Counted from now, though the member counts from when it asked: what is remembered is never too short.
+        let now = Instant::now();
+        let lease = Granted {
+            revision,
+            ends: now + config.lease_ttl() + config.lease_margin(),
+        };
+        let known = book.entry(node, incarnation, now);
+        if known.incarnation > incarnation || known.recalled {
+            return false;
+        }
+        known.at = now;
+        known.leases.retain(|granted| granted.ends > now);
+        known.leases.push(lease);
+        // A report that was overtaken on its way tells nothing new.
+        let progress = known.revision < applied;
+        known.revision = known.revision.max(applied);
+        drop(book);
+        // Only progress wakes who waits for it: routine syncs of an idle cluster wake nobody.
+        if progress {
+            self.changed.notify();
+        }
+        true
+    }
+
+    /// When `node` was last heard of by this leader.
+    pub(crate) fn heard_at(&self, node: &str) -> Option<Instant> {
+        self.book().members.get(node).map(|heard| heard.at)
+    }
+
+    /// What `incarnation` of `node` may still think it has of what was taken away at `revision`.
+    pub(crate) fn leased(
+        &self,
+        node: &str,
+        incarnation: u64,
+        revision: u64,
+        config: &ClusterConfig,
+    ) -> Leased {
+        let book = self.book();
+        let known = book
+            .members
+            .get(node)
+            .filter(|heard| heard.incarnation == incarnation);
+        if known.is_some_and(|heard| heard.revision >= revision) {
+            return Leased::No;
+        }
+        let now = Instant::now();
+        // What earlier leaders have granted is not known here, and has run out by then.
+        let inherited = book.began.unwrap_or(now) + config.failure_timeout();
+        let own = known
+            .into_iter()
+            .flat_map(|heard| &heard.leases)
+            .filter(|granted| granted.revision < revision)
+            .map(|granted| granted.ends)
+            .max();
+        let ends = own.map_or(inherited, |own| own.max(inherited));
+        if ends <= now {
+            Leased::No
+        } else {
+            Leased::Until(ends)
+        }
+    }
+
+    /// Grants nothing to `incarnation` of `node` any more; gives when all its leases have ended at the latest.
+    pub(crate) fn recall(&self, node: &NodeId, incarnation: u64, config: &ClusterConfig) -> Instant {
+        let mut book = self.book();
+        let now = Instant::now();
+        let inherited = book.began.unwrap_or(now) + config.failure_timeout();
+        let known = book.entry(node, incarnation, now);
+        known.recalled = true;
+        let own = known.leases.iter().map(|granted| granted.ends).max();
+        own.map_or(inherited, |own| own.max(inherited))
+    }
+
+    /// What a recall was for did not come about: the member may have leases again.
+    pub(crate) fn pardon(&self, node: &str, incarnation: u64) {
+        if let Some(known) = self.book().members.get_mut(node)
+            && known.incarnation == incarnation
+        {
+            known.recalled = false;
+        }
+    }
+
+    /// Recalls the leases of a member that has not been heard of for `timeout`, and none of which can count any
+    /// more. Otherwise gives when to look again.
+    pub(crate) fn condemn(&self, node: &NodeId, incarnation: u64, timeout: Duration) -> Result<(), Instant> {
+        let mut book = self.book();
+        let now = Instant::now();
+        let Some(began) = book.began else {
+            return Err(now + timeout);
+        };
+        let known = book.entry(node, incarnation, now);
+        let due = known.at.max(began) + timeout;
+        let leased = known.leases.iter().any(|granted| granted.ends > now);
+        if now < due || leased {
+            return Err(due.max(now + Duration::from_millis(1)));
+        }
+        known.recalled = true;
+        Ok(())
+    }
+
+    /// A member that cannot sync yet was heard of in another way.
+    pub(crate) fn excuse(&self, node: &NodeId, incarnation: u64) {
+        let now = Instant::now();
+        self.book().entry(node, incarnation, now).at = now;
+    }
+
+    /// The leader itself was away, paused or starved: nobody's silence counts that may be its own deafness.
+    pub(crate) fn excuse_everybody(&self) {
+        let now = Instant::now();
+        for heard in self.book().members.values_mut() {
+            heard.at = now;
+        }
+    }
+
+    /// Told when a member has made progress.
+    pub(crate) fn changed(&self) -> &Signal {
+        &self.changed
+    }
+}
+
+impl Book {
+    /// The entry of a member; one that is seen for the first time counts as heard of now. A new process of it is
+    /// admitted only when the leases of the earlier one have ended: they are forgotten.
+    fn entry(&mut self, node: &NodeId, incarnation: u64, now: Instant) -> &mut Heard {
+        let fresh = || Heard {
+            at: now,
+            incarnation,
+            revision: 0,
+            leases: Vec::new(),
+            recalled: false,
+        };
+        let known = self.members.entry(node.clone()).or_insert_with(fresh);
+        if known.incarnation < incarnation {
+            *known = fresh();
+        }
+        known
+    }
+}
+
+#[cfg(test)]
+mod tests;

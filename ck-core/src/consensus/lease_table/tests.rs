@@ -1,0 +1,140 @@
+use super::*;
+
+fn config() -> ClusterConfig {
+    ClusterConfig {
+        lease_ttl_ms: 60_000,
+        failure_timeout_ms: 90_000,
+        ..ClusterConfig::default()
+    }
+}
+
+/// One in which every lease and every silence is over at once.
+fn instant() -> ClusterConfig {
+    ClusterConfig {
+        lease_ttl_ms: 0,
+        failure_timeout_ms: 0,
+        ..ClusterConfig::default()
+    }
+}
+
+fn leading() -> LeaseTable {
+    let table = LeaseTable::default();
+    table.restart(true);
+    table
+}
+
+fn node() -> NodeId {
+    "node-1".into()
+}
+
+#[test]
+fn a_holder_that_has_applied_the_release_is_free_at_once() {
+    let table = leading();
+    assert!(table.grant(&node(), 3, 9, 9, &config()));
+    assert!(matches!(
+        table.leased("node-1", 3, 10, &config()),
+        Leased::Until(_)
+    ));
+    assert!(table.grant(&node(), 3, 10, 10, &config()));
+    assert_eq!(table.leased("node-1", 3, 10, &config()), Leased::No);
+}
+
+#[test]
+fn a_report_that_was_overtaken_does_not_take_back_what_was_known() {
+    let table = leading();
+    table.grant(&node(), 3, 10, 10, &config());
+    table.grant(&node(), 3, 8, 10, &config());
+    assert_eq!(table.leased("node-1", 3, 10, &config()), Leased::No);
+}
+
+#[test]
+fn a_new_leader_takes_everybody_to_be_leased_for_the_failure_timeout() {
+    let table = leading();
+    let Leased::Until(ends) = table.leased("node-1", 3, 10, &config()) else {
+        panic!("an unknown holder is not free");
+    };
+    assert!(ends.since(Instant::now()) > Duration::from_secs(80));
+    assert_eq!(table.leased("node-1", 3, 10, &instant()), Leased::No);
+}
+
+#[test]
+fn leases_that_name_the_release_do_not_prolong_the_wait_for_it() {
+    let table = leading();
+    // One that it can use, and that has run out; then those of a holder whose log is stuck.
+    table.grant(&node(), 3, 9, 9, &instant());
+    table.grant(&node(), 3, 9, 10, &config());
+    assert_eq!(table.leased("node-1", 3, 10, &instant()), Leased::No);
+}
+
+#[test]
+fn another_process_of_the_holder_is_not_the_holder() {
+    let table = leading();
+    table.grant(&node(), 4, 20, 20, &config());
+    assert!(matches!(
+        table.leased("node-1", 3, 10, &config()),
+        Leased::Until(_)
+    ));
+    assert!(
+        !table.grant(&node(), 3, 20, 20, &config()),
+        "the earlier one gets nothing"
+    );
+}
+
+#[test]
+fn nothing_is_granted_after_a_recall_until_it_is_pardoned() {
+    let table = leading();
+    assert!(table.grant(&node(), 3, 9, 9, &config()));
+    let ended = table.recall(&node(), 3, &config());
+    assert!(ended.since(Instant::now()) > Duration::from_secs(60));
+    assert!(!table.grant(&node(), 3, 9, 9, &config()));
+    table.pardon("node-1", 3);
+    assert!(table.grant(&node(), 3, 9, 9, &config()));
+    table.recall(&node(), 3, &config());
+    assert!(
+        table.grant(&node(), 4, 9, 9, &config()),
+        "a new process is another matter"
+    );
+}
+
+#[test]
+fn nobody_is_condemned_who_was_heard_of_or_may_be_leased() {
+    let table = leading();
+    let minute = Duration::from_secs(60);
+    assert!(
+        table.condemn(&node(), 3, minute).is_err(),
+        "seen for the first time"
+    );
+    assert!(table.grant(&node(), 3, 9, 9, &config()));
+    assert!(
+        table.condemn(&node(), 3, Duration::ZERO).is_err(),
+        "its lease may count"
+    );
+    let table = leading();
+    table.grant(&node(), 3, 9, 9, &instant());
+    assert!(table.condemn(&node(), 3, minute).is_err(), "it was heard of");
+    assert_eq!(table.condemn(&node(), 3, Duration::ZERO), Ok(()));
+    assert!(
+        !table.grant(&node(), 3, 9, 9, &config()),
+        "its sync came too late"
+    );
+    assert_eq!(
+        table.condemn(&node(), 3, Duration::ZERO),
+        Ok(()),
+        "it stays condemned"
+    );
+    // Whose leases are being recalled for another reason is not condemned before they have run out.
+    let table = leading();
+    table.grant(&node(), 3, 9, 9, &config());
+    table.recall(&node(), 3, &config());
+    assert!(table.condemn(&node(), 3, Duration::ZERO).is_err());
+}
+
+#[test]
+fn who_does_not_lead_condemns_nobody() {
+    let table = LeaseTable::default();
+    assert!(table.condemn(&node(), 3, Duration::ZERO).is_err());
+    table.restart(true);
+    assert_eq!(table.condemn(&node(), 3, Duration::ZERO), Ok(()));
+    table.restart(false);
+    assert!(table.condemn(&node(), 3, Duration::ZERO).is_err());
+}

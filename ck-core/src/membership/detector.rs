@@ -1,0 +1,111 @@
+//! Failure detection: a member that has not been heard of for too long is failed, and others take its roles over.
+//!
+//! What must stay true: nobody is failed whose lease may still count, and nobody because the leader itself was away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Admission;
+use crate::consensus::{Consensus, Leadership, LeaseTable};
+use crate::env::{self, Instant};
+use crate::log::Log;
+use crate::model::{Node, NodeId, NodeStatus};
+
+/// The pause after a failure that could not be committed.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Runs on every node; acts where the leader is.
+pub(crate) struct Detector {
+    me: NodeId,
+    consensus: Arc<Consensus>,
+    leadership: Arc<Leadership>,
+    leases: Arc<LeaseTable>,
+    admission: Arc<Admission>,
+    log: Arc<Log>,
+    interval: Duration,
+}
+
+impl Detector {
+    pub(crate) fn new(
+        me: NodeId,
+        consensus: Arc<Consensus>,
+        leadership: Arc<Leadership>,
+        leases: Arc<LeaseTable>,
+        admission: Arc<Admission>,
+        log: Arc<Log>,
+        interval: Duration,
+    ) -> Self {
+        Detector {
+            me,
+            consensus,
+            leadership,
+            leases,
+            admission,
+            log,
+            interval,
+        }
+    }
+
+    /// Runs until its task is dropped.
+    pub(crate) async fn run(&self) {
+        loop {
+            let seen = self.leadership.changed().count();
+            if self.leadership.is_leader() {
+                self.watch().await;
+            } else {
+                self.leadership.changed().after(seen).await;
+            }
+        }
+    }
+
+    /// Looks for silent members for as long as this node leads.
+    async fn watch(&self) {
+        let mut last = Instant::now();
+        while self.leadership.is_leader() {
+            // Whoever was not there to listen cannot tell who was silent.
+            if last.elapsed() > self.interval * 2 {
+                self.leases.excuse_everybody();
+            }
+            last = Instant::now();
+            let pause = match self.look().await {
+                Some(due) => due.since(Instant::now()).min(self.interval),
+                None => self.interval,
+            };
+            env::sleep(pause).await;
+        }
+    }
+
+    /// Fails who is silent; gives when to look again.
+    async fn look(&self) -> Option<Instant> {
+        let topology = self.consensus.replica().topology();
+        let timeout = topology.config.failure_timeout();
+        let mut again: Option<Instant> = None;
+        let mut silent: Vec<Arc<Node>> = Vec::new();
+        let up = topology.nodes.values().filter(|node| node.status.is_up());
+        for node in up.filter(|node| node.id != self.me) {
+            // One that is catching up does not know its own incarnation yet: it is heard of by Raft.
+            if node.status == NodeStatus::Joining && self.consensus.was_heard_of(node.raft_id, timeout) {
+                self.leases.excuse(&node.id, node.incarnation);
+            }
+            match self.leases.condemn(&node.id, node.incarnation, timeout) {
+                Ok(()) => silent.push(node.clone()),
+                Err(due) => again = Some(again.map_or(due, |first| first.min(due))),
+            }
+        }
+        let ids: Vec<NodeId> = silent.iter().map(|node| node.id.clone()).collect();
+        for node in &silent {
+            self.log.warn(format_args!(
+                "node {} was not heard of for {timeout:?} and is failed",
+                node.id
+            ));
+            if let Err(error) = self.admission.fail(&node.id, node.incarnation, &ids).await {
+                // It stays condemned, and is looked at again; where this node leads no longer, the next leader
+                // finds out by itself.
+                self.log
+                    .warn(format_args!("node {} could not be failed: {error}", node.id));
+                again = Some(Instant::now() + PAUSE);
+            }
+        }
+        again
+    }
+}

@@ -1,0 +1,153 @@
+//! This node's lease: until when it may act as primary.
+//!
+//! What must stay true: a lease counts from the moment at which the node asked for it, by its own clock; it counts
+//! only once the node has applied the revision that it names; and a lease that was asked for before the node gave its
+//! leases back never counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::env::Instant;
+
+/// The leases that the leader has granted to this node.
+#[derive(Debug, Default)]
+pub(crate) struct Lease {
+    /// The end of the lease that counts, on this machine's clock; 0 for none. Apart from the rest, because every
+    /// lookup reads it and takes no lock.
+    until: AtomicU64,
+    terms: Mutex<Terms>,
+}
+
+#[derive(Debug, Default)]
+struct Terms {
+    /// Granted, and waiting for their revision to be applied.
+    waiting: Vec<Waiting>,
+    /// What was asked for before that moment does not count.
+    given_back: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    revision: u64,
+    until: Instant,
+}
+
+impl Lease {
+    fn terms(&self) -> MutexGuard<'_, Terms> {
+        self.terms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The end of the lease that counts now. To use it, read it first, then what it is about, and then compare it
+    /// with the clock: so there is a moment at which all three held.
+    pub(crate) fn until(&self) -> Instant {
+        Instant::from_nanos(self.until.load(Ordering::Acquire))
+    }
+
+    /// True at this very moment.
+    pub(crate) fn holds(&self) -> bool {
+        Instant::now() < self.until()
+    }
+
+    /// The leader has granted a lease until `until` that names `revision`; it was asked for at `asked`.
+    pub(crate) fn granted(&self, asked: Instant, until: Instant, revision: u64, applied: u64) {
+        let mut terms = self.terms();
+        if terms.given_back.is_some_and(|moment| asked <= moment) {
+            return;
+        }
+        terms.waiting.push(Waiting { revision, until });
+        self.count(&mut terms, applied);
+    }
+
+    /// The node has applied the log up to `revision`.
+    pub(crate) fn applied(&self, revision: u64) {
+        let mut terms = self.terms();
+        self.count(&mut terms, revision);
+    }
+
+    /// Gives back what there is: the node acts as primary no more until it is granted a lease that it asks for
+    /// later.
+    pub(crate) fn give_back(&self) {
+        let mut terms = self.terms();
+        terms.given_back = Some(Instant::now());
+        terms.waiting.clear();
+        self.until.store(0, Ordering::Release);
+    }
+
+    fn count(&self, terms: &mut Terms, applied: u64) {
+        let mut until = self.until();
+        terms.waiting.retain(|lease| {
+            let counts = lease.revision <= applied;
+            if counts {
+                until = until.max(lease.until);
+            }
+            !counts
+        });
+        self.until.store(until.nanos(), Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    #[test]
+    fn a_lease_counts_once_its_revision_is_applied() {
+        let lease = Lease::default();
+        assert!(!lease.holds());
+        lease.granted(Instant::now(), soon(), 7, 6);
+        assert!(!lease.holds(), "its revision is not applied");
+        lease.applied(6);
+        assert!(!lease.holds());
+        lease.applied(7);
+        assert!(lease.holds());
+    }
+
+    #[test]
+    fn an_earlier_lease_goes_on_counting_until_its_own_end() {
+        let lease = Lease::default();
+        let first = soon();
+        lease.granted(Instant::now(), first, 1, 1);
+        lease.granted(Instant::now(), first + Duration::from_secs(60), 9, 1);
+        assert_eq!(lease.until(), first);
+        lease.applied(9);
+        assert!(lease.until() > first);
+    }
+
+    #[test]
+    fn a_late_answer_never_shortens_a_lease() {
+        let lease = Lease::default();
+        let later = soon();
+        lease.granted(Instant::now(), later, 1, 1);
+        lease.granted(Instant::now(), Instant::now(), 1, 1);
+        assert_eq!(lease.until(), later);
+    }
+
+    #[test]
+    fn what_was_asked_for_before_it_was_given_back_does_not_count() {
+        let lease = Lease::default();
+        let asked = Instant::now();
+        lease.granted(asked, soon(), 1, 1);
+        lease.granted(asked, soon(), 5, 1);
+        lease.give_back();
+        assert!(!lease.holds());
+        lease.applied(5);
+        assert!(!lease.holds(), "one that waited is given back too");
+        lease.granted(asked, soon(), 5, 5);
+        assert!(!lease.holds(), "its answer came late");
+        lease.granted(Instant::now() + Duration::from_nanos(1), soon(), 5, 5);
+        assert!(lease.holds());
+    }
+
+    #[test]
+    fn a_lease_ends_by_itself() {
+        let lease = Lease::default();
+        lease.granted(Instant::now(), Instant::now(), 1, 1);
+        assert!(!lease.holds());
+    }
+}

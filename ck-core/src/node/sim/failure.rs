@@ -1,0 +1,338 @@
+//! Leases, failure detection, failover and departure in simulated time.
+
+use std::time::Duration;
+
+use super::tests::{assert_same_streams, simulate, write};
+use super::{PATIENCE, SimNode, World, leader, settle, until};
+use crate::env::{self, Instant};
+use crate::error::ErrorCode;
+use crate::model::{EventKind, LeaveReason, NodeStatus};
+
+/// How many partitions each node answers that it is primary of; fails where two answer it of one.
+fn claims(nodes: &[&SimNode]) -> Vec<usize> {
+    let partitions = nodes.iter().map(|sim| sim.node.view().partition_count()).max();
+    let mut counts = vec![0; nodes.len()];
+    for number in 0..partitions.unwrap_or(0) {
+        let claimed: Vec<usize> = (0..nodes.len())
+            .filter(|i| nodes[*i].node.is_primary(number))
+            .collect();
+        assert!(
+            claimed.len() <= 1,
+            "partition-{number} has primaries {claimed:?} at {:?}",
+            Instant::now()
+        );
+        for i in claimed {
+            counts[i] += 1;
+        }
+    }
+    counts
+}
+
+/// Watches the claims of all for as long as `condition` has not come about.
+async fn watched(what: &str, nodes: &[&SimNode], condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        claims(nodes);
+        assert!(Instant::now() < deadline, "{what} did not come about");
+        env::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn all(nodes: &[SimNode]) -> Vec<&SimNode> {
+    nodes.iter().collect()
+}
+
+fn led_by(sim: &SimNode, id: &str) -> usize {
+    let view = sim.node.view();
+    view.partitions()
+        .filter(|partition| partition.primary().is_some_and(|node| &*node.id == id))
+        .count()
+}
+
+fn status(sim: &SimNode, id: &str) -> Option<NodeStatus> {
+    sim.node.view().node(id).map(|node| node.status)
+}
+
+fn leaves(sim: &SimNode) -> Vec<(String, LeaveReason)> {
+    sim.events()
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::NodeLeave(leave) => Some((leave.node.id.to_string(), leave.reason)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Every partition is claimed by somebody.
+async fn served(nodes: &[&SimNode]) {
+    let total = nodes[0].node.view().partition_count() as usize;
+    watched("service of every partition", nodes, || {
+        claims(nodes).iter().sum::<usize>() == total
+    })
+    .await;
+}
+
+#[test]
+fn a_node_that_is_cut_off_stops_acting_before_others_take_over() {
+    for seed in 1..=20 {
+        simulate(seed, async |world| {
+            let nodes = world.cluster(4).await;
+            let nodes = all(&nodes);
+            served(&nodes).await;
+            // Whoever it is, leader or not.
+            let cut = seed as usize % 4;
+            let id = nodes[cut].node.id().clone();
+            let other = nodes[(cut + 1) % 4];
+            world.network.isolate(nodes[cut].addr());
+            let began = Instant::now();
+            watched("the end of the lease", &nodes, || claims(&nodes)[cut] == 0).await;
+            // A leader that is cut off renews its own lease until it notices.
+            assert!(
+                began.elapsed() < Duration::from_millis(1_800),
+                "{:?}",
+                began.elapsed()
+            );
+            assert!(led_by(other, &id) > 0, "nobody has taken over yet");
+            let number = nodes[cut]
+                .node
+                .view()
+                .partitions()
+                .find(|partition| partition.is_primary())
+                .map(|partition| partition.number());
+            let strict = nodes[cut].node.primary_epoch(number.unwrap()).unwrap_err();
+            assert_eq!(strict.code(), ErrorCode::LeaseExpired, "{strict}");
+            watched("failover", &nodes, || led_by(other, &id) == 0).await;
+            assert!(
+                began.elapsed() < Duration::from_millis(3_500),
+                "{:?}",
+                began.elapsed()
+            );
+            assert_eq!(status(other, &id), Some(NodeStatus::Failed));
+            let rest: Vec<&SimNode> = nodes.iter().copied().filter(|sim| sim.node.id() != &id).collect();
+            served(&rest).await;
+            assert_eq!(leaves(other), [(id.to_string(), LeaveReason::HealthCheckFailure)]);
+            // Nothing has moved, and it comes back by itself.
+            world.network.heal();
+            watched("return", &nodes, || {
+                status(other, &id) == Some(NodeStatus::Active)
+            })
+            .await;
+            served(&nodes).await;
+        });
+    }
+}
+
+#[test]
+fn defect_08_an_evicted_node_that_lives_is_primary_of_nothing() {
+    for seed in 1..=10 {
+        simulate(seed, async |world| {
+            let nodes = world.cluster(4).await;
+            let old = leader(&nodes, None).await;
+            let victim = (old + 1) % 4;
+            let id = nodes[victim].node.id().clone();
+            let nodes = all(&nodes);
+            served(&nodes).await;
+            // It can send and cannot hear: it learns of nothing.
+            if seed % 2 == 0 {
+                world.network.isolate(nodes[victim].addr());
+            }
+            let remover = nodes[(old + 2) % 4].node.clone();
+            let removing = id.clone();
+            env::spawn(async move { remover.remove_node(removing, PATIENCE).await });
+            watched("removal", &nodes, || status(nodes[old], &id).is_none()).await;
+            watched("takeover", &nodes, || led_by(nodes[old], &id) == 0).await;
+            assert_eq!(claims(&nodes)[victim], 0);
+        });
+    }
+}
+
+#[test]
+fn a_restart_within_the_delay_moves_no_copy() {
+    simulate(7, async |world| {
+        let mut nodes = world.cluster(4).await;
+        let held = |sim: &SimNode| {
+            let topology = sim.node.view().topology().clone();
+            let copies = topology.partitions.iter().map(|partition| {
+                let holders = partition.copies.iter().map(|copy| copy.node.to_string());
+                holders.collect::<Vec<_>>()
+            });
+            copies.collect::<Vec<_>>()
+        };
+        let before = held(&nodes[0]);
+        let gone = nodes.remove(2);
+        let id = gone.node.id().clone();
+        world.network.unserve(gone.addr());
+        drop(gone.node.abandon().await);
+        gone.disk.crash(1);
+        until("failure", || status(&nodes[0], &id) == Some(NodeStatus::Failed)).await;
+        env::sleep(Duration::from_secs(5)).await;
+        assert_eq!(held(&nodes[0]), before);
+        let back = world.make(gone.options, gone.disk);
+        back.node.start().await.unwrap();
+        nodes.insert(2, back);
+        settle(&nodes).await;
+        assert_eq!(held(&nodes[0]), before);
+        let rejoined: Vec<_> = nodes[2]
+            .events()
+            .into_iter()
+            .filter_map(|event| match event.kind {
+                EventKind::NodeRejoin(rejoin) => Some(rejoin),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(rejoined.len(), 1);
+        assert!(rejoined[0].offline_duration >= Duration::from_secs(5));
+        assert!(!rejoined[0].partitions_before_leave.is_empty());
+    });
+}
+
+#[test]
+fn copies_are_made_anew_only_after_the_delay() {
+    simulate(8, async |world| {
+        let mut nodes = world.cluster(5).await;
+        let gone = nodes.remove(4);
+        let id = gone.node.id().clone();
+        world.network.unserve(gone.addr());
+        drop(gone.node.abandon().await);
+        until("failure", || status(&nodes[0], &id) == Some(NodeStatus::Failed)).await;
+        let failed = Instant::now();
+        let held = || {
+            let topology = nodes[0].node.view().topology().clone();
+            topology
+                .partitions
+                .iter()
+                .filter(|p| p.copy(&id).is_some())
+                .count()
+        };
+        assert!(held() > 0);
+        until("replacement", || held() == 0).await;
+        let waited = failed.elapsed();
+        assert!(
+            waited >= Duration::from_secs(9) && waited < Duration::from_secs(12),
+            "{waited:?}"
+        );
+        until("rest", || {
+            let topology = nodes[0].node.view().topology().clone();
+            topology
+                .partitions
+                .iter()
+                .all(|p| p.target.is_none() && p.synced().count() == 3 && p.primary.is_some())
+        })
+        .await;
+        // Late, it comes back all the same, and gets its share again.
+        let back = world.make(gone.options, gone.disk);
+        back.node.start().await.unwrap();
+        nodes.push(back);
+        settle(&nodes).await;
+        assert_same_streams(&nodes[..4]);
+    });
+}
+
+#[test]
+fn with_more_than_half_failed_nothing_is_placed_elsewhere() {
+    simulate(9, async |world| {
+        // Five of eight fail, and the voters are among the three that stay.
+        let mut nodes = Vec::new();
+        for i in 1..=8 {
+            let through: &[usize] = if i == 1 { &[] } else { &[1] };
+            let mut options = World::options(i, through);
+            options.max_voters = 3;
+            let sim = world.make(options, std::sync::Arc::default());
+            sim.node.start().await.unwrap();
+            nodes.push(sim);
+        }
+        settle(&nodes).await;
+        for sim in &nodes[3..] {
+            world.network.isolate(sim.addr());
+        }
+        let failed = || {
+            let view = nodes[0].node.view();
+            let nodes = view.nodes().iter();
+            nodes.filter(|node| node.status == NodeStatus::Failed).count()
+        };
+        until("failures", || failed() == 5).await;
+        let copies = || nodes[0].node.view().topology().partitions.clone();
+        let before = copies();
+        env::sleep(Duration::from_secs(30)).await;
+        assert_eq!(copies(), before, "no copy was placed elsewhere");
+        let maintenance = nodes[0].node.cluster().maintenance.unwrap();
+        assert!(
+            maintenance.automatic && maintenance.reason.contains("of 8"),
+            "{maintenance:?}"
+        );
+        // A human has looked: now they are.
+        nodes[1].node.maintenance(None, PATIENCE).await.unwrap();
+        until("replacement", || copies() != before).await;
+        world.network.heal();
+        settle(&nodes).await;
+    });
+}
+
+#[test]
+fn a_node_that_leaves_is_drained_first() {
+    for seed in 1..=4 {
+        simulate(seed, async |world| {
+            let mut nodes = world.cluster(4).await;
+            // The leader too.
+            let leaving = if seed % 2 == 0 {
+                leader(&nodes, None).await
+            } else {
+                (leader(&nodes, None).await + 1) % 4
+            };
+            let gone = nodes.remove(leaving);
+            let id = gone.node.id().clone();
+            let node = gone.node.clone();
+            env::spawn(async move { node.leave(PATIENCE).await });
+            let watched_nodes: Vec<&SimNode> = nodes.iter().chain([&gone]).collect();
+            watched("departure", &watched_nodes, || status(&nodes[0], &id).is_none()).await;
+            settle(&nodes).await;
+            until("its own end", || gone.node.has_stopped()).await;
+            assert_eq!(
+                leaves(&nodes[0]),
+                [(id.to_string(), LeaveReason::GracefulShutdown)]
+            );
+        });
+    }
+}
+
+#[test]
+fn the_last_active_node_cannot_leave() {
+    simulate(1, async |world| {
+        let nodes = world.cluster(1).await;
+        let refused = nodes[0].node.leave(PATIENCE).await.unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::Refused, "{refused}");
+        write(&nodes[0], "still here").await;
+    });
+}
+
+#[test]
+fn everybody_knows_how_an_application_is() {
+    simulate(2, async |world| {
+        let nodes = world.cluster(3).await;
+        let long = "disk full ".repeat(100);
+        nodes[1]
+            .node
+            .report_health(crate::model::NodeHealthState::Degraded, &long);
+        let told = |sim: &SimNode| {
+            sim.events()
+                .iter()
+                .filter_map(|event| match &event.kind {
+                    EventKind::ClusterHealthChange(health) => Some(health.status.clone()),
+                    _ => None,
+                })
+                .collect::<Vec<_>>()
+        };
+        for sim in &nodes {
+            until("bad news", || told(sim).last().is_some_and(|s| s == "degraded")).await;
+        }
+        let revision = nodes[0].node.view().revision();
+        env::sleep(Duration::from_secs(5)).await;
+        assert_eq!(nodes[0].node.view().revision(), revision, "it is said once");
+        nodes[1]
+            .node
+            .report_health(crate::model::NodeHealthState::Healthy, "");
+        for sim in &nodes {
+            until("good news", || told(sim).last().is_some_and(|s| s == "healthy")).await;
+        }
+    });
+}

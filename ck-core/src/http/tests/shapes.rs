@@ -159,7 +159,7 @@ async fn leadership_and_raft() {
 
 /// FIELD 7.1, defect 23: the counters of the ancestor were never incremented.
 #[tokio::test]
-async fn metrics_count_in_both_forms() {
+async fn defect_23_metrics_count_in_both_forms() {
     let server = Server::start().await;
     server.get("/nodes").await;
     server.send("HEAD", "/nodes", &[], "").await;

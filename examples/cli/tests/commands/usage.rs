@@ -52,6 +52,19 @@ fn usage_errors_are_exit_code_2() {
         &["serve", "--http-addr", ":0"],
         &["demo", "--keys", "/does/not/exist"],
         &["demo", "--nodes", "0"],
+        &[
+            "serve",
+            "--node-id",
+            "a",
+            "--http-addr",
+            "127.0.0.1:0",
+            "--config",
+            "/does/not/exist",
+        ],
+        &["data", "get", ""],
+        &["data", "set", "", "v"],
+        &["data", "delete", ""],
+        &["remove", "", "--yes"],
     ] {
         let ran = run(args, "");
         assert_eq!(

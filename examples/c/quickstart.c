@@ -3,6 +3,8 @@
 // In a real deployment each node lives in a process of its own; everything else stays as it is here. Build it with
 //   cc quickstart.c -lclusterkit
 // or type `make` in this folder.
+#define _POSIX_C_SOURCE 200809L // for nanosleep, also under -std=c11
+
 #include <clusterkit.h>
 
 #include <stdatomic.h>

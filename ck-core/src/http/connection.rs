@@ -1,30 +1,99 @@
-//! One connection's stream, with a bound on how long a write may stand still.
+//! One connection's stream, with a bound on how long a write may stand still, and an end that lets the client hear
+//! the last answer.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::HttpLimits;
 use crate::env;
 
-/// A stream whose writes fail when the other side takes nothing for too long. Without it a client that asks for
+/// What is read at once of what is thrown away.
+const SINK_BYTES: usize = 16 * 1024;
+
+/// A stream whose writes fail when the other side takes nothing for too long: without that a client that asks for
 /// much and reads nothing holds its connection, and the answer in memory, for ever.
+///
+/// Its end lingers where a request's body was not read to the end. A socket that is closed while there is something
+/// to read resets the connection, and a client that was still sending sees that and not the answer. So the sending
+/// side is closed first, and what comes is thrown away until the client closes too, within bounds.
 pub(super) struct Guarded<S> {
     stream: S,
     deadline: Duration,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<env::runtime::Sleep>>>,
+    unread: Unread,
+    /// Time and bytes for lingering.
+    linger: (Duration, usize),
+    /// Runs once the sending side is closed.
+    lingers: Option<Pin<Box<env::runtime::Sleep>>>,
+}
+
+/// Whether a body of this connection was dropped before its end.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Unread(Arc<AtomicBool>);
+
+/// A request's body that tells its connection when it was not read to the end.
+pub(super) struct Watched<B: Body + Unpin> {
+    body: B,
+    unread: Unread,
+}
+
+impl Unread {
+    /// The body, watched from now on.
+    pub(super) fn watch<B: Body + Unpin>(&self, body: B) -> Watched<B> {
+        Watched {
+            body,
+            unread: self.clone(),
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B: Body + Unpin> Drop for Watched<B> {
+    fn drop(&mut self) {
+        if !self.body.is_end_stream() {
+            self.unread.0.store(true, Ordering::Release);
+        }
+    }
 }
 
 impl<S> Guarded<S> {
-    pub(super) fn new(stream: S, deadline: Duration) -> Self {
+    pub(super) fn new(stream: S, limits: &HttpLimits, unread: Unread) -> Self {
         Guarded {
             stream,
-            deadline,
+            deadline: limits.write_deadline,
             stalled: None,
+            unread,
+            linger: (limits.linger_deadline, limits.max_linger_bytes),
+            lingers: None,
         }
     }
 
@@ -43,6 +112,27 @@ impl<S> Guarded<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Guarded<S> {
+    /// Reads to the client's end, or to the bounds of that.
+    fn throw_away(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let time = self.linger.0;
+        let over = self.lingers.get_or_insert_with(|| Box::pin(env::sleep(time)));
+        if over.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut sink = [0; SINK_BYTES];
+        loop {
+            let mut buffer = ReadBuf::new(&mut sink);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+            let read = buffer.filled().len();
+            if read == 0 || read >= self.linger.1 {
+                return Poll::Ready(Ok(()));
+            }
+            self.linger.1 -= read;
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -53,7 +143,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -69,7 +159,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let poll = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.bounded(context, poll)
+        if self.lingers.is_none() {
+            let poll = Pin::new(&mut self.stream).poll_shutdown(context);
+            ready!(self.bounded(context, poll))?;
+            if !self.unread.0.load(Ordering::Acquire) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        self.throw_away(context)
     }
 }

@@ -17,6 +17,11 @@ pub struct HttpLimits {
     pub request_deadline: Duration,
     /// How long the connection may stand still while an answer is sent. 30 s.
     pub write_deadline: Duration,
+    /// How long a connection that is closed before all of a request's body was read goes on taking what the client
+    /// still sends, and throws it away. Without that the client may be told of a reset, and never of the answer. 5 s.
+    pub linger_deadline: Duration,
+    /// The most that is thrown away like that, in bytes. 64 MiB.
+    pub max_linger_bytes: usize,
     /// How long a caller may ask to wait for a revision; added to `request_deadline` for reads. 60 s.
     pub max_wait: Duration,
     /// The largest request body, in bytes. 2 MiB: a value of 1 MiB and slack.
@@ -38,6 +43,8 @@ impl Default for HttpLimits {
             header_deadline: Duration::from_secs(10),
             request_deadline: Duration::from_secs(30),
             write_deadline: Duration::from_secs(30),
+            linger_deadline: Duration::from_secs(5),
+            max_linger_bytes: 64 * 1024 * 1024,
             max_wait: Duration::from_secs(60),
             max_body: 2 * 1024 * 1024,
             max_buffered_bytes: 64 * 1024 * 1024,

@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::HttpLimits;
-use super::connection::Guarded;
+use super::connection::{Guarded, Unread};
 use super::guard::OverCapacity;
 use crate::env;
 use crate::net::Socket;
@@ -115,8 +115,10 @@ async fn connection(
 ) {
     // Answers are written whole; waiting for more to send only delays them. Failing to say so harms nothing.
     let _ = stream.set_nodelay(true);
-    let stream = Guarded::new(Socket::new(stream), limits.write_deadline);
+    let unread = Unread::default();
+    let stream = Guarded::new(Socket::new(stream), &limits, unread.clone());
     let service = service_fn(move |request: Request<Incoming>| {
+        let request = request.map(|body| Body::new(unread.watch(body)));
         answer(TowerToHyperService::new(router.clone()), request, over_capacity)
     });
     let connection = http1::Builder::new()
@@ -140,10 +142,9 @@ async fn connection(
 
 async fn answer(
     router: TowerToHyperService<Router>,
-    request: Request<Incoming>,
+    mut request: Request<Body>,
     over_capacity: bool,
 ) -> Result<Response, Infallible> {
-    let mut request = request.map(Body::new);
     if over_capacity {
         request.extensions_mut().insert(OverCapacity);
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{ClusterConfig, Node, NodeId, NodeStatus, Partition, Timestamp};
 
 /// Members, partitions and leader at one revision. Shared and immutable once a view holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Topology {
     /// The cluster's id, minted at bootstrap; empty before.
     pub cluster_id: String,
@@ -56,21 +56,5 @@ impl Topology {
             .values()
             .filter(|node| node.status == NodeStatus::Active)
             .count()
-    }
-}
-
-impl Default for Topology {
-    fn default() -> Self {
-        Topology {
-            cluster_id: String::new(),
-            config: ClusterConfig::default(),
-            nodes: BTreeMap::new(),
-            partitions: Vec::new(),
-            leader: None,
-            leader_epoch: 0,
-            leader_term: 0,
-            elected_at: Timestamp::default(),
-            maintenance: None,
-        }
     }
 }

@@ -1,16 +1,13 @@
-//! What an operator asks: removing members, moving partitions, changing the leader.
+//! What an operator asks: removing members, moving partitions.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Node;
-use crate::env::{self, Instant};
+use crate::env::Instant;
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{MemberCall, MemberReply};
 use crate::model::NodeId;
-
-/// How long a new leader has to make itself known.
-const SUCCESSION: Duration = Duration::from_secs(2);
 
 impl Node {
     /// Removes a member for good. A leader that is to go hands leadership over first.
@@ -129,78 +126,5 @@ impl Node {
         let remaining = deadline.since(Instant::now());
         self.member()?.proposer.wait_for(revision, remaining).await?;
         Ok((revision, partitions))
-    }
-
-    /// Gives leadership up, to `target` where one is named. This node must lead.
-    ///
-    /// # Errors
-    /// [`ErrorCode::Refused`] with the reason where nobody could take over, or nobody did.
-    pub(super) async fn step_down_as_leader(&self, target: Option<&NodeId>) -> Result<u64> {
-        let member = self.member()?;
-        let timing = self.options.timing.values();
-        let able = member.consensus.successors(timing.heartbeat);
-        let chosen = match target {
-            None => able.first().copied(),
-            Some(target) => {
-                let raft_id = self.view().node(target).map(|node| node.raft_id);
-                let Some(raft_id) = raft_id else {
-                    return Err(Error::new(
-                        ErrorCode::NotFound,
-                        format!("there is no node {target:?}"),
-                    ));
-                };
-                able.into_iter().find(|id| *id == raft_id)
-            }
-        };
-        let Some(chosen) = chosen else {
-            let who = target.map_or_else(
-                || "no other voter".to_owned(),
-                |target| format!("node {target:?} does not vote, or"),
-            );
-            return Err(Error::new(
-                ErrorCode::Refused,
-                format!(
-                    "{who} has the whole log and was heard of lately; stepping down would leave nobody to lead"
-                ),
-            ));
-        };
-        member.consensus.transfer(chosen, timing.election_max).await?;
-        Ok(self.replica.revision())
-    }
-
-    /// Has the leader, whichever node that is, give leadership up; gives who leads afterwards.
-    ///
-    /// # Errors
-    /// [`ErrorCode::Refused`] with the reason.
-    pub(crate) async fn step_down(&self, target: Option<NodeId>) -> Result<NodeId> {
-        let before = self.replica.topology().leader_epoch;
-        if self.member()?.leadership.is_leader() {
-            self.step_down_as_leader(target.as_ref()).await?;
-        } else if target.is_some() {
-            return Err(Error::new(
-                ErrorCode::NotLeader,
-                "only the leader can choose who leads next; ask it",
-            ));
-        } else {
-            self.ask_leader(MemberCall::StepDown, SUCCESSION).await?;
-        }
-        let deadline = Instant::now() + SUCCESSION;
-        loop {
-            let seen = self.replica.changed().count();
-            let topology = self.replica.topology();
-            if topology.leader_epoch > before
-                && let Some(leader) = &topology.leader
-            {
-                return Ok(leader.clone());
-            }
-            let remaining = deadline.since(Instant::now());
-            if remaining.is_zero() {
-                return Err(Error::new(
-                    ErrorCode::Timeout,
-                    "the new leader has not made itself known yet",
-                ));
-            }
-            let _ = env::timeout(remaining, self.replica.changed().after(seen)).await;
-        }
     }
 }

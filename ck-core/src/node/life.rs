@@ -7,12 +7,10 @@ use super::{Member, Node, Phase};
 use crate::consensus::{Consensus, ConsensusConfig, Leadership, LeadershipChange, Proposer, RaftId};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
-use crate::membership::{Admission, Detector, Identity, IdentityFile, MemberCall, Pong, Steward};
+use crate::membership::{Admission, Detector, Identity, IdentityFile, Pong, Steward};
 use crate::model::{Event, EventKind, LeadershipEvent};
 use crate::rebalance::Controller;
 
-/// How long a node that stops waits for the others to take over, before it goes without their knowing.
-const FAREWELL: Duration = Duration::from_secs(2);
 /// How long hooks that run may take to return when the node stops.
 const HOOKS: Duration = Duration::from_secs(5);
 
@@ -227,12 +225,8 @@ impl Node {
 
     /// Takes leave of the others and closes everything.
     async fn end(self: &Arc<Self>) -> Result<()> {
-        if let Some(member) = self.member.get()
-            && env::timeout(FAREWELL, self.say_goodbye(member)).await.is_err()
-        {
-            self.log.warn(format_args!(
-                "stopping without the others' knowledge: nobody answered"
-            ));
+        if let Some(member) = self.member.get() {
+            self.farewell(member).await;
         }
         self.shut_down().await
     }
@@ -245,35 +239,6 @@ impl Node {
                 return self.close_hooks().await;
             }
             self.phases.after(seen).await;
-        }
-    }
-
-    /// Hands over what this node has: leadership first, then its partitions.
-    async fn say_goodbye(&self, member: &Member) {
-        let topology = self.replica.topology();
-        let voters = topology.nodes.values().filter(|node| node.voter);
-        let up = voters.clone().filter(|node| node.status.is_up()).count();
-        if up * 2 <= voters.count() {
-            // The others are gone already: nothing can be committed any more, and nobody is left to take over.
-            return;
-        }
-        if member.leadership.is_leader() {
-            let timing = self.options.timing.values();
-            if let Some(successor) = member.consensus.successors(timing.heartbeat).first() {
-                // If that fails this node still leads, and takes leave of itself.
-                drop(member.consensus.transfer(*successor, timing.election_max).await);
-            }
-        }
-        let Some(incarnation) = self.replica.incarnation() else {
-            return;
-        };
-        let call = MemberCall::Stop {
-            node: self.me.clone(),
-            incarnation,
-        };
-        if let Err(error) = self.ask_leader(call, FAREWELL).await {
-            self.log
-                .warn(format_args!("stopping, but the leader was not told: {error}"));
         }
     }
 

@@ -8,6 +8,7 @@ mod api;
 mod calls;
 mod confirm;
 mod entry;
+mod farewell;
 mod life;
 mod listen;
 mod peers;
@@ -16,6 +17,7 @@ mod presence;
 #[cfg(feature = "sim")]
 mod sim;
 mod state_file;
+mod step_down;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};

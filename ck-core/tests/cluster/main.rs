@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod admin;
+mod ancestor;
 mod events;
 mod formation;
 mod leadership;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use ck_core::http::{Client, JoinNode, JoinRequest, JoinTerms};
+use ck_core::http::JoinNode;
 use ck_core::model::NodeStatus;
 use ck_core::state::Expect;
 use ck_core::{Error, ErrorCode, Options};
-use serde_json::Value;
 
 use crate::support::{
-    PARTITIONS, TIMEOUT, TestNode, cluster, durable_cluster, founder, join, leader, options, settle, stop,
+    PARTITIONS, TIMEOUT, TestNode, cluster, durable_cluster, founder, join, leader, options, post_join,
+    settle, stop,
 };
 
 /// What of a cluster must not have changed.
@@ -174,30 +174,6 @@ fn only_itself_to_join() {
     options.join_timeout = Duration::from_millis(300);
     let error = TestNode::start(options).err().expect("it is alone");
     assert_eq!(error.code(), ErrorCode::JoinFailed, "{error}");
-}
-
-/// `POST /join` by hand.
-fn post_join(to: &TestNode, node: JoinNode, raft_addr: &str) -> Result<Value, Error> {
-    let request = JoinRequest {
-        node,
-        raft_addr: raft_addr.to_owned(),
-        terms: JoinTerms::default(),
-    };
-    let addr = to.addr();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let client = Client::new(addr);
-    let deadline = std::time::Instant::now() + TIMEOUT;
-    loop {
-        let answer = runtime.block_on(client.post("/join", &request));
-        match answer {
-            // A busy machine may be without a leader for a moment.
-            Err(error) if error.is_retriable() && std::time::Instant::now() < deadline => {}
-            answer => return answer,
-        }
-    }
 }
 
 #[test]

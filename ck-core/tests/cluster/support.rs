@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ck_core::http::{Client, JoinNode, JoinRequest, JoinTerms};
 use ck_core::model::{Event, EventKind, NodeStatus};
 use ck_core::{ClusterKit, Error, ErrorCode, Options};
+use serde_json::Value;
 
 /// How long anything may take before a test fails. Generous: the machine may be busy.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
@@ -233,6 +235,30 @@ pub(crate) fn step_down(node: &TestNode) -> String {
                 assert!(busy && Instant::now() < deadline, "{error}");
                 std::thread::sleep(Duration::from_millis(5));
             }
+        }
+    }
+}
+
+/// `POST /join` by hand.
+pub(crate) fn post_join(to: &TestNode, node: JoinNode, raft_addr: &str) -> Result<Value, Error> {
+    let request = JoinRequest {
+        node,
+        raft_addr: raft_addr.to_owned(),
+        terms: JoinTerms::default(),
+    };
+    let addr = to.addr();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let client = Client::new(addr);
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        let answer = runtime.block_on(client.post("/join", &request));
+        match answer {
+            // A busy machine may be without a leader for a moment.
+            Err(error) if error.is_retriable() && Instant::now() < deadline => {}
+            answer => return answer,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -230,6 +231,7 @@ pub(crate) struct RebalanceArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RemoveArgs {
     /// The member's id
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) node: String,
 
     /// Do not ask
@@ -253,6 +255,7 @@ pub(crate) enum DataCommand {
     )]
     Get {
         /// The key
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         key: String,
     },
     /// Write a value
@@ -261,6 +264,7 @@ pub(crate) enum DataCommand {
     )]
     Set {
         /// The key
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         key: String,
         /// The value; - reads it from standard input
         value: String,
@@ -275,6 +279,7 @@ pub(crate) enum DataCommand {
     #[command(after_help = "Examples:\n  clusterkit data delete config/limit")]
     Delete {
         /// The key
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         key: String,
     },
     /// List the keys

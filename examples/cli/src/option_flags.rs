@@ -5,7 +5,7 @@ use std::path::Path;
 use ck_core::{OptionDefault, OptionSpec, Options, options_table};
 use clap::{Arg, ArgMatches, Command};
 
-use crate::error::Result;
+use crate::error::{CliError, Result};
 
 /// The options that were given as flags, in the table's order: the option's name and its text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,7 +25,10 @@ impl OptionFlags {
         environment: impl FnOnce(&mut Options) -> ck_core::Result<()>,
     ) -> Result<Options> {
         let mut options = match file {
-            Some(path) => Options::from_file(path)?,
+            // A file that cannot be read is as wrong as what may be in it.
+            Some(path) => {
+                Options::from_file(path).map_err(|error| CliError::Usage(error.message().to_string()))?
+            }
             None => Options::default(),
         };
         environment(&mut options)?;

@@ -155,6 +155,12 @@ fn a_kept_cluster_ends_with_ctrl_c_and_that_is_success() {
         .args(["--addr", &addrs[0], "--json", "status"])
         .output()
         .unwrap();
+    assert!(
+        status.status.success(),
+        "{}: {}",
+        addrs[0],
+        String::from_utf8_lossy(&status.stderr)
+    );
     let status: Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!(status["active_nodes"], 2);
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();

@@ -31,7 +31,7 @@ pub(crate) async fn rebalance(State(ctx): State<Ctx>, query: Query) -> Answered 
 
 pub(crate) async fn create_partitions(State(ctx): State<Ctx>) -> Answered {
     let (revision, count) = ctx.api.create_partitions().await?;
-    let message = format!("{count} partitions are created");
+    let message = format!("there are {count} partitions");
     ok(&json!({ "success": true, "message": message, "count": count, "revision": revision }))
 }
 

@@ -1,13 +1,17 @@
 //! Bounds on numbers, paths, methods, bodies and heads.
 
-use serde_json::json;
+use std::time::Duration;
 
-use super::{Server, error_of, header, parsed};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{LIMIT, Server, error_of, header, parsed};
 use crate::http::ROUTES;
 
 /// FIELD 7.1, defect 3: one GET froze the ancestor's node for ever.
 #[tokio::test]
-async fn offset_minus_one_is_refused_and_the_node_goes_on() {
+async fn defect_03_offset_minus_one_is_refused_and_the_node_goes_on() {
     let server = Server::start().await;
     let (status, body) = server.json("GET", "/nodes?offset=-1", "").await;
     let message = "parameter offset is \"-1\"; it has to be a whole number from 0 to 1000000";
@@ -247,6 +251,80 @@ async fn a_body_that_is_too_large_is_refused_however_it_is_sent() {
     assert!(chunked.starts_with("HTTP/1.1 413 "), "{chunked}");
     let answer = server.send("PUT", "/data/k", &[], &"v".repeat(1000)).await;
     assert_eq!(answer.status, 200);
+}
+
+/// Sends a head and then `bytes` of body, whatever is answered meanwhile, then reads. The error is what a client
+/// sees that is told of a reset.
+async fn send_all_then_read(server: &Server, head: &str, bytes: usize) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(server.addr).await?;
+    stream.write_all(head.as_bytes()).await?;
+    let chunk = vec![b'v'; 64 * 1024];
+    for _ in 0..bytes / chunk.len() {
+        stream.write_all(&chunk).await?;
+    }
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[tokio::test]
+async fn who_sends_far_too_much_hears_the_refusal_and_not_a_reset() {
+    const MUCH: usize = 32 * 1024 * 1024;
+    let server = Server::start().await;
+    let length = format!("Content-Length: {MUCH}");
+    for (head, status) in [
+        (format!("PUT /data/k HTTP/1.1\r\nHost: x\r\n{length}"), "413"),
+        (
+            "PUT /data/k HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2000000".to_owned(),
+            "413",
+        ),
+        // Refused before the body was looked at.
+        (
+            format!("POST /join HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n{length}"),
+            "415",
+        ),
+        (format!("POST /nowhere HTTP/1.1\r\nHost: x\r\n{length}"), "404"),
+    ] {
+        let end = if head.contains("chunked") {
+            "\r\n"
+        } else {
+            "\r\n\r\n"
+        };
+        let answer = send_all_then_read(&server, &(head.clone() + end), MUCH).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{head}: {error}"));
+        assert_eq!(answer.get(9..12), Some(status), "{head}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn who_never_stops_sending_is_cut_off_by_bytes_and_by_time() {
+    let head = "PUT /data/k HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n";
+    let server = Server::with_limits(|limits| {
+        limits.max_linger_bytes = 1024 * 1024;
+        limits.linger_deadline = 100 * LIMIT;
+    })
+    .await;
+    let sends = send_all_then_read(&server, head, 99_999_999_999);
+    tokio::time::timeout(LIMIT, sends)
+        .await
+        .expect("it is cut off by bytes")
+        .unwrap_err();
+
+    let mut server = Server::with_limits(|limits| {
+        limits.linger_deadline = Duration::from_millis(50);
+        limits.shutdown_grace = 100 * LIMIT;
+    })
+    .await;
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert!(super::read_to_end(&mut stream).await.starts_with("HTTP/1.1 413 "));
+    // The client neither sends nor closes, and yet its connection ends: nothing else lets the server end.
+    server.shutdown.take().unwrap().send(()).unwrap();
+    tokio::time::timeout(LIMIT, &mut server.task)
+        .await
+        .expect("it is cut off by time")
+        .unwrap();
+    drop(stream);
 }
 
 #[tokio::test]

@@ -166,7 +166,7 @@ async fn leadership_and_raft() {
 
 /// FIELD 7.1, defect 23: the counters of the ancestor were never incremented.
 #[tokio::test]
-async fn metrics_count_in_both_forms() {
+async fn defect_23_metrics_count_in_both_forms() {
     let server = Server::start().await;
     server.get("/nodes").await;
     server.send("HEAD", "/nodes", &[], "").await;
@@ -285,11 +285,10 @@ async fn join_and_sync() {
 async fn calls_that_change_the_cluster() {
     let server = Server::with(Fake::without_partitions(), HttpLimits::default(), None).await;
     let (status, body) = server.json("POST", "/partitions", "").await;
-    let expected =
-        json!({ "success": true, "message": "2 partitions are created", "count": 2, "revision": 5 });
-    assert_eq!((status, body), (200, expected));
-    let (status, body) = server.json("POST", "/partitions", "").await;
-    assert_eq!((status, error_of(&body).0), (409, "ALREADY_EXISTS"));
+    let expected = json!({ "success": true, "message": "there are 2 partitions", "count": 2, "revision": 5 });
+    assert_eq!((status, &body), (200, &expected));
+    // They are there: that changes nothing, and is no error.
+    assert_eq!(server.json("POST", "/partitions", "").await, (200, expected));
 
     let moves = json!([{
         "partition_id": "partition-0", "number": 0, "old_primary": "node-1", "new_primary": "node-1", "gain": [],
@@ -299,7 +298,7 @@ async fn calls_that_change_the_cluster() {
     let expected = json!({ "dry_run": true, "revision": 5, "partitions_to_move": 1, "moves": moves });
     assert_eq!((status, body), (200, expected));
     let (status, body) = server.json("POST", "/rebalance", "").await;
-    let expected = json!({ "dry_run": false, "revision": 7, "partitions_to_move": 1, "moves": moves });
+    let expected = json!({ "dry_run": false, "revision": 6, "partitions_to_move": 1, "moves": moves });
     assert_eq!((status, body), (200, expected));
 
     let (status, body) = server.json("POST", "/step-down", "").await;
@@ -314,12 +313,12 @@ async fn calls_that_change_the_cluster() {
 
     let (status, body) = server.json("POST", "/leave", "").await;
     let expected = json!({
-        "success": true, "message": "this node hands over its partitions and leaves", "revision": 11,
+        "success": true, "message": "this node hands over its partitions and leaves", "revision": 10,
     });
     assert_eq!((status, body), (200, expected));
 
     let (status, body) = server.json("POST", "/maintenance?reason=disks", "").await;
-    let expected = json!({ "success": true, "message": "no moves are planned: disks", "revision": 12 });
+    let expected = json!({ "success": true, "message": "no moves are planned: disks", "revision": 11 });
     assert_eq!((status, body), (200, expected));
     let (_, body) = server.json("GET", "/cluster", "").await;
     assert_eq!(
@@ -327,11 +326,11 @@ async fn calls_that_change_the_cluster() {
         json!({ "reason": "disks", "automatic": false })
     );
     let (status, body) = server.json("DELETE", "/maintenance", "").await;
-    let expected = json!({ "success": true, "message": "moves are planned again", "revision": 13 });
+    let expected = json!({ "success": true, "message": "moves are planned again", "revision": 12 });
     assert_eq!((status, body), (200, expected));
 
     let (status, body) = server.json("DELETE", "/nodes/node%2D2", "").await;
-    let expected = json!({ "success": true, "message": "node node-2 is removed", "revision": 14 });
+    let expected = json!({ "success": true, "message": "node node-2 is removed", "revision": 13 });
     assert_eq!((status, body), (200, expected));
     let (status, body) = server.json("DELETE", "/nodes/node-2", "").await;
     assert_eq!((status, error_of(&body).0), (404, "NOT_FOUND"));

@@ -8,6 +8,8 @@ use openraft_rt_sim::SimRuntime;
 use super::{PATIENCE, SimNode, World, leader, leads, settle, until};
 use crate::env::{self, Instant};
 use crate::error::ErrorCode;
+use crate::model::NodeStatus;
+use crate::net::sim::LinkConditions;
 use crate::state::Expect;
 
 /// Runs a scenario in a simulation of its own.
@@ -105,5 +107,64 @@ fn one_seed_gives_one_history() {
             assert_eq!(a, b, "seed {seed}");
         }
         assert_eq!(first.len(), second.len());
+    }
+}
+
+/// What it takes each of three nodes to stop when all do so at once, in simulated time.
+async fn all_stop_at_once(world: World) -> Vec<Duration> {
+    let nodes = world.cluster(3).await;
+    let leaving: Vec<_> = nodes
+        .iter()
+        .map(|sim| {
+            let node = sim.node.clone();
+            env::spawn(async move {
+                let began = Instant::now();
+                node.stop().await.unwrap();
+                began.elapsed()
+            })
+        })
+        .collect();
+    let mut took = Vec::new();
+    for stop in leaving {
+        took.push(stop.await.unwrap());
+    }
+    took
+}
+
+#[test]
+fn nodes_that_all_stop_at_once_do_not_wait_for_each_other() {
+    for seed in 1..=20 {
+        let took = simulate(seed, all_stop_at_once);
+        let longest = took.iter().max().unwrap();
+        assert!(*longest < Duration::from_secs(1), "seed {seed}: {took:?}");
+    }
+}
+
+/// A node that stops while a quorum is there waits until it has told, however slow the others are.
+#[test]
+fn who_stops_while_another_is_down_is_still_taken_leave_of() {
+    for seed in 1..=5 {
+        simulate(seed, async |world| {
+            let nodes = world.cluster(3).await;
+            let leads = leader(&nodes, None).await;
+            let (down, goes) = ((leads + 1) % 3, (leads + 2) % 3);
+            world.network.unserve(nodes[down].addr());
+            drop(nodes[down].node.abandon().await);
+            world.network.set_conditions(LinkConditions {
+                min_delay: Duration::from_millis(10),
+                max_delay: Duration::from_millis(15),
+                ..LinkConditions::default()
+            });
+            nodes[goes].node.stop().await.unwrap();
+            let id = nodes[goes].node.id().to_string();
+            // Who leads knows; one that was just told so by its leader may be the only one that does.
+            let knows = |sim: &SimNode| {
+                sim.node.view().node(&id).map(|node| node.status) == Some(NodeStatus::Stopped)
+            };
+            until("the leave is committed", || {
+                knows(&nodes[leads]) || knows(&nodes[goes])
+            })
+            .await;
+        });
     }
 }

@@ -136,6 +136,86 @@ fn trap_02_a_hand_over_that_nobody_can_take_is_taken_back() {
     });
 }
 
+/// The voter that comes first has been cut off a moment ago, which nobody knows yet: another one takes over.
+#[test]
+fn stepping_down_tries_again_when_the_successor_does_not_take_over() {
+    for seed in 1..=5 {
+        simulate(seed, async |world| {
+            let nodes = world.cluster(3).await;
+            let old = leader(&nodes, None).await;
+            let member = nodes[old].node.member().unwrap();
+            let first = *member
+                .consensus
+                .successors(Duration::from_secs(1))
+                .first()
+                .unwrap();
+            let raft_id = |sim: &SimNode| sim.node.member().unwrap().consensus.raft_id();
+            let cut_off = nodes.iter().position(|sim| raft_id(sim) == first).unwrap();
+            world.network.isolate(nodes[cut_off].addr());
+            let began = Instant::now();
+            let leads = nodes[old].node.step_down(None).await.unwrap();
+            assert!(
+                leads != *nodes[old].node.id() && leads != *nodes[cut_off].node.id(),
+                "{leads}"
+            );
+            assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        });
+    }
+}
+
+/// A voter named for it is asked again: it was only slow.
+#[test]
+fn stepping_down_to_a_voter_that_is_cut_off_for_a_moment_succeeds() {
+    for seed in 1..=5 {
+        simulate(seed, async |world| {
+            let nodes = world.cluster(3).await;
+            let old = leader(&nodes, None).await;
+            let (target, other) = ((old + 1) % 3, (old + 2) % 3);
+            world.network.isolate(nodes[target].addr());
+            // The third one may not take over by itself: its campaigns are heard by nobody.
+            world
+                .network
+                .cut_one_way(nodes[other].addr(), nodes[target].addr());
+            let (node, to) = (nodes[old].node.clone(), nodes[target].node.id().clone());
+            let stepping = env::spawn(async move { node.step_down(Some(to)).await });
+            env::sleep(Duration::from_millis(150)).await;
+            world.network.heal();
+            let leads = stepping.await.unwrap().unwrap();
+            assert_eq!(leads, *nodes[target].node.id());
+        });
+    }
+}
+
+/// Where nobody can take over, that is said soon, and the cluster goes on.
+#[test]
+fn stepping_down_with_nobody_there_is_refused_soon() {
+    simulate(5, async |world| {
+        let nodes = world.cluster(3).await;
+        let old = leader(&nodes, None).await;
+        let began = Instant::now();
+        let asked = nodes[old].node.clone();
+        let stepping = env::spawn(async move { asked.step_down(None).await });
+        for sim in nodes.iter().filter(|sim| sim.node.id() != nodes[old].node.id()) {
+            world.network.isolate(sim.addr());
+        }
+        stepping.await.unwrap().unwrap_err();
+        assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+        world.network.heal();
+        write(&nodes[old], "afterwards").await;
+    });
+    simulate(6, async |world| {
+        let alone = world.cluster(1).await;
+        leader(&alone, None).await;
+        let began = Instant::now();
+        let error = alone[0].node.step_down(None).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Refused, "{error}");
+        assert!(
+            began.elapsed() < Duration::from_millis(10),
+            "it waited for nobody"
+        );
+    });
+}
+
 #[test]
 fn trap_04_a_node_far_behind_is_given_a_snapshot_and_told_the_net_change() {
     for seed in 1..=3 {

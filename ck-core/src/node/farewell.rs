@@ -1,0 +1,107 @@
+//! Taking leave of the others when a node stops.
+
+use std::time::Duration;
+
+use futures_util::future::{Either, join_all, select};
+
+use super::{Member, Node};
+use crate::env;
+use crate::error::ErrorCode;
+use crate::membership::MemberCall;
+
+/// How long a node that stops waits for the others to take over, before it goes without their knowing.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a voter has to answer when it is asked whether it is still there; silence is no answer.
+const PROBE: Duration = Duration::from_millis(250);
+/// How often a voter that refuses connections is asked again. Two refusals in a row are believed.
+const AGAIN: Duration = Duration::from_millis(50);
+
+impl Node {
+    /// Hands over what this node has, for as long as there is hope that anybody takes it.
+    pub(super) async fn farewell(&self, member: &Member) {
+        let goodbye = std::pin::pin!(self.say_goodbye(member));
+        let alone = std::pin::pin!(self.is_left_alone());
+        match env::timeout(FAREWELL, select(goodbye, alone)).await {
+            Ok(Either::Left(_)) => {}
+            Ok(Either::Right(_)) => self.log.info(format_args!(
+                "stopping without the others' knowledge: most of them are gone"
+            )),
+            Err(_) => self.log.warn(format_args!(
+                "stopping without the others' knowledge: nobody answered"
+            )),
+        }
+    }
+
+    /// Hands over what this node has: leadership first, then its partitions.
+    async fn say_goodbye(&self, member: &Member) {
+        if !self.can_commit(&[]) {
+            // The others are gone already: nothing can be committed any more, and nobody is left to take over.
+            return;
+        }
+        if member.leadership.is_leader() {
+            let timing = self.options.timing.values();
+            if let Some(successor) = member.consensus.successors(timing.heartbeat).first() {
+                // If that fails this node still leads, and takes leave of itself.
+                drop(member.consensus.transfer(*successor, timing.election_max).await);
+            }
+        }
+        let Some(incarnation) = self.replica.incarnation() else {
+            return;
+        };
+        let call = MemberCall::Stop {
+            node: self.me.clone(),
+            incarnation,
+        };
+        if let Err(error) = self.ask_leader(call, FAREWELL).await {
+            self.log
+                .warn(format_args!("stopping, but the leader was not told: {error}"));
+        }
+    }
+
+    /// True while most voters may be there, not counting those at `gone`.
+    fn can_commit(&self, gone: &[String]) -> bool {
+        let topology = self.replica.topology();
+        let voters = topology.nodes.values().filter(|node| node.voter);
+        let there = voters
+            .clone()
+            .filter(|node| node.status.is_up() && !gone.contains(&node.peer_addr))
+            .count();
+        there * 2 > voters.count()
+    }
+
+    /// Resolves when so many voters are gone that nothing can be committed any more. When all nodes of a cluster
+    /// stop at once the last ones have nobody to tell, and need not wait for anybody. Gone is only who refuses
+    /// connections, and does so again a moment later: who is silent may be slow, or cut off for a while.
+    async fn is_left_alone(&self) {
+        let mut before = Vec::new();
+        loop {
+            let now = self.gone_voters().await;
+            let both: Vec<String> = now
+                .iter()
+                .filter(|addr| before.contains(*addr))
+                .cloned()
+                .collect();
+            if !self.can_commit(&both) {
+                return;
+            }
+            before = now;
+            env::sleep(AGAIN).await;
+        }
+    }
+
+    /// The addresses of the other voters at which nobody listens.
+    async fn gone_voters(&self) -> Vec<String> {
+        let topology = self.replica.topology();
+        let asked = topology
+            .nodes
+            .values()
+            .filter(|node| node.voter && node.id != self.me)
+            .map(|node| node.peer_addr.clone())
+            .map(|addr| async move {
+                let ping = self.call_member(&addr, MemberCall::Ping, true, PROBE).await;
+                ping.is_err_and(|error| error.code() == ErrorCode::Unreachable)
+                    .then_some(addr)
+            });
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+}

@@ -1,0 +1,150 @@
+//! Changing the leader because somebody asked.
+
+use std::time::Duration;
+
+use super::{Member, Node};
+use crate::consensus::RaftId;
+use crate::env::{self, Instant};
+use crate::error::{Error, ErrorCode, Result};
+use crate::membership::MemberCall;
+use crate::model::NodeId;
+
+/// How long a leader goes on looking for somebody who takes over. Most often the first one does, in milliseconds;
+/// on a busy machine it may need more than one attempt, or another node.
+const PERSUASION: Duration = Duration::from_secs(2);
+/// How long a new leader has to make itself known.
+const SUCCESSION: Duration = Duration::from_secs(2);
+/// How often a condition is looked at that nothing announces.
+const LOOK: Duration = Duration::from_millis(5);
+
+impl Node {
+    /// Gives leadership up, to `target` where one is named. This node must lead. Who does not take over in time is
+    /// asked again after the others, until [`PERSUASION`] has passed.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Refused`] with the reason where nobody could take over, or nobody did.
+    pub(super) async fn step_down_as_leader(&self, target: Option<&NodeId>) -> Result<u64> {
+        let member = self.member()?;
+        let target = match target {
+            None => None,
+            Some(id) => {
+                let raft_id = self.view().node(id).map(|node| node.raft_id);
+                Some((
+                    id,
+                    raft_id
+                        .ok_or_else(|| Error::new(ErrorCode::NotFound, format!("there is no node {id:?}")))?,
+                ))
+            }
+        };
+        let election = self.options.timing.values().election_max;
+        let deadline = Instant::now() + PERSUASION;
+        let mut tried = Vec::new();
+        loop {
+            let chosen = self.successor(member, target, &tried).await?;
+            let Err(error) = member.consensus.transfer(chosen, election).await else {
+                return Ok(self.replica.revision());
+            };
+            tried.push(chosen);
+            self.log.warn(format_args!("stepping down: {error}"));
+            // Leadership comes back here, or goes to whoever was quicker: then it is given up all the same.
+            loop {
+                if let Some(leader) = member.consensus.leader()
+                    && leader != member.consensus.raft_id()
+                {
+                    return Ok(self.replica.revision());
+                }
+                if error.code() != ErrorCode::Refused || Instant::now() + election >= deadline {
+                    return Err(error);
+                }
+                if member.leadership.is_leader() {
+                    break;
+                }
+                env::sleep(LOOK).await;
+            }
+        }
+    }
+
+    /// Who is to be asked next: the best one that was not asked yet, then the one asked longest ago. A voter that
+    /// was not heard of lately is waited for a little: one late heartbeat is no reason to refuse.
+    async fn successor(
+        &self,
+        member: &Member,
+        target: Option<(&NodeId, RaftId)>,
+        tried: &[RaftId],
+    ) -> Result<RaftId> {
+        let timing = self.options.timing.values();
+        let patience = Instant::now() + timing.election_max;
+        let own = member.consensus.raft_id();
+        let eligible = |id: &RaftId| *id != own && target.is_none_or(|(_, target)| *id == target);
+        loop {
+            let able: Vec<RaftId> = member
+                .consensus
+                .successors(timing.heartbeat)
+                .into_iter()
+                .filter(eligible)
+                .collect();
+            // The first of those that come last in what was tried; nobody tried comes before everybody.
+            let next = able
+                .into_iter()
+                .min_by_key(|id| tried.iter().rposition(|tried| tried == id));
+            if let Some(next) = next {
+                return Ok(next);
+            }
+            let hopeless = !member.consensus.raft_members().voters.iter().any(eligible);
+            if hopeless || Instant::now() >= patience {
+                let who = target.map_or_else(
+                    || "no other voter".to_owned(),
+                    |(target, _)| format!("node {target:?} does not vote, or nothing of it shows that it"),
+                );
+                return Err(Error::new(
+                    ErrorCode::Refused,
+                    format!(
+                        "{who} has the whole log and was heard of lately; stepping down would leave nobody to lead"
+                    ),
+                ));
+            }
+            env::sleep(LOOK).await;
+        }
+    }
+
+    /// Has the leader, whichever node that is, give leadership up; gives who leads afterwards.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Refused`] with the reason.
+    pub(crate) async fn step_down(&self, target: Option<NodeId>) -> Result<NodeId> {
+        let member = self.member()?;
+        let before = self.replica.topology().leader_epoch;
+        let from = member.consensus.leader().and_then(|id| self.node_of(id));
+        if member.leadership.is_leader() {
+            self.step_down_as_leader(target.as_ref()).await?;
+        } else if target.is_some() {
+            return Err(Error::new(
+                ErrorCode::NotLeader,
+                "only the leader can choose who leads next; ask it",
+            ));
+        } else {
+            self.ask_leader(MemberCall::StepDown, PERSUASION + SUCCESSION)
+                .await?;
+        }
+        let deadline = Instant::now() + SUCCESSION;
+        loop {
+            let seen = self.replica.changed().count();
+            let topology = self.replica.topology();
+            // One that took leadership back before somebody else had it has an epoch of its own.
+            if topology.leader_epoch > before
+                && let Some(leader) = &topology.leader
+                && from.as_ref() != Some(leader)
+            {
+                return Ok(leader.clone());
+            }
+            let remaining = deadline.since(Instant::now());
+            if remaining.is_zero() {
+                return Err(Error::new(
+                    ErrorCode::Timeout,
+                    "the new leader has not made itself known yet",
+                ));
+            }
+            let _ = env::timeout(remaining, self.replica.changed().after(seen)).await;
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Every command that asks a node, against a node whose answers the test wrote: requests, output and exit codes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper of a test fails by panicking, as a test does"
+)]
+
+mod cluster;
+mod data;
+mod nodes;
+mod partitions;
+mod sample;
+mod support;
+mod usage;

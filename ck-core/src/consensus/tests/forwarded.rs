@@ -67,6 +67,7 @@ fn proposal(seq: u64, expect: Expect) -> Bytes {
         session: 0,
         seq,
         low: 0,
+        epoch: None,
         at: Timestamp::default(),
         command: Command::SetData {
             key: "k".to_owned(),

@@ -10,6 +10,8 @@ mod leadership;
 mod log_store;
 mod network;
 mod node;
+#[cfg(feature = "sim")]
+pub mod observe;
 mod pipeline;
 mod proposer;
 mod replica;

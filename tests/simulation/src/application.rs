@@ -63,15 +63,12 @@ enum Done {
 }
 
 async fn handle(world: &World, id: &str, event: &Arc<Event>) -> Done {
-    // What it is told that it has or has not is so, whatever becomes of its hook; only a copy has to be made.
+    // What it need not keep is gone, whatever becomes of the hook.
     if let EventKind::PartitionChange(change) = &event.kind
         && *change.node_id == *id
+        && change.change == RoleChange::LostCopy
     {
-        match change.change {
-            RoleChange::GainedPrimary => world.checks().held.leads(id, change.number),
-            RoleChange::LostCopy => world.checks().held.drops(id, change.number),
-            _ => {}
-        }
+        world.checks().held.drops(id, change.number);
     }
     match mood(world) {
         Mood::Fine => {}

@@ -4,7 +4,6 @@
 mod options;
 mod report;
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -104,7 +103,7 @@ fn planted(_: &Options) -> ExitCode {
 fn planted(options: &Options) -> ExitCode {
     use ck_simulation::planted::{BUGS, hunt};
     let next = std::sync::atomic::AtomicUsize::new(0);
-    let mut found = BTreeMap::new();
+    let mut found = std::collections::BTreeMap::new();
     std::thread::scope(|scope| {
         let (sender, results) = mpsc::channel();
         for _ in 0..options.threads {
@@ -122,7 +121,7 @@ fn planted(options: &Options) -> ExitCode {
         for (bug, result) in results {
             match &result {
                 Some((seeds, violation)) => {
-                    println!("ok      {:32} {seeds:4} seeds  {violation:.160}", bug.name)
+                    println!("ok      {:32} {seeds:4} seeds  {violation}", bug.name)
                 }
                 None => println!("MISSED  {:32} {:4} seeds", bug.name, bug.within),
             }

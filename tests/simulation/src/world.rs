@@ -110,10 +110,6 @@ impl World {
         format!("node-{}", i + 1)
     }
 
-    pub(crate) fn addr(&self, i: usize) -> String {
-        self.slots()[i].addr.clone()
-    }
-
     pub(crate) fn addrs(&self) -> Vec<String> {
         self.slots().iter().map(|slot| slot.addr.clone()).collect()
     }

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ck_core::model::Topology;
+use ck_core::model::{EventKind, RoleChange, Topology};
+use ck_core::sim::Applied;
 
 #[derive(Default)]
 pub(crate) struct HeldData {
@@ -32,8 +33,19 @@ impl HeldData {
         found
     }
 
-    /// A node takes the writes from now on: what it has is the data.
-    pub(crate) fn leads(&mut self, node: &str, number: u32) {
+    /// Who is told to lead has the data, also where that is taken back before a hook hears of it.
+    pub(crate) fn told(&mut self, applied: &Applied<'_>) {
+        for event in applied.events {
+            if let EventKind::PartitionChange(change) = &event.kind
+                && change.change == RoleChange::GainedPrimary
+                && *change.node_id == *applied.node
+            {
+                self.leads(applied.node, change.number);
+            }
+        }
+    }
+
+    fn leads(&mut self, node: &str, number: u32) {
         self.holders.entry(number).or_default().insert(node.to_owned());
     }
 

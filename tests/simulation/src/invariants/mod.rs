@@ -162,6 +162,7 @@ pub(crate) fn applied(world: &World, applied: &Applied<'_>) {
             Claim::HeldData,
             checks.held.check(applied.state.revision(), topology),
         ));
+        checks.held.told(applied);
         found.push((Claim::Streams, checks.streams.note(applied)));
         found.push((Claim::Digests, checks.digests.check(applied.node, applied.state)));
         found.push((Claim::Eviction, checks.eviction.check(applied)));

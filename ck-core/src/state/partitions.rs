@@ -197,6 +197,10 @@ impl State {
             .cloned()
             .collect();
         partition.copies.retain(|copy| !dropped.contains(&copy.node));
+        let fresh = match crate::planted::planted("promote-unsynced") {
+            true => CopyState::Synced,
+            false => CopyState::Pending,
+        };
         let added: Vec<NodeId> = target
             .nodes
             .iter()
@@ -205,7 +209,7 @@ impl State {
             .collect();
         partition
             .copies
-            .extend(added.iter().map(|node| copy(node, CopyState::Pending, index)));
+            .extend(added.iter().map(|node| copy(node, fresh, index)));
         partition.copies.sort_by(|a, b| a.node.cmp(&b.node));
         partition.target = Some(target.clone());
         self.tell_each(number, &dropped, RoleChange::LostCopy, reason, None, context);
@@ -220,7 +224,9 @@ impl State {
         partitions: &[(u32, u64)],
         context: &mut Context<'_>,
     ) -> Outcome {
-        self.check_incarnation(id, incarnation)?;
+        if !crate::planted::planted("confirm-any-incarnation") {
+            self.check_incarnation(id, incarnation)?;
+        }
         if !self.is_serving(id) {
             return refuse(ErrorCode::Conflict, format!("node {id:?} does not serve"));
         }
@@ -299,6 +305,11 @@ impl State {
             };
             partition.primary = None;
             partition.released = Some((holder.clone(), index));
+            let heir = partition.target.as_ref().map(|target| target.primary.clone());
+            if crate::planted::planted("flip-in-one-commit") {
+                self.change_primary(*number, heir.as_ref(), reason, context);
+                continue;
+            }
             self.tell_each(
                 *number,
                 std::slice::from_ref(&holder),

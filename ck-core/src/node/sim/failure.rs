@@ -295,6 +295,31 @@ fn a_node_that_leaves_is_drained_first() {
     }
 }
 
+/// Found by killing things: who is taken out is sent no more of the log, and waited for ever for what it says.
+#[test]
+fn a_node_that_leaves_ends_though_its_log_never_tells_it_that_it_is_out() {
+    for seed in 1..=4 {
+        simulate(seed, async |world| {
+            let mut nodes = world.cluster(4).await;
+            let leading = leader(&nodes, None).await;
+            let gone = nodes.remove((leading + 1) % 4);
+            let id = gone.node.id().clone();
+            let node = gone.node.clone();
+            env::spawn(async move { node.leave(PATIENCE).await });
+            let held = || {
+                let topology = nodes[0].node.view().topology().clone();
+                let partitions = topology.partitions.iter();
+                partitions.filter(|p| p.copy(&id).is_some()).count()
+            };
+            until("drain", || held() == 0).await;
+            world.network.isolate(gone.addr());
+            until("departure", || status(&nodes[0], &id).is_none()).await;
+            world.network.heal();
+            until("its own end", || gone.node.has_stopped()).await;
+        });
+    }
+}
+
 #[test]
 fn the_last_active_node_cannot_leave() {
     simulate(1, async |world| {

@@ -1,6 +1,8 @@
 //! Nodes in the simulator: simulated network, disk and time, and everything else as it is.
 
 mod failure;
+mod go_cluster;
+mod named;
 mod tests;
 mod traps;
 

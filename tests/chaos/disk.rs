@@ -10,7 +10,7 @@ use ck_tests::{Node, wait_until};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
 
-use crate::support::{Machine, Scene};
+use crate::support::{Machine, Scene, skipped};
 
 /// Room for a node that has little to say.
 const SIZE: &str = "size=16m";
@@ -34,7 +34,7 @@ impl SmallDisk {
         ) {
             Ok(()) => Some(SmallDisk { folder }),
             Err(error) => {
-                println!("SKIPPED: {what}: no tmpfs can be mounted here: {error}");
+                skipped(what, &format!("no tmpfs can be mounted here: {error}"));
                 None
             }
         }

@@ -8,7 +8,7 @@ use std::thread;
 use ck_core::model::NodeStatus;
 use ck_tests::claims::{self, Subject};
 
-use crate::support::{LONG, Machine, Scene};
+use crate::support::{LONG, Machine, Scene, skipped};
 
 /// Where the nodes listen.
 const PORT: u16 = 7000;
@@ -56,7 +56,7 @@ impl Net {
         match net.set_up() {
             Ok(()) => Some(net),
             Err(error) => {
-                println!("SKIPPED: {what}: no network namespaces here: {error}");
+                skipped(what, &format!("no network namespaces here: {error}"));
                 None
             }
         }
@@ -153,7 +153,7 @@ impl Net {
         match run("tc", &line) {
             Ok(()) => true,
             Err(error) => {
-                println!("SKIPPED: delay: {error}");
+                skipped("delay; the link is cut instead", &error);
                 false
             }
         }

@@ -1,6 +1,7 @@
 //! A cluster with clients and a record of all claims, and how it ends.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -40,6 +41,11 @@ impl Machine {
     pub(crate) fn alone() -> Self {
         Machine::Alone(MACHINE.write().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Says that something is not tested here, and why: past the test runner, which keeps what passing tests print.
+pub(crate) fn skipped(what: &str, why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: {why}");
 }
 
 /// An event as a process wrote it down, once it had done what there was to do.

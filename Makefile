@@ -45,6 +45,11 @@ demo: tools ## Ten real processes form a cluster, route keys, take in an elevent
 test: tools-test ## Run every test of every language, and count them
 	@python3 tests/run.py
 
+.PHONY: chaos
+chaos: tools ## Kill, stop and cut off real processes until the time is over (MINUTES=10 SEED=1)
+	@CHAOS_MINUTES=$(or $(MINUTES),10) CHAOS_SEED=$(or $(SEED),1) \
+	  cargo test --locked -p ck-tests --test chaos -- --nocapture
+
 .PHONY: bench
 bench: tools ## Run the benchmarks: one table, also as JSON and in docs/benchmarks.md (ARGS=...)
 	@cargo bench --locked -p ck-core --bench '*'

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ck_core::{ClusterKit, Options};
+use ck_core::{ClusterKit, Options, TimingProfile};
 use tempfile::TempDir;
 
 use crate::Outcome;
@@ -17,15 +17,43 @@ pub(crate) const PARTITIONS: u32 = 64;
 pub(crate) struct Nodes {
     pub(crate) nodes: Vec<ClusterKit>,
     dir: TempDir,
+    kind: Kind,
+}
+
+/// What kind of cluster.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) partitions: u32,
+    pub(crate) profile: TimingProfile,
+}
+
+impl Default for Kind {
+    fn default() -> Self {
+        Kind {
+            partitions: PARTITIONS,
+            profile: TimingProfile::Lan,
+        }
+    }
 }
 
 impl Nodes {
     /// A cluster without nodes, on the disk of `dir`.
     pub(crate) fn none(dir: &Path) -> Outcome<Self> {
+        Nodes::none_of(dir, Kind::default())
+    }
+
+    /// The same, of another kind.
+    pub(crate) fn none_of(dir: &Path, kind: Kind) -> Outcome<Self> {
         Ok(Nodes {
             nodes: Vec::new(),
             dir: tempfile::Builder::new().prefix("ck-bench-").tempdir_in(dir)?,
+            kind,
         })
+    }
+
+    /// Where their data is.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// A cluster of `count` nodes that all hold their share.
@@ -60,14 +88,23 @@ impl Nodes {
         Ok(())
     }
 
+    /// Adds one node that is called `i`, which no node was before.
+    pub(crate) fn add_as(&mut self, i: usize) -> Outcome {
+        let node = ClusterKit::new(self.options(i))?;
+        node.start()?;
+        self.nodes.push(node);
+        Ok(())
+    }
+
     /// The options of node `i`.
     fn options(&self, i: usize) -> Options {
         let mut options = Options::new(format!("node-{i:02}"), "127.0.0.1:0");
         options.data_dir = self.dir.path().join(format!("{i}")).display().to_string();
         options.join_timeout = PATIENCE;
+        options.timing.profile = self.kind.profile;
         match self.nodes.first().and_then(ClusterKit::http_addr) {
             Some(founder) => options.join_addrs = vec![founder],
-            None => options.partition_count = Some(PARTITIONS),
+            None => options.partition_count = Some(self.kind.partitions),
         }
         options
     }
@@ -83,13 +120,18 @@ impl Nodes {
 
     /// Waits until every node sees every partition with all its copies in place and nothing left to move.
     pub(crate) fn wait_until_formed(&self) -> Outcome {
-        let copies = self.nodes.len().min(3);
-        let members = self.nodes.len();
+        self.wait_until_formed_with(0)
+    }
+
+    /// The same, where there are so many nodes in processes of their own too.
+    pub(crate) fn wait_until_formed_with(&self, others: usize) -> Outcome {
+        let members = self.nodes.len() + others;
+        let copies = members.min(3);
         for node in &self.nodes {
             until("every partition with all its copies everywhere", || {
                 let view = node.view();
                 view.nodes().len() == members
-                    && view.partition_count() == PARTITIONS
+                    && view.partition_count() == self.kind.partitions
                     && view.partitions().all(|partition| {
                         partition.nodes().count() == copies
                             && partition.pending().count() == 0

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod disk;
+mod failover;
 mod formation;
 mod lookup;
 mod process;
@@ -40,6 +41,9 @@ struct Arguments {
     /// How many write at once, one measurement each.
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 16, 64, 256])]
     writers: Vec<usize>,
+    /// How often each failure is tried.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    trials: usize,
     #[command(subcommand)]
     child: Option<Child>,
 }
@@ -54,6 +58,8 @@ enum Part {
     Memory,
     /// Lookups of a key.
     Lookup,
+    /// Nodes that are killed, step down, leave and return.
+    Failover,
 }
 
 /// What the benchmark runs as a process of its own.
@@ -68,13 +74,21 @@ enum Child {
         data_dir: PathBuf,
         /// A member to join through.
         join: Option<String>,
+        /// Its timing.
+        #[arg(long)]
+        profile: Option<String>,
     },
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match &arguments.child {
-        Some(Child::Node { id, data_dir, join }) => process::serve(id, data_dir, join.as_deref()),
+        Some(Child::Node {
+            id,
+            data_dir,
+            join,
+            profile,
+        }) => process::serve(id, data_dir, join.as_deref(), profile.as_deref()),
         None => run(&arguments),
     };
     match outcome {
@@ -102,6 +116,9 @@ fn run(arguments: &Arguments) -> Outcome {
     }
     if wanted(Part::Lookup) {
         lookup::measure(&mut report)?;
+    }
+    if wanted(Part::Failover) {
+        failover::measure(&mut report, &arguments.dir, arguments.trials.max(1))?;
     }
     report.print();
     report.write_json(&arguments.json)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use ck_core::{ClusterKit, Options};
+use ck_core::{ClusterKit, Options, TimingProfile};
 
 use crate::cluster::{PARTITIONS, until};
 use crate::report::{Aim, Report};
@@ -40,8 +40,11 @@ fn rss_kib() -> Outcome<f64> {
 }
 
 /// The child: one node. A line on standard input is answered with RSS in KiB and CPU time in seconds.
-pub(crate) fn serve(id: &str, data_dir: &Path, join: Option<&str>) -> Outcome {
+pub(crate) fn serve(id: &str, data_dir: &Path, join: Option<&str>, profile: Option<&str>) -> Outcome {
     let mut options = Options::new(id, "127.0.0.1:0");
+    if let Some(profile) = profile {
+        options.set("timing.profile", profile)?;
+    }
     options.data_dir = data_dir.display().to_string();
     match join {
         Some(address) => options.join_addrs = vec![address.to_owned()],
@@ -65,7 +68,7 @@ pub(crate) fn serve(id: &str, data_dir: &Path, join: Option<&str>) -> Outcome {
     Ok(())
 }
 
-struct NodeProcess {
+pub(crate) struct NodeProcess {
     child: std::process::Child,
     answers: BufReader<std::process::ChildStdout>,
     address: String,
@@ -73,11 +76,22 @@ struct NodeProcess {
 
 impl NodeProcess {
     fn start(dir: &Path, id: &str, join: Option<&str>) -> Outcome<Self> {
+        NodeProcess::start_with(dir, id, join, TimingProfile::Lan)
+    }
+
+    /// Starts a node, and returns when it is a member.
+    pub(crate) fn start_with(
+        dir: &Path,
+        id: &str,
+        join: Option<&str>,
+        profile: TimingProfile,
+    ) -> Outcome<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg("node")
             .arg(id)
             .arg(dir.join(id))
             .args(join)
+            .args(["--profile", profile.name()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -89,6 +103,13 @@ impl NodeProcess {
         };
         process.address = process.line()?;
         Ok(process)
+    }
+
+    /// Ends the process at once, as a crash would; returns when it is dead.
+    pub(crate) fn kill(mut self) -> Outcome {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     fn line(&mut self) -> Outcome<String> {

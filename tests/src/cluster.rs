@@ -27,15 +27,30 @@ pub type Holders = BTreeMap<String, BTreeSet<String>>;
 impl Cluster {
     /// A cluster of the `clusterkit` program at `program`, with one node, started with `flags` as every later one.
     pub fn found_with(program: &str, flags: &[&str]) -> Self {
-        let mut cluster = Cluster {
+        let mut cluster = Cluster::without_nodes(program, flags);
+        cluster.spawn();
+        cluster.nodes[0].wait_ready();
+        cluster
+    }
+
+    /// A cluster without a node yet, for [`Cluster::adopt`].
+    pub fn without_nodes(program: &str, flags: &[&str]) -> Self {
+        Cluster {
             program: program.into(),
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             nodes: Vec::new(),
             folder: tempfile::tempdir().unwrap(),
-        };
-        cluster.spawn();
-        cluster.nodes[0].wait_ready();
-        cluster
+        }
+    }
+
+    /// Takes in a node that was started by hand.
+    pub fn adopt(&mut self, node: Node) {
+        self.nodes.push(node);
+    }
+
+    /// Lets go of the last node.
+    pub fn dismiss(&mut self) -> Option<Node> {
+        self.nodes.pop()
     }
 
     /// A cluster of one node.

@@ -1,6 +1,7 @@
 //! What the tests share that run whole clusters of real processes: [`Cluster`] starts, kills and restarts nodes,
 //! [`Load`] writes to them and keeps book of what it was promised, [`Journal`] compares that with what is there,
-//! [`LeaderWatch`] listens to who claims to lead.
+//! [`LeaderWatch`] listens to who claims to lead; [`claims`] is what processes say of themselves, and whether that
+//! can be true.
 //!
 //! Everything here fails by panicking, as a test does, and says what the cluster and its nodes had to say. Nothing
 //! outlives a test: nodes are killed when their [`Cluster`] is dropped, and stop by themselves when the test's own
@@ -15,6 +16,7 @@
 )]
 
 mod api;
+pub mod claims;
 mod cluster;
 mod journal;
 mod load;

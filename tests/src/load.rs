@@ -34,6 +34,12 @@ impl Load {
     /// Starts `writers` clients of all nodes of the cluster. What they do follows from `seed`; what comes of it
     /// does not.
     pub fn start(cluster: &Cluster, writers: u64, seed: u64) -> Self {
+        // Longer than a node's own deadline, so that it can say what it waited for.
+        Load::start_impatient(cluster, writers, seed, Duration::from_secs(15))
+    }
+
+    /// The same with clients that wait no longer than this: where nodes are stopped that will not answer.
+    pub fn start_impatient(cluster: &Cluster, writers: u64, seed: u64, patience: Duration) -> Self {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             acknowledged: AtomicU64::new(0),
@@ -46,7 +52,7 @@ impl Load {
             ),
         });
         let start = |number| {
-            let mut writer = Writer::new(number, Arc::clone(&shared), seed + number);
+            let mut writer = Writer::new(number, Arc::clone(&shared), seed + number, patience);
             thread::spawn(move || {
                 while !writer.shared.stop.load(Ordering::Relaxed) {
                     writer.write();
@@ -99,13 +105,13 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(number: u64, shared: Arc<Shared>, seed: u64) -> Self {
+    fn new(number: u64, shared: Arc<Shared>, seed: u64, patience: Duration) -> Self {
         let apis = shared
             .addrs
             .read()
             .unwrap()
             .iter()
-            .map(|addr| Api::new(addr))
+            .map(|addr| Api::new(addr).with_timeout(patience))
             .collect();
         Writer {
             number,

@@ -1,7 +1,7 @@
 //! One node: a process that can be started, killed and started again.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -20,6 +20,8 @@ struct Setup {
     flags: Vec<String>,
     data_dir: PathBuf,
     log: PathBuf,
+    /// The network namespace that it runs in, if not that of the test.
+    namespace: Option<String>,
 }
 
 /// A node, running or not.
@@ -37,8 +39,9 @@ pub struct Node {
 struct Running {
     child: Child,
     /// The node stops when this closes: even if the test is killed and gets no chance to clean up, no node is left.
-    _lifeline: ChildStdin,
-    ready: Receiver<String>,
+    /// A node that is made for tests takes commands from here.
+    lifeline: ChildStdin,
+    said: Receiver<String>,
 }
 
 /// How a process ended.
@@ -61,10 +64,23 @@ impl Node {
                 flags,
                 data_dir: folder.join(id),
                 log: folder.join(format!("{id}.log")),
+                namespace: None,
             },
             addr: None,
             running: None,
         }
+    }
+
+    /// Runs in a network namespace.
+    #[must_use]
+    pub fn within(mut self, namespace: &str) -> Self {
+        self.setup.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    /// Where it keeps its data.
+    pub fn data_dir(&self) -> &Path {
+        &self.setup.data_dir
     }
 
     /// Uses the data of another node.
@@ -83,8 +99,18 @@ impl Node {
             .open(&setup.log)
             .unwrap();
         // What the surroundings of the test set for other nodes is not meant for this one.
-        let mut child = Command::new(&setup.program)
+        let mut command = match &setup.namespace {
+            None => Command::new(&setup.program),
+            // It becomes the program itself: the process is the same.
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(&setup.program);
+                command
+            }
+        };
+        let mut child = command
             .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .env("RUST_BACKTRACE", "1")
             .args(["serve", "--json", "--exit-with-stdin"])
             .args(["--node-id", &self.id, "--http-addr", addr, "--data-dir"])
@@ -97,7 +123,7 @@ impl Node {
             .unwrap();
         let lifeline = child.stdin.take().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (tell, ready) = channel();
+        let (tell, said) = channel();
         thread::spawn(move || {
             for record in stdout.lines().map_while(Result::ok) {
                 // Nobody may be waiting any more, which is fine.
@@ -106,8 +132,8 @@ impl Node {
         });
         self.running = Some(Running {
             child,
-            _lifeline: lifeline,
-            ready,
+            lifeline,
+            said,
         });
         if !addr.ends_with(":0") {
             self.addr = Some(addr.to_owned());
@@ -127,7 +153,7 @@ impl Node {
             addr: String,
         }
         let running = self.running.as_ref().expect("the node runs");
-        match running.ready.recv_timeout(LIMIT) {
+        match running.said.recv_timeout(LIMIT) {
             Ok(line) => self.addr = Some(serde_json::from_str::<Ready>(&line).unwrap().addr),
             Err(error) => panic!("{} did not become ready: {error}\n{}", self.id, self.last_words()),
         }
@@ -156,10 +182,42 @@ impl Node {
         }
     }
 
+    /// Gives a node that is made for tests a command; its answer, without the `ok` before it.
+    ///
+    /// # Errors
+    /// What it says otherwise.
+    pub fn command(&self, line: &str) -> Result<String, String> {
+        let running = self.running.as_ref().expect("the node runs");
+        let mut lifeline = &running.lifeline;
+        writeln!(lifeline, "{line}").map_err(|error| error.to_string())?;
+        let answer = running
+            .said
+            .recv_timeout(LIMIT)
+            .map_err(|error| error.to_string())?;
+        match answer.strip_prefix("ok") {
+            Some(rest) => Ok(rest.trim().to_owned()),
+            None => Err(answer),
+        }
+    }
+
+    /// Stops the process where it is, as a debugger or a machine that is moved would; [`Node::resume`] has it go on.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Has a process go on that was stopped where it was.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let running = self.running.as_ref().expect("the node runs");
+        kill_process(Pid::from_child(&running.child), signal).unwrap();
+    }
+
     /// Asks the process to stop, as a service manager would. It runs on until [`Node::wait_end`].
     pub fn terminate(&self) {
-        let running = self.running.as_ref().expect("the node runs");
-        kill_process(Pid::from_child(&running.child), Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
     }
 
     /// Waits until the process ends by itself.

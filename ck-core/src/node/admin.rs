@@ -96,6 +96,22 @@ impl Node {
     /// As [`Node::begin_leaving`]; [`ErrorCode::Timeout`] when not all could be moved in time: moving goes on, and the
     /// message says what is left.
     pub(crate) async fn leave(self: &Arc<Self>, timeout: Duration) -> Result<()> {
+        let seen = self.phases.count();
+        // Its own log may never tell it that it is out: who is taken out is sent no more of it. Then its syncs do.
+        tokio::select! {
+            biased;
+            refused = self.refused_for_good(seen) => {
+                if refused.code() != ErrorCode::Removed {
+                    return Err(refused);
+                }
+            }
+            drained = self.be_drained(timeout) => drained?,
+        }
+        self.stop().await
+    }
+
+    /// Has this node drained and taken out; returns when its log says that it is.
+    async fn be_drained(&self, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
         self.begin_leaving(timeout).await?;
         let gone = || !self.replica.topology().nodes.contains_key(&self.me);
@@ -113,7 +129,7 @@ impl Node {
                 ),
             ));
         }
-        self.stop().await
+        Ok(())
     }
 
     async fn revision_from_leader(&self, call: MemberCall, timeout: Duration) -> Result<(u64, usize)> {

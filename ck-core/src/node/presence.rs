@@ -112,6 +112,10 @@ impl Node {
             if let Some(incarnation) = self.replica.incarnation() {
                 admitted = true;
                 self.sync_once(incarnation, reported).await;
+                if self.refusal().is_some() {
+                    // For good: to ask again would bring the same answer.
+                    return;
+                }
             } else if admitted && let Some(error) = self.removal() {
                 // Its own log told it before anybody else could.
                 self.log.warn(format_args!("{error}"));

@@ -1,6 +1,8 @@
 //! Tests of nodes in the simulator. What they stand on is in [`crate::sim`].
 
 mod failure;
+mod go_cluster;
+mod named;
 mod tests;
 mod traps;
 

@@ -33,7 +33,7 @@ fn ask(addr: &str, path: &str) -> Answer {
 /// The probe of a StatefulSet lets the second pod start only when the first is ready, and asks each one that
 /// waits for the cluster whether it lives.
 #[test]
-fn defect_06_readiness_needs_no_other_node_and_waiting_for_the_cluster_is_no_death() {
+fn defect_06_ask_g_readiness_needs_no_other_node_and_waiting_for_the_cluster_is_no_death() {
     // A node alone is ready, however many copies are wanted.
     let first = TestNode::start(founder("node-1")).unwrap();
     until("one node is ready", || ask(&first.addr(), "/ready").status == 200);

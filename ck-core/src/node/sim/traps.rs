@@ -339,7 +339,7 @@ fn trap_06_a_half_done_change_of_voters_is_finished_by_the_next_leader() {
 }
 
 #[test]
-fn trap_07_a_node_that_cannot_catch_up_is_neither_active_nor_a_voter() {
+fn trap_07_ask_k_a_node_that_cannot_catch_up_is_neither_active_nor_a_voter() {
     simulate(11, async |world| {
         let mut nodes = world.cluster(4).await;
         let fifth = world.make(World::options(5, &[1]), Arc::new(MemDisk::new()));

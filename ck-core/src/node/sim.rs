@@ -1,6 +1,8 @@
 //! Nodes in the simulator: simulated network, disk and time, and everything else as it is.
 
 mod failure;
+mod migrations;
+mod step_down;
 mod tests;
 mod traps;
 

@@ -4,9 +4,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::codec;
-use super::node::{Consensus, Written};
+use super::node::Consensus;
 use super::types::RaftId;
+use super::write::Written;
 use crate::error::{Error, ErrorCode, Result};
+
+/// The most proposals that are taken in one call.
+pub(super) const MAX_FORWARDED: usize = 4096;
 
 /// What a node asks of the one that it takes for the leader.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +23,8 @@ pub(crate) struct ForwardRequest {
 pub(crate) enum ForwardCall {
     /// Commit this encoded proposal.
     Propose(Bytes),
+    /// Commit these encoded proposals, which wait at the same node; each has an outcome of its own.
+    ProposeMany(Vec<Bytes>),
     /// Which revision must a linearizable read see?
     ReadIndex,
 }
@@ -26,6 +32,8 @@ pub(crate) enum ForwardCall {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ForwardAnswer {
     Written(Written),
+    /// What came of each proposal, in their order.
+    WrittenMany(Vec<Written>),
     ReadIndex(u64),
     /// Not the leader; perhaps that node is.
     NotLeader(Option<RaftId>),
@@ -52,6 +60,16 @@ async fn answer(consensus: &Consensus, cluster: &str, body: &[u8]) -> Result<For
     }
     Ok(match request.call {
         ForwardCall::Propose(proposal) => ForwardAnswer::Written(consensus.write_forwarded(proposal).await),
+        ForwardCall::ProposeMany(proposals) if proposals.len() > MAX_FORWARDED => {
+            let message = format!(
+                "{} proposals in one call; at most {MAX_FORWARDED} are taken",
+                proposals.len()
+            );
+            return Err(Error::new(ErrorCode::TooLarge, message));
+        }
+        ForwardCall::ProposeMany(proposals) => {
+            ForwardAnswer::WrittenMany(consensus.write_forwarded_many(proposals).await)
+        }
         ForwardCall::ReadIndex => match consensus.read_index().await? {
             Ok(revision) => ForwardAnswer::ReadIndex(revision),
             Err(leader) => ForwardAnswer::NotLeader(leader),

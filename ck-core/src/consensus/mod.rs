@@ -3,7 +3,9 @@
 //! Everything that knows openraft is in here. Outside, there are proposals and their answers, the replica that
 //! every read goes to, and leadership as epochs.
 
+mod batch;
 mod codec;
+mod courier;
 mod forward;
 mod growth;
 mod leadership;
@@ -25,6 +27,7 @@ mod transfer;
 mod types;
 pub mod wal;
 mod wire;
+mod write;
 
 pub(crate) use codec::{decode, encode};
 pub(crate) use forward::{handle_forwarded, refuse_forwarded};

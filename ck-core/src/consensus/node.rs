@@ -8,11 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::{AbortHandle, abortable};
 use openraft::async_runtime::WatchReceiver;
-use openraft::errors::{ClientWriteError, InitializeError, RaftError};
+use openraft::errors::{InitializeError, RaftError};
 use openraft::raft::Precondition;
 use openraft::{ChangeMembers, EmptyNode, ReadPolicy, ServerState, SnapshotPolicy};
 
-use super::codec;
 use super::growth::{Growth, bound_log};
 use super::log_store::LogStore;
 use super::network::{Addresses, Network};
@@ -20,7 +19,7 @@ use super::replica::Replica;
 use super::server::Server;
 use super::state_machine::{Raft, SnapshotStore, StateMachine};
 use super::still::{Heard, Still};
-use super::types::{Command, LogId, RaftId, Vote, from_wal_id};
+use super::types::{LogId, RaftId, Vote, from_wal_id};
 use super::wal::{Wal, WalOptions, WalThread};
 use crate::env::disk::Disk;
 use crate::env::{self, Instant};
@@ -28,7 +27,6 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::{ConsensusStats, NodeId};
 use crate::net::Transport;
 use crate::options::TimingValues;
-use crate::state::{Proposal, Response};
 
 /// When snapshots are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,19 +73,6 @@ pub(crate) struct Consensus {
     still: Still,
     /// Ends the task that takes snapshots of a log of many bytes.
     snapshots: AbortHandle,
-}
-
-/// What came of a write that was tried on this node.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub(crate) enum Written {
-    /// It is committed, and this is its answer.
-    Done(Response),
-    /// It was not appended; perhaps that node leads.
-    NotHere(Option<RaftId>),
-    /// It may or may not be committed one day.
-    Unknown(String),
-    /// Raft has stopped on this node, and nothing will be appended here again. Whether this was is unknown.
-    Stopped(String),
 }
 
 /// Who takes part in Raft, as this node knows it.
@@ -219,32 +204,6 @@ impl Consensus {
     /// Answers a Raft call of another node.
     pub(crate) async fn handle_peer(&self, body: &[u8]) -> Bytes {
         self.server.handle(body).await
-    }
-
-    /// Tries to commit an encoded proposal here, which succeeds only where the leader is.
-    pub(super) async fn write(&self, proposal: Bytes) -> Written {
-        match self.raft.client_write(Command(proposal)).await {
-            Ok(done) => match done.data.0 {
-                Some(response) => Written::Done(response),
-                None => Written::Unknown("the entry gave no answer".to_owned()),
-            },
-            Err(RaftError::APIError(error)) => match error {
-                ClientWriteError::ForwardToLeader(forward) => Written::NotHere(forward.leader_id),
-                other => Written::Unknown(other.to_string()),
-            },
-            Err(RaftError::Fatal(fatal)) => Written::Stopped(fatal.to_string()),
-        }
-    }
-
-    /// A forwarded proposal: decoded before it is appended, because what is in the log must be readable.
-    pub(super) async fn write_forwarded(&self, proposal: Bytes) -> Written {
-        match codec::decode::<Proposal>(&proposal, "a forwarded proposal") {
-            Ok(_) => self.write(proposal).await,
-            Err(error) => Written::Done(Response {
-                revision: 0,
-                result: Err(error),
-            }),
-        }
     }
 
     /// The revision that a read must see to be linearizable. Only the leader can tell.

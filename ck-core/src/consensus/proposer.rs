@@ -6,20 +6,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::oneshot;
 
+use super::batch::{self, Waiting};
 use super::codec;
-use super::forward::{ForwardAnswer, ForwardCall, ForwardRequest};
+use super::courier::{ATTEMPT, Courier};
+use super::forward::{ForwardAnswer, ForwardCall};
 use super::network::Addresses;
-use super::node::{Consensus, Written};
-use super::service::Service;
+use super::node::Consensus;
 use super::types::RaftId;
+use super::write::Written;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::net::{Lane, Transport};
+use crate::net::Transport;
 use crate::state::{Command, Proposal, Response};
 
-/// The longest that one attempt waits for the leader's answer before another is made.
-const ATTEMPT: Duration = Duration::from_secs(2);
 /// The pause between attempts while there is no leader.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -30,8 +32,9 @@ const MAX_HOPS: u32 = 3;
 /// first attempt, so the state machine carries it out once.
 pub(crate) struct Proposer {
     consensus: Arc<Consensus>,
-    transport: Arc<dyn Transport>,
-    addresses: Arc<dyn Addresses>,
+    courier: Arc<Courier>,
+    /// To the task that puts together what waits; it ends with this.
+    queue: UnboundedSender<Waiting>,
     session: AtomicU64,
     numbers: Mutex<Numbers>,
 }
@@ -61,10 +64,13 @@ impl Proposer {
         transport: Arc<dyn Transport>,
         addresses: Arc<dyn Addresses>,
     ) -> Self {
+        let courier = Arc::new(Courier::new(consensus.clone(), transport, addresses));
+        let (queue, waiting) = mpsc::unbounded_channel();
+        env::spawn(batch::deliver_all(waiting, courier.clone()));
         Proposer {
             consensus,
-            transport,
-            addresses,
+            courier,
+            queue,
             session: AtomicU64::new(0),
             numbers: Mutex::default(),
         }
@@ -178,49 +184,31 @@ impl Proposer {
         }
     }
 
+    /// One attempt: at the leader, where that is another node, or here.
     async fn attempt(&self, body: &Bytes, hint: Option<RaftId>, deadline: Instant) -> Written {
-        let leader = hint.or_else(|| self.consensus.leader());
+        let me = self.consensus.raft_id();
+        let to = hint.or_else(|| self.consensus.leader()).unwrap_or(me);
         let remaining = deadline.since(Instant::now());
-        match leader {
-            Some(leader) if leader != self.consensus.raft_id() => {
-                self.forward(leader, body.clone(), remaining.min(ATTEMPT)).await
-            }
-            _ => match env::timeout(remaining, self.consensus.write(body.clone())).await {
-                Ok(written) => written,
-                Err(_) => Written::Unknown("the log did not commit it in time".to_owned()),
-            },
-        }
-    }
-
-    async fn forward(&self, leader: RaftId, body: Bytes, timeout: Duration) -> Written {
-        match self.ask(leader, ForwardCall::Propose(body), timeout).await {
-            Ok(ForwardAnswer::Written(Written::Stopped(why))) => Written::Unknown(why),
-            Ok(ForwardAnswer::Written(written)) => written,
-            Ok(ForwardAnswer::NotLeader(leader)) => Written::NotHere(leader),
-            // Refused before it was looked at: nothing was appended there.
-            Ok(ForwardAnswer::Refused(_)) => Written::NotHere(None),
-            Ok(ForwardAnswer::ReadIndex(_)) => Written::Unknown("the leader answered out of turn".to_owned()),
-            Err(error) if error.code() == ErrorCode::NoLeader => Written::NotHere(None),
-            // Also when it cannot be reached: the connection may have broken after the leader took it.
-            Err(error) => Written::Unknown(error.to_string()),
-        }
-    }
-
-    async fn ask(&self, leader: RaftId, call: ForwardCall, timeout: Duration) -> Result<ForwardAnswer> {
-        let Some(address) = self.addresses.address_of(leader) else {
-            let message = format!("no address is known for the leader, Raft id {leader}");
-            return Err(Error::new(ErrorCode::NoLeader, message));
+        let (patience, silence) = if to == me {
+            (remaining, "the log did not commit it in time")
+        } else {
+            (remaining.min(ATTEMPT), "the leader did not answer in time")
         };
-        let request = ForwardRequest {
-            cluster: self.addresses.cluster_id(),
-            call,
+        let (answer, written) = oneshot::channel();
+        let waiting = Waiting {
+            to,
+            body: body.clone(),
+            until: Instant::now() + patience,
+            answer,
         };
-        let body = Service::Forward.envelope(&codec::encode(&request)?);
-        let answer = self
-            .transport
-            .call(&address, Lane::Request, body, timeout)
-            .await?;
-        codec::decode(&answer, "the leader's answer")
+        if self.queue.send(waiting).is_err() {
+            return Written::NotHere(None);
+        }
+        match env::timeout(patience, written).await {
+            Ok(Ok(written)) => written,
+            Ok(Err(_)) => Written::Unknown("the proposal was dropped".to_owned()),
+            Err(_) => Written::Unknown(silence.to_owned()),
+        }
     }
 
     /// Waits until this node has everything that was committed when the call began.
@@ -247,10 +235,14 @@ impl Proposer {
         let no_leader = || Error::new(ErrorCode::NoLeader, "no leader is known");
         match self.consensus.leader() {
             Some(leader) if leader != self.consensus.raft_id() => {
-                match self.ask(leader, ForwardCall::ReadIndex, remaining).await? {
+                match self
+                    .courier
+                    .ask(leader, ForwardCall::ReadIndex, remaining)
+                    .await?
+                {
                     ForwardAnswer::ReadIndex(revision) => Ok(revision),
                     ForwardAnswer::Refused(error) => Err(error),
-                    ForwardAnswer::NotLeader(_) | ForwardAnswer::Written(_) => Err(no_leader()),
+                    _ => Err(no_leader()),
                 }
             }
             Some(_) => match env::timeout(remaining, self.consensus.read_index()).await {

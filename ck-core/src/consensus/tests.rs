@@ -1,5 +1,6 @@
 //! The contract that openraft has with whoever stores for it, and what our own storage promises beyond it.
 
+mod forwarded;
 mod lanes;
 mod snapshots;
 mod storage;

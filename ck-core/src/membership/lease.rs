@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::env::Instant;
+use crate::env::{Instant, Signal};
 
 /// The leases that the leader has granted to this node.
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ pub(crate) struct Lease {
     /// lookup reads it and takes no lock.
     until: AtomicU64,
     terms: Mutex<Terms>,
+    /// Told when a lease begins to count.
+    counted: Signal,
 }
 
 #[derive(Debug, Default)]
@@ -82,7 +84,19 @@ impl Lease {
             }
             !counts
         });
+        let renewed = until > self.until();
         self.until.store(until.nanos(), Ordering::Release);
+        if renewed {
+            self.counted.notify();
+        }
+    }
+
+    /// Resolves when the node holds a lease.
+    pub(crate) async fn held(&self) {
+        let mut seen = self.counted.count();
+        while !self.holds() {
+            seen = self.counted.after(seen).await;
+        }
     }
 }
 

@@ -229,6 +229,9 @@ impl Node {
         if self.leader().is_none() {
             return Some("no leader is known".to_owned());
         }
+        if !self.is_leased() {
+            return Some("this node holds no lease: it has not reached the leader lately".to_owned());
+        }
         None
     }
 

@@ -33,6 +33,9 @@ impl Node {
             () = self.stopping() => Err(Error::new(ErrorCode::Stopped, "the node was stopped while it started")),
             opened = self.open() => opened,
         };
+        if opened.is_ok() {
+            self.wait_for_lease().await;
+        }
         let error = match opened {
             Ok(()) if self.advance(Phase::Starting, Phase::Running).is_ok() => return Ok(()),
             Ok(()) => Error::new(ErrorCode::Stopped, "the node was stopped while it started"),
@@ -49,6 +52,23 @@ impl Node {
             self.log.warn(format_args!("and cannot close: {later}"));
         }
         Err(error)
+    }
+
+    /// A member may act as primary as soon as its start has returned. Where no leader can be reached it starts all the
+    /// same, and gets its lease when there is one.
+    async fn wait_for_lease(&self) {
+        let patience = self.options.effective_lease_ttl();
+        let leased = async {
+            tokio::select! {
+                biased;
+                () = self.stopping() => {}
+                () = self.lease.held() => {}
+            }
+        };
+        if self.replica.incarnation().is_some() && env::timeout(patience, leased).await.is_err() {
+            self.log
+                .warn(format_args!("no leader has granted this node a lease yet"));
+        }
     }
 
     async fn open(self: &Arc<Self>) -> Result<()> {

@@ -115,7 +115,17 @@ impl Node {
             .filter(|id| *id != member.consensus.raft_id());
         let address = leader.and_then(|id| self.addresses.address_of(id));
         match address {
-            Some(address) if !forwarded => self.call_member(&address, call, true, ATTEMPT).await,
+            Some(address) if !forwarded => {
+                match self.call_member(&address, call, true, ATTEMPT).await {
+                    // The leader is gone, and a node of another cluster has its port.
+                    Ok(MemberAnswer::Refused(error)) | Err(error)
+                        if error.code() == ErrorCode::WrongCluster =>
+                    {
+                        Ok(MemberAnswer::NotLeader(None))
+                    }
+                    answer => answer,
+                }
+            }
             address => Ok(MemberAnswer::NotLeader(address)),
         }
     }

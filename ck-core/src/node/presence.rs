@@ -129,7 +129,7 @@ impl Node {
     /// How long to wait between two syncs: as set, but no longer than what the cluster's lease asks for.
     fn sync_pause(&self) -> Duration {
         let config = self.replica.topology().config.clone();
-        self.options.sync_interval.min(config.lease_ttl() / 3)
+        self.options.effective_sync_interval().min(config.lease_ttl() / 3)
     }
 
     /// Gives this process's leases back to the leader, which wants to give its roles to others.

@@ -39,6 +39,16 @@ impl TimingProfile {
     }
 }
 
+impl TimingProfile {
+    /// How often a node syncs where nobody asked for another pace.
+    const fn sync_interval(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Fast => 100,
+            Self::Lan | Self::Wan => 500,
+        })
+    }
+}
+
 impl TimingOptions {
     /// The profile's values, overridden by those that are set.
     pub fn values(&self) -> TimingValues {
@@ -91,11 +101,20 @@ impl Options {
         self.replication_factor.unwrap_or(DEFAULT_REPLICATION_FACTOR)
     }
 
+    /// How often the node tells the leader that it lives: as set, or what the timing profile asks for.
+    pub fn effective_sync_interval(&self) -> Duration {
+        self.sync_interval
+            .unwrap_or_else(|| self.timing.profile.sync_interval())
+    }
+
     /// How long a lease lasts: as set, or the longer of three renewals and what
     /// [`Options::lease_ttl_floor`] asks for. 1.5 s by default.
     pub fn effective_lease_ttl(&self) -> Duration {
-        self.lease_ttl
-            .unwrap_or_else(|| self.sync_interval.saturating_mul(3).max(self.lease_ttl_floor()))
+        self.lease_ttl.unwrap_or_else(|| {
+            self.effective_sync_interval()
+                .saturating_mul(3)
+                .max(self.lease_ttl_floor())
+        })
     }
 
     /// The shortest lease that outlasts an election plus a renewal, so that a change of leader interrupts no
@@ -105,7 +124,7 @@ impl Options {
             .values()
             .election_max
             .saturating_mul(2)
-            .saturating_add(self.sync_interval)
+            .saturating_add(self.effective_sync_interval())
     }
 
     /// How much longer than a lease the failure timeout must be at least: a tenth of the lease. Clocks of two
@@ -122,13 +141,15 @@ impl Options {
             let wanted = (self.effective_lease_ttl() / 3).saturating_mul(4) / threshold;
             // Up to whole milliseconds: rounding must never shorten it.
             let millis = u64::try_from(wanted.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-            self.sync_interval.max(Duration::from_millis(millis))
+            self.effective_sync_interval().max(Duration::from_millis(millis))
         })
     }
 
     /// How long one sync waits for its answer: as set, or `sync_interval`.
     pub fn effective_health_timeout(&self) -> Duration {
-        self.health_check.timeout.unwrap_or(self.sync_interval)
+        self.health_check
+            .timeout
+            .unwrap_or(self.effective_sync_interval())
     }
 
     /// The failure timeout, where these options ask for one and do not only leave it to its default.

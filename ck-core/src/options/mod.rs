@@ -59,7 +59,7 @@ pub struct Options {
     /// Where data is kept; empty means in memory.
     pub data_dir: String,
     /// How often the node renews its lease.
-    pub sync_interval: Duration,
+    pub sync_interval: Option<Duration>,
     /// How long a lease lasts.
     pub lease_ttl: Option<Duration>,
     /// When a silent node counts as failed.
@@ -264,7 +264,7 @@ impl Options {
             partition_count: None,
             replication_factor: None,
             data_dir: String::new(),
-            sync_interval: Duration::ZERO,
+            sync_interval: None,
             lease_ttl: None,
             health_check: HealthCheckOptions {
                 enabled: false,

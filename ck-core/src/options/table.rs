@@ -307,7 +307,7 @@ static TABLE: &[OptionSpec] = &[
         aliases: &["election.renewIntervalMs"],
         env: &["SYNC_INTERVAL"],
         kind: millis(10, 10 * MINUTE),
-        default: OptionDefault::Value("500ms"),
+        default: OptionDefault::Derived("from timing: 500ms, with fast 100ms"),
         help: "How often the node tells the leader that it lives and renews its lease.",
         access: field!(sync_interval),
     },

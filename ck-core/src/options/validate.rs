@@ -73,13 +73,13 @@ impl Options {
         ] = [
             lease,
             failure,
-            self.sync_interval,
+            self.effective_sync_interval(),
             self.lease_ttl_floor(),
             self.lease_margin(),
             timeout,
         ]
         .map(format_duration);
-        if self.sync_interval.saturating_mul(3) > lease {
+        if self.effective_sync_interval().saturating_mul(3) > lease {
             return Err(contradiction(format!(
                 "sync_interval ({sync_text}) must be at most a third of lease_ttl ({lease_text}), so that one lost \
                  renewal costs no lease"

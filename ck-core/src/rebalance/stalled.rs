@@ -223,7 +223,7 @@ mod tests {
             let early = stalled.look(&topology, TIMEOUT, now);
             assert_eq!((early.again, early.free), (Some(pause), false));
             assert_eq!(stalled.pairs().len(), 1);
-            now = now + pause;
+            now += pause;
             assert!(stalled.look(&topology, TIMEOUT, now).free);
             assert!(stalled.pairs().is_empty());
             assert_eq!(stalled.look(&topology, TIMEOUT, now), Overdue::default(), "once");

@@ -75,10 +75,14 @@ fn fails_without_a_trace(survivor: impl Fn(&[TestNode]) -> usize) {
     let left = survivor(&nodes);
     let left = nodes.remove(left);
     let addrs: Vec<String> = nodes.iter().map(TestNode::addr).collect();
-    // They die without a word: nothing can be committed from here on.
+    // They die without a word: nothing can be committed from here on. Nodes of another cluster get their ports.
     drop(nodes);
+    let mut squatters = Vec::new();
     for addr in addrs {
         until("it is gone", || TcpStream::connect(&addr).is_err());
+        let mut squatter = founder("node-9");
+        squatter.http_addr = addr;
+        squatters.extend(TestNode::start(squatter));
     }
     // A leader may still say so that there is nothing to do, for as long as its lease lasts.
     until("nobody leads", || !left.kit.is_leader());

@@ -168,13 +168,13 @@ fn defect_13_a_node_that_joins_late_is_told_its_own_partitions() {
 
 /// A node whose hooks call everything that there is to call.
 fn busy_node(options: ck_core::Options) -> (TestNode, Arc<AtomicUsize>) {
-    let node = TestNode::start(options).unwrap();
-    let kit = node.kit.clone();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
-    node.kit
-        .on_event(move |event| {
-            look_at_everything(&kit);
+    let node = TestNode::start_with(options, |kit| {
+        let kit_of_hook = kit.clone();
+        kit.on_event(move |event| {
+            let kit = &kit_of_hook;
+            look_at_everything(kit);
             if !matches!(event.kind, EventKind::PartitionChange(_)) {
                 kit.set_custom_data(
                     &format!("{}-{}", kit.my_node_id(), event.revision),
@@ -187,8 +187,9 @@ fn busy_node(options: ck_core::Options) -> (TestNode, Arc<AtomicUsize>) {
             counted.fetch_add(1, Ordering::Relaxed);
             Ok(())
         })
-        .unwrap();
-    (node, calls)
+        .map(drop)
+    });
+    (node.unwrap(), calls)
 }
 
 fn look_at_everything(kit: &ClusterKit) {

@@ -6,6 +6,7 @@
 mod admin;
 mod ancestor;
 mod events;
+mod fencing;
 mod formation;
 mod leadership;
 mod refusals;

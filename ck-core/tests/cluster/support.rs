@@ -41,7 +41,16 @@ pub(crate) struct TestNode {
 impl TestNode {
     /// Starts a node whose hooks record what they are told.
     pub(crate) fn start(options: Options) -> Result<Self, Error> {
+        Self::start_with(options, |_| Ok(()))
+    }
+
+    /// The same, with hooks of the test's own that miss nothing.
+    pub(crate) fn start_with(
+        options: Options,
+        prepare: impl FnOnce(&ClusterKit) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let kit = ClusterKit::new(options.clone())?;
+        prepare(&kit)?;
         let events = Arc::new(Mutex::new(Vec::new()));
         let told = events.clone();
         kit.on_event(move |event| {

@@ -141,6 +141,7 @@ impl Wal {
             segment: current,
             end,
             synced: end,
+            filled: 0,
             marked: false,
             summary,
             call: 0,

@@ -136,7 +136,7 @@ fn holds(sim: &SimNode, id: &str) -> usize {
 #[test]
 fn a_node_copies_no_more_at_once_than_it_may() {
     simulate(1, async |world| {
-        let (nodes, copies) = joined(&world, 3, LONG, |_, _| Doing::Take(Duration::from_millis(200))).await;
+        let (nodes, copies) = joined(&world, 3, LONG, |_, _| Doing::Take(Duration::from_secs(3))).await;
         until("the first copies", || copies.told().len() == 2).await;
         let before = rebalances(&nodes[0]);
         let status = nodes[1].node.rebalance_status(PATIENCE).await;

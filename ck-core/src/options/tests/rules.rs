@@ -21,7 +21,7 @@ fn millis(options: &Options) -> (u128, u128) {
 fn defaults_are_valid_and_as_designed() {
     let options = valid();
     options.validate().unwrap();
-    assert_eq!(options.sync_interval, Duration::from_millis(500));
+    assert_eq!(options.effective_sync_interval(), Duration::from_millis(500));
     assert_eq!(millis(&options), (1_500, 2_000));
     assert_eq!(options.effective_health_interval(), Duration::from_millis(500));
     assert_eq!(options.effective_health_timeout(), Duration::from_millis(500));
@@ -75,6 +75,7 @@ fn profiles() {
 #[test]
 fn unset_leases_and_timeouts_follow() {
     assert_eq!(millis(&with(&[("timing", "wan")])), (4_500, 6_000));
+    assert_eq!(millis(&with(&[("timing", "fast")])), (400, 536));
     assert_eq!(millis(&with(&[("sync_interval", "5s")])), (15_000, 20_000));
     for profile in TimingProfile::NAMES {
         for sync in ["10ms", "37ms", "100ms", "500ms", "33333us", "5s", "10m"] {

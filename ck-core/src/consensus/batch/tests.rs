@@ -1,0 +1,122 @@
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use openraft_rt::AsyncRuntime;
+use tokio::sync::mpsc::{self, UnboundedSender};
+
+use super::*;
+use crate::env::{self, Runtime};
+
+/// A batch, for which node it is, and what lets its sender go on.
+type HeldBatch = (RaftId, Vec<Waiting>, oneshot::Sender<()>);
+
+/// Holds every batch until it is let go; a proposal is answered with its own body.
+#[derive(Default)]
+struct Held {
+    seen: Mutex<Vec<(RaftId, usize)>>,
+    batches: Mutex<VecDeque<HeldBatch>>,
+    arrived: tokio::sync::Notify,
+}
+
+impl Deliver for Held {
+    fn deliver(&self, to: RaftId, batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
+        let (over, done) = oneshot::channel();
+        self.seen.lock().unwrap().push((to, batch.len()));
+        self.batches.lock().unwrap().push_back((to, batch, over));
+        self.arrived.notify_one();
+        async move { drop(done.await) }.boxed()
+    }
+}
+
+impl Held {
+    /// Lets the oldest batch go.
+    async fn answer_next(&self) {
+        loop {
+            let next = self.batches.lock().unwrap().pop_front();
+            if let Some((_, batch, over)) = next {
+                for waiting in batch {
+                    let echo = String::from_utf8_lossy(&waiting.body).into_owned();
+                    let _ = waiting.answer.send(Written::Unknown(echo));
+                }
+                let _ = over.send(());
+                return;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    fn seen(&self) -> Vec<(RaftId, usize)> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+fn put(queue: &UnboundedSender<Waiting>, to: RaftId, body: impl Into<Bytes>) -> oneshot::Receiver<Written> {
+    let (answer, written) = oneshot::channel();
+    let waiting = Waiting {
+        to,
+        body: body.into(),
+        until: Instant::now() + Duration::from_secs(60),
+        answer,
+    };
+    queue.send(waiting).ok().unwrap();
+    written
+}
+
+fn echoed(written: Written) -> String {
+    match written {
+        Written::Unknown(echo) => echo,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_waits_behind_batches_under_way_goes_together_and_each_hears_its_own() {
+    Runtime::run(async {
+        let (queue, waiting) = mpsc::unbounded_channel();
+        let held = Arc::new(Held::default());
+        let mut answers = Vec::new();
+        for n in 0..5 {
+            answers.push(put(&queue, 1, n.to_string()));
+        }
+        env::spawn(deliver_all(waiting, held.clone()));
+        held.arrived.notified().await;
+        // One may still go; the rest waits for an answer, but not what goes to another node.
+        let second = put(&queue, 1, "5");
+        held.arrived.notified().await;
+        let later = ["6", "7", "8"].map(|n| put(&queue, 1, n));
+        let elsewhere = put(&queue, 2, "9");
+        held.arrived.notified().await;
+        assert_eq!(held.seen(), [(1, 5), (1, 1), (2, 1)]);
+        for _ in 0..4 {
+            held.answer_next().await;
+        }
+        assert_eq!(held.seen()[3], (1, 3));
+        let all = answers
+            .into_iter()
+            .chain([second])
+            .chain(later)
+            .chain([elsewhere]);
+        for (n, answer) in all.enumerate() {
+            assert_eq!(echoed(answer.await.unwrap()), n.to_string());
+        }
+    });
+}
+
+#[test]
+fn a_batch_is_bounded_in_number_and_bytes_and_leaves_out_who_gave_up() {
+    let (queue, mut waiting) = mpsc::unbounded_channel();
+    let mut line = Line::default();
+    let mut answers: Vec<_> = (0..MAX_PROPOSALS + 2).map(|_| put(&queue, 1, "a")).collect();
+    answers.extend((0..3).map(|_| put(&queue, 1, vec![0; MAX_BYTES / 2])));
+    answers.push(put(&queue, 1, vec![0; MAX_BYTES + 1]));
+    // The second one is not sent any more.
+    drop(answers.remove(1));
+    while let Ok(next) = waiting.try_recv() {
+        line.waiting.push_back(next);
+    }
+    let sizes: Vec<_> = std::iter::from_fn(|| Some(line.next_batch().len()))
+        .take_while(|size| *size > 0)
+        .collect();
+    assert_eq!(sizes, [MAX_PROPOSALS, 2, 2, 1]);
+}

@@ -1,0 +1,163 @@
+//! Takes what waits on this node to the leader: into this node's own log, or to another node in one message.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
+
+use super::batch::{Deliver, Waiting};
+use super::codec;
+use super::forward::{ForwardAnswer, ForwardCall, ForwardRequest};
+use super::network::Addresses;
+use super::node::Consensus;
+use super::service::Service;
+use super::types::RaftId;
+use super::write::Written;
+use crate::env::Instant;
+use crate::error::{Error, ErrorCode, Result};
+use crate::net::{Lane, Transport};
+
+/// The longest that one attempt waits for the leader's answer before another is made.
+pub(super) const ATTEMPT: Duration = Duration::from_secs(2);
+
+/// The ways from this node to a leader.
+pub(super) struct Courier {
+    consensus: Arc<Consensus>,
+    transport: Arc<dyn Transport>,
+    addresses: Arc<dyn Addresses>,
+}
+
+impl Courier {
+    pub(super) fn new(
+        consensus: Arc<Consensus>,
+        transport: Arc<dyn Transport>,
+        addresses: Arc<dyn Addresses>,
+    ) -> Self {
+        Courier {
+            consensus,
+            transport,
+            addresses,
+        }
+    }
+
+    /// One call of the node that this one takes for the leader.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoLeader`] when it was not even sent; those of the transport.
+    pub(super) async fn ask(
+        &self,
+        leader: RaftId,
+        call: ForwardCall,
+        timeout: Duration,
+    ) -> Result<ForwardAnswer> {
+        let Some(address) = self.addresses.address_of(leader) else {
+            let message = format!("no address is known for the leader, Raft id {leader}");
+            return Err(Error::new(ErrorCode::NoLeader, message));
+        };
+        let request = ForwardRequest {
+            cluster: self.addresses.cluster_id(),
+            call,
+        };
+        let body = Service::Forward.envelope(&codec::encode(&request)?);
+        let answer = self
+            .transport
+            .call(&address, Lane::Request, body, timeout)
+            .await?;
+        codec::decode(&answer, "the leader's answer")
+    }
+
+    async fn write(&self, batch: Vec<Waiting>) {
+        let (bodies, answers): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|waiting| (waiting.body, waiting.answer))
+            .unzip();
+        let mut answers = answers.into_iter();
+        let tell = |written| {
+            if let Some(answer) = answers.next() {
+                // Gone when the caller has given up.
+                let _ = answer.send(written);
+            }
+        };
+        self.consensus.write_many(bodies, tell).await;
+    }
+
+    async fn forward(&self, leader: RaftId, batch: Vec<Waiting>) {
+        let now = Instant::now();
+        let patience = batch.iter().map(|waiting| waiting.until.since(now)).max();
+        let patience = patience.unwrap_or_default().min(ATTEMPT);
+        let bodies: Vec<Bytes> = batch.iter().map(|waiting| waiting.body.clone()).collect();
+        let written = self.forward_bodies(leader, bodies, patience).await;
+        for (waiting, written) in batch.into_iter().zip(written) {
+            let _ = waiting.answer.send(written);
+        }
+    }
+
+    /// What came of each, in the same order.
+    async fn forward_bodies(
+        &self,
+        leader: RaftId,
+        mut bodies: Vec<Bytes>,
+        timeout: Duration,
+    ) -> Vec<Written> {
+        if bodies.len() == 1 {
+            let body = bodies.pop().unwrap_or_default();
+            return vec![self.forward_one(leader, body, timeout).await];
+        }
+        let count = bodies.len();
+        let call = ForwardCall::ProposeMany(bodies.clone());
+        let outcome = match self.ask(leader, call, timeout).await {
+            Ok(ForwardAnswer::WrittenMany(all)) if all.len() == count => {
+                return all.into_iter().map(seen_from_afar).collect();
+            }
+            // A leader of an earlier version, which cannot read many at once, and has done nothing.
+            Ok(ForwardAnswer::Refused(error)) if error.code() == ErrorCode::Corrupt => {
+                let one_by_one = bodies
+                    .into_iter()
+                    .map(|body| self.forward_one(leader, body, timeout));
+                return join_all(one_by_one).await;
+            }
+            other => outcome_of(other),
+        };
+        vec![outcome; count]
+    }
+
+    async fn forward_one(&self, leader: RaftId, body: Bytes, timeout: Duration) -> Written {
+        outcome_of(self.ask(leader, ForwardCall::Propose(body), timeout).await)
+    }
+}
+
+/// What an answer says of everything that was asked for with it.
+fn outcome_of(answer: Result<ForwardAnswer>) -> Written {
+    match answer {
+        Ok(ForwardAnswer::Written(written)) => seen_from_afar(written),
+        Ok(ForwardAnswer::NotLeader(leader)) => Written::NotHere(leader),
+        // Refused before it was looked at: nothing was appended there.
+        Ok(ForwardAnswer::Refused(_)) => Written::NotHere(None),
+        Ok(ForwardAnswer::ReadIndex(_) | ForwardAnswer::WrittenMany(_)) => {
+            Written::Unknown("the leader answered out of turn".to_owned())
+        }
+        Err(error) if error.code() == ErrorCode::NoLeader => Written::NotHere(None),
+        // Also when it cannot be reached: the connection may have broken after the leader took it.
+        Err(error) => Written::Unknown(error.to_string()),
+    }
+}
+
+/// That Raft has stopped there does not mean that it has stopped here.
+fn seen_from_afar(written: Written) -> Written {
+    match written {
+        Written::Stopped(why) => Written::Unknown(why),
+        written => written,
+    }
+}
+
+impl Deliver for Courier {
+    fn deliver(&self, to: RaftId, batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
+        if to == self.consensus.raft_id() {
+            self.write(batch).boxed()
+        } else {
+            self.forward(to, batch).boxed()
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Writing on this node, which succeeds only where the leader is.
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use openraft::errors::{ClientWriteError, RaftError};
+use serde::{Deserialize, Serialize};
+
+use super::codec;
+use super::node::Consensus;
+use super::types::{Command, RaftId, Types};
+use crate::error::Result;
+use crate::state::{Proposal, Response};
+
+/// What came of a write that was tried on this node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Written {
+    /// It is committed, and this is its answer.
+    Done(Response),
+    /// It was not appended; perhaps that node leads.
+    NotHere(Option<RaftId>),
+    /// It may or may not be committed one day.
+    Unknown(String),
+    /// Raft has stopped on this node, and nothing will be appended here again. Whether this was is unknown.
+    Stopped(String),
+}
+
+impl Written {
+    fn done(response: Option<Response>) -> Self {
+        match response {
+            Some(response) => Written::Done(response),
+            None => Written::Unknown("the entry gave no answer".to_owned()),
+        }
+    }
+
+    fn failed(error: ClientWriteError<Types>) -> Self {
+        match error {
+            ClientWriteError::ForwardToLeader(forward) => Written::NotHere(forward.leader_id),
+            other => Written::Unknown(other.to_string()),
+        }
+    }
+}
+
+impl Consensus {
+    /// Tries to commit an encoded proposal here.
+    pub(super) async fn write(&self, proposal: Bytes) -> Written {
+        match self.raft().client_write(Command(proposal)).await {
+            Ok(done) => Written::done(done.data.0),
+            Err(RaftError::APIError(error)) => Written::failed(error),
+            Err(RaftError::Fatal(fatal)) => Written::Stopped(fatal.to_string()),
+        }
+    }
+
+    /// Tries to commit encoded proposals here, in this order and in one go. `tell` hears what came of each as
+    /// soon as that is known, in the same order: what comes of one says nothing of the next.
+    pub(super) async fn write_many(&self, proposals: Vec<Bytes>, mut tell: impl FnMut(Written) + Send) {
+        let mut left = proposals.len();
+        let mut why = "it gave no answer".to_owned();
+        match self
+            .raft()
+            .client_write_many(proposals.into_iter().map(Command))
+            .await
+        {
+            Ok(mut outcomes) => {
+                while let Some(outcome) = outcomes.next().await {
+                    match outcome {
+                        Ok(Ok(done)) => tell(Written::done(done.response.0)),
+                        Ok(Err(error)) => tell(Written::failed(error)),
+                        Err(fatal) => {
+                            why = fatal.to_string();
+                            break;
+                        }
+                    }
+                    left -= 1;
+                }
+            }
+            Err(fatal) => why = fatal.to_string(),
+        }
+        for _ in 0..left {
+            tell(Written::Stopped(why.clone()));
+        }
+    }
+
+    /// A forwarded proposal: decoded before it is appended, because what is in the log must be readable.
+    pub(super) async fn write_forwarded(&self, proposal: Bytes) -> Written {
+        match readable(&proposal) {
+            Ok(()) => self.write(proposal).await,
+            Err(refused) => refused,
+        }
+    }
+
+    /// Forwarded proposals; what came of each, in their order. One that cannot be read does not keep the others.
+    pub(super) async fn write_forwarded_many(&self, proposals: Vec<Bytes>) -> Vec<Written> {
+        let mut outcomes = Vec::with_capacity(proposals.len());
+        let mut appended = Vec::with_capacity(proposals.len());
+        for proposal in proposals {
+            match readable(&proposal) {
+                Ok(()) => {
+                    outcomes.push(None);
+                    appended.push(proposal);
+                }
+                Err(refused) => outcomes.push(Some(refused)),
+            }
+        }
+        let mut written = Vec::with_capacity(appended.len());
+        if !appended.is_empty() {
+            self.write_many(appended, |outcome| written.push(outcome)).await;
+        }
+        let mut written = written.into_iter();
+        let missing = || Written::Unknown("it gave no answer".to_owned());
+        outcomes
+            .into_iter()
+            .map(|refused| refused.or_else(|| written.next()).unwrap_or_else(missing))
+            .collect()
+    }
+}
+
+/// Refuses what could not be applied.
+fn readable(proposal: &[u8]) -> std::result::Result<(), Written> {
+    let read: Result<Proposal> = codec::decode(proposal, "a forwarded proposal");
+    match read {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Written::Done(Response {
+            revision: 0,
+            result: Err(error),
+        })),
+    }
+}

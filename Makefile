@@ -16,6 +16,14 @@ DESTDIR ?=
 # Passed on: make demo ARGS='--nodes 5 --keep', make bench ARGS=writes.
 ARGS ?=
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)
+# For make sim and make soak: how many seeds from which, one to be replayed, how long.
+SEEDS ?= 200
+SEED ?= 1
+REPLAY ?=
+MINUTES ?= $(if $(filter-out 0,$(HOURS)),0,10)
+HOURS ?= 0
+ONLY ?=
+SIM = $(CARGO_TARGET_DIR)/sim/ck-sim
 RELEASE = $(CARGO_TARGET_DIR)/release
 # What is installed and shipped is built with the profile of that name: see Cargo.toml.
 DIST = $(CARGO_TARGET_DIR)/dist
@@ -44,11 +52,28 @@ bench: tools ## Run the benchmarks: one table, also as JSON and in docs/benchmar
 	# The page shows everything or nothing: a run of some parts does not touch it.
 	[ -n "$(ARGS)" ] || python3 bench/page.py "$(CARGO_TARGET_DIR)/bench.json"
 
+.PHONY: sim
+sim: tools ## Simulate whole clusters (SEEDS=200 SEED=1, or REPLAY=seed)
+	@cargo build --profile sim --locked -p ck-simulation --features sim
+	if [ -n "$(REPLAY)" ]; then exec "$(SIM)" replay $(REPLAY); fi
+	exec "$(SIM)" run --seeds $(SEEDS) --seed $(SEED)
+
+.PHONY: soak
+soak: tools ## Simulate until the time is over (MINUTES=60 or HOURS=8, SEED=1)
+	@cargo build --profile sim --locked -p ck-simulation --features sim
+	exec "$(SIM)" soak --minutes $$(( $(MINUTES) + 60 * $(HOURS) )) --seed $(SEED)
+
+.PHONY: planted
+planted: tools ## Every fault that is planted must be found by the simulation (ONLY=name)
+	@cargo build --profile sim --locked -p ck-simulation --features planted-bugs --target-dir "$(CARGO_TARGET_DIR)/planted"
+	exec "$(CARGO_TARGET_DIR)/planted/sim/ck-sim" planted $(if $(ONLY),--only $(ONLY))
+
 .PHONY: lint
 lint: tools-lint ## Check format, lints, documentation and the rules of the house
 	@cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p ck-core --features sim --all-targets --locked -- -D warnings
+	cargo clippy -p ck-simulation --features planted-bugs --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 	python3 tests/house.py
 

@@ -16,8 +16,16 @@ pub mod net;
 mod node;
 mod options;
 pub mod placement;
+#[cfg(feature = "planted-bugs")]
+#[doc(hidden)]
+pub mod planted;
+#[cfg(not(feature = "planted-bugs"))]
+mod planted;
 mod rebalance;
 pub mod routing;
+#[cfg(feature = "sim")]
+#[doc(hidden)]
+pub mod sim;
 pub mod state;
 
 pub use clusterkit::ClusterKit;

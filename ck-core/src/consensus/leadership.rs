@@ -11,6 +11,7 @@ use super::proposer::Proposer;
 use crate::env::{self, Instant};
 use crate::error::ErrorCode;
 use crate::model::NodeId;
+use crate::planted::planted;
 use crate::state::Command;
 
 /// How long a new leader tries to have its epoch committed before it looks whether it leads at all.
@@ -110,9 +111,11 @@ impl Leadership {
     }
 
     fn is_leased(&self) -> bool {
-        self.consensus
-            .lease_until()
-            .is_some_and(|until| Instant::now() < until)
+        planted("leader-without-lease")
+            || self
+                .consensus
+                .lease_until()
+                .is_some_and(|until| Instant::now() < until)
     }
 
     /// False when it has to be tried again soon.

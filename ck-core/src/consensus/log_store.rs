@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
@@ -11,6 +12,7 @@ use super::codec::{from_wal_entry, to_wal_entry};
 use super::types::{Entry, LogId, Types, Vote, from_wal_id, from_wal_vote, io_error, to_wal_id, to_wal_vote};
 use super::wal::{Done, Wal};
 use crate::error::Error;
+use crate::planted::planted;
 
 /// The most that one read of the log returns: bounds what replication holds in memory per follower.
 const MAX_READ_BYTES: u64 = 4 * 1024 * 1024;
@@ -19,11 +21,28 @@ const MAX_READ_BYTES: u64 = 4 * 1024 * 1024;
 #[derive(Clone)]
 pub(crate) struct LogStore {
     wal: Arc<Wal>,
+    /// The index up to which a snapshot is durable, where there are snapshots.
+    snapshot: Option<Arc<AtomicU64>>,
 }
 
 impl LogStore {
     pub(crate) fn new(wal: Arc<Wal>) -> Self {
-        LogStore { wal }
+        LogStore { wal, snapshot: None }
+    }
+
+    /// Never gives up entries that are in no durable snapshot: without either the node could not start again.
+    pub(crate) fn behind(mut self, snapshot: Arc<AtomicU64>) -> Self {
+        self.snapshot = Some(snapshot);
+        self
+    }
+
+    /// Fewer entries than were asked for are an answer only of a log that takes entries in: one that has failed has
+    /// not got what openraft gave it, and must not let it believe that this was applied.
+    fn check_complete(&self, asked: u64, held: u64) -> Result<(), io::Error> {
+        match self.wal.failure() {
+            Some(error) if asked > held => Err(io_error(error)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -56,7 +75,11 @@ impl RaftLogReader<Types> for LogStore {
             Bound::Excluded(n) => *n,
             Bound::Unbounded => u64::MAX,
         };
-        let end = end.min(self.wal.last().map_or(0, |id| id.index + 1));
+        let held = self.wal.last().map_or(0, |id| id.index + 1);
+        if end != u64::MAX {
+            self.check_complete(end, held)?;
+        }
+        let end = end.min(held);
         if start >= end {
             return Ok(Vec::new());
         }
@@ -72,7 +95,9 @@ impl RaftLogReader<Types> for LogStore {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
-        let end = end.min(self.wal.last().map_or(0, |id| id.index + 1));
+        let held = self.wal.last().map_or(0, |id| id.index + 1);
+        self.check_complete(end, held)?;
+        let end = end.min(held);
         if start >= end {
             return Ok(Vec::new());
         }
@@ -101,6 +126,9 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        if planted("lose-a-vote") {
+            return Ok(());
+        }
         let (done, wait) = completion();
         self.wal.save_vote(to_wal_vote(vote), done);
         wait.await
@@ -134,12 +162,23 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
+        if planted("skip-truncate") {
+            return Ok(());
+        }
         let (done, wait) = completion();
         self.wal.truncate_after(last_log_id.map(to_wal_id), done);
         wait.await
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
+        if let Some(snapshot) = &self.snapshot
+            && log_id.index > snapshot.load(Ordering::Acquire)
+        {
+            return Err(io::Error::other(format!(
+                "entry {} is in no durable snapshot, and must not be purged",
+                log_id.index
+            )));
+        }
         let (done, wait) = completion();
         self.wal.purge_to(to_wal_id(log_id), done);
         wait.await

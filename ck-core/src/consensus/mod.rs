@@ -13,6 +13,8 @@ mod lease_table;
 mod log_store;
 mod network;
 mod node;
+#[cfg(feature = "sim")]
+pub mod observe;
 mod pipeline;
 mod proposer;
 mod replica;

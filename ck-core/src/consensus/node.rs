@@ -27,6 +27,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::{ConsensusStats, NodeId};
 use crate::net::Transport;
 use crate::options::TimingValues;
+use crate::planted::planted;
 
 /// When snapshots are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +118,7 @@ impl Consensus {
         };
         let voted_before = wal.vote().is_some();
         let store = SnapshotStore::new(config.disk.clone(), config.dir.join("snapshot"));
+        let durable = store.durable();
         let growth = Arc::<Growth>::default();
         let machine = StateMachine::open(config.replica.clone(), store, growth.clone())?;
         let election_timeout_max = config.timing.election_max;
@@ -131,7 +133,7 @@ impl Consensus {
             config.raft_id,
             Arc::new(raft_config),
             network,
-            LogStore::new(wal.clone()),
+            LogStore::new(wal.clone()).behind(durable),
             machine,
         )
         .await
@@ -208,6 +210,9 @@ impl Consensus {
 
     /// The revision that a read must see to be linearizable. Only the leader can tell.
     pub(super) async fn read_index(&self) -> Result<std::result::Result<u64, Option<RaftId>>> {
+        if planted("read-without-quorum") {
+            return Ok(Ok(self.replica.revision()));
+        }
         match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
             Ok(linearizer) => Ok(Ok(linearizer.read_log_id().index())),
             Err(RaftError::APIError(openraft::errors::LinearizableReadError::ForwardToLeader(forward))) => {
@@ -239,6 +244,9 @@ impl Consensus {
         if voters == 1 && metrics.membership_config.voter_ids().next() == Some(self.raft_id) {
             // Its own acknowledgement is a quorum at any moment.
             return Some(Instant::now() + self.lease);
+        }
+        if planted("lease-too-long") {
+            return metrics.last_quorum_acked.map(|acked| *acked + 4 * self.lease);
         }
         metrics.last_quorum_acked.map(|acked| *acked + self.lease)
     }

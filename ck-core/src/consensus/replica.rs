@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use crate::env::Signal;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Event, NodeId, Topology};
+use crate::planted::planted;
 use crate::routing::{ClusterView, SharedView};
 use crate::state::{Proposal, Response, State, net_events};
 
@@ -98,8 +99,11 @@ impl Replica {
         let mut responses = Vec::with_capacity(batch.len());
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let before = state.topology().clone();
+        #[cfg(feature = "sim")]
+        let from_revision = state.revision();
         for item in batch {
             let from = told.len();
+            let was_admitted = self.admitted(&state);
             responses.push(match item {
                 Item::Blank(index) => {
                     state.advance(*index);
@@ -111,8 +115,9 @@ impl Replica {
                 }
                 Item::Command(index, proposal) => Some(state.apply(*index, proposal, &mut told)),
             });
-            // What happened before this process was admitted is history: it is not told again.
-            if told.len() > from && !self.admitted(&state) {
+            // What happened before this process was admitted is history: it is not told again. That it is no member any
+            // more, and of what it lost by that, it is told.
+            if told.len() > from && !was_admitted && !self.admitted(&state) {
                 told.truncate(from);
             }
         }
@@ -120,6 +125,21 @@ impl Replica {
         drop(before);
         self.publish(&state);
         let revision = state.revision();
+        if planted("drop-an-event") && revision.is_multiple_of(7) && self.process.is_multiple_of(2) {
+            told.pop();
+        }
+        if planted("events-out-of-order") && self.process.is_multiple_of(2) {
+            told.reverse();
+        }
+        #[cfg(feature = "sim")]
+        super::observe::show(&super::observe::Applied {
+            node: &self.me,
+            process: self.process,
+            before: from_revision,
+            state: &state,
+            events: &told,
+            snapshot: false,
+        });
         // Under the state's lock, so that no later batch can tell its events first.
         self.tell(told);
         drop(state);
@@ -141,8 +161,20 @@ impl Replica {
                 Arc::new(without(new.topology(), &self.me))
             };
             let at = crate::env::wall_now();
-            let events = net_events(&old, new.topology(), &self.me, revision, at);
+            let events = match planted("snapshot-tells-nothing") {
+                true => Vec::new(),
+                false => net_events(&old, new.topology(), &self.me, revision, at),
+            };
             self.publish(&new);
+            #[cfg(feature = "sim")]
+            super::observe::show(&super::observe::Applied {
+                node: &self.me,
+                process: self.process,
+                before: state.revision(),
+                state: &new,
+                events: &events,
+                snapshot: true,
+            });
             self.tell(events);
         } else {
             self.publish(&new);

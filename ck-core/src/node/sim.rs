@@ -1,4 +1,4 @@
-//! Nodes in the simulator: simulated network, disk and time, and everything else as it is.
+//! Tests of nodes in the simulator. What they stand on is in [`crate::sim`].
 
 mod failure;
 mod migrations;
@@ -9,61 +9,19 @@ mod traps;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-
-use super::listen::Close;
-use super::{Listen, Listening, Node, Seams};
+use super::{Node, Seams};
 use crate::consensus::SnapshotPace;
 use crate::env::disk::MemDisk;
 use crate::env::{self, Instant};
-use crate::error::Result;
 use crate::hooks::{Driver, EventFilter, Hook};
 use crate::log::Log;
 use crate::model::{Event, EventKind};
-use crate::net::Handler;
 use crate::net::sim::SimNetwork;
 use crate::options::Options;
+use crate::sim::SimListen;
 
 /// How much simulated time anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Doors on the simulated network.
-#[derive(Debug)]
-pub(crate) struct SimListen {
-    pub(crate) network: SimNetwork,
-    pub(crate) addr: String,
-}
-
-#[derive(Debug)]
-struct SimDoors {
-    network: SimNetwork,
-    addr: String,
-}
-
-impl Close for SimDoors {
-    fn close(&self) -> BoxFuture<'_, ()> {
-        async { self.network.unserve(&self.addr) }.boxed()
-    }
-}
-
-impl Listen for SimListen {
-    fn listen(&self, _: Arc<Node>, handler: Handler) -> BoxFuture<'_, Result<Listening>> {
-        async move {
-            self.network.serve(&self.addr, handler);
-            let doors = SimDoors {
-                network: self.network.clone(),
-                addr: self.addr.clone(),
-            };
-            Ok(Listening {
-                http_addr: self.addr.clone(),
-                peer_addr: self.addr.clone(),
-                close: Box::new(doors),
-            })
-        }
-        .boxed()
-    }
-}
 
 /// A node, its disk, and what its hooks were told.
 struct SimNode {

@@ -119,9 +119,13 @@ impl State {
         let Some(partition) = self.partition_mut(number, context) else {
             return;
         };
+        let state = match crate::planted::planted("promote-unsynced") {
+            true => CopyState::Synced,
+            false => CopyState::Pending,
+        };
         partition.copies.push(PartitionCopy {
             node: node.clone(),
-            state: CopyState::Pending,
+            state,
             since,
         });
         partition.copies.sort_by(|a, b| a.node.cmp(&b.node));

@@ -210,7 +210,9 @@ impl State {
         partitions: &[(u32, u64)],
         context: &mut Context<'_>,
     ) -> Outcome {
-        self.check_incarnation(id, incarnation)?;
+        if !crate::planted::planted("confirm-any-incarnation") {
+            self.check_incarnation(id, incarnation)?;
+        }
         if !self.is_serving(id) {
             return refuse(ErrorCode::Conflict, format!("node {id:?} does not serve"));
         }
@@ -289,6 +291,11 @@ impl State {
             };
             partition.primary = None;
             partition.released = Some((holder.clone(), index));
+            let heir = partition.target.as_ref().map(|target| target.primary.clone());
+            if crate::planted::planted("flip-in-one-commit") {
+                self.change_primary(*number, heir.as_ref(), reason, context);
+                continue;
+            }
             self.tell_each(
                 *number,
                 std::slice::from_ref(&holder),

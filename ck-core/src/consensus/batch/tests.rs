@@ -8,14 +8,14 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use super::*;
 use crate::env::{self, Runtime};
 
-/// A batch, for which node it is, and what lets its sender go on.
-type HeldBatch = (RaftId, Vec<Waiting>, oneshot::Sender<()>);
+/// What was delivered, and how to end its delivery.
+type Batch = (Vec<Waiting>, oneshot::Sender<()>);
 
 /// Holds every batch until it is let go; a proposal is answered with its own body.
 #[derive(Default)]
 struct Held {
     seen: Mutex<Vec<(RaftId, usize)>>,
-    batches: Mutex<VecDeque<HeldBatch>>,
+    batches: Mutex<VecDeque<Batch>>,
     arrived: tokio::sync::Notify,
 }
 
@@ -23,7 +23,7 @@ impl Deliver for Held {
     fn deliver(&self, to: RaftId, batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
         let (over, done) = oneshot::channel();
         self.seen.lock().unwrap().push((to, batch.len()));
-        self.batches.lock().unwrap().push_back((to, batch, over));
+        self.batches.lock().unwrap().push_back((batch, over));
         self.arrived.notify_one();
         async move { drop(done.await) }.boxed()
     }
@@ -34,7 +34,7 @@ impl Held {
     async fn answer_next(&self) {
         loop {
             let next = self.batches.lock().unwrap().pop_front();
-            if let Some((_, batch, over)) = next {
+            if let Some((batch, over)) = next {
                 for waiting in batch {
                     let echo = String::from_utf8_lossy(&waiting.body).into_owned();
                     let _ = waiting.answer.send(Written::Unknown(echo));

@@ -226,6 +226,15 @@ impl MemDisk {
         }
     }
 
+    /// The process that used the disk is gone, the machine is not: nothing is lost, locks are released, faults end,
+    /// and handles from before fail from now on.
+    pub fn orphan(&self) {
+        let mut state = lock(&self.shared);
+        state.generation += 1;
+        state.locks.clear();
+        state.faults = Faults::default();
+    }
+
     fn handle(&self, state: &State, path: &Path, inode: Inode) -> Arc<dyn DiskFile> {
         let generation = state.generation;
         Arc::new(MemFile {

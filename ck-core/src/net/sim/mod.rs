@@ -128,6 +128,11 @@ impl SimNetwork {
     /// Serves an address, in the place of whoever served it before.
     pub fn serve(&self, addr: &str, handler: Handler) {
         self.unserve(addr);
+        // Requests are handled by the process that serves, not by the one that asks.
+        let handler = match env::scope::Scope::current() {
+            Some(scope) => scoped(scope, handler),
+            None => handler,
+        };
         let server = Server {
             handler,
             gone: Arc::new(Notify::new()),
@@ -264,6 +269,13 @@ impl SimNetwork {
             let _ = release.send(());
         }
     }
+}
+
+fn scoped(scope: env::scope::Scope, handler: Handler) -> Handler {
+    Arc::new(move |request, info| {
+        let handling = scope.enter(|| handler(request, info));
+        Box::pin(scope.wrap(handling))
+    })
 }
 
 fn link(from: &str, to: &str) -> Link {

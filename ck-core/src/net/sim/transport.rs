@@ -52,7 +52,8 @@ impl SimTransport {
         };
         if twice {
             let (copy, request) = (exchange.clone(), request.clone());
-            env::spawn(async move {
+            // Once sent, a message is the network's: whatever becomes of its sender.
+            carry(async move {
                 // Late and out of order, like what an old connection still had in its buffers.
                 let _ = copy.carry(number, request, false).await;
             });
@@ -60,7 +61,7 @@ impl SimTransport {
         let waiting = self.waiting.clone();
         let in_order = exchange.lane == Lane::Log;
         let to = exchange.to.clone();
-        env::spawn(async move {
+        carry(async move {
             if let Some(result) = exchange.carry(number, request, in_order).await
                 && let Some(slot) = lock(&waiting)
                     .as_mut()
@@ -120,6 +121,10 @@ impl Transport for SimTransport {
         // Dropping the senders tells the callers.
         lock(&self.waiting).take();
     }
+}
+
+fn carry(journey: impl Future<Output = ()> + Send + 'static) {
+    env::scope::outside(|| env::spawn(journey));
 }
 
 fn stopped() -> Error {

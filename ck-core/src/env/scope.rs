@@ -1,0 +1,223 @@
+//! Whose turn it is in a simulation: every task of a simulated node belongs to that node's scope.
+//!
+//! A scope has a clock of its own, which may run fast or slow and whose wall clock may jump. It can be paused, as by
+//! SIGSTOP: its tasks stand still where they are while time goes on. And it can be killed, as by SIGKILL: its tasks
+//! are never polled again. What a task spawns belongs to the scope that the task belongs to.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+/// A millionth of a clock's rate.
+const PPM: i128 = 1_000_000;
+
+const RUNNING: u8 = 0;
+const PAUSED: u8 = 1;
+const DEAD: u8 = 2;
+
+/// The process that simulated tasks belong to. Clones are the same process.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    drift_ppm: i32,
+    wall_offset_ms: AtomicI64,
+    state: AtomicU8,
+    /// The tasks that were to be polled while it was paused.
+    parked: Mutex<Vec<Waker>>,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
+}
+
+impl Scope {
+    /// A process that runs, whose monotonic clock is fast by so many millionths; slow where that is negative.
+    pub fn new(drift_ppm: i32) -> Self {
+        Scope {
+            inner: Arc::new(Inner {
+                drift_ppm,
+                wall_offset_ms: AtomicI64::new(0),
+                state: AtomicU8::new(RUNNING),
+                parked: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The scope of the task that runs now.
+    pub fn current() -> Option<Scope> {
+        CURRENT.with(|current| current.borrow().clone())
+    }
+
+    /// Runs `work` as this process.
+    pub fn enter<T>(&self, work: impl FnOnce() -> T) -> T {
+        with(Some(self.clone()), work)
+    }
+
+    /// A future that is polled as this process, while it runs.
+    pub fn wrap<F: Future>(&self, future: F) -> Scoped<F> {
+        Scoped {
+            scope: Some(self.clone()),
+            future: Some(future),
+        }
+    }
+
+    /// Stops the process where it is.
+    pub fn pause(&self) {
+        // One that is dead stays so, and one that is paused already too: either is as good.
+        let _ = self
+            .inner
+            .state
+            .compare_exchange(RUNNING, PAUSED, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Lets a paused process go on.
+    pub fn resume(&self) {
+        let was = self
+            .inner
+            .state
+            .compare_exchange(PAUSED, RUNNING, Ordering::AcqRel, Ordering::Acquire);
+        if was.is_ok() {
+            self.wake();
+        }
+    }
+
+    /// Ends the process without a word: none of its tasks is polled again.
+    pub fn kill(&self) {
+        self.inner.state.store(DEAD, Ordering::Release);
+        self.wake();
+    }
+
+    /// True while it is neither paused nor dead.
+    pub fn is_running(&self) -> bool {
+        self.state() == RUNNING
+    }
+
+    /// True once it was killed.
+    pub fn is_dead(&self) -> bool {
+        self.state() == DEAD
+    }
+
+    /// Moves its wall clock by so many milliseconds.
+    pub fn jump_wall(&self, by_ms: i64) {
+        self.inner.wall_offset_ms.fetch_add(by_ms, Ordering::Relaxed);
+    }
+
+    fn state(&self) -> u8 {
+        self.inner.state.load(Ordering::Acquire)
+    }
+
+    fn wake(&self) {
+        let parked = std::mem::take(&mut *self.inner.parked.lock().unwrap_or_else(PoisonError::into_inner));
+        for waker in parked {
+            waker.wake();
+        }
+    }
+}
+
+/// Runs `work` outside of every process: the network's doing, or the simulation's own.
+pub fn outside<T>(work: impl FnOnce() -> T) -> T {
+    with(None, work)
+}
+
+fn with<T>(scope: Option<Scope>, work: impl FnOnce() -> T) -> T {
+    struct Back(Option<Scope>);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            let before = self.0.take();
+            CURRENT.with(|current| drop(current.replace(before)));
+        }
+    }
+    let _back = Back(CURRENT.with(|current| current.replace(scope)));
+    work()
+}
+
+fn read<T>(read: impl FnOnce(&Inner) -> T) -> Option<T> {
+    CURRENT.with(|current| current.borrow().as_ref().map(|scope| read(&scope.inner)))
+}
+
+/// What the running process' monotonic clock shows when it is `nanos` in the world.
+pub(super) fn local_nanos(nanos: u64) -> u64 {
+    match read(|inner| inner.drift_ppm) {
+        None | Some(0) => nanos,
+        Some(ppm) => scale(nanos, PPM + i128::from(ppm), PPM),
+    }
+}
+
+/// How long it takes in the world until so much has passed on the running process' clock.
+pub(super) fn world_duration(local: Duration) -> Duration {
+    match read(|inner| inner.drift_ppm) {
+        None | Some(0) => local,
+        Some(ppm) => {
+            let nanos = u64::try_from(local.as_nanos()).unwrap_or(u64::MAX);
+            // Rounded up: whoever wakes finds that the time has passed.
+            Duration::from_nanos(scale(nanos, PPM, PPM + i128::from(ppm)).saturating_add(2))
+        }
+    }
+}
+
+/// How far the running process' wall clock is off.
+pub(super) fn wall_offset_ms() -> i64 {
+    read(|inner| inner.wall_offset_ms.load(Ordering::Relaxed)).unwrap_or(0)
+}
+
+fn scale(value: u64, by: i128, of: i128) -> u64 {
+    u64::try_from(i128::from(value) * by / of.max(1)).unwrap_or(u64::MAX)
+}
+
+pin_project! {
+    /// A future that belongs to a process.
+    #[derive(Debug)]
+    pub struct Scoped<F> {
+        scope: Option<Scope>,
+        #[pin]
+        future: Option<F>,
+    }
+}
+
+impl<F: Future> Scoped<F> {
+    /// A future that belongs to the process that makes it.
+    pub(super) fn inherit(future: F) -> Self {
+        Scoped {
+            scope: Scope::current(),
+            future: Some(future),
+        }
+    }
+}
+
+impl<F: Future> Future for Scoped<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        match this.scope.as_ref().map(Scope::state) {
+            Some(DEAD) => {
+                if let Some(scope) = this.scope.take() {
+                    scope.enter(|| this.future.set(None));
+                    *this.scope = Some(scope);
+                }
+                Poll::Pending
+            }
+            Some(PAUSED) => {
+                if let Some(scope) = this.scope {
+                    let mut parked = scope.inner.parked.lock().unwrap_or_else(PoisonError::into_inner);
+                    parked.push(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+            _ => match this.future.as_mut().as_pin_mut() {
+                Some(future) => with(this.scope.clone(), || future.poll(cx)),
+                None => Poll::Pending,
+            },
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Every node applies the same commands in the same order: the same revision is the same state (DESIGN 3 and 4; State
+//! Machine Safety, Raft dissertation 3.2).
+
+use std::collections::BTreeMap;
+
+use ck_core::state::State;
+
+use crate::trace::{FNV, fnv};
+
+/// Every so many revisions are compared: encoding a state takes longer than applying a command.
+const EVERY: u64 = 16;
+
+#[derive(Default)]
+pub(crate) struct Digests {
+    seen: BTreeMap<u64, (u64, String)>,
+}
+
+impl Digests {
+    pub(crate) fn check(&mut self, node: &str, state: &State) -> Result<(), String> {
+        let revision = state.revision();
+        if !revision.is_multiple_of(EVERY) {
+            return Ok(());
+        }
+        let bytes = state.encode().map_err(|error| error.to_string())?;
+        self.compare(node, revision, &bytes)
+    }
+
+    /// The state of a node at rest.
+    pub(crate) fn compare(&mut self, node: &str, revision: u64, bytes: &[u8]) -> Result<(), String> {
+        let hash = fnv(bytes, FNV);
+        let (known, by) = self
+            .seen
+            .entry(revision)
+            .or_insert_with(|| (hash, node.to_owned()));
+        if *known == hash {
+            return Ok(());
+        }
+        Err(format!("{node} and {by} differ at revision {revision}"))
+    }
+}

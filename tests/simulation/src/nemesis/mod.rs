@@ -1,0 +1,52 @@
+//! What goes wrong, each kind in a file of its own. Every kind is a task that makes trouble until the run is calm.
+
+mod churn;
+mod clock;
+mod cuts;
+mod disk;
+mod orders;
+mod process;
+mod weather;
+
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::SmallRng;
+
+use crate::world::{World, spawn};
+
+/// Starts what the plan has.
+pub(crate) fn start(world: &World) {
+    let menu = world.plan.menu;
+    let (w, plan) = (world.clone(), &world.plan);
+    if menu.weather {
+        spawn(weather::run(w.clone(), plan.rng(1)));
+    }
+    if menu.cuts && plan.nodes > 1 {
+        spawn(cuts::run(w.clone(), plan.rng(2)));
+    }
+    if menu.crashes {
+        spawn(process::crashes(w.clone(), plan.rng(3)));
+    }
+    if menu.pauses {
+        spawn(process::pauses(w.clone(), plan.rng(4)));
+    }
+    if menu.disks {
+        spawn(disk::run(w.clone(), plan.rng(5)));
+    }
+    if menu.clocks {
+        spawn(clock::run(w.clone(), plan.rng(6)));
+    }
+    if menu.churn {
+        spawn(churn::run(w.clone(), plan.rng(7)));
+    }
+    if menu.orders {
+        spawn(orders::run(w, plan.rng(8)));
+    }
+}
+
+/// Between `low` and `high` milliseconds, short times as likely as long ones.
+fn millis(rng: &mut SmallRng, low: u64, high: u64) -> Duration {
+    let (low, high) = ((low as f64).ln(), (high as f64).ln());
+    Duration::from_secs_f64(rng.random_range(low..high).exp() / 1000.0)
+}

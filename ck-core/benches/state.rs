@@ -11,7 +11,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ck_core::model::{ClusterConfig, Event, LeaveReason, NodeId, RebalanceTrigger, Target, Timestamp};
+use ck_core::model::{
+    ClusterConfig, Event, EventKind, LeaveReason, NodeId, RebalanceTrigger, RoleChange, Target, Timestamp,
+};
 use ck_core::state::{Command, Expect, NodeSpec, Promotion, Proposal, Reply, State};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -123,6 +125,7 @@ fn plan_for_all(state: &State) -> Command {
         (partition.number, Target { nodes, primary })
     });
     Command::Plan {
+        limit: 0,
         trigger: RebalanceTrigger::Manual,
         trigger_node: "".into(),
         targets: targets.collect(),
@@ -133,6 +136,7 @@ fn plan_for_all(state: &State) -> Command {
 /// The first partitions go to three other nodes each: 49 are a node's share of 1000.
 fn plan_to_elsewhere(state: &State, nodes: u32, partitions: u32) -> Command {
     Command::Plan {
+        limit: 0,
         trigger: RebalanceTrigger::Manual,
         trigger_node: "".into(),
         targets: (0..partitions).map(|n| (n, target(n + 500, nodes))).collect(),
@@ -209,6 +213,68 @@ fn commands(criterion: &mut Criterion) {
     one(criterion, "failover 16384x3", &three, &failure);
 }
 
+/// A plan of which one node copies everything, four at a time, and confirms one by one, from its beginning to its end:
+/// the time for twice as many partitions is to be twice as long.
+fn throttled(criterion: &mut Criterion) {
+    let state = cluster(10);
+    let mut group = criterion.benchmark_group("plan 16384x10, confirmed one by one");
+    for count in [1024, 2048, 4096] {
+        let Command::Plan {
+            mut targets,
+            trigger,
+            trigger_node,
+            planned_on,
+            ..
+        } = plan_for_all(&state)
+        else {
+            panic!("a plan is a plan");
+        };
+        targets.retain(|(_, target)| target.nodes.len() > 3);
+        targets.truncate(count);
+        let plan = Command::Plan {
+            limit: 4,
+            trigger,
+            trigger_node,
+            targets,
+            planned_on,
+        };
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(format!("{count} partitions"), |bencher| {
+            bencher.iter_batched_ref(
+                || state.clone(),
+                |state| {
+                    let mut events = Vec::new();
+                    apply_proposal(state, &proposal(plan.clone()), &mut events);
+                    while state.rebalance().is_some() {
+                        let told = std::mem::take(&mut events);
+                        confirm_each(state, &told, &mut events);
+                    }
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
+/// Node 0 confirms each copy that it was told to make.
+fn confirm_each(state: &mut State, told: &[Event], events: &mut Vec<Event>) {
+    let me = name(0);
+    let incarnation = state.node(&me).map_or(0, |node| node.incarnation);
+    for event in told {
+        let EventKind::PartitionChange(change) = &event.kind else {
+            continue;
+        };
+        if change.node_id == me && change.change == RoleChange::GainedReplica {
+            let confirm = Command::Confirm {
+                node: me.clone(),
+                incarnation,
+                partitions: vec![(change.number, event.revision)],
+            };
+            apply_proposal(state, &proposal(confirm), events);
+        }
+    }
+}
+
 fn set_data(criterion: &mut Criterion) {
     let mut state = cluster(3);
     let session = state.revision() - 2;
@@ -254,6 +320,6 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(800))
         .without_plots();
-    targets = set_data, commands, snapshot
+    targets = set_data, commands, throttled, snapshot
 }
 criterion_main!(benches);

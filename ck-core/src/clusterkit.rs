@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::{Driver, EventFilter, EventType, Hook, HookId, HookStats};
 use crate::log::{Log, LogCallback};
 use crate::model::{
-    Cluster, ConsensusStats, DataEntry, Event, HealthStatus, LeaderInfo, Metrics, NodeHealth,
-    NodeHealthState, NodeId, Role,
+    Cluster, ConsensusStats, DataEntry, Event, HealthStatus, LeaderInfo, Metrics, Migration, NodeHealth,
+    NodeHealthState, NodeId, RebalanceStatus, Role,
 };
 use crate::net::TcpTransport;
 use crate::node::{Node, Seams, TcpListen};
@@ -321,6 +321,23 @@ impl ClusterKit {
         self.wait(move |node| async move { node.rebalance(timeout).await })
     }
 
+    /// What moves, and what moves wait for: as the leader knows, or where it does not answer within `timeout` as this
+    /// node knows, which the answer says.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Stopped`].
+    pub fn rebalance_status(&self, timeout: Duration) -> Result<RebalanceStatus> {
+        self.wait(move |node| async move { Ok(node.rebalance_status(timeout).await) })
+    }
+
+    /// What of [`ClusterKit::rebalance_status`] is under way and what waits: a thousand steps at most.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Stopped`].
+    pub fn migrations(&self, timeout: Duration) -> Result<Vec<Migration>> {
+        self.rebalance_status(timeout).map(|status| status.migrations)
+    }
+
     // ---- leadership ----------------------------------------------------------------------------------------
 
     /// True when this node leads the cluster at this moment: a quorum acknowledged it so lately that nobody
@@ -356,6 +373,23 @@ impl ClusterKit {
     /// [`ErrorCode::Refused`] with the reason where nobody could take over.
     pub fn step_down(&self) -> Result<NodeId> {
         self.wait(|node| async move { node.step_down(None).await })
+    }
+
+    /// Has the leader hand leadership to the voter `node`; gives who leads afterwards.
+    ///
+    /// # Errors
+    /// As [`ClusterKit::step_down`]; [`ErrorCode::NotFound`].
+    pub fn promote(&self, node: &str) -> Result<NodeId> {
+        let node: NodeId = node.into();
+        self.wait(|this| async move { this.step_down(Some(node)).await })
+    }
+
+    /// [`ClusterKit::step_down`], and whoever led does not stand for election by itself for `cooldown`.
+    ///
+    /// # Errors
+    /// As [`ClusterKit::step_down`].
+    pub fn demote(&self, cooldown: Duration) -> Result<NodeId> {
+        self.wait(move |node| async move { node.demote(None, Some(cooldown)).await })
     }
 
     /// Raft's own numbers on this node.

@@ -14,7 +14,8 @@ const KEYS: usize = 8;
 
 #[test]
 fn a_node_that_is_far_behind_gets_a_snapshot_keeps_its_copies_and_has_the_same_data() {
-    let mut cluster = Cluster::of(PROGRAM, 4);
+    // However long the writes take: it is expected back.
+    let mut cluster = Cluster::of_with(PROGRAM, 4, &["--rebalance-delay", "1h"]);
     let before = cluster.settle().cluster;
     let away = (cluster.leader() + 1) % 4;
     let writer = (away + 1) % 4;

@@ -60,7 +60,12 @@ impl Cluster {
 
     /// A cluster of `count` nodes that were started together after the first, and that has settled.
     pub fn of(program: &str, count: usize) -> Self {
-        let mut cluster = Cluster::found(program);
+        Cluster::of_with(program, count, &[])
+    }
+
+    /// The same, all started with `flags`.
+    pub fn of_with(program: &str, count: usize, flags: &[&str]) -> Self {
+        let mut cluster = Cluster::found_with(program, flags);
         for _ in 1..count {
             cluster.spawn();
         }

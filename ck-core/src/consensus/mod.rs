@@ -22,6 +22,7 @@ mod server;
 mod service;
 mod snapshot_file;
 mod state_machine;
+mod still;
 #[cfg(test)]
 mod tests;
 mod transfer;

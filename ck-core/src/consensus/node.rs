@@ -18,6 +18,7 @@ use super::network::{Addresses, Network};
 use super::replica::Replica;
 use super::server::Server;
 use super::state_machine::{Raft, SnapshotStore, StateMachine};
+use super::still::{Heard, Still};
 use super::types::{LogId, RaftId, Vote, from_wal_id};
 use super::wal::{Wal, WalOptions, WalThread};
 use crate::env::disk::Disk;
@@ -70,6 +71,7 @@ pub(crate) struct Consensus {
     lease: Duration,
     /// The vote of the leadership that this node is giving up: from then on it holds no lease.
     handing_over: Mutex<Option<Vote>>,
+    still: Still,
     /// Ends the task that takes snapshots of a log of many bytes.
     snapshots: AbortHandle,
 }
@@ -136,8 +138,10 @@ impl Consensus {
         )
         .await
         .map_err(|error| Error::new(ErrorCode::Corrupt, format!("Raft cannot start: {error}")))?;
+        let heard = Arc::<Heard>::default();
+        let still = Still::new(raft.clone(), heard.clone(), election_timeout_max);
         if voted_before {
-            keep_still(&raft, config.raft_id, election_timeout_max);
+            still.after_restart(config.raft_id, election_timeout_max);
         }
         let (task, snapshots) = abortable(bound_log(raft.clone(), growth));
         env::spawn(async move {
@@ -150,6 +154,7 @@ impl Consensus {
             config.addresses,
             voted_before,
             election_timeout_max,
+            heard,
         );
         Ok(Arc::new(Consensus {
             raft,
@@ -161,6 +166,7 @@ impl Consensus {
             // Less than for how long a voter refuses others, by as much as two clocks may differ in that time.
             lease: election_timeout_max * 9 / 10,
             handing_over: Mutex::new(None),
+            still,
             snapshots,
         }))
     }
@@ -366,9 +372,15 @@ impl Consensus {
         }
     }
 
+    /// Does not stand for election by itself for `duration`: others are to lead.
+    pub(crate) fn rest(&self, duration: Duration) {
+        self.still.rest(duration);
+    }
+
     /// Stops Raft and closes the log; what was acknowledged is durable already.
     pub(crate) async fn close(&self) -> Result<()> {
         self.snapshots.abort();
+        self.still.close();
         let ended = self.raft.shutdown().await;
         let (tx, rx) = tokio::sync::oneshot::channel();
         self.wal.close(Box::new(move |result| drop(tx.send(result))));
@@ -384,33 +396,6 @@ impl Consensus {
         ended.map_err(stopped)?;
         closed
     }
-}
-
-/// A voter that restarts has forgotten the lease that it granted. [`Server`] lets it vote for nobody else until
-/// that has run out; here it is kept from voting for itself: it was opened with elections off. Where it is the
-/// only voter the lease was its own.
-fn keep_still(raft: &Raft, me: RaftId, lease: Duration) {
-    let until = Instant::now() + lease;
-    let raft = raft.clone();
-    env::spawn(async move {
-        let mut metrics = raft.metrics();
-        let alone = async {
-            loop {
-                let alone = {
-                    let now = metrics.borrow_and_update();
-                    let mut voters = now.membership_config.voter_ids();
-                    // Before Raft has read its log it knows of no voter at all.
-                    voters.next() == Some(me) && voters.next().is_none()
-                };
-                if alone || metrics.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        // Either is a reason to go on.
-        let _ = env::timeout(lease.min(until.since(Instant::now())), alone).await;
-        raft.runtime_config().elect(true);
-    });
 }
 
 fn raft_config(

@@ -11,6 +11,7 @@ use super::codec::{self, SnapshotHead};
 use super::network::Addresses;
 use super::snapshot_file;
 use super::state_machine::{Raft, Snapshot};
+use super::still::Heard;
 use super::types::{RaftId, from_wal_vote, to_wal_vote};
 use super::wire::{Ballot, RaftAnswer, RaftCall, RaftRequest, SnapshotChunk};
 use crate::env::Instant;
@@ -24,6 +25,7 @@ pub(crate) struct Server {
     addresses: Arc<dyn Addresses>,
     /// Until then no vote is given: see [`Server::guard`].
     guard: Option<Instant>,
+    heard: Arc<Heard>,
     incoming: Mutex<Option<IncomingSnapshot>>,
 }
 
@@ -40,6 +42,7 @@ impl Server {
         addresses: Arc<dyn Addresses>,
         voted_before: bool,
         election_timeout_max: Duration,
+        heard: Arc<Heard>,
     ) -> Self {
         let guard = voted_before.then(|| Instant::now() + election_timeout_max);
         Server {
@@ -47,6 +50,7 @@ impl Server {
             me,
             addresses,
             guard,
+            heard,
             incoming: Mutex::new(None),
         }
     }
@@ -80,6 +84,7 @@ impl Server {
         }
         match request.call {
             RaftCall::Append(append) => {
+                self.heard.now();
                 let response = self
                     .raft
                     .append_entries(append.into_request()?)

@@ -1,6 +1,7 @@
 //! What the REST API asks of a node.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -10,7 +11,7 @@ use super::{JoinReply, JoinTerms};
 use crate::error::Result;
 use crate::model::{
     Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, Node, NodeHealthState, NodeId,
-    PartitionRecord, PartitionStats,
+    PartitionRecord, PartitionStats, RebalanceStatus,
 };
 use crate::state::{Expect, NodeSpec};
 
@@ -91,6 +92,9 @@ pub trait Api: Send + Sync + 'static {
     /// Plans a better spread and, unless `dry_run`, sets it in motion.
     fn rebalance(&self, dry_run: bool) -> BoxFuture<'_, Result<RebalanceReply>>;
 
+    /// What moves, and what moves wait for: as the leader knows, or where it does not answer as this node knows.
+    fn rebalance_status(&self) -> BoxFuture<'_, RebalanceStatus>;
+
     /// Creates the partitions with the nodes that there are; returns the revision and how many.
     fn create_partitions(&self) -> BoxFuture<'_, Result<(u64, usize)>>;
 
@@ -101,9 +105,9 @@ pub trait Api: Send + Sync + 'static {
     /// Begins maintenance for `reason`: no moves are planned; without one, ends it. Returns the revision.
     fn maintenance(&self, reason: Option<String>) -> BoxFuture<'_, Result<u64>>;
 
-    /// Hands the leadership of the cluster to another voter, to `target` where one is named. Returns who leads
-    /// afterwards.
-    fn step_down(&self, target: Option<NodeId>) -> BoxFuture<'_, Result<NodeId>>;
+    /// Hands the leadership of the cluster to another voter, to `target` where one is named; the one that led does not
+    /// stand for election for `cooldown`. Returns who leads afterwards.
+    fn step_down(&self, target: Option<NodeId>, cooldown: Option<Duration>) -> BoxFuture<'_, Result<NodeId>>;
 
     /// Removes a member for good; returns the revision of the removal.
     fn remove_node(&self, node: NodeId) -> BoxFuture<'_, Result<u64>>;

@@ -48,6 +48,7 @@ routes! {
     "GET" get "/metrics" => consensus::metrics;
     "POST" post "/join" => admin::join;
     "POST" post "/sync" => admin::sync;
+    "GET" get "/rebalance" => admin::rebalance_status;
     "POST" post "/rebalance" => admin::rebalance;
     "POST" post "/leave" => admin::leave;
     "POST" post "/step-down" => admin::step_down;

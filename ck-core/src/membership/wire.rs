@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::address_book::PeerAddress;
 use crate::consensus::RaftId;
 use crate::error::Error;
-use crate::model::{ClusterConfig, NodeHealthState, NodeId};
+use crate::model::{ClusterConfig, NodeHealthState, NodeId, RebalanceStatus};
+use crate::rebalance::CopyReport;
 use crate::state::NodeSpec;
 
 /// One call of one node to another.
@@ -36,12 +37,17 @@ pub(crate) enum MemberCall {
     Rebalance,
     /// Create the partitions if there are none.
     CreatePartitions,
-    /// Give leadership up.
-    StepDown,
+    /// Give leadership up, to that node where one is named, and do not stand for it again for so long.
+    StepDown {
+        to: Option<NodeId>,
+        cooldown_ms: Option<u64>,
+    },
     /// Move what I have elsewhere, then take me out.
     Leave { node: NodeId, incarnation: u64 },
     /// Plan no more moves, for this reason; with none, plan again.
     Maintenance { reason: Option<String> },
+    /// What is under way?
+    RebalanceStatus,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +70,7 @@ pub(crate) enum MemberReply {
         revision: u64,
         partitions: usize,
     },
+    Rebalance(Box<RebalanceStatus>),
 }
 
 /// Who answers at an address.
@@ -121,6 +128,9 @@ pub(crate) struct SyncReport {
     pub(crate) revision: u64,
     pub(crate) health: NodeHealthState,
     pub(crate) health_reason: String,
+    /// The copies whose hooks have failed, not all of them where there are many.
+    #[serde(default)]
+    pub(crate) copies: Vec<CopyReport>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -232,10 +232,13 @@ pub struct ClusterHealthEvent {
     pub unhealthy_nodes: usize,
     /// All members.
     pub total_nodes: usize,
-    /// `healthy`, `degraded` (some are not) or `critical` (more than half are not).
+    /// `healthy`, `degraded` (some are not) or `critical` (more than half are not, or partitions are lost).
     pub status: String,
     /// The unhealthy ones, sorted.
     pub unhealthy_node_ids: Vec<NodeId>,
+    /// The partitions of which no node that is up holds the data, by number: `partition-5`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost_partitions: Vec<String>,
 }
 
 /// This node's own leadership began or ended.

@@ -3,6 +3,7 @@
 //! No I/O, no clock, no behaviour beyond small questions about the data itself.
 
 mod event;
+mod migration;
 mod node;
 mod partition;
 mod records;
@@ -14,6 +15,7 @@ pub use event::{
     NodeJoinEvent, NodeLeaveEvent, NodeRejoinEvent, PartitionChangeEvent, RebalanceEvent, RebalanceTrigger,
     RoleChange,
 };
+pub use migration::{AvoidedCopy, AwayNode, Migration, MigrationState, RebalanceStatus};
 pub use node::{Node, NodeHealthState, NodeId, NodeStatus};
 pub use partition::{CopyState, Partition, PartitionCopy, PartitionState, Role, Target};
 pub use records::{

@@ -142,6 +142,9 @@ pub struct Cluster {
     /// Set while no moves are planned, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<Maintenance>,
+    /// The partitions of which no node that is up holds the data, by number: `partition-5`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost_partitions: Vec<String>,
 }
 
 /// A value of the replicated store.

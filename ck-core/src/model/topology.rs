@@ -42,6 +42,13 @@ pub struct Maintenance {
 }
 
 impl Topology {
+    /// The partitions of which no member that is up holds the data.
+    pub fn lost(&self) -> impl Iterator<Item = u32> {
+        let serves = |id: &NodeId| self.nodes.get(id).is_some_and(|node| node.status.is_serving());
+        let lost = move |p: &&Arc<Partition>| !p.synced().any(serves);
+        self.partitions.iter().filter(lost).map(|p| p.number)
+    }
+
     /// How many members may serve partitions.
     pub fn serving_count(&self) -> usize {
         self.nodes

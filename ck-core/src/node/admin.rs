@@ -7,7 +7,8 @@ use super::Node;
 use crate::env::Instant;
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{MemberCall, MemberReply};
-use crate::model::NodeId;
+use crate::model::{NodeId, RebalanceStatus};
+use crate::rebalance;
 
 impl Node {
     /// Removes a member for good. A leader that is to go hands leadership over first.
@@ -69,7 +70,7 @@ impl Node {
     pub(crate) async fn begin_leaving(&self, timeout: Duration) -> Result<u64> {
         let member = self.member()?;
         if member.leadership.is_leader()
-            && let Err(error) = self.step_down_as_leader(None).await
+            && let Err(error) = self.step_down_as_leader(None, None).await
         {
             // Where it cannot be handed over now it is later, before the node goes.
             self.log.warn(format_args!("leaving, and still leading: {error}"));
@@ -130,6 +131,15 @@ impl Node {
             ));
         }
         Ok(())
+    }
+
+    /// What moves, and what moves wait for: what the leader knows, or where it does not answer within `timeout` what
+    /// this node knows.
+    pub(crate) async fn rebalance_status(&self, timeout: Duration) -> RebalanceStatus {
+        match self.ask_leader(MemberCall::RebalanceStatus, timeout).await {
+            Ok(MemberReply::Rebalance(status)) => *status,
+            _ => rebalance::local_status(&self.me, &self.replica.state()),
+        }
     }
 
     async fn revision_from_leader(&self, call: MemberCall, timeout: Duration) -> Result<(u64, usize)> {

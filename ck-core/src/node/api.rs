@@ -15,13 +15,15 @@ use crate::http::{
 use crate::membership::{JoinRequest, MemberCall, MemberReply, SyncReport};
 use crate::model::{
     Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, Node as NodeRecord, NodeId,
-    PartitionRecord, PartitionStats, partition_id,
+    PartitionRecord, PartitionStats, RebalanceStatus, partition_id,
 };
 use crate::rebalance;
 use crate::state::{Expect, NodeSpec};
 
 /// The deadline of calls that came over HTTP; the server's own is longer, so that the caller hears the reason.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the leader may take to say what is under way, before this node says what it knows itself.
+const STATUS: Duration = Duration::from_secs(2);
 
 impl Api for Node {
     fn revision(&self) -> u64 {
@@ -164,6 +166,7 @@ impl Api for Node {
                 revision: request.revision,
                 health: request.health,
                 health_reason: request.health_reason,
+                copies: Vec::new(),
             };
             match self.ask_leader(MemberCall::Sync(report), TIMEOUT).await? {
                 MemberReply::Sync(reply) => Ok(SyncReply {
@@ -184,9 +187,9 @@ impl Api for Node {
                 (state.topology().clone(), state.topology_revision())
             };
             let before = topology.clone();
-            let given_up = self.member()?.controller.given_up(&topology);
+            let exclusions = self.member()?.controller.exclusions(&topology);
             let targets =
-                super::life::blocking(move || Ok(rebalance::rebalance(&topology, &given_up))).await?;
+                super::life::blocking(move || Ok(rebalance::rebalance(&topology, &exclusions))).await?;
             let moves: Vec<Moved> = targets
                 .iter()
                 .filter_map(|(number, target)| {
@@ -226,6 +229,10 @@ impl Api for Node {
         .boxed()
     }
 
+    fn rebalance_status(&self) -> BoxFuture<'_, RebalanceStatus> {
+        Node::rebalance_status(self, STATUS).boxed()
+    }
+
     fn create_partitions(&self) -> BoxFuture<'_, Result<(u64, usize)>> {
         Node::create_partitions(self, TIMEOUT).boxed()
     }
@@ -238,8 +245,8 @@ impl Api for Node {
         Node::maintenance(self, reason, TIMEOUT).boxed()
     }
 
-    fn step_down(&self, target: Option<NodeId>) -> BoxFuture<'_, Result<NodeId>> {
-        Node::step_down(self, target).boxed()
+    fn step_down(&self, target: Option<NodeId>, cooldown: Option<Duration>) -> BoxFuture<'_, Result<NodeId>> {
+        self.demote(target, cooldown).boxed()
     }
 
     fn remove_node(&self, node: NodeId) -> BoxFuture<'_, Result<u64>> {

@@ -9,7 +9,7 @@ use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{Admission, Detector, Identity, IdentityFile, Pong, Steward};
 use crate::model::{Event, EventKind, LeadershipEvent};
-use crate::rebalance::Controller;
+use crate::rebalance::{Controller, Pace};
 
 /// How long hooks that run may take to return when the node stops.
 const HOOKS: Duration = Duration::from_secs(5);
@@ -141,7 +141,12 @@ impl Node {
             proposer.clone(),
             leadership.clone(),
             self.leases.clone(),
-            self.options.rebalance_delay,
+            self.log.clone(),
+            Pace {
+                rebalance_delay: self.options.rebalance_delay,
+                migration_timeout: self.options.migration_timeout,
+                max_concurrent_migrations: self.options.max_concurrent_migrations,
+            },
         ));
         let pong = Pong {
             node_id: self.me.clone(),

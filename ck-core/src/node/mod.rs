@@ -7,6 +7,7 @@ mod admin;
 mod api;
 mod calls;
 mod confirm;
+mod copying;
 mod entry;
 mod farewell;
 mod life;
@@ -42,6 +43,7 @@ use crate::net::Transport;
 use crate::options::Options;
 use crate::rebalance::Controller;
 use confirm::Confirmations;
+use copying::CopyFailures;
 
 /// What a node stands on: the world outside it.
 pub(crate) struct Seams {
@@ -67,6 +69,7 @@ pub(crate) struct Node {
     replica: Arc<Replica>,
     hooks: Arc<Hooks>,
     confirmations: Arc<Confirmations>,
+    copy_failures: Arc<CopyFailures>,
     addresses: Arc<AddressBook>,
     /// What this node has heard and granted while it leads.
     leases: Arc<LeaseTable>,
@@ -135,12 +138,17 @@ impl Node {
         log.set_level(options.log_level);
         let confirmations = Arc::new(Confirmations::default());
         let copied = confirmations.clone();
-        let failures = log.clone();
+        let copy_failures = Arc::new(CopyFailures::default());
+        let (failed, warnings) = (copy_failures.clone(), log.clone());
+        let myself = me.clone();
         let mut config = HooksConfig::new(
             me.clone(),
             seams.hooks,
             Arc::new(move |event, revision| copied.add(event.number, revision)),
-            Arc::new(move |failure| failures.warn(format_args!("{failure}"))),
+            Arc::new(move |failure| {
+                failed.note(&failure, &myself);
+                warnings.warn(format_args!("{failure}"));
+            }),
         );
         config.concurrency = options.hook_concurrency as usize;
         let hooks = Arc::new(Hooks::new(config));
@@ -169,6 +177,7 @@ impl Node {
             replica,
             hooks,
             confirmations,
+            copy_failures,
             leases: Arc::default(),
             lease: Lease::default(),
             own_health: Mutex::default(),

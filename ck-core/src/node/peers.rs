@@ -155,16 +155,22 @@ impl Node {
                 })));
             }
             MemberCall::Sync(report) => {
-                return member
-                    .admission
-                    .sync(&report)
-                    .map(|reply| MemberAnswer::Done(MemberReply::Sync(reply)));
+                let reply = member.admission.sync(&report)?;
+                member.controller.note_copies(&report);
+                return Ok(MemberAnswer::Done(MemberReply::Sync(reply)));
+            }
+            MemberCall::RebalanceStatus => {
+                let status = Box::new(member.controller.status());
+                return Ok(MemberAnswer::Done(MemberReply::Rebalance(status)));
             }
             MemberCall::Stop { node, incarnation } => member.admission.stop(&node, incarnation).await?,
             MemberCall::Remove { node } => self.remove_as_leader(&node).await?,
             MemberCall::Rebalance => member.controller.rebalance_now().await?,
             MemberCall::CreatePartitions => member.controller.create_now().await?,
-            MemberCall::StepDown => (self.step_down_as_leader(None).await?, 0),
+            MemberCall::StepDown { to, cooldown_ms } => {
+                let cooldown = cooldown_ms.map(Duration::from_millis);
+                (self.step_down_as_leader(to.as_ref(), cooldown).await?, 0)
+            }
             MemberCall::Leave { node, incarnation } => member.admission.leave(&node, incarnation).await?,
             MemberCall::Maintenance { reason } => member.admission.maintain(reason).await?,
         };

@@ -204,6 +204,7 @@ impl Node {
             revision,
             health,
             health_reason,
+            copies: self.copy_failures.report(&self.replica.topology(), &self.me),
         };
         // The lease counts from here, whenever the answer comes.
         let asked = Instant::now();

@@ -2,7 +2,9 @@
 
 mod failure;
 mod go_cluster;
+mod migrations;
 mod named;
+mod step_down;
 mod tests;
 mod traps;
 

@@ -18,12 +18,27 @@ const SUCCESSION: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(5);
 
 impl Node {
-    /// Gives leadership up, to `target` where one is named. This node must lead. Who does not take over in time is
-    /// asked again after the others, until [`PERSUASION`] has passed.
+    /// Gives leadership up, to `target` where one is named, and does not stand for it again for `cooldown`. This node
+    /// must lead. Who does not take over in time is asked again after the others, until [`PERSUASION`] has passed.
     ///
     /// # Errors
     /// [`ErrorCode::Refused`] with the reason where nobody could take over, or nobody did.
-    pub(super) async fn step_down_as_leader(&self, target: Option<&NodeId>) -> Result<u64> {
+    pub(super) async fn step_down_as_leader(
+        &self,
+        target: Option<&NodeId>,
+        cooldown: Option<Duration>,
+    ) -> Result<u64> {
+        if target == Some(&self.me) {
+            return Ok(self.replica.revision());
+        }
+        let revision = self.hand_over(target).await?;
+        // Whoever took over has time to find its feet, though it may be slower than this node.
+        let cooldown = cooldown.unwrap_or(self.options.timing.values().election_max * 2);
+        self.member()?.consensus.rest(cooldown);
+        Ok(revision)
+    }
+
+    async fn hand_over(&self, target: Option<&NodeId>) -> Result<u64> {
         let member = self.member()?;
         let target = match target {
             None => None,
@@ -110,21 +125,31 @@ impl Node {
     /// Has the leader, whichever node that is, give leadership up; gives who leads afterwards.
     ///
     /// # Errors
-    /// [`ErrorCode::Refused`] with the reason.
+    /// [`ErrorCode::Refused`] with the reason; [`ErrorCode::NotFound`].
     pub(crate) async fn step_down(&self, target: Option<NodeId>) -> Result<NodeId> {
+        self.demote(target, None).await
+    }
+
+    /// The same; the one that led does not stand for election for `cooldown`, twice the longest election timeout
+    /// where none is given.
+    pub(crate) async fn demote(&self, target: Option<NodeId>, cooldown: Option<Duration>) -> Result<NodeId> {
         let member = self.member()?;
         let before = self.replica.topology().leader_epoch;
         let from = member.consensus.leader().and_then(|id| self.node_of(id));
+        if let (Some(target), Some(from)) = (&target, &from)
+            && target == from
+        {
+            return Ok(target.clone());
+        }
         if member.leadership.is_leader() {
-            self.step_down_as_leader(target.as_ref()).await?;
-        } else if target.is_some() {
-            return Err(Error::new(
-                ErrorCode::NotLeader,
-                "only the leader can choose who leads next; ask it",
-            ));
+            self.step_down_as_leader(target.as_ref(), cooldown).await?;
         } else {
-            self.ask_leader(MemberCall::StepDown, PERSUASION + SUCCESSION)
-                .await?;
+            let cooldown_ms = cooldown.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+            let call = MemberCall::StepDown {
+                to: target,
+                cooldown_ms,
+            };
+            self.ask_leader(call, PERSUASION + SUCCESSION).await?;
         }
         let deadline = Instant::now() + SUCCESSION;
         loop {

@@ -1,14 +1,17 @@
 //! The controller's loop.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::plan;
+use super::plan::{self, Exclusions};
+use super::planned::{Planned, active, members};
+use super::status::CopyReport;
 use crate::consensus::{Leadership, LeaseTable, Leased, Proposer, Replica};
 use crate::env::{self, Instant};
 use crate::error::{ErrorCode, Result};
-use crate::model::{NodeId, NodeStatus, Partition, RebalanceTrigger, Topology};
+use crate::log::Log;
+use crate::model::{NodeId, NodeStatus, Partition, RebalanceTrigger, Topology, partition_id};
 use crate::state::{Command, Grant, Reply, Response};
 
 /// Nodes that join within this time of each other are planned for together.
@@ -24,33 +27,29 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs on every node; acts where the leader is.
 pub(crate) struct Controller {
-    me: NodeId,
-    replica: Arc<Replica>,
+    pub(super) me: NodeId,
+    pub(super) replica: Arc<Replica>,
     proposer: Arc<Proposer>,
-    leadership: Arc<Leadership>,
+    pub(super) leadership: Arc<Leadership>,
     leases: Arc<LeaseTable>,
-    /// How long a member may be away before its copies are made anew elsewhere.
-    rebalance_delay: Duration,
+    log: Arc<Log>,
+    pub(super) pace: Pace,
     /// What the last plan was made on.
     planned: Mutex<Planned>,
+    /// What members said of their copies with their last syncs.
+    reports: Mutex<BTreeMap<NodeId, Vec<CopyReport>>>,
 }
 
-#[derive(Default)]
-struct Planned {
-    epoch: u64,
-    revision: u64,
-    active: BTreeSet<NodeId>,
-    members: Vec<Member>,
-    /// Since when the topology has differed from what was planned on.
-    stale_since: Option<Instant>,
-    /// Who is away, and since when as far as this leader saw.
-    away: BTreeMap<NodeId, Instant>,
-    /// Those of them whose copies have been planned anew elsewhere.
-    given_up: BTreeSet<NodeId>,
+/// How fast copies are made, and how long anything is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// How long a member may be away before its copies are made anew elsewhere.
+    pub(crate) rebalance_delay: Duration,
+    /// How long a copy may take before it is given up.
+    pub(crate) migration_timeout: Duration,
+    /// How many copies one node makes at a time.
+    pub(crate) max_concurrent_migrations: u32,
 }
-
-/// What of a member a plan depends on.
-type Member = (NodeId, NodeStatus, u32, Option<String>);
 
 impl Controller {
     pub(crate) fn new(
@@ -59,7 +58,8 @@ impl Controller {
         proposer: Arc<Proposer>,
         leadership: Arc<Leadership>,
         leases: Arc<LeaseTable>,
-        rebalance_delay: Duration,
+        log: Arc<Log>,
+        pace: Pace,
     ) -> Self {
         Controller {
             me,
@@ -67,8 +67,10 @@ impl Controller {
             proposer,
             leadership,
             leases,
-            rebalance_delay,
+            log,
+            pace,
             planned: Mutex::default(),
+            reports: Mutex::default(),
         }
     }
 
@@ -119,8 +121,10 @@ impl Controller {
             Progress::Made => Ok(None),
             Progress::None { next_lease_end } => {
                 let lease_end = next_lease_end.map(|ends| ends.since(Instant::now()));
-                let planned = self.plan_when_due(epoch, &topology, revision).await?;
-                Ok(lease_end.into_iter().chain(planned).min())
+                self.planned().begin(epoch, &topology);
+                let overdue = self.give_up_stalled(epoch, &topology).await?;
+                let planned = self.plan_when_due(&topology, revision).await?;
+                Ok(lease_end.into_iter().chain(overdue).chain(planned).min())
             }
         }
     }
@@ -201,26 +205,47 @@ impl Controller {
             .leased(holder, node.incarnation, *revision, &topology.config)
     }
 
-    async fn plan_when_due(
-        &self,
-        epoch: u64,
-        topology: &Topology,
-        revision: u64,
-    ) -> Result<Option<Duration>> {
+    /// Gives up copies that take too long; gives when to look again.
+    async fn give_up_stalled(&self, epoch: u64, topology: &Topology) -> Result<Option<Duration>> {
+        let timeout = self.pace.migration_timeout;
+        let overdue = {
+            let mut planned = self.planned();
+            let overdue = planned.stalled.look(topology, timeout, Instant::now());
+            planned.wishes += u64::from(overdue.free);
+            overdue
+        };
+        for batch in overdue.copies.chunks(BATCH) {
+            let command = Command::GiveUp {
+                copies: batch.to_vec(),
+            };
+            // How long it took this leader alone knows.
+            self.proposer
+                .propose_under(Some(epoch), command, PROPOSE)
+                .await?
+                .result?;
+            let mut planned = self.planned();
+            planned.wishes += 1;
+            for (number, node, _) in batch {
+                let name = partition_id(*number);
+                self.log.warn(format_args!(
+                    "node {node} has not copied {name} within {timeout:?}; it is planned elsewhere"
+                ));
+                planned
+                    .stalled
+                    .avoid((*number, node.clone()), timeout, Instant::now());
+            }
+        }
+        Ok(overdue.again)
+    }
+
+    async fn plan_when_due(&self, topology: &Topology, revision: u64) -> Result<Option<Duration>> {
         let joining = topology
             .nodes
             .values()
             .any(|node| node.status == NodeStatus::Joining);
-        let (given_up, lost, due) = {
-            let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
-            if planned.epoch != epoch {
-                *planned = Planned {
-                    epoch,
-                    active: active(topology),
-                    ..Planned::default()
-                };
-            }
-            let (given_up, due) = planned.give_up(topology, self.rebalance_delay);
+        let (exclusions, lost, wished, due) = {
+            let mut planned = self.planned();
+            let (given_up, due) = planned.give_up(topology, self.pace.rebalance_delay);
             if topology.maintenance.is_some() {
                 return Ok(None);
             }
@@ -231,7 +256,8 @@ impl Controller {
                 .iter()
                 .any(|partition| partition.target.is_some());
             let same = planned.revision == revision || (moving && planned.members == members(topology));
-            if same && given_up == planned.given_up {
+            let wished = planned.wishes != planned.answered;
+            if same && !wished && given_up == planned.given_up {
                 return Ok(due);
             }
             let since = *planned.stale_since.get_or_insert_with(Instant::now);
@@ -240,20 +266,25 @@ impl Controller {
             if waited < patience {
                 return Ok(Some(patience.saturating_sub(waited)));
             }
-            (given_up, lost, due)
+            let exclusions = planned.exclusions(topology, self.pace.rebalance_delay);
+            (exclusions, lost, wished && same, due)
         };
         let (trigger, node) = match lost {
             Some(node) => (RebalanceTrigger::NodeLeave, node),
-            None => self.reason(topology),
+            None => self.reason(topology, wished),
         };
-        self.plan(topology, revision, given_up, trigger, node).await?;
+        self.plan(topology, revision, exclusions, trigger, node).await?;
         Ok(due)
     }
 
-    /// Why partitions move, judged by who is here now and was not at the last plan, or the other way round.
-    fn reason(&self, topology: &Topology) -> (RebalanceTrigger, NodeId) {
+    /// Why partitions move, judged by who is here now and was not at the last plan, or the other way round. What is
+    /// planned `again` is for the same reason as before.
+    fn reason(&self, topology: &Topology, again: bool) -> (RebalanceTrigger, NodeId) {
         let now = active(topology);
-        let planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        let planned = self.planned();
+        if again && let Some(before) = &planned.trigger {
+            return before.clone();
+        }
         if let Some(node) = now.difference(&planned.active).next() {
             return (RebalanceTrigger::NodeJoin, node.clone());
         }
@@ -267,13 +298,14 @@ impl Controller {
         &self,
         topology: &Topology,
         planned_on: u64,
-        given_up: BTreeSet<NodeId>,
+        exclusions: Exclusions,
         trigger: RebalanceTrigger,
         trigger_node: NodeId,
     ) -> Result<usize> {
         let snapshot = topology.clone();
-        let gone = given_up.clone();
-        let targets = match env::blocking(move || plan::rebalance(&snapshot, &gone)).await {
+        let wishes = self.planned().wishes;
+        let given_up = exclusions.given_up.clone();
+        let targets = match env::blocking(move || plan::rebalance(&snapshot, &exclusions)).await {
             Ok(targets) => targets,
             Err(error) => return Err(crate::Error::internal(format!("the planner failed: {error}"))),
         };
@@ -284,9 +316,10 @@ impl Controller {
             let response = self
                 .propose(Command::Plan {
                     trigger,
-                    trigger_node,
+                    trigger_node: trigger_node.clone(),
                     targets,
                     planned_on,
+                    limit: self.pace.max_concurrent_migrations,
                 })
                 .await?;
             if let Reply::Partitions(count) = response.result? {
@@ -294,7 +327,9 @@ impl Controller {
                 covers = response.revision;
             }
         }
-        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut planned = self.planned();
+        planned.trigger = Some((trigger, trigger_node));
+        planned.answered = wishes;
         planned.revision = covers;
         planned.active = active(topology);
         planned.members = members(topology);
@@ -309,17 +344,32 @@ impl Controller {
             let state = self.replica.state();
             (state.topology().clone(), state.topology_revision())
         };
-        let given_up = self.given_up(&topology);
+        let exclusions = self.exclusions(&topology);
         let moved = self
-            .plan(&topology, revision, given_up, RebalanceTrigger::Manual, "".into())
+            .plan(
+                &topology,
+                revision,
+                exclusions,
+                RebalanceTrigger::Manual,
+                "".into(),
+            )
             .await?;
         Ok((self.replica.revision(), moved))
     }
 
-    /// Who has been away for longer than `rebalance_delay`.
-    pub(crate) fn given_up(&self, topology: &Topology) -> BTreeSet<NodeId> {
-        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
-        planned.give_up(topology, self.rebalance_delay).0
+    /// What a plan that is made now leaves out.
+    pub(crate) fn exclusions(&self, topology: &Topology) -> Exclusions {
+        self.planned().exclusions(topology, self.pace.rebalance_delay)
+    }
+
+    /// What the last plan was made on.
+    pub(super) fn planned(&self) -> MutexGuard<'_, Planned> {
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What members said of their copies.
+    pub(super) fn reports(&self) -> MutexGuard<'_, BTreeMap<NodeId, Vec<CopyReport>>> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Creates the partitions now, if there are none yet. Gives how many there are.
@@ -353,44 +403,6 @@ enum Progress {
         /// When the first lease ends that a grant waits for.
         next_lease_end: Option<Instant>,
     },
-}
-
-impl Planned {
-    /// Who has been away for longer than `delay`, and when somebody else will have been.
-    fn give_up(&mut self, topology: &Topology, delay: Duration) -> (BTreeSet<NodeId>, Option<Duration>) {
-        let is_away = |id: &NodeId| topology.nodes.get(id).is_some_and(|node| !node.status.is_up());
-        self.away.retain(|id, _| is_away(id));
-        let now = Instant::now();
-        for id in topology.nodes.keys().filter(|id| is_away(id)) {
-            self.away.entry(id.clone()).or_insert(now);
-        }
-        let mut given_up = BTreeSet::new();
-        let mut due: Option<Duration> = None;
-        for (id, since) in &self.away {
-            let remaining = delay.saturating_sub(now.since(*since));
-            if remaining.is_zero() {
-                given_up.insert(id.clone());
-            } else {
-                due = Some(due.map_or(remaining, |first| first.min(remaining)));
-            }
-        }
-        (given_up, due)
-    }
-}
-
-fn active(topology: &Topology) -> BTreeSet<NodeId> {
-    let nodes = topology
-        .nodes
-        .values()
-        .filter(|node| node.status == NodeStatus::Active);
-    nodes.map(|node| node.id.clone()).collect()
-}
-
-fn members(topology: &Topology) -> Vec<Member> {
-    let nodes = topology.nodes.values();
-    nodes
-        .map(|node| (node.id.clone(), node.status, node.weight, node.zone.clone()))
-        .collect()
 }
 
 fn may_lead(topology: &Topology, partition: &Partition, node: &str) -> bool {

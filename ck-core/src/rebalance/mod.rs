@@ -5,6 +5,13 @@
 
 mod controller;
 mod plan;
+mod planned;
+mod stalled;
+mod status;
+#[cfg(test)]
+mod testing;
 
-pub(crate) use controller::Controller;
+pub(crate) use controller::{Controller, Pace};
 pub(crate) use plan::{promotions, rebalance};
+pub(crate) use status::CopyReport;
+pub(crate) use status::local as local_status;

@@ -2,9 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::stalled::Pair;
 use crate::model::{CopyState, Node, NodeId, NodeStatus, Partition, Target, Topology};
 use crate::placement::{self, CopySpec, Input, NodeSpec, PartitionSpec};
 use crate::state::Promotion;
+
+mod avoid;
+
+/// What a plan leaves out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Exclusions {
+    /// Members that have been away for too long.
+    pub(crate) given_up: BTreeSet<NodeId>,
+    /// Copies that nodes have failed to make.
+    pub(crate) avoided: BTreeSet<Pair>,
+    /// Nodes that have failed so often that they get nothing new.
+    pub(crate) failing: BTreeSet<NodeId>,
+}
 
 /// The first assignment of all partitions, over the members that are active.
 pub(crate) fn creation(topology: &Topology) -> Vec<Target> {
@@ -26,19 +40,19 @@ pub(crate) fn creation(topology: &Topology) -> Vec<Target> {
 /// Where partitions should go that are not there, or on their way there, already.
 ///
 /// Members that are away keep their copies: they are expected back, and no data moves meanwhile; nor while one that is
-/// back still catches up with the log. Only `given_up` have been away for too long.
-pub(crate) fn rebalance(topology: &Topology, given_up: &BTreeSet<NodeId>) -> Vec<(u32, Target)> {
+/// back still catches up with the log. Only those given up have been away for too long.
+pub(crate) fn rebalance(topology: &Topology, exclusions: &Exclusions) -> Vec<(u32, Target)> {
     // Only those that may be given something are asked to hold more.
     let input = Input {
         replication_factor: topology.config.replication_factor,
         nodes: nodes(topology, |node| {
             let settled = node.status != NodeStatus::Joining || holds_copies(topology, &node.id);
-            settled && !given_up.contains(&node.id)
+            settled && !exclusions.given_up.contains(&node.id)
         }),
         partitions: topology
             .partitions
             .iter()
-            .map(|p| spec(p, |copy| copy == CopyState::Synced))
+            .map(|p| under_way(p, spec(p, |copy| copy == CopyState::Synced)))
             .collect(),
     };
     let placed = placement::place(&input);
@@ -54,6 +68,7 @@ pub(crate) fn rebalance(topology: &Topology, given_up: &BTreeSet<NodeId>) -> Vec
             *wanted = partition.copies.iter().map(|copy| copy.node.clone()).collect();
         }
     }
+    avoid::avoid(topology, &mut copies, exclusions);
     let elected = primaries(topology, &copies);
     topology
         .partitions
@@ -156,6 +171,17 @@ fn spec(partition: &Partition, synced: impl Fn(CopyState) -> bool) -> PartitionS
             .collect(),
         primary: partition.primary.as_ref().map(ToString::to_string),
     }
+}
+
+/// The same with the copies that wait for their turn: those count as under way too.
+fn under_way(partition: &Partition, mut spec: PartitionSpec) -> PartitionSpec {
+    let wanted = partition.target.iter().flat_map(|target| &target.nodes);
+    let waiting = wanted.filter(|node| partition.copy(node).is_none());
+    spec.copies.extend(waiting.map(|node| CopySpec {
+        node: node.to_string(),
+        synced: false,
+    }));
+    spec
 }
 
 /// The cluster's own ids for the planner's, so that they are shared and not copied.

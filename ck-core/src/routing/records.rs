@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Cluster, LeaderInfo, NodeId, PartitionMap, PartitionRecord, PartitionStats, Role};
+use crate::model::{
+    Cluster, LeaderInfo, NodeId, PartitionMap, PartitionRecord, PartitionStats, Role, partition_id,
+};
 
 use super::view::ClusterView;
 
@@ -99,6 +101,7 @@ impl ClusterView {
                 .map_or_else(|| "".into(), |node| Arc::clone(&node.id)),
             epoch: topology.leader_epoch,
             maintenance: topology.maintenance.clone(),
+            lost_partitions: topology.lost().map(partition_id).collect(),
         }
     }
 

@@ -129,6 +129,9 @@ pub enum Command {
         targets: Vec<(u32, Target)>,
         /// The topology revision that it was planned on.
         planned_on: u64,
+        /// How many of its copies one node makes at a time; 0 for any number.
+        #[serde(default)]
+        limit: u32,
     },
     /// A holder has the data of these partitions.
     Confirm {
@@ -169,6 +172,11 @@ pub enum Command {
         key: String,
         /// What must be true before.
         expect: Expect,
+    },
+    /// Copies that have been in the making for too long are given up, with the moves that they are part of.
+    GiveUp {
+        /// Partition numbers, each with the node that copies and the revision that told it to.
+        copies: Vec<(u32, NodeId, u64)>,
     },
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::{Context, Outcome, Reply, State, refuse};
 use crate::error::ErrorCode;
-use crate::model::{ClusterHealthEvent, EventKind, Maintenance, NodeHealthState, NodeId, NodeStatus};
+use crate::model::{
+    ClusterHealthEvent, EventKind, Maintenance, NodeHealthState, NodeId, NodeStatus, partition_id,
+};
 
 /// The longest reason that is kept, in characters.
 pub(crate) const MAX_REASON_CHARS: usize = 256;
@@ -90,6 +92,7 @@ impl State {
             }
         }
         let status = match unhealthy.len() {
+            _ if !self.lost.is_empty() => "critical",
             0 => "healthy",
             bad if bad * 2 > total => "critical",
             _ => "degraded",
@@ -101,9 +104,12 @@ impl State {
             total_nodes: total,
             status: status.to_owned(),
             unhealthy_node_ids: unhealthy,
+            lost_partitions: self.lost.iter().copied().map(partition_id).collect(),
         };
         let told = self.health.as_ref().is_some_and(|last| {
-            last.status == now.status && last.unhealthy_node_ids == now.unhealthy_node_ids
+            last.status == now.status
+                && last.unhealthy_node_ids == now.unhealthy_node_ids
+                && last.lost_partitions == now.lost_partitions
         });
         // A new cluster is healthy: that is no news.
         let news = !told && (!first || status != "healthy");

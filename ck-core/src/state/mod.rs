@@ -8,6 +8,7 @@ mod command;
 mod data;
 mod health;
 mod members;
+mod moves;
 mod net;
 mod partitions;
 mod roles;
@@ -16,7 +17,7 @@ mod tell;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -29,8 +30,9 @@ pub use net::net_events;
 
 use crate::error::{Error, ErrorCode};
 use crate::model::{
-    ClusterHealthEvent, Event, EventKind, Node, NodeId, RebalanceTrigger, Timestamp, Topology,
+    ClusterHealthEvent, Event, EventKind, Node, NodeId, Partition, RebalanceTrigger, Timestamp, Topology,
 };
+use moves::Moves;
 use sessions::Sessions;
 
 /// The version of the serialised state. A node refuses a state that is newer than it knows.
@@ -55,6 +57,12 @@ pub struct State {
     /// The members that are away; one that serves is not in it, nor one that never was a member.
     absent: BTreeMap<NodeId, Absence>,
     rebalance: Option<RebalanceRun>,
+    /// What waits to be copied, and what is being copied.
+    #[serde(default)]
+    moves: Moves,
+    /// The partitions of which no node that is up holds the data.
+    #[serde(default)]
+    lost: BTreeSet<u32>,
     data: DataStore,
     sessions: Sessions,
     health: Option<ClusterHealthEvent>,
@@ -98,6 +106,8 @@ impl Default for State {
             removed: BTreeMap::new(),
             absent: BTreeMap::new(),
             rebalance: None,
+            moves: Moves::default(),
+            lost: BTreeSet::new(),
             data: DataStore::default(),
             sessions: Sessions::default(),
             health: None,
@@ -110,6 +120,8 @@ struct Context<'a> {
     index: u64,
     at: Timestamp,
     events: &'a mut Vec<Event>,
+    /// The partitions that it has changed, as they were before.
+    touched: BTreeMap<u32, Arc<Partition>>,
 }
 
 impl Context<'_> {
@@ -191,6 +203,7 @@ impl State {
             index,
             at: proposal.at,
             events,
+            touched: BTreeMap::new(),
         };
         let result = self
             .check_epoch(proposal.epoch)
@@ -267,7 +280,8 @@ impl State {
                 trigger_node,
                 targets,
                 planned_on,
-            } => self.plan(*trigger, trigger_node, targets, *planned_on, context),
+                limit,
+            } => self.plan((*trigger, trigger_node), targets, *planned_on, *limit, context),
             Command::Confirm {
                 node,
                 incarnation,
@@ -276,6 +290,7 @@ impl State {
             Command::Release { partitions } => self.release(partitions, context),
             Command::Grant { grants } => self.grant(grants, context),
             Command::Maintenance { reason } => self.maintain(reason.as_deref(), context),
+            Command::GiveUp { copies } => self.give_up(copies, context),
             Command::SetData { key, value, expect } => self.data.set(key, value, *expect, context.index),
             Command::DeleteData { key, expect } => self.data.delete(key, *expect),
         }
@@ -285,6 +300,8 @@ impl State {
     fn after(&mut self, context: &mut Context<'_>) {
         if self.topology_revision == context.index {
             self.end_mass_failure(context);
+            self.follow_changes(context);
+            self.start_copies(context);
             self.finish_rebalance(context);
             self.update_health(context);
         }

@@ -77,10 +77,10 @@ impl State {
 
     pub(super) fn plan(
         &mut self,
-        trigger: RebalanceTrigger,
-        trigger_node: &NodeId,
+        (trigger, trigger_node): (RebalanceTrigger, &NodeId),
         targets: &[(u32, Target)],
         planned_on: u64,
+        limit: u32,
         context: &mut Context<'_>,
     ) -> Outcome {
         self.check_planned_on(planned_on)?;
@@ -107,6 +107,7 @@ impl State {
         if moving.is_empty() {
             return Ok(Reply::Unchanged);
         }
+        self.moves.limit = limit;
         self.start_rebalance(trigger, trigger_node, &moving, context);
         for (number, target) in &moving {
             self.aim(*number, target, trigger.into(), context);
@@ -174,7 +175,7 @@ impl State {
     }
 
     pub(super) fn finish_rebalance(&mut self, context: &mut Context<'_>) {
-        if self.rebalance.is_none() {
+        if self.rebalance.is_none() || self.moves.moving > 0 {
             return;
         }
         if self.topology.partitions.iter().any(|p| p.target.is_some()) {
@@ -185,10 +186,10 @@ impl State {
         }
     }
 
-    /// Sets where a partition goes: new holders are told to copy, half-made copies that are not wanted go.
+    /// Sets where a partition goes: new holders are told to copy when it is their turn, half-made copies that are not
+    /// wanted go.
     fn aim(&mut self, number: u32, target: &Target, reason: ChangeReason, context: &mut Context<'_>) {
-        let index = context.index;
-        let Some(partition) = self.partition_mut(number, index) else {
+        let Some(partition) = self.partition_mut(number, context) else {
             return;
         };
         let dropped: Vec<NodeId> = partition
@@ -197,23 +198,8 @@ impl State {
             .cloned()
             .collect();
         partition.copies.retain(|copy| !dropped.contains(&copy.node));
-        let fresh = match crate::planted::planted("promote-unsynced") {
-            true => CopyState::Synced,
-            false => CopyState::Pending,
-        };
-        let added: Vec<NodeId> = target
-            .nodes
-            .iter()
-            .filter(|node| partition.copy(node).is_none())
-            .cloned()
-            .collect();
-        partition
-            .copies
-            .extend(added.iter().map(|node| copy(node, fresh, index)));
-        partition.copies.sort_by(|a, b| a.node.cmp(&b.node));
         partition.target = Some(target.clone());
         self.tell_each(number, &dropped, RoleChange::LostCopy, reason, None, context);
-        self.tell_each(number, &added, RoleChange::GainedReplica, reason, None, context);
         self.settle(number, reason, context);
     }
 
@@ -259,7 +245,7 @@ impl State {
             Some(partition) if first => partition.synced().cloned().collect(),
             _ => Vec::new(),
         };
-        let Some(partition) = self.partition_mut(number, context.index) else {
+        let Some(partition) = self.partition_mut(number, context) else {
             return;
         };
         for node in &away {
@@ -275,7 +261,7 @@ impl State {
     }
 
     /// Why a planned move happens: what started the rebalance that it belongs to.
-    fn move_reason(&self) -> ChangeReason {
+    pub(super) fn move_reason(&self) -> ChangeReason {
         self.rebalance
             .as_ref()
             .map_or(ChangeReason::Rebalance, |run| run.trigger.into())
@@ -300,7 +286,7 @@ impl State {
             }
             released += 1;
             let index = context.index;
-            let Some(partition) = self.partition_mut(*number, index) else {
+            let Some(partition) = self.partition_mut(*number, context) else {
                 continue;
             };
             partition.primary = None;

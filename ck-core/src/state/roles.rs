@@ -19,7 +19,7 @@ impl State {
         reason: ChangeReason,
         context: &mut Context<'_>,
     ) {
-        let Some(partition) = self.partition_mut(number, context.index) else {
+        let Some(partition) = self.partition_mut(number, context) else {
             return;
         };
         let loser = partition.primary.take();
@@ -58,7 +58,7 @@ impl State {
         if !arrived {
             return;
         }
-        let Some(partition) = self.partition_mut(number, context.index) else {
+        let Some(partition) = self.partition_mut(number, context) else {
             return;
         };
         let Some(target) = partition.target.take() else {
@@ -87,16 +87,17 @@ impl State {
         for promotion in promotions.iter().filter(|promotion| promotion.to != *id) {
             successors.entry(promotion.number).or_insert(&promotion.to);
         }
-        // Whoever a partition is to go to is among its copies already.
-        let concerned: Vec<u32> = self
+        let is_target = |p: &Partition| p.target.as_ref().is_some_and(|t| t.nodes.contains(id));
+        let concerned: Vec<(u32, bool)> = self
             .topology
             .partitions
             .iter()
-            .filter(|p| p.copy(id).is_some())
-            .map(|p| p.number)
+            .map(|p| (p.number, p.copy(id).is_some(), is_target(p)))
+            .filter(|(_, holds, is_target)| *holds || *is_target)
+            .map(|(number, holds, _)| (number, holds))
             .collect();
-        for number in concerned {
-            self.withdraw(number, id, gone, context.index);
+        for (number, held) in concerned {
+            self.withdraw(number, id, gone, context);
             let Some(partition) = self.topology.partitions.get(number as usize) else {
                 continue;
             };
@@ -105,7 +106,7 @@ impl State {
                     .get(&number)
                     .filter(|to| partition.is_synced(to) && self.is_serving(to));
                 self.change_primary(number, successor.copied(), ChangeReason::NodeLeave, context);
-            } else if gone {
+            } else if gone && held {
                 self.tell_each(
                     number,
                     std::slice::from_ref(id),
@@ -119,9 +120,10 @@ impl State {
     }
 
     /// Takes from `id` what it has of a partition, except the role of primary.
-    fn withdraw(&mut self, number: u32, id: &NodeId, gone: bool, index: u64) {
+    fn withdraw(&mut self, number: u32, id: &NodeId, gone: bool, context: &mut Context<'_>) {
         let others = self.has_other_serving_copy(number, id);
-        let Some(partition) = self.partition_mut(number, index) else {
+        let index = context.index;
+        let Some(partition) = self.partition_mut(number, context) else {
             return;
         };
         if gone {
@@ -129,8 +131,9 @@ impl State {
         } else if others {
             make_pending(partition, id, index);
         }
+        // Where nobody is left to copy from a move cannot go on either: it is planned anew when somebody is back.
         let is_target = |target: &crate::model::Target| target.nodes.contains(id);
-        if partition.target.as_ref().is_some_and(is_target) {
+        if !others || partition.target.as_ref().is_some_and(is_target) {
             partition.target = None;
         }
         if partition
@@ -201,7 +204,7 @@ impl State {
             return;
         }
         let index = context.index;
-        let Some(partition) = self.partition_mut(number, index) else {
+        let Some(partition) = self.partition_mut(number, context) else {
             return;
         };
         for node in nodes {
@@ -226,11 +229,10 @@ impl State {
     }
 
     /// A partition, to be changed: call it only where something does change, for plans are stale from here on.
-    pub(super) fn partition_mut(&mut self, number: u32, index: u64) -> Option<&mut Partition> {
-        self.change(index)
-            .partitions
-            .get_mut(number as usize)
-            .map(Arc::make_mut)
+    pub(super) fn partition_mut(&mut self, number: u32, context: &mut Context<'_>) -> Option<&mut Partition> {
+        let partition = self.change(context.index).partitions.get_mut(number as usize)?;
+        context.touched.entry(number).or_insert_with(|| partition.clone());
+        Some(Arc::make_mut(partition))
     }
 }
 

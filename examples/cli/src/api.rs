@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ck_core::model::{Cluster, HealthStatus, LeaderInfo, Node, NodeId, PartitionRecord};
+use ck_core::model::{Cluster, HealthStatus, LeaderInfo, Node, NodeId, PartitionRecord, RebalanceStatus};
 use ck_core::state::Expect;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -183,6 +183,21 @@ impl Api {
             method: "POST",
             path,
             body: Some(b""),
+            ..Request::default()
+        })?)
+    }
+
+    /// What moves, and what moves wait for.
+    pub(crate) fn rebalance_status(&mut self) -> Result<RebalanceStatus> {
+        self.get("/rebalance")
+    }
+
+    /// Something that an administrator orders and that needs no body.
+    pub(crate) fn order(&mut self, method: &'static str, path: &str) -> Result<Value> {
+        decode(&self.send(Request {
+            method,
+            path,
+            body: (method == "POST").then_some(b"".as_slice()),
             ..Request::default()
         })?)
     }

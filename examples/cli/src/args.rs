@@ -9,6 +9,13 @@ use clap_complete::Shell;
 
 use crate::option_flags::OptionFlags;
 
+mod operate;
+
+use operate::{DEMOTE_HELP, LEAVE_HELP, MAINTENANCE_HELP, PROMOTE_HELP, REBALANCE_HELP, STEP_DOWN_HELP};
+pub(crate) use operate::{
+    DemoteArgs, LeaveArgs, MaintenanceCommand, PromoteArgs, RebalanceArgs, RemoveArgs, StepDownArgs,
+};
+
 /// Run a ClusterKit node, look into a running cluster, and see one form.
 #[derive(Debug, Parser)]
 #[command(name = "clusterkit", version, max_term_width = 100, after_help = MAIN_HELP)]
@@ -84,11 +91,24 @@ pub(crate) enum Command {
     /// Show who leads
     #[command(after_help = "Examples:\n  clusterkit leader\n  clusterkit leader --json | jq -r .leader_ip")]
     Leader,
-    /// Spread the partitions anew over the members
-    #[command(
-        after_help = "Examples:\n  clusterkit rebalance --dry-run   what would move\n  clusterkit rebalance"
-    )]
+    /// Spread the partitions anew over the members, or show what moves
+    #[command(after_help = REBALANCE_HELP)]
     Rebalance(RebalanceArgs),
+    /// Plan no moves for a while: primaries still fail over
+    #[command(subcommand, after_help = MAINTENANCE_HELP)]
+    Maintenance(MaintenanceCommand),
+    /// Have the leader hand leadership over
+    #[command(after_help = STEP_DOWN_HELP)]
+    StepDown(StepDownArgs),
+    /// Have a node lead
+    #[command(after_help = PROMOTE_HELP)]
+    Promote(PromoteArgs),
+    /// Have the leader hand leadership over, and not lead again for a while
+    #[command(after_help = DEMOTE_HELP)]
+    Demote(DemoteArgs),
+    /// Have the node at --addr hand over what it has and leave for good
+    #[command(after_help = LEAVE_HELP)]
+    Leave(LeaveArgs),
     /// Remove a member for good
     #[command(
         after_help = "Examples:\n  clusterkit remove node-3         asks first\n  clusterkit remove node-3 --yes   for scripts"
@@ -217,26 +237,6 @@ pub(crate) struct LocateArgs {
     /// The keys; none, or -, reads them from standard input, one a line
     #[arg(value_name = "KEY")]
     pub(crate) keys: Vec<String>,
-}
-
-/// `rebalance`.
-#[derive(Debug, Args)]
-pub(crate) struct RebalanceArgs {
-    /// Only say what would move
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-}
-
-/// `remove`.
-#[derive(Debug, Args)]
-pub(crate) struct RemoveArgs {
-    /// The member's id
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) node: String,
-
-    /// Do not ask
-    #[arg(long, short)]
-    pub(crate) yes: bool,
 }
 
 const DATA_HELP: &str = "\
@@ -431,6 +431,9 @@ mod tests {
             "clusterkit demo --partitions 65537",
             "clusterkit partitions --state fine",
             "clusterkit remove",
+            "clusterkit promote",
+            "clusterkit maintenance",
+            "clusterkit rebalance --status --dry-run",
             "clusterkit data set k",
             "clusterkit data set k v --if-absent --if-revision 3",
             "clusterkit bench --clients 0",

@@ -1,5 +1,7 @@
 //! Calls that change the cluster.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
@@ -27,6 +29,10 @@ pub(crate) async fn sync(State(ctx): State<Ctx>, headers: HeaderMap, body: Body)
 pub(crate) async fn rebalance(State(ctx): State<Ctx>, query: Query) -> Answered {
     let dry_run = query.flag("dry_run")?;
     ok(&ctx.api.rebalance(dry_run).await?)
+}
+
+pub(crate) async fn rebalance_status(State(ctx): State<Ctx>) -> Answered {
+    ok(&ctx.api.rebalance_status().await)
 }
 
 pub(crate) async fn create_partitions(State(ctx): State<Ctx>) -> Answered {
@@ -58,6 +64,9 @@ pub(crate) async fn end_maintenance(State(ctx): State<Ctx>) -> Answered {
     ok(&json!({ "success": true, "message": "moves are planned again", "revision": revision }))
 }
 
+/// The longest time for which a node that stepped down may be kept from leading again.
+const MAX_COOLDOWN: Duration = Duration::from_secs(60 * 60);
+
 pub(crate) async fn step_down(State(ctx): State<Ctx>, query: Query) -> Answered {
     let target = query.text("to")?;
     if target.as_deref() == Some("") {
@@ -65,7 +74,8 @@ pub(crate) async fn step_down(State(ctx): State<Ctx>, query: Query) -> Answered 
             "parameter to is empty; it names the node that is to lead",
         ));
     }
-    let leader = ctx.api.step_down(target.map(Into::into)).await?;
+    let cooldown = query.duration("cooldown", MAX_COOLDOWN)?;
+    let leader = ctx.api.step_down(target.map(Into::into), cooldown).await?;
     let message = format!("node {leader} leads");
     ok(&json!({ "success": true, "message": message, "leader": leader }))
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -14,7 +15,8 @@ use crate::http::{Api, JoinReply, JoinTerms, KeyLocation, Moved, Readiness};
 use crate::http::{RebalanceReply, SyncReply, SyncRequest};
 use crate::model::{
     Cluster, ClusterConfig, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, LeaveReason, Metrics, Node,
-    NodeId, PartitionMap, PartitionRecord, PartitionStats, RebalanceTrigger, Target, Timestamp, partition_id,
+    NodeId, PartitionMap, PartitionRecord, PartitionStats, RebalanceStatus, RebalanceTrigger, Target,
+    Timestamp, partition_id,
 };
 use crate::state::{Command, Expect, NodeSpec, Proposal, Reply, State};
 
@@ -176,6 +178,7 @@ impl Api for Fake {
             revision: state.revision(),
             leader: topology.leader.clone().unwrap_or_else(|| "".into()),
             epoch: topology.leader_epoch,
+            lost_partitions: Vec::new(),
             maintenance: topology.maintenance.clone(),
         }
     }
@@ -407,6 +410,7 @@ impl Api for Fake {
                     primary: "node-1".into(),
                 };
                 let plan = Command::Plan {
+                    limit: 0,
                     trigger: RebalanceTrigger::Manual,
                     trigger_node: "".into(),
                     targets: vec![(0, target)],
@@ -457,7 +461,12 @@ impl Api for Fake {
         })
     }
 
-    fn step_down(&self, target: Option<NodeId>) -> BoxFuture<'_, Result<NodeId>> {
+    fn rebalance_status(&self) -> BoxFuture<'_, RebalanceStatus> {
+        let status = crate::rebalance::local_status(&"node-1".into(), &self.state.lock().unwrap());
+        Box::pin(async move { status })
+    }
+
+    fn step_down(&self, target: Option<NodeId>, _: Option<Duration>) -> BoxFuture<'_, Result<NodeId>> {
         self.answer(|| {
             let node = target.unwrap_or_else(|| "node-2".into());
             self.propose(Command::LeaderElected {

@@ -301,10 +301,21 @@ async fn calls_that_change_the_cluster() {
     let expected = json!({ "dry_run": false, "revision": 6, "partitions_to_move": 1, "moves": moves });
     assert_eq!((status, body), (200, expected));
 
+    let (status, body) = server.json("GET", "/rebalance", "").await;
+    assert_eq!((status, body["answered_by"].as_str()), (200, Some("node-1")));
+    for name in ["migrations", "away", "avoided"] {
+        assert!(body[name].is_array(), "{body}");
+    }
+    for name in ["from_leader", "running"] {
+        assert!(body[name].is_boolean(), "{body}");
+    }
+    let (status, body) = server.json("POST", "/step-down?cooldown=2h", "").await;
+    assert_eq!((status, error_of(&body).0), (400, "INVALID_ARGUMENT"));
+
     let (status, body) = server.json("POST", "/step-down", "").await;
     let expected = json!({ "success": true, "message": "node node-2 leads", "leader": "node-2" });
     assert_eq!((status, body), (200, expected));
-    let (_, body) = server.json("POST", "/step-down?to=node-1", "").await;
+    let (_, body) = server.json("POST", "/step-down?to=node-1&cooldown=30s", "").await;
     assert_eq!(body["leader"], "node-1");
     let (status, body) = server.json("POST", "/step-down?to=", "").await;
     assert_eq!((status, error_of(&body).0), (400, "INVALID_ARGUMENT"));

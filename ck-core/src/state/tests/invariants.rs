@@ -1,9 +1,11 @@
 //! What must hold in every state, and of every step from one state to the next.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::shadow::Shadow;
 use crate::model::{CopyState, Event, EventKind, Node, NodeId, Partition, PartitionChangeEvent, RoleChange};
+use crate::state::moves::Moves;
 use crate::state::{Command, Grant, MAX_DATA_BYTES, Proposal, Reply, Response, State};
 
 /// What was seen so far of a log, to judge its next entry by.
@@ -58,6 +60,7 @@ impl Witness {
         self.topology_revision_moves_with_the_topology(before, after);
         self.identities(before, after);
         partitions_step(before, after, proposal);
+        nobody_copies_too_much(before, after, proposal);
         let elected = response.revision == after.revision
             && matches!(proposal.command, Command::LeaderElected { .. })
             && response.result == Ok(Reply::Done);
@@ -147,9 +150,10 @@ impl Witness {
         let health = after.health.as_ref();
         match &self.shadow.health {
             None => assert!(health.is_none_or(|health| health.status == "healthy")),
-            Some((status, ids)) => {
+            Some((status, ids, lost)) => {
                 let health = health.expect("health was told");
                 assert_eq!((&health.status, &health.unhealthy_node_ids), (status, ids));
+                assert_eq!(&health.lost_partitions, lost);
             }
         }
     }
@@ -173,6 +177,27 @@ fn change_is_sound(change: &PartitionChangeEvent, creation: bool) {
         RoleChange::LostPrimary | RoleChange::LostCopy => {
             assert!(to.is_none() && sources.is_empty(), "{change:?}");
         }
+    }
+}
+
+/// Who copies as much as it may, or more, is told to copy no more.
+fn nobody_copies_too_much(before: &State, after: &State, proposal: &Proposal) {
+    // A plan may have its own limit, and take in copies that are under way already.
+    let limit = match after.moves.limit {
+        0 => usize::MAX,
+        limit => limit as usize,
+    };
+    for (node, lane) in &after.moves.lanes {
+        let had = before.moves.lanes.get(node).map_or(0, |lane| lane.running.len());
+        let grown = lane.running.len() > limit && lane.running.len() > had && after.is_serving(node);
+        assert!(
+            !grown || matches!(proposal.command, Command::Plan { .. }),
+            "{node} copies too much: {lane:?} after {proposal:?}"
+        );
+        assert!(
+            lane.queued.is_empty() || lane.running.len() >= limit,
+            "{node} has room: {lane:?}"
+        );
     }
 }
 
@@ -243,6 +268,21 @@ pub(super) fn holds(state: &State) {
         "a rebalance is under way while something moves"
     );
 
+    let mut moves = Moves {
+        limit: state.moves.limit,
+        ..Moves::default()
+    };
+    for partition in &topology.partitions {
+        moves.note(partition);
+    }
+    assert_eq!(
+        state.moves, moves,
+        "what is kept of the moves follows from the targets"
+    );
+    let is_lost = |p: &&Arc<Partition>| !p.synced().any(|node| state.is_serving(node));
+    let lost = topology.partitions.iter().filter(is_lost).map(|p| p.number);
+    assert_eq!(state.lost, lost.collect());
+
     let nodes: Vec<&NodeId> = topology.nodes.keys().collect();
     assert_eq!(state.processes.keys().collect::<Vec<_>>(), nodes);
     for (id, node) in &topology.nodes {
@@ -306,7 +346,10 @@ fn partition_holds(state: &State, partition: &Partition) {
         );
         assert!(target.nodes.contains(&target.primary), "{partition:?}");
         assert!(
-            target.nodes.iter().all(|node| partition.copy(node).is_some()),
+            target
+                .nodes
+                .iter()
+                .all(|node| partition.copy(node).is_some() || serving(node)),
             "{partition:?}"
         );
         assert!(serving(&target.primary), "{partition:?}");

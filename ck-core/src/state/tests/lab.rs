@@ -25,6 +25,8 @@ pub(super) struct Lab {
     pub(super) log: Vec<Entry>,
     /// Milliseconds; every command takes one.
     pub(super) now: u64,
+    /// The limit that plans name.
+    pub(super) limit: u32,
     /// Every event so far.
     pub(super) events: Vec<Event>,
     read: usize,
@@ -184,6 +186,7 @@ impl Lab {
             trigger_node: node.into(),
             targets: targets.to_vec(),
             planned_on: self.state.topology_revision(),
+            limit: self.limit,
         }
     }
 
@@ -197,6 +200,17 @@ impl Lab {
             node: id.into(),
             incarnation: self.node(id).incarnation,
             partitions: pending.collect(),
+        }
+    }
+
+    /// Every copy that `id` was told to make and has not confirmed is given up.
+    pub(super) fn give_up(&self, id: &str) -> Command {
+        let pending = self.state.topology.partitions.iter().filter_map(|p| {
+            let copy = p.copy(id)?;
+            (!p.is_synced(id)).then(|| (p.number, copy.node.clone(), copy.since))
+        });
+        Command::GiveUp {
+            copies: pending.collect(),
         }
     }
 
@@ -342,13 +356,19 @@ pub(super) fn line(event: &Event) -> String {
                 e.duration.as_millis()
             )
         }
-        EventKind::ClusterHealthChange(e) => format!(
-            "health {}: {} of {} well, not {}",
-            e.status,
-            e.healthy_nodes,
-            e.total_nodes,
-            names(&e.unhealthy_node_ids)
-        ),
+        EventKind::ClusterHealthChange(e) => {
+            let lost = match e.lost_partitions.as_slice() {
+                [] => String::new(),
+                lost => format!(", lost {}", numbers(lost)),
+            };
+            format!(
+                "health {}: {} of {} well, not {}{lost}",
+                e.status,
+                e.healthy_nodes,
+                e.total_nodes,
+                names(&e.unhealthy_node_ids)
+            )
+        }
         EventKind::LeaderChange(e) => format!("leader {}, epoch {}", e.node_id, e.epoch),
         EventKind::BecomeLeader(_) | EventKind::LoseLeadership(_) => unreachable!("not from the log"),
     }

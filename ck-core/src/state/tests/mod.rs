@@ -12,3 +12,4 @@ mod random;
 mod restarts;
 mod shadow;
 mod stories;
+mod throttle;

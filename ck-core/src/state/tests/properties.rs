@@ -123,6 +123,7 @@ fn name(command: &Command) -> &'static str {
         Command::Release { .. } => "release",
         Command::Grant { .. } => "grant",
         Command::Maintenance { .. } => "maintenance",
+        Command::GiveUp { .. } => "give up",
         Command::SetData { .. } => "set",
         Command::DeleteData { .. } => "delete",
     }
@@ -175,6 +176,7 @@ fn the_random_logs_reach_every_command_and_every_outcome() {
         ("confirm", "OK CONFLICT"),
         ("release", "OK"),
         ("grant", "OK"),
+        ("give up", "OK"),
         ("set", "OK CONFLICT INVALID_ARGUMENT TOO_LARGE"),
         ("delete", "OK CONFLICT INVALID_ARGUMENT TOO_LARGE"),
     ];

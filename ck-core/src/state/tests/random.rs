@@ -214,7 +214,8 @@ impl Author {
                 }
             }
             25..=28 => lab.release(),
-            29..=31 => lab.grant(),
+            29..=30 => lab.grant(),
+            31 if !serving.is_empty() => lab.give_up(dice.pick(&serving).map_or("", |id| id)),
             32 => {
                 // Vacant ones, to whoever it may be and on whatever epoch.
                 let vacant = topology.partitions.iter().filter(|p| p.primary.is_none());
@@ -288,7 +289,11 @@ impl Author {
             RebalanceTrigger::NodeLeave,
             RebalanceTrigger::Manual,
         ];
-        lab.plan(trigger[dice.below(3)], UNIVERSE[dice.below(7)], &targets)
+        let mut plan = lab.plan(trigger[dice.below(3)], UNIVERSE[dice.below(7)], &targets);
+        if let Command::Plan { limit, .. } = &mut plan {
+            *limit = u32::try_from(dice.below(4)).unwrap();
+        }
+        plan
     }
 }
 
@@ -388,6 +393,13 @@ fn spoil(command: &mut Command, dice: &mut Dice) {
                 .iter_mut()
                 .for_each(|(_, since)| *since = since.saturating_sub(1)),
             _ => partitions.extend((0..30).map(|number| (number, huge))),
+        },
+        Command::GiveUp { copies } => match dice.below(3) {
+            0 => copies.iter_mut().for_each(|(_, _, since)| *since = huge),
+            1 => copies
+                .iter_mut()
+                .for_each(|(_, node, _)| *node = UNIVERSE[2].into()),
+            _ => copies.extend(copies.clone()),
         },
         Command::Release { partitions } => match dice.below(2) {
             0 => partitions

@@ -132,7 +132,7 @@ fn after_a_stop_of_the_whole_cluster_the_last_to_go_has_the_data() {
         lab.told(),
         [
             "rejoin a after 4 ms, had 0+1",
-            "health critical: 1 of 3 well, not b+c"
+            "health critical: 1 of 3 well, not b+c, lost 0+1"
         ]
     );
     let plan = lab.plan(RebalanceTrigger::Manual, "", &[(0, target("a"))]);

@@ -13,7 +13,7 @@ pub(super) struct Shadow {
     /// Whether a rebalance has started and not completed. Not part of a topology.
     pub(super) rebalancing: bool,
     /// The health told last. Not part of a topology.
-    pub(super) health: Option<(String, Vec<NodeId>)>,
+    pub(super) health: Option<(String, Vec<NodeId>, Vec<String>)>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -99,7 +99,11 @@ impl Shadow {
                 self.rebalancing = false;
             }
             EventKind::ClusterHealthChange(health) => {
-                let told = (health.status.clone(), health.unhealthy_node_ids.clone());
+                let told = (
+                    health.status.clone(),
+                    health.unhealthy_node_ids.clone(),
+                    health.lost_partitions.clone(),
+                );
                 assert_ne!(self.health.as_ref(), Some(&told), "no news: {event:?}");
                 self.health = Some(told);
             }

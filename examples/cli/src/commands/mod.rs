@@ -6,6 +6,7 @@ mod data;
 mod keys;
 mod locate;
 mod manage;
+mod moves;
 mod partitions;
 mod serve;
 mod show;
@@ -31,7 +32,12 @@ pub(crate) fn run(cli: &Cli, out: &mut Out) -> Result<()> {
         Command::Leader => show::leader(&mut api()?, out),
         Command::Partitions(args) => partitions::run(args, &mut api()?, out),
         Command::Locate(args) => locate::run(args, &mut api()?, out),
-        Command::Rebalance(args) => manage::rebalance(args, &mut api()?, out),
+        Command::Rebalance(args) => moves::rebalance(args, &mut api()?, out),
+        Command::Leave(args) => manage::leave(args, &mut api()?, out),
+        Command::Maintenance(command) => manage::maintenance(command, &mut api()?, out),
+        Command::StepDown(args) => manage::step_down(args, &mut api()?, out),
+        Command::Promote(args) => manage::promote(args, &mut api()?, out),
+        Command::Demote(args) => manage::demote(args, &mut api()?, out),
         Command::Remove(args) => manage::remove(args, &mut api()?, out),
         Command::Data(command) => data::run(command, &mut api()?, out),
         Command::Bench(args) => bench::run(args, global, out),

@@ -34,6 +34,8 @@ pub(crate) fn status(api: &mut Api, out: &mut Out) -> Result<()> {
             "partitions": layout.partitions.len(),
             "replication_factor": cluster.config.replication_factor,
             "partition_states": layout.states(),
+            "lost_partitions": cluster.lost_partitions,
+            "maintenance": cluster.maintenance,
             "primaries_per_node": primaries,
             "copies_per_node": copies,
             "asked": health,
@@ -68,6 +70,18 @@ pub(crate) fn status(api: &mut Api, out: &mut Out) -> Result<()> {
             ),
         ),
     ];
+    if !cluster.lost_partitions.is_empty() {
+        let text = format!(
+            "{}: no node that is up has {}",
+            cluster.lost_partitions.len(),
+            listed(&cluster.lost_partitions)
+        );
+        lines.push(("lost", styles.paint(Tone::Bad, &text)));
+    }
+    if let Some(maintenance) = &cluster.maintenance {
+        let text = format!("no moves are planned: {}", maintenance.reason);
+        lines.push(("maintained", styles.paint(Tone::Warn, &text)));
+    }
     let word = if health.healthy {
         styles.paint(Tone::Good, "healthy")
     } else {
@@ -95,6 +109,16 @@ pub(crate) fn status(api: &mut Api, out: &mut Out) -> Result<()> {
         ))?;
     }
     Ok(())
+}
+
+/// The first few, and how many more.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 /// The members that are not active, by name: `; node-3 failed`.

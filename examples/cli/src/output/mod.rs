@@ -69,6 +69,14 @@ impl Out {
     }
 
     /// Writes `value` as one JSON document, with indentation for the people who look at it all the same.
+    /// An answer as it came, or what it means for people.
+    pub(crate) fn answer<T: Serialize + ?Sized>(&mut self, value: &T, line: &str) -> Result<()> {
+        if self.json {
+            return self.json(value);
+        }
+        self.line(line)
+    }
+
     pub(crate) fn json<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         let text = serde_json::to_string_pretty(value).map_err(|error| internal(&error))?;
         self.line(text)

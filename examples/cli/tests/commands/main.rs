@@ -7,6 +7,7 @@
 
 mod cluster;
 mod data;
+mod moves;
 mod nodes;
 mod partitions;
 mod sample;

@@ -1,0 +1,68 @@
+//! Copies that this node does not get made: how often its hooks have failed, and why.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::hooks::HookFailure;
+use crate::model::{CopyState, EventKind, NodeId, RoleChange, Topology};
+use crate::rebalance::CopyReport;
+use crate::state::MAX_REASON_CHARS;
+
+/// How many copies one sync tells of.
+const REPORTED: usize = 64;
+
+/// The last failure of each copy, by partition.
+#[derive(Debug, Default)]
+pub(super) struct CopyFailures(Mutex<BTreeMap<u32, Failure>>);
+
+#[derive(Debug)]
+struct Failure {
+    /// The revision of the event that told this node to copy.
+    revision: u64,
+    attempts: u32,
+    error: String,
+}
+
+impl CopyFailures {
+    /// Notes a failed hook, if it was to copy something to this node.
+    pub(super) fn note(&self, failure: &HookFailure, me: &NodeId) {
+        let EventKind::PartitionChange(change) = &failure.event.kind else {
+            return;
+        };
+        if change.node_id != *me || change.change != RoleChange::GainedReplica {
+            return;
+        }
+        let noted = Failure {
+            revision: failure.event.revision,
+            attempts: failure.attempt,
+            error: failure.message.chars().take(MAX_REASON_CHARS).collect(),
+        };
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.insert(change.number, noted);
+    }
+
+    /// What the leader is to know; what is over is forgotten.
+    pub(super) fn report(&self, topology: &Topology, me: &NodeId) -> Vec<CopyReport> {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reports = Vec::new();
+        failures.retain(|number, failure| {
+            let copy = topology.partitions.get(*number as usize).and_then(|p| p.copy(me));
+            let awaited = copy.filter(|copy| {
+                // One that was told anew since has not failed yet.
+                copy.state == CopyState::Pending && copy.since <= failure.revision
+            });
+            if let Some(copy) = awaited
+                && reports.len() < REPORTED
+            {
+                reports.push(CopyReport {
+                    number: *number,
+                    since: copy.since,
+                    attempts: failure.attempts,
+                    error: failure.error.clone(),
+                });
+            }
+            awaited.is_some()
+        });
+        reports
+    }
+}

@@ -1,0 +1,96 @@
+//! What a leader remembers of its plans.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::plan::Exclusions;
+use super::stalled::Stalled;
+use crate::env::Instant;
+use crate::model::{NodeId, NodeStatus, RebalanceTrigger, Topology};
+
+/// What the last plan was made on, and what time has brought since.
+#[derive(Default)]
+pub(super) struct Planned {
+    pub(super) epoch: u64,
+    pub(super) revision: u64,
+    pub(super) active: BTreeSet<NodeId>,
+    pub(super) members: Vec<Member>,
+    /// Since when the topology has differed from what was planned on.
+    pub(super) stale_since: Option<Instant>,
+    /// Who is away, and since when as far as this leader saw.
+    pub(super) away: BTreeMap<NodeId, Instant>,
+    /// Those of them whose copies have been planned anew elsewhere.
+    pub(super) given_up: BTreeSet<NodeId>,
+    pub(super) stalled: Stalled,
+    /// Counts reasons to plan anew though nothing has changed that plans are made of.
+    pub(super) wishes: u64,
+    /// How many of them the last plan knew of.
+    pub(super) answered: u64,
+    /// Why the last plan was made.
+    pub(super) trigger: Option<(RebalanceTrigger, NodeId)>,
+}
+
+/// What of a member a plan depends on.
+pub(super) type Member = (NodeId, NodeStatus, u32, Option<String>);
+
+impl Planned {
+    /// What a plan that is made now leaves out.
+    pub(super) fn exclusions(&mut self, topology: &Topology, delay: Duration) -> Exclusions {
+        Exclusions {
+            given_up: self.give_up(topology, delay).0,
+            avoided: self.stalled.pairs(),
+            failing: self.stalled.failing(),
+        }
+    }
+
+    /// Forgets what an earlier leadership of this node's knew.
+    pub(super) fn begin(&mut self, epoch: u64, topology: &Topology) {
+        if self.epoch != epoch {
+            *self = Planned {
+                epoch,
+                active: active(topology),
+                ..Planned::default()
+            };
+        }
+    }
+
+    /// Who has been away for longer than `delay`, and when somebody else will have been.
+    pub(super) fn give_up(
+        &mut self,
+        topology: &Topology,
+        delay: Duration,
+    ) -> (BTreeSet<NodeId>, Option<Duration>) {
+        let is_away = |id: &NodeId| topology.nodes.get(id).is_some_and(|node| !node.status.is_up());
+        self.away.retain(|id, _| is_away(id));
+        let now = Instant::now();
+        for id in topology.nodes.keys().filter(|id| is_away(id)) {
+            self.away.entry(id.clone()).or_insert(now);
+        }
+        let mut given_up = BTreeSet::new();
+        let mut due: Option<Duration> = None;
+        for (id, since) in &self.away {
+            let remaining = delay.saturating_sub(now.since(*since));
+            if remaining.is_zero() {
+                given_up.insert(id.clone());
+            } else {
+                due = Some(due.map_or(remaining, |first| first.min(remaining)));
+            }
+        }
+        (given_up, due)
+    }
+}
+
+pub(super) fn active(topology: &Topology) -> BTreeSet<NodeId> {
+    let nodes = topology
+        .nodes
+        .values()
+        .filter(|node| node.status == NodeStatus::Active);
+    nodes.map(|node| node.id.clone()).collect()
+}
+
+pub(super) fn members(topology: &Topology) -> Vec<Member> {
+    let nodes = topology.nodes.values();
+    nodes
+        .map(|node| (node.id.clone(), node.status, node.weight, node.zone.clone()))
+        .collect()
+}

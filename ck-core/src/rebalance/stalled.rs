@@ -1,0 +1,243 @@
+//! Copies that take too long: the leader's clocks, and what it avoids for a while.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::env::Instant;
+use crate::model::{CopyState, NodeId, Topology};
+
+/// A pair that was given up is avoided no longer than this.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// A node that had so many copies given up in a row gets nothing new for as long as any of them is avoided: it would
+/// only hold up what others can copy.
+const STRIKES: u32 = 3;
+
+/// A partition and a node that is to copy it.
+pub(crate) type Pair = (u32, NodeId);
+
+/// The copies in the making, by the clock of this leader: a new one counts anew.
+#[derive(Debug, Default)]
+pub(super) struct Stalled {
+    /// The revision that told the node to copy, and when this leader first saw it.
+    seen: BTreeMap<Pair, (u64, Instant)>,
+    avoided: BTreeMap<Pair, Avoided>,
+    /// How many copies each node had given up since it made one.
+    strikes: BTreeMap<NodeId, u32>,
+}
+
+/// Not to be planned until then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Avoided {
+    pub(super) until: Instant,
+    /// How often it was given up.
+    pub(super) times: u32,
+    /// That it may be planned again has been noticed.
+    over: bool,
+}
+
+/// What came of looking at the copies in the making.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Overdue {
+    /// Copies to be given up, each with the revision that told the node to copy.
+    pub(super) copies: Vec<(u32, NodeId, u64)>,
+    /// When to look again though nothing changes.
+    pub(super) again: Option<Duration>,
+    /// Something may be planned again that was avoided.
+    pub(super) free: bool,
+}
+
+impl Stalled {
+    /// Looks at all copies in the making at `now`.
+    pub(super) fn look(&mut self, topology: &Topology, timeout: Duration, now: Instant) -> Overdue {
+        let mut overdue = Overdue::default();
+        // Without moves being planned what is given up would not be made elsewhere: time does not count.
+        let counts = topology.maintenance.is_none();
+        let before = std::mem::take(&mut self.seen);
+        let serving = |id: &NodeId| topology.nodes.get(id).is_some_and(|n| n.status.is_serving());
+        for partition in topology.partitions.iter().filter(|_| counts) {
+            let mut copies = partition.copies.iter();
+            let Some(_) = copies.clone().find(|copy| copy.state == CopyState::Pending) else {
+                continue;
+            };
+            if !copies.any(|copy| copy.state == CopyState::Synced && serving(&copy.node)) {
+                continue;
+            }
+            for copy in &partition.copies {
+                if copy.state != CopyState::Pending || !serving(&copy.node) {
+                    continue;
+                }
+                let pair = (partition.number, copy.node.clone());
+                let at = match before.get(&pair) {
+                    Some((since, at)) if *since == copy.since => *at,
+                    _ => now,
+                };
+                let remaining = timeout.saturating_sub(now.since(at));
+                if remaining.is_zero() {
+                    overdue
+                        .copies
+                        .push((partition.number, copy.node.clone(), copy.since));
+                } else {
+                    overdue.look_in(remaining);
+                }
+                self.seen.insert(pair, (copy.since, at));
+            }
+        }
+        let has_arrived = |(number, node): &Pair| {
+            let partition = topology.partitions.get(*number as usize);
+            partition.is_some_and(|p| p.is_synced(node))
+        };
+        for pair in before.keys().filter(|pair| has_arrived(pair)) {
+            self.strikes.remove(&pair.1);
+        }
+        self.strikes.retain(|node, _| topology.nodes.contains_key(node));
+        self.avoided
+            .retain(|pair, _| topology.nodes.contains_key(&pair.1) && !has_arrived(pair));
+        for avoided in self.avoided.values_mut().filter(|avoided| !avoided.over) {
+            let remaining = avoided.until.since(now);
+            if remaining.is_zero() {
+                avoided.over = true;
+                overdue.free = true;
+            } else {
+                overdue.look_in(remaining);
+            }
+        }
+        overdue
+    }
+
+    /// A copy was given up: it is not planned there again for `timeout`, and for twice as long every further time.
+    pub(super) fn avoid(&mut self, pair: Pair, timeout: Duration, now: Instant) {
+        let times = self.avoided.get(&pair).map_or(0, |avoided| avoided.times) + 1;
+        let pause = timeout
+            .saturating_mul(1 << (times - 1).min(16))
+            .min(LONGEST.max(timeout));
+        *self.strikes.entry(pair.1.clone()).or_default() += 1;
+        let avoided = Avoided {
+            until: now + pause,
+            times,
+            over: false,
+        };
+        self.avoided.insert(pair, avoided);
+    }
+
+    /// What is not to be planned now.
+    pub(super) fn pairs(&self) -> BTreeSet<Pair> {
+        let pairs = self.avoided.iter().filter(|(_, avoided)| !avoided.over);
+        pairs.map(|(pair, _)| pair.clone()).collect()
+    }
+
+    /// Nodes that get nothing new now.
+    pub(super) fn failing(&self) -> BTreeSet<NodeId> {
+        let nodes = self.avoided().map(|((_, node), _)| node);
+        let struck = |node: &&NodeId| self.strikes.get(*node).is_some_and(|strikes| *strikes >= STRIKES);
+        nodes.filter(struck).cloned().collect()
+    }
+
+    /// The same with how often and for how long.
+    pub(super) fn avoided(&self) -> impl Iterator<Item = (&Pair, &Avoided)> {
+        self.avoided.iter().filter(|(_, avoided)| !avoided.over)
+    }
+
+    /// When a copy in the making was first seen.
+    pub(super) fn seen_at(&self, pair: &Pair) -> Option<Instant> {
+        self.seen.get(pair).map(|(_, at)| *at)
+    }
+}
+
+impl Overdue {
+    fn look_in(&mut self, remaining: Duration) {
+        self.again = Some(self.again.map_or(remaining, |first| first.min(remaining)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::rebalance::testing::{partition, topology};
+
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_copy_is_overdue_after_the_timeout_and_anew_when_it_is_told_anew() {
+        let mut topology = topology(&["a", "b"], 2);
+        topology.partitions = vec![Arc::new(partition(0, "a", &["a"], &["b"]))];
+        let mut stalled = Stalled::default();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(stalled.look(&topology, TIMEOUT, at(0)).again, Some(TIMEOUT));
+        let overdue = stalled.look(&topology, TIMEOUT, at(4));
+        assert_eq!(
+            (overdue.copies.len(), overdue.again),
+            (0, Some(Duration::from_secs(6)))
+        );
+        assert_eq!(
+            stalled.look(&topology, TIMEOUT, at(10)).copies,
+            [(0, NodeId::from("b"), 1)]
+        );
+        // Told anew, it begins anew.
+        let told = Arc::make_mut(&mut topology.partitions[0]);
+        told.copies[1].since = 7;
+        assert_eq!(stalled.look(&topology, TIMEOUT, at(11)).again, Some(TIMEOUT));
+        // Maintenance stops the clocks.
+        topology.maintenance = Some(crate::model::Maintenance {
+            reason: String::new(),
+            automatic: false,
+        });
+        assert_eq!(stalled.look(&topology, TIMEOUT, at(99)), Overdue::default());
+        topology.maintenance = None;
+        assert_eq!(stalled.look(&topology, TIMEOUT, at(99)).copies, []);
+    }
+
+    #[test]
+    fn a_node_that_fails_again_and_again_gets_nothing_new_until_it_has_copied_something() {
+        let mut topology = topology(&["a", "b"], 2);
+        let synced = |number| Arc::new(partition(number, "a", &["a"], &[]));
+        topology.partitions = (0..4).map(synced).collect();
+        let mut stalled = Stalled::default();
+        let now = Instant::now();
+        for number in 0..3 {
+            assert!(stalled.failing().is_empty());
+            stalled.avoid((number, "b".into()), TIMEOUT, now);
+        }
+        assert_eq!(stalled.failing(), BTreeSet::from(["b".into()]));
+        topology.partitions[3] = Arc::new(partition(3, "a", &["a"], &["b"]));
+        stalled.look(&topology, TIMEOUT, now);
+        topology.partitions[3] = Arc::new(partition(3, "a", &["a", "b"], &[]));
+        stalled.look(&topology, TIMEOUT, now);
+        assert!(stalled.failing().is_empty());
+        assert_eq!(stalled.pairs().len(), 3);
+    }
+
+    #[test]
+    fn what_is_given_up_is_avoided_for_twice_as_long_every_time() {
+        let mut topology = topology(&["a", "b"], 2);
+        topology.partitions = vec![Arc::new(partition(0, "a", &["a"], &[]))];
+        let mut stalled = Stalled::default();
+        let pair = (0, NodeId::from("b"));
+        let mut now = Instant::now();
+        for times in 0..12 {
+            stalled.avoid(pair.clone(), TIMEOUT, now);
+            let pause = (TIMEOUT * (1 << times)).min(LONGEST);
+            let early = stalled.look(&topology, TIMEOUT, now);
+            assert_eq!((early.again, early.free), (Some(pause), false));
+            assert_eq!(stalled.pairs().len(), 1);
+            now += pause;
+            assert!(stalled.look(&topology, TIMEOUT, now).free);
+            assert!(stalled.pairs().is_empty());
+            assert_eq!(stalled.look(&topology, TIMEOUT, now), Overdue::default(), "once");
+        }
+        // It has the data after all: all is forgotten.
+        topology.partitions = vec![Arc::new(partition(0, "a", &["a", "b"], &[]))];
+        stalled.look(&topology, TIMEOUT, now);
+        stalled.avoid(pair.clone(), TIMEOUT, now);
+        assert_eq!(
+            stalled.avoided().next().map(|(_, avoided)| avoided.times),
+            Some(1)
+        );
+        topology.nodes.remove("b");
+        stalled.look(&topology, TIMEOUT, now);
+        assert!(stalled.pairs().is_empty());
+    }
+}

@@ -1,0 +1,166 @@
+//! How many copies a node makes at a time, and copies that are given up.
+//!
+//! What must stay true: a node of a target that holds no copy yet waits in its queue, and is told to copy as soon as
+//! fewer of its copies than the limit are under way; nobody is told to copy from nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Outcome, Reply, State};
+use crate::model::{CopyState, NodeId, Partition, PartitionCopy, RoleChange};
+
+/// What each node has still to copy for the moves under way. It follows from the targets, and is kept because looking
+/// for it anew with every step would take a walk through all partitions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Moves {
+    /// How many copies one node makes at a time, as the last plan said; 0 for any number.
+    pub(super) limit: u32,
+    /// How many partitions have a target.
+    pub(super) moving: usize,
+    pub(super) lanes: BTreeMap<NodeId, Lane>,
+}
+
+/// What one node has still to copy.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Lane {
+    /// It was told to copy these and has not confirmed them.
+    pub(super) running: BTreeSet<u32>,
+    /// These wait.
+    pub(super) queued: BTreeSet<u32>,
+}
+
+impl Moves {
+    fn forget(&mut self, partition: &Partition) {
+        self.moving = self
+            .moving
+            .saturating_sub(usize::from(partition.target.is_some()));
+        for node in partition.target.iter().flat_map(|target| &target.nodes) {
+            let Some(lane) = self.lanes.get_mut(node) else {
+                continue;
+            };
+            lane.running.remove(&partition.number);
+            lane.queued.remove(&partition.number);
+            if lane.running.is_empty() && lane.queued.is_empty() {
+                self.lanes.remove(node);
+            }
+        }
+    }
+
+    pub(super) fn note(&mut self, partition: &Partition) {
+        self.moving += usize::from(partition.target.is_some());
+        for node in partition.target.iter().flat_map(|target| &target.nodes) {
+            let copy = partition.copy(node);
+            if copy.is_some_and(|copy| copy.state == CopyState::Synced) {
+                continue;
+            }
+            let lane = self.lanes.entry(node.clone()).or_default();
+            match copy {
+                Some(_) => lane.running.insert(partition.number),
+                None => lane.queued.insert(partition.number),
+            };
+        }
+    }
+}
+
+impl State {
+    /// The partitions of which no node that is up holds the data.
+    pub fn lost(&self) -> &BTreeSet<u32> {
+        &self.lost
+    }
+
+    /// Brings up to date what is kept of the partitions that a command has changed.
+    pub(super) fn follow_changes(&mut self, context: &mut Context<'_>) {
+        for (number, before) in std::mem::take(&mut context.touched) {
+            self.moves.forget(&before);
+            let Some(partition) = self.topology.partitions.get(number as usize) else {
+                continue;
+            };
+            self.moves.note(partition);
+            if partition.synced().any(|node| self.is_serving(node)) {
+                self.lost.remove(&number);
+            } else {
+                self.lost.insert(number);
+            }
+        }
+    }
+
+    /// Tells nodes to copy what waits, as far as they have room for it.
+    pub(super) fn start_copies(&mut self, context: &mut Context<'_>) {
+        let limit = match self.moves.limit {
+            0 => usize::MAX,
+            limit => limit as usize,
+        };
+        let mut due: Vec<(u32, NodeId)> = Vec::new();
+        for (node, lane) in &self.moves.lanes {
+            if lane.queued.is_empty() || !self.is_serving(node) {
+                continue;
+            }
+            let room = limit.saturating_sub(lane.running.len());
+            due.extend(
+                lane.queued
+                    .iter()
+                    .take(room)
+                    .map(|number| (*number, node.clone())),
+            );
+        }
+        due.sort_unstable();
+        for (number, node) in due {
+            self.start_copy(number, &node, context);
+        }
+    }
+
+    fn start_copy(&mut self, number: u32, node: &NodeId, context: &mut Context<'_>) {
+        if !self.has_other_serving_copy(number, node) {
+            return;
+        }
+        let reason = self.move_reason();
+        let since = context.index;
+        let Some(partition) = self.partition_mut(number, context) else {
+            return;
+        };
+        let state = match crate::planted::planted("promote-unsynced") {
+            true => CopyState::Synced,
+            false => CopyState::Pending,
+        };
+        partition.copies.push(PartitionCopy {
+            node: node.clone(),
+            state,
+            since,
+        });
+        partition.copies.sort_by(|a, b| a.node.cmp(&b.node));
+        if let Some(lane) = self.moves.lanes.get_mut(node) {
+            lane.queued.remove(&number);
+            lane.running.insert(number);
+        }
+        let told = std::slice::from_ref(node);
+        self.tell_each(number, told, RoleChange::GainedReplica, reason, None, context);
+    }
+
+    /// Drops copies that have been in the making for too long, with the moves that they are part of.
+    pub(super) fn give_up(&mut self, copies: &[(u32, NodeId, u64)], context: &mut Context<'_>) -> Outcome {
+        let reason = self.move_reason();
+        let mut given_up = 0;
+        for (number, node, since) in copies {
+            let awaited = self.topology.partitions.get(*number as usize).is_some_and(|p| {
+                p.copy(node)
+                    .is_some_and(|copy| copy.state == CopyState::Pending && copy.since == *since)
+            });
+            // One that is away is expected back, and one that has nobody to copy from waits for that.
+            if !awaited || !self.is_serving(node) || !self.has_other_serving_copy(*number, node) {
+                continue;
+            }
+            let Some(partition) = self.partition_mut(*number, context) else {
+                continue;
+            };
+            given_up += 1;
+            partition.copies.retain(|copy| copy.node != *node);
+            if partition.target.as_ref().is_some_and(|t| t.nodes.contains(node)) {
+                partition.target = None;
+            }
+            let told = std::slice::from_ref(node);
+            self.tell_each(*number, told, RoleChange::LostCopy, reason, None, context);
+        }
+        Ok(Reply::Partitions(given_up))
+    }
+}

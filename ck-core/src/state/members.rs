@@ -54,7 +54,7 @@ impl State {
         let node = Arc::new(node);
         topology.nodes.insert(spec.id.clone(), node.clone());
         self.processes.insert(spec.id.clone(), spec.process);
-        self.sessions.open(incarnation);
+        self.sessions.open(incarnation, &spec.id);
         context.emit(EventKind::NodeJoin(NodeJoinEvent {
             node,
             cluster_size: 1,
@@ -187,7 +187,9 @@ impl State {
             // Its crash went unnoticed until now.
             self.note_absence(&spec.id, context.at);
         }
-        self.sessions.close(known.incarnation);
+        if self.processes.get(&spec.id) != Some(&spec.process) {
+            self.sessions.close(&spec.id);
+        }
         let retired_raft_id = spec.raft_id.is_none().then_some(known.raft_id);
         let raft_id = self.admit(spec, Some(known), context);
         self.hand_over_roles(&spec.id, promotions, context);
@@ -220,7 +222,7 @@ impl State {
             .nodes
             .insert(spec.id.clone(), Arc::new(node));
         self.processes.insert(spec.id.clone(), spec.process);
-        self.sessions.open(context.index);
+        self.sessions.open(context.index, &spec.id);
         raft_id
     }
 
@@ -284,7 +286,10 @@ impl State {
         self.check_planned_on(planned_on)?;
         let at = context.at;
         self.note_absence(id, at);
-        self.sessions.close(incarnation);
+        // One that is failed may live, and has proposals on their way.
+        if reason != LeaveReason::HealthCheckFailure {
+            self.sessions.close(id);
+        }
         let untold = self.absent.get_mut(id).filter(|absence| !absence.told);
         if let Some(absence) = untold {
             absence.told = true;
@@ -361,7 +366,7 @@ impl State {
         if self.is_member(&node) {
             self.tell_leave(id, reason, context);
         }
-        self.sessions.close(node.incarnation);
+        self.sessions.close(id);
         self.processes.remove(id);
         self.absent.remove(id);
         self.removed.insert(id.clone(), context.index);

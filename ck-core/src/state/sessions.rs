@@ -1,7 +1,8 @@
 //! Which proposals have been applied, so that a retry is recognised (Raft dissertation, section 6.3).
 //!
-//! A session is one process of one node. It numbers its proposals and says with each which of them are settled,
-//! so the memory holds only what is still in flight: exact, and without a clock.
+//! A session is one admission of one process of a node. It numbers its proposals and says with each which of them are
+//! settled, so the memory holds only what is still in flight: exact, and without a clock. A process that was failed and
+//! admitted anew goes on trying under its earlier admission what it began then: its sessions end with the process.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Proposal, Response};
 use crate::error::{Error, ErrorCode};
+use crate::model::NodeId;
 
 /// The sessions of all present processes, by incarnation.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -22,8 +24,13 @@ pub(super) struct Sessions {
 /// How many farewells are kept: more than the processes that leave within the time that one retries.
 const MAX_FAREWELLS: usize = 1024;
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// How many sessions of one process are kept: one that is failed and comes back more often than that within the time
+/// that a proposal is retried has worse to worry about.
+const MAX_OF_ONE: usize = 4;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Session {
+    owner: NodeId,
     low: u64,
     done: BTreeMap<u64, Response>,
 }
@@ -35,13 +42,23 @@ pub(super) enum Lookup {
 }
 
 impl Sessions {
-    pub(super) fn open(&mut self, session: u64) {
-        self.open.entry(session).or_default();
+    pub(super) fn open(&mut self, session: u64, owner: &NodeId) {
+        let of_owner = self.open.iter().filter(|(_, known)| known.owner == *owner);
+        let mut of_owner = of_owner.map(|(session, _)| *session);
+        let oldest = of_owner.next();
+        if of_owner.count() + 1 >= MAX_OF_ONE {
+            self.open.remove(&oldest.unwrap_or_default());
+        }
+        self.open.entry(session).or_insert_with(|| Session {
+            owner: owner.clone(),
+            low: 0,
+            done: BTreeMap::new(),
+        });
     }
 
-    /// Forgets a session: proposals of that process that are still on their way are refused.
-    pub(super) fn close(&mut self, session: u64) {
-        self.open.remove(&session);
+    /// Forgets the sessions of a node's process: its proposals that are still on their way are refused.
+    pub(super) fn close(&mut self, owner: &NodeId) {
+        self.open.retain(|_, session| session.owner != *owner);
     }
 
     pub(super) fn lookup(&self, session: u64, seq: u64) -> Lookup {
@@ -103,7 +120,7 @@ impl Sessions {
         self.open.contains_key(&session)
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.open.len()
+    pub(super) fn owners(&self) -> impl Iterator<Item = &NodeId> {
+        self.open.values().map(|session| &session.owner)
     }
 }

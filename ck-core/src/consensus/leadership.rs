@@ -11,6 +11,7 @@ use super::proposer::Proposer;
 use crate::env::{self, Instant};
 use crate::error::ErrorCode;
 use crate::model::NodeId;
+use crate::options::TimingValues;
 use crate::planted::planted;
 use crate::state::Command;
 
@@ -34,6 +35,7 @@ pub(crate) struct Leadership {
     me: NodeId,
     consensus: Arc<Consensus>,
     proposer: Arc<Proposer>,
+    timing: TimingValues,
     held: Mutex<Option<Held>>,
     changed: env::Signal,
 }
@@ -46,11 +48,17 @@ struct Held {
 }
 
 impl Leadership {
-    pub(crate) fn new(me: NodeId, consensus: Arc<Consensus>, proposer: Arc<Proposer>) -> Self {
+    pub(crate) fn new(
+        me: NodeId,
+        consensus: Arc<Consensus>,
+        proposer: Arc<Proposer>,
+        timing: TimingValues,
+    ) -> Self {
         Leadership {
             me,
             consensus,
             proposer,
+            timing,
             held: Mutex::new(None),
             changed: env::Signal::default(),
         }
@@ -130,9 +138,12 @@ impl Leadership {
         if self.held().is_some() || !self.is_leased() {
             return true;
         }
-        // A node that does not know itself yet (bootstrap) has nothing to be recorded under.
-        if !self.consensus.replica().topology().nodes.contains_key(&self.me) {
-            return true;
+        let topology = self.consensus.replica().topology();
+        if !topology.nodes.contains_key(&self.me) {
+            // One that was removed may be elected all the same, for as long as it votes, and may have been the only one
+            // with every entry: nobody can act under it, so it gives way. One that founds a cluster does not know itself
+            // yet, and has nothing to be recorded under.
+            return topology.cluster_id.is_empty() || self.give_way().await;
         }
         let command = Command::LeaderElected {
             node: self.me.clone(),
@@ -157,6 +168,17 @@ impl Leadership {
             }
         }
         true
+    }
+
+    /// Hands leadership to whoever can take it. False when it has to be tried again.
+    async fn give_way(&self) -> bool {
+        match self.consensus.successors(self.timing.heartbeat).first() {
+            Some(successor) => {
+                let handed = self.consensus.transfer(*successor, self.timing.election_max);
+                handed.await.is_ok()
+            }
+            None => false,
+        }
     }
 
     fn held(&self) -> Option<Held> {

@@ -134,6 +134,7 @@ impl Node {
             self.me.clone(),
             consensus.clone(),
             proposer.clone(),
+            self.options.timing.values(),
         ));
         let controller = Arc::new(Controller::new(
             self.me.clone(),

@@ -13,6 +13,8 @@ use crate::state::MAX_REASON_CHARS;
 
 /// How long one round of asking to be let back in may take.
 const REJOIN: Duration = Duration::from_secs(10);
+/// Longer than any process lives.
+const FOR_GOOD: Duration = Duration::from_secs(1 << 31);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -79,6 +81,10 @@ impl Node {
     }
 
     fn refuse_for_good(&self, error: Error) {
+        if let Ok(member) = self.member() {
+            // It votes until the others have changed that, and is no good as a leader.
+            member.consensus.rest(FOR_GOOD);
+        }
         self.is_refused.store(true, std::sync::atomic::Ordering::Release);
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         self.phases.notify();

@@ -361,3 +361,27 @@ fn everybody_knows_how_an_application_is() {
         }
     });
 }
+
+/// A node that was failed and lives has its log and its vote: it may be elected before it is a member again.
+#[test]
+fn a_failed_node_that_comes_to_lead_lets_itself_back_in() {
+    for seed in 1..=6 {
+        simulate(seed, async |world| {
+            let nodes = world.cluster(3).await;
+            let old = leader(&nodes, None).await;
+            let failed = (old + 1) % 3;
+            let id = nodes[failed].node.id().clone();
+            world.network.isolate(nodes[failed].addr());
+            until("failure", || status(&nodes[old], &id) == Some(NodeStatus::Failed)).await;
+            world.network.heal();
+            // Handed leadership as soon as it has the log, and as a rule before it has asked to be let in.
+            let deadline = Instant::now() + PATIENCE;
+            while nodes[old].node.step_down(Some(id.clone())).await.is_err() {
+                assert!(Instant::now() < deadline, "nobody takes over");
+            }
+            settle(&nodes).await;
+            served(&all(&nodes)).await;
+            assert_same_streams(&nodes);
+        });
+    }
+}

@@ -1,9 +1,9 @@
 //! openraft's view of the replicated state: applying entries, building and installing snapshots.
 
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -33,6 +33,8 @@ pub(crate) struct SnapshotStore {
     path: PathBuf,
     /// The index up to which a snapshot is durable.
     durable: Arc<AtomicU64>,
+    /// One is written at a time.
+    writing: Arc<Mutex<()>>,
 }
 
 impl SnapshotStore {
@@ -41,6 +43,7 @@ impl SnapshotStore {
             disk,
             path,
             durable: Arc::default(),
+            writing: Arc::default(),
         }
     }
 
@@ -60,12 +63,28 @@ impl SnapshotStore {
         };
         let head: SnapshotHead = codec::decode(&head, "the head of the snapshot")?;
         let meta = head.into_meta()?;
-        self.note(&meta);
         Ok(Some((meta, state)))
     }
 
-    /// Makes a snapshot durable before anybody relies on it.
+    /// The stored snapshot, from which the node starts: its name may not have been durable when the process before
+    /// died.
+    fn open(&self) -> Result<Option<(SnapshotMeta, Bytes)>> {
+        let stored = self.read()?;
+        if let Some((meta, _)) = &stored {
+            self.disk.sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
+            self.note(meta);
+        }
+        Ok(stored)
+    }
+
+    /// Makes a snapshot durable before anybody relies on it. One that is behind what is stored, because it took long
+    /// to build while a newer one came from the leader, is let go: the log before the newer one may be gone.
     fn write(&self, meta: &SnapshotMeta, state: &Bytes) -> Result<()> {
+        let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = meta.last_log_id.map_or(0, |id| id.index);
+        if index < self.durable.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let head = codec::encode(&SnapshotHead::from(meta))?;
         snapshot_file::write(&*self.disk, &self.path, &head, state)?;
         self.note(meta);
@@ -97,7 +116,7 @@ impl StateMachine {
             meter: Meter::default(),
             growth,
         };
-        if let Some((meta, state)) = machine.store.read()? {
+        if let Some((meta, state)) = machine.store.open()? {
             machine.replica.restore(State::decode(&state)?);
             machine.last = meta.last_log_id;
             machine.membership = meta.last_membership;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use openraft::storage::RaftStateMachine;
+use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 use openraft_rt::AsyncRuntime;
 
 use crate::consensus::replica::Replica;
@@ -95,5 +95,26 @@ fn trap_04_a_snapshot_is_durable_before_it_is_visible() {
         let mut reopened = machine(&disk, &after);
         assert_eq!(value(&after).unwrap(), "30");
         assert_eq!(reopened.applied_state().await.unwrap().0, meta.last_log_id);
+    });
+}
+
+/// Seed 109 of the simulation: a node stood still while it built a snapshot, was given a newer one and gave up the log
+/// before that; then the older one was finished and took its place. The node could never start again.
+#[test]
+fn a_snapshot_that_took_long_to_build_does_not_replace_a_newer_one() {
+    Runtime::run(async {
+        let disk = Arc::new(MemDisk::new());
+        disk.create_dir_all(Path::new("/node")).unwrap();
+        let mut tested = machine(&disk, &replica());
+        let (meta, bytes) = snapshot(10);
+        tested.install_snapshot(&meta, bytes).await.unwrap();
+        let mut slow = tested.get_snapshot_builder().await;
+        let (newer, bytes) = snapshot(20);
+        tested.install_snapshot(&newer, bytes).await.unwrap();
+        slow.build_snapshot().await.unwrap();
+        let after = replica();
+        let mut reopened = machine(&disk, &after);
+        assert_eq!(reopened.applied_state().await.unwrap().0, newer.last_log_id);
+        assert_eq!(value(&after).unwrap(), "20");
     });
 }

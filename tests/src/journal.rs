@@ -29,13 +29,13 @@ impl Told {
         match outcome {
             Ok(revision) => Told::Done(revision),
             Err(error) => match error.code() {
-                ErrorCode::Timeout => Told::Unknown,
-                // Nobody was reached, nobody leads, the node is not a member or goes: nothing was appended. Or the
-                // precondition did not hold.
+                // What docs/consistency.md says of them: the log of a leader may have failed with the write on its way.
+                ErrorCode::Timeout | ErrorCode::Stopped => Told::Unknown,
+                // Nobody was reached, nobody leads, the node is not a member: nothing was appended. Or the precondition
+                // did not hold.
                 ErrorCode::Unreachable
                 | ErrorCode::NoLeader
                 | ErrorCode::NotStarted
-                | ErrorCode::Stopped
                 | ErrorCode::Conflict => Told::Refused,
                 _ => Told::Nonsense(error.to_string()),
             },

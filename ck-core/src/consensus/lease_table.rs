@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::env::{Instant, Signal};
 use crate::model::{ClusterConfig, NodeId};
+use crate::planted::planted;
 
 /// What the leader has heard and granted.
 #[derive(Default)]
@@ -116,6 +117,9 @@ impl LeaseTable {
         revision: u64,
         config: &ClusterConfig,
     ) -> Leased {
+        if planted("grant-what-is-leased") {
+            return Leased::No;
+        }
         let book = self.book();
         let known = book
             .members
@@ -172,6 +176,10 @@ impl LeaseTable {
         let known = book.entry(node, incarnation, now);
         let due = known.at.max(began) + timeout;
         let leased = known.leases.iter().any(|granted| granted.ends > now);
+        if planted("fail-the-leased") && now >= known.at + timeout / 3 {
+            known.recalled = true;
+            return Ok(());
+        }
         if now < due || leased {
             return Err(due.max(now + Duration::from_millis(1)));
         }

@@ -9,6 +9,7 @@ use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{JoinOutcome, MemberCall, MemberReply, SyncReport};
 use crate::model::{NodeHealthState, NodeId};
+use crate::planted::planted;
 use crate::state::MAX_REASON_CHARS;
 
 /// How long one round of asking to be let back in may take.
@@ -218,7 +219,12 @@ impl Node {
         match self.ask_leader(MemberCall::Sync(report), timeout).await {
             Ok(MemberReply::Sync(reply)) => {
                 self.heard_of_leader();
-                let until = asked + Duration::from_millis(reply.lease_ms);
+                let from = if planted("lease-from-receipt") {
+                    Instant::now()
+                } else {
+                    asked
+                };
+                let until = from + Duration::from_millis(reply.lease_ms);
                 self.lease
                     .granted(asked, until, reply.revision, self.replica.revision());
             }

@@ -62,6 +62,31 @@ pub const BUGS: &[Bug] = &[
         400,
         "the leader counts its lease four times as long as voters keep it",
     ),
+    bug(
+        "lease-from-receipt",
+        400,
+        "a lease counts from when its answer came, not from when it was asked for",
+    ),
+    bug(
+        "lease-before-applied",
+        200,
+        "a lease counts before its holder has applied what it names",
+    ),
+    bug(
+        "fail-the-leased",
+        100,
+        "a silent node is failed while its lease may count",
+    ),
+    bug(
+        "grant-what-is-leased",
+        100,
+        "a role is granted although its former holder may think that it has it",
+    ),
+    bug(
+        "remove-the-leased",
+        200,
+        "a living node is removed without taking its lease back",
+    ),
     bug("lose-a-vote", 60, "the vote is not made durable"),
     bug(
         "ignore-planned-on",

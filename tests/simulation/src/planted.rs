@@ -2,7 +2,9 @@
 //!
 //! Each is one line that a person might write. What the simulation does not find is a hole in the simulation.
 
+#[cfg(feature = "planted-bugs")]
 use crate::invariants::Violation;
+#[cfg(feature = "planted-bugs")]
 use crate::plan::Plan;
 
 /// One planted fault.

@@ -192,8 +192,15 @@ impl Node {
     }
 
     /// True when a role was taken from this node after `reported`: its next holder waits until the leader knows
-    /// that this node knows.
+    /// that this node knows. And when this process was admitted after it: whoever started it waits for a lease.
     fn is_waited_for(&self, reported: u64) -> bool {
+        if self
+            .replica
+            .incarnation()
+            .is_some_and(|admitted| admitted > reported)
+        {
+            return true;
+        }
         let topology = self.replica.topology();
         topology.partitions.iter().any(|partition| {
             partition

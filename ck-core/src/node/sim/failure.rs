@@ -385,3 +385,18 @@ fn a_failed_node_that_comes_to_lead_lets_itself_back_in() {
         });
     }
 }
+
+#[test]
+fn a_joiner_has_its_lease_before_the_next_sync_would_be_due() {
+    simulate(3, async |world| {
+        let first = world.start(1, &[]).await;
+        let began = Instant::now();
+        let second = world.start(2, &[1]).await;
+        assert!(
+            began.elapsed() < Duration::from_millis(250),
+            "{:?}",
+            began.elapsed()
+        );
+        assert!(first.node.is_leased() && second.node.is_leased());
+    });
+}

@@ -70,11 +70,23 @@ async fn handle(world: &World, id: &str, event: &Arc<Event>) -> Done {
     {
         world.checks().held.drops(id, change.number);
     }
+    let name = event.kind.name();
     match mood(world) {
         Mood::Fine => {}
-        Mood::Slow(time) => env::sleep(time).await,
-        Mood::Fails => return Done::Failed("it fails at times"),
-        Mood::Panics => return Done::Panic,
+        Mood::Slow(time) => {
+            world
+                .trace
+                .add(format_args!("{id}: the hook for {name} takes {time:?}"));
+            env::sleep(time).await;
+        }
+        Mood::Fails => {
+            world.trace.add(format_args!("{id}: the hook for {name} fails"));
+            return Done::Failed("it fails at times");
+        }
+        Mood::Panics => {
+            world.trace.add(format_args!("{id}: the hook for {name} panics"));
+            return Done::Panic;
+        }
     }
     let EventKind::PartitionChange(change) = &event.kind else {
         return Done::Ok;

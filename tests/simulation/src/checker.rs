@@ -1,7 +1,7 @@
 //! Is a history of one register linearizable? (Wing and Gong's search with Lowe's memory of what was tried, as in
 //! porcupine; each register by itself, since linearizability is local: Herlihy and Wing, theorem 1.)
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// What a client asked, and what it was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,22 @@ impl Call {
         }
     }
 
+    /// The value that it hoped to replace.
+    fn expected(&self) -> Option<u64> {
+        match self.action {
+            Action::Swapped(value, _) | Action::NotSwapped(value) => value,
+            Action::Write(_) | Action::Read(_) => None,
+        }
+    }
+
+    /// What the register had just before the call, if it had happened and says so.
+    fn found(&self) -> Option<Option<u64>> {
+        match self.action {
+            Action::Read(value) | Action::Swapped(value, _) => Some(value),
+            Action::Write(_) | Action::NotSwapped(_) => None,
+        }
+    }
+
     /// The register afterwards, if the call can happen to one that is `before`.
     fn step(&self, before: Option<u64>) -> Option<Option<u64>> {
         match self.action {
@@ -50,33 +66,71 @@ impl Call {
     }
 }
 
+/// How many steps a search may take. Histories of the simulation take some thousands; without a bound one of them, with
+/// many calls of which nobody knows what came, could take all memory.
+const STEPS: usize = 4_000_000;
+
+/// Stands for every value that nobody saw or asked about.
+const UNASKED: u64 = u64::MAX;
+
 /// Whether there is an order of the calls that explains what everybody was told.
 ///
 /// # Errors
-/// The calls around the first one that nothing explains.
+/// The calls around the first one that nothing explains, or that this is not known after as many steps as are allowed.
 pub fn check(history: &[Call]) -> Result<(), String> {
+    let history = bounded(history);
     // Of calls that may never have happened only those matter whose value somebody saw; the others are looked at where
     // there is no other explanation.
-    let seen: BTreeSet<u64> = history
+    let few: Vec<Call> = history
         .iter()
-        .filter_map(|call| match call.action {
-            Action::Read(value) => value,
-            Action::Swapped(expected, _) if call.ended.is_some() => expected,
-            _ => None,
-        })
+        .filter(|call| call.ended.is_some())
+        .copied()
         .collect();
-    let relevant =
-        |call: &&Call| call.ended.is_some() || call.written().is_some_and(|value| seen.contains(&value));
-    let few: Vec<Call> = history.iter().filter(relevant).copied().collect();
     if search(few).is_ok() {
         return Ok(());
     }
-    search(history.to_vec())
+    search(history)
+}
+
+/// A call whose value somebody saw has happened, before they were told. What made that value possible has happened too.
+fn bounded(history: &[Call]) -> Vec<Call> {
+    let mut history = history.to_vec();
+    loop {
+        let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
+        for call in &history {
+            if let (Some(ended), Some(value)) = (call.ended, call.found().flatten()) {
+                let first = seen.entry(value).or_insert(ended);
+                *first = ended.min(*first);
+            }
+        }
+        let mut found = false;
+        for call in history.iter_mut().filter(|call| call.ended.is_none()) {
+            call.ended = call.written().and_then(|value| seen.get(&value).copied());
+            found |= call.ended.is_some();
+        }
+        if !found {
+            return history;
+        }
+    }
 }
 
 fn search(mut calls: Vec<Call>) -> Result<(), String> {
     calls.sort_by_key(|call| (call.began, call.end()));
     let needed = calls.iter().filter(|call| call.ended.is_some()).count();
+    // Of calls that nobody saw the ones whose value nobody asked about are alike: of them the first happens first.
+    let told = calls.iter().filter(|call| call.ended.is_some());
+    let asked: BTreeSet<u64> = told.filter_map(Call::expected).collect();
+    let alike = |call: &Call| {
+        let unasked = call.written().is_some_and(|value| !asked.contains(&value));
+        (call.ended.is_none() && unasked).then_some(matches!(call.action, Action::Write(_)))
+    };
+    // A value is written once: it stays until all have seen it who were told that they did.
+    let mut seen_by: BTreeMap<Option<u64>, Vec<usize>> = BTreeMap::new();
+    for (i, call) in calls.iter().enumerate().filter(|(_, call)| call.ended.is_some()) {
+        if let Some(value) = call.found() {
+            seen_by.entry(value).or_default().push(i);
+        }
+    }
     let mut tried = HashSet::new();
     // Depth first: which calls have happened (a prefix and some more), the register, how many that count.
     let mut open = vec![(0_usize, Vec::<usize>::new(), None::<u64>, 0_usize)];
@@ -85,12 +139,19 @@ fn search(mut calls: Vec<Call>) -> Result<(), String> {
         if done == needed {
             return Ok(());
         }
+        if tried.len() > STEPS {
+            return Err(format!(
+                "after {STEPS} steps it is not known whether an order explains {:?}",
+                furthest.1
+            ));
+        }
         if prefix + extra.len() >= furthest.0 {
             furthest = (prefix + extra.len(), blocked(&calls, prefix, &extra));
         }
         let pending = || (prefix..calls.len()).filter(|i| extra.binary_search(i).is_err());
         // Whatever ended before another began came before it.
         let bound = pending().map(|i| calls[i].end()).min().unwrap_or(u64::MAX);
+        let mut had = BTreeSet::new();
         for i in pending() {
             if calls[i].began > bound {
                 break;
@@ -98,6 +159,15 @@ fn search(mut calls: Vec<Call>) -> Result<(), String> {
             let Some(after) = calls[i].step(register) else {
                 continue;
             };
+            let happened = |other: usize| other == i || other < prefix || extra.binary_search(&other).is_ok();
+            let too_early = |seen_by: &Vec<usize>| !seen_by.iter().all(|&other| happened(other));
+            if after != register && seen_by.get(&register).is_some_and(too_early) {
+                continue;
+            }
+            let kind = alike(&calls[i]);
+            if kind.is_some_and(|kind| !had.insert(kind)) {
+                continue;
+            }
             let mut extra = extra.clone();
             let at = extra.binary_search(&i).unwrap_or_else(|at| at);
             extra.insert(at, i);
@@ -107,6 +177,7 @@ fn search(mut calls: Vec<Call>) -> Result<(), String> {
                 prefix += 1;
             }
             let done = done + usize::from(calls[i].ended.is_some());
+            let after = if kind.is_some() { Some(UNASKED) } else { after };
             if tried.insert((prefix, extra.clone(), after)) {
                 open.push((prefix, extra, after, done));
             }
@@ -203,6 +274,42 @@ mod tests {
             call(5, 6, Action::Write(3)),
         ];
         check(&good).unwrap();
+    }
+
+    #[test]
+    fn an_unknown_write_explains_an_unknown_swap_whose_value_was_read() {
+        let good = [
+            lost(0, Action::Write(1)),
+            lost(1, Action::Swapped(Some(1), 2)),
+            call(2, 3, Action::Read(Some(2))),
+        ];
+        check(&good).unwrap();
+        check(&good[1..]).unwrap_err();
+    }
+
+    #[test]
+    fn many_unknown_writes_are_decided() {
+        let mut history = Vec::new();
+        for i in 0..200 {
+            let value = i * 10;
+            history.push(lost(i * 10, Action::Write(value + 1)));
+            history.push(lost(i * 10, Action::Write(value + 2)));
+            history.push(lost(i * 10, Action::Swapped(Some(value + 1), value + 3)));
+            history.push(call(i * 10 + 1, i * 10 + 4, Action::Write(value + 4)));
+            // Something unknown is why it was refused.
+            history.push(call(i * 10 + 5, i * 10 + 6, Action::NotSwapped(Some(value + 4))));
+            // What was written 20 rounds ago shows only now.
+            if i >= 20 {
+                history.push(call(
+                    i * 10 + 7,
+                    i * 10 + 8,
+                    Action::Read(Some((i - 20) * 10 + 2)),
+                ));
+            }
+        }
+        check(&history).unwrap();
+        history.push(call(3000, 3001, Action::Read(Some(2))));
+        check(&history).unwrap_err();
     }
 
     #[test]

@@ -10,10 +10,11 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::future::BoxFuture;
 
-use crate::model::Event;
+use crate::model::{Event, EventKind};
 
 use super::handle::Shared;
 use super::job::Ticket;
+use super::queue::is_own_gain;
 use super::scope;
 use super::types::{BlockingHook, Hook, Outcome};
 
@@ -46,11 +47,36 @@ fn outcome_of(result: Result<Result<(), String>, Box<dyn Any + Send>>) -> Outcom
 
 /// Calls a hook on this thread. The hook is dropped inside the call's scope: its destructor, too, may ask
 /// whether it is inside a hook, and must not wait for the thread that it runs on.
-pub(super) fn call_here(handle: usize, hook: BlockingHook, event: &Event) -> Outcome {
-    let _scope = scope::enter(handle);
-    let outcome = outcome_of(catch_unwind(AssertUnwindSafe(|| hook(event))));
+pub(super) fn call_here(shared: &Shared, hook: BlockingHook, event: Arc<Event>) -> Outcome {
+    let event = shared.as_of_now(event);
+    let _scope = scope::enter(shared.key());
+    let outcome = outcome_of(catch_unwind(AssertUnwindSafe(|| hook(&event))));
     drop_quietly(hook);
     outcome
+}
+
+impl Shared {
+    /// The event as it is now: a copy may wait long for its first call, and longer for the next, and whoever had the data
+    /// then may have it no more. Where nobody has it now, those who had are named still: an empty list says that
+    /// there is nothing to copy.
+    pub(super) fn as_of_now(&self, event: Arc<Event>) -> Arc<Event> {
+        let (Some(holders), EventKind::PartitionChange(change)) = (&self.config.holders, &event.kind) else {
+            return event;
+        };
+        if !is_own_gain(&event, &self.config.node_id) {
+            return event;
+        }
+        let now = holders(change, event.revision);
+        if now.is_empty() || now == change.copy_from_nodes {
+            return event;
+        }
+        let mut change = change.clone();
+        change.copy_from_nodes = now;
+        Arc::new(Event {
+            kind: EventKind::PartitionChange(change),
+            ..*event
+        })
+    }
 }
 
 /// Says that a call has ended, once; that it was cancelled when dropped before.
@@ -78,7 +104,8 @@ impl Drop for Ending {
 /// A call as a future. A blocking hook is called within its first poll.
 pub(super) struct CallFuture {
     hook: Option<Hook>,
-    event: Arc<Event>,
+    /// Taken by the first poll.
+    event: Option<Arc<Event>>,
     running: Option<BoxFuture<'static, Result<(), String>>>,
     // Last, so that the call ends after everything of the application is gone.
     ending: Ending,
@@ -88,7 +115,7 @@ impl CallFuture {
     pub(super) fn new(shared: &Arc<Shared>, ticket: Ticket, hook: Hook, event: Arc<Event>) -> Self {
         CallFuture {
             hook: Some(hook),
-            event,
+            event: Some(event),
             running: None,
             ending: Ending {
                 shared: Arc::clone(shared),
@@ -100,14 +127,17 @@ impl CallFuture {
 
     /// Polls the hook; its panics come out as `Err`.
     fn poll_hook(&mut self, cx: &mut Context<'_>) -> Poll<Result<Result<(), String>, Box<dyn Any + Send>>> {
-        let polled = catch_unwind(AssertUnwindSafe(|| match (&mut self.running, &self.hook) {
-            (Some(running), _) => running.as_mut().poll(cx),
-            (None, Some(Hook::Async(hook))) => {
-                let running = self.running.insert(hook(Arc::clone(&self.event)));
-                running.as_mut().poll(cx)
+        // Not before: events are pushed under a lock that this needs.
+        let event = self.event.take().map(|event| self.ending.shared.as_of_now(event));
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            match (event, &self.hook, &mut self.running) {
+                (Some(event), Some(Hook::Async(hook)), running) => {
+                    running.insert(hook(event)).as_mut().poll(cx)
+                }
+                (Some(event), Some(Hook::Blocking(hook)), _) => Poll::Ready(hook(&event)),
+                (_, _, Some(running)) => running.as_mut().poll(cx),
+                (_, _, None) => Poll::Pending,
             }
-            (None, Some(Hook::Blocking(hook))) => Poll::Ready(hook(&self.event)),
-            (None, None) => Poll::Pending,
         }));
         match polled {
             Ok(Poll::Pending) => Poll::Pending,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::env::{self, Instant};
-use crate::model::{Event, NodeId, PartitionChangeEvent};
+use crate::model::{Event, Node, NodeId, PartitionChangeEvent};
 use crate::{Error, ErrorCode, Result};
 
 use super::call::{drop_quietly, quietly};
@@ -22,6 +22,10 @@ use super::{scope, tasks};
 /// Is told, once for each, that this node holds a partition that it gained; the number is the revision of
 /// the event. Called on whatever thread found out, the one that pushes included: it must not block.
 pub type OnCopied = Arc<dyn Fn(&PartitionChangeEvent, u64) + Send + Sync>;
+
+/// Who has the data of a partition that this node gained, now; the number is the revision of the event. Called on
+/// whatever thread makes the call, outside of every lock; it must not block.
+pub type HoldersNow = Arc<dyn Fn(&PartitionChangeEvent, u64) -> Vec<Arc<Node>> + Send + Sync>;
 
 /// Is told of each failed call. Called outside of every lock; it must not block for long.
 pub type OnFailure = Arc<dyn Fn(HookFailure) + Send + Sync>;
@@ -49,6 +53,8 @@ pub struct HooksConfig {
     pub high_water: usize,
     /// A thread that had nothing to do for so long ends, except for one.
     pub thread_idle: Duration,
+    /// Who can be copied from now; without it hooks are told who could when the event came.
+    pub holders: Option<HoldersNow>,
     /// Is told of confirmed copies.
     pub on_copied: OnCopied,
     /// Is told of failed calls.
@@ -64,6 +70,7 @@ impl HooksConfig {
             concurrency: 50,
             high_water: 1024,
             thread_idle: Duration::from_secs(10),
+            holders: None,
             on_copied,
             report,
         }

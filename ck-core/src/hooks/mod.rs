@@ -74,7 +74,7 @@ mod types;
 #[cfg(test)]
 mod tests;
 
-pub use handle::{Driver, Hooks, HooksConfig, OnCopied, OnFailure, Unregistered};
+pub use handle::{Driver, HoldersNow, Hooks, HooksConfig, OnCopied, OnFailure, Unregistered};
 pub use types::{
     AsyncHook, BlockingHook, EventFilter, EventType, FailureReason, Hook, HookFailure, HookId, HookStats,
     Outcome,

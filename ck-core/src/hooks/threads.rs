@@ -161,7 +161,7 @@ impl Shared {
     fn perform(self: &Arc<Self>, job: Job<Hook>) {
         let ticket = job.ticket;
         let outcome = match (job.hook, &self.config.driver) {
-            (Hook::Blocking(hook), _) => Some(call_here(self.key(), hook, &job.event)),
+            (Hook::Blocking(hook), _) => Some(call_here(self, hook, job.event)),
             (hook @ Hook::Async(_), Driver::Threads(runtime)) => {
                 runtime.spawn(CallFuture::new(self, ticket, hook, job.event));
                 None

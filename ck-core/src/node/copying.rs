@@ -1,15 +1,28 @@
-//! Copies that this node does not get made: how often its hooks have failed, and why.
+//! Copies that this node is to make: from whom, and of those that do not get made how often its hooks have failed, and why.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use crate::hooks::HookFailure;
+use crate::consensus::Replica;
+use crate::hooks::{HoldersNow, HookFailure};
 use crate::model::{CopyState, EventKind, NodeId, RoleChange, Topology};
 use crate::rebalance::CopyReport;
-use crate::state::MAX_REASON_CHARS;
+use crate::state::{MAX_REASON_CHARS, sources};
 
 /// How many copies one sync tells of.
 const REPORTED: usize = 64;
+
+/// Answers hooks that are about to copy. Weak: the replica tells the hooks, and the hooks ask it.
+pub(super) fn holders(replica: Arc<OnceLock<Weak<Replica>>>, me: NodeId) -> HoldersNow {
+    Arc::new(move |change, revision| {
+        let Some(replica) = replica.get().and_then(Weak::upgrade) else {
+            return Vec::new();
+        };
+        let topology = replica.topology();
+        let partition = topology.partitions.get(change.number as usize);
+        partition.map_or_else(Vec::new, |partition| sources(&topology, partition, &me, revision))
+    })
+}
 
 /// The last failure of each copy, by partition.
 #[derive(Debug, Default)]

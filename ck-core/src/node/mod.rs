@@ -22,7 +22,7 @@ mod step_down;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use rand::RngExt;
 
@@ -43,7 +43,7 @@ use crate::net::Transport;
 use crate::options::Options;
 use crate::rebalance::Controller;
 use confirm::Confirmations;
-use copying::CopyFailures;
+use copying::{CopyFailures, holders};
 
 /// What a node stands on: the world outside it.
 pub(crate) struct Seams {
@@ -151,6 +151,8 @@ impl Node {
             }),
         );
         config.concurrency = options.hook_concurrency as usize;
+        let known: Arc<OnceLock<Weak<Replica>>> = Arc::default();
+        config.holders = Some(holders(known.clone(), me.clone()));
         let hooks = Arc::new(Hooks::new(config));
         let told = hooks.clone();
         let replica = Arc::new(Replica::new(
@@ -158,6 +160,7 @@ impl Node {
             process,
             Box::new(move |events| told.push_batch(events)),
         ));
+        known.get_or_init(|| Arc::downgrade(&replica));
         // An empty data_dir keeps everything in memory, under any name.
         let dir = if options.data_dir.is_empty() {
             "/memory".into()

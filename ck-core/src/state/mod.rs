@@ -27,6 +27,7 @@ pub use data::{DataStore, MAX_DATA_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub(crate) use data::{check_key, check_value};
 pub(crate) use health::MAX_REASON_CHARS;
 pub use net::net_events;
+pub(crate) use tell::sources;
 
 use crate::error::{Error, ErrorCode};
 use crate::model::{

@@ -57,8 +57,21 @@ impl Change<'_> {
     }
 }
 
-/// The event that tells of a change; sources are the live holders of the data other than the node itself. Where
-/// all the copies were made at `index` itself, there is nothing to copy yet.
+/// From whom `node` can copy what it was given at `index`: the live holders of the data other than itself. Where all
+/// the copies were made at `index` itself, there is nothing to copy yet.
+pub(crate) fn sources(topology: &Topology, partition: &Partition, node: &str, index: u64) -> Vec<Arc<Node>> {
+    partition
+        .copies
+        .iter()
+        .filter(|copy| copy.state == CopyState::Synced && *copy.node != *node)
+        .filter(|copy| copy.since != index || partition.epoch > 1)
+        .filter_map(|copy| topology.nodes.get(&copy.node))
+        .filter(|source| source.status.is_serving())
+        .cloned()
+        .collect()
+}
+
+/// The event that tells of a change.
 pub(super) fn partition_event(
     topology: &Topology,
     partition: &Partition,
@@ -69,15 +82,11 @@ pub(super) fn partition_event(
     index: u64,
 ) -> PartitionChangeEvent {
     let gained = change.gained().is_some();
-    let sources: Vec<Arc<Node>> = partition
-        .copies
-        .iter()
-        .filter(|copy| gained && copy.state == CopyState::Synced && copy.node != *node)
-        .filter(|copy| copy.since != index || partition.epoch > 1)
-        .filter_map(|copy| topology.nodes.get(&copy.node))
-        .filter(|source| source.status.is_serving())
-        .cloned()
-        .collect();
+    let sources = if gained {
+        sources(topology, partition, node, index)
+    } else {
+        Vec::new()
+    };
     let now = partition.primary.clone().unwrap_or_else(|| "".into());
     let old_primary = match before {
         Some(before) => before.clone(),

@@ -70,7 +70,7 @@ async fn handle(world: &World, id: &str, event: &Arc<Event>) -> Done {
     {
         world.checks().held.drops(id, change.number);
     }
-    let name = event.kind.name();
+    let name = name(event);
     match mood(world) {
         Mood::Fine => {}
         Mood::Slow(time) => {
@@ -99,6 +99,18 @@ async fn handle(world: &World, id: &str, event: &Arc<Event>) -> Done {
         Done::Ok
     } else {
         Done::Failed("no source has the data")
+    }
+}
+
+fn name(event: &Event) -> String {
+    match &event.kind {
+        EventKind::PartitionChange(change) => {
+            format!(
+                "partition {} {:?} of {}",
+                change.number, change.change, change.node_id
+            )
+        }
+        kind => kind.name().to_owned(),
     }
 }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 use crate::env::Instant;
 use crate::hooks::{Driver, EventFilter, EventType, Hook, Hooks, HooksConfig, Unregistered};
 use crate::model::RoleChange::GainedReplica;
+use crate::model::{EventKind, Node};
 use crate::{Error, ErrorCode};
 
-use super::{ME, change, event, leader, rejoin};
+use super::{ME, change, event, leader, node, rejoin};
 
 pub(super) const CHANGES: EventFilter = EventFilter::only(EventType::PartitionChange);
 const LEADER: EventFilter = EventFilter::only(EventType::LeaderChange);
@@ -53,6 +54,52 @@ pub(super) fn hooks(trace: &Trace) -> Arc<Hooks> {
         Arc::new(move |failure| failed.add(&failure.to_string())),
     );
     Arc::new(Hooks::new(config))
+}
+
+#[tokio::test]
+async fn a_copy_that_is_tried_again_is_told_who_holds_it_then() {
+    let told: Arc<Mutex<Vec<Vec<String>>>> = Arc::default();
+    let holding: Arc<Mutex<Vec<Arc<Node>>>> = Arc::default();
+    let copied = Arc::new(tokio::sync::Notify::new());
+    let (seen, now, done) = (told.clone(), holding.clone(), copied.clone());
+    let mut config = HooksConfig::new(
+        ME.into(),
+        Driver::Tasks,
+        Arc::new(move |_, _| done.notify_one()),
+        Arc::new(|_| {}),
+    );
+    config.holders = Some(Arc::new(move |_, _| now.lock().unwrap().clone()));
+    let hooks = Hooks::new(config);
+    let holders = holding.clone();
+    let hook = Hook::blocking(move |event| {
+        let EventKind::PartitionChange(change) = &event.kind else {
+            return Ok(());
+        };
+        let ids: Vec<String> = change
+            .copy_from_nodes
+            .iter()
+            .map(|node| node.id.to_string())
+            .collect();
+        let mut seen = seen.lock().unwrap();
+        seen.push(ids);
+        // The first two it is sent to have gone when it asks them.
+        match seen.len() {
+            1 => *holders.lock().unwrap() = vec![node("b")],
+            2 => holders.lock().unwrap().clear(),
+            _ => return Ok(()),
+        }
+        Err("gone".to_owned())
+    });
+    hooks.register(CHANGES, hook).unwrap();
+    let mut gain = change(3, ME, GainedReplica);
+    if let EventKind::PartitionChange(change) = &mut gain {
+        change.copy_from_nodes = vec![node("a")];
+    }
+    *holding.lock().unwrap() = vec![node("a")];
+    hooks.push(event(7, gain));
+    copied.notified().await;
+    // Nobody holds it in the end: that is no reason to say that there is nothing to copy.
+    assert_eq!(*told.lock().unwrap(), [["a"], ["b"], ["a"]]);
 }
 
 #[tokio::test]

@@ -240,8 +240,17 @@ impl Consensus {
         if *self.handing_over() == Some(metrics.vote) {
             return None;
         }
-        let voters = metrics.membership_config.voter_ids().count();
-        if voters == 1 && metrics.membership_config.voter_ids().next() == Some(self.raft_id) {
+        let (mut votes, mut others) = (false, false);
+        for voter in metrics.membership_config.voter_ids() {
+            votes |= voter == self.raft_id;
+            others |= voter != self.raft_id;
+        }
+        if !votes {
+            // The others need no vote of this node's. A sole voter does not even wait for the lease that it granted:
+            // Raft lets it elect itself at once.
+            return None;
+        }
+        if !others {
             // Its own acknowledgement is a quorum at any moment.
             return Some(Instant::now() + self.lease);
         }

@@ -156,8 +156,11 @@ impl Steward {
         if let Some(node) = topology.nodes.values().find(drained) {
             return Step::Depart(node.id.clone(), revision);
         }
-        let chosen = voters::choose(topology, &members.voters, self.max_voters, |id| caught_up(id, 0));
-        if !chosen.is_empty() && chosen != members.voters {
+        let chosen = voters::choose(topology, &members.voters, me, self.max_voters, |id| {
+            caught_up(id, 0)
+        });
+        // One that was removed hands leadership over first, and then another changes the voters.
+        if chosen.contains(&me) && chosen != members.voters {
             return Step::Change(VoterChange::Voters(chosen));
         }
         let known: BTreeSet<RaftId> = topology.nodes.values().map(|node| node.raft_id).collect();

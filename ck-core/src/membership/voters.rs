@@ -9,10 +9,14 @@ use crate::model::{Node, NodeStatus, Topology};
 /// possible. A voter that is stopped keeps its seat, for it is expected back; one that has failed or is leaving gives
 /// it to a live spare.
 ///
+/// `leading`, the node that is about to make the change, keeps its seat whatever it is held for: without it the others
+/// may elect one of them while it holds its lease (Raft lets the only voter elect itself at once).
+///
 /// `caught_up` tells whether a node's log is close enough to be given a vote; a node that votes already is.
 pub(super) fn choose(
     topology: &Topology,
     present: &BTreeSet<RaftId>,
+    leading: RaftId,
     max_voters: usize,
     caught_up: impl Fn(RaftId) -> bool,
 ) -> BTreeSet<RaftId> {
@@ -27,8 +31,7 @@ pub(super) fn choose(
     let wanted = odd((keep.len() + spares.len()).min(max_voters));
 
     // Where seats are taken away, the failed lose theirs first, then the stopped: the new voters must be able to
-    // commit their own election. The leader keeps its seat, so that nobody has to take over, and otherwise the
-    // oldest do, so that the choice does not flutter.
+    // commit their own election. Otherwise the oldest stay, so that the choice does not flutter.
     keep.sort_by_key(|node| {
         let gone = match node.status {
             NodeStatus::Joining | NodeStatus::Active => 0,
@@ -36,11 +39,14 @@ pub(super) fn choose(
             NodeStatus::Leaving => 2,
             NodeStatus::Failed => 3,
         };
-        (gone, topology.leader.as_ref() != Some(&node.id), node.raft_id)
+        (node.raft_id != leading, gone, node.raft_id)
     });
+    let gone =
+        |node: &&&std::sync::Arc<Node>| matches!(node.status, NodeStatus::Failed | NodeStatus::Leaving);
     let dead = keep
         .iter()
-        .filter(|node| matches!(node.status, NodeStatus::Failed | NodeStatus::Leaving))
+        .filter(|node| node.raft_id != leading)
+        .filter(gone)
         .count();
     let replaced = dead.min(spares.len());
     keep.truncate((keep.len() - replaced).min(wanted));
@@ -106,7 +112,7 @@ mod tests {
     #[test]
     fn the_number_of_voters_is_odd_and_bounded() {
         for (n, expected) in [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5), (6, 5), (10, 5)] {
-            let chosen = choose(&active(n), &BTreeSet::from([1]), 5, |_| true);
+            let chosen = choose(&active(n), &BTreeSet::from([1]), 1, 5, |_| true);
             assert_eq!(chosen.len(), expected, "{n} nodes");
             assert!(chosen.contains(&1), "the present voter keeps its seat");
         }
@@ -114,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_node_that_lags_gets_no_vote() {
-        let chosen = choose(&active(3), &BTreeSet::from([1]), 5, |id| id != 3);
+        let chosen = choose(&active(3), &BTreeSet::from([1]), 1, 5, |id| id != 3);
         assert_eq!(chosen, BTreeSet::from([1]));
     }
 
@@ -130,16 +136,16 @@ mod tests {
         };
         let present = BTreeSet::from([1, 2, 3]);
         assert_eq!(
-            choose(&nodes(NodeStatus::Stopped), &present, 3, |_| true),
+            choose(&nodes(NodeStatus::Stopped), &present, 1, 3, |_| true),
             present
         );
         assert_eq!(
-            choose(&nodes(NodeStatus::Failed), &present, 3, |_| true),
+            choose(&nodes(NodeStatus::Failed), &present, 1, 3, |_| true),
             BTreeSet::from([1, 2, 4])
         );
         // Without a spare the seat stays: fewer voters would not be safer.
         assert_eq!(
-            choose(&nodes(NodeStatus::Failed), &present, 3, |_| false),
+            choose(&nodes(NodeStatus::Failed), &present, 1, 3, |_| false),
             present
         );
     }
@@ -154,23 +160,39 @@ mod tests {
             ("e", 5, NodeStatus::Active, Some("z")),
         ]);
         assert_eq!(
-            choose(&nodes, &BTreeSet::from([1]), 3, |_| true),
+            choose(&nodes, &BTreeSet::from([1]), 1, 3, |_| true),
             BTreeSet::from([1, 4, 5])
         );
     }
 
     #[test]
     fn who_stays_when_there_are_fewer_seats_can_elect_and_leads_already() {
-        let mut nodes = topology(&[
+        let nodes = topology(&[
             ("a", 1, NodeStatus::Stopped, None),
             ("b", 2, NodeStatus::Active, None),
         ]);
         let present = BTreeSet::from([1, 2, 3]);
-        assert_eq!(choose(&nodes, &present, 5, |_| true), BTreeSet::from([2]));
+        assert_eq!(choose(&nodes, &present, 2, 5, |_| true), BTreeSet::from([2]));
+        assert_eq!(choose(&active(2), &present, 2, 5, |_| true), BTreeSet::from([2]));
+    }
 
-        nodes = active(2);
-        nodes.leader = Some("n02".into());
-        assert_eq!(choose(&nodes, &present, 5, |_| true), BTreeSet::from([2]));
+    #[test]
+    fn a_leader_that_is_held_for_failed_keeps_its_seat() {
+        let nodes = topology(&[
+            ("a", 1, NodeStatus::Active, None),
+            ("b", 2, NodeStatus::Failed, None),
+            ("c", 3, NodeStatus::Active, None),
+        ]);
+        for present in [[2].as_slice(), &[1, 2], &[1, 2, 9], &[1, 2, 3]] {
+            let present = present.iter().copied().collect();
+            for max_voters in [1, 3, 5] {
+                let chosen = choose(&nodes, &present, 2, max_voters, |_| true);
+                assert!(
+                    chosen.contains(&2),
+                    "{present:?}, at most {max_voters}: {chosen:?}"
+                );
+            }
+        }
     }
 
     #[test]
@@ -178,7 +200,7 @@ mod tests {
         let mut nodes = active(4);
         nodes.nodes.remove("n01");
         assert_eq!(
-            choose(&nodes, &BTreeSet::from([1, 2, 3]), 5, |_| true),
+            choose(&nodes, &BTreeSet::from([1, 2, 3]), 2, 5, |_| true),
             BTreeSet::from([2, 3, 4])
         );
     }

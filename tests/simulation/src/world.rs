@@ -205,6 +205,7 @@ impl World {
                         .is_some_and(|now| now.process() == node.process())
                     {
                         slot.ready = true;
+                        world.checks().eviction.has_started(node.id());
                     }
                 }
                 Err(error) => world

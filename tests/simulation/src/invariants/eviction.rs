@@ -1,7 +1,7 @@
-//! No node is evicted without cause: one that is declared failed was crashed, stopped, paused or cut off lately (DESIGN
-//! 5; FIELD 7.1 number 1, where one death killed the whole cluster).
+//! No node is evicted without cause: one that is declared failed was crashed, stopped, paused or cut off lately, or has
+//! not been let in again since (DESIGN 5; FIELD 7.1 number 1, where one death killed the whole cluster).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ck_core::model::{EventKind, LeaveReason};
 use ck_core::sim::Applied;
@@ -18,6 +18,8 @@ pub(crate) struct Eviction {
     disturbed: BTreeMap<String, f64>,
     /// Disturbances that go on.
     going_on: BTreeMap<String, u32>,
+    /// Nodes whose present process the cluster has not let in: it knows an earlier one.
+    starting: BTreeSet<String>,
     always: bool,
     newest: u64,
 }
@@ -33,6 +35,15 @@ impl Eviction {
 
     pub(crate) fn disturbed(&mut self, id: &str) {
         self.disturbed.insert(id.to_owned(), trace::seconds());
+    }
+
+    pub(crate) fn boots(&mut self, id: &str) {
+        self.starting.insert(id.to_owned());
+    }
+
+    pub(crate) fn has_started(&mut self, id: &str) {
+        self.starting.remove(id);
+        self.disturbed(id);
     }
 
     pub(crate) fn begins(&mut self, id: &str) {
@@ -63,7 +74,8 @@ impl Eviction {
             }
             let id = &*leave.node.id;
             let lately = |name: &str| {
-                self.going_on.get(name).is_some_and(|count| *count > 0)
+                self.starting.contains(name)
+                    || self.going_on.get(name).is_some_and(|count| *count > 0)
                     || self.disturbed.get(name).is_some_and(|at| decided - at < LATELY)
             };
             if !lately(id) && !lately("") {

@@ -132,6 +132,7 @@ impl Checks {
 
     /// A new process of a node.
     pub(crate) fn begin(&mut self, node: &SimNode, forgetful: bool) {
+        self.eviction.boots(node.id());
         if forgetful {
             self.held.forgets(node.id());
         }

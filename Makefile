@@ -64,14 +64,16 @@ sim: tools ## Simulate whole clusters (SEEDS=200 SEED=1, or REPLAY=seed)
 	exec "$(SIM)" run --seeds $(SEEDS) --seed $(SEED)
 
 .PHONY: soak
-soak: tools ## Simulate until the time is over (MINUTES=60 or HOURS=8, SEED=1)
-	@cargo build --profile sim --locked -p ck-simulation --features sim
-	exec "$(SIM)" soak --minutes $$(( $(MINUTES) + 60 * $(HOURS) )) --seed $(SEED)
+soak: tools ## Simulate, then trouble real processes, half of the time each (MINUTES=60 or HOURS=8, SEED=1)
+	@minutes=$$(( ($(MINUTES) + 60 * $(HOURS) + 1) / 2 ))
+	cargo build --profile sim --locked -p ck-simulation --features sim
+	"$(SIM)" soak --minutes $$minutes --seed $(SEED)
+	exec $(MAKE) --no-print-directory chaos MINUTES=$$minutes SEED=$(SEED)
 
 .PHONY: planted
 planted: tools ## Every fault that is planted must be found by the simulation (ONLY=name)
-	@cargo build --profile sim --locked -p ck-simulation --features planted-bugs --target-dir "$(CARGO_TARGET_DIR)/planted"
-	exec "$(CARGO_TARGET_DIR)/planted/sim/ck-sim" planted $(if $(ONLY),--only $(ONLY))
+	@cargo build --profile sim --locked -p ck-simulation --features planted-bugs
+	exec "$(SIM)" planted $(if $(ONLY),--only $(ONLY))
 
 .PHONY: lint
 lint: tools-lint ## Check format, lints, documentation and the rules of the house

@@ -14,7 +14,7 @@ use std::time::Duration;
 use ck_core::model::{
     ClusterConfig, Event, EventKind, LeaveReason, NodeId, RebalanceTrigger, RoleChange, Target, Timestamp,
 };
-use ck_core::state::{Command, Expect, NodeSpec, Promotion, Proposal, Reply, State};
+use ck_core::state::{Command, CopyLimit, Expect, NodeSpec, Promotion, Proposal, Reply, State};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 const PARTITIONS: u32 = 16_384;
@@ -125,7 +125,7 @@ fn plan_for_all(state: &State) -> Command {
         (partition.number, Target { nodes, primary })
     });
     Command::Plan {
-        limit: 0,
+        limit: CopyLimit::default(),
         trigger: RebalanceTrigger::Manual,
         trigger_node: "".into(),
         targets: targets.collect(),
@@ -136,7 +136,7 @@ fn plan_for_all(state: &State) -> Command {
 /// The first partitions go to three other nodes each: 49 are a node's share of 1000.
 fn plan_to_elsewhere(state: &State, nodes: u32, partitions: u32) -> Command {
     Command::Plan {
-        limit: 0,
+        limit: CopyLimit::default(),
         trigger: RebalanceTrigger::Manual,
         trigger_node: "".into(),
         targets: (0..partitions).map(|n| (n, target(n + 500, nodes))).collect(),
@@ -232,7 +232,7 @@ fn throttled(criterion: &mut Criterion) {
         targets.retain(|(_, target)| target.nodes.len() > 3);
         targets.truncate(count);
         let plan = Command::Plan {
-            limit: 4,
+            limit: CopyLimit { node: 4, cluster: 0 },
             trigger,
             trigger_node,
             targets,

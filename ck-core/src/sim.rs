@@ -270,6 +270,13 @@ impl SimNode {
         Some((member.consensus.raft_id(), voters.into_iter().collect()))
     }
 
+    /// Where its Raft is, for a trace.
+    pub fn raft_state(&self) -> String {
+        self.node
+            .member()
+            .map_or_else(|error| error.to_string(), |member| member.consensus.describe())
+    }
+
     /// A value as applied here.
     pub fn data(&self, key: &str) -> Option<DataEntry> {
         self.node.data(key)

@@ -12,7 +12,6 @@ use crate::env::{self, Instant};
 use crate::error::ErrorCode;
 use crate::model::NodeId;
 use crate::options::TimingValues;
-use crate::planted::planted;
 use crate::state::Command;
 
 /// How long a new leader tries to have its epoch committed before it looks whether it leads at all.
@@ -119,11 +118,9 @@ impl Leadership {
     }
 
     fn is_leased(&self) -> bool {
-        planted("leader-without-lease")
-            || self
-                .consensus
-                .lease_until()
-                .is_some_and(|until| Instant::now() < until)
+        self.consensus
+            .lease_until()
+            .is_some_and(|until| Instant::now() < until)
     }
 
     /// False when it has to be tried again soon.
@@ -134,6 +131,10 @@ impl Leadership {
             self.lose(tell);
         }
         let Some(vote) = self.vote() else { return true };
+        if !self.consensus.votes() {
+            // Raft elects one that lost its vote by an entry that is not committed yet. It never has a lease.
+            return self.give_way().await;
+        }
         // Without a lease there is nothing to record: a leader that is cut off only fills its log.
         if self.held().is_some() || !self.is_leased() {
             return true;

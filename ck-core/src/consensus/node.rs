@@ -240,24 +240,33 @@ impl Consensus {
         if *self.handing_over() == Some(metrics.vote) {
             return None;
         }
-        let (mut votes, mut others) = (false, false);
-        for voter in metrics.membership_config.voter_ids() {
-            votes |= voter == self.raft_id;
-            others |= voter != self.raft_id;
-        }
-        if !votes {
+        let is_other = |voter: RaftId| voter != self.raft_id;
+        if metrics.membership_config.voter_ids().all(is_other) {
             // The others need no vote of this node's. A sole voter does not even wait for the lease that it granted:
             // Raft lets it elect itself at once.
             return None;
         }
-        if !others {
+        if !metrics.membership_config.voter_ids().any(is_other) {
             // Its own acknowledgement is a quorum at any moment.
+            return Some(Instant::now() + self.lease);
+        }
+        if planted("leader-without-lease") {
             return Some(Instant::now() + self.lease);
         }
         if planted("lease-too-long") {
             return metrics.last_quorum_acked.map(|acked| *acked + 4 * self.lease);
         }
         metrics.last_quorum_acked.map(|acked| *acked + self.lease)
+    }
+
+    /// True when this node has a vote.
+    pub(super) fn votes(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics
+            .membership_config
+            .voter_ids()
+            .any(|voter| voter == self.raft_id)
     }
 
     /// The leadership that this node is giving up. Set before anybody is asked to take it over: who takes over
@@ -269,6 +278,24 @@ impl Consensus {
     /// The last entry of this node's log.
     pub(super) fn last_log_id(&self) -> Option<LogId> {
         self.wal.last().map(from_wal_id)
+    }
+
+    /// Where Raft is, in one line.
+    #[cfg(feature = "sim")]
+    pub(crate) fn describe(&self) -> String {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let voters: Vec<RaftId> = metrics.membership_config.voter_ids().collect();
+        format!(
+            "{} is {:?} in term {}, follows {:?}, log {:?}, committed {:?}, applied {:?}, voters {voters:?}",
+            self.raft_id,
+            metrics.state,
+            metrics.current_term,
+            metrics.current_leader,
+            metrics.last_log_index,
+            metrics.local_committed.map(|id| id.index),
+            metrics.last_applied.map(|id| id.index),
+        )
     }
 
     /// Raft's own numbers.

@@ -80,11 +80,14 @@ impl Admission {
         if let Some(known) = replaced {
             self.reclaim(known).await;
         }
+        let known = topology.nodes.get(&request.spec.id).map(|node| node.incarnation);
         let joined = self
-            .with_promotions(&request.spec.id, &[], |promotions, planned_on| Command::Join {
-                node: request.spec.clone(),
-                promotions,
-                planned_on,
+            .with_promotions(&request.spec.id, known, &[], |promotions, planned_on| {
+                Command::Join {
+                    node: request.spec.clone(),
+                    promotions,
+                    planned_on,
+                }
             })
             .await;
         if let (Some(known), Err(_) | Ok(Response { result: Err(_), .. })) = (replaced, &joined) {
@@ -299,12 +302,14 @@ impl Admission {
         avoided: &[NodeId],
     ) -> Result<(u64, usize)> {
         let response = self
-            .with_promotions(node, avoided, |promotions, planned_on| Command::Down {
-                node: node.clone(),
-                incarnation,
-                reason,
-                promotions,
-                planned_on,
+            .with_promotions(node, Some(incarnation), avoided, |promotions, planned_on| {
+                Command::Down {
+                    node: node.clone(),
+                    incarnation,
+                    reason,
+                    promotions,
+                    planned_on,
+                }
             })
             .await?;
         response.result.map(|_| (response.revision, 0))
@@ -338,12 +343,13 @@ impl Admission {
     /// [`ErrorCode::NotFound`]; [`ErrorCode::Refused`] for the last one.
     pub(crate) async fn remove(&self, node: &NodeId) -> Result<(u64, usize)> {
         let known = self.replica.topology().nodes.get(node).cloned();
+        let incarnation = known.as_ref().map(|known| known.incarnation);
         let up = known.filter(|known| known.status.is_up());
         if let Some(known) = &up {
             self.reclaim(known).await;
         }
         let removed = self
-            .with_promotions(node, &[], |promotions, planned_on| Command::Remove {
+            .with_promotions(node, incarnation, &[], |promotions, planned_on| Command::Remove {
                 node: node.clone(),
                 reason: LeaveReason::RemovedByAdmin,
                 promotions,
@@ -377,10 +383,13 @@ impl Admission {
         }
     }
 
-    /// Proposes a command that says who takes over from `node`, planned anew as often as the topology moves on.
+    /// Proposes a command that says who takes over from `node`, planned anew as often as the topology moves on; but only
+    /// while `node` is the `incarnation` of it that was looked at, none for no member: another process that was let in
+    /// meanwhile may hold leases that nobody took back.
     async fn with_promotions(
         &self,
         node: &NodeId,
+        incarnation: Option<u64>,
         avoided: &[NodeId],
         command: impl Fn(Vec<Promotion>, u64) -> Command,
     ) -> Result<Response> {
@@ -393,6 +402,13 @@ impl Admission {
                 let state = self.replica.state();
                 (state.topology().clone(), state.topology_revision())
             };
+            let present = topology.nodes.get(node).map(|node| node.incarnation);
+            if present != incarnation && !planted("admit-over-another") {
+                return Err(Error::new(
+                    ErrorCode::Busy,
+                    format!("node {node:?} was let in or taken out meanwhile; try again"),
+                ));
+            }
             let promotions = rebalance::promotions(&topology, node, avoided);
             let response = self
                 .proposer

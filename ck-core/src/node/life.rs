@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{Admission, Detector, Identity, IdentityFile, Pong, Steward};
 use crate::model::{Event, EventKind, LeadershipEvent};
 use crate::rebalance::{Controller, Pace};
+use crate::state::CopyLimit;
 
 /// How long hooks that run may take to return when the node stops.
 const HOOKS: Duration = Duration::from_secs(5);
@@ -146,7 +147,10 @@ impl Node {
             Pace {
                 rebalance_delay: self.options.rebalance_delay,
                 migration_timeout: self.options.migration_timeout,
-                max_concurrent_migrations: self.options.max_concurrent_migrations,
+                limit: CopyLimit {
+                    node: self.options.max_concurrent_migrations,
+                    cluster: self.options.max_cluster_migrations,
+                },
             },
         ));
         let pong = Pong {

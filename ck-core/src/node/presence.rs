@@ -123,11 +123,19 @@ impl Node {
                     // For good: to ask again would bring the same answer.
                     return;
                 }
-            } else if admitted && let Some(error) = self.removal() {
-                // Its own log told it before anybody else could.
-                self.log.warn(format_args!("{error}"));
-                self.refuse_for_good(error);
-                return;
+            } else if admitted {
+                // Its own log told it before anybody else could: it was removed, or another process was let in in its
+                // place, one that died since or one that lives. Asking tells which.
+                let refused = match self.removal() {
+                    Some(error) => Some(error),
+                    None => self.ask_back_in().await.err(),
+                };
+                if let Some(error) = refused {
+                    self.log
+                        .warn(format_args!("the cluster refuses this node: {error}"));
+                    self.refuse_for_good(error);
+                    return;
+                }
             }
             let due = Instant::now() + self.sync_pause();
             self.wait_for_next_sync(due, seen, reported, health_seen).await;

@@ -70,6 +70,8 @@ pub struct Options {
     pub migration_timeout: Duration,
     /// How many partitions one node copies at a time.
     pub max_concurrent_migrations: u32,
+    /// How many partitions all nodes copy at a time; 0 for any number.
+    pub max_cluster_migrations: u32,
     /// The election's pace.
     pub timing: TimingOptions,
     /// At most this many nodes vote.
@@ -275,6 +277,7 @@ impl Options {
             rebalance_delay: Duration::ZERO,
             migration_timeout: Duration::ZERO,
             max_concurrent_migrations: 0,
+            max_cluster_migrations: 0,
             timing: TimingOptions {
                 profile: TimingProfile::Lan,
                 heartbeat: None,

@@ -388,6 +388,15 @@ static TABLE: &[OptionSpec] = &[
         access: field!(max_concurrent_migrations),
     },
     OptionSpec {
+        name: "max_cluster_migrations",
+        aliases: &[],
+        env: &["MAX_CLUSTER_MIGRATIONS"],
+        kind: integer(0, 1_000_000),
+        default: OptionDefault::Value("0"),
+        help: "How many partitions all nodes together copy at a time; 0 for any number.",
+        access: field!(max_cluster_migrations),
+    },
+    OptionSpec {
         name: "timing",
         aliases: &["timing.profile"],
         env: &["TIMING"],

@@ -12,7 +12,7 @@ use crate::env::{self, Instant};
 use crate::error::{ErrorCode, Result};
 use crate::log::Log;
 use crate::model::{NodeId, NodeStatus, Partition, RebalanceTrigger, Topology, partition_id};
-use crate::state::{Command, Grant, Reply, Response};
+use crate::state::{Command, CopyLimit, Grant, Reply, Response};
 
 /// Nodes that join within this time of each other are planned for together.
 const GATHER: Duration = Duration::from_millis(15);
@@ -47,8 +47,8 @@ pub(crate) struct Pace {
     pub(crate) rebalance_delay: Duration,
     /// How long a copy may take before it is given up.
     pub(crate) migration_timeout: Duration,
-    /// How many copies one node makes at a time.
-    pub(crate) max_concurrent_migrations: u32,
+    /// How many copies are made at a time.
+    pub(crate) limit: CopyLimit,
 }
 
 impl Controller {
@@ -319,7 +319,7 @@ impl Controller {
                     trigger_node: trigger_node.clone(),
                     targets,
                     planned_on,
-                    limit: self.pace.max_concurrent_migrations,
+                    limit: self.pace.limit,
                 })
                 .await?;
             if let Reply::Partitions(count) = response.result? {

@@ -35,6 +35,15 @@ pub struct Proposal {
     pub command: Command,
 }
 
+/// How many planned copies are made at a time; 0 for any number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyLimit {
+    /// By one node.
+    pub node: u32,
+    /// By all together.
+    pub cluster: u32,
+}
+
 /// A change of the replicated state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Command {
@@ -129,9 +138,9 @@ pub enum Command {
         targets: Vec<(u32, Target)>,
         /// The topology revision that it was planned on.
         planned_on: u64,
-        /// How many of its copies one node makes at a time; 0 for any number.
+        /// How many copies are made at a time.
         #[serde(default)]
-        limit: u32,
+        limit: CopyLimit,
     },
     /// A holder has the data of these partitions.
     Confirm {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use command::{Command, Expect, Grant, NodeSpec, Promotion, Proposal, Reply, Response};
+pub use command::{Command, CopyLimit, Expect, Grant, NodeSpec, Promotion, Proposal, Reply, Response};
 pub use data::{DataStore, MAX_DATA_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub(crate) use data::{check_key, check_value};
 pub(crate) use health::MAX_REASON_CHARS;

@@ -1,21 +1,21 @@
-//! How many copies a node makes at a time, and copies that are given up.
+//! How many copies are made at a time, and copies that are given up.
 //!
 //! What must stay true: a node of a target that holds no copy yet waits in its queue, and is told to copy as soon as
-//! fewer of its copies than the limit are under way; nobody is told to copy from nobody.
+//! fewer copies than the limits are under way, its own and all; nobody is told to copy from nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Outcome, Reply, State};
+use super::{Context, CopyLimit, Outcome, Reply, State};
 use crate::model::{CopyState, NodeId, Partition, PartitionCopy, RoleChange};
 
 /// What each node has still to copy for the moves under way. It follows from the targets, and is kept because looking
 /// for it anew with every step would take a walk through all partitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Moves {
-    /// How many copies one node makes at a time, as the last plan said; 0 for any number.
-    pub(super) limit: u32,
+    /// How many copies are made at a time, as the last plan said.
+    pub(super) limit: CopyLimit,
     /// How many partitions have a target.
     pub(super) moving: usize,
     pub(super) lanes: BTreeMap<NodeId, Lane>,
@@ -31,6 +31,14 @@ pub(super) struct Lane {
 }
 
 impl Moves {
+    /// How many copies one node, and all together, may make at a time.
+    pub(super) fn limits(&self) -> [usize; 2] {
+        [self.limit.node, self.limit.cluster].map(|limit| match limit {
+            0 => usize::MAX,
+            limit => limit as usize,
+        })
+    }
+
     fn forget(&mut self, partition: &Partition) {
         self.moving = self
             .moving
@@ -87,10 +95,8 @@ impl State {
 
     /// Tells nodes to copy what waits, as far as they have room for it.
     pub(super) fn start_copies(&mut self, context: &mut Context<'_>) {
-        let limit = match self.moves.limit {
-            0 => usize::MAX,
-            limit => limit as usize,
-        };
+        let [limit, all] = self.moves.limits();
+        let running: usize = self.moves.lanes.values().map(|lane| lane.running.len()).sum();
         let mut due: Vec<(u32, NodeId)> = Vec::new();
         for (node, lane) in &self.moves.lanes {
             if lane.queued.is_empty() || !self.is_serving(node) {
@@ -105,7 +111,7 @@ impl State {
             );
         }
         due.sort_unstable();
-        for (number, node) in due {
+        for (number, node) in due.into_iter().take(all.saturating_sub(running)) {
             self.start_copy(number, &node, context);
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::roles::make_pending;
 use super::tell::Change;
-use super::{Context, Grant, Outcome, RebalanceRun, Reply, State, refuse};
+use super::{Context, CopyLimit, Grant, Outcome, RebalanceRun, Reply, State, refuse};
 use crate::error::{Error, ErrorCode};
 use crate::model::{
     ChangeReason, CopyState, EventKind, NodeId, Partition, PartitionCopy, RebalanceEvent, RebalanceTrigger,
@@ -80,7 +80,7 @@ impl State {
         (trigger, trigger_node): (RebalanceTrigger, &NodeId),
         targets: &[(u32, Target)],
         planned_on: u64,
-        limit: u32,
+        limit: CopyLimit,
         context: &mut Context<'_>,
     ) -> Outcome {
         self.check_planned_on(planned_on)?;
@@ -210,7 +210,8 @@ impl State {
         partitions: &[(u32, u64)],
         context: &mut Context<'_>,
     ) -> Outcome {
-        if !crate::planted::planted("confirm-any-incarnation") {
+        let anybody = crate::planted::planted("confirm-for-another");
+        if !anybody {
             self.check_incarnation(id, incarnation)?;
         }
         if !self.is_serving(id) {
@@ -226,7 +227,7 @@ impl State {
                 .is_some_and(|partition| {
                     partition
                         .copy(id)
-                        .is_some_and(|c| c.state == CopyState::Pending && c.since == *since)
+                        .is_some_and(|c| c.state == CopyState::Pending && (anybody || c.since == *since))
                 });
             if !awaited {
                 continue;

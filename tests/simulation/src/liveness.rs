@@ -131,6 +131,11 @@ pub(crate) async fn check(world: &World, book: &SharedBook) {
         } else {
             Claim::Converges
         };
+        for node in (0..world.count()).filter_map(|i| world.node(i)) {
+            world
+                .trace
+                .add(format_args!("{}: {}", node.id(), node.raft_state()));
+        }
         return world.violated(claim, why);
     }
     world.trace.add(format_args!("at rest"));

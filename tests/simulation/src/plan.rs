@@ -29,6 +29,8 @@ pub struct Menu {
     pub orders: bool,
     /// Hooks that fail, panic, hang, are slow.
     pub hooks: bool,
+    /// Voters that restart while somebody asks for their votes who cannot hear the leader.
+    pub rivals: bool,
 }
 
 /// One run, drawn from a seed.
@@ -78,6 +80,7 @@ impl Plan {
             churn: some(0.5),
             orders: some(0.4),
             hooks: some(0.4),
+            rivals: some(0.2),
         };
         let drifts = some(0.5);
         Plan {
@@ -122,6 +125,7 @@ impl fmt::Display for Plan {
             churn,
             orders,
             hooks,
+            rivals,
         } = self.menu;
         let menu: Vec<&str> = [
             (weather, "weather"),
@@ -133,6 +137,7 @@ impl fmt::Display for Plan {
             (churn, "churn"),
             (orders, "orders"),
             (hooks, "hooks"),
+            (rivals, "rivals"),
         ]
         .into_iter()
         .filter_map(|(on, name)| on.then_some(name))

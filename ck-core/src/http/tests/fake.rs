@@ -410,7 +410,7 @@ impl Api for Fake {
                     primary: "node-1".into(),
                 };
                 let plan = Command::Plan {
-                    limit: 0,
+                    limit: crate::state::CopyLimit::default(),
                     trigger: RebalanceTrigger::Manual,
                     trigger_node: "".into(),
                     targets: vec![(0, target)],

@@ -185,10 +185,13 @@ fn change_is_sound(change: &PartitionChangeEvent, creation: bool) {
 /// Who copies as much as it may, or more, is told to copy no more.
 fn nobody_copies_too_much(before: &State, after: &State, proposal: &Proposal) {
     // A plan may have its own limit, and take in copies that are under way already.
-    let limit = match after.moves.limit {
-        0 => usize::MAX,
-        limit => limit as usize,
-    };
+    let [limit, all] = after.moves.limits();
+    let count = |state: &State| -> usize { state.moves.lanes.values().map(|lane| lane.running.len()).sum() };
+    assert!(
+        count(after) <= all.max(count(before)) || matches!(proposal.command, Command::Plan { .. }),
+        "all copy too much: {:?} after {proposal:?}",
+        after.moves
+    );
     for (node, lane) in &after.moves.lanes {
         let had = before.moves.lanes.get(node).map_or(0, |lane| lane.running.len());
         let grown = lane.running.len() > limit && lane.running.len() > had && after.is_serving(node);
@@ -197,7 +200,7 @@ fn nobody_copies_too_much(before: &State, after: &State, proposal: &Proposal) {
             "{node} copies too much: {lane:?} after {proposal:?}"
         );
         assert!(
-            lane.queued.is_empty() || lane.running.len() >= limit,
+            lane.queued.is_empty() || lane.running.len() >= limit || count(after) >= all,
             "{node} has room: {lane:?}"
         );
     }

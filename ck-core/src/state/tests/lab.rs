@@ -9,7 +9,7 @@ use crate::model::{
     ClusterConfig, Event, EventKind, LeaveReason, Node, NodeId, PartitionChangeEvent, RebalanceEvent,
     RebalanceTrigger, Role, RoleChange, Target, Timestamp,
 };
-use crate::state::{Command, Grant, NodeSpec, Promotion, Proposal, Reply, Response, State};
+use crate::state::{Command, CopyLimit, Grant, NodeSpec, Promotion, Proposal, Reply, Response, State};
 
 /// One entry of the log.
 #[derive(Debug, Clone)]
@@ -25,8 +25,8 @@ pub(super) struct Lab {
     pub(super) log: Vec<Entry>,
     /// Milliseconds; every command takes one.
     pub(super) now: u64,
-    /// The limit that plans name.
-    pub(super) limit: u32,
+    /// The limits that plans name.
+    pub(super) limit: CopyLimit,
     /// Every event so far.
     pub(super) events: Vec<Event>,
     read: usize,

@@ -291,7 +291,8 @@ impl Author {
         ];
         let mut plan = lab.plan(trigger[dice.below(3)], UNIVERSE[dice.below(7)], &targets);
         if let Command::Plan { limit, .. } = &mut plan {
-            *limit = u32::try_from(dice.below(4)).unwrap();
+            limit.node = u32::try_from(dice.below(4)).unwrap();
+            limit.cluster = u32::try_from(dice.below(6)).unwrap();
         }
         plan
     }

@@ -8,7 +8,7 @@ use crate::state::Reply;
 fn throttled() -> Lab {
     let assignments: Vec<Target> = (0..6).map(|_| target("a")).collect();
     let mut lab = Lab::cluster(&["a", "b", "c"], &assignments, 1);
-    lab.limit = 2;
+    lab.limit.node = 2;
     let targets: Vec<(u32, Target)> = (0..6).map(|number| (number, target("b"))).collect();
     assert_eq!(
         lab.ok(lab.plan(RebalanceTrigger::Manual, "", &targets)),
@@ -57,7 +57,7 @@ fn a_plan_is_announced_as_a_whole_and_copied_a_few_at_a_time() {
 fn nodes_do_not_wait_for_each_other() {
     let assignments: Vec<Target> = (0..4).map(|_| target("a")).collect();
     let mut lab = Lab::cluster(&["a", "b", "c"], &assignments, 1);
-    lab.limit = 1;
+    lab.limit.node = 1;
     let to = ["b", "b", "c", "c"];
     let targets: Vec<(u32, Target)> = (0..4).zip(to.map(target)).collect();
     lab.ok(lab.plan(RebalanceTrigger::Manual, "", &targets));
@@ -67,6 +67,31 @@ fn nodes_do_not_wait_for_each_other() {
     );
     lab.ok(lab.confirm("c"));
     assert_eq!(copies(&mut lab), ["p3 c to copy from a (manual)"]);
+}
+
+#[test]
+fn all_nodes_together_copy_no_more_than_the_cluster_may() {
+    let assignments: Vec<Target> = (0..6).map(|_| target("a")).collect();
+    let mut lab = Lab::cluster(&["a", "b", "c"], &assignments, 1);
+    (lab.limit.node, lab.limit.cluster) = (2, 3);
+    let to = ["b", "b", "b", "c", "c", "c"];
+    let targets: Vec<(u32, Target)> = (0..6).zip(to.map(target)).collect();
+    lab.ok(lab.plan(RebalanceTrigger::Manual, "", &targets));
+    assert_eq!(
+        copies(&mut lab),
+        [
+            "p0 b to copy from a (manual)",
+            "p1 b to copy from a (manual)",
+            "p3 c to copy from a (manual)"
+        ]
+    );
+    lab.ok(lab.confirm("c"));
+    assert_eq!(copies(&mut lab), ["p4 c to copy from a (manual)"]);
+    lab.ok(lab.confirm("b"));
+    assert_eq!(
+        copies(&mut lab),
+        ["p2 b to copy from a (manual)", "p5 c to copy from a (manual)"]
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ck_core::model::{EventKind, RoleChange, Topology};
+use ck_core::model::{EventKind, NodeId, RoleChange, Topology};
 use ck_core::sim::Applied;
 
 /// What each member process saw last.
@@ -50,7 +50,11 @@ impl ToldRoles {
             };
             let gains = [RoleChange::GainedReplica, RoleChange::GainedPrimary];
             let losses = [RoleChange::LostPrimary, RoleChange::LostCopy];
-            let missing = if has && !had && !told(&gains) {
+            // A copy that is still to be made is told of when its node serves and there is somebody to copy from.
+            let serves = |id: &NodeId| now.nodes.get(id).is_some_and(|node| node.status.is_serving());
+            let mut mine = new.pending().filter(|id| ***id == *applied.node);
+            let waits = mine.any(|id| !serves(id) || !new.synced().any(serves));
+            let missing = if has && !had && !waits && !told(&gains) {
                 "that it gained a copy"
             } else if had && !has && !told(&[RoleChange::LostCopy]) {
                 "that it lost its copy"

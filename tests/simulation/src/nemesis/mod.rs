@@ -6,6 +6,7 @@ mod cuts;
 mod disk;
 mod orders;
 mod process;
+mod rivals;
 mod weather;
 
 use std::time::Duration;
@@ -41,7 +42,10 @@ pub(crate) fn start(world: &World) {
         spawn(churn::run(w.clone(), plan.rng(7)));
     }
     if menu.orders {
-        spawn(orders::run(w, plan.rng(8)));
+        spawn(orders::run(w.clone(), plan.rng(8)));
+    }
+    if menu.rivals && plan.nodes > 2 {
+        spawn(rivals::run(w, plan.rng(9)));
     }
 }
 

@@ -32,6 +32,11 @@ pub(crate) async fn crashes(world: World, mut rng: SmallRng) {
                 return;
             }
             world.boot(i, false);
+            // Somebody who cannot wait, or a supervisor: it is restarted while it asks to be let in.
+            while rng.random_bool(0.3) && world.pause_for(millis(&mut rng, 1, 300)).await {
+                world.kill(i, None);
+                world.boot(i, false);
+            }
             world.give_back(i);
         }
     }

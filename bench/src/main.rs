@@ -7,6 +7,7 @@ mod failover;
 mod formation;
 mod lookup;
 mod process;
+mod quiet;
 mod report;
 mod writes;
 
@@ -44,6 +45,9 @@ struct Arguments {
     /// How often each failure is tried.
     #[arg(long, value_name = "N", default_value_t = 20)]
     trials: usize,
+    /// How long all processors are busy, in minutes.
+    #[arg(long, value_name = "MINUTES", default_value_t = 10.0)]
+    busy: f64,
     #[command(subcommand)]
     child: Option<Child>,
 }
@@ -60,6 +64,10 @@ enum Part {
     Lookup,
     /// Nodes that are killed, step down, leave and return.
     Failover,
+    /// Traffic and CPU of nodes that have nothing to do.
+    Idle,
+    /// Whether nodes are failed without cause while all processors are busy.
+    Starved,
 }
 
 /// What the benchmark runs as a process of its own.
@@ -119,6 +127,16 @@ fn run(arguments: &Arguments) -> Outcome {
     }
     if wanted(Part::Failover) {
         failover::measure(&mut report, &arguments.dir, arguments.trials.max(1))?;
+    }
+    if wanted(Part::Idle) {
+        quiet::idle(&mut report, &arguments.dir)?;
+    }
+    if wanted(Part::Starved) {
+        quiet::starved(
+            &mut report,
+            &arguments.dir,
+            Duration::try_from_secs_f64(arguments.busy * 60.0)?,
+        )?;
     }
     report.print();
     report.write_json(&arguments.json)?;

@@ -2,7 +2,9 @@
 //!
 //! One lock holds both, because of what must stay true: from the moment at which a member is condemned, nothing is
 //! granted to it any more; and nobody is condemned who was heard of a moment ago. By the leader's own clock, and not
-//! replicated: a new leader starts anew, and takes every member to be leased until it has led for long enough.
+//! replicated: a new leader starts anew, and takes every member to be leased until it has led for long enough. One that
+//! leads on with the same epoch after a pause knows what it knew: nobody led in between, and what it has proposed may
+//! still be committed.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,8 +23,9 @@ pub(crate) struct LeaseTable {
 
 #[derive(Default)]
 struct Book {
-    /// Since when this node leads.
-    began: Option<Instant>,
+    /// With which epoch this node leads, or led last, and since when.
+    began: Option<(u64, Instant)>,
+    leads: bool,
     members: BTreeMap<NodeId, Heard>,
 }
 
@@ -35,8 +38,10 @@ struct Heard {
     revision: u64,
     /// The leases that may still count.
     leases: Vec<Granted>,
-    /// Nothing is granted to this incarnation any more.
-    recalled: bool,
+    /// While there are any, nothing is granted to this incarnation.
+    recalls: u32,
+    /// It is about to be failed: nothing is granted to this incarnation ever again.
+    condemned: bool,
 }
 
 /// A lease as the leader remembers it.
@@ -62,11 +67,22 @@ impl LeaseTable {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// This node leads from now on, or does no longer: what was known is forgotten.
-    pub(crate) fn restart(&self, leads: bool) {
+    /// This node leads from now on, with this epoch. Where that is another one, what was known is forgotten.
+    pub(crate) fn lead(&self, epoch: u64) {
         let mut book = self.book();
-        book.members.clear();
-        book.began = leads.then(Instant::now);
+        book.leads = true;
+        if book.began.is_none_or(|(known, _)| known != epoch) {
+            book.members.clear();
+            book.began = Some((epoch, Instant::now()));
+        }
+        drop(book);
+        // It may have been deaf while it did not lead.
+        self.excuse_everybody();
+    }
+
+    /// This node does not lead for now.
+    pub(crate) fn rest(&self) {
+        self.book().leads = false;
     }
 
     /// Notes a member's sync and grants it a lease that counts from `revision` on. False when its leases have been
@@ -87,7 +103,7 @@ impl LeaseTable {
             ends: now + config.lease_ttl() + config.lease_margin(),
         };
         let known = book.entry(node, incarnation, now);
-        if known.incarnation > incarnation || known.recalled {
+        if known.incarnation > incarnation || known.recalls > 0 || known.condemned {
             return false;
         }
         known.at = now;
@@ -129,8 +145,7 @@ impl LeaseTable {
             return Leased::No;
         }
         let now = Instant::now();
-        // What earlier leaders have granted is not known here, and has run out by then.
-        let inherited = book.began.unwrap_or(now) + config.failure_timeout();
+        let inherited = book.inherited(now, config);
         let own = known
             .into_iter()
             .flat_map(|heard| &heard.leases)
@@ -145,45 +160,61 @@ impl LeaseTable {
         }
     }
 
-    /// Grants nothing to `incarnation` of `node` any more; gives when all its leases have ended at the latest.
-    pub(crate) fn recall(&self, node: &NodeId, incarnation: u64, config: &ClusterConfig) -> Instant {
+    /// Grants nothing to `incarnation` of `node` any more; gives when all its leases have ended at the latest. Nothing
+    /// when `epoch` is not the one that this node leads with.
+    pub(crate) fn recall(
+        &self,
+        epoch: u64,
+        node: &NodeId,
+        incarnation: u64,
+        config: &ClusterConfig,
+    ) -> Option<Instant> {
         let mut book = self.book();
+        if !book.leads_with(epoch) {
+            return None;
+        }
         let now = Instant::now();
-        let inherited = book.began.unwrap_or(now) + config.failure_timeout();
+        let inherited = book.inherited(now, config);
         let known = book.entry(node, incarnation, now);
-        known.recalled = true;
+        known.recalls += 1;
         let own = known.leases.iter().map(|granted| granted.ends).max();
-        own.map_or(inherited, |own| own.max(inherited))
+        Some(own.map_or(inherited, |own| own.max(inherited)))
     }
 
-    /// What a recall was for did not come about: the member may have leases again.
+    /// What a recall was for did not come about, and never will: the member may have leases again.
     pub(crate) fn pardon(&self, node: &str, incarnation: u64) {
         if let Some(known) = self.book().members.get_mut(node)
             && known.incarnation == incarnation
         {
-            known.recalled = false;
+            known.recalls = known.recalls.saturating_sub(1);
         }
     }
 
-    /// Recalls the leases of a member that has not been heard of for `timeout`, and none of which can count any
-    /// more. Otherwise gives when to look again.
-    pub(crate) fn condemn(&self, node: &NodeId, incarnation: u64, timeout: Duration) -> Result<(), Instant> {
+    /// Grants nothing any more to a member that has not been heard of for `timeout`, and none of whose leases can count.
+    /// Otherwise gives when to look again.
+    pub(crate) fn condemn(
+        &self,
+        epoch: u64,
+        node: &NodeId,
+        incarnation: u64,
+        timeout: Duration,
+    ) -> Result<(), Instant> {
         let mut book = self.book();
         let now = Instant::now();
-        let Some(began) = book.began else {
+        let Some((_, began)) = book.began.filter(|_| book.leads_with(epoch)) else {
             return Err(now + timeout);
         };
         let known = book.entry(node, incarnation, now);
         let due = known.at.max(began) + timeout;
         let leased = known.leases.iter().any(|granted| granted.ends > now);
         if planted("fail-the-leased") && now >= known.at + timeout / 3 {
-            known.recalled = true;
+            known.condemned = true;
             return Ok(());
         }
         if now < due || leased {
             return Err(due.max(now + Duration::from_millis(1)));
         }
-        known.recalled = true;
+        known.condemned = true;
         Ok(())
     }
 
@@ -208,6 +239,15 @@ impl LeaseTable {
 }
 
 impl Book {
+    fn leads_with(&self, epoch: u64) -> bool {
+        self.leads && self.began.is_some_and(|(known, _)| known == epoch)
+    }
+
+    /// When all that earlier leaders have granted has run out.
+    fn inherited(&self, now: Instant, config: &ClusterConfig) -> Instant {
+        self.began.map_or(now, |(_, began)| began) + config.failure_timeout()
+    }
+
     /// The entry of a member; one that is seen for the first time counts as heard of now. A new process of it is
     /// admitted only when the leases of the earlier one have ended: they are forgotten.
     fn entry(&mut self, node: &NodeId, incarnation: u64, now: Instant) -> &mut Heard {
@@ -216,7 +256,8 @@ impl Book {
             incarnation,
             revision: 0,
             leases: Vec::new(),
-            recalled: false,
+            recalls: 0,
+            condemned: false,
         };
         let known = self.members.entry(node.clone()).or_insert_with(fresh);
         if known.incarnation < incarnation {

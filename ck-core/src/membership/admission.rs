@@ -64,6 +64,7 @@ impl Admission {
     /// [`ErrorCode::DuplicateNode`], [`ErrorCode::JoinRefused`] when the node cannot be reached where it says it
     /// is, [`ErrorCode::Removed`]. Nothing has changed then.
     pub(crate) async fn join(&self, request: &JoinRequest) -> Result<JoinReply> {
+        let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
         let topology = self.replica.topology();
         check_agreement(&topology.config, &topology.cluster_id, request)?;
         if let Some(known) = topology.nodes.get(&request.spec.id) {
@@ -78,11 +79,11 @@ impl Admission {
                 && self.replica.state().process_of(&known.id) != Some(request.spec.process)
         });
         if let Some(known) = replaced {
-            self.reclaim(known).await;
+            self.reclaim(epoch, known).await?;
         }
         let known = topology.nodes.get(&request.spec.id).map(|node| node.incarnation);
         let joined = self
-            .with_promotions(&request.spec.id, known, &[], |promotions, planned_on| {
+            .with_promotions(epoch, &request.spec.id, known, &[], |promotions, planned_on| {
                 Command::Join {
                     node: request.spec.clone(),
                     promotions,
@@ -90,11 +91,12 @@ impl Admission {
                 }
             })
             .await;
-        if let (Some(known), Err(_) | Ok(Response { result: Err(_), .. })) = (replaced, &joined) {
-            self.leases.pardon(&known.id, known.incarnation);
+        let joined = joined.and_then(|response| response.result.map(|reply| (response.revision, reply)));
+        if let (Some(known), Err(error)) = (replaced, &joined) {
+            self.pardon(known, error);
         }
-        let response = joined?;
-        match response.result? {
+        let (revision, reply) = joined?;
+        match reply {
             Reply::Joined {
                 raft_id, incarnation, ..
             } => Ok(JoinReply {
@@ -102,7 +104,7 @@ impl Admission {
                 config: topology.config.clone(),
                 raft_id,
                 incarnation,
-                revision: response.revision,
+                revision,
             }),
             other => Err(Error::internal(format!("a join was answered with {other:?}"))),
         }
@@ -278,39 +280,46 @@ impl Admission {
 
     /// A member says that it stops: its roles go to others at once.
     pub(crate) async fn stop(&self, node: &NodeId, incarnation: u64) -> Result<(u64, usize)> {
-        self.down(node, incarnation, LeaveReason::GracefulShutdown, &[])
+        let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
+        self.down(epoch, node, incarnation, LeaveReason::GracefulShutdown, &[])
             .await
     }
 
     /// A member is dead: its roles go to others that have the data, but not to those of `silent`, which are about
-    /// to be failed too. Its leases have ended.
+    /// to be failed too. Its leases have ended, as the leader of `epoch` knows.
     pub(super) async fn fail(
         &self,
+        epoch: u64,
         node: &NodeId,
         incarnation: u64,
         silent: &[NodeId],
     ) -> Result<(u64, usize)> {
-        self.down(node, incarnation, LeaveReason::HealthCheckFailure, silent)
+        self.down(epoch, node, incarnation, LeaveReason::HealthCheckFailure, silent)
             .await
     }
 
     async fn down(
         &self,
+        epoch: u64,
         node: &NodeId,
         incarnation: u64,
         reason: LeaveReason,
         avoided: &[NodeId],
     ) -> Result<(u64, usize)> {
         let response = self
-            .with_promotions(node, Some(incarnation), avoided, |promotions, planned_on| {
-                Command::Down {
+            .with_promotions(
+                epoch,
+                node,
+                Some(incarnation),
+                avoided,
+                |promotions, planned_on| Command::Down {
                     node: node.clone(),
                     incarnation,
                     reason,
                     promotions,
                     planned_on,
-                }
-            })
+                },
+            )
             .await?;
         response.result.map(|_| (response.revision, 0))
     }
@@ -342,35 +351,41 @@ impl Admission {
     /// # Errors
     /// [`ErrorCode::NotFound`]; [`ErrorCode::Refused`] for the last one.
     pub(crate) async fn remove(&self, node: &NodeId) -> Result<(u64, usize)> {
+        let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
         let known = self.replica.topology().nodes.get(node).cloned();
         let incarnation = known.as_ref().map(|known| known.incarnation);
         let up = known.filter(|known| known.status.is_up());
         if let Some(known) = &up {
-            self.reclaim(known).await;
+            self.reclaim(epoch, known).await?;
         }
         let removed = self
-            .with_promotions(node, incarnation, &[], |promotions, planned_on| Command::Remove {
-                node: node.clone(),
-                reason: LeaveReason::RemovedByAdmin,
-                promotions,
-                planned_on,
+            .with_promotions(epoch, node, incarnation, &[], |promotions, planned_on| {
+                Command::Remove {
+                    node: node.clone(),
+                    reason: LeaveReason::RemovedByAdmin,
+                    promotions,
+                    planned_on,
+                }
             })
             .await
             .and_then(|response| response.result.map(|_| (response.revision, 0)));
-        if let (Err(_), Some(known)) = (&removed, &up) {
-            self.leases.pardon(&known.id, known.incarnation);
+        if let (Err(error), Some(known)) = (&removed, &up) {
+            self.pardon(known, error);
         }
         removed
     }
 
     /// Takes back the leases of a member's process; returns when none counts any more: at once where it says so
     /// itself, or when they have run out.
-    async fn reclaim(&self, known: &Node) {
+    async fn reclaim(&self, epoch: u64, known: &Node) -> Result<()> {
         if planted("remove-the-leased") {
-            return;
+            return Ok(());
         }
         let config = self.replica.topology().config.clone();
-        let ended = self.leases.recall(&known.id, known.incarnation, &config);
+        let ended = self
+            .leases
+            .recall(epoch, &known.id, known.incarnation, &config)
+            .ok_or_else(not_leader)?;
         let call = MemberCall::GiveBack {
             node: known.id.clone(),
             incarnation: known.incarnation,
@@ -381,19 +396,32 @@ impl Admission {
         ) {
             env::sleep_until(ended).await;
         }
+        Ok(())
+    }
+
+    /// Gives leases to a member again whose leases were taken back for what did not come about. Where nobody knows
+    /// whether it still will, it gets none: it will be failed for its silence, and come back.
+    fn pardon(&self, known: &Node, error: &Error) {
+        let never = matches!(
+            error.code(),
+            ErrorCode::Busy | ErrorCode::Refused | ErrorCode::NotFound
+        );
+        if never {
+            self.leases.pardon(&known.id, known.incarnation);
+        }
     }
 
     /// Proposes a command that says who takes over from `node`, planned anew as often as the topology moves on; but only
     /// while `node` is the `incarnation` of it that was looked at, none for no member: another process that was let in
-    /// meanwhile may hold leases that nobody took back.
+    /// meanwhile may hold leases that nobody took back. And only under the `epoch` with whose leases it was decided.
     async fn with_promotions(
         &self,
+        epoch: u64,
         node: &NodeId,
         incarnation: Option<u64>,
         avoided: &[NodeId],
         command: impl Fn(Vec<Promotion>, u64) -> Command,
     ) -> Result<Response> {
-        let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
         for _ in 0..REPLANS {
             if self.leadership.epoch() != Some(epoch) {
                 return Err(not_leader());

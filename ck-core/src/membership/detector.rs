@@ -77,6 +77,7 @@ impl Detector {
 
     /// Fails who is silent; gives when to look again.
     async fn look(&self) -> Option<Instant> {
+        let epoch = self.leadership.epoch()?;
         let topology = self.consensus.replica().topology();
         let timeout = topology.config.failure_timeout();
         let mut again: Option<Instant> = None;
@@ -87,7 +88,7 @@ impl Detector {
             if node.status == NodeStatus::Joining && self.consensus.was_heard_of(node.raft_id, timeout) {
                 self.leases.excuse(&node.id, node.incarnation);
             }
-            match self.leases.condemn(&node.id, node.incarnation, timeout) {
+            match self.leases.condemn(epoch, &node.id, node.incarnation, timeout) {
                 Ok(()) => silent.push(node.clone()),
                 Err(due) => again = Some(again.map_or(due, |first| first.min(due))),
             }
@@ -98,7 +99,8 @@ impl Detector {
                 "node {} was not heard of for {timeout:?} and is failed",
                 node.id
             ));
-            if let Err(error) = self.admission.fail(&node.id, node.incarnation, &ids).await {
+            let failed = self.admission.fail(epoch, &node.id, node.incarnation, &ids).await;
+            if let Err(error) = failed {
                 // It stays condemned, and is looked at again; where this node leads no longer, the next leader
                 // finds out by itself.
                 self.log

@@ -209,8 +209,10 @@ impl Node {
     }
 
     fn leadership_changed(&self, change: LeadershipChange) {
-        let leads = matches!(change, LeadershipChange::Became(_));
-        self.leases.restart(leads);
+        match change {
+            LeadershipChange::Became(epoch) => self.leases.lead(epoch),
+            LeadershipChange::Lost(_) => self.leases.rest(),
+        }
         let kind = match change {
             LeadershipChange::Became(epoch) => {
                 self.log

@@ -91,13 +91,8 @@ pub const BUGS: &[Bug] = &[
     ),
     bug("lose-a-vote", 80, "the vote is not made durable"),
     bug(
-        "ignore-planned-on",
-        500,
-        "what was decided on a topology that is out of date is carried out",
-    ),
-    bug(
         "admit-over-another",
-        500,
+        300,
         "a process is let in over another one that was let in since its request was looked at",
     ),
     bug(
@@ -107,7 +102,7 @@ pub const BUGS: &[Bug] = &[
     ),
     bug(
         "skip-truncate",
-        20,
+        40,
         "entries that conflict with the leader's stay in the log",
     ),
     bug(

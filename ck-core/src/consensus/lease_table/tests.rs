@@ -1,5 +1,7 @@
 use super::*;
 
+const EPOCH: u64 = 7;
+
 fn config() -> ClusterConfig {
     ClusterConfig {
         lease_ttl_ms: 60_000,
@@ -19,7 +21,7 @@ fn instant() -> ClusterConfig {
 
 fn leading() -> LeaseTable {
     let table = LeaseTable::default();
-    table.restart(true);
+    table.lead(EPOCH);
     table
 }
 
@@ -84,12 +86,12 @@ fn another_process_of_the_holder_is_not_the_holder() {
 fn nothing_is_granted_after_a_recall_until_it_is_pardoned() {
     let table = leading();
     assert!(table.grant(&node(), 3, 9, 9, &config()));
-    let ended = table.recall(&node(), 3, &config());
+    let ended = table.recall(EPOCH, &node(), 3, &config()).unwrap();
     assert!(ended.since(Instant::now()) > Duration::from_secs(60));
     assert!(!table.grant(&node(), 3, 9, 9, &config()));
     table.pardon("node-1", 3);
     assert!(table.grant(&node(), 3, 9, 9, &config()));
-    table.recall(&node(), 3, &config());
+    table.recall(EPOCH, &node(), 3, &config());
     assert!(
         table.grant(&node(), 4, 9, 9, &config()),
         "a new process is another matter"
@@ -101,40 +103,78 @@ fn nobody_is_condemned_who_was_heard_of_or_may_be_leased() {
     let table = leading();
     let minute = Duration::from_secs(60);
     assert!(
-        table.condemn(&node(), 3, minute).is_err(),
+        table.condemn(EPOCH, &node(), 3, minute).is_err(),
         "seen for the first time"
     );
     assert!(table.grant(&node(), 3, 9, 9, &config()));
     assert!(
-        table.condemn(&node(), 3, Duration::ZERO).is_err(),
+        table.condemn(EPOCH, &node(), 3, Duration::ZERO).is_err(),
         "its lease may count"
     );
     let table = leading();
     table.grant(&node(), 3, 9, 9, &instant());
-    assert!(table.condemn(&node(), 3, minute).is_err(), "it was heard of");
-    assert_eq!(table.condemn(&node(), 3, Duration::ZERO), Ok(()));
+    assert!(
+        table.condemn(EPOCH, &node(), 3, minute).is_err(),
+        "it was heard of"
+    );
+    assert_eq!(table.condemn(EPOCH, &node(), 3, Duration::ZERO), Ok(()));
     assert!(
         !table.grant(&node(), 3, 9, 9, &config()),
         "its sync came too late"
     );
     assert_eq!(
-        table.condemn(&node(), 3, Duration::ZERO),
+        table.condemn(EPOCH, &node(), 3, Duration::ZERO),
         Ok(()),
         "it stays condemned"
     );
     // Whose leases are being recalled for another reason is not condemned before they have run out.
     let table = leading();
     table.grant(&node(), 3, 9, 9, &config());
-    table.recall(&node(), 3, &config());
-    assert!(table.condemn(&node(), 3, Duration::ZERO).is_err());
+    table.recall(EPOCH, &node(), 3, &config());
+    assert!(table.condemn(EPOCH, &node(), 3, Duration::ZERO).is_err());
+}
+
+#[test]
+fn whoever_leads_on_with_the_same_epoch_grants_nothing_to_the_condemned() {
+    let table = leading();
+    assert_eq!(table.condemn(EPOCH, &node(), 3, Duration::ZERO), Ok(()));
+    table.rest();
+    table.lead(EPOCH);
+    // That it is failed may have been proposed, and may be committed only now.
+    assert!(!table.grant(&node(), 3, 9, 9, &config()));
+    table.rest();
+    table.lead(EPOCH + 1);
+    assert!(table.grant(&node(), 3, 9, 9, &config()));
+    let (condemned, recalled) = (
+        table.condemn(EPOCH, &node(), 3, Duration::ZERO),
+        table.recall(EPOCH, &node(), 3, &config()),
+    );
+    assert!(condemned.is_err() && recalled.is_none(), "that epoch is over");
+}
+
+#[test]
+fn each_recall_needs_its_own_pardon_and_a_condemnation_has_none() {
+    let table = leading();
+    table.recall(EPOCH, &node(), 3, &config());
+    table.recall(EPOCH, &node(), 3, &config());
+    table.pardon("node-1", 3);
+    assert!(!table.grant(&node(), 3, 9, 9, &config()));
+    table.pardon("node-1", 3);
+    assert!(table.grant(&node(), 3, 9, 9, &config()));
+
+    let table = leading();
+    assert_eq!(table.condemn(EPOCH, &node(), 3, Duration::ZERO), Ok(()));
+    table.recall(EPOCH, &node(), 3, &config());
+    table.pardon("node-1", 3);
+    assert!(!table.grant(&node(), 3, 9, 9, &config()));
 }
 
 #[test]
 fn who_does_not_lead_condemns_nobody() {
     let table = LeaseTable::default();
-    assert!(table.condemn(&node(), 3, Duration::ZERO).is_err());
-    table.restart(true);
-    assert_eq!(table.condemn(&node(), 3, Duration::ZERO), Ok(()));
-    table.restart(false);
-    assert!(table.condemn(&node(), 3, Duration::ZERO).is_err());
+    assert!(table.condemn(EPOCH, &node(), 3, Duration::ZERO).is_err());
+    table.lead(EPOCH);
+    assert_eq!(table.condemn(EPOCH, &node(), 3, Duration::ZERO), Ok(()));
+    table.rest();
+    assert!(table.condemn(EPOCH, &node(), 3, Duration::ZERO).is_err());
 }

@@ -70,14 +70,14 @@ impl LeaseTable {
     /// This node leads from now on, with this epoch. Where that is another one, what was known is forgotten.
     pub(crate) fn lead(&self, epoch: u64) {
         let mut book = self.book();
+        let now = Instant::now();
         book.leads = true;
         if book.began.is_none_or(|(known, _)| known != epoch) {
             book.members.clear();
-            book.began = Some((epoch, Instant::now()));
+            book.began = Some((epoch, now));
         }
-        drop(book);
         // It may have been deaf while it did not lead.
-        self.excuse_everybody();
+        book.excuse_everybody(now);
     }
 
     /// This node does not lead for now.
@@ -226,10 +226,7 @@ impl LeaseTable {
 
     /// The leader itself was away, paused or starved: nobody's silence counts that may be its own deafness.
     pub(crate) fn excuse_everybody(&self) {
-        let now = Instant::now();
-        for heard in self.book().members.values_mut() {
-            heard.at = now;
-        }
+        self.book().excuse_everybody(Instant::now());
     }
 
     /// Told when a member has made progress.
@@ -241,6 +238,12 @@ impl LeaseTable {
 impl Book {
     fn leads_with(&self, epoch: u64) -> bool {
         self.leads && self.began.is_some_and(|(known, _)| known == epoch)
+    }
+
+    fn excuse_everybody(&mut self, now: Instant) {
+        for heard in self.members.values_mut() {
+            heard.at = now;
+        }
     }
 
     /// When all that earlier leaders have granted has run out.

@@ -123,7 +123,7 @@ impl Node {
                     // For good: to ask again would bring the same answer.
                     return;
                 }
-            } else if admitted {
+            } else if admitted && self.is_going() {
                 // Its own log told it before anybody else could: it was removed, or another process was let in in its
                 // place, one that died since or one that lives. Asking tells which.
                 let refused = match self.removal() {

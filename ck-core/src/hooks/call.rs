@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::future::BoxFuture;
 
-use crate::model::{Event, EventKind};
+use crate::model::{Event, EventKind, Node};
 
 use super::handle::Shared;
 use super::job::Ticket;
@@ -67,7 +67,12 @@ impl Shared {
             return event;
         }
         let now = holders(change, event.revision);
-        if now.is_empty() || now == change.copy_from_nodes {
+        let holds = |told: &Arc<Node>| {
+            now.iter()
+                .any(|node| node.id == told.id && node.incarnation == told.incarnation)
+        };
+        // As long as it can go by what all nodes are told, it is told the same.
+        if now.is_empty() || change.copy_from_nodes.iter().all(holds) {
             return event;
         }
         let mut change = change.clone();

@@ -277,9 +277,7 @@ impl Node {
     /// True while it may act as primary or leader at all: it is running, the log has admitted this very
     /// process, and the cluster has not refused it for good. Takes no lock.
     pub(crate) fn acts(&self) -> bool {
-        self.is_going()
-            && (self.replica.incarnation().is_some() || crate::planted::planted("act-before-admission"))
-            && !self.is_refused.load(Ordering::Acquire)
+        self.is_going() && self.replica.incarnation().is_some() && !self.is_refused.load(Ordering::Acquire)
     }
 
     /// Resolves when the node is told to stop.

@@ -116,11 +116,6 @@ pub const BUGS: &[Bug] = &[
         "a node without its log gets its old number in Raft back",
     ),
     bug("read-without-quorum", 80, "a linearizable read asks no quorum"),
-    bug(
-        "act-before-admission",
-        150,
-        "a restarted process acts as what its former self was",
-    ),
     bug("swap-blindly", 20, "a conditional write does not look"),
     bug(
         "confirm-failed-copy",

@@ -210,10 +210,7 @@ impl State {
         partitions: &[(u32, u64)],
         context: &mut Context<'_>,
     ) -> Outcome {
-        let anybody = crate::planted::planted("confirm-for-another");
-        if !anybody {
-            self.check_incarnation(id, incarnation)?;
-        }
+        self.check_incarnation(id, incarnation)?;
         if !self.is_serving(id) {
             return refuse(ErrorCode::Conflict, format!("node {id:?} does not serve"));
         }
@@ -227,7 +224,7 @@ impl State {
                 .is_some_and(|partition| {
                     partition
                         .copy(id)
-                        .is_some_and(|c| c.state == CopyState::Pending && (anybody || c.since == *since))
+                        .is_some_and(|c| c.state == CopyState::Pending && c.since == *since)
                 });
             if !awaited {
                 continue;

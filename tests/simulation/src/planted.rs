@@ -106,11 +106,6 @@ pub const BUGS: &[Bug] = &[
         "entries that conflict with the leader's stay in the log",
     ),
     bug(
-        "confirm-for-another",
-        500,
-        "a copy is confirmed by what was said of an earlier one, or by a dead process",
-    ),
-    bug(
         "reuse-raft-id",
         100,
         "a node without its log gets its old number in Raft back",

@@ -177,26 +177,33 @@ impl Cluster {
         self.until("all nodes answer the same", || self.same()).0
     }
 
-    fn same(&self) -> Result<Snapshot, String> {
+    /// What all nodes that run answer now: the first one's, and the others'.
+    fn answers(&self) -> Result<(Snapshot, Vec<Snapshot>), String> {
         let mut answers = Vec::new();
         for node in self.running() {
             answers.push(node.api().cluster().map_err(|error| error.to_string())?);
         }
         let first = answers.swap_remove(0);
-        let same = answers.iter().all(|answer| answer.body == first.body);
-        let revisions = || answers.iter().map(|answer| answer.cluster.revision);
-        let differ = |reason| {
-            format!(
-                "{reason}: revisions {} and {:?}",
-                first.cluster.revision,
-                revisions().collect::<Vec<_>>()
-            )
-        };
-        if revisions().any(|revision| revision != first.cluster.revision) {
-            return Err(differ("not at one revision yet"));
+        for other in &answers {
+            // At one revision there is one state: no waiting makes this right.
+            assert!(
+                other.cluster.revision != first.cluster.revision || other.body == first.body,
+                "different answers at revision {}",
+                first.cluster.revision
+            );
         }
-        // At one revision there is one state: no waiting makes this right.
-        assert!(same, "{}", differ("different answers at one revision"));
+        Ok((first, answers))
+    }
+
+    fn same(&self) -> Result<Snapshot, String> {
+        let (first, others) = self.answers()?;
+        let revision = first.cluster.revision;
+        if others.iter().any(|other| other.cluster.revision != revision) {
+            let revisions: Vec<u64> = others.iter().map(|other| other.cluster.revision).collect();
+            return Err(format!(
+                "not at one revision yet: revisions {revision} and {revisions:?}"
+            ));
+        }
         Ok(first)
     }
 
@@ -206,18 +213,14 @@ impl Cluster {
     pub fn settle(&self) -> Snapshot {
         let active = self.running().count();
         let settled = || {
-            let mut answers = Vec::new();
-            for node in self.running() {
-                answers.push(node.api().cluster().map_err(|error| error.to_string())?);
-            }
-            let first = answers.swap_remove(0);
+            let (first, others) = self.answers()?;
             is_settled(&first.cluster, active)?;
             let at_one = |cluster: &ClusterRecord| ClusterRecord {
                 revision: 0,
                 ..cluster.clone()
             };
             let expected = at_one(&first.cluster);
-            match answers.iter().find(|answer| at_one(&answer.cluster) != expected) {
+            match others.iter().find(|other| at_one(&other.cluster) != expected) {
                 Some(other) => Err(format!("{:?} and {:?} differ", first.cluster, other.cluster)),
                 None => Ok(first),
             }

@@ -67,13 +67,14 @@ impl Admission {
         let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
         let topology = self.replica.topology();
         check_agreement(&topology.config, &topology.cluster_id, request)?;
-        if let Some(known) = topology.nodes.get(&request.spec.id) {
+        let known = topology.nodes.get(&request.spec.id);
+        if let Some(known) = known {
             self.check_duplicate(known, request).await?;
         }
         self.dial_back(request).await?;
         // A process that comes with the node's own log has the lock on its directory: the earlier one is dead. Of any
         // other nobody knows.
-        let replaced = topology.nodes.get(&request.spec.id).filter(|known| {
+        let replaced = known.filter(|known| {
             known.status.is_up()
                 && request.spec.raft_id.is_none()
                 && self.replica.state().process_of(&known.id) != Some(request.spec.process)
@@ -81,7 +82,7 @@ impl Admission {
         if let Some(known) = replaced {
             self.reclaim(epoch, known).await?;
         }
-        let known = topology.nodes.get(&request.spec.id).map(|node| node.incarnation);
+        let known = known.map(|known| known.incarnation);
         let joined = self
             .with_promotions(epoch, &request.spec.id, known, &[], |promotions, planned_on| {
                 Command::Join {

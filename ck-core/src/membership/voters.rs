@@ -41,12 +41,10 @@ pub(super) fn choose(
         };
         (node.raft_id != leading, gone, node.raft_id)
     });
-    let gone =
-        |node: &&&std::sync::Arc<Node>| matches!(node.status, NodeStatus::Failed | NodeStatus::Leaving);
     let dead = keep
         .iter()
+        .filter(|node| matches!(node.status, NodeStatus::Failed | NodeStatus::Leaving))
         .filter(|node| node.raft_id != leading)
-        .filter(gone)
         .count();
     let replaced = dead.min(spares.len());
     keep.truncate((keep.len() - replaced).min(wanted));

@@ -28,8 +28,6 @@ impl Node {
                 Ok(true) => break,
                 Ok(false) => {}
                 Err(error) => {
-                    self.log
-                        .warn(format_args!("the cluster refuses this node: {error}"));
                     self.refuse_for_good(error);
                     return;
                 }
@@ -82,6 +80,8 @@ impl Node {
     }
 
     fn refuse_for_good(&self, error: Error) {
+        self.log
+            .warn(format_args!("the cluster refuses this node: {error}"));
         if let Ok(member) = self.member() {
             // It votes until the others have changed that, and is no good as a leader.
             member.consensus.rest(FOR_GOOD);
@@ -131,8 +131,6 @@ impl Node {
                     None => self.ask_back_in().await.err(),
                 };
                 if let Some(error) = refused {
-                    self.log
-                        .warn(format_args!("the cluster refuses this node: {error}"));
                     self.refuse_for_good(error);
                     return;
                 }
@@ -245,8 +243,6 @@ impl Node {
             }
             Ok(_) => self.log.warn(format_args!("a sync was answered out of turn")),
             Err(error) if error.code() == ErrorCode::Removed => {
-                self.log
-                    .warn(format_args!("this node was removed from the cluster"));
                 self.refuse_for_good(error);
             }
             Err(error) if matches!(error.code(), ErrorCode::Conflict | ErrorCode::NotFound) => {
@@ -254,8 +250,6 @@ impl Node {
                 if self.is_going()
                     && let Err(error) = self.ask_back_in().await
                 {
-                    self.log
-                        .warn(format_args!("the cluster refuses this node: {error}"));
                     self.refuse_for_good(error);
                 }
             }

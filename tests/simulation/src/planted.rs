@@ -89,7 +89,7 @@ pub const BUGS: &[Bug] = &[
         150,
         "a living node is removed without taking its lease back",
     ),
-    bug("lose-a-vote", 80, "the vote is not made durable"),
+    bug("lose-a-vote", 60, "the vote is not made durable"),
     bug(
         "admit-over-another",
         300,
@@ -110,7 +110,7 @@ pub const BUGS: &[Bug] = &[
         100,
         "a node without its log gets its old number in Raft back",
     ),
-    bug("read-without-quorum", 80, "a linearizable read asks no quorum"),
+    bug("read-without-quorum", 60, "a linearizable read asks no quorum"),
     bug("swap-blindly", 20, "a conditional write does not look"),
     bug(
         "confirm-failed-copy",

@@ -10,25 +10,20 @@ use crate::world::World;
 pub(crate) async fn run(world: World, mut rng: SmallRng) {
     while world.pause_for(millis(&mut rng, 200, 2000)).await {
         let up = world.up();
-        let Some(leader) = up
-            .iter()
-            .find(|node| node.is_leader())
-            .map(|node| node.id().clone())
-        else {
+        let Some(leader) = up.iter().find(|node| node.is_leader()) else {
             continue;
         };
-        let others: Vec<usize> = (0..world.count()).filter(|i| World::id(*i) != *leader).collect();
+        let (leader, leads) = (leader.id(), leader.addr());
+        let others: Vec<usize> = (0..world.count()).filter(|i| World::id(*i) != **leader).collect();
         let rival = others[rng.random_range(0..others.len())];
-        let addr = |i: usize| world.node(i).map(|node| node.addr().to_owned());
-        let leads = (0..world.count()).find(|i| World::id(*i) == *leader);
-        let (Some(leads), Some(rival_addr)) = (leads.and_then(addr), addr(rival)) else {
+        let Some(rival_addr) = world.node(rival).map(|node| node.addr().to_owned()) else {
             continue;
         };
         world
             .trace
             .add(format_args!("rivals: {} cannot hear {leader}", World::id(rival)));
         world.checks().eviction.begins("");
-        world.network.cut(&rival_addr, &leads);
+        world.network.cut(&rival_addr, leads);
         // Then it asks for votes, whenever its time comes. Nobody gives it one once its log is behind, so not for long.
         let mut going = world.pause_for(millis(&mut rng, 100, 700)).await;
         let restarted: Vec<usize> = others
@@ -38,7 +33,7 @@ pub(crate) async fn run(world: World, mut rng: SmallRng) {
         if going {
             if rng.random_bool(0.7) {
                 world.trace.add(format_args!("rivals: nobody hears {leader}"));
-                world.network.isolate(&leads);
+                world.network.isolate(leads);
             }
             for i in &restarted {
                 let power_loss = rng.random_bool(0.5).then(|| rng.random());
@@ -48,8 +43,8 @@ pub(crate) async fn run(world: World, mut rng: SmallRng) {
             going = world.pause_for(millis(&mut rng, 300, 1500)).await;
         }
         restarted.into_iter().for_each(|i| world.give_back(i));
-        world.network.reconnect(&leads);
-        world.network.restore(&rival_addr, &leads);
+        world.network.reconnect(leads);
+        world.network.restore(&rival_addr, leads);
         world.checks().eviction.ends("");
         if !going {
             return;

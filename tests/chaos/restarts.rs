@@ -23,7 +23,7 @@ fn gain(told: &Told) -> Option<(String, u32)> {
 fn rolling(graceful: bool) {
     // Copying takes a while, so that there is a time in which a node is back and its data is not.
     let mut scene = Scene::of(Machine::shared(), 4, &["--copy-ms", "20"]);
-    let before = copies(&scene.cluster.settle().cluster);
+    let before = scene.copies();
     let since = claims::now();
     for place in 0..4 {
         if graceful {
@@ -51,7 +51,7 @@ fn rolling(graceful: bool) {
                 .ok_or_else(|| format!("same {same}, {missing:?}"))
         });
     }
-    assert_eq!(copies(&scene.cluster.settle().cluster), before);
+    assert_eq!(scene.copies(), before);
     let history = scene.history();
     for place in 0..4 {
         let id = scene.id(place);
@@ -109,7 +109,7 @@ fn a_rolling_kill_9_places_no_copy_and_nobody_leads_before_its_copies_are_confir
 #[test]
 fn a_cluster_that_was_killed_whole_comes_back_with_every_partition_served() {
     let mut scene = Scene::of(Machine::shared(), 3, &[]);
-    let before = copies(&scene.cluster.settle().cluster);
+    let before = scene.copies();
     for place in 0..3 {
         scene.kill(place);
     }
@@ -122,14 +122,14 @@ fn a_cluster_that_was_killed_whole_comes_back_with_every_partition_served() {
     }
     scene.progress();
     scene.served_since(killed);
-    assert_eq!(copies(&scene.cluster.settle().cluster), before);
+    assert_eq!(scene.copies(), before);
     scene.finish("restart of all");
 }
 
 #[test]
 fn a_node_back_from_failure_at_a_new_address_is_told_how_long_it_was_away_and_what_it_had() {
     let mut scene = Scene::of(Machine::shared(), 4, &[]);
-    let before = copies(&scene.cluster.settle().cluster);
+    let before = scene.copies();
     let leader = scene.cluster.leader();
     let (place, through) = ((leader + 1) % 4, (leader + 2) % 4);
     let (id, old) = (scene.id(place), scene.cluster.nodes()[place].addr().to_owned());
@@ -143,7 +143,7 @@ fn a_node_back_from_failure_at_a_new_address_is_told_how_long_it_was_away_and_wh
     scene.cluster.node(place).spawn_at("127.0.0.1:0");
     scene.cluster.node(place).wait_ready();
     scene.wait_status(through, place, NodeStatus::Active);
-    assert_eq!(copies(&scene.cluster.settle().cluster), before);
+    assert_eq!(scene.copies(), before);
     let new = scene.cluster.nodes()[place].addr().to_owned();
     assert_ne!(old, new);
     let held: BTreeSet<String> = before

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ck_core::model::{Event, EventKind, LeaveReason, NodeLeaveEvent, NodeStatus};
 use ck_tests::claims::{self, History, Subject};
-use ck_tests::{Cluster, Load, primaries};
+use ck_tests::{Cluster, Holders, Load, copies, primaries};
 use serde::Deserialize;
 use tempfile::TempDir;
 
@@ -114,6 +114,11 @@ impl Scene {
 
     pub(crate) fn id(&self, place: usize) -> String {
         self.cluster.nodes()[place].id.clone()
+    }
+
+    /// Who holds each partition, once that is settled.
+    pub(crate) fn copies(&self) -> Holders {
+        copies(&self.cluster.settle_under_load().cluster)
     }
 
     /// Waits until the node at `through` says that nobody of `gone` leads a partition any more, and all are led.

@@ -207,25 +207,38 @@ impl Cluster {
         Ok(first)
     }
 
-    /// Waits until all nodes that run know the same members and partitions, all of them are active, every partition has
-    /// a primary and all its copies, and both are spread evenly over them. They need not be at one revision: where
-    /// somebody writes all the time they may never be found at one.
+    /// Waits until all nodes that run agree, all of them are active, every partition has a primary and all its
+    /// copies, and both are spread evenly over them.
     pub fn settle(&self) -> Snapshot {
         let active = self.running().count();
         let settled = || {
+            let snapshot = self.same()?;
+            is_settled(&snapshot.cluster, active)?;
+            Ok(snapshot)
+        };
+        self.until("the cluster settles", settled).0
+    }
+
+    /// As [`settle`](Self::settle), while clients write: nodes that are asked one after the other are then never at
+    /// one revision, and need not have the same data. Members and partitions are the same.
+    pub fn settle_under_load(&self) -> Snapshot {
+        let active = self.running().count();
+        let without_data = |cluster: &ClusterRecord| ClusterRecord {
+            revision: 0,
+            custom_data: BTreeMap::new(),
+            ..cluster.clone()
+        };
+        let settled = || {
             let (first, others) = self.answers()?;
             is_settled(&first.cluster, active)?;
-            let at_one = |cluster: &ClusterRecord| ClusterRecord {
-                revision: 0,
-                ..cluster.clone()
-            };
-            let expected = at_one(&first.cluster);
-            match others.iter().find(|other| at_one(&other.cluster) != expected) {
-                Some(other) => Err(format!("{:?} and {:?} differ", first.cluster, other.cluster)),
+            let expected = without_data(&first.cluster);
+            let mut found = others.iter().map(|other| without_data(&other.cluster));
+            match found.find(|found| *found != expected) {
+                Some(found) => Err(format!("{expected:?} and {found:?} differ")),
                 None => Ok(first),
             }
         };
-        self.until("the cluster settles", settled).0
+        self.until("the cluster settles under load", settled).0
     }
 
     /// What every node has to say, for people.

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
 
 use super::node::Consensus;
 use super::proposer::Proposer;
+use super::types::Vote;
 use crate::env::{self, Instant};
 use crate::error::ErrorCode;
 use crate::model::NodeId;
@@ -43,7 +43,7 @@ pub(crate) struct Leadership {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
     epoch: u64,
-    vote: (u64, u64),
+    vote: Vote,
 }
 
 impl Leadership {
@@ -68,7 +68,7 @@ impl Leadership {
     /// called so.
     pub(crate) fn epoch(&self) -> Option<u64> {
         let held = (*self.held.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let valid = self.vote() == Some(held.vote) && self.is_leased();
+        let valid = self.consensus.leading() == Some(held.vote) && self.is_leased();
         valid.then_some(held.epoch)
     }
 
@@ -82,19 +82,14 @@ impl Leadership {
         &self.changed
     }
 
-    /// The committed vote for this node, if there is one: what tells two of its leaderships apart.
-    fn vote(&self) -> Option<(u64, u64)> {
-        let metrics = self.consensus.raft().metrics();
-        let metrics = metrics.borrow_watched();
-        let leads = metrics.state == ServerState::Leader && metrics.vote.committed;
-        let leader = metrics.vote.leader_id;
-        (leads && leader.node_id == self.consensus.raft_id()).then_some((leader.term, leader.node_id))
-    }
-
     /// Runs until Raft stops; `tell` hears of every change, in order.
     pub(crate) async fn run(&self, tell: impl Fn(LeadershipChange)) {
-        let mut metrics = self.consensus.raft().metrics();
+        // What it is told of is little: not every entry.
+        let mut metrics = self.consensus.raft().server_metrics();
         loop {
+            let acknowledged = self.consensus.acks.changed().count();
+            let gave_up = self.consensus.gave_up.count();
+            let topology = self.consensus.replica().changed().count();
             if !self.step(&tell).await {
                 env::sleep(PAUSE).await;
                 continue;
@@ -106,9 +101,16 @@ impl Leadership {
                 Some(until) => tokio::select! {
                     biased;
                     changed = changed => changed.is_ok(),
+                    _ = self.consensus.gave_up.after(gave_up) => true,
                     () = env::sleep_until(until) => true,
                 },
-                None => changed.await.is_ok(),
+                // One that has no lease yet gets it with an acknowledgement, and is recorded once it is a member.
+                None => tokio::select! {
+                    biased;
+                    changed = changed => changed.is_ok(),
+                    _ = self.consensus.acks.changed().after(acknowledged) => true,
+                    _ = self.consensus.replica().changed().after(topology) => true,
+                },
             };
             if !alive {
                 self.lose(&tell);
@@ -126,11 +128,13 @@ impl Leadership {
     /// False when it has to be tried again soon.
     async fn step(&self, tell: &impl Fn(LeadershipChange)) -> bool {
         if let Some(held) = self.held()
-            && (self.vote() != Some(held.vote) || !self.is_leased())
+            && (self.consensus.leading() != Some(held.vote) || !self.is_leased())
         {
             self.lose(tell);
         }
-        let Some(vote) = self.vote() else { return true };
+        let Some(vote) = self.consensus.leading() else {
+            return true;
+        };
         if !self.consensus.votes() {
             // Raft elects one that lost its vote by an entry that is not committed yet. It never has a lease.
             return self.give_way().await;
@@ -148,7 +152,7 @@ impl Leadership {
         }
         let command = Command::LeaderElected {
             node: self.me.clone(),
-            term: vote.0,
+            term: vote.leader_id.term,
         };
         let elected = self.proposer.propose_here(command, ATTEMPT).await;
         let recorded = match elected {
@@ -159,9 +163,9 @@ impl Leadership {
         if !recorded {
             return false;
         }
-        if self.vote() == Some(vote) {
+        if self.consensus.leading() == Some(vote) {
             let topology = self.consensus.replica().topology();
-            if topology.leader.as_ref() == Some(&self.me) && topology.leader_term == vote.0 {
+            if topology.leader.as_ref() == Some(&self.me) && topology.leader_term == vote.leader_id.term {
                 let epoch = topology.leader_epoch;
                 *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held { epoch, vote });
                 tell(LeadershipChange::Became(epoch));

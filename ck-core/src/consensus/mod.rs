@@ -3,12 +3,14 @@
 //! Everything that knows openraft is in here. Outside, there are proposals and their answers, the replica that
 //! every read goes to, and leadership as epochs.
 
+mod acks;
 mod batch;
 mod codec;
 mod courier;
 mod forward;
 mod growth;
 mod leadership;
+mod lease;
 mod lease_table;
 mod log_store;
 mod network;

@@ -17,6 +17,7 @@ use openraft::raft::{
 };
 use openraft::{EmptyNode, RPCTypes};
 
+use super::acks::Acks;
 use super::codec::{self, SnapshotHead};
 use super::pipeline::{self, Answers};
 use super::service::Service;
@@ -25,7 +26,7 @@ use super::types::{RaftId, Types, Vote, from_wal_vote, to_wal_vote};
 use super::wire::{
     Append, Ballot, RaftAnswer, RaftCall, RaftRequest, SnapshotChunk, Transfer, vote_response,
 };
-use crate::env;
+use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::{Lane, Transport};
 
@@ -51,14 +52,21 @@ pub(crate) struct Network {
     me: RaftId,
     transport: Arc<dyn Transport>,
     addresses: Arc<dyn Addresses>,
+    acks: Arc<Acks>,
 }
 
 impl Network {
-    pub(crate) fn new(me: RaftId, transport: Arc<dyn Transport>, addresses: Arc<dyn Addresses>) -> Self {
+    pub(super) fn new(
+        me: RaftId,
+        transport: Arc<dyn Transport>,
+        addresses: Arc<dyn Addresses>,
+        acks: Arc<Acks>,
+    ) -> Self {
         Network {
             me,
             transport,
             addresses,
+            acks,
         }
     }
 }
@@ -126,10 +134,23 @@ impl Peer {
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
         let fail = |error: Error| self.rpc_error(RPCTypes::AppendEntries, timeout, &error);
         let call = RaftCall::Append(Append::new(request).map_err(fail)?);
-        match self.call(self.lane, call, timeout).await.map_err(fail)? {
-            RaftAnswer::Appended(appended) => Ok(appended.into()),
-            other => Err(fail(unexpected(&other))),
+        // Before it leaves: whoever takes it does so later.
+        let sent = Instant::now();
+        let answer = match self.call(self.lane, call, timeout).await.map_err(fail)? {
+            RaftAnswer::Appended(appended) => appended.into(),
+            other => return Err(fail(unexpected(&other))),
+        };
+        match &answer {
+            // Also one with another log follows this leader.
+            AppendEntriesResponse::Success
+            | AppendEntriesResponse::PartialSuccess(_)
+            | AppendEntriesResponse::Conflict => {
+                let term = request.vote.leader_id.term;
+                self.network.acks.note(self.target, term, sent);
+            }
+            AppendEntriesResponse::HigherVote(_) => {}
         }
+        Ok(answer)
     }
 
     /// What it is when a follower finds a conflict before the first entry of a log: a defect of the peer.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,8 +10,9 @@ use futures_util::future::{AbortHandle, abortable};
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
 use openraft::raft::Precondition;
-use openraft::{ChangeMembers, EmptyNode, ReadPolicy, ServerState, SnapshotPolicy};
+use openraft::{ChangeMembers, EmptyNode, ServerState, SnapshotPolicy};
 
+use super::acks::Acks;
 use super::growth::{Growth, bound_log};
 use super::log_store::LogStore;
 use super::network::{Addresses, Network};
@@ -22,12 +23,11 @@ use super::still::{Heard, Still};
 use super::types::{LogId, RaftId, Vote, from_wal_id};
 use super::wal::{Wal, WalOptions, WalThread};
 use crate::env::disk::Disk;
-use crate::env::{self, Instant};
+use crate::env::{self, Signal};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{ConsensusStats, NodeId};
 use crate::net::Transport;
 use crate::options::TimingValues;
-use crate::planted::planted;
 
 /// When snapshots are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,9 +68,14 @@ pub(crate) struct Consensus {
     wal: Arc<Wal>,
     writer: Mutex<Option<WalThread>>,
     replica: Arc<Replica>,
-    lease: Duration,
+    pub(super) acks: Arc<Acks>,
+    /// For how long this node may act as leader after a quorum heard of it.
+    pub(crate) lease: Duration,
+    pub(super) heartbeat: Duration,
     /// The vote of the leadership that this node is giving up: from then on it holds no lease.
     handing_over: Mutex<Option<Vote>>,
+    /// Told when it begins to.
+    pub(super) gave_up: Signal,
     still: Still,
     /// Ends the task that takes snapshots of a log of many bytes.
     snapshots: AbortHandle,
@@ -122,7 +127,14 @@ impl Consensus {
         let growth = Arc::<Growth>::default();
         let machine = StateMachine::open(config.replica.clone(), store, growth.clone())?;
         let election_timeout_max = config.timing.election_max;
-        let network = Network::new(config.raft_id, config.transport, config.addresses.clone());
+        let heartbeat = config.timing.heartbeat;
+        let acks = Arc::<Acks>::default();
+        let network = Network::new(
+            config.raft_id,
+            config.transport,
+            config.addresses.clone(),
+            acks.clone(),
+        );
         let raft_config = raft_config(
             config.cluster_name,
             config.timing,
@@ -163,9 +175,12 @@ impl Consensus {
             wal,
             writer: Mutex::new(writer),
             replica: config.replica,
+            acks,
             // Less than for how long a voter refuses others, by as much as two clocks may differ in that time.
             lease: election_timeout_max * 9 / 10,
+            heartbeat,
             handing_over: Mutex::new(None),
+            gave_up: Signal::default(),
             still,
             snapshots,
         }))
@@ -208,71 +223,22 @@ impl Consensus {
         self.server.handle(body).await
     }
 
-    /// The revision that a read must see to be linearizable. Only the leader can tell.
-    pub(super) async fn read_index(&self) -> Result<std::result::Result<u64, Option<RaftId>>> {
-        if planted("read-without-quorum") {
-            return Ok(Ok(self.replica.revision()));
-        }
-        match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
-            Ok(linearizer) => Ok(Ok(linearizer.read_log_id().index())),
-            Err(RaftError::APIError(openraft::errors::LinearizableReadError::ForwardToLeader(forward))) => {
-                Ok(Err(forward.leader_id))
-            }
-            Err(RaftError::APIError(_)) => Ok(Err(None)),
-            Err(RaftError::Fatal(fatal)) => Err(stopped(fatal)),
-        }
-    }
-
     /// The Raft node that leads as far as this one knows.
     pub(crate) fn leader(&self) -> Option<RaftId> {
         let metrics = self.raft.metrics();
         metrics.borrow_watched().current_leader
     }
 
-    /// Until when this node may act as leader: a quorum has acknowledged it, and no voter gives its vote to
-    /// another for so long. Counted from when the acknowledged message was *sent*.
-    pub(crate) fn lease_until(&self) -> Option<Instant> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        if metrics.state != ServerState::Leader || !metrics.vote.committed {
-            return None;
-        }
-        if *self.handing_over() == Some(metrics.vote) {
-            return None;
-        }
-        let is_other = |voter: RaftId| voter != self.raft_id;
-        if metrics.membership_config.voter_ids().all(is_other) {
-            // The others need no vote of this node's. A sole voter does not even wait for the lease that it granted:
-            // Raft lets it elect itself at once.
-            return None;
-        }
-        if !metrics.membership_config.voter_ids().any(is_other) {
-            // Its own acknowledgement is a quorum at any moment.
-            return Some(Instant::now() + self.lease);
-        }
-        if planted("leader-without-lease") {
-            return Some(Instant::now() + self.lease);
-        }
-        if planted("lease-too-long") {
-            return metrics.last_quorum_acked.map(|acked| *acked + 4 * self.lease);
-        }
-        metrics.last_quorum_acked.map(|acked| *acked + self.lease)
+    /// Begins to give up the leadership of `vote`. Before anybody is asked to take it over: who takes over is elected
+    /// inside the old leader's lease, so there must be none any more.
+    pub(super) fn give_up(&self, vote: Vote) {
+        *self.handing_over.lock().unwrap_or_else(PoisonError::into_inner) = Some(vote);
+        self.gave_up.notify();
     }
 
-    /// True when this node has a vote.
-    pub(super) fn votes(&self) -> bool {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        metrics
-            .membership_config
-            .voter_ids()
-            .any(|voter| voter == self.raft_id)
-    }
-
-    /// The leadership that this node is giving up. Set before anybody is asked to take it over: who takes over
-    /// is elected inside the old leader's lease, so there must be none any more.
-    pub(super) fn handing_over(&self) -> MutexGuard<'_, Option<Vote>> {
-        self.handing_over.lock().unwrap_or_else(PoisonError::into_inner)
+    /// True when this node is giving up the leadership of `vote`.
+    pub(super) fn gives_up(&self, vote: Vote) -> bool {
+        *self.handing_over.lock().unwrap_or_else(PoisonError::into_inner) == Some(vote)
     }
 
     /// The last entry of this node's log.
@@ -368,14 +334,6 @@ impl Consensus {
             .iter()
             .map(|(id, matched)| (*id, matched.map_or(0, |id| id.index)))
             .collect()
-    }
-
-    /// True when a node of Raft has acknowledged something of this leader's within `time`.
-    pub(crate) fn was_heard_of(&self, raft_id: RaftId, time: Duration) -> bool {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let heard = metrics.heartbeat.as_ref().and_then(|heard| *heard.get(&raft_id)?);
-        heard.is_some_and(|at| at.elapsed() < time)
     }
 
     /// Changes who takes part, if nothing else has changed that meanwhile; a change that was left half done is
@@ -474,7 +432,7 @@ fn seed() -> u64 {
     env::runtime::rng().next_u64()
 }
 
-fn stopped(error: impl std::fmt::Display) -> Error {
+pub(super) fn stopped(error: impl std::fmt::Display) -> Error {
     Error::new(
         ErrorCode::Stopped,
         format!("Raft has stopped on this node: {error}"),

@@ -87,9 +87,11 @@ impl Replica {
     }
 
     /// Starts from a stored state, which tells nothing: it is no news.
-    pub(crate) fn restore(&self, state: State) {
-        self.publish(&state);
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+    pub(crate) fn restore(&self, stored: State) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        self.publish(&stored);
+        *state = stored;
+        drop(state);
         self.changed.notify();
     }
 

@@ -19,7 +19,7 @@ impl Consensus {
         let last = self.last_index();
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
-        let (Some(replication), Some(heard)) = (&metrics.replication, &metrics.heartbeat) else {
+        let Some(replication) = &metrics.replication else {
             return Vec::new();
         };
         let mut able: Vec<(u64, RaftId)> = metrics
@@ -28,8 +28,7 @@ impl Consensus {
             .filter(|id| *id != self.raft_id())
             .filter_map(|id| {
                 let matched = (*replication.get(&id)?)?.index;
-                let at = (*heard.get(&id)?)?;
-                let fresh = at.elapsed() < heartbeat * 4;
+                let fresh = self.was_heard_of(id, heartbeat * 4);
                 (fresh && matched + CLOSE >= last).then_some((matched, id))
             })
             .collect();
@@ -51,7 +50,7 @@ impl Consensus {
         };
         let mut metrics = self.raft().metrics();
         let before = metrics.borrow_watched().vote;
-        *self.handing_over() = Some(before);
+        self.give_up(before);
         self.raft().trigger().transfer_leader(to).await.map_err(stopped)?;
         let until = Instant::now() + deadline;
         loop {

@@ -2,6 +2,7 @@
 
 mod failure;
 mod go_cluster;
+mod lease;
 mod migrations;
 mod named;
 mod step_down;

@@ -99,7 +99,7 @@ async fn outcomes(
     follower: Arc<Follower>,
     requests: impl IntoIterator<Item = Option<u64>>,
 ) -> Vec<Result<StreamAppendResult<Types>, RPCError<Types>>> {
-    let mut network = Network::new(1, follower, Arc::new(Somewhere));
+    let mut network = Network::new(1, follower, Arc::new(Somewhere), Arc::default());
     let peer = network.new_client(2, &EmptyNode::new()).await;
     let requests: Vec<_> = requests.into_iter().map(behind).collect();
     let answers = append_all(

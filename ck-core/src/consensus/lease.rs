@@ -1,0 +1,112 @@
+//! Until when this node leads for sure, and reads that rest on it.
+
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{LinearizableReadError, RaftError};
+use openraft::{ReadPolicy, ServerState};
+
+use super::node::{Consensus, stopped};
+use super::types::{RaftId, Vote};
+use crate::env::{self, Instant};
+use crate::error::Result;
+use crate::planted::planted;
+
+impl Consensus {
+    /// The committed vote for this node, if there is one: what tells two of its leaderships apart.
+    pub(super) fn leading(&self) -> Option<Vote> {
+        let metrics = self.raft().server_metrics();
+        let metrics = metrics.borrow_watched();
+        let leads = metrics.state == ServerState::Leader && metrics.vote.committed;
+        (leads && metrics.vote.leader_id.node_id == self.raft_id()).then_some(metrics.vote)
+    }
+
+    /// Until when this node may act as leader: a quorum has acknowledged it, and no voter gives its vote to
+    /// another for so long. Counted from when the acknowledged message was *sent*.
+    pub(crate) fn lease_until(&self) -> Option<Instant> {
+        let vote = self.leading()?;
+        if self.gives_up(vote) {
+            return None;
+        }
+        if !self.votes() {
+            // The others need no vote of this node's. A sole voter does not even wait for the lease that it granted:
+            // Raft lets it elect itself at once.
+            return None;
+        }
+        if planted("leader-without-lease") {
+            return Some(Instant::now() + self.lease);
+        }
+        if planted("lease-by-openraft") && !self.is_alone() {
+            let metrics = self.raft().metrics();
+            let acked = metrics.borrow_watched().last_quorum_acked;
+            return acked.map(|acked| *acked + self.lease);
+        }
+        let acknowledged = self.acknowledged(vote)?;
+        if planted("lease-too-long") {
+            return Some(acknowledged + 4 * self.lease);
+        }
+        Some(acknowledged + self.lease)
+    }
+
+    /// When the newest message of this leadership was sent that a quorum has acknowledged. Its own acknowledgement counts
+    /// at any moment: for a sole voter that is now.
+    fn acknowledged(&self, vote: Vote) -> Option<Instant> {
+        let metrics = self.raft().server_metrics();
+        let metrics = metrics.borrow_watched();
+        let configs = metrics.membership_config.get_joint_config();
+        let now = Instant::now();
+        self.acks
+            .quorum(self.raft_id(), vote.leader_id.term, configs, now)
+    }
+
+    /// True when this node has a vote.
+    pub(super) fn votes(&self) -> bool {
+        let metrics = self.raft().server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics
+            .membership_config
+            .voter_ids()
+            .any(|voter| voter == self.raft_id())
+    }
+
+    /// True when a node of Raft has acknowledged something of this leader's that was sent within `time`.
+    pub(crate) fn was_heard_of(&self, raft_id: RaftId, time: Duration) -> bool {
+        let vote = self.leading();
+        let heard = vote.and_then(|vote| self.acks.of(raft_id, vote.leader_id.term));
+        heard.is_some_and(|at| at.elapsed() < time)
+    }
+
+    /// The revision that a read must see to be linearizable. Only the leader can tell; `Err` is who leads instead, as far
+    /// as is known.
+    pub(super) async fn read_index(&self) -> Result<std::result::Result<u64, Option<RaftId>>> {
+        if planted("read-without-quorum") {
+            return Ok(Ok(self.replica().revision()));
+        }
+        let asked = Instant::now();
+        let Some(vote) = self.leading() else {
+            return Ok(Err(self.leader()));
+        };
+        let index = match self.raft().get_read_linearizer(ReadPolicy::ReadIndex).await {
+            Ok(linearizer) => linearizer.read_log_id().index(),
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
+                return Ok(Err(forward.leader_id));
+            }
+            Err(RaftError::APIError(_)) => return Ok(Err(None)),
+            Err(RaftError::Fatal(fatal)) => return Err(stopped(fatal)),
+        };
+        // openraft has asked a quorum, but see acks.rs: what it took for the answer may be one to an earlier question.
+        loop {
+            let seen = self.acks.changed().count();
+            if self.leading() != Some(vote) {
+                return Ok(Err(self.leader()));
+            }
+            if self.acknowledged(vote).is_some_and(|sent| sent > asked) {
+                return Ok(Ok(index));
+            }
+            let answered = env::timeout(self.heartbeat, self.acks.changed().after(seen)).await;
+            if answered.is_err() {
+                self.raft().trigger().heartbeat().await.map_err(stopped)?;
+            }
+        }
+    }
+}

@@ -80,14 +80,22 @@ impl Scope {
             .compare_exchange(RUNNING, PAUSED, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Lets a paused process go on.
+    /// Lets a paused process go on, with all its tasks at once.
     pub fn resume(&self) {
+        self.resume_by_and_by().into_iter().for_each(Waker::wake);
+    }
+
+    /// Lets a paused process go on. Its tasks that would have run meanwhile do so as they are woken, as the threads of a
+    /// process are scheduled one after the other; each may be woken by another one, too.
+    #[must_use = "who is not woken does not go on"]
+    pub fn resume_by_and_by(&self) -> Vec<Waker> {
         let was = self
             .inner
             .state
             .compare_exchange(PAUSED, RUNNING, Ordering::AcqRel, Ordering::Acquire);
-        if was.is_ok() {
-            self.wake();
+        match was {
+            Ok(_) => self.take_parked(),
+            Err(_) => Vec::new(),
         }
     }
 
@@ -117,10 +125,11 @@ impl Scope {
     }
 
     fn wake(&self) {
-        let parked = std::mem::take(&mut *self.inner.parked.lock().unwrap_or_else(PoisonError::into_inner));
-        for waker in parked {
-            waker.wake();
-        }
+        self.take_parked().into_iter().for_each(Waker::wake);
+    }
+
+    fn take_parked(&self) -> Vec<Waker> {
+        std::mem::take(&mut *self.inner.parked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -432,7 +432,7 @@ impl Admission {
                 (state.topology().clone(), state.topology_revision())
             };
             let present = topology.nodes.get(node).map(|node| node.incarnation);
-            if present != incarnation && !planted("admit-over-another") {
+            if present != incarnation {
                 return Err(Error::new(
                     ErrorCode::Busy,
                     format!("node {node:?} was let in or taken out meanwhile; try again"),

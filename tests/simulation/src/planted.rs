@@ -65,8 +65,13 @@ pub const BUGS: &[Bug] = &[
         "the leader counts its lease four times as long as voters keep it",
     ),
     bug(
+        "lease-by-openraft",
+        400,
+        "the leader's lease counts from a request that nobody acknowledged",
+    ),
+    bug(
         "lease-from-receipt",
-        250,
+        400,
         "a lease counts from when its answer came, not from when it was asked for",
     ),
     bug(
@@ -90,11 +95,6 @@ pub const BUGS: &[Bug] = &[
         "a living node is removed without taking its lease back",
     ),
     bug("lose-a-vote", 60, "the vote is not made durable"),
-    bug(
-        "admit-over-another",
-        300,
-        "a process is let in over another one that was let in since its request was looked at",
-    ),
     bug(
         "events-out-of-order",
         20,

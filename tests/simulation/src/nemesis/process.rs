@@ -1,11 +1,18 @@
 //! Processes that die and come back, and processes that stand still.
 
+use std::time::Duration;
+
+use ck_core::env;
 use rand::RngExt;
 use rand::rngs::SmallRng;
+use rand::seq::SliceRandom;
 
 use super::millis;
 use crate::invariants;
 use crate::world::World;
+
+/// By then what the network held has arrived.
+const ARRIVAL: Duration = Duration::from_millis(2);
 
 pub(crate) async fn crashes(world: World, mut rng: SmallRng) {
     while world.pause_for(millis(&mut rng, 200, 8000)).await {
@@ -52,21 +59,47 @@ pub(crate) async fn pauses(world: World, mut rng: SmallRng) {
             world.give_back(i);
             continue;
         };
+        // What waits for it when it goes on: answers to questions of long ago, and nothing newer.
+        let stale = rng.random_bool(0.5).then(|| millis(&mut rng, 1, 30));
+        if let Some(time) = stale {
+            senders(&world, i).for_each(|from| world.network.clog_one_way(&from, node.addr()));
+            world.pause_for(time).await;
+        }
         let time = millis(&mut rng, 20, 8000);
         world
             .trace
             .add(format_args!("{} stands still for {time:?}", node.id()));
         world.checks().eviction.begins(node.id());
         node.scope().pause();
+        if stale.is_some() {
+            senders(&world, i).for_each(|from| world.network.unclog_one_way(&from, node.addr()));
+            world.pause_for(ARRIVAL).await;
+            senders(&world, i).for_each(|from| world.network.clog_one_way(&from, node.addr()));
+        }
         let going = world.pause_for(time).await;
-        node.scope().resume();
+        let mut tasks = node.scope().resume_by_and_by();
         world.checks().eviction.ends(node.id());
         world.trace.add(format_args!("{} goes on", node.id()));
         // Before it has done anything: what it says now is what it believed when it stopped.
         invariants::sample(&world);
+        tasks.shuffle(&mut rng);
+        for task in tasks {
+            task.wake();
+            env::sleep(Duration::from_micros(rng.random_range(0..20))).await;
+            invariants::sample(&world);
+        }
+        if stale.is_some() {
+            senders(&world, i).for_each(|from| world.network.unclog_one_way(&from, node.addr()));
+        }
         world.give_back(i);
         if !going {
             return;
         }
     }
+}
+
+/// The addresses of all nodes but one.
+fn senders(world: &World, to: usize) -> impl Iterator<Item = String> {
+    let others = (0..world.count()).filter(move |from| *from != to);
+    others.filter_map(|from| world.node(from).map(|node| node.addr().to_owned()))
 }

@@ -29,7 +29,9 @@ impl SharedRuntime {
         if let Some(runtime) = present.upgrade() {
             return Ok(runtime);
         }
-        let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, MAX_THREADS));
+        // Half of the processors: the other half is for the application and for the logs. A thread too many costs: each
+        // step of a write would wake it for nothing.
+        let threads = std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).clamp(1, MAX_THREADS));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("ck-runtime")

@@ -9,10 +9,15 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendRe
 
 use super::network::Peer;
 use super::types::{LogId, Types};
+use crate::env::{self, Instant};
 
 /// How many requests may be on their way to one follower. Two would keep the network and the follower's disk busy
 /// at once; more even out what takes long now and then.
 const IN_FLIGHT: usize = 8;
+
+/// While entries follow each other within this time, a request that only tells what is committed waits as long for the
+/// next entries, which tell that as well: else every second message were one. A single write is told at once.
+const TELL_WITHIN: Duration = Duration::from_millis(1);
 
 /// What came of each append, in the order of the requests.
 pub(super) type Answers<'p> = BoxStream<'p, Result<StreamAppendResult<Types>, RPCError<Types>>>;
@@ -32,6 +37,10 @@ struct Pipeline<'p, S> {
     /// How many may be on their way: one until the first has succeeded. Only then the connection stands, on which
     /// requests keep their order, and the follower's log is known to match, so that the next ones will.
     window: usize,
+    /// What is committed, and waits for entries until then.
+    held: Option<(AppendEntriesRequest<Types>, Instant)>,
+    /// When the last entries were sent, and how long after those before.
+    last_entries: Option<(Instant, Duration)>,
 }
 
 /// Sends what `requests` makes, without waiting for one answer before sending the next.
@@ -48,6 +57,8 @@ where
         requests: Some(requests),
         in_flight: FuturesOrdered::new(),
         window: 1,
+        held: None,
+        last_entries: None,
     };
     futures_util::stream::unfold(Some(pipeline), async |pipeline| pipeline?.next().await).boxed()
 }
@@ -59,22 +70,51 @@ where
     /// The next answer, and the pipeline if it goes on.
     async fn next(mut self) -> Option<(Result<StreamAppendResult<Types>, RPCError<Types>>, Option<Self>)> {
         loop {
+            if self.requests.is_none()
+                && let Some((held, _)) = self.held.take()
+            {
+                self.send(held);
+            }
             if self.requests.is_none() && self.in_flight.is_empty() {
                 return None;
             }
             let room = self.in_flight.len() < self.window;
+            let due = self.held.as_ref().map(|(_, due)| *due);
             let (answered, request) = (self.in_flight.next(), next_of(&mut self.requests));
             tokio::select! {
                 // What there is to send goes first; a future of the set is begun in the order of its adding.
                 biased;
                 request = request, if room => match request {
-                    Some(request) => self.send(request),
+                    Some(request) => self.take_up(request),
                     None => self.requests = None,
                 },
                 Some((prev, last, answer)) = answered => return Some(self.take(prev, last, answer)),
+                () = at(due), if room && due.is_some() => {
+                    if let Some((held, _)) = self.held.take() {
+                        self.send(held);
+                    }
+                }
                 else => return None,
             }
         }
+    }
+
+    /// Sends a request, or holds it for a while where the next one will tell all of it.
+    fn take_up(&mut self, request: AppendEntriesRequest<Types>) {
+        let now = Instant::now();
+        if !request.entries.is_empty() {
+            let gap = self.last_entries.map_or(Duration::MAX, |(at, _)| now.since(at));
+            self.last_entries = Some((now, gap));
+            self.held = None;
+            return self.send(request);
+        }
+        let busy = self.last_entries.is_some_and(|(_, gap)| gap < TELL_WITHIN);
+        if !busy || self.window == 1 {
+            self.held = None;
+            return self.send(request);
+        }
+        let due = self.held.take().map_or(now + TELL_WITHIN, |(_, due)| due);
+        self.held = Some((request, due));
     }
 
     fn send(&mut self, request: AppendEntriesRequest<Types>) {
@@ -109,6 +149,14 @@ where
             }
             Err(error) => (Err(error), None),
         }
+    }
+}
+
+/// That moment, or never.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => env::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

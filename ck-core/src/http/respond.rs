@@ -6,6 +6,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::failure::Failure;
+use crate::env;
 use crate::error::Error;
 
 /// What a handler gives.
@@ -40,6 +41,15 @@ pub(super) fn at(revision: u64, value: &impl Serialize) -> Answered {
     let mut response = ok(value)?;
     response.headers_mut().insert(REVISION, revision.into());
     Ok(response)
+}
+
+/// An answer that shows everything there is, and may be megabytes: made off the runtime's threads, which have the peers
+/// to attend to.
+pub(super) async fn large(make: impl FnOnce() -> Answered + Send + 'static) -> Answered {
+    match env::blocking(make).await {
+        Ok(answered) => answered,
+        Err(error) => Err(Error::internal(format!("make the answer: {error}")).into()),
+    }
 }
 
 /// `"42"`, the strong ETag of a revision.

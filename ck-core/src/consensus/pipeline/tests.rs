@@ -148,3 +148,69 @@ async fn a_conflict_before_the_first_entry_is_an_error_of_the_peer() {
     let answers = outcomes(Follower::new([Appended::Conflict], 1, 1), [None]).await;
     assert!(matches!(answers[..], [Err(RPCError::Network(_))]), "{answers:?}");
 }
+
+/// What is told to a follower while entries come, in simulated time.
+#[cfg(feature = "sim")]
+mod in_time {
+    use openraft::EntryPayload;
+    use openraft::entry::RaftEntry;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::env;
+
+    const GAP: Duration = Duration::from_micros(400);
+
+    /// An append of the entry `index`, or of none behind it.
+    fn request(index: u64, with_entry: bool) -> AppendEntriesRequest<Types> {
+        let mut request = behind(Some(if with_entry { index - 1 } else { index }));
+        if with_entry {
+            request.entries = vec![RaftEntry::new(id(index), EntryPayload::Blank)];
+        }
+        request.leader_commit = Some(id(index - 1));
+        request
+    }
+
+    /// How many requests the follower was asked when `steps` were given `GAP` apart, and how many `TELL_WITHIN` later.
+    fn asked(steps: &[(u64, bool)]) -> (usize, usize) {
+        let steps = steps.to_vec();
+        env::runtime::simulate(1, async move {
+            let follower = Follower::new(vec![Appended::All; steps.len()], steps.len(), 1);
+            let (sender, requests) = mpsc::unbounded_channel();
+            let mut network = Network::new(1, follower.clone(), Arc::new(Somewhere), Arc::default());
+            env::spawn(async move {
+                let peer = network.new_client(2, &EmptyNode::new()).await;
+                let requests = futures_util::stream::unfold(requests, async |mut requests| {
+                    Some((requests.recv().await?, requests))
+                });
+                let answers = append_all(&peer, Box::pin(requests), Duration::from_secs(60));
+                answers
+                    .for_each(async |answer| assert!(answer.unwrap().is_ok()))
+                    .await;
+            });
+            for (index, with_entry) in steps {
+                sender.send(request(index, with_entry)).unwrap();
+                env::sleep(GAP).await;
+            }
+            let at_once = follower.asked();
+            env::sleep(TELL_WITHIN).await;
+            (at_once, follower.asked())
+        })
+    }
+
+    #[test]
+    fn what_one_write_committed_is_told_at_once() {
+        assert_eq!(asked(&[(1, true), (1, false)]), (2, 2));
+    }
+
+    #[test]
+    fn what_many_writes_committed_is_told_with_the_next_entries() {
+        let steps = [(1, true), (2, true), (2, false), (3, true), (3, false), (4, true)];
+        assert_eq!(asked(&steps), (4, 4));
+    }
+
+    #[test]
+    fn what_the_last_of_many_writes_committed_is_told_soon() {
+        assert_eq!(asked(&[(1, true), (2, true), (2, false)]), (2, 3));
+    }
+}

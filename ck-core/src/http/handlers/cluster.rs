@@ -12,7 +12,7 @@ use crate::error::ErrorCode;
 use crate::http::conditional::has_revision;
 use crate::http::failure::Failure;
 use crate::http::params::Query;
-use crate::http::respond::{Answered, at, etag, not_modified};
+use crate::http::respond::{Answered, at, etag, large, not_modified};
 use crate::http::{Ctx, KeyLocation};
 use crate::model::{Cluster, Node, PartitionRecord};
 
@@ -44,23 +44,27 @@ pub(crate) async fn cluster(State(ctx): State<Ctx>, headers: HeaderMap, query: Q
     let mut response = if has_revision(&headers, revision) {
         not_modified(revision)
     } else {
-        let cluster = ctx.api.cluster();
-        let revision = cluster.revision;
-        let mut response = at(
-            revision,
-            &ClusterAnswer {
-                hash_config: HashConfig {
-                    algorithm: "md5",
-                    encoding: "big_endian_uint32",
-                    modulo: cluster.config.partition_count,
-                    format: "partition-%d",
-                },
+        large(move || {
+            let cluster = ctx.api.cluster();
+            let revision = cluster.revision;
+            let hash_config = HashConfig {
+                algorithm: "md5",
+                encoding: "big_endian_uint32",
+                modulo: cluster.config.partition_count,
+                format: "partition-%d",
+            };
+            let mut response = at(
                 revision,
-                cluster,
-            },
-        )?;
-        response.headers_mut().insert(header::ETAG, etag(revision));
-        response
+                &ClusterAnswer {
+                    hash_config,
+                    revision,
+                    cluster,
+                },
+            )?;
+            response.headers_mut().insert(header::ETAG, etag(revision));
+            Ok(response)
+        })
+        .await?
     };
     response
         .headers_mut()
@@ -122,15 +126,18 @@ struct PartitionsAnswer {
 
 pub(crate) async fn partitions(State(ctx): State<Ctx>, query: Query) -> Answered {
     freshen(&ctx, &query).await?;
-    let revision = ctx.api.revision();
-    let partitions = ctx.api.partitions();
-    at(
-        revision,
-        &PartitionsAnswer {
-            count: partitions.len(),
-            partitions,
-        },
-    )
+    large(move || {
+        let revision = ctx.api.revision();
+        let partitions = ctx.api.partitions();
+        at(
+            revision,
+            &PartitionsAnswer {
+                count: partitions.len(),
+                partitions,
+            },
+        )
+    })
+    .await
 }
 
 pub(crate) async fn partition_stats(State(ctx): State<Ctx>, query: Query) -> Answered {

@@ -15,7 +15,8 @@ use crate::planted::planted;
 impl Consensus {
     /// The committed vote for this node, if there is one: what tells two of its leaderships apart.
     pub(super) fn leading(&self) -> Option<Vote> {
-        let metrics = self.raft().server_metrics();
+        // Not `server_metrics`: those are not told when Raft stops.
+        let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
         let leads = metrics.state == ServerState::Leader && metrics.vote.committed;
         (leads && metrics.vote.leader_id.node_id == self.raft_id()).then_some(metrics.vote)

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, abortable};
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
@@ -244,6 +245,17 @@ impl Consensus {
     /// The last entry of this node's log.
     pub(super) fn last_log_id(&self) -> Option<LogId> {
         self.wal.last().map(from_wal_id)
+    }
+
+    /// True when this node takes part in Raft no more: its log has failed, Raft has panicked, or it was closed.
+    pub(crate) fn has_ended(&self) -> bool {
+        let mut metrics = self.raft.metrics();
+        // One that panicked says nothing, and is gone.
+        metrics.borrow_and_update().running_state.is_err()
+            || metrics
+                .changed()
+                .now_or_never()
+                .is_some_and(|changed| changed.is_err())
     }
 
     /// Where Raft is, in one line.

@@ -218,6 +218,9 @@ impl Node {
             Phase::Stopping | Phase::Stopped => return Some("stopping".to_owned()),
             Phase::Starting | Phase::Running => {}
         }
+        if self.has_left_raft() {
+            return Some("Raft has stopped on this node: its log has failed; restart it".to_owned());
+        }
         let view = self.view();
         if !view
             .my_node()

@@ -113,6 +113,14 @@ impl Node {
     pub(super) async fn keep_in_sync(self: Arc<Self>) {
         let mut admitted = false;
         loop {
+            if self.has_left_raft() {
+                // It will never hear what is taken from it or given to it: the others fail it, and take over.
+                self.lease.give_back();
+                self.log.warn(format_args!(
+                    "Raft has stopped on this node, which takes part no more; restart it"
+                ));
+                return;
+            }
             let seen = self.replica.changed().count();
             let health_seen = self.own_health_changed.count();
             let reported = self.replica.revision();
@@ -141,6 +149,12 @@ impl Node {
                 return;
             }
         }
+    }
+
+    /// True when Raft has stopped on this node, which has not been asked to stop.
+    pub(crate) fn has_left_raft(&self) -> bool {
+        matches!(self.phase(), Phase::Starting | Phase::Running)
+            && self.member().is_ok_and(|member| member.consensus.has_ended())
     }
 
     /// How long to wait between two syncs: as set, but no longer than what the cluster's lease asks for.

@@ -133,17 +133,20 @@ impl SimNode {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What every node must have been told alike, from `revision` on.
+    /// What every node must have been told alike, from `revision` on, in the order of the log: calls for different
+    /// partitions do not wait for each other.
     fn shared_events(&self, revision: u64) -> Vec<String> {
-        self.events()
+        let is_own = |event: &Event| {
+            matches!(
+                event.kind,
+                EventKind::BecomeLeader(_) | EventKind::LoseLeadership(_)
+            )
+        };
+        let mut events = self.events();
+        events.retain(|event| event.revision >= revision && !is_own(event));
+        events.sort_by_key(|event| event.revision);
+        events
             .iter()
-            .filter(|event| {
-                event.revision >= revision
-                    && !matches!(
-                        event.kind,
-                        EventKind::BecomeLeader(_) | EventKind::LoseLeadership(_)
-                    )
-            })
             .map(|event| serde_json::to_string(event).unwrap())
             .collect()
     }

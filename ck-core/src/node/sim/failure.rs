@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::tests::{assert_same_streams, simulate, write};
 use super::{PATIENCE, SimNode, World, leader, settle, until};
+use crate::env::disk::Faults;
 use crate::env::{self, Instant};
 use crate::error::ErrorCode;
 use crate::model::{EventKind, LeaveReason, NodeStatus};
@@ -224,7 +225,7 @@ fn copies_are_made_anew_only_after_the_delay() {
         back.node.start().await.unwrap();
         nodes.push(back);
         settle(&nodes).await;
-        assert_same_streams(&nodes[..4]);
+        assert_same_streams(&nodes[..4]).await;
     });
 }
 
@@ -381,7 +382,7 @@ fn a_failed_node_that_comes_to_lead_lets_itself_back_in() {
             }
             settle(&nodes).await;
             served(&all(&nodes)).await;
-            assert_same_streams(&nodes);
+            assert_same_streams(&nodes).await;
         });
     }
 }
@@ -399,4 +400,33 @@ fn a_joiner_has_its_lease_before_the_next_sync_would_be_due() {
         );
         assert!(first.node.is_leased() && second.node.is_leased());
     });
+}
+
+/// A log that failed takes nothing in, so the node never hears again what was taken from it or given to it.
+#[test]
+fn a_node_whose_log_has_failed_leaves_its_partitions_to_others_and_says_so() {
+    for seed in 1..=10 {
+        simulate(seed, async |world| {
+            let nodes = world.cluster(4).await;
+            let leader = leader(&nodes, None).await;
+            let failing = (leader + 1) % 4;
+            let id = nodes[failing].node.id().to_string();
+            served(&all(&nodes)).await;
+            nodes[failing].disk.set_faults(Faults {
+                capacity: Some(0),
+                ..Faults::default()
+            });
+            write(&nodes[leader], "what finds no room").await;
+            let others: Vec<&SimNode> = (0..4).filter(|i| *i != failing).map(|i| &nodes[i]).collect();
+            watched("its failure", &all(&nodes), || {
+                others
+                    .iter()
+                    .all(|sim| status(sim, &id) == Some(NodeStatus::Failed))
+            })
+            .await;
+            served(&others).await;
+            let complaint = nodes[failing].node.complaint().unwrap();
+            assert!(complaint.contains("Raft has stopped"), "{complaint}");
+        });
+    }
 }

@@ -362,7 +362,7 @@ fn trap_07_ask_k_a_node_that_cannot_catch_up_is_neither_active_nor_a_voter() {
         nodes.push(fifth);
         settle(&nodes).await;
         assert!(nodes[4].node.data("meanwhile").is_some());
-        assert_same_streams(&nodes);
+        assert_same_streams(&nodes).await;
     });
 }
 
@@ -402,7 +402,7 @@ fn trap_08_writes_over_a_bad_network_happen_exactly_once() {
                 until("everybody is up to date", || sim.node.view().revision() >= last).await;
                 assert_eq!(sim.node.data_keys("node-", None, 1000).len(), 120);
             }
-            assert_same_streams(&nodes);
+            assert_same_streams(&nodes).await;
         });
     }
 }
@@ -434,7 +434,7 @@ async fn nodes_crash_and_come_back(world: World, seed: u64) {
             );
         }
     }
-    assert_same_streams(&nodes);
+    assert_same_streams(&nodes).await;
 }
 
 #[test]

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
-use openraft::{ReadPolicy, ServerState};
+use openraft::{RaftMetrics, ReadPolicy, ServerState};
 
 use super::node::{Consensus, stopped};
-use super::types::{RaftId, Vote};
+use super::types::{RaftId, Types, Vote};
 use crate::env::{self, Instant};
 use crate::error::Result;
 use crate::planted::planted;
@@ -17,7 +17,10 @@ impl Consensus {
     pub(super) fn leading(&self) -> Option<Vote> {
         // Not `server_metrics`: those are not told when Raft stops.
         let metrics = self.raft().metrics();
-        let metrics = metrics.borrow_watched();
+        self.vote_of(&metrics.borrow_watched())
+    }
+
+    fn vote_of(&self, metrics: &RaftMetrics<Types>) -> Option<Vote> {
         let leads = metrics.state == ServerState::Leader && metrics.vote.committed;
         (leads && metrics.vote.leader_id.node_id == self.raft_id()).then_some(metrics.vote)
     }
@@ -25,11 +28,14 @@ impl Consensus {
     /// Until when this node may act as leader: a quorum has acknowledged it, and no voter gives its vote to
     /// another for so long. Counted from when the acknowledged message was *sent*.
     pub(crate) fn lease_until(&self) -> Option<Instant> {
-        let vote = self.leading()?;
+        // One look: the vote and the voters of one moment.
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        let vote = self.vote_of(&metrics)?;
         if self.gives_up(vote) {
             return None;
         }
-        if !self.votes() {
+        if !self.votes_in(&metrics) {
             // The others need no vote of this node's. A sole voter does not even wait for the lease that it granted:
             // Raft lets it elect itself at once.
             return None;
@@ -37,12 +43,10 @@ impl Consensus {
         if planted("leader-without-lease") {
             return Some(Instant::now() + self.lease);
         }
-        if planted("lease-by-openraft") && !self.is_alone() {
-            let metrics = self.raft().metrics();
-            let acked = metrics.borrow_watched().last_quorum_acked;
-            return acked.map(|acked| *acked + self.lease);
+        if planted("lease-by-openraft") && metrics.membership_config.voter_ids().count() > 1 {
+            return metrics.last_quorum_acked.map(|acked| *acked + self.lease);
         }
-        let acknowledged = self.acknowledged(vote)?;
+        let acknowledged = self.acknowledged(&metrics)?;
         if planted("lease-too-long") {
             return Some(acknowledged + 4 * self.lease);
         }
@@ -51,23 +55,21 @@ impl Consensus {
 
     /// When the newest message of this leadership was sent that a quorum has acknowledged. Its own acknowledgement counts
     /// at any moment: for a sole voter that is now.
-    fn acknowledged(&self, vote: Vote) -> Option<Instant> {
-        let metrics = self.raft().server_metrics();
-        let metrics = metrics.borrow_watched();
+    fn acknowledged(&self, metrics: &RaftMetrics<Types>) -> Option<Instant> {
         let configs = metrics.membership_config.get_joint_config();
-        let now = Instant::now();
-        self.acks
-            .quorum(self.raft_id(), vote.leader_id.term, configs, now)
+        let term = metrics.vote.leader_id.term;
+        self.acks.quorum(self.raft_id(), term, configs, Instant::now())
     }
 
     /// True when this node has a vote.
     pub(super) fn votes(&self) -> bool {
-        let metrics = self.raft().server_metrics();
-        let metrics = metrics.borrow_watched();
-        metrics
-            .membership_config
-            .voter_ids()
-            .any(|voter| voter == self.raft_id())
+        let metrics = self.raft().metrics();
+        self.votes_in(&metrics.borrow_watched())
+    }
+
+    fn votes_in(&self, metrics: &RaftMetrics<Types>) -> bool {
+        let mut voters = metrics.membership_config.voter_ids();
+        voters.any(|voter| voter == self.raft_id())
     }
 
     /// True when a node of Raft has acknowledged something of this leader's that was sent within `time`.
@@ -98,11 +100,15 @@ impl Consensus {
         // openraft has asked a quorum, but see acks.rs: what it took for the answer may be one to an earlier question.
         loop {
             let seen = self.acks.changed().count();
-            if self.leading() != Some(vote) {
-                return Ok(Err(self.leader()));
-            }
-            if self.acknowledged(vote).is_some_and(|sent| sent > asked) {
-                return Ok(Ok(index));
+            {
+                let metrics = self.raft().metrics();
+                let metrics = metrics.borrow_watched();
+                if self.vote_of(&metrics) != Some(vote) {
+                    return Ok(Err(metrics.current_leader));
+                }
+                if self.acknowledged(&metrics).is_some_and(|sent| sent > asked) {
+                    return Ok(Ok(index));
+                }
             }
             let answered = env::timeout(self.heartbeat, self.acks.changed().after(seen)).await;
             if answered.is_err() {

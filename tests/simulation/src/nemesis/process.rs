@@ -61,8 +61,12 @@ pub(crate) async fn pauses(world: World, mut rng: SmallRng) {
         };
         // What waits for it when it goes on: answers to questions of long ago, and nothing newer.
         let stale = rng.random_bool(0.5).then(|| millis(&mut rng, 1, 30));
+        // Named once: who is clogged must be unclogged, also when it has died meanwhile.
+        let senders = others(&world, i);
         if let Some(time) = stale {
-            senders(&world, i).for_each(|from| world.network.clog_one_way(&from, node.addr()));
+            senders
+                .iter()
+                .for_each(|from| world.network.clog_one_way(from, node.addr()));
             world.pause_for(time).await;
         }
         let time = millis(&mut rng, 20, 8000);
@@ -72,9 +76,13 @@ pub(crate) async fn pauses(world: World, mut rng: SmallRng) {
         world.checks().eviction.begins(node.id());
         node.scope().pause();
         if stale.is_some() {
-            senders(&world, i).for_each(|from| world.network.unclog_one_way(&from, node.addr()));
+            senders
+                .iter()
+                .for_each(|from| world.network.unclog_one_way(from, node.addr()));
             world.pause_for(ARRIVAL).await;
-            senders(&world, i).for_each(|from| world.network.clog_one_way(&from, node.addr()));
+            senders
+                .iter()
+                .for_each(|from| world.network.clog_one_way(from, node.addr()));
         }
         let going = world.pause_for(time).await;
         let mut tasks = node.scope().resume_by_and_by();
@@ -89,7 +97,9 @@ pub(crate) async fn pauses(world: World, mut rng: SmallRng) {
             invariants::sample(&world);
         }
         if stale.is_some() {
-            senders(&world, i).for_each(|from| world.network.unclog_one_way(&from, node.addr()));
+            senders
+                .iter()
+                .for_each(|from| world.network.unclog_one_way(from, node.addr()));
         }
         world.give_back(i);
         if !going {
@@ -99,7 +109,9 @@ pub(crate) async fn pauses(world: World, mut rng: SmallRng) {
 }
 
 /// The addresses of all nodes but one.
-fn senders(world: &World, to: usize) -> impl Iterator<Item = String> {
-    let others = (0..world.count()).filter(move |from| *from != to);
-    others.filter_map(|from| world.node(from).map(|node| node.addr().to_owned()))
+fn others(world: &World, one: usize) -> Vec<String> {
+    let others = (0..world.count()).filter(|i| *i != one);
+    others
+        .filter_map(|i| world.node(i).map(|node| node.addr().to_owned()))
+        .collect()
 }

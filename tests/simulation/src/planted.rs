@@ -107,7 +107,7 @@ pub const BUGS: &[Bug] = &[
     ),
     bug(
         "reuse-raft-id",
-        100,
+        400,
         "a node without its log gets its old number in Raft back",
     ),
     bug("read-without-quorum", 60, "a linearizable read asks no quorum"),

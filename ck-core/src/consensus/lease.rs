@@ -74,7 +74,19 @@ impl Consensus {
 
     /// True when a node of Raft has acknowledged something of this leader's that was sent within `time`.
     pub(crate) fn was_heard_of(&self, raft_id: RaftId, time: Duration) -> bool {
-        let vote = self.leading();
+        let metrics = self.raft().metrics();
+        self.was_heard_of_in(&metrics.borrow_watched(), raft_id, time)
+    }
+
+    /// [`was_heard_of`](Self::was_heard_of) for who looks at the metrics already: to look again meanwhile would wait for
+    /// Raft, which waits for the first look to end.
+    pub(super) fn was_heard_of_in(
+        &self,
+        metrics: &RaftMetrics<Types>,
+        raft_id: RaftId,
+        time: Duration,
+    ) -> bool {
+        let vote = self.vote_of(metrics);
         let heard = vote.and_then(|vote| self.acks.of(raft_id, vote.leader_id.term));
         heard.is_some_and(|at| at.elapsed() < time)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::VoteRequest;
 
-use super::node::Consensus;
+use super::node::{Consensus, stopped};
 use super::types::{RaftId, Vote};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
@@ -28,7 +28,7 @@ impl Consensus {
             .filter(|id| *id != self.raft_id())
             .filter_map(|id| {
                 let matched = (*replication.get(&id)?)?.index;
-                let fresh = self.was_heard_of(id, heartbeat * 4);
+                let fresh = self.was_heard_of_in(&metrics, id, heartbeat * 4);
                 (fresh && matched + CLOSE >= last).then_some((matched, id))
             })
             .collect();
@@ -42,12 +42,6 @@ impl Consensus {
     /// # Errors
     /// [`ErrorCode::Refused`] when the hand-over failed and this node leads again, or tries to.
     pub(crate) async fn transfer(&self, to: RaftId, deadline: Duration) -> Result<()> {
-        let stopped = |error| {
-            Error::new(
-                ErrorCode::Stopped,
-                format!("Raft has stopped on this node: {error}"),
-            )
-        };
         let mut metrics = self.raft().metrics();
         let before = metrics.borrow_watched().vote;
         self.give_up(before);
@@ -83,12 +77,6 @@ impl Consensus {
     /// any more, and openraft lets no leader campaign. So it first gives the target its vote for the next term,
     /// which is what a hand-over is about and makes it a follower; then it campaigns for the term after that.
     async fn take_back(&self, given_up: Vote, target: RaftId) -> Result<()> {
-        let stopped = |error: &dyn std::fmt::Display| {
-            Error::new(
-                ErrorCode::Stopped,
-                format!("Raft has stopped on this node: {error}"),
-            )
-        };
         let mut next = given_up;
         next.leader_id.term += 1;
         next.leader_id.node_id = target;
@@ -96,11 +84,7 @@ impl Consensus {
         let mut request = VoteRequest::new(next, self.last_log_id());
         // No lease stands in the way: it is this node's own, and it has given that up.
         request.leadership_transfer = true;
-        self.raft().vote(request).await.map_err(|error| stopped(&error))?;
-        self.raft()
-            .trigger()
-            .elect(false)
-            .await
-            .map_err(|error| stopped(&error))
+        self.raft().vote(request).await.map_err(stopped)?;
+        self.raft().trigger().elect(false).await.map_err(stopped)
     }
 }

@@ -2,13 +2,14 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 
+use crate::env;
 use crate::error::{Error, ErrorCode, Result};
+use crate::hooks;
 
 /// At most so many threads: the work is waiting, not computing.
 const MAX_THREADS: usize = 4;
@@ -68,25 +69,16 @@ impl SharedRuntime {
         f()
     }
 
-    /// Runs a future to its end on this thread, which may be anybody's: a thread of another runtime, too, where
-    /// tokio's own `block_on` would panic. The future's timers and sockets are the runtime's; polling it here
-    /// rather than in a task of its own saves two changes of thread per call.
+    /// Runs a future to its end on this thread, whoever's that is. The future's timers and sockets are the runtime's;
+    /// polling it here rather than in a task of its own saves two changes of thread per call.
     pub(super) fn wait<T: Send + 'static>(
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         self.refuse_own_threads()?;
         let _entered = self.runtime().enter();
-        let parked = Arc::new(Parked::default());
-        let waker = Waker::from(parked.clone());
-        let mut context = Context::from_waker(&waker);
-        let mut future = std::pin::pin!(AssertUnwindSafe(future).catch_unwind());
-        loop {
-            if let Poll::Ready(outcome) = future.as_mut().poll(&mut context) {
-                return outcome.unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")));
-            }
-            parked.wait();
-        }
+        env::wait_here(AssertUnwindSafe(future).catch_unwind())
+            .unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
     }
 
     /// Runs a future on the runtime's threads and waits for it for at most `timeout`. It goes on when that has
@@ -114,47 +106,15 @@ impl SharedRuntime {
 
     fn refuse_own_threads(&self) -> Result<()> {
         let own = self.runtime().handle().id();
-        if tokio::runtime::Handle::try_current().is_ok_and(|current| current.id() == own) {
+        let here = tokio::runtime::Handle::try_current().is_ok_and(|current| current.id() == own);
+        // Hooks have entered the runtime, but run on threads of their own.
+        if here && !hooks::on_hook_thread() {
             return Err(Error::new(
                 ErrorCode::InHook,
                 "a call that waits was made on a thread of ClusterKit's own runtime, where it would wait for itself",
             ));
         }
         Ok(())
-    }
-}
-
-/// A thread that waits for a future. Not `std::thread::park`: its one token per thread belongs to the
-/// application, which may be using it.
-#[derive(Default)]
-struct Parked {
-    woken: Mutex<bool>,
-    wake: Condvar,
-}
-
-impl Parked {
-    fn wait(&self) {
-        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*woken {
-            woken = self.wake.wait(woken).unwrap_or_else(PoisonError::into_inner);
-        }
-        *woken = false;
-    }
-}
-
-impl Wake for Parked {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let before = std::mem::replace(
-            &mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner),
-            true,
-        );
-        if !before {
-            self.wake.notify_one();
-        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod disk;
+mod park;
 pub mod runtime;
 #[cfg(feature = "sim")]
 pub mod scope;
@@ -13,5 +14,6 @@ mod signal;
 
 pub use clock::{Instant, wall_now};
 pub use disk::{Disk, DiskFile, DiskLock, Faults, MemDisk, RealDisk};
+pub(crate) use park::wait_here;
 pub use runtime::{Runtime, blocking, sleep, sleep_until, spawn, timeout};
 pub use signal::Signal;

@@ -8,15 +8,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either, select};
+use tokio::sync::oneshot;
 
+use crate::env;
 use crate::model::{Event, EventKind, Node};
 
 use super::handle::Shared;
 use super::job::Ticket;
 use super::queue::is_own_gain;
 use super::scope;
-use super::types::{BlockingHook, Hook, Outcome};
+use super::types::{AsyncHook, BlockingHook, Hook, Outcome};
 
 /// Runs what must not take its thread down. What a panic carries is leaked: its destructor could panic again.
 pub(super) fn quietly(run: impl FnOnce()) {
@@ -51,6 +54,35 @@ pub(super) fn call_here(shared: &Shared, hook: BlockingHook, event: Arc<Event>) 
     let event = shared.as_of_now(event);
     let _scope = scope::enter(shared.key());
     let outcome = outcome_of(catch_unwind(AssertUnwindSafe(|| hook(&event))));
+    drop_quietly(hook);
+    outcome
+}
+
+/// Polls the future of a hook on this thread, with the runtime's timers and sockets, to its end or until the runtime goes
+/// away. However long it takes or blocks, nobody else waits for this thread.
+pub(super) fn wait_here(
+    shared: &Shared,
+    runtime: &tokio::runtime::Handle,
+    hook: AsyncHook,
+    event: Arc<Event>,
+) -> Outcome {
+    let event = shared.as_of_now(event);
+    let (alive, gone) = oneshot::channel::<()>();
+    // Held by a task: a runtime that goes away drops its tasks, and with this one the sender.
+    let holder = runtime.spawn(async move {
+        std::future::pending::<()>().await;
+        drop(alive);
+    });
+    let _scope = scope::enter(shared.key());
+    let _entered = runtime.enter();
+    let call = Box::pin(AssertUnwindSafe(async { hook(event).await }).catch_unwind());
+    let mut call = select(call, gone);
+    let outcome = match env::wait_here(&mut call) {
+        Either::Left((result, _)) => outcome_of(result),
+        Either::Right(_) => Outcome::Cancelled,
+    };
+    holder.abort();
+    drop_quietly(call);
     drop_quietly(hook);
     outcome
 }

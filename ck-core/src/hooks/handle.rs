@@ -33,7 +33,7 @@ pub type OnFailure = Arc<dyn Fn(HookFailure) + Send + Sync>;
 /// Where calls run.
 #[derive(Debug, Clone)]
 pub enum Driver {
-    /// Blocking hooks run on threads of the handle's own, started when needed; async ones on this runtime.
+    /// Hooks run on threads of the handle's own, started when needed; timers and sockets of async ones are this runtime's.
     Threads(tokio::runtime::Handle),
     /// Every call is a task of the runtime in [`crate::env`], blocking hooks included: for the simulator. Events must be
     /// pushed, and hooks removed, inside that runtime.

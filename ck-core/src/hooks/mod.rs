@@ -74,6 +74,8 @@ mod types;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use scope::on_hook_thread;
+
 pub use handle::{Driver, HoldersNow, Hooks, HooksConfig, OnCopied, OnFailure, Unregistered};
 pub use types::{
     AsyncHook, BlockingHook, EventFilter, EventType, FailureReason, Hook, HookFailure, HookId, HookStats,

@@ -1,11 +1,22 @@
 //! Knowing whether this thread is inside a hook, and of which cluster handle.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 thread_local! {
     /// The handles whose hooks this thread is inside of, innermost last: a hook of one cluster may poll a
     /// future that runs a hook of another.
     static INSIDE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    static HOOK_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on this thread does nothing but run hooks: what waits keeps nobody from going on.
+pub(super) fn this_is_a_hook_thread() {
+    HOOK_THREAD.set(true);
+}
+
+/// True on a thread that does nothing but run hooks.
+pub(crate) fn on_hook_thread() -> bool {
+    HOOK_THREAD.try_with(Cell::get).unwrap_or(false)
 }
 
 /// Marks this thread as inside a hook of a handle until it is dropped.

@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use crate::env::Instant;
 
-use super::call::{CallFuture, call_here};
+use super::call::{call_here, wait_here};
 use super::handle::{Driver, Shared, State};
 use super::job::{Job, RetryId};
+use super::scope;
 use super::types::{Hook, Outcome};
 
 /// The threads of one handle and the delays that they watch.
@@ -119,6 +120,7 @@ impl Shared {
 
     /// What a thread does for all its life.
     fn work(self: Arc<Self>, id: u64) {
+        scope::this_is_a_hook_thread();
         let mut state = self.lock();
         state.pool.idle -= 1;
         let permanent = !std::mem::replace(&mut state.pool.has_permanent, true);
@@ -156,25 +158,18 @@ impl Shared {
         self.signal_quiet();
     }
 
-    /// Makes a call, or hands it to the runtime. The thread counts as idle when this returns: it is about to
-    /// look for the next call itself.
+    /// Makes a call. The thread counts as idle when this returns: it is about to look for the next call itself.
     fn perform(self: &Arc<Self>, job: Job<Hook>) {
-        let ticket = job.ticket;
         let outcome = match (job.hook, &self.config.driver) {
-            (Hook::Blocking(hook), _) => Some(call_here(self, hook, job.event)),
-            (hook @ Hook::Async(_), Driver::Threads(runtime)) => {
-                runtime.spawn(CallFuture::new(self, ticket, hook, job.event));
-                None
-            }
+            (Hook::Blocking(hook), _) => call_here(self, hook, job.event),
+            (Hook::Async(hook), Driver::Threads(runtime)) => wait_here(self, runtime, hook, job.event),
             // There are no threads with tasks; nobody gets here.
-            (Hook::Async(_), Driver::Tasks) => Some(Outcome::Cancelled),
+            (Hook::Async(_), Driver::Tasks) => Outcome::Cancelled,
         };
         let mut state = self.lock();
         state.pool.idle += 1;
-        if let Some(outcome) = outcome {
-            state.schedule.finished(ticket, outcome);
-            self.settle(state);
-            self.signal_quiet();
-        }
+        state.schedule.finished(job.ticket, outcome);
+        self.settle(state);
+        self.signal_quiet();
     }
 }

@@ -106,7 +106,7 @@ impl fmt::Debug for EventFilter {
 /// A hook that runs to its end on a thread of its own pool.
 pub type BlockingHook = Arc<dyn Fn(&Event) -> Result<(), String> + Send + Sync>;
 
-/// A hook whose call is a future.
+/// A hook whose call is a future. It runs on a thread of the hooks' own pool, too.
 pub type AsyncHook = Arc<dyn Fn(Arc<Event>) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// What an application wants called.
@@ -117,7 +117,7 @@ pub type AsyncHook = Arc<dyn Fn(Arc<Event>) -> BoxFuture<'static, Result<(), Str
 pub enum Hook {
     /// May block, and may call whatever it likes.
     Blocking(BlockingHook),
-    /// Must not block its thread, like every future.
+    /// Is polled on a thread of the hooks' own, with the runtime's timers and sockets; may block and call as well.
     Async(AsyncHook),
 }
 

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ck_core::ClusterKit;
+use ck_core::hooks::{EventFilter, EventType, Hook};
 use ck_core::model::{Event, EventKind, RoleChange};
 use ck_core::state::Expect;
 
@@ -166,30 +168,36 @@ fn defect_13_a_node_that_joins_late_is_told_its_own_partitions() {
     stop(nodes);
 }
 
-/// A node whose hooks call everything that there is to call.
+/// A node whose hooks, one that blocks and one that is a future, call everything that there is to call.
 fn busy_node(options: ck_core::Options) -> (TestNode, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
     let node = TestNode::start_with(options, |kit| {
         let kit_of_hook = kit.clone();
-        kit.on_event(move |event| {
-            let kit = &kit_of_hook;
-            look_at_everything(kit);
-            if !matches!(event.kind, EventKind::PartitionChange(_)) {
-                kit.set_custom_data(
-                    &format!("{}-{}", kit.my_node_id(), event.revision),
-                    event.kind.name(),
-                    Expect::Any,
-                    TIMEOUT,
-                )
-                .map_err(|error| error.to_string())?;
+        kit.on_event(move |event| call_everything(&kit_of_hook, event))?;
+        let kit_of_hook = kit.clone();
+        let hook = Hook::from_async(move |event| {
+            let (kit, counted) = (kit_of_hook.clone(), counted.clone());
+            async move {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                call_everything(&kit, &event)?;
+                counted.fetch_add(1, Ordering::Relaxed);
+                Ok(())
             }
-            counted.fetch_add(1, Ordering::Relaxed);
-            Ok(())
-        })
-        .map(drop)
+        });
+        kit.register_hook(EventFilter::ALL, hook).map(drop)
     });
     (node.unwrap(), calls)
+}
+
+fn call_everything(kit: &ClusterKit, event: &Event) -> Result<(), String> {
+    look_at_everything(kit);
+    if !matches!(event.kind, EventKind::PartitionChange(_)) {
+        let key = format!("{}-{}", kit.my_node_id(), event.revision);
+        kit.set_custom_data(&key, event.kind.name(), Expect::Any, TIMEOUT)
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 fn look_at_everything(kit: &ClusterKit) {
@@ -256,13 +264,43 @@ fn defect_04_hooks_call_everything_and_nothing_hangs() {
 }
 
 #[test]
+fn hooks_that_block_in_their_futures_stop_nobody() {
+    let (sender, began) = std::sync::mpsc::channel();
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Arc::new(std::sync::Mutex::new(gate));
+    let node = TestNode::start_with(founder("node-1"), |kit| {
+        let hook = Hook::from_async(move |_| {
+            let (sender, gate) = (sender.clone(), gate.clone());
+            async move {
+                sender.send(()).map_err(|error| error.to_string())?;
+                // Until the test lets go of the other end.
+                drop(gate.lock().map(|gate| gate.recv()));
+                Ok(())
+            }
+        });
+        kit.register_hook(EventFilter::only(EventType::PartitionChange), hook)
+            .map(drop)
+    })
+    .unwrap();
+    // More of them than the runtime has threads, on any machine.
+    for _ in 0..8 {
+        began.recv_timeout(TIMEOUT).unwrap();
+    }
+    node.kit
+        .set_custom_data("k", "v", Expect::Any, TIMEOUT)
+        .unwrap();
+    drop(open);
+    stop(vec![node]);
+}
+
+#[test]
 fn a_hook_that_fails_harms_nobody() {
     let first = TestNode::start(founder("node-1")).unwrap();
     first.kit.on_event(|_| panic!("a hook panics")).unwrap();
     let nodes = vec![first];
     nodes[0]
         .kit
-        .on(ck_core::hooks::EventType::NodeJoin, |_| {
+        .on(EventType::NodeJoin, |_| {
             Err("a hook fails".to_owned())
         })
         .unwrap();

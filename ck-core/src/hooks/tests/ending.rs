@@ -216,7 +216,7 @@ fn close_waits_for_calls_up_to_its_deadline_and_starts_none() {
 }
 
 #[test]
-fn async_hooks_run_on_the_runtime_in_order_and_their_panics_are_caught() {
+fn async_hooks_run_in_order_and_their_panics_are_caught() {
     let fixture = fixture();
     let (sender, told) = mpsc::channel();
     let hooks = Arc::downgrade(&fixture.hooks);

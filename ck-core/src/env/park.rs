@@ -1,0 +1,54 @@
+//! Waiting for a future on a thread of one's own.
+
+use std::future::Future;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// Polls a future to its end on this thread, which may be anybody's: a thread of another runtime, too, where tokio's
+/// own `block_on` would panic. Timers and sockets are those of the runtime that the thread has entered.
+pub(crate) fn wait_here<F: Future>(future: F) -> F::Output {
+    let parked = Arc::new(Parked::default());
+    let waker = Waker::from(Arc::clone(&parked));
+    let mut context = Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        parked.wait();
+    }
+}
+
+/// A thread that waits for a future. Not `std::thread::park`: its one token per thread belongs to the
+/// application, which may be using it.
+#[derive(Default)]
+struct Parked {
+    woken: Mutex<bool>,
+    wake: Condvar,
+}
+
+impl Parked {
+    fn wait(&self) {
+        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*woken {
+            woken = self.wake.wait(woken).unwrap_or_else(PoisonError::into_inner);
+        }
+        *woken = false;
+    }
+}
+
+impl Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let before = std::mem::replace(
+            &mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner),
+            true,
+        );
+        if !before {
+            self.wake.notify_one();
+        }
+    }
+}

@@ -286,6 +286,12 @@ impl Admission {
             .await
     }
 
+    /// A member says that its log has failed and that its leases are given back.
+    pub(crate) async fn fail_by_its_word(&self, node: &NodeId, incarnation: u64) -> Result<(u64, usize)> {
+        let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
+        self.fail(epoch, node, incarnation, &[]).await
+    }
+
     /// A member is dead: its roles go to others that have the data, but not to those of `silent`, which are about
     /// to be failed too. Its leases have ended, as the leader of `epoch` knows.
     pub(super) async fn fail(

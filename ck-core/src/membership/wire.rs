@@ -31,6 +31,8 @@ pub(crate) enum MemberCall {
     GiveBack { node: NodeId, incarnation: u64 },
     /// I am about to stop.
     Stop { node: NodeId, incarnation: u64 },
+    /// My log has failed, and I act as primary no more: give my roles to others.
+    Failed { node: NodeId, incarnation: u64 },
     /// Take that member out for good.
     Remove { node: NodeId },
     /// Move partitions to where they belong.

@@ -164,6 +164,9 @@ impl Node {
                 return Ok(MemberAnswer::Done(MemberReply::Rebalance(status)));
             }
             MemberCall::Stop { node, incarnation } => member.admission.stop(&node, incarnation).await?,
+            MemberCall::Failed { node, incarnation } => {
+                member.admission.fail_by_its_word(&node, incarnation).await?
+            }
             MemberCall::Remove { node } => self.remove_as_leader(&node).await?,
             MemberCall::Rebalance => member.controller.rebalance_now().await?,
             MemberCall::CreatePartitions => member.controller.create_now().await?,

@@ -114,11 +114,12 @@ impl Node {
         let mut admitted = false;
         loop {
             if self.has_left_raft() {
-                // It will never hear what is taken from it or given to it: the others fail it, and take over.
+                // It will never hear what is taken from it or given to it: others must take over.
                 self.lease.give_back();
                 self.log.warn(format_args!(
                     "Raft has stopped on this node, which takes part no more; restart it"
                 ));
+                self.say_that_it_failed().await;
                 return;
             }
             let seen = self.replica.changed().count();

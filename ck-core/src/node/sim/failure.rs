@@ -409,21 +409,32 @@ fn a_node_whose_log_has_failed_leaves_its_partitions_to_others_and_says_so() {
         simulate(seed, async |world| {
             let nodes = world.cluster(4).await;
             let leader = leader(&nodes, None).await;
-            let failing = (leader + 1) % 4;
+            // It may be the leader itself.
+            let failing = (leader + seed as usize) % 4;
             let id = nodes[failing].node.id().to_string();
             served(&all(&nodes)).await;
+            let began = Instant::now();
             nodes[failing].disk.set_faults(Faults {
                 capacity: Some(0),
                 ..Faults::default()
             });
-            write(&nodes[leader], "what finds no room").await;
             let others: Vec<&SimNode> = (0..4).filter(|i| *i != failing).map(|i| &nodes[i]).collect();
+            write(others[0], "what finds no room").await;
             watched("its failure", &all(&nodes), || {
                 others
                     .iter()
                     .all(|sim| status(sim, &id) == Some(NodeStatus::Failed))
             })
             .await;
+            // Nobody had to wait until its silence showed it: it said so with what would have been its next sync, or
+            // when there was another leader.
+            let waited = began.elapsed();
+            let failure_timeout = others[0].node.view().topology().config.failure_timeout();
+            assert!(
+                waited < failure_timeout / 2,
+                "failed after {waited:?} (it was the leader: {})",
+                failing == leader
+            );
             served(&others).await;
             let complaint = nodes[failing].node.complaint().unwrap();
             assert!(complaint.contains("Raft has stopped"), "{complaint}");

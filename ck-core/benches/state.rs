@@ -96,6 +96,7 @@ fn cluster(nodes: u32) -> State {
                 node: spec(number),
                 promotions: Vec::new(),
                 planned_on,
+                silent_ms: 0,
             },
         );
         let incarnation = state.revision();
@@ -170,6 +171,7 @@ fn fail_first(state: &State) -> Command {
         node: me,
         reason: LeaveReason::HealthCheckFailure,
         planned_on: state.topology_revision(),
+        silent_ms: 0,
     }
 }
 

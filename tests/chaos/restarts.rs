@@ -164,7 +164,7 @@ fn a_node_back_from_failure_at_a_new_address_is_told_how_long_it_was_away_and_wh
             .collect();
         assert_eq!(rejoins.len(), 1, "{rejoins:?}");
         assert_eq!(*rejoins[0].node.ip, *new);
-        // It counts as away from when it was failed, which is at most a failure timeout after it died.
+        // It counts as away since its last sync; where another leader failed it, from that one's election on.
         let told = rejoins[0].offline_duration;
         assert!(
             told + Duration::from_millis(2_500) >= away && told < away + Duration::from_secs(30),

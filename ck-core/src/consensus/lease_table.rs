@@ -33,6 +33,8 @@ struct Book {
 #[derive(Debug, Clone)]
 struct Heard {
     at: Instant,
+    /// When it last synced, which nothing excuses.
+    synced: Option<Instant>,
     incarnation: u64,
     /// How far it has applied the log.
     revision: u64,
@@ -107,6 +109,7 @@ impl LeaseTable {
             return false;
         }
         known.at = now;
+        known.synced = Some(now);
         known.leases.retain(|granted| granted.ends > now);
         known.leases.push(lease);
         // A report that was overtaken on its way tells nothing new.
@@ -123,6 +126,18 @@ impl LeaseTable {
     /// When `node` was last heard of by this leader.
     pub(crate) fn heard_at(&self, node: &str) -> Option<Instant> {
         self.book().members.get(node).map(|heard| heard.at)
+    }
+
+    /// For how long `incarnation` of `node` has been silent, as far as this leader knows: at most for as long as it leads.
+    pub(crate) fn silence(&self, node: &str, incarnation: u64) -> Duration {
+        let book = self.book();
+        let synced = book
+            .members
+            .get(node)
+            .filter(|heard| heard.incarnation == incarnation)
+            .and_then(|heard| heard.synced);
+        let since = synced.or(book.began.map(|(_, began)| began));
+        since.map_or(Duration::ZERO, Instant::elapsed)
     }
 
     /// What `incarnation` of `node` may still think it has of what was taken away at `revision`.
@@ -256,6 +271,7 @@ impl Book {
     fn entry(&mut self, node: &NodeId, incarnation: u64, now: Instant) -> &mut Heard {
         let fresh = || Heard {
             at: now,
+            synced: None,
             incarnation,
             revision: 0,
             leases: Vec::new(),

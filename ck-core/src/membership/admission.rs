@@ -83,12 +83,14 @@ impl Admission {
             self.reclaim(epoch, known).await?;
         }
         let known = known.map(|known| known.incarnation);
+        let silent_ms = known.map_or(0, |known| self.silent_ms(&request.spec.id, known));
         let joined = self
             .with_promotions(epoch, &request.spec.id, known, &[], |promotions, planned_on| {
                 Command::Join {
                     node: request.spec.clone(),
                     promotions,
                     planned_on,
+                    silent_ms,
                 }
             })
             .await;
@@ -313,6 +315,10 @@ impl Admission {
         reason: LeaveReason,
         avoided: &[NodeId],
     ) -> Result<(u64, usize)> {
+        let silent_ms = match reason {
+            LeaveReason::HealthCheckFailure => self.silent_ms(node, incarnation),
+            LeaveReason::GracefulShutdown | LeaveReason::RemovedByAdmin => 0,
+        };
         let response = self
             .with_promotions(
                 epoch,
@@ -325,10 +331,16 @@ impl Admission {
                     reason,
                     promotions,
                     planned_on,
+                    silent_ms,
                 },
             )
             .await?;
         response.result.map(|_| (response.revision, 0))
+    }
+
+    fn silent_ms(&self, node: &str, incarnation: u64) -> u64 {
+        let silence = self.leases.silence(node, incarnation);
+        u64::try_from(silence.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// A member is to be drained: what it has moves elsewhere, then it is taken out.

@@ -149,10 +149,11 @@ pub struct NodeJoinEvent {
 pub struct NodeRejoinEvent {
     /// The member, with its new address and incarnation.
     pub node: Arc<Node>,
-    /// How long it was away, as far as the cluster noticed.
+    /// How long it was away: since it stopped, or since the leader last heard of it; a leader that never did counts from
+    /// its own election.
     #[serde(rename = "offline_duration_ms", with = "millis")]
     pub offline_duration: Duration,
-    /// When it was last seen.
+    /// When that was, by the leader's wall clock.
     pub last_seen_at: Timestamp,
     /// The partitions it held when it left.
     pub partitions_before_leave: Vec<String>,

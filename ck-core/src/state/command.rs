@@ -71,6 +71,9 @@ pub enum Command {
         promotions: Vec<Promotion>,
         /// The topology revision that the promotions were planned on.
         planned_on: u64,
+        /// For how many milliseconds nothing had been heard of an earlier process when that was decided.
+        #[serde(default)]
+        silent_ms: u64,
     },
     /// The node has caught up and is a full member.
     Activate {
@@ -91,6 +94,9 @@ pub enum Command {
         promotions: Vec<Promotion>,
         /// The topology revision that the promotions were planned on.
         planned_on: u64,
+        /// For how many milliseconds nothing had been heard of it when that was decided.
+        #[serde(default)]
+        silent_ms: u64,
     },
     /// A member is to be drained.
     Leave {

@@ -1,6 +1,7 @@
 //! Members: bootstrap, join, activate, leave, down, remove.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Absence, Context, NodeSpec, Outcome, Promotion, Reply, State, refuse};
 use crate::error::{Error, ErrorCode};
@@ -102,6 +103,7 @@ impl State {
         spec: &NodeSpec,
         promotions: &[Promotion],
         planned_on: u64,
+        silent_ms: u64,
         context: &mut Context<'_>,
     ) -> Outcome {
         if self.topology.cluster_id.is_empty() {
@@ -115,7 +117,8 @@ impl State {
             return self.join_again(&known, spec, context);
         }
         self.check_planned_on(planned_on)?;
-        self.join_returning(&known, spec, promotions, context)
+        let heard = context.at.before(Duration::from_millis(silent_ms));
+        self.join_returning(&known, heard, spec, promotions, context)
     }
 
     fn join_new(&mut self, spec: &NodeSpec, context: &mut Context<'_>) -> Outcome {
@@ -168,6 +171,7 @@ impl State {
     fn join_returning(
         &mut self,
         known: &Arc<Node>,
+        heard: Timestamp,
         spec: &NodeSpec,
         promotions: &[Promotion],
         context: &mut Context<'_>,
@@ -185,7 +189,7 @@ impl State {
         }
         if known.status.is_serving() {
             // Its crash went unnoticed until now.
-            self.note_absence(&spec.id, context.at);
+            self.note_absence(&spec.id, heard);
         }
         if self.processes.get(&spec.id) != Some(&spec.process) {
             self.sessions.close(&spec.id);
@@ -269,7 +273,7 @@ impl State {
         &mut self,
         id: &NodeId,
         incarnation: u64,
-        reason: LeaveReason,
+        (reason, silent): (LeaveReason, Duration),
         promotions: &[Promotion],
         planned_on: u64,
         context: &mut Context<'_>,
@@ -284,8 +288,8 @@ impl State {
             return Ok(Reply::Unchanged);
         }
         self.check_planned_on(planned_on)?;
-        let at = context.at;
-        self.note_absence(id, at);
+        let since = context.at.before(silent);
+        self.note_absence(id, since);
         // One that is failed may live, and has proposals on their way.
         if reason != LeaveReason::HealthCheckFailure {
             self.sessions.close(id);
@@ -301,7 +305,7 @@ impl State {
                 LeaveReason::HealthCheckFailure => NodeStatus::Failed,
                 LeaveReason::GracefulShutdown | LeaveReason::RemovedByAdmin => NodeStatus::Stopped,
             };
-            node.last_seen = at;
+            node.last_seen = since;
             node.health = NodeHealthState::Healthy;
             node.health_reason.clear();
         }

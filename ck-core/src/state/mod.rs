@@ -19,6 +19,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -250,7 +251,8 @@ impl State {
                 node,
                 promotions,
                 planned_on,
-            } => self.join(node, promotions, *planned_on, context),
+                silent_ms,
+            } => self.join(node, promotions, *planned_on, *silent_ms, context),
             Command::Activate { node, incarnation } => self.activate(node, *incarnation, context),
             Command::Down {
                 node,
@@ -258,7 +260,18 @@ impl State {
                 reason,
                 promotions,
                 planned_on,
-            } => self.down(node, *incarnation, *reason, promotions, *planned_on, context),
+                silent_ms,
+            } => {
+                let silent = Duration::from_millis(*silent_ms);
+                self.down(
+                    node,
+                    *incarnation,
+                    (*reason, silent),
+                    promotions,
+                    *planned_on,
+                    context,
+                )
+            }
             Command::Leave { node, incarnation } => self.leave(node, *incarnation, context),
             Command::Remove {
                 node,

@@ -286,9 +286,7 @@ fn hooks_that_block_in_their_futures_stop_nobody() {
     for _ in 0..8 {
         began.recv_timeout(TIMEOUT).unwrap();
     }
-    node.kit
-        .set_custom_data("k", "v", Expect::Any, TIMEOUT)
-        .unwrap();
+    node.kit.set_custom_data("k", "v", Expect::Any, TIMEOUT).unwrap();
     drop(open);
     stop(vec![node]);
 }
@@ -300,9 +298,7 @@ fn a_hook_that_fails_harms_nobody() {
     let nodes = vec![first];
     nodes[0]
         .kit
-        .on(EventType::NodeJoin, |_| {
-            Err("a hook fails".to_owned())
-        })
+        .on(EventType::NodeJoin, |_| Err("a hook fails".to_owned()))
         .unwrap();
     let mut nodes = nodes;
     nodes.push(join(options("node-2"), &nodes[..1]).unwrap());

@@ -92,6 +92,7 @@ impl Fake {
             node: spec(id, number),
             promotions: vec![],
             planned_on,
+            silent_ms: 0,
         };
         let (incarnation, _) = self.propose(join).unwrap();
         let activate = Command::Activate {
@@ -368,6 +369,7 @@ impl Api for Fake {
                 node,
                 promotions: vec![],
                 planned_on,
+                silent_ms: 0,
             };
             match self.propose(join)? {
                 (

@@ -113,6 +113,7 @@ impl Lab {
             node: spec(id, process, raft_id),
             promotions: self.promotions(id),
             planned_on: self.state.topology_revision(),
+            silent_ms: 0,
         }
     }
 
@@ -144,6 +145,7 @@ impl Lab {
             reason,
             promotions: self.promotions(id),
             planned_on: self.state.topology_revision(),
+            silent_ms: 0,
         }
     }
 

@@ -263,6 +263,7 @@ impl Author {
             node,
             promotions: lab.promotions(id),
             planned_on: lab.state.topology_revision(),
+            silent_ms: dice.below(5_000) as u64,
         }
     }
 

@@ -72,6 +72,36 @@ fn a_member_that_crashes_again_before_it_caught_up_was_away_since_the_first_time
 }
 
 #[test]
+fn a_member_was_away_since_it_was_last_heard_of() {
+    let mut lab = Lab::cluster(&["a", "b"], &[target("a b")], 2);
+    let raft_id = Some(lab.node("b").raft_id);
+    for (process, noticed) in [(50, true), (51, false)] {
+        let heard = lab.now;
+        // The lab's clock ticks with each command.
+        let silent = |lab: &Lab| lab.now + 1 - heard;
+        lab.now += 700;
+        if noticed {
+            let mut down = lab.down("b", LeaveReason::HealthCheckFailure);
+            if let Command::Down { silent_ms, .. } = &mut down {
+                *silent_ms = silent(&lab);
+            }
+            lab.ok(down);
+            assert_eq!(lab.node("b").last_seen.as_millis(), heard);
+        }
+        lab.now += 100;
+        let mut join = lab.join("b", process, raft_id);
+        if let Command::Join { silent_ms, .. } = &mut join {
+            *silent_ms = silent(&lab);
+        }
+        lab.ok(join);
+        lab.told();
+        lab.ok(lab.activate("b"));
+        let away = lab.now - heard;
+        assert_eq!(lab.told()[0], format!("rejoin b after {away} ms, had 0"));
+    }
+}
+
+#[test]
 fn a_newcomer_that_fails_before_it_caught_up_was_never_a_member() {
     let mut lab = Lab::cluster(&["a"], &[target("a")], 1);
     lab.ok(lab.join("b", 2, None));
@@ -194,6 +224,7 @@ fn the_same_process_joins_once_and_another_takes_its_place() {
         node,
         promotions: Vec::new(),
         planned_on: 0,
+        silent_ms: 0,
     };
     let joined = Reply::Joined {
         raft_id: first.raft_id,

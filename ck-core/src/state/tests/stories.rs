@@ -99,6 +99,7 @@ fn a_failed_primary_without_a_named_successor_leaves_the_role_vacant_until_it_is
         reason,
         promotions: Vec::new(),
         planned_on,
+        silent_ms: 0,
     });
     assert_eq!(lab.partition(0), "-@1 a? b");
     lab.told();

@@ -1,6 +1,7 @@
 //! What an operator asks: removing members, moving partitions.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Node;
@@ -85,9 +86,15 @@ impl Node {
             node: self.me.clone(),
             incarnation,
         };
-        self.revision_from_leader(call, timeout)
-            .await
-            .map(|(revision, _)| revision)
+        self.wants_to_leave.store(true, Ordering::Release);
+        let begun = self.revision_from_leader(call, timeout).await;
+        if begun
+            .as_ref()
+            .is_err_and(|error| error.code() == ErrorCode::Refused)
+        {
+            self.wants_to_leave.store(false, Ordering::Release);
+        }
+        begun.map(|(revision, _)| revision)
     }
 
     /// Leaves the cluster: returns when everything that this node had is elsewhere and it is no member any more, and

@@ -87,6 +87,8 @@ pub(crate) struct Node {
     /// Set when the cluster has refused this node for good; apart from the reason, because lookups read it and
     /// take no lock.
     is_refused: AtomicBool,
+    /// Set when this node was asked to leave: being taken out is then what it waits for.
+    wants_to_leave: AtomicBool,
     listening: OnceLock<Listening>,
     /// Everything that exists from the moment at which the node has a number in Raft.
     member: OnceLock<Member>,
@@ -190,6 +192,7 @@ impl Node {
             phase: AtomicU8::new(Phase::Created as u8),
             phases: Signal::default(),
             is_refused: AtomicBool::new(false),
+            wants_to_leave: AtomicBool::new(false),
             listening: OnceLock::new(),
             member: OnceLock::new(),
             refusal: Mutex::new(None),

@@ -1,6 +1,7 @@
 //! Staying a member: syncing with the leader, and asking to be let back in when the cluster does not know this
 //! process.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -80,13 +81,24 @@ impl Node {
     }
 
     fn refuse_for_good(&self, error: Error) {
-        self.log
-            .warn(format_args!("the cluster refuses this node: {error}"));
+        let wanted = self.wants_to_leave.load(Ordering::Acquire) && error.code() == ErrorCode::Removed;
+        let error = if wanted {
+            let message = format!(
+                "node {:?} has left the cluster, and its process can be ended",
+                self.me
+            );
+            self.log.info(format_args!("{message}"));
+            Error::new(ErrorCode::Removed, message)
+        } else {
+            self.log
+                .warn(format_args!("the cluster refuses this node: {error}"));
+            error
+        };
         if let Ok(member) = self.member() {
             // It votes until the others have changed that, and is no good as a leader.
             member.consensus.rest(FOR_GOOD);
         }
-        self.is_refused.store(true, std::sync::atomic::Ordering::Release);
+        self.is_refused.store(true, Ordering::Release);
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         self.phases.notify();
     }

@@ -38,11 +38,12 @@ pub(crate) struct RemoveArgs {
 }
 
 pub(super) const LEAVE_HELP: &str = "\
-What the node has is copied elsewhere first; that may take a while, and the command does not wait for it.
+What the node has is copied elsewhere first, which may take a while. With --wait the command returns when the node is out
+and its process can be ended; it watches from the other members. Without, it returns at once.
 
 Examples:
-  clusterkit leave --addr 10.0.0.5:8080         asks first
-  clusterkit leave --addr 10.0.0.5:8080 --yes   for scripts";
+  clusterkit leave --addr 10.0.0.5:8080                    asks first
+  clusterkit leave --addr 10.0.0.5:8080 --yes --wait 10m   for scripts: before its process is ended";
 
 /// `leave`.
 #[derive(Debug, Args)]
@@ -50,6 +51,10 @@ pub(crate) struct LeaveArgs {
     /// Do not ask
     #[arg(long, short)]
     pub(crate) yes: bool,
+
+    /// Wait for at most so long until the node is out
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub(crate) wait: Option<Duration>,
 }
 
 pub(super) const MAINTENANCE_HELP: &str = "\

@@ -1,4 +1,4 @@
-//! `remove`, `leave`, `maintenance`, and who leads: what an administrator orders.
+//! `remove`, `maintenance`, and who leads: what an administrator orders.
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::args::{DemoteArgs, LeaveArgs, MaintenanceCommand, PromoteArgs, RemoveArgs, StepDownArgs};
+use crate::args::{DemoteArgs, MaintenanceCommand, PromoteArgs, RemoveArgs, StepDownArgs};
 use crate::client::escape;
 use crate::error::{CliError, Result};
 use crate::output::{Out, Tone};
@@ -25,19 +25,6 @@ pub(crate) fn remove(args: &RemoveArgs, api: &mut Api, out: &mut Out) -> Result<
     out.line(format!(
         "removed {removed}; its copies are made anew on the other nodes"
     ))
-}
-
-/// Has the asked node leave, after asking where a human is there to answer.
-pub(crate) fn leave(args: &LeaveArgs, api: &mut Api, out: &mut Out) -> Result<()> {
-    if !args.yes {
-        let question = format!("Have the node at {} leave the cluster for good?", api.addr());
-        confirm(&question, "leaving for good")?;
-    }
-    let answer = api.order("POST", "/leave")?;
-    out.answer(
-        &answer,
-        "the node hands over what it has, and leaves; rebalance --status shows how far it is",
-    )
 }
 
 /// Begins, ends or shows maintenance.
@@ -110,7 +97,7 @@ fn hand_over(to: Option<&str>, cooldown: Option<Duration>, api: &mut Api, out: &
 }
 
 /// Asks whether that is meant.
-fn confirm(question: &str, what: &str) -> Result<()> {
+pub(super) fn confirm(question: &str, what: &str) -> Result<()> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         let message = format!("{what} needs --yes where nobody can be asked");

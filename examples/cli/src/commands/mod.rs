@@ -4,6 +4,7 @@ mod bench;
 mod completions;
 mod data;
 mod keys;
+mod leave;
 mod locate;
 mod manage;
 mod moves;
@@ -33,7 +34,7 @@ pub(crate) fn run(cli: &Cli, out: &mut Out) -> Result<()> {
         Command::Partitions(args) => partitions::run(args, &mut api()?, out),
         Command::Locate(args) => locate::run(args, &mut api()?, out),
         Command::Rebalance(args) => moves::rebalance(args, &mut api()?, out),
-        Command::Leave(args) => manage::leave(args, &mut api()?, out),
+        Command::Leave(args) => leave::run(args, global, out),
         Command::Maintenance(command) => manage::maintenance(command, &mut api()?, out),
         Command::StepDown(args) => manage::step_down(args, &mut api()?, out),
         Command::Promote(args) => manage::promote(args, &mut api()?, out),

@@ -158,6 +158,51 @@ fn a_node_leaves_only_when_somebody_said_yes() {
 }
 
 #[test]
+fn who_waits_for_a_node_to_leave_is_told_by_the_others() {
+    let cluster_of = |other: &str, revision: u64, gone: bool| {
+        let mut answer = cluster();
+        answer["revision"] = json!(revision);
+        let nodes = answer["cluster"]["nodes"].as_array_mut().unwrap();
+        nodes.retain(|node| node["id"] != "node-1" || !gone);
+        // One that is down is not asked.
+        nodes
+            .iter_mut()
+            .for_each(|node| node["ip"] = json!("127.0.0.1:1"));
+        nodes.last_mut().unwrap()["ip"] = json!(other);
+        answer
+    };
+    let seen = |revision, gone| cluster_of("127.0.0.1:1", revision, gone);
+    let done = json!({ "success": true, "message": "this node leaves", "revision": 50 });
+    let script = |other: &str| {
+        Script::default()
+            .json("GET /health/detailed", 200, &health())
+            .json("GET /cluster", 200, &cluster_of(other, 42, false))
+            .json("POST /leave", 200, &done)
+    };
+    // Nobody who could tell answers.
+    let late = script("127.0.0.1:1")
+        .serve()
+        .run(&["leave", "--yes", "--wait", "200ms"]);
+    assert_eq!(late.code, 1, "{}", late.stderr);
+    assert!(late.stderr.contains("(TIMEOUT)"), "{}", late.stderr);
+
+    let other = Script::default()
+        .json("GET /cluster?wait=49&timeout=5000", 200, &seen(50, false))
+        .json("GET /cluster?wait=50&timeout=5000", 200, &seen(51, true))
+        .serve();
+    let node = script(&other.addr).serve();
+    let ran = node.run(&["leave", "--yes", "--wait", "10m"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    let expected = "3 partitions left to hand over\nnode-1 is out of the cluster; its process can be ended\n";
+    assert_eq!(ran.stdout, expected);
+    let told = node.run(&["leave", "--yes", "--wait", "10m", "--json"]).json();
+    assert_eq!(
+        told,
+        json!({ "success": true, "node_id": "node-1", "revision": 51 })
+    );
+}
+
+#[test]
 fn the_status_names_what_is_lost() {
     let mut answer = cluster();
     answer["cluster"]["lost_partitions"] = json!(["partition-3"]);

@@ -33,7 +33,7 @@ struct Book {
 #[derive(Debug, Clone)]
 struct Heard {
     at: Instant,
-    /// When it last synced, which nothing excuses.
+    /// When it last synced, or was heard of as the leader; nothing excuses that.
     synced: Option<Instant>,
     incarnation: u64,
     /// How far it has applied the log.
@@ -80,6 +80,19 @@ impl LeaseTable {
         }
         // It may have been deaf while it did not lead.
         book.excuse_everybody(now);
+    }
+
+    /// This node had heard of `node` at `heard`, when that one led; unless more is known by now. Its silence counts
+    /// from then on, but from no more than `patience` before this node led: that far it may have been deaf itself.
+    pub(crate) fn led_before(&self, node: &NodeId, incarnation: u64, heard: Instant, patience: Duration) {
+        let mut book = self.book();
+        let Some((_, began)) = book.began else { return };
+        if book.members.contains_key(node) || heard > began {
+            return;
+        }
+        let entry = book.entry(node, incarnation, began);
+        entry.at = heard.max(began - patience);
+        entry.synced = Some(heard);
     }
 
     /// This node does not lead for now.
@@ -205,22 +218,25 @@ impl LeaseTable {
         }
     }
 
-    /// Grants nothing any more to a member that has not been heard of for `timeout`, and none of whose leases can count.
-    /// Otherwise gives when to look again.
+    /// Grants nothing any more to a member that has not been heard of for the failure timeout, and none of whose leases can
+    /// count, from whomever they are. Otherwise gives when to look again.
     pub(crate) fn condemn(
         &self,
         epoch: u64,
         node: &NodeId,
         incarnation: u64,
-        timeout: Duration,
+        config: &ClusterConfig,
     ) -> Result<(), Instant> {
+        let timeout = config.failure_timeout();
         let mut book = self.book();
         let now = Instant::now();
         let Some((_, began)) = book.began.filter(|_| book.leads_with(epoch)) else {
             return Err(now + timeout);
         };
+        // What an earlier leader granted last, it granted before this one was elected.
+        let inherited = began + config.lease_ttl() + config.lease_margin();
         let known = book.entry(node, incarnation, now);
-        let due = known.at.max(began) + timeout;
+        let due = (known.at + timeout).max(inherited);
         let leased = known.leases.iter().any(|granted| granted.ends > now);
         if planted("fail-the-leased") && now >= known.at + timeout / 3 {
             known.condemned = true;

@@ -24,7 +24,7 @@ use super::still::{Heard, Still};
 use super::types::{LogId, RaftId, Vote, from_wal_id};
 use super::wal::{Wal, WalOptions, WalThread};
 use crate::env::disk::Disk;
-use crate::env::{self, Signal};
+use crate::env::{self, Instant, Signal};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{ConsensusStats, NodeId};
 use crate::net::Transport;
@@ -77,6 +77,7 @@ pub(crate) struct Consensus {
     handing_over: Mutex<Option<Vote>>,
     /// Told when it begins to.
     pub(super) gave_up: Signal,
+    heard: Arc<Heard>,
     still: Still,
     /// Ends the task that takes snapshots of a log of many bytes.
     snapshots: AbortHandle,
@@ -167,7 +168,7 @@ impl Consensus {
             config.addresses,
             voted_before,
             election_timeout_max,
-            heard,
+            heard.clone(),
         );
         Ok(Arc::new(Consensus {
             raft,
@@ -182,6 +183,7 @@ impl Consensus {
             heartbeat,
             handing_over: Mutex::new(None),
             gave_up: Signal::default(),
+            heard,
             still,
             snapshots,
         }))
@@ -222,6 +224,11 @@ impl Consensus {
     /// Answers a Raft call of another node.
     pub(crate) async fn handle_peer(&self, body: &[u8]) -> Bytes {
         self.server.handle(body).await
+    }
+
+    /// Which leader last sent this node anything, and when.
+    pub(crate) fn last_heard(&self) -> Option<(RaftId, Instant)> {
+        self.heard.last()
     }
 
     /// The Raft node that leads as far as this one knows.

@@ -84,7 +84,7 @@ impl Server {
         }
         match request.call {
             RaftCall::Append(append) => {
-                self.heard.now();
+                self.heard.now(append.leader());
                 let response = self
                     .raft
                     .append_entries(append.into_request()?)

@@ -1,6 +1,5 @@
 //! Times in which a node does not stand for election by itself. Handed leadership, it takes it all the same.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,17 +14,22 @@ use crate::env::{self, Instant};
 /// election timeouts: it may be the only one that has every entry, and then nobody else can lead.
 const PATIENCE: u32 = 10;
 
-/// When a leader last sent this node anything.
+/// Which leader last sent this node anything, and when.
 #[derive(Debug, Default)]
-pub(super) struct Heard(AtomicU64);
+pub(super) struct Heard(Mutex<Option<(RaftId, Instant)>>);
 
 impl Heard {
-    pub(super) fn now(&self) {
-        self.0.store(Instant::now().nanos(), Ordering::Relaxed);
+    pub(super) fn now(&self, leader: RaftId) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((leader, Instant::now()));
     }
 
-    fn at(&self) -> Instant {
-        Instant::from_nanos(self.0.load(Ordering::Relaxed))
+    pub(super) fn last(&self) -> Option<(RaftId, Instant)> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When that was, or `begun` where it was before.
+    fn since(&self, begun: Instant) -> Instant {
+        self.last().map_or(begun, |(_, at)| at.max(begun))
     }
 }
 
@@ -93,9 +97,9 @@ impl Still {
             let begun = Instant::now();
             let end = begun + duration;
             loop {
-                let deadline = end.min(heard.at().max(begun) + patience);
+                let deadline = end.min(heard.since(begun) + patience);
                 env::sleep_until(deadline).await;
-                if Instant::now() >= end.min(heard.at().max(begun) + patience) {
+                if Instant::now() >= end.min(heard.since(begun) + patience) {
                     break;
                 }
             }

@@ -110,6 +110,11 @@ impl Append {
         })
     }
 
+    /// Who says that it leads.
+    pub(crate) fn leader(&self) -> RaftId {
+        self.vote.node
+    }
+
     pub(crate) fn into_request(self) -> Result<AppendEntriesRequest<Types>> {
         let entries = self
             .entries

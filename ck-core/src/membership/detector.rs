@@ -79,7 +79,8 @@ impl Detector {
     async fn look(&self) -> Option<Instant> {
         let epoch = self.leadership.epoch()?;
         let topology = self.consensus.replica().topology();
-        let timeout = topology.config.failure_timeout();
+        let config = &topology.config;
+        let timeout = config.failure_timeout();
         let mut again: Option<Instant> = None;
         let mut silent: Vec<Arc<Node>> = Vec::new();
         let up = topology.nodes.values().filter(|node| node.status.is_up());
@@ -88,7 +89,7 @@ impl Detector {
             if node.status == NodeStatus::Joining && self.consensus.was_heard_of(node.raft_id, timeout) {
                 self.leases.excuse(&node.id, node.incarnation);
             }
-            match self.leases.condemn(epoch, &node.id, node.incarnation, timeout) {
+            match self.leases.condemn(epoch, &node.id, node.incarnation, config) {
                 Ok(()) => silent.push(node.clone()),
                 Err(due) => again = Some(again.map_or(due, |first| first.min(due))),
             }

@@ -210,7 +210,7 @@ impl Node {
 
     fn leadership_changed(&self, change: LeadershipChange) {
         match change {
-            LeadershipChange::Became(epoch) => self.leases.lead(epoch),
+            LeadershipChange::Became(epoch) => self.begin_to_lead(epoch),
             LeadershipChange::Lost(_) => self.leases.rest(),
         }
         let kind = match change {
@@ -231,6 +231,24 @@ impl Node {
             kind,
         };
         self.hooks.push(Arc::new(event));
+    }
+
+    fn begin_to_lead(&self, epoch: u64) {
+        self.leases.lead(epoch);
+        let heard = self
+            .member()
+            .ok()
+            .and_then(|member| member.consensus.last_heard());
+        let topology = self.replica.topology();
+        let former = heard.and_then(|(raft_id, at)| {
+            let node = topology.nodes.values().find(|node| node.raft_id == raft_id)?;
+            Some((node, at))
+        });
+        if let Some((node, heard)) = former {
+            let patience = self.options.timing.values().election_max;
+            self.leases
+                .led_before(&node.id, node.incarnation, heard, patience);
+        }
     }
 
     /// Stops in an orderly way: others take over first, then everything is closed. A second call waits for the

@@ -101,29 +101,28 @@ fn nothing_is_granted_after_a_recall_until_it_is_pardoned() {
 #[test]
 fn nobody_is_condemned_who_was_heard_of_or_may_be_leased() {
     let table = leading();
-    let minute = Duration::from_secs(60);
     assert!(
-        table.condemn(EPOCH, &node(), 3, minute).is_err(),
+        table.condemn(EPOCH, &node(), 3, &config()).is_err(),
         "seen for the first time"
     );
     assert!(table.grant(&node(), 3, 9, 9, &config()));
     assert!(
-        table.condemn(EPOCH, &node(), 3, Duration::ZERO).is_err(),
+        table.condemn(EPOCH, &node(), 3, &instant()).is_err(),
         "its lease may count"
     );
     let table = leading();
     table.grant(&node(), 3, 9, 9, &instant());
     assert!(
-        table.condemn(EPOCH, &node(), 3, minute).is_err(),
+        table.condemn(EPOCH, &node(), 3, &config()).is_err(),
         "it was heard of"
     );
-    assert_eq!(table.condemn(EPOCH, &node(), 3, Duration::ZERO), Ok(()));
+    assert_eq!(table.condemn(EPOCH, &node(), 3, &instant()), Ok(()));
     assert!(
         !table.grant(&node(), 3, 9, 9, &config()),
         "its sync came too late"
     );
     assert_eq!(
-        table.condemn(EPOCH, &node(), 3, Duration::ZERO),
+        table.condemn(EPOCH, &node(), 3, &instant()),
         Ok(()),
         "it stays condemned"
     );
@@ -131,13 +130,13 @@ fn nobody_is_condemned_who_was_heard_of_or_may_be_leased() {
     let table = leading();
     table.grant(&node(), 3, 9, 9, &config());
     table.recall(EPOCH, &node(), 3, &config());
-    assert!(table.condemn(EPOCH, &node(), 3, Duration::ZERO).is_err());
+    assert!(table.condemn(EPOCH, &node(), 3, &instant()).is_err());
 }
 
 #[test]
 fn whoever_leads_on_with_the_same_epoch_grants_nothing_to_the_condemned() {
     let table = leading();
-    assert_eq!(table.condemn(EPOCH, &node(), 3, Duration::ZERO), Ok(()));
+    assert_eq!(table.condemn(EPOCH, &node(), 3, &instant()), Ok(()));
     table.rest();
     table.lead(EPOCH);
     // That it is failed may have been proposed, and may be committed only now.
@@ -146,7 +145,7 @@ fn whoever_leads_on_with_the_same_epoch_grants_nothing_to_the_condemned() {
     table.lead(EPOCH + 1);
     assert!(table.grant(&node(), 3, 9, 9, &config()));
     let (condemned, recalled) = (
-        table.condemn(EPOCH, &node(), 3, Duration::ZERO),
+        table.condemn(EPOCH, &node(), 3, &instant()),
         table.recall(EPOCH, &node(), 3, &config()),
     );
     assert!(condemned.is_err() && recalled.is_none(), "that epoch is over");
@@ -163,7 +162,7 @@ fn each_recall_needs_its_own_pardon_and_a_condemnation_has_none() {
     assert!(table.grant(&node(), 3, 9, 9, &config()));
 
     let table = leading();
-    assert_eq!(table.condemn(EPOCH, &node(), 3, Duration::ZERO), Ok(()));
+    assert_eq!(table.condemn(EPOCH, &node(), 3, &instant()), Ok(()));
     table.recall(EPOCH, &node(), 3, &config());
     table.pardon("node-1", 3);
     assert!(!table.grant(&node(), 3, 9, 9, &config()));
@@ -172,9 +171,40 @@ fn each_recall_needs_its_own_pardon_and_a_condemnation_has_none() {
 #[test]
 fn who_does_not_lead_condemns_nobody() {
     let table = LeaseTable::default();
-    assert!(table.condemn(EPOCH, &node(), 3, Duration::ZERO).is_err());
+    assert!(table.condemn(EPOCH, &node(), 3, &instant()).is_err());
     table.lead(EPOCH);
-    assert_eq!(table.condemn(EPOCH, &node(), 3, Duration::ZERO), Ok(()));
+    assert_eq!(table.condemn(EPOCH, &node(), 3, &instant()), Ok(()));
     table.rest();
-    assert!(table.condemn(EPOCH, &node(), 3, Duration::ZERO).is_err());
+    assert!(table.condemn(EPOCH, &node(), 3, &instant()).is_err());
+}
+
+/// The one that led before went silent before this one led: it is not waited for twice. But nobody is failed while what it
+/// granted, itself included, may count.
+#[test]
+fn the_silence_of_the_former_leader_counts_from_when_it_was_heard_of() {
+    let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+    let due = |heard: Instant, config: &ClusterConfig| {
+        let table = leading();
+        table.led_before(&node(), 3, heard, minute);
+        let due = table.condemn(EPOCH, &node(), 3, config).unwrap_err();
+        due.since(Instant::now())
+    };
+    let now = Instant::now();
+    let near = |due: Duration, wanted: Duration| due <= wanted && due + 10 * second > wanted;
+    assert!(near(due(now - 10 * second, &config()), 80 * second));
+    // Leases of 60 s and a tenth of that.
+    assert!(near(due(now - 30 * second, &config()), 66 * second));
+    let patient = ClusterConfig {
+        failure_timeout_ms: 300_000,
+        ..config()
+    };
+    assert!(
+        near(due(now - 200 * second, &patient), 240 * second),
+        "no more than a minute counts"
+    );
+
+    let table = leading();
+    table.grant(&node(), 3, 9, 9, &instant());
+    table.led_before(&node(), 3, now - 30 * second, minute);
+    assert!(table.silence("node-1", 3) < second, "it has synced since");
 }

@@ -409,6 +409,33 @@ fn a_joiner_has_its_lease_before_the_next_sync_would_be_due() {
     });
 }
 
+/// Its silence is known to whoever takes over, and is not counted anew.
+#[test]
+fn a_leader_that_is_killed_is_failed_as_soon_as_any_other_node() {
+    for seed in 1..=10 {
+        simulate(seed, async |world| {
+            let mut nodes = world.cluster(4).await;
+            let leading = leader(&nodes, None).await;
+            served(&all(&nodes)).await;
+            let gone = nodes.remove(leading);
+            let id = gone.node.id().to_string();
+            world.network.unserve(gone.addr());
+            let killed = Instant::now();
+            drop(gone.node.abandon().await);
+            leader(&nodes, None).await;
+            let elected = killed.elapsed();
+            until("failure", || status(&nodes[0], &id) == Some(NodeStatus::Failed)).await;
+            let failed = killed.elapsed();
+            let failure_timeout = nodes[0].node.view().topology().config.failure_timeout();
+            assert!(
+                failed < failure_timeout + elected * 3 / 4,
+                "elected after {elected:?}, failed after {failed:?}"
+            );
+            served(&all(&nodes)).await;
+        });
+    }
+}
+
 /// A log that failed takes nothing in, so the node never hears again what was taken from it or given to it.
 #[test]
 fn a_node_whose_log_has_failed_leaves_its_partitions_to_others_and_says_so() {

@@ -45,7 +45,7 @@ RUNNERS = [
            ["cargo", "test", "-p", "ck-core", "--features", "sim", "--lib", "--tests", "--locked", "--no-fail-fast"],
            CARGO),
     Runner("simulation", "whole clusters in simulated time, one test for each seed",
-           ["make", "--silent", "sim", "SEEDS=2000"], PLAIN),
+           ["make", "--silent", "sim", "SEEDS=2900"], PLAIN),
     Runner("planted", "every fault that is planted is found by the simulation", ["make", "--silent", "planted"], PLAIN),
     Runner("replays", "the simulation's own tests: its checker, and that a seed is one history",
            ["cargo", "test", "--profile", "sim", "-p", "ck-simulation", "--features", "sim", "--locked"], CARGO),

@@ -114,7 +114,7 @@ fn killed(report: &mut Report, dir: &Path, profile: TimingProfile, aims: &Aims, 
         "leader killed: all routes to live primaries",
         profile,
         &route_led,
-        None,
+        Some(aims.route),
     );
     add(
         report,
@@ -137,7 +137,8 @@ fn have_lead(nodes: &[ClusterKit], victim: bool) -> Outcome {
         let right = leader.is_some_and(|leader| (&*leader.leader_id == VICTIM) == victim);
         if !(right && agreed) {
             // Refused where nobody was heard of lately: then it is asked for again.
-            let _ = nodes[0].step_down();
+            let wanted = if victim { VICTIM } else { nodes[0].my_node_id() };
+            let _ = nodes[0].promote(wanted);
         }
         right && agreed
     })

@@ -9,6 +9,7 @@ use openraft::raft::TransferLeaderRequest;
 
 use super::codec::{self, SnapshotHead};
 use super::network::Addresses;
+use super::node::stopped;
 use super::snapshot_file;
 use super::state_machine::{Raft, Snapshot};
 use super::still::Heard;
@@ -214,13 +215,6 @@ impl Server {
             .take()
             .map(|snapshot| (snapshot.head, snapshot.data.freeze())))
     }
-}
-
-fn stopped(error: impl std::fmt::Display) -> Error {
-    Error::new(
-        ErrorCode::Stopped,
-        format!("Raft has stopped on this node: {error}"),
-    )
 }
 
 /// The answer of a node that takes no part in Raft yet.

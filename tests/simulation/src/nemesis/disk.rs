@@ -4,17 +4,12 @@ use ck_core::env::disk::Faults;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
-use super::millis;
+use super::{millis, take_one_that_is_up};
 use crate::world::World;
 
 pub(crate) async fn run(world: World, mut rng: SmallRng) {
     while world.pause_for(millis(&mut rng, 500, 8000)).await {
-        let i = rng.random_range(0..world.count());
-        if !world.take(i) {
-            continue;
-        }
-        let Some(node) = world.node(i).filter(|node| node.is_up()) else {
-            world.give_back(i);
+        let Some((i, node)) = take_one_that_is_up(&world, &mut rng) else {
             continue;
         };
         let soon = rng.random_range(0..20);

@@ -11,6 +11,7 @@ mod weather;
 
 use std::time::Duration;
 
+use ck_core::sim::SimNode;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
@@ -47,6 +48,19 @@ pub(crate) fn start(world: &World) {
     if menu.rivals && plan.nodes > 2 {
         spawn(rivals::run(w, plan.rng(9)));
     }
+}
+
+/// A node that runs, from now on in nobody else's hands; none where the one that was drawn is not to be had.
+fn take_one_that_is_up(world: &World, rng: &mut SmallRng) -> Option<(usize, SimNode)> {
+    let i = rng.random_range(0..world.count());
+    if !world.take(i) {
+        return None;
+    }
+    let node = world.node(i).filter(|node| node.is_up());
+    if node.is_none() {
+        world.give_back(i);
+    }
+    node.map(|node| (i, node))
 }
 
 /// Between `low` and `high` milliseconds, short times as likely as long ones.

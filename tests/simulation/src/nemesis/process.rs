@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 
-use super::millis;
+use super::{millis, take_one_that_is_up};
 use crate::invariants;
 use crate::world::World;
 
@@ -51,12 +51,7 @@ pub(crate) async fn crashes(world: World, mut rng: SmallRng) {
 
 pub(crate) async fn pauses(world: World, mut rng: SmallRng) {
     while world.pause_for(millis(&mut rng, 200, 6000)).await {
-        let i = rng.random_range(0..world.count());
-        if !world.take(i) {
-            continue;
-        }
-        let Some(node) = world.node(i).filter(|node| node.is_up()) else {
-            world.give_back(i);
+        let Some((i, node)) = take_one_that_is_up(&world, &mut rng) else {
             continue;
         };
         // What waits for it when it goes on: answers to questions of long ago, and nothing newer.

@@ -6,8 +6,8 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::{RaftMetrics, ReadPolicy, ServerState};
 
-use super::node::{Consensus, stopped};
-use super::types::{RaftId, Types, Vote};
+use super::node::Consensus;
+use super::types::{RaftId, Types, Vote, stopped};
 use crate::env::{self, Instant};
 use crate::error::Result;
 use crate::planted::planted;

@@ -21,7 +21,7 @@ use super::replica::Replica;
 use super::server::Server;
 use super::state_machine::{Raft, SnapshotStore, StateMachine};
 use super::still::{Heard, Still};
-use super::types::{LogId, RaftId, Vote, from_wal_id};
+use super::types::{LogId, RaftId, Vote, from_wal_id, stopped};
 use super::wal::{Wal, WalOptions, WalThread};
 use crate::env::disk::Disk;
 use crate::env::{self, Instant, Signal};
@@ -449,11 +449,4 @@ fn raft_config(
 fn seed() -> u64 {
     use rand::Rng;
     env::runtime::rng().next_u64()
-}
-
-pub(super) fn stopped(error: impl std::fmt::Display) -> Error {
-    Error::new(
-        ErrorCode::Stopped,
-        format!("Raft has stopped on this node: {error}"),
-    )
 }

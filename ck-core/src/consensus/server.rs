@@ -9,11 +9,10 @@ use openraft::raft::TransferLeaderRequest;
 
 use super::codec::{self, SnapshotHead};
 use super::network::Addresses;
-use super::node::stopped;
 use super::snapshot_file;
 use super::state_machine::{Raft, Snapshot};
 use super::still::Heard;
-use super::types::{RaftId, from_wal_vote, to_wal_vote};
+use super::types::{RaftId, from_wal_vote, stopped, to_wal_vote};
 use super::wire::{Ballot, RaftAnswer, RaftCall, RaftRequest, SnapshotChunk};
 use crate::env::Instant;
 use crate::error::{Error, ErrorCode, Result};

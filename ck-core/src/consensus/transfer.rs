@@ -5,8 +5,8 @@ use std::time::Duration;
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::VoteRequest;
 
-use super::node::{Consensus, stopped};
-use super::types::{RaftId, Vote};
+use super::node::Consensus;
+use super::types::{RaftId, Vote, stopped};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::wal;
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::state::Response;
 
 /// A proposal as bytes: encoded once, where it is proposed, and decoded once on each node, where it is applied.
@@ -95,4 +95,12 @@ pub(crate) fn from_wal_vote(vote: wal::Vote) -> Vote {
 /// Our error as the `io::Error` that openraft wants.
 pub(crate) fn io_error(error: Error) -> std::io::Error {
     std::io::Error::other(error)
+}
+
+/// What a call of openraft says that cannot be made any more.
+pub(super) fn stopped(error: impl fmt::Display) -> Error {
+    Error::new(
+        ErrorCode::Stopped,
+        format!("Raft has stopped on this node: {error}"),
+    )
 }

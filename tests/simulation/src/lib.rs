@@ -2,7 +2,7 @@
 //! fast, what clients do. While it goes wrong the invariants watch; then all faults end, and the cluster must come to
 //! rest, serve, and still have every write that it acknowledged.
 //!
-//! [`Plan`] is what a seed stands for, [`run`] one run of it. The page `README.md` beside this crate says how to run,
+//! `Plan` is what a seed stands for, `run` one run of it. The page `README.md` beside this crate says how to run,
 //! replay and extend it.
 #![cfg(feature = "sim")]
 #![deny(missing_docs)]

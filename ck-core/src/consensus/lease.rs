@@ -109,6 +109,9 @@ impl Consensus {
             Err(RaftError::APIError(_)) => return Ok(Err(None)),
             Err(RaftError::Fatal(fatal)) => return Err(stopped(fatal)),
         };
+        if planted("read-by-openraft") {
+            return Ok(Ok(index));
+        }
         // openraft has asked a quorum, but see acks.rs: what it took for the answer may be one to an earlier question.
         loop {
             let seen = self.acks.changed().count();

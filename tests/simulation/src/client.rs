@@ -70,18 +70,21 @@ struct Client {
 /// Starts the clients.
 pub(crate) fn start(world: &World) -> SharedBook {
     let book = SharedBook::default();
+    let client = |number: usize| Client {
+        world: world.clone(),
+        book: book.clone(),
+        rng: world.plan.rng(1000 + number as u64),
+        number,
+        written: 0,
+        shown: BTreeMap::new(),
+        mine: BTreeMap::new(),
+    };
     for number in 0..world.plan.clients {
-        let mut client = Client {
-            world: world.clone(),
-            book: book.clone(),
-            rng: world.plan.rng(1000 + number as u64),
-            number,
-            written: 0,
-            shown: BTreeMap::new(),
-            mine: BTreeMap::new(),
-        };
+        let mut client = client(number);
         spawn(async move { client.run().await });
     }
+    let mut client = client(world.plan.clients);
+    spawn(async move { client.hurry().await });
     book
 }
 
@@ -104,6 +107,18 @@ impl Client {
                 60..75 => self.swap(&node).await,
                 75..90 => self.read(&node).await,
                 _ => self.read_mine(&node).await,
+            }
+        }
+    }
+
+    /// Reads at nodes that have stood still, while they do not know yet what went on without them.
+    async fn hurry(&mut self) {
+        loop {
+            let Some(node) = self.world.next_to_go_on().await else {
+                continue;
+            };
+            for _ in 0..2 {
+                self.read_all(&node).await;
             }
         }
     }
@@ -222,6 +237,19 @@ impl Client {
         if let Ok(Ok(_)) = env::timeout(timeout * 2, node.read_barrier(timeout)).await {
             let value = node.data(&key).and_then(|entry| parse(&entry.value));
             self.note(key, began, Some(now()), Action::Read(value));
+        }
+    }
+
+    /// One barrier for all registers.
+    async fn read_all(&mut self, node: &SimNode) {
+        let timeout = self.timeout();
+        let began = now();
+        if let Ok(Ok(_)) = env::timeout(timeout * 2, node.read_barrier(timeout)).await {
+            for number in 0..self.world.plan.keys {
+                let key = format!("r{number}");
+                let value = node.data(&key).and_then(|entry| parse(&entry.value));
+                self.note(key, began, Some(now()), Action::Read(value));
+            }
         }
     }
 

@@ -76,7 +76,7 @@ pub const BUGS: &[Bug] = &[
     ),
     bug(
         "lease-before-applied",
-        150,
+        500,
         "a lease counts before its holder has applied what it names",
     ),
     bug(
@@ -111,6 +111,11 @@ pub const BUGS: &[Bug] = &[
         "a node without its log gets its old number in Raft back",
     ),
     bug("read-without-quorum", 60, "a linearizable read asks no quorum"),
+    bug(
+        "read-by-openraft",
+        600,
+        "a linearizable read is confirmed by an answer to an earlier question",
+    ),
     bug("swap-blindly", 20, "a conditional write does not look"),
     bug(
         "confirm-failed-copy",

@@ -49,6 +49,9 @@ pub(crate) struct Inner {
     violation: Mutex<Option<Violation>>,
     calm: AtomicBool,
     failed: Signal,
+    /// The node that went on last after it had stood still, and told when one does.
+    woken: Mutex<usize>,
+    wakes: Signal,
     /// Violations of what is not promised yet.
     pub(crate) unpromised: AtomicU64,
 }
@@ -87,6 +90,8 @@ impl World {
                 violation: Mutex::new(None),
                 calm: AtomicBool::new(false),
                 failed: Signal::default(),
+                woken: Mutex::new(0),
+                wakes: Signal::default(),
                 unpromised: AtomicU64::new(0),
                 plan,
             }),
@@ -143,6 +148,19 @@ impl World {
     /// Gives it back.
     pub(crate) fn give_back(&self, i: usize) {
         self.slots()[i].busy = false;
+    }
+
+    /// Node `i` goes on after it stood still: whoever hurries asks it before it has heard anything.
+    pub(crate) fn goes_on(&self, i: usize) {
+        *lock(&self.woken) = i;
+        self.wakes.notify();
+    }
+
+    /// The next node that goes on.
+    pub(crate) async fn next_to_go_on(&self) -> Option<SimNode> {
+        self.wakes.after(self.wakes.count()).await;
+        let i = *lock(&self.woken);
+        self.node(i).filter(SimNode::is_up)
     }
 
     fn options(&self, i: usize, first: bool) -> Options {

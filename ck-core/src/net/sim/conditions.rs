@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
-use super::Link;
+use super::{Lane, Link};
 
 /// What a link does to the messages on it. Probabilities are from 0 to 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +57,8 @@ pub(super) struct Barriers {
     pub(super) groups: Vec<BTreeSet<String>>,
     pub(super) clogged_links: BTreeSet<Link>,
     pub(super) clogged_addresses: BTreeSet<String>,
+    /// Of these links only the log lane: each lane is a connection of its own.
+    pub(super) clogged_logs: BTreeSet<Link>,
 }
 
 impl Barriers {
@@ -71,9 +73,10 @@ impl Barriers {
                     .any(|group| group.contains(from) && group.contains(to)))
     }
 
-    pub(super) fn is_clogged(&self, from: &str, to: &str) -> bool {
-        self.clogged_addresses.contains(from)
-            || self.clogged_addresses.contains(to)
-            || self.clogged_links.contains(&super::link(from, to))
+    pub(super) fn is_clogged(&self, link: &Link, lane: Lane) -> bool {
+        self.clogged_addresses.contains(&link.0)
+            || self.clogged_addresses.contains(&link.1)
+            || self.clogged_links.contains(link)
+            || (lane == Lane::Log && self.clogged_logs.contains(link))
     }
 }

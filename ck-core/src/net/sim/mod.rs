@@ -51,7 +51,7 @@ struct World {
     links: BTreeMap<Link, LinkConditions>,
     barriers: Barriers,
     /// Messages that clogged links hold, in the order of their arrival.
-    held: Vec<(Link, oneshot::Sender<()>)>,
+    held: Vec<(Link, Lane, oneshot::Sender<()>)>,
     servers: BTreeMap<String, Server>,
     /// When the last request on a link's log lane arrives: the next must not arrive before.
     last_log: BTreeMap<Link, Instant>,
@@ -222,6 +222,16 @@ impl SimNetwork {
         self.change(|barriers| barriers.clogged_links.remove(&link(from, to)));
     }
 
+    /// Holds what `from` sends to `to` on the log lane, until it is unclogged; heartbeats, calls and their answers pass.
+    pub fn clog_log(&self, from: &str, to: &str) {
+        self.change(|barriers| barriers.clogged_logs.insert(link(from, to)));
+    }
+
+    /// Ends the clogging of a log lane.
+    pub fn unclog_log(&self, from: &str, to: &str) {
+        self.change(|barriers| barriers.clogged_logs.remove(&link(from, to)));
+    }
+
     /// Clogs every link from and to an address.
     pub fn clog(&self, addr: &str) {
         self.change(|barriers| barriers.clogged_addresses.insert(addr.to_owned()));
@@ -261,10 +271,10 @@ impl SimNetwork {
         let World { held, barriers, .. } = &mut *world;
         let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(held)
             .into_iter()
-            .partition(|((from, to), _)| barriers.is_clogged(from, to));
+            .partition(|(link, lane, _)| barriers.is_clogged(link, *lane));
         *held = stay;
         drop(world);
-        for (_, release) in go {
+        for (_, _, release) in go {
             // A message whose journey was dropped has nobody to release.
             let _ = release.send(());
         }
@@ -301,7 +311,7 @@ impl World {
 
 impl Shared {
     /// One message on its way; tells whether it arrives, when it does.
-    async fn travel(&self, message: u64, from: &str, to: &str, in_order: bool) -> bool {
+    async fn travel(&self, message: u64, from: &str, to: &str, lane: Lane, in_order: bool) -> bool {
         if from == to {
             return true;
         }
@@ -332,7 +342,7 @@ impl Shared {
                     world.lose(self.start, message, &link);
                     return false;
                 }
-                if !world.barriers.is_clogged(from, to) {
+                if !world.barriers.is_clogged(&link, lane) {
                     world.stats.delivered += 1;
                     world.record(self.start, || format!("#{message} {from} -> {to} arrives"));
                     return true;
@@ -340,7 +350,7 @@ impl Shared {
                 world.stats.held += 1;
                 world.record(self.start, || format!("#{message} {from} -> {to} held"));
                 let (release, released) = oneshot::channel();
-                world.held.push((link.clone(), release));
+                world.held.push((link.clone(), lane, release));
                 released
             };
             if released.await.is_err() {

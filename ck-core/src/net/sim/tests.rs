@@ -247,6 +247,25 @@ fn a_clogged_link_holds_everything_and_loses_nothing() {
 }
 
 #[test]
+fn a_clogged_log_lane_holds_entries_and_nothing_else() {
+    simulate(5, async {
+        let network = SimNetwork::new(5);
+        let (seen, handler) = notebook();
+        network.serve("b:1", handler);
+        network.clog_log("a:1", "b:1");
+        let transport = network.transport("a:1");
+        let entries = transport.call("b:1", Lane::Log, Bytes::from_static(&[1]), SECOND);
+        assert_eq!(entries.await.unwrap_err().code(), ErrorCode::Timeout);
+        let call = transport.call("b:1", Lane::Request, Bytes::from_static(&[2]), SECOND);
+        call.await.unwrap();
+        assert_eq!(*lock(&seen), [2]);
+        network.unclog_log("a:1", "b:1");
+        sleep(SECOND).await;
+        assert_eq!(*lock(&seen), [2, 1], "late, and not lost");
+    });
+}
+
+#[test]
 fn the_log_lane_keeps_its_order_where_others_do_not() {
     simulate(6, async {
         let network = SimNetwork::new(6);

@@ -173,7 +173,10 @@ impl Exchange {
     /// The result as the caller sees it; `None` when the caller sees nothing.
     async fn carry(&self, number: u64, request: Bytes, in_order: bool) -> Option<Result<Bytes>> {
         let network = &self.network;
-        if !network.travel(number, &self.from, &self.to, in_order).await {
+        if !network
+            .travel(number, &self.from, &self.to, self.lane, in_order)
+            .await
+        {
             return None;
         }
         let result = self.handle(request).await.unwrap_or_else(|| {
@@ -186,7 +189,10 @@ impl Exchange {
                 format!("{to}: nobody is there"),
             ))
         });
-        if !network.travel(number, &self.to, &self.from, false).await {
+        if !network
+            .travel(number, &self.to, &self.from, self.lane, false)
+            .await
+        {
             return None;
         }
         Some(result)

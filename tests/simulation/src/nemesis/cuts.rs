@@ -25,7 +25,7 @@ pub(crate) async fn run(world: World, mut rng: SmallRng) {
             addrs.swap(0, at);
         }
         let (a, b) = (addrs[0].clone(), addrs[1].clone());
-        let kind = rng.random_range(0..7);
+        let kind = rng.random_range(0..8);
         // Whose silence has a cause from now on: where the whole network is concerned, everybody's.
         let concerned = if kind <= 1 {
             ids(&world, &[&a, &b])
@@ -116,6 +116,16 @@ async fn trouble(world: &World, rng: &mut SmallRng, kind: u32, addrs: &[String])
                 }
             }
             true
+        }
+        6 => {
+            // One connection stands still while those beside it live: a node that is heard of and hears, and lags.
+            world
+                .trace
+                .add(format_args!("cuts: no entries from {a} to {b} for {time:?}"));
+            network.clog_log(a, b);
+            let going = world.pause_for(time).await;
+            network.unclog_log(a, b);
+            going
         }
         _ => {
             // Clogged one by one, and let go in another order.

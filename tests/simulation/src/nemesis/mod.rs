@@ -52,7 +52,10 @@ pub(crate) fn start(world: &World) {
 
 /// A node that runs, from now on in nobody else's hands; none where the one that was drawn is not to be had.
 fn take_one_that_is_up(world: &World, rng: &mut SmallRng) -> Option<(usize, SimNode)> {
-    let i = rng.random_range(0..world.count());
+    take_if_up(world, rng.random_range(0..world.count()))
+}
+
+fn take_if_up(world: &World, i: usize) -> Option<(usize, SimNode)> {
     if !world.take(i) {
         return None;
     }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use ck_core::env;
+use ck_core::sim::SimNode;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 
-use super::{millis, take_one_that_is_up};
+use super::{millis, take_if_up, take_one_that_is_up};
 use crate::invariants;
 use crate::world::World;
 
@@ -51,9 +52,14 @@ pub(crate) async fn crashes(world: World, mut rng: SmallRng) {
 
 pub(crate) async fn pauses(world: World, mut rng: SmallRng) {
     while world.pause_for(millis(&mut rng, 200, 6000)).await {
-        let Some((i, node)) = take_one_that_is_up(&world, &mut rng) else {
-            continue;
+        // Most is at stake where the leader stands still.
+        let leads = |node: &SimNode| node.is_leader();
+        let leader = (0..world.count()).find(|i| world.node(*i).as_ref().is_some_and(leads));
+        let taken = match leader.filter(|_| rng.random_bool(0.25)) {
+            Some(leader) => take_if_up(&world, leader),
+            None => take_one_that_is_up(&world, &mut rng),
         };
+        let Some((i, node)) = taken else { continue };
         // What waits for it when it goes on: answers to questions of long ago, and nothing newer.
         let stale = rng.random_bool(0.5).then(|| millis(&mut rng, 1, 30));
         // Named once: who is clogged must be unclogged, also when it has died meanwhile.
@@ -64,7 +70,9 @@ pub(crate) async fn pauses(world: World, mut rng: SmallRng) {
                 .for_each(|from| world.network.clog_one_way(from, node.addr()));
             world.pause_for(time).await;
         }
-        let time = millis(&mut rng, 20, 8000);
+        // Every third one for so long that others take over what it has.
+        let least = if rng.random_bool(0.3) { 2000 } else { 20 };
+        let time = millis(&mut rng, least, 8000);
         world
             .trace
             .add(format_args!("{} stands still for {time:?}", node.id()));
@@ -85,6 +93,7 @@ pub(crate) async fn pauses(world: World, mut rng: SmallRng) {
         world.trace.add(format_args!("{} goes on", node.id()));
         // Before it has done anything: what it says now is what it believed when it stopped.
         invariants::sample(&world);
+        world.goes_on(i);
         tasks.shuffle(&mut rng);
         for task in tasks {
             task.wake();

@@ -14,6 +14,6 @@ mod signal;
 
 pub use clock::{Instant, wall_now};
 pub use disk::{Disk, DiskFile, DiskLock, Faults, MemDisk, RealDisk};
-pub(crate) use park::{wait_here, wait_here_for};
+pub(crate) use park::wait_here;
 pub use runtime::{Runtime, blocking, sleep, sleep_until, spawn, timeout};
 pub use signal::Signal;

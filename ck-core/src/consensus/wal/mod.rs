@@ -12,9 +12,9 @@
 //! On disk: a folder of segments (`segment.rs`) full of frames (`frame.rs`). The log only grows at its end;
 //! truncating is a record like any other, and purging deletes whole segments.
 //!
-//! The one loss that cannot be told from a torn tail: the last acknowledged batch is damaged *and* the mark
-//! behind it is missing, which is written when no other batch has come for 10 ms, and synced with the next
-//! one. All segments deleted at once look like a new log; the caller's identity file tells the difference.
+//! The one loss that cannot be told from a torn tail: the last acknowledged batch is damaged *and* a
+//! power loss took the mark that was written, but not yet synced, behind it. All segments deleted at once
+//! look like a new log; the caller's identity file tells the difference.
 
 mod frame;
 mod read;

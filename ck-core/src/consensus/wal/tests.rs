@@ -139,17 +139,10 @@ impl Rig {
         self.wal.purge_to(upto, done);
     }
 
-    /// Lets the writer do what is queued, as one batch, after which nothing comes for a while.
+    /// Lets the writer do what is queued, as one batch.
     fn step(&mut self) {
-        if !self.step_busily() && self.writer.owes_mark() {
-            self.writer.mark_now();
-        }
-    }
-
-    /// The same, while more is about to come. True when the log was closed.
-    fn step_busily(&mut self) -> bool {
         let mut ops: Vec<Op> = std::iter::from_fn(|| self.writer.queue.try_recv().ok()).collect();
-        self.writer.step(&mut ops)
+        self.writer.step(&mut ops);
     }
 
     /// Steps and asserts that every call so far succeeded, in order.

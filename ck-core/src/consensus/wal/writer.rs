@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -13,7 +12,6 @@ use super::segment::{FIRST, Header, RESERVED, Segment, Summary, file_name};
 use super::types::{Entry, LogId, Vote};
 use super::view::{Change, Shared, Slot};
 use super::{Done, salt, stopped};
-use crate::env;
 use crate::env::disk::{Disk, DiskLock};
 use crate::{Error, ErrorCode, Result};
 
@@ -21,10 +19,6 @@ use crate::{Error, ErrorCode, Result};
 const BATCH_CALLS: usize = 1024;
 /// A buffer this full is written before the batch is complete, and given back after it.
 const BUFFER_LIMIT: usize = 1 << 20;
-
-/// A batch is marked as durable by the next one; the last one by a mark, once none has followed it for so long. Writing
-/// one after each would cost as much again as the batch.
-const MARK_AFTER: Duration = Duration::from_millis(10);
 
 /// So much of a segment is filled with zeros at a time, ahead of the batches: a sync then has no new blocks to
 /// record, which takes about as long again as the data. A hole reads as zeros too, so nothing else changes.
@@ -105,7 +99,7 @@ impl WalWriter {
     pub fn spawn(mut self) -> Result<WalThread> {
         let body = move || {
             let mut ops = Vec::with_capacity(BATCH_CALLS);
-            while self.receive_blocking(&mut ops) > 0 {
+            while self.queue.blocking_recv_many(&mut ops, BATCH_CALLS) > 0 {
                 if self.step(&mut ops) {
                     return;
                 }
@@ -122,44 +116,12 @@ impl WalWriter {
     /// is closed or its last handle dropped.
     pub async fn run(mut self) {
         let mut ops = Vec::with_capacity(BATCH_CALLS);
-        while self.receive(&mut ops).await > 0 {
+        while self.queue.recv_many(&mut ops, BATCH_CALLS).await > 0 {
             if self.step(&mut ops) {
                 return;
             }
         }
         self.finish();
-    }
-
-    /// Waits for calls; marks the log once none has come for a while. Gives how many came, none when no more will.
-    fn receive_blocking(&mut self, ops: &mut Vec<Op>) -> usize {
-        if self.owes_mark() {
-            let came = env::wait_here_for(self.queue.recv_many(ops, BATCH_CALLS), MARK_AFTER);
-            if let Some(count) = came {
-                return count;
-            }
-            self.mark_now();
-        }
-        self.queue.blocking_recv_many(ops, BATCH_CALLS)
-    }
-
-    async fn receive(&mut self, ops: &mut Vec<Op>) -> usize {
-        if self.owes_mark() {
-            let came = env::timeout(MARK_AFTER, self.queue.recv_many(ops, BATCH_CALLS)).await;
-            if let Ok(count) = came {
-                return count;
-            }
-            self.mark_now();
-        }
-        self.queue.recv_many(ops, BATCH_CALLS).await
-    }
-
-    /// What was written last could still be taken for torn.
-    pub(super) fn owes_mark(&self) -> bool {
-        !self.marked && self.failed.is_none()
-    }
-
-    pub(super) fn mark_now(&mut self) {
-        self.mark().unwrap_or_else(|error| self.fail(error));
     }
 
     /// One batch: encode, write, sync, publish, answer. True when the log was closed.
@@ -200,6 +162,9 @@ impl WalWriter {
             self.lock = None;
             done(result);
             return true;
+        }
+        if self.queue.is_empty() && self.failed.is_none() && !self.marked {
+            self.mark().unwrap_or_else(|error| self.fail(error));
         }
         false
     }

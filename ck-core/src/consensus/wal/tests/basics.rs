@@ -313,7 +313,6 @@ fn the_thread_acknowledges_and_ends_with_the_close_or_the_last_handle() {
 fn the_task_acknowledges_and_ends_with_the_close() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
-        .enable_time()
         .build()
         .unwrap();
     runtime.block_on(async {

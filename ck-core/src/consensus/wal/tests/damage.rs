@@ -1,8 +1,6 @@
 //! Torn and damaged logs: cut at every length, every byte changed. Either every acknowledged entry is
 //! there, or the error names file and offset.
 
-use std::time::{Duration, Instant};
-
 use super::*;
 
 type Files = Vec<(String, Vec<u8>)>;
@@ -111,82 +109,6 @@ fn no_changed_byte_makes_acknowledged_entries_disappear() {
             }
         }
         assert!(found > 10_000, "only {found} were noticed");
-    }
-}
-
-/// A process that is killed within milliseconds of its last batch has not marked it. Then damage to that one may pass for
-/// a torn tail, and to nothing else.
-#[test]
-fn without_its_mark_only_the_last_batch_can_be_taken_for_torn() {
-    let (disk, mut rig) = Rig::new();
-    rig.append((0..6).map(|index| entry(1, index, 100)));
-    rig.step_busily();
-    rig.append([entry(1, 6, 80)]);
-    rig.step_busily();
-    let before = rig.state();
-    rig.append((7..9).map(|index| entry(1, index, 60)));
-    rig.step_busily();
-    let (acknowledged, files) = (rig.state(), files(&disk));
-    let (name, content) = &files[0];
-    let mut taken_for_torn = 0;
-    for byte in 0..content.len() {
-        let mut content = content.clone();
-        content[byte] ^= 0x10;
-        let what = format!("{name} byte {byte} changed");
-        match Rig::open(Arc::new(disk_with(&files, 0, &content))) {
-            Ok(rig) if rig.state() == acknowledged => {}
-            Ok(rig) => {
-                taken_for_torn += 1;
-                // What is torn is cut at an entry.
-                let (state, kept) = (rig.state(), before.next());
-                assert!((kept..acknowledged.next()).contains(&state.next()), "{what}");
-            }
-            Err(error) => assert_eq!(error.code(), ErrorCode::Corrupt, "{what}: {error}"),
-        }
-    }
-    assert!(
-        taken_for_torn > 100,
-        "only {taken_for_torn}: the batch was marked"
-    );
-}
-
-/// Both drivers mark the last batch once nothing has followed it for a while: from then on damage to it shows.
-#[test]
-fn the_last_batch_is_marked_when_nothing_follows() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_time()
-        .build()
-        .unwrap();
-    for as_task in [false, true] {
-        let disk = MemDisk::new();
-        let (wal, writer) = Wal::open(Arc::new(disk.clone()), dir(), &small()).unwrap();
-        let thread = if as_task {
-            runtime.spawn(writer.run());
-            None
-        } else {
-            Some(writer.spawn().unwrap())
-        };
-        let (sender, receiver) = std::sync::mpsc::channel();
-        wal.append(
-            vec![entry(1, 0, 50)],
-            Box::new(move |result| sender.send(result).unwrap()),
-        );
-        receiver.recv().unwrap().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            let files = files(&disk);
-            let mut content = files[0].1.clone();
-            content[segment::FIRST + frame::HEADER + 20] ^= 0x10;
-            let opened = Rig::open(Arc::new(disk_with(&files, 0, &content)));
-            if opened.is_err_and(|error| error.code() == ErrorCode::Corrupt) {
-                break;
-            }
-            assert!(Instant::now() < deadline, "not marked, as a task: {as_task}");
-            std::thread::yield_now();
-        }
-        drop(wal);
-        thread.into_iter().for_each(|thread| thread.join().unwrap());
     }
 }
 

@@ -234,9 +234,9 @@ impl LeaseTable {
             return Err(now + timeout);
         };
         // What an earlier leader granted last, it granted before this one was elected.
-        let inherited = began + config.lease_ttl() + config.lease_margin();
+        let others_end = began + config.lease_ttl() + config.lease_margin();
         let known = book.entry(node, incarnation, now);
-        let due = (known.at + timeout).max(inherited);
+        let due = (known.at + timeout).max(others_end);
         let leased = known.leases.iter().any(|granted| granted.ends > now);
         if planted("fail-the-leased") && now >= known.at + timeout / 3 {
             known.condemned = true;

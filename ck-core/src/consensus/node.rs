@@ -26,7 +26,7 @@ use super::wal::{Wal, WalOptions, WalThread};
 use crate::env::disk::Disk;
 use crate::env::{self, Instant, Signal};
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::{ConsensusStats, NodeId};
+use crate::model::{ConsensusStats, NodeId, whole_millis};
 use crate::net::Transport;
 use crate::options::TimingValues;
 
@@ -417,12 +417,11 @@ fn raft_config(
     snapshots: SnapshotPace,
     elect: bool,
 ) -> Result<openraft::Config> {
-    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let election_max = millis(timing.election_max);
+    let election_max = whole_millis(timing.election_max);
     let config = openraft::Config {
         cluster_name,
-        heartbeat_interval: millis(timing.heartbeat),
-        election_timeout_min: millis(timing.election_min),
+        heartbeat_interval: whole_millis(timing.heartbeat),
+        election_timeout_min: whole_millis(timing.election_min),
         election_timeout_max: election_max,
         enable_elect: elect,
         enable_pre_vote: Some(true),
@@ -430,7 +429,7 @@ fn raft_config(
         // same term gives their places in the log to other entries, and nobody can tell the two apart: nodes apply
         // different commands. It stands for election like everybody else, in a new term and with a new epoch.
         enable_leader_restore: Some(false),
-        quorum_loss_probe_interval: Some(2 * election_max + millis(timing.heartbeat)),
+        quorum_loss_probe_interval: Some(2 * election_max + whole_millis(timing.heartbeat)),
         snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshots.entries),
         max_in_snapshot_log_to_keep: snapshots.kept,
         replication_lag_threshold: snapshots.entries + snapshots.kept,

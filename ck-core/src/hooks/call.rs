@@ -60,7 +60,7 @@ pub(super) fn call_here(shared: &Shared, hook: BlockingHook, event: Arc<Event>) 
 
 /// Polls the future of a hook on this thread, with the runtime's timers and sockets, to its end or until the runtime goes
 /// away. However long it takes or blocks, nobody else waits for this thread.
-pub(super) fn wait_here(
+pub(super) fn poll_here(
     shared: &Shared,
     runtime: &tokio::runtime::Handle,
     hook: AsyncHook,

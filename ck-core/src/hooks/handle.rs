@@ -192,12 +192,12 @@ impl Shared {
         }
     }
 
-    /// A call has ended, and what belongs to the application is dropped.
+    /// A task's call has ended, and what belongs to the application is dropped.
     pub(super) fn call_ended(self: &Arc<Self>, ticket: Ticket, outcome: Outcome) {
         let cancelled = outcome == Outcome::Cancelled;
         let mut state = self.lock();
         state.schedule.finished(ticket, outcome);
-        if cancelled && matches!(self.config.driver, Driver::Tasks) {
+        if cancelled {
             // The runtime drops its tasks: there is none left to spawn the next call on.
             let effects = state.schedule.take_effects();
             drop(state);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::env::Instant;
 
-use super::call::{call_here, wait_here};
+use super::call::{call_here, poll_here};
 use super::handle::{Driver, Shared, State};
 use super::job::{Job, RetryId};
 use super::scope;
@@ -162,7 +162,7 @@ impl Shared {
     fn perform(self: &Arc<Self>, job: Job<Hook>) {
         let outcome = match (job.hook, &self.config.driver) {
             (Hook::Blocking(hook), _) => call_here(self, hook, job.event),
-            (Hook::Async(hook), Driver::Threads(runtime)) => wait_here(self, runtime, hook, job.event),
+            (Hook::Async(hook), Driver::Threads(runtime)) => poll_here(self, runtime, hook, job.event),
             // There are no threads with tasks; nobody gets here.
             (Hook::Async(_), Driver::Tasks) => Outcome::Cancelled,
         };

@@ -12,7 +12,7 @@ use crate::consensus::Service;
 use crate::consensus::{Leadership, LeaseTable, Proposer, Replica, decode, encode};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::{LeaveReason, Node, NodeId};
+use crate::model::{LeaveReason, Node, NodeId, whole_millis};
 use crate::net::{Lane, Transport};
 use crate::planted::planted;
 use crate::rebalance;
@@ -339,8 +339,7 @@ impl Admission {
     }
 
     fn silent_ms(&self, node: &str, incarnation: u64) -> u64 {
-        let silence = self.leases.silence(node, incarnation);
-        u64::try_from(silence.as_millis()).unwrap_or(u64::MAX)
+        whole_millis(self.leases.silence(node, incarnation))
     }
 
     /// A member is to be drained: what it has moves elsewhere, then it is taken out.

@@ -23,6 +23,7 @@ pub use records::{
     PartitionMap, PartitionRecord, PartitionStats,
 };
 pub use time::Timestamp;
+pub(crate) use time::whole_millis;
 pub use topology::{Maintenance, Topology};
 
 /// The public name of partition `number`: `partition-5`.

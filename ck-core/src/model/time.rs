@@ -36,9 +36,19 @@ impl Timestamp {
     /// The moment so long before this one, at the earliest the start of 1970.
     #[must_use]
     pub fn before(self, duration: Duration) -> Timestamp {
-        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Timestamp(self.0.saturating_sub(millis))
+        Timestamp(self.0.saturating_sub(whole_millis(duration)))
     }
+
+    /// The moment so long after this one.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_add(whole_millis(duration)))
+    }
+}
+
+/// A duration in milliseconds, as commands, messages and records give it.
+pub(crate) fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl From<SystemTime> for Timestamp {

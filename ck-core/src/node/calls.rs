@@ -259,10 +259,7 @@ impl Node {
             u32::try_from(s.as_millis() / interval.as_millis()).unwrap_or(u32::MAX)
         });
         let last_seen = match silence {
-            Some(silence) => {
-                let millis = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
-                Timestamp::from_millis(env::wall_now().as_millis().saturating_sub(millis))
-            }
+            Some(silence) => env::wall_now().before(silence),
             None => node.last_seen,
         };
         Ok(NodeHealth {

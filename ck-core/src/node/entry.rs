@@ -12,18 +12,13 @@ use crate::consensus::RaftId;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{Identity, JoinOutcome, JoinReply, JoinRequest, Joiner};
-use crate::model::{ClusterConfig, NodeStatus};
+use crate::model::{ClusterConfig, NodeStatus, whole_millis};
 use crate::state::{Command, NodeSpec};
 
 /// How long founding a cluster may take: a few commits on one's own disk.
 const FOUND: Duration = Duration::from_secs(30);
 /// The number in Raft of the node that founds a cluster.
 const FOUNDER: RaftId = 1;
-
-/// What options and messages give in milliseconds.
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
 
 impl Node {
     /// A founder that is started again with other values for what was fixed at bootstrap is told so.
@@ -124,9 +119,9 @@ impl Node {
             cluster_name: self.options.cluster_name.clone(),
             partition_count: self.options.bootstrap_partition_count(),
             replication_factor: self.options.bootstrap_replication_factor(),
-            lease_ttl_ms: millis(self.options.effective_lease_ttl()),
-            failure_timeout_ms: millis(self.options.failure_timeout()),
-            election_timeout_ms: millis(self.options.timing.values().election_max),
+            lease_ttl_ms: whole_millis(self.options.effective_lease_ttl()),
+            failure_timeout_ms: whole_millis(self.options.failure_timeout()),
+            election_timeout_ms: whole_millis(self.options.timing.values().election_max),
         };
         let cluster_id = format!("{:032x}", env::runtime::rng().random::<u128>());
         let mut identity = Identity::new(
@@ -243,9 +238,9 @@ impl Node {
             cluster_id: identity.map(|(_, cluster_id)| cluster_id),
             partition_count: self.options.partition_count,
             replication_factor: self.options.replication_factor,
-            lease_ttl_ms: self.options.lease_ttl.map(millis),
-            failure_timeout_ms: self.options.asked_failure_timeout().map(millis),
-            election_timeout_ms: Some(millis(self.options.timing.values().election_max)),
+            lease_ttl_ms: self.options.lease_ttl.map(whole_millis),
+            failure_timeout_ms: self.options.asked_failure_timeout().map(whole_millis),
+            election_timeout_ms: Some(whole_millis(self.options.timing.values().election_max)),
         }
     }
 

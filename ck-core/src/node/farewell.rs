@@ -66,9 +66,9 @@ impl Node {
         };
         let topology = self.replica.topology();
         let deadline = Instant::now() + topology.config.failure_timeout();
-        let others = || topology.nodes.values().filter(|node| node.id != self.me);
         while Instant::now() < deadline && self.has_left_raft() {
-            for node in others().filter(|node| node.status.is_up()) {
+            let others = topology.nodes.values().filter(|node| node.id != self.me);
+            for node in others.filter(|node| node.status.is_up()) {
                 let call = MemberCall::Failed {
                     node: self.me.clone(),
                     incarnation,

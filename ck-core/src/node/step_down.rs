@@ -7,7 +7,7 @@ use crate::consensus::RaftId;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::MemberCall;
-use crate::model::NodeId;
+use crate::model::{NodeId, whole_millis};
 
 /// How long a leader goes on looking for somebody who takes over. Most often the first one does, in milliseconds;
 /// on a busy machine it may need more than one attempt, or another node.
@@ -144,7 +144,7 @@ impl Node {
         if member.leadership.is_leader() {
             self.step_down_as_leader(target.as_ref(), cooldown).await?;
         } else {
-            let cooldown_ms = cooldown.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+            let cooldown_ms = cooldown.map(whole_millis);
             let call = MemberCall::StepDown {
                 to: target,
                 cooldown_ms,

@@ -1,7 +1,5 @@
 //! What is under way, and what it waits for.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use super::controller::Controller;
@@ -72,7 +70,7 @@ impl Controller {
         for away in &mut status.away {
             if let Some(since) = planned.away.get(&away.node) {
                 away.since = at(*since);
-                away.replaced_after = Some(later(away.since, self.pace.rebalance_delay));
+                away.replaced_after = Some(away.since.after(self.pace.rebalance_delay));
             }
         }
         status.avoided = planned
@@ -83,7 +81,7 @@ impl Controller {
                 number: *number,
                 node: node.clone(),
                 times: avoided.times,
-                until: later(env::wall_now(), avoided.until.since(Instant::now())),
+                until: env::wall_now().after(avoided.until.since(Instant::now())),
             })
             .collect();
         status
@@ -179,11 +177,5 @@ fn migrations_of(topology: &Topology, partition: &Partition, migrations: &mut Ve
 
 /// A moment of this machine's clock as wall time.
 fn at(moment: Instant) -> Timestamp {
-    let ago = u64::try_from(moment.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Timestamp::from_millis(env::wall_now().as_millis().saturating_sub(ago))
-}
-
-fn later(moment: Timestamp, by: Duration) -> Timestamp {
-    let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-    Timestamp::from_millis(moment.as_millis().saturating_add(by))
+    env::wall_now().before(moment.elapsed())
 }

@@ -139,6 +139,13 @@ impl World {
         nodes.filter(|node| node.is_up()).cloned().collect()
     }
 
+    /// The node that says that it leads.
+    pub(crate) fn leading(&self) -> Option<(usize, SimNode)> {
+        let nodes = (0..self.count()).filter_map(|i| Some((i, self.node(i)?)));
+        let mut up = nodes.filter(|(_, node)| node.is_up());
+        up.find(|(_, node)| node.is_leader())
+    }
+
     /// Takes a node for oneself; false when somebody else has it.
     pub(crate) fn take(&self, i: usize) -> bool {
         let slot = &mut self.slots()[i];

@@ -11,16 +11,11 @@ use crate::world::World;
 pub(crate) async fn run(world: World, mut rng: SmallRng) {
     while world.pause_for(millis(&mut rng, 100, 4000)).await {
         // Most of the time it is the leader that it is interesting to cut off.
-        let leader = world
-            .up()
-            .iter()
-            .find(|node| node.is_leader())
-            .map(|node| node.addr().to_owned());
         let mut addrs = world.addrs();
         addrs.shuffle(&mut rng);
-        if let Some(leader) = leader
+        if let Some((_, leader)) = world.leading()
             && rng.random_bool(0.5)
-            && let Some(at) = addrs.iter().position(|addr| *addr == leader)
+            && let Some(at) = addrs.iter().position(|addr| addr == leader.addr())
         {
             addrs.swap(0, at);
         }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use ck_core::env;
-use ck_core::sim::SimNode;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
@@ -53,10 +52,8 @@ pub(crate) async fn crashes(world: World, mut rng: SmallRng) {
 pub(crate) async fn pauses(world: World, mut rng: SmallRng) {
     while world.pause_for(millis(&mut rng, 200, 6000)).await {
         // Most is at stake where the leader stands still.
-        let leads = |node: &SimNode| node.is_leader();
-        let leader = (0..world.count()).find(|i| world.node(*i).as_ref().is_some_and(leads));
-        let taken = match leader.filter(|_| rng.random_bool(0.25)) {
-            Some(leader) => take_if_up(&world, leader),
+        let taken = match world.leading().filter(|_| rng.random_bool(0.25)) {
+            Some((leader, _)) => take_if_up(&world, leader),
             None => take_one_that_is_up(&world, &mut rng),
         };
         let Some((i, node)) = taken else { continue };

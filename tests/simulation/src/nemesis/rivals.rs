@@ -9,12 +9,11 @@ use crate::world::World;
 
 pub(crate) async fn run(world: World, mut rng: SmallRng) {
     while world.pause_for(millis(&mut rng, 200, 2000)).await {
-        let up = world.up();
-        let Some(leader) = up.iter().find(|node| node.is_leader()) else {
+        let Some((leading, leader)) = world.leading() else {
             continue;
         };
         let (leader, leads) = (leader.id(), leader.addr());
-        let others: Vec<usize> = (0..world.count()).filter(|i| World::id(*i) != **leader).collect();
+        let others: Vec<usize> = (0..world.count()).filter(|i| *i != leading).collect();
         let rival = others[rng.random_range(0..others.len())];
         let Some(rival_addr) = world.node(rival).map(|node| node.addr().to_owned()) else {
             continue;

@@ -18,12 +18,15 @@ ARGS ?=
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)
 # For make sim and make soak: how many seeds from which, one to be replayed, how long.
 SEEDS ?= 200
+SIM_SECONDS ?=
 SEED ?= 1
 REPLAY ?=
 MINUTES ?= $(if $(filter-out 0,$(HOURS)),0,10)
 HOURS ?= 0
 ONLY ?=
 SIM = $(CARGO_TARGET_DIR)/sim/ck-sim
+# One build for all that is simulated: the faults are in it, and none is planted unless a hunt asks for it.
+BUILD_SIM = cargo build --profile sim --locked -p ck-simulation --features planted-bugs
 RELEASE = $(CARGO_TARGET_DIR)/release
 # What is installed and shipped is built with the profile of that name: see Cargo.toml.
 DIST = $(CARGO_TARGET_DIR)/dist
@@ -59,21 +62,21 @@ bench: tools ## Run the benchmarks: one table, also as JSON and in docs/benchmar
 	[ -n "$(ARGS)" ] || python3 bench/page.py "$(CARGO_TARGET_DIR)/bench.json"
 
 .PHONY: sim
-sim: tools ## Simulate whole clusters (SEEDS=200 SEED=1, or REPLAY=seed)
-	@cargo build --profile sim --locked -p ck-simulation --features sim
+sim: tools ## Simulate whole clusters (SEEDS=200 SEED=1 SIM_SECONDS=, or REPLAY=seed)
+	@$(BUILD_SIM)
 	if [ -n "$(REPLAY)" ]; then exec "$(SIM)" replay $(REPLAY); fi
-	exec "$(SIM)" run --seeds $(SEEDS) --seed $(SEED)
+	exec "$(SIM)" run --seeds $(SEEDS) --seed $(SEED) $(if $(SIM_SECONDS),--seconds $(SIM_SECONDS))
 
 .PHONY: soak
 soak: tools ## Simulate, then trouble real processes, half of the time each (MINUTES=60 or HOURS=8, SEED=1)
 	@minutes=$$(( ($(MINUTES) + 60 * $(HOURS) + 1) / 2 ))
-	cargo build --profile sim --locked -p ck-simulation --features sim
+	$(BUILD_SIM)
 	"$(SIM)" soak --minutes $$minutes --seed $(SEED)
 	exec $(MAKE) --no-print-directory chaos MINUTES=$$minutes SEED=$(SEED)
 
 .PHONY: planted
 planted: tools ## Every fault that is planted must be found by the simulation (ONLY=name)
-	@cargo build --profile sim --locked -p ck-simulation --features planted-bugs
+	@$(BUILD_SIM)
 	exec "$(SIM)" planted $(if $(ONLY),--only $(ONLY))
 
 .PHONY: lint

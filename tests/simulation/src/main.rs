@@ -57,11 +57,15 @@ fn replay(seed: u64) -> ExitCode {
 fn run(options: &Options) -> ExitCode {
     let began = Instant::now();
     println!(
-        "seeds from {}, {}, on {} threads",
+        "seeds from {}{}{}, on {} threads",
         options.seed,
+        match options.seeds {
+            u64::MAX => String::new(),
+            seeds => format!(", {seeds} of them"),
+        },
         match options.limit {
-            Some(limit) => format!("for {limit:?}"),
-            None => format!("{} of them", options.seeds),
+            Some(limit) => format!(", for at most {limit:?}"),
+            None => String::new(),
         },
         options.threads
     );
@@ -74,10 +78,8 @@ fn run(options: &Options) -> ExitCode {
             scope.spawn(move || {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let over = match options.limit {
-                        Some(limit) => began.elapsed() >= limit,
-                        None => seed - options.seed >= options.seeds,
-                    };
+                    let over = seed - options.seed >= options.seeds
+                        || options.limit.is_some_and(|limit| began.elapsed() >= limit);
                     if over || sender.send(ck_simulation::run(&Plan::draw(seed))).is_err() {
                         return;
                     }

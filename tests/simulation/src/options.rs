@@ -4,7 +4,8 @@ use std::time::Duration;
 
 /// How it is called.
 pub(crate) const HELP: &str = "\
-ck-sim run [--seeds N] [--seed FIRST] [--threads N]     N seeds
+ck-sim run [--seeds N] [--seconds N] [--seed FIRST] [--threads N]
+                                                        N seeds, or fewer when the time is over before
 ck-sim soak [--minutes N] [--seed FIRST] [--threads N]  seeds until the time is over
 ck-sim replay SEED                                      one seed, told in full, twice
 ck-sim planted [--only NAME] [--seed FIRST]             every planted fault (built with --features planted-bugs)";
@@ -23,7 +24,9 @@ pub(crate) enum Command {
 pub(crate) struct Options {
     pub(crate) command: Command,
     pub(crate) seed: u64,
+    /// How many seeds are run at most; a soak runs as many as it can.
     pub(crate) seeds: u64,
+    /// When this is over no further seed is begun.
     pub(crate) limit: Option<Duration>,
     pub(crate) threads: usize,
     pub(crate) only: Option<String>,
@@ -41,7 +44,7 @@ impl Options {
         let mut options = Options {
             command,
             seed: 1,
-            seeds: 100,
+            seeds: if command == Command::Soak { u64::MAX } else { 100 },
             limit: (command == Command::Soak).then_some(Duration::from_secs(600)),
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             only: None,
@@ -57,6 +60,9 @@ impl Options {
                 "--seeds" => options.seeds = number(&value, "number of seeds")?,
                 "--minutes" => {
                     options.limit = Some(Duration::from_secs(60 * number(&value, "number of minutes")?))
+                }
+                "--seconds" => {
+                    options.limit = Some(Duration::from_secs(number(&value, "number of seconds")?))
                 }
                 "--threads" => {
                     options.threads = usize::try_from(number(&value, "number of threads")?)

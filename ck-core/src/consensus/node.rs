@@ -1,7 +1,8 @@
 //! One Raft node: opening, writing, membership, numbers, closing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use super::server::Server;
 use super::state_machine::{Raft, SnapshotStore, StateMachine};
 use super::still::{Heard, Still};
 use super::types::{LogId, RaftId, Vote, from_wal_id, stopped};
-use super::wal::{Wal, WalOptions, WalThread};
+use super::wal::{self, Owner, Wal, WalOptions, WalThread};
 use crate::env::disk::Disk;
 use crate::env::{self, Instant, Signal};
 use crate::error::{Error, ErrorCode, Result};
@@ -79,8 +80,8 @@ pub(crate) struct Consensus {
     pub(super) gave_up: Signal,
     heard: Arc<Heard>,
     still: Still,
-    /// Ends the task that takes snapshots of a log of many bytes.
-    snapshots: AbortHandle,
+    /// Ends the tasks that take snapshots of a log of many bytes, and that mark the log when it is quiet.
+    tasks: [AbortHandle; 2],
 }
 
 /// Who takes part in Raft, as this node knows it.
@@ -111,8 +112,10 @@ impl Consensus {
     /// # Errors
     /// [`ErrorCode::Corrupt`], [`ErrorCode::DataDirInUse`], [`ErrorCode::Io`] from the disk.
     pub(crate) async fn open(config: ConsensusConfig) -> Result<Arc<Self>> {
+        let owner = Owner::new(&config.addresses.cluster_id(), config.raft_id)?;
         let options = WalOptions {
             seed: seed(),
+            owner,
             ..WalOptions::default()
         };
         let (wal, writer) = Wal::open(config.disk.clone(), &config.dir.join("wal.log"), &options)?;
@@ -124,10 +127,11 @@ impl Consensus {
             Some(writer.spawn()?)
         };
         let voted_before = wal.vote().is_some();
-        let store = SnapshotStore::new(config.disk.clone(), config.dir.join("snapshot"));
+        let store = SnapshotStore::new(config.disk.clone(), config.dir.join("snapshot"), owner);
         let durable = store.durable();
         let growth = Arc::<Growth>::default();
         let machine = StateMachine::open(config.replica.clone(), store, growth.clone())?;
+        check_snapshot(&config.dir, wal.purged(), durable.load(Ordering::Acquire))?;
         let election_timeout_max = config.timing.election_max;
         let heartbeat = config.timing.heartbeat;
         let acks = Arc::<Acks>::default();
@@ -157,11 +161,11 @@ impl Consensus {
         if voted_before {
             still.after_restart(config.raft_id, election_timeout_max);
         }
-        let (task, snapshots) = abortable(bound_log(raft.clone(), growth));
-        env::spawn(async move {
-            // Aborted is how it ends.
-            let _ = task.await;
-        });
+        let marked = wal.clone();
+        let tasks = [
+            spawn_abortable(bound_log(raft.clone(), growth)),
+            spawn_abortable(async move { marked.keep_marked().await }),
+        ];
         let server = Server::new(
             raft.clone(),
             config.raft_id,
@@ -185,7 +189,7 @@ impl Consensus {
             gave_up: Signal::default(),
             heard,
             still,
-            snapshots,
+            tasks,
         }))
     }
 
@@ -392,7 +396,9 @@ impl Consensus {
 
     /// Stops Raft and closes the log; what was acknowledged is durable already.
     pub(crate) async fn close(&self) -> Result<()> {
-        self.snapshots.abort();
+        for task in &self.tasks {
+            task.abort();
+        }
         self.still.close();
         let ended = self.raft.shutdown().await;
         let (tx, rx) = tokio::sync::oneshot::channel();
@@ -409,6 +415,36 @@ impl Consensus {
         ended.map_err(stopped)?;
         closed
     }
+}
+
+fn spawn_abortable(task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+    let (task, handle) = abortable(task);
+    env::spawn(async move {
+        // Aborted is how it ends.
+        let _ = task.await;
+    });
+    handle
+}
+
+/// A log that begins behind its start stands on a snapshot. Without it what came before is unknown, and the node would
+/// silently be one that never had it.
+fn check_snapshot(dir: &Path, purged: Option<wal::LogId>, snapshot: u64) -> Result<()> {
+    let Some(purged) = purged.filter(|purged| purged.index > snapshot) else {
+        return Ok(());
+    };
+    let has = match snapshot {
+        0 => "it is missing".to_owned(),
+        index => format!("it ends with entry {index}"),
+    };
+    Err(Error::new(
+        ErrorCode::Corrupt,
+        format!(
+            "{}: the log begins after entry {}, and what was before it is in the snapshot, but {has}; restore the whole \
+             data_dir as it was, or start this node with an empty one, as a new node",
+            dir.join("snapshot").display(),
+            purged.index
+        ),
+    ))
 }
 
 fn raft_config(

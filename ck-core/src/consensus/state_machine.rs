@@ -15,6 +15,7 @@ use super::growth::{Growth, Meter};
 use super::replica::{Item, Replica};
 use super::snapshot_file;
 use super::types::{Applied, LogId, SnapshotMeta, StoredMembership, Types, io_error};
+use super::wal::Owner;
 use crate::env;
 use crate::env::disk::Disk;
 use crate::error::{Error, Result};
@@ -31,6 +32,7 @@ pub(crate) type Snapshot =
 pub(crate) struct SnapshotStore {
     disk: Arc<dyn Disk>,
     path: PathBuf,
+    owner: Owner,
     /// The index up to which a snapshot is durable.
     durable: Arc<AtomicU64>,
     /// One is written at a time.
@@ -38,10 +40,11 @@ pub(crate) struct SnapshotStore {
 }
 
 impl SnapshotStore {
-    pub(crate) fn new(disk: Arc<dyn Disk>, path: PathBuf) -> Self {
+    pub(crate) fn new(disk: Arc<dyn Disk>, path: PathBuf, owner: Owner) -> Self {
         SnapshotStore {
             disk,
             path,
+            owner,
             durable: Arc::default(),
             writing: Arc::default(),
         }
@@ -58,7 +61,7 @@ impl SnapshotStore {
     }
 
     fn read(&self) -> Result<Option<(SnapshotMeta, Bytes)>> {
-        let Some((head, state)) = snapshot_file::read(&*self.disk, &self.path)? else {
+        let Some((head, state)) = snapshot_file::read(&*self.disk, &self.path, self.owner)? else {
             return Ok(None);
         };
         let head: SnapshotHead = codec::decode(&head, "the head of the snapshot")?;
@@ -86,7 +89,7 @@ impl SnapshotStore {
             return Ok(());
         }
         let head = codec::encode(&SnapshotHead::from(meta))?;
-        snapshot_file::write(&*self.disk, &self.path, &head, state)?;
+        snapshot_file::write(&*self.disk, &self.path, self.owner, &head, state)?;
         self.note(meta);
         Ok(())
     }

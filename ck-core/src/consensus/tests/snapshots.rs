@@ -10,7 +10,7 @@ use openraft_rt::AsyncRuntime;
 use crate::consensus::replica::Replica;
 use crate::consensus::state_machine::{SnapshotStore, StateMachine};
 use crate::consensus::types::{SnapshotMeta, StoredMembership, from_wal_id};
-use crate::consensus::wal;
+use crate::consensus::wal::{self, Owner};
 use crate::env::Runtime;
 use crate::env::disk::{Disk, Faults, MemDisk};
 use crate::model::Timestamp;
@@ -21,7 +21,7 @@ fn replica() -> Arc<Replica> {
 }
 
 fn machine(disk: &Arc<MemDisk>, replica: &Arc<Replica>) -> StateMachine {
-    let store = SnapshotStore::new(disk.clone(), "/node/snapshot".into());
+    let store = SnapshotStore::new(disk.clone(), "/node/snapshot".into(), Owner::default());
     StateMachine::open(replica.clone(), store, Arc::default()).unwrap()
 }
 

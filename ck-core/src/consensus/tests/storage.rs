@@ -11,7 +11,7 @@ use crate::consensus::log_store::LogStore;
 use crate::consensus::replica::Replica;
 use crate::consensus::state_machine::{SnapshotStore, StateMachine};
 use crate::consensus::types::Types;
-use crate::consensus::wal::{Wal, WalOptions, WalThread};
+use crate::consensus::wal::{Owner, Wal, WalOptions, WalThread};
 use crate::env::Runtime;
 use crate::env::disk::MemDisk;
 
@@ -48,7 +48,7 @@ impl StoreBuilder<Types, LogStore, StateMachine, Guard> for Builder {
             writer: Some(writer.spawn().unwrap()),
         };
         let replica = Arc::new(Replica::new("node-1".into(), 1, Box::new(|_| {})));
-        let store = SnapshotStore::new(disk, "/node/snapshot".into());
+        let store = SnapshotStore::new(disk, "/node/snapshot".into(), Owner::default());
         let machine = StateMachine::open(replica, store, Arc::default()).unwrap();
         Ok((guard, LogStore::new(wal), machine))
     }

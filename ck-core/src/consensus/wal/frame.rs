@@ -32,7 +32,8 @@ pub(super) mod kind {
     pub(in super::super) const PURGE: u8 = 5;
     pub(in super::super) const COMMITTED: u8 = 6;
     /// No content: written after a sync, unsynced, to carry the synced offset until the next batch,
-    /// which overwrites it, does so. Always the last frame of a file.
+    /// which overwrites it, does so. Always the last frame of a file; a second copy lies behind the first frame,
+    /// as of a quiet moment.
     pub(in super::super) const MARK: u8 = 7;
     /// The next segment exists. Never in the last file, unless somebody took that away.
     pub(in super::super) const SEAL: u8 = 8;
@@ -155,7 +156,7 @@ pub(super) fn put_u64(out: &mut Vec<u8>, value: u64) {
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(super) fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, tail) = self.0.split_first_chunk::<N>()?;
         self.0 = tail;
         Some(*head)

@@ -12,9 +12,10 @@
 //! On disk: a folder of segments (`segment.rs`) full of frames (`frame.rs`). The log only grows at its end;
 //! truncating is a record like any other, and purging deletes whole segments.
 //!
-//! The one loss that cannot be told from a torn tail: the last acknowledged batch is damaged *and* a
-//! power loss took the mark that was written, but not yet synced, behind it. All segments deleted at once
-//! look like a new log; the caller's identity file tells the difference.
+//! The one loss that cannot be told from a torn tail: the last acknowledged batches are damaged, with the mark behind
+//! them, *and* the second mark is older than they are. That one is written when the log has been quiet for a moment
+//! ([`Wal::mark_again`]), at the close and at the opening. All segments deleted at once look like a new log; the caller's
+//! identity file tells the difference ([`Wal::exists`]).
 
 mod frame;
 mod read;
@@ -31,12 +32,14 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc::{self, UnboundedSender};
 
-pub use types::{Entry, LogId, Vote};
+pub use types::{Entry, LogId, Owner, Vote};
 pub use writer::{WalThread, WalWriter};
 
+use crate::env;
 use crate::env::disk::Disk;
 use crate::{Error, ErrorCode, Result};
 use recovery::Recovered;
@@ -48,6 +51,9 @@ use writer::{Action, Op, failed_earlier};
 pub const MAX_PAYLOAD: usize = 64 << 20;
 const MIN_SEGMENT: u32 = 4 << 10;
 const MAX_SEGMENT: u32 = 1 << 30;
+/// How long after a sync the second mark is written. It bounds how much a lost tail can take along unnoticed, and how
+/// often a sync has one more place to write to.
+const MARK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// Called exactly once with the outcome of a call: on the writer's thread, or on the caller's when the
 /// log is closed. It must not block, since everybody waits for the writer; it may call the log.
@@ -65,6 +71,8 @@ pub struct WalOptions {
     /// Any number that others do not know: it salts the checksums, so that no payload passes for a part
     /// of the log. Random by default; simulations fix it.
     pub seed: u64,
+    /// Whose log it is. One that belongs to somebody else is refused. The default is nobody, for logs that belong to no node.
+    pub owner: Owner,
 }
 
 impl Default for WalOptions {
@@ -73,6 +81,7 @@ impl Default for WalOptions {
             segment_bytes: 8 << 20,
             cache_bytes: 32 << 20,
             seed: rand::random(),
+            owner: Owner::default(),
         }
     }
 }
@@ -114,6 +123,7 @@ impl Wal {
             salt: salt(options.seed, 1),
             previous_end: 0,
             summary: Summary::default(),
+            owner: Some(options.owner),
         };
         let Recovered {
             lock,
@@ -137,6 +147,7 @@ impl Wal {
             dir: dir.to_owned(),
             segment_bytes,
             seed: options.seed,
+            owner: options.owner,
             lock: Some(lock),
             segment: current,
             end,
@@ -224,6 +235,43 @@ impl Wal {
     /// never before that entry, and never causes a sync.
     pub fn save_committed(&self, id: LogId) {
         self.shared.view().save_committed(id);
+    }
+
+    /// Writes the second mark, which covers what is durable by then; never causes a sync. For quiet moments: it lies far
+    /// from the tail, so the next sync has one more place to write to.
+    pub fn mark_again(&self) {
+        let view = self.shared.view();
+        if !view.closed && view.failed.is_none() {
+            // Where there is no writer any more nothing needs a mark.
+            let _ = self.enqueue(
+                &view,
+                Op {
+                    action: Action::MarkAgain,
+                    done: None,
+                },
+            );
+        }
+    }
+
+    /// Writes the second mark a moment after anything became durable, for as long as the log is open. To be driven by
+    /// a task, once.
+    pub async fn keep_marked(&self) {
+        loop {
+            self.shared.synced.notified().await;
+            env::sleep(MARK_AGAIN_AFTER).await;
+            self.mark_again();
+            if self.shared.view().closed {
+                return;
+            }
+        }
+    }
+
+    /// True when a log has been begun in a folder.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`] when the folder cannot be read.
+    pub fn exists(disk: &dyn Disk, dir: &Path) -> Result<bool> {
+        recovery::exists(disk, dir)
     }
 
     /// The entries of a range that the log holds, in order: as many as fit into `max_bytes`, but at least

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::frame::{self, Frame, HEADER, Reader, kind};
 use super::read::entry_head;
 use super::segment::{FIRST, Header, Segment, Summary, TEMPORARY, file_name, newer, sequence};
-use super::types::{LogId, Vote, corrupt};
+use super::types::{LogId, Owner, Vote, corrupt};
 use super::view::{Slot, Slots};
 use crate::env::disk::{Disk, DiskLock};
 use crate::{Error, Result};
@@ -65,6 +65,9 @@ pub(super) fn open(disk: &dyn Disk, dir: &Path, first: Header) -> Result<Recover
         .iter()
         .map(|sequence| Segment::open(disk, dir, *sequence))
         .collect::<Result<_>>()?;
+    for segment in &segments {
+        check_owner(segment, first.owner)?;
+    }
     let (Some(oldest), Some(current)) = (segments.front(), segments.back().cloned()) else {
         return Err(Error::internal(format!(
             "{}: segment {newest} vanished",
@@ -95,6 +98,33 @@ pub(super) fn open(disk: &dyn Disk, dir: &Path, first: Header) -> Result<Recover
     })
 }
 
+/// True when there is a segment in `dir`.
+pub(super) fn exists(disk: &dyn Disk, dir: &Path) -> Result<bool> {
+    disk.create_dir_all(dir)?;
+    let names = disk.list(dir)?;
+    Ok(names.iter().any(|name| sequence(name).is_some()))
+}
+
+/// A log that belongs to another node, or to another cluster, says nothing about this one.
+fn check_owner(segment: &Segment, expected: Option<Owner>) -> Result<()> {
+    match (segment.header.owner, expected) {
+        (Some(owner), Some(expected)) if owner != expected => Err(corrupt(
+            segment.file.path(),
+            HEADER as u64,
+            &format!("this is the log of {owner}, and {expected} was to open it"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What the second copy of the mark says was synced, where there is a whole one. It speaks of a quiet moment, so it is
+/// at most as new as the tail, and it is written after what it speaks of was durable.
+fn second_mark(segment: &Segment, data: &[u8]) -> Option<u32> {
+    let at = segment.header.mark_at()?;
+    let frame = frame::parse(data.get(at as usize..)?, segment.place(at)).ok()?;
+    (frame.kind == kind::MARK).then_some(frame.synced)
+}
+
 /// The state of the log as of the frames seen so far.
 struct Replay {
     summary: Summary,
@@ -122,7 +152,7 @@ impl Replay {
         let data = content(disk, segment)?;
         let end = next.header.previous_end;
         let data = data.get(..end as usize).unwrap_or(&data);
-        let mut at = FIRST as u32;
+        let mut at = segment.header.first();
         while at < end {
             let rest = data.get(at as usize..).unwrap_or_default();
             let frame = frame::parse(rest, segment.place(at)).map_err(|what| corrupt(path, at, what))?;
@@ -143,8 +173,8 @@ impl Replay {
     fn open_ended(&mut self, disk: &dyn Disk, segment: &Segment) -> Result<u32> {
         let path = segment.file.path();
         let data = content(disk, segment)?;
-        let mut at = FIRST as u32;
-        let mut synced = at;
+        let mut at = segment.header.first();
+        let mut synced = at.max(second_mark(segment, &data).unwrap_or(0));
         let (marked, what) = loop {
             let rest = data.get(at as usize..).unwrap_or_default();
             let frame = match frame::parse(rest, segment.place(at)) {

@@ -1,23 +1,30 @@
 //! Segments: the files that the log is cut into, so that old ones can go.
 //!
 //! A segment has its full length from the moment that it has its name (most of it a hole), so a shorter
-//! file is damage, and syncing a batch never has to sync a length. Its first frame restates what earlier
-//! segments said, so that they can be deleted.
+//! file is damage, and syncing a batch never has to sync a length. Its first frame names the owner of the log and
+//! restates what earlier segments said, so that they can be deleted. Behind it is room for one mark: a second copy of
+//! the offset that is known to be synced, far from the tail that it speaks of, so that a tail which was lost as a whole
+//! is missed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::MAX_SEGMENT;
 use super::frame::{self, HEADER, Place, Reader, kind, put_u16, put_u32};
-use super::types::{LogId, Vote, corrupt};
+use super::types::{LogId, Owner, Vote, corrupt};
 use crate::env::disk::{Disk, DiskFile};
 use crate::{Error, ErrorCode, Result};
 
-/// The version of the format as a whole; a newer one is refused.
-const FORMAT: u16 = 1;
-const BODY: usize = 18 + 1 + Vote::LENGTH + 3 * (1 + LogId::LENGTH);
-/// Where the first frame after the header begins.
-pub(super) const FIRST: usize = HEADER + BODY;
+/// The version of the format as a whole; a newer one is refused. Version 1 named no owner and had no room for a mark.
+const FORMAT: u16 = 2;
+const BODY_1: usize = 18 + 1 + Vote::LENGTH + 3 * (1 + LogId::LENGTH);
+const BODY: usize = BODY_1 + Owner::LENGTH;
+/// Where the second copy of the mark lies.
+pub(super) const MARK_AT: usize = HEADER + BODY;
+/// Where the first record begins.
+pub(super) const FIRST: usize = MARK_AT + HEADER;
+/// The same in a segment of format 1.
+const FIRST_1: usize = HEADER + BODY_1;
 /// Kept free at the end of each segment, for the mark or the seal.
 pub(super) const RESERVED: usize = HEADER + 4;
 
@@ -41,14 +48,26 @@ pub(super) struct Header {
     /// Where the frames of the segment before this one end; all of it was durable before this existed.
     pub(super) previous_end: u32,
     pub(super) summary: Summary,
+    /// Whose log it is; `None` in a segment of format 1, which does not say.
+    pub(super) owner: Option<Owner>,
 }
 
 impl Header {
+    /// Where the first record begins.
+    pub(super) fn first(&self) -> u32 {
+        (if self.owner.is_some() { FIRST } else { FIRST_1 }) as u32
+    }
+
+    /// Where the second copy of the mark lies, in a segment that has room for one.
+    pub(super) fn mark_at(&self) -> Option<u32> {
+        self.owner.map(|_| MARK_AT as u32)
+    }
+
     fn put(&self, out: &mut Vec<u8>) {
         frame::put(
             out,
             Place { salt: 0, offset: 0 },
-            FIRST as u32,
+            MARK_AT as u32,
             kind::SEGMENT,
             |out| {
                 put_u16(out, FORMAT);
@@ -60,6 +79,7 @@ impl Header {
                 LogId::put_option(self.summary.purged, out);
                 LogId::put_option(self.summary.last, out);
                 LogId::put_option(self.summary.committed, out);
+                self.owner.unwrap_or_default().put(out);
             },
         );
     }
@@ -67,7 +87,7 @@ impl Header {
     fn get(body: &[u8]) -> Option<(u16, Header)> {
         let mut reader = Reader(body);
         let format = reader.u16()?;
-        let header = Header {
+        let mut header = Header {
             sequence: reader.u32()?,
             size: reader.u32()?,
             salt: reader.u32()?,
@@ -78,9 +98,29 @@ impl Header {
                 last: LogId::get_option(&mut reader)?,
                 committed: LogId::get_option(&mut reader)?,
             },
+            owner: None,
         };
+        if format > 1 {
+            header.owner = Some(Owner::get(&mut reader)?);
+        }
         Some((format, header))
     }
+}
+
+/// The first frame as format 1 had it.
+#[cfg(test)]
+pub(super) fn put_format_1(out: &mut Vec<u8>, sequence: u32, size: u32, salt: u32) {
+    let place = Place { salt: 0, offset: 0 };
+    frame::put(out, place, FIRST_1 as u32, kind::SEGMENT, |out| {
+        put_u16(out, 1);
+        for number in [sequence, size, salt, 0] {
+            put_u32(out, number);
+        }
+        Vote::put_option(None, out);
+        for _ in 0..3 {
+            LogId::put_option(None, out);
+        }
+    });
 }
 
 /// A segment that is open.
@@ -107,6 +147,8 @@ impl Segment {
     }
 
     /// Opens a segment and checks its header and its length.
+    ///
+    /// The header is bounded and read whole, whatever its format: what a shorter one leaves of it are records.
     pub(super) fn open(disk: &dyn Disk, dir: &Path, sequence: u32) -> Result<Segment> {
         let path = dir.join(file_name(sequence));
         let Some(file) = disk.open(&path)? else {
@@ -116,7 +158,7 @@ impl Segment {
         if size < FIRST as u64 {
             return Err(corrupt(&path, size, "the file ends inside its first frame"));
         }
-        let mut data = [0; FIRST];
+        let mut data = [0; MARK_AT];
         file.read_exact_at(&mut data, 0)?;
         let frame = frame::parse(&data, Place { salt: 0, offset: 0 });
         let frame = frame.map_err(|what| corrupt(&path, 0u8, what))?;

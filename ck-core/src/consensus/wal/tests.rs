@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod faults;
 mod model;
+mod owner;
 mod segments;
 
 use std::collections::BTreeMap;
@@ -53,6 +54,7 @@ fn small() -> WalOptions {
         segment_bytes: 4096,
         cache_bytes: 1024,
         seed: 42,
+        owner: Owner::default(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the log holds, and the errors that name a place in it.
 
+use std::fmt;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -40,6 +41,62 @@ pub struct Entry {
     /// The content, at most [`MAX_PAYLOAD`](super::MAX_PAYLOAD) bytes. It stays in the cache as it is, so a
     /// slice of a larger buffer keeps that buffer alive.
     pub payload: Bytes,
+}
+
+/// Whose log it is. A log that was put into another node's directory must not be taken for that node's own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// The cluster's id, filled up with zeros.
+    cluster: [u8; Owner::CLUSTER],
+    /// The node's Raft id.
+    raft_id: u64,
+}
+
+impl Owner {
+    const CLUSTER: usize = 32;
+    pub(crate) const LENGTH: usize = Owner::CLUSTER + 8;
+
+    /// The owner of this Raft id in this cluster.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] when the cluster's id has more than 32 bytes.
+    pub fn new(cluster_id: &str, raft_id: u64) -> crate::Result<Self> {
+        let mut cluster = [0; Owner::CLUSTER];
+        let Some(room) = cluster.get_mut(..cluster_id.len()) else {
+            let message = format!(
+                "cluster id {cluster_id:?} is longer than {} bytes",
+                Owner::CLUSTER
+            );
+            return Err(Error::new(ErrorCode::InvalidArgument, message));
+        };
+        room.copy_from_slice(cluster_id.as_bytes());
+        Ok(Owner { cluster, raft_id })
+    }
+
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.cluster);
+        put_u64(out, self.raft_id);
+    }
+
+    pub(super) fn get(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Owner {
+            cluster: reader.take()?,
+            raft_id: reader.u64()?,
+        })
+    }
+
+    /// The owner as [`put`](Self::put) wrote it; `None` when that is too short.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        Owner::get(&mut Reader(bytes))
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.cluster.iter().position(|byte| *byte == 0);
+        let cluster = String::from_utf8_lossy(&self.cluster[..end.unwrap_or(Owner::CLUSTER)]);
+        write!(f, "Raft id {} of cluster {cluster:?}", self.raft_id)
+    }
 }
 
 impl LogId {

@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 use super::read::{Plan, Run};
 use super::segment::{Segment, Summary};
 use super::types::{Entry, LogId};
@@ -100,16 +102,23 @@ pub(super) struct View {
     pub(super) stats: Stats,
 }
 
-pub(super) struct Shared(Mutex<View>);
+pub(super) struct Shared {
+    view: Mutex<View>,
+    /// Told after each sync.
+    pub(super) synced: Notify,
+}
 
 impl Shared {
     pub(super) fn new(view: View) -> Self {
-        Shared(Mutex::new(view))
+        Shared {
+            view: Mutex::new(view),
+            synced: Notify::new(),
+        }
     }
 
     /// Nothing under this lock can leave the view half changed, so a poisoned one is as good.
     pub(super) fn view(&self) -> MutexGuard<'_, View> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

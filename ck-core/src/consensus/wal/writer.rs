@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::frame::{self, HEADER, kind, put_u32};
 use super::read::ENTRY_HEAD;
 use super::segment::{FIRST, Header, RESERVED, Segment, Summary, file_name};
-use super::types::{Entry, LogId, Vote};
+use super::types::{Entry, LogId, Owner, Vote};
 use super::view::{Change, Shared, Slot};
 use super::{Done, salt, stopped};
 use crate::env::disk::{Disk, DiskLock};
@@ -47,6 +47,8 @@ pub(super) enum Action {
     },
     /// Nothing to do but to answer when everything before is durable.
     Barrier,
+    /// The second mark is to be written behind the batch.
+    MarkAgain,
     /// Was refused already; answered in its turn.
     Refuse(Error),
     Close,
@@ -61,6 +63,7 @@ pub struct WalWriter {
     pub(super) dir: PathBuf,
     pub(super) segment_bytes: u32,
     pub(super) seed: u64,
+    pub(super) owner: Owner,
     pub(super) lock: Option<DiskLock>,
     pub(super) segment: Segment,
     /// Where the next batch goes in the segment.
@@ -128,6 +131,7 @@ impl WalWriter {
     pub(super) fn step(&mut self, ops: &mut Vec<Op>) -> bool {
         let mut closing = None;
         let mut purged = false;
+        let mut mark_again = false;
         for Op { action, done } in ops.drain(..) {
             let mut refusal = None;
             match action {
@@ -138,6 +142,7 @@ impl WalWriter {
                 }
                 action if self.failed.is_none() => {
                     purged |= matches!(action, Action::Purge { .. } | Action::Truncate { .. });
+                    mark_again |= matches!(action, Action::MarkAgain);
                     self.encode(action).unwrap_or_else(|error| self.fail(error));
                 }
                 _ => {}
@@ -165,6 +170,9 @@ impl WalWriter {
         }
         if self.queue.is_empty() && self.failed.is_none() && !self.marked {
             self.mark().unwrap_or_else(|error| self.fail(error));
+        }
+        if mark_again && self.failed.is_none() {
+            self.mark_again().unwrap_or_else(|error| self.fail(error));
         }
         false
     }
@@ -214,7 +222,7 @@ impl WalWriter {
                 self.changes.push(Change::Purged(upto.index));
                 self.call = call;
             }
-            Action::Barrier | Action::Refuse(_) | Action::Close => {}
+            Action::Barrier | Action::MarkAgain | Action::Refuse(_) | Action::Close => {}
         }
         Ok(())
     }
@@ -283,6 +291,7 @@ impl WalWriter {
         }
         self.synced = self.end;
         self.shared.view().stats.syncs += 1;
+        self.shared.synced.notify_one();
         Ok(())
     }
 
@@ -319,6 +328,7 @@ impl WalWriter {
             salt: salt(self.seed, sequence),
             previous_end: self.end,
             summary: self.summary,
+            owner: Some(self.owner),
         };
         let next = Segment::create(&*self.disk, &self.dir, header)?;
         self.put_last(kind::SEAL, |out| put_u32(out, sequence))?;
@@ -335,17 +345,23 @@ impl WalWriter {
         self.put_last(kind::MARK, |_| {})
     }
 
+    /// Writes the mark a second time, far from the tail that it speaks of.
+    fn mark_again(&mut self) -> Result<()> {
+        match self.segment.header.mark_at() {
+            Some(at) => self.put_at(at, kind::MARK, |_| {}),
+            None => Ok(()),
+        }
+    }
+
     /// Writes a frame behind the end, where the next batch will overwrite it.
     fn put_last(&mut self, kind: u8, body: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+        self.put_at(self.end, kind, body)
+    }
+
+    fn put_at(&mut self, at: u32, kind: u8, body: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
         debug_assert!(self.buffer.is_empty());
-        frame::put(
-            &mut self.buffer,
-            self.segment.place(self.end),
-            self.synced,
-            kind,
-            body,
-        );
-        let result = self.segment.file.write_all_at(&self.buffer, u64::from(self.end));
+        frame::put(&mut self.buffer, self.segment.place(at), self.synced, kind, body);
+        let result = self.segment.file.write_all_at(&self.buffer, u64::from(at));
         self.buffer.clear();
         result
     }
@@ -382,6 +398,7 @@ impl WalWriter {
     /// After an opening: what was recovered is durable, and from now on damage to it must show.
     pub(super) fn settle(&mut self) -> Result<()> {
         self.mark()?;
+        self.mark_again()?;
         self.sync()
     }
 

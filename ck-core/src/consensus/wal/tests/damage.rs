@@ -126,6 +126,41 @@ fn no_zeroed_region_makes_acknowledged_entries_disappear() {
     }
 }
 
+/// What a file system may do to the end of a file, and what no torn write does: everything from some place on is gone, the
+/// mark behind it too. The second mark, at the other end of the file, knows better.
+#[test]
+fn no_zeroed_tail_makes_entries_disappear_that_were_there_at_a_quiet_moment() {
+    for close in [true, false] {
+        let (disk, mut rig) = Rig::new();
+        rig.append((0..8).map(|index| entry(1, index, 90)));
+        rig.step_ok();
+        rig.vote(4);
+        rig.append([entry(3, 8, 300)]);
+        rig.step_ok();
+        rig.wal.mark_again();
+        rig.step_ok();
+        let state = rig.state();
+        if close {
+            rig.close();
+        }
+        let files = files(&disk);
+        let (name, content) = &files[files.len() - 1];
+        let used = content.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+        let mut found = 0;
+        for start in segment::FIRST..used {
+            let mut content = content.clone();
+            content[start..].fill(0);
+            let what = format!("{name} zeroed from {start}, closed: {close}");
+            found += usize::from(check(&files, files.len() - 1, &content, &state, &what));
+        }
+        // Only the first mark may go without harm.
+        assert!(
+            found + frame::HEADER >= used - segment::FIRST,
+            "{found} of {used} were noticed"
+        );
+    }
+}
+
 #[test]
 fn a_batch_torn_at_any_byte_is_cut_and_the_log_goes_on() {
     let (disk, mut rig) = Rig::new();

@@ -132,6 +132,7 @@ fn a_segment_that_claims_a_huge_length_is_refused_unread() {
         salt: 0,
         previous_end: 0,
         summary: Summary::default(),
+        owner: None,
     };
     segment::Segment::create(&disk, dir(), header)
         .map(drop)

@@ -174,13 +174,18 @@ impl Nodes {
 }
 
 /// Waits for a condition.
-pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) -> Outcome {
+pub(crate) fn until(what: &str, condition: impl FnMut() -> bool) -> Outcome {
+    until_every(Duration::from_micros(500), what, condition)
+}
+
+/// Waits for a condition, looking so often.
+pub(crate) fn until_every(pause: Duration, what: &str, mut condition: impl FnMut() -> bool) -> Outcome {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
         if Instant::now() >= deadline {
             return Err(format!("{what}: did not come about within {PATIENCE:?}").into());
         }
-        std::thread::sleep(Duration::from_micros(500));
+        std::thread::sleep(pause);
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod disk;
 mod failover;
 mod formation;
 mod lookup;
+mod many;
 mod process;
 mod quiet;
 mod report;
@@ -42,6 +43,12 @@ struct Arguments {
     /// How many write at once, one measurement each.
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 16, 64, 256])]
     writers: Vec<usize>,
+    /// How many processes form a cluster, one measurement each.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [10, 30, 100])]
+    nodes: Vec<usize>,
+    /// How many partitions clusters of many processes have.
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    partitions: u32,
     /// How often each failure is tried.
     #[arg(long, value_name = "N", default_value_t = 20)]
     trials: usize,
@@ -58,6 +65,8 @@ enum Part {
     Writes,
     /// Forming, joining, restarting.
     Formation,
+    /// Forming, joining, restarting with many nodes, each a process.
+    Many,
     /// Memory and idle CPU of a node in a process of its own.
     Memory,
     /// Lookups of a key.
@@ -85,6 +94,9 @@ enum Child {
         /// Its timing.
         #[arg(long)]
         profile: Option<String>,
+        /// How many partitions a founder makes.
+        #[arg(long, default_value_t = cluster::PARTITIONS)]
+        partitions: u32,
     },
 }
 
@@ -96,7 +108,8 @@ fn main() -> ExitCode {
             data_dir,
             join,
             profile,
-        }) => process::serve(id, data_dir, join.as_deref(), profile.as_deref()),
+            partitions,
+        }) => process::serve(id, data_dir, join.as_deref(), profile.as_deref(), *partitions),
         None => run(&arguments),
     };
     match outcome {
@@ -118,6 +131,14 @@ fn run(arguments: &Arguments) -> Outcome {
     }
     if wanted(Part::Formation) {
         formation::measure(&mut report, &arguments.dir)?;
+    }
+    if wanted(Part::Many) {
+        many::measure(
+            &mut report,
+            &arguments.dir,
+            &arguments.nodes,
+            arguments.partitions,
+        )?;
     }
     if wanted(Part::Memory) {
         process::measure(&mut report, &arguments.dir)?;

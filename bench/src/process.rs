@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ck_core::{ClusterKit, Options, TimingProfile};
 
-use crate::cluster::{PARTITIONS, until};
+use crate::cluster::{PARTITIONS, PATIENCE, until, until_every};
 use crate::report::{Aim, Report};
 use crate::{Failure, Outcome};
 
@@ -17,9 +17,9 @@ const WATCHED: Duration = Duration::from_secs(3);
 const TICKS: f64 = 100.0;
 
 /// What a process says of itself.
-struct Usage {
-    rss_kib: f64,
-    cpu: Duration,
+pub(crate) struct Usage {
+    pub(crate) rss_kib: f64,
+    pub(crate) cpu: Duration,
 }
 
 /// CPU time of this process so far, all threads together.
@@ -40,22 +40,29 @@ fn rss_kib() -> Outcome<f64> {
 }
 
 /// The child: one node. A line on standard input is answered with RSS in KiB and CPU time in seconds.
-pub(crate) fn serve(id: &str, data_dir: &Path, join: Option<&str>, profile: Option<&str>) -> Outcome {
+pub(crate) fn serve(
+    id: &str,
+    data_dir: &Path,
+    join: Option<&str>,
+    profile: Option<&str>,
+    partitions: u32,
+) -> Outcome {
     let mut options = Options::new(id, "127.0.0.1:0");
     if let Some(profile) = profile {
         options.set("timing.profile", profile)?;
     }
     options.data_dir = data_dir.display().to_string();
+    options.join_timeout = PATIENCE;
     match join {
         Some(address) => options.join_addrs = vec![address.to_owned()],
-        None => options.partition_count = Some(PARTITIONS),
+        None => options.partition_count = Some(partitions),
     }
     let node = ClusterKit::new(options)?;
     node.start()?;
     println!("{}", node.http_addr().ok_or("the node listens nowhere")?);
     for line in std::io::stdin().lines() {
         let members: usize = line?.trim().parse()?;
-        until("all copies in place", || {
+        until_every(pause(members), "all copies in place", || {
             let view = node.view();
             view.nodes().len() == members
                 && view.partitions().all(|partition| {
@@ -66,6 +73,12 @@ pub(crate) fn serve(id: &str, data_dir: &Path, join: Option<&str>, profile: Opti
     }
     node.stop()?;
     Ok(())
+}
+
+/// How often a node looks whether all is in place: many that share a machine look less often, so that looking costs
+/// little beside what is measured.
+fn pause(members: usize) -> Duration {
+    Duration::from_micros(500).max(Duration::from_micros(200) * u32::try_from(members).unwrap_or(u32::MAX))
 }
 
 pub(crate) struct NodeProcess {
@@ -86,23 +99,54 @@ impl NodeProcess {
         join: Option<&str>,
         profile: TimingProfile,
     ) -> Outcome<Self> {
+        let mut process = NodeProcess::spawn(dir, id, join, profile, PARTITIONS)?;
+        process.wait_until_started()?;
+        Ok(process)
+    }
+
+    /// Starts a node without waiting for it.
+    pub(crate) fn spawn(
+        dir: &Path,
+        id: &str,
+        join: Option<&str>,
+        profile: TimingProfile,
+        partitions: u32,
+    ) -> Outcome<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg("node")
             .arg(id)
             .arg(dir.join(id))
             .args(join)
             .args(["--profile", profile.name()])
+            .arg("--partitions")
+            .arg(partitions.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
         let output = child.stdout.take().ok_or("the child has no output")?;
-        let mut process = NodeProcess {
+        Ok(NodeProcess {
             child,
             answers: BufReader::new(output),
             address: String::new(),
-        };
-        process.address = process.line()?;
-        Ok(process)
+        })
+    }
+
+    /// Waits until the node is a member.
+    pub(crate) fn wait_until_started(&mut self) -> Outcome {
+        self.address = self.line()?;
+        Ok(())
+    }
+
+    /// Where it listens, once it is a member.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Ends the process in an orderly way: the others are told.
+    pub(crate) fn stop(mut self) -> Outcome {
+        drop(self.child.stdin.take());
+        self.child.wait()?;
+        Ok(())
     }
 
     /// Ends the process at once, as a crash would; returns when it is dead.
@@ -123,7 +167,7 @@ impl NodeProcess {
     }
 
     /// What the node takes, once it sees a cluster of `members` with all copies in place.
-    fn usage(&mut self, members: usize) -> Outcome<Usage> {
+    pub(crate) fn usage(&mut self, members: usize) -> Outcome<Usage> {
         let input = self.child.stdin.as_mut().ok_or("the child has no input")?;
         writeln!(input, "{members}")?;
         let line = self.line()?;

@@ -1,6 +1,8 @@
 //! The handle that applications hold: every public call, and the runtime under it.
 
 mod runtime;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use crate::model::{
     NodeHealthState, NodeId, RebalanceStatus, Role,
 };
 use crate::net::TcpTransport;
-use crate::node::{Node, Seams, TcpListen};
+use crate::node::{LeasedView, Node, Seams, TcpListen};
 use crate::options::Options;
 use crate::routing::ViewGuard;
 use crate::state::Expect;
@@ -202,6 +204,12 @@ impl ClusterKit {
         self.node().view()
     }
 
+    /// The same, and this node's lease beside it: for an answer that says both who holds a key and what this node may do
+    /// with it now.
+    pub fn leased_view(&self) -> LeasedView {
+        self.node().leased_view()
+    }
+
     /// This node's id.
     pub fn my_node_id(&self) -> &NodeId {
         self.node().id()
@@ -219,8 +227,9 @@ impl ClusterKit {
 
     /// True when this node takes the writes of `key` at this moment.
     pub fn is_primary_for_key(&self, key: &[u8]) -> bool {
-        self.partition_number(key)
-            .is_some_and(|number| self.is_primary(number))
+        let leased = self.leased_view();
+        let partition = leased.view().partition(key);
+        partition.is_some_and(|partition| leased.is_primary(&partition))
     }
 
     /// The epoch of partition `number`, where this node takes its writes at this moment: the strict form of
@@ -240,15 +249,14 @@ impl ClusterKit {
 
     /// What this node is to partition `number` at this moment, if anything.
     pub fn role(&self, number: u32) -> Option<Role> {
-        match self.view().partition_by_number(number)?.role() {
-            Some(Role::Primary) if !self.is_primary(number) => None,
-            role => role,
-        }
+        let leased = self.leased_view();
+        leased.role(&leased.view().partition_by_number(number)?)
     }
 
     /// What this node is to `key` at this moment, if anything.
     pub fn should_handle_key(&self, key: &[u8]) -> Option<Role> {
-        self.role(self.partition_number(key)?)
+        let leased = self.leased_view();
+        leased.role(&leased.view().partition(key)?)
     }
 
     // ---- the cluster ---------------------------------------------------------------------------------------

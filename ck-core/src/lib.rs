@@ -31,6 +31,7 @@ pub mod state;
 pub use clusterkit::ClusterKit;
 pub use error::{Error, ErrorCode, Result};
 pub use log::LogCallback;
+pub use node::LeasedView;
 pub use options::{
     HealthCheckOptions, ListenAddr, LogLevel, OptionDefault, OptionKind, OptionSpec, Options, TimingOptions,
     TimingProfile, TimingValues, advertised, format_duration, options_markdown, parse_duration,

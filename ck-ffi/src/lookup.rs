@@ -78,7 +78,9 @@ pub unsafe extern "C" fn ck_lookup_key(
         if out.is_null() {
             return Err(null("out"));
         }
-        let view = cluster.0.view();
+        // One view for the whole answer, the lease beside it.
+        let leased = cluster.0.leased_view();
+        let view = leased.view();
         let partition = view
             .partition(key)
             .ok_or_else(|| Error::new(ErrorCode::NotFound, "there are no partitions yet"))?;
@@ -86,7 +88,7 @@ pub unsafe extern "C" fn ck_lookup_key(
             revision: view.revision(),
             epoch: partition.epoch(),
             partition: partition.number(),
-            role: role_number(cluster.0.role(partition.number())),
+            role: role_number(leased.role(&partition)),
             // A cluster has no four billion nodes.
             replica_count: partition.replicas().len() as u32,
             primary_node_id: [0; CK_NODE_ID_SIZE],

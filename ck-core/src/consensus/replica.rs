@@ -82,6 +82,12 @@ impl Replica {
         }
     }
 
+    /// As if the log had admitted the present process.
+    #[cfg(test)]
+    pub(crate) fn admit(&self) {
+        self.incarnation.store(1, Ordering::Release);
+    }
+
     fn admitted(&self, state: &State) -> bool {
         state.process_of(&self.me) == Some(self.process)
     }

@@ -80,7 +80,7 @@ impl Api for Node {
             .partitions()
             .filter(|p| p.primary().filter(up).is_some())
             .count();
-        let message = match self.complaint() {
+        let message = match self.complaint_in(&view) {
             Some(complaint) => complaint,
             None if partitions == 0 => "the partitions have not been created yet".to_owned(),
             None if valid < partitions => {

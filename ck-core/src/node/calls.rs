@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Node, Phase};
+use super::{LeasedView, Node, Phase};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{
     Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, NodeHealth, NodeHealthState,
     NodeStatus, Timestamp,
 };
-use crate::routing::ViewGuard;
+use crate::routing::{ClusterView, ViewGuard};
 use crate::state::{Command, Expect, Reply, Response, check_key, check_value};
 
 impl Node {
@@ -21,9 +21,18 @@ impl Node {
         self.replica.view().load()
     }
 
+    /// The view that lookups read, and this node's lease beside it. Takes no lock.
+    pub(crate) fn leased_view(&self) -> LeasedView {
+        let until = self.lease.until();
+        let until = self.acts().then_some(until);
+        LeasedView::new(until, self.view())
+    }
+
     /// True when this node takes the writes of partition `number` at this moment.
     pub(crate) fn is_primary(&self, number: u32) -> bool {
-        self.acts_as_primary(number).is_some()
+        let leased = self.leased_view();
+        let partition = leased.view().partition_by_number(number);
+        partition.is_some_and(|partition| leased.is_primary(&partition))
     }
 
     /// The epoch of partition `number`, when this node takes its writes at this moment: what storage is fenced with.
@@ -32,16 +41,16 @@ impl Node {
     /// [`ErrorCode::LeaseExpired`] when the node would be primary but holds no lease; [`ErrorCode::Conflict`] when
     /// another node is, or nobody; [`ErrorCode::NotFound`] when there is no such partition.
     pub(crate) fn primary_epoch(&self, number: u32) -> Result<u64> {
-        if let Some(epoch) = self.acts_as_primary(number) {
-            return Ok(epoch);
-        }
-        let view = self.view();
-        let Some(partition) = view.partition_by_number(number) else {
+        let leased = self.leased_view();
+        let Some(partition) = leased.view().partition_by_number(number) else {
             return Err(Error::new(
                 ErrorCode::NotFound,
                 format!("there is no partition {number}"),
             ));
         };
+        if leased.is_primary(&partition) {
+            return Ok(partition.epoch());
+        }
         if partition.is_primary() {
             return Err(Error::new(
                 ErrorCode::LeaseExpired,
@@ -55,18 +64,6 @@ impl Node {
                 None => format!("{partition} has no primary at present"),
             },
         ))
-    }
-
-    /// The lease is read before the view and compared with the clock after it: so there is a moment within this call
-    /// at which the lease counted and the node had applied all that the lease names.
-    fn acts_as_primary(&self, number: u32) -> Option<u64> {
-        let until = self.lease.until();
-        if !self.acts() {
-            return None;
-        }
-        let view = self.view();
-        let partition = view.partition_by_number(number)?;
-        (partition.is_primary() && Instant::now() < until).then(|| partition.epoch())
     }
 
     /// True while this node holds a lease.
@@ -91,11 +88,12 @@ impl Node {
     /// Who leads, as far as this node knows.
     pub(crate) fn leader(&self) -> Option<LeaderInfo> {
         let member = self.member().ok()?;
-        let raft_leader = self.node_of(member.consensus.leader()?)?;
+        let raft_leader = member.consensus.leader()?;
+        let view = self.view();
         // The log names the leader a moment after its election; until then nobody leads with an epoch.
-        self.view()
-            .leader_info()
-            .filter(|info| info.leader_id == raft_leader)
+        view.leader()
+            .filter(|node| node.raft_id == raft_leader)
+            .and_then(|_| view.leader_info())
     }
 
     /// Waits until a leader is known.
@@ -178,14 +176,15 @@ impl Node {
     /// Counters and gauges.
     pub(crate) fn metrics(&self) -> Metrics {
         let view = self.view();
+        let raft = self.consensus_stats();
         Metrics {
             node_count: view.nodes().len(),
             partition_count: view.topology().partitions.len(),
             request_count: self.counters.requests(),
             error_count: self.counters.errors(),
             last_sync: self.last_sync(),
-            is_leader: self.is_leader(),
-            raft_state: self.consensus_stats().state,
+            is_leader: raft.is_leader,
+            raft_state: raft.state,
             uptime_seconds: self.created.elapsed().as_secs(),
         }
     }
@@ -193,15 +192,16 @@ impl Node {
     /// How this node is.
     pub(crate) fn health(&self) -> HealthStatus {
         let view = self.view();
-        let message = self.complaint().unwrap_or_default();
+        let raft = self.consensus_stats();
+        let message = self.complaint_in(&view).unwrap_or_default();
         HealthStatus {
             healthy: message.is_empty(),
             node_id: self.me.clone(),
             node_name: self.options.effective_node_name(),
-            is_leader: self.is_leader(),
+            is_leader: raft.is_leader,
             node_count: view.nodes().len(),
             partition_count: view.topology().partitions.len(),
-            raft_state: self.consensus_stats().state,
+            raft_state: raft.state,
             last_sync: self.last_sync(),
             uptime: uptime(self.created.elapsed()),
             message,
@@ -210,6 +210,11 @@ impl Node {
 
     /// What keeps this node from being healthy, if something does.
     pub(crate) fn complaint(&self) -> Option<String> {
+        self.complaint_in(&self.view())
+    }
+
+    /// The same, where the answer that it is part of shows `view`.
+    pub(crate) fn complaint_in(&self, view: &ClusterView) -> Option<String> {
         if let Some(error) = self.refusal() {
             return Some(error.to_string());
         }
@@ -221,7 +226,6 @@ impl Node {
         if self.has_left_raft() {
             return Some("Raft has stopped on this node: its log has failed; restart it".to_owned());
         }
-        let view = self.view();
         if !view
             .my_node()
             .is_some_and(|node| node.status == NodeStatus::Active)

@@ -10,6 +10,7 @@ mod confirm;
 mod copying;
 mod entry;
 mod farewell;
+mod leased_view;
 mod life;
 mod listen;
 mod peers;
@@ -26,6 +27,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use rand::RngExt;
 
+pub use leased_view::LeasedView;
 #[cfg(feature = "sim")]
 pub(crate) use listen::Close;
 pub(crate) use listen::{Listen, Listening, TcpListen};

@@ -1,0 +1,90 @@
+//! One answer comes from one view, whatever the applier does meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::model::{CopyState, Partition, PartitionCopy, Topology};
+use crate::routing::ClusterView;
+
+const ME: &str = "a";
+const OTHER: &str = "b";
+
+/// One partition, held by both nodes; the even revisions have this node as its primary, the odd ones the other.
+fn view(revision: u64, shape: &Topology) -> ClusterView {
+    let copy = |node: &str| PartitionCopy {
+        node: node.into(),
+        state: CopyState::Synced,
+        since: 1,
+    };
+    let primary = if revision.is_multiple_of(2) { ME } else { OTHER };
+    let mut topology = shape.clone();
+    topology.partitions = [Partition {
+        number: 0,
+        epoch: revision,
+        primary: Some(primary.into()),
+        copies: vec![copy(ME), copy(OTHER)],
+        target: None,
+        released: None,
+    }]
+    .into_iter()
+    .map(Arc::new)
+    .collect();
+    ClusterView::new(Arc::new(topology), revision, ME)
+}
+
+/// Ends the applier when the readers are through, or one of their assertions has failed.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+#[test]
+fn defect_17_an_answer_is_of_one_view_while_views_are_swapped() {
+    let mut options = Options::new(ME, "127.0.0.1:0");
+    options.partition_count = Some(1);
+    let kit = ClusterKit::new(options).unwrap();
+    kit.node().stand_in(Duration::from_secs(3600));
+    let mut shape = Topology::default();
+    shape.config.partition_count = 1;
+    for id in [ME, OTHER] {
+        shape
+            .nodes
+            .insert(id.into(), Arc::new(crate::model::Node::sample(id)));
+    }
+    let (even, odd) = (view(2, &shape), view(3, &shape));
+    let shared = kit.node().shared_view();
+    shared.store(even.clone());
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                shared.store(odd.clone());
+                shared.store(even.clone());
+            }
+        });
+        let _ended = Ended(&done);
+        let mut roles = [0; 2];
+        // So often at least, and until both revisions were seen.
+        let mut asked = 0;
+        while asked < 200_000 || roles.contains(&0) {
+            asked += 1;
+            for role in [kit.should_handle_key(b"k"), kit.role(0)] {
+                // In either view this node holds a copy, and its lease runs: no answer of one view is "nothing".
+                match role.expect("a role in every view") {
+                    Role::Primary => roles[0] += 1,
+                    Role::Replica => roles[1] += 1,
+                }
+            }
+            let leased = kit.leased_view();
+            let partition = leased.view().partition(b"k").unwrap();
+            let named = &*partition.primary().unwrap().id;
+            assert_eq!(leased.is_primary(&partition), named == ME);
+            assert_eq!(leased.role(&partition) == Some(Role::Primary), named == ME);
+            assert_eq!(partition.epoch(), leased.view().revision());
+        }
+    });
+}

@@ -48,8 +48,13 @@ fn defect_17_an_answer_is_of_one_view_while_views_are_swapped() {
     options.partition_count = Some(1);
     let kit = ClusterKit::new(options).unwrap();
     kit.node().stand_in(Duration::from_secs(3600));
-    let mut shape = Topology::default();
-    shape.config.partition_count = 1;
+    let mut shape = Topology {
+        config: crate::model::ClusterConfig {
+            partition_count: 1,
+            ..Default::default()
+        },
+        ..Topology::default()
+    };
     for id in [ME, OTHER] {
         shape
             .nodes

@@ -11,8 +11,9 @@ use super::{JoinReply, JoinTerms};
 use crate::error::Result;
 use crate::model::{
     Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, Node, NodeHealthState, NodeId,
-    PartitionRecord, PartitionStats, RebalanceStatus,
+    PartitionRecord, RebalanceStatus,
 };
+use crate::routing::{ClusterView, PartitionRef};
 use crate::state::{Expect, NodeSpec};
 
 /// A node, as the REST API sees it.
@@ -28,17 +29,8 @@ pub trait Api: Send + Sync + 'static {
     /// because the revision is its ETag: the same revision means the same body.
     fn cluster(&self) -> Cluster;
 
-    /// Every member, sorted by id.
-    fn nodes(&self) -> Vec<Arc<Node>>;
-
-    /// Every partition, by number.
-    fn partitions(&self) -> Vec<PartitionRecord>;
-
-    /// How partitions are spread.
-    fn partition_stats(&self) -> PartitionStats;
-
-    /// Where a key belongs; `None` while there are no partitions.
-    fn locate(&self, key: &[u8]) -> Option<KeyLocation>;
+    /// Members and partitions at one revision: all of one answer comes from one view.
+    fn view(&self) -> Arc<ClusterView>;
 
     /// Who leads, as far as this node knows.
     fn leader(&self) -> Option<LeaderInfo>;
@@ -57,11 +49,12 @@ pub trait Api: Send + Sync + 'static {
     /// Whether this node can serve.
     fn readiness(&self) -> Readiness;
 
-    /// A value of the replicated store as applied here.
-    fn data(&self, key: &str) -> Option<DataEntry>;
+    /// A value of the replicated store as applied here, and the revision that it is so at.
+    fn data(&self, key: &str) -> (u64, Option<DataEntry>);
 
-    /// Up to `limit` keys of the store that begin with `prefix` and come after `after`, in order.
-    fn data_keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String>;
+    /// Up to `limit` keys of the store that begin with `prefix` and come after `after`, in order, and the revision that it
+    /// is so at.
+    fn data_keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> (u64, Vec<String>);
 
     /// Waits until this node has applied `revision`, however long that takes, and returns the revision that it
     /// has applied then. The caller bounds the wait.
@@ -122,6 +115,17 @@ pub struct KeyLocation {
     pub primary: Option<Arc<Node>>,
     /// The other nodes that hold the data.
     pub replicas: Vec<Arc<Node>>,
+}
+
+impl KeyLocation {
+    /// Where the keys of this partition belong.
+    pub fn of(partition: &PartitionRef<'_>) -> Self {
+        KeyLocation {
+            partition: partition.record(),
+            primary: partition.primary().cloned(),
+            replicas: partition.replicas().cloned().collect(),
+        }
+    }
 }
 
 /// Whether this node can serve: the answer of `GET /ready`.

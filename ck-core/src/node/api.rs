@@ -9,15 +9,14 @@ use futures_util::future::BoxFuture;
 
 use super::Node;
 use crate::error::{Error, Result};
-use crate::http::{
-    Api, JoinReply, JoinTerms, KeyLocation, Moved, Readiness, RebalanceReply, SyncReply, SyncRequest,
-};
+use crate::http::{Api, JoinReply, JoinTerms, Moved, Readiness, RebalanceReply, SyncReply, SyncRequest};
 use crate::membership::{JoinRequest, MemberCall, MemberReply, SyncReport};
 use crate::model::{
     Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, Node as NodeRecord, NodeId,
-    PartitionRecord, PartitionStats, RebalanceStatus, partition_id,
+    RebalanceStatus, partition_id,
 };
 use crate::rebalance;
+use crate::routing::ClusterView;
 use crate::state::{Expect, NodeSpec};
 
 /// The deadline of calls that came over HTTP; the server's own is longer, so that the caller hears the reason.
@@ -34,26 +33,8 @@ impl Api for Node {
         Node::cluster(self)
     }
 
-    fn nodes(&self) -> Vec<Arc<NodeRecord>> {
-        self.view().nodes().to_vec()
-    }
-
-    fn partitions(&self) -> Vec<PartitionRecord> {
-        self.view().list_partitions()
-    }
-
-    fn partition_stats(&self) -> PartitionStats {
-        self.view().partition_stats()
-    }
-
-    fn locate(&self, key: &[u8]) -> Option<KeyLocation> {
-        let view = self.view();
-        let partition = view.partition(key)?;
-        Some(KeyLocation {
-            partition: partition.record(),
-            primary: partition.primary().cloned(),
-            replicas: partition.replicas().cloned().collect(),
-        })
+    fn view(&self) -> Arc<ClusterView> {
+        Node::view(self).into_owned()
     }
 
     fn leader(&self) -> Option<LeaderInfo> {
@@ -73,7 +54,7 @@ impl Api for Node {
     }
 
     fn readiness(&self) -> Readiness {
-        let view = self.view();
+        let view = Node::view(self);
         let partitions = view.topology().partitions.len();
         let up = |node: &&Arc<NodeRecord>| node.status.is_serving();
         let valid = view
@@ -100,12 +81,15 @@ impl Api for Node {
         }
     }
 
-    fn data(&self, key: &str) -> Option<DataEntry> {
-        Node::data(self, key)
+    fn data(&self, key: &str) -> (u64, Option<DataEntry>) {
+        let state = self.replica.state();
+        (state.revision(), state.data().get(key).cloned())
     }
 
-    fn data_keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
-        Node::data_keys(self, prefix, after, limit)
+    fn data_keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> (u64, Vec<String>) {
+        let state = self.replica.state();
+        let keys = state.data().keys(prefix, after, limit).cloned().collect();
+        (state.revision(), keys)
     }
 
     fn wait_revision(&self, revision: u64) -> BoxFuture<'_, Result<u64>> {
@@ -148,7 +132,7 @@ impl Api for Node {
             Ok(JoinReply {
                 node_id,
                 cluster_id: reply.cluster_id,
-                node_count: self.view().nodes().len(),
+                node_count: Node::view(self).nodes().len(),
                 raft_id: reply.raft_id,
                 incarnation: reply.incarnation,
                 revision: reply.revision,

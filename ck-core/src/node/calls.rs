@@ -209,6 +209,7 @@ impl Node {
     }
 
     /// What keeps this node from being healthy, if something does.
+    #[cfg(feature = "sim")]
     pub(crate) fn complaint(&self) -> Option<String> {
         self.complaint_in(&self.view())
     }

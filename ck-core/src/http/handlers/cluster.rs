@@ -100,13 +100,13 @@ pub(crate) async fn nodes(State(ctx): State<Ctx>, query: Query) -> Answered {
     let limit = query.size("limit", 1, MAX_PAGE, DEFAULT_PAGE)?;
     let offset = query.size("offset", 0, MAX_OFFSET, 0)?;
     freshen(&ctx, &query).await?;
-    let revision = ctx.api.revision();
-    let nodes = ctx.api.nodes();
+    let view = ctx.api.view();
+    let nodes = view.nodes();
     let end = offset.saturating_add(limit).min(nodes.len());
     let page = nodes.get(offset..end).unwrap_or_default();
     let has_more = end < nodes.len();
     at(
-        revision,
+        view.revision(),
         &NodesAnswer {
             nodes: page,
             total: nodes.len(),
@@ -127,10 +127,10 @@ struct PartitionsAnswer {
 pub(crate) async fn partitions(State(ctx): State<Ctx>, query: Query) -> Answered {
     freshen(&ctx, &query).await?;
     large(move || {
-        let revision = ctx.api.revision();
-        let partitions = ctx.api.partitions();
+        let view = ctx.api.view();
+        let partitions = view.list_partitions();
         at(
-            revision,
+            view.revision(),
             &PartitionsAnswer {
                 count: partitions.len(),
                 partitions,
@@ -142,8 +142,8 @@ pub(crate) async fn partitions(State(ctx): State<Ctx>, query: Query) -> Answered
 
 pub(crate) async fn partition_stats(State(ctx): State<Ctx>, query: Query) -> Answered {
     freshen(&ctx, &query).await?;
-    let revision = ctx.api.revision();
-    at(revision, &ctx.api.partition_stats())
+    let view = ctx.api.view();
+    at(view.revision(), &view.partition_stats())
 }
 
 #[derive(Serialize)]
@@ -159,10 +159,10 @@ pub(crate) async fn partition_of_key(State(ctx): State<Ctx>, query: Query) -> An
         .filter(|key| !key.is_empty())
         .ok_or_else(|| Failure::invalid("parameter key is missing or empty: /partitions/key?key=KEY"))?;
     freshen(&ctx, &query).await?;
-    let revision = ctx.api.revision();
-    let location = ctx
-        .api
-        .locate(key.as_bytes())
+    let view = ctx.api.view();
+    let partition = view
+        .partition(key.as_bytes())
         .ok_or_else(|| Failure::new(ErrorCode::NotFound, "the cluster has no partitions yet"))?;
-    at(revision, &KeyAnswer { key, location })
+    let location = KeyLocation::of(&partition);
+    at(view.revision(), &KeyAnswer { key, location })
 }

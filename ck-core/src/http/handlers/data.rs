@@ -24,9 +24,8 @@ pub(crate) async fn list(State(ctx): State<Ctx>, query: Query) -> Answered {
     let prefix = query.text("prefix")?.unwrap_or_default();
     let after = query.text("after")?;
     freshen(&ctx, &query).await?;
-    let revision = ctx.api.revision();
     // One more than asked for, to know whether there is more.
-    let mut keys = ctx.api.data_keys(&prefix, after.as_deref(), limit + 1);
+    let (revision, mut keys) = ctx.api.data_keys(&prefix, after.as_deref(), limit + 1);
     let has_more = keys.len() > limit;
     keys.truncate(limit);
     let next = if has_more { keys.last().cloned() } else { None };
@@ -39,11 +38,8 @@ pub(crate) async fn list(State(ctx): State<Ctx>, query: Query) -> Answered {
 pub(crate) async fn get(State(ctx): State<Ctx>, uri: Uri, headers: HeaderMap, query: Query) -> Answered {
     let key = key_in(&uri)?;
     freshen(&ctx, &query).await?;
-    let revision = ctx.api.revision();
-    let entry = ctx
-        .api
-        .data(&key)
-        .ok_or_else(|| Failure::new(ErrorCode::NotFound, format!("there is no key {key:?}")))?;
+    let (revision, entry) = ctx.api.data(&key);
+    let entry = entry.ok_or_else(|| Failure::new(ErrorCode::NotFound, format!("there is no key {key:?}")))?;
     let mut response = if has_revision(&headers, entry.revision) {
         not_modified(entry.revision)
     } else {

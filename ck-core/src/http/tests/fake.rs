@@ -11,13 +11,13 @@ use futures_util::future::{BoxFuture, pending};
 use tokio::sync::watch;
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::http::{Api, JoinReply, JoinTerms, KeyLocation, Moved, Readiness};
+use crate::http::{Api, JoinReply, JoinTerms, Moved, Readiness};
 use crate::http::{RebalanceReply, SyncReply, SyncRequest};
 use crate::model::{
-    Cluster, ClusterConfig, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, LeaveReason, Metrics, Node,
-    NodeId, PartitionMap, PartitionRecord, PartitionStats, RebalanceStatus, RebalanceTrigger, Target,
-    Timestamp, partition_id,
+    Cluster, ClusterConfig, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, LeaveReason, Metrics,
+    NodeId, PartitionMap, RebalanceStatus, RebalanceTrigger, Target, Timestamp, partition_id,
 };
+use crate::routing::ClusterView;
 use crate::state::{Command, Expect, NodeSpec, Proposal, Reply, State};
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -160,7 +160,7 @@ impl Api for Fake {
     }
 
     fn cluster(&self) -> Cluster {
-        let partitions = self.partitions();
+        let partitions = self.view().list_partitions();
         let state = self.state.lock().unwrap();
         let topology = state.topology();
         Cluster {
@@ -184,49 +184,10 @@ impl Api for Fake {
         }
     }
 
-    fn nodes(&self) -> Vec<Arc<Node>> {
+    fn view(&self) -> Arc<ClusterView> {
         let state = self.state.lock().unwrap();
-        state.topology().nodes.values().cloned().collect()
-    }
-
-    fn partitions(&self) -> Vec<PartitionRecord> {
-        let state = self.state.lock().unwrap();
-        let topology = state.topology();
-        let live = topology.serving_count();
-        topology
-            .partitions
-            .iter()
-            .map(|p| PartitionRecord::new(p, topology.config.replication_factor, live))
-            .collect()
-    }
-
-    fn partition_stats(&self) -> PartitionStats {
-        let mut stats = PartitionStats::default();
-        for partition in self.partitions() {
-            stats.total_partitions += 1;
-            *stats
-                .partitions_per_node
-                .entry(partition.primary_node)
-                .or_default() += 1;
-            for node in partition.replica_nodes {
-                *stats.replicas_per_node.entry(node).or_default() += 1;
-            }
-        }
-        stats
-    }
-
-    fn locate(&self, key: &[u8]) -> Option<KeyLocation> {
-        let partitions = self.partitions();
-        let head: [u8; 4] = md5::compute(key).0[..4].try_into().unwrap();
-        let number = (u32::from_be_bytes(head) as usize).checked_rem(partitions.len())?;
-        let partition = partitions[number].clone();
-        let nodes = self.nodes();
-        let node = |id: &NodeId| nodes.iter().find(|node| node.id == *id).cloned();
-        Some(KeyLocation {
-            primary: node(&partition.primary_node),
-            replicas: partition.replica_nodes.iter().filter_map(node).collect(),
-            partition,
-        })
+        let topology = state.topology().clone();
+        Arc::new(ClusterView::new(topology, state.revision(), "a"))
     }
 
     fn leader(&self) -> Option<LeaderInfo> {
@@ -265,8 +226,8 @@ impl Api for Fake {
 
     fn metrics(&self) -> Metrics {
         Metrics {
-            node_count: self.nodes().len(),
-            partition_count: self.partitions().len(),
+            node_count: self.view().nodes().len(),
+            partition_count: self.view().partitions().len(),
             request_count: 0,
             error_count: 0,
             last_sync: NOW,
@@ -282,8 +243,8 @@ impl Api for Fake {
             node_id: "node-1".into(),
             node_name: "The \"first\"".into(),
             is_leader: true,
-            node_count: self.nodes().len(),
-            partition_count: self.partitions().len(),
+            node_count: self.view().nodes().len(),
+            partition_count: self.view().partitions().len(),
             raft_state: "Leader".into(),
             last_sync: NOW,
             uptime: "7s".into(),
@@ -292,23 +253,27 @@ impl Api for Fake {
     }
 
     fn readiness(&self) -> Readiness {
-        let partitions = self.partitions().len();
+        let partitions = self.view().partitions().len();
         Readiness {
             ready: partitions > 0,
-            nodes: self.nodes().len(),
+            nodes: self.view().nodes().len(),
             partitions,
             valid_partitions: partitions,
             message: if partitions > 0 { "ready" } else { "no partitions" }.into(),
         }
     }
 
-    fn data(&self, key: &str) -> Option<DataEntry> {
-        self.state.lock().unwrap().data().get(key).cloned()
+    fn data(&self, key: &str) -> (u64, Option<DataEntry>) {
+        let state = self.state.lock().unwrap();
+        (state.revision(), state.data().get(key).cloned())
     }
 
-    fn data_keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
+    fn data_keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> (u64, Vec<String>) {
         let state = self.state.lock().unwrap();
-        state.data().keys(prefix, after, limit).cloned().collect()
+        (
+            state.revision(),
+            state.data().keys(prefix, after, limit).cloned().collect(),
+        )
     }
 
     fn wait_revision(&self, revision: u64) -> BoxFuture<'_, Result<u64>> {
@@ -380,7 +345,7 @@ impl Api for Fake {
                 ) => Ok(JoinReply {
                     node_id,
                     cluster_id,
-                    node_count: self.nodes().len(),
+                    node_count: self.view().nodes().len(),
                     raft_id,
                     incarnation,
                     revision,

@@ -103,3 +103,26 @@ fn a_new_revision_allocates_one_view() {
     });
     assert_eq!(info.count_total, 1, "{info:?}");
 }
+
+/// How many bytes it takes to change one partition of so many, in the state and in the view.
+fn bytes_for_a_change(partitions: u32) -> u64 {
+    let topology = Arc::new(support::topology(partitions, 4));
+    let view = ClusterView::new(Arc::clone(&topology), 1, "node-00003");
+    let info = measure(|| {
+        let mut changed = (*topology).clone();
+        let partition = changed.partitions.get_mut(partitions as usize / 2).unwrap();
+        Arc::make_mut(partition).epoch += 1;
+        black_box(view.updated(&Arc::new(changed), 2));
+    });
+    info.bytes_total
+}
+
+#[test]
+fn a_commit_costs_what_it_changes() {
+    let (few, many) = (bytes_for_a_change(256), bytes_for_a_change(65_536));
+    // The lists of chunks grow with the square root; nothing grows with the partitions.
+    assert!(
+        many < few + 16 * 1024,
+        "{few} bytes with 256 partitions, {many} with 65,536"
+    );
+}

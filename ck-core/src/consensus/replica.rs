@@ -281,9 +281,9 @@ fn without(topology: &Topology, me: &NodeId) -> Topology {
     let mut old = topology.clone();
     old.nodes.remove(me);
     old.leader_epoch = 0;
-    for partition in &mut old.partitions {
-        if partition.copy(me).is_some() {
-            let partition = Arc::make_mut(partition);
+    for number in 0..old.partitions.len() {
+        if old.partitions[number].copy(me).is_some() {
+            let partition = Arc::make_mut(&mut old.partitions[number]);
             partition.copies.retain(|copy| copy.node != *me);
             if partition.primary.as_ref() == Some(me) {
                 partition.primary = None;

@@ -6,6 +6,7 @@ mod event;
 mod migration;
 mod node;
 mod partition;
+mod partitions;
 mod records;
 mod time;
 mod topology;
@@ -18,6 +19,7 @@ pub use event::{
 pub use migration::{AvoidedCopy, AwayNode, Migration, MigrationState, RebalanceStatus};
 pub use node::{Node, NodeHealthState, NodeId, NodeStatus};
 pub use partition::{CopyState, Partition, PartitionCopy, PartitionState, Role, Target};
+pub use partitions::Partitions;
 pub use records::{
     Cluster, ClusterConfig, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, NodeHealth,
     PartitionMap, PartitionRecord, PartitionStats,

@@ -132,6 +132,32 @@ impl Partition {
             .map(|copy| &copy.node)
     }
 
+    /// True when nothing is under way and nothing amiss: it has a primary, every copy holds the data, and neither a copy
+    /// nor the role moves. Whether its nodes are up is not asked.
+    pub fn is_settled(&self) -> bool {
+        self.primary.is_some()
+            && self.target.is_none()
+            && self.released.is_none()
+            && self.pending().next().is_none()
+    }
+
+    /// One that is settled, for tests that look at something else.
+    #[cfg(test)]
+    pub(crate) fn sample(number: u32) -> Self {
+        Partition {
+            number,
+            epoch: 1,
+            primary: Some("a".into()),
+            copies: vec![PartitionCopy {
+                node: "a".into(),
+                state: CopyState::Synced,
+                since: 1,
+            }],
+            target: None,
+            released: None,
+        }
+    }
+
     /// True when `target` is where the partition is, with nothing left to do, or already on its way to.
     pub fn is_bound_for(&self, target: &Target) -> bool {
         if let Some(present) = &self.target {

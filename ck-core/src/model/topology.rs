@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterConfig, Node, NodeId, NodeStatus, Partition, Timestamp};
+use super::{ClusterConfig, Node, NodeId, NodeStatus, Partition, Partitions, Timestamp};
 
 /// Members, partitions and leader at one revision. Shared and immutable once a view holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -17,7 +17,7 @@ pub struct Topology {
     /// Every member, by id.
     pub nodes: BTreeMap<NodeId, Arc<Node>>,
     /// Every partition, by number. Empty until there was a leader to create them.
-    pub partitions: Vec<Arc<Partition>>,
+    pub partitions: Partitions,
     /// The node whose leadership was recorded last.
     pub leader: Option<NodeId>,
     /// Counts leaderships: a fencing token, unlike the term.

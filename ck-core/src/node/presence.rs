@@ -235,7 +235,8 @@ impl Node {
             return true;
         }
         let topology = self.replica.topology();
-        topology.partitions.iter().any(|partition| {
+        // A release leaves nothing settled.
+        topology.partitions.unsettled().any(|partition| {
             partition
                 .released
                 .as_ref()

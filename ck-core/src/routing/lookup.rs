@@ -4,7 +4,7 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
 
-use crate::model::{Node, PartitionRecord, PartitionState, Role};
+use crate::model::{Node, PartitionRecord, PartitionState, Partitions, Role};
 
 use super::tables::{Slot, Tables};
 
@@ -14,6 +14,8 @@ use super::tables::{Slot, Tables};
 pub struct PartitionRef<'v> {
     tables: &'v Tables,
     slot: &'v Slot,
+    /// The holders that the slot speaks of.
+    holders: &'v [u32],
     number: u32,
 }
 
@@ -21,14 +23,29 @@ impl<'v> PartitionRef<'v> {
     /// Partition `number`, where the tables have one.
     #[inline]
     pub(super) fn new(tables: &'v Tables, number: u32) -> Option<Self> {
-        let slot = tables.slots.get(number as usize)?;
-        Some(PartitionRef::of(tables, slot, number))
+        let (chunk, place) = Partitions::place(number as usize);
+        let chunk = tables.chunks.get(chunk)?;
+        Some(PartitionRef {
+            tables,
+            slot: chunk.slots.get(place)?,
+            holders: &chunk.holders,
+            number,
+        })
     }
 
-    /// The partition whose `slot` in `tables` is at `number`.
-    #[inline]
-    pub(super) fn of(tables: &'v Tables, slot: &'v Slot, number: u32) -> Self {
-        PartitionRef { tables, slot, number }
+    /// All partitions, by number.
+    pub(super) fn all(tables: &'v Tables) -> impl ExactSizeIterator<Item = Self> + Clone {
+        (0..tables.len()).map(move |number| {
+            // As many as `len` says.
+            let (chunk, place) = Partitions::place(number as usize);
+            let chunk = &tables.chunks[chunk];
+            PartitionRef {
+                tables,
+                slot: &chunk.slots[place],
+                holders: &chunk.holders,
+                number,
+            }
+        })
     }
 
     /// Its number, from 0.
@@ -52,26 +69,26 @@ impl<'v> PartitionRef<'v> {
     /// node that is not a member in this view.
     #[inline]
     pub fn primary(&self) -> Option<&'v Arc<Node>> {
-        let index = self.slot.primary(&self.tables.holders)?;
+        let index = self.slot.primary(self.holders)?;
         self.tables.nodes.get(index as usize)
     }
 
     /// The other nodes that hold the data, sorted by id.
     #[inline]
     pub fn replicas(&self) -> NodeIter<'v> {
-        self.iter(self.slot.replicas(&self.tables.holders))
+        self.iter(self.slot.replicas(self.holders))
     }
 
     /// Every node that holds the data: the primary first, if there is one, then the replicas.
     #[inline]
     pub fn nodes(&self) -> NodeIter<'v> {
-        self.iter(self.slot.synced(&self.tables.holders))
+        self.iter(self.slot.synced(self.holders))
     }
 
     /// The nodes that are still copying the data, sorted by id. They hold no role yet.
     #[inline]
     pub fn pending(&self) -> NodeIter<'v> {
-        self.iter(self.slot.pending(&self.tables.holders))
+        self.iter(self.slot.pending(self.holders))
     }
 
     /// What this node is to the partition, by the replicated state of this view. Whether this node's
@@ -127,7 +144,7 @@ impl<'v> PartitionRef<'v> {
 
     #[inline]
     pub(super) fn role_of(&self, index: u32) -> Option<Role> {
-        let holders = &self.tables.holders;
+        let holders = self.holders;
         if self.slot.primary(holders) == Some(index) {
             Some(Role::Primary)
         } else if self.slot.replicas(holders).contains(&index) {
@@ -140,12 +157,12 @@ impl<'v> PartitionRef<'v> {
     /// The primary's index in the view's nodes.
     #[inline]
     pub(super) fn primary_index(&self) -> Option<u32> {
-        self.slot.primary(&self.tables.holders)
+        self.slot.primary(self.holders)
     }
 
     /// The replicas' indexes in the view's nodes.
     pub(super) fn replica_indexes(&self) -> &'v [u32] {
-        self.slot.replicas(&self.tables.holders)
+        self.slot.replicas(self.holders)
     }
 
     #[inline]

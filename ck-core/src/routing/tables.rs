@@ -15,18 +15,25 @@ pub(super) struct Tables {
     pub(super) my_index: Option<u32>,
     /// Every member, sorted by id.
     pub(super) nodes: Vec<Arc<Node>>,
-    /// By partition number; as long as `topology.partitions`.
-    pub(super) slots: Vec<Slot>,
-    /// The holders of all partitions, as indexes into `nodes`; [`Slot`] says which are whose.
-    pub(super) holders: Vec<u32>,
+    /// The partitions, in chunks as `topology.partitions` has them, so that two views share what two topologies do.
+    pub(super) chunks: Vec<Arc<Chunk>>,
     /// What a key's hash is divided by: the cluster's partition count, fixed at bootstrap. Not the
-    /// length of `slots`, so that no state of the table could ever route a key elsewhere.
+    /// number of slots, so that no state of the table could ever route a key elsewhere.
     pub(super) modulus: u32,
     /// How many members may serve partitions.
     pub(super) serving: usize,
 }
 
-/// One partition's part of [`Tables::holders`]:
+/// The partitions of one chunk.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Chunk {
+    /// By place.
+    pub(super) slots: Vec<Slot>,
+    /// The holders of all of them, as indexes into [`Tables::nodes`]; [`Slot`] says which are whose.
+    pub(super) holders: Vec<u32>,
+}
+
+/// One partition's part of [`Chunk::holders`]:
 ///
 /// ```text
 /// start          start + has_primary     pending           end
@@ -47,12 +54,13 @@ impl Tables {
     pub(super) fn new(topology: Arc<Topology>, me: Arc<str>) -> Self {
         let nodes: Vec<Arc<Node>> = topology.nodes.values().cloned().collect();
         let by_id: HashMap<&str, u32> = nodes.iter().map(|node| &*node.id).zip(0..).collect();
-        let mut table = PartitionTable::with_capacity(&topology);
-        for partition in &topology.partitions {
-            table.push(partition, |id| by_id.get(id).copied());
-        }
+        let resolve = |id: &str| by_id.get(id).copied();
+        let chunks = topology.partitions.chunks().iter();
+        let chunks = chunks
+            .map(|chunk| Arc::new(Chunk::new(chunk.partitions(), resolve)))
+            .collect();
         drop(by_id);
-        Tables::assemble(topology, me, nodes, table)
+        Tables::assemble(topology, me, nodes, chunks)
     }
 
     /// The same as [`Tables::new`] for this node, taking over from `self` what has not changed. With the
@@ -68,29 +76,43 @@ impl Tables {
             return Tables::new(topology, Arc::clone(&self.me));
         }
         let nodes: Vec<Arc<Node>> = topology.nodes.values().cloned().collect();
-        let mut table = PartitionTable::with_capacity(&topology);
-        for (number, partition) in topology.partitions.iter().enumerate() {
-            match self.topology.partitions.get(number) {
-                Some(old) if Arc::ptr_eq(old, partition) => {
-                    table.push_again(&self.slots[number], &self.holders);
+        let before = self.topology.partitions.chunks().iter().zip(&self.chunks);
+        let mut before = before.map(Some).chain(std::iter::repeat(None));
+        let chunks = topology.partitions.chunks().iter();
+        let chunks = chunks
+            .map(|chunk| match before.next().flatten() {
+                Some((old, table)) if Arc::ptr_eq(old, chunk) => Arc::clone(table),
+                Some((old, table)) => {
+                    let old = (old.partitions(), &**table);
+                    Arc::new(Chunk::updated(old, chunk.partitions(), |id| index_of(&nodes, id)))
                 }
-                _ => table.push(partition, |id| index_of(&nodes, id)),
-            }
-        }
-        Tables::assemble(topology, Arc::clone(&self.me), nodes, table)
+                None => Arc::new(Chunk::new(chunk.partitions(), |id| index_of(&nodes, id))),
+            })
+            .collect();
+        Tables::assemble(topology, Arc::clone(&self.me), nodes, chunks)
     }
 
-    fn assemble(topology: Arc<Topology>, me: Arc<str>, nodes: Vec<Arc<Node>>, table: PartitionTable) -> Self {
+    fn assemble(
+        topology: Arc<Topology>,
+        me: Arc<str>,
+        nodes: Vec<Arc<Node>>,
+        chunks: Vec<Arc<Chunk>>,
+    ) -> Self {
         Tables {
             my_index: index_of(&nodes, &me),
             modulus: topology.config.partition_count,
             serving: topology.serving_count(),
-            slots: table.slots,
-            holders: table.holders,
+            chunks,
             nodes,
             me,
             topology,
         }
+    }
+
+    /// How many partitions there are.
+    pub(super) fn len(&self) -> u32 {
+        // Bounded by the configuration's 65536.
+        self.topology.partitions.len() as u32
     }
 
     /// The index in `nodes` of the member with this id.
@@ -140,22 +162,46 @@ fn index_of(nodes: &[Arc<Node>], id: &str) -> Option<u32> {
     u32::try_from(index).ok()
 }
 
-/// `slots` and `holders` while they grow.
-struct PartitionTable {
-    slots: Vec<Slot>,
-    holders: Vec<u32>,
-}
+impl Chunk {
+    fn new(partitions: &[Arc<Partition>], resolve: impl Fn(&str) -> Option<u32>) -> Self {
+        let mut chunk = Chunk::with_room_for(partitions);
+        for partition in partitions {
+            chunk.push(partition, &resolve);
+        }
+        chunk
+    }
 
-impl PartitionTable {
-    fn with_capacity(topology: &Topology) -> Self {
-        let partitions = topology.partitions.len();
-        PartitionTable {
-            slots: Vec::with_capacity(partitions),
-            holders: Vec::with_capacity(partitions * topology.config.replication_factor.min(16) as usize),
+    /// The same as [`Chunk::new`], taking over what has not changed from the chunk of an earlier topology with the same
+    /// members: its partitions, and what was made of them.
+    fn updated(
+        (before, table): (&[Arc<Partition>], &Chunk),
+        partitions: &[Arc<Partition>],
+        resolve: impl Fn(&str) -> Option<u32>,
+    ) -> Self {
+        let mut chunk = Chunk::with_room_for(partitions);
+        let mut before = before
+            .iter()
+            .zip(&table.slots)
+            .map(Some)
+            .chain(std::iter::repeat(None));
+        for partition in partitions {
+            match before.next().flatten() {
+                Some((old, slot)) if Arc::ptr_eq(old, partition) => chunk.push_again(slot, &table.holders),
+                _ => chunk.push(partition, &resolve),
+            }
+        }
+        chunk
+    }
+
+    fn with_room_for(partitions: &[Arc<Partition>]) -> Self {
+        let copies = partitions.first().map_or(0, |partition| partition.copies.len());
+        Chunk {
+            slots: Vec::with_capacity(partitions.len()),
+            holders: Vec::with_capacity(partitions.len() * copies),
         }
     }
 
-    // At most 65536 partitions: `holders` outgrows a u32 only with 65536 copies of each.
+    // A chunk's partitions have no four billion copies.
     fn len(&self) -> u32 {
         self.holders.len() as u32
     }

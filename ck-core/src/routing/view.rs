@@ -118,18 +118,12 @@ impl ClusterView {
 
     /// How many partitions there are; 0 before they exist.
     pub fn partition_count(&self) -> u32 {
-        // Bounded by the configuration's 65536.
-        self.tables.slots.len() as u32
+        self.tables.len()
     }
 
     /// Every partition, by number.
     pub fn partitions(&self) -> impl ExactSizeIterator<Item = PartitionRef<'_>> + Clone {
-        let tables = &*self.tables;
-        tables
-            .slots
-            .iter()
-            .zip(0..self.partition_count())
-            .map(move |(slot, number)| PartitionRef::of(tables, slot, number))
+        PartitionRef::all(&self.tables)
     }
 
     /// The partition that `key` belongs to.
@@ -223,7 +217,7 @@ impl ClusterView {
     /// Appends the partition number of each key to `out`, in order. Before there are partitions it
     /// appends nothing and returns false.
     pub fn route_many<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>, out: &mut Vec<u32>) -> bool {
-        if self.tables.slots.is_empty() {
+        if self.tables.chunks.is_empty() {
             return false;
         }
         let modulus = self.tables.modulus;

@@ -138,7 +138,8 @@ fn where_nobody_else_is_a_copy_is_missing_or_a_holder_stays() {
         "a",
         &["a"],
         &[],
-    ))];
+    ))]
+    .into();
     let mut exclusions = Exclusions::default();
     assert_eq!(rebalance(&topology, &exclusions).len(), 1);
     exclusions.avoided.insert((0, "b".into()));
@@ -164,7 +165,8 @@ fn the_next_best_node_is_in_another_zone() {
         "a",
         &["a"],
         &[],
-    ))];
+    ))]
+    .into();
     for avoided in ["b", "c"] {
         let mut exclusions = Exclusions::default();
         exclusions.avoided.insert((0, avoided.into()));

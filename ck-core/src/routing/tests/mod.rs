@@ -49,7 +49,7 @@ fn topology(nodes: &[&str], partitions: Vec<Arc<Partition>>) -> Topology {
             ..ClusterConfig::default()
         },
         nodes: nodes.iter().map(|id| ((*id).into(), node(id))).collect(),
-        partitions,
+        partitions: partitions.into(),
         ..Topology::default()
     }
 }

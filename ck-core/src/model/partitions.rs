@@ -1,0 +1,287 @@
+//! All partitions of a cluster: a vector of which two revisions share what has not changed between them.
+//!
+//! What must stay true: copying the vector, and changing one partition of a copy, costs the chunks and the one chunk that
+//! the partition is in, not all partitions; equal contents are equal whatever they share.
+
+use std::fmt;
+use std::ops::{Index, IndexMut};
+use std::sync::{Arc, OnceLock};
+
+use serde::de::{Deserialize, Deserializer};
+use serde::ser::{Serialize, Serializer};
+
+use super::Partition;
+
+/// How many partitions are copied together. Half of a cluster's largest number of bits: with 65,536 partitions there are as
+/// many chunks as partitions in one.
+const CHUNK: usize = 256;
+
+/// Partitions by number. Cloning is cheap, and so is a change of a few: both cost about the square root of their number.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Partitions {
+    /// All full but the last, and none empty.
+    chunks: Vec<Arc<Chunk>>,
+}
+
+/// Partitions that are copied together.
+pub(crate) struct Chunk {
+    partitions: Vec<Arc<Partition>>,
+    /// Those of them, by place, that are not settled; found when somebody asks first.
+    unsettled: OnceLock<Vec<usize>>,
+}
+
+impl Chunk {
+    fn new(partitions: Vec<Arc<Partition>>) -> Arc<Self> {
+        Arc::new(Chunk {
+            partitions,
+            unsettled: OnceLock::new(),
+        })
+    }
+
+    /// Its partitions, by number.
+    pub(crate) fn partitions(&self) -> &[Arc<Partition>] {
+        &self.partitions
+    }
+
+    /// To be changed: what was found of it is forgotten.
+    fn partitions_mut(&mut self) -> &mut [Arc<Partition>] {
+        self.unsettled = OnceLock::new();
+        &mut self.partitions
+    }
+
+    fn unsettled(&self) -> impl Iterator<Item = &Arc<Partition>> {
+        let places = self.unsettled.get_or_init(|| {
+            let all = self.partitions.iter().enumerate();
+            all.filter(|(_, partition)| !partition.is_settled())
+                .map(|(place, _)| place)
+                .collect()
+        });
+        places.iter().filter_map(|place| self.partitions.get(*place))
+    }
+}
+
+impl Clone for Chunk {
+    fn clone(&self) -> Self {
+        Chunk {
+            partitions: self.partitions.clone(),
+            unsettled: OnceLock::new(),
+        }
+    }
+}
+
+impl PartialEq for Chunk {
+    fn eq(&self, other: &Self) -> bool {
+        self.partitions == other.partitions
+    }
+}
+
+impl Eq for Chunk {}
+
+impl Partitions {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self.chunks.split_last() {
+            Some((last, full)) => full.len() * CHUNK + last.partitions.len(),
+            None => 0,
+        }
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Partition `number`.
+    #[inline]
+    pub fn get(&self, number: usize) -> Option<&Arc<Partition>> {
+        let (chunk, place) = Partitions::place(number);
+        self.chunks.get(chunk)?.partitions.get(place)
+    }
+
+    /// Partition `number`, to be changed: its chunk is copied first where somebody else has it too.
+    pub fn get_mut(&mut self, number: usize) -> Option<&mut Arc<Partition>> {
+        let (chunk, place) = Partitions::place(number);
+        let chunk = Arc::make_mut(self.chunks.get_mut(chunk)?);
+        chunk.partitions_mut().get_mut(place)
+    }
+
+    /// All of them, by number.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter {
+            chunks: self.chunks.iter(),
+            chunk: Default::default(),
+            left: self.len(),
+        }
+    }
+
+    /// Those of which something is under way or amiss ([`Partition::is_settled`]), by number. Costs what those are, and
+    /// a look at each chunk that has changed since somebody asked.
+    pub fn unsettled(&self) -> impl Iterator<Item = &Arc<Partition>> {
+        self.chunks.iter().flat_map(|chunk| chunk.unsettled())
+    }
+
+    /// What is copied together, in order: two revisions that share a chunk (the same `Arc`) have the same partitions in it.
+    pub(crate) fn chunks(&self) -> &[Arc<Chunk>] {
+        &self.chunks
+    }
+
+    /// In which chunk a partition is, and where in it.
+    #[inline]
+    pub(crate) const fn place(number: usize) -> (usize, usize) {
+        (number / CHUNK, number % CHUNK)
+    }
+}
+
+impl Index<usize> for Partitions {
+    type Output = Arc<Partition>;
+
+    fn index(&self, number: usize) -> &Arc<Partition> {
+        let (chunk, place) = Partitions::place(number);
+        &self.chunks[chunk].partitions[place]
+    }
+}
+
+impl IndexMut<usize> for Partitions {
+    fn index_mut(&mut self, number: usize) -> &mut Arc<Partition> {
+        let (chunk, place) = Partitions::place(number);
+        &mut Arc::make_mut(&mut self.chunks[chunk]).partitions_mut()[place]
+    }
+}
+
+impl FromIterator<Arc<Partition>> for Partitions {
+    fn from_iter<I: IntoIterator<Item = Arc<Partition>>>(partitions: I) -> Self {
+        let mut chunks = Vec::new();
+        let mut chunk = Vec::new();
+        for partition in partitions {
+            chunk.push(partition);
+            if chunk.len() == CHUNK {
+                chunks.push(Chunk::new(std::mem::take(&mut chunk)));
+            }
+        }
+        if !chunk.is_empty() {
+            chunks.push(Chunk::new(chunk));
+        }
+        Partitions { chunks }
+    }
+}
+
+impl From<Vec<Arc<Partition>>> for Partitions {
+    fn from(partitions: Vec<Arc<Partition>>) -> Self {
+        partitions.into_iter().collect()
+    }
+}
+
+impl<'a> IntoIterator for &'a Partitions {
+    type Item = &'a Arc<Partition>;
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+impl fmt::Debug for Partitions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
+impl Serialize for Partitions {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Partitions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// All partitions, by number.
+#[derive(Clone)]
+pub struct Iter<'a> {
+    chunks: std::slice::Iter<'a, Arc<Chunk>>,
+    chunk: std::slice::Iter<'a, Arc<Partition>>,
+    left: usize,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = &'a Arc<Partition>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(partition) = self.chunk.next() {
+                self.left -= 1;
+                return Some(partition);
+            }
+            self.chunk = self.chunks.next()?.partitions.iter();
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(number: u32) -> Arc<Partition> {
+        Arc::new(Partition::sample(number))
+    }
+
+    #[test]
+    fn it_is_a_vector() {
+        for count in [0, 1, 255, 256, 257, 1000] {
+            let all: Partitions = (0..count).map(partition).collect();
+            assert_eq!(all.len(), count as usize);
+            assert_eq!(all.is_empty(), count == 0);
+            assert_eq!(all.iter().len(), count as usize);
+            assert!(all.iter().map(|p| p.number).eq(0..count));
+            assert!((0..count).all(|n| all.get(n as usize).is_some_and(|p| p.number == n)));
+            assert!((0..count).all(|n| all[n as usize].number == n));
+            assert!(all.get(count as usize).is_none());
+        }
+    }
+
+    #[test]
+    fn a_change_of_one_shares_all_but_its_chunk() {
+        let before: Partitions = (0..1000).map(partition).collect();
+        let mut after = before.clone();
+        Arc::make_mut(after.get_mut(300).unwrap()).epoch += 1;
+        assert_ne!(before, after);
+        assert_eq!(before[300].epoch + 1, after[300].epoch);
+        let shared = |chunk: usize| Arc::ptr_eq(&before.chunks()[chunk], &after.chunks()[chunk]);
+        assert_eq!([0, 1, 2, 3].map(shared), [true, false, true, true]);
+        assert!(after.get_mut(1000).is_none());
+    }
+
+    #[test]
+    fn what_is_unsettled_follows_each_change() {
+        let mut all: Partitions = (0..600).map(partition).collect();
+        let unsettled = |all: &Partitions| all.unsettled().map(|p| p.number).collect::<Vec<_>>();
+        assert!(unsettled(&all).is_empty());
+        for number in [599, 3, 300] {
+            Arc::make_mut(&mut all[number]).primary = None;
+            assert!(unsettled(&all).contains(&u32::try_from(number).unwrap()));
+        }
+        let before = all.clone();
+        Arc::make_mut(all.get_mut(3).unwrap()).primary = Some("a".into());
+        assert_eq!(unsettled(&all), [300, 599]);
+        assert_eq!(unsettled(&before), [3, 300, 599]);
+    }
+
+    #[test]
+    fn it_is_stored_as_a_vector() {
+        let plain: Vec<Arc<Partition>> = (0..300).map(partition).collect();
+        let chunked = Partitions::from(plain.clone());
+        let bytes = rmp_serde::to_vec_named(&chunked).unwrap();
+        assert_eq!(bytes, rmp_serde::to_vec_named(&plain).unwrap());
+        assert_eq!(rmp_serde::from_slice::<Partitions>(&bytes).unwrap(), chunked);
+    }
+}

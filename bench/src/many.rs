@@ -11,6 +11,9 @@ use crate::process::NodeProcess;
 use crate::report::{Aim, Report};
 use crate::{Failure, Outcome};
 
+/// How long idle clusters are watched.
+const IDLE: Duration = Duration::from_secs(3);
+
 /// Measures clusters of so many processes each.
 pub(crate) fn measure(report: &mut Report, dir: &Path, sizes: &[usize], partitions: u32) -> Outcome {
     for count in sizes {
@@ -46,6 +49,17 @@ fn one(report: &mut Report, dir: &Path, count: usize, partitions: u32) -> Outcom
     let rss = usages.iter().map(|usage| usage.rss_kib).fold(0.0, f64::max) / 1024.0;
     let leader = usages.first().map_or(Duration::ZERO, |usage| usage.cpu);
 
+    std::thread::sleep(IDLE);
+    let later = nodes
+        .iter_mut()
+        .map(|node| node.usage(count))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let idle = later
+        .iter()
+        .zip(&usages)
+        .map(|(later, then)| later.cpu.saturating_sub(then.cpu));
+    let idle = idle.sum::<Duration>().as_secs_f64() / (started.elapsed() - formed).as_secs_f64() * 100.0;
+
     let last = nodes.pop().ok_or("there are no nodes")?;
     last.stop()?;
     let again = Instant::now();
@@ -69,6 +83,7 @@ fn one(report: &mut Report, dir: &Path, count: usize, partitions: u32) -> Outcom
     report.add(name("formed: CPU of all"), ms(cpu), "ms", None, "user and system");
     report.add(name("formed: CPU of the leader"), ms(leader), "ms", None, "");
     report.add(name("formed: largest RSS"), rss, "MiB", None, "");
+    report.add(name("idle: CPU of all"), idle, "%", None, "of one core");
     let aim = (count == 100).then_some(Aim::AtMost(1000.0));
     report.add(
         name("and one restarts"),

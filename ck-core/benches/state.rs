@@ -14,7 +14,8 @@ use std::time::Duration;
 use ck_core::model::{
     ClusterConfig, Event, EventKind, LeaveReason, NodeId, RebalanceTrigger, RoleChange, Target, Timestamp,
 };
-use ck_core::state::{Command, CopyLimit, Expect, NodeSpec, Promotion, Proposal, Reply, State};
+use ck_core::routing::{ClusterView, SharedView};
+use ck_core::state::{Command, CopyLimit, Expect, Grant, NodeSpec, Promotion, Proposal, Reply, State};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 const PARTITIONS: u32 = 16_384;
@@ -73,10 +74,14 @@ fn target(first: u32, nodes: u32) -> Target {
 }
 
 fn cluster(nodes: u32) -> State {
+    cluster_of(nodes, PARTITIONS)
+}
+
+fn cluster_of(nodes: u32, partitions: u32) -> State {
     let mut state = State::default();
     let config = ClusterConfig {
         cluster_name: "bench".to_owned(),
-        partition_count: PARTITIONS,
+        partition_count: partitions,
         replication_factor: 3,
         ..ClusterConfig::default()
     };
@@ -104,7 +109,7 @@ fn cluster(nodes: u32) -> State {
         apply(&mut state, Command::Activate { node, incarnation });
     }
     let planned_on = state.topology_revision();
-    let assignments = (0..PARTITIONS).map(|n| target(n, nodes)).collect();
+    let assignments = (0..partitions).map(|n| target(n, nodes)).collect();
     apply(
         &mut state,
         Command::CreatePartitions {
@@ -155,6 +160,7 @@ fn confirm_all(state: &State) -> Command {
         partitions: pending.collect(),
         incarnation: state.node(&me).map_or(0, |node| node.incarnation),
         node: me,
+        at_once: false,
     }
 }
 
@@ -271,6 +277,7 @@ fn confirm_each(state: &mut State, told: &[Event], events: &mut Vec<Event>) {
                 node: me.clone(),
                 incarnation,
                 partitions: vec![(change.number, event.revision)],
+                at_once: false,
             };
             apply_proposal(state, &proposal(confirm), events);
         }
@@ -304,6 +311,57 @@ fn set_data(criterion: &mut Criterion) {
     });
 }
 
+/// What a node does for each commit: applying and a new view. It is to cost the same whatever the number of partitions.
+fn commits(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("a commit and its view");
+    for partitions in [64, 8192, 65_536] {
+        let mut state = cluster_of(4, partitions);
+        let view = ClusterView::new(state.topology().clone(), state.revision(), &name(0));
+        let shared = SharedView::new(view);
+        let mut commit = |command: Command| {
+            apply(&mut state, command);
+            let next = shared.load().updated(state.topology(), state.revision());
+            shared.store(next);
+            state.topology_revision()
+        };
+        group.bench_function(format!("data write, {partitions} partitions"), |bencher| {
+            bencher.iter(|| {
+                commit(Command::SetData {
+                    key: "key".to_owned(),
+                    value: vec![7; 100].into(),
+                    expect: Expect::Any,
+                })
+            });
+        });
+        let mut planned_on = commit(Command::Maintenance { reason: None });
+        let (mut epoch, mut turn) = (1, 0);
+        let number = partitions / 2;
+        let what = format!("a role handed over in three commits, {partitions} partitions");
+        group.bench_function(what, |bencher| {
+            bencher.iter(|| {
+                turn += 1;
+                let mut target = target(number, 4);
+                let to = name((number + turn % 3) % 4);
+                target.primary = to.clone();
+                commit(Command::Plan {
+                    trigger: RebalanceTrigger::Manual,
+                    trigger_node: "".into(),
+                    targets: vec![(number, target)],
+                    planned_on,
+                    limit: CopyLimit::default(),
+                });
+                commit(Command::Release {
+                    partitions: vec![(number, epoch)],
+                });
+                planned_on = commit(Command::Grant {
+                    grants: vec![Grant { number, epoch, to }],
+                });
+                epoch += 1;
+            });
+        });
+    }
+}
+
 fn snapshot(criterion: &mut Criterion) {
     let state = cluster(1000);
     let Ok(bytes) = state.encode() else {
@@ -322,6 +380,6 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(800))
         .without_plots();
-    targets = set_data, commands, throttled, snapshot
+    targets = set_data, commits, commands, throttled, snapshot
 }
 criterion_main!(benches);

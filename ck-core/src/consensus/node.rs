@@ -98,8 +98,8 @@ pub(crate) struct RaftMembers {
 /// A change of who votes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum VoterChange {
-    /// Gives a node the log, without a vote.
-    AddLearner(RaftId),
+    /// Gives nodes the log, without a vote.
+    AddLearners(BTreeSet<RaftId>),
     /// Makes exactly these vote; others become learners.
     Voters(BTreeSet<RaftId>),
     /// Takes nodes out altogether.
@@ -367,11 +367,10 @@ impl Consensus {
             let metrics = metrics.borrow_watched();
             let based_on = *metrics.membership_config.log_id();
             match change {
-                VoterChange::AddLearner(id) => (
-                    based_on,
-                    ChangeMembers::AddNodes(BTreeMap::from([(id, EmptyNode::new())])),
-                    true,
-                ),
+                VoterChange::AddLearners(ids) => {
+                    let learners = ids.into_iter().map(|id| (id, EmptyNode::new()));
+                    (based_on, ChangeMembers::AddNodes(learners.collect()), true)
+                }
                 VoterChange::Voters(voters) => (based_on, ChangeMembers::ReplaceAllVoters(voters), true),
                 VoterChange::Remove(ids) => (based_on, ChangeMembers::RemoveNodes(ids), true),
             }

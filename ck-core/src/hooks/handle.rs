@@ -346,6 +346,11 @@ impl Hooks {
         scope::inside(self.shared.key())
     }
 
+    /// True when a hook is registered that is told of changes of partitions: then gains are not confirmed at once.
+    pub fn tells_changes(&self) -> bool {
+        self.shared.concerned.load(Ordering::Acquire) && self.shared.lock().schedule.tells_changes()
+    }
+
     /// Numbers about each registration, in the order in which they were made.
     pub fn stats(&self) -> Vec<HookStats> {
         self.shared.lock().schedule.stats()

@@ -184,6 +184,12 @@ impl<H: Clone> Schedule<H> {
         !self.hooks.is_empty() || !self.gains.is_empty()
     }
 
+    /// True when a hook takes changes of partitions.
+    pub fn tells_changes(&self) -> bool {
+        let mut hooks = self.hooks.values();
+        hooks.any(|hook| hook.filter.accepts(EventType::PartitionChange))
+    }
+
     /// How many calls of a hook are under way; it may have been removed.
     pub fn calls_of(&self, id: HookId) -> usize {
         self.calls(id).count()

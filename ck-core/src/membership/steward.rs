@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use super::voters;
 use crate::consensus::{Consensus, Leadership, Proposer, RaftId, VoterChange};
 use crate::env;
@@ -32,7 +34,8 @@ pub(crate) struct Steward {
 /// What the leader should do next.
 enum Step {
     Change(VoterChange),
-    Activate(NodeId, u64),
+    /// These have caught up: each becomes a full member, all with one write of the log.
+    Activate(Vec<(NodeId, u64)>),
     /// It is drained: it goes.
     Depart(NodeId, u64),
     /// Somebody is catching up: look again soon.
@@ -94,9 +97,15 @@ impl Steward {
                 self.consensus.change_members(change).await?;
                 Ok(None)
             }
-            Step::Activate(node, incarnation) => {
-                let command = Command::Activate { node, incarnation };
-                self.proposer.propose(command, PROPOSE).await?.result?;
+            Step::Activate(nodes) => {
+                let proposed = nodes.into_iter().map(|(node, incarnation)| {
+                    let command = Command::Activate { node, incarnation };
+                    self.proposer.propose(command, PROPOSE)
+                });
+                // One that was refused must not keep the others waiting: it is looked at again with the next step.
+                for outcome in join_all(proposed).await {
+                    outcome?.result?;
+                }
                 Ok(None)
             }
             Step::Depart(node, planned_on) => {
@@ -133,8 +142,13 @@ impl Steward {
             return Step::Change(VoterChange::Voters(members.voters));
         }
         let up = || topology.nodes.values().filter(|node| node.status.is_up());
-        if let Some(node) = up().find(|node| !members.all.contains(&node.raft_id)) {
-            return Step::Change(VoterChange::AddLearner(node.raft_id));
+        // All that have come meanwhile with one change: each is an entry that every member stores and applies.
+        let new: BTreeSet<RaftId> = up()
+            .map(|node| node.raft_id)
+            .filter(|raft_id| !members.all.contains(raft_id))
+            .collect();
+        if !new.is_empty() {
+            return Step::Change(VoterChange::AddLearners(new));
         }
         let joining = || {
             topology
@@ -142,8 +156,12 @@ impl Steward {
                 .values()
                 .filter(|node| node.status == NodeStatus::Joining)
         };
-        if let Some(node) = joining().find(|node| caught_up(node.raft_id, node.incarnation)) {
-            return Step::Activate(node.id.clone(), node.incarnation);
+        let ready: Vec<(NodeId, u64)> = joining()
+            .filter(|node| caught_up(node.raft_id, node.incarnation))
+            .map(|node| (node.id.clone(), node.incarnation))
+            .collect();
+        if !ready.is_empty() {
+            return Step::Activate(ready);
         }
         let drained = |node: &&Arc<Node>| {
             node.status == NodeStatus::Leaving

@@ -86,6 +86,7 @@ impl Node {
                 node: self.me.clone(),
                 incarnation,
                 partitions: batch.to_vec(),
+                at_once: !self.hooks.tells_changes(),
             };
             match member.proposer.propose(command, PROPOSE).await {
                 Ok(response) if response.result.is_ok() => {}

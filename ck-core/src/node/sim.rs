@@ -3,6 +3,7 @@
 mod failure;
 mod go_cluster;
 mod lease;
+mod many;
 mod migrations;
 mod named;
 mod step_down;
@@ -64,21 +65,7 @@ impl World {
 
     /// A node on a disk, which may have been another process's before. Not started.
     fn make(&self, options: Options, disk: Arc<MemDisk>) -> SimNode {
-        let addr = options.http_addr.clone();
-        let seams = Seams {
-            disk: disk.clone(),
-            transport: self.network.transport(&addr),
-            listen: Arc::new(SimListen {
-                network: self.network.clone(),
-                addr,
-            }),
-            hooks: Driver::Tasks,
-            snapshots: SnapshotPace {
-                entries: 200,
-                kept: 50,
-            },
-        };
-        let node = Node::new(options.clone(), seams, Arc::new(Log::default())).unwrap();
+        let node = self.make_without_hooks(&options, disk.clone());
         let events = Arc::new(Mutex::new(Vec::new()));
         let told = events.clone();
         let hook = Hook::from_async(move |event| {
@@ -94,6 +81,25 @@ impl World {
             options,
             events,
         }
+    }
+
+    /// The node alone.
+    fn make_without_hooks(&self, options: &Options, disk: Arc<MemDisk>) -> Arc<Node> {
+        let addr = options.http_addr.clone();
+        let seams = Seams {
+            disk,
+            transport: self.network.transport(&addr),
+            listen: Arc::new(SimListen {
+                network: self.network.clone(),
+                addr,
+            }),
+            hooks: Driver::Tasks,
+            snapshots: SnapshotPace {
+                entries: 200,
+                kept: 50,
+            },
+        };
+        Node::new(options.clone(), seams, Arc::new(Log::default())).unwrap()
     }
 
     async fn start(&self, i: usize, through: &[usize]) -> SimNode {

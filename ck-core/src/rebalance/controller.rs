@@ -14,10 +14,6 @@ use crate::log::Log;
 use crate::model::{NodeId, NodeStatus, Partition, RebalanceTrigger, Topology, partition_id};
 use crate::state::{Command, CopyLimit, Grant, Reply, Response};
 
-/// Nodes that join within this time of each other are planned for together.
-const GATHER: Duration = Duration::from_millis(15);
-/// A node that is still catching up is waited for no longer than this.
-const WAIT_FOR_JOINING: Duration = Duration::from_millis(250);
 /// How long one proposal may take.
 const PROPOSE: Duration = Duration::from_secs(5);
 /// How many partitions one command may name: keeps entries small.
@@ -144,7 +140,8 @@ impl Controller {
         let mut releases = Vec::new();
         let mut grants = Vec::new();
         let mut next_lease_end: Option<Instant> = None;
-        for partition in &topology.partitions {
+        // What is settled has a primary and no target.
+        for partition in topology.partitions.unsettled() {
             if partition.primary.is_some() {
                 if let Some(target) = &partition.target
                     && partition.primary.as_ref() != Some(&target.primary)
@@ -253,18 +250,16 @@ impl Controller {
             // While partitions move, every step changes the topology, and none of them changes the plan.
             let moving = topology
                 .partitions
-                .iter()
+                .unsettled()
                 .any(|partition| partition.target.is_some());
             let same = planned.revision == revision || (moving && planned.members == members(topology));
             let wished = planned.wishes != planned.answered;
             if same && !wished && given_up == planned.given_up {
                 return Ok(due);
             }
-            let since = *planned.stale_since.get_or_insert_with(Instant::now);
-            let patience = if joining { WAIT_FOR_JOINING } else { GATHER };
-            let waited = since.elapsed();
-            if waited < patience {
-                return Ok(Some(patience.saturating_sub(waited)));
+            let wait = planned.gathering(topology, joining, Instant::now());
+            if !wait.is_zero() {
+                return Ok(Some(wait));
             }
             let exclusions = planned.exclusions(topology, self.pace.rebalance_delay);
             (exclusions, lost, wished && same, due)

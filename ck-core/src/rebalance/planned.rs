@@ -8,6 +8,16 @@ use super::stalled::Stalled;
 use crate::env::Instant;
 use crate::model::{NodeId, NodeStatus, RebalanceTrigger, Topology};
 
+/// Nodes that join within this time of each other are planned for together.
+const GATHER: Duration = Duration::from_millis(15);
+/// And so much more for each that has come already: a plan tells all of them to copy, and one that is made too early has
+/// most of them copy what the next plan takes away.
+const GATHER_EACH: Duration = Duration::from_millis(3);
+/// A node that is still catching up is waited for no longer than this since the last one came, or caught up.
+const WAIT_FOR_JOINING: Duration = Duration::from_millis(250);
+/// However many come, those that are there are planned for after this.
+const LONGEST_GATHER: Duration = Duration::from_secs(2);
+
 /// What the last plan was made on, and what time has brought since.
 #[derive(Default)]
 pub(super) struct Planned {
@@ -15,6 +25,8 @@ pub(super) struct Planned {
     pub(super) revision: u64,
     pub(super) active: BTreeSet<NodeId>,
     pub(super) members: Vec<Member>,
+    /// Who is there, and since when exactly those.
+    pub(super) gathered: Option<(Vec<Member>, Instant)>,
     /// Since when the topology has differed from what was planned on.
     pub(super) stale_since: Option<Instant>,
     /// Who is away, and since when as far as this leader saw.
@@ -52,6 +64,28 @@ impl Planned {
                 ..Planned::default()
             };
         }
+    }
+
+    /// How much longer others are waited for that may come together with those who have; zero when it is time to plan.
+    pub(super) fn gathering(&mut self, topology: &Topology, joining: bool, now: Instant) -> Duration {
+        let stale_since = *self.stale_since.get_or_insert(now);
+        let there = members(topology);
+        if self.gathered.as_ref().is_none_or(|(known, _)| *known != there) {
+            self.gathered = Some((there, now));
+        }
+        let unchanged_since = self.gathered.as_ref().map_or(now, |(_, since)| *since);
+        let new = topology
+            .nodes
+            .values()
+            .filter(|node| node.status == NodeStatus::Active && !self.active.contains(&node.id));
+        let quiet = if joining {
+            WAIT_FOR_JOINING
+        } else {
+            let new = u32::try_from(new.count()).unwrap_or(u32::MAX);
+            (GATHER + GATHER_EACH * new.min(100)).min(WAIT_FOR_JOINING)
+        };
+        let due = (stale_since + GATHER).max(unchanged_since + quiet);
+        due.min(stale_since + LONGEST_GATHER).since(now)
     }
 
     /// Who has been away for longer than `delay`, and when somebody else will have been.

@@ -156,6 +156,10 @@ pub enum Command {
         incarnation: u64,
         /// Partition numbers, each with the revision that told the node to copy.
         partitions: Vec<(u32, u64)>,
+        /// No hook of the node copies anything: what it is told to hold it confirms at once, so nothing is gained by
+        /// telling it a few at a time.
+        #[serde(default)]
+        at_once: bool,
     },
     /// The primaries of these partitions are to stop: the first half of a planned change of primary.
     Release {

@@ -226,6 +226,7 @@ impl State {
             .nodes
             .insert(spec.id.clone(), Arc::new(node));
         self.processes.insert(spec.id.clone(), spec.process);
+        self.moves.copies_at_once(&spec.id, false);
         self.sessions.open(context.index, &spec.id);
         raft_id
     }
@@ -372,6 +373,7 @@ impl State {
         }
         self.sessions.close(id);
         self.processes.remove(id);
+        self.moves.copies_at_once(id, false);
         self.absent.remove(id);
         self.removed.insert(id.clone(), context.index);
         self.change(context.index).nodes.remove(id);

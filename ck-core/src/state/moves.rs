@@ -19,6 +19,10 @@ pub(super) struct Moves {
     /// How many partitions have a target.
     pub(super) moving: usize,
     pub(super) lanes: BTreeMap<NodeId, Lane>,
+    /// The nodes whose last confirmation said that no hook copies there: they are told of all at once, and count for no
+    /// limit.
+    #[serde(default)]
+    pub(super) at_once: BTreeSet<NodeId>,
 }
 
 /// What one node has still to copy.
@@ -37,6 +41,24 @@ impl Moves {
             0 => usize::MAX,
             limit => limit as usize,
         })
+    }
+
+    /// Whether any hook copies on a node, as its present process says; one that has not said so is told a few at a time.
+    pub(super) fn copies_at_once(&mut self, node: &NodeId, at_once: bool) {
+        if !at_once {
+            self.at_once.remove(node);
+        } else if !self.at_once.contains(node) {
+            self.at_once.insert(node.clone());
+        }
+    }
+
+    /// How many copies are being made that count for the limits.
+    pub(super) fn running(&self) -> usize {
+        let lanes = self.lanes.iter();
+        lanes
+            .filter(|(node, _)| !self.at_once.contains(*node))
+            .map(|(_, lane)| lane.running.len())
+            .sum()
     }
 
     fn forget(&mut self, partition: &Partition) {
@@ -96,10 +118,15 @@ impl State {
     /// Tells nodes to copy what waits, as far as they have room for it.
     pub(super) fn start_copies(&mut self, context: &mut Context<'_>) {
         let [limit, all] = self.moves.limits();
-        let running: usize = self.moves.lanes.values().map(|lane| lane.running.len()).sum();
+        let running = self.moves.running();
         let mut due: Vec<(u32, NodeId)> = Vec::new();
+        let mut free: Vec<(u32, NodeId)> = Vec::new();
         for (node, lane) in &self.moves.lanes {
             if lane.queued.is_empty() || !self.is_serving(node) {
+                continue;
+            }
+            if self.moves.at_once.contains(node) {
+                free.extend(lane.queued.iter().map(|number| (*number, node.clone())));
                 continue;
             }
             let room = limit.saturating_sub(lane.running.len());
@@ -111,7 +138,10 @@ impl State {
             );
         }
         due.sort_unstable();
-        for (number, node) in due.into_iter().take(all.saturating_sub(running)) {
+        due.truncate(all.saturating_sub(running));
+        due.append(&mut free);
+        due.sort_unstable();
+        for (number, node) in due {
             self.start_copy(number, &node, context);
         }
     }

@@ -178,7 +178,7 @@ impl State {
         if self.rebalance.is_none() || self.moves.moving > 0 {
             return;
         }
-        if self.topology.partitions.iter().any(|p| p.target.is_some()) {
+        if self.moves.moving > 0 {
             return;
         }
         if let Some(run) = self.rebalance.take() {
@@ -207,13 +207,14 @@ impl State {
         &mut self,
         id: &NodeId,
         incarnation: u64,
-        partitions: &[(u32, u64)],
+        (partitions, at_once): (&[(u32, u64)], bool),
         context: &mut Context<'_>,
     ) -> Outcome {
         self.check_incarnation(id, incarnation)?;
         if !self.is_serving(id) {
             return refuse(ErrorCode::Conflict, format!("node {id:?} does not serve"));
         }
+        self.moves.copies_at_once(id, at_once);
         let reason = self.move_reason();
         let mut confirmed = 0;
         for (number, since) in partitions {

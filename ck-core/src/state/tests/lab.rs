@@ -202,6 +202,7 @@ impl Lab {
             node: id.into(),
             incarnation: self.node(id).incarnation,
             partitions: pending.collect(),
+            at_once: false,
         }
     }
 

@@ -202,12 +202,14 @@ impl Author {
                         node,
                         incarnation,
                         mut partitions,
+                        ..
                     } if !dice.one_in(3) => {
                         partitions.retain(|_| !dice.one_in(3));
                         Command::Confirm {
                             node,
                             incarnation,
                             partitions,
+                            at_once: dice.one_in(3),
                         }
                     }
                     all => all,

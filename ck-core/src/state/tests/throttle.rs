@@ -2,7 +2,7 @@
 
 use super::lab::{Lab, target};
 use crate::model::{LeaveReason, RebalanceTrigger, Target};
-use crate::state::Reply;
+use crate::state::{Command, Reply};
 
 /// Six partitions on a, on their way to b, which copies two at a time.
 fn throttled() -> Lab {
@@ -51,6 +51,22 @@ fn a_plan_is_announced_as_a_whole_and_copied_a_few_at_a_time() {
         told.last().map(String::as_str),
         Some("rebalance done: manual , 6 to move, a+b, 5 ms")
     );
+}
+
+#[test]
+fn a_node_whose_hooks_copy_nothing_is_told_of_all_at_once() {
+    let mut lab = throttled();
+    lab.told();
+    let mut confirm = lab.confirm("b");
+    if let Command::Confirm { at_once, .. } = &mut confirm {
+        *at_once = true;
+    }
+    lab.ok(confirm);
+    let rest = [2, 3, 4, 5].map(|number| format!("p{number} b to copy from a (manual)"));
+    assert_eq!(copies(&mut lab), rest);
+    // Once a hook has copied something, it is a few at a time again.
+    lab.ok(lab.confirm("b"));
+    assert!(!lab.state.moves.at_once.contains("b"));
 }
 
 #[test]

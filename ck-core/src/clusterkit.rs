@@ -255,11 +255,8 @@ impl ClusterKit {
 
     /// What this node is to `key` at this moment, if anything.
     pub fn should_handle_key(&self, key: &[u8]) -> Option<Role> {
-        let number = self.partition_number(key)?;
-        match self.view().partition_by_number(number)?.role() {
-            Some(Role::Primary) if !self.is_primary(number) => None,
-            role => role,
-        }
+        let leased = self.leased_view();
+        leased.role(&leased.view().partition(key)?)
     }
 
     // ---- the cluster ---------------------------------------------------------------------------------------

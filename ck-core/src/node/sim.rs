@@ -151,6 +151,19 @@ impl SimNode {
         let mut events = self.events();
         events.retain(|event| event.revision >= revision && !is_own(event));
         events.sort_by_key(|event| event.revision);
+        // Calls of one commit for different partitions end in any order.
+        let change = |event: &Event| match &event.kind {
+            EventKind::PartitionChange(change) => Some((event.revision, change.number)),
+            _ => None,
+        };
+        let together = |one: &Event, other: &Event| {
+            change(one)
+                .zip(change(other))
+                .is_some_and(|(one, other)| one.0 == other.0)
+        };
+        for run in events.chunk_by_mut(together) {
+            run.sort_by_key(change);
+        }
         events
             .iter()
             .map(|event| serde_json::to_string(event).unwrap())

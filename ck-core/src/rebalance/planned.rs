@@ -128,3 +128,57 @@ pub(super) fn members(topology: &Topology) -> Vec<Member> {
         .map(|node| (node.id.clone(), node.status, node.weight, node.zone.clone()))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::topology;
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Of these nodes the first ones were planned for already.
+    fn planned(nodes: &[&str], known: usize) -> (Planned, Topology) {
+        let planned = Planned {
+            active: active(&topology(&nodes[..known], 3)),
+            ..Planned::default()
+        };
+        (planned, topology(nodes, 3))
+    }
+
+    #[test]
+    fn one_that_comes_alone_is_planned_for_at_once() {
+        let (mut planned, there) = planned(&["a", "b"], 1);
+        let now = Instant::now();
+        assert_eq!(planned.gathering(&there, false, now), 18 * MS);
+        assert_eq!(planned.gathering(&there, false, now + 17 * MS), MS);
+        assert_eq!(planned.gathering(&there, false, now + 18 * MS), Duration::ZERO);
+    }
+
+    #[test]
+    fn those_that_catch_up_are_waited_for_while_one_more_does() {
+        let (mut planned, few) = planned(&["a", "b"], 1);
+        let (_, more) = self::planned(&["a", "b", "c"], 1);
+        let now = Instant::now();
+        assert_eq!(planned.gathering(&few, true, now), 250 * MS);
+        assert_eq!(planned.gathering(&more, true, now + 200 * MS), 250 * MS);
+        // The last that was waited for is there, or is given up.
+        assert_eq!(planned.gathering(&more, false, now + 210 * MS), 11 * MS);
+        assert_eq!(planned.gathering(&more, true, now + 450 * MS), Duration::ZERO);
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_for_those_who_come_one_after_the_other() {
+        let names: Vec<String> = (0..100).map(|number| format!("node-{number}")).collect();
+        let ids: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (mut planned, _) = planned(&ids, 1);
+        let now = Instant::now();
+        let planned_at = (2..=100u32).find(|count| {
+            let there = topology(&ids[..*count as usize], 3);
+            planned
+                .gathering(&there, true, now + 100 * MS * (count - 2))
+                .is_zero()
+        });
+        // One comes every tenth of a second: it is time after two seconds.
+        assert_eq!(planned_at, Some(22));
+    }
+}

@@ -11,7 +11,7 @@ use crate::env::disk::MemDisk;
 use crate::model::Partition;
 use crate::node::Node;
 
-const PARTITIONS: u32 = 256;
+const PARTITIONS: u32 = 96;
 
 fn is_formed(node: &Node, members: usize) -> bool {
     let view = node.view();
@@ -55,9 +55,9 @@ fn entries(joiners: usize) -> u64 {
 
 #[test]
 fn nodes_that_join_together_cost_a_few_entries_each() {
-    let [few, many] = [8, 24].map(entries);
+    let [few, many] = [4, 12].map(entries);
     // Each joins, is activated, and confirms what it holds: the first few copies, then the rest at once. What else there is
     // is for all of them together.
-    assert!(few < 5 * 8 + 50, "{few} entries for 8 nodes");
-    assert!(many < 5 * 24 + 50, "{many} entries for 24 nodes");
+    assert!(few < 5 * 4 + 50, "{few} entries for 4 nodes");
+    assert!(many < 5 * 12 + 50, "{many} entries for 12 nodes");
 }

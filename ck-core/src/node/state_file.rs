@@ -26,14 +26,16 @@ impl Node {
     }
 
     /// Replaces the file. A failure is logged: the node does not depend on it.
-    pub(super) async fn write_state_file(&self) {
+    pub(super) async fn write_state_file(self: &Arc<Self>) {
         if self.options.data_dir.is_empty() {
             return;
         }
-        let cluster = self.cluster();
+        let node = self.clone();
         let disk = self.disk.clone();
         let path = self.dir.join("cluster-state.json");
         let written = blocking(move || {
+            // Made here too: tens of thousands of partitions would keep heartbeats waiting on the runtime's thread.
+            let cluster = node.cluster();
             let text = serde_json::to_vec_pretty(&cluster)
                 .map_err(|error| Error::internal(format!("encode the state file: {error}")))?;
             disk.replace(&path, &text)

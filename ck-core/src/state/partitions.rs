@@ -214,7 +214,6 @@ impl State {
         if !self.is_serving(id) {
             return refuse(ErrorCode::Conflict, format!("node {id:?} does not serve"));
         }
-        self.moves.copies_at_once(id, at_once);
         let reason = self.move_reason();
         let mut confirmed = 0;
         for (number, since) in partitions {
@@ -232,6 +231,10 @@ impl State {
             }
             confirmed += 1;
             self.hold(*number, id, reason, context);
+        }
+        // What confirms nothing says nothing of how copies are made either.
+        if confirmed > 0 {
+            self.moves.copies_at_once(id, at_once);
         }
         Ok(Reply::Partitions(confirmed))
     }

@@ -86,21 +86,25 @@ static ck_cluster_t *make_node(int number, const char *join) {
     return node;
 }
 
-// True when every partition has its three copies, as this node sees it.
-static bool is_spread(const ck_cluster_t *node) {
-    ck_view_t *view = NULL;
-    must(ck_view_acquire(node, &view), "take a view");
+// True when every partition of the view has its three copies.
+static bool is_spread(const ck_view_t *view) {
     bool spread = ck_view_partition_count(view) == PARTITIONS;
     for (uint32_t partition = 0; spread && partition < PARTITIONS; partition++) {
         spread = ck_view_primary(view, partition) != NULL && ck_view_replica_count(view, partition) == NODES - 1;
     }
-    ck_view_release(view);
     return spread;
 }
 
-static void wait_until_spread(const ck_cluster_t *node) {
+// The view of a node in which that is so: a later one may find a role between two nodes again.
+static ck_view_t *view_when_spread(const ck_cluster_t *node) {
     time_t end = time(NULL) + TIMEOUT_MS / 1000;
-    while (!is_spread(node)) {
+    for (;;) {
+        ck_view_t *view = NULL;
+        must(ck_view_acquire(node, &view), "take a view");
+        if (is_spread(view)) {
+            return view;
+        }
+        ck_view_release(view);
         if (time(NULL) > end) {
             fprintf(stderr, "the partitions were not spread in time\n");
             exit(1);
@@ -144,12 +148,11 @@ int main(int argc, char **argv) {
     ck_leader_t leader;
     must(ck_wait_for_leader(nodes[0], TIMEOUT_MS, &leader), "wait for a leader");
     for (int i = 0; i < NODES; i++) {
-        wait_until_spread(nodes[i]);
+        ck_view_release(view_when_spread(nodes[i]));
     }
 
     // All answers taken from one view agree with each other.
-    ck_view_t *view = NULL;
-    must(ck_view_acquire(nodes[0], &view), "take a view");
+    ck_view_t *view = view_when_spread(nodes[0]);
     printf("members:");
     for (size_t i = 0; i < ck_view_node_count(view); i++) {
         printf(" %s", ck_view_node(view, i)->id);

@@ -14,8 +14,8 @@
 //!
 //! The one loss that cannot be told from a torn tail: the last acknowledged batches are damaged, with the mark behind
 //! them, *and* the second mark is older than they are. That one is written when the log has been quiet for a moment
-//! ([`Wal::mark_again`]), at the close and at the opening. All segments deleted at once look like a new log; the caller's
-//! identity file tells the difference ([`Wal::exists`]).
+//! ([`Wal::mark_again`]), at the close and at the opening. All segments deleted at once look like a new log: whoever
+//! knows that there was one has to look for it first ([`Wal::exists`]). Nobody does yet.
 
 mod frame;
 mod read;

@@ -372,13 +372,13 @@ typedef struct ck_event_t {
     uint64_t timestamp_ms;
     // The node that the event is about; NULL when it is about none.
     const char *node_id;
-    // That node as a member; NULL when it is none, and when the node lost something.
+    // That node as a member, whether it gains or loses; NULL when it is none.
     const struct ck_node_t *node;
     // A partition change: the partition's epoch after it. A leadership event: the leader epoch. Else 0.
     uint64_t epoch;
     // A partition change: the partition. Else CK_NO_PARTITION.
     uint32_t partition;
-    // A partition change: live nodes that hold the data.
+    // A partition change: live nodes that hold the data, where the node has to copy it; none where it has nothing to copy.
     const struct ck_node_t *copy_from;
     // How many there are.
     size_t copy_from_count;

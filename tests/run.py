@@ -20,6 +20,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # cargo's `test result: ok. 12 passed; 0 failed; 1 ignored; ...`, once for each program of tests.
 CARGO = re.compile(r"^test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed; (?P<ignored>\d+) ignored")
+# What a runner says of a test that failed: told again at the end, where a long log is read first.
+FAILURE = re.compile(r"^(test .* \.\.\. FAILED|FAILED .*|MISSED .*)$")
 # What our own scripts end with.
 PLAIN = re.compile(r"^(?P<passed>\d+) passed, (?P<failed>\d+) failed$")
 
@@ -64,6 +66,7 @@ class Outcome:
     failed: int = 0
     ignored: int = 0
     seconds: float = 0.0
+    failures: list[str] = dataclasses.field(default_factory=list)
 
 
 def run(runner: Runner) -> Outcome:
@@ -84,6 +87,8 @@ def run(runner: Runner) -> Outcome:
     with process:
         for line in process.stdout:
             print(line, end="", flush=True)
+            if FAILURE.match(line):
+                outcome.failures.append(line.rstrip()[:400])
             match = runner.counts.match(line) if runner.counts else None
             if match:
                 found = match.groupdict()
@@ -113,6 +118,9 @@ def main(names: list[str]) -> int:
               f"  {runner.what}")
     passed = sum(outcome.passed for _, outcome in outcomes)
     failed = sum(outcome.failed for _, outcome in outcomes)
+    for runner, outcome in outcomes:
+        for line in outcome.failures:
+            print(f"{runner.name}: {line}")
     print(f"\n{passed} passed, {failed} failed")
     return 1 if failed else 0
 

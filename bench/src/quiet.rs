@@ -1,6 +1,7 @@
 //! What a cluster costs that has nothing to do, and whether it keeps its head when others have all the processors.
 
 use std::hint::black_box;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -51,7 +52,25 @@ fn loopback() -> Outcome<f64> {
         .parse()?)
 }
 
-/// Three nodes beside two busy threads for each processor: nobody may be failed for being slow.
+/// Threads that sync a file all the time beside nodes that are starved.
+const SYNCING: usize = 6;
+/// What each of them writes before it syncs.
+const SYNCED_BYTES: usize = 64 * 1024;
+
+/// Writes and syncs a file of its own until it is over.
+fn sync_all_the_time(path: &Path, over: &AtomicBool) -> std::io::Result<()> {
+    let mut file = std::fs::File::create(path)?;
+    let bytes = vec![7; SYNCED_BYTES];
+    while !over.load(Ordering::Relaxed) {
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(&bytes)?;
+        file.sync_data()?;
+    }
+    Ok(())
+}
+
+/// Three nodes beside four busy threads for each processor, and some that sync: nobody may be failed for being slow, and
+/// no leader replaced.
 pub(crate) fn starved(report: &mut Report, dir: &Path, time: Duration) -> Outcome {
     println!("starved: all processors are busy with other work for {time:?}");
     let nodes = Nodes::formed(dir, 3)?;
@@ -71,10 +90,17 @@ pub(crate) fn starved(report: &mut Report, dir: &Path, time: Duration) -> Outcom
     };
     nodes.nodes[0].register_hook(EventFilter::ALL, Hook::blocking(count))?;
     let over = AtomicBool::new(false);
-    let busy = 2 * std::thread::available_parallelism()?.get();
-    std::thread::scope(|scope| {
+    let busy = 4 * std::thread::available_parallelism()?.get();
+    std::thread::scope(|scope| -> Outcome {
+        let over = &over;
+        let syncing: Vec<_> = (0..SYNCING)
+            .map(|i| {
+                let path = dir.join(format!("synced-{i}"));
+                scope.spawn(move || sync_all_the_time(&path, over))
+            })
+            .collect();
         for _ in 0..busy {
-            scope.spawn(|| {
+            scope.spawn(move || {
                 let mut turns = 0_u64;
                 while !over.load(Ordering::Relaxed) {
                     turns = black_box(turns.wrapping_add(1));
@@ -83,9 +109,16 @@ pub(crate) fn starved(report: &mut Report, dir: &Path, time: Duration) -> Outcom
         }
         std::thread::sleep(time);
         over.store(true, Ordering::Relaxed);
-    });
+        for thread in syncing {
+            thread.join().map_err(|_| "a thread that syncs panicked")??;
+        }
+        Ok(())
+    })?;
     nodes.stop()?;
-    let note = format!("in {:.0} minutes, {busy} busy threads", time.as_secs_f64() / 60.0);
+    let note = format!(
+        "in {:.0} minutes, {busy} busy threads and {SYNCING} that sync",
+        time.as_secs_f64() / 60.0
+    );
     let failed = failed.load(Ordering::Relaxed) as f64;
     report.add(
         "nodes failed without cause (lan)",
@@ -95,6 +128,12 @@ pub(crate) fn starved(report: &mut Report, dir: &Path, time: Duration) -> Outcom
         note,
     );
     let elected = elected.load(Ordering::Relaxed) as f64;
-    report.add("  leaders elected meanwhile", elected, "", None, "");
+    report.add(
+        "  leaders elected meanwhile",
+        elected,
+        "",
+        Some(Aim::AtMost(0.0)),
+        "",
+    );
     Ok(())
 }

@@ -102,6 +102,7 @@ fn cluster_of(nodes: u32, partitions: u32) -> State {
                 promotions: Vec::new(),
                 planned_on,
                 silent_ms: 0,
+                unleased_from: None,
             },
         );
         let incarnation = state.revision();
@@ -178,6 +179,7 @@ fn fail_first(state: &State) -> Command {
         reason: LeaveReason::HealthCheckFailure,
         planned_on: state.topology_revision(),
         silent_ms: 0,
+        unleased_from: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The handle that applications hold: every public call, and the runtime under it.
 
+mod readiness;
+mod recovery;
 mod runtime;
 #[cfg(test)]
 mod tests;
@@ -28,8 +30,9 @@ use runtime::SharedRuntime;
 /// A node of a cluster, embedded in this process.
 ///
 /// Clones are the same node. All calls may be made from any thread. Those that wait for the cluster block the
-/// calling thread, for as long as they say; lookups never wait. When the last clone is dropped the node stops,
-/// without telling the others: call [`ClusterKit::stop`] for an orderly end.
+/// calling thread, for as long as they say, inside a task of a tokio runtime of the application's own too; lookups never
+/// wait. When the last clone is dropped the node stops, without telling the others: call [`ClusterKit::stop`] for an orderly
+/// end.
 ///
 /// All nodes of a process share one runtime, which starts with the first and ends with the last.
 #[derive(Clone)]
@@ -261,9 +264,10 @@ impl ClusterKit {
 
     // ---- the cluster ---------------------------------------------------------------------------------------
 
-    /// The whole cluster at one revision.
+    /// The whole cluster at one revision, the replicated store included. `leader` is empty where nobody was heard of as
+    /// the leader for a lease: then the rest is as old too.
     pub fn cluster(&self) -> Cluster {
-        self.node().cluster()
+        self.node().cluster(true)
     }
 
     /// Counters and gauges of this node.
@@ -304,11 +308,12 @@ impl ClusterKit {
     /// Removes a member for good; gives the revision. Blocks for at most `timeout`.
     ///
     /// # Errors
-    /// [`ErrorCode::NotFound`]; [`ErrorCode::Refused`] for the leader and for the last member;
+    /// [`ErrorCode::NotFound`]; [`ErrorCode::Refused`] for the leader, for the last member, and for the last one that
+    /// counts as holding a partition's data ([`ClusterKit::force_remove_node`] removes it all the same);
     /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
     pub fn remove_node(&self, id: &str, timeout: Duration) -> Result<u64> {
         let id: NodeId = id.into();
-        self.wait(move |node| async move { node.remove_node(id, timeout).await })
+        self.wait(move |node| async move { node.remove_node(id, false, timeout).await })
     }
 
     /// Creates the partitions if there are none, which a leader does by itself; gives the revision and how many
@@ -362,7 +367,7 @@ impl ClusterKit {
         self.node().leader_epoch()
     }
 
-    /// Who leads, as far as this node knows.
+    /// Who leads; `None` where this node has heard of nobody as the leader for a lease (`lease_ttl`).
     pub fn leader(&self) -> Option<LeaderInfo> {
         self.node().leader()
     }
@@ -458,17 +463,18 @@ impl ClusterKit {
     /// # Errors
     /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
     pub fn read_barrier(&self, timeout: Duration) -> Result<u64> {
-        self.wait(move |node| async move { node.member()?.proposer.read_barrier(timeout).await })
+        self.wait(move |node| async move { node.read_barrier(timeout).await })
     }
 
     // ---- hooks ---------------------------------------------------------------------------------------------
 
-    /// Calls `hook` for every event that `filter` takes; see [`crate::hooks`] for order, threads and failures.
+    /// Calls `hook` for every event that `filter` takes; see [`crate::hooks`] for order, threads and failures. One that
+    /// takes partition changes copies; registered on a node that runs it is told first what the node holds.
     ///
     /// # Errors
     /// [`ErrorCode::Stopped`].
     pub fn register_hook(&self, filter: EventFilter, hook: Hook) -> Result<HookId> {
-        self.node().hooks().register(filter, hook)
+        self.node().register_hook(filter, hook)
     }
 
     /// Calls `hook` for every event of one kind.
@@ -483,7 +489,7 @@ impl ClusterKit {
         self.register_hook(EventFilter::only(event), Hook::blocking(hook))
     }
 
-    /// Calls `hook` for every event.
+    /// Calls `hook` for every event from now on, to observe: no copy waits for it, or is confirmed by it.
     ///
     /// # Errors
     /// [`ErrorCode::Stopped`].
@@ -491,7 +497,7 @@ impl ClusterKit {
         &self,
         hook: impl Fn(&Event) -> Result<(), String> + Send + Sync + 'static,
     ) -> Result<HookId> {
-        self.register_hook(EventFilter::ALL, Hook::blocking(hook))
+        self.node().observe(Hook::blocking(hook))
     }
 
     /// Removes a hook. When this returns, no call of it runs or will, unless it was called inside a hook: then

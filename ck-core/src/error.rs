@@ -49,11 +49,11 @@ codes! {
     NotStarted = 3, "NOT_STARTED", false;
     /// The node was started before; a handle starts once.
     AlreadyStarted = 4, "ALREADY_STARTED", false;
-    /// The node has stopped or is stopping.
+    /// The node has stopped or is stopping. A write was not made.
     Stopped = 5, "STOPPED", false;
-    /// The deadline passed before an answer came. A write may or may not have happened.
+    /// The deadline passed before an answer came. A write may or may not have happened: the one code that says so.
     Timeout = 6, "TIMEOUT", true;
-    /// No leader is known at present.
+    /// No leader is known at present. A write was not made.
     NoLeader = 7, "NO_LEADER", true;
     /// The node that was asked is not the leader and could not reach it.
     NotLeader = 8, "NOT_LEADER", true;
@@ -93,7 +93,7 @@ codes! {
     Forked = 25, "FORKED", false;
     /// The peer cannot be reached.
     Unreachable = 26, "UNREACHABLE", true;
-    /// The node was removed from the cluster by an administrator.
+    /// The node was removed from the cluster by an administrator, or has left it.
     Removed = 27, "REMOVED", false;
     /// The request is refused because of the cluster's present condition; the message says which.
     Refused = 28, "REFUSED", false;
@@ -126,6 +126,9 @@ impl fmt::Display for ErrorCode {
 pub struct Error {
     code: ErrorCode,
     message: String,
+    /// True when the call that failed never left this process. What others say of their calls is not believed.
+    #[serde(skip)]
+    unsent: bool,
 }
 
 impl Error {
@@ -134,7 +137,20 @@ impl Error {
         Error {
             code,
             message: message.into(),
+            unsent: false,
         }
+    }
+
+    /// The same error, of a call that never left this process.
+    #[must_use]
+    pub(crate) fn unsent(mut self) -> Self {
+        self.unsent = true;
+        self
+    }
+
+    /// True when the call that failed never left this process: nothing has come of it, and nothing will.
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.unsent
     }
 
     /// The stable code.

@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 pub use crate::consensus::observe::{Applied, Observer, observe};
 pub use crate::env::runtime::simulate;
 pub use crate::env::scope::Scope;
+pub use crate::net::sim::{SentObserver, observe_sent};
 
 use crate::consensus::SnapshotPace;
 use crate::env::disk::MemDisk;
@@ -32,6 +33,20 @@ use crate::state::Expect;
 pub(crate) struct SimListen {
     pub(crate) network: SimNetwork,
     pub(crate) addr: String,
+    /// What others dial: a name of that address, or the address itself.
+    pub(crate) advertised: String,
+}
+
+impl SimListen {
+    /// Where a node with these options listens.
+    pub(crate) fn new(network: &SimNetwork, options: &Options) -> Self {
+        let addr = options.http_addr.clone();
+        SimListen {
+            network: network.clone(),
+            advertised: options.advertise_addr.clone().unwrap_or_else(|| addr.clone()),
+            addr,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -55,8 +70,8 @@ impl Listen for SimListen {
                 addr: self.addr.clone(),
             };
             Ok(Listening {
-                http_addr: self.addr.clone(),
-                peer_addr: self.addr.clone(),
+                http_addr: self.advertised.clone(),
+                peer_addr: self.advertised.clone(),
                 close: Box::new(doors),
             })
         }
@@ -105,10 +120,7 @@ impl SimNode {
         let seams = Seams {
             disk: spec.disk.clone(),
             transport: spec.network.transport(&spec.options.http_addr),
-            listen: Arc::new(SimListen {
-                network: spec.network.clone(),
-                addr: spec.options.http_addr.clone(),
-            }),
+            listen: Arc::new(SimListen::new(&spec.network, &spec.options)),
             hooks: Driver::Tasks,
             snapshots: SnapshotPace {
                 entries: spec.snapshots.0,
@@ -208,7 +220,7 @@ impl SimNode {
     /// # Errors
     /// When it has stopped.
     pub fn register(&self, filter: EventFilter, hook: Hook) -> Result<HookId> {
-        self.scope.enter(|| self.node.hooks().register(filter, hook))
+        self.scope.enter(|| self.node.register_hook(filter, hook))
     }
 
     /// Its answer to "are you primary of this partition?".
@@ -231,6 +243,15 @@ impl SimNode {
     /// Its answer to "do you lead?".
     pub fn is_leader(&self) -> bool {
         self.scope.enter(|| self.node.is_leader())
+    }
+
+    /// True when others may hear that it leads, also while it stops.
+    pub fn holds_leadership(&self) -> bool {
+        let leads = || {
+            let member = self.node.member();
+            member.is_ok_and(|member| member.leadership.is_leader())
+        };
+        self.scope.is_running() && self.scope.enter(leads)
     }
 
     /// The epoch with which it leads.
@@ -313,8 +334,7 @@ impl SimNode {
     /// # Errors
     /// When that cannot be told or reached in time.
     pub async fn read_barrier(&self, timeout: Duration) -> Result<u64> {
-        let barrier = async { self.node.member()?.proposer.read_barrier(timeout).await };
-        self.scope.wrap(barrier).await
+        self.scope.wrap(self.node.read_barrier(timeout)).await
     }
 
     /// Waits until a revision is applied here.
@@ -330,8 +350,16 @@ impl SimNode {
     ///
     /// # Errors
     /// Those of the call.
-    pub async fn remove_node(&self, node: NodeId, timeout: Duration) -> Result<u64> {
-        self.scope.wrap(self.node.remove_node(node, timeout)).await
+    pub async fn remove_node(&self, node: NodeId, force: bool, timeout: Duration) -> Result<u64> {
+        self.scope.wrap(self.node.remove_node(node, force, timeout)).await
+    }
+
+    /// Begins its departure: what it has is moved elsewhere, then it is taken out.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub async fn begin_leaving(&self, timeout: Duration) -> Result<u64> {
+        self.scope.wrap(self.node.begin_leaving(timeout)).await
     }
 
     /// Has the leader give leadership up.

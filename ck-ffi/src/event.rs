@@ -59,13 +59,13 @@ pub struct ck_event_t {
     pub timestamp_ms: u64,
     /// The node that the event is about; NULL when it is about none.
     pub node_id: *const c_char,
-    /// That node as a member; NULL when it is none, and when the node lost something.
+    /// That node as a member, whether it gains or loses; NULL when it is none.
     pub node: *const ck_node_t,
     /// A partition change: the partition's epoch after it. A leadership event: the leader epoch. Else 0.
     pub epoch: u64,
     /// A partition change: the partition. Else CK_NO_PARTITION.
     pub partition: u32,
-    /// A partition change: live nodes that hold the data.
+    /// A partition change: live nodes that hold the data, where the node has to copy it; none where it has nothing to copy.
     pub copy_from: *const ck_node_t,
     /// How many there are.
     pub copy_from_count: usize,

@@ -11,6 +11,7 @@
 mod address;
 mod crash;
 mod formation;
+mod present;
 mod refusals;
 mod requests;
 mod restart;

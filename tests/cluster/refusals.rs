@@ -118,22 +118,35 @@ fn a_node_that_wants_other_partitions_or_copies_is_refused_with_both_values() {
 }
 
 #[test]
-fn a_node_with_the_data_of_another_cluster_is_refused() {
+fn a_node_with_the_data_of_another_cluster_goes_back_to_that_one() {
     let mut other = Cluster::of(PROGRAM, 2);
     other.node(1).kill();
     let cluster = Cluster::of(PROGRAM, 2);
     let before = cluster.settle().cluster;
     let through = cluster.nodes()[0].addr().to_owned();
-    for id in ["node-2", "node-3"] {
-        let lost = other
-            .stranger(id, &["--join-addrs", &through])
-            .with_data_of(&other.nodes()[1]);
-        let ended = refused(lost);
-        assert_eq!(ended.code, Some(1), "{ended:?}");
-        assert!(ended.error.starts_with("WRONG_CLUSTER: "), "{ended:?}");
+    let unchanged = || {
         let after = cluster.agree().cluster;
         assert_eq!(what_matters(&after), what_matters(&before));
-    }
+    };
+    // Under another id the data is nobody's.
+    let lost = other
+        .stranger("node-3", &["--join-addrs", &through])
+        .with_data_of(&other.nodes()[1]);
+    let ended = refused(lost);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.error.starts_with("WRONG_CLUSTER: "), "{ended:?}");
+    unchanged();
+    // Whatever address it is given, a member knows its own cluster.
+    let mut lost = other
+        .stranger("node-2", &["--join-addrs", &through])
+        .with_data_of(&other.nodes()[1]);
+    lost.spawn_at("127.0.0.1:0");
+    lost.wait_ready();
+    assert_eq!(
+        lost.api().cluster().unwrap().cluster.id,
+        other.api(0).cluster().unwrap().cluster.id
+    );
+    unchanged();
 }
 
 #[test]
@@ -157,4 +170,29 @@ fn a_node_that_nobody_answers_says_whom_it_asked() {
         "JOIN_FAILED",
         &[&vacant[0], &vacant[1]],
     );
+}
+
+/// Whoever looks after the process has to know that it serves nobody any more.
+#[test]
+fn a_node_that_is_removed_ends_and_says_why() {
+    let mut cluster = Cluster::of(PROGRAM, 3);
+    cluster.settle();
+    let mut removed = cluster.dismiss().unwrap();
+    let addr = cluster.nodes()[0].addr().to_owned();
+    let order = |args: &[&str]| {
+        let mut command = std::process::Command::new(PROGRAM);
+        let output = command.args(["--addr", &addr]).args(args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        output.status.success().then_some(()).ok_or(said)
+    };
+    cluster.until("it is removed", || {
+        order(&["remove", &removed.id, "--yes"]).inspect_err(|_| {
+            // A leader does not remove itself.
+            let _ = order(&["step-down"]);
+        })
+    });
+    let ended = removed.wait_end().0;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.error.starts_with("REMOVED: "), "{ended:?}");
+    cluster.settle();
 }

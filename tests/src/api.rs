@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub body: Bytes,
     /// What it says.
     pub cluster: Cluster,
+    /// The node knew of no leader: it is what was so when it last heard of one.
+    pub stale: bool,
 }
 
 impl Api {
@@ -76,7 +78,7 @@ impl Api {
         Ok(self.request(&Method::GET, path, &[], "")?.status.as_u16())
     }
 
-    /// The whole cluster as this node has it.
+    /// The whole cluster as this node has it, with its data.
     ///
     /// # Errors
     /// As [`Api::get`].
@@ -84,12 +86,15 @@ impl Api {
         #[derive(Deserialize)]
         struct Body {
             cluster: Cluster,
+            #[serde(default)]
+            stale: bool,
         }
-        let answer = self.get("/cluster")?;
-        let Body { cluster } = answer.json()?;
+        let answer = self.get("/cluster?include=custom_data")?;
+        let Body { cluster, stale } = answer.json()?;
         Ok(Snapshot {
             body: answer.body,
             cluster,
+            stale,
         })
     }
 

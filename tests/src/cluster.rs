@@ -181,7 +181,11 @@ impl Cluster {
     fn answers(&self) -> Result<(Snapshot, Vec<Snapshot>), String> {
         let mut answers = Vec::new();
         for node in self.running() {
-            answers.push(node.api().cluster().map_err(|error| error.to_string())?);
+            let answer = node.api().cluster().map_err(|error| error.to_string())?;
+            if answer.stale {
+                return Err(format!("{} knows of no leader", node.id));
+            }
+            answers.push(answer);
         }
         let first = answers.swap_remove(0);
         for other in &answers {
@@ -225,7 +229,7 @@ impl Cluster {
         let active = self.running().count();
         let without_data = |cluster: &ClusterRecord| ClusterRecord {
             revision: 0,
-            custom_data: BTreeMap::new(),
+            custom_data: None,
             ..cluster.clone()
         };
         let settled = || {
@@ -292,13 +296,17 @@ fn is_settled(cluster: &ClusterRecord, active: usize) -> Result<(), String> {
         return Err(format!("not {active} nodes are active"));
     }
     let wanted = active.min(cluster.config.replication_factor as usize);
+    let best = match wanted < cluster.config.replication_factor as usize {
+        true => PartitionState::UnderReplicated,
+        false => PartitionState::Ok,
+    };
     let partitions = &cluster.partition_map.partitions;
     if partitions.len() != cluster.config.partition_count as usize {
         return Err(format!("there are {} partitions", partitions.len()));
     }
     for record in partitions.values() {
         let holders = record.replica_nodes.len() + 1;
-        if record.state != PartitionState::Ok || record.primary_node.is_empty() || holders != wanted {
+        if record.state != best || record.primary_node.is_empty() || holders != wanted {
             return Err(format!("{record:?}"));
         }
     }

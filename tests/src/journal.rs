@@ -29,13 +29,17 @@ impl Told {
         match outcome {
             Ok(revision) => Told::Done(revision),
             Err(error) => match error.code() {
-                // What docs/consistency.md says of them: the log of a leader may have failed with the write on its way.
-                ErrorCode::Timeout | ErrorCode::Stopped => Told::Unknown,
-                // Nobody was reached, nobody leads, the node is not a member: nothing was appended. Or the precondition
-                // did not hold.
+                // What docs/consistency.md says of it, and of nothing else.
+                ErrorCode::Timeout => Told::Unknown,
+                // Nobody was reached, nobody leads, the node is not a member or takes part no more: nothing was
+                // appended. Or the precondition did not hold.
                 ErrorCode::Unreachable
                 | ErrorCode::NoLeader
                 | ErrorCode::NotStarted
+                | ErrorCode::Stopped
+                | ErrorCode::Io
+                | ErrorCode::Removed
+                | ErrorCode::DuplicateNode
                 | ErrorCode::Conflict => Told::Refused,
                 _ => Told::Nonsense(error.to_string()),
             },
@@ -158,12 +162,12 @@ impl Journal {
     /// # Panics
     /// When it is not so.
     pub fn check(&self, cluster: &ClusterRecord) {
-        let data = &cluster.custom_data;
+        let data = cluster.custom_data.as_ref().expect("the cluster with its data");
         assert!(self.nonsense.is_empty(), "{:#?}", self.nonsense);
         for (key, told) in &self.unique {
             let value = data.get(key);
             if let Some(value) = value {
-                assert_eq!(*value, unique_value(key), "{key}");
+                assert_eq!(value[..], *unique_value(key).as_bytes(), "{key}");
             }
             match told {
                 Told::Done(revision) => assert!(
@@ -175,13 +179,13 @@ impl Journal {
             }
         }
         for (key, latest) in &self.latest {
-            let value = data.get(key).map(|value| number(value.as_bytes()));
+            let value = data.get(key).map(|value| number(value));
             let allowed = value.is_some_and(|value| latest.unknown.contains(&value));
             let done = latest.done.map(|(value, _)| value);
             assert!(allowed || value == done, "{key} is {value:?}: {latest:?}");
         }
         for (key, counter) in &self.counters {
-            let value = data.get(key).map_or(0, |value| number(value.as_bytes()));
+            let value = data.get(key).map_or(0, |value| number(value));
             counter.check(key, value);
         }
         let known = |key: &&String| {

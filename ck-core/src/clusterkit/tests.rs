@@ -16,6 +16,9 @@ fn view(revision: u64, shape: &Topology) -> ClusterView {
         node: node.into(),
         state: CopyState::Synced,
         since: 1,
+        stale_since: 0,
+        unhooked: false,
+        hooked: false,
     };
     let primary = if revision.is_multiple_of(2) { ME } else { OTHER };
     let mut topology = shape.clone();
@@ -26,6 +29,8 @@ fn view(revision: u64, shape: &Topology) -> ClusterView {
         copies: vec![copy(ME), copy(OTHER)],
         target: None,
         released: None,
+        granted: 0,
+        idle_since: 0,
     }]
     .into_iter()
     .map(Arc::new)

@@ -6,13 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::types::RaftId;
 use crate::env::{Instant, Signal};
 
 /// The acknowledgements of one leadership of this node: its latest.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Acks {
+    /// How long an acknowledgement counts that names no time.
+    lease: Duration,
     table: Mutex<Table>,
     changed: Signal,
 }
@@ -21,14 +24,41 @@ pub(super) struct Acks {
 struct Table {
     /// The term of the leadership.
     term: u64,
-    /// When the newest request was sent that was acknowledged.
-    sent: BTreeMap<RaftId, Instant>,
+    acknowledged: BTreeMap<RaftId, Acknowledged>,
+}
+
+/// What one node has acknowledged.
+#[derive(Debug, Clone, Copy)]
+struct Acknowledged {
+    /// When the newest request was sent that it acknowledged.
+    sent: Instant,
+    /// Until when its pledges count: until then it helps nobody else into office.
+    until: Instant,
+}
+
+/// So much of a pledge counts for the leader: less than the whole, by as much as two clocks may differ in that time.
+const fn lease_of(pledged: Duration) -> Duration {
+    Duration::from_nanos(pledged.as_nanos() as u64 / 10 * 9)
 }
 
 impl Acks {
+    /// Nothing acknowledged yet. Who acknowledges something keeps still for `pledged` where it names no time.
+    pub(super) fn new(pledged: Duration) -> Self {
+        Acks {
+            lease: lease_of(pledged),
+            table: Mutex::default(),
+            changed: Signal::default(),
+        }
+    }
+
+    /// For how long this node may act as leader after a quorum heard of it that names no time.
+    pub(super) fn lease(&self) -> Duration {
+        self.lease
+    }
+
     /// Notes that `by` took what this node, as the leader of `term`, had sent at `sent`: it follows this leader, and
-    /// keeps still for a lease that began no earlier.
-    pub(super) fn note(&self, by: RaftId, term: u64, sent: Instant) {
+    /// has `pledged` to keep still for so long, from no earlier than that.
+    pub(super) fn note(&self, by: RaftId, term: u64, sent: Instant, pledged: Option<Duration>) {
         let mut table = self.table();
         if term < table.term {
             return;
@@ -36,11 +66,17 @@ impl Acks {
         if term > table.term {
             *table = Table {
                 term,
-                sent: BTreeMap::new(),
+                acknowledged: BTreeMap::new(),
             };
         }
-        let newest = table.sent.entry(by).or_insert(sent);
-        *newest = sent.max(*newest);
+        let until = sent + pledged.map_or(self.lease, lease_of);
+        let known = table
+            .acknowledged
+            .entry(by)
+            .or_insert(Acknowledged { sent, until });
+        known.sent = sent.max(known.sent);
+        // One that was given for longer, earlier, still holds.
+        known.until = until.max(known.until);
         drop(table);
         self.changed.notify();
     }
@@ -48,7 +84,8 @@ impl Acks {
     /// When the newest request of `term` was sent that `by` acknowledged.
     pub(super) fn of(&self, by: RaftId, term: u64) -> Option<Instant> {
         let table = self.table();
-        table.sent.get(&by).copied().filter(|_| table.term == term)
+        let acknowledged = table.acknowledged.get(&by).filter(|_| table.term == term);
+        acknowledged.map(|acknowledged| acknowledged.sent)
     }
 
     /// The latest moment since which a quorum has acknowledged something that `me` sent as the leader of `term`: a quorum
@@ -60,10 +97,37 @@ impl Acks {
         configs: impl IntoIterator<Item = &'c BTreeSet<RaftId>>,
         now: Instant,
     ) -> Option<Instant> {
+        self.of_quorum(me, term, configs, now, |acknowledged| acknowledged.sent)
+    }
+
+    /// The latest moment until which a quorum of each of `configs` has pledged to `me`, as the leader of `term`, to help
+    /// nobody else into office. `me` itself has until `own`.
+    pub(super) fn pledged<'c>(
+        &self,
+        me: RaftId,
+        term: u64,
+        configs: impl IntoIterator<Item = &'c BTreeSet<RaftId>>,
+        own: Instant,
+    ) -> Option<Instant> {
+        self.of_quorum(me, term, configs, own, |acknowledged| acknowledged.until)
+    }
+
+    fn of_quorum<'c>(
+        &self,
+        me: RaftId,
+        term: u64,
+        configs: impl IntoIterator<Item = &'c BTreeSet<RaftId>>,
+        own: Instant,
+        what: impl Fn(&Acknowledged) -> Instant,
+    ) -> Option<Instant> {
         let table = self.table();
         let of = |voter: &RaftId| match *voter == me {
-            true => Some(now),
-            false => table.sent.get(voter).copied().filter(|_| table.term == term),
+            true => Some(own),
+            false => table
+                .acknowledged
+                .get(voter)
+                .filter(|_| table.term == term)
+                .map(&what),
         };
         let newest_of_quorum = |voters: &BTreeSet<RaftId>| {
             // There are a few voters at most: comparing all with all needs no memory.
@@ -98,6 +162,7 @@ mod tests {
     use super::*;
 
     const TERM: u64 = 3;
+    const PLEDGED: Duration = Duration::from_nanos(100);
 
     fn at(nanos: u64) -> Instant {
         Instant::from_nanos(nanos)
@@ -105,9 +170,9 @@ mod tests {
 
     /// What a quorum of `configs` has acknowledged to node 1, after what `noted` says.
     fn quorum(noted: &[(RaftId, u64)], configs: &[&[RaftId]]) -> Option<u64> {
-        let acks = Acks::default();
+        let acks = Acks::new(PLEDGED);
         for (by, sent) in noted {
-            acks.note(*by, TERM, at(*sent));
+            acks.note(*by, TERM, at(*sent), None);
         }
         let configs: Vec<BTreeSet<RaftId>> = configs
             .iter()
@@ -141,21 +206,39 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_lasts_as_long_as_a_quorum_has_pledged_less_the_margin_for_clocks() {
+        let acks = Acks::new(PLEDGED);
+        let voters = [BTreeSet::from([1, 2, 3])];
+        let until = || acks.pledged(1, TERM, &voters, at(10_000)).map(Instant::nanos);
+        assert_eq!(until(), None);
+        acks.note(2, TERM, at(50), None);
+        assert_eq!(until(), Some(50 + 90));
+        acks.note(3, TERM, at(60), Some(PLEDGED * 4));
+        assert_eq!(until(), Some(60 + 360));
+        // A shorter one that was given later shortens nothing.
+        acks.note(3, TERM, at(70), Some(PLEDGED));
+        assert_eq!(until(), Some(60 + 360));
+        assert_eq!(acks.quorum(1, TERM, &voters, at(10_000)), Some(at(70)));
+        // This node's own is needed no longer than that of two others.
+        assert_eq!(acks.pledged(1, TERM, &voters, at(100)), Some(at(50 + 90)));
+    }
+
+    #[test]
     fn the_newest_request_counts_and_only_of_this_leadership() {
-        let acks = Acks::default();
+        let acks = Acks::new(PLEDGED);
         let voters = [BTreeSet::from([1, 2])];
         let since = |term| acks.quorum(1, term, &voters, at(100)).map(Instant::nanos);
-        acks.note(2, TERM, at(9));
+        acks.note(2, TERM, at(9), None);
         // An answer that was overtaken.
-        acks.note(2, TERM, at(5));
+        acks.note(2, TERM, at(5), None);
         assert_eq!(since(TERM), Some(9));
         assert_eq!(
             since(TERM + 1),
             None,
             "nobody acknowledged the new leadership yet"
         );
-        acks.note(2, TERM + 1, at(20));
-        acks.note(2, TERM, at(30));
+        acks.note(2, TERM + 1, at(20), None);
+        acks.note(2, TERM, at(30), None);
         assert_eq!(since(TERM + 1), Some(20), "an answer to the leadership before");
         assert_eq!(since(TERM), None);
         assert_eq!(acks.of(2, TERM + 1), Some(at(20)));

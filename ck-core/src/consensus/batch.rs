@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -30,6 +31,34 @@ pub(super) struct Waiting {
     /// Its proposer waits no longer than this.
     pub(super) until: Instant,
     pub(super) answer: oneshot::Sender<Written>,
+    pub(super) ticket: Ticket,
+}
+
+/// Says whether a proposal that waits was sent: its proposer may give up waiting at any moment, and must know then
+/// whether it may have been written.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ticket(Arc<AtomicU8>);
+
+const TICKET_WAITS: u8 = 0;
+const TICKET_SENT: u8 = 1;
+const TICKET_WITHDRAWN: u8 = 2;
+
+impl Ticket {
+    /// False when the proposer has given up: then it must not be sent any more.
+    fn send(&self) -> bool {
+        self.leave(TICKET_SENT)
+    }
+
+    /// False when it was sent already.
+    pub(super) fn withdraw(&self) -> bool {
+        self.leave(TICKET_WITHDRAWN)
+    }
+
+    fn leave(&self, to: u8) -> bool {
+        self.0
+            .compare_exchange(TICKET_WAITS, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
 }
 
 /// Tries to get a batch committed by a node, and tells each proposer what came of its own.
@@ -95,7 +124,11 @@ impl Line {
             if batch.len() == MAX_PROPOSALS || (bytes > MAX_BYTES && !batch.is_empty()) {
                 break;
             }
-            batch.extend(self.waiting.pop_front().filter(|next| !next.answer.is_closed()));
+            batch.extend(
+                self.waiting
+                    .pop_front()
+                    .filter(|next| !next.answer.is_closed() && next.ticket.send()),
+            );
         }
         batch
     }

@@ -22,6 +22,10 @@ use crate::net::{Lane, Transport};
 /// The longest that one attempt waits for the leader's answer before another is made.
 pub(super) const ATTEMPT: Duration = Duration::from_secs(2);
 
+/// So much earlier than its proposer a call gives up, or a tenth where that is less: the network says whether anything was
+/// sent, and a proposer that stopped waiting at the same moment would not hear it.
+const LEEWAY: Duration = Duration::from_millis(10);
+
 /// The ways from this node to a leader.
 pub(super) struct Courier {
     consensus: Arc<Consensus>,
@@ -54,7 +58,7 @@ impl Courier {
     ) -> Result<ForwardAnswer> {
         let Some(address) = self.addresses.address_of(leader) else {
             let message = format!("no address is known for the leader, Raft id {leader}");
-            return Err(Error::new(ErrorCode::NoLeader, message));
+            return Err(Error::new(ErrorCode::NoLeader, message).unsent());
         };
         let request = ForwardRequest {
             cluster: self.addresses.cluster_id(),
@@ -87,6 +91,7 @@ impl Courier {
         let now = Instant::now();
         let patience = batch.iter().map(|waiting| waiting.until.since(now)).max();
         let patience = patience.unwrap_or_default().min(ATTEMPT);
+        let patience = patience - (patience / 10).min(LEEWAY);
         let bodies: Vec<Bytes> = batch.iter().map(|waiting| waiting.body.clone()).collect();
         let written = self.forward_bodies(leader, bodies, patience).await;
         for (waiting, written) in batch.into_iter().zip(written) {
@@ -138,16 +143,16 @@ fn outcome_of(answer: Result<ForwardAnswer>) -> Written {
         Ok(ForwardAnswer::ReadIndex(_) | ForwardAnswer::WrittenMany(_)) => {
             Written::Unknown("the leader answered out of turn".to_owned())
         }
-        Err(error) if error.code() == ErrorCode::NoLeader => Written::NotHere(None),
-        // Also when it cannot be reached: the connection may have broken after the leader took it.
+        Err(error) if error.is_unsent() => Written::NotHere(None),
+        // Also when it cannot be reached any more: the connection may have broken after the leader took it.
         Err(error) => Written::Unknown(error.to_string()),
     }
 }
 
-/// That Raft has stopped there does not mean that it has stopped here.
+/// That Raft has ended there does not mean that it has ended here: another node may lead.
 fn seen_from_afar(written: Written) -> Written {
     match written {
-        Written::Stopped(why) => Written::Unknown(why),
+        Written::Ended(_) => Written::NotHere(None),
         written => written,
     }
 }

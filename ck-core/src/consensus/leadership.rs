@@ -6,10 +6,10 @@ use std::time::Duration;
 use openraft::async_runtime::WatchReceiver;
 
 use super::node::Consensus;
+use super::outcome::is_over;
 use super::proposer::Proposer;
 use super::types::Vote;
 use crate::env::{self, Instant};
-use crate::error::ErrorCode;
 use crate::model::NodeId;
 use crate::options::TimingValues;
 use crate::state::Command;
@@ -157,7 +157,7 @@ impl Leadership {
         let elected = self.proposer.propose_here(command, ATTEMPT).await;
         let recorded = match elected {
             Ok(response) => response.result.is_ok(),
-            Err(error) if error.code() == ErrorCode::Stopped => return true,
+            Err(error) if is_over(&error) => return true,
             Err(_) => false,
         };
         if !recorded {

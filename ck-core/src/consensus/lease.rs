@@ -12,6 +12,12 @@ use crate::env::{self, Instant};
 use crate::error::Result;
 use crate::planted::planted;
 
+/// The committed vote for `me`, if there is one: its leadership.
+pub(super) fn leadership(metrics: &RaftMetrics<Types>, me: RaftId) -> Option<Vote> {
+    let leads = metrics.state == ServerState::Leader && metrics.vote.committed;
+    (leads && metrics.vote.leader_id.node_id == me).then_some(metrics.vote)
+}
+
 impl Consensus {
     /// The committed vote for this node, if there is one: what tells two of its leaderships apart.
     pub(super) fn leading(&self) -> Option<Vote> {
@@ -21,8 +27,7 @@ impl Consensus {
     }
 
     fn vote_of(&self, metrics: &RaftMetrics<Types>) -> Option<Vote> {
-        let leads = metrics.state == ServerState::Leader && metrics.vote.committed;
-        (leads && metrics.vote.leader_id.node_id == self.raft_id()).then_some(metrics.vote)
+        leadership(metrics, self.raft_id())
     }
 
     /// Until when this node may act as leader: a quorum has acknowledged it, and no voter gives its vote to
@@ -35,22 +40,31 @@ impl Consensus {
         if self.gives_up(vote) {
             return None;
         }
+        if self
+            .pledges
+            .has_left((vote.leader_id.term, vote.leader_id.node_id))
+        {
+            // A vote for another has left this node: who needs it no more may lead already.
+            return None;
+        }
         if !self.votes_in(&metrics) {
             // The others need no vote of this node's. A sole voter does not even wait for the lease that it granted:
             // Raft lets it elect itself at once.
             return None;
         }
+        let now = Instant::now();
         if planted("leader-without-lease") {
-            return Some(Instant::now() + self.lease);
+            return Some(now + self.lease);
         }
         if planted("lease-by-openraft") && metrics.membership_config.voter_ids().count() > 1 {
             return metrics.last_quorum_acked.map(|acked| *acked + self.lease);
         }
-        let acknowledged = self.acknowledged(&metrics)?;
         if planted("lease-too-long") {
-            return Some(acknowledged + 4 * self.lease);
+            return Some(self.acknowledged(&metrics)? + 4 * self.lease);
         }
-        Some(acknowledged + self.lease)
+        let configs = metrics.membership_config.get_joint_config();
+        let term = vote.leader_id.term;
+        self.acks.pledged(self.raft_id(), term, configs, now + self.lease)
     }
 
     /// When the newest message of this leadership was sent that a quorum has acknowledged. Its own acknowledgement counts

@@ -25,6 +25,8 @@ pub(crate) struct LeaseTable {
 struct Book {
     /// With which epoch this node leads, or led last, and since when.
     began: Option<(u64, Instant)>,
+    /// What it had applied then: no lease of an earlier leader names a later revision.
+    began_at: u64,
     leads: bool,
     members: BTreeMap<NodeId, Heard>,
 }
@@ -40,6 +42,8 @@ struct Heard {
     revision: u64,
     /// The leases that may still count.
     leases: Vec<Granted>,
+    /// The latest revision that any lease of this leader to this incarnation has named.
+    named: u64,
     /// While there are any, nothing is granted to this incarnation.
     recalls: u32,
     /// It is about to be failed: nothing is granted to this incarnation ever again.
@@ -69,14 +73,16 @@ impl LeaseTable {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// This node leads from now on, with this epoch. Where that is another one, what was known is forgotten.
-    pub(crate) fn lead(&self, epoch: u64) {
+    /// This node leads from now on, with this epoch, and has applied `revision`. Where that is another epoch, what was
+    /// known is forgotten.
+    pub(crate) fn lead(&self, epoch: u64, revision: u64) {
         let mut book = self.book();
         let now = Instant::now();
         book.leads = true;
         if book.began.is_none_or(|(known, _)| known != epoch) {
             book.members.clear();
             book.began = Some((epoch, now));
+            book.began_at = revision;
         }
         // It may have been deaf while it did not lead.
         book.excuse_everybody(now);
@@ -125,6 +131,7 @@ impl LeaseTable {
         known.synced = Some(now);
         known.leases.retain(|granted| granted.ends > now);
         known.leases.push(lease);
+        known.named = known.named.max(revision);
         // A report that was overtaken on its way tells nothing new.
         let progress = known.revision < applied;
         known.revision = known.revision.max(applied);
@@ -136,9 +143,9 @@ impl LeaseTable {
         true
     }
 
-    /// When `node` was last heard of by this leader.
-    pub(crate) fn heard_at(&self, node: &str) -> Option<Instant> {
-        self.book().members.get(node).map(|heard| heard.at)
+    /// When `node` last synced with this leader, or was heard of as the leader before it.
+    pub(crate) fn synced_at(&self, node: &str) -> Option<Instant> {
+        self.book().members.get(node).and_then(|heard| heard.synced)
     }
 
     /// For how long `incarnation` of `node` has been silent, as far as this leader knows: at most for as long as it leads.
@@ -151,6 +158,25 @@ impl LeaseTable {
             .and_then(|heard| heard.synced);
         let since = synced.or(book.began.map(|(_, began)| began));
         since.map_or(Duration::ZERO, Instant::elapsed)
+    }
+
+    /// From which revision on no lease of `incarnation` of `node` has named any, whoever granted it: what it was given
+    /// there it has not acted on. Ask when nothing is granted to it any more. Nothing where `epoch` is not the one that
+    /// this node leads with, or more is known of a later process.
+    pub(crate) fn unleased_from(&self, epoch: u64, node: &str, incarnation: u64) -> Option<u64> {
+        let book = self.book();
+        if !book.leads_with(epoch) {
+            return None;
+        }
+        let named = match book.members.get(node) {
+            Some(known) if known.incarnation > incarnation => return None,
+            Some(known) if known.incarnation == incarnation => known.named,
+            _ => 0,
+        };
+        if planted("acted-on-nothing") {
+            return Some(0);
+        }
+        Some(named.max(book.began_at) + 1)
     }
 
     /// What `incarnation` of `node` may still think it has of what was taken away at `revision`.
@@ -260,6 +286,17 @@ impl LeaseTable {
         self.book().excuse_everybody(Instant::now());
     }
 
+    /// The leader did not run for so long, and could not listen either: everybody's silence is shorter by that.
+    pub(crate) fn excuse_for(&self, time: Duration) {
+        if time.is_zero() {
+            return;
+        }
+        let now = Instant::now();
+        for heard in self.book().members.values_mut() {
+            heard.at = now.min(heard.at + time);
+        }
+    }
+
     /// Told when a member has made progress.
     pub(crate) fn changed(&self) -> &Signal {
         &self.changed
@@ -291,6 +328,7 @@ impl Book {
             incarnation,
             revision: 0,
             leases: Vec::new(),
+            named: 0,
             recalls: 0,
             condemned: false,
         };

@@ -19,7 +19,9 @@ use openraft::{EmptyNode, RPCTypes};
 
 use super::acks::Acks;
 use super::codec::{self, SnapshotHead};
+use super::heartbeats::Mute;
 use super::pipeline::{self, Answers};
+use super::pledge::Pledges;
 use super::service::Service;
 use super::state_machine::Snapshot;
 use super::types::{RaftId, Types, Vote, from_wal_vote, to_wal_vote};
@@ -53,6 +55,8 @@ pub(crate) struct Network {
     transport: Arc<dyn Transport>,
     addresses: Arc<dyn Addresses>,
     acks: Arc<Acks>,
+    pledges: Arc<Pledges>,
+    mute: Arc<Mute>,
 }
 
 impl Network {
@@ -61,12 +65,33 @@ impl Network {
         transport: Arc<dyn Transport>,
         addresses: Arc<dyn Addresses>,
         acks: Arc<Acks>,
+        pledges: Arc<Pledges>,
+        mute: Arc<Mute>,
     ) -> Self {
         Network {
             me,
             transport,
             addresses,
             acks,
+            pledges,
+            mute,
+        }
+    }
+
+    /// That of node 1, which has pledged nothing.
+    #[cfg(test)]
+    pub(super) fn of_a_test(transport: Arc<dyn Transport>, addresses: Arc<dyn Addresses>) -> Self {
+        let acks = Arc::new(Acks::new(Duration::ZERO));
+        let pledges = Arc::new(Pledges::new(None, Duration::ZERO, 1, Arc::default()));
+        Network::new(1, transport, addresses, acks, pledges, Arc::default())
+    }
+
+    /// The way to a node for what must not wait behind entries.
+    pub(super) fn control(&self, target: RaftId) -> Peer {
+        Peer {
+            target,
+            lane: Lane::Control,
+            network: self.clone(),
         }
     }
 }
@@ -133,6 +158,12 @@ impl Peer {
         timeout: Duration,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
         let fail = |error: Error| self.rpc_error(RPCTypes::AppendEntries, timeout, &error);
+        if self.network.mute.is_set() {
+            return Err(fail(Error::new(
+                ErrorCode::Unreachable,
+                "no quorum was heard of for so long that this leader leaves it to the others to elect another",
+            )));
+        }
         let call = RaftCall::Append(Append::new(request).map_err(fail)?);
         // Before it leaves: whoever takes it does so later.
         let sent = Instant::now();
@@ -146,7 +177,8 @@ impl Peer {
             | AppendEntriesResponse::PartialSuccess(_)
             | AppendEntriesResponse::Conflict => {
                 let term = request.vote.leader_id.term;
-                self.network.acks.note(self.target, term, sent);
+                // For so long openraft refuses others by itself.
+                self.network.acks.note(self.target, term, sent, None);
             }
             AppendEntriesResponse::HigherVote(_) => {}
         }
@@ -213,8 +245,12 @@ impl RaftNetworkV2<Types> for Peer {
         rpc: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        self.ask_for_vote(RaftCall::Vote(Ballot::new(&rpc)), option.hard_ttl())
-            .await
+        let ballot = Ballot::new(&rpc);
+        // With the first of these calls this node's vote for itself leaves it.
+        if !self.network.pledges.may_vote(ballot.candidate(), ballot.transfer) {
+            return Err(self.pledged(option.hard_ttl()));
+        }
+        self.ask_for_vote(RaftCall::Vote(ballot), option.hard_ttl()).await
     }
 
     async fn pre_vote(
@@ -222,6 +258,9 @@ impl RaftNetworkV2<Types> for Peer {
         rpc: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        if self.network.pledges.in_force() {
+            return Err(self.pledged(option.hard_ttl()));
+        }
         self.ask_for_vote(RaftCall::PreVote(Ballot::new(&rpc)), option.hard_ttl())
             .await
     }
@@ -275,6 +314,24 @@ impl RaftNetworkV2<Types> for Peer {
 }
 
 impl Peer {
+    /// Tells the node that this one leads; gives for how long it has pledged to help nobody else into office.
+    pub(super) async fn heartbeat(&self, vote: &Vote, timeout: Duration) -> Result<Option<Duration>> {
+        let call = RaftCall::Heartbeat(to_wal_vote(vote));
+        match self.call(Lane::Control, call, timeout).await? {
+            RaftAnswer::Heard { pledged_ms } => Ok(pledged_ms.map(Duration::from_millis)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What it is when this node stands for election while it has pledged not to.
+    fn pledged(&self, timeout: Duration) -> RPCError<Types> {
+        let error = Error::new(
+            ErrorCode::Refused,
+            "this node has heard of a leader meanwhile, and stands for election no more",
+        );
+        self.rpc_error(RPCTypes::Vote, timeout, &error)
+    }
+
     async fn ask_for_vote(
         &self,
         call: RaftCall,

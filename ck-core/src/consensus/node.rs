@@ -15,13 +15,17 @@ use openraft::raft::Precondition;
 use openraft::{ChangeMembers, EmptyNode, ServerState, SnapshotPolicy};
 
 use super::acks::Acks;
+use super::election::ElectionTimer;
 use super::growth::{Growth, bound_log};
+use super::heartbeats::{Heartbeats, Mute};
+use super::lateness::Lateness;
 use super::log_store::LogStore;
 use super::network::{Addresses, Network};
+use super::pledge::Pledges;
+use super::pledge_file::{PledgeFile, stretch_pledges};
 use super::replica::Replica;
 use super::server::Server;
 use super::state_machine::{Raft, SnapshotStore, StateMachine};
-use super::still::{Heard, Still};
 use super::types::{LogId, RaftId, Vote, from_wal_id, stopped};
 use super::wal::{self, Owner, Wal, WalOptions, WalThread};
 use crate::env::disk::Disk;
@@ -78,10 +82,12 @@ pub(crate) struct Consensus {
     handing_over: Mutex<Option<Vote>>,
     /// Told when it begins to.
     pub(super) gave_up: Signal,
-    heard: Arc<Heard>,
-    still: Still,
-    /// Ends the tasks that take snapshots of a log of many bytes, and that mark the log when it is quiet.
-    tasks: [AbortHandle; 2],
+    pub(super) pledges: Arc<Pledges>,
+    elections: Arc<ElectionTimer>,
+    /// The delays that this node has seen.
+    pub(crate) lateness: Arc<Lateness>,
+    /// End the tasks beside openraft's own.
+    tasks: Vec<AbortHandle>,
 }
 
 /// Who takes part in Raft, as this node knows it.
@@ -134,46 +140,69 @@ impl Consensus {
         check_snapshot(&config.dir, wal.purged(), durable.load(Ordering::Acquire))?;
         let election_timeout_max = config.timing.election_max;
         let heartbeat = config.timing.heartbeat;
-        let acks = Arc::<Acks>::default();
+        let acks = Arc::new(Acks::new(election_timeout_max));
+        let pledge_file = Arc::new(PledgeFile::new(config.disk.clone(), &config.dir));
+        let stretch = pledge_file.load()?;
+        let lateness = Arc::new(Lateness::new(heartbeat, election_timeout_max));
+        let pledges = Arc::new(Pledges::new(
+            wal.vote().map(|vote| (vote.term, vote.node)),
+            election_timeout_max,
+            stretch,
+            lateness.clone(),
+        ));
+        let mute = Arc::<Mute>::default();
         let network = Network::new(
             config.raft_id,
             config.transport,
             config.addresses.clone(),
             acks.clone(),
+            pledges.clone(),
+            mute.clone(),
         );
-        let raft_config = raft_config(
-            config.cluster_name,
-            config.timing,
-            config.snapshots,
-            !voted_before,
-        )?;
+        let raft_config = raft_config(config.cluster_name, config.timing, config.snapshots)?;
         let raft = Raft::new(
             config.raft_id,
             Arc::new(raft_config),
-            network,
+            network.clone(),
             LogStore::new(wal.clone()).behind(durable),
             machine,
         )
         .await
         .map_err(|error| Error::new(ErrorCode::Corrupt, format!("Raft cannot start: {error}")))?;
-        let heard = Arc::<Heard>::default();
-        let still = Still::new(raft.clone(), heard.clone(), election_timeout_max);
-        if voted_before {
-            still.after_restart(config.raft_id, election_timeout_max);
-        }
-        let marked = wal.clone();
-        let tasks = [
-            spawn_abortable(bound_log(raft.clone(), growth)),
-            spawn_abortable(async move { marked.keep_marked().await }),
-        ];
-        let server = Server::new(
+        let elections = Arc::new(ElectionTimer::new(
             raft.clone(),
             config.raft_id,
-            config.addresses,
-            voted_before,
-            election_timeout_max,
-            heard.clone(),
-        );
+            config.timing,
+            config.replica.clone(),
+            pledges.clone(),
+            lateness.clone(),
+            voted_before.then_some(election_timeout_max * stretch),
+        ));
+        let heartbeats = Heartbeats {
+            raft: raft.clone(),
+            me: config.raft_id,
+            timing: config.timing,
+            replica: config.replica.clone(),
+            acks: acks.clone(),
+            lateness: lateness.clone(),
+            mute,
+            network,
+        };
+        let marked = wal.clone();
+        let tasks = vec![
+            spawn_abortable(bound_log(raft.clone(), growth)),
+            spawn_abortable(async move { marked.keep_marked().await }),
+            spawn_abortable(elections.clone().run()),
+            spawn_abortable(heartbeats.run()),
+            spawn_abortable(stretch_pledges(
+                pledge_file,
+                pledges.clone(),
+                config.replica.clone(),
+                election_timeout_max,
+                stretch,
+            )),
+        ];
+        let server = Server::new(raft.clone(), config.raft_id, config.addresses, pledges.clone());
         Ok(Arc::new(Consensus {
             raft,
             raft_id: config.raft_id,
@@ -181,14 +210,14 @@ impl Consensus {
             wal,
             writer: Mutex::new(writer),
             replica: config.replica,
+            lease: acks.lease(),
             acks,
-            // Less than for how long a voter refuses others, by as much as two clocks may differ in that time.
-            lease: election_timeout_max * 9 / 10,
             heartbeat,
             handing_over: Mutex::new(None),
             gave_up: Signal::default(),
-            heard,
-            still,
+            pledges,
+            elections,
+            lateness,
             tasks,
         }))
     }
@@ -232,7 +261,7 @@ impl Consensus {
 
     /// Which leader last sent this node anything, and when.
     pub(crate) fn last_heard(&self) -> Option<(RaftId, Instant)> {
-        self.heard.last()
+        self.pledges.heard()
     }
 
     /// The Raft node that leads as far as this one knows.
@@ -267,6 +296,13 @@ impl Consensus {
                 .changed()
                 .now_or_never()
                 .is_some_and(|changed| changed.is_err())
+    }
+
+    /// Why the log takes nothing in any more, where it has failed.
+    pub(crate) fn log_failure(&self) -> Option<Error> {
+        self.wal
+            .failure()
+            .filter(|error| error.code() != ErrorCode::Stopped)
     }
 
     /// Where Raft is, in one line.
@@ -390,15 +426,12 @@ impl Consensus {
 
     /// Does not stand for election by itself for `duration`: others are to lead.
     pub(crate) fn rest(&self, duration: Duration) {
-        self.still.rest(duration);
+        self.elections.rest(duration);
     }
 
     /// Stops Raft and closes the log; what was acknowledged is durable already.
     pub(crate) async fn close(&self) -> Result<()> {
-        for task in &self.tasks {
-            task.abort();
-        }
-        self.still.close();
+        self.tasks.iter().for_each(AbortHandle::abort);
         let ended = self.raft.shutdown().await;
         let (tx, rx) = tokio::sync::oneshot::channel();
         self.wal.close(Box::new(move |result| drop(tx.send(result))));
@@ -450,7 +483,6 @@ fn raft_config(
     cluster_name: String,
     timing: TimingValues,
     snapshots: SnapshotPace,
-    elect: bool,
 ) -> Result<openraft::Config> {
     let election_max = whole_millis(timing.election_max);
     let config = openraft::Config {
@@ -458,13 +490,15 @@ fn raft_config(
         heartbeat_interval: whole_millis(timing.heartbeat),
         election_timeout_min: whole_millis(timing.election_min),
         election_timeout_max: election_max,
-        enable_elect: elect,
+        // When to stand is decided by the election timer of our own.
+        enable_elect: false,
         enable_pre_vote: Some(true),
         // A leader sends entries before its own disk has them. One that is killed then and goes on leading in the
         // same term gives their places in the log to other entries, and nobody can tell the two apart: nodes apply
         // different commands. It stands for election like everybody else, in a new term and with a new epoch.
         enable_leader_restore: Some(false),
-        quorum_loss_probe_interval: Some(2 * election_max + whole_millis(timing.heartbeat)),
+        // A leader that hears of no quorum falls silent by our own count: see heartbeats.rs.
+        quorum_loss_probe_interval: None,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshots.entries),
         max_in_snapshot_log_to_keep: snapshots.kept,
         replication_lag_threshold: snapshots.entries + snapshots.kept,

@@ -2,25 +2,28 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::oneshot;
 
-use super::batch::{self, Waiting};
+use super::batch::{self, Ticket, Waiting};
 use super::codec;
 use super::courier::{ATTEMPT, Courier};
 use super::forward::{ForwardAnswer, ForwardCall};
 use super::network::Addresses;
 use super::node::Consensus;
+use super::outcome::{Attempt, Outcome};
 use super::types::RaftId;
 use super::write::Written;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::Transport;
 use crate::state::{Command, Proposal, Response};
+
+const NOT_COMMITTED: &str = "the log did not commit it in time";
 
 /// The pause between attempts while there is no leader.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -37,6 +40,8 @@ pub(crate) struct Proposer {
     queue: UnboundedSender<Waiting>,
     session: AtomicU64,
     numbers: Mutex<Numbers>,
+    /// Why the cluster takes nothing from this node any more, once it has said so.
+    barred: OnceLock<Error>,
 }
 
 #[derive(Default)]
@@ -73,7 +78,19 @@ impl Proposer {
             queue,
             session: AtomicU64::new(0),
             numbers: Mutex::default(),
+            barred: OnceLock::new(),
         }
+    }
+
+    /// From now on nothing is tried again: the cluster refuses this node for good.
+    pub(crate) fn bar(&self, why: Error) {
+        // The first reason stays.
+        self.barred.get_or_init(|| why);
+    }
+
+    /// The incarnation under which proposals are remembered; 0 before there is one.
+    pub(crate) fn session(&self) -> u64 {
+        self.session.load(Ordering::Acquire)
     }
 
     /// From now on the proposals of this process are remembered under its incarnation.
@@ -101,7 +118,7 @@ impl Proposer {
         command: Command,
         timeout: Duration,
     ) -> Result<Response> {
-        let session = self.session.load(Ordering::Acquire);
+        let session = self.session();
         self.propose_in(session, epoch, command, timeout).await
     }
 
@@ -120,18 +137,17 @@ impl Proposer {
             command,
         };
         let body = codec::encode(&proposal)?;
-        match env::timeout(timeout, self.consensus.write(body)).await {
-            Ok(Written::Done(response)) => Ok(response),
-            Ok(Written::NotHere(_)) => Err(Error::new(ErrorCode::NotLeader, "this node does not lead")),
-            Ok(Written::Unknown(why)) => Err(gave_up(Some(why), timeout)),
-            Ok(Written::Stopped(why)) => Err(Error::new(
-                ErrorCode::Stopped,
-                format!("Raft has stopped on this node; the write may or may not have happened: {why}"),
-            )),
-            Err(_) => Err(gave_up(
-                Some("the log did not commit it in time".to_owned()),
-                timeout,
-            )),
+        let attempt = match env::timeout(timeout, self.consensus.write(body)).await {
+            Ok(Written::NotHere(_)) => {
+                Attempt::Refused(Error::new(ErrorCode::NotLeader, "this node does not lead"))
+            }
+            Ok(written) => written.into_attempt(timeout),
+            Err(_) => Attempt::Unknown(NOT_COMMITTED.to_owned()),
+        };
+        let mut outcome = Outcome::new(timeout);
+        match outcome.note(attempt) {
+            Some(answer) => answer,
+            None => Err(outcome.gave_up()),
         }
     }
 
@@ -154,27 +170,22 @@ impl Proposer {
         };
         let body = codec::encode(&proposal)?;
         let mut hint = None;
-        // The first reason is why the caller is told "unknown": a later clean refusal does not undo it.
-        let mut unknown: Option<String> = None;
+        let mut outcome = Outcome::new(timeout);
         let mut hops = 0;
         loop {
-            let attempt = self.attempt(&body, hint.take(), deadline);
-            match attempt.await {
-                Written::Done(response) => return Ok(response),
-                Written::NotHere(leader) => hint = leader.filter(|id| *id != self.consensus.raft_id()),
-                Written::Unknown(why) => unknown = unknown.or(Some(why)),
-                Written::Stopped(why) if unknown.is_none() => {
-                    return Err(Error::new(
-                        ErrorCode::Stopped,
-                        format!(
-                            "Raft has stopped on this node; the write may or may not have happened: {why}"
-                        ),
-                    ));
-                }
-                Written::Stopped(why) => return Err(gave_up(Some(why), timeout)),
+            let written = self.attempt(&body, hint.take(), deadline).await;
+            hint = written.hint().filter(|id| *id != self.consensus.raft_id());
+            if let Some(answer) = outcome.note(written.into_attempt(timeout)) {
+                return answer;
             }
-            if Instant::now() >= deadline {
-                return Err(gave_up(unknown, timeout));
+            // Nobody takes anything from this node any more; what was sent before may have been written.
+            let barred = self.barred.get().cloned();
+            if let Some(answer) = barred.and_then(|error| outcome.note(Attempt::Refused(error))) {
+                return answer;
+            }
+            // An attempt that has no time for its answer would make unknown what is known so far.
+            if Instant::now() + 2 * PAUSE >= deadline {
+                return Err(outcome.gave_up());
             }
             hops += 1;
             // Nodes that take each other for the leader would send a proposal round for ever.
@@ -190,22 +201,26 @@ impl Proposer {
         let to = hint.or_else(|| self.consensus.leader()).unwrap_or(me);
         let remaining = deadline.since(Instant::now());
         let (patience, silence) = if to == me {
-            (remaining, "the log did not commit it in time")
+            (remaining, NOT_COMMITTED)
         } else {
             (remaining.min(ATTEMPT), "the leader did not answer in time")
         };
         let (answer, written) = oneshot::channel();
+        let ticket = Ticket::default();
         let waiting = Waiting {
             to,
             body: body.clone(),
             until: Instant::now() + patience,
             answer,
+            ticket: ticket.clone(),
         };
         if self.queue.send(waiting).is_err() {
             return Written::NotHere(None);
         }
         match env::timeout(patience, written).await {
             Ok(Ok(written)) => written,
+            // It stood in the queue all the while, and will not be sent any more.
+            _ if ticket.withdraw() => Written::NotHere(None),
             Ok(Err(_)) => Written::Unknown("the proposal was dropped".to_owned()),
             Err(_) => Written::Unknown(silence.to_owned()),
         }
@@ -287,18 +302,5 @@ impl Proposer {
             seq,
             low,
         }
-    }
-}
-
-fn gave_up(unknown: Option<String>, timeout: Duration) -> Error {
-    match unknown {
-        Some(why) => Error::new(
-            ErrorCode::Timeout,
-            format!("no answer within {timeout:?}; the write may or may not have happened: {why}"),
-        ),
-        None => Error::new(
-            ErrorCode::NoLeader,
-            format!("there was no leader within {timeout:?}; nothing was written"),
-        ),
     }
 }

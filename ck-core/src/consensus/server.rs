@@ -9,23 +9,20 @@ use openraft::raft::TransferLeaderRequest;
 
 use super::codec::{self, SnapshotHead};
 use super::network::Addresses;
+use super::pledge::{Claimant, Pledges};
 use super::snapshot_file;
 use super::state_machine::{Raft, Snapshot};
-use super::still::Heard;
 use super::types::{RaftId, from_wal_vote, stopped, to_wal_vote};
-use super::wire::{Ballot, RaftAnswer, RaftCall, RaftRequest, SnapshotChunk};
-use crate::env::Instant;
+use super::wire::{RaftAnswer, RaftCall, RaftRequest, SnapshotChunk};
 use crate::error::{Error, ErrorCode, Result};
-use crate::planted::planted;
+use crate::model::whole_millis;
 
 /// Answers other Raft nodes.
 pub(crate) struct Server {
     raft: Raft,
     me: RaftId,
     addresses: Arc<dyn Addresses>,
-    /// Until then no vote is given: see [`Server::guard`].
-    guard: Option<Instant>,
-    heard: Arc<Heard>,
+    pledges: Arc<Pledges>,
     incoming: Mutex<Option<IncomingSnapshot>>,
 }
 
@@ -35,22 +32,13 @@ struct IncomingSnapshot {
 }
 
 impl Server {
-    /// A server for `raft`. With `voted_before`, the node had given a vote before it started.
-    pub(crate) fn new(
-        raft: Raft,
-        me: RaftId,
-        addresses: Arc<dyn Addresses>,
-        voted_before: bool,
-        election_timeout_max: Duration,
-        heard: Arc<Heard>,
-    ) -> Self {
-        let guard = voted_before.then(|| Instant::now() + election_timeout_max);
+    /// A server for `raft`.
+    pub(super) fn new(raft: Raft, me: RaftId, addresses: Arc<dyn Addresses>, pledges: Arc<Pledges>) -> Self {
         Server {
             raft,
             me,
             addresses,
-            guard,
-            heard,
+            pledges,
             incoming: Mutex::new(None),
         }
     }
@@ -84,7 +72,8 @@ impl Server {
         }
         match request.call {
             RaftCall::Append(append) => {
-                self.heard.now(append.leader());
+                // What it pledges to is what openraft answers: the append may be refused yet.
+                self.hear(append.leader());
                 let response = self
                     .raft
                     .append_entries(append.into_request()?)
@@ -92,15 +81,20 @@ impl Server {
                     .map_err(stopped)?;
                 Ok(RaftAnswer::Appended(response.into()))
             }
-            RaftCall::Vote(ballot) | RaftCall::PreVote(ballot) if self.guarded(&ballot) => {
+            RaftCall::Vote(ballot) | RaftCall::PreVote(ballot)
+                if !ballot.transfer && self.pledges.in_force() =>
+            {
                 Ok(self.refuse_vote())
             }
-            RaftCall::Vote(ballot) => Ok(self
-                .raft
-                .vote(ballot.into_request())
-                .await
-                .map_err(stopped)?
-                .into()),
+            RaftCall::Vote(ballot) => {
+                let (candidate, hand_over) = (ballot.candidate(), ballot.transfer);
+                let response = self.raft.vote(ballot.into_request()).await.map_err(stopped)?;
+                // Looked at once more as the vote leaves: meanwhile this node may have pledged to the leader.
+                if response.vote_granted && !self.pledges.may_vote(candidate, hand_over) {
+                    return Ok(self.refuse_vote());
+                }
+                Ok(response.into())
+            }
             RaftCall::PreVote(ballot) => Ok(self
                 .raft
                 .pre_vote(ballot.into_request())
@@ -110,22 +104,35 @@ impl Server {
             RaftCall::Snapshot(chunk) => self.take_chunk(chunk).await,
             RaftCall::Transfer(transfer) => {
                 let (from, to, last) = transfer.into_parts();
+                self.pledges
+                    .release((from.leader_id.term, from.leader_id.node_id));
                 let request = TransferLeaderRequest::new(from, to, last);
                 let outcome = self.raft.handle_transfer_leader(request).await.map_err(stopped)?;
                 Ok(RaftAnswer::Transferred(
                     outcome.err().map(|error| error.to_string()),
                 ))
             }
+            RaftCall::Heartbeat(vote) => {
+                let pledged = self.hear((vote.term, vote.node));
+                Ok(RaftAnswer::Heard {
+                    pledged_ms: pledged.map(whole_millis),
+                })
+            }
         }
     }
 
-    /// A voter that restarts has forgotten the lease that it granted to the leader: until that has certainly run
-    /// out it votes for nobody, or a second leader could arise inside the first one's lease. A hand-over is
-    /// different: there the leader itself has given its lease up.
-    fn guarded(&self, ballot: &Ballot) -> bool {
-        !planted("vote-without-guard")
-            && !ballot.transfer
-            && self.guard.is_some_and(|until| Instant::now() < until)
+    /// A leader says that it leads; gives for how long this node helps nobody else into office. `None` where it knows of
+    /// a higher vote.
+    fn hear(&self, leader: Claimant) -> Option<Duration> {
+        let known = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            (metrics.vote.leader_id.term, metrics.vote.leader_id.node_id)
+        };
+        if leader < known {
+            return None;
+        }
+        self.pledges.hear(leader)
     }
 
     fn refuse_vote(&self) -> RaftAnswer {

@@ -5,6 +5,7 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, V
 use serde::{Deserialize, Serialize};
 
 use super::codec::{from_wal_entry, to_wal_entry};
+use super::pledge::Claimant;
 use super::types::{LogId, RaftId, Types, Vote, from_wal_id, from_wal_vote, to_wal_id, to_wal_vote};
 use super::wal;
 use crate::error::{Error, Result};
@@ -26,6 +27,8 @@ pub(crate) enum RaftCall {
     PreVote(Ballot),
     Snapshot(SnapshotChunk),
     Transfer(Transfer),
+    /// The caller leads: do you go on following it?
+    Heartbeat(wal::Vote),
 }
 
 /// Entries to append; none is a heartbeat.
@@ -80,6 +83,11 @@ pub(crate) enum RaftAnswer {
     /// Why not, if not.
     Transferred(Option<String>),
     Refused(Error),
+    /// For how many milliseconds, from when it heard of the leader, the receiver helps nobody else into office; `None`
+    /// where it knows of a higher vote.
+    Heard {
+        pledged_ms: Option<u64>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,8 +119,8 @@ impl Append {
     }
 
     /// Who says that it leads.
-    pub(crate) fn leader(&self) -> RaftId {
-        self.vote.node
+    pub(crate) fn leader(&self) -> Claimant {
+        (self.vote.term, self.vote.node)
     }
 
     pub(crate) fn into_request(self) -> Result<AppendEntriesRequest<Types>> {
@@ -164,6 +172,11 @@ impl Ballot {
             last: request.last_log_id.map(to_wal_id),
             transfer: request.leadership_transfer,
         }
+    }
+
+    /// For whom a vote is asked.
+    pub(crate) fn candidate(&self) -> Claimant {
+        (self.vote.term, self.vote.node)
     }
 
     pub(crate) fn into_request(self) -> VoteRequest<Types> {

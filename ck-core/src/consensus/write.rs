@@ -1,14 +1,17 @@
 //! Writing on this node, which succeeds only where the leader is.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::StreamExt;
-use openraft::errors::{ClientWriteError, RaftError};
+use openraft::errors::ClientWriteError;
 use serde::{Deserialize, Serialize};
 
 use super::codec;
 use super::node::Consensus;
-use super::types::{Command, RaftId, Types};
-use crate::error::Result;
+use super::outcome::Attempt;
+use super::types::{Command, RaftId, Types, stopped};
+use crate::error::{Error, ErrorCode, Result};
 use crate::state::{Proposal, Response};
 
 /// What came of a write that was tried on this node.
@@ -20,11 +23,37 @@ pub(crate) enum Written {
     NotHere(Option<RaftId>),
     /// It may or may not be committed one day.
     Unknown(String),
-    /// Raft has stopped on this node, and nothing will be appended here again. Whether this was is unknown.
-    Stopped(String),
+    /// It was not appended, and nothing will be again on this node: it has stopped, or its log has failed.
+    Ended(Error),
 }
 
 impl Written {
+    /// The node that perhaps leads, where the one that was asked does not.
+    pub(super) fn hint(&self) -> Option<RaftId> {
+        match self {
+            Written::NotHere(leader) => *leader,
+            Written::Done(_) | Written::Unknown(_) | Written::Ended(_) => None,
+        }
+    }
+
+    /// What it means for the call that it was an attempt at.
+    pub(super) fn into_attempt(self, timeout: Duration) -> Attempt<Response> {
+        match self {
+            Written::Done(Response {
+                settles: false,
+                result: Err(error),
+                ..
+            })
+            | Written::Ended(error) => Attempt::Refused(error),
+            Written::Done(response) => Attempt::Answered(response),
+            Written::NotHere(_) => Attempt::NotSent(Error::new(
+                ErrorCode::NoLeader,
+                format!("there was no leader within {timeout:?}; nothing was written"),
+            )),
+            Written::Unknown(why) => Attempt::Unknown(why),
+        }
+    }
+
     fn done(response: Option<Response>) -> Self {
         match response {
             Some(response) => Written::Done(response),
@@ -43,17 +72,23 @@ impl Written {
 impl Consensus {
     /// Tries to commit an encoded proposal here.
     pub(super) async fn write(&self, proposal: Bytes) -> Written {
-        match self.raft().client_write(Command(proposal)).await {
-            Ok(done) => Written::done(done.data.0),
-            Err(RaftError::APIError(error)) => Written::failed(error),
-            Err(RaftError::Fatal(fatal)) => Written::Stopped(fatal.to_string()),
-        }
+        let mut outcome = Written::Unknown("it gave no answer".to_owned());
+        self.write_many(vec![proposal], |written| outcome = written).await;
+        outcome
     }
 
     /// Tries to commit encoded proposals here, in this order and in one go. `tell` hears what came of each as
     /// soon as that is known, in the same order: what comes of one says nothing of the next.
     pub(super) async fn write_many(&self, proposals: Vec<Bytes>, mut tell: impl FnMut(Written) + Send) {
         let mut left = proposals.len();
+        if let Some(ended) = self.ended() {
+            (0..left).for_each(|_| tell(Written::Ended(ended.clone())));
+            return;
+        }
+        #[cfg(feature = "sim")]
+        proposals
+            .iter()
+            .for_each(|proposal| crate::net::sim::show_sent(proposal));
         let mut why = "it gave no answer".to_owned();
         match self
             .raft()
@@ -73,11 +108,33 @@ impl Consensus {
                     left -= 1;
                 }
             }
-            Err(fatal) => why = fatal.to_string(),
+            // Raft takes nothing in any more: this never came as far as the log.
+            Err(fatal) => {
+                let ended = self.ended().unwrap_or_else(|| stopped(fatal));
+                (0..left).for_each(|_| tell(Written::Ended(ended.clone())));
+                return;
+            }
         }
+        // Appended, perhaps, when Raft ended.
         for _ in 0..left {
-            tell(Written::Stopped(why.clone()));
+            tell(Written::Unknown(format!("Raft has stopped on this node: {why}")));
         }
+    }
+
+    /// Why nothing is appended here any more, if that is so.
+    fn ended(&self) -> Option<Error> {
+        if let Some(error) = self.log_failure() {
+            return Some(Error::new(
+                ErrorCode::Io,
+                format!("the log of this node has failed; nothing was written: {error}"),
+            ));
+        }
+        self.has_ended().then(|| {
+            Error::new(
+                ErrorCode::Stopped,
+                "Raft has stopped on this node; nothing was written",
+            )
+        })
     }
 
     /// A forwarded proposal: decoded before it is appended, because what is in the log must be readable.
@@ -122,6 +179,7 @@ fn readable(proposal: &[u8]) -> std::result::Result<(), Written> {
         Err(error) => Err(Written::Done(Response {
             revision: 0,
             result: Err(error),
+            settles: false,
         })),
     }
 }

@@ -205,7 +205,9 @@ impl<F: Future> Future for Timeout<F> {
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        this.sleep.poll(cx).map(|()| Err(Elapsed))
+        // A future that spends the whole budget of its task in every poll must not keep the deadline from being seen.
+        let sleep = tokio::task::coop::unconstrained(this.sleep);
+        std::pin::pin!(sleep).poll(cx).map(|()| Err(Elapsed))
     }
 }
 

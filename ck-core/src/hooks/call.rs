@@ -15,7 +15,8 @@ use tokio::sync::oneshot;
 use crate::env;
 use crate::model::{Event, EventKind, Node};
 
-use super::handle::Shared;
+use super::copying::Copies;
+use super::handle::{Holders, Shared};
 use super::job::Ticket;
 use super::queue::is_own_gain;
 use super::scope;
@@ -51,10 +52,17 @@ fn outcome_of(result: Result<Result<(), String>, Box<dyn Any + Send>>) -> Outcom
 /// Calls a hook on this thread. The hook is dropped inside the call's scope: its destructor, too, may ask
 /// whether it is inside a hook, and must not wait for the thread that it runs on.
 pub(super) fn call_here(shared: &Shared, hook: BlockingHook, event: Arc<Event>) -> Outcome {
-    let event = shared.as_of_now(event);
     let _scope = scope::enter(shared.key());
+    let (event, copies) = match shared.as_of_now(event) {
+        Ok(due) => due,
+        Err(outcome) => {
+            drop_quietly(hook);
+            return outcome;
+        }
+    };
     let outcome = outcome_of(catch_unwind(AssertUnwindSafe(|| hook(&event))));
     drop_quietly(hook);
+    drop(copies);
     outcome
 }
 
@@ -66,7 +74,14 @@ pub(super) fn poll_here(
     hook: AsyncHook,
     event: Arc<Event>,
 ) -> Outcome {
-    let event = shared.as_of_now(event);
+    let (event, copies) = match shared.as_of_now(event) {
+        Ok(due) => due,
+        Err(outcome) => {
+            let _scope = scope::enter(shared.key());
+            drop_quietly(hook);
+            return outcome;
+        }
+    };
     let (alive, gone) = oneshot::channel::<()>();
     // Held by a task: a runtime that goes away drops its tasks, and with this one the sender.
     let holder = runtime.spawn(async move {
@@ -84,35 +99,52 @@ pub(super) fn poll_here(
     holder.abort();
     drop_quietly(call);
     drop_quietly(hook);
+    drop(copies);
     outcome
 }
 
 impl Shared {
     /// The event as it is now: a copy may wait long for its first call, and longer for the next, and whoever had the data
-    /// then may have it no more. Where nobody has it now, those who had are named still: an empty list says that
-    /// there is nothing to copy.
-    pub(super) fn as_of_now(&self, event: Arc<Event>) -> Arc<Event> {
+    /// then may have it no more. Where this node counts as a holder meanwhile, there is nothing to copy.
+    ///
+    /// # Errors
+    /// What the call comes to where nobody has the data now: those who had it may have missed what was written since, so
+    /// it is not made. An event that names nobody says that there is nothing to copy, and is told as it is.
+    fn as_of_now(&self, event: Arc<Event>) -> Result<(Arc<Event>, Option<Copies>), Outcome> {
         let (Some(holders), EventKind::PartitionChange(change)) = (&self.config.holders, &event.kind) else {
-            return event;
+            return Ok((event, None));
         };
-        if !is_own_gain(&event, &self.config.node_id) {
-            return event;
+        if change.copy_from_nodes.is_empty() || !is_own_gain(&event, &self.config.node_id) {
+            return Ok((event, None));
         }
-        let now = holders(change, event.revision);
+        // Before anything is looked up: see there.
+        let copies = Some(self.copying.begin(change.number));
+        let now = match holders(change, event.revision) {
+            Holders::AsTold => return Ok((event, copies)),
+            Holders::Nodes(now) => now,
+            Holders::Nobody => {
+                return Err(Outcome::Failed(format!(
+                    "not called: no node that is up holds the data of {}; it is told anew when one does",
+                    change.partition_id
+                )));
+            }
+        };
         let holds = |told: &Arc<Node>| {
             now.iter()
                 .any(|node| node.id == told.id && node.incarnation == told.incarnation)
         };
         // As long as it can go by what all nodes are told, it is told the same.
-        if now.is_empty() || change.copy_from_nodes.iter().all(holds) {
-            return event;
+        if change.copy_from_nodes.iter().all(holds) {
+            return Ok((event, copies));
         }
         let mut change = change.clone();
+        let copies = copies.filter(|_| !now.is_empty());
         change.copy_from_nodes = now;
-        Arc::new(Event {
+        let event = Event {
             kind: EventKind::PartitionChange(change),
             ..*event
-        })
+        };
+        Ok((Arc::new(event), copies))
     }
 }
 
@@ -144,6 +176,7 @@ pub(super) struct CallFuture {
     /// Taken by the first poll.
     event: Option<Arc<Event>>,
     running: Option<BoxFuture<'static, Result<(), String>>>,
+    copies: Option<Copies>,
     // Last, so that the call ends after everything of the application is gone.
     ending: Ending,
 }
@@ -154,6 +187,7 @@ impl CallFuture {
             hook: Some(hook),
             event: Some(event),
             running: None,
+            copies: None,
             ending: Ending {
                 shared: Arc::clone(shared),
                 ticket,
@@ -162,10 +196,17 @@ impl CallFuture {
         }
     }
 
-    /// Polls the hook; its panics come out as `Err`.
-    fn poll_hook(&mut self, cx: &mut Context<'_>) -> Poll<Result<Result<(), String>, Box<dyn Any + Send>>> {
+    /// Polls the hook.
+    fn poll_hook(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         // Not before: events are pushed under a lock that this needs.
-        let event = self.event.take().map(|event| self.ending.shared.as_of_now(event));
+        let event = match self.event.take().map(|event| self.ending.shared.as_of_now(event)) {
+            Some(Err(outcome)) => return Poll::Ready(outcome),
+            Some(Ok((event, copies))) => {
+                self.copies = copies;
+                Some(event)
+            }
+            None => None,
+        };
         let polled = catch_unwind(AssertUnwindSafe(|| {
             match (event, &self.hook, &mut self.running) {
                 (Some(event), Some(Hook::Async(hook)), running) => {
@@ -178,8 +219,8 @@ impl CallFuture {
         }));
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
-            Err(payload) => Poll::Ready(Err(payload)),
+            Ok(Poll::Ready(result)) => Poll::Ready(outcome_of(Ok(result))),
+            Err(payload) => Poll::Ready(outcome_of(Err(payload))),
         }
     }
 
@@ -195,9 +236,10 @@ impl Future for CallFuture {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let scope = scope::enter(this.ending.shared.key());
-        let outcome = outcome_of(ready!(this.poll_hook(cx)));
+        let outcome = ready!(this.poll_hook(cx));
         this.drop_hook();
         drop(scope);
+        this.copies = None;
         this.ending.tell(outcome);
         Poll::Ready(())
     }

@@ -12,6 +12,7 @@ use crate::model::{Event, Node, NodeId, PartitionChangeEvent};
 use crate::{Error, ErrorCode, Result};
 
 use super::call::{drop_quietly, quietly};
+use super::copying::Copying;
 use super::job::{Effect, RetryId, Ticket};
 use super::queue::{change_of, is_own_gain};
 use super::schedule::Schedule;
@@ -19,13 +20,25 @@ use super::threads::Pool;
 use super::types::{EventFilter, Hook, HookFailure, HookId, HookStats, Outcome};
 use super::{scope, tasks};
 
-/// Is told, once for each, that this node holds a partition that it gained; the number is the revision of
-/// the event. Called on whatever thread found out, the one that pushes included: it must not block.
-pub type OnCopied = Arc<dyn Fn(&PartitionChangeEvent, u64) + Send + Sync>;
+/// Is told, once for each, that this node holds a partition that it gained; the number is the revision of the event. The
+/// flag is true where a hook that copies said so, false where there is none. Called on whatever thread found out, the one
+/// that pushes included: it must not block.
+pub type OnCopied = Arc<dyn Fn(&PartitionChangeEvent, u64, bool) + Send + Sync>;
 
-/// Who has the data of a partition that this node gained, now; the number is the revision of the event. Called on
+/// Who has the data of a partition that this node gained.
+#[derive(Debug, Clone)]
+pub enum Holders {
+    /// Whoever the event names.
+    AsTold,
+    /// These nodes; none of them where there is nothing to copy, because this node itself has the data.
+    Nodes(Vec<Arc<Node>>),
+    /// Nobody who is up. This node is told anew when somebody is.
+    Nobody,
+}
+
+/// Says who has the data of a partition that this node gained, now; the number is the revision of the event. Called on
 /// whatever thread makes the call, outside of every lock; it must not block.
-pub type HoldersNow = Arc<dyn Fn(&PartitionChangeEvent, u64) -> Vec<Arc<Node>> + Send + Sync>;
+pub type HoldersNow = Arc<dyn Fn(&PartitionChangeEvent, u64) -> Holders + Send + Sync>;
 
 /// Is told of each failed call. Called outside of every lock; it must not block for long.
 pub type OnFailure = Arc<dyn Fn(HookFailure) + Send + Sync>;
@@ -118,6 +131,7 @@ pub(super) struct Shared {
     /// Cleared while no hook is registered and no gain is unconfirmed: pushing takes no lock then.
     concerned: AtomicBool,
     closed: AtomicBool,
+    pub(super) copying: Arc<Copying>,
 }
 
 impl fmt::Debug for Shared {
@@ -179,16 +193,17 @@ impl Shared {
     fn tell(&self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Copied(event) => self.tell_copied(&event),
+                Effect::Copied(event) => self.tell_copied(&event, true),
+                Effect::Unheard(event) => self.tell_copied(&event, false),
                 Effect::Failed(failure) => quietly(|| (self.config.report)(failure)),
                 Effect::RetryAfter(..) => {}
             }
         }
     }
 
-    fn tell_copied(&self, event: &Event) {
+    fn tell_copied(&self, event: &Event, hooked: bool) {
         if let Some(change) = change_of(event) {
-            quietly(|| (self.config.on_copied)(change, event.revision));
+            quietly(|| (self.config.on_copied)(change, event.revision, hooked));
         }
     }
 
@@ -243,6 +258,7 @@ impl Hooks {
             quiet_async: Notify::new(),
             concerned: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            copying: Arc::default(),
         };
         Hooks {
             shared: Arc::new(shared),
@@ -255,7 +271,37 @@ impl Hooks {
     /// # Errors
     /// `STOPPED` after [`Hooks::close`]; the hook is dropped.
     pub fn register(&self, filter: EventFilter, hook: Hook) -> Result<HookId> {
-        let mut state = self.shared.lock();
+        self.add(hook, |schedule, hook| schedule.register(filter, hook))
+    }
+
+    /// Adds a hook that observes every event: no copy waits for it, and what it returns says nothing of any.
+    ///
+    /// # Errors
+    /// As [`Hooks::register`].
+    pub fn observe(&self, hook: Hook) -> Result<HookId> {
+        self.add(hook, |schedule, hook| schedule.observe(EventFilter::ALL, hook))
+    }
+
+    /// Adds a hook that is first told `before`, which nobody else is.
+    ///
+    /// # Errors
+    /// As [`Hooks::register`].
+    pub(crate) fn register_after(
+        &self,
+        filter: EventFilter,
+        hook: Hook,
+        before: Vec<Arc<Event>>,
+    ) -> Result<HookId> {
+        self.add(hook, |schedule, hook| {
+            let id = schedule.register(filter, hook);
+            schedule.tell(id, before);
+            id
+        })
+    }
+
+    fn add(&self, hook: Hook, register: impl FnOnce(&mut Schedule<Hook>, Hook) -> HookId) -> Result<HookId> {
+        let shared = &self.shared;
+        let mut state = shared.lock();
         if state.closed {
             drop(state);
             drop_quietly(hook);
@@ -264,9 +310,20 @@ impl Hooks {
                 "the node has stopped: no hook can be added",
             ));
         }
-        let id = state.schedule.register(filter, hook);
-        self.shared.concerned.store(true, Ordering::Release);
+        let id = register(&mut state.schedule, hook);
+        shared.concerned.store(true, Ordering::Release);
+        shared.settle(state);
         Ok(id)
+    }
+
+    /// True when a hook is registered whose success says that a copy is here.
+    /// Which partitions the application is copying.
+    pub(crate) fn copying(&self) -> &Arc<Copying> {
+        &self.shared.copying
+    }
+
+    pub(crate) fn has_copier(&self) -> bool {
+        self.shared.lock().schedule.has_copier()
     }
 
     /// Removes a hook. No call of it starts any more.
@@ -327,7 +384,7 @@ impl Hooks {
             events
                 .into_iter()
                 .filter(own)
-                .for_each(|event| shared.tell_copied(&event));
+                .for_each(|event| shared.tell_copied(&event, false));
             return;
         }
         let mut state = shared.lock();
@@ -344,11 +401,6 @@ impl Hooks {
     /// wait for hooks answer `IN_HOOK` then.
     pub fn in_hook(&self) -> bool {
         scope::inside(self.shared.key())
-    }
-
-    /// True when a hook is registered that is told of changes of partitions: then gains are not confirmed at once.
-    pub fn tells_changes(&self) -> bool {
-        self.shared.concerned.load(Ordering::Acquire) && self.shared.lock().schedule.tells_changes()
     }
 
     /// Numbers about each registration, in the order in which they were made.

@@ -35,6 +35,8 @@ pub struct Job<H> {
 pub enum Effect {
     /// This node holds the partition of this event now: every hook that copies has returned success.
     Copied(Arc<Event>),
+    /// This node was told to copy the partition of this event, and there is no hook that copies.
+    Unheard(Arc<Event>),
     /// A call failed: tell the log.
     Failed(HookFailure),
     /// Come back with [`Schedule::retry_due`](super::schedule::Schedule::retry_due) after this delay.

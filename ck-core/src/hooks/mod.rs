@@ -62,6 +62,7 @@
 
 mod call;
 mod coalesce;
+mod copying;
 mod handle;
 pub mod job;
 mod queue;
@@ -74,9 +75,10 @@ mod types;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use copying::Copying;
 pub(crate) use scope::on_hook_thread;
 
-pub use handle::{Driver, HoldersNow, Hooks, HooksConfig, OnCopied, OnFailure, Unregistered};
+pub use handle::{Driver, Holders, HoldersNow, Hooks, HooksConfig, OnCopied, OnFailure, Unregistered};
 pub use types::{
     AsyncHook, BlockingHook, EventFilter, EventType, FailureReason, Hook, HookFailure, HookId, HookStats,
     Outcome,

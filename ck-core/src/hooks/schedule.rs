@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::model::{Event, NodeId, PartitionChangeEvent, RoleChange};
 
 use super::job::{Effect, Job, RetryId, Ticket};
-use super::queue::{Fence, Limits, Part, Queue, Queued, change_of};
+use super::queue::{Fence, Limits, Part, Queue, Queued, change_of, is_own_gain};
 use super::types::{EventFilter, EventType, FailureReason, HookFailure, HookId, HookStats, Outcome};
 
 /// The first delay before a failed copy is tried again.
@@ -29,6 +29,8 @@ pub(super) fn retry_delay(attempt: u32) -> Duration {
 struct Registration<H> {
     hook: H,
     filter: EventFilter,
+    /// Its success says that a copy is here. One that observes is told, and nobody waits for what it returns.
+    copies: bool,
     queue: Queue,
     /// A call that is no partition change is under way; then it is the only one.
     barrier_running: bool,
@@ -112,13 +114,23 @@ impl<H: Clone> Schedule<H> {
         self.last_id
     }
 
-    /// Adds a hook. It is called for events that are pushed from now on.
+    /// Adds a hook. It is called for events that are pushed from now on. Where it takes partition changes it copies.
     pub fn register(&mut self, filter: EventFilter, hook: H) -> HookId {
+        self.add(filter, filter.accepts(EventType::PartitionChange), hook)
+    }
+
+    /// Adds a hook that observes: no copy waits for it.
+    pub fn observe(&mut self, filter: EventFilter, hook: H) -> HookId {
+        self.add(filter, false, hook)
+    }
+
+    fn add(&mut self, filter: EventFilter, copies: bool, hook: H) -> HookId {
         self.last_hook += 1;
         let id = HookId(self.last_hook);
         let registration = Registration {
             hook,
             filter,
+            copies,
             queue: Queue::default(),
             barrier_running: false,
             changes_running: Vec::new(),
@@ -184,10 +196,34 @@ impl<H: Clone> Schedule<H> {
         !self.hooks.is_empty() || !self.gains.is_empty()
     }
 
-    /// True when a hook takes changes of partitions.
-    pub fn tells_changes(&self) -> bool {
-        let mut hooks = self.hooks.values();
-        hooks.any(|hook| hook.filter.accepts(EventType::PartitionChange))
+    /// True when a hook is registered whose success says that a copy is here.
+    pub fn has_copier(&self) -> bool {
+        self.hooks.values().any(|registration| registration.copies)
+    }
+
+    /// Tells one hook, and no other, of what was before it came. Its copies are tried again until they succeed, unless a
+    /// copy of that partition is under way anyway.
+    pub fn tell(&mut self, id: HookId, events: impl IntoIterator<Item = Arc<Event>>) {
+        for event in events {
+            let seq = self.next_id();
+            let number = is_own_gain(&event, &self.me)
+                .then(|| change_of(&event).map(|change| change.number))
+                .flatten()
+                .filter(|number| !self.gains.contains_key(number));
+            let Some(registration) = self.hooks.get_mut(&id) else {
+                return;
+            };
+            let number = number.filter(|_| registration.copies);
+            let queued = Queued {
+                event: Arc::clone(&event),
+                attempt: 1,
+                gain: number.map(|_| seq),
+            };
+            registration.queue.insert(seq, queued, &mut self.fence);
+            if number.is_some() {
+                self.add_gain(seq, event, BTreeSet::from([id]));
+            }
+        }
     }
 
     /// How many calls of a hook are under way; it may have been removed.
@@ -244,10 +280,12 @@ impl<H: Clone> Schedule<H> {
             let queued = Queued {
                 event: Arc::clone(&event),
                 attempt: 1,
-                gain: own_gain.then_some(seq),
+                gain: (own_gain && registration.copies).then_some(seq),
             };
             registration.queue.insert(seq, queued, fence);
-            told.insert(*id);
+            if registration.copies {
+                told.insert(*id);
+            }
         }
         if own_gain {
             self.add_gain(seq, event, told);
@@ -259,7 +297,7 @@ impl<H: Clone> Schedule<H> {
             return;
         };
         if waits_for.is_empty() {
-            self.effects.push(Effect::Copied(event));
+            self.effects.push(Effect::Unheard(event));
             return;
         }
         let gain = Gain {

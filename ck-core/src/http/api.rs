@@ -11,7 +11,7 @@ use super::{JoinReply, JoinTerms};
 use crate::error::Result;
 use crate::model::{
     Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, Node, NodeHealthState, NodeId,
-    PartitionRecord, RebalanceStatus,
+    PartitionRecord, RebalanceStatus, Role,
 };
 use crate::routing::{ClusterView, PartitionRef};
 use crate::state::{Expect, NodeSpec};
@@ -20,19 +20,34 @@ use crate::state::{Expect, NodeSpec};
 ///
 /// Plain methods answer from memory, at once, and block on nothing: a request must never be able to stop the
 /// node. Methods that return a future may forward to the leader. Such a future is dropped when the client goes
-/// away or the request's deadline passes; whether a write still happens is then open, as after any timeout.
+/// away or the request's deadline passes; whether a write still happens is then open, as after any timeout. Those that
+/// take a `timeout` have an answer by then.
 pub trait Api: Send + Sync + 'static {
     /// The revision that this node has applied.
     fn revision(&self) -> u64;
 
-    /// The whole cluster. It must be a function of the state at `Cluster::revision` and of nothing else,
-    /// because the revision is its ETag: the same revision means the same body.
-    fn cluster(&self) -> Cluster;
+    /// Whether a leader is known at this moment, and how old is what this node knows.
+    fn contact(&self) -> Contact;
+
+    /// The last revision at which members, partitions or the leader changed.
+    fn topology_revision(&self) -> u64;
+
+    /// The whole cluster, with the replicated store where it is asked for. It must be a function of the state at
+    /// `Cluster::revision` and of whether `Cluster::leader` is named, because the ETag is made of those: the same tag
+    /// means the same body.
+    fn cluster(&self, with_data: bool) -> Cluster;
 
     /// Members and partitions at one revision: all of one answer comes from one view.
     fn view(&self) -> Arc<ClusterView>;
 
-    /// Who leads, as far as this node knows.
+    /// Every member, sorted by id, with when each was last heard of as far as this node can find out at once.
+    fn members(&self) -> BoxFuture<'_, Members>;
+
+    /// What this node may do for each of `keys` at this moment: all from one view, then under its lease. `None` while
+    /// there are no partitions.
+    fn route(&self, keys: &[&[u8]]) -> Option<Routes>;
+
+    /// Who leads; `None` where nobody was heard of as the leader for a lease.
     fn leader(&self) -> Option<LeaderInfo>;
 
     /// Raft's own numbers on this node.
@@ -71,39 +86,65 @@ pub trait Api: Send + Sync + 'static {
     fn linearize(&self) -> BoxFuture<'_, Result<()>>;
 
     /// Writes a value; returns the revision of the write.
-    fn set_data(&self, key: String, value: Bytes, expect: Expect) -> BoxFuture<'_, Result<u64>>;
+    fn set_data(
+        &self,
+        key: String,
+        value: Bytes,
+        expect: Expect,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<u64>>;
 
     /// Deletes a value; returns the revision and whether the key existed.
-    fn delete_data(&self, key: String, expect: Expect) -> BoxFuture<'_, Result<(u64, bool)>>;
+    fn delete_data(
+        &self,
+        key: String,
+        expect: Expect,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<(u64, bool)>>;
 
     /// Admits a node. The specification has been checked for form, not for truth.
-    fn join(&self, node: NodeSpec, terms: JoinTerms) -> BoxFuture<'_, Result<JoinReply>>;
+    fn join(&self, node: NodeSpec, terms: JoinTerms, timeout: Duration) -> BoxFuture<'_, Result<JoinReply>>;
 
     /// A member says that it is there.
-    fn sync(&self, request: SyncRequest) -> BoxFuture<'_, Result<SyncReply>>;
+    fn sync(&self, request: SyncRequest, timeout: Duration) -> BoxFuture<'_, Result<SyncReply>>;
 
     /// Plans a better spread and, unless `dry_run`, sets it in motion.
-    fn rebalance(&self, dry_run: bool) -> BoxFuture<'_, Result<RebalanceReply>>;
+    fn rebalance(&self, dry_run: bool, timeout: Duration) -> BoxFuture<'_, Result<RebalanceReply>>;
 
     /// What moves, and what moves wait for: as the leader knows, or where it does not answer as this node knows.
     fn rebalance_status(&self) -> BoxFuture<'_, RebalanceStatus>;
 
     /// Creates the partitions with the nodes that there are; returns the revision and how many.
-    fn create_partitions(&self) -> BoxFuture<'_, Result<(u64, usize)>>;
+    fn create_partitions(&self, timeout: Duration) -> BoxFuture<'_, Result<(u64, usize)>>;
 
     /// Begins this node's departure: its partitions are handed over, then it is removed. Returns the revision at
     /// which the departure began.
-    fn leave(&self) -> BoxFuture<'_, Result<u64>>;
+    fn leave(&self, timeout: Duration) -> BoxFuture<'_, Result<u64>>;
 
     /// Begins maintenance for `reason`: no moves are planned; without one, ends it. Returns the revision.
-    fn maintenance(&self, reason: Option<String>) -> BoxFuture<'_, Result<u64>>;
+    fn maintenance(&self, reason: Option<String>, timeout: Duration) -> BoxFuture<'_, Result<u64>>;
 
     /// Hands the leadership of the cluster to another voter, to `target` where one is named; the one that led does not
     /// stand for election for `cooldown`. Returns who leads afterwards.
-    fn step_down(&self, target: Option<NodeId>, cooldown: Option<Duration>) -> BoxFuture<'_, Result<NodeId>>;
+    fn step_down(
+        &self,
+        target: Option<NodeId>,
+        cooldown: Option<Duration>,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<NodeId>>;
 
-    /// Removes a member for good; returns the revision of the removal.
-    fn remove_node(&self, node: NodeId) -> BoxFuture<'_, Result<u64>>;
+    /// Removes a member for good; returns the revision of the removal. `force`: even where what it alone holds is lost.
+    fn remove_node(&self, node: NodeId, force: bool, timeout: Duration) -> BoxFuture<'_, Result<u64>>;
+
+    /// Accepts what `from` has of partition `number` as its data; returns the revision. `force`: even where a better
+    /// copy is up, or where it has none.
+    fn recover(
+        &self,
+        number: u32,
+        from: NodeId,
+        force: bool,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<u64>>;
 }
 
 /// Where a key belongs, all from one view.
@@ -124,6 +165,78 @@ impl KeyLocation {
             partition: partition.record(),
             primary: partition.primary().cloned(),
             replicas: partition.replicas().cloned().collect(),
+        }
+    }
+}
+
+/// How a node stands to the present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Contact {
+    /// A leader is known: this node leads, or has heard of the leader within a lease.
+    pub leader_known: bool,
+    /// For how long no leader was heard of, zero where this node leads; `None` where none was since its process began.
+    pub last_contact: Option<Duration>,
+}
+
+/// The members, and what is known of them now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Members {
+    /// The revision of the view that they are from.
+    pub revision: u64,
+    /// Every member, sorted by id; `last_seen` is when it was last heard of.
+    pub nodes: Vec<Node>,
+    /// How many were heard of within the failure timeout.
+    pub heard: usize,
+}
+
+/// What one node may do for some keys at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routes {
+    /// The node that says so.
+    pub node_id: NodeId,
+    /// What is left of its lease, in milliseconds; 0 without one.
+    pub lease_ms: u64,
+    /// The revision that this shows.
+    pub revision: u64,
+    /// One for each key, in the order of the keys.
+    pub routes: Vec<KeyRoute>,
+}
+
+/// What one node may do for one key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRoute {
+    /// `partition-5`.
+    pub partition: String,
+    /// Its number.
+    pub number: u32,
+    /// Its epoch, which fences writes.
+    pub epoch: u64,
+    /// `primary` only while the node's lease counts; a primary without one has no role.
+    pub role: KeyRole,
+    /// The node that takes writes; `None` when there is none at this moment.
+    pub primary: Option<Arc<Node>>,
+    /// The other nodes that hold the data.
+    pub replicas: Vec<Arc<Node>>,
+}
+
+/// What a node is to a key at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyRole {
+    /// It takes writes.
+    Primary,
+    /// It holds the data.
+    Replica,
+    /// Neither, at this moment.
+    None,
+}
+
+impl From<Option<Role>> for KeyRole {
+    fn from(role: Option<Role>) -> Self {
+        match role {
+            Some(Role::Primary) => KeyRole::Primary,
+            Some(Role::Replica) => KeyRole::Replica,
+            None => KeyRole::None,
         }
     }
 }

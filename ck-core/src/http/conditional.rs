@@ -3,12 +3,12 @@
 use axum::http::{HeaderMap, HeaderName, header};
 
 use super::failure::Failure;
+use super::respond::Tag;
 use crate::state::Expect;
 
-/// Whether `If-None-Match` says that the client has this revision already. The comparison is the weak one, as
+/// Whether `If-None-Match` says that the client has what `current` is the tag of. The comparison is the weak one, as
 /// for every GET; what cannot be read matches nothing, so that a client in doubt gets the whole answer.
-pub(super) fn has_revision(headers: &HeaderMap, revision: u64) -> bool {
-    let current = revision.to_string();
+pub(super) fn has(headers: &HeaderMap, current: &Tag) -> bool {
     headers
         .get_all(header::IF_NONE_MATCH)
         .iter()
@@ -18,7 +18,7 @@ pub(super) fn has_revision(headers: &HeaderMap, revision: u64) -> bool {
         .any(|tag| {
             let tag = tag.strip_prefix("W/").unwrap_or(tag);
             let quoted = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-            tag == "*" || quoted == Some(&current)
+            tag == "*" || quoted == Some(current.text())
         })
 }
 
@@ -89,20 +89,22 @@ mod tests {
             ("*", true),
             ("\"41\"", false),
             ("\"420\"", false),
+            ("\"42-data\"", false),
+            ("\"42-stale\"", false),
             ("42", false),
             ("\"42", false),
             ("", false),
             ("\"abc\",,", false),
         ] {
             let map = headers(&[(header::IF_NONE_MATCH, value)]);
-            assert_eq!(has_revision(&map, 42), expected, "{value}");
+            assert_eq!(has(&map, &Tag::of(42)), expected, "{value}");
         }
         let two_lines = headers(&[
             (header::IF_NONE_MATCH, "\"1\""),
             (header::IF_NONE_MATCH, "\"42\""),
         ]);
-        assert!(has_revision(&two_lines, 42));
-        assert!(!has_revision(&HeaderMap::new(), 42));
+        assert!(has(&two_lines, &Tag::of(42)));
+        assert!(!has(&HeaderMap::new(), &Tag::of(42)));
     }
 
     #[test]

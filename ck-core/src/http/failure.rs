@@ -4,7 +4,7 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::respond::json_bytes;
+use super::respond::{Seen, json_bytes};
 use crate::error::{Error, ErrorCode};
 
 /// The status that an error is answered with: the one place that says so.
@@ -54,6 +54,8 @@ pub const fn status_of(code: ErrorCode) -> StatusCode {
 pub(super) struct Failure {
     status: StatusCode,
     error: Error,
+    /// The state that it is true of, where it is about that.
+    seen: Option<Seen>,
 }
 
 impl Failure {
@@ -63,6 +65,12 @@ impl Failure {
 
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Failure::new(ErrorCode::InvalidArgument, message)
+    }
+
+    /// The same error, true of this state.
+    pub(super) fn at(mut self, seen: Seen) -> Self {
+        self.seen = Some(seen);
+        self
     }
 
     /// The same error with a status of its own, where HTTP has a better one than the code's.
@@ -77,6 +85,7 @@ impl From<Error> for Failure {
         Failure {
             status: status_of(error.code()),
             error,
+            seen: None,
         }
     }
 }
@@ -84,18 +93,26 @@ impl From<Error> for Failure {
 #[derive(Serialize)]
 struct ErrorBody<'a> {
     error: &'a Error,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let body = ErrorBody { error: &self.error };
-        // An error is a code and a string; serialising that cannot fail.
+        let body = ErrorBody {
+            error: &self.error,
+            revision: self.seen.map(|seen| seen.revision),
+        };
+        // An error is a code, a string and a number; serialising that cannot fail.
         let bytes = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = json_bytes(self.status, bytes);
         if self.status == StatusCode::SERVICE_UNAVAILABLE && self.error.is_retriable() {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Some(seen) = self.seen {
+            seen.label(response.headers_mut());
         }
         response
     }

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
 use super::failure::Failure;
+use super::params::Query;
 use super::routes::ROUTES;
 use super::{Ctx, RequestCounters, origin};
 use crate::env;
@@ -49,11 +50,16 @@ fn admit(ctx: &Ctx, request: &Request, is_extra: bool) -> Result<(), Failure> {
 }
 
 async fn handle(ctx: &Ctx, request: Request, next: Next) -> Response {
-    let deadline = match *request.method() {
-        // Reads may be asked to wait for a revision.
-        Method::GET | Method::HEAD => ctx.limits.request_deadline + ctx.limits.max_wait,
-        _ => ctx.limits.request_deadline,
-    };
+    let deadline = ctx.limits.request_deadline
+        + match *request.method() {
+            // Reads may be asked to wait for a revision.
+            Method::GET | Method::HEAD => ctx.limits.max_wait,
+            // Writes take as long as the caller gives them. A timeout that makes no sense is refused by the handler.
+            _ => {
+                let timeout = Query::of(request.uri()).duration("timeout", ctx.limits.max_wait);
+                timeout.ok().flatten().unwrap_or_default()
+            }
+        };
     // Nothing that a panicking handler leaves behind is looked at again: it shares only the Api, which has to
     // stand panics elsewhere too.
     let guarded = AssertUnwindSafe(next.run(request)).catch_unwind();

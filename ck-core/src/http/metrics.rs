@@ -1,11 +1,12 @@
 //! `GET /metrics`: the Prometheus text format, and which form a client wants.
 
 use std::fmt::{Display, Write};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 
-use super::{Api, RequestCounters};
-use crate::model::Metrics;
+use super::{Api, Contact, RequestCounters};
+use crate::model::{Metrics, PartitionState};
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -44,7 +45,12 @@ fn escape(text: &str) -> String {
 }
 
 /// Everything, in Prometheus' text format.
-pub(super) fn text(api: &dyn Api, metrics: &Metrics, counters: &RequestCounters) -> String {
+pub(super) fn text(
+    api: &dyn Api,
+    metrics: &Metrics,
+    counters: &RequestCounters,
+    contact: &Contact,
+) -> String {
     let mut out = Exposition(String::with_capacity(4096));
     let health = api.health();
     let consensus = api.consensus_stats();
@@ -81,6 +87,22 @@ pub(super) fn text(api: &dyn Api, metrics: &Metrics, counters: &RequestCounters)
     );
     out.family("clusterkit_raft_state", "gauge", "1 for the state Raft is in.");
     out.sample("clusterkit_raft_state", &[("state", &metrics.raft_state)], 1);
+    out.single(
+        "clusterkit_leader_known",
+        "gauge",
+        "1 when this node leads, or has heard of the leader within a lease.",
+        u8::from(contact.leader_known),
+    );
+    // Who has heard of no leader since it started is at least as old as that.
+    let age = contact
+        .last_contact
+        .unwrap_or(Duration::from_secs(metrics.uptime_seconds));
+    out.single(
+        "clusterkit_last_contact_seconds",
+        "gauge",
+        "For how long this node has not heard of a leader; 0 where it leads, since its start where it never has.",
+        format_args!("{:.3}", age.as_secs_f64()),
+    );
     let leader_epoch = api.leader().map_or(0, |leader| leader.epoch);
     for (name, help, value) in [
         ("clusterkit_raft_term", "The Raft term.", consensus.term),
@@ -119,8 +141,26 @@ pub(super) fn text(api: &dyn Api, metrics: &Metrics, counters: &RequestCounters)
             "Seconds since this node started.",
             metrics.uptime_seconds,
         ),
+        (
+            "clusterkit_election_stretch",
+            "By how much election timeouts are stretched because timers and heartbeats come late; 1 is not at all.",
+            u64::from(health.election_stretch),
+        ),
+        (
+            "clusterkit_delay_milliseconds",
+            "How late this node's timers and what it hears of the leader were lately.",
+            health.delay_ms,
+        ),
     ] {
         out.single(name, "gauge", help, value);
+    }
+    let name = "clusterkit_partitions_by_state";
+    out.family(name, "gauge", "Partitions in each state.");
+    let view = api.view();
+    let states: Vec<PartitionState> = view.partitions().map(|partition| partition.state()).collect();
+    for state in PartitionState::ALL {
+        let count = states.iter().filter(|found| **found == state).count();
+        out.sample(name, &[("state", state.as_str())], count);
     }
     let last_sync = metrics.last_sync.as_millis();
     out.single(

@@ -23,7 +23,10 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
-pub use api::{Api, KeyLocation, Moved, Readiness, RebalanceReply, SyncReply, SyncRequest};
+pub use api::{
+    Api, Contact, KeyLocation, KeyRole, KeyRoute, Members, Moved, Readiness, RebalanceReply, Routes,
+    SyncReply, SyncRequest,
+};
 pub use client::{Answer, Client, encode_component};
 pub use counters::RequestCounters;
 pub use failure::status_of;

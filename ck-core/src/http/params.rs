@@ -22,13 +22,17 @@ impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(Query {
-            raw: parts.uri.query().unwrap_or_default().to_owned(),
-        })
+        Ok(Query::of(&parts.uri))
     }
 }
 
 impl Query {
+    pub(super) fn of(uri: &Uri) -> Self {
+        Query {
+            raw: uri.query().unwrap_or_default().to_owned(),
+        }
+    }
+
     /// The parameter's value; an error when it is there twice or is not percent-encoded UTF-8.
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, Failure> {
         let mut found = None;
@@ -78,14 +82,28 @@ impl Query {
 
     /// A duration up to `max`: `5s`, `500ms`, or milliseconds as a number.
     pub(super) fn duration(&self, name: &str, max: Duration) -> Result<Option<Duration>, Failure> {
+        self.duration_from(name, Duration::ZERO, max)
+    }
+
+    /// A duration from `min` to `max`.
+    pub(super) fn duration_from(
+        &self,
+        name: &str,
+        min: Duration,
+        max: Duration,
+    ) -> Result<Option<Duration>, Failure> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
         match parse_duration(&text) {
-            Some(duration) if duration <= max => Ok(Some(duration)),
+            Some(duration) if (min..=max).contains(&duration) => Ok(Some(duration)),
             _ => {
+                let least = match min {
+                    Duration::ZERO => "0".to_owned(),
+                    min => format_duration(min),
+                };
                 let most = format_duration(max);
-                let right = format_args!("a duration from 0 to {most}, such as \"5s\" or \"500ms\"");
+                let right = format_args!("a duration from {least} to {most}, such as \"5s\" or \"500ms\"");
                 Err(wrong(name, &text, right))
             }
         }

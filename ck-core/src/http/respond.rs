@@ -1,19 +1,115 @@
 //! Answers.
 
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
 
 use super::failure::Failure;
+use super::{Api, Contact};
 use crate::env;
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
+use crate::model::whole_millis;
 
 /// What a handler gives.
 pub(super) type Answered = Result<Response, Failure>;
 
 /// Names the revision that an answer shows at least.
 pub(super) const REVISION: HeaderName = HeaderName::from_static("x-clusterkit-revision");
+/// Whether the node knew of a leader when it answered: `true` or `false`.
+const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-clusterkit-known-leader");
+/// For how many milliseconds the node had not heard of a leader when it answered; left out where it never has.
+const LAST_CONTACT: HeaderName = HeaderName::from_static("x-clusterkit-last-contact");
+
+/// What an answer about the present is labelled with: the revision that it shows at least, and how old that is. Taken
+/// before the state is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    pub(super) revision: u64,
+    pub(super) contact: Contact,
+}
+
+impl Seen {
+    pub(super) fn now(api: &dyn Api) -> Self {
+        Seen {
+            revision: api.revision(),
+            contact: api.contact(),
+        }
+    }
+
+    /// True when no leader is known: the answer shows what was so when the last one was heard of.
+    pub(super) fn stale(&self) -> bool {
+        !self.contact.leader_known
+    }
+
+    pub(super) fn label(&self, headers: &mut HeaderMap) {
+        headers.insert(REVISION, self.revision.into());
+        let known = if self.contact.leader_known {
+            "true"
+        } else {
+            "false"
+        };
+        headers.insert(KNOWN_LEADER, HeaderValue::from_static(known));
+        if let Some(age) = self.contact.last_contact {
+            headers.insert(LAST_CONTACT, whole_millis(age).into());
+        }
+    }
+
+    /// A JSON answer with these labels.
+    pub(super) fn json(&self, status: StatusCode, value: &impl Serialize) -> Answered {
+        let mut response = json(status, value)?;
+        self.label(response.headers_mut());
+        Ok(response)
+    }
+
+    pub(super) fn ok(&self, value: &impl Serialize) -> Answered {
+        self.json(StatusCode::OK, value)
+    }
+
+    /// The answer for who has this form of it already.
+    pub(super) fn not_modified(&self, tag: &Tag) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response.headers_mut().insert(header::ETAG, tag.header());
+        self.label(response.headers_mut());
+        response
+    }
+
+    /// An error that says of what state it is true.
+    pub(super) fn failure(self, code: ErrorCode, message: impl Into<String>) -> Failure {
+        Failure::new(code, message).at(self)
+    }
+}
+
+/// The entity tag of one form of an answer at one revision: `"42"`, `"42-data-stale"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tag(String);
+
+impl Tag {
+    /// The tag of an answer that has one form only.
+    pub(super) fn of(revision: u64) -> Self {
+        Tag(revision.to_string())
+    }
+
+    /// The same answer in another form.
+    #[must_use]
+    pub(super) fn with(mut self, form: &str, it_is: bool) -> Self {
+        if it_is {
+            self.0.push('-');
+            self.0.push_str(form);
+        }
+        self
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn header(&self) -> HeaderValue {
+        // Digits, letters and quotes are always a valid header value.
+        HeaderValue::try_from(format!("\"{}\"", self.0)).unwrap_or(HeaderValue::from_static("\"\""))
+    }
+}
 
 pub(super) fn json_bytes(status: StatusCode, bytes: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(bytes));
@@ -35,8 +131,7 @@ pub(super) fn ok(value: &impl Serialize) -> Answered {
     json(StatusCode::OK, value)
 }
 
-/// An answer made of replicated state, labelled with the revision that it shows at least: read the revision
-/// before the state.
+/// The answer to a write, labelled with its revision.
 pub(super) fn at(revision: u64, value: &impl Serialize) -> Answered {
     let mut response = ok(value)?;
     response.headers_mut().insert(REVISION, revision.into());
@@ -50,17 +145,4 @@ pub(super) async fn large(make: impl FnOnce() -> Answered + Send + 'static) -> A
         Ok(answered) => answered,
         Err(error) => Err(Error::internal(format!("make the answer: {error}")).into()),
     }
-}
-
-/// `"42"`, the strong ETag of a revision.
-pub(super) fn etag(revision: u64) -> HeaderValue {
-    // Digits and quotes are always a valid header value.
-    HeaderValue::try_from(format!("\"{revision}\"")).unwrap_or(HeaderValue::from_static("\"\""))
-}
-
-pub(super) fn not_modified(revision: u64) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
-    response.headers_mut().insert(header::ETAG, etag(revision));
-    response
 }

@@ -3,7 +3,7 @@
 use axum::Router;
 
 use super::Ctx;
-use super::handlers::{admin, cluster, consensus, data, health};
+use super::handlers::{admin, cluster, consensus, data, health, route};
 
 /// One call of the REST API.
 #[derive(Debug, Clone, Copy)]
@@ -41,8 +41,11 @@ routes! {
     "DELETE" delete "/nodes/{id}" => admin::remove_node;
     "GET" get "/partitions" => cluster::partitions;
     "POST" post "/partitions" => admin::create_partitions;
+    "POST" post "/partitions/{id}/recover" => admin::recover;
     "GET" get "/partitions/stats" => cluster::partition_stats;
     "GET" get "/partitions/key" => cluster::partition_of_key;
+    "GET" get "/route" => route::key;
+    "POST" post "/route" => route::keys;
     "GET" get "/consensus/leader" => consensus::leader;
     "GET" get "/consensus/stats" => consensus::stats;
     "GET" get "/metrics" => consensus::metrics;

@@ -68,10 +68,16 @@ impl Admission {
         let topology = self.replica.topology();
         check_agreement(&topology.config, &topology.cluster_id, request)?;
         let known = topology.nodes.get(&request.spec.id);
-        if let Some(known) = known {
-            self.check_duplicate(known, request).await?;
-        }
-        self.dial_back(request).await?;
+        let duplicate = async {
+            match known {
+                Some(known) => self.check_duplicate(known, request).await,
+                None => Ok(()),
+            }
+        };
+        // Side by side: the address that it had before may be silent.
+        let (duplicate, dialled) = futures_util::join!(duplicate, self.dial_back(request));
+        duplicate?;
+        dialled?;
         // A process that comes with the node's own log has the lock on its directory: the earlier one is dead. Of any
         // other nobody knows.
         let replaced = known.filter(|known| {
@@ -85,14 +91,19 @@ impl Admission {
         let known = known.map(|known| known.incarnation);
         let silent_ms = known.map_or(0, |known| self.silent_ms(&request.spec.id, known));
         let joined = self
-            .with_promotions(epoch, &request.spec.id, known, &[], |promotions, planned_on| {
-                Command::Join {
+            .with_promotions(
+                epoch,
+                &request.spec.id,
+                known,
+                &[],
+                |promotions, planned_on, unleased_from| Command::Join {
                     node: request.spec.clone(),
                     promotions,
                     planned_on,
                     silent_ms,
-                }
-            })
+                    unleased_from,
+                },
+            )
             .await;
         let joined = joined.and_then(|response| response.result.map(|reply| (response.revision, reply)));
         if let (Some(known), Err(error)) = (replaced, &joined) {
@@ -175,6 +186,7 @@ impl Admission {
             cluster: self.me.cluster_id_of(&self.replica),
             forwarded: true,
             call,
+            from: None,
         };
         let body = Service::Member.envelope(&encode(&request)?);
         let answer = self
@@ -325,13 +337,14 @@ impl Admission {
                 node,
                 Some(incarnation),
                 avoided,
-                |promotions, planned_on| Command::Down {
+                |promotions, planned_on, unleased_from| Command::Down {
                     node: node.clone(),
                     incarnation,
                     reason,
                     promotions,
                     planned_on,
                     silent_ms,
+                    unleased_from,
                 },
             )
             .await?;
@@ -364,12 +377,26 @@ impl Admission {
         response.result.map(|_| (response.revision, 0))
     }
 
+    /// Accepts what a node has of a partition as its data.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotFound`]; [`ErrorCode::Refused`] where that would give up a better copy and is not forced.
+    pub(crate) async fn recover(&self, number: u32, from: &NodeId, force: bool) -> Result<(u64, usize)> {
+        let from = from.clone();
+        self.commit(Command::Recover { number, from, force }).await
+    }
+
     /// Takes a member out for good.
     ///
     /// # Errors
-    /// [`ErrorCode::NotFound`]; [`ErrorCode::Refused`] for the last one.
-    pub(crate) async fn remove(&self, node: &NodeId) -> Result<(u64, usize)> {
+    /// [`ErrorCode::NotFound`]; [`ErrorCode::Refused`] for the last one, and unless it is forced for the last that counts
+    /// as holding a partition's data.
+    pub(crate) async fn remove(&self, node: &NodeId, force: bool) -> Result<(u64, usize)> {
         let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
+        if !force {
+            // Before its leases are taken back: nothing has changed for it then.
+            self.replica.state().check_not_last(node)?;
+        }
         let known = self.replica.topology().nodes.get(node).cloned();
         let incarnation = known.as_ref().map(|known| known.incarnation);
         let up = known.filter(|known| known.status.is_up());
@@ -377,14 +404,20 @@ impl Admission {
             self.reclaim(epoch, known).await?;
         }
         let removed = self
-            .with_promotions(epoch, node, incarnation, &[], |promotions, planned_on| {
-                Command::Remove {
+            .with_promotions(
+                epoch,
+                node,
+                incarnation,
+                &[],
+                |promotions, planned_on, unleased_from| Command::Remove {
                     node: node.clone(),
                     reason: LeaveReason::RemovedByAdmin,
                     promotions,
                     planned_on,
-                }
-            })
+                    keep_last: !force,
+                    unleased_from,
+                },
+            )
             .await
             .and_then(|response| response.result.map(|_| (response.revision, 0)));
         if let (Err(error), Some(known)) = (&removed, &up) {
@@ -431,14 +464,15 @@ impl Admission {
 
     /// Proposes a command that says who takes over from `node`, planned anew as often as the topology moves on; but only
     /// while `node` is the `incarnation` of it that was looked at, none for no member: another process that was let in
-    /// meanwhile may hold leases that nobody took back. And only under the `epoch` with whose leases it was decided.
+    /// meanwhile may hold leases that nobody took back. And only under the `epoch` with whose leases it was decided. Nothing
+    /// may be granted to that incarnation any more: the command says, too, from where on it was leased for nothing.
     async fn with_promotions(
         &self,
         epoch: u64,
         node: &NodeId,
         incarnation: Option<u64>,
         avoided: &[NodeId],
-        command: impl Fn(Vec<Promotion>, u64) -> Command,
+        command: impl Fn(Vec<Promotion>, u64, Option<u64>) -> Command,
     ) -> Result<Response> {
         for _ in 0..REPLANS {
             if self.leadership.epoch() != Some(epoch) {
@@ -456,9 +490,15 @@ impl Admission {
                 ));
             }
             let promotions = rebalance::promotions(&topology, node, avoided);
+            let unleased_from =
+                present.and_then(|incarnation| self.leases.unleased_from(epoch, node, incarnation));
             let response = self
                 .proposer
-                .propose_under(Some(epoch), command(promotions, planned_on), PROPOSE)
+                .propose_under(
+                    Some(epoch),
+                    command(promotions, planned_on, unleased_from),
+                    PROPOSE,
+                )
                 .await?;
             match &response.result {
                 Err(error) if error.code() == ErrorCode::Conflict => {}

@@ -1,6 +1,7 @@
 //! Failure detection: a member that has not been heard of for too long is failed, and others take its roles over.
 //!
-//! What must stay true: nobody is failed whose lease may still count, and nobody because the leader itself was away.
+//! What must stay true: nobody is failed whose lease may still count, and nobody because the leader itself was away: time in
+//! which its own timers were late is no silence of others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use crate::consensus::{Consensus, Leadership, LeaseTable};
 use crate::env::{self, Instant};
 use crate::log::Log;
 use crate::model::{Node, NodeId, NodeStatus};
+use crate::planted::planted;
 
 /// The pause after a failure that could not be committed.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -61,17 +63,26 @@ impl Detector {
     /// Looks for silent members for as long as this node leads.
     async fn watch(&self) {
         let mut last = Instant::now();
+        let mut stalled = self.consensus.lateness.stalled();
+        let mut late = Duration::ZERO;
         while self.leadership.is_leader() {
             // Whoever was not there to listen cannot tell who was silent.
             if last.elapsed() > self.interval * 2 {
                 self.leases.excuse_everybody();
             }
             last = Instant::now();
+            let stalls = self.consensus.lateness.stalled();
+            if !planted("late-timers-count") {
+                self.leases.excuse_for(stalls.saturating_sub(stalled).max(late));
+            }
+            stalled = stalls;
             let pause = match self.look().await {
                 Some(due) => due.since(Instant::now()).min(self.interval),
                 None => self.interval,
             };
-            env::sleep(pause).await;
+            let due = Instant::now() + pause;
+            env::sleep_until(due).await;
+            late = Instant::now().since(due);
         }
     }
 

@@ -1,176 +1,388 @@
-//! The joining node's side: asking every address there is, until one lets it in.
+//! The joining node's side: asking every address there is at once, until one lets it in.
+//!
+//! Nothing waits for anything else: each address has a pause and a deadline of its own, so any number of silent ones
+//! costs a good one nothing but the stagger between the first questions ("happy eyeballs"). A member is asked to let the
+//! node in only after it has answered a ping, which is small; the one that leads, as far as anybody says, first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use rand::RngExt;
 
-use super::{AddressBook, JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberRequest};
+use super::survey::{Candidate, Outcome, Survey, is_final};
+use super::{AddressBook, JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply};
+use super::{MemberRequest, Pong};
 use crate::consensus::Service;
 use crate::consensus::{decode, encode};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::{Lane, Transport};
 
-/// How long one member may take to answer; it has to dial back and to commit.
-const ATTEMPT: Duration = Duration::from_secs(8);
+/// How long an address may take to say who is there: longer than a connection and a handshake may take, so that
+/// nobody there and somebody who does not answer are told apart.
+const PING: Duration = Duration::from_secs(6);
+/// How long one member may take to let the node in; it has to dial back and to commit.
+const JOIN: Duration = Duration::from_secs(8);
+/// How long one member that was asked to let the node in is waited for before another is asked beside it.
+const JOIN_STAGGER: Duration = Duration::from_millis(500);
+/// How long the first address is waited for before the next is asked beside it; half as long each time after.
+const FIRST_STAGGER: Duration = Duration::from_millis(50);
+const SHORTEST_STAGGER: Duration = Duration::from_millis(5);
+/// The pauses before one address is asked again.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Asks to be let in.
 pub(crate) struct Joiner {
-    transport: Arc<dyn Transport>,
-    addresses: Arc<AddressBook>,
-    /// The configured addresses; names are looked up at every attempt.
-    join_addrs: Vec<String>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) addresses: Arc<AddressBook>,
+    /// The configured addresses; names are looked up again and again.
+    pub(crate) join_addrs: Vec<String>,
     /// This node's own addresses, which are not asked.
-    own: BTreeSet<String>,
+    pub(crate) own: BTreeSet<String>,
+    /// Whom this node takes for the leader: asked first.
+    pub(crate) leader: Option<String>,
 }
 
-/// How asking went.
+/// How a search ended.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum JoinOutcome {
+pub(crate) enum Found<T> {
     /// Let in.
     Admitted(JoinReply),
-    /// Nobody let it in; what each address said last.
-    Nobody(Vec<(String, Error)>),
+    /// The caller had heard enough.
+    Decided(T),
+}
+
+enum Event {
+    Resolved(String, Vec<String>),
+    Pinged(String, Result<Pong>),
+    Joined(String, Result<JoinAnswer>),
+}
+
+/// When the next address may be asked for the first time.
+struct Stagger {
+    next: Instant,
+    pause: Duration,
+}
+
+impl Stagger {
+    fn begin(&mut self, now: Instant) {
+        self.next = now + self.pause;
+        self.pause = (self.pause / 2).max(SHORTEST_STAGGER);
+    }
 }
 
 impl Joiner {
-    pub(crate) fn new(
-        transport: Arc<dyn Transport>,
-        addresses: Arc<AddressBook>,
-        join_addrs: Vec<String>,
-        own: BTreeSet<String>,
-    ) -> Self {
-        Joiner {
-            transport,
-            addresses,
-            join_addrs,
-            own,
-        }
-    }
-
-    /// Asks until somebody says yes, somebody says a no that is final, or the deadline passes.
-    ///
-    /// # Errors
-    /// The refusal; or [`ErrorCode::JoinFailed`] with every address and what it answered.
-    pub(crate) async fn join(&self, request: &JoinRequest, timeout: Duration) -> Result<JoinReply> {
-        let deadline = Instant::now() + timeout;
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let failures = match self.ask_everybody(request, deadline).await? {
-                JoinOutcome::Admitted(reply) => return Ok(reply),
-                JoinOutcome::Nobody(failures) => failures,
-            };
-            if Instant::now() + pause >= deadline {
-                return Err(nobody(&failures, timeout));
-            }
-            // Jitter, so that nodes that were started together do not ask together for ever.
-            let jittered = pause.mul_f64(0.5 + 0.5 * env::runtime::rng().random::<f64>());
-            env::sleep(jittered).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
-
-    /// Asks every address once.
-    ///
-    /// # Errors
-    /// A refusal that asking again will not change.
-    pub(crate) async fn ask_everybody(
+    /// Asks until somebody lets this node in or `decide`, which sees every new answer, has heard enough. By itself it
+    /// never ends.
+    pub(crate) async fn search<T>(
         &self,
         request: &JoinRequest,
-        deadline: Instant,
-    ) -> Result<JoinOutcome> {
-        let mut failures = Vec::new();
-        let mut asked = BTreeSet::new();
-        let mut configured = Vec::new();
-        for address in &self.join_addrs {
-            // Each record of a name is asked by itself: the first to answer may be no member, or this node.
-            configured.extend(self.transport.resolve(address).await);
+        survey: &mut Survey,
+        mut decide: impl FnMut(&Survey) -> Option<T> + Send,
+    ) -> Found<T> {
+        let mut running: FuturesUnordered<BoxFuture<'_, Event>> = FuturesUnordered::new();
+        let now = Instant::now();
+        let mut lookups: BTreeMap<&String, (Instant, Duration)> = BTreeMap::new();
+        for name in &self.join_addrs {
+            survey.configured.entry(name.clone()).or_default();
+            lookups.insert(name, (now, FIRST_PAUSE));
         }
+        let mut stagger = Stagger {
+            next: now,
+            pause: FIRST_STAGGER,
+        };
+        let mut members: VecDeque<String> = VecDeque::new();
+        let mut joins = 0_usize;
+        let mut next_join = now;
         loop {
-            // Looked at anew each time: an answer may have told of others.
-            let next = self
-                .candidates(&configured)
-                .into_iter()
-                .find(|address| !asked.contains(address));
-            let Some(address) = next else {
-                return Ok(JoinOutcome::Nobody(failures));
-            };
-            asked.insert(address.clone());
-            let remaining = deadline.since(Instant::now()).min(ATTEMPT);
-            match self.ask(&address, request, remaining).await {
-                Ok(reply) => return Ok(JoinOutcome::Admitted(reply)),
-                Err(error) if is_final(&error) => {
-                    return Err(error.context(format!("{address} refused the join")));
-                }
-                Err(error) => failures.push((address, error)),
+            self.refresh(survey);
+            if let Some(decision) = decide(survey) {
+                return Found::Decided(decision);
             }
-            if Instant::now() >= deadline {
-                return Ok(JoinOutcome::Nobody(failures));
+            let now = Instant::now();
+            for (name, (due, pause)) in &mut lookups {
+                if now >= *due {
+                    // Looked up again when this one has been answered and a pause has passed, set there.
+                    *due = now + PING;
+                    *pause = (*pause * 2).min(LONGEST_PAUSE);
+                    running.push(self.look_up(name).boxed());
+                }
+            }
+            while let Some(address) = self.next_to_ping(survey, now, stagger.next) {
+                if survey
+                    .candidates
+                    .get(&address)
+                    .is_some_and(|one| one.outcome.is_none())
+                {
+                    stagger.begin(now);
+                }
+                running.push(self.ping(address, request).boxed());
+            }
+            if (joins == 0 || now >= next_join)
+                && let Some(address) = members.pop_front()
+            {
+                joins += 1;
+                next_join = now + JOIN_STAGGER;
+                running.push(self.ask(address, request).boxed());
+            }
+            let wake = self.next_moment(
+                survey,
+                &lookups,
+                &stagger,
+                (!members.is_empty()).then_some(next_join),
+            );
+            let event = tokio::select! {
+                biased;
+                event = running.next(), if !running.is_empty() => event,
+                () = env::sleep_until(wake) => None,
+            };
+            match event {
+                None => {}
+                Some(Event::Resolved(name, addresses)) => {
+                    if let Some((due, pause)) = lookups.get_mut(&name) {
+                        *due = Instant::now() + jittered(*pause);
+                    }
+                    survey.configured.insert(name, addresses);
+                }
+                Some(Event::Pinged(address, answer)) => match judge(request, answer) {
+                    Some(outcome) => survey.settle(&address, outcome),
+                    None => members.push_back(address),
+                },
+                Some(Event::Joined(address, answer)) => {
+                    joins = joins.saturating_sub(1);
+                    match self.take_answer(request, survey, answer) {
+                        Ok(reply) => return Found::Admitted(reply),
+                        Err(outcome) => survey.settle(&address, outcome),
+                    }
+                }
             }
         }
     }
 
-    fn candidates(&self, configured: &[String]) -> Vec<String> {
+    /// Brings the addresses that are asked up to date: what is configured, and every member that is known.
+    fn refresh(&self, survey: &mut Survey) {
         let known = self.addresses.entries().into_iter().map(|peer| peer.address);
-        let all = configured.iter().cloned().chain(known);
-        all.filter(|address| !self.own.contains(address)).collect()
+        let configured = survey.configured.values().flatten().cloned();
+        let wanted: BTreeSet<String> = self
+            .leader
+            .iter()
+            .cloned()
+            .chain(known)
+            .chain(configured)
+            .filter(|address| !self.own.contains(address))
+            .collect();
+        survey
+            .candidates
+            .retain(|address, candidate| candidate.busy || wanted.contains(address));
+        for address in wanted {
+            survey.candidates.entry(address).or_insert_with(Candidate::new);
+        }
     }
 
-    async fn ask(&self, address: &str, request: &JoinRequest, timeout: Duration) -> Result<JoinReply> {
+    /// An address to ping now. The leader first; one that was never asked only when it is its turn.
+    fn next_to_ping(&self, survey: &mut Survey, now: Instant, turn: Instant) -> Option<String> {
+        let is_due = |candidate: &Candidate| {
+            !candidate.busy && now >= candidate.due && (candidate.outcome.is_some() || now >= turn)
+        };
+        let leader = self.leader.as_ref().filter(|leader| {
+            let asked = survey.candidates.get(*leader);
+            asked.is_some_and(is_due)
+        });
+        let address = match leader {
+            Some(leader) => leader.clone(),
+            None => {
+                let due = survey.candidates.iter().filter(|(_, one)| is_due(one));
+                due.min_by_key(|(_, one)| one.due)?.0.clone()
+            }
+        };
+        survey.candidates.get_mut(&address)?.busy = true;
+        Some(address)
+    }
+
+    fn next_moment(
+        &self,
+        survey: &Survey,
+        lookups: &BTreeMap<&String, (Instant, Duration)>,
+        stagger: &Stagger,
+        next_join: Option<Instant>,
+    ) -> Instant {
+        let idle = survey.candidates.values().filter(|candidate| !candidate.busy);
+        let asked = idle.map(|candidate| match candidate.outcome {
+            Some(_) => candidate.due,
+            None => candidate.due.max(stagger.next),
+        });
+        let looked_up = lookups.values().map(|(due, _)| *due);
+        asked
+            .chain(looked_up)
+            .chain(next_join)
+            .min()
+            .unwrap_or_else(|| Instant::now() + LONGEST_PAUSE)
+    }
+
+    async fn look_up(&self, name: &str) -> Event {
+        Event::Resolved(name.to_owned(), self.transport.resolve(name).await)
+    }
+
+    async fn ping(&self, address: String, request: &JoinRequest) -> Event {
+        let answer = self
+            .call(&address, Lane::Control, MemberCall::Ping, request, PING)
+            .await;
+        let pong = answer.and_then(|answer| match answer {
+            MemberAnswer::Done(MemberReply::Pong(pong)) => Ok(pong),
+            MemberAnswer::Refused(error) => Err(error),
+            other => Err(out_of_turn("a ping", &other)),
+        });
+        Event::Pinged(address, pong)
+    }
+
+    async fn ask(&self, address: String, request: &JoinRequest) -> Event {
+        let call = MemberCall::Join(Box::new(request.clone()));
+        let answer = self.call(&address, Lane::Request, call, request, JOIN).await;
+        let answer = answer.and_then(|answer| match answer {
+            MemberAnswer::Join(answer) => Ok(*answer),
+            MemberAnswer::Refused(error) => Err(error),
+            other => Err(out_of_turn("a join", &other)),
+        });
+        Event::Joined(address, answer)
+    }
+
+    async fn call(
+        &self,
+        address: &str,
+        lane: Lane,
+        call: MemberCall,
+        request: &JoinRequest,
+        timeout: Duration,
+    ) -> Result<MemberAnswer> {
         let request = MemberRequest {
             cluster: request.cluster_id.clone().unwrap_or_default(),
             forwarded: false,
-            call: MemberCall::Join(Box::new(request.clone())),
+            call,
+            from: None,
         };
         let body = Service::Member.envelope(&encode(&request)?);
-        let answer = self.transport.call(address, Lane::Request, body, timeout).await?;
-        match decode(&answer, "the answer to a join")? {
-            MemberAnswer::Join(answer) => {
-                let JoinAnswer { result, peers } = *answer;
-                for peer in peers {
-                    self.addresses.learn(peer);
-                }
-                result
+        let answer = self.transport.call(address, lane, body, timeout).await?;
+        decode(&answer, "the answer of a node")
+    }
+
+    /// What a member's answer makes of its address, unless the node is in.
+    fn take_answer(
+        &self,
+        request: &JoinRequest,
+        survey: &mut Survey,
+        answer: Result<JoinAnswer>,
+    ) -> std::result::Result<JoinReply, Outcome> {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Err(sign_of_life(error)),
+        };
+        let own = request.cluster_id.as_deref();
+        if own.is_some_and(|own| own != answer.cluster_id) {
+            return Err(Outcome::Stranger(another_cluster(&answer.cluster_id)));
+        }
+        let refused = own.is_none() && answer.result.as_ref().is_err_and(is_final);
+        for peer in answer.peers {
+            if refused {
+                // Of a cluster that this node may never belong to: known, and not asked.
+                survey.of_refusing.insert(peer.address);
+            } else {
+                self.addresses.learn(peer);
             }
-            MemberAnswer::Refused(error) => Err(error),
-            other => Err(Error::new(
-                ErrorCode::Version,
-                format!("a join was answered with {other:?}"),
-            )),
+        }
+        answer.result.map_err(|error| Outcome::Refused {
+            error,
+            cluster_id: answer.cluster_id,
+        })
+    }
+}
+
+impl Candidate {
+    fn new() -> Self {
+        Candidate {
+            outcome: None,
+            due: Instant::now(),
+            pause: FIRST_PAUSE,
+            busy: false,
         }
     }
 }
 
-/// True for a refusal that asking again, or asking somebody else, will not change.
-fn is_final(error: &Error) -> bool {
-    matches!(
-        error.code(),
-        ErrorCode::ClusterMismatch
-            | ErrorCode::WrongCluster
-            | ErrorCode::DuplicateNode
-            | ErrorCode::Removed
-            | ErrorCode::Version
-            | ErrorCode::Unauthenticated
-            | ErrorCode::InvalidArgument
+impl Survey {
+    /// Notes what an address answered; it is asked again after a pause.
+    fn settle(&mut self, address: &str, outcome: Outcome) {
+        let candidate = self
+            .candidates
+            .entry(address.to_owned())
+            .or_insert_with(Candidate::new);
+        candidate.busy = false;
+        candidate.outcome = Some(outcome);
+        candidate.due = Instant::now() + jittered(candidate.pause);
+        candidate.pause = (candidate.pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Jitter, so that nodes that were started together do not ask together for ever.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(0.5 + 0.5 * env::runtime::rng().random::<f64>())
+}
+
+/// Who is at an address; `None` for a member of a cluster that may be this node's, which is to be asked.
+fn judge(request: &JoinRequest, answer: Result<Pong>) -> Option<Outcome> {
+    let pong = match answer {
+        Ok(pong) => pong,
+        Err(error) if error.code() == ErrorCode::Unreachable => return Some(Outcome::Silent(error)),
+        // Another cluster's name, as the handshake found: for a node with a past that is nobody.
+        Err(error) if error.code() == ErrorCode::WrongCluster && request.cluster_id.is_some() => {
+            return Some(Outcome::Stranger(error));
+        }
+        Err(error) => {
+            return Some(match error.code() {
+                ErrorCode::WrongCluster | ErrorCode::Version | ErrorCode::Unauthenticated => {
+                    Outcome::Refused {
+                        error,
+                        cluster_id: String::new(),
+                    }
+                }
+                _ => Outcome::Alive(error),
+            });
+        }
+    };
+    if pong.node_id == request.spec.id && pong.process == request.spec.process {
+        return Some(Outcome::Myself);
+    }
+    if pong.cluster_id.is_empty() {
+        return Some(Outcome::NoMember(Box::new(pong)));
+    }
+    if request
+        .cluster_id
+        .as_ref()
+        .is_some_and(|own| *own != pong.cluster_id)
+    {
+        return Some(Outcome::Stranger(another_cluster(&pong.cluster_id)));
+    }
+    None
+}
+
+/// What an error says of an address that has answered a ping: somebody is there, unless it has gone since.
+fn sign_of_life(error: Error) -> Outcome {
+    match error.code() {
+        ErrorCode::Unreachable => Outcome::Silent(error),
+        _ => Outcome::Alive(error),
+    }
+}
+
+fn another_cluster(id: &str) -> Error {
+    Error::new(
+        ErrorCode::WrongCluster,
+        format!("a node of another cluster answers there, of cluster id {id:?}"),
     )
 }
 
-fn nobody(failures: &[(String, Error)], timeout: Duration) -> Error {
-    let tried: Vec<String> = failures
-        .iter()
-        .map(|(address, error)| format!("{address}: {error}"))
-        .collect();
-    let what = if tried.is_empty() {
-        "there was no address to ask; set join_addr to a member's".to_owned()
-    } else {
-        tried.join("; ")
-    };
-    Error::new(
-        ErrorCode::JoinFailed,
-        format!("no member let this node in within {timeout:?}: {what}"),
-    )
+fn out_of_turn(what: &str, answer: &MemberAnswer) -> Error {
+    Error::new(ErrorCode::Version, format!("{what} was answered with {answer:?}"))
 }

@@ -1,8 +1,8 @@
 //! This node's lease: until when it may act as primary.
 //!
 //! What must stay true: a lease counts from the moment at which the node asked for it, by its own clock; it counts
-//! only once the node has applied the revision that it names; and a lease that was asked for before the node gave its
-//! leases back never counts.
+//! only once the node has applied the revision that it names; a lease that was asked for before the node gave its leases
+//! back never counts; and a role is acted on only under a lease that names the revision at which it was given.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +16,8 @@ pub(crate) struct Lease {
     /// The end of the lease that counts, on this machine's clock; 0 for none. Apart from the rest, because every
     /// lookup reads it and takes no lock.
     until: AtomicU64,
+    /// The revision that this lease names: roles that were given later wait for the next one.
+    names: AtomicU64,
     terms: Mutex<Terms>,
     /// Told when a lease begins to count.
     counted: Signal,
@@ -44,6 +46,12 @@ impl Lease {
     /// with the clock: so there is a moment at which all three held.
     pub(crate) fn until(&self) -> Instant {
         Instant::from_nanos(self.until.load(Ordering::Acquire))
+    }
+
+    /// The revision that the lease that counts names, or one that ends later: it covers the roles that were given up to
+    /// there. Read it after [`Lease::until`].
+    pub(crate) fn names(&self) -> u64 {
+        self.names.load(Ordering::Acquire)
     }
 
     /// True at this very moment.
@@ -78,14 +86,17 @@ impl Lease {
 
     fn count(&self, terms: &mut Terms, applied: u64) {
         let mut until = self.until();
+        let mut names = self.names();
         terms.waiting.retain(|lease| {
             let counts = lease.revision <= applied || planted("lease-before-applied");
-            if counts {
-                until = until.max(lease.until);
+            if counts && lease.until > until {
+                (until, names) = (lease.until, lease.revision);
             }
             !counts
         });
         let renewed = until > self.until();
+        // Before the end: whoever reads the new end reads what the new lease names.
+        self.names.store(names, Ordering::Release);
         self.until.store(until.nanos(), Ordering::Release);
         if renewed {
             self.counted.notify();
@@ -132,6 +143,18 @@ mod tests {
         assert_eq!(lease.until(), first);
         lease.applied(9);
         assert!(lease.until() > first);
+    }
+
+    #[test]
+    fn a_lease_covers_what_was_given_up_to_the_revision_that_it_names() {
+        let lease = Lease::default();
+        let first = soon();
+        lease.granted(Instant::now(), first, 7, 7);
+        assert_eq!(lease.names(), 7);
+        lease.granted(Instant::now(), first + Duration::from_secs(1), 9, 8);
+        assert_eq!(lease.names(), 7, "the later one does not count yet");
+        lease.applied(9);
+        assert_eq!(lease.names(), 9);
     }
 
     #[test]

@@ -8,21 +8,29 @@ mod address_book;
 mod admission;
 mod agreement;
 mod detector;
+mod formation;
 mod identity;
 mod join;
 mod lease;
+mod pacer;
+mod stagger;
 mod steward;
+mod survey;
 mod voters;
 mod wire;
 
 pub(crate) use address_book::AddressBook;
 pub(crate) use admission::Admission;
 pub(crate) use detector::Detector;
+pub(crate) use formation::{Formation, Look, PromiseFile};
 pub(crate) use identity::{Identity, IdentityFile};
-pub(crate) use join::{JoinOutcome, Joiner};
+pub(crate) use join::{Found, Joiner};
 pub(crate) use lease::Lease;
+pub(crate) use pacer::{Delays, Pacer};
+pub(crate) use stagger::first_of;
 pub(crate) use steward::Steward;
+pub(crate) use survey::Survey;
 pub(crate) use wire::{
-    JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong,
+    Forming, JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong,
     SyncReply, SyncReport,
 };

@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::voters;
-use crate::consensus::{Consensus, Leadership, Proposer, RaftId, VoterChange};
+use crate::consensus::{Consensus, Leadership, Proposer, RaftId, VoterChange, is_over};
 use crate::env;
-use crate::error::{ErrorCode, Result};
+use crate::error::Result;
 use crate::model::{LeaveReason, Node, NodeId, NodeStatus, Topology};
 use crate::state::Command;
 
@@ -68,7 +68,7 @@ impl Steward {
                 match self.act().await {
                     Ok(Some(pause)) => pause,
                     Ok(None) => continue,
-                    Err(error) if error.code() == ErrorCode::Stopped => return,
+                    Err(error) if is_over(&error) => return,
                     // Refused or interrupted: membership is read again, whatever happened.
                     Err(_) => Duration::from_millis(20),
                 }
@@ -114,6 +114,8 @@ impl Steward {
                     reason: LeaveReason::GracefulShutdown,
                     promotions: Vec::new(),
                     planned_on,
+                    keep_last: true,
+                    unleased_from: None,
                 };
                 self.proposer.propose(command, PROPOSE).await?.result?;
                 Ok(None)

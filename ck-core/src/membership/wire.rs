@@ -17,6 +17,9 @@ pub(crate) struct MemberRequest {
     /// True when a member has forwarded it: it is not forwarded again.
     pub(crate) forwarded: bool,
     pub(crate) call: MemberCall,
+    /// The member that passes the call on, where one does: one that was taken out orders nothing any more.
+    #[serde(default)]
+    pub(crate) from: Option<NodeId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,8 +36,12 @@ pub(crate) enum MemberCall {
     Stop { node: NodeId, incarnation: u64 },
     /// My log has failed, and I act as primary no more: give my roles to others.
     Failed { node: NodeId, incarnation: u64 },
-    /// Take that member out for good.
-    Remove { node: NodeId },
+    /// Take that member out for good; forced, even where what it alone holds is lost by that.
+    Remove {
+        node: NodeId,
+        #[serde(default)]
+        force: bool,
+    },
     /// Move partitions to where they belong.
     Rebalance,
     /// Create the partitions if there are none.
@@ -50,6 +57,36 @@ pub(crate) enum MemberCall {
     Maintenance { reason: Option<String> },
     /// What is under way?
     RebalanceStatus,
+    /// When were the members last heard of?
+    LastSeen,
+    /// Promise to let this node found the cluster, and nobody else.
+    Promise { founder: NodeId, expect: u32 },
+    /// What that node has of a partition counts as its data from now on.
+    Recover { number: u32, from: NodeId, force: bool },
+}
+
+impl MemberCall {
+    /// True for what somebody orders and wants to know the outcome of. The rest is said again and again.
+    pub(crate) fn is_order(&self) -> bool {
+        match self {
+            MemberCall::Remove { .. }
+            | MemberCall::Rebalance
+            | MemberCall::CreatePartitions
+            | MemberCall::StepDown { .. }
+            | MemberCall::Leave { .. }
+            | MemberCall::Maintenance { .. }
+            | MemberCall::Recover { .. } => true,
+            MemberCall::Ping
+            | MemberCall::Join(_)
+            | MemberCall::Sync(_)
+            | MemberCall::GiveBack { .. }
+            | MemberCall::Stop { .. }
+            | MemberCall::Failed { .. }
+            | MemberCall::RebalanceStatus
+            | MemberCall::LastSeen
+            | MemberCall::Promise { .. } => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,6 +110,10 @@ pub(crate) enum MemberReply {
         partitions: usize,
     },
     Rebalance(Box<RebalanceStatus>),
+    /// For how many milliseconds each member has been silent; those not heard of by this leader are left out.
+    LastSeen(Vec<(NodeId, u64)>),
+    /// Promised, durably.
+    Promised,
 }
 
 /// Who answers at an address.
@@ -84,6 +125,20 @@ pub(crate) struct Pong {
     /// Empty before the node is a member.
     pub(crate) cluster_id: String,
     pub(crate) cluster_name: String,
+    /// How the node goes about a cluster, where it has none and may found one.
+    #[serde(default)]
+    pub(crate) forming: Option<Forming>,
+}
+
+/// What a node without a cluster says of its part in founding one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Forming {
+    /// How many nodes it expects before anybody founds; 0 for one that may found by itself.
+    pub(crate) expect: u32,
+    /// The nodes without a cluster that it knows of, itself included, in order.
+    pub(crate) knows: Vec<NodeId>,
+    /// The node that it has promised to let found the cluster.
+    pub(crate) promised: Option<NodeId>,
 }
 
 /// A node that asks to be let in.
@@ -110,6 +165,9 @@ pub(crate) struct JoinRequest {
 pub(crate) struct JoinAnswer {
     pub(crate) result: Result<JoinReply, Error>,
     pub(crate) peers: Vec<PeerAddress>,
+    /// The cluster that has decided. A node that belongs to one believes no other's refusal.
+    #[serde(default)]
+    pub(crate) cluster_id: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -133,6 +191,9 @@ pub(crate) struct SyncReport {
     /// The copies whose hooks have failed, not all of them where there are many.
     #[serde(default)]
     pub(crate) copies: Vec<CopyReport>,
+    /// The delay to reckon with that it has seen lately: of its own timers, and of the leader's heartbeats.
+    #[serde(default)]
+    pub(crate) delay_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

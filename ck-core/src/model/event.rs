@@ -119,9 +119,10 @@ pub struct PartitionChangeEvent {
     pub node_id: NodeId,
     /// How.
     pub change: RoleChange,
-    /// Live nodes that hold the data now. Empty for a partition that is new and has none.
+    /// Live nodes that hold the data now, where `node_id` has to copy it. Empty where there is nothing to copy: for a
+    /// partition that is new, for a role that a copy with the data gains, and for a loss.
     pub copy_from_nodes: Vec<Arc<Node>>,
-    /// The node that gains; `None` when the event is about a loss.
+    /// The record of `node_id`, whether it gains or loses; `None` only where nothing is known of that node any more.
     pub copy_to_node: Option<Arc<Node>>,
     /// Why.
     pub change_reason: ChangeReason,

@@ -2,6 +2,7 @@
 //!
 //! No I/O, no clock, no behaviour beyond small questions about the data itself.
 
+mod base64;
 mod event;
 mod migration;
 mod node;

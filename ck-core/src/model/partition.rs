@@ -44,6 +44,36 @@ pub struct PartitionCopy {
     /// The revision at which the holder was last told to copy: a confirmation names it, so that one for an
     /// earlier assignment counts for nothing.
     pub since: u64,
+    /// The revision at which a copy that counted ceased to count, because its node went or others were ahead of it; 0
+    /// where it counts, or never did.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stale_since: u64,
+    /// The holder confirmed it while no hook that copies was registered: it counts as long as no better one is there, and
+    /// no longer than until the application has registered one, which is then asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unhooked: bool,
+    /// A hook of the holder has said that the data is there. Neither holds for a copy that was never to be made: one of a
+    /// partition that was new.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hooked: bool,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl PartitionCopy {
+    /// The copy of a node that was told to copy at revision `since`.
+    pub fn new(node: NodeId, state: CopyState, since: u64) -> Self {
+        PartitionCopy {
+            node,
+            state,
+            since,
+            stale_since: 0,
+            unhooked: false,
+            hooked: false,
+        }
+    }
 }
 
 /// Where a partition is going while it moves.
@@ -72,26 +102,44 @@ pub struct Partition {
     /// Between release and grant: who had the role, and the revision at which it was taken away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released: Option<(NodeId, u64)>,
+    /// The revision that gave the present primary its role. It acts only under a lease that names this revision or a
+    /// later one: so the leader that grants leases knows of a role that was given to a dead process that it never acted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub granted: u64,
+    /// Between this revision and [`Partition::granted`] nobody has acted as primary: whoever counted as holding the data
+    /// then still has all of it for as long as the present primary has not acted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub idle_since: u64,
 }
 
-/// A partition's condition, for people and for `/ready`.
+/// A partition's condition, for people and for `/ready`: the first of [`PartitionState::ALL`] that holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PartitionState {
-    /// It has a primary and as many copies as it should.
+    /// It has a primary, nothing moves, and as many nodes that are up hold the data as the replication factor asks for.
     Ok,
-    /// It has a primary, and copies are being made or moved.
+    /// It has a primary and enough copies, and a copy or the role is on its way to another node.
     Moving,
-    /// It has a primary and fewer copies than the replication factor asks for.
+    /// It has a primary, and fewer nodes that are up hold the data than the replication factor asks for: copies are
+    /// being made, their nodes are away, or there are too few nodes.
     UnderReplicated,
     /// The role is between two holders, or waits for one.
     NoPrimary,
-    /// No copy that holds the data is left.
+    /// No node that is up holds the data.
     Lost,
 }
 
 impl PartitionState {
+    /// Every state, the worst first: a partition is in the first whose condition holds.
+    pub const ALL: [PartitionState; 5] = [
+        PartitionState::Lost,
+        PartitionState::NoPrimary,
+        PartitionState::UnderReplicated,
+        PartitionState::Moving,
+        PartitionState::Ok,
+    ];
+
     /// The state as it is spelt in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -124,6 +172,16 @@ impl Partition {
             .map(|copy| &copy.node)
     }
 
+    /// The holders that have the data, among those of `serving`; where a hook has confirmed any of them, without those that
+    /// were confirmed while there was none.
+    pub fn heirs(&self, serving: impl Fn(&NodeId) -> bool) -> Vec<&NodeId> {
+        let able = |copy: &&PartitionCopy| copy.state == CopyState::Synced && serving(&copy.node);
+        let heirs: Vec<&PartitionCopy> = self.copies.iter().filter(able).collect();
+        let asked = heirs.iter().any(|copy| copy.hooked);
+        let heirs = heirs.into_iter().filter(|copy| !(asked && copy.unhooked));
+        heirs.map(|copy| &copy.node).collect()
+    }
+
     /// The holders that are still copying.
     pub fn pending(&self) -> impl Iterator<Item = &NodeId> {
         self.copies
@@ -152,9 +210,14 @@ impl Partition {
                 node: "a".into(),
                 state: CopyState::Synced,
                 since: 1,
+                stale_since: 0,
+                unhooked: false,
+                hooked: false,
             }],
             target: None,
             released: None,
+            granted: 0,
+            idle_since: 0,
         }
     }
 
@@ -172,17 +235,17 @@ impl Partition {
                 .all(|(copy, node)| copy.node == *node)
     }
 
-    /// The partition's condition where `replication_factor` copies are wanted of `live` nodes.
-    pub fn state(&self, replication_factor: u32, live: usize) -> PartitionState {
-        let wanted = (replication_factor as usize).min(live.max(1));
-        if self.synced().next().is_none() {
+    /// The partition's condition where `replication_factor` copies are wanted and the nodes that `serves` names are up.
+    pub fn state(&self, replication_factor: u32, serves: impl Fn(&NodeId) -> bool) -> PartitionState {
+        let copies = self.synced().filter(|node| serves(node)).count();
+        if copies == 0 {
             PartitionState::Lost
         } else if self.primary.is_none() {
             PartitionState::NoPrimary
+        } else if copies < replication_factor as usize {
+            PartitionState::UnderReplicated
         } else if self.target.is_some() || self.pending().next().is_some() {
             PartitionState::Moving
-        } else if self.copies.len() < wanted {
-            PartitionState::UnderReplicated
         } else {
             PartitionState::Ok
         }

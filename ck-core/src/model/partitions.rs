@@ -120,6 +120,26 @@ impl Partitions {
         self.chunks.iter().flat_map(|chunk| chunk.unsettled())
     }
 
+    /// Those that are not what they were in `old`. Costs the chunks, and what is in those that have changed.
+    pub(crate) fn changed_since<'a>(
+        &'a self,
+        old: &'a Partitions,
+    ) -> impl Iterator<Item = &'a Arc<Partition>> {
+        let chunks = self.chunks.iter().enumerate();
+        let changed =
+            chunks.filter(|(place, chunk)| old.chunks.get(*place).is_none_or(|old| !Arc::ptr_eq(old, chunk)));
+        changed.flat_map(|(place, chunk)| {
+            let before = old.chunks.get(place).map_or(&[][..], |chunk| chunk.partitions());
+            let differs = move |at: usize, now: &Arc<Partition>| {
+                before.get(at).is_none_or(|old| !Arc::ptr_eq(old, now))
+            };
+            let partitions = chunk.partitions().iter().enumerate();
+            partitions
+                .filter(move |(at, now)| differs(*at, now))
+                .map(|(_, now)| now)
+        })
+    }
+
     /// What is copied together, in order: two revisions that share a chunk (the same `Arc`) have the same partitions in it.
     pub(crate) fn chunks(&self) -> &[Arc<Chunk>] {
         &self.chunks

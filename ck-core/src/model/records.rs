@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Maintenance, Node, NodeId, Partition, PartitionState, Timestamp, partition_id};
+use super::{Maintenance, Node, NodeId, Partition, PartitionState, Timestamp, Topology, partition_id};
 
 /// What must agree in the whole cluster. Fixed at bootstrap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,10 @@ pub struct ClusterConfig {
     /// The longest election timeout, in milliseconds: for so long a voter that heard the leader votes for nobody else.
     #[serde(default = "default_election_timeout")]
     pub election_timeout_ms: u64,
+}
+
+const fn not_at_all() -> u32 {
+    1
 }
 
 const fn default_lease_ttl() -> u64 {
@@ -92,8 +96,8 @@ pub struct PartitionRecord {
 }
 
 impl PartitionRecord {
-    /// The record of `partition` in a cluster that wants `replication_factor` copies on `live` nodes.
-    pub fn new(partition: &Partition, replication_factor: u32, live: usize) -> Self {
+    /// The record of `partition` in the cluster of `topology`.
+    pub fn new(partition: &Partition, topology: &Topology) -> Self {
         let primary = partition.primary.clone();
         PartitionRecord {
             id: partition_id(partition.number),
@@ -106,7 +110,9 @@ impl PartitionRecord {
             primary_node: primary.unwrap_or_else(|| "".into()),
             pending: partition.pending().cloned().collect(),
             epoch: partition.epoch,
-            state: partition.state(replication_factor, live),
+            state: partition.state(topology.config.replication_factor, |node| {
+                topology.is_serving(node)
+            }),
         }
     }
 }
@@ -131,11 +137,16 @@ pub struct Cluster {
     pub partition_map: PartitionMap,
     /// What must agree in the whole cluster.
     pub config: ClusterConfig,
-    /// The replicated store: key to value, as text where it is UTF-8 (others are left out; ask for them by key).
-    pub custom_data: BTreeMap<String, String>,
+    /// The replicated store, key to value; `None` where it was not asked for. In JSON the values are base64.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "super::base64::values"
+    )]
+    pub custom_data: Option<BTreeMap<String, Bytes>>,
     /// The revision that this answer shows.
     pub revision: u64,
-    /// The leader, empty when none is known.
+    /// The leader, empty when none is known at present.
     pub leader: NodeId,
     /// The leader epoch.
     pub epoch: u64,
@@ -251,8 +262,15 @@ pub struct HealthStatus {
     pub raft_state: String,
     /// When this node last heard from the leader, or led.
     pub last_sync: Timestamp,
-    /// For how long it has been running, such as `1h 2m 3s`.
+    /// For how long it has been running, in the form of a Go duration: `1h2m3.5s`.
     pub uptime: String,
+    /// By how much the cluster stretches election timeouts, because timers and heartbeats come late: 1 on quiet machines.
+    #[serde(default = "not_at_all")]
+    pub election_stretch: u32,
+    /// How late this node's timers and what it hears of the leader were lately, in milliseconds: the second longest delay
+    /// of ten seconds.
+    #[serde(default)]
+    pub delay_ms: u64,
     /// Why it is not healthy; empty when it is.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,

@@ -29,6 +29,15 @@ pub struct Topology {
     /// Set while no moves are planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<Maintenance>,
+    /// By how much election timeouts are stretched, because heartbeats come late; 0 and 1 are not at all. See
+    /// [`election_stretch`](Topology::election_stretch).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stretch: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// No moves are planned, and nothing is copied elsewhere for members that have failed. Primaries still fail over.
@@ -42,19 +51,21 @@ pub struct Maintenance {
 }
 
 impl Topology {
+    /// By how much election timeouts are stretched beyond what the options say, because the leader has seen heartbeats and
+    /// timers come late: 1 on quiet machines.
+    pub const fn election_stretch(&self) -> u32 {
+        if self.stretch == 0 { 1 } else { self.stretch }
+    }
+
     /// The partitions of which no member that is up holds the data.
     pub fn lost(&self) -> impl Iterator<Item = u32> {
-        let serves = |id: &NodeId| self.nodes.get(id).is_some_and(|node| node.status.is_serving());
-        let lost = move |p: &&Arc<Partition>| !p.synced().any(serves);
+        let lost = move |p: &&Arc<Partition>| !p.synced().any(|id| self.is_serving(id));
         self.partitions.iter().filter(lost).map(|p| p.number)
     }
 
-    /// How many members may serve partitions.
-    pub fn serving_count(&self) -> usize {
-        self.nodes
-            .values()
-            .filter(|node| node.status.is_serving())
-            .count()
+    /// True when `id` is a member that may serve partitions.
+    pub fn is_serving(&self, id: &str) -> bool {
+        self.nodes.get(id).is_some_and(|node| node.status.is_serving())
     }
 
     /// How many members take new partitions.

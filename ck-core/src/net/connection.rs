@@ -95,7 +95,7 @@ impl Connection {
 
     /// One request, one answer. Dropping the future forgets the call.
     pub(super) async fn call(&self, request: Bytes) -> Result<Bytes> {
-        let (slot, answer) = self.open_slot()?;
+        let (slot, answer) = self.open_slot().map_err(Error::unsent)?;
         if self.outbox.send(Kind::Request, slot.id, request).await.is_err() {
             return Err(self.why_closed());
         }

@@ -13,6 +13,7 @@ mod connection;
 mod dial;
 mod frame;
 mod handshake;
+mod names;
 mod outbox;
 mod security;
 mod serve;
@@ -101,6 +102,8 @@ pub trait Transport: Send + Sync + Debug + 'static {
     /// wait together for a connection may overtake one another. Dropping the future gives the call up, not
     /// the request: it may have been sent.
     ///
+    /// An error says whether the request left this node at all (`Error::is_unsent`).
+    ///
     /// # Errors
     /// - `UNREACHABLE`: refused, reset, no such host, not ClusterKit, or lately so (a short backoff). When
     ///   the connection broke under the call, the request may or may not have been handled;
@@ -108,7 +111,7 @@ pub trait Transport: Send + Sync + Debug + 'static {
     /// - `TOO_LARGE`: the request, or the answer, exceeds the frame limit. A request that does is not sent;
     /// - `WRONG_CLUSTER`: the peer belongs to another cluster; the message has both names;
     /// - `VERSION`: the peer speaks another peer protocol;
-    /// - `BUSY`: the peer has too many connections;
+    /// - `BUSY`: the peer has too many connections, or takes them and answers no handshake;
     /// - `UNAUTHENTICATED`: the peer wants proof that this node did not give;
     /// - `STOPPED`: after [`Transport::close`];
     /// - `INTERNAL`: the peer's handler failed.

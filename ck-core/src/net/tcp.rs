@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 
 use super::connection::Connection;
-use super::dial::Dialler;
+use super::dial::{Dialled, Dialler, SystemLookup};
+use super::names::Names;
 use super::{Hello, Lane, NetLimits, Plaintext, Security, Transport, lock};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
@@ -19,6 +21,8 @@ use crate::error::{Error, ErrorCode, Result};
 /// Addresses to remember before those without a connection are forgotten. Members are few; seeds, pods that
 /// moved and typing errors come and go.
 const MAX_ADDRESSES: usize = 1024;
+/// How often the resolver is asked about an address that was remembered.
+const CHECK: Duration = Duration::from_secs(1);
 
 /// Calls peers over TCP.
 ///
@@ -53,6 +57,7 @@ impl TcpTransport {
         TcpTransport {
             dialler: Arc::new(Dialler {
                 cluster: cluster.into(),
+                names: Names::new(Arc::new(SystemLookup), limits.connect_timeout),
                 limits,
                 security,
             }),
@@ -95,7 +100,9 @@ impl Transport for TcpTransport {
     fn resolve<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, Vec<String>> {
         async move {
             match self.dialler.resolve(addr).await {
-                Ok(records) if records.len() > 1 => records.iter().map(ToString::to_string).collect(),
+                Ok(found) if found.records.len() > 1 => {
+                    found.records.iter().map(ToString::to_string).collect()
+                }
                 // One record is dialled by its name, which may lead elsewhere tomorrow. No record is a failure
                 // that the call reports.
                 Ok(_) | Err(_) => vec![addr.to_owned()],
@@ -117,23 +124,27 @@ impl Transport for TcpTransport {
                 "a request of {} bytes exceeds the limit of {limit}",
                 request.len()
             );
-            return std::future::ready(Err(Error::new(ErrorCode::TooLarge, message))).boxed();
+            return std::future::ready(Err(Error::new(ErrorCode::TooLarge, message).unsent())).boxed();
         }
         let link = match self.link(addr, lane) {
             Ok(link) => link,
-            Err(error) => return std::future::ready(Err(error)).boxed(),
+            Err(error) => return std::future::ready(Err(error.unsent())).boxed(),
         };
         let call = async move {
+            let mut connected = false;
             let asking = async {
-                let connection = link.connection(&self.dialler).await?;
+                let connection = link.connection(&self.dialler).await.map_err(Error::unsent)?;
+                connected = true;
                 connection.call(request).await
             };
-            match env::timeout(timeout, asking).await {
+            let outcome = env::timeout(timeout, asking).await;
+            match outcome {
                 Ok(result) => result.map_err(|error| error.context(&link.hint)),
-                Err(_) => Err(Error::new(
-                    ErrorCode::Timeout,
-                    format!("{}: no answer within {timeout:?}", link.hint),
-                )),
+                Err(_) => {
+                    let message = format!("{}: no answer within {timeout:?}", link.hint);
+                    let error = Error::new(ErrorCode::Timeout, message);
+                    Err(if connected { error } else { error.unsent() })
+                }
             }
         };
         call.boxed()
@@ -241,15 +252,45 @@ impl Link {
             // Closed meanwhile: the stream is dropped.
             if let State::Dialling { failures } = *state {
                 *state = match result {
-                    Ok(stream) => State::Up {
-                        connection: Connection::start(stream, self.lane, &dialler.limits),
-                        failures,
-                    },
+                    Ok(dialled) => {
+                        let connection = self.begin(&dialler, dialled);
+                        State::Up { connection, failures }
+                    }
                     Err(error) => State::failed(failures, error, &dialler.limits),
                 };
             }
         }
         self.changed.notify_waiters();
+    }
+
+    fn begin(self: &Arc<Self>, dialler: &Arc<Dialler>, dialled: Dialled) -> Arc<Connection> {
+        let connection = Connection::start(dialled.stream, self.lane, &dialler.limits);
+        if dialled.remembered {
+            let checking = self
+                .clone()
+                .check(dialler.clone(), connection.clone(), dialled.record);
+            env::spawn(checking);
+        }
+        connection
+    }
+
+    /// A connection to an address that was remembered ends when the resolver, once it answers again, does not know that
+    /// address of this name any more: somebody else may have it.
+    async fn check(self: Arc<Self>, dialler: Arc<Dialler>, connection: Arc<Connection>, record: SocketAddr) {
+        while connection.is_open() {
+            if let Ok(found) = dialler.resolve(&self.addr).await
+                && !found.remembered
+            {
+                if !found.records.contains(&record) {
+                    connection.close(Error::new(
+                        ErrorCode::Unreachable,
+                        format!("{record} is not an address of {} any more", self.addr),
+                    ));
+                }
+                return;
+            }
+            env::sleep(CHECK).await;
+        }
     }
 
     fn close(&self) {

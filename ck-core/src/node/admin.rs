@@ -13,7 +13,7 @@ use crate::rebalance;
 
 impl Node {
     /// Removes a member for good. A leader that is to go hands leadership over first.
-    pub(super) async fn remove_as_leader(&self, node: &NodeId) -> Result<(u64, usize)> {
+    pub(super) async fn remove_as_leader(&self, node: &NodeId, force: bool) -> Result<(u64, usize)> {
         let member = self.member()?;
         if *node == self.me {
             return Err(Error::new(
@@ -21,17 +21,35 @@ impl Node {
                 format!("node {node:?} leads the cluster; have it step down first, then remove it"),
             ));
         }
-        let removed = member.admission.remove(node).await?;
+        let removed = member.admission.remove(node, force).await?;
         self.log.info(format_args!("node {node} was removed"));
         Ok(removed)
     }
 
-    /// Removes a member for good, from whichever node this is; gives the revision.
+    /// Removes a member for good, from whichever node this is; gives the revision. What it alone counts as holding is
+    /// lost by that, so it has to be forced there.
     ///
     /// # Errors
     /// [`ErrorCode::NotFound`], [`ErrorCode::Refused`], and those of every write.
-    pub(crate) async fn remove_node(&self, node: NodeId, timeout: Duration) -> Result<u64> {
-        self.revision_from_leader(MemberCall::Remove { node }, timeout)
+    pub(crate) async fn remove_node(&self, node: NodeId, force: bool, timeout: Duration) -> Result<u64> {
+        self.revision_from_leader(MemberCall::Remove { node, force }, timeout)
+            .await
+            .map(|(revision, _)| revision)
+    }
+
+    /// What `from` has of partition `number` counts as its data from now on; gives the revision.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotFound`], [`ErrorCode::Refused`] where a better copy is up or `from` has none, and those of every
+    /// write.
+    pub(crate) async fn recover(
+        &self,
+        number: u32,
+        from: NodeId,
+        force: bool,
+        timeout: Duration,
+    ) -> Result<u64> {
+        self.revision_from_leader(MemberCall::Recover { number, from, force }, timeout)
             .await
             .map(|(revision, _)| revision)
     }
@@ -121,7 +139,11 @@ impl Node {
     /// Has this node drained and taken out; returns when its log says that it is.
     async fn be_drained(&self, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
-        self.begin_leaving(timeout).await?;
+        match self.begin_leaving(timeout).await {
+            // It is out already.
+            Err(error) if error.code() == ErrorCode::Removed => return Ok(()),
+            begun => begun?,
+        };
         let gone = || !self.replica.topology().nodes.contains_key(&self.me);
         if !self.wait_for_topology(deadline, gone).await && self.is_going() {
             let topology = self.replica.topology();
@@ -151,13 +173,32 @@ impl Node {
 
     async fn revision_from_leader(&self, call: MemberCall, timeout: Duration) -> Result<(u64, usize)> {
         let deadline = Instant::now() + timeout;
+        self.check_member()?;
+        if self.has_left_raft() {
+            // It would never see it done.
+            return Err(Error::new(
+                ErrorCode::Io,
+                "Raft has stopped on this node: its log has failed; nothing was ordered, ask another node",
+            ));
+        }
         let reply = self.ask_leader(call, timeout).await?;
         let MemberReply::Revision { revision, partitions } = reply else {
             return Err(Error::internal("the leader answered out of turn"));
         };
-        // The caller reads its own write on this node.
+        // The caller reads its own write on this node. Where it cannot, what it is told must not deny that it is done.
         let remaining = deadline.since(Instant::now());
-        self.member()?.proposer.wait_for(revision, remaining).await?;
-        Ok((revision, partitions))
+        let applied = async { self.member()?.proposer.wait_for(revision, remaining).await };
+        let seen = tokio::select! {
+            biased;
+            applied = applied => applied,
+            error = self.member_no_more() => Err(error),
+        };
+        match seen {
+            Ok(()) => Ok((revision, partitions)),
+            Err(error) => Err(Error::new(
+                ErrorCode::Timeout,
+                format!("it was done at revision {revision}, which this node does not show: {error}"),
+            )),
+        }
     }
 }

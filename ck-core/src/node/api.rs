@@ -8,8 +8,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::Node;
-use crate::error::{Error, Result};
-use crate::http::{Api, JoinReply, JoinTerms, Moved, Readiness, RebalanceReply, SyncReply, SyncRequest};
+use crate::env;
+use crate::error::{Error, ErrorCode, Result};
+use crate::http::{
+    Api, Contact, JoinReply, JoinTerms, Members, Moved, Readiness, RebalanceReply, Routes, SyncReply,
+    SyncRequest,
+};
 use crate::membership::{JoinRequest, MemberCall, MemberReply, SyncReport};
 use crate::model::{
     Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, Node as NodeRecord, NodeId,
@@ -19,8 +23,8 @@ use crate::rebalance;
 use crate::routing::ClusterView;
 use crate::state::{Expect, NodeSpec};
 
-/// The deadline of calls that came over HTTP; the server's own is longer, so that the caller hears the reason.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a linearizable read waits for the leader; the caller's own bound is most often shorter.
+const READ_BARRIER: Duration = Duration::from_secs(10);
 /// How long the leader may take to say what is under way, before this node says what it knows itself.
 const STATUS: Duration = Duration::from_secs(2);
 
@@ -29,12 +33,28 @@ impl Api for Node {
         self.replica.revision()
     }
 
-    fn cluster(&self) -> Cluster {
-        Node::cluster(self)
+    fn contact(&self) -> Contact {
+        Node::contact(self)
+    }
+
+    fn topology_revision(&self) -> u64 {
+        self.replica.state().topology_revision()
+    }
+
+    fn cluster(&self, with_data: bool) -> Cluster {
+        Node::cluster(self, with_data)
     }
 
     fn view(&self) -> Arc<ClusterView> {
         Node::view(self).into_owned()
+    }
+
+    fn members(&self) -> BoxFuture<'_, Members> {
+        Node::members(self).boxed()
+    }
+
+    fn route(&self, keys: &[&[u8]]) -> Option<Routes> {
+        Node::route(self, keys)
     }
 
     fn leader(&self) -> Option<LeaderInfo> {
@@ -56,7 +76,9 @@ impl Api for Node {
     fn readiness(&self) -> Readiness {
         let view = Node::view(self);
         let partitions = view.topology().partitions.len();
-        let up = |node: &&Arc<NodeRecord>| node.status.is_serving();
+        // Of a past that is over nobody knows who is up.
+        let led = self.hears_leader_in(&view);
+        let up = |node: &&Arc<NodeRecord>| led && node.status.is_serving();
         let valid = view
             .partitions()
             .filter(|p| p.primary().filter(up).is_some())
@@ -101,18 +123,29 @@ impl Api for Node {
     }
 
     fn linearize(&self) -> BoxFuture<'_, Result<()>> {
-        async { self.member()?.proposer.read_barrier(TIMEOUT).await.map(|_| ()) }.boxed()
+        async { Node::read_barrier(self, READ_BARRIER).await.map(|_| ()) }.boxed()
     }
 
-    fn set_data(&self, key: String, value: Bytes, expect: Expect) -> BoxFuture<'_, Result<u64>> {
-        Node::set_data(self, key, value, expect, TIMEOUT).boxed()
+    fn set_data(
+        &self,
+        key: String,
+        value: Bytes,
+        expect: Expect,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<u64>> {
+        Node::set_data(self, key, value, expect, timeout).boxed()
     }
 
-    fn delete_data(&self, key: String, expect: Expect) -> BoxFuture<'_, Result<(u64, bool)>> {
-        Node::delete_data(self, key, expect, TIMEOUT).boxed()
+    fn delete_data(
+        &self,
+        key: String,
+        expect: Expect,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<(u64, bool)>> {
+        Node::delete_data(self, key, expect, timeout).boxed()
     }
 
-    fn join(&self, spec: NodeSpec, terms: JoinTerms) -> BoxFuture<'_, Result<JoinReply>> {
+    fn join(&self, spec: NodeSpec, terms: JoinTerms, timeout: Duration) -> BoxFuture<'_, Result<JoinReply>> {
         async move {
             let node_id = spec.id.clone();
             let cluster_name = terms
@@ -128,7 +161,7 @@ impl Api for Node {
                 failure_timeout_ms: None,
                 election_timeout_ms: None,
             };
-            let reply = self.admit(request, TIMEOUT).await?;
+            let reply = self.admit(request, timeout).await?;
             Ok(JoinReply {
                 node_id,
                 cluster_id: reply.cluster_id,
@@ -142,7 +175,7 @@ impl Api for Node {
         .boxed()
     }
 
-    fn sync(&self, request: SyncRequest) -> BoxFuture<'_, Result<SyncReply>> {
+    fn sync(&self, request: SyncRequest, timeout: Duration) -> BoxFuture<'_, Result<SyncReply>> {
         async move {
             let report = SyncReport {
                 node: request.node,
@@ -151,8 +184,9 @@ impl Api for Node {
                 health: request.health,
                 health_reason: request.health_reason,
                 copies: Vec::new(),
+                delay_ms: 0,
             };
-            match self.ask_leader(MemberCall::Sync(report), TIMEOUT).await? {
+            match self.ask_leader(MemberCall::Sync(report), timeout).await? {
                 MemberReply::Sync(reply) => Ok(SyncReply {
                     lease_ms: reply.lease_ms,
                     revision: reply.revision,
@@ -164,7 +198,7 @@ impl Api for Node {
         .boxed()
     }
 
-    fn rebalance(&self, dry_run: bool) -> BoxFuture<'_, Result<RebalanceReply>> {
+    fn rebalance(&self, dry_run: bool, timeout: Duration) -> BoxFuture<'_, Result<RebalanceReply>> {
         async move {
             let (topology, planned_on) = {
                 let state = self.replica.state();
@@ -202,7 +236,7 @@ impl Api for Node {
                     moves,
                 });
             }
-            let (revision, partitions_to_move) = Node::rebalance(self, TIMEOUT).await?;
+            let (revision, partitions_to_move) = Node::rebalance(self, timeout).await?;
             Ok(RebalanceReply {
                 dry_run,
                 revision,
@@ -217,23 +251,47 @@ impl Api for Node {
         Node::rebalance_status(self, STATUS).boxed()
     }
 
-    fn create_partitions(&self) -> BoxFuture<'_, Result<(u64, usize)>> {
-        Node::create_partitions(self, TIMEOUT).boxed()
+    fn create_partitions(&self, timeout: Duration) -> BoxFuture<'_, Result<(u64, usize)>> {
+        Node::create_partitions(self, timeout).boxed()
     }
 
-    fn leave(&self) -> BoxFuture<'_, Result<u64>> {
-        self.begin_leaving(TIMEOUT).boxed()
+    fn leave(&self, timeout: Duration) -> BoxFuture<'_, Result<u64>> {
+        self.begin_leaving(timeout).boxed()
     }
 
-    fn maintenance(&self, reason: Option<String>) -> BoxFuture<'_, Result<u64>> {
-        Node::maintenance(self, reason, TIMEOUT).boxed()
+    fn maintenance(&self, reason: Option<String>, timeout: Duration) -> BoxFuture<'_, Result<u64>> {
+        Node::maintenance(self, reason, timeout).boxed()
     }
 
-    fn step_down(&self, target: Option<NodeId>, cooldown: Option<Duration>) -> BoxFuture<'_, Result<NodeId>> {
-        self.demote(target, cooldown).boxed()
+    fn step_down(
+        &self,
+        target: Option<NodeId>,
+        cooldown: Option<Duration>,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<NodeId>> {
+        async move {
+            match env::timeout(timeout, self.demote(target, cooldown)).await {
+                Ok(stepped_down) => stepped_down,
+                Err(_) => Err(Error::new(
+                    ErrorCode::Timeout,
+                    format!("nobody was known to have taken over within {timeout:?}"),
+                )),
+            }
+        }
+        .boxed()
     }
 
-    fn remove_node(&self, node: NodeId) -> BoxFuture<'_, Result<u64>> {
-        Node::remove_node(self, node, TIMEOUT).boxed()
+    fn remove_node(&self, node: NodeId, force: bool, timeout: Duration) -> BoxFuture<'_, Result<u64>> {
+        Node::remove_node(self, node, force, timeout).boxed()
+    }
+
+    fn recover(
+        &self,
+        number: u32,
+        from: NodeId,
+        force: bool,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<u64>> {
+        Node::recover(self, number, from, force, timeout).boxed()
     }
 }

@@ -1,16 +1,17 @@
 //! What the application asks of its node.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::contact::last_seen;
 use super::{LeasedView, Node, Phase};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
+use crate::http::{KeyRole, KeyRoute, Routes};
 use crate::model::{
     Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, NodeHealth, NodeHealthState,
-    NodeStatus, Timestamp,
+    NodeStatus, whole_millis,
 };
 use crate::routing::{ClusterView, ViewGuard};
 use crate::state::{Command, Expect, Reply, Response, check_key, check_value};
@@ -25,7 +26,11 @@ impl Node {
     pub(crate) fn leased_view(&self) -> LeasedView {
         let until = self.lease.until();
         let until = self.acts().then_some(until);
-        LeasedView::new(until, self.view())
+        let view = self.view();
+        let names = self.lease.names();
+        // After the view: what is copied under an earlier one is found.
+        let copying = self.hooks.copying();
+        LeasedView::new(until, view, names, (!copying.is_idle()).then(|| copying.clone()))
     }
 
     /// True when this node takes the writes of partition `number` at this moment.
@@ -51,10 +56,18 @@ impl Node {
         if leased.is_primary(&partition) {
             return Ok(partition.epoch());
         }
+        if partition.is_primary() && leased.is_copying(&partition) {
+            return Err(Error::new(
+                ErrorCode::LeaseExpired,
+                format!(
+                    "a hook of this node still copies {partition}, so the node does not act as its primary yet"
+                ),
+            ));
+        }
         if partition.is_primary() {
             return Err(Error::new(
                 ErrorCode::LeaseExpired,
-                format!("this node holds no lease, so it may not act as primary of {partition}"),
+                format!("this node holds no lease for it, so it may not act as primary of {partition}"),
             ));
         }
         Err(Error::new(
@@ -64,6 +77,38 @@ impl Node {
                 None => format!("{partition} has no primary at present"),
             },
         ))
+    }
+
+    /// What this node may do for each of `keys` at this moment, with whom to ask otherwise; `None` while there are no
+    /// partitions. All from one view, then the lease.
+    pub(crate) fn route(&self, keys: &[&[u8]]) -> Option<Routes> {
+        let leased = self.leased_view();
+        let view = leased.view();
+        let mut routes = Vec::with_capacity(keys.len());
+        for key in keys {
+            let partition = view.partition(key)?;
+            routes.push(KeyRoute {
+                partition: partition.id(),
+                number: partition.number(),
+                epoch: partition.epoch(),
+                role: leased.role(&partition).into(),
+                primary: partition.primary().cloned(),
+                replicas: partition.replicas().cloned().collect(),
+            });
+        }
+        // One look at the clock for all of them: a primary has time left, and who has none is primary of nothing.
+        let left = leased.lease_left();
+        if left.is_zero() {
+            for route in routes.iter_mut().filter(|route| route.role == KeyRole::Primary) {
+                route.role = KeyRole::None;
+            }
+        }
+        Some(Routes {
+            node_id: self.me.clone(),
+            lease_ms: whole_millis(left),
+            revision: view.revision(),
+            routes,
+        })
     }
 
     /// True while this node holds a lease.
@@ -83,17 +128,6 @@ impl Node {
     pub(crate) fn leader_epoch(&self) -> Result<u64> {
         let epoch = self.member()?.leadership.epoch().filter(|_| self.acts());
         epoch.ok_or_else(|| Error::new(ErrorCode::LeaseExpired, "this node holds no leader lease"))
-    }
-
-    /// Who leads, as far as this node knows.
-    pub(crate) fn leader(&self) -> Option<LeaderInfo> {
-        let member = self.member().ok()?;
-        let raft_leader = member.consensus.leader()?;
-        let view = self.view();
-        // The log names the leader a moment after its election; until then nobody leads with an epoch.
-        view.leader()
-            .filter(|node| node.raft_id == raft_leader)
-            .and_then(|_| view.leader_info())
     }
 
     /// Waits until a leader is known.
@@ -123,22 +157,21 @@ impl Node {
         }
     }
 
-    /// The whole cluster at one revision.
-    pub(crate) fn cluster(&self) -> Cluster {
+    /// The whole cluster at one revision, with the replicated store where it is asked for. It names no leader that this
+    /// node has not heard of for a lease.
+    pub(crate) fn cluster(&self, with_data: bool) -> Cluster {
         let (view, data) = {
-            // The view is published under this lock, so the two are of one revision.
+            // The view is published under this lock, so the two are of one revision. Values are counted references.
             let state = self.replica.state();
-            let data: BTreeMap<String, String> = state
-                .data()
-                .iter()
-                .filter_map(|(key, entry)| {
-                    let text = std::str::from_utf8(&entry.value).ok()?;
-                    Some((key.clone(), text.to_owned()))
-                })
-                .collect();
+            let copied = |(key, entry): (&String, &DataEntry)| (key.clone(), entry.value.clone());
+            let data = with_data.then(|| state.data().iter().map(copied).collect());
             (self.view(), data)
         };
-        view.cluster(data)
+        let mut cluster = view.cluster(data);
+        if !self.hears_leader_in(&view) {
+            cluster.leader = "".into();
+        }
+        cluster
     }
 
     /// Raft's own numbers on this node.
@@ -147,6 +180,10 @@ impl Node {
             Ok(member) => {
                 let mut stats = member.consensus.stats(|raft_id| self.node_of(raft_id));
                 stats.is_leader = self.is_leader();
+                if !self.hears_leader() {
+                    stats.leader = "".into();
+                    stats.current_leader = "".into();
+                }
                 stats
             }
             Err(_) => ConsensusStats {
@@ -163,14 +200,6 @@ impl Node {
                 is_leader: false,
             },
         }
-    }
-
-    /// When this node last heard of the leader; now, where it leads.
-    fn last_sync(&self) -> Timestamp {
-        if self.is_leader() {
-            return env::wall_now();
-        }
-        Timestamp::from_millis(self.last_sync.load(std::sync::atomic::Ordering::Relaxed))
     }
 
     /// Counters and gauges.
@@ -204,8 +233,16 @@ impl Node {
             raft_state: raft.state,
             last_sync: self.last_sync(),
             uptime: uptime(self.created.elapsed()),
+            election_stretch: view.topology().election_stretch(),
+            delay_ms: whole_millis(self.delay()),
             message,
         }
+    }
+
+    /// The delay to reckon with that this node has seen lately.
+    pub(super) fn delay(&self) -> Duration {
+        self.member()
+            .map_or(Duration::ZERO, |member| member.consensus.lateness.delay())
     }
 
     /// What keeps this node from being healthy, if something does.
@@ -234,7 +271,7 @@ impl Node {
         {
             return Some("not a member of the cluster yet".to_owned());
         }
-        if self.leader().is_none() {
+        if !self.hears_leader_in(view) {
             return Some("no leader is known".to_owned());
         }
         if !self.is_leased() {
@@ -259,18 +296,14 @@ impl Node {
             .options
             .effective_health_interval()
             .max(Duration::from_millis(1));
-        let silence = self.leases.heard_at(id).map(Instant::elapsed);
+        let silence = self.silence_of(&node.id);
         let failures = silence.map_or(0, |s| {
             u32::try_from(s.as_millis() / interval.as_millis()).unwrap_or(u32::MAX)
         });
-        let last_seen = match silence {
-            Some(silence) => env::wall_now().before(silence),
-            None => node.last_seen,
-        };
         Ok(NodeHealth {
             node_id: node.id.clone(),
             failures,
-            last_seen,
+            last_seen: last_seen(node, silence),
             healthy: node.status == NodeStatus::Active && node.health == NodeHealthState::Healthy,
         })
     }
@@ -330,12 +363,7 @@ impl Node {
 
     async fn propose(&self, command: Command, timeout: Duration) -> Result<Response> {
         let member = self.member()?;
-        if !self.is_going() {
-            return Err(Error::new(ErrorCode::Stopped, "the node is stopping"));
-        }
-        if let Some(refusal) = self.refusal() {
-            return Err(refusal);
-        }
+        self.check_member()?;
         // Before the log has told this process its incarnation it has no session to be remembered in.
         let deadline = Instant::now() + timeout;
         while self.replica.incarnation().is_none() {
@@ -347,17 +375,73 @@ impl Node {
                     format!("this node was not a member within {timeout:?}; nothing was written"),
                 ));
             }
-            let _ = env::timeout(remaining, self.replica.changed().after(seen)).await;
+            tokio::select! {
+                biased;
+                error = self.member_no_more() => return Err(error),
+                _ = env::timeout(remaining, self.replica.changed().after(seen)) => {}
+            }
         }
         self.adopt_session();
-        member
-            .proposer
-            .propose(command, deadline.since(Instant::now()))
-            .await
+        let remaining = deadline.since(Instant::now());
+        let response = member.proposer.propose(command, remaining).await?;
+        // Its place in the log may tell this node first that it is a member no more.
+        Ok(Response {
+            result: response.result.map_err(|error| self.leaving_or(error)),
+            ..response
+        })
+    }
+
+    /// Waits until this node has everything that was committed when the call began.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoLeader`] or [`ErrorCode::Timeout`] when that cannot be told or reached in time;
+    /// [`ErrorCode::Removed`] when it never will be.
+    pub(crate) async fn read_barrier(&self, timeout: Duration) -> Result<u64> {
+        let member = self.member()?;
+        tokio::select! {
+            biased;
+            error = self.member_no_more() => Err(error),
+            revision = member.proposer.read_barrier(timeout) => revision,
+        }
     }
 }
 
-/// `1h 2m 3s`.
+/// As Go writes a duration, to the millisecond: `1h2m3.5s`.
 fn uptime(duration: Duration) -> String {
-    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+    let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    let mut text = String::new();
+    if hours > 0 {
+        text.push_str(&format!("{hours}h"));
+    }
+    if seconds >= 60 {
+        text.push_str(&format!("{minutes}m"));
+    }
+    text.push_str(&(seconds % 60).to_string());
+    if millis > 0 {
+        text.push_str(format!(".{millis:03}").trim_end_matches('0'));
+    }
+    text.push('s');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uptime_is_written_as_go_writes_durations() {
+        for (millis, text) in [
+            (0, "0s"),
+            (5, "0.005s"),
+            (7_000, "7s"),
+            (59_990, "59.99s"),
+            (60_000, "1m0s"),
+            (3_600_000, "1h0m0s"),
+            (3_723_500, "1h2m3.5s"),
+            (360_000_000, "100h0m0s"),
+        ] {
+            assert_eq!(uptime(Duration::from_millis(millis)), text);
+        }
+    }
 }

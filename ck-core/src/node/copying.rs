@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use crate::consensus::Replica;
-use crate::hooks::{HoldersNow, HookFailure};
+use crate::hooks::{Holders, HoldersNow, HookFailure};
 use crate::model::{CopyState, EventKind, NodeId, RoleChange, Topology};
 use crate::rebalance::CopyReport;
 use crate::state::{MAX_REASON_CHARS, sources};
@@ -15,12 +15,21 @@ const REPORTED: usize = 64;
 /// Answers hooks that are about to copy. Weak: the replica tells the hooks, and the hooks ask it.
 pub(super) fn holders(replica: Arc<OnceLock<Weak<Replica>>>, me: NodeId) -> HoldersNow {
     Arc::new(move |change, revision| {
-        let Some(replica) = replica.get().and_then(Weak::upgrade) else {
-            return Vec::new();
+        let Some(topology) = replica
+            .get()
+            .and_then(Weak::upgrade)
+            .map(|replica| replica.topology())
+        else {
+            return Holders::AsTold;
         };
-        let topology = replica.topology();
-        let partition = topology.partitions.get(change.number as usize);
-        partition.map_or_else(Vec::new, |partition| sources(&topology, partition, &me, revision))
+        let Some(partition) = topology.partitions.get(change.number as usize) else {
+            return Holders::AsTold;
+        };
+        let now = sources(&topology, partition, &me, revision);
+        if now.is_empty() && !partition.is_synced(&me) {
+            return Holders::Nobody;
+        }
+        Holders::Nodes(now)
     })
 }
 

@@ -1,4 +1,4 @@
-//! How a node comes into its cluster: it founds one, joins one, or comes back.
+//! How a node takes its place in a cluster: one that it founds, one that let it in, or the one that it comes back to.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use rand::RngExt;
 
 use super::Node;
 use super::life::blocking;
-use crate::consensus::RaftId;
+use crate::consensus::{Addresses, RaftId};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::membership::{Identity, JoinOutcome, JoinReply, JoinRequest, Joiner};
+use crate::membership::{Identity, JoinReply, JoinRequest, Joiner};
 use crate::model::{ClusterConfig, NodeStatus, whole_millis};
 use crate::state::{Command, NodeSpec};
 
@@ -19,7 +19,8 @@ use crate::state::{Command, NodeSpec};
 const FOUND: Duration = Duration::from_secs(30);
 /// The number in Raft of the node that founds a cluster.
 const FOUNDER: RaftId = 1;
-
+/// How often a node that waits looks whether its log has failed.
+const LOG_LOOK: Duration = Duration::from_millis(20);
 impl Node {
     /// A founder that is started again with other values for what was fixed at bootstrap is told so.
     pub(super) fn check_agreement(&self, identity: &Identity) -> Result<()> {
@@ -45,41 +46,8 @@ impl Node {
         }
     }
 
-    /// A node without a past founds a cluster or joins one.
-    pub(super) async fn begin(self: &Arc<Self>) -> Result<()> {
-        let found = self
-            .options
-            .bootstrap
-            .unwrap_or(self.options.join_addrs.is_empty());
-        if !found {
-            return self.join().await;
-        }
-        if !self.options.join_addrs.is_empty() {
-            // Told to found *and* where others are: the first of a stateful set that comes back without its
-            // disk must not found a second cluster beside the first.
-            let joiner = self.joiner();
-            let request = self.join_request(None);
-            let deadline = Instant::now() + self.options.join_timeout;
-            let asked = self
-                .unless_stopped(joiner.ask_everybody(&request, deadline))
-                .await?;
-            if let JoinOutcome::Admitted(reply) = asked {
-                return self.settle_in(reply).await;
-            }
-        }
-        self.found().await
-    }
-
-    async fn join(self: &Arc<Self>) -> Result<()> {
-        let request = self.join_request(None);
-        let joiner = self.joiner();
-        let joining = joiner.join(&request, self.options.join_timeout);
-        let reply = self.unless_stopped(joining).await?;
-        self.settle_in(reply).await
-    }
-
     /// Waits for something that may take long and may be given up at any point.
-    async fn unless_stopped<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn unless_stopped<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             biased;
             () = self.stopping() => Err(Error::new(ErrorCode::Stopped, "the node was stopped")),
@@ -88,8 +56,14 @@ impl Node {
     }
 
     /// Admitted: takes its place, learns the log, and returns when it is a full member.
-    async fn settle_in(self: &Arc<Self>, reply: JoinReply) -> Result<()> {
+    pub(super) async fn settle_in(self: &Arc<Self>, reply: JoinReply) -> Result<()> {
         let deadline = Instant::now() + self.options.join_timeout;
+        {
+            // Nobody may count on this node's promise any more.
+            let _turn = self.formation.turn().await;
+            self.formation.close();
+        }
+        self.addresses.set_cluster_id(&reply.cluster_id);
         let identity = Identity::new(
             reply.cluster_id.clone(),
             reply.config.cluster_name.clone(),
@@ -97,11 +71,11 @@ impl Node {
             reply.raft_id,
         );
         self.store_identity(identity).await?;
-        self.addresses.set_cluster_id(&reply.cluster_id);
         let member = self.take_part(reply.raft_id).await?;
         member.proposer.set_session(reply.incarnation);
-        self.heard_of_leader();
-        if self.wait_until_active(deadline).await {
+        self.waits_for("the log, to catch up with the cluster".to_owned());
+        let active = self.unless_log_fails(self.wait_until_active(deadline)).await?;
+        if active {
             return Ok(());
         }
         Err(Error::new(
@@ -114,7 +88,7 @@ impl Node {
     }
 
     /// Founds a new cluster, with this node as its only member.
-    async fn found(self: &Arc<Self>) -> Result<()> {
+    pub(super) async fn found(self: &Arc<Self>) -> Result<()> {
         let config = ClusterConfig {
             cluster_name: self.options.cluster_name.clone(),
             partition_count: self.options.bootstrap_partition_count(),
@@ -124,6 +98,8 @@ impl Node {
             election_timeout_ms: whole_millis(self.options.timing.values().election_max),
         };
         let cluster_id = format!("{:032x}", env::runtime::rng().random::<u128>());
+        // Others that may found too are told at once that there is a cluster now.
+        self.addresses.set_cluster_id(&cluster_id);
         let mut identity = Identity::new(
             cluster_id.clone(),
             config.cluster_name.clone(),
@@ -132,9 +108,9 @@ impl Node {
         );
         identity.founding = Some(config.clone());
         self.store_identity(identity).await?;
-        self.addresses.set_cluster_id(&cluster_id);
         self.take_part(FOUNDER).await?;
-        self.finish_founding(&cluster_id, &config).await
+        self.unless_log_fails(self.finish_founding(&cluster_id, &config))
+            .await?
     }
 
     /// Founding, from wherever it was cut short.
@@ -177,7 +153,6 @@ impl Node {
 
     /// A node with a past takes its place again.
     pub(super) async fn come_back(self: &Arc<Self>, identity: Identity) -> Result<()> {
-        self.addresses.set_cluster_id(&identity.cluster_id);
         let member = self.take_part(identity.raft_id).await?;
         if let Some(config) = &identity.founding
             && (member.consensus.is_pristine().await? || self.replica.topology().cluster_id.is_empty())
@@ -194,14 +169,46 @@ impl Node {
         let seen = self.phases.count();
         tokio::select! {
             biased;
-            active = node.wait_until_active(deadline) => {
-                if !active {
+            active = self.unless_log_fails(node.wait_until_active(deadline)) => {
+                if !active? {
                     self.log.warn(format_args!("not a member again yet; going on in the background"));
                 }
                 Ok(())
             }
             refused = self.refused_for_good(seen) => Err(refused),
         }
+    }
+
+    /// Waits for something that a node whose log has failed will not see.
+    ///
+    /// # Errors
+    /// Why the log has failed.
+    pub(super) async fn unless_log_fails<T>(&self, future: impl Future<Output = T>) -> Result<T> {
+        let failed = async {
+            loop {
+                if let Some(error) = self.log_failure() {
+                    return error;
+                }
+                env::sleep(LOG_LOOK).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            error = failed => Err(error.context("the node's log has failed")),
+            outcome = future => Ok(outcome),
+        }
+    }
+
+    /// Why this node's log takes nothing any more, if that is so.
+    pub(crate) fn log_failure(&self) -> Option<Error> {
+        if !self.has_left_raft() {
+            return None;
+        }
+        let failure = self
+            .member()
+            .ok()
+            .and_then(|member| member.consensus.log_failure());
+        Some(failure.unwrap_or_else(|| Error::new(ErrorCode::Stopped, "Raft has stopped on this node")))
     }
 
     /// This node as it describes itself.
@@ -250,12 +257,17 @@ impl Node {
             .get()
             .map(|listening| BTreeSet::from([listening.http_addr.clone(), listening.peer_addr.clone()]))
             .unwrap_or_default();
-        Joiner::new(
-            self.transport.clone(),
-            self.addresses.clone(),
-            self.options.join_addrs.clone(),
+        let leader = self.member().ok().and_then(|member| {
+            let leader = member.consensus.leader()?;
+            (leader != member.consensus.raft_id()).then(|| self.addresses.address_of(leader))?
+        });
+        Joiner {
+            transport: self.transport.clone(),
+            addresses: self.addresses.clone(),
+            join_addrs: self.options.join_addrs.clone(),
             own,
-        )
+            leader,
+        }
     }
 
     pub(super) async fn store_identity(&self, identity: Identity) -> Result<()> {

@@ -7,7 +7,7 @@ use futures_util::future::{Either, join_all, select};
 use super::{Member, Node};
 use crate::env::{self, Instant};
 use crate::error::ErrorCode;
-use crate::membership::{MemberAnswer, MemberCall};
+use crate::membership::{MemberAnswer, MemberCall, first_of};
 
 /// How long a node that stops waits for the others to take over, before it goes without their knowing.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -68,15 +68,23 @@ impl Node {
         let deadline = Instant::now() + topology.config.failure_timeout();
         while Instant::now() < deadline && self.has_left_raft() {
             let others = topology.nodes.values().filter(|node| node.id != self.me);
-            for node in others.filter(|node| node.status.is_up()) {
+            let mut others: Vec<_> = others.filter(|node| node.status.is_up()).collect();
+            // The leader that was known last first: any other has to pass it on.
+            others.sort_by_key(|node| topology.leader.as_ref() != Some(&node.id));
+            let addresses: Vec<String> = others.into_iter().map(|node| node.peer_addr.clone()).collect();
+            let told = first_of(addresses.into_iter().map(|address| {
                 let call = MemberCall::Failed {
                     node: self.me.clone(),
                     incarnation,
                 };
-                let answer = self.call_member(&node.peer_addr, call, false, PROBE).await;
-                if matches!(answer, Ok(MemberAnswer::Done(_))) {
-                    return;
+                async move {
+                    let answer = self.call_member(&address, call, false, FAREWELL).await;
+                    matches!(answer, Ok(MemberAnswer::Done(_))).then_some(())
                 }
+            }));
+            let remaining = deadline.since(Instant::now());
+            if let Ok(Some(())) = env::timeout(remaining, told).await {
+                return;
             }
             env::sleep(AGAIN).await;
         }

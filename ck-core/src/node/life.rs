@@ -1,19 +1,25 @@
 //! Starting and stopping.
 
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::{Member, Node, Phase};
 use crate::consensus::{Consensus, ConsensusConfig, Leadership, LeadershipChange, Proposer, RaftId};
 use crate::env;
+use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
-use crate::membership::{Admission, Detector, Identity, IdentityFile, Pong, Steward};
+use crate::membership::{
+    Admission, Delays, Detector, Identity, IdentityFile, Pacer, Pong, PromiseFile, Steward,
+};
 use crate::model::{Event, EventKind, LeadershipEvent};
 use crate::rebalance::{Controller, Pace};
 use crate::state::CopyLimit;
 
 /// How long hooks that run may take to return when the node stops.
 const HOOKS: Duration = Duration::from_secs(5);
+/// How much a disk must take before a node starts on it: no less than the log needs to take part.
+const PROBE_BYTES: usize = 256 * 1024;
 
 impl Node {
     /// Starts the node: opens the data directory, listens, and founds, joins or rejoins the cluster.
@@ -34,11 +40,18 @@ impl Node {
             () = self.stopping() => Err(Error::new(ErrorCode::Stopped, "the node was stopped while it started")),
             opened = self.open() => opened,
         };
-        if opened.is_ok() {
-            self.wait_for_lease().await;
-        }
+        let opened = match opened {
+            // One whose log fails meanwhile has not started.
+            Ok(()) => self.unless_log_fails(self.wait_for_lease()).await,
+            Err(error) => Err(error),
+        };
         let error = match opened {
-            Ok(()) if self.advance(Phase::Starting, Phase::Running).is_ok() => return Ok(()),
+            Ok(()) if self.advance(Phase::Starting, Phase::Running).is_ok() => {
+                if self.hooks.has_copier() {
+                    self.confirmations.doubt_inherited(self.replica.revision());
+                }
+                return Ok(());
+            }
             Ok(()) => Error::new(ErrorCode::Stopped, "the node was stopped while it started"),
             Err(error) => error,
         };
@@ -74,6 +87,10 @@ impl Node {
 
     async fn open(self: &Arc<Self>) -> Result<()> {
         let identity = self.open_directory().await?;
+        if let Some(identity) = &identity {
+            // Before anybody can ask: it must never seem to be a node without a cluster.
+            self.addresses.set_cluster_id(&identity.cluster_id);
+        }
         let listening = self.listen.listen(self.clone(), self.peer_handler()).await?;
         self.log.info(format_args!(
             "node {} listens at {}",
@@ -92,13 +109,21 @@ impl Node {
     async fn open_directory(&self) -> Result<Option<Identity>> {
         let disk = self.disk.clone();
         let dir = self.dir.clone();
-        let (lock, identity) = blocking(move || {
+        let (lock, identity, promised) = blocking(move || {
             disk.create_dir_all(&dir)?;
             let lock = disk.lock(&dir.join("LOCK"))?;
-            let identity = IdentityFile::new(disk, &dir).load()?;
-            Ok((lock, identity))
+            let identity = IdentityFile::new(disk.clone(), &dir).load()?;
+            probe(&*disk, &dir)?;
+            let promised = match &identity {
+                None => PromiseFile::new(disk, &dir).load()?,
+                Some(_) => None,
+            };
+            Ok((lock, identity, promised))
         })
         .await?;
+        if let Some(founder) = promised {
+            self.formation.promise(founder);
+        }
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
         if let Some(identity) = &identity {
             self.identity_file()
@@ -158,6 +183,7 @@ impl Node {
             process: self.process,
             cluster_id: String::new(),
             cluster_name: self.options.cluster_name.clone(),
+            forming: None,
         };
         let admission = Arc::new(Admission::new(
             pong,
@@ -183,12 +209,22 @@ impl Node {
             self.log.clone(),
             self.options.effective_health_interval(),
         );
+        let delays = Arc::<Delays>::default();
+        let pacer = Pacer {
+            consensus: consensus.clone(),
+            proposer: proposer.clone(),
+            leadership: leadership.clone(),
+            delays: delays.clone(),
+            timing: self.options.timing.values(),
+            log: self.log.clone(),
+        };
         let member = Member {
             consensus,
             proposer,
             leadership,
             controller,
             admission,
+            delays,
         };
         if self.member.set(member).is_err() {
             return Err(Error::internal("a node takes part once"));
@@ -199,11 +235,13 @@ impl Node {
         self.run(async move { leadership.run(|change| node.leadership_changed(change)).await });
         self.run(async move { controller.run().await });
         self.run(async move { steward.run().await });
+        self.run(async move { pacer.run().await });
         if self.options.health_check.enabled {
             self.run(async move { detector.run().await });
         }
         self.run(self.clone().confirm_copies());
         self.run(self.clone().keep_in_sync());
+        self.run(self.clone().keep_in_touch());
         self.run(self.clone().keep_state_file());
         Ok(member)
     }
@@ -234,7 +272,7 @@ impl Node {
     }
 
     fn begin_to_lead(&self, epoch: u64) {
-        self.leases.lead(epoch);
+        self.leases.lead(epoch, self.replica.revision());
         let heard = self
             .member()
             .ok()
@@ -331,6 +369,20 @@ impl Node {
         let hooks = self.hooks.clone();
         blocking(move || hooks.close(HOOKS)).await
     }
+}
+
+/// Writes, syncs and removes a file. A disk that takes nothing is found out before anybody counts on this node: one that
+/// was let in and then fails would cost its copies twice.
+fn probe(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    let path = dir.join("start-probe");
+    let written = disk.create(&path).and_then(|file| {
+        file.append(&[0; PROBE_BYTES])?;
+        file.sync_data()
+    });
+    let removed = disk.remove(&path);
+    written
+        .and(removed)
+        .map_err(|error| error.context("this node cannot write its data"))
 }
 
 /// Runs work that blocks where that harms nobody.

@@ -5,8 +5,11 @@
 
 mod admin;
 mod api;
+mod begin;
 mod calls;
 mod confirm;
+mod contact;
+mod contacts;
 mod copying;
 mod entry;
 mod farewell;
@@ -15,6 +18,8 @@ mod life;
 mod listen;
 mod peers;
 mod presence;
+mod ready;
+mod registering;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod sim;
@@ -22,7 +27,7 @@ mod state_file;
 mod step_down;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use rand::RngExt;
@@ -39,13 +44,15 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::{Driver, Hooks, HooksConfig};
 use crate::http::RequestCounters;
 use crate::log::Log;
-use crate::membership::{AddressBook, Admission, Lease};
+use crate::membership::{AddressBook, Admission, Delays, Formation, Lease};
 use crate::model::{NodeHealthState, NodeId};
 use crate::net::Transport;
 use crate::options::Options;
 use crate::rebalance::Controller;
 use confirm::Confirmations;
+use contact::{LastSeen, SyncContact};
 use copying::{CopyFailures, holders};
+use registering::OwnRejoin;
 
 /// What a node stands on: the world outside it.
 pub(crate) struct Seams {
@@ -71,8 +78,14 @@ pub(crate) struct Node {
     replica: Arc<Replica>,
     hooks: Arc<Hooks>,
     confirmations: Arc<Confirmations>,
+    /// How this process came back, for hooks that are registered after that.
+    own_rejoin: Arc<OwnRejoin>,
     copy_failures: Arc<CopyFailures>,
     addresses: Arc<AddressBook>,
+    /// Its part in founding a cluster, while it has none.
+    formation: Formation,
+    /// What it waits for before it is ready; for people.
+    waiting: Mutex<Option<String>>,
     /// What this node has heard and granted while it leads.
     leases: Arc<LeaseTable>,
     /// Until when it may act as primary.
@@ -96,8 +109,10 @@ pub(crate) struct Node {
     member: OnceLock<Member>,
     /// Why the cluster does not want this node any more, if it said so.
     refusal: Mutex<Option<Error>>,
-    /// When the leader was last heard of, in milliseconds since 1970; for people.
-    last_sync: AtomicU64,
+    /// The last sync that the leader answered.
+    synced: SyncContact,
+    /// What the leader said last of the members.
+    last_seen: LastSeen,
     lock: Mutex<Option<DiskLock>>,
     tasks: Mutex<Vec<futures_util::future::AbortHandle>>,
 }
@@ -109,6 +124,8 @@ pub(crate) struct Member {
     pub(crate) leadership: Arc<Leadership>,
     pub(crate) controller: Arc<Controller>,
     pub(crate) admission: Arc<Admission>,
+    /// The delays that members told of while this node leads.
+    pub(crate) delays: Arc<Delays>,
 }
 
 /// Where a node is in its life. It goes through these in order, once.
@@ -148,7 +165,7 @@ impl Node {
         let mut config = HooksConfig::new(
             me.clone(),
             seams.hooks,
-            Arc::new(move |event, revision| copied.add(event.number, revision)),
+            Arc::new(move |event, revision, hooked| copied.add(event.number, revision, hooked)),
             Arc::new(move |failure| {
                 failed.note(&failure, &myself);
                 warnings.warn(format_args!("{failure}"));
@@ -159,10 +176,15 @@ impl Node {
         config.holders = Some(holders(known.clone(), me.clone()));
         let hooks = Arc::new(Hooks::new(config));
         let told = hooks.clone();
+        let own_rejoin = Arc::new(OwnRejoin::default());
+        let (rejoins, myself) = (own_rejoin.clone(), me.clone());
         let replica = Arc::new(Replica::new(
             me.clone(),
             process,
-            Box::new(move |events| told.push_batch(events)),
+            Box::new(move |events| {
+                rejoins.note(&events, &myself);
+                told.push_batch(events);
+            }),
         ));
         known.get_or_init(|| Arc::downgrade(&replica));
         // An empty data_dir keeps everything in memory, under any name.
@@ -181,9 +203,12 @@ impl Node {
             listen: seams.listen,
             snapshots: seams.snapshots,
             addresses: Arc::new(AddressBook::new(replica.clone())),
+            formation: Formation::new(options.node_id.as_str().into(), process, options.founding()),
+            waiting: Mutex::default(),
             replica,
             hooks,
             confirmations,
+            own_rejoin,
             copy_failures,
             leases: Arc::default(),
             lease: Lease::default(),
@@ -198,7 +223,8 @@ impl Node {
             listening: OnceLock::new(),
             member: OnceLock::new(),
             refusal: Mutex::new(None),
-            last_sync: AtomicU64::new(0),
+            synced: SyncContact::default(),
+            last_seen: LastSeen::default(),
             lock: Mutex::new(None),
             tasks: Mutex::default(),
             options,
@@ -329,9 +355,17 @@ impl Node {
         });
     }
 
-    fn heard_of_leader(&self) {
-        self.last_sync
-            .store(env::wall_now().as_millis(), Ordering::Relaxed);
+    /// Notes what this node waits for.
+    fn waits_for(&self, what: String) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+    }
+
+    /// What this node waited for last, while it came into a cluster.
+    fn waiting(&self) -> Option<String> {
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The node that a Raft number belongs to.

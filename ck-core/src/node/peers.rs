@@ -7,19 +7,21 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::Node;
-use crate::consensus::Service;
-use crate::consensus::{Addresses, decode, encode, handle_forwarded};
+use crate::consensus::{Addresses, Attempt, Outcome, RaftId, Service, decode, encode, handle_forwarded};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{
     JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong,
 };
+use crate::model::{NodeId, partition_id};
 use crate::net::{Handler, Lane};
 
 /// The longest that one attempt waits for the leader.
 const ATTEMPT: Duration = Duration::from_secs(8);
 /// The pause between attempts while there is no leader.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long a leader takes at most to apply what a member that syncs has applied.
+const APPLY: Duration = Duration::from_millis(20);
 
 impl Node {
     /// Answers peers for as long as the node lives.
@@ -77,37 +79,61 @@ impl Node {
             ));
         }
         let call = request.call;
+        if call.is_order()
+            && let Some(from) = &request.from
+            && let Some(revision) = self.replica.state().removed_at(from)
+        {
+            // It may not know yet. The order is not carried out: who gave it would never see it done.
+            return Err(removed(from, revision));
+        }
         if let MemberCall::GiveBack { node, incarnation } = &call {
             return self.give_back(node, *incarnation).map(MemberAnswer::Done);
+        }
+        if let MemberCall::Promise { founder, expect } = &call {
+            let promised = self.answer_promise(founder, *expect).await;
+            return promised.map(MemberAnswer::Done);
         }
         if let MemberCall::Join(join) = &call {
             if let Ok(member) = self.member() {
                 member.admission.note_address(join).await;
             }
-            let result = join_result(self.carry_out(call, request.forwarded).await);
+            let result = join_result(self.carry_out(call, request.forwarded, None).await);
             let peers = self.addresses.entries();
-            return Ok(MemberAnswer::Join(Box::new(JoinAnswer { result, peers })));
+            return Ok(MemberAnswer::Join(Box::new(JoinAnswer {
+                result,
+                peers,
+                cluster_id: cluster,
+            })));
         }
-        self.carry_out(call, request.forwarded).await
+        self.carry_out(call, request.forwarded, None).await
     }
 
     /// Has the leader admit a node that asked over HTTP.
     pub(super) async fn admit(&self, request: JoinRequest, timeout: Duration) -> Result<JoinReply> {
-        let attempt = self.carry_out(MemberCall::Join(Box::new(request)), false);
-        match env::timeout(timeout, attempt).await {
-            Ok(answer) => join_result(answer),
-            Err(_) => Err(Error::new(
-                ErrorCode::Timeout,
-                format!("no answer from the leader within {timeout:?}"),
-            )),
-        }
+        let call = MemberCall::Join(Box::new(request));
+        join_result(self.carry_out(call, false, Some(timeout)).await)
     }
 
-    /// Here, where this node leads; at the leader otherwise, one hop and no further.
-    async fn carry_out(&self, call: MemberCall, forwarded: bool) -> Result<MemberAnswer> {
+    /// Executes the call if this node leads, else forwards it to the known leader. A forwarded call is never forwarded
+    /// again. What another node asks for is not given up by this one, so it comes without `patience`.
+    async fn carry_out(
+        &self,
+        call: MemberCall,
+        forwarded: bool,
+        patience: Option<Duration>,
+    ) -> Result<MemberAnswer> {
         let member = self.member()?;
         if member.leadership.is_leader() {
-            return self.as_leader(call).await;
+            let Some(patience) = patience else {
+                return self.as_leader(call).await;
+            };
+            return match env::timeout(patience, self.as_leader(call)).await {
+                Ok(answer) => answer,
+                Err(_) => Err(Error::new(
+                    ErrorCode::Timeout,
+                    "this node leads and has not done it in time; it may do so yet",
+                )),
+            };
         }
         let leader = member
             .consensus
@@ -116,11 +142,17 @@ impl Node {
         let address = leader.and_then(|id| self.addresses.address_of(id));
         match address {
             Some(address) if !forwarded => {
-                match self.call_member(&address, call, true, ATTEMPT).await {
+                let attempt = patience.map_or(ATTEMPT, |patience| patience.min(ATTEMPT));
+                let leading =
+                    self.while_leader_stays(leader, self.call_member(&address, call, true, attempt));
+                match leading.await {
                     // The leader is gone, and a node of another cluster has its port.
                     Ok(MemberAnswer::Refused(error)) | Err(error)
                         if error.code() == ErrorCode::WrongCluster =>
                     {
+                        Ok(MemberAnswer::NotLeader(None))
+                    }
+                    Ok(MemberAnswer::Join(answer)) if answer.cluster_id != self.addresses.cluster_id() => {
                         Ok(MemberAnswer::NotLeader(None))
                     }
                     answer => answer,
@@ -130,12 +162,42 @@ impl Node {
         }
     }
 
+    /// Waits for the leader's answer for as long as it is the leader: the next one is asked as soon as there is one. What
+    /// was asked of the former one may have been carried out.
+    async fn while_leader_stays(
+        &self,
+        leader: Option<RaftId>,
+        call: impl Future<Output = Result<MemberAnswer>>,
+    ) -> Result<MemberAnswer> {
+        let another = async {
+            loop {
+                env::sleep(PAUSE).await;
+                let now = self.member().ok().and_then(|member| member.consensus.leader());
+                if now.is_some() && now != leader {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = call => answer,
+            () = another => Err(Error::new(
+                ErrorCode::Timeout,
+                "another node came to lead before the leader had answered",
+            )),
+        }
+    }
+
     async fn as_leader(&self, call: MemberCall) -> Result<MemberAnswer> {
         let member = self.member()?;
         let (revision, partitions) = match call {
             MemberCall::Ping => return Ok(MemberAnswer::Done(MemberReply::Pong(self.pong()))),
             MemberCall::GiveBack { node, incarnation } => {
                 return self.give_back(&node, incarnation).map(MemberAnswer::Done);
+            }
+            MemberCall::Promise { founder, expect } => {
+                let promised = self.answer_promise(&founder, expect).await;
+                return promised.map(MemberAnswer::Done);
             }
             MemberCall::Join(request) => {
                 let result = member.admission.join(&request).await;
@@ -152,22 +214,32 @@ impl Node {
                 return Ok(MemberAnswer::Join(Box::new(JoinAnswer {
                     result,
                     peers: Vec::new(),
+                    cluster_id: self.addresses.cluster_id(),
                 })));
             }
             MemberCall::Sync(report) => {
+                // A member may have applied what this leader commits a moment before it does: the lease is to name it.
+                let reported = report.revision.min(member.consensus.last_index());
+                let _ = env::timeout(APPLY, self.replica.wait_for(reported)).await;
                 let reply = member.admission.sync(&report)?;
                 member.controller.note_copies(&report);
+                member
+                    .delays
+                    .note(&report.node, Duration::from_millis(report.delay_ms));
                 return Ok(MemberAnswer::Done(MemberReply::Sync(reply)));
             }
             MemberCall::RebalanceStatus => {
                 let status = Box::new(member.controller.status());
                 return Ok(MemberAnswer::Done(MemberReply::Rebalance(status)));
             }
+            MemberCall::LastSeen => {
+                return Ok(MemberAnswer::Done(MemberReply::LastSeen(self.silences())));
+            }
             MemberCall::Stop { node, incarnation } => member.admission.stop(&node, incarnation).await?,
             MemberCall::Failed { node, incarnation } => {
                 member.admission.fail_by_its_word(&node, incarnation).await?
             }
-            MemberCall::Remove { node } => self.remove_as_leader(&node).await?,
+            MemberCall::Remove { node, force } => self.remove_as_leader(&node, force).await?,
             MemberCall::Rebalance => member.controller.rebalance_now().await?,
             MemberCall::CreatePartitions => member.controller.create_now().await?,
             MemberCall::StepDown { to, cooldown_ms } => {
@@ -176,6 +248,14 @@ impl Node {
             }
             MemberCall::Leave { node, incarnation } => member.admission.leave(&node, incarnation).await?,
             MemberCall::Maintenance { reason } => member.admission.maintain(reason).await?,
+            MemberCall::Recover { number, from, force } => {
+                let recovered = member.admission.recover(number, &from, force).await?;
+                self.log.warn(format_args!(
+                    "what node {from} has of {} was accepted as its data",
+                    partition_id(number)
+                ));
+                recovered
+            }
         };
         Ok(MemberAnswer::Done(MemberReply::Revision { revision, partitions }))
     }
@@ -192,6 +272,7 @@ impl Node {
             cluster: self.addresses.cluster_id(),
             forwarded,
             call,
+            from: Some(self.me.clone()),
         };
         let body = Service::Member.envelope(&encode(&request)?);
         let answer = self.transport.call(address, Lane::Request, body, timeout).await?;
@@ -202,23 +283,26 @@ impl Node {
     /// whose answer was lost is made again.
     pub(crate) async fn ask_leader(&self, call: MemberCall, timeout: Duration) -> Result<MemberReply> {
         let deadline = Instant::now() + timeout;
+        let is_order = call.is_order();
+        let mut outcome = Outcome::new(timeout);
         loop {
-            let attempt = self.carry_out(call.clone(), false);
-            let outcome = match env::timeout(deadline.since(Instant::now()), attempt).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(Error::new(
-                    ErrorCode::Timeout,
-                    format!("no answer from the leader within {timeout:?}"),
-                )),
+            let patience = deadline.since(Instant::now());
+            let answer = self.carry_out(call.clone(), false, Some(patience)).await;
+            let attempt = match attempt(answer) {
+                // What is no order is said again at the next occasion, and does not depend on what became of this.
+                Attempt::Refused(error) if !is_order => return Err(error),
+                attempt => attempt,
             };
-            let error = match outcome {
-                Ok(MemberAnswer::Done(reply)) => return Ok(reply),
-                Ok(MemberAnswer::Refused(error)) | Err(error) => error,
-                Ok(MemberAnswer::NotLeader(_)) => no_leader(),
-                Ok(MemberAnswer::Join(_)) => Error::internal("the leader answered out of turn"),
-            };
-            if !error.is_retriable() || Instant::now() + PAUSE >= deadline {
-                return Err(error);
+            if let Some(answer) = outcome.note(attempt) {
+                return answer;
+            }
+            let refused = self.check_member().err().filter(|_| is_order);
+            if let Some(answer) = refused.and_then(|error| outcome.note(Attempt::Refused(error))) {
+                return answer;
+            }
+            // An attempt that has no time for its answer would make unknown what is known so far.
+            if Instant::now() + 2 * PAUSE >= deadline {
+                return Err(outcome.gave_up());
             }
             env::sleep(PAUSE).await;
         }
@@ -230,6 +314,7 @@ impl Node {
             process: self.process,
             cluster_id: self.addresses.cluster_id(),
             cluster_name: self.options.cluster_name.clone(),
+            forming: self.formation.told(),
         }
     }
 }
@@ -241,6 +326,37 @@ fn join_result(answer: Result<MemberAnswer>) -> Result<JoinReply> {
         MemberAnswer::Refused(error) => Err(error),
         MemberAnswer::Done(_) => Err(Error::internal("a join was answered out of turn")),
     }
+}
+
+/// What one attempt at a call of the leader came to.
+fn attempt(answer: Result<MemberAnswer>) -> Attempt<MemberReply> {
+    match answer {
+        Ok(MemberAnswer::Done(reply)) => Attempt::Answered(reply),
+        Ok(MemberAnswer::NotLeader(_)) => Attempt::NotSent(no_leader()),
+        Ok(MemberAnswer::Join(_)) => Attempt::Unknown("the leader answered out of turn".to_owned()),
+        Ok(MemberAnswer::Refused(error)) => refused(error),
+        // Only what the network says is unknown where it does not say that nothing was sent.
+        Err(error) if error.is_unsent() => Attempt::NotSent(error),
+        Err(error) if error.code() == ErrorCode::Unreachable => Attempt::Unknown(error.to_string()),
+        Err(error) => refused(error),
+    }
+}
+
+/// What a refusal of the leader says of the attempt: that of a call whose proposal it gave up is none.
+fn refused(error: Error) -> Attempt<MemberReply> {
+    match error.code() {
+        ErrorCode::Timeout | ErrorCode::Internal | ErrorCode::Corrupt => Attempt::Unknown(error.to_string()),
+        _ if error.is_retriable() => Attempt::NotSent(error),
+        _ => Attempt::Refused(error),
+    }
+}
+
+/// What a node is told that is no member any more.
+pub(super) fn removed(node: &NodeId, revision: u64) -> Error {
+    Error::new(
+        ErrorCode::Removed,
+        format!("node {node:?} was removed from the cluster at revision {revision}"),
+    )
 }
 
 fn not_ready() -> Error {

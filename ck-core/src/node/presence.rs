@@ -5,15 +5,16 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::peers::removed;
 use super::{Node, Phase};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::membership::{JoinOutcome, MemberCall, MemberReply, SyncReport};
-use crate::model::{NodeHealthState, NodeId};
+use crate::membership::{Found, JoinReply, JoinRequest, MemberCall, MemberReply, Survey, SyncReport};
+use crate::model::{NodeHealthState, NodeId, Topology, whole_millis};
 use crate::planted::planted;
 use crate::state::MAX_REASON_CHARS;
 
-/// How long one round of asking to be let back in may take.
+/// How long one attempt to be let back in may take before this node looks around again.
 const REJOIN: Duration = Duration::from_secs(10);
 /// Longer than any process lives.
 const FOR_GOOD: Duration = Duration::from_secs(1 << 31);
@@ -39,64 +40,146 @@ impl Node {
         self.adopt_session();
     }
 
-    /// One round. False when nobody answered yes; an error is a no for good.
+    /// One attempt. False when nobody answered yes; an error is a no for good, by this node's own cluster.
     async fn ask_back_in(&self) -> Result<bool> {
         let Ok(member) = self.member() else {
             return Ok(false);
         };
+        if self.has_left_raft() {
+            // Whoever cannot write its log is no member, whatever the others say: it would take roles and lose them.
+            return Ok(false);
+        }
+        let leadership = member.leadership.changed().count();
         let identity = (member.consensus.raft_id(), self.cluster_id());
         let request = self.join_request(Some(identity));
-        let outcome = if member.leadership.is_leader() {
-            match member.admission.join(&request).await {
-                Ok(reply) => JoinOutcome::Admitted(reply),
-                Err(error) => JoinOutcome::Nobody(vec![(self.me.to_string(), error)]),
-            }
+        let admitted = if member.leadership.is_leader() {
+            member.admission.join(&request).await.ok()
         } else {
-            self.joiner()
-                .ask_everybody(&request, Instant::now() + REJOIN)
-                .await?
+            self.search_for_own(&request, leadership).await?
         };
-        match outcome {
-            JoinOutcome::Admitted(reply) => {
-                member.proposer.set_session(reply.incarnation);
-                self.heard_of_leader();
-                // Known here as soon as the log says so; until then there is nothing to ask for.
-                let _ = env::timeout(REJOIN, self.replica.wait_for(reply.revision)).await;
-                Ok(self.replica.incarnation().is_some())
+        let Some(reply) = admitted else {
+            return Ok(false);
+        };
+        member.proposer.set_session(reply.incarnation);
+        // Known here as soon as the log says so; until then there is nothing to ask for.
+        let _ = env::timeout(REJOIN, self.replica.wait_for(reply.revision)).await;
+        Ok(self.replica.incarnation().is_some())
+    }
+
+    /// Asks every address there is, until this node's own cluster has answered; less long where this node comes to
+    /// lead, or hears from its log that it is in.
+    async fn search_for_own(&self, request: &JoinRequest, leadership: u64) -> Result<Option<JoinReply>> {
+        let member = self.member()?;
+        let own = self.cluster_id();
+        let before = self.replica.incarnation();
+        let mut survey = Survey::new();
+        let joiner = self.joiner();
+        let decide = |survey: &Survey| {
+            self.waits_for(format!("its cluster to let it back in ({})", survey.describe()));
+            survey.refusal_of(&own)
+        };
+        let search = joiner.search(request, &mut survey, decide);
+        let otherwise = async {
+            tokio::select! {
+                biased;
+                () = self.admitted_after(before) => {}
+                _ = member.leadership.changed().after(leadership) => {}
             }
-            JoinOutcome::Nobody(_) => Ok(false),
+        };
+        let found = env::timeout(REJOIN, async {
+            tokio::select! {
+                biased;
+                () = otherwise => None,
+                found = search => Some(found),
+            }
+        });
+        match found.await {
+            Ok(Some(Found::Admitted(reply))) => Ok(Some(reply)),
+            Ok(Some(Found::Decided(refusal))) => Err(refusal),
+            Ok(None) | Err(_) => Ok(None),
         }
     }
 
-    /// What says that this node was removed, if the log does.
+    /// Resolves when the log has admitted this process anew, as another incarnation than `before`.
+    async fn admitted_after(&self, before: Option<u64>) {
+        loop {
+            let seen = self.replica.changed().count();
+            let incarnation = self.replica.incarnation();
+            if incarnation.is_some() && incarnation != before {
+                return;
+            }
+            self.replica.changed().after(seen).await;
+        }
+    }
+
+    /// What says that this process was taken out, if its own log does: the removal of an earlier process of this
+    /// node, which a log that is read anew tells of too, is none.
     fn removal(&self) -> Option<Error> {
+        let session = self.member().ok()?.proposer.session();
         let revision = self.replica.state().removed_at(&self.me)?;
-        Some(Error::new(
+        (session != 0 && revision > session).then(|| self.leaving_or(removed(&self.me, revision)))
+    }
+
+    /// The error as this node tells it, which has left if it wanted to.
+    pub(super) fn leaving_or(&self, error: Error) -> Error {
+        if !self.wants_to_leave.load(Ordering::Acquire) || error.code() != ErrorCode::Removed {
+            return error;
+        }
+        Error::new(
             ErrorCode::Removed,
             format!(
-                "node {:?} was removed from the cluster at revision {revision}",
+                "node {:?} has left the cluster, and its process can be ended",
                 self.me
             ),
-        ))
+        )
+    }
+
+    /// Whether this process may write and order: it goes, and is not known to be a member no more.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Stopped`]; [`ErrorCode::Removed`] and whatever else the cluster has refused it with.
+    pub(super) fn check_member(&self) -> Result<()> {
+        if !self.is_going() {
+            return Err(Error::new(ErrorCode::Stopped, "the node is stopping"));
+        }
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
+        }
+        if self.replica.incarnation().is_none()
+            && let Some(removal) = self.removal()
+        {
+            return Err(removal);
+        }
+        Ok(())
+    }
+
+    /// The same, resolving when it is so no more.
+    pub(super) async fn member_no_more(&self) -> Error {
+        loop {
+            let (phase, applied) = (self.phases.count(), self.replica.changed().count());
+            if let Err(error) = self.check_member() {
+                return error;
+            }
+            tokio::select! {
+                biased;
+                _ = self.phases.after(phase) => {}
+                _ = self.replica.changed().after(applied) => {}
+            }
+        }
     }
 
     fn refuse_for_good(&self, error: Error) {
-        let wanted = self.wants_to_leave.load(Ordering::Acquire) && error.code() == ErrorCode::Removed;
-        let error = if wanted {
-            let message = format!(
-                "node {:?} has left the cluster, and its process can be ended",
-                self.me
-            );
-            self.log.info(format_args!("{message}"));
-            Error::new(ErrorCode::Removed, message)
+        let error = self.leaving_or(error);
+        if self.wants_to_leave.load(Ordering::Acquire) && error.code() == ErrorCode::Removed {
+            self.log.info(format_args!("{}", error.message()));
         } else {
             self.log
                 .warn(format_args!("the cluster refuses this node: {error}"));
-            error
-        };
+        }
         if let Ok(member) = self.member() {
             // It votes until the others have changed that, and is no good as a leader.
             member.consensus.rest(FOR_GOOD);
+            member.proposer.bar(error.clone());
         }
         self.is_refused.store(true, Ordering::Release);
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
@@ -136,10 +219,11 @@ impl Node {
             }
             let seen = self.replica.changed().count();
             let health_seen = self.own_health_changed.count();
+            let told = self.replica.topology();
             let reported = self.replica.revision();
             if let Some(incarnation) = self.replica.incarnation() {
                 admitted = true;
-                self.sync_once(incarnation, reported).await;
+                self.sync_once(incarnation, reported, told.leader_epoch).await;
                 if self.refusal().is_some() {
                     // For good: to ask again would bring the same answer.
                     return;
@@ -157,7 +241,8 @@ impl Node {
                 }
             }
             let due = Instant::now() + self.sync_pause();
-            self.wait_for_next_sync(due, seen, reported, health_seen).await;
+            self.wait_for_next_sync(due, seen, (reported, &told), health_seen)
+                .await;
             if !matches!(self.phase(), Phase::Starting | Phase::Running) {
                 return;
             }
@@ -206,13 +291,19 @@ impl Node {
         self.own_health_changed.notify();
     }
 
-    async fn wait_for_next_sync(&self, due: Instant, mut seen: u64, reported: u64, health_seen: u64) {
+    async fn wait_for_next_sync(
+        &self,
+        due: Instant,
+        mut seen: u64,
+        (reported, told): (u64, &Topology),
+        health_seen: u64,
+    ) {
         loop {
             // A lease counts as soon as what it names is applied; and the log may have admitted this process anew
             // before the answer to its request came, or though it never comes.
             self.lease.applied(self.replica.revision());
             self.adopt_session();
-            if self.is_waited_for(reported) {
+            if self.is_waited_for(reported, told) {
                 return;
             }
             tokio::select! {
@@ -225,8 +316,10 @@ impl Node {
     }
 
     /// True when a role was taken from this node after `reported`: its next holder waits until the leader knows
-    /// that this node knows. And when this process was admitted after it: whoever started it waits for a lease.
-    fn is_waited_for(&self, reported: u64) -> bool {
+    /// that this node knows. When one was given to it: it acts on that only under a lease that names it. When this process
+    /// was admitted after it: whoever started it waits for a lease. And when another leadership began since `told`: until
+    /// its leader has answered, nobody here can say that it lives.
+    fn is_waited_for(&self, reported: u64, told: &Topology) -> bool {
         if self
             .replica
             .incarnation()
@@ -235,16 +328,23 @@ impl Node {
             return true;
         }
         let topology = self.replica.topology();
-        // A release leaves nothing settled.
-        topology.partitions.unsettled().any(|partition| {
-            partition
-                .released
-                .as_ref()
-                .is_some_and(|(holder, revision)| *holder == self.me && *revision > reported)
-        })
+        if topology.leader_epoch != told.leader_epoch {
+            return true;
+        }
+        let is_mine = |holder: &NodeId| *holder == self.me;
+        topology
+            .partitions
+            .changed_since(&told.partitions)
+            .any(|partition| {
+                let given = partition.granted > reported && partition.primary.as_ref().is_some_and(is_mine);
+                let released = partition.released.as_ref();
+                given || released.is_some_and(|(holder, revision)| is_mine(holder) && *revision > reported)
+            })
     }
 
-    async fn sync_once(&self, incarnation: u64, revision: u64) {
+    /// One sync. One that is under way when another leadership begins than the one at `epoch` is given up: the leader that
+    /// it is for may be gone, and the new one is asked at once.
+    async fn sync_once(&self, incarnation: u64, revision: u64, epoch: u64) {
         let (health, health_reason) = self.own_health().clone();
         let report = SyncReport {
             node: self.me.clone(),
@@ -253,13 +353,19 @@ impl Node {
             health,
             health_reason,
             copies: self.copy_failures.report(&self.replica.topology(), &self.me),
+            delay_ms: whole_millis(self.delay()),
         };
         // The lease counts from here, whenever the answer comes.
         let asked = Instant::now();
         let timeout = self.options.effective_health_timeout();
-        match self.ask_leader(MemberCall::Sync(report), timeout).await {
+        let answer = tokio::select! {
+            biased;
+            answer = self.ask_leader(MemberCall::Sync(report), timeout) => answer,
+            () = self.leadership_after(epoch) => return,
+        };
+        match answer {
             Ok(MemberReply::Sync(reply)) => {
-                self.heard_of_leader();
+                self.synced.note(reply.leader.clone(), asked);
                 let from = if planted("lease-from-receipt") {
                     Instant::now()
                 } else {
@@ -283,6 +389,14 @@ impl Node {
             }
             // No leader, or none that can be reached: the next sync is as good.
             Err(_) => {}
+        }
+    }
+
+    /// Resolves when the log tells of another leadership than the one at `epoch`.
+    async fn leadership_after(&self, epoch: u64) {
+        let mut seen = self.replica.changed().count();
+        while self.replica.topology().leader_epoch == epoch {
+            seen = self.replica.changed().after(seen).await;
         }
     }
 

@@ -2,10 +2,16 @@
 
 mod failure;
 mod go_cluster;
+mod joining;
+mod late;
+mod late_hooks;
 mod lease;
 mod many;
 mod migrations;
 mod named;
+mod outage;
+mod outcome;
+mod present;
 mod step_down;
 mod tests;
 mod traps;
@@ -65,21 +71,19 @@ impl World {
 
     /// A node on a disk, which may have been another process's before. Not started.
     fn make(&self, options: Options, disk: Arc<MemDisk>) -> SimNode {
+        let sim = self.make_without_hook(options, disk);
+        sim.node.register_hook(EventFilter::ALL, sim.recorder()).unwrap();
+        sim
+    }
+
+    /// The same without a hook.
+    fn make_without_hook(&self, options: Options, disk: Arc<MemDisk>) -> SimNode {
         let node = self.make_without_hooks(&options, disk.clone());
-        let events = Arc::new(Mutex::new(Vec::new()));
-        let told = events.clone();
-        let hook = Hook::from_async(move |event| {
-            told.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push((*event).clone());
-            async { Ok(()) }
-        });
-        node.hooks().register(EventFilter::ALL, hook).unwrap();
         SimNode {
             node,
             disk,
             options,
-            events,
+            events: Arc::default(),
         }
     }
 
@@ -89,10 +93,7 @@ impl World {
         let seams = Seams {
             disk,
             transport: self.network.transport(&addr),
-            listen: Arc::new(SimListen {
-                network: self.network.clone(),
-                addr,
-            }),
+            listen: Arc::new(SimListen::new(&self.network, options)),
             hooks: Driver::Tasks,
             snapshots: SnapshotPace {
                 entries: 200,
@@ -133,6 +134,17 @@ impl World {
 impl SimNode {
     fn addr(&self) -> &str {
         &self.options.http_addr
+    }
+
+    /// A hook that notes what it is told.
+    fn recorder(&self) -> Hook {
+        let told = self.events.clone();
+        Hook::from_async(move |event| {
+            told.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((*event).clone());
+            async { Ok(()) }
+        })
     }
 
     fn events(&self) -> Vec<Event> {

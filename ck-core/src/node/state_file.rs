@@ -1,15 +1,22 @@
 //! `cluster-state.json`: the present state, for people and tools. Nothing reads it back.
+//!
+//! It is what is left when a majority of the voters is lost, so it holds all that the node knows: members, partitions and
+//! the replicated store.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Node;
 use super::life::blocking;
-use crate::env;
+use crate::env::{self, Instant};
 use crate::error::Error;
 
-/// Changes that come within this time of each other are written together.
+/// Changes of members and partitions that come within this time of each other are written together.
 const GATHER: Duration = Duration::from_millis(500);
+/// Changes of data alone are written together for this long.
+const GATHER_DATA: Duration = Duration::from_secs(1);
+/// A file that took long to write is written that many times less often: data of 256 MiB must not keep a disk busy.
+const SHARE: u32 = 10;
 
 impl Node {
     /// Writes the file after changes, for as long as the node lives.
@@ -19,9 +26,27 @@ impl Node {
         }
         loop {
             let seen = self.replica.changed().count();
+            let revision = self.replica.revision();
+            let begun = Instant::now();
             self.write_state_file().await;
-            self.replica.changed().after(seen).await;
-            env::sleep(GATHER).await;
+            let took = begun.elapsed();
+            let changed = self.replica.changed().after(seen);
+            tokio::select! {
+                biased;
+                _ = changed => env::sleep(GATHER.max(took * SHARE)).await,
+                applied = self.replica.wait_for(revision + 1) => {
+                    if applied.is_err() {
+                        // The node stops, and writes the file for the last time.
+                        return;
+                    }
+                    let changed = self.replica.changed().after(seen);
+                    let pause = GATHER_DATA.max(took * SHARE);
+                    // Members and partitions do not wait as long as data.
+                    if env::timeout(pause, changed).await.is_ok() {
+                        env::sleep(GATHER.max(took * SHARE).min(pause)).await;
+                    }
+                }
+            }
         }
     }
 
@@ -35,7 +60,7 @@ impl Node {
         let path = self.dir.join("cluster-state.json");
         let written = blocking(move || {
             // Made here too: tens of thousands of partitions would keep heartbeats waiting on the runtime's thread.
-            let cluster = node.cluster();
+            let cluster = node.cluster(true);
             let text = serde_json::to_vec_pretty(&cluster)
                 .map_err(|error| Error::internal(format!("encode the state file: {error}")))?;
             disk.replace(&path, &text)

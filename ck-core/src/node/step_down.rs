@@ -6,7 +6,7 @@ use super::{Member, Node};
 use crate::consensus::RaftId;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::membership::MemberCall;
+use crate::membership::{MemberCall, MemberReply};
 use crate::model::{NodeId, whole_millis};
 
 /// How long a leader goes on looking for somebody who takes over. Most often the first one does, in milliseconds;
@@ -131,43 +131,53 @@ impl Node {
     }
 
     /// The same; the one that led does not stand for election for `cooldown`, twice the longest election timeout
-    /// where none is given.
+    /// where none is given. Where a target is named, it leads when this returns.
     pub(crate) async fn demote(&self, target: Option<NodeId>, cooldown: Option<Duration>) -> Result<NodeId> {
         let member = self.member()?;
+        self.check_member()?;
         let before = self.replica.topology().leader_epoch;
+        let leads = member.leadership.is_leader();
         let from = member.consensus.leader().and_then(|id| self.node_of(id));
-        if let (Some(target), Some(from)) = (&target, &from)
-            && target == from
-        {
-            return Ok(target.clone());
-        }
-        if member.leadership.is_leader() {
-            self.step_down_as_leader(target.as_ref(), cooldown).await?;
+        let ordered = if leads {
+            if target.as_ref() == Some(&self.me) {
+                return Ok(self.me.clone());
+            }
+            self.step_down_as_leader(target.as_ref(), cooldown).await?
         } else {
-            let cooldown_ms = cooldown.map(whole_millis);
+            // Also where this node takes the target for the leader: it may be the last to do so.
             let call = MemberCall::StepDown {
-                to: target,
-                cooldown_ms,
+                to: target.clone(),
+                cooldown_ms: cooldown.map(whole_millis),
             };
-            self.ask_leader(call, PERSUASION + SUCCESSION).await?;
-        }
+            match self.ask_leader(call, PERSUASION + SUCCESSION).await? {
+                MemberReply::Revision { revision, .. } => revision,
+                _ => return Err(Error::internal("the leader answered out of turn")),
+            }
+        };
         let deadline = Instant::now() + SUCCESSION;
         loop {
             let seen = self.replica.changed().count();
+            let revision = self.replica.revision();
             let topology = self.replica.topology();
             // One that took leadership back before somebody else had it has an epoch of its own.
-            if topology.leader_epoch > before
-                && let Some(leader) = &topology.leader
-                && from.as_ref() != Some(leader)
-            {
-                return Ok(leader.clone());
+            let changed = topology.leader_epoch > before && from != topology.leader;
+            let leader = topology.leader.clone().filter(|leader| match &target {
+                // Up to there the log names the leader that was asked, which may have been the target already.
+                Some(target) => leader == target && revision >= ordered,
+                None => changed,
+            });
+            if let Some(leader) = leader {
+                return Ok(leader);
             }
             let remaining = deadline.since(Instant::now());
             if remaining.is_zero() {
-                return Err(Error::new(
-                    ErrorCode::Timeout,
-                    "the new leader has not made itself known yet",
-                ));
+                return Err(match (target, &topology.leader) {
+                    (Some(target), Some(leader)) if changed => Error::new(
+                        ErrorCode::Refused,
+                        format!("leadership went to node {leader:?} instead of {target:?}; order it again"),
+                    ),
+                    _ => Error::new(ErrorCode::Timeout, "the new leader has not made itself known yet"),
+                });
             }
             let _ = env::timeout(remaining, self.replica.changed().after(seen)).await;
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{ListenAddr, Options, TimingOptions, TimingProfile};
 use crate::error::Result;
+use crate::model::whole_millis;
 
 /// Partitions of a new cluster when nobody asked for a number.
 const DEFAULT_PARTITION_COUNT: u32 = 64;
@@ -11,6 +12,9 @@ const DEFAULT_PARTITION_COUNT: u32 = 64;
 const DEFAULT_FAILURE_THRESHOLD: u32 = 4;
 /// Copies of each partition in a new cluster when nobody asked for a number.
 const DEFAULT_REPLICATION_FACTOR: u32 = 3;
+
+/// Nobody syncs more often than this, whatever is set besides.
+const SHORTEST_SYNC_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Election timings with every value decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,27 +54,73 @@ impl TimingProfile {
 }
 
 impl TimingOptions {
-    /// The profile's values, overridden by those that are set.
+    /// The profile's values, overridden by those that are set. One of the profile's that does not fit what is set gives
+    /// way.
     pub fn values(&self) -> TimingValues {
         let profile = self.profile.values();
+        let election_min = self.election_min.unwrap_or_else(|| {
+            let shortest = self.heartbeat.map_or(Duration::ZERO, |heartbeat| heartbeat * 2);
+            let longest = self.election_max.unwrap_or(Duration::MAX);
+            match profile.election_min {
+                min if min > shortest && min < longest => min,
+                min if min >= longest => (shortest + longest) / 2,
+                _ => (shortest * 3 / 2).min(shortest.saturating_add(longest) / 2),
+            }
+        });
         TimingValues {
-            heartbeat: self.heartbeat.unwrap_or(profile.heartbeat),
-            election_min: self.election_min.unwrap_or(profile.election_min),
-            election_max: self.election_max.unwrap_or(profile.election_max),
+            heartbeat: self.heartbeat.unwrap_or_else(|| {
+                if profile.heartbeat * 2 < election_min {
+                    profile.heartbeat
+                } else {
+                    election_min / 3
+                }
+            }),
+            election_min,
+            election_max: self.election_max.unwrap_or_else(|| {
+                if election_min < profile.election_max {
+                    profile.election_max
+                } else {
+                    election_min.saturating_mul(2)
+                }
+            }),
         }
     }
 }
 
 impl Options {
-    /// The node's name for people: `node_name`, or `Server-1` for `node-1`, or the id itself.
+    /// Whether this node may found a cluster by itself where it finds none.
+    pub(crate) fn may_found_alone(&self) -> bool {
+        let alone = self.join_addrs.is_empty() && self.bootstrap_expect.is_none();
+        self.bootstrap.unwrap_or(alone) || self.bootstrap_expect == Some(1)
+    }
+
+    /// How many nodes this one expects before any of them founds: 0 where it may found by itself, `None` where it may
+    /// not found at all.
+    pub(crate) fn founding(&self) -> Option<u32> {
+        if self.may_found_alone() {
+            return Some(0);
+        }
+        self.bootstrap_expect
+    }
+
+    /// The node's name for people: `node_name`, or `Server-1` for `node-1`, `server-1` and `1`, or the id itself.
     pub fn effective_node_name(&self) -> String {
         if let Some(name) = &self.node_name {
             return name.clone();
         }
-        let number = self.node_id.strip_prefix("node-");
-        match number.filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())) {
-            Some(number) => format!("Server-{number}"),
-            None => self.node_id.clone(),
+        let id = &self.node_id;
+        let number = match id.split_once('-') {
+            Some((word, number))
+                if word.eq_ignore_ascii_case("node") || word.eq_ignore_ascii_case("server") =>
+            {
+                number
+            }
+            _ => id,
+        };
+        if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
+            format!("Server-{number}")
+        } else {
+            id.clone()
         }
     }
 
@@ -101,30 +151,60 @@ impl Options {
         self.replication_factor.unwrap_or(DEFAULT_REPLICATION_FACTOR)
     }
 
-    /// How often the node tells the leader that it lives: as set, or what the timing profile asks for.
+    /// How often the node tells the leader that it lives: as set, or what the timing profile asks for, or more often
+    /// where a short lease or failure timeout is set.
     pub fn effective_sync_interval(&self) -> Duration {
-        self.sync_interval
-            .unwrap_or_else(|| self.timing.profile.sync_interval())
-    }
-
-    /// How long a lease lasts: as set, or the longer of three renewals and what
-    /// [`Options::lease_ttl_floor`] asks for. 1.5 s by default.
-    pub fn effective_lease_ttl(&self) -> Duration {
-        self.lease_ttl.unwrap_or_else(|| {
-            self.effective_sync_interval()
-                .saturating_mul(3)
-                .max(self.lease_ttl_floor())
+        self.sync_interval.unwrap_or_else(|| {
+            let lease = self
+                .lease_ttl
+                .or_else(|| self.set_failure_timeout().map(lease_within));
+            let interval = self.timing.profile.sync_interval();
+            match lease {
+                Some(lease) => {
+                    let longest = (lease / 3).min(lease.saturating_sub(self.longest_election()));
+                    let longest = Duration::from_millis(whole_millis(longest));
+                    interval.min(longest).max(SHORTEST_SYNC_INTERVAL)
+                }
+                None => interval,
+            }
         })
     }
 
+    /// How long a lease lasts: as set; or the longer of three renewals and what [`Options::lease_ttl_floor`] asks for,
+    /// but no longer than a failure timeout that is set allows. 1.5 s by default.
+    pub fn effective_lease_ttl(&self) -> Duration {
+        self.lease_ttl.unwrap_or_else(|| {
+            let wanted = self.unbounded_lease_ttl();
+            match self.set_failure_timeout() {
+                Some(failure) if failure <= with_margin(wanted) => lease_within(failure),
+                _ => wanted,
+            }
+        })
+    }
+
+    /// What a lease is where no failure timeout is set.
+    fn unbounded_lease_ttl(&self) -> Duration {
+        self.effective_sync_interval()
+            .saturating_mul(3)
+            .max(self.lease_ttl_floor())
+    }
+
     /// The shortest lease that outlasts an election plus a renewal, so that a change of leader interrupts no
-    /// primary. An election after a crash takes up to two maximal timeouts: voters wait one out first.
+    /// primary.
     pub fn lease_ttl_floor(&self) -> Duration {
-        self.timing
-            .values()
-            .election_max
-            .saturating_mul(2)
-            .saturating_add(self.effective_sync_interval())
+        // A node renews at a third of its lease where `sync_interval` is longer than that.
+        let renewal = match self.set_failure_timeout() {
+            Some(failure) if self.lease_ttl.is_none() => {
+                self.effective_sync_interval().min(lease_within(failure) / 3)
+            }
+            _ => self.effective_sync_interval(),
+        };
+        self.longest_election().saturating_add(renewal)
+    }
+
+    /// An election after a crash takes up to two maximal timeouts: voters wait one out first.
+    fn longest_election(&self) -> Duration {
+        self.timing.values().election_max.saturating_mul(2)
     }
 
     /// How much longer than a lease the failure timeout must be at least: a tenth of the lease. Clocks of two
@@ -134,22 +214,22 @@ impl Options {
     }
 
     /// How often the leader looks for silent nodes: as set, or `sync_interval`, or what makes the failure
-    /// timeout a third longer than the lease. 500 ms by default.
+    /// timeout a third longer than the lease and no shorter than `health_check.timeout`. 500 ms by default.
     pub fn effective_health_interval(&self) -> Duration {
         self.health_check.interval.unwrap_or_else(|| {
             let threshold = self.health_check.failure_threshold.max(1);
-            let wanted = (self.effective_lease_ttl() / 3).saturating_mul(4) / threshold;
+            let wanted = (self.effective_lease_ttl() / 3).saturating_mul(4);
+            let wanted = wanted.max(self.health_check.timeout.unwrap_or(Duration::ZERO)) / threshold;
             // Up to whole milliseconds: rounding must never shorten it.
-            let millis = u64::try_from(wanted.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-            self.effective_sync_interval().max(Duration::from_millis(millis))
+            self.effective_sync_interval().max(up_to_millis(wanted))
         })
     }
 
-    /// How long one sync waits for its answer: as set, or `sync_interval`.
+    /// How long one sync waits for its answer: as set, or `sync_interval`, but no longer than a third of a lease.
     pub fn effective_health_timeout(&self) -> Duration {
         self.health_check
             .timeout
-            .unwrap_or(self.effective_sync_interval())
+            .unwrap_or_else(|| self.effective_sync_interval().min(self.effective_lease_ttl() / 3))
     }
 
     /// The failure timeout, where these options ask for one and do not only leave it to its default.
@@ -159,10 +239,70 @@ impl Options {
         asked.then(|| self.failure_timeout())
     }
 
+    /// The failure timeout that `health_check.interval` sets. Leases and renewals that are not set give way to it.
+    fn set_failure_timeout(&self) -> Option<Duration> {
+        let interval = self.health_check.interval?;
+        Some(interval.saturating_mul(self.effective_failure_threshold()))
+    }
+
+    /// How many intervals of silence make a node failed: as set, or 4, or more where a short interval is set and four of
+    /// them leave no room for a lease.
+    pub(crate) fn effective_failure_threshold(&self) -> u32 {
+        let threshold = self.health_check.failure_threshold;
+        let Some(interval) = self
+            .health_check
+            .interval
+            .filter(|_| threshold == DEFAULT_FAILURE_THRESHOLD)
+        else {
+            return threshold;
+        };
+        let failure = interval.saturating_mul(threshold);
+        let sync = self.sync_interval.unwrap_or(self.timing.profile.sync_interval());
+        let fits = match self.lease_ttl {
+            Some(lease) => failure > with_margin(lease),
+            None => {
+                let lease = lease_within(failure);
+                let renewal = self
+                    .sync_interval
+                    .unwrap_or(SHORTEST_SYNC_INTERVAL)
+                    .min(lease / 3);
+                lease >= self.longest_election() + renewal
+                    && self.sync_interval.is_none_or(|sync| failure >= sync * 2)
+            }
+        };
+        if fits && self.health_check.timeout.is_none_or(|timeout| failure >= timeout) {
+            return threshold;
+        }
+        let lease = self.lease_ttl.unwrap_or(
+            sync.saturating_mul(3)
+                .max(self.longest_election().saturating_add(sync)),
+        );
+        let needed = (lease / 3)
+            .saturating_mul(4)
+            .max(self.health_check.timeout.unwrap_or(Duration::ZERO))
+            .saturating_add(Duration::from_millis(1));
+        let intervals = needed.as_nanos().div_ceil(interval.as_nanos().max(1));
+        u32::try_from(intervals).unwrap_or(u32::MAX).max(threshold)
+    }
+
     /// How long a node may be silent before it is failed: health-check interval times failure threshold. 2 s
     /// by default.
     pub fn failure_timeout(&self) -> Duration {
         self.effective_health_interval()
-            .saturating_mul(self.health_check.failure_threshold)
+            .saturating_mul(self.effective_failure_threshold())
     }
+}
+
+/// The lease that a failure timeout leaves room for when nobody sets one: three quarters, so that the failure timeout
+/// is a third longer, as by default.
+fn lease_within(failure: Duration) -> Duration {
+    Duration::from_millis(whole_millis(failure / 4 * 3))
+}
+
+fn with_margin(lease: Duration) -> Duration {
+    lease.saturating_add(lease / 10)
+}
+
+fn up_to_millis(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
 }

@@ -50,6 +50,8 @@ pub struct Options {
     pub join_timeout: Duration,
     /// Whether this node may create a cluster; `None` decides by `join_addrs` and `data_dir`.
     pub bootstrap: Option<bool>,
+    /// How many nodes found a cluster together, none of them special; `None` leaves it to `bootstrap`.
+    pub bootstrap_expect: Option<u32>,
     /// The cluster's name.
     pub cluster_name: String,
     /// Partitions asked for, 1 to 65536; `None` takes the cluster's.
@@ -262,6 +264,7 @@ impl Options {
             join_addrs: Vec::new(),
             join_timeout: Duration::ZERO,
             bootstrap: None,
+            bootstrap_expect: None,
             cluster_name: String::new(),
             partition_count: None,
             replication_factor: None,

@@ -216,7 +216,9 @@ static TABLE: &[OptionSpec] = &[
         aliases: &[],
         env: &["NODE_NAME"],
         kind: OptionKind::Name,
-        default: OptionDefault::Derived("from node_id: node-1 becomes Server-1, any other id stays"),
+        default: OptionDefault::Derived(
+            "from node_id: node-1, server-1 and 1 become Server-1, any other id stays",
+        ),
         help: "A name for people.",
         access: field!(node_name),
     },
@@ -266,6 +268,16 @@ static TABLE: &[OptionSpec] = &[
         access: field!(bootstrap),
     },
     OptionSpec {
+        name: "bootstrap_expect",
+        aliases: &[],
+        env: &["BOOTSTRAP_EXPECT"],
+        kind: integer(1, 1_000),
+        default: OptionDefault::None,
+        help: "How many nodes, all configured alike and with each other in join_addrs, found a cluster together: the \
+               one with the smallest node_id, once so many know of each other. Only where there is no cluster yet.",
+        access: field!(bootstrap_expect),
+    },
+    OptionSpec {
         name: "cluster_name",
         aliases: &["clusterId"],
         env: &["CLUSTER_NAME"],
@@ -307,8 +319,11 @@ static TABLE: &[OptionSpec] = &[
         aliases: &["election.renewIntervalMs"],
         env: &["SYNC_INTERVAL"],
         kind: millis(10, 10 * MINUTE),
-        default: OptionDefault::Derived("from timing: 500ms, with fast 100ms"),
-        help: "How often the node tells the leader that it lives and renews its lease.",
+        default: OptionDefault::Derived(
+            "from timing: 500ms, with fast 100ms; less where a short lease or failure timeout is set",
+        ),
+        help: "How often the node tells the leader that it lives and renews its lease. It does so at a third of the \
+               cluster's lease where that is more often.",
         access: field!(sync_interval),
     },
     OptionSpec {
@@ -317,7 +332,8 @@ static TABLE: &[OptionSpec] = &[
         env: &["LEASE_TTL"],
         kind: millis(30, HOUR),
         default: OptionDefault::Derived(
-            "3 x sync_interval, or 2 x timing.election_max + sync_interval if that is longer: 1500ms",
+            "3 x sync_interval, or 2 x timing.election_max + sync_interval if that is longer: 1500ms; at most three \
+             quarters of a failure timeout that is set",
         ),
         help: "How long a node may act as primary without hearing from the leader.",
         access: field!(lease_ttl),
@@ -337,7 +353,7 @@ static TABLE: &[OptionSpec] = &[
         env: &["HEALTH_CHECK_INTERVAL"],
         kind: millis(1, HOUR),
         default: OptionDefault::Derived(
-            "sync_interval, or longer where the failure timeout has to outlast the lease: 500ms",
+            "sync_interval, or longer where the failure timeout has to outlast the lease or the timeout: 500ms",
         ),
         help: "The leader looks for silent nodes this often. A node is failed after interval x failure_threshold.",
         access: field!(health_check.interval),
@@ -347,7 +363,7 @@ static TABLE: &[OptionSpec] = &[
         aliases: &[],
         env: &["HEALTH_CHECK_TIMEOUT"],
         kind: millis(1, HOUR),
-        default: OptionDefault::Derived("sync_interval: 500ms"),
+        default: OptionDefault::Derived("sync_interval, or a third of the lease if that is shorter: 500ms"),
         help: "How long one sync waits for the leader's answer before it is tried again.",
         access: field!(health_check.timeout),
     },
@@ -357,7 +373,8 @@ static TABLE: &[OptionSpec] = &[
         env: &["HEALTH_CHECK_FAILURE_THRESHOLD"],
         kind: integer(1, 1_000),
         default: OptionDefault::Value("4"),
-        help: "How many intervals without a sync make a node failed.",
+        help: "How many intervals without a sync make a node failed. Left at 4 it is more where four of a short interval \
+               leave no room for a lease.",
         access: field!(health_check.failure_threshold),
     },
     OptionSpec {
@@ -411,7 +428,7 @@ static TABLE: &[OptionSpec] = &[
         aliases: &[],
         env: &["TIMING_HEARTBEAT"],
         kind: millis(5, MINUTE),
-        default: OptionDefault::Derived("from timing: 50ms"),
+        default: OptionDefault::Derived("from timing: 50ms; what suits the other two where they are set"),
         help: "How often the leader calls the voters. Must exceed a round trip plus the slowest disk sync.",
         access: field!(timing.heartbeat),
     },
@@ -420,7 +437,7 @@ static TABLE: &[OptionSpec] = &[
         aliases: &[],
         env: &["TIMING_ELECTION_MIN"],
         kind: millis(10, 10 * MINUTE),
-        default: OptionDefault::Derived("from timing: 150ms"),
+        default: OptionDefault::Derived("from timing: 150ms; what suits the other two where they are set"),
         help: "The shortest silence of the leader after which a voter stands for election.",
         access: field!(timing.election_min),
     },
@@ -429,7 +446,7 @@ static TABLE: &[OptionSpec] = &[
         aliases: &[],
         env: &["TIMING_ELECTION_MAX"],
         kind: millis(10, 10 * MINUTE),
-        default: OptionDefault::Derived("from timing: 300ms"),
+        default: OptionDefault::Derived("from timing: 300ms; what suits the other two where they are set"),
         help: "The longest such silence; each voter draws its own between the two.",
         access: field!(timing.election_max),
     },

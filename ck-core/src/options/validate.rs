@@ -59,9 +59,12 @@ impl Options {
         Ok(())
     }
 
+    /// What is not set follows what is ([`Options::effective_lease_ttl`] and its like), so only values that were set can
+    /// contradict each other here, or the election's pace.
     fn check_leases(&self) -> Result<()> {
         let lease = self.effective_lease_ttl();
         let failure = self.failure_timeout();
+        let sync = self.effective_sync_interval();
         let timeout = self.effective_health_timeout();
         let [
             lease_text,
@@ -73,22 +76,34 @@ impl Options {
         ] = [
             lease,
             failure,
-            self.effective_sync_interval(),
+            sync,
             self.lease_ttl_floor(),
             self.lease_margin(),
             timeout,
         ]
         .map(format_duration);
-        if self.effective_sync_interval().saturating_mul(3) > lease {
+        if self.lease_ttl.is_some() && sync.saturating_mul(3) > lease {
             return Err(contradiction(format!(
                 "sync_interval ({sync_text}) must be at most a third of lease_ttl ({lease_text}), so that one lost \
                  renewal costs no lease"
             )));
         }
-        if lease < self.lease_ttl_floor() {
+        if sync.saturating_mul(2) > failure {
             return Err(contradiction(format!(
-                "lease_ttl ({lease_text}) must be at least 2 x timing.election_max + sync_interval ({floor_text}), so \
-                 that a change of leader interrupts no primary"
+                "sync_interval ({sync_text}) must be at most half of health_check.interval x \
+                 health_check.failure_threshold ({failure_text}), so that one lost sync fails no node"
+            )));
+        }
+        if lease < self.lease_ttl_floor() {
+            let source = match self.lease_ttl {
+                Some(_) => String::new(),
+                None => format!(
+                    ", three quarters of health_check.interval x health_check.failure_threshold, {failure_text},"
+                ),
+            };
+            return Err(contradiction(format!(
+                "lease_ttl ({lease_text}){source} must be at least 2 x timing.election_max + sync_interval \
+                 ({floor_text}), so that a change of leader interrupts no primary; raise it, or take a quicker timing"
             )));
         }
         if failure <= lease.saturating_add(self.lease_margin()) {
@@ -117,6 +132,20 @@ impl Options {
                 "raft_addr and http_addr are both {:?}; give raft_addr another port, or leave it out and peers share \
                  http_addr",
                 self.http_addr
+            )));
+        }
+        if let (Some(bootstrap), Some(expect)) = (self.bootstrap, self.bootstrap_expect) {
+            return Err(contradiction(format!(
+                "bootstrap is {bootstrap} and bootstrap_expect is {expect}; set one of them: bootstrap_expect on all nodes \
+                 alike, or bootstrap on one node"
+            )));
+        }
+        if let Some(expect) = self.bootstrap_expect.filter(|expect| *expect > 1)
+            && self.join_addrs.is_empty()
+        {
+            return Err(contradiction(format!(
+                "bootstrap_expect is {expect} and join_addrs is empty; the nodes find each other by join_addrs: give all of \
+                 them the same list, this node's own address included"
             )));
         }
         // A node that may neither create a cluster nor join one, and has nothing on disk, can never start.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::plan::{self, Exclusions};
 use super::planned::{Planned, active, members};
 use super::status::CopyReport;
-use crate::consensus::{Leadership, LeaseTable, Leased, Proposer, Replica};
+use crate::consensus::{Leadership, LeaseTable, Leased, Proposer, Replica, is_over};
 use crate::env::{self, Instant};
 use crate::error::{ErrorCode, Result};
 use crate::log::Log;
@@ -80,7 +80,7 @@ impl Controller {
                 Some(epoch) => match self.step(epoch).await {
                     Ok(wait) => wait,
                     // Stale plans and lost leadership are the normal course of things: look again.
-                    Err(error) if error.code() == ErrorCode::Stopped => return,
+                    Err(error) if is_over(&error) => return,
                     Err(_) => Some(PAUSE),
                 },
                 None => None,
@@ -408,12 +408,11 @@ fn may_lead(topology: &Topology, partition: &Partition, node: &str) -> bool {
             .is_some_and(|node| node.status.is_serving())
 }
 
-/// Who gets a partition that nobody leads: its target, or else the first live holder of the data.
+/// Who gets a partition that nobody leads: its target as soon as that may lead, or else the first heir. A target whose
+/// copy no hook has confirmed is the target all the same: the role was released for it, and would be again.
 fn heir(topology: &Topology, partition: &Partition) -> Option<NodeId> {
     let target = partition.target.as_ref().map(|target| &target.primary);
-    target
-        .into_iter()
-        .chain(partition.synced())
-        .find(|node| may_lead(topology, partition, node))
-        .cloned()
+    let due = target.filter(|target| may_lead(topology, partition, target));
+    let heirs = || partition.heirs(|node| topology.is_serving(node));
+    due.or_else(|| heirs().first().copied()).cloned()
 }

@@ -3,6 +3,7 @@
 //! It only proposes. What it sees may be out of date, so every proposal names what it was planned on, and the
 //! state machine refuses what does not fit any more.
 
+mod absence;
 mod controller;
 mod plan;
 mod planned;

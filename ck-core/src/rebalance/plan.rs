@@ -126,7 +126,7 @@ pub(crate) fn promotions(topology: &Topology, leaving: &str, avoided: &[NodeId])
         partitions: topology
             .partitions
             .iter()
-            .map(|p| spec(p, |copy| copy == CopyState::Synced))
+            .map(|p| heirs(topology, p, leaving))
             .collect(),
     };
     let election = placement::failover(&input);
@@ -171,6 +171,24 @@ fn spec(partition: &Partition, synced: impl Fn(CopyState) -> bool) -> PartitionS
             .collect(),
         primary: partition.primary.as_ref().map(ToString::to_string),
     }
+}
+
+/// Who may take over a partition from `leaving`, and who holds it.
+fn heirs(topology: &Topology, partition: &Partition, leaving: &str) -> PartitionSpec {
+    let mut spec = spec(partition, |copy| copy == CopyState::Synced);
+    if partition.primary.as_deref() != Some(leaving) {
+        return spec;
+    }
+    let heirs = partition.heirs(|node| &**node != leaving && is_serving(topology, node));
+    // What the others have is not looked at where there are any.
+    if !heirs.is_empty() {
+        let others = spec
+            .copies
+            .iter_mut()
+            .filter(|copy| !heirs.iter().any(|heir| ***heir == *copy.node));
+        others.for_each(|copy| copy.synced = false);
+    }
+    spec
 }
 
 /// The same with the copies that wait for their turn: those count as under way too.

@@ -1,8 +1,9 @@
 //! What a leader remembers of its plans.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::absence::Absences;
 use super::plan::Exclusions;
 use super::stalled::Stalled;
 use crate::env::Instant;
@@ -29,8 +30,8 @@ pub(super) struct Planned {
     pub(super) gathered: Option<(Vec<Member>, Instant)>,
     /// Since when the topology has differed from what was planned on.
     pub(super) stale_since: Option<Instant>,
-    /// Who is away, and since when as far as this leader saw.
-    pub(super) away: BTreeMap<NodeId, Instant>,
+    /// Who is away, and for how long as far as this leader saw.
+    pub(super) absences: Absences,
     /// Those of them whose copies have been planned anew elsewhere.
     pub(super) given_up: BTreeSet<NodeId>,
     pub(super) stalled: Stalled,
@@ -94,23 +95,7 @@ impl Planned {
         topology: &Topology,
         delay: Duration,
     ) -> (BTreeSet<NodeId>, Option<Duration>) {
-        let is_away = |id: &NodeId| topology.nodes.get(id).is_some_and(|node| !node.status.is_up());
-        self.away.retain(|id, _| is_away(id));
-        let now = Instant::now();
-        for id in topology.nodes.keys().filter(|id| is_away(id)) {
-            self.away.entry(id.clone()).or_insert(now);
-        }
-        let mut given_up = BTreeSet::new();
-        let mut due: Option<Duration> = None;
-        for (id, since) in &self.away {
-            let remaining = delay.saturating_sub(now.since(*since));
-            if remaining.is_zero() {
-                given_up.insert(id.clone());
-            } else {
-                due = Some(due.map_or(remaining, |first| first.min(remaining)));
-            }
-        }
-        (given_up, due)
+        self.absences.look(topology, delay, Instant::now())
     }
 }
 

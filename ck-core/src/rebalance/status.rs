@@ -68,9 +68,10 @@ impl Controller {
             }
         }
         for away in &mut status.away {
-            if let Some(since) = planned.away.get(&away.node) {
-                away.since = at(*since);
-                away.replaced_after = Some(away.since.after(self.pace.rebalance_delay));
+            if let Some((since, total)) = planned.absences.of(&away.node, Instant::now()) {
+                away.since = at(since);
+                let remaining = self.pace.rebalance_delay.saturating_sub(total);
+                away.replaced_after = Some(env::wall_now().after(remaining));
             }
         }
         status.avoided = planned

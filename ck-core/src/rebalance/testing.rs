@@ -25,6 +25,9 @@ pub(super) fn partition(number: u32, primary: &str, synced: &[&str], pending: &[
             node: (*id).into(),
             state,
             since: 1,
+            stale_since: 0,
+            unhooked: false,
+            hooked: false,
         }
     };
     let synced = synced.iter().map(copy(CopyState::Synced));
@@ -39,5 +42,7 @@ pub(super) fn partition(number: u32, primary: &str, synced: &[&str], pending: &[
         copies,
         target: None,
         released: None,
+        granted: 0,
+        idle_since: 0,
     }
 }

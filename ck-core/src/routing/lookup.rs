@@ -65,6 +65,12 @@ impl<'v> PartitionRef<'v> {
         self.slot.epoch
     }
 
+    /// The revision that gave the primary its role: it acts only under a lease that names this one or a later one.
+    #[inline]
+    pub(crate) fn granted(&self) -> u64 {
+        self.slot.granted
+    }
+
     /// The node that takes writes. `None` while the role moves and when no copy holds the data; never a
     /// node that is not a member in this view.
     #[inline]
@@ -118,7 +124,9 @@ impl<'v> PartitionRef<'v> {
     pub fn state(&self) -> PartitionState {
         let topology = &self.tables.topology;
         let state = topology.partitions[self.number as usize]
-            .state(topology.config.replication_factor, self.tables.serving);
+            .state(topology.config.replication_factor, |node| {
+                topology.is_serving(node)
+            });
         // A recorded primary that is no member takes no writes, whatever the record says.
         if state != PartitionState::Lost && !self.slot.has_primary() {
             PartitionState::NoPrimary

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::model::{
     Cluster, LeaderInfo, NodeId, PartitionMap, PartitionRecord, PartitionStats, Role, partition_id,
 };
@@ -86,7 +88,7 @@ impl ClusterView {
 
     /// The whole cluster as the API shows it. The replicated store is no part of a view; the caller adds
     /// `custom_data`, of the same revision.
-    pub fn cluster(&self, custom_data: BTreeMap<String, String>) -> Cluster {
+    pub fn cluster(&self, custom_data: Option<BTreeMap<String, Bytes>>) -> Cluster {
         let topology = self.topology();
         Cluster {
             id: topology.cluster_id.clone(),

@@ -20,8 +20,6 @@ pub(super) struct Tables {
     /// What a key's hash is divided by: the cluster's partition count, fixed at bootstrap. Not the
     /// number of slots, so that no state of the table could ever route a key elsewhere.
     pub(super) modulus: u32,
-    /// How many members may serve partitions.
-    pub(super) serving: usize,
 }
 
 /// The partitions of one chunk.
@@ -42,6 +40,8 @@ pub(super) struct Chunk {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) epoch: u64,
+    /// The revision that gave the primary its role.
+    pub(super) granted: u64,
     start: u32,
     pending: u32,
     end: u32,
@@ -101,7 +101,6 @@ impl Tables {
         Tables {
             my_index: index_of(&nodes, &me),
             modulus: topology.config.partition_count,
-            serving: topology.serving_count(),
             chunks,
             nodes,
             me,
@@ -225,6 +224,7 @@ impl Chunk {
         );
         self.slots.push(Slot {
             epoch: partition.epoch,
+            granted: partition.granted,
             start,
             pending,
             end: self.len(),
@@ -239,6 +239,7 @@ impl Chunk {
             .extend_from_slice(&holders[slot.start as usize..slot.end as usize]);
         self.slots.push(Slot {
             epoch: slot.epoch,
+            granted: slot.granted,
             start,
             pending: start + (slot.pending - slot.start),
             end: self.len(),

@@ -74,6 +74,10 @@ pub enum Command {
         /// For how many milliseconds nothing had been heard of an earlier process when that was decided.
         #[serde(default)]
         silent_ms: u64,
+        /// No lease of the earlier process names this revision or a later one, as the leader knows: it never acted on a
+        /// role that it was given then.
+        #[serde(default)]
+        unleased_from: Option<u64>,
     },
     /// The node has caught up and is a full member.
     Activate {
@@ -97,6 +101,10 @@ pub enum Command {
         /// For how many milliseconds nothing had been heard of it when that was decided.
         #[serde(default)]
         silent_ms: u64,
+        /// No lease of the earlier process names this revision or a later one, as the leader knows: it never acted on a
+        /// role that it was given then.
+        #[serde(default)]
+        unleased_from: Option<u64>,
     },
     /// A member is to be drained.
     Leave {
@@ -115,6 +123,13 @@ pub enum Command {
         promotions: Vec<Promotion>,
         /// The topology revision that the promotions were planned on.
         planned_on: u64,
+        /// It is refused where the member is the last that counts as holding a partition's data.
+        #[serde(default)]
+        keep_last: bool,
+        /// No lease of the earlier process names this revision or a later one, as the leader knows: it never acted on a
+        /// role that it was given then.
+        #[serde(default)]
+        unleased_from: Option<u64>,
     },
     /// The application on a node says how it is.
     ReportHealth {
@@ -156,8 +171,8 @@ pub enum Command {
         incarnation: u64,
         /// Partition numbers, each with the revision that told the node to copy.
         partitions: Vec<(u32, u64)>,
-        /// No hook of the node copies anything: what it is told to hold it confirms at once, so nothing is gained by
-        /// telling it a few at a time.
+        /// No hook of the node copies anything: its application has not said that it has the data, and as it confirms at once
+        /// what it is told to hold, nothing is gained by telling it a few at a time.
         #[serde(default)]
         at_once: bool,
     },
@@ -192,11 +207,47 @@ pub enum Command {
         /// What must be true before.
         expect: Expect,
     },
+    /// Election timeouts are stretched by so much from now on.
+    Stretch {
+        /// 1 to [`MAX_STRETCH`](super::MAX_STRETCH).
+        factor: u32,
+    },
     /// Copies that have been in the making for too long are given up, with the moves that they are part of.
     GiveUp {
         /// Partition numbers, each with the node that copies and the revision that told it to.
         copies: Vec<(u32, NodeId, u64)>,
     },
+    /// A person accepts what a node has of a partition as the data, because nobody better is left.
+    Recover {
+        /// The partition.
+        number: u32,
+        /// Whose copy counts from now on.
+        from: NodeId,
+        /// Also where a holder that counts lives, which then copies from `from`, and where `from` holds no copy.
+        force: bool,
+    },
+    /// A node's application has registered its hook that copies after the node had confirmed these copies without one, or
+    /// is about to clean up: it is told of each anew, and they count again when it has confirmed them.
+    Reconfirm {
+        /// Who.
+        node: NodeId,
+        /// Which process of it.
+        incarnation: u64,
+        /// Partition numbers, each with the revision that told the node to copy.
+        partitions: Vec<(u32, u64)>,
+    },
+}
+
+impl Command {
+    /// From which revision on the process that goes was leased for nothing, where that is known.
+    pub(super) fn unleased_from(&self) -> Option<u64> {
+        match self {
+            Command::Join { unleased_from, .. }
+            | Command::Down { unleased_from, .. }
+            | Command::Remove { unleased_from, .. } => *unleased_from,
+            _ => None,
+        }
+    }
 }
 
 /// A node as it describes itself when it joins.
@@ -265,6 +316,14 @@ pub struct Response {
     pub revision: u64,
     /// What came of it.
     pub result: Result<Reply, Error>,
+    /// True when this is what came of the proposal, however often it was tried: the answer of the state machine, given
+    /// once and remembered. False for a refusal that speaks of this attempt only, and not of those before it.
+    #[serde(default = "settled")]
+    pub settles: bool,
+}
+
+fn settled() -> bool {
+    true
 }
 
 /// What came of a command that was carried out.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Outcome, Reply, State, refuse};
+use super::{Context, MAX_STRETCH, Outcome, Reply, State, refuse};
 use crate::error::ErrorCode;
 use crate::model::{
     ClusterHealthEvent, EventKind, Maintenance, NodeHealthState, NodeId, NodeStatus, partition_id,
@@ -38,6 +38,21 @@ impl State {
             node.health = health;
             node.health_reason = reason;
         }
+        Ok(Reply::Done)
+    }
+
+    /// No plan depends on it, so none becomes stale.
+    pub(super) fn stretch(&mut self, factor: u32) -> Outcome {
+        if !(1..=MAX_STRETCH).contains(&factor) {
+            return refuse(
+                ErrorCode::Conflict,
+                format!("election timeouts are stretched by 1 to {MAX_STRETCH}, not by {factor}"),
+            );
+        }
+        if self.topology.election_stretch() == factor {
+            return Ok(Reply::Unchanged);
+        }
+        Arc::make_mut(&mut self.topology).stretch = factor;
         Ok(Reply::Done)
     }
 

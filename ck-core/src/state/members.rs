@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::sessions::SessionEnd;
 use super::{Absence, Context, NodeSpec, Outcome, Promotion, Reply, State, refuse};
 use crate::error::{Error, ErrorCode};
 use crate::model::{
@@ -192,7 +193,7 @@ impl State {
             self.note_absence(&spec.id, heard);
         }
         if self.processes.get(&spec.id) != Some(&spec.process) {
-            self.sessions.close(&spec.id);
+            self.sessions.close(&spec.id, SessionEnd::Replaced, context.index);
         }
         let retired_raft_id = spec.raft_id.is_none().then_some(known.raft_id);
         let raft_id = self.admit(spec, Some(known), context);
@@ -292,8 +293,10 @@ impl State {
         let since = context.at.before(silent);
         self.note_absence(id, since);
         // One that is failed may live, and has proposals on their way.
-        if reason != LeaveReason::HealthCheckFailure {
-            self.sessions.close(id);
+        match reason {
+            LeaveReason::HealthCheckFailure => {}
+            LeaveReason::GracefulShutdown => self.sessions.close(id, SessionEnd::Stopped, context.index),
+            LeaveReason::RemovedByAdmin => self.sessions.close(id, SessionEnd::Removed, context.index),
         }
         let untold = self.absent.get_mut(id).filter(|absence| !absence.told);
         if let Some(absence) = untold {
@@ -349,13 +352,16 @@ impl State {
         id: &NodeId,
         reason: LeaveReason,
         promotions: &[Promotion],
-        planned_on: u64,
+        (planned_on, keep_last): (u64, bool),
         context: &mut Context<'_>,
     ) -> Outcome {
         let Some(node) = self.topology.nodes.get(id).cloned() else {
             return refuse(ErrorCode::NotFound, format!("there is no node {id:?}"));
         };
         self.check_planned_on(planned_on)?;
+        if keep_last {
+            self.check_not_last(id)?;
+        }
         let others = self
             .topology
             .nodes
@@ -371,12 +377,12 @@ impl State {
         if self.is_member(&node) {
             self.tell_leave(id, reason, context);
         }
-        self.sessions.close(id);
+        self.sessions.close(id, SessionEnd::Removed, context.index);
         self.processes.remove(id);
         self.moves.copies_at_once(id, false);
         self.absent.remove(id);
         self.removed.insert(id.clone(), context.index);
-        self.change(context.index).nodes.remove(id);
+        context.gone = self.change(context.index).nodes.remove(id);
         self.hand_over_roles(id, promotions, context);
         Ok(Reply::Done)
     }

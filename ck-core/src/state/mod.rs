@@ -11,6 +11,7 @@ mod members;
 mod moves;
 mod net;
 mod partitions;
+mod recover;
 mod roles;
 mod sessions;
 mod tell;
@@ -28,6 +29,7 @@ pub use data::{DataStore, MAX_DATA_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub(crate) use data::{check_key, check_value};
 pub(crate) use health::MAX_REASON_CHARS;
 pub use net::net_events;
+pub(crate) use net::own_copies;
 pub(crate) use tell::sources;
 
 use crate::error::{Error, ErrorCode};
@@ -36,6 +38,9 @@ use crate::model::{
 };
 use moves::Moves;
 use sessions::Sessions;
+
+/// Election timeouts are stretched by at most so much.
+pub const MAX_STRETCH: u32 = 8;
 
 /// The version of the serialised state. A node refuses a state that is newer than it knows.
 pub const STATE_VERSION: u16 = 1;
@@ -124,6 +129,10 @@ struct Context<'a> {
     events: &'a mut Vec<Event>,
     /// The partitions that it has changed, as they were before.
     touched: BTreeMap<u32, Arc<Partition>>,
+    /// The member that it takes out.
+    gone: Option<Arc<Node>>,
+    /// A role that was given at this revision or later to the process that goes was never acted on.
+    unleased_from: u64,
 }
 
 impl Context<'_> {
@@ -194,10 +203,11 @@ impl State {
         match self.sessions.lookup(proposal.session, proposal.seq) {
             sessions::Lookup::New => {}
             sessions::Lookup::Answered(response) => return response,
-            sessions::Lookup::Refused(error) => {
+            sessions::Lookup::Over { error, settles } => {
                 return Response {
                     revision: index,
                     result: Err(error),
+                    settles,
                 };
             }
         }
@@ -206,6 +216,8 @@ impl State {
             at: proposal.at,
             events,
             touched: BTreeMap::new(),
+            gone: None,
+            unleased_from: proposal.command.unleased_from().unwrap_or(u64::MAX),
         };
         let result = self
             .check_epoch(proposal.epoch)
@@ -216,6 +228,7 @@ impl State {
         let response = Response {
             revision: index,
             result,
+            settles: true,
         };
         self.sessions.remember(proposal, &response);
         response
@@ -252,6 +265,7 @@ impl State {
                 promotions,
                 planned_on,
                 silent_ms,
+                ..
             } => self.join(node, promotions, *planned_on, *silent_ms, context),
             Command::Activate { node, incarnation } => self.activate(node, *incarnation, context),
             Command::Down {
@@ -261,6 +275,7 @@ impl State {
                 promotions,
                 planned_on,
                 silent_ms,
+                ..
             } => {
                 let silent = Duration::from_millis(*silent_ms);
                 self.down(
@@ -278,7 +293,9 @@ impl State {
                 reason,
                 promotions,
                 planned_on,
-            } => self.remove(node, *reason, promotions, *planned_on, context),
+                keep_last,
+                ..
+            } => self.remove(node, *reason, promotions, (*planned_on, *keep_last), context),
             Command::ReportHealth {
                 node,
                 incarnation,
@@ -302,10 +319,17 @@ impl State {
                 partitions,
                 at_once,
             } => self.confirm(node, *incarnation, (partitions, *at_once), context),
+            Command::Reconfirm {
+                node,
+                incarnation,
+                partitions,
+            } => self.reconfirm(node, *incarnation, partitions, context),
             Command::Release { partitions } => self.release(partitions, context),
             Command::Grant { grants } => self.grant(grants, context),
             Command::Maintenance { reason } => self.maintain(reason.as_deref(), context),
+            Command::Stretch { factor } => self.stretch(*factor),
             Command::GiveUp { copies } => self.give_up(copies, context),
+            Command::Recover { number, from, force } => self.recover(*number, from, *force, context),
             Command::SetData { key, value, expect } => self.data.set(key, value, *expect, context.index),
             Command::DeleteData { key, expect } => self.data.delete(key, *expect),
         }

@@ -163,6 +163,9 @@ impl State {
             node: node.clone(),
             state,
             since,
+            stale_since: 0,
+            unhooked: false,
+            hooked: false,
         });
         partition.copies.sort_by(|a, b| a.node.cmp(&b.node));
         if let Some(lane) = self.moves.lanes.get_mut(node) {

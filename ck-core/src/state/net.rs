@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::tell::partition_event;
+use super::tell::Change;
 use crate::model::{
     ChangeReason, CopyState, Event, EventKind, LeaderChangeEvent, LeaveReason, Node, NodeId, NodeJoinEvent,
-    NodeLeaveEvent, NodeRejoinEvent, NodeStatus, RoleChange, Timestamp, Topology, partition_id,
+    NodeLeaveEvent, NodeRejoinEvent, NodeStatus, PartitionCopy, RoleChange, Timestamp, Topology,
+    partition_id,
 };
 
 /// What a node that knew `old` must be told to know `new`: the net change, not a replay of what happened.
@@ -34,6 +35,44 @@ pub fn net_events(old: &Topology, new: &Topology, me: &NodeId, revision: u64, at
             kind,
         })
         .collect()
+}
+
+/// What the application on `me` must be told that begins to listen now: the copies that it holds, with their sources, and
+/// its roles. `listed` are those of which it is told otherwise.
+pub(crate) fn own_copies(
+    topology: &Topology,
+    me: &NodeId,
+    revision: u64,
+    at: Timestamp,
+    listed: impl Fn(&PartitionCopy) -> bool,
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    for partition in &topology.partitions {
+        let Some(copy) = partition.copy(me).filter(|copy| !listed(copy)) else {
+            continue;
+        };
+        let told = Change {
+            topology,
+            partition,
+            reason: ChangeReason::NodeJoin,
+            before: partition.primary.as_ref(),
+            gone: None,
+        };
+        let gained = told.event(me, RoleChange::GainedReplica, u64::MAX);
+        // Nobody who is up has the data: it is told when somebody is.
+        if copy.state == CopyState::Synced || !gained.copy_from_nodes.is_empty() {
+            events.push(gained);
+        }
+        if partition.primary.as_ref() == Some(me) {
+            events.push(told.event(me, RoleChange::GainedPrimary, u64::MAX));
+        }
+    }
+    let event = |change| Event {
+        revision,
+        timestamp: at,
+        kind: EventKind::PartitionChange(change),
+    };
+    events.into_iter().map(event).collect()
 }
 
 fn members(old: &Topology, new: &Topology, kinds: &mut Vec<EventKind>) {
@@ -113,16 +152,14 @@ fn partitions(old: &Topology, new: &Topology, me: &NodeId, kinds: &mut Vec<Event
             .synced()
             .any(|node| new.nodes.get(node).is_some_and(|n| n.status.is_serving()));
         let mut tell = |node: &NodeId, change: RoleChange| {
-            let event = partition_event(
-                new,
-                now,
-                node,
-                change,
-                ChangeReason::Rebalance,
-                old_primary,
-                u64::MAX,
-            );
-            kinds.push(EventKind::PartitionChange(event));
+            let told = Change {
+                topology: new,
+                partition: now,
+                reason: ChangeReason::Rebalance,
+                before: old_primary,
+                gone: old.nodes.get(node),
+            };
+            kinds.push(EventKind::PartitionChange(told.event(node, change, u64::MAX)));
         };
         for copy in before.map(|p| p.copies.as_slice()).unwrap_or_default() {
             if now.copy(&copy.node).is_none() {

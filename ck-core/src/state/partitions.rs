@@ -56,6 +56,8 @@ impl State {
                         .collect(),
                     target: None,
                     released: None,
+                    granted: index,
+                    idle_since: index,
                 })
             })
             .collect();
@@ -66,6 +68,7 @@ impl State {
                 partition,
                 reason: ChangeReason::NodeJoin,
                 before: None,
+                gone: None,
             };
             change.tell(&target.primary, RoleChange::GainedPrimary, context);
             for node in target.nodes.iter().filter(|node| **node != target.primary) {
@@ -217,26 +220,94 @@ impl State {
         let reason = self.move_reason();
         let mut confirmed = 0;
         for (number, since) in partitions {
-            let awaited = self
-                .topology
-                .partitions
-                .get(*number as usize)
-                .is_some_and(|partition| {
-                    partition
-                        .copy(id)
-                        .is_some_and(|c| c.state == CopyState::Pending && c.since == *since)
-                });
-            if !awaited {
-                continue;
+            let partition = self.topology.partitions.get(*number as usize);
+            let copy = partition.and_then(|partition| partition.copy(id));
+            match copy.filter(|copy| copy.since == *since).map(|copy| copy.state) {
+                Some(CopyState::Pending) => self.hold(*number, id, reason, context),
+                // It counted without a hook's word, and now has it.
+                Some(CopyState::Synced) if !at_once && copy.is_some_and(|copy| copy.unhooked) => {}
+                _ => continue,
             }
             confirmed += 1;
-            self.hold(*number, id, reason, context);
+            self.mark(*number, id, at_once, context);
         }
         // What confirms nothing says nothing of how copies are made either.
         if confirmed > 0 {
             self.moves.copies_at_once(id, at_once);
         }
         Ok(Reply::Partitions(confirmed))
+    }
+
+    /// Notes whether a copy counts without a hook's word.
+    fn mark(&mut self, number: u32, id: &NodeId, unhooked: bool, context: &mut Context<'_>) {
+        let Some(partition) = self.partition_mut(number, context) else {
+            return;
+        };
+        for copy in partition.copies.iter_mut().filter(|copy| copy.node == *id) {
+            copy.unhooked = unhooked;
+            copy.hooked = !unhooked;
+        }
+    }
+
+    /// The hook that copies is told of these copies anew, though they have been confirmed: where a better copy is up they
+    /// count again only when it has confirmed them, and their roles go there. Where there is none they are the best there
+    /// is, and go on counting.
+    pub(super) fn reconfirm(
+        &mut self,
+        id: &NodeId,
+        incarnation: u64,
+        partitions: &[(u32, u64)],
+        context: &mut Context<'_>,
+    ) -> Outcome {
+        self.check_incarnation(id, incarnation)?;
+        if !self.is_serving(id) {
+            return refuse(ErrorCode::Conflict, format!("node {id:?} does not serve"));
+        }
+        let (reason, index) = (ChangeReason::NodeJoin, context.index);
+        let mut doubted = 0;
+        for (number, since) in partitions {
+            let Some(partition) = self.topology.partitions.get(*number as usize) else {
+                continue;
+            };
+            let Some(copy) = partition.copy(id).filter(|copy| copy.since == *since) else {
+                continue;
+            };
+            // One that has nobody to copy from is told when there is somebody.
+            if copy.state == CopyState::Pending && !self.has_other_serving_copy(*number, id) {
+                continue;
+            }
+            doubted += 1;
+            let better = partition.copies.iter().any(|copy| {
+                copy.node != *id
+                    && copy.state == CopyState::Synced
+                    && !copy.unhooked
+                    && self.is_serving(&copy.node)
+            });
+            let leads = better && partition.primary.as_ref() == Some(id);
+            let Some(partition) = self.partition_mut(*number, context) else {
+                continue;
+            };
+            for copy in partition.copies.iter_mut().filter(|copy| copy.node == *id) {
+                copy.since = index;
+                if better {
+                    copy.state = CopyState::Pending;
+                    copy.unhooked = false;
+                    copy.hooked = false;
+                }
+            }
+            let told = std::slice::from_ref(id);
+            if leads {
+                // It acts for as long as it has not heard of this: who leads next waits for that.
+                partition.primary = None;
+                partition.released = Some((id.clone(), index));
+                self.tell_each(*number, told, RoleChange::LostPrimary, reason, Some(id), context);
+            }
+            self.tell_each(*number, told, RoleChange::GainedReplica, reason, None, context);
+        }
+        if doubted > 0 {
+            self.moves.copies_at_once(id, false);
+        }
+        Ok(Reply::Partitions(doubted))
     }
 
     /// `id` has the data now. Where it is the first that is up to have it, whoever is away is behind it from
@@ -255,6 +326,7 @@ impl State {
         }
         for copy in partition.copies.iter_mut().filter(|copy| copy.node == *id) {
             copy.state = CopyState::Synced;
+            copy.stale_since = 0;
         }
         if first {
             self.tell_waiting(number, id, reason, context);
@@ -341,6 +413,9 @@ fn copy(node: &NodeId, state: CopyState, since: u64) -> PartitionCopy {
         node: node.clone(),
         state,
         since,
+        stale_since: 0,
+        unhooked: false,
+        hooked: false,
     }
 }
 

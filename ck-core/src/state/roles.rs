@@ -19,14 +19,20 @@ impl State {
         reason: ChangeReason,
         context: &mut Context<'_>,
     ) {
+        let index = context.index;
         let Some(partition) = self.partition_mut(number, context) else {
             return;
         };
         let loser = partition.primary.take();
         let released = partition.released.take().map(|(holder, _)| holder);
+        if released.is_some() {
+            // It has applied its release, or what it was leased has run out.
+            partition.idle_since = index;
+        }
         if let Some(to) = to {
             partition.epoch += u64::from(!crate::planted::planted("epoch-stands-still"));
             partition.primary = Some(to.clone());
+            partition.granted = index;
         }
         let loss = match &loser {
             Some(node) if partition.copy(node).is_none() => RoleChange::LostCopy,
@@ -88,13 +94,14 @@ impl State {
             successors.entry(promotion.number).or_insert(&promotion.to);
         }
         let is_target = |p: &Partition| p.target.as_ref().is_some_and(|t| t.nodes.contains(id));
+        // Its copy may be gone already, and it is waited for all the same.
+        let is_released = |p: &Partition| p.released.as_ref().is_some_and(|(holder, _)| holder == id);
         let concerned: Vec<(u32, bool)> = self
             .topology
             .partitions
             .iter()
-            .map(|p| (p.number, p.copy(id).is_some(), is_target(p)))
-            .filter(|(_, holds, is_target)| *holds || *is_target)
-            .map(|(number, holds, _)| (number, holds))
+            .filter(|p| p.copy(id).is_some() || is_target(p) || is_released(p))
+            .map(|p| (p.number, p.copy(id).is_some()))
             .collect();
         for (number, held) in concerned {
             self.withdraw(number, id, gone, context);
@@ -105,7 +112,17 @@ impl State {
                 let successor = successors
                     .get(&number)
                     .filter(|to| partition.is_synced(to) && self.is_serving(to));
+                let acted = partition.granted < context.unleased_from;
+                if acted && let Some(partition) = self.partition_mut(number, context) {
+                    partition.idle_since = context.index;
+                }
                 self.change_primary(number, successor.copied(), ChangeReason::NodeLeave, context);
+                if !acted {
+                    self.restore_holders(number, context);
+                }
+            } else if !gone && partition.primary.is_none() && partition.released.is_none() {
+                // It may have been told that it is to count again, and has not confirmed it.
+                self.restore_holders(number, context);
             } else if gone && held {
                 self.tell_each(
                     number,
@@ -142,7 +159,37 @@ impl State {
             .is_some_and(|(holder, _)| holder == id)
         {
             partition.released = None;
+            partition.idle_since = index;
         }
+    }
+
+    /// The role was given to a process that never acted on it: whoever counted as holding the data when the one before
+    /// it went has all of it, and counts again, unless somebody who is up holds it anyway.
+    ///
+    /// One that is back already was told to copy, and may be at it: what it is written as primary would be lost under
+    /// what it still copies. So it is told anew, that there is nothing to copy, and counts when it has confirmed that.
+    fn restore_holders(&mut self, number: u32, context: &mut Context<'_>) {
+        let Some(partition) = self.topology.partitions.get(number as usize) else {
+            return;
+        };
+        if partition.synced().any(|node| self.is_serving(node)) {
+            return;
+        }
+        let (up, away): (Vec<NodeId>, Vec<NodeId>) =
+            whole(partition).cloned().partition(|node| self.is_serving(node));
+        if !away.is_empty()
+            && let Some(partition) = self.partition_mut(number, context)
+        {
+            for copy in partition
+                .copies
+                .iter_mut()
+                .filter(|copy| away.contains(&copy.node))
+            {
+                copy.state = CopyState::Synced;
+                copy.stale_since = 0;
+            }
+        }
+        self.tell_to_copy(number, &up, ChangeReason::NodeLeave, context);
     }
 
     /// A member is back: it is told to copy what went on without it, and takes up again what only it has.
@@ -166,7 +213,17 @@ impl State {
                 // Nobody who is up has the data: `id` is told to copy it as soon as somebody is.
                 continue;
             }
-            if partition.primary.is_none() && partition.released.is_none() {
+            // Others that counted as holding the data while nobody was up are behind from here on.
+            let behind: Vec<NodeId> = partition.synced().filter(|node| *node != id).cloned().collect();
+            let vacant = partition.primary.is_none() && partition.released.is_none();
+            let index = context.index;
+            // Also where nothing of it changes: whether it is lost is looked at where something was touched.
+            if let Some(partition) = self.partition_mut(number, context) {
+                for node in &behind {
+                    make_pending(partition, node, index);
+                }
+            }
+            if vacant {
                 self.change_primary(number, Some(id), ChangeReason::NodeJoin, context);
             }
             self.tell_waiting(number, id, ChangeReason::NodeJoin, context);
@@ -236,10 +293,27 @@ impl State {
     }
 }
 
+/// Who has all that was written without counting: whoever ceased to count since nobody acts on the partition. While it
+/// has a primary, or one that was asked to yield, somebody may.
+pub(super) fn whole(partition: &Partition) -> impl Iterator<Item = &NodeId> {
+    let idle = partition.idle_since.max(1);
+    let vacant = partition.primary.is_none() && partition.released.is_none();
+    partition
+        .copies
+        .iter()
+        .filter(move |copy| vacant && copy.state == CopyState::Pending && copy.stale_since >= idle)
+        .map(|copy| &copy.node)
+}
+
 /// The node's copy is to be made again from `index` on.
 pub(super) fn make_pending(partition: &mut Partition, node: &NodeId, index: u64) {
     for copy in partition.copies.iter_mut().filter(|copy| copy.node == *node) {
+        if copy.state == CopyState::Synced {
+            copy.stale_since = index;
+        }
         copy.state = CopyState::Pending;
         copy.since = index;
+        copy.unhooked = false;
+        copy.hooked = false;
     }
 }

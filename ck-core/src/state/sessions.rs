@@ -12,17 +12,20 @@ use super::{Proposal, Response};
 use crate::error::{Error, ErrorCode};
 use crate::model::NodeId;
 
-/// The sessions of all present processes, by incarnation.
+/// The sessions of all present processes, by incarnation, and of those that ended last.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sessions {
     open: BTreeMap<u64, Session>,
-    /// The last answers to processes that ended their own session (by leaving), for when they ask again: the
-    /// proposal's number and its response, by incarnation.
-    farewells: BTreeMap<u64, (u64, Response)>,
+    /// What was answered in sessions that have ended, for proposals that are tried again: a write that was carried out
+    /// must not be answered with a refusal because its proposer was removed before it heard of it.
+    #[serde(default)]
+    ended: BTreeMap<u64, Ended>,
 }
 
-/// How many farewells are kept: more than the processes that leave within the time that one retries.
-const MAX_FAREWELLS: usize = 1024;
+/// How many ended sessions are kept, and how many answers in all of them: more than the processes that go, and what
+/// they have on its way, within the time for which a proposal is retried.
+const MAX_ENDED: usize = 1024;
+const MAX_ENDED_ANSWERS: usize = 65_536;
 
 /// How many sessions of one process are kept: one that is failed and comes back more often than that within the time
 /// that a proposal is retried has worse to worry about.
@@ -35,10 +38,36 @@ struct Session {
     done: BTreeMap<u64, Response>,
 }
 
+/// A session in which nothing is carried out any more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Ended {
+    session: Session,
+    end: SessionEnd,
+    /// The revision that ended it.
+    at: u64,
+}
+
+/// Why a session has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum SessionEnd {
+    /// The node was taken out.
+    Removed,
+    /// The process said that it stops.
+    Stopped,
+    /// Another process of the node was let in.
+    Replaced,
+}
+
+/// What is known of a proposal before it is carried out.
 pub(super) enum Lookup {
     New,
     Answered(Response),
-    Refused(Error),
+    /// It is not carried out, because its session is over.
+    Over {
+        error: Error,
+        /// True when no other attempt at it was carried out either, nor ever will be.
+        settles: bool,
+    },
 }
 
 impl Sessions {
@@ -56,36 +85,61 @@ impl Sessions {
         });
     }
 
-    /// Forgets the sessions of a node's process: its proposals that are still on their way are refused.
-    pub(super) fn close(&mut self, owner: &NodeId) {
-        self.open.retain(|_, session| session.owner != *owner);
+    /// Ends the sessions of a node's process at revision `at`: its proposals that are still on their way are refused.
+    pub(super) fn close(&mut self, owner: &NodeId, end: SessionEnd, at: u64) {
+        let of_owner = self.open.iter().filter(|(_, known)| known.owner == *owner);
+        let numbers: Vec<u64> = of_owner.map(|(number, _)| *number).collect();
+        if numbers.is_empty() {
+            return;
+        }
+        for number in numbers {
+            if let Some(session) = self.open.remove(&number) {
+                self.ended.insert(number, Ended { session, end, at });
+            }
+        }
+        let mut answers: usize = self.ended.values().map(|ended| ended.session.done.len()).sum();
+        while self.ended.len() > MAX_ENDED || answers > MAX_ENDED_ANSWERS {
+            let Some((_, oldest)) = self.ended.pop_first() else {
+                return;
+            };
+            answers -= oldest.session.done.len();
+        }
     }
 
     pub(super) fn lookup(&self, session: u64, seq: u64) -> Lookup {
         if session == 0 || crate::planted::planted("forget-request-id") {
             return Lookup::New;
         }
-        let Some(known) = self.open.get(&session) else {
-            if let Some((last, response)) = self.farewells.get(&session)
-                && *last == seq
-            {
-                return Lookup::Answered(response.clone());
-            }
-            return Lookup::Refused(Error::new(
-                ErrorCode::Conflict,
-                format!("the process with incarnation {session} is not a member any more"),
-            ));
+        let ended = self.ended.get(&session);
+        let Some(known) = self.open.get(&session).or(ended.map(|ended| &ended.session)) else {
+            return Lookup::Over {
+                error: Error::new(
+                    ErrorCode::Refused,
+                    format!("nothing is known any more of the process with incarnation {session}"),
+                ),
+                settles: false,
+            };
         };
-        if let Some(response) = known.done.get(&seq) {
+        let forgotten = ended.is_some() && crate::planted::planted("forget-ended-session");
+        if let Some(response) = known.done.get(&seq).filter(|_| !forgotten) {
             return Lookup::Answered(response.clone());
         }
         if seq < known.low {
-            return Lookup::Refused(Error::new(
-                ErrorCode::Conflict,
-                format!("proposal {seq} of session {session} was settled before"),
-            ));
+            return Lookup::Over {
+                error: Error::new(
+                    ErrorCode::Refused,
+                    format!("proposal {seq} of session {session} was settled before"),
+                ),
+                settles: false,
+            };
         }
-        Lookup::New
+        match ended {
+            Some(ended) => Lookup::Over {
+                error: ended.why(session),
+                settles: true,
+            },
+            None => Lookup::New,
+        }
     }
 
     pub(super) fn remember(&mut self, proposal: &Proposal, response: &Response) {
@@ -93,11 +147,9 @@ impl Sessions {
             return;
         }
         let Some(session) = self.open.get_mut(&proposal.session) else {
-            // It was open when the proposal was looked up: the proposal itself has closed it.
-            self.farewells
-                .insert(proposal.session, (proposal.seq, response.clone()));
-            if self.farewells.len() > MAX_FAREWELLS {
-                self.farewells.pop_first();
+            // It was open when the proposal was looked up: the proposal itself has ended it.
+            if let Some(ended) = self.ended.get_mut(&proposal.session) {
+                ended.session.done.insert(proposal.seq, response.clone());
             }
             return;
         };
@@ -111,6 +163,25 @@ impl Sessions {
                 entry.remove();
             }
         }
+    }
+}
+
+impl Ended {
+    /// Why nothing is carried out in it: codes of its own, which no condition of a write is answered with.
+    fn why(&self, incarnation: u64) -> Error {
+        let owner = &self.session.owner;
+        let (code, what) = match self.end {
+            SessionEnd::Removed => (ErrorCode::Removed, "was removed from the cluster"),
+            SessionEnd::Stopped => (ErrorCode::Stopped, "had said that it stops"),
+            SessionEnd::Replaced => (ErrorCode::DuplicateNode, "was replaced by another process of it"),
+        };
+        Error::new(
+            code,
+            format!(
+                "node {owner:?} with incarnation {incarnation} {what} at revision {}; this was not carried out",
+                self.at
+            ),
+        )
     }
 }
 

@@ -22,11 +22,13 @@ impl State {
         let Some(partition) = self.topology.partitions.get(number as usize) else {
             return;
         };
+        let gone = context.gone.clone();
         let change = Change {
             topology: &self.topology,
             partition,
             reason,
             before,
+            gone: gone.as_ref(),
         };
         for node in nodes {
             change.tell(node, role, context);
@@ -39,74 +41,72 @@ pub(super) struct Change<'a> {
     pub(super) topology: &'a Topology,
     pub(super) partition: &'a Partition,
     pub(super) reason: ChangeReason,
+    /// The primary that was, where it is not the present one.
     pub(super) before: Option<&'a NodeId>,
+    /// The record of the node that it is about, where that is no member any more.
+    pub(super) gone: Option<&'a Arc<Node>>,
 }
 
 impl Change<'_> {
     pub(super) fn tell(&self, node: &NodeId, change: RoleChange, context: &mut Context<'_>) {
-        let event = partition_event(
-            self.topology,
-            self.partition,
-            node,
-            change,
-            self.reason,
-            self.before,
-            context.index,
-        );
+        let event = self.event(node, change, context.index);
         context.emit(EventKind::PartitionChange(event));
+    }
+
+    /// The event that tells of it, to be told with revision `index`.
+    pub(super) fn event(&self, node: &NodeId, change: RoleChange, index: u64) -> PartitionChangeEvent {
+        let Change {
+            topology, partition, ..
+        } = *self;
+        // Only a replica is made by copying: who gains the role has the data already.
+        let sources = match change {
+            RoleChange::GainedReplica => sources(topology, partition, node, index),
+            RoleChange::GainedPrimary | RoleChange::LostPrimary | RoleChange::LostCopy => Vec::new(),
+        };
+        let gone = self.gone.filter(|gone| gone.id == *node);
+        let now = partition.primary.clone().unwrap_or_else(|| "".into());
+        let old_primary = match self.before {
+            Some(before) => before.clone(),
+            None if change == RoleChange::GainedPrimary => "".into(),
+            None => now.clone(),
+        };
+        PartitionChangeEvent {
+            partition_id: partition_id(partition.number),
+            number: partition.number,
+            node_id: node.clone(),
+            change,
+            copy_from_nodes: sources,
+            copy_to_node: topology.nodes.get(node).or(gone).cloned(),
+            change_reason: self.reason,
+            old_primary,
+            new_primary: now,
+            epoch: partition.epoch,
+        }
     }
 }
 
-/// From whom `node` can copy what it was given at `index`: the live holders of the data other than itself. Where all
-/// the copies were made at `index` itself, there is nothing to copy yet.
+/// From whom `node` can copy what it was given at `index`: the live holders of the data other than itself; where a hook
+/// has confirmed any of them, those. Where all the copies were made at `index` itself there is nothing to copy yet, and
+/// nothing where its own copy is as good as any other, or leads.
 pub(crate) fn sources(topology: &Topology, partition: &Partition, node: &str, index: u64) -> Vec<Arc<Node>> {
-    partition
-        .copies
-        .iter()
-        .filter(|copy| copy.state == CopyState::Synced && *copy.node != *node)
-        .filter(|copy| copy.since != index || partition.epoch > 1)
-        .filter_map(|copy| topology.nodes.get(&copy.node))
-        .filter(|source| source.status.is_serving())
-        .cloned()
-        .collect()
-}
-
-/// The event that tells of a change.
-pub(super) fn partition_event(
-    topology: &Topology,
-    partition: &Partition,
-    node: &NodeId,
-    change: RoleChange,
-    reason: ChangeReason,
-    before: Option<&NodeId>,
-    index: u64,
-) -> PartitionChangeEvent {
-    let gained = change.gained().is_some();
-    let sources = if gained {
-        sources(topology, partition, node, index)
-    } else {
-        Vec::new()
+    let holders = || {
+        partition
+            .copies
+            .iter()
+            .filter(|copy| copy.state == CopyState::Synced && *copy.node != *node)
+            .filter(|copy| copy.since != index || partition.epoch > 1)
+            .filter_map(|copy| Some((copy, topology.nodes.get(&copy.node)?)))
+            .filter(|(_, source)| source.status.is_serving())
     };
-    let now = partition.primary.clone().unwrap_or_else(|| "".into());
-    let old_primary = match before {
-        Some(before) => before.clone(),
-        None if change == RoleChange::GainedPrimary => "".into(),
-        None => now.clone(),
-    };
-    PartitionChangeEvent {
-        partition_id: partition_id(partition.number),
-        number: partition.number,
-        node_id: node.clone(),
-        change,
-        copy_from_nodes: sources,
-        copy_to_node: if gained {
-            topology.nodes.get(node).cloned()
-        } else {
-            None
-        },
-        change_reason: reason,
-        old_primary,
-        new_primary: now,
-        epoch: partition.epoch,
+    let mut proven = holders().filter(|(copy, _)| !copy.unhooked).peekable();
+    if proven.peek().is_some() {
+        return match partition.primary.as_deref() == Some(node) {
+            true => Vec::new(),
+            false => proven.map(|(_, source)| source.clone()).collect(),
+        };
+    }
+    match partition.is_synced(node) {
+        true => Vec::new(),
+        false => holders().map(|(_, source)| source.clone()).collect(),
     }
 }

@@ -193,3 +193,33 @@ fn defect_05_partitions_are_there_with_one_node_and_spread_as_nodes_come() {
     assert_formed(&nodes);
     stop(nodes);
 }
+
+/// Addresses at which nobody listens any more: given by the system a moment ago.
+fn vacant(n: usize) -> Vec<String> {
+    let probes: Vec<TestNode> = (0..n)
+        .map(|i| TestNode::start(founder(&format!("probe-{i}"))).unwrap())
+        .collect();
+    let addrs = probes.iter().map(TestNode::addr).collect();
+    stop(probes);
+    addrs
+}
+
+#[test]
+fn nodes_that_are_configured_alike_found_one_cluster() {
+    let addrs = vacant(3);
+    let threads: Vec<_> = addrs
+        .iter()
+        .enumerate()
+        .map(|(i, addr)| {
+            let mut options = founder(&format!("node-{}", i + 1));
+            options.http_addr.clone_from(addr);
+            options.join_addrs.clone_from(&addrs);
+            options.bootstrap_expect = Some(3);
+            std::thread::spawn(move || TestNode::start(options).unwrap())
+        })
+        .collect();
+    let nodes: Vec<TestNode> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert_formed(&nodes);
+    assert!(nodes.iter().all(|node| node.kit.waiting_for().unwrap().is_none()));
+    stop(nodes);
+}

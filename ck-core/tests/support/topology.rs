@@ -38,10 +38,15 @@ pub(crate) fn topology(partitions: u32, nodes: u32) -> Topology {
                             node: id.as_str().into(),
                             state: CopyState::Synced,
                             since: 1,
+                            stale_since: 0,
+                            unhooked: false,
+                            hooked: false,
                         })
                         .collect(),
                     target: None,
                     released: None,
+                    granted: 0,
+                    idle_since: 0,
                 })
             })
             .collect(),

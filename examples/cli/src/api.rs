@@ -2,18 +2,16 @@
 
 use std::time::Duration;
 
+use ck_core::ErrorCode;
 use ck_core::model::{Cluster, HealthStatus, LeaderInfo, Node, NodeId, PartitionRecord, RebalanceStatus};
 use ck_core::state::Expect;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::client::{Client, Request, Response, escape};
+use crate::client::{ANSWER_GRACE, Client, Request, Response, escape};
 use crate::error::{CliError, Result};
 use crate::hash::HashConfig;
-
-/// How much longer than a long poll's own timeout its answer may take to come.
-const POLL_GRACE: Duration = Duration::from_secs(2);
 
 /// `GET /cluster`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,9 +22,32 @@ pub(crate) struct ClusterAnswer {
     pub(crate) hash_config: HashConfig,
     /// The revision that the answer shows.
     pub(crate) revision: u64,
+    /// The node knew of no leader: what it says was so when it last heard of one.
+    #[serde(default)]
+    pub(crate) stale: bool,
+    /// For how many milliseconds it had not heard of one; `None` where it never has since it started.
+    #[serde(skip)]
+    pub(crate) last_contact: Option<u64>,
 }
 
 impl ClusterAnswer {
+    /// How old a stale answer is, for people: `as of 34s ago`.
+    pub(crate) fn as_of(&self) -> String {
+        match self.last_contact {
+            Some(millis) => format!("as of {} ago", whole_seconds(millis)),
+            None => "as of before the node started".to_owned(),
+        }
+    }
+
+    /// What ends a summary of a stale answer; empty for one of the present.
+    pub(crate) fn age_note(&self) -> String {
+        if self.stale {
+            format!(", {}: no leader is known", self.as_of())
+        } else {
+            String::new()
+        }
+    }
+
     /// The member of this name.
     pub(crate) fn node(&self, id: &str) -> Option<&Node> {
         self.cluster
@@ -129,14 +150,29 @@ impl Api {
 
     /// The whole cluster.
     pub(crate) fn cluster(&mut self) -> Result<ClusterAnswer> {
-        self.get("/cluster")
+        let response = self.send(get("/cluster"))?;
+        let answer: ClusterAnswer = decode(&response)?;
+        Ok(ClusterAnswer {
+            last_contact: response.last_contact,
+            ..answer
+        })
+    }
+
+    /// How many members the asked node has heard of lately.
+    pub(crate) fn heard(&mut self) -> Result<Option<usize>> {
+        #[derive(Deserialize)]
+        struct Page {
+            #[serde(default)]
+            heard: Option<usize>,
+        }
+        Ok(self.get::<Page>("/nodes?limit=1")?.heard)
     }
 
     /// The whole cluster as soon as it has moved past `revision`; `None` when it has not within `wait`.
     pub(crate) fn cluster_after(&mut self, revision: u64, wait: Duration) -> Result<Option<ClusterAnswer>> {
         let path = format!("/cluster?wait={revision}&timeout={}", wait.as_millis());
-        let response = self.client.request_within(wait + POLL_GRACE, get(&path))?;
-        let answer: ClusterAnswer = decode(&success(response)?)?;
+        let response = self.client.request_within(wait + ANSWER_GRACE, get(&path))?;
+        let answer: ClusterAnswer = decode(&success(response, false)?)?;
         Ok((answer.revision > revision).then_some(answer))
     }
 
@@ -166,7 +202,7 @@ impl Api {
 
     /// The partition of a key, as the node sees it once it has applied `revision`.
     pub(crate) fn key(&mut self, key: &str, revision: u64) -> Result<KeyAnswer> {
-        self.get(&format!(
+        self.get_waiting(&format!(
             "/partitions/key?key={}&revision={revision}",
             escape(key)
         ))
@@ -183,13 +219,14 @@ impl Api {
             method: "POST",
             path,
             body: Some(b""),
+            waits: true,
             ..Request::default()
         })?)
     }
 
     /// What moves, and what moves wait for.
     pub(crate) fn rebalance_status(&mut self) -> Result<RebalanceStatus> {
-        self.get("/rebalance")
+        self.get_waiting("/rebalance")
     }
 
     /// Something that an administrator orders and that needs no body.
@@ -198,22 +235,28 @@ impl Api {
             method,
             path,
             body: (method == "POST").then_some(b"".as_slice()),
+            waits: true,
             ..Request::default()
         })?)
     }
 
     /// Removes a member.
-    pub(crate) fn remove(&mut self, id: &str) -> Result<Value> {
+    pub(crate) fn remove(&mut self, id: &str, force: bool) -> Result<Value> {
+        let force = if force { "?force=true" } else { "" };
         decode(&self.send(Request {
             method: "DELETE",
-            path: &format!("/nodes/{}", escape(id)),
+            path: &format!("/nodes/{}{force}", escape(id)),
+            waits: true,
             ..Request::default()
         })?)
     }
 
     /// A value of the replicated store, as the asked node has it once it has applied `revision`.
     pub(crate) fn data_get(&mut self, key: &str, revision: u64) -> Result<DataValue> {
-        let response = self.send(get(&format!("{}?revision={revision}", data_path(key))))?;
+        let response = self.send(Request {
+            waits: true,
+            ..get(&format!("{}?revision={revision}", data_path(key)))
+        })?;
         let revision = response
             .etag
             .ok_or_else(|| CliError::bad_answer("a value without an ETag"))?;
@@ -241,6 +284,7 @@ impl Api {
             body: Some(value),
             // Writing the same value twice leaves that value. With a condition the second would fail.
             repeatable: expect == Expect::Any,
+            waits: true,
         })?)
     }
 
@@ -249,6 +293,7 @@ impl Api {
         decode(&self.send(Request {
             method: "DELETE",
             path: &data_path(key),
+            waits: true,
             ..Request::default()
         })?)
     }
@@ -274,9 +319,23 @@ impl Api {
         decode(&self.send(get(path))?)
     }
 
-    fn send(&mut self, request: Request<'_>) -> Result<Response> {
-        success(self.client.request(request)?)
+    /// The same where the node waits, for a revision or for the leader's word.
+    fn get_waiting<T: DeserializeOwned>(&mut self, path: &str) -> Result<T> {
+        decode(&self.send(Request {
+            waits: true,
+            ..get(path)
+        })?)
     }
+
+    fn send(&mut self, request: Request<'_>) -> Result<Response> {
+        let changes = request.changes();
+        success(self.client.request(request)?, changes)
+    }
+}
+
+/// A time for people: `34s`.
+pub(crate) fn whole_seconds(millis: u64) -> String {
+    ck_core::format_duration(Duration::from_secs(millis / 1000))
 }
 
 fn get(path: &str) -> Request<'_> {
@@ -296,8 +355,9 @@ fn decode<T: DeserializeOwned>(response: &Response) -> Result<T> {
     serde_json::from_slice(&response.body).map_err(CliError::bad_answer)
 }
 
-/// The answer when its status says success, else the error that it holds.
-fn success(response: Response) -> Result<Response> {
+/// The answer when its status says success, else the error that it holds; to a request that `changes` something two of
+/// them say that nobody knows whether it did.
+fn success(response: Response, changes: bool) -> Result<Response> {
     #[derive(Deserialize)]
     struct Envelope {
         error: Body,
@@ -311,6 +371,12 @@ fn success(response: Response) -> Result<Response> {
         return Ok(response);
     }
     let error = match serde_json::from_slice::<Envelope>(&response.body) {
+        Ok(Envelope { error })
+            if error.code == ErrorCode::Timeout.name()
+                || (changes && error.code == ErrorCode::Internal.name()) =>
+        {
+            CliError::Unknown(error.message)
+        }
         Ok(Envelope { error }) => CliError::Failed {
             code: error.code,
             message: error.message,

@@ -11,9 +11,12 @@ use crate::option_flags::OptionFlags;
 
 mod operate;
 
-use operate::{DEMOTE_HELP, LEAVE_HELP, MAINTENANCE_HELP, PROMOTE_HELP, REBALANCE_HELP, STEP_DOWN_HELP};
+use operate::{
+    DEMOTE_HELP, LEAVE_HELP, MAINTENANCE_HELP, PROMOTE_HELP, REBALANCE_HELP, RECOVER_HELP, STEP_DOWN_HELP,
+};
 pub(crate) use operate::{
-    DemoteArgs, LeaveArgs, MaintenanceCommand, PromoteArgs, RebalanceArgs, RemoveArgs, StepDownArgs,
+    DemoteArgs, LeaveArgs, MaintenanceCommand, PromoteArgs, RebalanceArgs, RecoverArgs, RemoveArgs,
+    StepDownArgs,
 };
 
 /// Run a ClusterKit node, look into a running cluster, and see one form.
@@ -29,9 +32,10 @@ pub(crate) struct Cli {
 const MAIN_HELP: &str = "\
 Exit codes:
   0    done
-  1    a node answered with an error, or the work failed
+  1    a node answered with an error, or the work failed: what was asked for was not done
   2    the command line or the options are wrong
-  3    no node could be reached at --addr
+  3    no node could be reached at --addr, or none answered what it was asked: nothing was done
+  4    nobody knows whether it was done: it was not answered in time, or the connection broke
   130  interrupted by Ctrl-C or SIGTERM
 
 Colours appear on a terminal only, and never where NO_COLOR is set.
@@ -62,7 +66,8 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// How long to wait for each answer of a node: 5s, 500ms
+    /// How long a node may take for each answer: 5s, 500ms. What it has to wait for ends with that, and its answer is
+    /// waited for two seconds longer
     #[arg(long, global = true, default_value = "10s", value_parser = duration, value_name = "DURATION")]
     pub(crate) timeout: Duration,
 }
@@ -114,6 +119,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  clusterkit remove node-3         asks first\n  clusterkit remove node-3 --yes   for scripts"
     )]
     Remove(RemoveArgs),
+    /// Accept what a node has of a lost partition as its data
+    #[command(after_help = RECOVER_HELP)]
+    Recover(RecoverArgs),
     /// Read and write the replicated store
     #[command(subcommand, after_help = DATA_HELP)]
     Data(DataCommand),

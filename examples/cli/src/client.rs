@@ -5,6 +5,8 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{CliError, Result};
@@ -14,6 +16,13 @@ const MAX_BODY: u64 = 512 << 20;
 /// The longest line of a head, and the most lines.
 const MAX_LINE: u64 = 16 << 10;
 const MAX_HEADERS: usize = 100;
+/// How long one address of a name is waited for before the next is tried beside it.
+const STAGGER: Duration = Duration::from_millis(50);
+
+/// How much longer than the time that a node is given its answer may take to come.
+pub(crate) const ANSWER_GRACE: Duration = Duration::from_secs(2);
+/// The longest time that a node lets itself be given for one answer.
+const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
 /// One request.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,6 +37,15 @@ pub(crate) struct Request<'a> {
     pub(crate) body: Option<&'a [u8]>,
     /// True when sending it twice does no harm.
     pub(crate) repeatable: bool,
+    /// True when the node may have to wait before it can answer: it is told for how long, and answered a little later.
+    pub(crate) waits: bool,
+}
+
+impl Request<'_> {
+    /// True for what changes something: where its answer is lost, nobody knows whether it did.
+    pub(crate) fn changes(&self) -> bool {
+        self.method != "GET"
+    }
 }
 
 /// A node's answer.
@@ -37,6 +55,8 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     /// The revision in the ETag.
     pub(crate) etag: Option<u64>,
+    /// For how many milliseconds the node had not heard of a leader.
+    pub(crate) last_contact: Option<u64>,
     /// The body as it came.
     pub(crate) body: Vec<u8>,
 }
@@ -79,9 +99,24 @@ impl Client {
         &self.addr
     }
 
-    /// Sends a request and reads the answer, whatever its status, within the client's timeout.
+    /// Sends a request and reads the answer, whatever its status, within the client's timeout. A node that may have to
+    /// wait is given that time, and its answer a little more: who hangs up first never hears why.
     pub(crate) fn request(&mut self, request: Request<'_>) -> Result<Response> {
-        self.request_within(self.timeout, request)
+        if !request.waits {
+            return self.request_within(self.timeout, request);
+        }
+        let asked = self.timeout.min(LONGEST_ASKED);
+        let separator = if request.path.contains('?') { '&' } else { '?' };
+        let path = format!(
+            "{}{separator}timeout={}ms",
+            request.path,
+            asked.as_millis().max(1)
+        );
+        let request = Request {
+            path: &path,
+            ..request
+        };
+        self.request_within(self.timeout + ANSWER_GRACE, request)
     }
 
     /// The same within `timeout`.
@@ -91,42 +126,81 @@ impl Client {
     pub(crate) fn request_within(&mut self, timeout: Duration, request: Request<'_>) -> Result<Response> {
         let deadline = Instant::now() + timeout;
         let kept = self.connection.take().filter(|_| request.repeatable);
+        let mut sent = false;
         if let Some(connection) = kept {
+            sent = true;
             match self.exchange(connection, deadline, request) {
                 Ok(response) => return Ok(response),
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(self.unreachable(&error)),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(self.unanswered(&error, request));
+                }
                 Err(_) => {}
             }
         }
-        let connection = self.connect(deadline).map_err(|error| self.unreachable(&error))?;
+        let connection = match self.connect(deadline) {
+            Ok(connection) => connection,
+            Err(error) if sent => return Err(self.unanswered(&error, request)),
+            Err(error) => return Err(CliError::Unreachable(self.unreachable(&error))),
+        };
         let answer = self.exchange(connection, deadline, request);
-        answer.map_err(|error| self.unreachable(&error))
+        answer.map_err(|error| self.unanswered(&error, request))
     }
 
-    fn unreachable(&self, error: &io::Error) -> CliError {
+    /// The error of a request that was sent, all of it or some.
+    fn unanswered(&self, error: &io::Error, request: Request<'_>) -> CliError {
+        let why = self.unreachable(error);
+        if request.changes() {
+            CliError::Unknown(format!("{why}; it may or may not have happened"))
+        } else {
+            CliError::Unreachable(why)
+        }
+    }
+
+    fn unreachable(&self, error: &io::Error) -> String {
         let why = match error.kind() {
             io::ErrorKind::TimedOut => "no answer in time".to_string(),
             io::ErrorKind::ConnectionRefused => "nobody listens there".to_string(),
             io::ErrorKind::UnexpectedEof => "it closed the connection".to_string(),
             _ => error.to_string(),
         };
-        CliError::Unreachable(format!("cannot reach a node at {}: {why}", self.addr))
+        format!("cannot reach a node at {}: {why}", self.addr)
     }
 
-    /// Tries every address that the name has, in order.
+    /// Tries every address that the name has: the next one when one has failed, and beside the others when they have
+    /// not answered for a moment.
     fn connect(&self, deadline: Instant) -> io::Result<BufReader<TcpStream>> {
+        let mut waiting = self.addr.to_socket_addrs()?;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for addr in self.addr.to_socket_addrs()? {
-            match TcpStream::connect_timeout(&addr, left(deadline)?) {
-                Ok(stream) => {
+        let (sender, outcomes) = channel();
+        let mut running = 0_usize;
+        let mut next = waiting.next();
+        loop {
+            if let Some(addr) = next {
+                let (sender, limit) = (sender.clone(), left(deadline)?);
+                running += 1;
+                next = waiting.next();
+                thread::spawn(move || {
+                    // Nobody waits any more where another was faster.
+                    drop(sender.send(TcpStream::connect_timeout(&addr, limit)));
+                });
+            } else if running == 0 {
+                return Err(last);
+            }
+            let patience = if next.is_some() { STAGGER } else { left(deadline)? };
+            match outcomes.recv_timeout(patience) {
+                Ok(Ok(stream)) => {
                     // Requests are small and wait for their answer: Nagle's delay would only add to each.
                     stream.set_nodelay(true)?;
                     return Ok(BufReader::new(stream));
                 }
-                Err(error) => last = error,
+                Ok(Err(error)) => {
+                    running -= 1;
+                    last = error;
+                }
+                Err(_) if next.is_some() => {}
+                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
             }
         }
-        Err(last)
     }
 
     fn exchange(
@@ -233,14 +307,21 @@ fn read_response(input: &mut impl BufRead) -> io::Result<(Response, bool)> {
         .next()
         .and_then(|word| word.parse().ok())
         .ok_or_else(|| invalid("no status"))?;
-    let (mut length, mut chunked, mut keep, mut etag) = (None, false, version == "HTTP/1.1", None);
+    let (mut length, mut chunked, mut keep) = (None, false, version == "HTTP/1.1");
+    let (mut etag, mut last_contact) = (None, None);
     for _ in 0..MAX_HEADERS {
         let line = read_line(input)?;
         if line.is_empty() {
             let body = read_body(input, status, length, chunked)?;
             // Without a length the end of the connection ended the body.
             let keep = keep && (chunked || length.is_some() || matches!(status, 204 | 304));
-            return Ok((Response { status, etag, body }, keep));
+            let response = Response {
+                status,
+                etag,
+                last_contact,
+                body,
+            };
+            return Ok((response, keep));
         }
         let (name, value) = line
             .split_once(':')
@@ -252,6 +333,7 @@ fn read_response(input: &mut impl BufRead) -> io::Result<(Response, bool)> {
             }
             "transfer-encoding" => chunked = value.eq_ignore_ascii_case("chunked"),
             "etag" => etag = value.trim_matches('"').parse().ok(),
+            "x-clusterkit-last-contact" => last_contact = value.parse().ok(),
             "connection" => keep = keep && !value.eq_ignore_ascii_case("close"),
             _ => {}
         }
@@ -332,121 +414,4 @@ pub(crate) fn escape(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-    use std::thread;
-
-    use super::*;
-
-    const GET: Request<'_> = Request {
-        method: "GET",
-        path: "/",
-        header: None,
-        body: None,
-        repeatable: true,
-    };
-
-    fn parse(text: &str) -> io::Result<(u16, String, bool)> {
-        let (response, keep) = read_response(&mut text.as_bytes())?;
-        Ok((response.status, String::from_utf8(response.body).unwrap(), keep))
-    }
-
-    #[test]
-    fn bodies_by_length_by_chunks_and_by_end() {
-        let by_length = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
-        assert_eq!(parse(by_length).unwrap(), (200, "hello".into(), true));
-        let chunked =
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\n\r\n";
-        assert_eq!(parse(chunked).unwrap(), (200, "hello".into(), true));
-        let to_the_end = "HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\nhello";
-        assert_eq!(parse(to_the_end).unwrap(), (404, "hello".into(), false));
-        assert_eq!(
-            parse("HTTP/1.1 304 Not Modified\r\n\r\n").unwrap(),
-            (304, String::new(), true)
-        );
-    }
-
-    #[test]
-    fn nonsense_is_an_error_and_never_a_panic() {
-        let long = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(20_000));
-        for text in [
-            "",
-            "SSH-2.0-OpenSSH\r\n\r\n",
-            "HTTP/1.1 abc\r\n\r\n",
-            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel",
-            "HTTP/1.1 200 OK\r\ncontent-length: 99999999999999\r\n\r\n",
-            "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\n",
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel",
-            "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
-            &long,
-        ] {
-            assert!(parse(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn addresses_come_in_several_forms() {
-        for (given, dialled) in [
-            ("host:80", "host:80"),
-            (":8080", "127.0.0.1:8080"),
-            ("http://h:1/", "h:1"),
-            ("[::1]:8080", "[::1]:8080"),
-        ] {
-            assert_eq!(
-                Client::new(given, Duration::from_secs(1)).unwrap().addr(),
-                dialled
-            );
-        }
-        for bad in ["", "host", "host:", "host:x", "host:0", "https://h:1", "a b:1"] {
-            assert!(
-                matches!(Client::new(bad, Duration::from_secs(1)), Err(CliError::Usage(_))),
-                "{bad:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_silent_node_costs_the_timeout_and_no_more() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap().to_string();
-        let mut client = Client::new(&addr, Duration::from_millis(50)).unwrap();
-        let error = client.request(GET).unwrap_err();
-        assert!(
-            matches!(&error, CliError::Unreachable(m) if m.contains("no answer in time")),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_kept_connection_that_was_closed_is_replaced() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap().to_string();
-        let node = thread::spawn(move || {
-            for _ in 0..2 {
-                let (mut stream, _) = listener.accept().unwrap();
-                let mut reader = BufReader::new(stream.try_clone().unwrap());
-                while !read_line(&mut reader).unwrap().is_empty() {}
-                stream
-                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-                    .unwrap();
-            }
-        });
-        let mut client = Client::new(&addr, Duration::from_secs(5)).unwrap();
-        for _ in 0..2 {
-            assert_eq!(client.request(GET).unwrap().body, b"ok");
-        }
-        node.join().unwrap();
-    }
-
-    #[test]
-    fn the_etag_is_a_revision() {
-        let (response, _) = read_response(&mut "HTTP/1.1 304 x\r\nETag: \"42\"\r\n\r\n".as_bytes()).unwrap();
-        assert_eq!(response.etag, Some(42));
-    }
-
-    #[test]
-    fn keys_with_slashes_and_spaces_are_one_segment() {
-        assert_eq!(escape("a/b c?ü"), "a%2Fb%20c%3F%C3%BC");
-    }
-}
+mod tests;

@@ -12,8 +12,10 @@ pub(crate) type Result<T> = std::result::Result<T, CliError>;
 pub(crate) enum CliError {
     /// The command line, the environment or a file that it names is wrong.
     Usage(String),
-    /// No node answered: wrong address, nobody listens, or the deadline passed.
+    /// No node answered: wrong address, nobody listens, or the deadline passed. Nothing was changed by it.
     Unreachable(String),
+    /// Nobody knows whether what was asked for has happened, or will: the node said so, or did not answer any more.
+    Unknown(String),
     /// A node answered with an error, or the work itself failed.
     Failed {
         /// A stable code, as in `ck_core::ErrorCode`.
@@ -54,6 +56,7 @@ impl CliError {
         match self {
             CliError::Usage(_) => ck_core::ErrorCode::InvalidArgument.name(),
             CliError::Unreachable(_) => ck_core::ErrorCode::Unreachable.name(),
+            CliError::Unknown(_) => ck_core::ErrorCode::Timeout.name(),
             CliError::Failed { code, .. } => code,
             CliError::Interrupted => "INTERRUPTED",
             CliError::BrokenPipe => ck_core::ErrorCode::Io.name(),
@@ -67,6 +70,7 @@ impl CliError {
             CliError::Failed { .. } => 1,
             CliError::Usage(_) => 2,
             CliError::Unreachable(_) => 3,
+            CliError::Unknown(_) => 4,
             CliError::Interrupted => 130,
         })
     }
@@ -78,9 +82,10 @@ impl CliError {
 
     fn message(&self) -> &str {
         match self {
-            CliError::Usage(message) | CliError::Unreachable(message) | CliError::Failed { message, .. } => {
-                message
-            }
+            CliError::Usage(message)
+            | CliError::Unreachable(message)
+            | CliError::Unknown(message)
+            | CliError::Failed { message, .. } => message,
             CliError::Interrupted => "interrupted",
             CliError::BrokenPipe => "the reader of the output went away",
         }
@@ -91,6 +96,7 @@ impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CliError::Failed { code, message } => write!(f, "{message} ({code})"),
+            CliError::Unknown(message) => write!(f, "{message} ({})", self.code()),
             other => f.write_str(other.message()),
         }
     }
@@ -117,6 +123,7 @@ mod tests {
             (failed, 1),
             (CliError::Usage("x".into()), 2),
             (CliError::Unreachable("x".into()), 3),
+            (CliError::Unknown("x".into()), 4),
             (CliError::Interrupted, 130),
             (CliError::BrokenPipe, 0),
         ] {

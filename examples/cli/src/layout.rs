@@ -121,8 +121,14 @@ impl Layout {
     /// copied, and copies are spread as evenly as whole numbers allow.
     pub(crate) fn is_spread(&self, nodes: usize) -> bool {
         let wanted = self.replication_factor.min(nodes);
+        // With fewer nodes than copies are wanted a partition is never more than that.
+        let best = if nodes < self.replication_factor {
+            PartitionState::UnderReplicated
+        } else {
+            PartitionState::Ok
+        };
         let whole = self.partitions.iter().all(|partition| {
-            partition.state == PartitionState::Ok
+            partition.state == best
                 && partition.pending.is_empty()
                 && partition.primary.is_some()
                 && partition.all().len() == wanted

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ck_core::env;
-use ck_core::hooks::Hook;
+use ck_core::hooks::{EventFilter, Hook};
 use ck_core::model::{Event, EventKind, RoleChange};
 use ck_core::sim::SimNode;
 use rand::RngExt;
@@ -56,6 +56,19 @@ pub(crate) fn hook(world: &World, node: &SimNode) -> Hook {
     })
 }
 
+/// A program that registers its hook some time after it has begun to start its node: before that is done, or long after.
+pub(crate) async fn register_late(world: World, node: SimNode) {
+    let most: f64 = env::runtime::rng().random_range(1.0..8.0);
+    let wait = Duration::from_secs_f64(env::runtime::rng().random_range(0.0..most.exp()) / 1000.0);
+    env::sleep(wait).await;
+    // One that has ended meanwhile needs none.
+    if node.register(EventFilter::ALL, hook(&world, &node)).is_ok() {
+        world
+            .trace
+            .add(format_args!("{} registers its hook after {wait:?}", node.id()));
+    }
+}
+
 enum Done {
     Ok,
     Failed(&'static str),
@@ -69,6 +82,12 @@ async fn handle(world: &World, id: &str, event: &Arc<Event>) -> Done {
         && change.change == RoleChange::LostCopy
     {
         world.checks().held.drops(id, change.number);
+    }
+    if let EventKind::PartitionChange(change) = &event.kind
+        && *change.node_id == *id
+        && change.change == RoleChange::GainedReplica
+    {
+        world.checks().held.begins_to_copy(id, change.number);
     }
     let name = name(event);
     match mood(world) {

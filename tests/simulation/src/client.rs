@@ -16,6 +16,10 @@ use crate::checker::{self, Action, Call};
 use crate::invariants::Claim;
 use crate::world::{World, spawn};
 
+/// How many clients write through a node that is being taken out, and how often each.
+const PARTING_WRITERS: usize = 3;
+const PARTING_WRITES: usize = 40;
+
 /// What all clients were told.
 #[derive(Default)]
 pub(crate) struct Book {
@@ -38,14 +42,14 @@ enum Told {
     Unknown,
 }
 
+/// As docs/consistency.md has it: every error says that it did not happen, but for two.
 fn told(outcome: Option<Result<u64, Error>>) -> Told {
     match outcome {
         Some(Ok(revision)) => Told::Done(revision),
         Some(Err(error)) => match error.code() {
-            // Other conflicts are about the session, and say nothing of an earlier attempt.
-            ErrorCode::Conflict if error.message().starts_with("key ") => Told::Refused(error.to_string()),
-            ErrorCode::NoLeader | ErrorCode::NotStarted => Told::Nothing(error.to_string()),
-            _ => Told::Unknown,
+            ErrorCode::Timeout | ErrorCode::Internal => Told::Unknown,
+            ErrorCode::Conflict => Told::Refused(error.to_string()),
+            _ => Told::Nothing(error.to_string()),
         },
         None => Told::Unknown,
     }
@@ -83,8 +87,12 @@ pub(crate) fn start(world: &World) -> SharedBook {
         let mut client = client(number);
         spawn(async move { client.run().await });
     }
-    let mut client = client(world.plan.clients);
-    spawn(async move { client.hurry().await });
+    let mut hurrying = client(world.plan.clients);
+    spawn(async move { hurrying.hurry().await });
+    for number in 1..=PARTING_WRITERS {
+        let mut parting = client(world.plan.clients + number);
+        spawn(async move { parting.part().await });
+    }
     book
 }
 
@@ -119,6 +127,23 @@ impl Client {
             };
             for _ in 0..2 {
                 self.read_all(&node).await;
+            }
+        }
+    }
+
+    /// Writes through nodes that are being taken out, for as long as they answer.
+    async fn part(&mut self) {
+        loop {
+            let Some(node) = self.world.next_to_part().await else {
+                continue;
+            };
+            for _ in 0..PARTING_WRITES {
+                if !node.is_up() || self.world.is_calm() {
+                    break;
+                }
+                let timeout = Duration::from_millis(self.rng.random_range(1000..7000));
+                self.append_within(&node, timeout).await;
+                env::sleep(Duration::from_millis(self.rng.random_range(1..100))).await;
             }
         }
     }
@@ -163,10 +188,36 @@ impl Client {
 
     async fn set(&mut self, node: &SimNode, key: String, value: String, expect: Expect) -> Told {
         let timeout = self.timeout();
-        let call = node.set_data(key, value.into(), expect, timeout);
+        self.set_within(node, key, value, expect, timeout).await
+    }
+
+    async fn set_within(
+        &mut self,
+        node: &SimNode,
+        key: String,
+        value: String,
+        expect: Expect,
+        timeout: Duration,
+    ) -> Told {
+        let call = node.set_data(key.clone(), value.into(), expect, timeout);
         // A node that is paused or dead never answers.
         let outcome = env::timeout(timeout * 2, call).await.ok();
+        let answered = outcome.is_some();
         let told = told(outcome);
+        match &told {
+            Told::Refused(why) if !why.contains("key ") => {
+                let what = format!("{} answered a conflict that is none of {key}: {why}", node.id());
+                self.world.violated(Claim::Outcomes, what);
+            }
+            Told::Unknown if answered && !self.world.checks().durable.may_have_happened(&key) => {
+                let what = format!(
+                    "{} says that {key} may have happened, and never sent it",
+                    node.id()
+                );
+                self.world.violated(Claim::Outcomes, what);
+            }
+            _ => {}
+        }
         let i = match &told {
             Told::Done(_) => 0,
             Told::Refused(_) => 1,
@@ -179,9 +230,15 @@ impl Client {
 
     /// A page of the ledger.
     async fn append(&mut self, node: &SimNode) {
+        let timeout = self.timeout();
+        self.append_within(node, timeout).await;
+    }
+
+    async fn append_within(&mut self, node: &SimNode, timeout: Duration) {
         self.written += 1;
-        let key = format!("w{}-{:05}", self.number, self.written);
-        match self.set(node, key.clone(), "x".to_owned(), Expect::Absent).await {
+        let key = ledger_key(self.number, self.written);
+        let (value, expect) = ("x".to_owned(), Expect::Absent);
+        match self.set_within(node, key.clone(), value, expect, timeout).await {
             Told::Done(revision) => self.world.checks().durable.acknowledged(key, revision),
             Told::Refused(why) | Told::Nothing(why) => self.world.checks().durable.refused(key, why),
             Told::Unknown => {}
@@ -271,6 +328,11 @@ impl Client {
             }
         }
     }
+}
+
+/// The key of a page that a client writes; found again by `Durable::sent`.
+fn ledger_key(client: usize, page: u64) -> String {
+    format!("w{client}-{page:05}")
 }
 
 fn parse(value: &[u8]) -> Option<u64> {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use ck_core::env;
 use ck_core::env::disk::Faults;
-use ck_core::model::Partition;
+use ck_core::model::{NodeId, Partition};
+use ck_core::net::sim::Resolver;
 use ck_core::sim::SimNode;
 use ck_core::state::Expect;
 
@@ -21,6 +22,7 @@ pub(crate) fn calm(world: &World) {
     world.be_calm();
     world.network.heal();
     world.network.calm();
+    world.network.set_resolver(Resolver::Answers);
     let n = world.count();
     for i in 0..n {
         if let Some(node) = world.node(i) {
@@ -83,16 +85,23 @@ fn unrest(world: &World) -> Option<String> {
             ));
         }
         let is_lost = |number| world.checks().held.is_lost(number);
-        // Or those who have it have never said that they do: the last that did is gone with its disk.
-        let emptied = |partition: &Partition| world.plan.menu.churn && partition.synced().next().is_none();
-        let lost = |partition: &Partition| {
-            partition.primary.is_none() && (is_lost(partition.number) || emptied(partition))
-        };
+        let lost = |partition: &Partition| partition.primary.is_none() && is_lost(partition.number);
         let moving = topology.partitions.iter().find(|partition| {
             let moves =
                 partition.primary.is_none() || partition.target.is_some() || partition.pending().count() > 0;
             moves && !lost(partition)
         });
+        // Whoever counts as holding the data was asked, and has it.
+        let unproven = topology.partitions.iter().find(|partition| {
+            let lacks = |id: &NodeId| world.checks().held.lacks(id, partition.number);
+            partition.copies.iter().any(|copy| copy.unhooked) || partition.synced().any(lacks)
+        });
+        if let Some(partition) = unproven {
+            return Some(format!(
+                "{} sees copies that nobody has: {partition:?}",
+                node.id()
+            ));
+        }
         if topology.partitions.is_empty() || moving.is_some() {
             return Some(format!("{} sees {moving:?}", node.id()));
         }

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 
 /// Which kinds of trouble a run has. Each seed has some of them (swarm testing: what is always on hides what shows
 /// only without it).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Menu {
     /// Delay, loss, duplication, reordering of messages.
     pub weather: bool,
@@ -31,6 +31,30 @@ pub struct Menu {
     pub hooks: bool,
     /// Voters that restart while somebody asks for their votes who cannot hear the leader.
     pub rivals: bool,
+    /// Members that are removed, or leave, while they write and their answers are lost.
+    pub partings: bool,
+    /// Nodes know each other by name, and leaders die while no name resolves. Alone, so that nothing else can be why
+    /// nobody is elected.
+    pub names: bool,
+    /// Programs that register their hooks some time after they have started their node.
+    pub late_hooks: bool,
+    /// Machines whose timers run late.
+    pub late: bool,
+}
+
+impl Menu {
+    /// Nothing goes wrong but that timers run late.
+    fn late_only() -> Menu {
+        Menu {
+            late: true,
+            ..Menu::default()
+        }
+    }
+
+    /// True when nothing goes wrong but that timers run late: then nobody has a reason to replace the leader.
+    pub fn is_late_only(&self) -> bool {
+        *self == Menu::late_only()
+    }
 }
 
 /// One run, drawn from a seed.
@@ -81,9 +105,20 @@ impl Plan {
             orders: some(0.4),
             hooks: some(0.4),
             rivals: some(0.2),
+            // Drawn apart, so that what other seeds stand for stays as it was.
+            partings: SmallRng::seed_from_u64(seed ^ 0x7061_7274).random_bool(0.5),
+            names: false,
+            // A chance of its own, so that the others are what they were without it.
+            late_hooks: SmallRng::seed_from_u64(!seed).random_bool(0.25),
+            late: false,
         };
         let drifts = some(0.5);
-        Plan {
+        let names = Menu {
+            names: true,
+            ..Menu::default()
+        };
+        let menu = if nodes > 2 && some(0.1) { names } else { menu };
+        let mut plan = Plan {
             seed,
             nodes,
             partitions,
@@ -104,7 +139,13 @@ impl Plan {
             keys: rng.random_range(1..=4),
             clients: rng.random_range(2..=5),
             menu,
+        };
+        // Drawn last, so that the seeds of before are what they were.
+        plan.menu.late = rng.random_bool(0.3) && !plan.menu.names;
+        if plan.menu.late && rng.random_bool(0.4) {
+            plan.menu = Menu::late_only();
         }
+        plan
     }
 
     /// Random numbers of their own for one part of the run.
@@ -126,6 +167,10 @@ impl fmt::Display for Plan {
             orders,
             hooks,
             rivals,
+            partings,
+            names,
+            late_hooks,
+            late,
         } = self.menu;
         let menu: Vec<&str> = [
             (weather, "weather"),
@@ -138,6 +183,10 @@ impl fmt::Display for Plan {
             (orders, "orders"),
             (hooks, "hooks"),
             (rivals, "rivals"),
+            (partings, "partings"),
+            (names, "names"),
+            (late_hooks, "late hooks"),
+            (late, "late"),
         ]
         .into_iter()
         .filter_map(|(on, name)| on.then_some(name))

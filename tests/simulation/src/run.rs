@@ -6,7 +6,7 @@ use std::sync::{Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use ck_core::env;
-use ck_core::sim::{observe, simulate};
+use ck_core::sim::{observe, observe_sent, simulate};
 
 use crate::application::PLANNED;
 use crate::client;
@@ -86,6 +86,7 @@ pub fn run(plan: &Plan) -> Outcome {
     PANICS.with(|panics| *panics.borrow_mut() = Some(Vec::new()));
     let result = panic::catch_unwind(AssertUnwindSafe(|| simulate(plan.seed, whole(plan.clone()))));
     observe(None);
+    observe_sent(None);
     let panicked = a_panic();
     PANICS.with(|panics| *panics.borrow_mut() = None);
     let mut outcome = result.unwrap_or_else(|_| Outcome {
@@ -116,6 +117,8 @@ async fn whole(plan: Plan) -> Outcome {
     let world = World::new(plan);
     let seen = world.clone();
     observe(Some(Box::new(move |applied| invariants::applied(&seen, applied))));
+    let sender = world.clone();
+    observe_sent(Some(Box::new(move |bytes| sender.checks().durable.sent(bytes))));
     let watched = world.clone();
     spawn(async move {
         // Between two batches only time changes what a node answers.
@@ -143,6 +146,7 @@ async fn whole(plan: Plan) -> Outcome {
     let simulated = trace::seconds();
     world.end();
     observe(None);
+    observe_sent(None);
     let (mut writes, mut acknowledged) = ([0; 4], 0);
     if let Some(book) = &book {
         writes = book.lock().unwrap_or_else(PoisonError::into_inner).counts;
@@ -180,6 +184,7 @@ async fn form(world: &World) -> Option<client::SharedBook> {
         steps -= 1;
         env::sleep(Duration::from_millis(50)).await;
     }
+    world.checks().leader_stays.formed();
     world.trace.add(format_args!("formed"));
     Some(client::start(world))
 }

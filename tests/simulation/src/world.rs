@@ -52,6 +52,9 @@ pub(crate) struct Inner {
     /// The node that went on last after it had stood still, and told when one does.
     woken: Mutex<usize>,
     wakes: Signal,
+    /// The node that is about to be taken out, and told when one is.
+    parting: Mutex<usize>,
+    partings: Signal,
     /// Violations of what is not promised yet.
     pub(crate) unpromised: AtomicU64,
 }
@@ -81,9 +84,15 @@ impl World {
                 moves: 0,
             })
             .collect();
+        let network = SimNetwork::new(plan.seed);
+        if plan.menu.names {
+            for i in 0..plan.nodes {
+                network.name(&World::name(i), &format!("10.0.0.{}:7000", i + 1));
+            }
+        }
         World {
             inner: Arc::new(Inner {
-                network: SimNetwork::new(plan.seed),
+                network,
                 trace: Trace::default(),
                 checks: Mutex::new(Checks::new(&plan)),
                 slots: Mutex::new(slots),
@@ -92,6 +101,8 @@ impl World {
                 failed: Signal::default(),
                 woken: Mutex::new(0),
                 wakes: Signal::default(),
+                parting: Mutex::new(0),
+                partings: Signal::default(),
                 unpromised: AtomicU64::new(0),
                 plan,
             }),
@@ -108,6 +119,11 @@ impl World {
 
     pub(crate) fn count(&self) -> usize {
         self.plan.nodes
+    }
+
+    /// The name of node `i`, where nodes know each other by name.
+    fn name(i: usize) -> String {
+        format!("node-{}.example:7000", i + 1)
     }
 
     /// The id of node `i`.
@@ -129,6 +145,13 @@ impl World {
         let slots = self.slots();
         let nodes = slots.iter().filter_map(|slot| slot.node.as_ref());
         nodes.filter(|node| node.is_up()).cloned().collect()
+    }
+
+    /// The nodes that say that they lead, those that are stopping included.
+    pub(crate) fn who_leads(&self) -> Vec<SimNode> {
+        let slots = self.slots();
+        let nodes = slots.iter().filter_map(|slot| slot.node.as_ref());
+        nodes.filter(|node| node.holds_leadership()).cloned().collect()
     }
 
     /// Those of them that have started.
@@ -170,14 +193,32 @@ impl World {
         self.node(i).filter(SimNode::is_up)
     }
 
+    /// Node `i` is about to be taken out: whoever writes through it does so now.
+    pub(crate) fn parts(&self, i: usize) {
+        *lock(&self.parting) = i;
+        self.partings.notify();
+    }
+
+    /// The next node that is about to be taken out.
+    pub(crate) async fn next_to_part(&self) -> Option<SimNode> {
+        self.partings.after(self.partings.count()).await;
+        let i = *lock(&self.parting);
+        self.node(i).filter(SimNode::is_up)
+    }
+
     fn options(&self, i: usize, first: bool) -> Options {
         let slots = self.slots();
         let mut options = Options::new(World::id(i), slots[i].addr.clone());
         let founds = first && i == 0;
         if !founds {
             let others = slots.iter().enumerate().filter(|(other, _)| *other != i);
-            options.join_addrs = others.map(|(_, slot)| slot.addr.clone()).collect();
+            let reached_at = |(other, slot): (usize, &Slot)| match self.plan.menu.names {
+                true => World::name(other),
+                false => slot.addr.clone(),
+            };
+            options.join_addrs = others.map(reached_at).collect();
         }
+        options.advertise_addr = self.plan.menu.names.then(|| World::name(i));
         if founds {
             options.partition_count = Some(self.plan.partitions);
             options.replication_factor = Some(self.plan.replication);
@@ -203,8 +244,9 @@ impl World {
             Ok(node) => node,
             Err(error) => return self.violated(Claim::Starts, format!("node {}: {error}", i + 1)),
         };
-        let hook = application::hook(self, &node);
-        if let Err(error) = node.register(EventFilter::ALL, hook) {
+        if self.plan.menu.late_hooks {
+            spawn(application::register_late(self.clone(), node.clone()));
+        } else if let Err(error) = node.register(EventFilter::ALL, application::hook(self, &node)) {
             return self.violated(Claim::Starts, format!("node {}: {error}", i + 1));
         }
         self.checks().begin(&node, self.plan.forgetful);
@@ -249,7 +291,7 @@ impl World {
         };
         if let Some(node) = node {
             node.kill(power_loss);
-            self.checks().disturbed(node.id());
+            self.checks().killed(node.id());
             let how = if power_loss.is_some() {
                 "loses power"
             } else {

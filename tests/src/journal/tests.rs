@@ -6,15 +6,14 @@ use super::*;
 
 /// What the judge says of a journal when the cluster has this data; an empty text is an acquittal.
 fn verdict(journal: &Journal, data: &[(&str, &str)]) -> String {
-    let mut cluster = serde_json::json!({
-        "id": "", "name": "", "nodes": [], "partition_map": {"partitions": {}}, "custom_data": {},
+    let cluster = serde_json::json!({
+        "id": "", "name": "", "nodes": [], "partition_map": {"partitions": {}},
         "config": {"cluster_name": "", "partition_count": 1, "replication_factor": 1},
         "revision": 0, "leader": "", "epoch": 0,
     });
-    for (key, value) in data {
-        cluster["custom_data"][*key] = (*value).into();
-    }
-    let cluster: ClusterRecord = serde_json::from_value(cluster).unwrap();
+    let mut cluster: ClusterRecord = serde_json::from_value(cluster).unwrap();
+    let value = |(key, value): &(&str, &str)| ((*key).to_owned(), value.as_bytes().to_vec().into());
+    cluster.custom_data = Some(data.iter().map(value).collect());
     match catch_unwind(AssertUnwindSafe(|| journal.check(&cluster))) {
         Ok(()) => String::new(),
         Err(panic) => panic.downcast_ref::<String>().unwrap().clone(),

@@ -52,12 +52,22 @@ impl Held {
 }
 
 fn put(queue: &UnboundedSender<Waiting>, to: RaftId, body: impl Into<Bytes>) -> oneshot::Receiver<Written> {
+    put_with(queue, to, body, Ticket::default())
+}
+
+fn put_with(
+    queue: &UnboundedSender<Waiting>,
+    to: RaftId,
+    body: impl Into<Bytes>,
+    ticket: Ticket,
+) -> oneshot::Receiver<Written> {
     let (answer, written) = oneshot::channel();
     let waiting = Waiting {
         to,
         body: body.into(),
         until: Instant::now() + Duration::from_secs(60),
         answer,
+        ticket,
     };
     queue.send(waiting).ok().unwrap();
     written
@@ -119,4 +129,22 @@ fn a_batch_is_bounded_in_number_and_bytes_and_leaves_out_who_gave_up() {
         .take_while(|size| *size > 0)
         .collect();
     assert_eq!(sizes, [MAX_PROPOSALS, 2, 2, 1]);
+}
+
+#[test]
+fn a_proposal_is_either_sent_or_withdrawn() {
+    let (queue, mut waiting) = mpsc::unbounded_channel();
+    let (early, late) = (Ticket::default(), Ticket::default());
+    let _answers = [
+        put_with(&queue, 1, "early", early.clone()),
+        put_with(&queue, 1, "late", late.clone()),
+    ];
+    let mut line = Line::default();
+    while let Ok(next) = waiting.try_recv() {
+        line.waiting.push_back(next);
+    }
+    assert!(early.withdraw());
+    let sent: Vec<_> = line.next_batch().into_iter().map(|next| next.body).collect();
+    assert_eq!(sent, ["late"], "what was withdrawn must not be sent");
+    assert!(!late.withdraw(), "what was sent cannot be withdrawn");
 }

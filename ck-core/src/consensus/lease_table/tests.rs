@@ -21,7 +21,7 @@ fn instant() -> ClusterConfig {
 
 fn leading() -> LeaseTable {
     let table = LeaseTable::default();
-    table.lead(EPOCH);
+    table.lead(EPOCH, 5);
     table
 }
 
@@ -138,11 +138,11 @@ fn whoever_leads_on_with_the_same_epoch_grants_nothing_to_the_condemned() {
     let table = leading();
     assert_eq!(table.condemn(EPOCH, &node(), 3, &instant()), Ok(()));
     table.rest();
-    table.lead(EPOCH);
+    table.lead(EPOCH, 5);
     // That it is failed may have been proposed, and may be committed only now.
     assert!(!table.grant(&node(), 3, 9, 9, &config()));
     table.rest();
-    table.lead(EPOCH + 1);
+    table.lead(EPOCH + 1, 5);
     assert!(table.grant(&node(), 3, 9, 9, &config()));
     let (condemned, recalled) = (
         table.condemn(EPOCH, &node(), 3, &instant()),
@@ -172,7 +172,7 @@ fn each_recall_needs_its_own_pardon_and_a_condemnation_has_none() {
 fn who_does_not_lead_condemns_nobody() {
     let table = LeaseTable::default();
     assert!(table.condemn(EPOCH, &node(), 3, &instant()).is_err());
-    table.lead(EPOCH);
+    table.lead(EPOCH, 5);
     assert_eq!(table.condemn(EPOCH, &node(), 3, &instant()), Ok(()));
     table.rest();
     assert!(table.condemn(EPOCH, &node(), 3, &instant()).is_err());
@@ -207,4 +207,25 @@ fn the_silence_of_the_former_leader_counts_from_when_it_was_heard_of() {
     table.grant(&node(), 3, 9, 9, &instant());
     table.led_before(&node(), 3, now - 30 * second, minute);
     assert!(table.silence("node-1", 3) < second, "it has synced since");
+}
+
+#[test]
+fn what_no_lease_has_named_was_not_acted_on() {
+    let table = LeaseTable::default();
+    assert_eq!(table.unleased_from(EPOCH, "a", 3), None, "it does not lead");
+    table.lead(EPOCH, 5);
+    // What earlier leaders leased names nothing later than what was applied at the beginning.
+    assert_eq!(table.unleased_from(EPOCH, &node(), 3), Some(6));
+    let config = ClusterConfig::default();
+    assert!(table.grant(&node(), 3, 4, 4, &config));
+    assert_eq!(table.unleased_from(EPOCH, &node(), 3), Some(6));
+    assert!(table.grant(&node(), 3, 8, 9, &config));
+    assert_eq!(table.unleased_from(EPOCH, &node(), 3), Some(10));
+    assert_eq!(table.unleased_from(EPOCH, &node(), 2), None, "an earlier process");
+    assert_eq!(
+        table.unleased_from(EPOCH, &node(), 4),
+        Some(6),
+        "a later one was leased nothing"
+    );
+    assert_eq!(table.unleased_from(EPOCH + 1, &node(), 3), None);
 }

@@ -99,7 +99,7 @@ async fn outcomes(
     follower: Arc<Follower>,
     requests: impl IntoIterator<Item = Option<u64>>,
 ) -> Vec<Result<StreamAppendResult<Types>, RPCError<Types>>> {
-    let mut network = Network::new(1, follower, Arc::new(Somewhere), Arc::default());
+    let mut network = Network::of_a_test(follower, Arc::new(Somewhere));
     let peer = network.new_client(2, &EmptyNode::new()).await;
     let requests: Vec<_> = requests.into_iter().map(behind).collect();
     let answers = append_all(
@@ -177,7 +177,7 @@ mod in_time {
         env::runtime::simulate(1, async move {
             let follower = Follower::new(vec![Appended::All; steps.len()], steps.len(), 1);
             let (sender, requests) = mpsc::unbounded_channel();
-            let mut network = Network::new(1, follower.clone(), Arc::new(Somewhere), Arc::default());
+            let mut network = Network::of_a_test(follower.clone(), Arc::new(Somewhere));
             env::spawn(async move {
                 let peer = network.new_client(2, &EmptyNode::new()).await;
                 let requests = futures_util::stream::unfold(requests, async |mut requests| {

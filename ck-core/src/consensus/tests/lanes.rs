@@ -47,7 +47,7 @@ impl Addresses for Everywhere {
 fn trap_10_heartbeats_and_votes_do_not_wait_behind_entries() {
     Runtime::run(async {
         let recorder = Arc::new(Recorder::default());
-        let mut network = Network::new(1, recorder.clone(), Arc::new(Everywhere), Arc::default());
+        let mut network = Network::of_a_test(recorder.clone(), Arc::new(Everywhere));
         let vote = from_wal_vote(wal::Vote {
             term: 1,
             node: 1,

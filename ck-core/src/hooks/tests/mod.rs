@@ -138,7 +138,7 @@ impl Bench {
     fn effects(&mut self) {
         for effect in self.schedule.take_effects() {
             match effect {
-                Effect::Copied(event) => self.copied.push(event.revision),
+                Effect::Copied(event) | Effect::Unheard(event) => self.copied.push(event.revision),
                 Effect::Failed(failure) => self.failed.push(failure),
                 Effect::RetryAfter(id, delay) => self.retries.push((id, delay)),
             }

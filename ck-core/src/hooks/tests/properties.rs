@@ -137,7 +137,9 @@ impl Run {
         let record = &mut self.record;
         for effect in self.schedule.take_effects() {
             match effect {
-                Effect::Copied(event) => record.copied.push((event.revision, record.now)),
+                Effect::Copied(event) | Effect::Unheard(event) => {
+                    record.copied.push((event.revision, record.now))
+                }
                 Effect::Failed(failure) => {
                     record.last_failed = Some((failure.hook, failure.event.revision, failure.attempt));
                 }

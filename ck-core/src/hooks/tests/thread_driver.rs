@@ -37,7 +37,7 @@ pub(super) fn fixture_with(change: impl FnOnce(&mut HooksConfig)) -> Fixture {
     let mut config = HooksConfig::new(
         ME.into(),
         Driver::Threads(runtime().handle().clone()),
-        Arc::new(move |_, revision| on_copied.send(revision).unwrap_or_default()),
+        Arc::new(move |_, revision, _| on_copied.send(revision).unwrap_or_default()),
         Arc::new(move |failure| on_failure.send(failure).unwrap_or_default()),
     );
     change(&mut config);

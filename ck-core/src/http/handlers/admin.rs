@@ -7,42 +7,50 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use serde_json::json;
 
+use super::write_timeout;
 use crate::http::body::read_json;
 use crate::http::failure::Failure;
 use crate::http::params::{Query, path_tail};
-use crate::http::respond::{Answered, ok};
+use crate::http::respond::{Answered, Seen, ok};
 use crate::http::{Ctx, JoinRequest, SyncRequest};
+use crate::model::partition_number;
 
-pub(crate) async fn join(State(ctx): State<Ctx>, headers: HeaderMap, body: Body) -> Answered {
+pub(crate) async fn join(State(ctx): State<Ctx>, query: Query, headers: HeaderMap, body: Body) -> Answered {
+    let timeout = write_timeout(&ctx, &query)?;
     let request: JoinRequest = read_json(&ctx, &headers, body).await?;
     let spec = request.spec()?;
-    let reply = ctx.api.join(spec, request.terms).await?;
+    let reply = ctx.api.join(spec, request.terms, timeout).await?;
     let message = format!("node {} is admitted", reply.node_id);
     ok(&json!({ "success": true, "message": message, "data": reply }))
 }
 
-pub(crate) async fn sync(State(ctx): State<Ctx>, headers: HeaderMap, body: Body) -> Answered {
+pub(crate) async fn sync(State(ctx): State<Ctx>, query: Query, headers: HeaderMap, body: Body) -> Answered {
+    let timeout = write_timeout(&ctx, &query)?;
     let request: SyncRequest = read_json(&ctx, &headers, body).await?;
-    ok(&ctx.api.sync(request).await?)
+    ok(&ctx.api.sync(request, timeout).await?)
 }
 
 pub(crate) async fn rebalance(State(ctx): State<Ctx>, query: Query) -> Answered {
     let dry_run = query.flag("dry_run")?;
-    ok(&ctx.api.rebalance(dry_run).await?)
+    let timeout = write_timeout(&ctx, &query)?;
+    ok(&ctx.api.rebalance(dry_run, timeout).await?)
 }
 
 pub(crate) async fn rebalance_status(State(ctx): State<Ctx>) -> Answered {
-    ok(&ctx.api.rebalance_status().await)
+    let status = ctx.api.rebalance_status().await;
+    Seen::now(&*ctx.api).ok(&status)
 }
 
-pub(crate) async fn create_partitions(State(ctx): State<Ctx>) -> Answered {
-    let (revision, count) = ctx.api.create_partitions().await?;
+pub(crate) async fn create_partitions(State(ctx): State<Ctx>, query: Query) -> Answered {
+    let timeout = write_timeout(&ctx, &query)?;
+    let (revision, count) = ctx.api.create_partitions(timeout).await?;
     let message = format!("there are {count} partitions");
     ok(&json!({ "success": true, "message": message, "count": count, "revision": revision }))
 }
 
-pub(crate) async fn leave(State(ctx): State<Ctx>) -> Answered {
-    let revision = ctx.api.leave().await?;
+pub(crate) async fn leave(State(ctx): State<Ctx>, query: Query) -> Answered {
+    let timeout = write_timeout(&ctx, &query)?;
+    let revision = ctx.api.leave(timeout).await?;
     ok(
         &json!({ "success": true, "message": "this node hands over its partitions and leaves", "revision": revision }),
     )
@@ -54,13 +62,15 @@ const NO_REASON: &str = "asked for by an administrator";
 pub(crate) async fn begin_maintenance(State(ctx): State<Ctx>, query: Query) -> Answered {
     let reason = query.text("reason")?.filter(|reason| !reason.is_empty());
     let reason = reason.unwrap_or_else(|| NO_REASON.to_owned());
-    let revision = ctx.api.maintenance(Some(reason.clone())).await?;
+    let timeout = write_timeout(&ctx, &query)?;
+    let revision = ctx.api.maintenance(Some(reason.clone()), timeout).await?;
     let message = format!("no moves are planned: {reason}");
     ok(&json!({ "success": true, "message": message, "revision": revision }))
 }
 
-pub(crate) async fn end_maintenance(State(ctx): State<Ctx>) -> Answered {
-    let revision = ctx.api.maintenance(None).await?;
+pub(crate) async fn end_maintenance(State(ctx): State<Ctx>, query: Query) -> Answered {
+    let timeout = write_timeout(&ctx, &query)?;
+    let revision = ctx.api.maintenance(None, timeout).await?;
     ok(&json!({ "success": true, "message": "moves are planned again", "revision": revision }))
 }
 
@@ -75,14 +85,43 @@ pub(crate) async fn step_down(State(ctx): State<Ctx>, query: Query) -> Answered 
         ));
     }
     let cooldown = query.duration("cooldown", MAX_COOLDOWN)?;
-    let leader = ctx.api.step_down(target.map(Into::into), cooldown).await?;
+    let timeout = write_timeout(&ctx, &query)?;
+    let target = target.map(Into::into);
+    let leader = ctx.api.step_down(target, cooldown, timeout).await?;
     let message = format!("node {leader} leads");
     ok(&json!({ "success": true, "message": message, "leader": leader }))
 }
 
-pub(crate) async fn remove_node(State(ctx): State<Ctx>, uri: Uri) -> Answered {
+/// Accepts what a node has of a partition as its data.
+pub(crate) async fn recover(State(ctx): State<Ctx>, uri: Uri, query: Query) -> Answered {
+    let tail = path_tail(&uri, "/partitions/")?;
+    let name = tail.strip_suffix("/recover").unwrap_or(&tail);
+    let Some(number) = partition_number(name).or_else(|| name.parse().ok()) else {
+        return Err(Failure::invalid(format!(
+            "{name:?} in the path names no partition; it has to be a number, or \"partition-\" and a number"
+        )));
+    };
+    let from = query.text("from")?.filter(|from| !from.is_empty());
+    let Some(from) = from else {
+        return Err(Failure::invalid(
+            "parameter from is missing; it names the node whose copy is to count",
+        ));
+    };
+    let force = query.flag("force")?;
+    let timeout = write_timeout(&ctx, &query)?;
+    let revision = ctx
+        .api
+        .recover(number, from.as_str().into(), force, timeout)
+        .await?;
+    let message = format!("what node {from} has counts as the data of partition-{number}");
+    ok(&json!({ "success": true, "message": message, "revision": revision }))
+}
+
+pub(crate) async fn remove_node(State(ctx): State<Ctx>, uri: Uri, query: Query) -> Answered {
     let id = path_tail(&uri, "/nodes/")?;
-    let revision = ctx.api.remove_node(id.as_str().into()).await?;
+    let force = query.flag("force")?;
+    let timeout = write_timeout(&ctx, &query)?;
+    let revision = ctx.api.remove_node(id.as_str().into(), force, timeout).await?;
     let message = format!("node {id} is removed");
     ok(&json!({ "success": true, "message": message, "revision": revision }))
 }

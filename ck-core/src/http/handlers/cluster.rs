@@ -1,7 +1,5 @@
 //! The cluster, its nodes and its partitions.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
@@ -9,12 +7,13 @@ use serde::Serialize;
 use super::freshen;
 use crate::env;
 use crate::error::ErrorCode;
-use crate::http::conditional::has_revision;
+use crate::http::conditional::has;
 use crate::http::failure::Failure;
-use crate::http::params::Query;
-use crate::http::respond::{Answered, at, etag, large, not_modified};
-use crate::http::{Ctx, KeyLocation};
-use crate::model::{Cluster, Node, PartitionRecord};
+use crate::http::params::{Query, wrong};
+use crate::http::respond::{Answered, Seen, Tag, large};
+use crate::http::{Ctx, KeyLocation, Members};
+use crate::model::{Cluster, Node, PartitionRecord, PartitionStats};
+use crate::routing::ClusterView;
 
 const MAX_PAGE: u32 = 1000;
 const DEFAULT_PAGE: u32 = 50;
@@ -34,41 +33,54 @@ struct HashConfig {
 struct ClusterAnswer {
     hash_config: HashConfig,
     revision: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
     cluster: Cluster,
 }
 
+/// The tag of `/cluster`: the same one means the same body, on every node.
+fn cluster_tag(revision: u64, with_data: bool, stale: bool) -> Tag {
+    Tag::of(revision).with("data", with_data).with("stale", stale)
+}
+
 pub(crate) async fn cluster(State(ctx): State<Ctx>, headers: HeaderMap, query: Query) -> Answered {
+    let with_data = match query.text("include")?.as_deref() {
+        None | Some("") => false,
+        Some("custom_data") => true,
+        Some(other) => return Err(wrong("include", other, "custom_data")),
+    };
     freshen_or_wait(&ctx, &query).await?;
     // The state may move on behind this question; then the whole answer is simply a newer one.
-    let revision = ctx.api.revision();
-    let mut response = if has_revision(&headers, revision) {
-        not_modified(revision)
+    let mut seen = Seen::now(&*ctx.api);
+    let tag = cluster_tag(seen.revision, with_data, seen.stale());
+    let mut response = if has(&headers, &tag) {
+        seen.not_modified(&tag)
     } else {
         large(move || {
-            let cluster = ctx.api.cluster();
-            let revision = cluster.revision;
+            let cluster = ctx.api.cluster(with_data);
+            seen.revision = cluster.revision;
+            let stale = cluster.leader.is_empty();
+            seen.contact.leader_known = !stale;
             let hash_config = HashConfig {
                 algorithm: "md5",
                 encoding: "big_endian_uint32",
                 modulo: cluster.config.partition_count,
                 format: "partition-%d",
             };
-            let mut response = at(
-                revision,
-                &ClusterAnswer {
-                    hash_config,
-                    revision,
-                    cluster,
-                },
-            )?;
-            response.headers_mut().insert(header::ETAG, etag(revision));
+            let tag = cluster_tag(seen.revision, with_data, stale);
+            let mut response = seen.ok(&ClusterAnswer {
+                hash_config,
+                revision: seen.revision,
+                stale,
+                cluster,
+            })?;
+            response.headers_mut().insert(header::ETAG, tag.header());
             Ok(response)
         })
         .await?
     };
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(response)
 }
 
@@ -88,62 +100,116 @@ async fn freshen_or_wait(ctx: &Ctx, query: &Query) -> Result<(), Failure> {
 
 #[derive(Serialize)]
 struct NodesAnswer<'a> {
-    nodes: &'a [Arc<Node>],
+    nodes: &'a [Node],
     total: usize,
+    heard: usize,
     offset: usize,
     limit: usize,
     has_more: bool,
     next_offset: Option<usize>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
 }
 
 pub(crate) async fn nodes(State(ctx): State<Ctx>, query: Query) -> Answered {
     let limit = query.size("limit", 1, MAX_PAGE, DEFAULT_PAGE)?;
     let offset = query.size("offset", 0, MAX_OFFSET, 0)?;
     freshen(&ctx, &query).await?;
-    let view = ctx.api.view();
-    let nodes = view.nodes();
+    let mut seen = Seen::now(&*ctx.api);
+    let Members {
+        revision,
+        nodes,
+        heard,
+    } = ctx.api.members().await;
+    seen.revision = revision;
     let end = offset.saturating_add(limit).min(nodes.len());
     let page = nodes.get(offset..end).unwrap_or_default();
     let has_more = end < nodes.len();
-    at(
-        view.revision(),
-        &NodesAnswer {
-            nodes: page,
-            total: nodes.len(),
-            offset,
-            limit,
-            has_more,
-            next_offset: has_more.then_some(end),
-        },
-    )
+    seen.ok(&NodesAnswer {
+        nodes: page,
+        total: nodes.len(),
+        heard,
+        offset,
+        limit,
+        has_more,
+        next_offset: has_more.then_some(end),
+        stale: seen.stale(),
+    })
+}
+
+/// How often an answer is made anew because members or partitions moved under it, before it goes out without a tag.
+const ATTEMPTS: usize = 3;
+
+/// An answer that is a function of members and partitions: writes of data leave its tag as it is.
+async fn tagged<T: Serialize>(
+    ctx: Ctx,
+    headers: HeaderMap,
+    make: impl Fn(&ClusterView, bool) -> T + Send + 'static,
+) -> Answered {
+    let mut response = large(move || {
+        let api = &*ctx.api;
+        let mut attempts = 0;
+        loop {
+            let mut seen = Seen::now(api);
+            let before = api.topology_revision();
+            let tag = Tag::of(before).with("stale", seen.stale());
+            if has(&headers, &tag) {
+                return Ok(seen.not_modified(&tag));
+            }
+            let view = api.view();
+            seen.revision = view.revision();
+            let mut response = seen.ok(&make(&view, seen.stale()))?;
+            attempts += 1;
+            if api.topology_revision() == before {
+                response.headers_mut().insert(header::ETAG, tag.header());
+            } else if attempts < ATTEMPTS {
+                continue;
+            }
+            return Ok(response);
+        }
+    })
+    .await?;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(response)
 }
 
 #[derive(Serialize)]
 struct PartitionsAnswer {
     count: usize,
     partitions: Vec<PartitionRecord>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
 }
 
-pub(crate) async fn partitions(State(ctx): State<Ctx>, query: Query) -> Answered {
+pub(crate) async fn partitions(State(ctx): State<Ctx>, headers: HeaderMap, query: Query) -> Answered {
     freshen(&ctx, &query).await?;
-    large(move || {
-        let view = ctx.api.view();
+    tagged(ctx, headers, |view, stale| {
         let partitions = view.list_partitions();
-        at(
-            view.revision(),
-            &PartitionsAnswer {
-                count: partitions.len(),
-                partitions,
-            },
-        )
+        PartitionsAnswer {
+            count: partitions.len(),
+            partitions,
+            stale,
+        }
     })
     .await
 }
 
-pub(crate) async fn partition_stats(State(ctx): State<Ctx>, query: Query) -> Answered {
+#[derive(Serialize)]
+struct StatsAnswer {
+    #[serde(flatten)]
+    stats: PartitionStats,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
+}
+
+pub(crate) async fn partition_stats(State(ctx): State<Ctx>, headers: HeaderMap, query: Query) -> Answered {
     freshen(&ctx, &query).await?;
-    let view = ctx.api.view();
-    at(view.revision(), &view.partition_stats())
+    tagged(ctx, headers, |view, stale| StatsAnswer {
+        stats: view.partition_stats(),
+        stale,
+    })
+    .await
 }
 
 #[derive(Serialize)]
@@ -151,6 +217,8 @@ struct KeyAnswer {
     key: String,
     #[serde(flatten)]
     location: KeyLocation,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
 }
 
 pub(crate) async fn partition_of_key(State(ctx): State<Ctx>, query: Query) -> Answered {
@@ -159,10 +227,16 @@ pub(crate) async fn partition_of_key(State(ctx): State<Ctx>, query: Query) -> An
         .filter(|key| !key.is_empty())
         .ok_or_else(|| Failure::invalid("parameter key is missing or empty: /partitions/key?key=KEY"))?;
     freshen(&ctx, &query).await?;
+    let mut seen = Seen::now(&*ctx.api);
     let view = ctx.api.view();
+    seen.revision = view.revision();
     let partition = view
         .partition(key.as_bytes())
-        .ok_or_else(|| Failure::new(ErrorCode::NotFound, "the cluster has no partitions yet"))?;
+        .ok_or_else(|| seen.failure(ErrorCode::NotFound, "the cluster has no partitions yet"))?;
     let location = KeyLocation::of(&partition);
-    at(view.revision(), &KeyAnswer { key, location })
+    seen.ok(&KeyAnswer {
+        key,
+        location,
+        stale: seen.stale(),
+    })
 }

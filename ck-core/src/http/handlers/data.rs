@@ -6,14 +6,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use serde_json::json;
 
-use super::freshen;
+use super::{freshen, write_timeout};
 use crate::error::{Error, ErrorCode};
 use crate::http::Ctx;
 use crate::http::body::read;
-use crate::http::conditional::{expectation, has_revision};
+use crate::http::conditional::{expectation, has};
 use crate::http::failure::Failure;
 use crate::http::params::{Query, path_tail};
-use crate::http::respond::{Answered, REVISION, at, etag, not_modified, ok};
+use crate::http::respond::{Answered, REVISION, Seen, Tag, at, ok};
 use crate::state::{Expect, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
 const MAX_PAGE: u32 = 1000;
@@ -24,40 +24,47 @@ pub(crate) async fn list(State(ctx): State<Ctx>, query: Query) -> Answered {
     let prefix = query.text("prefix")?.unwrap_or_default();
     let after = query.text("after")?;
     freshen(&ctx, &query).await?;
+    let mut seen = Seen::now(&*ctx.api);
     // One more than asked for, to know whether there is more.
     let (revision, mut keys) = ctx.api.data_keys(&prefix, after.as_deref(), limit + 1);
+    seen.revision = revision;
     let has_more = keys.len() > limit;
     keys.truncate(limit);
     let next = if has_more { keys.last().cloned() } else { None };
-    at(
-        revision,
-        &json!({ "count": keys.len(), "keys": keys, "has_more": has_more, "next_after": next }),
-    )
+    seen.ok(&json!({ "count": keys.len(), "keys": keys, "has_more": has_more, "next_after": next }))
 }
 
 pub(crate) async fn get(State(ctx): State<Ctx>, uri: Uri, headers: HeaderMap, query: Query) -> Answered {
     let key = key_in(&uri)?;
     freshen(&ctx, &query).await?;
+    let mut seen = Seen::now(&*ctx.api);
     let (revision, entry) = ctx.api.data(&key);
-    let entry = entry.ok_or_else(|| Failure::new(ErrorCode::NotFound, format!("there is no key {key:?}")))?;
-    let mut response = if has_revision(&headers, entry.revision) {
-        not_modified(entry.revision)
-    } else {
-        let mut response = Response::new(Body::from(entry.value));
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/octet-stream"),
-        );
-        headers.insert(header::ETAG, etag(entry.revision));
-        response
-    };
-    response.headers_mut().insert(REVISION, revision.into());
+    seen.revision = revision;
+    let entry = entry.ok_or_else(|| seen.failure(ErrorCode::NotFound, format!("there is no key {key:?}")))?;
+    let tag = Tag::of(entry.revision);
+    if has(&headers, &tag) {
+        return Ok(seen.not_modified(&tag));
+    }
+    let mut response = Response::new(Body::from(entry.value));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    headers.insert(header::ETAG, tag.header());
+    seen.label(headers);
     Ok(response)
 }
 
-pub(crate) async fn put(State(ctx): State<Ctx>, uri: Uri, headers: HeaderMap, body: Body) -> Answered {
+pub(crate) async fn put(
+    State(ctx): State<Ctx>,
+    uri: Uri,
+    query: Query,
+    headers: HeaderMap,
+    body: Body,
+) -> Answered {
     let key = key_in(&uri)?;
+    let timeout = write_timeout(&ctx, &query)?;
     let expect = expectation(&headers)?;
     let buffered = read(&ctx, &headers, body).await?;
     if buffered.bytes.len() > MAX_VALUE_BYTES {
@@ -69,20 +76,25 @@ pub(crate) async fn put(State(ctx): State<Ctx>, uri: Uri, headers: HeaderMap, bo
             ),
         ));
     }
-    let write = ctx.api.set_data(key.clone(), buffered.bytes.clone(), expect);
+    let write = ctx
+        .api
+        .set_data(key.clone(), buffered.bytes.clone(), expect, timeout);
     let revision = write.await.map_err(|error| refused(error, expect))?;
     let mut response = ok(&json!({ "key": key, "revision": revision }))?;
-    response.headers_mut().insert(header::ETAG, etag(revision));
+    response
+        .headers_mut()
+        .insert(header::ETAG, Tag::of(revision).header());
     response.headers_mut().insert(REVISION, revision.into());
     Ok(response)
 }
 
-pub(crate) async fn delete(State(ctx): State<Ctx>, uri: Uri, headers: HeaderMap) -> Answered {
+pub(crate) async fn delete(State(ctx): State<Ctx>, uri: Uri, query: Query, headers: HeaderMap) -> Answered {
     let key = key_in(&uri)?;
+    let timeout = write_timeout(&ctx, &query)?;
     let expect = expectation(&headers)?;
     let (revision, deleted) = ctx
         .api
-        .delete_data(key.clone(), expect)
+        .delete_data(key.clone(), expect, timeout)
         .await
         .map_err(|error| refused(error, expect))?;
     at(

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 use crate::http::Ctx;
-use crate::http::respond::{Answered, json, ok};
+use crate::http::respond::{Answered, Seen, ok};
 
 /// The process is alive. Asks nothing of the node, so that nothing in it can make a living process look dead.
 pub(crate) async fn alive() -> Answered {
@@ -13,15 +13,17 @@ pub(crate) async fn alive() -> Answered {
 }
 
 pub(crate) async fn ready(State(ctx): State<Ctx>) -> Answered {
+    let seen = Seen::now(&*ctx.api);
     let readiness = ctx.api.readiness();
     let status = if readiness.ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    json(status, &readiness)
+    seen.json(status, &readiness)
 }
 
 pub(crate) async fn detailed(State(ctx): State<Ctx>) -> Answered {
-    ok(&ctx.api.health())
+    let seen = Seen::now(&*ctx.api);
+    seen.ok(&ctx.api.health())
 }

@@ -5,17 +5,30 @@ pub(super) mod cluster;
 pub(super) mod consensus;
 pub(super) mod data;
 pub(super) mod health;
+pub(super) mod route;
 
 use std::time::Duration;
 
 use super::Ctx;
 use super::failure::Failure;
 use super::params::{Query, wrong};
+use super::respond::Seen;
 use crate::env;
 use crate::error::{Error, ErrorCode};
 
 /// How long a read waits for its revision where the caller does not say.
 const DEFAULT_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a write waits for its outcome where the caller does not say.
+const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a call that changes something may take: `timeout`. The deadline of the request is later
+/// ([`guard`](super::guard)), so that the caller hears the reason.
+fn write_timeout(ctx: &Ctx, query: &Query) -> Result<Duration, Failure> {
+    let longest = ctx.limits.max_wait;
+    let timeout = query.duration_from("timeout", Duration::from_millis(1), longest)?;
+    Ok(timeout.unwrap_or(DEFAULT_WRITE_TIMEOUT.min(longest)))
+}
 
 /// Waits until this node's state is as fresh as the read asks: `revision` (read your writes), `consistency`
 /// (`local` or `linearizable`), and `timeout` for both together.
@@ -49,6 +62,7 @@ async fn freshen(ctx: &Ctx, query: &Query) -> Result<(), Failure> {
                 "this node is at revision {} and did not get as far as asked in time",
                 ctx.api.revision()
             ),
-        )),
+        )
+        .at(Seen::now(&*ctx.api))),
     }
 }

@@ -11,10 +11,10 @@ use futures_util::future::{BoxFuture, pending};
 use tokio::sync::watch;
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::http::{Api, JoinReply, JoinTerms, Moved, Readiness};
-use crate::http::{RebalanceReply, SyncReply, SyncRequest};
+use crate::http::{Api, Contact, JoinReply, JoinTerms, KeyLocation, KeyRole, KeyRoute, Members, Moved};
+use crate::http::{Readiness, RebalanceReply, Routes, SyncReply, SyncRequest};
 use crate::model::{
-    Cluster, ClusterConfig, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, LeaveReason, Metrics,
+    Cluster, ClusterConfig, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, LeaveReason, Metrics, Node,
     NodeId, PartitionMap, RebalanceStatus, RebalanceTrigger, Target, Timestamp, partition_id,
 };
 use crate::routing::ClusterView;
@@ -27,6 +27,10 @@ pub(super) struct Fake {
     applied: watch::Sender<u64>,
     /// No leader is known.
     pub(super) leaderless: AtomicBool,
+    /// This node holds no lease.
+    pub(super) leaseless: AtomicBool,
+    /// What the last write was given as its timeout.
+    pub(super) timeout: Mutex<Duration>,
     /// Writes panic.
     pub(super) panics: AtomicBool,
     /// Writes and linearizable reads are never answered.
@@ -62,6 +66,8 @@ impl Fake {
             state: Mutex::default(),
             applied: watch::Sender::new(0),
             leaderless: AtomicBool::new(false),
+            leaseless: AtomicBool::new(false),
+            timeout: Mutex::default(),
             panics: AtomicBool::new(false),
             hangs: AtomicBool::new(false),
         };
@@ -93,6 +99,7 @@ impl Fake {
             promotions: vec![],
             planned_on,
             silent_ms: 0,
+            unleased_from: None,
         };
         let (incarnation, _) = self.propose(join).unwrap();
         let activate = Command::Activate {
@@ -145,6 +152,15 @@ impl Fake {
         self.hangs.load(Ordering::Relaxed).then(|| pending().boxed())
     }
 
+    fn write<T: Send + 'static>(
+        &self,
+        timeout: Duration,
+        act: impl FnOnce() -> Result<T> + Send,
+    ) -> BoxFuture<'_, Result<T>> {
+        *self.timeout.lock().unwrap() = timeout;
+        self.answer(act)
+    }
+
     fn answer<T: Send + 'static>(&self, act: impl FnOnce() -> Result<T> + Send) -> BoxFuture<'_, Result<T>> {
         if let Some(trouble) = self.trouble() {
             return trouble;
@@ -159,7 +175,19 @@ impl Api for Fake {
         self.state.lock().unwrap().revision()
     }
 
-    fn cluster(&self) -> Cluster {
+    fn contact(&self) -> Contact {
+        let leaderless = self.leaderless.load(Ordering::Relaxed);
+        Contact {
+            leader_known: !leaderless,
+            last_contact: Some(Duration::from_millis(if leaderless { 34_012 } else { 0 })),
+        }
+    }
+
+    fn topology_revision(&self) -> u64 {
+        self.state.lock().unwrap().topology_revision()
+    }
+
+    fn cluster(&self, with_data: bool) -> Cluster {
         let partitions = self.view().list_partitions();
         let state = self.state.lock().unwrap();
         let topology = state.topology();
@@ -171,13 +199,16 @@ impl Api for Fake {
                 partitions: partitions.into_iter().map(|p| (p.id.clone(), p)).collect(),
             },
             config: topology.config.clone(),
-            custom_data: state
-                .data()
-                .iter()
-                .filter_map(|(key, entry)| Some((key.clone(), String::from_utf8(entry.value.to_vec()).ok()?)))
-                .collect(),
+            custom_data: with_data.then(|| {
+                let copied = |(key, entry): (&String, &DataEntry)| (key.clone(), entry.value.clone());
+                state.data().iter().map(copied).collect()
+            }),
             revision: state.revision(),
-            leader: topology.leader.clone().unwrap_or_else(|| "".into()),
+            leader: topology
+                .leader
+                .clone()
+                .filter(|_| !self.leaderless.load(Ordering::Relaxed))
+                .unwrap_or_else(|| "".into()),
             epoch: topology.leader_epoch,
             lost_partitions: Vec::new(),
             maintenance: topology.maintenance.clone(),
@@ -188,6 +219,55 @@ impl Api for Fake {
         let state = self.state.lock().unwrap();
         let topology = state.topology().clone();
         Arc::new(ClusterView::new(topology, state.revision(), "a"))
+    }
+
+    fn members(&self) -> BoxFuture<'_, Members> {
+        let nodes: Vec<Node> = self.view().nodes().iter().map(|node| (**node).clone()).collect();
+        let heard = if self.leaderless.load(Ordering::Relaxed) {
+            1
+        } else {
+            nodes.len()
+        };
+        let revision = self.revision();
+        async move {
+            Members {
+                revision,
+                nodes,
+                heard,
+            }
+        }
+        .boxed()
+    }
+
+    fn route(&self, keys: &[&[u8]]) -> Option<Routes> {
+        let leased = !self.leaseless.load(Ordering::Relaxed);
+        let view = self.view();
+        let route = |key: &&[u8]| {
+            let KeyLocation {
+                partition,
+                primary,
+                replicas,
+            } = KeyLocation::of(&view.partition(key)?);
+            let role = match &*partition.primary_node {
+                "node-1" if leased => KeyRole::Primary,
+                "node-1" => KeyRole::None,
+                _ => KeyRole::Replica,
+            };
+            Some(KeyRoute {
+                partition: partition.id,
+                number: partition.number,
+                epoch: partition.epoch,
+                role,
+                primary,
+                replicas,
+            })
+        };
+        Some(Routes {
+            node_id: "node-1".into(),
+            lease_ms: if leased { 1_234 } else { 0 },
+            revision: self.revision(),
+            routes: keys.iter().map(route).collect::<Option<_>>()?,
+        })
     }
 
     fn leader(&self) -> Option<LeaderInfo> {
@@ -248,6 +328,8 @@ impl Api for Fake {
             raft_state: "Leader".into(),
             last_sync: NOW,
             uptime: "7s".into(),
+            election_stretch: 2,
+            delay_ms: 230,
             message: String::new(),
         }
     }
@@ -294,22 +376,33 @@ impl Api for Fake {
         })
     }
 
-    fn set_data(&self, key: String, value: Bytes, expect: Expect) -> BoxFuture<'_, Result<u64>> {
-        self.answer(|| {
+    fn set_data(
+        &self,
+        key: String,
+        value: Bytes,
+        expect: Expect,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<u64>> {
+        self.write(timeout, || {
             self.propose(Command::SetData { key, value, expect })
                 .map(|(revision, _)| revision)
         })
     }
 
-    fn delete_data(&self, key: String, expect: Expect) -> BoxFuture<'_, Result<(u64, bool)>> {
-        self.answer(|| {
+    fn delete_data(
+        &self,
+        key: String,
+        expect: Expect,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<(u64, bool)>> {
+        self.write(timeout, || {
             let (revision, reply) = self.propose(Command::DeleteData { key, expect })?;
             Ok((revision, reply == Reply::Deleted(true)))
         })
     }
 
-    fn join(&self, node: NodeSpec, terms: JoinTerms) -> BoxFuture<'_, Result<JoinReply>> {
-        self.answer(|| {
+    fn join(&self, node: NodeSpec, terms: JoinTerms, timeout: Duration) -> BoxFuture<'_, Result<JoinReply>> {
+        self.write(timeout, || {
             let (config, planned_on, cluster_id) = {
                 let state = self.state.lock().unwrap();
                 let topology = state.topology();
@@ -335,6 +428,7 @@ impl Api for Fake {
                 promotions: vec![],
                 planned_on,
                 silent_ms: 0,
+                unleased_from: None,
             };
             match self.propose(join)? {
                 (
@@ -356,8 +450,8 @@ impl Api for Fake {
         })
     }
 
-    fn sync(&self, request: SyncRequest) -> BoxFuture<'_, Result<SyncReply>> {
-        self.answer(|| {
+    fn sync(&self, request: SyncRequest, timeout: Duration) -> BoxFuture<'_, Result<SyncReply>> {
+        self.write(timeout, || {
             self.state.lock().unwrap().node(&request.node)?;
             Ok(SyncReply {
                 lease_ms: 0,
@@ -367,8 +461,8 @@ impl Api for Fake {
         })
     }
 
-    fn rebalance(&self, dry_run: bool) -> BoxFuture<'_, Result<RebalanceReply>> {
-        self.answer(|| {
+    fn rebalance(&self, dry_run: bool, timeout: Duration) -> BoxFuture<'_, Result<RebalanceReply>> {
+        self.write(timeout, || {
             let planned_on = self.state.lock().unwrap().topology_revision();
             let mut revision = planned_on;
             if !dry_run {
@@ -401,8 +495,8 @@ impl Api for Fake {
         })
     }
 
-    fn create_partitions(&self) -> BoxFuture<'_, Result<(u64, usize)>> {
-        self.answer(|| {
+    fn create_partitions(&self, timeout: Duration) -> BoxFuture<'_, Result<(u64, usize)>> {
+        self.write(timeout, || {
             let there = self.state.lock().unwrap().topology().partitions.len();
             if there > 0 {
                 return Ok((self.revision(), there));
@@ -411,8 +505,8 @@ impl Api for Fake {
         })
     }
 
-    fn leave(&self) -> BoxFuture<'_, Result<u64>> {
-        self.answer(|| {
+    fn leave(&self, timeout: Duration) -> BoxFuture<'_, Result<u64>> {
+        self.write(timeout, || {
             let leave = Command::Leave {
                 node: "node-1".into(),
                 incarnation: 1,
@@ -421,8 +515,8 @@ impl Api for Fake {
         })
     }
 
-    fn maintenance(&self, reason: Option<String>) -> BoxFuture<'_, Result<u64>> {
-        self.answer(|| {
+    fn maintenance(&self, reason: Option<String>, timeout: Duration) -> BoxFuture<'_, Result<u64>> {
+        self.write(timeout, || {
             self.propose(Command::Maintenance { reason })
                 .map(|(revision, _)| revision)
         })
@@ -433,8 +527,13 @@ impl Api for Fake {
         Box::pin(async move { status })
     }
 
-    fn step_down(&self, target: Option<NodeId>, _: Option<Duration>) -> BoxFuture<'_, Result<NodeId>> {
-        self.answer(|| {
+    fn step_down(
+        &self,
+        target: Option<NodeId>,
+        _: Option<Duration>,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<NodeId>> {
+        self.write(timeout, || {
             let node = target.unwrap_or_else(|| "node-2".into());
             self.propose(Command::LeaderElected {
                 node: node.clone(),
@@ -444,14 +543,29 @@ impl Api for Fake {
         })
     }
 
-    fn remove_node(&self, node: NodeId) -> BoxFuture<'_, Result<u64>> {
-        self.answer(|| {
+    fn recover(
+        &self,
+        number: u32,
+        from: NodeId,
+        force: bool,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<u64>> {
+        self.write(timeout, move || {
+            self.propose(Command::Recover { number, from, force })
+                .map(|(revision, _)| revision)
+        })
+    }
+
+    fn remove_node(&self, node: NodeId, force: bool, timeout: Duration) -> BoxFuture<'_, Result<u64>> {
+        self.write(timeout, || {
             let planned_on = self.state.lock().unwrap().topology_revision();
             let remove = Command::Remove {
                 node,
                 reason: LeaveReason::RemovedByAdmin,
                 promotions: vec![],
                 planned_on,
+                keep_last: !force,
+                unleased_from: None,
             };
             self.propose(remove).map(|(revision, _)| revision)
         })

@@ -6,6 +6,8 @@ mod connections;
 mod data;
 mod docs;
 mod fake;
+mod present;
+mod route;
 mod safety;
 mod shapes;
 
@@ -117,10 +119,11 @@ fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
         .map_or("", |value| value.to_str().unwrap())
 }
 
-/// The code and the message in an error's body, which has nothing else.
+/// The code and the message in an error's body, which has nothing else but perhaps the revision that it is true of.
 fn error_of(body: &Value) -> (&str, &str) {
     let error = body["error"].as_object().expect("an error object");
-    assert_eq!(body.as_object().unwrap().len(), 1, "{body}");
+    let revision = usize::from(body["revision"].is_u64());
+    assert_eq!(body.as_object().unwrap().len(), 1 + revision, "{body}");
     assert_eq!(error.len(), 2, "{body}");
     (
         error["code"].as_str().unwrap(),

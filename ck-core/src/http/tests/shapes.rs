@@ -57,6 +57,7 @@ async fn health_and_readiness() {
     let expected = json!({
         "healthy": true, "node_id": "node-1", "node_name": "The \"first\"", "is_leader": true,
         "node_count": 2, "partition_count": 2, "raft_state": "Leader", "last_sync": NOW, "uptime": "7s",
+        "election_stretch": 2, "delay_ms": 230,
     });
     assert_eq!((status, body), (200, expected));
 
@@ -95,7 +96,6 @@ async fn cluster_nodes_and_partitions() {
             "nodes": nodes,
             "partition_map": { "partitions": { "partition-0": partitions[0], "partition-1": partitions[1] } },
             "config": config(),
-            "custom_data": {},
             "revision": 5,
             "leader": "node-1",
             "epoch": 1,
@@ -105,7 +105,7 @@ async fn cluster_nodes_and_partitions() {
 
     let answer = server.get("/nodes").await;
     let expected = json!({
-        "nodes": nodes, "total": 2, "offset": 0, "limit": 50, "has_more": false, "next_offset": null,
+        "nodes": nodes, "total": 2, "heard": 2, "offset": 0, "limit": 50, "has_more": false, "next_offset": null,
     });
     assert_eq!(parsed(&answer), expected);
     assert_eq!(header(&answer, "x-clusterkit-revision"), "5");
@@ -191,9 +191,13 @@ async fn defect_23_metrics_count_in_both_forms() {
     for line in [
         "clusterkit_nodes 2",
         "clusterkit_partitions 2",
+        "clusterkit_partitions_by_state{state=\"ok\"} 2",
+        "clusterkit_partitions_by_state{state=\"under_replicated\"} 0",
         "clusterkit_is_leader 1",
         "clusterkit_revision 5",
         "clusterkit_leader_epoch 1",
+        "clusterkit_leader_known 1",
+        "clusterkit_last_contact_seconds 0.000",
         "clusterkit_raft_state{state=\"Leader\"} 1",
         "clusterkit_last_sync_timestamp_seconds 1700000000.000",
         "clusterkit_http_requests_total{method=\"GET\",path=\"/nodes\",status=\"2xx\"} 2",
@@ -347,4 +351,56 @@ async fn calls_that_change_the_cluster() {
     assert_eq!((status, error_of(&body).0), (404, "NOT_FOUND"));
     let (status, body) = server.json("DELETE", "/nodes/node-1", "").await;
     assert_eq!((status, error_of(&body).0), (409, "REFUSED"));
+}
+
+#[tokio::test]
+async fn what_would_be_lost_is_refused_and_a_copy_is_accepted() {
+    let server = Server::start().await;
+    for (path, status, code, named) in [
+        ("/partitions/0/recover", 400, "INVALID_ARGUMENT", "from"),
+        ("/partitions/0/recover?from=", 400, "INVALID_ARGUMENT", "from"),
+        (
+            "/partitions/first/recover?from=node-2",
+            400,
+            "INVALID_ARGUMENT",
+            "first",
+        ),
+        (
+            "/partitions/0/recover?from=node-2&force=maybe",
+            400,
+            "INVALID_ARGUMENT",
+            "force",
+        ),
+        (
+            "/partitions/9/recover?from=node-2",
+            404,
+            "NOT_FOUND",
+            "partition-9",
+        ),
+        ("/partitions/0/recover?from=node-9", 404, "NOT_FOUND", "node-9"),
+        (
+            "/partitions/partition-0/recover?from=node-2",
+            409,
+            "REFUSED",
+            "node-1",
+        ),
+    ] {
+        let (answered, body) = server.json("POST", path, "").await;
+        let (found, message) = error_of(&body);
+        assert_eq!((answered, found), (status, code), "{path}: {body}");
+        assert!(message.contains(named), "{path}: {body}");
+    }
+    let path = "/partitions/partition-0/recover?from=node-2&force=true";
+    let (status, body) = server.json("POST", path, "").await;
+    assert_eq!((status, &body["success"]), (200, &json!(true)), "{body}");
+    let (_, body) = server.json("GET", "/partitions", "").await;
+    assert_eq!(body["partitions"][0]["pending"], json!(["node-1"]), "{body}");
+
+    // node-2 alone counts as holding it now.
+    let (status, body) = server.json("DELETE", "/nodes/node-2", "").await;
+    let (code, message) = error_of(&body);
+    assert_eq!((status, code), (409, "REFUSED"), "{body}");
+    assert!(message.contains("partition-0"), "{body}");
+    let (status, _) = server.json("DELETE", "/nodes/node-2?force=true", "").await;
+    assert_eq!(status, 200);
 }

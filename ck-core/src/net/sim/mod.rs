@@ -8,6 +8,8 @@
 //! overtake. A message that is lost is not resent: its call times out.
 
 mod conditions;
+mod resolver;
+mod sent;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -22,6 +24,8 @@ use tokio::sync::{Notify, oneshot};
 use super::{Handler, Lane, Transport, lock};
 use crate::env::{self, Instant};
 use conditions::Barriers;
+pub(crate) use sent::show_sent;
+pub use sent::{SentObserver, observe_sent};
 use transport::SimTransport;
 
 pub use conditions::LinkConditions;
@@ -58,6 +62,21 @@ struct World {
     next_message: u64,
     stats: SimStats,
     trace: Option<Vec<String>>,
+    /// What the resolver knows: the address behind each name.
+    names: BTreeMap<String, String>,
+    resolver: Resolver,
+}
+
+/// How the network's resolver is. Names that it has told before may be remembered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Resolver {
+    /// It answers.
+    #[default]
+    Answers,
+    /// It says at once that it has no answer.
+    Fails,
+    /// It says nothing.
+    Hangs,
 }
 
 /// From, to.
@@ -114,6 +133,8 @@ impl SimNetwork {
                     next_message: 0,
                     stats: SimStats::default(),
                     trace: None,
+                    names: BTreeMap::new(),
+                    resolver: Resolver::default(),
                 }),
                 start: Instant::now(),
             }),
@@ -148,6 +169,17 @@ impl SimNetwork {
         if let Some(server) = server {
             server.gone.notify_waiters();
         }
+    }
+
+    /// Gives an address a name, in the place of the address that the name had before.
+    pub fn name(&self, name: &str, addr: &str) {
+        let mut world = lock(&self.shared.world);
+        world.names.insert(name.to_owned(), addr.to_owned());
+    }
+
+    /// Says how the resolver is from now on.
+    pub fn set_resolver(&self, resolver: Resolver) {
+        lock(&self.shared.world).resolver = resolver;
     }
 
     /// The addresses that are served, sorted.

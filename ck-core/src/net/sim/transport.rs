@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
+use super::resolver::SimLookup;
 use super::{Lane, Server, Shared, Transport, lock};
-use crate::env;
+use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
+use crate::net::names::Names;
 use crate::net::{NetLimits, PeerInfo};
 
 /// One node's calls.
@@ -23,6 +25,9 @@ pub(super) struct SimTransport {
     local_addr: String,
     /// `None` when closed.
     waiting: Arc<Mutex<Option<Waiting>>>,
+    names: Names<String>,
+    /// Where the connections that stand lead to, by name and lane: a resolver is asked only for a new one.
+    connected: Mutex<BTreeMap<(String, Lane), String>>,
 }
 
 /// Calls in flight by their message number. A lost one stays here until its caller gives up.
@@ -38,17 +43,25 @@ impl fmt::Debug for SimTransport {
 
 impl SimTransport {
     pub(super) fn new(network: Arc<Shared>, local_addr: &str) -> Self {
+        let resolver = SimLookup {
+            network: network.clone(),
+        };
         SimTransport {
             network,
             local_addr: local_addr.to_owned(),
             waiting: Arc::new(Mutex::new(Some(Waiting::new()))),
+            names: Names::new(Arc::new(resolver), NetLimits::default().connect_timeout),
+            connected: Mutex::default(),
         }
     }
 
     async fn ask(&self, exchange: Exchange, request: Bytes, timeout: Duration) -> Result<Bytes> {
         let (number, twice) = exchange.send();
+        if exchange.lane == Lane::Request {
+            super::sent::show_sent(&request);
+        }
         let Some((_slot, answer)) = self.open_slot(number) else {
-            return Err(stopped());
+            return Err(stopped().unsent());
         };
         if twice {
             let (copy, request) = (exchange.clone(), request.clone());
@@ -61,24 +74,71 @@ impl SimTransport {
         let waiting = self.waiting.clone();
         let in_order = exchange.lane == Lane::Log;
         let to = exchange.to.clone();
+        // Nobody can be connected to across a cut: a call that has the time for it finds that out, as over TCP.
+        let connect = NetLimits::default().connect_timeout;
+        let unconnected = timeout > connect && exchange.is_cut();
+        let patience = if unconnected { connect } else { timeout };
         carry(async move {
-            if let Some(result) = exchange.carry(number, request, in_order).await
+            if let Some(mut result) = exchange.carry(number, request, in_order).await
                 && let Some(slot) = lock(&waiting)
                     .as_mut()
                     .and_then(|waiting| waiting.remove(&number))
             {
+                if twice {
+                    // Whatever this one met, its copy may be handled.
+                    result = result.map_err(|error| Error::new(error.code(), error.message()));
+                }
                 // The caller may have gone at this very moment.
                 let _ = slot.send(result);
             }
         });
-        match env::timeout(timeout, answer).await {
+        match env::timeout(patience, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(stopped()),
+            Err(_) if unconnected => Err(Error::new(
+                ErrorCode::Unreachable,
+                format!("{to}: no connection within {connect:?}"),
+            )),
             Err(_) => Err(Error::new(
                 ErrorCode::Timeout,
                 format!("{to}: no answer within {timeout:?}"),
             )),
         }
+    }
+
+    /// A call to a name: over the connection that stands, or over a new one to where the name leads.
+    async fn ask_by_name(&self, mut exchange: Exchange, request: Bytes, timeout: Duration) -> Result<Bytes> {
+        let link = (exchange.to.clone(), exchange.lane);
+        let began = Instant::now();
+        let connected = lock(&self.connected).get(&link).cloned();
+        exchange.to = match connected {
+            Some(address) => address,
+            None => match env::timeout(timeout, self.names.resolve(&link.0)).await {
+                Ok(found) => {
+                    let found = found.map_err(Error::unsent)?;
+                    found.records.into_iter().next().unwrap_or_default()
+                }
+                Err(_) => {
+                    let message = format!("{}: no address within {timeout:?}", link.0);
+                    return Err(Error::new(ErrorCode::Timeout, message).unsent());
+                }
+            },
+        };
+        let address = exchange.to.clone();
+        let answer = self
+            .ask(exchange, request, timeout.saturating_sub(began.elapsed()))
+            .await;
+        match &answer {
+            Ok(_) => {
+                self.names.worked(&link.0, &address);
+                lock(&self.connected).insert(link, address);
+            }
+            Err(error) if error.code() == ErrorCode::Unreachable => {
+                lock(&self.connected).remove(&link);
+            }
+            Err(_) => {}
+        }
+        answer
     }
 
     fn open_slot(&self, number: u64) -> Option<(Slot, oneshot::Receiver<Result<Bytes>>)> {
@@ -106,14 +166,18 @@ impl Transport for SimTransport {
                 "a request of {} bytes exceeds the limit of {limit}",
                 request.len()
             );
-            return std::future::ready(Err(Error::new(ErrorCode::TooLarge, message))).boxed();
+            return std::future::ready(Err(Error::new(ErrorCode::TooLarge, message).unsent())).boxed();
         }
         let exchange = Exchange {
             network: self.network.clone(),
             from: self.local_addr.clone(),
             to: addr.to_owned(),
             lane,
+            met: Arc::default(),
         };
+        if lock(&self.network.world).names.contains_key(addr) {
+            return self.ask_by_name(exchange, request, timeout).boxed();
+        }
         self.ask(exchange, request, timeout).boxed()
     }
 
@@ -152,6 +216,8 @@ struct Exchange {
     from: String,
     to: String,
     lane: Lane,
+    /// The process at which it arrived first, by what tells of its end.
+    met: Arc<OnceLock<Arc<Notify>>>,
 }
 
 impl Exchange {
@@ -170,6 +236,11 @@ impl Exchange {
         (number, twice)
     }
 
+    fn is_cut(&self) -> bool {
+        let world = lock(&self.network.world);
+        world.barriers.is_cut(&self.from, &self.to) || world.barriers.is_cut(&self.to, &self.from)
+    }
+
     /// The result as the caller sees it; `None` when the caller sees nothing.
     async fn carry(&self, number: u64, request: Bytes, in_order: bool) -> Option<Result<Bytes>> {
         let network = &self.network;
@@ -179,15 +250,25 @@ impl Exchange {
         {
             return None;
         }
-        let result = self.handle(request).await.unwrap_or_else(|| {
+        let server = self.server();
+        let is_there = server.is_some();
+        // A connection leads to one process: what arrives twice does not arrive at its successor.
+        let server = server.filter(|server| {
+            let first = self.met.get_or_init(|| server.gone.clone());
+            Arc::ptr_eq(first, &server.gone)
+        });
+        let handled = match server {
+            Some(server) => self.handle(server, request).await,
+            None => None,
+        };
+        let result = handled.unwrap_or_else(|| {
             let mut world = lock(&network.world);
             world.stats.refused += 1;
             let to = &self.to;
             world.record(network.start, || format!("#{number} {to} is not there"));
-            Err(Error::new(
-                ErrorCode::Unreachable,
-                format!("{to}: nobody is there"),
-            ))
+            let error = Error::new(ErrorCode::Unreachable, format!("{to}: nobody is there"));
+            // Like a refused connection, where nobody was there from the beginning.
+            Err(if is_there { error } else { error.unsent() })
         });
         if !network
             .travel(number, &self.to, &self.from, self.lane, false)
@@ -198,9 +279,8 @@ impl Exchange {
         Some(result)
     }
 
-    /// Has the request handled; `None` when nobody is there, or not to the end.
-    async fn handle(&self, request: Bytes) -> Option<Result<Bytes>> {
-        let server = self.server()?;
+    /// Has the request handled; `None` when the server is gone before the end.
+    async fn handle(&self, server: Server, request: Bytes) -> Option<Result<Bytes>> {
         let gone = server.gone.notified();
         let handled = async {
             let info = PeerInfo {

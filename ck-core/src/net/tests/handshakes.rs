@@ -160,7 +160,7 @@ async fn a_silent_port_costs_the_handshake_timeout_and_no_more() {
         .call(&addr, Lane::Request, ASK, LONG)
         .await
         .unwrap_err();
-    assert_eq!(error.code(), ErrorCode::Unreachable, "{error}");
+    assert_eq!(error.code(), ErrorCode::Busy, "{error}");
 
     // And the other way round: a caller that says nothing is not waited for.
     let (_server, addr) = serve_at("127.0.0.1:0", echo(), limits).await;

@@ -139,7 +139,7 @@ fn defect_08_an_evicted_node_that_lives_is_primary_of_nothing() {
             }
             let remover = nodes[(old + 2) % 4].node.clone();
             let removing = id.clone();
-            env::spawn(async move { remover.remove_node(removing, PATIENCE).await });
+            env::spawn(async move { remover.remove_node(removing, false, PATIENCE).await });
             watched("removal", &nodes, || status(nodes[old], &id).is_none()).await;
             watched("takeover", &nodes, || led_by(nodes[old], &id) == 0).await;
             assert_eq!(claims(&nodes)[victim], 0);
@@ -263,7 +263,7 @@ fn ask_e_with_more_than_half_failed_nothing_is_placed_elsewhere() {
         let before = copies();
         env::sleep(Duration::from_secs(30)).await;
         assert_eq!(copies(), before, "no copy was placed elsewhere");
-        let maintenance = nodes[0].node.cluster().maintenance.unwrap();
+        let maintenance = nodes[0].node.cluster(false).maintenance.unwrap();
         assert!(
             maintenance.automatic && maintenance.reason.contains("of 8"),
             "{maintenance:?}"
@@ -472,6 +472,107 @@ fn a_node_whose_log_has_failed_leaves_its_partitions_to_others_and_says_so() {
             served(&others).await;
             let complaint = nodes[failing].node.complaint().unwrap();
             assert!(complaint.contains("Raft has stopped"), "{complaint}");
+        });
+    }
+}
+
+/// Five nodes with two copies of each partition, and one that follows each other: primary and replica of `number` are
+/// neither the leader nor the founder.
+async fn two_of_five(world: &World) -> (Vec<SimNode>, u32, usize, usize) {
+    let mut nodes = Vec::new();
+    for i in 1..=5 {
+        let through: &[usize] = if i == 1 { &[] } else { &[1] };
+        let mut options = World::options(i, through);
+        if i == 1 {
+            options.replication_factor = Some(2);
+        }
+        let sim = world.make(options, std::sync::Arc::default());
+        sim.node.start().await.unwrap();
+        nodes.push(sim);
+    }
+    settle(&nodes).await;
+    let leader = leader(&nodes, None).await;
+    let index = |id: &str| nodes.iter().position(|sim| &**sim.node.id() == id).unwrap();
+    let topology = nodes[0].node.view().topology().clone();
+    let found = topology.partitions.iter().find_map(|partition| {
+        let primary = index(partition.primary.as_ref()?);
+        let replica = index(partition.synced().find(|node| index(node) != primary)?);
+        (![primary, replica].contains(&leader)).then_some((partition.number, primary, replica))
+    });
+    let (number, primary, replica) = found.unwrap();
+    (nodes, number, primary, replica)
+}
+
+async fn dies(world: &World, sim: &SimNode) {
+    world.network.unserve(sim.addr());
+    drop(sim.node.abandon().await);
+    sim.disk.crash(1);
+}
+
+#[test]
+fn a_role_given_to_a_dead_replica_returns_to_who_wrote_last() {
+    for seed in 1..=5 {
+        simulate(seed, async |world| {
+            let (mut nodes, number, primary, replica) = two_of_five(&world).await;
+            dies(&world, &nodes[primary]).await;
+            // Before anybody has noticed that.
+            env::sleep(Duration::from_millis(200 * seed)).await;
+            dies(&world, &nodes[replica]).await;
+            let [b, c] = [primary, replica].map(|i| nodes[i].node.id().clone());
+            let witness = (0..5).find(|i| ![primary, replica].contains(i)).unwrap();
+            until("both failures", || {
+                [&b, &c]
+                    .iter()
+                    .all(|id| status(&nodes[witness], id) == Some(NodeStatus::Failed))
+            })
+            .await;
+            let gone = nodes.remove(primary);
+            let back = world.make(gone.options, gone.disk);
+            back.node.start().await.unwrap();
+            until("its role", || back.node.is_primary(number)).await;
+            nodes.insert(primary, back);
+        });
+    }
+}
+
+#[test]
+fn a_role_that_a_replica_acted_on_stays_with_it() {
+    for seed in 1..=5 {
+        simulate(seed, async |world| {
+            let (mut nodes, number, primary, replica) = two_of_five(&world).await;
+            dies(&world, &nodes[primary]).await;
+            // It acts, for as short a time as it may be.
+            until("failover", || nodes[replica].node.is_primary(number)).await;
+            dies(&world, &nodes[replica]).await;
+            let [b, c] = [primary, replica].map(|i| nodes[i].node.id().clone());
+            let witness = (0..5).find(|i| ![primary, replica].contains(i)).unwrap();
+            until("both failures", || {
+                [&b, &c]
+                    .iter()
+                    .all(|id| status(&nodes[witness], id) == Some(NodeStatus::Failed))
+            })
+            .await;
+            let gone = nodes.remove(primary);
+            let back = world.make(gone.options, gone.disk);
+            back.node.start().await.unwrap();
+            until("its return", || status(&back, &b) == Some(NodeStatus::Active)).await;
+            env::sleep(Duration::from_secs(3)).await;
+            assert!(!back.node.is_primary(number), "{c} may have written");
+            let holders = back.node.view().topology().partitions[number as usize].clone();
+            assert!(holders.is_synced(&c) && !holders.is_synced(&b), "{holders:?}");
+            // Who alone has the data is not taken out by mistake.
+            let refused = back
+                .node
+                .remove_node(c.clone(), false, PATIENCE)
+                .await
+                .unwrap_err();
+            assert_eq!(refused.code(), ErrorCode::Refused, "{refused}");
+            back.node
+                .recover(number, b.clone(), false, PATIENCE)
+                .await
+                .unwrap();
+            until("what was accepted", || back.node.is_primary(number)).await;
+            nodes.insert(primary, back);
         });
     }
 }

@@ -90,7 +90,7 @@ fn defect_go_cluster_3_looking_changes_nothing() {
             for sim in nodes.iter().chain([&stranger]) {
                 let node = &sim.node;
                 drop((
-                    node.cluster(),
+                    node.cluster(false),
                     node.metrics(),
                     node.health(),
                     node.consensus_stats(),

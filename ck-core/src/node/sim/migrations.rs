@@ -295,7 +295,7 @@ fn a_node_that_is_removed_half_way_leaves_nothing_behind() {
         let (mut nodes, copies) = joined(&world, 3, LONG, |_, _| Doing::Hang).await;
         until("the first copies", || copies.told().len() == 2).await;
         let remover = nodes[0].node.clone();
-        let removing = env::spawn(async move { remover.remove_node("node-4".into(), PATIENCE).await });
+        let removing = env::spawn(async move { remover.remove_node("node-4".into(), false, PATIENCE).await });
         until("removal", || nodes[1].node.view().node("node-4").is_none()).await;
         drop(removing.await);
         nodes.truncate(3);
@@ -380,7 +380,7 @@ fn lost_partitions_are_told_everywhere_until_a_holder_returns() {
                 told(sim) == Some(("critical".to_owned(), lost.clone()))
             })
             .await;
-            assert_eq!(sim.node.cluster().lost_partitions, lost);
+            assert_eq!(sim.node.cluster(false).lost_partitions, lost);
         }
         let back = world.make(gone.options, gone.disk);
         back.node.start().await.unwrap();
@@ -389,7 +389,7 @@ fn lost_partitions_are_told_everywhere_until_a_holder_returns() {
                 told(sim) == Some(("healthy".to_owned(), Vec::new()))
             })
             .await;
-            assert!(sim.node.cluster().lost_partitions.is_empty());
+            assert!(sim.node.cluster(false).lost_partitions.is_empty());
         }
     });
 }

@@ -211,7 +211,7 @@ fn defect_18_a_removal_that_a_dying_leader_began_is_whole_or_not_at_all() {
             let id = nodes[(old + 1) % 5].node.id().clone();
             let remover = nodes[(old + 2) % 5].node.clone();
             let removing = id.clone();
-            env::spawn(async move { remover.remove_node(removing, PATIENCE).await });
+            env::spawn(async move { remover.remove_node(removing, false, PATIENCE).await });
             env::sleep(Duration::from_micros(600 * seed)).await;
             world.network.isolate(nodes[old].addr());
             leader(&nodes, Some(old)).await;

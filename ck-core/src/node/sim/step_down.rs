@@ -111,3 +111,25 @@ fn who_rests_leads_all_the_same_where_nobody_else_can() {
         });
     }
 }
+
+/// A node that is cut off, or a leader that is dead, must not make anybody believe that the order was carried out.
+#[test]
+fn nobody_is_said_to_lead_who_does_not() {
+    simulate(12, async |world| {
+        let nodes = world.cluster(3).await;
+        let old = leader(&nodes, None).await;
+        let (alone, other) = ((old + 1) % 3, (old + 2) % 3);
+        let id = |i: usize| nodes[i].node.id().clone();
+        // Who leads already is answered at once, from every node.
+        for sim in &nodes {
+            assert_eq!(sim.node.step_down(Some(id(old))).await.unwrap(), id(old));
+        }
+        world.network.isolate(nodes[alone].addr());
+        let fooled = nodes[alone].node.step_down(Some(id(old))).await;
+        assert!(fooled.is_err(), "a node that is cut off said {fooled:?}");
+        world.network.reconnect(nodes[alone].addr());
+        let led = nodes[alone].node.step_down(Some(id(other))).await.unwrap();
+        assert_eq!(led, id(other));
+        until("its lease", || leads(&nodes) == Some(other)).await;
+    });
+}

@@ -122,15 +122,90 @@ fn the_seeds_settings_are_valid() {
     }
 }
 
+/// Nobody wrote these sets, only the values in them: the rest follows.
+#[test]
+fn what_is_not_set_gives_way_to_what_is() {
+    let go = [
+        ("sync_interval", "5s"),
+        ("health_check.enabled", "true"),
+        ("health_check.interval", "5s"),
+        ("health_check.timeout", "2s"),
+        ("health_check.failure_threshold", "3"),
+    ];
+    let options = with(&go);
+    options.validate().unwrap();
+    // The failure timeout is the one that was asked for, and the lease ends before it.
+    assert_eq!(millis(&options), (11_250, 15_000));
+    for (pairs, lease, failure) in [
+        (&[("lease_ttl", "1s")][..], 1_000, 1_336),
+        (&[("lease_ttl", "700ms")], 700, 936),
+        (&[("lease_ttl", "8s")], 8_000, 10_668),
+        (&[("health_check.interval", "400ms")], 1_200, 1_600),
+        (&[("health_check.interval", "200ms")], 1_500, 2_200),
+        (&[("health_check.interval", "1ms")], 1_500, 2_001),
+        (&[("health_check.interval", "5s")], 1_500, 20_000),
+        (&[("health_check.timeout", "2001ms")], 1_500, 2_004),
+        (&[("health_check.failure_threshold", "1")], 1_500, 2_000),
+        (
+            &[
+                ("health_check.interval", "1650ms"),
+                ("health_check.failure_threshold", "1"),
+            ],
+            1_236,
+            1_650,
+        ),
+        (
+            &[("sync_interval", "5s"), ("health_check.interval", "3s")],
+            9_000,
+            12_000,
+        ),
+        (&[("timing.heartbeat", "75ms")], 1_500, 2_000),
+        (&[("timing.election_min", "300ms")], 1_700, 2_268),
+        (&[("timing.election_max", "100ms")], 1_500, 2_000),
+    ] {
+        let options = with(pairs);
+        options
+            .validate()
+            .unwrap_or_else(|error| panic!("{pairs:?}: {error}"));
+        assert_eq!(millis(&options), (lease, failure), "{pairs:?}");
+    }
+}
+
+/// One value alone contradicts nothing, unless the election's pace has no room for it.
+#[test]
+fn one_value_alone_is_accepted_wherever_the_pace_of_elections_allows_it() {
+    for (name, values) in [
+        ("sync_interval", &["10ms", "1s", "7s", "10m"][..]),
+        (
+            "lease_ttl",
+            &["620ms", "650ms", "700ms", "899ms", "1s", "5s", "1h"],
+        ),
+        (
+            "health_check.interval",
+            &["1ms", "10ms", "100ms", "225ms", "300ms", "1s", "1h"],
+        ),
+        ("health_check.timeout", &["1ms", "1s", "5s", "1h"]),
+        ("health_check.failure_threshold", &["1", "2", "3", "5", "1000"]),
+        ("timing.heartbeat", &["5ms", "74ms", "75ms", "100ms", "1m"]),
+        ("timing.election_min", &["10ms", "50ms", "300ms", "5s", "10m"]),
+        ("timing.election_max", &["10ms", "100ms", "150ms", "5s", "10m"]),
+    ] {
+        for value in values {
+            let checked = with(&[(name, value)]).validate();
+            checked.unwrap_or_else(|error| panic!("{name} {value}: {error}"));
+        }
+    }
+}
+
 #[test]
 fn contradictions_name_both_sides() {
     for (pairs, parts) in [
         (
-            &[("timing.heartbeat", "75ms")][..],
+            &[("timing.heartbeat", "75ms"), ("timing.election_min", "150ms")][..],
             ["timing.heartbeat (75ms)", "timing.election_min (150ms)"],
         ),
         (
-            &[("timing.election_min", "300ms")],
+            &[("timing.election_min", "300ms"), ("timing.election_max", "300ms")],
             ["timing.election_min (300ms)", "timing.election_max (300ms)"],
         ),
         (
@@ -145,20 +220,56 @@ fn contradictions_name_both_sides() {
             ],
         ),
         (
+            &[("lease_ttl", "600ms")],
+            ["lease_ttl (600ms)", "2 x timing.election_max + sync_interval"],
+        ),
+        (
             &[
+                ("health_check.interval", "200ms"),
+                ("health_check.failure_threshold", "3"),
+            ],
+            ["health_check.failure_threshold, 600ms", "2 x timing.election_max"],
+        ),
+        (
+            &[
+                ("lease_ttl", "1500ms"),
                 ("health_check.interval", "1650ms"),
                 ("health_check.failure_threshold", "1"),
             ],
             ["failure_threshold (1650ms)", "lease_ttl (1500ms)"],
         ),
         (
-            &[("health_check.timeout", "2001ms")],
+            &[
+                ("health_check.timeout", "2001ms"),
+                ("health_check.interval", "1s"),
+                ("health_check.failure_threshold", "2"),
+            ],
             ["health_check.timeout (2001ms)", "failure_threshold (2s)"],
+        ),
+        (
+            &[
+                ("sync_interval", "5s"),
+                ("health_check.interval", "3s"),
+                ("health_check.failure_threshold", "3"),
+            ],
+            ["sync_interval (5s)", "failure_threshold (9s)"],
         ),
         (&[("raft_addr", ":8080")], ["raft_addr", "\":8080\""]),
         (
             &[("bootstrap", "false"), ("data_dir", "")],
             ["bootstrap is false", "join_addrs is empty"],
+        ),
+        (
+            &[("bootstrap_expect", "3")],
+            ["bootstrap_expect is 3", "join_addrs is empty"],
+        ),
+        (
+            &[
+                ("bootstrap_expect", "3"),
+                ("bootstrap", "true"),
+                ("join_addrs", "a:1"),
+            ],
+            ["bootstrap is true", "bootstrap_expect is 3"],
         ),
     ] {
         let message = message(with(pairs).validate());
@@ -171,18 +282,30 @@ fn contradictions_name_both_sides() {
 #[test]
 fn the_last_value_before_a_contradiction_is_fine() {
     for pairs in [
-        &[("timing.heartbeat", "74ms")][..],
-        &[("timing.election_min", "299ms")],
+        &[("timing.heartbeat", "74ms"), ("timing.election_min", "150ms")][..],
+        &[("timing.election_min", "299ms"), ("timing.election_max", "300ms")],
         &[("sync_interval", "500ms"), ("lease_ttl", "1500ms")],
         &[("sync_interval", "100ms"), ("lease_ttl", "700ms")],
         &[
+            ("lease_ttl", "1500ms"),
             ("health_check.interval", "1651ms"),
             ("health_check.failure_threshold", "1"),
         ],
-        &[("health_check.timeout", "2s")],
+        &[
+            ("health_check.timeout", "2s"),
+            ("health_check.interval", "1s"),
+            ("health_check.failure_threshold", "2"),
+        ],
+        &[
+            ("sync_interval", "5s"),
+            ("health_check.interval", "5s"),
+            ("health_check.failure_threshold", "2"),
+        ],
         &[("raft_addr", ":8081")],
         &[("bootstrap", "false"), ("data_dir", ""), ("join_addrs", "a:1")],
         &[("bootstrap", "false")],
+        &[("bootstrap_expect", "3"), ("join_addrs", "a:1")],
+        &[("bootstrap_expect", "1")],
     ] {
         with(pairs).validate().unwrap();
     }
@@ -197,8 +320,16 @@ fn names_for_people() {
     for (id, name) in [
         ("node-1", "Server-1"),
         ("node-12", "Server-12"),
+        ("server-2", "Server-2"),
+        ("Server-2", "Server-2"),
+        ("3", "Server-3"),
+        ("007", "Server-007"),
         ("node-", "node-"),
+        ("server-", "server-"),
+        ("-3", "-3"),
         ("node-a", "node-a"),
+        ("node-1-2", "node-1-2"),
+        ("kv-1", "kv-1"),
         ("kv", "kv"),
     ] {
         assert_eq!(Options::new(id, ":1").effective_node_name(), name);

@@ -24,6 +24,9 @@ fn placed(status: NodeStatus) -> Topology {
         node: node.clone(),
         state: CopyState::Synced,
         since: 1,
+        stale_since: 0,
+        unhooked: false,
+        hooked: false,
     };
     let targets = creation(&topology);
     topology.partitions = (0..)
@@ -36,6 +39,8 @@ fn placed(status: NodeStatus) -> Topology {
                 copies: target.nodes.iter().map(copy).collect(),
                 target: None,
                 released: None,
+                granted: 0,
+                idle_since: 0,
             })
         })
         .collect();
@@ -81,6 +86,9 @@ fn carried_out(topology: &Topology, plan: &[(u32, Target)]) -> Topology {
                 node: node.clone(),
                 state: CopyState::Synced,
                 since: 2,
+                stale_since: 0,
+                unhooked: false,
+                hooked: false,
             })
             .collect();
     }

@@ -21,6 +21,9 @@ fn partition(number: u32, synced: &[&str], pending: &[&str]) -> Arc<Partition> {
         node: (*id).into(),
         state,
         since: 1,
+        stale_since: 0,
+        unhooked: false,
+        hooked: false,
     };
     let mut copies: Vec<PartitionCopy> = synced
         .iter()
@@ -36,6 +39,8 @@ fn partition(number: u32, synced: &[&str], pending: &[&str]) -> Arc<Partition> {
         copies,
         target: None,
         released: None,
+        granted: 0,
+        idle_since: 0,
     })
 }
 

@@ -16,7 +16,7 @@ fn a_record_is_the_models_record_of_the_partition() {
     let expected: Vec<PartitionRecord> = topology
         .partitions
         .iter()
-        .map(|partition| PartitionRecord::new(partition, 2, 3))
+        .map(|partition| PartitionRecord::new(partition, &topology))
         .collect();
     let records = view(topology).list_partitions();
     assert_eq!(records, expected);
@@ -39,14 +39,19 @@ fn a_record_names_members_only() {
 }
 
 #[test]
-fn few_copies_count_against_the_nodes_that_serve() {
+fn copies_count_where_their_nodes_serve() {
     let mut alone = topology(&["a", "b"], vec![partition(0, &["a"], &[])]);
     let state = |topology: &Topology| view(topology.clone()).list_partitions()[0].state;
     assert_eq!(state(&alone), PartitionState::UnderReplicated);
     let mut b = (*node("b")).clone();
     b.status = NodeStatus::Failed;
     alone.nodes.insert("b".into(), Arc::new(b));
-    assert_eq!(state(&alone), PartitionState::Ok);
+    // That the other node is away makes one copy no better.
+    assert_eq!(state(&alone), PartitionState::UnderReplicated);
+    let mut a = (*node("a")).clone();
+    a.status = NodeStatus::Stopped;
+    alone.nodes.insert("a".into(), Arc::new(a));
+    assert_eq!(state(&alone), PartitionState::Lost);
 }
 
 #[test]
@@ -109,7 +114,7 @@ fn the_leader_is_told_when_it_is_a_member() {
     assert_eq!(info.elected_at, Timestamp::default());
     led.nodes.remove("b");
     assert!(view(led.clone()).leader_info().is_none());
-    assert_eq!(&*view(led).cluster(BTreeMap::new()).leader, "");
+    assert_eq!(&*view(led).cluster(None).leader, "");
 }
 
 #[test]
@@ -117,7 +122,7 @@ fn the_cluster_record_shows_one_revision() {
     let mut led = small();
     led.leader = Some("c".into());
     led.leader_epoch = 5;
-    let data = BTreeMap::from([("color".to_owned(), "blue".to_owned())]);
+    let data = Some(BTreeMap::from([("color".to_owned(), "blue".into())]));
     let cluster = view(led.clone()).cluster(data.clone());
     assert_eq!((&*cluster.id, &*cluster.name), ("c-1", "test"));
     assert_eq!(cluster.nodes, led.nodes.into_values().collect::<Vec<_>>());

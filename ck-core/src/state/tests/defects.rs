@@ -21,10 +21,11 @@ fn defect_10_a_new_replica_copies_from_the_promoted_one() {
     lab.fail("a");
     lab.ok(lab.plan(RebalanceTrigger::NodeLeave, "a", &[(0, target("b c"))]));
     assert_eq!(sources(&lab, "c"), ["b".into()]);
-    // With three copies, the promoted one is told who else has the data.
+    // The promoted one has the data: it is told to copy nothing, and from nobody.
     let mut lab = Lab::cluster(&["a", "b", "c"], &[target("a b c")], 3);
     lab.fail("a");
-    assert_eq!(sources(&lab, "b"), ["c".into()]);
+    assert_eq!(lab.partition(0), "b@2 a? b c");
+    assert!(sources(&lab, "b").is_empty());
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn defect_22_reasons_and_durations_are_what_happened() {
         [
             "rebalance starts: node_leave a, 1 to move, b+c",
             "p1 c yields [c>-] (node_leave)",
-            "p1 b leads at 3 from c [c>b] (node_leave)",
+            "p1 b leads at 3 [c>b] (node_leave)",
             "p1 c drops (node_leave)",
             "rebalance done: node_leave a, 1 to move, b+c, 403 ms",
         ]

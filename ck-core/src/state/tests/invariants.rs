@@ -8,6 +8,7 @@ use crate::model::{
     CopyState, Event, EventKind, Node, NodeId, NodeStatus, Partition, PartitionChangeEvent, RoleChange,
 };
 use crate::state::moves::Moves;
+use crate::state::roles::whole;
 use crate::state::{Command, Grant, MAX_DATA_BYTES, Proposal, Reply, Response, State};
 
 /// What was seen so far of a log, to judge its next entry by.
@@ -54,8 +55,19 @@ impl Witness {
             self.shadow.hear(event);
             if let EventKind::PartitionChange(change) = &event.kind {
                 change_is_sound(
+                    after,
                     change,
-                    matches!(proposal.command, Command::CreatePartitions { .. }),
+                    match &proposal.command {
+                        Command::CreatePartitions { .. } => true,
+                        Command::Recover { number, from, .. } => {
+                            *from == change.node_id && *number == change.number
+                        }
+                        // What it has is the best there is.
+                        Command::Reconfirm { .. } => {
+                            after.topology.partitions[change.number as usize].is_synced(&change.node_id)
+                        }
+                        _ => false,
+                    },
                 );
             }
         }
@@ -161,24 +173,22 @@ impl Witness {
     }
 }
 
-/// Nobody is told to copy from nobody, from itself, or from somebody who is not there.
-fn change_is_sound(change: &PartitionChangeEvent, creation: bool) {
+/// Nobody is told to copy from nobody, from itself, or from somebody who is not there; except who has all there is, and
+/// is to say so.
+fn change_is_sound(after: &State, change: &PartitionChangeEvent, creation: bool) {
     let sources = &change.copy_from_nodes;
     assert!(sources.iter().all(|node| node.status.is_serving()));
     assert!(sources.iter().all(|node| node.id != change.node_id));
-    let to = change.copy_to_node.as_ref().map(|node| &node.id);
-    match change.change {
-        RoleChange::GainedReplica => {
-            assert_eq!(to, Some(&change.node_id));
-            assert_eq!(sources.is_empty(), creation, "{change:?}");
-        }
-        RoleChange::GainedPrimary => {
-            assert_eq!(to, Some(&change.node_id));
-            assert_eq!(change.new_primary, change.node_id);
-        }
-        RoleChange::LostPrimary | RoleChange::LostCopy => {
-            assert!(to.is_none() && sources.is_empty(), "{change:?}");
-        }
+    let concerned = change.copy_to_node.as_ref().map(|node| &node.id);
+    assert_eq!(concerned, Some(&change.node_id), "{change:?}");
+    // Sources are named where there is something to copy, and nowhere else.
+    let partition = &after.topology.partitions[change.number as usize];
+    let mut whole = whole(partition).filter(|_| !partition.synced().any(|node| after.is_serving(node)));
+    let has_all = whole.any(|node| *node == change.node_id);
+    let copies = change.change == RoleChange::GainedReplica && !creation && !has_all;
+    assert_eq!(sources.is_empty(), !copies, "{change:?}");
+    if change.change == RoleChange::GainedPrimary {
+        assert_eq!(change.new_primary, change.node_id);
     }
 }
 
@@ -193,7 +203,8 @@ fn nobody_copies_too_much(before: &State, after: &State, proposal: &Proposal) {
         counted.map(|(_, lane)| lane.running.len()).sum()
     };
     assert!(
-        count(after) <= all.max(count(before)) || matches!(proposal.command, Command::Plan { .. }),
+        count(after) <= all.max(count(before))
+            || matches!(proposal.command, Command::Plan { .. } | Command::Reconfirm { .. }),
         "all copy too much: {:?} after {proposal:?}",
         after.moves
     );
@@ -207,7 +218,7 @@ fn nobody_copies_too_much(before: &State, after: &State, proposal: &Proposal) {
         let had = before.moves.lanes.get(node).map_or(0, |lane| lane.running.len());
         let grown = lane.running.len() > limit && lane.running.len() > had && after.is_serving(node);
         assert!(
-            !grown || matches!(proposal.command, Command::Plan { .. }),
+            !grown || matches!(proposal.command, Command::Plan { .. } | Command::Reconfirm { .. }),
             "{node} copies too much: {lane:?} after {proposal:?}"
         );
         assert!(
@@ -235,6 +246,24 @@ fn partitions_step(before: &State, after: &State, proposal: &Proposal) {
                         && *incarnation == before.topology.nodes[node].incarnation
                         && told.is_some_and(|told| partitions.contains(&told))
                 }
+                // Or nobody has acted since it counted.
+                Command::Down {
+                    node: gone,
+                    unleased_from,
+                    ..
+                }
+                | Command::Remove {
+                    node: gone,
+                    unleased_from,
+                    ..
+                } => restored(old, node, gone, *unleased_from),
+                Command::Join {
+                    node: gone,
+                    unleased_from,
+                    ..
+                } => restored(old, node, &gone.id, *unleased_from),
+                // Or a person said so.
+                Command::Recover { number, from, .. } => *number == old.number && from == node,
                 _ => false,
             };
             assert!(confirmed, "{node} holds the data by magic: {old:?} -> {new:?}");
@@ -243,13 +272,25 @@ fn partitions_step(before: &State, after: &State, proposal: &Proposal) {
             role_was_moved_by_right(old, new, &proposal.command);
         }
         if old.synced().next().is_some() && new.synced().next().is_none() {
-            let Command::Remove { node, .. } = &proposal.command else {
+            let Command::Remove { node, keep_last, .. } = &proposal.command else {
                 panic!("the last copy was lost: {old:?} -> {new:?}");
             };
+            assert!(!keep_last, "the last copy was to be kept: {old:?} -> {new:?}");
             assert!(old.synced().all(|holder| holder == node));
         }
     }
     assert!(after.topology.partitions.len() >= before.topology.partitions.len());
+}
+
+/// True where `gone` was given the role of `old` and never acted on it, or nobody has the role, and `node` had all that
+/// there was before.
+fn restored(old: &Partition, node: &NodeId, gone: &NodeId, unleased_from: Option<u64>) -> bool {
+    let void = match &old.primary {
+        Some(primary) => primary == gone && unleased_from.is_some_and(|from| from <= old.granted),
+        None => old.released.is_none(),
+    };
+    let copy = old.copy(node);
+    void && copy.is_some_and(|copy| copy.stale_since > 0 && copy.stale_since >= old.idle_since)
 }
 
 /// A role is taken by a release that knows the epoch, or from a node that goes; it is given by a grant that knows
@@ -257,6 +298,14 @@ fn partitions_step(before: &State, after: &State, proposal: &Proposal) {
 fn role_was_moved_by_right(old: &Partition, new: &Partition, command: &Command) {
     let by_right = match command {
         Command::Release { partitions } => partitions.contains(&(old.number, old.epoch)),
+        // Where a better copy is up.
+        Command::Reconfirm { node, .. } => {
+            let better =
+                |other: &&NodeId| *other != node && old.copy(other).is_some_and(|copy| !copy.unhooked);
+            old.primary.as_ref() == Some(node)
+                && new.primary.is_none()
+                && old.synced().any(|other| better(&other))
+        }
         Command::Grant { grants } => {
             let fits = |grant: &Grant| {
                 (grant.number, grant.epoch) == (old.number, old.epoch)
@@ -266,6 +315,11 @@ fn role_was_moved_by_right(old: &Partition, new: &Partition, command: &Command) 
         }
         Command::Down { node, .. } | Command::Remove { node, .. } => old.primary.as_ref() == Some(node),
         Command::Join { node, .. } => old.primary.as_ref() == Some(&node.id),
+        // Where somebody may still act, the role is taken first and granted later.
+        Command::Recover { number, from, .. } => {
+            *number == old.number
+                && (new.primary.is_none() || (old.primary.is_none() && new.primary.as_ref() == Some(from)))
+        }
         Command::Activate { node, .. } => old.primary.is_none() && new.primary.as_ref() == Some(node),
         _ => false,
     };
@@ -359,7 +413,7 @@ fn partition_holds(state: &State, partition: &Partition) {
         assert!(partition.released.is_none(), "{partition:?}");
     }
     if let Some((holder, since)) = &partition.released {
-        assert!(partition.is_synced(holder) && serving(holder), "{partition:?}");
+        assert!(serving(holder), "{partition:?}");
         assert!(*since <= state.revision);
     }
     if let Some(target) = &partition.target {
@@ -377,17 +431,15 @@ fn partition_holds(state: &State, partition: &Partition) {
         );
         assert!(serving(&target.primary), "{partition:?}");
     }
-    // While one that serves has the data, one that is away is behind it. Otherwise one at most, the last to go,
-    // counts as having it.
+    // While one that serves has the data, one that is away is behind it.
     let (up, away): (Vec<&NodeId>, Vec<&NodeId>) = partition.synced().partition(|node| serving(node));
+    assert!(up.is_empty() || away.is_empty(), "{partition:?}");
+    let fresh = copies.iter().filter(|copy| copy.state == CopyState::Synced);
     assert!(
-        if up.is_empty() {
-            away.len() <= 1
-        } else {
-            away.is_empty()
-        },
+        fresh.into_iter().all(|copy| copy.stale_since == 0),
         "{partition:?}"
     );
+    assert!(partition.granted <= state.revision && partition.idle_since <= state.revision);
     let pending = copies
         .iter()
         .filter(|copy| copy.state == CopyState::Pending)

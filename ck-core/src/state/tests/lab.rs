@@ -114,6 +114,7 @@ impl Lab {
             promotions: self.promotions(id),
             planned_on: self.state.topology_revision(),
             silent_ms: 0,
+            unleased_from: None,
         }
     }
 
@@ -146,6 +147,7 @@ impl Lab {
             promotions: self.promotions(id),
             planned_on: self.state.topology_revision(),
             silent_ms: 0,
+            unleased_from: None,
         }
     }
 
@@ -163,6 +165,8 @@ impl Lab {
             reason,
             promotions: self.promotions(id),
             planned_on: self.state.topology_revision(),
+            keep_last: false,
+            unleased_from: None,
         }
     }
 
@@ -203,6 +207,33 @@ impl Lab {
             incarnation: self.node(id).incarnation,
             partitions: pending.collect(),
             at_once: false,
+        }
+    }
+
+    /// The hook of the node confirms every copy that counts already.
+    pub(super) fn confirm_synced(&self, id: &str) -> Command {
+        let held = self.state.topology.partitions.iter().filter_map(|p| {
+            let copy = p.copy(id)?;
+            p.is_synced(id).then_some((p.number, copy.since))
+        });
+        Command::Confirm {
+            node: id.into(),
+            incarnation: self.node(id).incarnation,
+            partitions: held.collect(),
+            at_once: false,
+        }
+    }
+
+    /// The application on the node registers its hook only now; or cleans up, and all its copies are in doubt.
+    pub(super) fn reconfirm(&self, id: &str, all: bool) -> Command {
+        let held = self.state.topology.partitions.iter().filter_map(|p| {
+            let copy = p.copy(id)?;
+            (all || copy.unhooked || !p.is_synced(id)).then_some((p.number, copy.since))
+        });
+        Command::Reconfirm {
+            node: id.into(),
+            incarnation: self.node(id).incarnation,
+            partitions: held.collect(),
         }
     }
 

@@ -3,13 +3,16 @@
 
 mod bounds;
 mod defects;
+mod grants;
 mod invariants;
 mod lab;
 mod moves;
 mod net;
 mod properties;
 mod random;
+mod recovery;
 mod restarts;
 mod shadow;
 mod stories;
 mod throttle;
+mod unhooked;

@@ -117,6 +117,8 @@ fn name(command: &Command) -> &'static str {
         Command::Leave { .. } => "leave",
         Command::Remove { .. } => "remove",
         Command::ReportHealth { .. } => "health",
+        Command::Recover { .. } => "recover",
+        Command::Reconfirm { .. } => "reconfirm",
         Command::CreatePartitions { .. } => "create",
         Command::Plan { .. } => "plan",
         Command::Confirm { .. } => "confirm",
@@ -124,6 +126,7 @@ fn name(command: &Command) -> &'static str {
         Command::Grant { .. } => "grant",
         Command::Maintenance { .. } => "maintenance",
         Command::GiveUp { .. } => "give up",
+        Command::Stretch { .. } => "stretch",
         Command::SetData { .. } => "set",
         Command::DeleteData { .. } => "delete",
     }
@@ -177,6 +180,8 @@ fn the_random_logs_reach_every_command_and_every_outcome() {
         ("release", "OK"),
         ("grant", "OK"),
         ("give up", "OK"),
+        ("recover", "OK NOT_FOUND REFUSED"),
+        ("reconfirm", "OK CONFLICT"),
         ("set", "OK CONFLICT INVALID_ARGUMENT TOO_LARGE"),
         ("delete", "OK CONFLICT INVALID_ARGUMENT TOO_LARGE"),
     ];

@@ -167,7 +167,13 @@ impl Author {
                     0 => LeaveReason::GracefulShutdown,
                     _ => LeaveReason::HealthCheckFailure,
                 };
-                lab.down(dice.pick(&up).map_or("", |id| id), reason)
+                let mut down = lab.down(dice.pick(&up).map_or("", |id| id), reason);
+                if let Command::Down { unleased_from, .. } = &mut down {
+                    // Sometimes the process was leased for nothing of late.
+                    let back = dice.below(12) as u64;
+                    *unleased_from = dice.one_in(2).then(|| lab.state.revision().saturating_sub(back));
+                }
+                down
             }
             9 => {
                 let node = any(dice, &nodes);
@@ -176,10 +182,21 @@ impl Author {
                     node,
                 }
             }
-            10 => lab.remove(
-                &any(dice, &nodes),
-                [LeaveReason::RemovedByAdmin, LeaveReason::GracefulShutdown][dice.below(2)],
-            ),
+            10 => {
+                let reasons = [LeaveReason::RemovedByAdmin, LeaveReason::GracefulShutdown];
+                let mut remove = lab.remove(&any(dice, &nodes), reasons[dice.below(2)]);
+                if let Command::Remove {
+                    keep_last,
+                    planned_on,
+                    ..
+                } = &mut remove
+                {
+                    *keep_last = dice.one_in(2);
+                    // Sometimes planned before the newest change.
+                    *planned_on -= u64::from(dice.one_in(4) && *planned_on > 0);
+                }
+                remove
+            }
             11 => {
                 let node = any(dice, &nodes);
                 let health = [
@@ -241,6 +258,23 @@ impl Author {
             34 => Command::Maintenance {
                 reason: dice.one_in(2).then(|| "x".repeat(dice.below(300))),
             },
+            35 => {
+                // One that is lost where there is one, else any.
+                let lost: Vec<u32> = lab.state.lost().iter().copied().collect();
+                let number = dice.pick(&lost).copied();
+                let any_number = dice.below(topology.partitions.len() + 1);
+                Command::Recover {
+                    number: number.unwrap_or(u32::try_from(any_number).unwrap()),
+                    from: any(dice, &serving),
+                    force: dice.one_in(2),
+                }
+            }
+            36 if !serving.is_empty() => {
+                lab.reconfirm(dice.pick(&serving).map_or("", |id| id), dice.one_in(2))
+            }
+            37 => Command::Stretch {
+                factor: dice.below(10) as u32,
+            },
             _ => data(lab, dice),
         }
     }
@@ -266,6 +300,7 @@ impl Author {
             promotions: lab.promotions(id),
             planned_on: lab.state.topology_revision(),
             silent_ms: dice.below(5_000) as u64,
+            unleased_from: None,
         }
     }
 
@@ -387,7 +422,13 @@ fn spoil(command: &mut Command, dice: &mut Dice) {
             (_, Some(_)) => targets[0].0 = u32::MAX,
             (_, None) => {}
         },
+        Command::Recover { number, .. } => *number = u32::MAX,
         Command::Confirm {
+            incarnation,
+            partitions,
+            ..
+        }
+        | Command::Reconfirm {
             incarnation,
             partitions,
             ..
@@ -411,6 +452,7 @@ fn spoil(command: &mut Command, dice: &mut Dice) {
                 .for_each(|(_, epoch)| *epoch = epoch.saturating_sub(1)),
             _ => partitions.push((u32::MAX, huge)),
         },
+        Command::Stretch { factor } => *factor = u32::MAX,
         Command::Maintenance { reason } => *reason = reason.is_none().then(String::new),
         Command::Grant { grants } => match dice.below(3) {
             0 => grants.iter_mut().for_each(|grant| grant.epoch = huge),

@@ -225,6 +225,7 @@ fn the_same_process_joins_once_and_another_takes_its_place() {
         promotions: Vec::new(),
         planned_on: 0,
         silent_ms: 0,
+        unleased_from: None,
     };
     let joined = Reply::Joined {
         raft_id: first.raft_id,
@@ -263,7 +264,7 @@ fn the_same_process_joins_once_and_another_takes_its_place() {
         },
     };
     let late = lab.apply(write(first.incarnation)).result;
-    assert_eq!(late.map_err(|error| error.code()), Err(ErrorCode::Conflict));
+    assert_eq!(late.map_err(|error| error.code()), Err(ErrorCode::DuplicateNode));
     assert_eq!(lab.apply(write(second.incarnation)).result, Ok(Reply::Done));
 }
 

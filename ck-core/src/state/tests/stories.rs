@@ -54,7 +54,7 @@ fn a_second_node_joins_and_takes_over_a_partition() {
     assert_eq!(
         lab.told(),
         [
-            "p1 b leads at 2 from a [a>b] (node_join)",
+            "p1 b leads at 2 [a>b] (node_join)",
             "p1 a drops (node_join)",
             "rebalance done: node_join b, 1 to move, a+b, 4 ms",
         ]
@@ -100,6 +100,7 @@ fn a_failed_primary_without_a_named_successor_leaves_the_role_vacant_until_it_is
         promotions: Vec::new(),
         planned_on,
         silent_ms: 0,
+        unleased_from: None,
     });
     assert_eq!(lab.partition(0), "-@1 a? b");
     lab.told();

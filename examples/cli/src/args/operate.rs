@@ -35,6 +35,39 @@ pub(crate) struct RemoveArgs {
     /// Do not ask
     #[arg(long, short)]
     pub(crate) yes: bool,
+
+    /// Even where it is the last that holds the data of a partition, which is lost then
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+pub(super) const RECOVER_HELP: &str = "\
+For a partition that is lost: whoever held its data last will not come back. What the node has is the data from then on: what
+it missed is gone, and a better copy that does come back is overwritten.
+
+Examples:
+  clusterkit partitions --state lost
+  clusterkit recover partition-5 --from node-2         asks first
+  clusterkit recover partition-5 --from node-2 --yes   for scripts";
+
+/// `recover`.
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArgs {
+    /// The partition: partition-5 or 5
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) partition: String,
+
+    /// The node whose copy is to count
+    #[arg(long, value_name = "NODE", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) from: String,
+
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+
+    /// Even where a node that is up holds the data, and where that node holds no copy
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 pub(super) const LEAVE_HELP: &str = "\

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use ck_core::ErrorCode;
 use serde_json::{Value, json};
 
 use super::manage::confirm;
@@ -33,7 +32,7 @@ pub(crate) fn run(args: &LeaveArgs, global: &Global, out: &mut Out) -> Result<()
         );
     };
     let deadline = Instant::now() + wait;
-    let leaving = Leaving::of(&mut api, global.timeout)?;
+    let mut leaving = Leaving::of(&mut api, global.timeout)?;
     let answer = api.order("POST", "/leave")?;
     leaving.wait(ordered_at(&answer)?, deadline, out)
 }
@@ -65,7 +64,7 @@ impl Leaving {
     }
 
     /// Says how far it is until it is out.
-    fn wait(&self, ordered: u64, deadline: Instant, out: &mut Out) -> Result<()> {
+    fn wait(&mut self, ordered: u64, deadline: Instant, out: &mut Out) -> Result<()> {
         // What a member shows that has not seen the order yet says nothing.
         let mut seen = ordered.saturating_sub(1);
         let (mut left, mut said) = (None, None);
@@ -94,11 +93,16 @@ impl Leaving {
     }
 
     /// What a member shows as soon as there is something new, if there is within `wait`.
-    fn look(&self, seen: u64, wait: Duration) -> Result<Option<ClusterAnswer>> {
-        for addr in &self.others {
+    fn look(&mut self, seen: u64, wait: Duration) -> Result<Option<ClusterAnswer>> {
+        for place in 0..self.others.len() {
+            let Some(addr) = self.others.get(place) else { break };
             match Api::new(addr, self.timeout)?.cluster_after(seen, wait) {
-                Err(CliError::Unreachable(_)) => {}
-                answer => return answer,
+                Err(CliError::Unreachable(_) | CliError::Unknown(_)) => {}
+                answer => {
+                    // The next look begins with one that answers: a silent one is waited for once.
+                    self.others.rotate_left(place);
+                    return answer;
+                }
             }
         }
         std::thread::sleep(PAUSE.min(wait));
@@ -126,9 +130,8 @@ impl Leaving {
                 self.id
             ),
         };
-        CliError::failed(
-            ErrorCode::Timeout,
-            format!("{what}; it goes on leaving, and rebalance --status says what it waits for"),
-        )
+        CliError::Unknown(format!(
+            "{what}; it goes on leaving, and rebalance --status says what it waits for"
+        ))
     }
 }

@@ -72,9 +72,10 @@ pub(crate) fn run(args: &PartitionsArgs, api: &mut Api, out: &mut Out) -> Result
         out.text(table.render(out.styles, 0))?;
     }
     let line = format!(
-        "{} at revision {}",
+        "{} at revision {}{}",
         plural(shown.len(), "partition"),
-        answer.revision
+        answer.revision,
+        answer.age_note()
     );
     out.line(out.styles.paint(Tone::Dim, &line))
 }

@@ -3,9 +3,9 @@
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use ck_core::model::{Event, Timestamp};
 use ck_core::{ClusterKit, Error, ErrorCode, LogLevel};
@@ -19,6 +19,13 @@ use crate::output::{Out, Tone};
 
 /// How long an orderly stop may take before the process ends without it.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// How often a node that is ready is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// How often one that is not is looked at.
+const LOOK_FOR_READY: Duration = Duration::from_millis(10);
+/// How long a node may take to be ready before it says what it waits for, and how often it says so.
+const PATIENCE: Duration = Duration::from_secs(1);
+const SAY_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a parent is told when the node is ready.
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,9 +87,8 @@ fn serve(
     inbox: &Receiver<Message>,
     out: &mut Out,
 ) -> Result<&'static str> {
-    match inbox.recv() {
-        Ok(Message::Started(outcome)) => outcome?,
-        Ok(Message::End(_)) | Err(_) => return Err(CliError::Interrupted),
+    if !wait_until_ready(node, inbox)? {
+        return Err(CliError::Interrupted);
     }
     let record = ReadyRecord {
         node_id,
@@ -93,11 +99,53 @@ fn serve(
     };
     announce(args, &record, out)?;
     loop {
-        match inbox.recv() {
+        match inbox.recv_timeout(LOOK) {
             Ok(Message::End(why)) => return Ok(why),
             Ok(Message::Started(_)) => {}
-            Err(_) => return Ok("nobody is left who could ask for more"),
+            Err(RecvTimeoutError::Timeout) => refuse_to_go_on(node)?,
+            Err(RecvTimeoutError::Disconnected) => return Ok("nobody is left who could ask for more"),
         }
+    }
+}
+
+/// Returns when the node is ready, which is later than the end of its start where that went on in the background;
+/// false when somebody wants it to end. Says from time to time what it waits for.
+fn wait_until_ready(node: &ClusterKit, inbox: &Receiver<Message>) -> Result<bool> {
+    let mut started = false;
+    let mut say = Instant::now() + PATIENCE;
+    loop {
+        match inbox.recv_timeout(LOOK_FOR_READY) {
+            Ok(Message::Started(outcome)) => {
+                outcome?;
+                started = true;
+            }
+            Ok(Message::End(_)) | Err(RecvTimeoutError::Disconnected) => return Ok(false),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        // A start that fails ends with an error of its own, which says more.
+        let waits = if started {
+            node.waiting_for()?
+        } else {
+            node.waiting_for()
+                .unwrap_or_default()
+                .or_else(|| Some("its start".to_owned()))
+        };
+        let Some(what) = waits else {
+            return Ok(true);
+        };
+        if Instant::now() >= say {
+            print_log(LogLevel::Info, &format!("waiting for {what}"));
+            say = Instant::now() + SAY_AGAIN;
+        }
+    }
+}
+
+/// A node that its cluster has refused for good serves nobody, and whoever looks after it has to know. One whose log has
+/// failed goes on answering lookups until it is told to end.
+fn refuse_to_go_on(node: &ClusterKit) -> Result<()> {
+    match node.waiting_for() {
+        Err(error) if !matches!(error.code(), ErrorCode::Io | ErrorCode::Stopped) => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

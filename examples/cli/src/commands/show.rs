@@ -4,7 +4,7 @@ use ck_core::model::{Cluster, Node, NodeStatus, PartitionState};
 use serde_json::json;
 
 use super::partitions::state_tone;
-use crate::api::Api;
+use crate::api::{Api, ClusterAnswer, whole_seconds};
 use crate::error::Result;
 use crate::layout::{Layout, Spread, natural};
 use crate::output::{Align, Cell, Out, Table, Tone, plural};
@@ -13,6 +13,7 @@ use crate::output::{Align, Cell, Out, Table, Tone, plural};
 pub(crate) fn status(api: &mut Api, out: &mut Out) -> Result<()> {
     let answer = api.cluster()?;
     let health = api.health()?;
+    let heard = if answer.stale { api.heard()? } else { None };
     let cluster = &answer.cluster;
     let layout = Layout::new(cluster);
     let active = cluster
@@ -29,6 +30,9 @@ pub(crate) fn status(api: &mut Api, out: &mut Out) -> Result<()> {
             "revision": answer.revision,
             "leader": cluster.leader,
             "epoch": cluster.epoch,
+            "stale": answer.stale,
+            "last_contact_ms": answer.last_contact,
+            "heard": heard,
             "nodes": cluster.nodes.len(),
             "active_nodes": active,
             "partitions": layout.partitions.len(),
@@ -43,21 +47,41 @@ pub(crate) fn status(api: &mut Api, out: &mut Out) -> Result<()> {
     }
     let styles = out.styles;
     let leader = match &*cluster.leader {
-        "" => styles.paint(Tone::Bad, "none"),
+        "" => {
+            let since = match answer.last_contact {
+                Some(millis) => format!("none; the last one was heard of {} ago", whole_seconds(millis)),
+                None => "none".to_owned(),
+            };
+            styles.paint(Tone::Bad, &since)
+        }
         leader => format!("{leader} (epoch {})", cluster.epoch),
     };
     let members = format!("{active} of {} active", cluster.nodes.len());
-    let members_tone = if active == cluster.nodes.len() {
+    let members_tone = if active == cluster.nodes.len() && !answer.stale {
         Tone::Good
     } else {
         Tone::Warn
+    };
+    // What is of the past says so before anything else.
+    let (members, partitions) = if answer.stale {
+        let total = plural(cluster.nodes.len(), "member");
+        let heard = heard
+            .map(|heard| format!(", {heard} heard of"))
+            .unwrap_or_default();
+        let as_of = answer.as_of();
+        (
+            format!("{total}{heard}; {as_of}: {members}"),
+            styles.paint(Tone::Warn, &format!("{as_of}: ")),
+        )
+    } else {
+        (members, String::new())
     };
     let mut lines = vec![
         ("cluster", format!("{} ({})", cluster.name, cluster.id)),
         ("revision", answer.revision.to_string()),
         ("leader", leader),
         ("nodes", styles.paint(members_tone, &members) + &others(cluster)),
-        ("partitions", partition_line(&layout, out)),
+        ("partitions", partitions + &partition_line(&layout, out)),
         (
             "copies",
             format!("{} wanted of each partition", cluster.config.replication_factor),
@@ -162,12 +186,17 @@ pub(crate) fn nodes(api: &mut Api, out: &mut Out) -> Result<()> {
     }
     let answer = api.cluster()?;
     let layout = Layout::new(&answer.cluster);
-    out.text(node_table(&nodes, &layout, &answer.cluster.leader).render(out.styles, 0))?;
-    let line = format!("{} at revision {}", plural(nodes.len(), "node"), answer.revision);
+    out.text(node_table(&nodes, &layout, &answer).render(out.styles, 0))?;
+    let line = format!(
+        "{} at revision {}{}",
+        plural(nodes.len(), "node"),
+        answer.revision,
+        answer.age_note()
+    );
     out.line(out.styles.paint(Tone::Dim, &line))
 }
 
-fn node_table(nodes: &[Node], layout: &Layout, leader: &str) -> Table {
+fn node_table(nodes: &[Node], layout: &Layout, answer: &ClusterAnswer) -> Table {
     let (primaries, copies) = (layout.primaries(), layout.copies());
     let mut table = Table::new(&[
         ("node", Align::Left),
@@ -185,7 +214,7 @@ fn node_table(nodes: &[Node], layout: &Layout, leader: &str) -> Table {
         let count = |counts: &std::collections::BTreeMap<&str, u64>| {
             counts.get(&*node.id).copied().unwrap_or(0).to_string()
         };
-        let raft = if &*node.id == leader {
+        let raft = if node.id == answer.cluster.leader {
             Cell::new("leader", Tone::Good)
         } else if node.voter {
             "voter".into()
@@ -200,7 +229,11 @@ fn node_table(nodes: &[Node], layout: &Layout, leader: &str) -> Table {
         table.row(vec![
             (*node.id).into(),
             node.ip.as_str().into(),
-            Cell::new(node.status.as_str(), status_tone(node.status)),
+            if answer.stale {
+                Cell::new(format!("{} (stale)", node.status.as_str()), Tone::Warn)
+            } else {
+                Cell::new(node.status.as_str(), status_tone(node.status))
+            },
             raft,
             count(&primaries).into(),
             count(&copies).into(),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::sample::{health, script};
+use crate::sample::{cluster, health, script};
 use crate::support::{Script, error};
 
 #[test]
@@ -19,7 +19,7 @@ nodes       2 of 3 active; node-10 failed
 partitions  4: 2 ok, 1 moving, 1 no primary
 copies      2 wanted of each partition
 balance     0 to 2 primaries and 2 to 3 copies on a node
-asked       node-1 at {}, Follower, up 2m 3s, healthy
+asked       node-1 at {}, Follower, up 2m3.5s, healthy
 ",
         node.addr
     );
@@ -36,7 +36,48 @@ asked       node-1 at {}, Follower, up 2m 3s, healthy
         json!({"ok": 2, "moving": 1, "no_primary": 1})
     );
     assert_eq!(answer["copies_per_node"]["max"], 3);
-    assert_eq!(answer["asked"]["uptime"], "2m 3s");
+    assert_eq!(answer["asked"]["uptime"], "2m3.5s");
+}
+
+/// All that the asked node has is what was so when it last heard of a leader.
+#[test]
+fn status_without_a_leader_says_how_old_it_is() {
+    let mut cluster = cluster();
+    cluster["stale"] = json!(true);
+    cluster["cluster"]["leader"] = json!("");
+    let mut health = health();
+    health["healthy"] = json!(false);
+    health["message"] = json!("no leader is known");
+    let node = Script::default()
+        .json("GET /cluster", 200, &cluster)
+        .last_contact("GET /cluster", 34_012)
+        .json("GET /health/detailed", 200, &health)
+        .json(
+            "GET /nodes?limit=1",
+            200,
+            &json!({ "nodes": [], "total": 3, "heard": 1, "has_more": true }),
+        )
+        .serve();
+    let ran = node.run(&["status"]);
+    let expected = format!(
+        "\
+cluster     shop (c-1)
+revision    42
+leader      none; the last one was heard of 34s ago
+nodes       3 members, 1 heard of; as of 34s ago: 2 of 3 active; node-10 failed
+partitions  as of 34s ago: 4: 2 ok, 1 moving, 1 no primary
+copies      2 wanted of each partition
+balance     0 to 2 primaries and 2 to 3 copies on a node
+asked       node-1 at {}, Follower, up 2m3.5s, unhealthy: no leader is known
+",
+        node.addr
+    );
+    assert_eq!((ran.stdout.as_str(), ran.code), (expected.as_str(), 0));
+    let answer = node.run(&["status", "--json"]).json();
+    assert_eq!(
+        (&answer["stale"], &answer["last_contact_ms"], &answer["heard"]),
+        (&json!(true), &json!(34_012), &json!(1))
+    );
 }
 
 #[test]

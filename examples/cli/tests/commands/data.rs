@@ -60,6 +60,7 @@ fn conditions_and_standard_input_reach_the_node() {
     set(&["-"], "from\nafar\n");
     let asked = |condition: Option<&str>, body: &str| Asked {
         line: "PUT /data/k".to_string(),
+        timeout: Some("10000ms".to_owned()),
         condition: condition.map(str::to_string),
         body: body.to_string(),
     };

@@ -112,7 +112,15 @@ fn maintenance_begins_for_a_reason_and_ends() {
 #[test]
 fn leadership_is_handed_over_to_anybody_or_to_somebody() {
     let done = json!({ "success": true, "message": "node node-2 leads", "leader": "node-2" });
+    // The new leader is asked itself; it is known to the one that is asked first.
+    let mut says = health();
+    says["node_id"] = json!("node-2");
+    says["is_leader"] = json!(true);
+    let new = Script::default().json("GET /health/detailed", 200, &says).serve();
+    let mut members = cluster();
+    members["cluster"]["nodes"][2]["ip"] = json!(new.addr);
     let node = Script::default()
+        .json("GET /cluster", 200, &members)
         .json("POST /step-down", 200, &done)
         .json("POST /step-down?to=node-2", 200, &done)
         .json("POST /step-down?to=node-2&cooldown=30000", 200, &done)
@@ -143,6 +151,45 @@ fn leadership_is_handed_over_to_anybody_or_to_somebody() {
             "clusterkit: stepping down would leave nobody to lead (REFUSED)\n"
         )
     );
+}
+
+/// Whatever the asked node answers, nobody is said to lead who does not.
+#[test]
+fn success_is_said_only_when_the_promoted_node_leads() {
+    let done = json!({ "success": true, "message": "node node-2 leads", "leader": "node-2" });
+    let other = json!({ "success": true, "message": "node node-1 leads", "leader": "node-1" });
+    let mut members = cluster();
+    // Nobody listens there: the asked node's word has to do.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    members["cluster"]["nodes"][2]["ip"] = json!(free.local_addr().unwrap().to_string());
+    drop(free);
+    let leader = |id: &str| json!({ "leader_id": id, "leader_name": id, "leader_ip": "10.0.0.1:8080", "term": 3, "elected_at": "2026-01-02T03:04:05.000Z", "epoch": 7 });
+    let script = |answer: &Value, leads: u16, leader: &Value| {
+        Script::default()
+            .json("GET /cluster", 200, &members)
+            .json("POST /step-down?to=node-2", 200, answer)
+            .json("GET /consensus/leader", leads, leader)
+            .serve()
+    };
+    let promote = ["--timeout", "300ms", "promote", "node-2"];
+    let ran = script(&done, 200, &leader("node-2")).run(&promote);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (0, "node-2 leads\n"),
+        "{}",
+        ran.stderr
+    );
+    let nobody = error("NO_LEADER", "no leader is known at present");
+    for node in [
+        script(&other, 200, &leader("node-1")),
+        script(&done, 200, &leader("node-1")),
+        script(&done, 503, &nobody),
+        script(&json!({ "success": true }), 200, &leader("node-1")),
+    ] {
+        let ran = node.run(&promote);
+        assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{}", ran.stderr);
+        assert!(!ran.stderr.is_empty());
+    }
 }
 
 #[test]
@@ -183,7 +230,7 @@ fn who_waits_for_a_node_to_leave_is_told_by_the_others() {
     let late = script("127.0.0.1:1")
         .serve()
         .run(&["leave", "--yes", "--wait", "200ms"]);
-    assert_eq!(late.code, 1, "{}", late.stderr);
+    assert_eq!(late.code, 4, "{}", late.stderr);
     assert!(late.stderr.contains("(TIMEOUT)"), "{}", late.stderr);
 
     let other = Script::default()

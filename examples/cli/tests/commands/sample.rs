@@ -45,7 +45,7 @@ pub(crate) fn cluster() -> Value {
             "id": "c-1", "name": "shop", "nodes": [node(1, "active"), node(10, "failed"), node(2, "active")],
             "partition_map": {"partitions": named},
             "config": {"cluster_name": "shop", "partition_count": 4, "replication_factor": 2},
-            "custom_data": {}, "revision": 42, "leader": "node-2", "epoch": 7
+            "revision": 42, "leader": "node-2", "epoch": 7
         }
     })
 }
@@ -57,6 +57,6 @@ pub(crate) fn script() -> Script {
 pub(crate) fn health() -> Value {
     json!({
         "healthy": true, "node_id": "node-1", "node_name": "Server-1", "is_leader": false, "node_count": 3,
-        "partition_count": 4, "raft_state": "Follower", "last_sync": "2026-01-02T03:04:05.000Z", "uptime": "2m 3s"
+        "partition_count": 4, "raft_state": "Follower", "last_sync": "2026-01-02T03:04:05.000Z", "uptime": "2m3.5s"
     })
 }

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 struct Answer {
     status: u16,
     etag: Option<u64>,
+    /// For how many milliseconds the node has not heard of a leader.
+    contact: Option<u64>,
     body: Vec<u8>,
 }
 
@@ -21,6 +23,8 @@ struct Answer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) line: String,
+    /// How long the node was given, where it was told.
+    pub(crate) timeout: Option<String>,
     pub(crate) condition: Option<String>,
     pub(crate) body: String,
 }
@@ -44,6 +48,7 @@ impl Script {
             Answer {
                 status,
                 etag: None,
+                contact: None,
                 body,
             },
         );
@@ -55,9 +60,16 @@ impl Script {
         let answer = Answer {
             status: 200,
             etag: Some(etag),
+            contact: None,
             body: body.to_vec(),
         };
         self.0.insert(line.to_string(), answer);
+        self
+    }
+
+    /// Answers `line` as it does already, and has not heard of a leader for so many milliseconds.
+    pub(crate) fn last_contact(mut self, line: &str, millis: u64) -> Self {
+        self.0.get_mut(line).unwrap().contact = Some(millis);
         self
     }
 
@@ -123,13 +135,21 @@ fn talk(stream: TcpStream, answers: &BTreeMap<String, Answer>, memory: &Mutex<Ve
         let missing = Answer {
             status: 404,
             etag: None,
+            contact: None,
             body: error("NOT_FOUND", &format!("the test has no answer to {line}"))
                 .to_string()
                 .into_bytes(),
         };
+        // Most tests are not about how long a node is given.
+        let (line, timeout) = if answers.contains_key(&line) {
+            (line, None)
+        } else {
+            without_timeout(&line)
+        };
         let answer = answers.get(&line).unwrap_or(&missing);
         memory.lock().unwrap().push(Asked {
             line,
+            timeout,
             condition,
             body,
         });
@@ -137,13 +157,28 @@ fn talk(stream: TcpStream, answers: &BTreeMap<String, Answer>, memory: &Mutex<Ve
             .etag
             .map(|etag| format!("ETag: \"{etag}\"\r\n"))
             .unwrap_or_default();
+        let contact = answer
+            .contact
+            .map(|millis| format!("X-ClusterKit-Last-Contact: {millis}\r\n"))
+            .unwrap_or_default();
         let head = format!(
-            "HTTP/1.1 {} x\r\n{etag}Content-Length: {}\r\n\r\n",
+            "HTTP/1.1 {} x\r\n{etag}{contact}Content-Length: {}\r\n\r\n",
             answer.status,
             answer.body.len()
         );
         writer.write_all(&[head.as_bytes(), &answer.body].concat()).ok()?;
     }
+}
+
+/// A request's line without the time that the node is given, and that time.
+fn without_timeout(line: &str) -> (String, Option<String>) {
+    let Some(at) = line.rfind("timeout=").filter(|at| *at > 0) else {
+        return (line.to_string(), None);
+    };
+    (
+        line[..at - 1].to_string(),
+        Some(line[at + "timeout=".len()..].to_string()),
+    )
 }
 
 /// The body of an error.

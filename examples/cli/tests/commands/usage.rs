@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use serde_json::{Value, json};
 
 use crate::sample::{health, script};
-use crate::support::{Script, command, run};
+use crate::support::{Script, command, error, run};
 
 #[test]
 fn nobody_there_is_exit_code_3() {
@@ -27,6 +27,80 @@ fn nobody_there_is_exit_code_3() {
     let ran = run(&["--addr", &addr, "--timeout", "50ms", "--json", "leader"], "");
     let error: Value = serde_json::from_str(&ran.stderr).unwrap();
     assert_eq!((ran.code, &error["error"]["code"]), (3, &json!("UNREACHABLE")));
+}
+
+/// Whether an order was carried out is in the exit code: 1 no, 3 nobody heard it, 4 nobody knows.
+#[test]
+fn what_became_of_an_order_is_in_the_exit_code() {
+    let orders = [
+        &["data", "set", "k", "v"][..],
+        &["data", "delete", "k"],
+        &["remove", "node-2", "--yes"],
+        &["rebalance"],
+        &["maintenance", "on"],
+        &["maintenance", "off"],
+        &["step-down"],
+        &["promote", "node-2"],
+        &["demote"],
+        &["leave", "--yes"],
+    ];
+    // A node that reads nothing: the order may be carried out when it does. One that is not there hears none.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addrs = [&silent, &gone].map(|listener| listener.local_addr().unwrap().to_string());
+    drop(gone);
+    let runs: Vec<_> = orders
+        .iter()
+        .map(|order| {
+            let at = |addr: &str| {
+                let args = [&["--addr", addr, "--timeout", "50ms", "--json"], *order].concat();
+                let ran = run(&args, "");
+                let error: Value = serde_json::from_str(&ran.stderr).unwrap();
+                (ran.code, error["error"]["code"].as_str().unwrap().to_owned())
+            };
+            (order, at(&addrs[0]), at(&addrs[1]))
+        })
+        .collect();
+    for (order, unanswered, unheard) in runs {
+        assert_eq!(unanswered, (4, "TIMEOUT".to_owned()), "{order:?}");
+        assert_eq!(unheard, (3, "UNREACHABLE".to_owned()), "{order:?}");
+    }
+}
+
+/// The node is given the time that the command was, and its own answer is heard: not "cannot reach a node".
+#[test]
+fn a_node_that_gives_up_is_heard_because_it_was_given_less_time() {
+    for (code, status, exit) in [("TIMEOUT", 504, 4), ("NO_LEADER", 503, 1), ("REMOVED", 410, 1)] {
+        let why = error(code, "said by the node");
+        let node = Script::default()
+            .json("PUT /data/k", status, &why)
+            .json("DELETE /data/k", status, &why)
+            .json("GET /data/k?revision=0", status, &why)
+            .json("POST /step-down?to=node-2", status, &why)
+            .json("POST /maintenance", status, &why)
+            .serve();
+        for args in [
+            &["data", "set", "k", "v"][..],
+            &["data", "delete", "k"],
+            &["data", "get", "k"],
+            &["promote", "node-2"],
+            &["maintenance", "on"],
+        ] {
+            let ran = node.run(&[&["--timeout", "700ms"], args].concat());
+            assert_eq!((ran.code, ran.stdout.as_str()), (exit, ""), "{args:?}");
+            assert!(
+                ran.stderr.contains(&format!("said by the node ({code})")),
+                "{}",
+                ran.stderr
+            );
+        }
+        let given = node.asked().into_iter().map(|asked| asked.timeout);
+        assert!(
+            given
+                .into_iter()
+                .all(|timeout| timeout.as_deref() == Some("700ms"))
+        );
+    }
 }
 
 #[test]

@@ -18,8 +18,8 @@ pub(crate) struct Eviction {
     disturbed: BTreeMap<String, f64>,
     /// Disturbances that go on.
     going_on: BTreeMap<String, u32>,
-    /// Nodes whose present process the cluster has not let in: it knows an earlier one.
-    starting: BTreeSet<String>,
+    /// Nodes of which no process is in the cluster: none runs, or the cluster knows an earlier one.
+    outside: BTreeSet<String>,
     always: bool,
     newest: u64,
 }
@@ -33,16 +33,20 @@ impl Eviction {
         }
     }
 
-    pub(crate) fn disturbed(&mut self, id: &str) {
+    fn disturbed(&mut self, id: &str) {
         self.disturbed.insert(id.to_owned(), trace::seconds());
     }
 
+    pub(crate) fn is_killed(&mut self, id: &str) {
+        self.outside.insert(id.to_owned());
+    }
+
     pub(crate) fn boots(&mut self, id: &str) {
-        self.starting.insert(id.to_owned());
+        self.outside.insert(id.to_owned());
     }
 
     pub(crate) fn has_started(&mut self, id: &str) {
-        self.starting.remove(id);
+        self.outside.remove(id);
         self.disturbed(id);
     }
 
@@ -74,7 +78,7 @@ impl Eviction {
             }
             let id = &*leave.node.id;
             let lately = |name: &str| {
-                self.starting.contains(name)
+                self.outside.contains(name)
                     || self.going_on.get(name).is_some_and(|count| *count > 0)
                     || self.disturbed.get(name).is_some_and(|at| decided - at < LATELY)
             };

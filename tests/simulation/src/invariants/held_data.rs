@@ -2,7 +2,8 @@
 //!
 //! Two things are watched: what the state says (a primary is a synced copy), and what the application's own data says. An
 //! application has data because it was told to lead a partition that was new, or because its copy hook found a source
-//! that had it.
+//! that had it. Whoever acts as primary writes, to all holders that it knows to be up and to whoever has copied from it;
+//! nobody acts later who has missed that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,9 +19,22 @@ pub(crate) struct HeldData {
     newest: u64,
     /// The last incarnation of each node whose data is gone: what the log gives to it, it gives to a dead process.
     forgotten: BTreeMap<String, u64>,
+    /// The last epoch in which somebody wrote to a partition.
+    written: BTreeMap<u32, u64>,
+    /// Up to which epoch a node has all that was written, where that is known.
+    has: BTreeMap<(u32, String), u64>,
+    /// Copies that are being made, and up to which epoch they were sent meanwhile what was written.
+    being_made: BTreeMap<(u32, String), Option<u64>>,
+    /// Who has copied from a node: it goes on sending what is written, also while its log does not name them yet.
+    copied_from: BTreeMap<(u32, String), BTreeSet<String>>,
 }
 
 impl HeldData {
+    /// A copy hook of a node begins: what is written from here on comes to it, too.
+    pub(crate) fn begins_to_copy(&mut self, node: &str, number: u32) {
+        self.being_made.insert((number, node.to_owned()), None);
+    }
+
     /// The copy hook of a node: true when it gets the data.
     pub(crate) fn copies(&mut self, node: &str, number: u32, sources: &[&str]) -> bool {
         let holders = self.holders.entry(number).or_default();
@@ -29,8 +43,67 @@ impl HeldData {
         let found = has_source || holders.contains(node) || holders.is_empty() || sources.is_empty();
         if found {
             holders.insert(node.to_owned());
+            for source in sources {
+                let copied = self.copied_from.entry((number, (*source).to_owned()));
+                copied.or_default().insert(node.to_owned());
+            }
+            let source = |source: &&str| self.has.get(&(number, (**source).to_owned())).copied();
+            let sent = self.being_made.remove(&(number, node.to_owned())).flatten();
+            match sources.iter().filter_map(source).max().max(sent) {
+                Some(epoch) => self.has.insert((number, node.to_owned()), epoch),
+                // What it has now comes from nobody in particular.
+                None => self.has.remove(&(number, node.to_owned())),
+            };
         }
         found
+    }
+
+    /// A node answers that it is primary, and so writes.
+    pub(crate) fn acts(&mut self, node: &str, number: u32, topology: &Topology) -> Result<(), String> {
+        let Some(partition) = topology.partitions.get(number as usize) else {
+            return Ok(());
+        };
+        let written = self.written.entry(number).or_default();
+        let has = self.has.get(&(number, node.to_owned())).copied();
+        // Its program has no hook yet, and was never asked: that is known, and ends when it has one.
+        let unhooked = partition.copy(node).is_some_and(|copy| copy.unhooked);
+        if !unhooked && has.is_some_and(|has| has < *written) {
+            return Err(format!(
+                "{node} acts on partition {number} with epoch {}, and has missed what was written with epoch {written}",
+                partition.epoch
+            ));
+        }
+        *written = partition.epoch.max(*written);
+        let copied = self.copied_from.get(&(number, node.to_owned()));
+        let mut gets = |other: &str| {
+            let key = (number, other.to_owned());
+            // What it writes itself while it copies is gone under what it copies.
+            if other != node
+                && let Some(sent) = self.being_made.get_mut(&key)
+            {
+                *sent = Some(*written);
+            }
+            self.has.insert(key, *written);
+        };
+        for other in copied.into_iter().flatten() {
+            gets(other);
+        }
+        for copy in &partition.copies {
+            let up = topology
+                .nodes
+                .get(&copy.node)
+                .is_some_and(|node| node.status.is_serving());
+            if up || *copy.node == *node {
+                gets(&copy.node);
+            }
+        }
+        Ok(())
+    }
+
+    /// True when the application on `node` lacks the data of a partition that another has.
+    pub(crate) fn lacks(&self, node: &str, number: u32) -> bool {
+        let holders = self.holders.get(&number);
+        holders.is_some_and(|holders| !holders.is_empty() && !holders.contains(node))
     }
 
     /// Who is told to lead has the data, also where that is taken back before a hook hears of it.
@@ -52,6 +125,27 @@ impl HeldData {
     /// It was told that it may delete the data.
     pub(crate) fn drops(&mut self, node: &str, number: u32) {
         self.holders.entry(number).or_default().remove(node);
+        self.has.remove(&(number, node.to_owned()));
+        self.lets_go(node, Some(number));
+    }
+
+    /// Nobody is sent anything any more that it copied from others, or that others copied from it.
+    fn lets_go(&mut self, node: &str, number: Option<u32>) {
+        let concerns = |n: u32| number.is_none_or(|number| number == n);
+        self.being_made
+            .retain(|(n, copier), _| !(concerns(*n) && copier == node));
+        self.copied_from
+            .retain(|(n, source), _| !(concerns(*n) && source == node));
+        for ((n, _), copied) in &mut self.copied_from {
+            if concerns(*n) {
+                copied.remove(node);
+            }
+        }
+    }
+
+    /// A process of it has ended, and with it what it was sent and sent to others.
+    pub(crate) fn ends(&mut self, node: &str) {
+        self.lets_go(node, None);
     }
 
     /// All that its application had is gone.
@@ -59,6 +153,7 @@ impl HeldData {
         for holders in self.holders.values_mut() {
             holders.remove(node);
         }
+        self.has.retain(|(_, holder), _| holder != node);
         let known = self.last.as_ref().and_then(|last| last.nodes.get(node));
         self.forgotten
             .insert(node.to_owned(), known.map_or(0, |node| node.incarnation));
@@ -92,6 +187,10 @@ impl HeldData {
                 return Err(format!(
                     "{primary} is primary of partition {i}, and has no synced copy"
                 ));
+            }
+            // Its program has no hook yet, and was never asked: that is known, and ends when it has one.
+            if partition.copy(primary).is_some_and(|copy| copy.unhooked) {
+                continue;
             }
             let grew = old.is_none_or(|old| old.epoch < partition.epoch);
             let Some(holders) = self.holders.get(&partition.number).filter(|_| grew) else {

@@ -6,6 +6,8 @@ pub(crate) mod epochs;
 pub(crate) mod eviction;
 pub(crate) mod held_data;
 pub(crate) mod hook_order;
+pub(crate) mod known_leader;
+pub(crate) mod leader_stays;
 pub(crate) mod one_leader;
 pub(crate) mod one_primary;
 pub(crate) mod placement;
@@ -31,6 +33,10 @@ pub enum Claim {
     OnePrimary,
     /// At most one node answers that it leads.
     OneLeader,
+    /// Nobody is named leader who has not led for a lease.
+    KnownLeader,
+    /// Nobody replaces a leader that lives and is connected.
+    LeaderStays,
     /// Epochs only rise, and each has one holder.
     Epochs,
     /// A primary held the data.
@@ -47,6 +53,8 @@ pub enum Claim {
     Eviction,
     /// What was acknowledged is there.
     Durable,
+    /// What a client is told of a write that failed is so.
+    Outcomes,
     /// Registers are linearizable, and what a node shows goes forward.
     Linearizable,
     /// At rest nobody has too much.
@@ -73,6 +81,8 @@ impl Claim {
             Claim::Starts => "nodes start",
             Claim::OnePrimary => "one primary",
             Claim::OneLeader => "one leader",
+            Claim::KnownLeader => "the leader that is named lives",
+            Claim::LeaderStays => "a living leader stays",
             Claim::Epochs => "epochs only rise",
             Claim::HeldData => "primaries hold the data",
             Claim::Streams => "equal events",
@@ -81,6 +91,7 @@ impl Claim {
             Claim::HookOrder => "hook order",
             Claim::Eviction => "no eviction without cause",
             Claim::Durable => "acknowledged writes survive",
+            Claim::Outcomes => "honest outcomes",
             Claim::Linearizable => "linearizable",
             Claim::Placement => "placement",
             Claim::Converges => "converges",
@@ -118,6 +129,8 @@ pub(crate) struct Checks {
     pub(crate) durable: durable::Durable,
     pub(crate) told_roles: told_roles::ToldRoles,
     pub(crate) leaders: one_leader::OneLeader,
+    pub(crate) known: known_leader::KnownLeader,
+    pub(crate) leader_stays: leader_stays::LeaderStays,
     /// For the trace.
     leader_seen: Option<(u64, String)>,
 }
@@ -133,19 +146,21 @@ impl Checks {
     /// A new process of a node.
     pub(crate) fn begin(&mut self, node: &SimNode, forgetful: bool) {
         self.eviction.boots(node.id());
+        self.held.ends(node.id());
         if forgetful {
             self.held.forgets(node.id());
         }
     }
 
+    /// The process of a node has ended at once.
+    pub(crate) fn killed(&mut self, id: &str) {
+        self.eviction.is_killed(id);
+        self.held.ends(id);
+    }
+
     /// A node has lost its disk, and its application all data.
     pub(crate) fn wiped(&mut self, id: &str) {
         self.held.forgets(id);
-    }
-
-    /// Something was done to a node that may make others think that it failed.
-    pub(crate) fn disturbed(&mut self, id: &str) {
-        self.eviction.disturbed(id);
     }
 }
 
@@ -160,6 +175,10 @@ pub(crate) fn applied(world: &World, applied: &Applied<'_>) {
             checks.epochs.check(applied.node, applied.process, topology),
         ));
         found.push((
+            Claim::LeaderStays,
+            checks.leader_stays.check(&world.plan, topology.leader_epoch),
+        ));
+        found.push((
             Claim::HeldData,
             checks.held.check(applied.state.revision(), topology),
         ));
@@ -169,6 +188,7 @@ pub(crate) fn applied(world: &World, applied: &Applied<'_>) {
         found.push((Claim::Eviction, checks.eviction.check(applied)));
         found.push((Claim::ToldRoles, checks.told_roles.check(applied)));
         checks.hooks.told(applied);
+        checks.known.applied(topology);
         if let Some(leader) = &topology.leader
             && checks
                 .leader_seen
@@ -202,8 +222,25 @@ pub(crate) fn sample(world: &World) {
     if let Err(what) = one_primary::check(&up) {
         world.violated(Claim::OnePrimary, what);
     }
+    for node in &up {
+        let claims = node.claims();
+        if claims.is_empty() {
+            continue;
+        }
+        let topology = node.topology();
+        for number in claims {
+            let acts = world.checks().held.acts(node.id(), number, &topology);
+            if let Err(what) = acts {
+                world.violated(Claim::HeldData, what);
+            }
+        }
+    }
     let leaders = world.checks().leaders.check(&up);
     if let Err(what) = leaders {
         world.violated(Claim::OneLeader, what);
+    }
+    let known = world.checks().known.check(&up, &world.who_leads());
+    if let Err(what) = known {
+        world.violated(Claim::KnownLeader, what);
     }
 }

@@ -10,7 +10,7 @@ use super::millis;
 use crate::world::World;
 
 /// How long an order may take before whoever gave it goes on without an answer.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(world: World, mut rng: SmallRng) {
     while world.pause_for(millis(&mut rng, 300, 6000)).await {
@@ -78,10 +78,11 @@ async fn remove(world: &World, rng: &mut SmallRng, i: usize) -> bool {
         World::id(i),
         by.id()
     ));
-    let outcome = env::timeout(LIMIT, by.remove_node(World::id(i).as_str().into(), LIMIT)).await;
+    let outcome = env::timeout(LIMIT, by.remove_node(World::id(i).as_str().into(), false, LIMIT)).await;
     let outcome = outcome.map(|outcome| outcome.map_err(|error| error.to_string()));
     world.trace.add(format_args!("removal: {outcome:?}"));
-    if matches!(&outcome, Ok(Err(why)) if why.contains("leads the cluster")) {
+    if matches!(&outcome, Ok(Err(why)) if why.contains("leads the cluster") || why.contains("lost for good"))
+    {
         return true;
     }
     // Whatever was answered, it may have happened: the disk must not come back.
@@ -99,7 +100,7 @@ async fn remove(world: &World, rng: &mut SmallRng, i: usize) -> bool {
 }
 
 /// True when the others can do without its log: all voters are there, and a quorum of them stays.
-fn can_spare(world: &World, i: usize) -> bool {
+pub(super) fn can_spare(world: &World, i: usize) -> bool {
     let ready = world.ready();
     if ready.len() < world.count() || world.count() < 3 {
         return false;
@@ -121,7 +122,7 @@ fn can_spare(world: &World, i: usize) -> bool {
 }
 
 /// Waits until the cluster has taken it back: nobody throws away two logs at once.
-async fn settled(world: &World, i: usize) -> bool {
+pub(super) async fn settled(world: &World, i: usize) -> bool {
     for _ in 0..200 {
         if !world.pause_for(Duration::from_millis(200)).await {
             return false;

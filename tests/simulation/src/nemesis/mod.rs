@@ -4,7 +4,10 @@ mod churn;
 mod clock;
 mod cuts;
 mod disk;
+mod late;
+mod names;
 mod orders;
+mod partings;
 mod process;
 mod rivals;
 mod weather;
@@ -46,7 +49,17 @@ pub(crate) fn start(world: &World) {
         spawn(orders::run(w.clone(), plan.rng(8)));
     }
     if menu.rivals && plan.nodes > 2 {
-        spawn(rivals::run(w, plan.rng(9)));
+        spawn(rivals::run(w.clone(), plan.rng(9)));
+    }
+    // Each throws logs away, and makes sure that the others can do without: not two at once.
+    if menu.partings && !menu.churn && plan.nodes > 2 {
+        spawn(partings::run(w.clone(), plan.rng(10)));
+    }
+    if menu.names {
+        spawn(names::run(w.clone(), plan.rng(11)));
+    }
+    if menu.late {
+        spawn(late::run(w, plan.rng(12)));
     }
 }
 

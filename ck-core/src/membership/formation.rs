@@ -1,0 +1,310 @@
+//! Founding a cluster without a special first node (`bootstrap_expect`).
+//!
+//! Nodes that are configured alike ask each other until as many know of each other as were expected. The one with the
+//! smallest id then asks the others for a promise, and founds when enough of them have given it.
+//!
+//! What must stay true, whoever dies in between: two nodes never both have enough promises.
+//! - A node promises to one founder only. The promise is durable before it is given, so a restart keeps it.
+//! - A promise passes on only from a founder that has given itself up, durably and before it founded, in favour of a
+//!   node with a smaller id: then it never founds.
+//! - A founder that has begun to found gives itself up no more.
+//!
+//! So a founder that dies is waited for: it comes back with its promise, and with its cluster where it had one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Forming, Pong, Survey};
+use crate::env::disk::Disk;
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::NodeId;
+
+/// The longest promise file that is read.
+const MAX_BYTES: u64 = 64 * 1024;
+const VERSION: u16 = 1;
+
+/// This node's part in founding a cluster.
+pub(crate) struct Formation {
+    me: NodeId,
+    process: u64,
+    /// How many nodes are expected; 0 where this node may found by itself, `None` where it may not found at all.
+    expect: Option<u32>,
+    /// Held while a promise is made, so that promises are made one after the other.
+    turn: tokio::sync::Mutex<()>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    promised: Option<NodeId>,
+    /// This node founds a cluster or belongs to one: nothing is promised any more.
+    closed: bool,
+    knows: BTreeSet<NodeId>,
+    /// What others have said that they promised.
+    promises: BTreeMap<NodeId, NodeId>,
+}
+
+/// What a look at the others comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Look {
+    /// Not yet, because of this.
+    Wait(String),
+    /// This node is to found the cluster, if these promise it to.
+    Propose(Vec<(NodeId, String)>),
+    /// The nodes are not configured alike.
+    Disagree(Error),
+}
+
+impl Formation {
+    pub(crate) fn new(me: NodeId, process: u64, expect: Option<u32>) -> Self {
+        Formation {
+            me,
+            process,
+            expect,
+            turn: tokio::sync::Mutex::new(()),
+            inner: Mutex::default(),
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What others are told; nothing by a node that may not found.
+    pub(crate) fn told(&self) -> Option<Forming> {
+        let expect = self.expect?;
+        let inner = self.inner();
+        Some(Forming {
+            expect,
+            knows: inner.knows.iter().cloned().collect(),
+            promised: inner.promised.clone(),
+        })
+    }
+
+    /// The right to change what this node has promised.
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// Whether this node may promise to let `founder` found, which expects so many nodes.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn may_promise(&self, founder: &NodeId, expect: u32) -> Result<()> {
+        let refused = |why: String| Err(Error::new(ErrorCode::Refused, why));
+        if self.expect != Some(expect) || expect == 0 {
+            return refused(format!(
+                "node {:?} expects {} nodes, node {founder:?} expects {expect}",
+                self.me,
+                self.expect.unwrap_or(0)
+            ));
+        }
+        let inner = self.inner();
+        if inner.closed {
+            return refused(format!("node {:?} founds or joins a cluster already", self.me));
+        }
+        match &inner.promised {
+            None => Ok(()),
+            Some(promised) if promised == founder => Ok(()),
+            // It has given itself up for somebody smaller, so it will never found: that may be this node's own word.
+            Some(promised)
+                if founder < promised
+                    && (*promised == self.me
+                        || inner
+                            .promises
+                            .get(promised)
+                            .is_some_and(|theirs| theirs < promised)) =>
+            {
+                Ok(())
+            }
+            Some(promised) => refused(format!(
+                "node {:?} has promised to let node {promised:?} found the cluster",
+                self.me
+            )),
+        }
+    }
+
+    /// Notes what is stored: this node has promised to let `founder` found.
+    pub(crate) fn promise(&self, founder: NodeId) {
+        self.inner().promised = Some(founder);
+    }
+
+    /// Whom this node has promised to let found.
+    pub(crate) fn promised(&self) -> Option<NodeId> {
+        self.inner().promised.clone()
+    }
+
+    /// From now on this node founds or belongs to a cluster.
+    pub(crate) fn close(&self) {
+        self.inner().closed = true;
+    }
+
+    /// A node that may found by itself does so where nobody else without a cluster has a better right.
+    pub(crate) fn look_alone(&self, survey: &Survey) -> Look {
+        for (address, pong) in survey.no_members() {
+            let Some(forming) = &pong.forming else { continue };
+            if forming.expect > 0 {
+                return Look::Wait(format!(
+                    "node {:?} at {address} waits for {} nodes (bootstrap_expect); set bootstrap or \
+                     bootstrap_expect, and the same on all nodes",
+                    pong.node_id, forming.expect
+                ));
+            }
+            if (&pong.node_id, pong.process) < (&self.me, self.process) {
+                return Look::Wait(format!(
+                    "node {:?} at {address} is to found the cluster: bootstrap is set there too",
+                    pong.node_id
+                ));
+            }
+        }
+        Look::Propose(Vec::new())
+    }
+
+    /// Whether as many nodes as expected know of each other, and this one is to found.
+    pub(crate) fn look(&self, survey: &Survey) -> Look {
+        let expect = self.expect.unwrap_or(0);
+        let mut others: BTreeMap<NodeId, (&String, &Pong, &Forming)> = BTreeMap::new();
+        for (address, pong) in survey.no_members() {
+            let Some(forming) = &pong.forming else { continue };
+            if forming.expect != expect {
+                return Look::Disagree(self.disagreement(expect, address, pong, forming));
+            }
+            if pong.node_id == self.me {
+                return Look::Wait(format!(
+                    "another process of node {:?} answers at {address}; every node needs an id of its own",
+                    self.me
+                ));
+            }
+            let twin = others.insert(pong.node_id.clone(), (address, pong, forming));
+            if let Some((other, twin, _)) = twin
+                && twin.process != pong.process
+            {
+                return Look::Wait(format!(
+                    "two processes of node {:?} answer, at {other} and at {address}; every node needs an id of its own",
+                    pong.node_id
+                ));
+            }
+        }
+        let mut knows: BTreeSet<NodeId> = others.keys().cloned().collect();
+        knows.insert(self.me.clone());
+        {
+            let mut inner = self.inner();
+            for (id, (_, _, forming)) in &others {
+                match &forming.promised {
+                    Some(founder) => inner.promises.insert(id.clone(), founder.clone()),
+                    None => inner.promises.remove(id),
+                };
+            }
+            inner.knows.clone_from(&knows);
+        }
+        let present = u32::try_from(knows.len()).unwrap_or(u32::MAX);
+        if present < expect {
+            return Look::Wait(format!(
+                "{present} of {expect} nodes have found each other: {knows:?}"
+            ));
+        }
+        if let Some((id, (_, _, forming))) = others
+            .iter()
+            .find(|(_, (_, _, forming))| !forming.knows.iter().eq(knows.iter()))
+        {
+            return Look::Wait(format!(
+                "node {id:?} knows of {:?}, this node of {knows:?}",
+                forming.knows
+            ));
+        }
+        match knows.first() {
+            Some(first) if *first != self.me => Look::Wait(format!(
+                "{knows:?} have found each other; {first:?} is to found the cluster"
+            )),
+            _ if !survey.is_an_empty_world() => {
+                Look::Wait("not every address has said that there is no cluster".to_owned())
+            }
+            _ => Look::Propose(
+                others
+                    .into_iter()
+                    .map(|(id, (address, ..))| (id, address.clone()))
+                    .collect(),
+            ),
+        }
+    }
+
+    fn disagreement(&self, expect: u32, address: &str, pong: &Pong, forming: &Forming) -> Error {
+        let theirs = match forming.expect {
+            0 => "bootstrap".to_owned(),
+            expect => format!("bootstrap_expect {expect}"),
+        };
+        Error::new(
+            ErrorCode::ClusterMismatch,
+            format!(
+                "node {:?} has bootstrap_expect {expect}, node {:?} at {address} has {theirs}; it must be the same on \
+                 all nodes",
+                self.me, pong.node_id
+            ),
+        )
+    }
+}
+
+/// What is stored of a promise.
+#[derive(Debug, Serialize, Deserialize)]
+struct Promise {
+    version: u16,
+    founder: NodeId,
+}
+
+/// `promise.json` in the data directory of a node that has no cluster yet.
+pub(crate) struct PromiseFile {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+}
+
+impl PromiseFile {
+    pub(crate) fn new(disk: Arc<dyn Disk>, dir: &Path) -> Self {
+        PromiseFile {
+            disk,
+            path: dir.join("promise.json"),
+        }
+    }
+
+    /// Whom this node has promised to let found, in an earlier process perhaps.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupt`] when it cannot be read: a promise must not be forgotten.
+    pub(crate) fn load(&self) -> Result<Option<NodeId>> {
+        let Some(bytes) = self.disk.read(&self.path, MAX_BYTES)? else {
+            return Ok(None);
+        };
+        let corrupt = |why: String| {
+            Error::new(
+                ErrorCode::Corrupt,
+                format!("{}: not a promise: {why}", self.path.display()),
+            )
+        };
+        let promise: Promise = serde_json::from_slice(&bytes).map_err(|error| corrupt(error.to_string()))?;
+        if promise.version > VERSION {
+            let message = format!(
+                "{}: version {}; this build knows {VERSION}",
+                self.path.display(),
+                promise.version
+            );
+            return Err(Error::new(ErrorCode::Version, message));
+        }
+        Ok(Some(promise.founder))
+    }
+
+    /// Stores it durably, before anybody relies on it.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub(crate) fn store(&self, founder: &NodeId) -> Result<()> {
+        let promise = Promise {
+            version: VERSION,
+            founder: founder.clone(),
+        };
+        let bytes = serde_json::to_vec_pretty(&promise)
+            .map_err(|error| Error::internal(format!("encode a promise: {error}")))?;
+        self.disk.replace(&self.path, &bytes)
+    }
+}

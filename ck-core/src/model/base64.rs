@@ -1,0 +1,172 @@
+//! Values of the replicated store in JSON: standard base64 with padding (RFC 4648), as Go writes a `[]byte`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Bytes as base64.
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let byte = |index: usize| u32::from(group.get(index).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for place in 0..4 {
+            if place <= group.len() {
+                let index = bits >> (18 - 6 * place) & 0x3f;
+                text.push(char::from(ALPHABET[index as usize]));
+            } else {
+                text.push('=');
+            }
+        }
+    }
+    text
+}
+
+/// The bytes that `text` stands for; `None` when it is not the one base64 form of any.
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+    let text = text.as_bytes();
+    if !text.len().is_multiple_of(4) {
+        return None;
+    }
+    let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+    let digits = text.get(..text.len().checked_sub(padding).filter(|_| padding <= 2)?)?;
+    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
+    for group in digits.chunks(4) {
+        let mut bits = 0_u32;
+        for digit in group {
+            let value = match digit {
+                b'A'..=b'Z' => digit - b'A',
+                b'a'..=b'z' => digit - b'a' + 26,
+                b'0'..=b'9' => digit - b'0' + 52,
+                b'+' => 62,
+                b'/' => 63,
+                _ => return None,
+            };
+            bits = bits << 6 | u32::from(value);
+        }
+        bits <<= 6 * (4 - group.len());
+        let [_, decoded @ ..] = bits.to_be_bytes();
+        // Four digits are three bytes, three are two, two are one; what is left over of the last has to be zero.
+        let (whole, rest) = decoded.split_at_checked(group.len() - 1)?;
+        if rest.iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        bytes.extend_from_slice(whole);
+    }
+    Some(bytes)
+}
+
+/// One value.
+struct Value(Bytes);
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        let bytes = decode(&text).ok_or_else(|| D::Error::custom("a value that is not base64"))?;
+        Ok(Value(bytes.into()))
+    }
+}
+
+/// For `#[serde(with)]` on keys and values that may be left out.
+pub(super) mod values {
+    use super::{BTreeMap, Bytes, Deserializer, MapAccess, SerializeMap, Serializer, Value, Visitor, fmt};
+
+    pub(in crate::model) fn serialize<S: Serializer>(
+        values: &Option<BTreeMap<String, Bytes>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let Some(values) = values else {
+            return serializer.serialize_none();
+        };
+        let mut map = serializer.serialize_map(Some(values.len()))?;
+        for (key, value) in values {
+            map.serialize_entry(key, &Value(value.clone()))?;
+        }
+        map.end()
+    }
+
+    pub(in crate::model) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<BTreeMap<String, Bytes>>, D::Error> {
+        struct Values;
+        impl<'de> Visitor<'de> for Values {
+            type Value = Option<BTreeMap<String, Bytes>>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of keys to values in base64")
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(None)
+            }
+            fn visit_none<E>(self) -> Result<Self::Value, E> {
+                Ok(None)
+            }
+            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+                deserializer.deserialize_map(self)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut values = BTreeMap::new();
+                while let Some((key, Value(value))) = map.next_entry()? {
+                    values.insert(key, value);
+                }
+                Ok(Some(values))
+            }
+        }
+        deserializer.deserialize_option(Values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The vectors of RFC 4648, and bytes that are no text.
+    #[test]
+    fn the_form_is_that_of_the_standard() {
+        for (bytes, text) in [
+            (&b""[..], ""),
+            (b"f", "Zg=="),
+            (b"fo", "Zm8="),
+            (b"foo", "Zm9v"),
+            (b"foob", "Zm9vYg=="),
+            (b"fooba", "Zm9vYmE="),
+            (b"foobar", "Zm9vYmFy"),
+            (&[0xff, 0xfe, 0xfb, 0xf0], "//778A=="),
+        ] {
+            assert_eq!(encode(bytes), text);
+            assert_eq!(decode(text).as_deref(), Some(bytes));
+        }
+        for bad in [
+            "Z", "Zg", "Zg=", "Zh==", "====", "Zg==Zg==", "Zm8 ", "Zm9v\n", "Z===", "Zm-_",
+        ] {
+            assert_eq!(decode(bad), None, "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_comes_back(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert_eq!(decode(&encode(&bytes)), Some(bytes));
+        }
+
+        #[test]
+        fn no_text_panics_and_each_value_has_one_form(text in "[A-Za-z0-9+/=]{0,12}") {
+            if let Some(bytes) = decode(&text) {
+                prop_assert_eq!(encode(&bytes), text);
+            }
+        }
+    }
+}

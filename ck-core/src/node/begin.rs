@@ -1,0 +1,204 @@
+//! What a node without a past does: it joins a cluster, or founds one where there is none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::Node;
+use super::life::blocking;
+use crate::env::{self, Instant};
+use crate::error::{Error, ErrorCode, Result};
+use crate::membership::{Found, Look, MemberAnswer, MemberCall, MemberReply, PromiseFile, Survey};
+use crate::model::NodeId;
+
+/// For how long nobody must have said that there is a cluster before a node that may found by itself does.
+const FOUNDING_SILENCE: Duration = Duration::from_secs(1);
+/// How long another node has to store its promise.
+const PROMISE: Duration = Duration::from_secs(2);
+/// The pause after promises were not given.
+const FOUNDING_PAUSE: Duration = Duration::from_millis(100);
+
+/// How a node without a past comes into a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entrance {
+    /// Joins one.
+    Join,
+    /// Joins one, or founds one by itself.
+    Alone,
+    /// Joins one, or founds one together with as many others as are expected.
+    Together(u32),
+}
+
+/// What a node without a past does that was not let in.
+#[derive(Debug, Clone, PartialEq)]
+enum Verdict {
+    /// It gives up.
+    Refused(Error),
+    /// It founds, with the promises of these.
+    Found(Vec<(NodeId, String)>),
+}
+
+impl Node {
+    /// A node without a past joins a cluster, or founds one where there is none.
+    pub(super) async fn begin(self: &Arc<Self>) -> Result<()> {
+        let options = &self.options;
+        if options.join_addrs.is_empty() && options.may_found_alone() {
+            return self.found().await;
+        }
+        let entrance = match (options.may_found_alone(), options.bootstrap_expect) {
+            (true, _) => Entrance::Alone,
+            (false, Some(expect)) => Entrance::Together(expect),
+            (false, None) => Entrance::Join,
+        };
+        let deadline = Instant::now() + options.join_timeout;
+        let mut survey = Survey::new();
+        loop {
+            match self.search(entrance, &mut survey, deadline).await? {
+                Found::Admitted(reply) => return self.settle_in(reply).await,
+                Found::Decided(Verdict::Refused(error)) => return Err(error),
+                Found::Decided(Verdict::Found(others)) => {
+                    if self.is_elected_founder(&others).await? {
+                        self.log.info(format_args!(
+                            "no address knows of a cluster: this node founds one"
+                        ));
+                        return self.found().await;
+                    }
+                    env::sleep(FOUNDING_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Asks everybody until there is a cluster to be in, a reason to found one, or a refusal that decides.
+    async fn search(
+        &self,
+        entrance: Entrance,
+        survey: &mut Survey,
+        deadline: Instant,
+    ) -> Result<Found<Verdict>> {
+        let joiner = self.joiner();
+        let request = self.join_request(None);
+        let decide = |survey: &Survey| {
+            let verdict = self.verdict(entrance, survey);
+            if verdict.is_none() && entrance == Entrance::Join {
+                self.waits_for(format!("a member to let this node in ({})", survey.describe()));
+            }
+            verdict
+        };
+        let searching = joiner.search(&request, survey, decide);
+        let remaining = deadline.since(Instant::now());
+        let limited = async { Ok(env::timeout(remaining, searching).await) };
+        match self.unless_stopped(limited).await? {
+            Ok(found) => Ok(found),
+            Err(_) => Err(self.entrance_failed(entrance, survey)),
+        }
+    }
+
+    /// What the answers so far come to. Founding is the last resort: only where every address is silent or says that
+    /// there is no cluster, and for a while, since a network may come up later than the node.
+    fn verdict(&self, entrance: Entrance, survey: &Survey) -> Option<Verdict> {
+        let look = match entrance {
+            // Whoever may found waits for anything but a yes until time is up.
+            Entrance::Join => return survey.settled_refusal().map(Verdict::Refused),
+            Entrance::Alone if !survey.is_an_empty_world() => Look::Wait(survey.describe()),
+            Entrance::Alone if survey.elapsed() < FOUNDING_SILENCE => {
+                Look::Wait("addresses that are silent, to be sure that there is no cluster".to_owned())
+            }
+            Entrance::Alone => self.formation.look_alone(survey),
+            Entrance::Together(_) => self.formation.look(survey),
+        };
+        match look {
+            Look::Propose(others) => Some(Verdict::Found(others)),
+            Look::Disagree(error) => Some(Verdict::Refused(error)),
+            Look::Wait(why) => {
+                self.waits_for(why);
+                None
+            }
+        }
+    }
+
+    fn entrance_failed(&self, entrance: Entrance, survey: &Survey) -> Error {
+        let error = survey.failure(self.options.join_timeout);
+        match entrance {
+            Entrance::Join if error.code() == ErrorCode::JoinFailed => Error::new(
+                ErrorCode::JoinFailed,
+                format!(
+                    "{}; if there is no cluster yet, set bootstrap_expect on all nodes or bootstrap on one",
+                    error.message()
+                ),
+            ),
+            Entrance::Join => error,
+            Entrance::Alone | Entrance::Together(_) => {
+                let waited = self.waiting().unwrap_or_default();
+                error.context(format!("no cluster was founded; this node waited for: {waited}"))
+            }
+        }
+    }
+
+    /// True when this node is to found the cluster: it may by itself, or the others have promised to let it.
+    async fn is_elected_founder(&self, others: &[(NodeId, String)]) -> Result<bool> {
+        let Some(expect) = self.options.bootstrap_expect.filter(|expect| *expect > 1) else {
+            return Ok(true);
+        };
+        if !self.promise(&self.me, expect).await? {
+            return Ok(false);
+        }
+        let asked = others.iter().map(|(_, address)| {
+            let call = MemberCall::Promise {
+                founder: self.me.clone(),
+                expect,
+            };
+            async move {
+                let answer = self.call_member(address, call, false, PROMISE).await;
+                matches!(answer, Ok(MemberAnswer::Done(MemberReply::Promised)))
+            }
+        });
+        let promised = join_all(asked)
+            .await
+            .into_iter()
+            .filter(|promised| *promised)
+            .count()
+            + 1;
+        if u32::try_from(promised).unwrap_or(u32::MAX) < expect {
+            self.waits_for(format!(
+                "the promises of {expect} nodes; {promised} have given theirs"
+            ));
+            return Ok(false);
+        }
+        let _turn = self.formation.turn().await;
+        // It may have given itself up meanwhile.
+        if self.formation.promised().as_ref() != Some(&self.me) {
+            return Ok(false);
+        }
+        self.formation.close();
+        Ok(true)
+    }
+
+    /// Promises durably to let `founder` found the cluster; false when something else was promised before.
+    async fn promise(&self, founder: &NodeId, expect: u32) -> Result<bool> {
+        let _turn = self.formation.turn().await;
+        if self.formation.may_promise(founder, expect).is_err() {
+            return Ok(false);
+        }
+        if self.formation.promised().as_ref() != Some(founder) {
+            let file = PromiseFile::new(self.disk.clone(), &self.dir);
+            let word = founder.clone();
+            blocking(move || file.store(&word)).await?;
+            self.formation.promise(founder.clone());
+        }
+        Ok(true)
+    }
+
+    /// Another node asks for this node's promise.
+    pub(super) async fn answer_promise(&self, founder: &NodeId, expect: u32) -> Result<MemberReply> {
+        self.formation.may_promise(founder, expect)?;
+        if self.promise(founder, expect).await? {
+            return Ok(MemberReply::Promised);
+        }
+        Err(Error::new(
+            ErrorCode::Refused,
+            "this node has promised something else meanwhile",
+        ))
+    }
+}

@@ -1,0 +1,195 @@
+//! Facts of now: who leads, and how old is what this node knows.
+//!
+//! What must stay true: nobody is named leader who has not answered this node for a lease (`lease_ttl`), however long
+//! Raft goes on calling it so. An answer counts from when the sync was sent: one that was held up on its way, or in a
+//! process that was paused, makes nobody seem alive. A node that has lost its majority knows the past only.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Node;
+use crate::env::{self, Instant};
+use crate::http::{Contact, Members};
+use crate::membership::{MemberCall, MemberReply};
+use crate::model::{LeaderInfo, Node as NodeRecord, NodeId, Timestamp, whole_millis};
+use crate::planted::planted;
+use crate::routing::ClusterView;
+
+/// How long the leader may take to say when it heard of the members; then what it said before is shown.
+const ASK_LEADER: Duration = Duration::from_millis(500);
+/// What the leader said is not asked for again for so long, however many ask this node.
+const KEEP_ANSWER: Duration = Duration::from_millis(500);
+
+/// The last sync that a leader answered: which leader, and when the sync was sent.
+#[derive(Debug, Default)]
+pub(super) struct SyncContact(Mutex<Option<(NodeId, Instant)>>);
+
+impl SyncContact {
+    pub(super) fn note(&self, leader: NodeId, sent: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((leader, sent));
+    }
+
+    fn last(&self) -> Option<(NodeId, Instant)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What a leader said last of when it heard of the members, on this node's clock.
+#[derive(Debug, Default)]
+pub(super) struct LastSeen(Mutex<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    asked: Option<Instant>,
+    heard: BTreeMap<NodeId, Instant>,
+}
+
+impl LastSeen {
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Node {
+    /// Who leads, where this node leads itself or that leader has answered it within a lease.
+    pub(crate) fn leader(&self) -> Option<LeaderInfo> {
+        let view = self.view();
+        // The log names the leader a moment after its election; until then nobody leads with an epoch.
+        self.hears_leader_in(&view).then(|| view.leader_info()).flatten()
+    }
+
+    /// True when [`Node::leader`] names somebody.
+    pub(super) fn hears_leader(&self) -> bool {
+        self.hears_leader_in(&self.view())
+    }
+
+    /// True when the leader that `view` names is the one that Raft knows, and lives as far as this node can tell.
+    pub(super) fn hears_leader_in(&self, view: &ClusterView) -> bool {
+        let Ok(member) = self.member() else { return false };
+        if self.has_left_raft() {
+            return false;
+        }
+        let raft_leader = member.consensus.leader();
+        let Some(leader) = view.leader().filter(|node| Some(node.raft_id) == raft_leader) else {
+            return false;
+        };
+        if planted("leader-by-raft") {
+            return true;
+        }
+        // What it answered itself says nothing of whether it leads still.
+        if leader.id == self.me {
+            return member.leadership.is_leader();
+        }
+        let lease = view.topology().config.lease_ttl();
+        let synced = self.synced.last().filter(|(from, _)| *from == leader.id);
+        synced.is_some_and(|(_, sent)| sent.elapsed() < lease)
+    }
+
+    /// For how long this node has not heard of a leader, whichever that was: zero where it leads, `None` where it has
+    /// heard of none since its process began.
+    pub(crate) fn last_contact(&self) -> Option<Duration> {
+        if self.is_leader() {
+            return Some(Duration::ZERO);
+        }
+        self.synced.last().map(|(_, sent)| sent.elapsed())
+    }
+
+    /// Whether a leader is known, and how old is what this node knows of the cluster.
+    pub(super) fn contact(&self) -> Contact {
+        Contact {
+            leader_known: self.hears_leader(),
+            last_contact: self.last_contact(),
+        }
+    }
+
+    /// What this leader has heard of each member, for [`MemberCall::LastSeen`].
+    pub(super) fn silences(&self) -> Vec<(NodeId, u64)> {
+        let view = self.view();
+        let silence = |node: &Arc<NodeRecord>| {
+            let silence = match node.id == self.me {
+                true => Duration::ZERO,
+                false => self.leases.synced_at(&node.id)?.elapsed(),
+            };
+            Some((node.id.clone(), whole_millis(silence)))
+        };
+        view.nodes().iter().filter_map(silence).collect()
+    }
+
+    /// For how long a member has been silent, as far as this node knows: by its own account where it leads, otherwise by
+    /// what the leader said last. `None` where nobody here ever heard of it.
+    pub(super) fn silence_of(&self, node: &NodeId) -> Option<Duration> {
+        if *node == self.me {
+            return Some(Duration::ZERO);
+        }
+        if self.is_leader() {
+            return self.leases.synced_at(node).map(Instant::elapsed);
+        }
+        let told = self.last_seen.told().heard.get(node).copied();
+        let synced = self.synced.last().filter(|(leader, _)| leader == node);
+        told.max(synced.map(|(_, at)| at)).map(Instant::elapsed)
+    }
+
+    /// Has the leader say when it heard of the members, where one is known and has not said so a moment ago.
+    async fn ask_last_seen(&self) {
+        if self.is_leader() || !self.hears_leader() {
+            return;
+        }
+        let now = Instant::now();
+        {
+            let mut told = self.last_seen.told();
+            if told.asked.is_some_and(|asked| now.since(asked) < KEEP_ANSWER) {
+                return;
+            }
+            told.asked = Some(now);
+        }
+        // An older leader does not know the question, and none may answer: then what is known already is shown.
+        if let Ok(MemberReply::LastSeen(silences)) = self.ask_leader(MemberCall::LastSeen, ASK_LEADER).await {
+            let heard = silences
+                .into_iter()
+                .map(|(node, millis)| (node, now - Duration::from_millis(millis)));
+            self.last_seen.told().heard = heard.collect();
+        }
+    }
+
+    /// Every member with when it was last heard of, and how many were heard of within the failure timeout.
+    pub(super) async fn members(&self) -> Members {
+        self.ask_last_seen().await;
+        let view = self.view().into_owned();
+        let patience = view.topology().config.failure_timeout();
+        let led = self.hears_leader_in(&view);
+        let mut members = Members {
+            revision: view.revision(),
+            ..Members::default()
+        };
+        for node in view.nodes() {
+            let silence = self.silence_of(&node.id);
+            let heard = match silence {
+                Some(silence) => silence < patience,
+                // The leader vouches for it, and has not said since when.
+                None => led && node.status.is_serving(),
+            };
+            members.heard += usize::from(heard);
+            let mut shown = (**node).clone();
+            shown.last_seen = last_seen(node, silence);
+            members.nodes.push(shown);
+        }
+        members
+    }
+
+    /// When this node last heard of a leader, or led, by the wall clock.
+    pub(super) fn last_sync(&self) -> Timestamp {
+        match self.last_contact() {
+            Some(age) => env::wall_now().before(age),
+            None => Timestamp::default(),
+        }
+    }
+}
+
+/// When a member that has been silent for so long was last heard of, by the wall clock.
+pub(super) fn last_seen(node: &NodeRecord, silence: Option<Duration>) -> Timestamp {
+    match silence {
+        Some(silence) => env::wall_now().before(silence).max(node.last_seen),
+        None => node.last_seen,
+    }
+}

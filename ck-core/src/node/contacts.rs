@@ -1,0 +1,88 @@
+//! Connections between members exist before they are needed.
+//!
+//! When a leader dies, voters call each other who may never have had a reason to before. If that needs a resolver, and the
+//! resolver is what fails, nobody is elected until it is back. So voters keep in touch with every member, and every
+//! member with the voters: a small call now and then, on the lane on which votes go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::{Node, Phase};
+use crate::consensus::{Addresses, Service, encode};
+use crate::env::{self, Instant};
+use crate::membership::{MemberCall, MemberRequest};
+use crate::net::Lane;
+use crate::planted::planted;
+
+/// How often a member is called: a connection that nobody used is closed after a minute.
+const CONTACT: Duration = Duration::from_secs(15);
+/// The pause before one that did not answer is called again.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long it has to answer.
+const ANSWER: Duration = Duration::from_secs(3);
+/// Changes that come within this time are taken together.
+const GATHER: Duration = Duration::from_millis(100);
+
+impl Node {
+    /// Keeps the connections up that others' death may make necessary.
+    pub(super) async fn keep_in_touch(self: Arc<Self>) {
+        if planted("call-when-needed") {
+            return;
+        }
+        let mut due: BTreeMap<String, Instant> = BTreeMap::new();
+        while matches!(self.phase(), Phase::Starting | Phase::Running) {
+            let seen = self.replica.changed().count();
+            let contacts = self.contacts();
+            due.retain(|address, _| contacts.contains(address));
+            let now = Instant::now();
+            let called: Vec<String> = contacts
+                .into_iter()
+                .filter(|address| due.get(address).is_none_or(|due| now >= *due))
+                .collect();
+            let calls = called.iter().map(|address| self.greet(address));
+            let answered = join_all(calls).await;
+            for (address, answered) in called.into_iter().zip(answered) {
+                let pause = if answered { CONTACT } else { RETRY };
+                due.insert(address, Instant::now() + pause);
+            }
+            env::sleep(GATHER).await;
+            let next = due
+                .values()
+                .min()
+                .copied()
+                .unwrap_or_else(|| Instant::now() + CONTACT);
+            let remaining = next.since(Instant::now());
+            // Time or news, whichever comes first.
+            let _ = env::timeout(remaining, self.replica.changed().after(seen)).await;
+        }
+    }
+
+    /// Whom this node may have to call in a hurry.
+    fn contacts(&self) -> Vec<String> {
+        let topology = self.replica.topology();
+        let votes = topology.nodes.get(&self.me).is_some_and(|me| me.voter);
+        let others = topology.nodes.values().filter(|node| node.id != self.me);
+        others
+            .filter(|node| node.status.is_up() && (votes || node.voter))
+            .filter_map(|node| self.addresses.address_of(node.raft_id))
+            .collect()
+    }
+
+    async fn greet(&self, address: &str) -> bool {
+        let request = MemberRequest {
+            cluster: self.addresses.cluster_id(),
+            forwarded: true,
+            call: MemberCall::Ping,
+            from: None,
+        };
+        let Ok(body) = encode(&request) else { return false };
+        let body = Service::Member.envelope(&body);
+        self.transport
+            .call(address, Lane::Control, body, ANSWER)
+            .await
+            .is_ok()
+    }
+}

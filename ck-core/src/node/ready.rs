@@ -1,0 +1,40 @@
+//! Whether a node that was started is ready, and what it waits for until then.
+
+use std::sync::atomic::Ordering;
+
+use super::{Node, Phase};
+use crate::error::{Error, ErrorCode, Result};
+
+impl Node {
+    /// What this node waits for before it is ready; `None` when it is a member that was admitted, knows a leader and
+    /// holds a lease.
+    ///
+    /// # Errors
+    /// Why it will never be ready: its cluster has refused it for good, or its log has failed before.
+    pub(crate) fn waiting_for(&self) -> Result<Option<String>> {
+        if let Some(refusal) = self.refusal() {
+            let left = self.wants_to_leave.load(Ordering::Acquire) && refusal.code() == ErrorCode::Removed;
+            // Out is what it wanted: it ends when it is told to.
+            return if left {
+                Ok(Some(refusal.message().to_owned()))
+            } else {
+                Err(refusal)
+            };
+        }
+        if let Some(error) = self.log_failure() {
+            return Err(error);
+        }
+        match self.phase() {
+            Phase::Created => return Ok(Some("its start".to_owned())),
+            Phase::Stopping | Phase::Stopped => {
+                return Err(Error::new(ErrorCode::Stopped, "the node is stopping"));
+            }
+            Phase::Starting | Phase::Running => {}
+        }
+        if self.replica.incarnation().is_none() {
+            let entering = self.waiting();
+            return Ok(Some(entering.unwrap_or_else(|| "its data to be read".to_owned())));
+        }
+        Ok(self.complaint_in(&self.view()))
+    }
+}

@@ -1,0 +1,87 @@
+//! Hooks that are registered while the node runs.
+//!
+//! What must stay true: it makes no difference for the data whether an application registers its hooks before `start` or
+//! after. A hook that copies hears of every copy that the node holds, and no copy counts for good that was confirmed while
+//! there was none; a clean-up after a return comes before the copies.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Node;
+use crate::env;
+use crate::error::Result;
+use crate::hooks::{EventFilter, EventType, Hook, HookId};
+use crate::model::{Event, EventKind, NodeId};
+use crate::state::own_copies;
+
+/// The event that told that this process is back.
+#[derive(Debug, Default)]
+pub(super) struct OwnRejoin(Mutex<Option<Arc<Event>>>);
+
+impl OwnRejoin {
+    /// Keeps what `events` say of the return of `me`.
+    pub(super) fn note(&self, events: &[Arc<Event>], me: &NodeId) {
+        let is_own =
+            |event: &&Arc<Event>| matches!(&event.kind, EventKind::NodeRejoin(e) if e.node.id == *me);
+        if let Some(event) = events.iter().rev().find(is_own) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(event.clone());
+        }
+    }
+
+    /// What told of the return of this `incarnation`.
+    fn of(&self, incarnation: u64) -> Option<Arc<Event>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        kept.filter(
+            |event| matches!(&event.kind, EventKind::NodeRejoin(e) if e.node.incarnation == incarnation),
+        )
+    }
+}
+
+impl Node {
+    /// Adds a hook, at any time. Where the node is a member already, one that copies is told what it holds: in the log,
+    /// so that it counts no more where somebody has a better copy, what was confirmed without a hook and what is not
+    /// confirmed; at once the rest. One that hears of returns is told of this node's own.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Stopped`](crate::ErrorCode::Stopped).
+    pub(crate) fn register_hook(&self, filter: EventFilter, hook: Hook) -> Result<HookId> {
+        // While this is held nothing is applied, so nothing newer is told before.
+        let state = self.replica.state();
+        let topology = state.topology();
+        let me = topology
+            .nodes
+            .get(&self.me)
+            .filter(|node| node.status.is_serving() && self.replica.incarnation() == Some(node.incarnation));
+        let Some(me) = me else {
+            return self.hooks.register(filter, hook);
+        };
+        let copies = filter.accepts(EventType::PartitionChange);
+        let rejoin = self
+            .own_rejoin
+            .of(me.incarnation)
+            .filter(|_| filter.accepts(EventType::NodeRejoin));
+        // Who cleans up when a node is back must not undo what was copied before it was there to do so.
+        let cleans_late = rejoin.is_some() && self.hooks.has_copier();
+        let revision = state.revision();
+        let mut before: Vec<Arc<Event>> = rejoin.into_iter().collect();
+        if copies && !cleans_late && !crate::planted::planted("late-hook-hears-nothing") {
+            let in_doubt = |copy: &crate::model::PartitionCopy| self.confirmations.would_doubt(copy);
+            let held = own_copies(topology, &self.me, revision, env::wall_now(), in_doubt);
+            before.extend(held.into_iter().map(Arc::new));
+        }
+        let id = self.hooks.register_after(filter, hook, before)?;
+        if cleans_late {
+            self.confirmations.doubt_all(revision);
+        } else if copies {
+            self.confirmations.doubt(revision);
+        }
+        Ok(id)
+    }
+
+    /// Adds a hook that observes every event from now on.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Stopped`](crate::ErrorCode::Stopped).
+    pub(crate) fn observe(&self, hook: Hook) -> Result<HookId> {
+        self.hooks.observe(hook)
+    }
+}

@@ -1,0 +1,142 @@
+//! Holders that cannot be done without, and what a person decides where none is left.
+//!
+//! What must stay true: a copy that nobody confirmed counts only because a person said so, under an epoch of its own.
+
+use super::roles::{make_pending, whole};
+use super::{Context, Outcome, Reply, State, refuse};
+use crate::error::{Error, ErrorCode};
+use crate::model::{ChangeReason, CopyState, NodeId, PartitionCopy, RoleChange, partition_id};
+
+/// How many partitions an error names.
+const NAMED: usize = 8;
+
+impl State {
+    /// The partitions of which `id` alone counts as holding the data, up or away: without it they are lost for good.
+    pub(crate) fn held_by_alone(&self, id: &str) -> Vec<u32> {
+        let alone = self.topology.partitions.iter().filter(|partition| {
+            let mut holders = partition.synced().chain(whole(partition));
+            holders.next().is_some_and(|first| &**first == id) && holders.next().is_none()
+        });
+        alone.map(|partition| partition.number).collect()
+    }
+
+    /// Refuses where `id` is the last holder that counts.
+    pub(crate) fn check_not_last(&self, id: &str) -> Result<(), Error> {
+        let alone = self.held_by_alone(id);
+        if alone.is_empty() || crate::planted::planted("remove-the-last") {
+            return Ok(());
+        }
+        let mut names: Vec<String> = alone.iter().take(NAMED).map(|n| partition_id(*n)).collect();
+        if alone.len() > NAMED {
+            names.push(format!("{} more", alone.len() - NAMED));
+        }
+        Err(Error::new(
+            ErrorCode::Refused,
+            format!(
+                "no other node counts as holding the data of {}: without node {id:?} it is lost for good. Have it \
+                 leave, wait until it is copied, accept another copy (recover), or force the removal",
+                names.join(", ")
+            ),
+        ))
+    }
+
+    /// What `from` has of a partition is the data from here on.
+    pub(super) fn recover(
+        &mut self,
+        number: u32,
+        from: &NodeId,
+        force: bool,
+        context: &mut Context<'_>,
+    ) -> Outcome {
+        let name = partition_id(number);
+        let Some(partition) = self.topology.partitions.get(number as usize).cloned() else {
+            return refuse(ErrorCode::NotFound, format!("there is no {name}"));
+        };
+        let status = self.node(from)?.status;
+        if !status.is_serving() {
+            return refuse(
+                ErrorCode::Refused,
+                format!(
+                    "node {from:?} is {}; only what a node has that is up can be accepted as {name}",
+                    status.as_str()
+                ),
+            );
+        }
+        let better = partition.synced().find(|node| self.is_serving(node));
+        let alone = partition.synced().eq([from]);
+        if partition.primary.as_ref() == Some(from) || (alone && partition.released.is_some()) {
+            return Ok(Reply::Unchanged);
+        }
+        if let Some(better) = better.filter(|_| !force) {
+            return refuse(
+                ErrorCode::Refused,
+                format!("node {better:?} is up and holds the data of {name}: there is nothing to recover"),
+            );
+        }
+        if partition.copy(from).is_none() && !force {
+            return refuse(
+                ErrorCode::Refused,
+                format!("node {from:?} holds no copy of {name}; force it to begin anew with what it has"),
+            );
+        }
+        self.accept(number, from, context);
+        Ok(Reply::Partitions(1))
+    }
+
+    fn accept(&mut self, number: u32, from: &NodeId, context: &mut Context<'_>) {
+        let reason = ChangeReason::Manual;
+        let index = context.index;
+        let Some(partition) = self.partition_mut(number, context) else {
+            return;
+        };
+        partition.target = None;
+        let is_new = partition.copy(from).is_none();
+        if is_new {
+            partition.copies.push(PartitionCopy {
+                node: from.clone(),
+                state: CopyState::Pending,
+                // It was never told to copy.
+                since: 0,
+                stale_since: 0,
+                unhooked: false,
+                hooked: false,
+            });
+            partition.copies.sort_by(|a, b| a.node.cmp(&b.node));
+        }
+        let behind: Vec<NodeId> = partition.synced().filter(|node| *node != from).cloned().collect();
+        for node in &behind {
+            make_pending(partition, node, index);
+        }
+        for copy in partition.copies.iter_mut().filter(|copy| copy.node == *from) {
+            copy.state = CopyState::Synced;
+            copy.stale_since = 0;
+        }
+        let primary = partition.primary.clone();
+        if is_new {
+            // There is nobody to copy from: it begins with what it has.
+            let told = std::slice::from_ref(from);
+            self.tell_each(number, told, RoleChange::GainedReplica, reason, None, context);
+        }
+        if let Some(holder) = &primary {
+            // It may act for as long as it has not heard of this: its successor waits for that.
+            if let Some(partition) = self.partition_mut(number, context) {
+                partition.primary = None;
+                partition.released = Some((holder.clone(), index));
+            }
+            let told = std::slice::from_ref(holder);
+            self.tell_each(
+                number,
+                told,
+                RoleChange::LostPrimary,
+                reason,
+                Some(holder),
+                context,
+            );
+        }
+        let vacant = self.topology.partitions.get(number as usize);
+        if vacant.is_some_and(|p| p.primary.is_none() && p.released.is_none()) {
+            self.change_primary(number, Some(from), reason, context);
+        }
+        self.tell_waiting(number, from, reason, context);
+    }
+}

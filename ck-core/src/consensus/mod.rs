@@ -44,7 +44,9 @@ pub(crate) use lateness::stretch_for;
 pub(crate) use leadership::{Leadership, LeadershipChange};
 pub(crate) use lease_table::{LeaseTable, Leased};
 pub(crate) use network::Addresses;
-pub(crate) use node::{Consensus, ConsensusConfig, SnapshotPace, VoterChange};
+pub(crate) use node::{
+    Consensus, ConsensusConfig, LOG_DIR, SnapshotPace, VoterChange, has_log, has_snapshot,
+};
 pub(crate) use outcome::{Attempt, Outcome, is_over};
 pub(crate) use proposer::Proposer;
 pub(crate) use replica::Replica;

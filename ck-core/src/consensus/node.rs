@@ -35,6 +35,21 @@ use crate::model::{ConsensusStats, NodeId, whole_millis};
 use crate::net::Transport;
 use crate::options::TimingValues;
 
+/// The folder of the log in a data directory.
+pub(crate) const LOG_DIR: &str = "wal.log";
+/// The file of the snapshot in a data directory.
+const SNAPSHOT: &str = "snapshot";
+
+/// True when a data directory has a log.
+pub(crate) fn has_log(disk: &dyn Disk, dir: &Path) -> Result<bool> {
+    Wal::exists(disk, &dir.join(LOG_DIR))
+}
+
+/// True when a data directory has a snapshot.
+pub(crate) fn has_snapshot(disk: &dyn Disk, dir: &Path) -> Result<bool> {
+    Ok(disk.open(&dir.join(SNAPSHOT))?.is_some())
+}
+
 /// When snapshots are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SnapshotPace {
@@ -124,7 +139,7 @@ impl Consensus {
             owner,
             ..WalOptions::default()
         };
-        let (wal, writer) = Wal::open(config.disk.clone(), &config.dir.join("wal.log"), &options)?;
+        let (wal, writer) = Wal::open(config.disk.clone(), &config.dir.join(LOG_DIR), &options)?;
         let wal = Arc::new(wal);
         let writer = if env::runtime::simulated() {
             env::spawn(writer.run());
@@ -133,7 +148,7 @@ impl Consensus {
             Some(writer.spawn()?)
         };
         let voted_before = wal.vote().is_some();
-        let store = SnapshotStore::new(config.disk.clone(), config.dir.join("snapshot"), owner);
+        let store = SnapshotStore::new(config.disk.clone(), config.dir.join(SNAPSHOT), owner);
         let durable = store.durable();
         let growth = Arc::<Growth>::default();
         let machine = StateMachine::open(config.replica.clone(), store, growth.clone())?;
@@ -473,7 +488,7 @@ fn check_snapshot(dir: &Path, purged: Option<wal::LogId>, snapshot: u64) -> Resu
         format!(
             "{}: the log begins after entry {}, and what was before it is in the snapshot, but {has}; restore the whole \
              data_dir as it was, or start this node with an empty one, as a new node",
-            dir.join("snapshot").display(),
+            dir.join(SNAPSHOT).display(),
             purged.index
         ),
     ))

@@ -1,18 +1,27 @@
 //! Who this node is, kept in its data directory.
+//!
+//! The identity, the log and the snapshot belong together, and each of them says to whom it belongs. A directory of which
+//! a part is missing, or comes from elsewhere, is refused: a node without its log has forgotten what it voted for and what
+//! it acknowledged, and taking part all the same would cost others what they were promised. It comes back as a new
+//! node, with an empty directory.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::consensus::RaftId;
+use crate::consensus::{LOG_DIR, RaftId, has_log, has_snapshot};
 use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{ClusterConfig, NodeId};
 
 /// The longest identity file that is read.
 const MAX_BYTES: u64 = 64 * 1024;
-const VERSION: u16 = 1;
+/// Version 1 had neither a checksum nor the two notes of how far the node had come.
+const VERSION: u16 = 2;
+/// What a directory that cannot be used is good for.
+const WHAT_TO_DO: &str = "restore the whole data_dir as it was when the node stopped, or move it away and start this node with \
+                          an empty one: it comes back as a new node, and the others bring it up to date";
 
 /// A node's place in a cluster: what ties its log to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +34,12 @@ pub(crate) struct Identity {
     /// Set on the node that founded the cluster: what it was to be, should the founding be cut short.
     #[serde(default)]
     pub(crate) founding: Option<ClusterConfig>,
+    /// The founding is finished: the cluster exists, and is never founded again.
+    #[serde(default)]
+    pub(crate) founded: bool,
+    /// The log has been begun, durably. From then on a directory without it is one that has lost it.
+    #[serde(default)]
+    pub(crate) has_log: bool,
 }
 
 impl Identity {
@@ -36,13 +51,46 @@ impl Identity {
             node_id,
             raft_id,
             founding: None,
+            founded: false,
+            has_log: false,
         }
     }
+}
+
+impl Identity {
+    /// The same of a node that has begun its log.
+    pub(crate) fn with_log(&self) -> Identity {
+        Identity {
+            has_log: true,
+            ..self.clone()
+        }
+    }
+
+    /// The same of a node that has founded its cluster.
+    pub(crate) fn with_cluster(&self) -> Identity {
+        Identity {
+            founded: true,
+            ..self.with_log()
+        }
+    }
+}
+
+/// Where the file says its checksum.
+const CHECKSUM: &str = "checksum";
+
+/// CRC-32C of what a file says, the checksum apart; not of how it is laid out, and whatever fields a version has.
+fn sum(fields: &serde_json::Map<String, serde_json::Value>) -> Result<String> {
+    let mut fields = fields.clone();
+    fields.remove(CHECKSUM);
+    let bytes = serde_json::to_vec(&fields)
+        .map_err(|error| Error::internal(format!("encode the identity: {error}")))?;
+    Ok(format!("{:08x}", crc32c::crc32c(&bytes)))
 }
 
 /// `identity.json` in the data directory.
 pub(crate) struct IdentityFile {
     disk: Arc<dyn Disk>,
+    dir: PathBuf,
     path: PathBuf,
 }
 
@@ -50,39 +98,97 @@ impl IdentityFile {
     pub(crate) fn new(disk: Arc<dyn Disk>, dir: &Path) -> Self {
         IdentityFile {
             disk,
+            dir: dir.to_owned(),
             path: dir.join("identity.json"),
         }
     }
 
-    /// The stored identity; `None` in a fresh directory.
+    /// The stored identity; `None` in a fresh directory. Looks whether the log is there that belongs to it.
     ///
     /// # Errors
-    /// [`ErrorCode::Corrupt`] when it cannot be read, [`ErrorCode::Version`] when it is newer than this build.
+    /// [`ErrorCode::Corrupt`] when it cannot be read, or when identity and log are not both there;
+    /// [`ErrorCode::Version`] when it is newer than this build.
     pub(crate) fn load(&self) -> Result<Option<Identity>> {
+        let identity = self.read()?;
+        let has_log = has_log(&*self.disk, &self.dir)?;
+        let has_snapshot = has_snapshot(&*self.disk, &self.dir)?;
+        match &identity {
+            None if has_log || has_snapshot => {
+                let found = if has_log { "wal.log" } else { "snapshot" };
+                Err(self.corrupt(&format!(
+                    "missing, beside a {found} that belongs to a node of some cluster; {WHAT_TO_DO}"
+                )))
+            }
+            Some(identity) if identity.has_log && !has_log => Err(self.lost_log(identity)),
+            _ => Ok(identity),
+        }
+    }
+
+    /// The error of a node whose log is missing or empty, and was not.
+    pub(crate) fn lost_log(&self, identity: &Identity) -> Error {
+        Error::new(
+            ErrorCode::Corrupt,
+            format!(
+                "{}: the log of this node is missing; without it the node has forgotten what it voted for and acknowledged \
+                 as Raft id {} of cluster {:?}; {WHAT_TO_DO}",
+                self.dir.join(LOG_DIR).display(),
+                identity.raft_id,
+                identity.cluster_id
+            ),
+        )
+    }
+
+    fn read(&self) -> Result<Option<Identity>> {
         let Some(bytes) = self.disk.read(&self.path, MAX_BYTES)? else {
             return Ok(None);
         };
-        let identity: Identity = serde_json::from_slice(&bytes).map_err(|error| {
-            Error::new(
-                ErrorCode::Corrupt,
-                format!("{}: not an identity: {error}", self.path.display()),
-            )
-        })?;
-        if identity.version > VERSION {
+        let damaged = |error| self.corrupt(&format!("not an identity: {error}; {WHAT_TO_DO}"));
+        let fields: serde_json::Map<_, _> = serde_json::from_slice(&bytes).map_err(damaged)?;
+        let version = fields
+            .get("version")
+            .and_then(serde_json::Value::as_u64)
+            .unwrap_or(0);
+        if version > u64::from(VERSION) {
             let message = format!(
-                "{}: version {}; this build knows {VERSION}",
+                "{}: version {version}; this build knows {VERSION}",
                 self.path.display(),
-                identity.version
             );
             return Err(Error::new(ErrorCode::Version, message));
+        }
+        let (stored, right) = (fields.get(CHECKSUM).cloned(), sum(&fields)?);
+        if version != 1 && stored.as_ref().and_then(serde_json::Value::as_str) != Some(&right) {
+            return Err(self.corrupt(&format!(
+                "damaged: what it says has the checksum {right:?}, and not {}; {WHAT_TO_DO}",
+                stored.unwrap_or_default()
+            )));
+        }
+        let mut identity: Identity =
+            serde_json::from_value(serde_json::Value::Object(fields)).map_err(damaged)?;
+        if version == 1 {
+            // It did not say. A log that is missing is taken for one that was lost.
+            identity.has_log = true;
         }
         Ok(Some(identity))
     }
 
+    fn corrupt(&self, what: &str) -> Error {
+        Error::new(ErrorCode::Corrupt, format!("{}: {what}", self.path.display()))
+    }
+
     /// Stores it durably, before anything relies on it.
     pub(crate) fn store(&self, identity: &Identity) -> Result<()> {
-        let bytes = serde_json::to_vec_pretty(identity)
-            .map_err(|error| Error::internal(format!("encode the identity: {error}")))?;
+        let encode = |error| Error::internal(format!("encode the identity: {error}"));
+        let identity = Identity {
+            version: VERSION,
+            ..identity.clone()
+        };
+        let mut fields = match serde_json::to_value(&identity).map_err(encode)? {
+            serde_json::Value::Object(fields) => fields,
+            other => return Err(Error::internal(format!("an identity that is {other}"))),
+        };
+        let right = sum(&fields)?;
+        fields.insert(CHECKSUM.to_owned(), right.into());
+        let bytes = serde_json::to_vec_pretty(&fields).map_err(encode)?;
         self.disk.replace(&self.path, &bytes)
     }
 
@@ -107,3 +213,6 @@ impl IdentityFile {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,8 +70,8 @@ impl Node {
             self.me.clone(),
             reply.raft_id,
         );
-        self.store_identity(identity).await?;
-        let member = self.take_part(reply.raft_id).await?;
+        self.store_identity(identity.clone()).await?;
+        let member = self.take_part(&identity).await?;
         member.proposer.set_session(reply.incarnation);
         self.waits_for("the log, to catch up with the cluster".to_owned());
         let active = self.unless_log_fails(self.wait_until_active(deadline)).await?;
@@ -107,14 +107,14 @@ impl Node {
             FOUNDER,
         );
         identity.founding = Some(config.clone());
-        self.store_identity(identity).await?;
-        self.take_part(FOUNDER).await?;
-        self.unless_log_fails(self.finish_founding(&cluster_id, &config))
+        self.store_identity(identity.clone()).await?;
+        self.take_part(&identity).await?;
+        self.unless_log_fails(self.finish_founding(&identity, &config))
             .await?
     }
 
-    /// Founding, from wherever it was cut short.
-    async fn finish_founding(self: &Arc<Self>, cluster_id: &str, config: &ClusterConfig) -> Result<()> {
+    /// Founding, from wherever it was cut short. Once it is finished the identity says so, and it is never done again.
+    async fn finish_founding(self: &Arc<Self>, identity: &Identity, config: &ClusterConfig) -> Result<()> {
         let member = self.member()?;
         if member.consensus.is_pristine().await? {
             member.consensus.initialize().await?;
@@ -127,7 +127,7 @@ impl Node {
             let mut node = self.spec();
             node.raft_id = Some(FOUNDER);
             let command = Command::Bootstrap {
-                cluster_id: cluster_id.to_owned(),
+                cluster_id: identity.cluster_id.clone(),
                 config: config.clone(),
                 node,
             };
@@ -143,7 +143,7 @@ impl Node {
         self.adopt_session();
         let partitions = || !self.replica.topology().partitions.is_empty();
         if self.wait_for_topology(deadline, partitions).await {
-            return Ok(());
+            return self.store_identity(identity.with_cluster()).await;
         }
         Err(Error::new(
             ErrorCode::Timeout,
@@ -153,12 +153,15 @@ impl Node {
 
     /// A node with a past takes its place again.
     pub(super) async fn come_back(self: &Arc<Self>, identity: Identity) -> Result<()> {
-        let member = self.take_part(identity.raft_id).await?;
-        if let Some(config) = &identity.founding
+        let member = self.take_part(&identity).await?;
+        if identity.founded && member.consensus.is_pristine().await? {
+            return Err(self.identity_file().lost_log(&identity));
+        }
+        if let Some(config) = identity.founding.as_ref().filter(|_| !identity.founded)
             && (member.consensus.is_pristine().await? || self.replica.topology().cluster_id.is_empty())
             && member.consensus.is_alone()
         {
-            self.finish_founding(&identity.cluster_id, config).await?;
+            self.finish_founding(&identity, config).await?;
             if self.replica.incarnation().is_some() {
                 return Ok(());
             }

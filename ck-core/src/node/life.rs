@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::{Member, Node, Phase};
-use crate::consensus::{Consensus, ConsensusConfig, Leadership, LeadershipChange, Proposer, RaftId};
+use crate::consensus::{Consensus, ConsensusConfig, Leadership, LeadershipChange, Proposer};
 use crate::env;
 use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
@@ -138,7 +138,8 @@ impl Node {
     }
 
     /// Opens Raft and starts everything that needs a place in a cluster.
-    pub(super) async fn take_part(self: &Arc<Self>, raft_id: RaftId) -> Result<&Member> {
+    pub(super) async fn take_part(self: &Arc<Self>, identity: &Identity) -> Result<&Member> {
+        let raft_id = identity.raft_id;
         let consensus = Consensus::open(ConsensusConfig {
             raft_id,
             cluster_name: self.options.cluster_name.clone(),
@@ -151,6 +152,10 @@ impl Node {
             snapshots: self.snapshots,
         })
         .await?;
+        if !identity.has_log {
+            // Before anything is asked of Raft or by it: from then on a directory without the log has lost it.
+            self.store_identity(identity.with_log()).await?;
+        }
         let proposer = Arc::new(Proposer::new(
             consensus.clone(),
             self.transport.clone(),

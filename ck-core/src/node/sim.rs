@@ -2,6 +2,7 @@
 
 mod failure;
 mod go_cluster;
+mod half_disk;
 mod joining;
 mod late;
 mod late_hooks;

@@ -70,8 +70,9 @@ impl Controller {
         for away in &mut status.away {
             if let Some((since, total)) = planned.absences.of(&away.node, Instant::now()) {
                 away.since = at(since);
-                let remaining = self.pace.rebalance_delay.saturating_sub(total);
-                away.replaced_after = Some(env::wall_now().after(remaining));
+                let before = total.saturating_sub(since.elapsed());
+                let delay = self.pace.rebalance_delay.saturating_sub(before);
+                away.replaced_after = Some(away.since.after(delay));
             }
         }
         status.avoided = planned

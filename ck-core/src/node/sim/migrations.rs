@@ -285,6 +285,15 @@ fn whoever_dies_half_way_the_others_go_on() {
             until("a leader", || leads(&nodes).is_some()).await;
             let primaries = nodes[0].node.view().topology().clone();
             assert!(primaries.partitions.iter().all(|p| p.primary.is_some()));
+            // That this was due is told as it was, however long ago.
+            let due = async || {
+                let status = nodes[0].node.rebalance_status(PATIENCE).await;
+                let away = status.away.iter().find(|away| away.node == id).unwrap();
+                away.replaced_after.unwrap().as_millis()
+            };
+            let first = due().await;
+            env::sleep(Duration::from_secs(2)).await;
+            assert!(due().await.abs_diff(first) < 100, "{first}");
         });
     }
 }

@@ -49,6 +49,8 @@ impl HeldData {
             }
             let source = |source: &&str| self.has.get(&(number, (**source).to_owned())).copied();
             let sent = self.being_made.remove(&(number, node.to_owned())).flatten();
+            // Where there is nothing to copy, nothing is overwritten.
+            let sent = sent.filter(|_| !sources.is_empty());
             match sources.iter().filter_map(source).max().max(sent) {
                 Some(epoch) => self.has.insert((number, node.to_owned()), epoch),
                 // What it has now comes from nobody in particular.

@@ -120,10 +120,9 @@ impl State {
                 if !acted {
                     self.restore_holders(number, context);
                 }
-            } else if !gone && partition.primary.is_none() && partition.released.is_none() {
-                // It may have been told that it is to count again, and has not confirmed it.
-                self.restore_holders(number, context);
-            } else if gone && held {
+                continue;
+            }
+            if gone && held {
                 self.tell_each(
                     number,
                     std::slice::from_ref(id),
@@ -133,6 +132,9 @@ impl State {
                     context,
                 );
             }
+            // It may have been the last that counted, or have been told that it is to count again without having
+            // confirmed it.
+            self.restore_holders(number, context);
         }
     }
 
@@ -172,7 +174,7 @@ impl State {
         let Some(partition) = self.topology.partitions.get(number as usize) else {
             return;
         };
-        if partition.synced().any(|node| self.is_serving(node)) {
+        if partition.primary.is_some() || partition.synced().any(|node| self.is_serving(node)) {
             return;
         }
         let (up, away): (Vec<NodeId>, Vec<NodeId>) =

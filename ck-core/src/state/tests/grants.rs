@@ -188,3 +188,20 @@ fn who_was_asked_to_yield_and_went_counts_when_its_heir_never_acted() {
     lab.fail_unleased("c", granted);
     assert_eq!(lab.partition(0), "-@2 b c");
 }
+
+#[test]
+fn who_has_all_of_it_counts_when_the_last_that_counted_is_removed() {
+    let mut lab = Lab::cluster(&["a", "b", "c", "d"], &[target("b c d")], 3);
+    let mut vacant = lab.down("b", LeaveReason::HealthCheckFailure);
+    if let Command::Down { promotions, .. } = &mut vacant {
+        promotions.clear();
+    }
+    lab.ok(vacant);
+    lab.fail("c");
+    assert_eq!(lab.partition(0), "-@1 b? c? d", "nobody has acted since c went");
+    assert!(lab.state.held_by_alone("d").is_empty());
+    lab.ok(lab.remove("d", LeaveReason::RemovedByAdmin));
+    assert_eq!(lab.partition(0), "-@1 b c");
+    lab.restart("c");
+    assert_eq!(lab.partition(0), "c@2 b? c");
+}

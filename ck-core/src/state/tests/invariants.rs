@@ -271,7 +271,9 @@ fn partitions_step(before: &State, after: &State, proposal: &Proposal) {
         if old.primary != new.primary {
             role_was_moved_by_right(old, new, &proposal.command);
         }
-        if old.synced().next().is_some() && new.synced().next().is_none() {
+        // Who has all of it may have to say so first.
+        let is_held = new.synced().chain(whole(new)).next().is_some();
+        if old.synced().next().is_some() && !is_held {
             let Command::Remove { node, keep_last, .. } = &proposal.command else {
                 panic!("the last copy was lost: {old:?} -> {new:?}");
             };

@@ -12,14 +12,7 @@ const OTHER: &str = "b";
 
 /// One partition, held by both nodes; the even revisions have this node as its primary, the odd ones the other.
 fn view(revision: u64, shape: &Topology) -> ClusterView {
-    let copy = |node: &str| PartitionCopy {
-        node: node.into(),
-        state: CopyState::Synced,
-        since: 1,
-        stale_since: 0,
-        unhooked: false,
-        hooked: false,
-    };
+    let copy = |node: &str| PartitionCopy::new(node.into(), CopyState::Synced, 1);
     let primary = if revision.is_multiple_of(2) { ME } else { OTHER };
     let mut topology = shape.clone();
     topology.partitions = [Partition {

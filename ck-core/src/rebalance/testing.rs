@@ -20,16 +20,7 @@ pub(super) fn topology(nodes: &[&str], replication_factor: u32) -> Topology {
 
 /// A partition with these copies, told of at revision 1.
 pub(super) fn partition(number: u32, primary: &str, synced: &[&str], pending: &[&str]) -> Partition {
-    let copy = |state: CopyState| {
-        move |id: &&str| PartitionCopy {
-            node: (*id).into(),
-            state,
-            since: 1,
-            stale_since: 0,
-            unhooked: false,
-            hooked: false,
-        }
-    };
+    let copy = |state: CopyState| move |id: &&str| PartitionCopy::new((*id).into(), state, 1);
     let synced = synced.iter().map(copy(CopyState::Synced));
     let mut copies: Vec<PartitionCopy> = synced
         .chain(pending.iter().map(copy(CopyState::Pending)))

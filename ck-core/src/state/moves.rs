@@ -159,14 +159,9 @@ impl State {
             true => CopyState::Synced,
             false => CopyState::Pending,
         };
-        partition.copies.push(PartitionCopy {
-            node: node.clone(),
-            state,
-            since,
-            stale_since: 0,
-            unhooked: false,
-            hooked: false,
-        });
+        partition
+            .copies
+            .push(PartitionCopy::new(node.clone(), state, since));
         partition.copies.sort_by(|a, b| a.node.cmp(&b.node));
         if let Some(lane) = self.moves.lanes.get_mut(node) {
             lane.queued.remove(&number);

@@ -52,7 +52,7 @@ impl State {
                     copies: target
                         .nodes
                         .iter()
-                        .map(|node| copy(node, CopyState::Synced, index))
+                        .map(|node| PartitionCopy::new(node.clone(), CopyState::Synced, index))
                         .collect(),
                     target: None,
                     released: None,
@@ -405,17 +405,6 @@ impl State {
             }
         }
         Ok(Reply::Partitions(granted))
-    }
-}
-
-fn copy(node: &NodeId, state: CopyState, since: u64) -> PartitionCopy {
-    PartitionCopy {
-        node: node.clone(),
-        state,
-        since,
-        stale_since: 0,
-        unhooked: false,
-        hooked: false,
     }
 }
 

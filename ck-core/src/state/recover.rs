@@ -92,15 +92,10 @@ impl State {
         partition.target = None;
         let is_new = partition.copy(from).is_none();
         if is_new {
-            partition.copies.push(PartitionCopy {
-                node: from.clone(),
-                state: CopyState::Pending,
-                // It was never told to copy.
-                since: 0,
-                stale_since: 0,
-                unhooked: false,
-                hooked: false,
-            });
+            // It was never told to copy.
+            partition
+                .copies
+                .push(PartitionCopy::new(from.clone(), CopyState::Pending, 0));
             partition.copies.sort_by(|a, b| a.node.cmp(&b.node));
         }
         let behind: Vec<NodeId> = partition.synced().filter(|node| *node != from).cloned().collect();

@@ -34,14 +34,7 @@ pub(crate) fn topology(partitions: u32, nodes: u32) -> Topology {
                     primary,
                     copies: holders
                         .iter()
-                        .map(|id| PartitionCopy {
-                            node: id.as_str().into(),
-                            state: CopyState::Synced,
-                            since: 1,
-                            stale_since: 0,
-                            unhooked: false,
-                            hooked: false,
-                        })
+                        .map(|id| PartitionCopy::new(id.as_str().into(), CopyState::Synced, 1))
                         .collect(),
                     target: None,
                     released: None,

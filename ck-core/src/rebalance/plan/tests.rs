@@ -20,14 +20,7 @@ fn placed(status: NodeStatus) -> Topology {
     topology.config.replication_factor = 3;
     let ids = ["a", "b", "c", "d"];
     topology.nodes = ids.map(|id| node(id, NodeStatus::Active)).into();
-    let copy = |node: &NodeId| PartitionCopy {
-        node: node.clone(),
-        state: CopyState::Synced,
-        since: 1,
-        stale_since: 0,
-        unhooked: false,
-        hooked: false,
-    };
+    let copy = |node: &NodeId| PartitionCopy::new(node.clone(), CopyState::Synced, 1);
     let targets = creation(&topology);
     topology.partitions = (0..)
         .zip(&targets)
@@ -82,14 +75,7 @@ fn carried_out(topology: &Topology, plan: &[(u32, Target)]) -> Topology {
         partition.copies = target
             .nodes
             .iter()
-            .map(|node| PartitionCopy {
-                node: node.clone(),
-                state: CopyState::Synced,
-                since: 2,
-                stale_since: 0,
-                unhooked: false,
-                hooked: false,
-            })
+            .map(|node| PartitionCopy::new(node.clone(), CopyState::Synced, 2))
             .collect();
     }
     topology

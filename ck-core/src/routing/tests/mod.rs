@@ -17,14 +17,7 @@ fn node(id: &str) -> Arc<Node> {
 
 /// A partition of epoch `100 + number`. The first of `synced` is primary; "" stands for none.
 fn partition(number: u32, synced: &[&str], pending: &[&str]) -> Arc<Partition> {
-    let copy = |id: &&str, state| PartitionCopy {
-        node: (*id).into(),
-        state,
-        since: 1,
-        stale_since: 0,
-        unhooked: false,
-        hooked: false,
-    };
+    let copy = |id: &&str, state| PartitionCopy::new((*id).into(), state, 1);
     let mut copies: Vec<PartitionCopy> = synced
         .iter()
         .filter(|id| !id.is_empty())

@@ -152,11 +152,7 @@ impl ElectionTimer {
             let now = Instant::now();
             let passed = now.since(last);
             last = now;
-            let counted = if planted("late-timers-count") {
-                passed
-            } else {
-                passed.min(tick * 3 / 2)
-            };
+            let counted = self.lateness.listened(passed);
             let left = self.look(&mut silence, counted, passed <= tick * 2, now).await;
             let due = now + left.min(tick).max(Duration::from_millis(1));
             let alive = tokio::select! {

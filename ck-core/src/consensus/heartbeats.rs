@@ -22,7 +22,6 @@ use super::state_machine::Raft;
 use super::types::{RaftId, Vote};
 use crate::env::{self, Instant};
 use crate::options::TimingValues;
-use crate::planted::planted;
 
 /// An answer is waited for that many of the longest election timeouts: later it is worth nothing. It also bounds how many
 /// heartbeats to one voter are on their way.
@@ -144,11 +143,7 @@ impl Heartbeats {
             let configs = metrics.membership_config.get_joint_config();
             self.acks.quorum(self.me, term, configs, now)
         };
-        silence.counted += if planted("late-timers-count") {
-            passed
-        } else {
-            passed.min(self.timing.heartbeat * 3 / 2)
-        };
+        silence.counted += self.lateness.listened(passed);
         if acknowledged > silence.acknowledged {
             if let Some(sent) = acknowledged
                 && silence.acknowledged.is_some()

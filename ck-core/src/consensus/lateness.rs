@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::env::Instant;
+use crate::planted::planted;
 use crate::state::MAX_STRETCH;
 
 /// For how long a delay is remembered.
@@ -46,6 +47,15 @@ impl Lateness {
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much of the time that has `passed` since a timer of one heartbeat was set counts as another's silence: little
+    /// more than that heartbeat, because a node that did not run did not listen either.
+    pub(super) fn listened(&self, passed: Duration) -> Duration {
+        if planted("late-timers-count") {
+            return passed;
+        }
+        passed.min(self.heartbeat * 3 / 2)
     }
 
     /// A timer of this node's own was late by so much.

@@ -90,6 +90,11 @@ async fn remove(world: &World, rng: &mut SmallRng, i: usize) -> bool {
     if !world.pause_for(millis(rng, 1, 5000)).await {
         return false;
     }
+    comes_anew(world, rng, i).await
+}
+
+/// A node that was taken out comes back as a new one, on an empty disk. False when the trouble is over.
+pub(super) async fn comes_anew(world: &World, rng: &mut SmallRng, i: usize) -> bool {
     world.kill(i, None);
     world.wipe(i);
     if !world.pause_for(millis(rng, 1, 3000)).await {

@@ -6,7 +6,7 @@ use ck_core::sim::SimNode;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
-use super::churn::{LIMIT, can_spare, settled};
+use super::churn::{LIMIT, can_spare, comes_anew};
 use super::{millis, take_one_that_is_up};
 use crate::world::World;
 
@@ -62,11 +62,5 @@ async fn part(world: &World, rng: &mut SmallRng, i: usize, node: &SimNode) -> bo
     if !going {
         return false;
     }
-    world.kill(i, None);
-    world.wipe(i);
-    if !world.pause_for(millis(rng, 1, 3000)).await {
-        return false;
-    }
-    world.boot(i, false);
-    settled(world, i).await
+    comes_anew(world, rng, i).await
 }

@@ -1,5 +1,6 @@
 //! Tests of nodes in the simulator. What they stand on is in [`crate::sim`].
 
+mod dead_grants;
 mod failure;
 mod go_cluster;
 mod half_disk;

@@ -1,0 +1,109 @@
+//! Roles that are given to processes that are dead already: only who may have acted on one has anything that others lack.
+
+use std::time::Duration;
+
+use super::failure::status;
+use super::tests::simulate;
+use super::{PATIENCE, SimNode, World, leader, settle, until};
+use crate::env;
+use crate::error::ErrorCode;
+use crate::model::NodeStatus;
+
+/// Five nodes with two copies of each partition, and one that follows each other: primary and replica of `number` are
+/// neither the leader nor the founder.
+async fn two_of_five(world: &World) -> (Vec<SimNode>, u32, usize, usize) {
+    let mut nodes = Vec::new();
+    for i in 1..=5 {
+        let through: &[usize] = if i == 1 { &[] } else { &[1] };
+        let mut options = World::options(i, through);
+        if i == 1 {
+            options.replication_factor = Some(2);
+        }
+        let sim = world.make(options, std::sync::Arc::default());
+        sim.node.start().await.unwrap();
+        nodes.push(sim);
+    }
+    settle(&nodes).await;
+    let leader = leader(&nodes, None).await;
+    let index = |id: &str| nodes.iter().position(|sim| &**sim.node.id() == id).unwrap();
+    let topology = nodes[0].node.view().topology().clone();
+    let found = topology.partitions.iter().find_map(|partition| {
+        let primary = index(partition.primary.as_ref()?);
+        let replica = index(partition.synced().find(|node| index(node) != primary)?);
+        (![primary, replica].contains(&leader)).then_some((partition.number, primary, replica))
+    });
+    let (number, primary, replica) = found.unwrap();
+    (nodes, number, primary, replica)
+}
+
+async fn dies(world: &World, sim: &SimNode) {
+    world.network.unserve(sim.addr());
+    drop(sim.node.abandon().await);
+    sim.disk.crash(1);
+}
+
+/// Waits until both are known to have failed, and starts the first of them again.
+async fn back_when_both_failed(
+    world: &World,
+    nodes: &mut Vec<SimNode>,
+    primary: usize,
+    replica: usize,
+) -> SimNode {
+    let dead = [primary, replica];
+    let witness = (0..5).find(|i| !dead.contains(i)).unwrap();
+    let failed = |i: usize| status(&nodes[witness], nodes[i].node.id()) == Some(NodeStatus::Failed);
+    until("both failures", || dead.into_iter().all(failed)).await;
+    let gone = nodes.remove(primary);
+    let back = world.make(gone.options, gone.disk);
+    back.node.start().await.unwrap();
+    back
+}
+
+#[test]
+fn a_role_given_to_a_dead_replica_returns_to_who_wrote_last() {
+    for seed in 1..=5 {
+        simulate(seed, async |world| {
+            let (mut nodes, number, primary, replica) = two_of_five(&world).await;
+            dies(&world, &nodes[primary]).await;
+            // Before anybody has noticed that.
+            env::sleep(Duration::from_millis(200 * seed)).await;
+            dies(&world, &nodes[replica]).await;
+            let back = back_when_both_failed(&world, &mut nodes, primary, replica).await;
+            until("its role", || back.node.is_primary(number)).await;
+            nodes.insert(primary, back);
+        });
+    }
+}
+
+#[test]
+fn a_role_that_a_replica_acted_on_stays_with_it() {
+    for seed in 1..=5 {
+        simulate(seed, async |world| {
+            let (mut nodes, number, primary, replica) = two_of_five(&world).await;
+            dies(&world, &nodes[primary]).await;
+            // It acts, for as short a time as it may be.
+            until("failover", || nodes[replica].node.is_primary(number)).await;
+            dies(&world, &nodes[replica]).await;
+            let [b, c] = [primary, replica].map(|i| nodes[i].node.id().clone());
+            let back = back_when_both_failed(&world, &mut nodes, primary, replica).await;
+            until("its return", || status(&back, &b) == Some(NodeStatus::Active)).await;
+            env::sleep(Duration::from_secs(3)).await;
+            assert!(!back.node.is_primary(number), "{c} may have written");
+            let holders = back.node.view().topology().partitions[number as usize].clone();
+            assert!(holders.is_synced(&c) && !holders.is_synced(&b), "{holders:?}");
+            // Who alone has the data is not taken out by mistake.
+            let refused = back
+                .node
+                .remove_node(c.clone(), false, PATIENCE)
+                .await
+                .unwrap_err();
+            assert_eq!(refused.code(), ErrorCode::Refused, "{refused}");
+            back.node
+                .recover(number, b.clone(), false, PATIENCE)
+                .await
+                .unwrap();
+            until("what was accepted", || back.node.is_primary(number)).await;
+            nodes.insert(primary, back);
+        });
+    }
+}

@@ -15,8 +15,9 @@ use tokio::sync::oneshot;
 use crate::env;
 use crate::model::{Event, EventKind, Node};
 
+use super::config::Holders;
 use super::copying::Copies;
-use super::handle::{Holders, Shared};
+use super::handle::Shared;
 use super::job::Ticket;
 use super::queue::is_own_gain;
 use super::scope;

@@ -62,6 +62,7 @@
 
 mod call;
 mod coalesce;
+mod config;
 mod copying;
 mod handle;
 pub mod job;
@@ -78,7 +79,8 @@ mod tests;
 pub(crate) use copying::Copying;
 pub(crate) use scope::on_hook_thread;
 
-pub use handle::{Driver, Holders, HoldersNow, Hooks, HooksConfig, OnCopied, OnFailure, Unregistered};
+pub use config::{Driver, Holders, HoldersNow, HooksConfig, OnCopied, OnFailure};
+pub use handle::{Hooks, Unregistered};
 pub use types::{
     AsyncHook, BlockingHook, EventFilter, EventType, FailureReason, Hook, HookFailure, HookId, HookStats,
     Outcome,

@@ -14,7 +14,8 @@ use std::time::Duration;
 use crate::env::Instant;
 
 use super::call::{call_here, poll_here};
-use super::handle::{Driver, Shared, State};
+use super::config::Driver;
+use super::handle::{Shared, State};
 use super::job::{Job, RetryId};
 use super::scope;
 use super::types::{Hook, Outcome};

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorCode, Result};
+use crate::model::whole_millis;
 
 /// What one attempt at a call came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,13 +58,7 @@ impl Outcome {
         match (&self.unknown, self.not_sent) {
             (Some(why), _) => unknown(self.timeout, why),
             (None, Some(error)) => error,
-            (None, None) => Error::new(
-                ErrorCode::NoLeader,
-                format!(
-                    "there was no leader within {:?}; nothing was written",
-                    self.timeout
-                ),
-            ),
+            (None, None) => no_leader(self.timeout),
         }
     }
 
@@ -77,10 +72,27 @@ impl Outcome {
     }
 }
 
+/// The error of a write for which nobody who leads was found.
+pub(super) fn no_leader(timeout: Duration) -> Error {
+    let within = to_the_millisecond(timeout);
+    Error::new(
+        ErrorCode::NoLeader,
+        format!("there was no leader within {within:?}; nothing was written"),
+    )
+}
+
+/// As the caller gave it: a few microseconds of it have passed on the way here.
+fn to_the_millisecond(timeout: Duration) -> Duration {
+    Duration::from_millis(whole_millis(
+        timeout.saturating_add(Duration::from_nanos(999_999)),
+    ))
+}
+
 fn unknown(timeout: Duration, why: &str) -> Error {
+    let within = to_the_millisecond(timeout);
     Error::new(
         ErrorCode::Timeout,
-        format!("no answer within {timeout:?}; it may or may not have happened: {why}"),
+        format!("no answer within {within:?}; it may or may not have happened: {why}"),
     )
 }
 
@@ -118,6 +130,16 @@ mod tests {
             }
         }
         Err(outcome.gave_up().code())
+    }
+
+    #[test]
+    fn a_timeout_is_told_as_it_was_given() {
+        let error = no_leader(Duration::from_nanos(999_999_529));
+        assert!(error.message().contains("within 1s;"), "{error}");
+        let error = super::unknown(Duration::from_micros(299_001), "why");
+        assert!(error.message().contains("within 300ms;"), "{error}");
+        let error = no_leader(Duration::MAX);
+        assert!(error.message().contains("nothing was written"), "{error}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec;
 use super::node::Consensus;
-use super::outcome::Attempt;
+use super::outcome::{Attempt, no_leader};
 use super::types::{Command, RaftId, Types, stopped};
 use crate::error::{Error, ErrorCode, Result};
 use crate::state::{Proposal, Response};
@@ -46,10 +46,7 @@ impl Written {
             })
             | Written::Ended(error) => Attempt::Refused(error),
             Written::Done(response) => Attempt::Answered(response),
-            Written::NotHere(_) => Attempt::NotSent(Error::new(
-                ErrorCode::NoLeader,
-                format!("there was no leader within {timeout:?}; nothing was written"),
-            )),
+            Written::NotHere(_) => Attempt::NotSent(no_leader(timeout)),
             Written::Unknown(why) => Attempt::Unknown(why),
         }
     }

@@ -5,11 +5,14 @@ mod cluster;
 mod disk;
 mod failover;
 mod formation;
+mod heal;
 mod lookup;
 mod many;
 mod process;
 mod quiet;
 mod report;
+mod slow_link;
+mod spaces;
 mod writes;
 
 use std::path::PathBuf;
@@ -52,6 +55,12 @@ struct Arguments {
     /// How often each failure is tried.
     #[arg(long, value_name = "N", default_value_t = 20)]
     trials: usize,
+    /// How long each shape of a cut lasts, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 13)]
+    cut: u64,
+    /// How much a node misses that is to catch up over a slow link, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 100)]
+    behind: usize,
     /// How long all processors are busy, in minutes.
     #[arg(long, value_name = "MINUTES", default_value_t = 10.0)]
     busy: f64,
@@ -73,6 +82,10 @@ enum Part {
     Lookup,
     /// Nodes that are killed, step down, leave and return.
     Failover,
+    /// How soon all is well after the network is again.
+    Heal,
+    /// Large values on links that carry little, and small ones beside them.
+    SlowLink,
     /// Traffic and CPU of nodes that have nothing to do.
     Idle,
     /// Whether nodes are failed without cause while all processors are busy.
@@ -91,6 +104,9 @@ enum Child {
         data_dir: PathBuf,
         /// A member to join through.
         join: Option<String>,
+        /// Where it listens.
+        #[arg(long, default_value = "127.0.0.1:0")]
+        http_addr: String,
         /// Its timing.
         #[arg(long)]
         profile: Option<String>,
@@ -107,9 +123,17 @@ fn main() -> ExitCode {
             id,
             data_dir,
             join,
+            http_addr,
             profile,
             partitions,
-        }) => process::serve(id, data_dir, join.as_deref(), profile.as_deref(), *partitions),
+        }) => process::serve(
+            id,
+            data_dir,
+            join.as_deref(),
+            http_addr,
+            profile.as_deref(),
+            *partitions,
+        ),
         None => run(&arguments),
     };
     match outcome {
@@ -148,6 +172,12 @@ fn run(arguments: &Arguments) -> Outcome {
     }
     if wanted(Part::Failover) {
         failover::measure(&mut report, &arguments.dir, arguments.trials.max(1))?;
+    }
+    if wanted(Part::Heal) {
+        heal::measure(&mut report, &arguments.dir, arguments.cut)?;
+    }
+    if wanted(Part::SlowLink) {
+        slow_link::measure(&mut report, &arguments.dir, arguments.behind)?;
     }
     if wanted(Part::Idle) {
         quiet::idle(&mut report, &arguments.dir)?;

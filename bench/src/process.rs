@@ -44,10 +44,11 @@ pub(crate) fn serve(
     id: &str,
     data_dir: &Path,
     join: Option<&str>,
+    http_addr: &str,
     profile: Option<&str>,
     partitions: u32,
 ) -> Outcome {
-    let mut options = Options::new(id, "127.0.0.1:0");
+    let mut options = Options::new(id, http_addr);
     if let Some(profile) = profile {
         options.set("timing.profile", profile)?;
     }
@@ -112,12 +113,41 @@ impl NodeProcess {
         profile: TimingProfile,
         partitions: u32,
     ) -> Outcome<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
+        let program = Command::new(std::env::current_exe()?);
+        NodeProcess::spawn_as(program, dir, id, join, "127.0.0.1:0", profile, partitions)
+    }
+
+    /// The same in a network namespace, at an address there.
+    pub(crate) fn spawn_within(
+        namespace: &str,
+        http_addr: &str,
+        dir: &Path,
+        id: &str,
+        join: Option<&str>,
+    ) -> Outcome<Self> {
+        // It becomes the program itself: the process is the same.
+        let mut program = Command::new("ip");
+        program
+            .args(["netns", "exec", namespace])
+            .arg(std::env::current_exe()?);
+        NodeProcess::spawn_as(program, dir, id, join, http_addr, TimingProfile::Lan, PARTITIONS)
+    }
+
+    fn spawn_as(
+        mut program: Command,
+        dir: &Path,
+        id: &str,
+        join: Option<&str>,
+        http_addr: &str,
+        profile: TimingProfile,
+        partitions: u32,
+    ) -> Outcome<Self> {
+        let mut child = program
             .arg("node")
             .arg(id)
             .arg(dir.join(id))
             .args(join)
-            .args(["--profile", profile.name()])
+            .args(["--http-addr", http_addr, "--profile", profile.name()])
             .arg("--partitions")
             .arg(partitions.to_string())
             .stdin(Stdio::piped())

@@ -181,7 +181,7 @@ impl SimNode {
     /// what was not durable.
     pub fn kill(&self, power_loss: Option<u64>) {
         self.scope.kill();
-        self.network.unserve(self.addr());
+        self.network.crash(self.addr());
         match power_loss {
             Some(seed) => self.disk.crash(seed),
             None => self.disk.orphan(),

@@ -1,94 +1,42 @@
 //! Nodes on a network of their own: each in a namespace, all on one bridge, with links that are cut one way, both
 //! ways, and slowed down.
 
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::ops::Deref;
 use std::thread;
 
 use ck_core::model::NodeStatus;
+use ck_tests::Network;
 use ck_tests::claims::{self, Subject};
 
 use crate::support::{LONG, Machine, Scene, skipped};
 
 /// Where the nodes listen.
 const PORT: u16 = 7000;
-/// An address of the link layer that nobody has: what is sent there is lost without a word.
-const NOWHERE: &str = "02:00:00:00:de:ad";
 
-/// Runs `ip` or `tc`.
-fn run(program: &str, line: &str) -> Result<(), String> {
-    let done = Command::new(program).args(line.split(' ')).output();
-    let done = done.map_err(|error| format!("{program}: {error}"))?;
-    if done.status.success() {
-        return Ok(());
-    }
-    Err(format!(
-        "{program} {line}: {}",
-        String::from_utf8_lossy(&done.stderr).trim()
-    ))
-}
-
-fn ip(line: &str) -> Result<(), String> {
-    run("ip", line)
-}
-
-/// Some nodes' network, made by this test and gone with it.
+/// The network of a test.
 pub(crate) struct Net {
-    /// In front of all names: the process, and which network of it.
-    name: String,
-    /// The first three numbers of all addresses.
-    subnet: String,
+    network: Network,
     nodes: usize,
+}
+
+impl Deref for Net {
+    type Target = Network;
+
+    fn deref(&self) -> &Network {
+        &self.network
+    }
 }
 
 impl Net {
     /// None, and said so, where this is not possible.
     pub(crate) fn make(what: &str, nodes: usize) -> Option<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        remove_leftovers();
-        let (pid, number) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let net = Net {
-            name: format!("ck{pid:x}{}", char::from(b'g' + (number % 20) as u8)),
-            // Private, and not what anybody else here is likely to use.
-            subnet: format!("10.{}.{}", 64 + pid % 128, (pid / 128 + number) % 256),
-            nodes,
-        };
-        match net.set_up() {
-            Ok(()) => Some(net),
+        match Network::make(nodes) {
+            Ok(network) => Some(Net { network, nodes }),
             Err(error) => {
                 skipped(what, &format!("no network namespaces here: {error}"));
                 None
             }
         }
-    }
-
-    fn set_up(&self) -> Result<(), String> {
-        let bridge = format!("{}br", self.name);
-        ip(&format!("link add {bridge} type bridge"))?;
-        ip(&format!("addr add {}.254/24 dev {bridge}", self.subnet))?;
-        ip(&format!("link set {bridge} up"))?;
-        for place in 0..self.nodes {
-            let (space, link) = (self.space(place), self.link(place));
-            ip(&format!("netns add {space}"))?;
-            ip(&format!("link add {link} type veth peer name e0 netns {space}"))?;
-            ip(&format!("link set {link} master {bridge} up"))?;
-            ip(&format!("-n {space} addr add {}/24 dev e0", self.host(place)))?;
-            ip(&format!("-n {space} link set lo up"))?;
-            ip(&format!("-n {space} link set e0 up"))?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn space(&self, place: usize) -> String {
-        format!("{}n{place}", self.name)
-    }
-
-    fn link(&self, place: usize) -> String {
-        format!("{}v{place}", self.name)
-    }
-
-    fn host(&self, place: usize) -> String {
-        format!("{}.{}", self.subnet, place + 1)
     }
 
     /// Starts a node in each namespace, and clients.
@@ -109,88 +57,12 @@ impl Net {
         scene.begin();
     }
 
-    /// From now on nothing that `from` sends to `to` arrives, and nobody is told.
-    pub(crate) fn cut_one_way(&self, from: usize, to: usize) {
-        let (space, host) = (self.space(from), self.host(to));
-        ip(&format!(
-            "-n {space} neigh replace {host} lladdr {NOWHERE} dev e0 nud permanent"
-        ))
-        .unwrap();
-    }
-
-    pub(crate) fn cut(&self, one: usize, other: usize) {
-        self.cut_one_way(one, other);
-        self.cut_one_way(other, one);
-    }
-
-    /// Cuts a node off from all others; clients still reach it.
-    pub(crate) fn isolate(&self, place: usize) {
-        for other in (0..self.nodes).filter(|other| *other != place) {
-            self.cut(place, other);
+    /// False, and said so, where the system cannot do that.
+    fn can(what: &str, done: Result<(), String>) -> bool {
+        if let Err(error) = &done {
+            skipped(what, error);
         }
-    }
-
-    /// Ends all cuts.
-    pub(crate) fn heal(&self) {
-        for from in 0..self.nodes {
-            for to in (0..self.nodes).filter(|to| *to != from) {
-                // One that was not cut has nothing to be deleted.
-                let _ = ip(&format!(
-                    "-n {} neigh del {} dev e0",
-                    self.space(from),
-                    self.host(to)
-                ));
-            }
-        }
-    }
-
-    /// Everything that a node sends is late. False, and said so, where the system cannot do that.
-    fn delay(&self, place: usize, delay: &str) -> bool {
-        let line = format!(
-            "-n {} qdisc add dev e0 root netem delay {delay}",
-            self.space(place)
-        );
-        match run("tc", &line) {
-            Ok(()) => true,
-            Err(error) => {
-                skipped("delay; the link is cut instead", &error);
-                false
-            }
-        }
-    }
-}
-
-impl Drop for Net {
-    fn drop(&mut self) {
-        // What was not made cannot be removed.
-        for place in 0..self.nodes {
-            let _ = ip(&format!("link del {}", self.link(place)));
-            let _ = ip(&format!("netns del {}", self.space(place)));
-        }
-        let _ = ip(&format!("link del {}br", self.name));
-    }
-}
-
-/// Removes the networks of tests that were killed.
-fn remove_leftovers() {
-    let Ok(spaces) = std::fs::read_dir("/var/run/netns") else {
-        return;
-    };
-    for entry in spaces.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Some((pid, rest)) = name.strip_prefix("ck").and_then(|rest| {
-            rest.find(|c: char| c.is_ascii_lowercase() && c > 'f')
-                .map(|at| rest.split_at(at))
-        }) else {
-            continue;
-        };
-        let Ok(pid) = u32::from_str_radix(pid, 16) else {
-            continue;
-        };
-        if !std::path::Path::new(&format!("/proc/{pid}")).exists() {
-            let _ = ip(&format!("netns del {name}"));
-            let _ = ip(&format!("link del ck{pid:x}{}br", &rest[..1]));
-        }
+        done.is_ok()
     }
 }
 
@@ -205,7 +77,7 @@ fn ask_a_a_cluster_that_was_cut_in_two_heals_by_itself() {
     let majority: Vec<usize> = (0..5).filter(|place| !minority.contains(place)).collect();
     for one in minority {
         for other in &majority {
-            net.cut(one, *other);
+            net.cut(one, *other).unwrap();
         }
     }
     let cut = claims::now();
@@ -248,7 +120,7 @@ fn cuts_in_one_direction_make_no_two_leaders_and_heal() {
         let others = [(leader + 1) % 3, (leader + 2) % 3];
         for other in others {
             let (from, to) = if deaf { (other, leader) } else { (leader, other) };
-            net.cut_one_way(from, to);
+            net.cut_one_way(from, to).unwrap();
         }
         scene.progress();
         scene.taken_over(others[0], &[leader]);
@@ -257,7 +129,7 @@ fn cuts_in_one_direction_make_no_two_leaders_and_heal() {
     }
     // A ring in which one link is cut: everybody still has a majority around it.
     let leader = scene.cluster.leader();
-    net.cut((leader + 1) % 3, (leader + 2) % 3);
+    net.cut((leader + 1) % 3, (leader + 2) % 3).unwrap();
     scene.progress();
     thread::sleep(LONG);
     scene.progress();
@@ -275,8 +147,8 @@ fn ask_m_one_node_behind_a_slow_link_stops_nobody() {
     let leader = scene.cluster.leader();
     let slow = (leader + 1) % 4;
     // Where links cannot be slowed, one that loses everything is as slow as can be.
-    if !net.delay(slow, "200ms") {
-        net.isolate(slow);
+    if !Net::can("delay; the link is cut instead", net.delay(slow, "200ms")) {
+        net.isolate(slow).unwrap();
     }
     let before = scene.acknowledged();
     for _ in 0..3 {
@@ -301,4 +173,40 @@ fn ask_m_one_node_behind_a_slow_link_stops_nobody() {
         "leadership was claimed by nobody for {:?} at most",
         history.longest_gap(Subject::Leadership)
     );
+}
+
+#[test]
+fn large_values_on_slow_links_are_written_through_every_node_and_elect_nobody() {
+    const NODES: usize = 3;
+    let Some(net) = Net::make("large values on slow links", NODES) else {
+        return;
+    };
+    let mut scene = Scene::empty(Machine::alone(), &[]);
+    net.populate(&mut scene);
+    let slowed = (0..NODES).try_for_each(|place| net.limit_rate(place, "10mbit"));
+    if !Net::can("large values on slow links", slowed) {
+        return;
+    }
+    let epoch = |scene: &Scene| scene.cluster.api(0).leader().unwrap().epoch;
+    let before = epoch(&scene);
+    let key = |place: usize| format!("large/{place}");
+    let mut newest = 0;
+    for place in 0..NODES {
+        // As large as a value may be, and to two others on one link: about two seconds.
+        newest = scene
+            .cluster
+            .api(place)
+            .put(&key(place), vec![b'x'; 1 << 20])
+            .unwrap();
+        scene.progress();
+    }
+    for place in 0..NODES {
+        let (value, _) = scene.cluster.api(place).value(&key(0), newest).unwrap().unwrap();
+        assert_eq!(value.len(), 1 << 20);
+    }
+    assert_eq!(epoch(&scene), before, "somebody else was elected");
+    net.lift_limits();
+    // The book that is kept of the clients' writes knows nothing of these.
+    (0..NODES).for_each(|place| scene.cluster.api(place).delete(&key(place)).unwrap());
+    scene.finish("large values on slow links");
 }

@@ -92,7 +92,7 @@ fn begin(scene: &mut Scene, net: Option<&Net>, fault: Fault, place: usize) {
         Fault::Kill => scene.kill(place),
         Fault::Stop => drop(scene.cluster.node(place).stop()),
         Fault::Pause => scene.cluster.nodes()[place].pause(),
-        Fault::Isolate => net.unwrap().isolate(place),
+        Fault::Isolate => net.unwrap().isolate(place).unwrap(),
         // Refused where it does not lead, or nobody can take over just then.
         Fault::StepDown => drop(scene.cluster.nodes()[place].command("step-down")),
     }

@@ -155,6 +155,15 @@ impl Api {
         Ok(answer.into_ok()?.json::<Body>()?.revision)
     }
 
+    /// Deletes a value.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub fn delete(&self, key: &str) -> Result<()> {
+        let path = format!("/data/{}", encode_component(key));
+        self.request(&Method::DELETE, &path, &[], "")?.into_ok().map(drop)
+    }
+
     /// A value and the revision of its last write, as this node has it; with `at_least`, once it has applied that
     /// revision.
     ///

@@ -9,6 +9,7 @@ use futures_util::future::{BoxFuture, join_all};
 
 use super::batch::{Deliver, Waiting};
 use super::codec;
+use super::flow::time_for;
 use super::forward::{ForwardAnswer, ForwardCall, ForwardRequest};
 use super::network::Addresses;
 use super::node::Consensus;
@@ -19,7 +20,7 @@ use crate::env::Instant;
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::{Lane, Transport};
 
-/// The longest that one attempt waits for the leader's answer before another is made.
+/// The longest that one attempt waits for the leader's answer before another is made, besides the time for its bytes.
 pub(super) const ATTEMPT: Duration = Duration::from_secs(2);
 
 /// So much earlier than its proposer a call gives up, or a tenth where that is less: the network says whether anything was
@@ -90,7 +91,8 @@ impl Courier {
     async fn forward(&self, leader: RaftId, batch: Vec<Waiting>) {
         let now = Instant::now();
         let patience = batch.iter().map(|waiting| waiting.until.since(now)).max();
-        let patience = patience.unwrap_or_default().min(ATTEMPT);
+        let bytes = batch.iter().map(|waiting| waiting.body.len()).sum();
+        let patience = patience.unwrap_or_default().min(ATTEMPT + time_for(bytes));
         let patience = patience - (patience / 10).min(LEEWAY);
         let bodies: Vec<Bytes> = batch.iter().map(|waiting| waiting.body.clone()).collect();
         let written = self.forward_bodies(leader, bodies, patience).await;
@@ -158,6 +160,19 @@ fn seen_from_afar(written: Written) -> Written {
 }
 
 impl Deliver for Courier {
+    fn reach(&self, to: RaftId) -> Option<BoxFuture<'_, bool>> {
+        if to == self.consensus.raft_id() {
+            return None;
+        }
+        // Where no address is known, the delivery says so.
+        let address = self.addresses.address_of(to)?;
+        let reach = async move {
+            let reached = self.transport.reach(&address, Lane::Request, ATTEMPT).await;
+            reached.is_ok()
+        };
+        Some(reach.boxed())
+    }
+
     fn deliver(&self, to: RaftId, batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
         if to == self.consensus.raft_id() {
             self.write(batch).boxed()

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::planted::planted;
 
 /// The most that one read of the log returns: bounds what replication holds in memory per follower.
-const MAX_READ_BYTES: u64 = 4 * 1024 * 1024;
+const MAX_READ_BYTES: u64 = 1024 * 1024;
 
 /// The log, for openraft. Clones share it.
 #[derive(Clone)]

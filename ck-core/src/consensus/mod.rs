@@ -8,6 +8,7 @@ mod batch;
 mod codec;
 mod courier;
 mod election;
+mod flow;
 mod forward;
 mod growth;
 mod heartbeats;

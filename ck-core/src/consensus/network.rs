@@ -1,7 +1,7 @@
 //! openraft's calls to other nodes, over the peer transport.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,9 +16,11 @@ use openraft::raft::{
     VoteResponse,
 };
 use openraft::{EmptyNode, RPCTypes};
+use tokio::sync::oneshot;
 
 use super::acks::Acks;
 use super::codec::{self, SnapshotHead};
+use super::flow::Flow;
 use super::heartbeats::Mute;
 use super::pipeline::{self, Answers};
 use super::pledge::Pledges;
@@ -28,12 +30,21 @@ use super::types::{RaftId, Types, Vote, from_wal_vote, to_wal_vote};
 use super::wire::{
     Append, Ballot, RaftAnswer, RaftCall, RaftRequest, SnapshotChunk, Transfer, vote_response,
 };
-use crate::env::{self, Instant};
+use crate::env::{self, Instant, Signal};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::{Lane, Transport};
 
-/// How much of a snapshot goes in one message.
-const CHUNK_BYTES: usize = 1024 * 1024;
+/// The least and the most of a snapshot that goes in one message. The least goes first.
+const LEAST_CHUNK: usize = 8 << 10;
+const MOST_CHUNK: usize = 1 << 20;
+/// How long a piece of a snapshot may keep the link busy, or three times the shortest answer where that is more: what is
+/// sent meanwhile, heartbeats too, waits as long.
+const CHUNK_TIME: Duration = Duration::from_millis(10);
+/// A piece that was lost is sent again so many times, after this pause.
+const CHUNK_RETRIES: u32 = 10;
+const CHUNK_PAUSE: Duration = Duration::from_millis(200);
+/// Until when the answer to a heartbeat is waited for.
+const LATEST: Duration = Duration::from_secs(1);
 /// How long one piece of a snapshot may take. Not longer: while a lost piece is waited for, a follower that can be
 /// reached again is not helped.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -92,6 +103,8 @@ impl Network {
             target,
             lane: Lane::Control,
             network: self.clone(),
+            flow: Arc::default(),
+            late: Arc::default(),
         }
     }
 }
@@ -104,6 +117,8 @@ impl RaftNetworkFactory<Types> for Network {
             target,
             lane: Lane::Log,
             network: self.clone(),
+            flow: Arc::default(),
+            late: Arc::default(),
         }
     }
 
@@ -112,6 +127,8 @@ impl RaftNetworkFactory<Types> for Network {
             target,
             lane: Lane::Control,
             network: self.clone(),
+            flow: Arc::default(),
+            late: Arc::default(),
         }
     }
 
@@ -120,15 +137,28 @@ impl RaftNetworkFactory<Types> for Network {
             target,
             lane: Lane::Bulk,
             network: self.clone(),
+            flow: Arc::default(),
+            late: Arc::default(),
         }
     }
 }
 
-/// One Raft node, over one lane.
+/// One Raft node, over one lane. Clones are the same.
+#[derive(Clone)]
 pub(crate) struct Peer {
     target: RaftId,
     lane: Lane,
     network: Network,
+    /// How much may be under way to it.
+    flow: Arc<Mutex<Flow>>,
+    /// The vote of the leadership whose latest heartbeat it acknowledged, and told when it acknowledges one.
+    late: Arc<Late>,
+}
+
+#[derive(Debug, Default)]
+struct Late {
+    vote: Mutex<Option<Vote>>,
+    told: Signal,
 }
 
 impl Peer {
@@ -148,6 +178,54 @@ impl Peer {
         match codec::decode(&answer, "the answer of a Raft node")? {
             RaftAnswer::Refused(error) => Err(error),
             answer => Ok(answer),
+        }
+    }
+
+    pub(super) fn flow(&self) -> &Mutex<Flow> {
+        &self.flow
+    }
+
+    /// True on the lane of heartbeats.
+    pub(super) fn beats(&self) -> bool {
+        self.lane == Lane::Control
+    }
+
+    /// One heartbeat. Its answer counts whenever it comes: one that is later than `timeout` renews the leader's lease all
+    /// the same, and tells the heartbeat that is sent meanwhile that the follower is there. Otherwise a link whose answers
+    /// take a little longer than that would look like a dead one.
+    pub(super) async fn beat(
+        &self,
+        request: AppendEntriesRequest<Types>,
+        timeout: Duration,
+    ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+        let (vote, seen) = (request.vote, self.late.told.count());
+        let (answer, answered) = oneshot::channel();
+        let peer = self.clone();
+        env::spawn(async move {
+            let result = peer.append(&request, timeout.max(LATEST)).await;
+            let follows = matches!(&result, Ok(AppendEntriesResponse::Success));
+            // Gone when nobody waits for this one any more.
+            if answer.send(result).is_err() && follows {
+                *peer.late.vote.lock().unwrap_or_else(PoisonError::into_inner) = Some(vote);
+                peer.late.told.notify();
+            }
+        });
+        let of_an_earlier_one = async {
+            let mut seen = seen;
+            loop {
+                seen = self.late.told.after(seen).await;
+                if *self.late.vote.lock().unwrap_or_else(PoisonError::into_inner) == Some(vote) {
+                    return AppendEntriesResponse::Success;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            own = answered => own.unwrap_or_else(|_| {
+                let error = Error::internal("a heartbeat was given up");
+                Err(self.rpc_error(RPCTypes::AppendEntries, timeout, &error))
+            }),
+            earlier = of_an_earlier_one => Ok(earlier),
         }
     }
 
@@ -353,9 +431,10 @@ impl Peer {
         let head = codec::encode(&SnapshotHead::from(&snapshot.meta))?;
         let total = snapshot.snapshot.len();
         let installation = Duration::from_secs((total / INSTALLED_PER_SECOND) as u64);
-        let mut offset = 0;
+        let mut pace = ChunkPace::default();
+        let (mut offset, mut lost) = (0, 0);
         loop {
-            let end = (offset + CHUNK_BYTES).min(total);
+            let end = (offset + pace.bytes).min(total);
             let timeout = if end == total {
                 CHUNK_TIMEOUT + installation
             } else {
@@ -369,27 +448,65 @@ impl Peer {
                 total: total as u64,
                 data: snapshot.snapshot.slice(offset..end),
             };
-            let answer = match env::timeout(
-                timeout,
-                self.call(Lane::Bulk, RaftCall::Snapshot(chunk), timeout),
-            )
-            .await
-            {
-                Ok(answer) => answer?,
-                Err(_) => {
-                    return Err(Error::new(
-                        ErrorCode::Timeout,
-                        "the peer took too long for a piece of a snapshot",
-                    ));
-                }
+            let sent = Instant::now();
+            let calling = self.call(Lane::Bulk, RaftCall::Snapshot(chunk), timeout);
+            let answer = match env::timeout(timeout, calling).await {
+                Ok(answer) => answer,
+                Err(_) => Err(Error::new(
+                    ErrorCode::Timeout,
+                    "the peer took too long for a piece of a snapshot",
+                )),
             };
+            let answer = match answer {
+                Ok(answer) => answer,
+                // Its connection was lost, or it: what has arrived before is not sent again.
+                Err(error) if offset > 0 && lost < CHUNK_RETRIES && is_passing(&error) => {
+                    lost += 1;
+                    pace = ChunkPace::default();
+                    env::sleep(CHUNK_PAUSE).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            lost = 0;
             let RaftAnswer::Snapshot { vote: theirs } = answer else {
                 return Err(unexpected(&answer));
             };
             if end == total || theirs != to_wal_vote(&vote) {
                 return Ok(SnapshotResponse::new(from_wal_vote(theirs)));
             }
+            pace.answered(end - offset, Instant::now().since(sent));
             offset = end;
         }
+    }
+}
+
+fn is_passing(error: &Error) -> bool {
+    matches!(error.code(), ErrorCode::Timeout | ErrorCode::Unreachable)
+}
+
+/// How large the pieces of a snapshot are, by how long they took.
+#[derive(Debug)]
+struct ChunkPace {
+    bytes: usize,
+    shortest: Duration,
+}
+
+impl Default for ChunkPace {
+    fn default() -> Self {
+        ChunkPace {
+            bytes: LEAST_CHUNK,
+            shortest: Duration::MAX,
+        }
+    }
+}
+
+impl ChunkPace {
+    fn answered(&mut self, bytes: usize, took: Duration) {
+        self.shortest = self.shortest.min(took);
+        let wanted = CHUNK_TIME.max(self.shortest.saturating_mul(3).min(CHUNK_TIME * 40));
+        let fits = bytes as f64 * wanted.as_secs_f64() / took.as_secs_f64().max(1e-6);
+        // No more than twice as much at a time: one quick answer says little.
+        self.bytes = (fits as usize).min(bytes * 2).clamp(LEAST_CHUNK, MOST_CHUNK);
     }
 }

@@ -1,5 +1,7 @@
 //! Several appends on their way to one follower at a time.
 
+use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -7,13 +9,19 @@ use futures_util::stream::{BoxStream, FuturesOrdered, Stream, StreamExt};
 use openraft::errors::RPCError;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendResult};
 
+use super::flow::{Flow, Sent, lock, size_of_entry, split, time_for};
 use super::network::Peer;
 use super::types::{LogId, Types};
 use crate::env::{self, Instant};
+use crate::planted::planted;
 
 /// How many requests may be on their way to one follower. Two would keep the network and the follower's disk busy
 /// at once; more even out what takes long now and then.
 const IN_FLIGHT: usize = 8;
+
+/// How long an append may take besides its bytes. It ends with an answer, or with its connection, which notices a dead peer
+/// by its silence: this is for a follower that lives and whose disk hangs.
+const APPEND_PATIENCE: Duration = Duration::from_secs(5);
 
 /// While entries follow each other within this time, a request that only tells what is committed waits as long for the
 /// next entries, which tell that as well: else every second message were one. A single write is told at once.
@@ -22,18 +30,25 @@ const TELL_WITHIN: Duration = Duration::from_millis(1);
 /// What came of each append, in the order of the requests.
 pub(super) type Answers<'p> = BoxStream<'p, Result<StreamAppendResult<Types>, RPCError<Types>>>;
 
-/// One request on its way: what it follows, what it ends with, and the answer.
-type Sent = (
-    Option<LogId>,
-    Option<LogId>,
-    Result<AppendEntriesResponse<Types>, RPCError<Types>>,
-);
+/// One request on its way: what it follows, what it ends with, its bytes, and the answer.
+struct Asked {
+    prev: Option<LogId>,
+    last: Option<LogId>,
+    bytes: usize,
+    sent: Sent,
+    answer: Result<AppendEntriesResponse<Types>, RPCError<Types>>,
+}
 
 struct Pipeline<'p, S> {
     peer: &'p Peer,
     timeout: Duration,
     requests: Option<S>,
-    in_flight: FuturesOrdered<BoxFuture<'p, Sent>>,
+    /// Pieces of a request that was too large for one message, in their order; they go before the next request.
+    pieces: VecDeque<AppendEntriesRequest<Types>>,
+    in_flight: FuturesOrdered<BoxFuture<'p, Asked>>,
+    flow: &'p Mutex<Flow>,
+    /// How many bytes are on their way.
+    bytes: usize,
     /// How many may be on their way: one until the first has succeeded. Only then the connection stands, on which
     /// requests keep their order, and the follower's log is known to match, so that the next ones will.
     window: usize,
@@ -51,11 +66,15 @@ pub(super) fn append_all<'p, S>(peer: &'p Peer, requests: S, timeout: Duration) 
 where
     S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
 {
+    lock(peer.flow()).restart();
     let pipeline = Pipeline {
         peer,
         timeout,
         requests: Some(requests),
+        pieces: VecDeque::new(),
         in_flight: FuturesOrdered::new(),
+        flow: peer.flow(),
+        bytes: 0,
         window: 1,
         held: None,
         last_entries: None,
@@ -70,15 +89,21 @@ where
     /// The next answer, and the pipeline if it goes on.
     async fn next(mut self) -> Option<(Result<StreamAppendResult<Types>, RPCError<Types>>, Option<Self>)> {
         loop {
+            while self.has_room()
+                && let Some(piece) = self.pieces.pop_front()
+            {
+                self.send(piece);
+            }
             if self.requests.is_none()
+                && self.pieces.is_empty()
                 && let Some((held, _)) = self.held.take()
             {
                 self.send(held);
             }
-            if self.requests.is_none() && self.in_flight.is_empty() {
+            if self.requests.is_none() && self.pieces.is_empty() && self.in_flight.is_empty() {
                 return None;
             }
-            let room = self.in_flight.len() < self.window;
+            let room = self.pieces.is_empty() && self.has_room();
             let due = self.held.as_ref().map(|(_, due)| *due);
             let (answered, request) = (self.in_flight.next(), next_of(&mut self.requests));
             tokio::select! {
@@ -88,7 +113,7 @@ where
                     Some(request) => self.take_up(request),
                     None => self.requests = None,
                 },
-                Some((prev, last, answer)) = answered => return Some(self.take(prev, last, answer)),
+                Some(asked) = answered => return Some(self.take(asked)),
                 () = at(due), if room && due.is_some() => {
                     if let Some((held, _)) = self.held.take() {
                         self.send(held);
@@ -99,6 +124,12 @@ where
         }
     }
 
+    /// Whether another request may be sent. One always may, however large it is.
+    fn has_room(&self) -> bool {
+        self.in_flight.is_empty()
+            || (self.in_flight.len() < self.window && self.bytes < lock(self.flow).limit())
+    }
+
     /// Sends a request, or holds it for a while where the next one will tell all of it.
     fn take_up(&mut self, request: AppendEntriesRequest<Types>) {
         let now = Instant::now();
@@ -106,7 +137,12 @@ where
             let gap = self.last_entries.map_or(Duration::MAX, |(at, _)| now.since(at));
             self.last_entries = Some((now, gap));
             self.held = None;
-            return self.send(request);
+            let most = lock(self.flow).piece();
+            self.pieces.extend(split(request, most));
+            if let Some(first) = self.pieces.pop_front() {
+                self.send(first);
+            }
+            return;
         }
         let busy = self.last_entries.is_some_and(|(_, gap)| gap < TELL_WITHIN);
         if !busy || self.window == 1 {
@@ -120,20 +156,44 @@ where
     fn send(&mut self, request: AppendEntriesRequest<Types>) {
         let prev = request.prev_log_id;
         let last = request.entries.last().map(|entry| entry.log_id).or(prev);
+        let bytes = request.entries.iter().map(size_of_entry).sum();
         let peer = self.peer;
-        // Each waits for those before it, and each of them may take as long as one alone.
-        let timeout = self.timeout * (self.in_flight.len() as u32 + 1);
+        let (sent, before) = (lock(self.flow).sends(bytes), self.bytes);
+        self.bytes += bytes;
+        let timeout = self.timeout;
         self.in_flight.push_back(Box::pin(async move {
-            (prev, last, peer.append(&request, timeout).await)
+            let answer = if peer.beats() {
+                peer.beat(request, timeout).await
+            } else {
+                // Each waits for those before it.
+                let patience = match planted("append-in-a-heartbeat") {
+                    true => timeout,
+                    false => timeout.max(APPEND_PATIENCE) + time_for(before + bytes),
+                };
+                peer.append(&request, patience).await
+            };
+            Asked {
+                prev,
+                last,
+                bytes,
+                sent,
+                answer,
+            }
         }));
     }
 
-    fn take(
-        mut self,
-        prev: Option<LogId>,
-        last: Option<LogId>,
-        answer: Result<AppendEntriesResponse<Types>, RPCError<Types>>,
-    ) -> (Result<StreamAppendResult<Types>, RPCError<Types>>, Option<Self>) {
+    fn take(mut self, asked: Asked) -> (Result<StreamAppendResult<Types>, RPCError<Types>>, Option<Self>) {
+        let Asked {
+            prev,
+            last,
+            bytes,
+            sent,
+            answer,
+        } = asked;
+        if answer.is_ok() && bytes > 0 {
+            lock(self.flow).answered(sent);
+        }
+        self.bytes = self.bytes.saturating_sub(bytes);
         match answer {
             Ok(AppendEntriesResponse::Conflict) if prev.is_none() => {
                 (Err(self.peer.conflict_with_nothing(self.timeout)), None)

@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::oneshot;
 
 use super::batch::{self, Ticket, Waiting};
 use super::codec;
 use super::courier::{ATTEMPT, Courier};
+use super::flow::{self, Flow};
 use super::forward::{ForwardAnswer, ForwardCall};
 use super::network::Addresses;
 use super::node::Consensus;
@@ -21,6 +24,7 @@ use super::write::Written;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::Transport;
+use crate::planted::planted;
 use crate::state::{Command, Proposal, Response};
 
 const NOT_COMMITTED: &str = "the log did not commit it in time";
@@ -30,6 +34,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// So many hints in a row are followed without a pause.
 const MAX_HOPS: u32 = 3;
+
+/// A value of more bytes goes into the log in pieces, so that other entries need not wait behind the whole.
+const STAGED_FROM: usize = 32 << 10;
 
 /// Proposes on behalf of this node. The proposals of one process form a session: a retry has the number of the
 /// first attempt, so the state machine carries it out once.
@@ -42,6 +49,10 @@ pub(crate) struct Proposer {
     numbers: Mutex<Numbers>,
     /// Why the cluster takes nothing from this node any more, once it has said so.
     barred: OnceLock<Error>,
+    /// Held by who stages a large value.
+    staging: tokio::sync::Mutex<()>,
+    /// How much of one may be on its way.
+    flow: Mutex<Flow>,
 }
 
 #[derive(Default)]
@@ -79,6 +90,8 @@ impl Proposer {
             session: AtomicU64::new(0),
             numbers: Mutex::default(),
             barred: OnceLock::new(),
+            staging: tokio::sync::Mutex::default(),
+            flow: Mutex::default(),
         }
     }
 
@@ -160,6 +173,85 @@ impl Proposer {
     ) -> Result<Response> {
         let deadline = Instant::now() + timeout;
         let number = self.number();
+        match command {
+            Command::SetData { key, value, expect }
+                if session != 0 && value.len() > STAGED_FROM && !planted("append-in-a-heartbeat") =>
+            {
+                let command = Command::SetStaged {
+                    key,
+                    length: value.len() as u64,
+                    expect,
+                };
+                self.stage((session, number.seq), epoch, value, (deadline, timeout))
+                    .await
+                    .map_err(|error| not_staged(error, timeout))?;
+                self.propose_as(session, &number, epoch, command, (deadline, timeout))
+                    .await
+            }
+            command => {
+                self.propose_as(session, &number, epoch, command, (deadline, timeout))
+                    .await
+            }
+        }
+    }
+
+    /// Sends a large value ahead in pieces. One at a time from this node, and no more at once than the cluster commits in a
+    /// few milliseconds: what others write meanwhile stands behind that, not behind the whole. After an error nothing is
+    /// written: that takes the command which comes after the pieces.
+    async fn stage(
+        &self,
+        (session, of): (u64, u64),
+        epoch: Option<u64>,
+        mut value: Bytes,
+        (deadline, timeout): (Instant, Duration),
+    ) -> Result<()> {
+        let left = deadline.since(Instant::now());
+        let Ok(_turn) = env::timeout(left, self.staging.lock()).await else {
+            return Err(Outcome::new(timeout).gave_up());
+        };
+        let (mut offset, mut under_way) = (0, 0);
+        let mut pieces = FuturesUnordered::new();
+        loop {
+            let (room, most) = {
+                let mut flow = flow::lock(&self.flow);
+                let most = flow.piece();
+                (flow.has_room_for(most, under_way), most)
+            };
+            if room && !value.is_empty() {
+                let bytes = value.split_to(value.len().min(most));
+                let length = bytes.len();
+                let command = Command::Stage { of, offset, bytes };
+                offset += length as u64;
+                under_way += length;
+                pieces.push(async move {
+                    let (sent, number) = (flow::lock(&self.flow).sends(length), self.number());
+                    let staged = self
+                        .propose_as(session, &number, epoch, command, (deadline, timeout))
+                        .await;
+                    staged.map(|_| (length, sent))
+                });
+                continue;
+            }
+            match pieces.next().await {
+                Some(staged) => {
+                    let (length, sent) = staged?;
+                    flow::lock(&self.flow).answered(sent);
+                    under_way -= length;
+                }
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Proposes under a number: attempts until it is known what came of it, or the time is over.
+    async fn propose_as(
+        &self,
+        session: u64,
+        number: &Number<'_>,
+        epoch: Option<u64>,
+        command: Command,
+        (deadline, timeout): (Instant, Duration),
+    ) -> Result<Response> {
         let proposal = Proposal {
             session,
             seq: number.seq,
@@ -203,7 +295,10 @@ impl Proposer {
         let (patience, silence) = if to == me {
             (remaining, NOT_COMMITTED)
         } else {
-            (remaining.min(ATTEMPT), "the leader did not answer in time")
+            (
+                remaining.min(ATTEMPT + flow::time_for(body.len())),
+                "the leader did not answer in time",
+            )
         };
         let (answer, written) = oneshot::channel();
         let ticket = Ticket::default();
@@ -302,5 +397,16 @@ impl Proposer {
             seq,
             low,
         }
+    }
+}
+
+/// The error of a write whose value did not go ahead of it as a whole. Whatever became of the pieces, it never happens.
+fn not_staged(error: Error, timeout: Duration) -> Error {
+    match error.code() {
+        ErrorCode::Timeout => Error::new(
+            ErrorCode::NoLeader,
+            format!("the log did not take in the whole value within {timeout:?}; nothing was written"),
+        ),
+        _ => error,
     }
 }

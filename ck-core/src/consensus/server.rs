@@ -195,6 +195,14 @@ impl Server {
                 data: BytesMut::new(),
             });
         }
+        if let Some(known) = incoming.as_ref()
+            && known.head == chunk.head
+            && chunk.offset > 0
+            && chunk.offset + chunk.data.len() as u64 <= known.data.len() as u64
+        {
+            // It came before, and its answer was lost.
+            return Ok(None);
+        }
         let expected = incoming
             .as_mut()
             .filter(|snapshot| snapshot.head == chunk.head && snapshot.data.len() as u64 == chunk.offset);

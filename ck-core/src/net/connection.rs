@@ -13,12 +13,13 @@ use super::outbox::Outbox;
 use super::{Lane, NetLimits, PeerStream, lock};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
+use crate::planted::planted;
 
 type Reader = FrameReader<ReadHalf<Box<dyn PeerStream>>>;
 
 /// A snapshot on a slow link stands in the kernel's buffers for a while before the peer sees the ping behind
 /// it, so bulk connections are given this many times the usual silence.
-const BULK_PATIENCE: u32 = 4;
+const BULK_PATIENCE: u32 = 2;
 
 /// One connection, as the node that dialled it sees it.
 #[derive(Debug)]
@@ -36,10 +37,8 @@ struct Calls {
     next_id: u64,
     waiting: BTreeMap<u64, oneshot::Sender<Result<Bytes>>>,
     phase: Phase,
-    /// The last time something moved, or that there was nothing to wait for.
-    quiet_since: Instant,
-    /// A ping is under way since then.
-    pinged: bool,
+    /// When the last call was made.
+    used_at: Instant,
     /// The peer has sent a frame: this is a connection that works.
     proven: bool,
 }
@@ -64,8 +63,7 @@ impl Connection {
                 next_id: 1,
                 waiting: BTreeMap::new(),
                 phase: Phase::Open,
-                quiet_since: Instant::now(),
-                pinged: false,
+                used_at: Instant::now(),
                 proven: false,
             }),
             closed: Notify::new(),
@@ -93,12 +91,14 @@ impl Connection {
         lock(&self.calls).proven
     }
 
-    /// One request, one answer. Dropping the future forgets the call.
-    pub(super) async fn call(&self, request: Bytes) -> Result<Bytes> {
+    /// One request, one answer. Dropping the future forgets the call. Calls `sent` once the request is on its way, or may
+    /// be: until then it never leaves this node when the call is given up.
+    pub(super) async fn call(&self, request: Bytes, sent: impl FnOnce() + Send) -> Result<Bytes> {
         let (slot, answer) = self.open_slot().map_err(Error::unsent)?;
         if self.outbox.send(Kind::Request, slot.id, request).await.is_err() {
-            return Err(self.why_closed());
+            return Err(self.why_closed().unsent());
         }
+        sent();
         match answer.await {
             Ok(result) => result,
             Err(_) => Err(self.why_closed()),
@@ -132,9 +132,7 @@ impl Connection {
         let (sender, answer) = oneshot::channel();
         let id = calls.next_id;
         calls.next_id += 1;
-        if calls.waiting.is_empty() {
-            calls.moved();
-        }
+        calls.used_at = Instant::now();
         calls.waiting.insert(id, sender);
         Ok((Slot { connection: self, id }, answer))
     }
@@ -148,8 +146,9 @@ impl Connection {
 
     async fn read_all(self: Arc<Self>, mut reader: Reader) {
         // Often enough to ask for a sign of life, and to get it, within the silence that is allowed.
-        let tick = (self.max_silence / 4).clamp(Duration::from_millis(5), Duration::from_secs(1));
+        let tick = (self.max_silence / 8).clamp(Duration::from_millis(5), Duration::from_secs(1));
         let mut timer = std::pin::pin!(env::sleep(tick));
+        let mut silence = Silence::new(tick);
         let mut seen = (0, None);
         let why = loop {
             tokio::select! {
@@ -167,7 +166,7 @@ impl Connection {
                 () = timer.as_mut() => {
                     let now = (reader.received(), self.outbox.written_of_backlog());
                     let moved = now.0 != seen.0 || (now.1.is_some() && now.1 != seen.1);
-                    if let Err(why) = self.check(moved) {
+                    if let Err(why) = self.check(silence.look(moved || self.is_unwatched())) {
                         break why;
                     }
                     seen = now;
@@ -178,10 +177,18 @@ impl Connection {
         self.close(why);
     }
 
+    /// Planted: silence is what a call waits through, and starts anew with each.
+    fn is_unwatched(&self) -> bool {
+        if !planted("silence-of-a-call") {
+            return false;
+        }
+        let calls = lock(&self.calls);
+        calls.waiting.is_empty() || calls.used_at.elapsed() < self.max_silence / 2
+    }
+
     fn take(&self, frame: Frame) -> Result<()> {
         let answer = {
             let mut calls = lock(&self.calls);
-            calls.moved();
             calls.proven = true;
             match frame.kind {
                 Kind::Response | Kind::Error => calls.waiting.remove(&frame.id),
@@ -215,36 +222,57 @@ impl Connection {
         Ok(())
     }
 
-    /// Looks after a connection from time to time. An error is the reason to close it.
-    fn check(&self, moved: bool) -> Result<()> {
+    /// Looks after a connection from time to time: `quiet` is for how long the peer has said nothing. An error is the
+    /// reason to close it.
+    ///
+    /// It makes no difference whether a call waits, or was given up: a connection that has died is of no use to the next
+    /// call either, and must be replaced before it comes.
+    fn check(&self, quiet: Duration) -> Result<()> {
         self.check_leaving()?;
-        let mut calls = lock(&self.calls);
-        if calls.waiting.is_empty() {
-            if calls.quiet_since.elapsed() >= self.idle_timeout {
-                return Err(lost("it was idle"));
-            }
-            return Ok(());
+        let calls = lock(&self.calls);
+        if calls.waiting.is_empty() && calls.used_at.elapsed() >= self.idle_timeout {
+            return Err(lost("it was idle"));
         }
-        if moved {
-            calls.moved();
-            return Ok(());
-        }
-        let quiet = calls.quiet_since.elapsed();
+        drop(calls);
         if quiet >= self.max_silence {
             return Err(lost(&format!("no sign of life for {quiet:?}")));
         }
-        if !calls.pinged {
-            calls.pinged = true;
+        if quiet >= self.max_silence / 4 {
             let _ = self.outbox.send_now(Kind::Ping);
         }
         Ok(())
     }
 }
 
-impl Calls {
-    fn moved(&mut self) {
-        self.quiet_since = Instant::now();
-        self.pinged = false;
+/// For how long a peer has said nothing, while this node listened.
+#[derive(Debug)]
+struct Silence {
+    quiet: Duration,
+    looked: Instant,
+    tick: Duration,
+}
+
+impl Silence {
+    fn new(tick: Duration) -> Self {
+        Silence {
+            quiet: Duration::ZERO,
+            looked: Instant::now(),
+            tick,
+        }
+    }
+
+    /// To be asked every `tick`. A node that is late itself has not listened meanwhile: what it missed is not held against
+    /// the peer.
+    fn look(&mut self, heard: bool) -> Duration {
+        let now = Instant::now();
+        let passed = now.since(self.looked).min(self.tick * 2);
+        self.looked = now;
+        self.quiet = if heard {
+            Duration::ZERO
+        } else {
+            self.quiet + passed
+        };
+        self.quiet
     }
 }
 

@@ -13,8 +13,10 @@ mod connection;
 mod dial;
 mod frame;
 mod handshake;
+mod link;
 mod names;
 mod outbox;
+mod pool;
 mod security;
 mod serve;
 mod server;
@@ -118,6 +120,14 @@ pub trait Transport: Send + Sync + Debug + 'static {
     fn call(&self, addr: &str, lane: Lane, request: Bytes, timeout: Duration)
     -> BoxFuture<'_, Result<Bytes>>;
 
+    /// Makes the connection that a call of `addr` on `lane` needs, where there is none. Nothing is asked of the peer.
+    ///
+    /// # Errors
+    /// Those of a call that was not sent.
+    fn reach<'a>(&'a self, _addr: &'a str, _lane: Lane, _timeout: Duration) -> BoxFuture<'a, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// The addresses behind `addr`: one for each record of a name, so that each can be asked by itself. An
     /// address without a name to look up, or whose name has none, is its own answer.
     fn resolve<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, Vec<String>> {
@@ -127,6 +137,10 @@ pub trait Transport: Send + Sync + Debug + 'static {
     /// Closes every connection. Calls in flight, and later ones, fail with `STOPPED`.
     fn close(&self);
 }
+
+/// For how long bytes that a peer sent, or that were sent to it, may go unacknowledged by the other end's kernel before the
+/// connection counts as lost (`TCP_USER_TIMEOUT`). The kernel's own patience is a quarter of an hour.
+const USER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The bounds of the peer network, for both ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,12 +155,13 @@ pub struct NetLimits {
     /// Bytes of served requests in flight per connection, and of answers that wait to be written; at the
     /// bound the connection is not read. A single larger one passes alone. Default 32 MiB.
     pub max_queued: u32,
-    /// How long one TCP connect may take; a name with several records is tried record by record. Default 2 s.
+    /// How long one TCP connect may take; a name with several records is tried record by record, and a silent record anew
+    /// every 200 ms. Default 2 s.
     pub connect_timeout: Duration,
     /// How long the handshake after it may take, on either end. Default 3 s.
     pub handshake_timeout: Duration,
-    /// With calls in flight and not a byte moving for this long, though asked for a sign of life, the
-    /// connection counts as lost: waiting for TCP to find out would take minutes. Default 3 s.
+    /// With not a byte moving for this long, though asked for a sign of life, the connection counts as lost,
+    /// whatever calls were made or given up meanwhile: waiting for TCP to find out would take minutes. Default 2 s.
     pub max_silence: Duration,
     /// A connection that nobody used for this long is closed by the node that dialled it; the other end
     /// waits twice as long. Default 60 s.
@@ -154,7 +169,7 @@ pub struct NetLimits {
     /// After a failed dial the first pause, which doubles up to `max_backoff`. Calls in the pause fail at
     /// once; the first one after it dials. Default 10 ms.
     pub min_backoff: Duration,
-    /// The longest pause. Default 500 ms, so that a restarted peer is found fast.
+    /// The longest pause. Default 250 ms, so that a restarted peer is found fast.
     pub max_backoff: Duration,
 }
 
@@ -167,10 +182,10 @@ impl Default for NetLimits {
             max_queued: 32 << 20,
             connect_timeout: Duration::from_secs(2),
             handshake_timeout: Duration::from_secs(3),
-            max_silence: Duration::from_secs(3),
+            max_silence: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(60),
             min_backoff: Duration::from_millis(10),
-            max_backoff: Duration::from_millis(500),
+            max_backoff: Duration::from_millis(250),
         }
     }
 }

@@ -128,9 +128,17 @@ impl<R: Clone + PartialEq + Debug + Send + Sync + 'static> Names<R> {
         }
     }
 
+    /// Whether `record` is one of the addresses behind `name`; `None` while the resolver does not say.
+    pub(super) async fn leads_to(&self, name: &str, record: &R) -> Option<bool> {
+        let found = self.resolve(name).await.ok().filter(|found| !found.remembered)?;
+        Some(found.records.contains(record))
+    }
+
     /// Notes that `record` turned out to be right.
     pub(super) fn worked(&self, name: &str, record: &R) {
-        let entry = self.entry(name);
+        let Some(entry) = lock(&self.entries).get(name).cloned() else {
+            return;
+        };
         let mut state = lock(&entry.state);
         if let Some(place) = state.records.iter().position(|known| known == record)
             && let Some(first) = state.records.get_mut(..=place)

@@ -167,10 +167,14 @@ impl PeerServer {
 
     /// The HTTP part of a connection from a listener of our own: one request.
     async fn greet(&self, stream: TcpStream, remote: String) {
-        let _ = stream.set_nodelay(true);
         let limit = self.shared.limits.handshake_timeout;
         let greeting = async {
-            let stream = self.shared.security.incoming(Socket::new(stream)).await.ok()?;
+            let stream = self
+                .shared
+                .security
+                .incoming(Socket::between_peers(stream))
+                .await
+                .ok()?;
             let service = service_fn(|mut request: Request<hyper::body::Incoming>| {
                 let response = if request.uri().path() == PEER_PATH {
                     self.upgrade(&mut request, remote.clone())

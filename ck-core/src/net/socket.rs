@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -16,11 +17,32 @@ use tokio::net::TcpStream;
 pub struct Socket(TcpStream);
 
 impl Socket {
-    /// The connection, from now on without vectored writes.
+    /// The connection, from now on without vectored writes. What the other end's kernel does not acknowledge for half a
+    /// minute ends it.
     pub fn new(stream: TcpStream) -> Self {
+        set_user_timeout(&stream, super::USER_TIMEOUT * 3);
+        Socket(stream)
+    }
+
+    /// The same between peers: a frame leaves at once, and what the other end's kernel does not acknowledge for
+    /// ten seconds ends the connection, at whichever end it was written.
+    pub(super) fn between_peers(stream: TcpStream) -> Self {
+        // Frames are written whole: waiting for more would only delay them. A stream that refuses this works.
+        let _ = stream.set_nodelay(true);
+        set_user_timeout(&stream, super::USER_TIMEOUT);
         Socket(stream)
     }
 }
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn set_user_timeout(stream: &TcpStream, timeout: Duration) {
+    let millis = crate::model::whole_millis(timeout).try_into().unwrap_or(u32::MAX);
+    // Without it the connection works, and silence is noticed by pings alone.
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, millis);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn set_user_timeout(_: &TcpStream, _: Duration) {}
 
 impl AsyncRead for Socket {
     fn poll_read(

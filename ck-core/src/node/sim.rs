@@ -4,6 +4,7 @@ mod dead_grants;
 mod failure;
 mod go_cluster;
 mod half_disk;
+mod heal;
 mod joining;
 mod late;
 mod late_hooks;
@@ -14,6 +15,7 @@ mod named;
 mod outage;
 mod outcome;
 mod present;
+mod slow_link;
 mod step_down;
 mod tests;
 mod traps;
@@ -29,7 +31,7 @@ use crate::hooks::{Driver, EventFilter, Hook};
 use crate::log::Log;
 use crate::model::{Event, EventKind};
 use crate::net::sim::SimNetwork;
-use crate::options::Options;
+use crate::options::{Options, TimingProfile};
 use crate::sim::SimListen;
 
 /// How much simulated time anything may take.
@@ -113,9 +115,19 @@ impl World {
 
     /// Nodes 1 to `n`, which joined one by one.
     async fn cluster(&self, n: usize) -> Vec<SimNode> {
-        let mut nodes = vec![self.start(1, &[]).await];
-        for i in 2..=n {
-            nodes.push(self.start(i, &[1]).await);
+        self.cluster_of(n, TimingProfile::Lan).await
+    }
+
+    /// The same with another timing.
+    async fn cluster_of(&self, n: usize, timing: TimingProfile) -> Vec<SimNode> {
+        let mut nodes = Vec::new();
+        for i in 1..=n {
+            let through: &[usize] = if i == 1 { &[] } else { &[1] };
+            let mut options = World::options(i, through);
+            options.timing.profile = timing;
+            let sim = self.make(options, Arc::new(MemDisk::new()));
+            sim.node.start().await.unwrap();
+            nodes.push(sim);
         }
         settle(&nodes).await;
         nodes

@@ -236,6 +236,24 @@ pub enum Command {
         /// Partition numbers, each with the revision that told the node to copy.
         partitions: Vec<(u32, u64)>,
     },
+    /// A piece of a large value, on its way before the command that writes it: other commands pass between the pieces.
+    Stage {
+        /// The number, within the session, of the proposal that is to write the value.
+        of: u64,
+        /// Where in the value the piece belongs.
+        offset: u64,
+        /// The piece.
+        bytes: Bytes,
+    },
+    /// Writes a value whose pieces were staged for this very proposal.
+    SetStaged {
+        /// The key.
+        key: String,
+        /// How long the value is.
+        length: u64,
+        /// What must be true before.
+        expect: Expect,
+    },
 }
 
 impl Command {

@@ -126,6 +126,8 @@ impl Default for State {
 struct Context<'a> {
     index: u64,
     at: Timestamp,
+    /// The session and the number of the proposal.
+    proposal: (u64, u64),
     events: &'a mut Vec<Event>,
     /// The partitions that it has changed, as they were before.
     touched: BTreeMap<u32, Arc<Partition>>,
@@ -211,9 +213,11 @@ impl State {
                 };
             }
         }
+        self.sessions.settle(proposal.session, proposal.low);
         let mut context = Context {
             index,
             at: proposal.at,
+            proposal: (proposal.session, proposal.seq),
             events,
             touched: BTreeMap::new(),
             gone: None,
@@ -332,7 +336,19 @@ impl State {
             Command::Recover { number, from, force } => self.recover(*number, from, *force, context),
             Command::SetData { key, value, expect } => self.data.set(key, value, *expect, context.index),
             Command::DeleteData { key, expect } => self.data.delete(key, *expect),
+            Command::Stage { of, offset, bytes } => {
+                self.sessions.stage(context.proposal.0, *of, *offset, bytes)
+            }
+            Command::SetStaged { key, length, expect } => self.set_staged(key, *length, *expect, context),
         }
+    }
+
+    fn set_staged(&mut self, key: &str, length: u64, expect: Expect, context: &Context<'_>) -> Outcome {
+        let (session, seq) = context.proposal;
+        let value = self.sessions.staged(session, seq, length)?;
+        let reply = self.data.set(key, &value, expect, context.index)?;
+        self.sessions.unstage(session, seq);
+        Ok(reply)
     }
 
     /// What follows from a change, whatever it was.

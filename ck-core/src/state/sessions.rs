@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-use super::{Proposal, Response};
+use super::{MAX_VALUE_BYTES, Outcome, Proposal, Reply, Response, refuse};
 use crate::error::{Error, ErrorCode};
 use crate::model::NodeId;
 
@@ -31,11 +32,18 @@ const MAX_ENDED_ANSWERS: usize = 65_536;
 /// that a proposal is retried has worse to worry about.
 const MAX_OF_ONE: usize = 4;
 
+/// What one process may have staged at a time: the values that it writes, and those that it has given up meanwhile.
+const MAX_STAGED_BYTES: usize = 4 * MAX_VALUE_BYTES;
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Session {
     owner: NodeId,
     low: u64,
     done: BTreeMap<u64, Response>,
+    /// Pieces of values, by the number of the proposal that is to write the value, and by offset. They go when that is
+    /// settled.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    staged: BTreeMap<u64, BTreeMap<u64, Bytes>>,
 }
 
 /// A session in which nothing is carried out any more.
@@ -82,6 +90,7 @@ impl Sessions {
             owner: owner.clone(),
             low: 0,
             done: BTreeMap::new(),
+            staged: BTreeMap::new(),
         });
     }
 
@@ -93,7 +102,8 @@ impl Sessions {
             return;
         }
         for number in numbers {
-            if let Some(session) = self.open.remove(&number) {
+            if let Some(mut session) = self.open.remove(&number) {
+                session.staged.clear();
                 self.ended.insert(number, Ended { session, end, at });
             }
         }
@@ -182,6 +192,70 @@ impl Ended {
                 self.at
             ),
         )
+    }
+}
+
+impl Sessions {
+    /// Forgets what was staged for proposals of a session below `low`: they are settled.
+    pub(super) fn settle(&mut self, session: u64, low: u64) {
+        if let Some(known) = self.open.get_mut(&session)
+            && !known.staged.is_empty()
+        {
+            known.staged = known.staged.split_off(&low);
+        }
+    }
+
+    /// Keeps a piece of a value until the proposal `of` writes it.
+    pub(super) fn stage(&mut self, session: u64, of: u64, offset: u64, bytes: &Bytes) -> Outcome {
+        let Some(known) = self.open.get_mut(&session) else {
+            return refuse(
+                ErrorCode::Refused,
+                "a value is staged by a process that is no member",
+            );
+        };
+        let staged: usize = known
+            .staged
+            .values()
+            .flat_map(BTreeMap::values)
+            .map(Bytes::len)
+            .sum();
+        if staged + bytes.len() > MAX_STAGED_BYTES {
+            return refuse(
+                ErrorCode::Busy,
+                format!("a process may stage {MAX_STAGED_BYTES} bytes at a time, and has staged {staged}"),
+            );
+        }
+        known.staged.entry(of).or_default().insert(offset, bytes.clone());
+        Ok(Reply::Done)
+    }
+
+    /// The value that was staged for the proposal `of`.
+    pub(super) fn staged(&self, session: u64, of: u64, length: u64) -> Result<Bytes, Error> {
+        let pieces = self.open.get(&session).and_then(|known| known.staged.get(&of));
+        let mut value = BytesMut::new();
+        for (offset, piece) in pieces.into_iter().flatten() {
+            if *offset != value.len() as u64 {
+                break;
+            }
+            value.extend_from_slice(piece);
+        }
+        if value.len() as u64 != length {
+            return Err(Error::new(
+                ErrorCode::InvalidArgument,
+                format!(
+                    "a value of {length} bytes was to be written, of which {} are staged",
+                    value.len()
+                ),
+            ));
+        }
+        Ok(value.freeze())
+    }
+
+    /// Forgets what was staged for the proposal `of`.
+    pub(super) fn unstage(&mut self, session: u64, of: u64) {
+        if let Some(known) = self.open.get_mut(&session) {
+            known.staged.remove(&of);
+        }
     }
 }
 

@@ -10,7 +10,9 @@
 mod application;
 pub mod checker;
 mod client;
+mod drills;
 mod invariants;
+mod large;
 mod liveness;
 mod nemesis;
 mod plan;

@@ -10,6 +10,7 @@ use ck_core::sim::SimNode;
 use ck_core::state::Expect;
 
 use crate::client::SharedBook;
+use crate::drills;
 use crate::invariants::{Claim, placement};
 use crate::world::World;
 
@@ -23,6 +24,9 @@ pub(crate) fn calm(world: &World) {
     world.network.heal();
     world.network.calm();
     world.network.set_resolver(Resolver::Answers);
+    for addr in world.addrs() {
+        world.network.set_rate(&addr, None);
+    }
     let n = world.count();
     for i in 0..n {
         if let Some(node) = world.node(i) {
@@ -148,6 +152,12 @@ pub(crate) async fn check(world: &World, book: &SharedBook) {
         return world.violated(claim, why);
     }
     world.trace.add(format_args!("at rest"));
+    if let Err((claim, why)) = drills::run(world).await {
+        return world.violated(claim, why);
+    }
+    if let Err(why) = rest(world).await {
+        return world.violated(Claim::Converges, format!("after the drills: {why}"));
+    }
     let mut newest = 0;
     for (i, node) in world.ready().iter().enumerate() {
         let key = format!("final-{i}");

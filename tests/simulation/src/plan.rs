@@ -40,6 +40,10 @@ pub struct Menu {
     pub late_hooks: bool,
     /// Machines whose timers run late.
     pub late: bool,
+    /// Connections that die without a word while new ones work.
+    pub flows: bool,
+    /// Links with little bandwidth, and values that take long on them.
+    pub slow_links: bool,
 }
 
 impl Menu {
@@ -82,6 +86,8 @@ pub struct Plan {
     pub keys: usize,
     /// Tasks that read and write.
     pub clients: usize,
+    /// Whether calls go over simulated connections, or each message travels by itself.
+    pub connections: bool,
     /// What goes wrong.
     pub menu: Menu,
 }
@@ -93,6 +99,13 @@ impl Plan {
         let nodes = [1, 2, 3, 3, 3, 3, 4, 5, 5, 6, 7][rng.random_range(0..11)];
         let partitions = [1, 4, 8, 16, 16, 32, 64][rng.random_range(0..7)];
         let entries = [40, 100, 300, 1000][rng.random_range(0..4)];
+        // Drawn apart, so that what a seed stood for before there were connections it stands for still.
+        let mut apart = SmallRng::seed_from_u64(seed ^ 0x5eed_c0de);
+        let connections = apart.random_bool(0.25);
+        let (flows, slow_links) = (
+            connections && apart.random_bool(0.7),
+            connections && apart.random_bool(0.4),
+        );
         let mut some = |probability: f64| rng.random_bool(probability);
         let menu = Menu {
             weather: some(0.5),
@@ -111,6 +124,8 @@ impl Plan {
             // A chance of its own, so that the others are what they were without it.
             late_hooks: SmallRng::seed_from_u64(!seed).random_bool(0.25),
             late: false,
+            flows,
+            slow_links,
         };
         let drifts = some(0.5);
         let names = Menu {
@@ -138,6 +153,7 @@ impl Plan {
             forgetful: rng.random_bool(0.5),
             keys: rng.random_range(1..=4),
             clients: rng.random_range(2..=5),
+            connections,
             menu,
         };
         // Drawn last, so that the seeds of before are what they were.
@@ -171,6 +187,8 @@ impl fmt::Display for Plan {
             names,
             late_hooks,
             late,
+            flows,
+            slow_links,
         } = self.menu;
         let menu: Vec<&str> = [
             (weather, "weather"),
@@ -187,13 +205,15 @@ impl fmt::Display for Plan {
             (names, "names"),
             (late_hooks, "late hooks"),
             (late, "late"),
+            (flows, "flows"),
+            (slow_links, "slow-links"),
         ]
         .into_iter()
         .filter_map(|(on, name)| on.then_some(name))
         .collect();
         write!(
             f,
-            "{} nodes, {} partitions x {}, timing {}, snapshots {:?}, {:?} of [{}], drift {:?} ppm, {} registers, {} clients{}",
+            "{} nodes, {} partitions x {}, timing {}, snapshots {:?}, {:?} of [{}], drift {:?} ppm, {} registers, {} clients{}{}",
             self.nodes,
             self.partitions,
             self.replication,
@@ -206,6 +226,11 @@ impl fmt::Display for Plan {
             self.clients,
             if self.forgetful {
                 ", forgetful application"
+            } else {
+                ""
+            },
+            if self.connections {
+                ", over connections"
             } else {
                 ""
             },

@@ -207,6 +207,16 @@ pub const BUGS: &[Bug] = &[
         "survivors connect with each other only when a leader has died",
     ),
     bug(
+        "silence-of-a-call",
+        60,
+        "a peer's silence counts from the last call, which is given up before it adds up",
+    ),
+    bug(
+        "append-in-a-heartbeat",
+        60,
+        "an append has the heartbeat interval whatever its size, and a late answer is thrown away",
+    ),
+    bug(
         "epoch-stands-still",
         20,
         "a partition's epoch does not grow with a new primary",

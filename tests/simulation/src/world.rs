@@ -90,6 +90,9 @@ impl World {
                 network.name(&World::name(i), &format!("10.0.0.{}:7000", i + 1));
             }
         }
+        if plan.connections {
+            network.use_connections();
+        }
         World {
             inner: Arc::new(Inner {
                 network,

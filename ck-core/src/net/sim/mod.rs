@@ -6,29 +6,38 @@
 //!
 //! What it keeps of TCP: requests on [`Lane::Log`] arrive in order and are begun in order. Everything else may
 //! overtake. A message that is lost is not resent: its call times out.
+//!
+//! With [`SimNetwork::use_connections`] calls go over simulated connections instead, by the code that real ones go by:
+//! dialling, lanes, pings, silence. Then links may have a bandwidth, and connections may die without a word while new ones
+//! work.
 
 mod conditions;
+mod dialler;
 mod resolver;
 mod sent;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod transport;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
+use super::serve::Stage;
 use super::{Handler, Lane, Transport, lock};
 use crate::env::{self, Instant};
 use conditions::Barriers;
-pub(crate) use sent::show_sent;
-pub use sent::{SentObserver, observe_sent};
+use stream::Flow;
 use transport::SimTransport;
 
 pub use conditions::LinkConditions;
+pub(crate) use sent::show_sent;
+pub use sent::{SentObserver, observe_sent};
 
 /// A network inside one process. Clones are the same network.
 ///
@@ -60,6 +69,12 @@ struct World {
     /// When the last request on a link's log lane arrives: the next must not arrive before.
     last_log: BTreeMap<Link, Instant>,
     next_message: u64,
+    /// Calls go over simulated connections.
+    connections: bool,
+    flows: Vec<Weak<Flow>>,
+    rates: BTreeMap<String, u64>,
+    /// Until when the way of an address, up where that is true, is taken by what was sent before.
+    busy: BTreeMap<(String, bool), Instant>,
     stats: SimStats,
     trace: Option<Vec<String>>,
     /// What the resolver knows: the address behind each name.
@@ -85,6 +100,10 @@ type Link = (String, String);
 #[derive(Clone)]
 struct Server {
     handler: Handler,
+    /// The process that serves.
+    scope: Option<env::scope::Scope>,
+    /// Its connections end when this says so.
+    stage: Arc<watch::Sender<Stage>>,
     /// Notified when the server goes.
     gone: Arc<Notify>,
     /// Per caller, the right to be handled on the log lane.
@@ -131,6 +150,10 @@ impl SimNetwork {
                     servers: BTreeMap::new(),
                     last_log: BTreeMap::new(),
                     next_message: 0,
+                    connections: false,
+                    flows: Vec::new(),
+                    rates: BTreeMap::new(),
+                    busy: BTreeMap::new(),
                     stats: SimStats::default(),
                     trace: None,
                     names: BTreeMap::new(),
@@ -150,12 +173,15 @@ impl SimNetwork {
     pub fn serve(&self, addr: &str, handler: Handler) {
         self.unserve(addr);
         // Requests are handled by the process that serves, not by the one that asks.
-        let handler = match env::scope::Scope::current() {
+        let scope = env::scope::Scope::current();
+        let handler = match scope.clone() {
             Some(scope) => scoped(scope, handler),
             None => handler,
         };
         let server = Server {
             handler,
+            scope,
+            stage: Arc::new(watch::Sender::new(Stage::Serving)),
             gone: Arc::new(Notify::new()),
             log_turns: Arc::default(),
         };
@@ -168,7 +194,63 @@ impl SimNetwork {
         let server = lock(&self.shared.world).servers.remove(addr);
         if let Some(server) = server {
             server.gone.notify_waiters();
+            server.stage.send_replace(Stage::Closed);
         }
+        for flow in self.flows().iter().filter(|flow| flow.to == addr) {
+            flow.abandon(addr);
+        }
+    }
+
+    /// The process at an address is gone: what it serves, and the connections that it dialled.
+    pub fn crash(&self, addr: &str) {
+        self.unserve(addr);
+        for flow in self.flows().iter().filter(|flow| flow.from == addr) {
+            flow.abandon(addr);
+        }
+    }
+
+    /// From now on calls go over simulated connections, by the code that real ones go by.
+    pub fn use_connections(&self) {
+        lock(&self.shared.world).connections = true;
+    }
+
+    /// So many bytes a second pass on the way from an address, and as many on the way to it; more wait. `None` for as many
+    /// as come. For connections only.
+    pub fn set_rate(&self, addr: &str, bytes_per_second: Option<u64>) {
+        let mut world = lock(&self.shared.world);
+        match bytes_per_second {
+            Some(rate) => drop(world.rates.insert(addr.to_owned(), rate.max(1))),
+            None => drop(world.rates.remove(addr)),
+        }
+    }
+
+    /// What stands between two addresses forgets their connections: nothing that is sent on those arrives any more, nobody is
+    /// told, and new ones work.
+    pub fn forget_flows(&self, a: &str, b: &str) {
+        let between = |flow: &Flow| (flow.from == a && flow.to == b) || (flow.from == b && flow.to == a);
+        self.flows()
+            .iter()
+            .filter(|flow| between(flow))
+            .for_each(|flow| flow.die());
+    }
+
+    /// [`forget_flows`](Self::forget_flows) for all of an address.
+    pub fn forget_flows_of(&self, addr: &str) {
+        let of = |flow: &Flow| flow.from != flow.to && (flow.from == addr || flow.to == addr);
+        self.flows()
+            .iter()
+            .filter(|flow| of(flow))
+            .for_each(|flow| flow.die());
+    }
+
+    /// How many connections stand at this moment.
+    pub fn connections(&self) -> usize {
+        self.flows().len()
+    }
+
+    fn flows(&self) -> Vec<Arc<Flow>> {
+        let world = lock(&self.shared.world);
+        world.flows.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Gives an address a name, in the place of the address that the name had before.
@@ -334,6 +416,16 @@ impl World {
     fn chance(&mut self, probability: f64) -> bool {
         // Drawn even when it decides nothing: a changed probability then changes no later draw.
         self.rng.random::<f64>() < probability
+    }
+
+    /// When so many bytes that come at `at` have passed the way of an address.
+    fn through(&mut self, addr: &str, up: bool, at: Instant, bytes: usize) -> Instant {
+        let Some(rate) = self.rates.get(addr) else {
+            return at;
+        };
+        let busy = self.busy.entry((addr.to_owned(), up)).or_insert(at);
+        *busy = at.max(*busy) + Duration::from_nanos(bytes as u64 * 1_000_000_000 / rate);
+        *busy
     }
 
     fn conditions(&self, link: &Link) -> LinkConditions {

@@ -396,3 +396,35 @@ fn dropped_and_timed_out_calls_leave_nothing_behind() {
         assert_eq!(transport.in_flight(), 0);
     });
 }
+
+/// Before there is a connection nothing is sent; on one that stands a request may have arrived.
+#[test]
+fn over_connections_a_call_says_whether_anything_was_sent() {
+    simulate(12, async {
+        let network = SimNetwork::new(12);
+        network.use_connections();
+        let transport = network.transport("a:1");
+        let ask = async |size: usize| {
+            let outcome = transport
+                .call("b:1", Lane::Request, vec![0; size].into(), SECOND)
+                .await;
+            outcome
+                .map(drop)
+                .map_err(|error| (error.code(), error.is_unsent()))
+        };
+        assert_eq!(ask(1).await, Err((ErrorCode::Unreachable, true)));
+        network.serve("b:1", echo());
+        network.cut("a:1", "b:1");
+        // The pause after a failure.
+        sleep(SECOND).await;
+        assert_eq!(ask(1).await, Err((ErrorCode::Timeout, true)));
+        network.heal();
+        sleep(SECOND).await;
+        assert_eq!(ask(1).await, Ok(()));
+        assert_eq!(ask(17 << 20).await, Err((ErrorCode::TooLarge, true)));
+        network.forget_flows("a:1", "b:1");
+        assert_eq!(ask(1).await, Err((ErrorCode::Timeout, false)));
+        transport.close();
+        assert_eq!(ask(1).await, Err((ErrorCode::Stopped, true)));
+    });
+}

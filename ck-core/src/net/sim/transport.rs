@@ -12,12 +12,17 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, oneshot};
 
+use super::dialler::SimDialler;
 use super::resolver::SimLookup;
 use super::{Lane, Server, Shared, Transport, lock};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::names::Names;
+use crate::net::pool::Pool;
 use crate::net::{NetLimits, PeerInfo};
+
+/// How soon a caller notices that something on its log lane was lost.
+const NOTICED: Duration = Duration::from_millis(50);
 
 /// One node's calls.
 pub(super) struct SimTransport {
@@ -25,9 +30,11 @@ pub(super) struct SimTransport {
     local_addr: String,
     /// `None` when closed.
     waiting: Arc<Mutex<Option<Waiting>>>,
-    names: Names<String>,
+    names: Arc<Names<String>>,
     /// Where the connections that stand lead to, by name and lane: a resolver is asked only for a new one.
     connected: Mutex<BTreeMap<(String, Lane), String>>,
+    /// The connections themselves, where there are any.
+    pool: Pool,
 }
 
 /// Calls in flight by their message number. A lost one stays here until its caller gives up.
@@ -43,14 +50,23 @@ impl fmt::Debug for SimTransport {
 
 impl SimTransport {
     pub(super) fn new(network: Arc<Shared>, local_addr: &str) -> Self {
+        let limits = NetLimits::default();
         let resolver = SimLookup {
             network: network.clone(),
         };
+        let names = Arc::new(Names::new(Arc::new(resolver), limits.connect_timeout));
+        let dialler = SimDialler {
+            network: network.clone(),
+            local_addr: local_addr.to_owned(),
+            names: names.clone(),
+            limits,
+        };
         SimTransport {
+            pool: Pool::new(Arc::new(dialler)),
             network,
             local_addr: local_addr.to_owned(),
             waiting: Arc::new(Mutex::new(Some(Waiting::new()))),
-            names: Names::new(Arc::new(resolver), NetLimits::default().connect_timeout),
+            names,
             connected: Mutex::default(),
         }
     }
@@ -79,10 +95,21 @@ impl SimTransport {
         let unconnected = timeout > connect && exchange.is_cut();
         let patience = if unconnected { connect } else { timeout };
         carry(async move {
-            if let Some(mut result) = exchange.carry(number, request, in_order).await
-                && let Some(slot) = lock(&waiting)
-                    .as_mut()
-                    .and_then(|waiting| waiting.remove(&number))
+            let mut result = match exchange.carry(number, request, in_order).await {
+                Some(result) => result,
+                // Entries are not lost from a connection that stands: it breaks, and that is noticed.
+                None if in_order => {
+                    env::sleep(NOTICED).await;
+                    Err(Error::new(
+                        ErrorCode::Unreachable,
+                        format!("{}: the connection is lost", exchange.to),
+                    ))
+                }
+                None => return,
+            };
+            if let Some(slot) = lock(&waiting)
+                .as_mut()
+                .and_then(|waiting| waiting.remove(&number))
             {
                 if twice {
                     // Whatever this one met, its copy may be handled.
@@ -153,6 +180,13 @@ impl SimTransport {
 }
 
 impl Transport for SimTransport {
+    fn reach<'a>(&'a self, addr: &'a str, lane: Lane, timeout: Duration) -> BoxFuture<'a, Result<()>> {
+        if lock(&self.network.world).connections {
+            return self.pool.reach(addr, lane, timeout);
+        }
+        std::future::ready(Ok(())).boxed()
+    }
+
     fn call(
         &self,
         addr: &str,
@@ -160,6 +194,9 @@ impl Transport for SimTransport {
         request: Bytes,
         timeout: Duration,
     ) -> BoxFuture<'_, Result<Bytes>> {
+        if lock(&self.network.world).connections {
+            return self.pool.call(addr, lane, request, timeout);
+        }
         let limit = NetLimits::default().max_body;
         if request.len() > limit as usize {
             let message = format!(
@@ -184,6 +221,7 @@ impl Transport for SimTransport {
     fn close(&self) {
         // Dropping the senders tells the callers.
         lock(&self.waiting).take();
+        self.pool.close();
     }
 }
 

@@ -220,7 +220,7 @@ async fn a_peer_that_gives_no_sign_of_life_is_given_up_long_before_the_call_is()
     // The far end takes every byte, like a kernel whose process or network is gone, and says nothing.
     let (near, mut far) = tokio::io::duplex(1 << 20);
     let connection = Connection::start(Box::new(near), Lane::Control, &limits);
-    let heartbeats = (0..5).map(|_| connection.call(ASK));
+    let heartbeats = (0..5).map(|_| connection.call(ASK, || {}));
     for result in join_all(heartbeats).await {
         let error = result.unwrap_err();
         assert_eq!(error.code(), ErrorCode::Unreachable);
@@ -260,7 +260,7 @@ async fn a_call_that_is_dropped_gives_its_place_back() {
     let connection = Connection::start(Box::new(near), Lane::Control, &NetLimits::default());
     let mut far = FrameReader::new(far, 1000);
     {
-        let call = connection.call(ASK);
+        let call = connection.call(ASK, || {});
         tokio::select! {
             biased;
             _ = call => panic!("nobody answers"),

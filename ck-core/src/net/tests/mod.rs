@@ -4,6 +4,7 @@ mod connections;
 mod frames;
 mod handshakes;
 mod round_trips;
+mod silence;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,6 +7,7 @@ use super::tests::{simulate, write};
 use super::{SimNode, World, leader, settle, until};
 use crate::env::disk::MemDisk;
 use crate::env::{self, Instant};
+use crate::net::Lane;
 use crate::net::sim::Resolver;
 use crate::options::Options;
 
@@ -41,8 +42,11 @@ async fn cluster(world: &World, n: usize) -> Vec<SimNode> {
 #[test]
 fn a_leader_that_dies_while_no_name_resolves_is_replaced_in_the_usual_time() {
     for resolver in [Resolver::Fails, Resolver::Hangs] {
-        for seed in 1..=2 {
+        for (seed, connections) in [(1, false), (2, false), (3, true)] {
             simulate(seed, async |world| {
+                if connections {
+                    world.network.use_connections();
+                }
                 let mut nodes = cluster(&world, 5).await;
                 env::sleep(Duration::from_secs(5)).await;
                 world.network.set_resolver(resolver);
@@ -56,7 +60,7 @@ fn a_leader_that_dies_while_no_name_resolves_is_replaced_in_the_usual_time() {
                 leader(&nodes, None).await;
                 assert!(
                     began.elapsed() < USUAL,
-                    "{resolver:?}: it took {:?}",
+                    "{resolver:?}, over connections: {connections}: it took {:?}",
                     began.elapsed()
                 );
                 write(&nodes[0], "during the outage").await;
@@ -69,21 +73,62 @@ fn a_leader_that_dies_while_no_name_resolves_is_replaced_in_the_usual_time() {
 /// A pod that comes back elsewhere, under its name.
 #[test]
 fn a_name_that_leads_elsewhere_is_followed() {
+    for connections in [false, true] {
+        simulate(1, async |world| follow(world, connections).await);
+    }
+}
+
+async fn follow(world: World, connections: bool) {
+    if connections {
+        world.network.use_connections();
+    }
+    let mut nodes = cluster(&world, 3).await;
+    let moved = nodes.pop().unwrap();
+    world.network.unserve(&moved.options.http_addr);
+    drop(moved.node.abandon().await);
+    let mut options = moved.options.clone();
+    options.http_addr = "10.0.1.3:7000".to_owned();
+    world.network.name(&name(3), &options.http_addr);
+    let sim = world.make(options, moved.disk);
+    sim.node.start().await.unwrap();
+    nodes.push(sim);
+    settle(&nodes).await;
+    until("it votes with the others again", || {
+        nodes[2].node.view().my_node().is_some_and(|node| node.voter)
+    })
+    .await;
+}
+
+/// An address that was only remembered may have gone to another name meanwhile: the connection to it ends when the resolver
+/// says so.
+#[test]
+fn a_remembered_address_is_left_when_the_resolver_knows_better() {
     simulate(1, async |world| {
-        let mut nodes = cluster(&world, 3).await;
-        let moved = nodes.pop().unwrap();
-        world.network.unserve(&moved.options.http_addr);
-        drop(moved.node.abandon().await);
-        let mut options = moved.options.clone();
-        options.http_addr = "10.0.1.3:7000".to_owned();
-        world.network.name(&name(3), &options.http_addr);
-        let sim = world.make(options, moved.disk);
-        sim.node.start().await.unwrap();
-        nodes.push(sim);
-        settle(&nodes).await;
-        until("it votes with the others again", || {
-            nodes[2].node.view().my_node().is_some_and(|node| node.voter)
-        })
-        .await;
+        let network = &world.network;
+        network.use_connections();
+        let answer = |text: &'static str| -> crate::net::Handler {
+            Arc::new(move |_, _| Box::pin(std::future::ready(text.into())))
+        };
+        network.serve("10.0.0.1:7000", answer("old"));
+        network.name(&name(1), "10.0.0.1:7000");
+        let transport = network.transport("10.0.0.9:7000");
+        let ask = async |lane| {
+            let timeout = Duration::from_secs(5);
+            transport
+                .call(&name(1), lane, "ask".into(), timeout)
+                .await
+                .unwrap()
+        };
+        assert_eq!(ask(Lane::Request).await, "old");
+        env::sleep(Duration::from_secs(2)).await;
+        network.set_resolver(Resolver::Fails);
+        network.name(&name(1), "10.0.1.1:7000");
+        network.serve("10.0.1.1:7000", answer("new"));
+        // A new connection, to what is remembered.
+        assert_eq!(ask(Lane::Control).await, "old");
+        network.set_resolver(Resolver::Answers);
+        env::sleep(Duration::from_secs(3)).await;
+        assert_eq!(ask(Lane::Control).await, "new");
+        assert_eq!(ask(Lane::Request).await, "old", "the resolver had said so");
     });
 }

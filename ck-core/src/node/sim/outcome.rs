@@ -171,23 +171,34 @@ fn a_failed_log_denies_what_it_never_took_in() {
 /// Where nobody takes a connection, nothing was sent, and the caller may know.
 #[test]
 fn a_leader_that_refuses_connections_makes_nothing_unknown() {
-    simulate(8, async |world| {
-        let nodes = world.cluster(2).await;
-        let leads = leader(&nodes, None).await;
-        let survivor = &nodes[1 - leads];
-        world.network.unserve(nodes[leads].addr());
-        drop(nodes[leads].node.abandon().await);
-        let timeout = Duration::from_millis(700);
-        let written = set(survivor, "k", Expect::Any, timeout).await;
-        assert_eq!(code(written.clone()), Some(ErrorCode::NoLeader), "{written:?}");
-        let ordered: Result<u64, Error> = survivor.node.maintenance(None, timeout).await;
-        assert!(
-            ordered
-                .as_ref()
-                .is_err_and(|error| error.code() != ErrorCode::Timeout),
-            "{ordered:?}"
-        );
-    });
+    for connections in [false, true] {
+        simulate(8, async |world| nothing_is_unknown(world, connections).await);
+    }
+}
+
+async fn nothing_is_unknown(world: World, connections: bool) {
+    if connections {
+        world.network.use_connections();
+    }
+    let nodes = world.cluster(2).await;
+    let leads = leader(&nodes, None).await;
+    let survivor = &nodes[1 - leads];
+    world.network.unserve(nodes[leads].addr());
+    drop(nodes[leads].node.abandon().await);
+    if connections {
+        // Until the old connection has ended, a request may still go out on it.
+        env::sleep(Duration::from_millis(100)).await;
+    }
+    let timeout = Duration::from_millis(700);
+    let written = set(survivor, "k", Expect::Any, timeout).await;
+    assert_eq!(code(written.clone()), Some(ErrorCode::NoLeader), "{written:?}");
+    let ordered: Result<u64, Error> = survivor.node.maintenance(None, timeout).await;
+    assert!(
+        ordered
+            .as_ref()
+            .is_err_and(|error| error.code() != ErrorCode::Timeout),
+        "{ordered:?}"
+    );
 }
 
 /// An order whose first answer is lost, and whose second attempt meets what the first one did.

@@ -148,3 +148,67 @@ fn a_state_of_a_newer_build_and_no_state_at_all_are_refused() {
         assert_eq!(code(&bytes[..cut]), Err(ErrorCode::Corrupt), "cut at {cut}");
     }
 }
+
+#[test]
+fn a_value_that_was_staged_in_pieces_is_written_whole_once_and_forgotten() {
+    let mut lab = Lab::default();
+    lab.ok(bootstrap("a", 4, 1));
+    let session = lab.node("a").incarnation;
+    let mut seq = 100;
+    let mut propose = |lab: &mut Lab, low: u64, command: Command| {
+        seq += 1;
+        let proposal = crate::state::Proposal {
+            session,
+            seq,
+            low,
+            at: crate::model::Timestamp::default(),
+            epoch: None,
+            command,
+        };
+        lab.apply(proposal).result
+    };
+    let stage = |of: u64, offset: u64, bytes: &'static [u8]| Command::Stage {
+        of,
+        offset,
+        bytes: bytes.into(),
+    };
+    let write = |length| Command::SetStaged {
+        key: "k".to_owned(),
+        length,
+        expect: Expect::Absent,
+    };
+    // The next number is 101; the one that writes is 104. Pieces may come in any order.
+    for (offset, bytes) in [(3, &b"def"[..]), (0, b"abc"), (6, b"g")] {
+        assert_eq!(propose(&mut lab, 101, stage(104, offset, bytes)), Ok(Reply::Done));
+    }
+    assert_eq!(propose(&mut lab, 101, write(7)), Ok(Reply::Done));
+    assert_eq!(
+        lab.state.data().get("k").map(|entry| &entry.value[..]),
+        Some(&b"abcdefg"[..])
+    );
+    // Nothing is left for another, and a gap is no value.
+    let code = |result: Result<Reply, crate::Error>| result.map_err(|error| error.code());
+    assert_eq!(
+        code(propose(&mut lab, 105, write(7))),
+        Err(ErrorCode::InvalidArgument)
+    );
+    assert_eq!(propose(&mut lab, 105, stage(107, 1, b"b")), Ok(Reply::Done));
+    assert_eq!(
+        code(propose(&mut lab, 105, write(1))),
+        Err(ErrorCode::InvalidArgument)
+    );
+    // What was given up goes with its number, and until then there is a bound.
+    let before = lab.state.clone();
+    let large = Command::Stage {
+        of: 200,
+        offset: 0,
+        bytes: vec![0; 4 * MAX_VALUE_BYTES].into(),
+    };
+    assert_eq!(code(propose(&mut lab, 105, large.clone())), Err(ErrorCode::Busy));
+    assert_eq!(lab.state.data(), before.data());
+    assert_eq!(
+        propose(&mut lab, 110, large),
+        Ok(Reply::Done),
+        "what was staged for 107 is settled"
+    );
+}

@@ -129,6 +129,8 @@ fn name(command: &Command) -> &'static str {
         Command::Stretch { .. } => "stretch",
         Command::SetData { .. } => "set",
         Command::DeleteData { .. } => "delete",
+        Command::Stage { .. } => "stage",
+        Command::SetStaged { .. } => "set staged",
     }
 }
 

@@ -358,8 +358,21 @@ fn data(lab: &Lab, dice: &mut Dice) -> Command {
     if dice.one_in(3) {
         return Command::DeleteData { key, expect };
     }
-    let value = vec![b'v'; dice.below(50)].into();
-    Command::SetData { key, value, expect }
+    let value = bytes::Bytes::from(vec![b'v'; dice.below(50)]);
+    match dice.below(8) {
+        // For the proposal that is likely to come next, or for none.
+        0 => Command::Stage {
+            of: dice.below(20) as u64,
+            offset: [0, value.len() as u64][dice.below(2)],
+            bytes: value,
+        },
+        1 => Command::SetStaged {
+            key,
+            length: value.len() as u64,
+            expect,
+        },
+        _ => Command::SetData { key, value, expect },
+    }
 }
 
 /// Makes a command wrong, one way or another.
@@ -465,6 +478,8 @@ fn spoil(command: &mut Command, dice: &mut Dice) {
             _ => *expect = Expect::Revision(huge),
         },
         Command::DeleteData { key, .. } => *key = "k".repeat(2000),
+        Command::Stage { of, offset, .. } => (*of, *offset) = (huge, huge),
+        Command::SetStaged { length, .. } => *length = huge,
     }
 }
 

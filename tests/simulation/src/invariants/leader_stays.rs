@@ -16,6 +16,11 @@ impl LeaderStays {
         self.formed = Some(self.highest);
     }
 
+    /// From now on something else goes wrong.
+    pub(crate) fn ends(&mut self) {
+        self.formed = None;
+    }
+
     pub(crate) fn check(&mut self, plan: &Plan, epoch: u64) -> Result<(), String> {
         self.highest = self.highest.max(epoch);
         match self.formed {

@@ -61,6 +61,8 @@ pub enum Claim {
     Placement,
     /// Without faults the cluster comes to rest and serves.
     Converges,
+    /// Connections that died without a word are replaced, and slow links slow nothing else down.
+    Heals,
     /// No part of a node panics.
     NoPanic,
 }
@@ -95,6 +97,7 @@ impl Claim {
             Claim::Linearizable => "linearizable",
             Claim::Placement => "placement",
             Claim::Converges => "converges",
+            Claim::Heals => "heals in time",
             Claim::NoPanic => "no panic",
         }
     }

@@ -4,12 +4,14 @@ mod churn;
 mod clock;
 mod cuts;
 mod disk;
+mod flows;
 mod late;
 mod names;
 mod orders;
 mod partings;
 mod process;
 mod rivals;
+mod slow_links;
 mod weather;
 
 use std::time::Duration;
@@ -59,7 +61,13 @@ pub(crate) fn start(world: &World) {
         spawn(names::run(w.clone(), plan.rng(11)));
     }
     if menu.late {
-        spawn(late::run(w, plan.rng(12)));
+        spawn(late::run(w.clone(), plan.rng(12)));
+    }
+    if menu.flows && plan.nodes > 1 {
+        spawn(flows::run(w.clone(), plan.rng(13)));
+    }
+    if menu.slow_links && plan.nodes > 1 {
+        spawn(slow_links::run(w, plan.rng(14)));
     }
 }
 

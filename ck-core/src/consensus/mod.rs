@@ -30,6 +30,7 @@ mod replica;
 mod server;
 mod service;
 mod snapshot_file;
+mod snapshot_sender;
 mod state_machine;
 #[cfg(test)]
 mod tests;

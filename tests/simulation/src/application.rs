@@ -114,6 +114,14 @@ async fn handle(world: &World, id: &str, event: &Arc<Event>) -> Done {
         return Done::Ok;
     }
     let sources: Vec<&str> = change.copy_from_nodes.iter().map(|node| &*node.id).collect();
+    // A process that is dead sends nothing.
+    let up = world.up();
+    let (sources, dead): (Vec<&str>, Vec<&str>) = sources
+        .into_iter()
+        .partition(|source| up.iter().any(|node| &**node.id() == *source));
+    if sources.is_empty() && !dead.is_empty() {
+        return Done::Failed("no source is up");
+    }
     if world.checks().held.copies(id, change.number, &sources) {
         Done::Ok
     } else {

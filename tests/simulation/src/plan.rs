@@ -44,6 +44,8 @@ pub struct Menu {
     pub flows: bool,
     /// Links with little bandwidth, and values that take long on them.
     pub slow_links: bool,
+    /// Whoever takes over a role dies next.
+    pub heirs: bool,
 }
 
 impl Menu {
@@ -93,6 +95,20 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The same where each message travels by itself, as it was before there were connections.
+    pub fn without_connections(self) -> Plan {
+        let menu = Menu {
+            flows: false,
+            slow_links: false,
+            ..self.menu
+        };
+        Plan {
+            connections: false,
+            menu,
+            ..self
+        }
+    }
+
     /// What the seed stands for.
     pub fn draw(seed: u64) -> Plan {
         let mut rng = SmallRng::seed_from_u64(seed);
@@ -126,6 +142,7 @@ impl Plan {
             late: false,
             flows,
             slow_links,
+            heirs: SmallRng::seed_from_u64(seed ^ 0x6865_6972).random_bool(0.15),
         };
         let drifts = some(0.5);
         let names = Menu {
@@ -189,6 +206,7 @@ impl fmt::Display for Plan {
             late,
             flows,
             slow_links,
+            heirs,
         } = self.menu;
         let menu: Vec<&str> = [
             (weather, "weather"),
@@ -207,6 +225,7 @@ impl fmt::Display for Plan {
             (late, "late"),
             (flows, "flows"),
             (slow_links, "slow-links"),
+            (heirs, "heirs"),
         ]
         .into_iter()
         .filter_map(|(on, name)| on.then_some(name))

@@ -22,6 +22,8 @@ pub struct Bug {
     pub skip: u64,
     /// Plans that can show it; others are passed over.
     pub shows: fn(&Menu) -> bool,
+    /// It shows only over connections. What shows without them is looked for without them: such a run takes a third of the time.
+    pub over_connections: bool,
 }
 
 const fn bug(name: &'static str, within: u64, breaks: &'static str) -> Bug {
@@ -31,12 +33,20 @@ const fn bug(name: &'static str, within: u64, breaks: &'static str) -> Bug {
         within,
         skip: 0,
         shows: |_| true,
+        over_connections: false,
     }
 }
 
 impl Bug {
     const fn after(self, skip: u64) -> Bug {
         Bug { skip, ..self }
+    }
+
+    const fn over_connections(self) -> Bug {
+        Bug {
+            over_connections: true,
+            ..self
+        }
     }
 
     const fn shown_by(self, shows: fn(&Menu) -> bool) -> Bug {
@@ -100,7 +110,8 @@ pub const BUGS: &[Bug] = &[
         "lease-from-receipt",
         400,
         "a lease counts from when its answer came, not from when it was asked for",
-    ),
+    )
+    .after(150),
     bug(
         "lease-before-applied",
         500,
@@ -123,10 +134,10 @@ pub const BUGS: &[Bug] = &[
     ),
     bug(
         "act-before-leased-for-it",
-        600,
+        400,
         "a role is acted on under a lease from before it was given, so that it seems to be without effect",
     )
-    .after(440),
+    .shown_by(|menu| menu.heirs),
     bug(
         "acted-on-nothing",
         100,
@@ -210,12 +221,14 @@ pub const BUGS: &[Bug] = &[
         "silence-of-a-call",
         60,
         "a peer's silence counts from the last call, which is given up before it adds up",
-    ),
+    )
+    .over_connections(),
     bug(
         "append-in-a-heartbeat",
         60,
         "an append has the heartbeat interval whatever its size, and a late answer is thrown away",
-    ),
+    )
+    .over_connections(),
     bug(
         "epoch-stands-still",
         20,
@@ -229,8 +242,12 @@ pub fn hunt(bug: &Bug, first_seed: u64) -> Option<(u64, Violation)> {
     ck_core::planted::plant(bug.name);
     let mut found = None;
     for i in bug.skip..bug.skip + bug.within {
-        let plan = Plan::draw(first_seed + i);
-        if !(bug.shows)(&plan.menu) {
+        let drawn = Plan::draw(first_seed + i);
+        let plan = match bug.over_connections {
+            true => drawn,
+            false => drawn.without_connections(),
+        };
+        if !(bug.shows)(&plan.menu) || plan.connections != bug.over_connections {
             continue;
         }
         if let Some(violation) = crate::run::run(&plan).violation {

@@ -49,8 +49,10 @@ impl HeldData {
             }
             let source = |source: &&str| self.has.get(&(number, (**source).to_owned())).copied();
             let sent = self.being_made.remove(&(number, node.to_owned())).flatten();
-            // Where there is nothing to copy, nothing is overwritten.
-            let sent = sent.filter(|_| !sources.is_empty());
+            // Where there is nothing to copy, nothing is overwritten: it has what it had.
+            if sources.is_empty() {
+                return found;
+            }
             match sources.iter().filter_map(source).max().max(sent) {
                 Some(epoch) => self.has.insert((number, node.to_owned()), epoch),
                 // What it has now comes from nobody in particular.

@@ -5,6 +5,7 @@ mod clock;
 mod cuts;
 mod disk;
 mod flows;
+mod heirs;
 mod late;
 mod names;
 mod orders;
@@ -67,7 +68,10 @@ pub(crate) fn start(world: &World) {
         spawn(flows::run(w.clone(), plan.rng(13)));
     }
     if menu.slow_links && plan.nodes > 1 {
-        spawn(slow_links::run(w, plan.rng(14)));
+        spawn(slow_links::run(w.clone(), plan.rng(14)));
+    }
+    if menu.heirs && plan.nodes > 2 {
+        spawn(heirs::run(w, plan.rng(15)));
     }
 }
 

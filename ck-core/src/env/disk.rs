@@ -41,6 +41,13 @@ pub trait Disk: Send + Sync + 'static {
     /// Creates a folder and its missing ancestors, durably; one that exists is no error.
     fn create_dir_all(&self, dir: &Path) -> Result<()>;
 
+    /// Looks, without writing, whether names can be made and removed in a folder: it is there, and neither it nor its file
+    /// system is read-only.
+    fn check_dir(&self, dir: &Path) -> Result<()>;
+
+    /// True when every user of the machine may make and remove names in a folder.
+    fn is_world_writable(&self, dir: &Path) -> Result<bool>;
+
     /// Makes the names in a folder durable.
     fn sync_dir(&self, dir: &Path) -> Result<()>;
 
@@ -148,14 +155,25 @@ pub trait DiskFile: Send + Sync {
 /// An exclusive lock, released when dropped. See [`Disk::lock`].
 pub struct DiskLock {
     release: Option<Box<dyn FnOnce() + Send + Sync>>,
+    check: LockCheck,
 }
 
+/// Looks, without writing, whether a lock file is still the one that was locked and may be written: an error says that the
+/// folder was removed, replaced, unmounted, or turned read-only. It needs no file descriptor. Clones look at the same.
+pub type LockCheck = Arc<dyn Fn() -> Result<()> + Send + Sync>;
+
 impl DiskLock {
-    /// A lock that is given back by calling `release`, once.
-    pub fn new(release: impl FnOnce() + Send + Sync + 'static) -> Self {
+    /// A lock that is given back by calling `release`, once, and looked after by `check`.
+    pub fn new(release: impl FnOnce() + Send + Sync + 'static, check: LockCheck) -> Self {
         DiskLock {
             release: Some(Box::new(release)),
+            check,
         }
+    }
+
+    /// How to look whether the lock still protects what it was taken for.
+    pub fn check(&self) -> LockCheck {
+        self.check.clone()
     }
 }
 

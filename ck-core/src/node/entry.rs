@@ -202,6 +202,18 @@ impl Node {
         }
     }
 
+    /// That this node takes part no more and why, for people, if that is so.
+    pub(super) fn end_of_raft(&self) -> Option<String> {
+        let error = self.log_failure()?;
+        Some(match error.code() {
+            ErrorCode::Stopped => "Raft has stopped on this node; restart it".to_owned(),
+            _ => format!(
+                "Raft has stopped on this node: its log has failed ({}); mend that and restart it",
+                error.message()
+            ),
+        })
+    }
+
     /// Why this node's log takes nothing any more, if that is so.
     pub(crate) fn log_failure(&self) -> Option<Error> {
         if !self.has_left_raft() {

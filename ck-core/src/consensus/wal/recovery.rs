@@ -117,12 +117,23 @@ fn check_owner(segment: &Segment, expected: Option<Owner>) -> Result<()> {
     }
 }
 
-/// What the second copy of the mark says was synced, where there is a whole one. It speaks of a quiet moment, so it is
-/// at most as new as the tail, and it is written after what it speaks of was durable.
-fn second_mark(segment: &Segment, data: &[u8]) -> Option<u32> {
-    let at = segment.header.mark_at()?;
-    let frame = frame::parse(data.get(at as usize..)?, segment.place(at)).ok()?;
-    (frame.kind == kind::MARK).then_some(frame.synced)
+/// What the second mark says was synced. It speaks of a quiet moment, so it is at most as new as the tail, and it is
+/// written after what it speaks of was durable. Of its two copies a crash leaves one, older or newer.
+fn second_mark(segment: &Segment, data: &[u8]) -> Result<u32> {
+    let marks = segment.header.marks();
+    let copy = |at: &u32| {
+        let frame = frame::parse(data.get(*at as usize..)?, segment.place(*at)).ok()?;
+        (frame.kind == kind::MARK).then_some(frame.synced)
+    };
+    match (marks.iter().filter_map(copy).max(), marks.first()) {
+        (Some(synced), _) => Ok(synced),
+        (None, None) => Ok(segment.header.first()),
+        (None, Some(at)) => Err(corrupt(
+            segment.file.path(),
+            *at,
+            "both copies of the mark are gone that says how much of the file was synced",
+        )),
+    }
 }
 
 /// The state of the log as of the frames seen so far.
@@ -174,7 +185,7 @@ impl Replay {
         let path = segment.file.path();
         let data = content(disk, segment)?;
         let mut at = segment.header.first();
-        let mut synced = at.max(second_mark(segment, &data).unwrap_or(0));
+        let mut synced = at.max(second_mark(segment, &data)?);
         let (marked, what) = loop {
             let rest = data.get(at as usize..).unwrap_or_default();
             let frame = match frame::parse(rest, segment.place(at)) {
@@ -196,8 +207,13 @@ impl Replay {
         let end = at as usize;
         let used = used(&data).max(end);
         let searched = data.get(..used + HEADER).unwrap_or(&data);
-        if synced > at || frame::proves_synced(searched, end, segment.header.salt) {
-            return Err(corrupt(path, at, &format!("{what}, and it had been synced")));
+        let proven = match synced > at {
+            true => Some(synced),
+            false => frame::proof_of_sync(searched, end, segment.header.salt),
+        };
+        if let Some(synced) = proven {
+            let what = format!("{what}, and all of the file before offset {synced} was synced once");
+            return Err(corrupt(path, at, &what));
         }
         let unproven = data.get(synced as usize..end).unwrap_or_default();
         // The process before this one may have died before its sync, or after a sync that failed, which

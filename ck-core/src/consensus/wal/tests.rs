@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod faults;
 mod model;
+mod mutations;
 mod owner;
 mod segments;
 
@@ -51,7 +52,7 @@ fn vote(term: u64) -> Vote {
 
 fn small() -> WalOptions {
     WalOptions {
-        segment_bytes: 4096,
+        segment_bytes: MIN_SEGMENT,
         cache_bytes: 1024,
         seed: 42,
         owner: Owner::default(),

@@ -129,6 +129,10 @@ impl WalWriter {
 
     /// One batch: encode, write, sync, publish, answer. True when the log was closed.
     pub(super) fn step(&mut self, ops: &mut Vec<Op>) -> bool {
+        if let Some(error) = self.shared.view().failed.clone() {
+            // Somebody else may have seen first that the disk has failed.
+            self.failed.get_or_insert(error);
+        }
         let mut closing = None;
         let mut purged = false;
         let mut mark_again = false;
@@ -345,12 +349,12 @@ impl WalWriter {
         self.put_last(kind::MARK, |_| {})
     }
 
-    /// Writes the mark a second time, far from the tail that it speaks of.
+    /// Writes the mark a second time, far from the tail that it speaks of. A crash in between spares one of the copies.
     fn mark_again(&mut self) -> Result<()> {
-        match self.segment.header.mark_at() {
-            Some(at) => self.put_at(at, kind::MARK, |_| {}),
-            None => Ok(()),
-        }
+        let marks = self.segment.header.marks();
+        marks
+            .iter()
+            .try_for_each(|at| self.put_at(*at, kind::MARK, |_| {}))
     }
 
     /// Writes a frame behind the end, where the next batch will overwrite it.

@@ -30,6 +30,8 @@ pub struct Faults {
     pub fail_sync: Option<u64>,
     /// So many bytes can still be written; the write that crosses the bound is cut short, later ones fail.
     pub capacity: Option<u64>,
+    /// Nothing can be written any more, as on a file system that was mounted anew for reading only.
+    pub read_only: bool,
     /// Every write of more than one byte takes only half.
     pub short_writes: bool,
     /// After so many changing operations (write, sync, create, rename, remove, resize) everything fails,
@@ -134,6 +136,9 @@ impl State {
                 admitted.halted = *left == 0;
             }
             None => {}
+        }
+        if self.faults.read_only && !matches!(kind, Kind::Sync) {
+            return Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem));
         }
         match kind {
             Kind::Write => {
@@ -329,6 +334,19 @@ impl Disk for MemDisk {
         }
     }
 
+    fn check_dir(&self, dir: &Path) -> Result<()> {
+        let mut state = lock(&self.shared);
+        if state.faults.read_only {
+            let error = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+            return Err(failed("write in", dir)(error));
+        }
+        state.dir(dir).map(drop).map_err(failed("write in", dir))
+    }
+
+    fn is_world_writable(&self, _: &Path) -> Result<bool> {
+        Ok(false)
+    }
+
     fn sync_dir(&self, dir: &Path) -> Result<()> {
         let mut state = lock(&self.shared);
         state.admit(&Kind::Other, 0).map_err(failed("sync folder", dir))?;
@@ -344,14 +362,18 @@ impl Disk for MemDisk {
             let message = format!("{} is in use", parent(path).display());
             return Err(Error::new(ErrorCode::DataDirInUse, message));
         }
-        let (disk, path, generation) = (self.clone(), path.to_owned(), state.generation);
-        Ok(DiskLock::new(move || {
+        let (disk, generation) = (self.clone(), state.generation);
+        let folder = parent(path).to_owned();
+        let check = Arc::new(move || disk.check_dir(&folder));
+        let (disk, path) = (self.clone(), path.to_owned());
+        let release = move || {
             let mut state = lock(&disk.shared);
             // A crash has released it already, and somebody else may hold it now.
             if state.generation == generation {
                 state.locks.remove(&path);
             }
-        }))
+        };
+        Ok(DiskLock::new(release, check))
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{Access, AtFlags, CWD, FlockOperation};
 
-use super::{Disk, DiskFile, DiskLock, parent};
+use super::{Disk, DiskFile, DiskLock, LockCheck, parent};
 use crate::{Error, ErrorCode, Result};
 
 /// The machine's file system, by blocking system calls.
@@ -98,6 +98,15 @@ impl Disk for RealDisk {
         Ok(())
     }
 
+    fn check_dir(&self, dir: &Path) -> Result<()> {
+        writable(dir, Access::WRITE_OK | Access::EXEC_OK).map_err(failed("write in", dir))
+    }
+
+    fn is_world_writable(&self, dir: &Path) -> Result<bool> {
+        let metadata = fs::metadata(dir).map_err(failed("stat", dir))?;
+        Ok(metadata.mode() & 0o002 != 0)
+    }
+
     fn sync_dir(&self, dir: &Path) -> Result<()> {
         File::open(dir)
             .and_then(|file| file.sync_all())
@@ -126,8 +135,30 @@ impl Disk for RealDisk {
         let holder = format!("{:<20}", std::process::id());
         file.write_all_at(holder.as_bytes(), 0)
             .map_err(failed("write", path))?;
-        Ok(DiskLock::new(move || drop(file)))
+        let held = file.metadata().map_err(failed("stat", path))?;
+        let check = lock_check(path.to_owned(), (held.dev(), held.ino()));
+        Ok(DiskLock::new(move || drop(file), check))
     }
+}
+
+/// While the lock is held no other file gets its number, so a file with that number at its path is the one.
+fn lock_check(path: PathBuf, held: (u64, u64)) -> LockCheck {
+    Arc::new(move || {
+        let found = fs::metadata(&path).map_err(failed("find", &path))?;
+        if (found.dev(), found.ino()) != held {
+            let message = format!(
+                "{}: this is not the file that this process has locked: the folder was replaced",
+                path.display()
+            );
+            return Err(Error::new(ErrorCode::Io, message));
+        }
+        writable(&path, Access::WRITE_OK).map_err(failed("write", &path))
+    })
+}
+
+/// Asks as the user who the process acts for, which the plain `access` does not.
+fn writable(path: &Path, access: Access) -> io::Result<()> {
+    Ok(rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS)?)
 }
 
 impl DiskFile for RealFile {

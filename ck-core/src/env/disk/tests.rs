@@ -234,3 +234,37 @@ fn after_a_failed_sync_only_writing_again_makes_durable() {
         }
     }
 }
+
+#[test]
+fn a_lock_knows_when_its_folder_is_gone_or_was_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, moved) = (folder.path().join("data"), folder.path().join("moved"));
+    RealDisk.create_dir_all(&dir).unwrap();
+    let lock = RealDisk.lock(&dir.join("LOCK")).unwrap();
+    let check = lock.check();
+    check().unwrap();
+    RealDisk.check_dir(&dir).unwrap();
+    std::fs::rename(&dir, &moved).unwrap();
+    for error in [check().unwrap_err(), RealDisk.check_dir(&dir).unwrap_err()] {
+        assert_eq!(error.code(), ErrorCode::Io);
+        assert!(error.message().contains(dir.to_str().unwrap()), "{error}");
+    }
+    // Somebody made another one.
+    RealDisk.create_dir_all(&dir).unwrap();
+    let other = RealDisk.lock(&dir.join("LOCK")).unwrap();
+    let error = check().unwrap_err();
+    assert!(error.message().contains("the folder was replaced"), "{error}");
+    drop(other);
+    std::fs::remove_dir_all(&dir).unwrap();
+    std::fs::rename(&moved, &dir).unwrap();
+    check().unwrap();
+}
+
+#[test]
+fn a_folder_that_everybody_may_write_in_is_told_from_a_private_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for (mode, expected) in [(0o700, false), (0o775, false), (0o777, true), (0o1777, true)] {
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(RealDisk.is_world_writable(folder.path()).unwrap(), expected);
+    }
+}

@@ -7,6 +7,7 @@
 
 mod mem;
 mod real;
+mod shortage;
 #[cfg(test)]
 mod tests;
 
@@ -16,12 +17,14 @@ use std::sync::Arc;
 
 pub use mem::{Faults, MemDisk};
 pub use real::RealDisk;
+pub use shortage::patiently;
 
 use crate::{Error, ErrorCode, Result};
 
 /// A file system, or something that behaves like one. Used as `Arc<dyn Disk>`.
 ///
-/// Errors carry the path and what was being done. Files are created with mode 0600, folders with 0700.
+/// Errors carry the path and what was being done. A shortage that passes, of file descriptors or of memory, is
+/// [`ErrorCode::Busy`]: nothing was done, and the same call may succeed later ([`patiently`]). Files are created with mode 0600, folders with 0700.
 pub trait Disk: Send + Sync + 'static {
     /// Creates a file, or empties the one that is there, and opens it for reading and writing.
     fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>>;
@@ -51,15 +54,18 @@ pub trait Disk: Send + Sync + 'static {
     /// Makes the names in a folder durable.
     fn sync_dir(&self, dir: &Path) -> Result<()>;
 
+    /// Opens a folder, to make the names in it durable later without a file descriptor more.
+    fn dir_sync(&self, dir: &Path) -> Result<DirSync>;
+
     /// Takes an exclusive lock on a lock file, which is created when missing, for as long as the
     /// returned value lives. A lock that somebody holds, in this process or another, is
     /// [`ErrorCode::DataDirInUse`].
     fn lock(&self, path: &Path) -> Result<DiskLock>;
 
     /// The whole content of a file; `None` when there is none. A file longer than `max_bytes` is
-    /// [`ErrorCode::TooLarge`], and nothing is allocated for it.
+    /// [`ErrorCode::TooLarge`], and nothing is allocated for it. Waits for shortages to pass.
     fn read(&self, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
-        let Some(file) = self.open(path)? else {
+        let Some(file) = patiently(|| self.open(path))? else {
             return Ok(None);
         };
         let size = file.size()?;
@@ -79,16 +85,16 @@ pub trait Disk: Send + Sync + 'static {
     }
 
     /// Replaces the content of a file: whoever looks, also after a power loss, finds the old content
-    /// or the new, whole. Durable on return. Uses `<path>.tmp` on the way.
+    /// or the new, whole. Durable on return. Uses `<path>.tmp` on the way. Waits for shortages to pass.
     fn replace(&self, path: &Path, data: &[u8]) -> Result<()> {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".tmp");
         let temporary = PathBuf::from(temporary);
-        let file = self.create(&temporary)?;
+        let file = patiently(|| self.create(&temporary))?;
         file.write_all_at(data, 0)?;
         file.sync_data()?;
         self.rename(&temporary, path)?;
-        self.sync_dir(parent(path))
+        patiently(|| self.sync_dir(parent(path)))
     }
 }
 
@@ -151,6 +157,9 @@ pub trait DiskFile: Send + Sync {
         self.write_all_at(data, self.size()?)
     }
 }
+
+/// Makes the names in a folder durable. See [`Disk::dir_sync`].
+pub type DirSync = Box<dyn Fn() -> Result<()> + Send + Sync>;
 
 /// An exclusive lock, released when dropped. See [`Disk::lock`].
 pub struct DiskLock {

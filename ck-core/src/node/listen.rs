@@ -12,11 +12,11 @@ use tokio::sync::watch;
 
 use crate::env;
 use crate::error::{Error, Result};
-use crate::http::{self, HttpLimits};
-use crate::net::{self, Handler, NetLimits, PEER_PATH, PeerServer, Plaintext};
+use crate::http;
+use crate::net::{self, Handler, PEER_PATH, PeerServer, Plaintext};
 use crate::options::{ListenAddr, Options, advertised};
 
-use super::Node;
+use super::{Node, file_budget};
 
 /// How long peer calls under way may take to finish when the doors close.
 const GRACE: Duration = Duration::from_millis(500);
@@ -69,10 +69,19 @@ impl Listen for TcpListen {
     fn listen(&self, node: Arc<Node>, handler: Handler) -> BoxFuture<'_, Result<Listening>> {
         async move {
             let options = node.options().clone();
+            let files = file_budget::limit();
+            let (http_limits, net_limits) = file_budget::bounds(files);
+            if let Some(files) = files.filter(|_| http_limits != http::HttpLimits::default()) {
+                node.log.warn(format_args!(
+                    "this process may open {files} files only: at most {} connections of clients and {} of peers are \
+                     served; raise the limit (ulimit -n, LimitNOFILE=)",
+                    http_limits.max_connections, net_limits.max_connections
+                ));
+            }
             let peers = PeerServer::new(
                 &options.cluster_name,
                 handler,
-                NetLimits::default(),
+                net_limits,
                 Arc::new(Plaintext),
             );
             let http = net::bind(&socket_text(&options.http_listen()?)).await?;
@@ -84,7 +93,7 @@ impl Listen for TcpListen {
             let (stop, mut stopping) = watch::channel(false);
             let router = http::router(
                 node.clone(),
-                HttpLimits::default(),
+                http_limits.clone(),
                 node.counters.clone(),
                 Some(peer_route(peers.clone())),
             );
@@ -99,7 +108,7 @@ impl Listen for TcpListen {
                     let receiver = stopped.await;
                     drop(tx.send(receiver));
                 };
-                http::serve(http, router, HttpLimits::default(), shutdown).await;
+                http::serve(http, router, http_limits, shutdown).await;
                 // Kept until here, so that whoever closes the doors can wait for it.
                 drop(rx.await);
             });

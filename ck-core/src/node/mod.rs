@@ -12,6 +12,7 @@ mod contact;
 mod copying;
 mod entry;
 mod farewell;
+mod file_budget;
 mod keep_in_touch;
 mod leased_view;
 mod life;

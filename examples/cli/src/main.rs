@@ -14,6 +14,7 @@ mod interrupt;
 mod layout;
 mod option_flags;
 mod output;
+mod process_limits;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -43,6 +43,30 @@ impl Node {
         Node { child, lines }
     }
 
+    /// The same in a shell that has run `prelude` before.
+    fn start_after(folder: &Path, prelude: &str, args: &[&str]) -> Node {
+        let program = command(folder);
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("{prelude}; exec \"$0\" \"$@\"")])
+            .arg(program.get_program())
+            .args(["serve", "--node-id", "node-1", "--http-addr", "127.0.0.1:0"])
+            .args(args)
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for (variable, value) in program.get_envs() {
+            match value {
+                Some(value) => shell.env(variable, value),
+                None => shell.env_remove(variable),
+            };
+        }
+        let mut child = shell.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Node { child, lines }
+    }
+
     fn line(&mut self) -> String {
         self.lines.next().unwrap().unwrap()
     }
@@ -172,4 +196,45 @@ fn a_node_that_tries_to_join_can_be_interrupted() {
     let _tried = silent.accept().unwrap();
     node.signal(Signal::INT);
     assert_eq!(node.end().0, Some(130));
+}
+
+/// The usual soft limit is for programs that call `select`; connections alone must not use it up.
+#[test]
+fn the_soft_limit_on_open_files_is_raised_to_the_hard_one() {
+    let folder = folder();
+    let mut node = Node::start_after(folder.path(), "ulimit -Sn 256", &["--log-level", "off"]);
+    assert!(node.line().contains("is ready"));
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", node.child.id())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let numbers: Vec<&str> = line.split_whitespace().skip(3).collect();
+    let hard: u64 = numbers[1].parse().unwrap_or(u64::MAX);
+    assert_eq!(numbers[0].parse(), Ok(hard.min(1 << 20)), "{line}");
+}
+
+#[test]
+fn where_few_files_may_be_open_fewer_connections_are_served_and_that_is_said() {
+    let folder = folder();
+    let mut node = Node::start_after(folder.path(), "ulimit -n 300", &[]);
+    assert!(node.line().contains("is ready"));
+    node.signal(Signal::TERM);
+    let (code, stderr) = node.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(
+        stderr.contains("may open 300 files only: at most 70 connections"),
+        "{stderr}"
+    );
+}
+
+/// A log file that has grown to the limit is one of the ways to meet it.
+#[test]
+fn a_limit_on_the_length_of_files_ends_no_node() {
+    let folder = folder();
+    let node = Node::start_after(folder.path(), "ulimit -f 1", &[]);
+    let (code, stderr) = node.end();
+    // An error that says so, and no signal.
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("File too large"), "{stderr}");
 }

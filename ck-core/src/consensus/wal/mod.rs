@@ -130,6 +130,7 @@ impl Wal {
         };
         let Recovered {
             lock,
+            dir_sync,
             summary,
             slots,
             segments,
@@ -153,6 +154,8 @@ impl Wal {
             seed: options.seed,
             owner: options.owner,
             lock: Some(lock),
+            dir_sync,
+            spare: None,
             segment: current,
             end,
             synced: end,
@@ -167,6 +170,7 @@ impl Wal {
         };
         // What was recovered may be acknowledged from now on, so from now on its damage must show.
         writer.settle()?;
+        writer.prepare();
         Ok((
             Wal {
                 shared,

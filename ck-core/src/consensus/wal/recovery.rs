@@ -11,11 +11,12 @@ use super::read::entry_head;
 use super::segment::{FIRST, Header, Segment, Summary, TEMPORARY, file_name, newer, sequence};
 use super::types::{LogId, Owner, Vote, corrupt};
 use super::view::{Slot, Slots};
-use crate::env::disk::{Disk, DiskLock};
+use crate::env::disk::{DirSync, Disk, DiskLock};
 use crate::{Error, Result};
 
 pub(super) struct Recovered {
     pub(super) lock: DiskLock,
+    pub(super) dir_sync: DirSync,
     pub(super) summary: Summary,
     pub(super) slots: Slots,
     /// Never empty; the last one is written to.
@@ -38,12 +39,16 @@ pub(super) fn open(disk: &dyn Disk, dir: &Path, first: Header) -> Result<Recover
     }
     let mut sequences: Vec<u32> = names.iter().filter_map(|name| sequence(name)).collect();
     sequences.sort_unstable();
+    // Held from here on: a log that needs a descriptor in the middle of its work could be refused one.
+    let dir_sync = disk.dir_sync(dir)?;
     let Some(&newest) = sequences.last() else {
-        let current = Segment::create(disk, dir, first)?;
+        let file = Segment::spare(disk, dir)?;
+        let current = Segment::begin(disk, dir, file, &dir_sync, first)?;
         let segments = VecDeque::from([current.clone()]);
         let (summary, slots) = (Summary::default(), Slots::default());
         return Ok(Recovered {
             lock,
+            dir_sync,
             summary,
             slots,
             segments,
@@ -52,7 +57,7 @@ pub(super) fn open(disk: &dyn Disk, dir: &Path, first: Header) -> Result<Recover
         });
     };
     // The process before this one may have died between renaming the newest and syncing the folder.
-    disk.sync_dir(dir)?;
+    dir_sync()?;
     // A power loss can bring back deleted segments, with holes between them. Only those that lead up to
     // the newest without a hole count; if that is too few, `Replay::finish` notices.
     let connected = 1 + sequences
@@ -90,6 +95,7 @@ pub(super) fn open(disk: &dyn Disk, dir: &Path, first: Header) -> Result<Recover
     let Replay { summary, slots, .. } = replay;
     Ok(Recovered {
         lock,
+        dir_sync,
         summary,
         slots,
         segments,

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use super::MAX_SEGMENT;
 use super::frame::{self, HEADER, Place, Reader, kind, put_u16, put_u32};
 use super::types::{LogId, Owner, Vote, corrupt};
-use crate::env::disk::{Disk, DiskFile};
+use crate::env::disk::{DirSync, Disk, DiskFile};
 use crate::{Error, ErrorCode, Result};
 
 /// The version of the format as a whole; a newer one is refused. Version 1 named no owner and had no second mark.
@@ -144,11 +144,20 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// Creates a segment. On return it is durable under its name.
-    pub(super) fn create(disk: &dyn Disk, dir: &Path, header: Header) -> Result<Segment> {
+    /// Opens the file of the segment that comes next, which has no name yet and holds nothing.
+    pub(super) fn spare(disk: &dyn Disk, dir: &Path) -> Result<Arc<dyn DiskFile>> {
+        disk.create(&dir.join("next").with_extension(TEMPORARY))
+    }
+
+    /// Makes a spare file a segment. On return it is durable under its name. No file is opened for it.
+    pub(super) fn begin(
+        disk: &dyn Disk,
+        dir: &Path,
+        file: Arc<dyn DiskFile>,
+        dir_sync: &DirSync,
+        header: Header,
+    ) -> Result<Segment> {
         let path = dir.join(file_name(header.sequence));
-        let temporary = path.with_extension(TEMPORARY);
-        let file = disk.create(&temporary)?;
         file.set_len(u64::from(header.size))?;
         let mut data = Vec::with_capacity(FIRST);
         header.put(&mut data);
@@ -162,9 +171,10 @@ impl Segment {
         }
         file.write_all_at(&data, 0)?;
         file.sync_data()?;
-        disk.rename(&temporary, &path)?;
-        disk.sync_dir(dir)?;
-        Segment::open(disk, dir, header.sequence)
+        disk.rename(file.path(), &path)?;
+        dir_sync()?;
+        let file = Arc::new(Renamed { path, file });
+        Ok(Segment { header, file })
     }
 
     /// Opens a segment and checks its header and its length.
@@ -213,6 +223,38 @@ impl Segment {
             salt: self.header.salt,
             offset,
         }
+    }
+}
+
+/// A file that has got another name since it was opened.
+struct Renamed {
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+}
+
+impl DiskFile for Renamed {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn size(&self) -> Result<u64> {
+        self.file.size()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> Result<usize> {
+        self.file.write_at(data, offset)
+    }
+
+    fn set_len(&self, length: u64) -> Result<()> {
+        self.file.set_len(length)
+    }
+
+    fn sync_data(&self) -> Result<()> {
+        self.file.sync_data()
     }
 }
 

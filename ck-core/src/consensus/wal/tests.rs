@@ -8,6 +8,7 @@ mod model;
 mod mutations;
 mod owner;
 mod segments;
+mod shortage;
 
 use std::collections::BTreeMap;
 use std::path::Path;

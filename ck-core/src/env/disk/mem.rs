@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{Disk, DiskFile, DiskLock, parent};
+use super::{DirSync, Disk, DiskFile, DiskLock, parent};
 use crate::{Error, ErrorCode, Result};
 
 mod content;
@@ -30,6 +30,8 @@ pub struct Faults {
     pub fail_sync: Option<u64>,
     /// So many bytes can still be written; the write that crosses the bound is cut short, later ones fail.
     pub capacity: Option<u64>,
+    /// No file descriptor is free: nothing can be created, opened or locked, and no folder synced.
+    pub no_files: bool,
     /// Nothing can be written any more, as on a file system that was mounted anew for reading only.
     pub read_only: bool,
     /// Every write of more than one byte takes only half.
@@ -166,6 +168,24 @@ impl State {
         Ok(admitted)
     }
 
+    fn sync_dir(&mut self, path: &Path) -> Result<()> {
+        self.admit(&Kind::Other, 0).map_err(failed("sync folder", path))?;
+        let dir = self.dir(path).map_err(failed("sync folder", path))?;
+        dir.unsynced.clear();
+        dir.durable = dir.names.clone();
+        Ok(())
+    }
+
+    /// Takes a file descriptor for what is done at `path`.
+    fn take_file(&mut self, what: &str, path: &Path) -> Result<()> {
+        if self.faults.no_files {
+            self.operations += 1;
+            let message = format!("{what} {}: no file descriptor is free", path.display());
+            return Err(Error::new(ErrorCode::Busy, message));
+        }
+        Ok(())
+    }
+
     fn dir(&mut self, path: &Path) -> io::Result<&mut Dir> {
         self.dirs
             .get_mut(path)
@@ -254,6 +274,7 @@ impl MemDisk {
 impl Disk for MemDisk {
     fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>> {
         let mut state = lock(&self.shared);
+        state.take_file("create", path)?;
         let inode = Inode::default();
         let create = |state: &mut State| {
             state.admit(&Kind::Other, 0)?;
@@ -268,6 +289,7 @@ impl Disk for MemDisk {
 
     fn open(&self, path: &Path) -> Result<Option<Arc<dyn DiskFile>>> {
         let mut state = lock(&self.shared);
+        state.take_file("open", path)?;
         let name = name(path).map_err(failed("open", path))?;
         let found = state
             .dir(parent(path))
@@ -347,17 +369,30 @@ impl Disk for MemDisk {
         Ok(false)
     }
 
+    fn dir_sync(&self, dir: &Path) -> Result<DirSync> {
+        let mut state = lock(&self.shared);
+        state.take_file("open folder", dir)?;
+        let generation = state.generation;
+        let (disk, dir) = (self.clone(), dir.to_owned());
+        Ok(Box::new(move || {
+            let mut state = lock(&disk.shared);
+            if state.generation != generation {
+                let error = io::Error::other("the disk has crashed since the folder was opened");
+                return Err(failed("sync folder", &dir)(error));
+            }
+            state.sync_dir(&dir)
+        }))
+    }
+
     fn sync_dir(&self, dir: &Path) -> Result<()> {
         let mut state = lock(&self.shared);
-        state.admit(&Kind::Other, 0).map_err(failed("sync folder", dir))?;
-        let dir = state.dir(dir).map_err(failed("sync folder", dir))?;
-        dir.unsynced.clear();
-        dir.durable = dir.names.clone();
-        Ok(())
+        state.take_file("sync folder", dir)?;
+        state.sync_dir(dir)
     }
 
     fn lock(&self, path: &Path) -> Result<DiskLock> {
         let mut state = lock(&self.shared);
+        state.take_file("open", path)?;
         if !state.locks.insert(path.to_owned()) {
             let message = format!("{} is in use", parent(path).display());
             return Err(Error::new(ErrorCode::DataDirInUse, message));

@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
-use super::{Disk, DiskFile, DiskLock, LockCheck, parent};
+use super::shortage::{is_shortage, patiently};
+use super::{DirSync, Disk, DiskFile, DiskLock, LockCheck, parent};
 use crate::{Error, ErrorCode, Result};
 
 /// The machine's file system, by blocking system calls.
@@ -21,7 +24,27 @@ struct RealFile {
 }
 
 fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |error| {
+        let what = format!("{what} {}", path.display());
+        match is_shortage(&error) {
+            true => Error::new(ErrorCode::Busy, format!("{what}: {error}")),
+            false => Error::io(what, &error),
+        }
+    }
+}
+
+/// A sync that fails for a shortage has failed, too: what it was to make durable may count as written all the same.
+fn not_synced(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |error| Error::io(format!("{what} {}", path.display()), &error)
+}
+
+/// Refuses what would go beyond the limit on the length of files (`ulimit -f`). The system would send SIGXFSZ, which ends
+/// the host unless that thread blocks it: a library must not.
+fn below_limit(end: u64) -> io::Result<()> {
+    match getrlimit(Resource::Fsize).current {
+        Some(limit) if end > limit => Err(Errno::FBIG.into()),
+        _ => Ok(()),
+    }
 }
 
 fn options() -> OpenOptions {
@@ -83,6 +106,10 @@ impl Disk for RealDisk {
         let mut missing = Vec::new();
         let mut at = dir;
         while !at.as_os_str().is_empty() && !at.is_dir() {
+            if at.exists() {
+                let message = format!("{} is a file, and a folder is needed there", at.display());
+                return Err(Error::new(ErrorCode::Io, message));
+            }
             missing.push(at);
             at = parent(at);
         }
@@ -108,9 +135,15 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<()> {
-        File::open(dir)
-            .and_then(|file| file.sync_all())
-            .map_err(failed("sync folder", dir))
+        self.dir_sync(dir)?()
+    }
+
+    fn dir_sync(&self, dir: &Path) -> Result<DirSync> {
+        let file = File::open(dir).map_err(failed("open folder", dir))?;
+        let dir = dir.to_owned();
+        Ok(Box::new(move || {
+            file.sync_all().map_err(not_synced("sync folder", &dir))
+        }))
     }
 
     fn lock(&self, path: &Path) -> Result<DiskLock> {
@@ -121,7 +154,7 @@ impl Disk for RealDisk {
             .map_err(failed("open", path))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(Errno::WOULDBLOCK) => {
                 let mut holder = [0; 20];
                 let n = file.read_at(&mut holder, 0).unwrap_or(0);
                 let holder = std::str::from_utf8(holder.get(..n).unwrap_or_default()).unwrap_or_default();
@@ -171,19 +204,24 @@ impl DiskFile for RealFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        uninterrupted(|| self.file.read_at(buffer, offset)).map_err(failed("read", &self.path))
+        patiently(|| uninterrupted(|| self.file.read_at(buffer, offset)).map_err(failed("read", &self.path)))
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> Result<usize> {
-        uninterrupted(|| self.file.write_at(data, offset)).map_err(failed("write", &self.path))
+        // Of a write across the limit the system takes what fits.
+        below_limit(offset.saturating_add(data.len().min(1) as u64)).map_err(failed("write", &self.path))?;
+        patiently(|| uninterrupted(|| self.file.write_at(data, offset)).map_err(failed("write", &self.path)))
     }
 
     fn set_len(&self, length: u64) -> Result<()> {
-        self.file.set_len(length).map_err(failed("resize", &self.path))
+        let longer = length > self.size()?;
+        let limited = if longer { below_limit(length) } else { Ok(()) };
+        limited.map_err(failed("resize", &self.path))?;
+        patiently(|| self.file.set_len(length).map_err(failed("resize", &self.path)))
     }
 
     fn sync_data(&self) -> Result<()> {
-        self.file.sync_data().map_err(failed("sync", &self.path))
+        self.file.sync_data().map_err(not_synced("sync", &self.path))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::args::ServeArgs;
 use crate::error::{CliError, Result};
 use crate::interrupt::END_SIGNALS;
 use crate::output::{Out, Tone};
+use crate::process_limits;
 
 /// How long an orderly stop may take before the process ends without it.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -49,6 +50,7 @@ enum Message {
 /// Runs a node. The start has a thread of its own: it may take as long as `join_timeout`, and Ctrl-C must work
 /// meanwhile.
 pub(crate) fn run(args: &ServeArgs, out: &mut Out) -> Result<()> {
+    process_limits::raise()?;
     let options = args.options.resolve(args.config.as_deref())?;
     let node_id = options.node_id.clone();
     let (sender, inbox) = channel();

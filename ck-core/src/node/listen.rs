@@ -1,6 +1,7 @@
 //! Where a node listens.
 
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,12 +85,18 @@ impl Listen for TcpListen {
                 net_limits,
                 Arc::new(Plaintext),
             );
-            let http = net::bind(&socket_text(&options.http_listen()?)).await?;
-            let raft = match options.raft_listen()? {
-                Some(listen) => Some(net::bind(&socket_text(&listen)).await?),
+            let http = net::bind(&options.http_addr).await?;
+            let raft = match &options.raft_addr {
+                Some(raft_addr) => Some(net::bind(raft_addr).await?),
                 None => None,
             };
             let (http_addr, peer_addr) = addresses(&options, &http, raft.as_ref()).await?;
+            if is_of_no_use(&options.http_listen()?, &http_addr) && options.advertise_addr.is_none() {
+                node.log.warn(format_args!(
+                    "this node listens on every interface and tells others to dial {http_addr}, which is each machine's \
+                     own: no address towards a network was found; set advertise_addr"
+                ));
+            }
             let (stop, mut stopping) = watch::channel(false);
             let router = http::router(
                 node.clone(),
@@ -125,27 +132,23 @@ impl Listen for TcpListen {
     }
 }
 
-/// What to bind: a host, in brackets where it is an IPv6 address, and a port.
-fn socket_text(listen: &ListenAddr) -> String {
-    let host = listen.bind_host();
-    if host.contains(':') {
-        format!("[{host}]:{}", listen.port())
-    } else {
-        format!("{host}:{}", listen.port())
-    }
-}
-
 /// `GET /peer`: where a peer turns its connection into one for frames.
 fn peer_route(peers: PeerServer) -> Router {
     let upgrade = move |mut request: axum::extract::Request| {
         let remote = request
             .extensions()
-            .get::<ConnectInfo<std::net::SocketAddr>>()
+            .get::<ConnectInfo<SocketAddr>>()
             .map_or_else(|| "a peer".to_owned(), |info| info.0.to_string());
         let response = peers.upgrade(&mut request, remote);
         async move { response.map(axum::body::Body::new) }
     };
     Router::new().route(PEER_PATH, axum::routing::get(upgrade))
+}
+
+/// True for an address that only this machine can dial, of a node that others were meant to reach.
+fn is_of_no_use(listen: &ListenAddr, advertised: &str) -> bool {
+    let ip = advertised.parse::<SocketAddr>().map(|address| address.ip());
+    listen.is_wildcard() && ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 /// What others are to dial. Looking it up may ask the resolver.
@@ -177,4 +180,28 @@ async fn addresses(
     env::blocking(work)
         .await
         .map_err(|error| Error::internal(format!("look up the address: {error}")))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_that_advertises_loopback_is_noticed() {
+        for (listen, advertised, expected) in [
+            (":8080", "127.0.0.1:8080", true),
+            ("0.0.0.0:8080", "127.0.0.1:8080", true),
+            ("[::]:8080", "[::1]:8080", true),
+            (":8080", "10.0.0.5:8080", false),
+            ("127.0.0.1:8080", "127.0.0.1:8080", false),
+            ("localhost:8080", "127.0.0.1:8080", false),
+        ] {
+            let listen = ListenAddr::parse(listen).unwrap();
+            assert_eq!(
+                is_of_no_use(&listen, advertised),
+                expected,
+                "{listen:?} {advertised}"
+            );
+        }
+    }
 }

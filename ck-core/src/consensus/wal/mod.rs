@@ -37,8 +37,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{self, UnboundedSender};
 
-pub(crate) use types::{WHAT_TO_DO, too_long_is_damage};
 pub use types::{Entry, LogId, Owner, Vote};
+pub(crate) use types::{WHAT_TO_DO, too_long_is_damage};
 pub use writer::{WalThread, WalWriter};
 
 use crate::env;

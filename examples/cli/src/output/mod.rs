@@ -119,11 +119,13 @@ pub(crate) fn plural(count: usize, noun: &str) -> String {
     format!("{} {noun}{ending}", thousands(count as u64))
 }
 
-/// Text from elsewhere made safe to print: control characters, which could drive a terminal, are escaped.
+/// Text from elsewhere made safe to print: control characters, which could drive a terminal, are escaped, and so are
+/// those that turn the direction of text around or cannot be seen.
 pub(crate) fn printable(text: &str) -> String {
+    let is_hidden = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     text.chars()
         .flat_map(|c| {
-            let escaped = c.is_control().then(|| c.escape_default());
+            let escaped = (c.is_control() || is_hidden(c)).then(|| c.escape_default());
             let plain = escaped.is_none().then_some(c);
             escaped.into_iter().flatten().chain(plain)
         })

@@ -71,7 +71,7 @@ impl Listen for TcpListen {
         async move {
             let options = node.options().clone();
             let files = file_budget::limit();
-            let (http_limits, net_limits) = file_budget::bounds(files);
+            let (mut http_limits, net_limits) = file_budget::bounds(files);
             if let Some(files) = files.filter(|_| http_limits != http::HttpLimits::default()) {
                 node.log.warn(format_args!(
                     "this process may open {files} files only: at most {} connections of clients and {} of peers are \
@@ -97,6 +97,7 @@ impl Listen for TcpListen {
                      own: no address towards a network was found; set advertise_addr"
                 ));
             }
+            http_limits.browser_hosts = own_names(&options.http_listen()?, &http_addr);
             let (stop, mut stopping) = watch::channel(false);
             let router = http::router(
                 node.clone(),
@@ -143,6 +144,15 @@ fn peer_route(peers: PeerServer) -> Router {
         async move { response.map(axum::body::Body::new) }
     };
     Router::new().route(PEER_PATH, axum::routing::get(upgrade))
+}
+
+/// The names that people may ask this node by in a browser, besides IP addresses and names without a dot.
+fn own_names(listen: &ListenAddr, advertised: &str) -> Vec<String> {
+    let advertised = advertised.rsplit_once(':').map_or(advertised, |(host, _)| host);
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let mut names = vec![listen.host().to_owned(), advertised.to_owned(), machine];
+    names.retain(|name| !name.is_empty());
+    names
 }
 
 /// True for an address that only this machine can dial, of a node that others were meant to reach.
@@ -203,5 +213,18 @@ mod tests {
                 "{listen:?} {advertised}"
             );
         }
+    }
+
+    #[test]
+    fn a_node_is_known_by_the_names_that_it_was_given() {
+        let listen = ListenAddr::parse("pod-0.db.example:80").unwrap();
+        let names = own_names(&listen, "node.example:80");
+        assert!(names.contains(&"pod-0.db.example".to_owned()) && names.contains(&"node.example".to_owned()));
+        let listen = ListenAddr::parse(":80").unwrap();
+        assert!(
+            own_names(&listen, "10.0.0.5:80")
+                .iter()
+                .all(|name| !name.is_empty())
+        );
     }
 }

@@ -132,6 +132,12 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
+/// The same for text of several lines.
+pub(crate) fn printable_lines(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(printable).collect();
+    lines.join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,5 +156,8 @@ mod tests {
     fn control_characters_never_reach_the_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
         assert_eq!(printable("Schlüssel 键"), "Schlüssel 键");
+        // Turns around what follows it.
+        assert_eq!(printable("a\u{202e}b\u{200b}"), "a\\u{202e}b\\u{200b}");
+        assert_eq!(printable_lines("a\x1b\nb\n"), "a\\u{1b}\nb");
     }
 }

@@ -15,6 +15,7 @@ use openraft::raft::Precondition;
 use openraft::{ChangeMembers, EmptyNode, ServerState, SnapshotPolicy};
 
 use super::acks::Acks;
+use super::disk_watch::watch_disk;
 use super::election::ElectionTimer;
 use super::growth::{Growth, bound_log};
 use super::heartbeats::{Heartbeats, Mute};
@@ -207,6 +208,7 @@ impl Consensus {
         let tasks = vec![
             spawn_abortable(bound_log(raft.clone(), growth)),
             spawn_abortable(async move { marked.keep_marked().await }),
+            spawn_abortable(watch_disk(wal.clone(), raft.clone(), config.disk, config.dir)),
             spawn_abortable(elections.clone().run()),
             spawn_abortable(heartbeats.run()),
             spawn_abortable(stretch_pledges(
@@ -486,10 +488,10 @@ fn check_snapshot(dir: &Path, purged: Option<wal::LogId>, snapshot: u64) -> Resu
     Err(Error::new(
         ErrorCode::Corrupt,
         format!(
-            "{}: the log begins after entry {}, and what was before it is in the snapshot, but {has}; restore the whole \
-             data_dir as it was, or start this node with an empty one, as a new node",
+            "{}: the log begins after entry {}, and what was before it is in the snapshot, but {has}; {}",
             dir.join(SNAPSHOT).display(),
-            purged.index
+            purged.index,
+            wal::WHAT_TO_DO
         ),
     ))
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pledge::Pledges;
 use super::replica::Replica;
+use super::wal::{WHAT_TO_DO, too_long_is_damage};
 use crate::env;
 use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
@@ -47,10 +48,19 @@ impl PledgeFile {
     /// # Errors
     /// [`ErrorCode::Corrupt`] when it cannot be read, [`ErrorCode::Version`] when it is newer than this build.
     pub(super) fn load(&self) -> Result<u32> {
-        let Some(bytes) = self.disk.read(&self.path, MAX_BYTES)? else {
+        let Some(bytes) = self
+            .disk
+            .read(&self.path, MAX_BYTES)
+            .map_err(too_long_is_damage)?
+        else {
             return Ok(1);
         };
-        let corrupt = |why: String| Error::new(ErrorCode::Corrupt, format!("{}: {why}", self.path.display()));
+        let corrupt = |why: String| {
+            Error::new(
+                ErrorCode::Corrupt,
+                format!("{}: {why}; {WHAT_TO_DO}", self.path.display()),
+            )
+        };
         let content: Content =
             serde_json::from_slice(&bytes).map_err(|error| corrupt(format!("not about pledges: {error}")))?;
         if content.version > VERSION {

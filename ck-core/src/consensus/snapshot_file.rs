@@ -7,7 +7,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::wal::Owner;
+use super::wal::{Owner, WHAT_TO_DO, too_long_is_damage};
 use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
 
@@ -41,14 +41,17 @@ pub(crate) fn write(disk: &dyn Disk, path: &Path, owner: Owner, head: &[u8], sta
 /// # Errors
 /// [`ErrorCode::Corrupt`] when it is damaged or belongs to somebody else.
 pub(crate) fn read(disk: &dyn Disk, path: &Path, expected: Owner) -> Result<Option<(Bytes, Bytes)>> {
-    let Some(file) = disk.read(path, MAX_BYTES)? else {
+    let Some(file) = disk.read(path, MAX_BYTES).map_err(too_long_is_damage)? else {
         return Ok(None);
     };
     let file = Bytes::from(file);
     let damaged = |what: &str| {
         Error::new(
             ErrorCode::Corrupt,
-            format!("{}: the snapshot is damaged: {what}", path.display()),
+            format!(
+                "{}: the snapshot is damaged: {what}; {WHAT_TO_DO}",
+                path.display()
+            ),
         )
     };
     let (magic, head_length, state_length, crc) = header(&file).ok_or_else(|| damaged("it is too short"))?;
@@ -66,7 +69,9 @@ pub(crate) fn read(disk: &dyn Disk, path: &Path, expected: Owner) -> Result<Opti
             let path = path.display();
             return Err(Error::new(
                 ErrorCode::Corrupt,
-                format!("{path}: this is the snapshot of {owner}, and {expected} was to open it"),
+                format!(
+                    "{path}: this is the snapshot of {owner}, and {expected} was to open it; {WHAT_TO_DO}"
+                ),
             ));
         }
         body = body.slice(Owner::LENGTH..);

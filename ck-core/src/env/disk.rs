@@ -7,6 +7,7 @@
 
 mod mem;
 mod real;
+mod shortage;
 #[cfg(test)]
 mod tests;
 
@@ -16,12 +17,14 @@ use std::sync::Arc;
 
 pub use mem::{Faults, MemDisk};
 pub use real::RealDisk;
+pub use shortage::patiently;
 
 use crate::{Error, ErrorCode, Result};
 
 /// A file system, or something that behaves like one. Used as `Arc<dyn Disk>`.
 ///
-/// Errors carry the path and what was being done. Files are created with mode 0600, folders with 0700.
+/// Errors carry the path and what was being done. A shortage that passes, of file descriptors or of memory, is
+/// [`ErrorCode::Busy`]: nothing was done, and the same call may succeed later ([`patiently`]). Files are created with mode 0600, folders with 0700.
 pub trait Disk: Send + Sync + 'static {
     /// Creates a file, or empties the one that is there, and opens it for reading and writing.
     fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>>;
@@ -41,8 +44,18 @@ pub trait Disk: Send + Sync + 'static {
     /// Creates a folder and its missing ancestors, durably; one that exists is no error.
     fn create_dir_all(&self, dir: &Path) -> Result<()>;
 
+    /// Looks, without writing, whether names can be made and removed in a folder: it is there, and neither it nor its file
+    /// system is read-only.
+    fn check_dir(&self, dir: &Path) -> Result<()>;
+
+    /// True when every user of the machine may make and remove names in a folder.
+    fn is_world_writable(&self, dir: &Path) -> Result<bool>;
+
     /// Makes the names in a folder durable.
     fn sync_dir(&self, dir: &Path) -> Result<()>;
+
+    /// Opens a folder, to make the names in it durable later without a file descriptor more.
+    fn dir_sync(&self, dir: &Path) -> Result<DirSync>;
 
     /// Takes an exclusive lock on a lock file, which is created when missing, for as long as the
     /// returned value lives. A lock that somebody holds, in this process or another, is
@@ -50,9 +63,9 @@ pub trait Disk: Send + Sync + 'static {
     fn lock(&self, path: &Path) -> Result<DiskLock>;
 
     /// The whole content of a file; `None` when there is none. A file longer than `max_bytes` is
-    /// [`ErrorCode::TooLarge`], and nothing is allocated for it.
+    /// [`ErrorCode::TooLarge`], and nothing is allocated for it. Waits for shortages to pass.
     fn read(&self, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
-        let Some(file) = self.open(path)? else {
+        let Some(file) = patiently(|| self.open(path))? else {
             return Ok(None);
         };
         let size = file.size()?;
@@ -72,16 +85,16 @@ pub trait Disk: Send + Sync + 'static {
     }
 
     /// Replaces the content of a file: whoever looks, also after a power loss, finds the old content
-    /// or the new, whole. Durable on return. Uses `<path>.tmp` on the way.
+    /// or the new, whole. Durable on return. Uses `<path>.tmp` on the way. Waits for shortages to pass.
     fn replace(&self, path: &Path, data: &[u8]) -> Result<()> {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".tmp");
         let temporary = PathBuf::from(temporary);
-        let file = self.create(&temporary)?;
+        let file = patiently(|| self.create(&temporary))?;
         file.write_all_at(data, 0)?;
         file.sync_data()?;
         self.rename(&temporary, path)?;
-        self.sync_dir(parent(path))
+        patiently(|| self.sync_dir(parent(path)))
     }
 }
 
@@ -145,17 +158,31 @@ pub trait DiskFile: Send + Sync {
     }
 }
 
+/// Makes the names in a folder durable. See [`Disk::dir_sync`].
+pub type DirSync = Box<dyn Fn() -> Result<()> + Send + Sync>;
+
 /// An exclusive lock, released when dropped. See [`Disk::lock`].
 pub struct DiskLock {
     release: Option<Box<dyn FnOnce() + Send + Sync>>,
+    check: LockCheck,
 }
 
+/// Looks, without writing, whether a lock file is still the one that was locked and may be written: an error says that the
+/// folder was removed, replaced, unmounted, or turned read-only. It needs no file descriptor. Clones look at the same.
+pub type LockCheck = Arc<dyn Fn() -> Result<()> + Send + Sync>;
+
 impl DiskLock {
-    /// A lock that is given back by calling `release`, once.
-    pub fn new(release: impl FnOnce() + Send + Sync + 'static) -> Self {
+    /// A lock that is given back by calling `release`, once, and looked after by `check`.
+    pub fn new(release: impl FnOnce() + Send + Sync + 'static, check: LockCheck) -> Self {
         DiskLock {
             release: Some(Box::new(release)),
+            check,
         }
+    }
+
+    /// How to look whether the lock still protects what it was taken for.
+    pub fn check(&self) -> LockCheck {
+        self.check.clone()
     }
 }
 

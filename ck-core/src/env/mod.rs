@@ -13,7 +13,7 @@ pub mod scope;
 mod signal;
 
 pub use clock::{Instant, wall_now};
-pub use disk::{Disk, DiskFile, DiskLock, Faults, MemDisk, RealDisk};
+pub use disk::{DirSync, Disk, DiskFile, DiskLock, Faults, LockCheck, MemDisk, RealDisk};
 pub(crate) use park::wait_here;
 pub use runtime::{Runtime, blocking, sleep, sleep_until, spawn, timeout};
 pub use signal::Signal;

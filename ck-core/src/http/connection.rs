@@ -14,7 +14,11 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::HttpLimits;
+use super::half_close::{Debt, Owed};
 use crate::env;
+
+/// How a client begins that takes the node for one of HTTP/2.
+const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What is read at once of what is thrown away.
 const SINK_BYTES: usize = 16 * 1024;
@@ -27,6 +31,11 @@ const SINK_BYTES: usize = 16 * 1024;
 /// side is closed first, and what comes is thrown away until the client closes too, within bounds.
 pub(super) struct Guarded<S> {
     stream: S,
+    /// Nothing has been read yet.
+    is_fresh: bool,
+    /// The client sends nothing more.
+    has_ended: bool,
+    owed: Owed,
     deadline: Duration,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<env::runtime::Sleep>>>,
@@ -45,12 +54,15 @@ pub(super) struct Unread(Arc<AtomicBool>);
 pub(super) struct Watched<B: Body + Unpin> {
     body: B,
     unread: Unread,
+    /// There while it is being read.
+    reading: Option<Debt>,
 }
 
 impl Unread {
     /// The body, watched from now on.
-    pub(super) fn watch<B: Body + Unpin>(&self, body: B) -> Watched<B> {
+    pub(super) fn watch<B: Body + Unpin>(&self, body: B, owed: &Owed) -> Watched<B> {
         Watched {
+            reading: (!body.is_end_stream()).then(|| owed.body()),
             body,
             unread: self.clone(),
         }
@@ -65,7 +77,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.reading = None;
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -86,9 +102,12 @@ impl<B: Body + Unpin> Drop for Watched<B> {
 }
 
 impl<S> Guarded<S> {
-    pub(super) fn new(stream: S, limits: &HttpLimits, unread: Unread) -> Self {
+    pub(super) fn new(stream: S, limits: &HttpLimits, unread: Unread, owed: Owed) -> Self {
         Guarded {
             stream,
+            is_fresh: true,
+            has_ended: false,
+            owed,
             deadline: limits.write_deadline,
             stalled: None,
             unread,
@@ -139,7 +158,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let from = buffer.filled().len();
+        if !self.has_ended {
+            ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+            self.has_ended = buffer.filled().len() == from && buffer.remaining() > 0;
+        }
+        if self.has_ended && self.owed.keeps_back(context) {
+            return Poll::Pending;
+        }
+        let read = buffer.filled_mut().get_mut(from..).unwrap_or_default();
+        let is_http_2 = std::mem::replace(&mut self.is_fresh, false) && read.starts_with(HTTP_2);
+        if let Some(first) = read.first_mut().filter(|_| is_http_2) {
+            // hyper closes without a word where it sees this as a whole, and answers 400 to anything else like it.
+            *first = b'_';
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use super::failure::Failure;
 use super::params::Query;
 use super::routes::ROUTES;
-use super::{Ctx, RequestCounters, origin};
+use super::{Ctx, RequestCounters, form, origin};
 use crate::env;
 use crate::error::{Error, ErrorCode};
 
@@ -46,6 +46,7 @@ fn admit(ctx: &Ctx, request: &Request, is_extra: bool) -> Result<(), Failure> {
             format!("more than {} connections are open", ctx.limits.max_connections),
         ));
     }
+    form::check(request)?;
     origin::check(request, &ctx.limits.browser_hosts)
 }
 

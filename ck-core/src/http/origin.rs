@@ -3,7 +3,9 @@
 //! A page of another site may make the browser send requests to this node (cross-site request forgery), and a
 //! page whose host name was rebound to this node's address may even read the answers. Browsers name the page's
 //! origin in every request that changes something; programs do not. So a request with an `Origin` is held to
-//! two rules: its host must be the host asked for, and that must be a name that cannot have been rebound.
+//! two rules: its host must be the host asked for, and that must be a name that cannot have been rebound. A request that
+//! only reads carries no origin where page and node have one name, so whatever a browser sends is held to the second
+//! rule. Programs may ask by any name: nobody rebinds it under them.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -16,22 +18,36 @@ use crate::error::ErrorCode;
 /// Refuses a request that changes something, or takes over the connection, on behalf of a foreign page.
 pub(super) fn check(request: &Request, browser_hosts: &[String]) -> Result<(), Failure> {
     let headers = request.headers();
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if safe && !headers.contains_key(header::UPGRADE) {
+    let only_reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
+        && !headers.contains_key(header::UPGRADE);
+    let problem = if !only_reads && headers.contains_key(header::ORIGIN) && !same_host(headers, browser_hosts)
+    {
+        "the request comes from a web page that is not this node's own (Origin and Host do not agree, or Host is a name \
+         that this node is not known by)"
+    } else if is_from_a_browser(headers) && !has_own_host(headers, browser_hosts) {
+        "Host is a name that this node is not known by, and a web page under it could read the answer: ask by IP address, \
+         or by the name in advertise_addr"
+    } else {
         return Ok(());
-    }
-    if !headers.contains_key(header::ORIGIN) {
-        return Ok(());
-    }
-    match same_host(headers, browser_hosts) {
-        true => Ok(()),
-        false => Err(Failure::new(
-            ErrorCode::Refused,
-            "the request comes from a web page that is not this node's own (Origin and Host do not agree, or \
-             Host is a name that this node is not known by)",
-        )
-        .with_status(StatusCode::FORBIDDEN)),
-    }
+    };
+    Err(Failure::new(ErrorCode::Refused, problem).with_status(StatusCode::FORBIDDEN))
+}
+
+/// True for what only browsers send. A page cannot keep them from sending one of these: `Accept-Language` goes with
+/// every request, also one that a script makes. Node.js sends it as well, beside a part of `Sec-Fetch-` that no browser
+/// sends alone and no page can add.
+fn is_from_a_browser(headers: &HeaderMap) -> bool {
+    let agent = headers.get(header::USER_AGENT).map(|agent| agent.as_bytes());
+    let is_node_js = headers.contains_key("sec-fetch-mode") && !headers.contains_key("sec-fetch-site");
+    headers.contains_key(header::ORIGIN)
+        || headers.contains_key("sec-fetch-site")
+        || headers.contains_key(header::ACCEPT_LANGUAGE) && !is_node_js
+        || agent.is_some_and(|agent| agent.starts_with(b"Mozilla/"))
+}
+
+fn has_own_host(headers: &HeaderMap, browser_hosts: &[String]) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    host.is_some_and(|host| cannot_be_rebound(&host.to_ascii_lowercase(), browser_hosts))
 }
 
 fn same_host(headers: &HeaderMap, browser_hosts: &[String]) -> bool {
@@ -74,8 +90,10 @@ fn cannot_be_rebound(host: &str, browser_hosts: &[String]) -> bool {
         }
         None => host.split_once(':').map_or(host, |(name, _)| name),
     };
+    // A name without a dot is nobody's but the local network's.
+    let is_local = !name.is_empty() && !name.contains('.');
     name.parse::<Ipv4Addr>().is_ok()
-        || name == "localhost"
+        || is_local
         || browser_hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
@@ -118,10 +136,49 @@ mod tests {
         ] {
             assert!(!allowed("POST", origin, host), "{origin} {host}");
             assert!(!allowed("DELETE", origin, host), "{origin} {host}");
-            assert!(
-                allowed("GET", origin, host),
-                "reading is the browser's own rule to keep"
-            );
         }
+        // That a page of another origin does not see the answer is the browser's own rule to keep.
+        assert!(allowed("GET", "http://evil.example", "127.0.0.1:8080"));
+        // Where it takes the node for the page's own origin it keeps nothing back.
+        assert!(!allowed("GET", "http://evil.example:8080", "evil.example:8080"));
+    }
+
+    #[test]
+    fn a_page_under_a_name_that_was_rebound_reads_nothing() {
+        let read = |host: &str, mark: (&str, &str)| {
+            let request = Request::builder()
+                .header("host", host)
+                .header(mark.0, mark.1)
+                .body(Body::empty())
+                .unwrap();
+            check(&request, &["node.example".to_owned()]).is_ok()
+        };
+        for mark in [
+            ("user-agent", "Mozilla/5.0 (X11; Linux x86_64)"),
+            ("accept-language", ""),
+            ("sec-fetch-site", "same-origin"),
+        ] {
+            assert!(!read("evil.example:8080", mark), "{mark:?}");
+            for host in [
+                "127.0.0.1:8080",
+                "[::1]:8080",
+                "localhost",
+                "node-1:8080",
+                "Node.Example:8080",
+            ] {
+                assert!(read(host, mark), "{host} {mark:?}");
+            }
+        }
+        for program in ["curl/8.5.0", "Go-http-client/1.1", "Prometheus/3.0"] {
+            assert!(read("clusterkit.default.svc:8080", ("user-agent", program)));
+        }
+        let node_js = Request::builder()
+            .header("host", "clusterkit.default.svc:8080")
+            .header("accept-language", "*")
+            .header("sec-fetch-mode", "cors")
+            .header("user-agent", "node")
+            .body(Body::empty())
+            .unwrap();
+        assert!(check(&node_js, &[]).is_ok());
     }
 }

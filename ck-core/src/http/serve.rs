@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use super::HttpLimits;
 use super::connection::{Guarded, Unread};
 use super::guard::OverCapacity;
+use super::half_close::{Owed, until_sent};
 use crate::env;
 use crate::net::Socket;
 
@@ -115,11 +116,13 @@ async fn connection(
 ) {
     // Answers are written whole; waiting for more to send only delays them. Failing to say so harms nothing.
     let _ = stream.set_nodelay(true);
-    let unread = Unread::default();
-    let stream = Guarded::new(Socket::new(stream), &limits, unread.clone());
+    let (unread, owed) = (Unread::default(), Owed::default());
+    let stream = Guarded::new(Socket::new(stream), &limits, unread.clone(), owed.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let request = request.map(|body| Body::new(unread.watch(body)));
-        answer(TowerToHyperService::new(router.clone()), request, over_capacity)
+        let debt = owed.answer();
+        let request = request.map(|body| Body::new(unread.watch(body, &owed)));
+        let answering = answer(TowerToHyperService::new(router.clone()), request, over_capacity);
+        async move { answering.await.map(|response| until_sent(response, debt)) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

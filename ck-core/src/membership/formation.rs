@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::{Forming, Pong, Survey};
+use crate::consensus::{WHAT_TO_DO, too_long_is_damage};
 use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::NodeId;
@@ -273,13 +274,17 @@ impl PromiseFile {
     /// # Errors
     /// [`ErrorCode::Corrupt`] when it cannot be read: a promise must not be forgotten.
     pub(crate) fn load(&self) -> Result<Option<NodeId>> {
-        let Some(bytes) = self.disk.read(&self.path, MAX_BYTES)? else {
+        let Some(bytes) = self
+            .disk
+            .read(&self.path, MAX_BYTES)
+            .map_err(too_long_is_damage)?
+        else {
             return Ok(None);
         };
         let corrupt = |why: String| {
             Error::new(
                 ErrorCode::Corrupt,
-                format!("{}: not a promise: {why}", self.path.display()),
+                format!("{}: not a promise: {why}; {WHAT_TO_DO}", self.path.display()),
             )
         };
         let promise: Promise = serde_json::from_slice(&bytes).map_err(|error| corrupt(error.to_string()))?;

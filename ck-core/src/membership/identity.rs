@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::consensus::{LOG_DIR, RaftId, has_log, has_snapshot};
+use crate::consensus::{LOG_DIR, RaftId, WHAT_TO_DO, has_log, has_snapshot, too_long_is_damage};
 use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{ClusterConfig, NodeId};
@@ -19,10 +19,6 @@ use crate::model::{ClusterConfig, NodeId};
 const MAX_BYTES: u64 = 64 * 1024;
 /// Version 1 had neither a checksum nor the two notes of how far the node had come.
 const VERSION: u16 = 2;
-/// What a directory that cannot be used is good for.
-const WHAT_TO_DO: &str = "restore the whole data_dir as it was when the node stopped, or move it away and start this node with \
-                          an empty one: it comes back as a new node, and the others bring it up to date";
-
 /// A node's place in a cluster: what ties its log to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
@@ -139,7 +135,11 @@ impl IdentityFile {
     }
 
     fn read(&self) -> Result<Option<Identity>> {
-        let Some(bytes) = self.disk.read(&self.path, MAX_BYTES)? else {
+        let Some(bytes) = self
+            .disk
+            .read(&self.path, MAX_BYTES)
+            .map_err(too_long_is_damage)?
+        else {
             return Ok(None);
         };
         let damaged = |error| self.corrupt(&format!("not an identity: {error}; {WHAT_TO_DO}"));

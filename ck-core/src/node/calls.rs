@@ -261,8 +261,8 @@ impl Node {
             Phase::Stopping | Phase::Stopped => return Some("stopping".to_owned()),
             Phase::Starting | Phase::Running => {}
         }
-        if self.has_left_raft() {
-            return Some("Raft has stopped on this node: its log has failed; restart it".to_owned());
+        if let Some(why) = self.end_of_raft() {
+            return Some(why);
         }
         if !view
             .my_node()

@@ -98,6 +98,12 @@ impl Node {
             election_timeout_ms: whole_millis(self.options.timing.values().election_max),
         };
         let cluster_id = format!("{:032x}", env::runtime::rng().random::<u128>());
+        // Whoever meant to join another one must see it.
+        self.log.warn(format_args!(
+            "this node founds a NEW cluster {:?} with id {cluster_id}, alone in it so far; if it was to join one that exists, \
+             stop it, move its data_dir away, and set join_addrs",
+            config.cluster_name
+        ));
         // Others that may found too are told at once that there is a cluster now.
         self.addresses.set_cluster_id(&cluster_id);
         let mut identity = Identity::new(
@@ -200,6 +206,18 @@ impl Node {
             error = failed => Err(error.context("the node's log has failed")),
             outcome = future => Ok(outcome),
         }
+    }
+
+    /// That this node takes part no more and why, for people, if that is so.
+    pub(super) fn end_of_raft(&self) -> Option<String> {
+        let error = self.log_failure()?;
+        Some(match error.code() {
+            ErrorCode::Stopped => "Raft has stopped on this node; restart it".to_owned(),
+            _ => format!(
+                "Raft has stopped on this node: its log has failed ({}); mend that and restart it",
+                error.message()
+            ),
+        })
     }
 
     /// Why this node's log takes nothing any more, if that is so.

@@ -125,12 +125,25 @@ impl Node {
             self.formation.promise(founder);
         }
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+        self.warn_of_strangers().await?;
         if let Some(identity) = &identity {
             self.identity_file()
                 .check(identity, &self.me, &self.options.cluster_name)?;
             self.check_agreement(identity)?;
         }
         Ok(identity)
+    }
+
+    /// Whoever may write in the directory may take the place of its files, and so of the node.
+    async fn warn_of_strangers(&self) -> Result<()> {
+        let (disk, dir) = (self.disk.clone(), self.dir.clone());
+        if blocking(move || disk.is_world_writable(&dir)).await? {
+            self.log.warn(format_args!(
+                "data_dir {}: every user of this machine may replace its files; make it private (chmod 700)",
+                self.dir.display()
+            ));
+        }
+        Ok(())
     }
 
     pub(super) fn identity_file(&self) -> IdentityFile {

@@ -1,6 +1,7 @@
 //! Where a node listens.
 
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +13,11 @@ use tokio::sync::watch;
 
 use crate::env;
 use crate::error::{Error, Result};
-use crate::http::{self, HttpLimits};
-use crate::net::{self, Handler, NetLimits, PEER_PATH, PeerServer, Plaintext};
+use crate::http;
+use crate::net::{self, Handler, PEER_PATH, PeerServer, Plaintext};
 use crate::options::{ListenAddr, Options, advertised};
 
-use super::Node;
+use super::{Node, file_budget};
 
 /// How long peer calls under way may take to finish when the doors close.
 const GRACE: Duration = Duration::from_millis(500);
@@ -69,22 +70,38 @@ impl Listen for TcpListen {
     fn listen(&self, node: Arc<Node>, handler: Handler) -> BoxFuture<'_, Result<Listening>> {
         async move {
             let options = node.options().clone();
+            let files = file_budget::limit();
+            let (mut http_limits, net_limits) = file_budget::bounds(files);
+            if let Some(files) = files.filter(|_| http_limits != http::HttpLimits::default()) {
+                node.log.warn(format_args!(
+                    "this process may open {files} files only: at most {} connections of clients and {} of peers are \
+                     served; raise the limit (ulimit -n, LimitNOFILE=)",
+                    http_limits.max_connections, net_limits.max_connections
+                ));
+            }
             let peers = PeerServer::new(
                 &options.cluster_name,
                 handler,
-                NetLimits::default(),
+                net_limits,
                 Arc::new(Plaintext),
             );
-            let http = net::bind(&socket_text(&options.http_listen()?)).await?;
-            let raft = match options.raft_listen()? {
-                Some(listen) => Some(net::bind(&socket_text(&listen)).await?),
+            let http = net::bind(&options.http_addr).await?;
+            let raft = match &options.raft_addr {
+                Some(raft_addr) => Some(net::bind(raft_addr).await?),
                 None => None,
             };
             let (http_addr, peer_addr) = addresses(&options, &http, raft.as_ref()).await?;
+            if is_of_no_use(&options.http_listen()?, &http_addr) && options.advertise_addr.is_none() {
+                node.log.warn(format_args!(
+                    "this node listens on every interface and tells others to dial {http_addr}, which is each machine's \
+                     own: no address towards a network was found; set advertise_addr"
+                ));
+            }
+            http_limits.browser_hosts = own_names(&options.http_listen()?, &http_addr);
             let (stop, mut stopping) = watch::channel(false);
             let router = http::router(
                 node.clone(),
-                HttpLimits::default(),
+                http_limits.clone(),
                 node.counters.clone(),
                 Some(peer_route(peers.clone())),
             );
@@ -99,7 +116,7 @@ impl Listen for TcpListen {
                     let receiver = stopped.await;
                     drop(tx.send(receiver));
                 };
-                http::serve(http, router, HttpLimits::default(), shutdown).await;
+                http::serve(http, router, http_limits, shutdown).await;
                 // Kept until here, so that whoever closes the doors can wait for it.
                 drop(rx.await);
             });
@@ -116,27 +133,32 @@ impl Listen for TcpListen {
     }
 }
 
-/// What to bind: a host, in brackets where it is an IPv6 address, and a port.
-fn socket_text(listen: &ListenAddr) -> String {
-    let host = listen.bind_host();
-    if host.contains(':') {
-        format!("[{host}]:{}", listen.port())
-    } else {
-        format!("{host}:{}", listen.port())
-    }
-}
-
 /// `GET /peer`: where a peer turns its connection into one for frames.
 fn peer_route(peers: PeerServer) -> Router {
     let upgrade = move |mut request: axum::extract::Request| {
         let remote = request
             .extensions()
-            .get::<ConnectInfo<std::net::SocketAddr>>()
+            .get::<ConnectInfo<SocketAddr>>()
             .map_or_else(|| "a peer".to_owned(), |info| info.0.to_string());
         let response = peers.upgrade(&mut request, remote);
         async move { response.map(axum::body::Body::new) }
     };
     Router::new().route(PEER_PATH, axum::routing::get(upgrade))
+}
+
+/// The names that people may ask this node by in a browser, besides IP addresses and names without a dot.
+fn own_names(listen: &ListenAddr, advertised: &str) -> Vec<String> {
+    let advertised = advertised.rsplit_once(':').map_or(advertised, |(host, _)| host);
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let mut names = vec![listen.host().to_owned(), advertised.to_owned(), machine];
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// True for an address that only this machine can dial, of a node that others were meant to reach.
+fn is_of_no_use(listen: &ListenAddr, advertised: &str) -> bool {
+    let ip = advertised.parse::<SocketAddr>().map(|address| address.ip());
+    listen.is_wildcard() && ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 /// What others are to dial. Looking it up may ask the resolver.
@@ -168,4 +190,41 @@ async fn addresses(
     env::blocking(work)
         .await
         .map_err(|error| Error::internal(format!("look up the address: {error}")))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_that_advertises_loopback_is_noticed() {
+        for (listen, advertised, expected) in [
+            (":8080", "127.0.0.1:8080", true),
+            ("0.0.0.0:8080", "127.0.0.1:8080", true),
+            ("[::]:8080", "[::1]:8080", true),
+            (":8080", "10.0.0.5:8080", false),
+            ("127.0.0.1:8080", "127.0.0.1:8080", false),
+            ("localhost:8080", "127.0.0.1:8080", false),
+        ] {
+            let listen = ListenAddr::parse(listen).unwrap();
+            assert_eq!(
+                is_of_no_use(&listen, advertised),
+                expected,
+                "{listen:?} {advertised}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_node_is_known_by_the_names_that_it_was_given() {
+        let listen = ListenAddr::parse("pod-0.db.example:80").unwrap();
+        let names = own_names(&listen, "node.example:80");
+        assert!(names.contains(&"pod-0.db.example".to_owned()) && names.contains(&"node.example".to_owned()));
+        let listen = ListenAddr::parse(":80").unwrap();
+        assert!(
+            own_names(&listen, "10.0.0.5:80")
+                .iter()
+                .all(|name| !name.is_empty())
+        );
+    }
 }

@@ -12,6 +12,7 @@ mod contact;
 mod copying;
 mod entry;
 mod farewell;
+mod file_budget;
 mod keep_in_touch;
 mod leased_view;
 mod life;
@@ -43,7 +44,7 @@ use crate::env::{self, Instant, Signal};
 use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::{Driver, Hooks, HooksConfig};
 use crate::http::RequestCounters;
-use crate::log::Log;
+use crate::log::{Log, Sparse};
 use crate::membership::{AddressBook, Admission, Delays, Formation, Lease};
 use crate::model::{NodeHealthState, NodeId};
 use crate::net::Transport;
@@ -96,6 +97,8 @@ pub(crate) struct Node {
     own_health_changed: Signal,
     counters: Arc<RequestCounters>,
     log: Arc<Log>,
+    /// What has been told of nodes that were not let in.
+    refused_joins: Sparse,
     phase: AtomicU8,
     /// Told when the phase changes.
     phases: Signal,
@@ -216,6 +219,7 @@ impl Node {
             own_health_changed: Signal::default(),
             counters: Arc::default(),
             log,
+            refused_joins: Sparse::default(),
             phase: AtomicU8::new(Phase::Created as u8),
             phases: Signal::default(),
             is_refused: AtomicBool::new(false),

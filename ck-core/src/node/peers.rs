@@ -207,8 +207,12 @@ impl Node {
                         request.spec.id, request.spec.ip, reply.incarnation
                     )),
                     Err(error) => {
-                        self.log
-                            .warn(format_args!("refused to admit node {}: {error}", request.spec.id));
+                        if let Some(more) = self.refused_joins.admit(error.code()) {
+                            self.log.warn(format_args!(
+                                "refused to admit node {}: {error}{more}",
+                                request.spec.id
+                            ));
+                        }
                     }
                 }
                 return Ok(MemberAnswer::Join(Box::new(JoinAnswer {

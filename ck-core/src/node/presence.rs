@@ -208,12 +208,10 @@ impl Node {
     pub(super) async fn keep_in_sync(self: Arc<Self>) {
         let mut admitted = false;
         loop {
-            if self.has_left_raft() {
+            if let Some(why) = self.end_of_raft() {
                 // It will never hear what is taken from it or given to it: others must take over.
                 self.lease.give_back();
-                self.log.warn(format_args!(
-                    "Raft has stopped on this node, which takes part no more; restart it"
-                ));
+                self.log.warn(format_args!("{why}"));
                 self.say_that_it_failed().await;
                 return;
             }

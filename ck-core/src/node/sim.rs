@@ -1,6 +1,7 @@
 //! Tests of nodes in the simulator. What they stand on is in [`crate::sim`].
 
 mod dead_grants;
+mod disk;
 mod failure;
 mod go_cluster;
 mod half_disk;
@@ -11,6 +12,7 @@ mod late_hooks;
 mod lease;
 mod many;
 mod migrations;
+mod mutations;
 mod named;
 mod outage;
 mod outcome;

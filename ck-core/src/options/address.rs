@@ -25,14 +25,22 @@ impl ListenAddr {
         &self.host
     }
 
-    /// The host to bind: as written, or `0.0.0.0` (every IPv4 interface) for `:8080`. A node that shall listen
-    /// on IPv6 as well says `[::]:8080`.
+    /// The host to bind: as written, or `::` (every interface, IPv6 and IPv4) for `:8080`.
     pub fn bind_host(&self) -> &str {
-        if self.host.is_empty() {
-            "0.0.0.0"
-        } else {
-            &self.host
-        }
+        if self.host.is_empty() { "::" } else { &self.host }
+    }
+
+    /// The host to bind where [`ListenAddr::bind_host`] cannot be bound, if there is another: `0.0.0.0` for `:8080`, on
+    /// a machine without IPv6.
+    pub fn fallback_host(&self) -> Option<&str> {
+        self.host.is_empty().then_some("0.0.0.0")
+    }
+
+    /// True when it listens on every interface.
+    pub fn is_wildcard(&self) -> bool {
+        self.bind_host()
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| ip.is_unspecified())
     }
 
     /// The port; 0 asks the system for a free one.
@@ -201,6 +209,12 @@ fn split(text: &str) -> std::result::Result<(String, Option<u16>), String> {
         let Some((host, tail)) = rest.split_once(']') else {
             return Err("opens a bracket and does not close it; write \"[::1]:8080\"".into());
         };
+        if let Some((_, zone)) = host.split_once('%') {
+            return Err(format!(
+                "has the zone %{zone}, which means something on one machine only; write an address that others reach, or a \
+                 name"
+            ));
+        }
         if host.parse::<Ipv6Addr>().is_err() {
             return Err("has no IPv6 address between the brackets; write \"[::1]:8080\"".into());
         }
@@ -218,6 +232,12 @@ fn split(text: &str) -> std::result::Result<(String, Option<u16>), String> {
         Some((host, port)) => (host, Some(parse_port(port)?)),
         None => (text, None),
     };
+    if port.is_some() && !host.is_empty() && host.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(format!(
+            "has the number {host} for a host, which some systems take for an address; write a name or an address, or \
+             \":8080\" to listen on every interface"
+        ));
+    }
     if !(host.is_empty() && port.is_some()) {
         check_host(host)?;
     }
@@ -278,7 +298,13 @@ mod tests {
         ] {
             assert_eq!(listen(text), (host.to_string(), port), "{text}");
         }
-        assert_eq!(ListenAddr::parse(":1").unwrap().bind_host(), "0.0.0.0");
+        let everywhere = ListenAddr::parse(":1").unwrap();
+        assert_eq!(
+            (everywhere.bind_host(), everywhere.fallback_host()),
+            ("::", Some("0.0.0.0"))
+        );
+        assert!(everywhere.is_wildcard());
+        assert_eq!(ListenAddr::parse("[::]:1").unwrap().fallback_host(), None);
         assert_eq!(ListenAddr::parse("[::]:1").unwrap().bind_host(), "::");
     }
 
@@ -302,6 +328,9 @@ mod tests {
             ("a b:80", "has no valid host"),
             ("a..b:80", "has no valid host"),
             ("256.1.1.1:80", "looks like an IPv4"),
+            ("0:0", "has the number 0 for a host"),
+            ("2130706433:80", "has the number 2130706433 for a host"),
+            ("[fe80::1%lo]:80", "has the zone %lo"),
         ] {
             let error = ListenAddr::parse(text).unwrap_err();
             assert_eq!(error.code(), ErrorCode::InvalidOption);

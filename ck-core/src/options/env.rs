@@ -11,7 +11,16 @@ impl Options {
     /// # Errors
     /// As [`Options::apply_env_with`], and [`ErrorCode::InvalidOption`] for a value that is not UTF-8.
     pub fn apply_env(&mut self) -> Result<()> {
-        self.apply_variables(|name| match std::env::var(name) {
+        self.apply_env_below(&[]).map(drop)
+    }
+
+    /// The same where something else wins over the environment: variables of the options named in `won` are not
+    /// looked at, whatever they say. Gives the options that were set, each with the variable that set it.
+    ///
+    /// # Errors
+    /// As [`Options::apply_env`].
+    pub fn apply_env_below(&mut self, won: &[&str]) -> Result<Vec<(&'static str, &'static str)>> {
+        self.apply_variables(won, |name| match std::env::var(name) {
             Ok(value) => Ok(Some(value)),
             Err(VarError::NotPresent) => Ok(None),
             Err(VarError::NotUnicode(_)) => {
@@ -38,29 +47,46 @@ impl Options {
     /// # Errors
     /// [`ErrorCode::InvalidOption`]; the message names the variable.
     pub fn apply_env_with(&mut self, mut lookup: impl FnMut(&str) -> Option<String>) -> Result<()> {
-        self.apply_variables(|name| Ok(lookup(name)))
+        self.apply_variables(&[], |name| Ok(lookup(name))).map(drop)
     }
 
-    fn apply_variables(&mut self, mut lookup: impl FnMut(&str) -> Result<Option<String>>) -> Result<()> {
+    pub(super) fn apply_variables(
+        &mut self,
+        won: &[&str],
+        mut lookup: impl FnMut(&str) -> Result<Option<String>>,
+    ) -> Result<Vec<(&'static str, &'static str)>> {
         let mut changed = self.clone();
-        for spec in table() {
+        let mut set = Vec::new();
+        for spec in table().iter().filter(|spec| !won.contains(&spec.name)) {
             for variable in spec.env {
                 let Some(value) = lookup(variable)?.filter(|value| !value.is_empty()) else {
                     continue;
                 };
+                if *variable == "HTTP_PORT" && is_service_link(&value) {
+                    continue;
+                }
                 let value = if *variable == "HTTP_PORT" {
                     port_only(value)?
                 } else {
                     value
                 };
-                let set = changed.set(spec.name, &value);
-                set.map_err(|error| error.context(format!("environment variable {variable}")))?;
+                let outcome = changed.set(spec.name, &value);
+                outcome.map_err(|error| error.context(format!("environment variable {variable}")))?;
+                set.push((spec.name, *variable));
                 break;
             }
         }
         *self = changed;
-        Ok(())
+        Ok(set)
     }
+}
+
+/// Kubernetes sets `HTTP_PORT=tcp://10.3.104.46:80` in every container beside a service that is called "http". Nobody asked
+/// this node for anything by it.
+fn is_service_link(value: &str) -> bool {
+    ["tcp://", "udp://", "sctp://"]
+        .iter()
+        .any(|scheme| value.starts_with(scheme))
 }
 
 /// HTTP_PORT is a bare number, which stands for `:number`.

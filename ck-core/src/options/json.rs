@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::strict::Strict;
 use super::table::OptionKind;
 use super::{Options, Target, table};
 use crate::error::{Error, ErrorCode, Result};
@@ -30,6 +31,17 @@ impl Options {
     /// [`ErrorCode::Io`] when the file cannot be read, else as [`Options::merge_json`]; the message names the
     /// file.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        let mut options = Options::default();
+        options.merge_file(path)?;
+        Ok(options)
+    }
+
+    /// Sets what a JSON file of at most 1 MiB names, and leaves the rest. Gives the names of what it set. On an error
+    /// nothing changes.
+    ///
+    /// # Errors
+    /// As [`Options::from_file`].
+    pub fn merge_file(&mut self, path: impl AsRef<Path>) -> Result<Vec<String>> {
         let path = path.as_ref();
         let what = format!("options file {}", path.display());
         let mut text = String::new();
@@ -43,19 +55,27 @@ impl Options {
                 format!("{what}: is longer than {MAX_FILE} bytes"),
             ));
         }
-        Options::from_json(&text).map_err(|error| error.context(what))
+        self.merge_named(&text).map_err(|error| error.context(what))
     }
 
     /// Sets what a JSON object names, and leaves the rest. Names are those of [`table()`], with groups as
     /// objects or with dots, or go-cluster's (`clusterId`, `election.leaseTtlMs`). `null` leaves an option as it
-    /// is. An object for `services` or `labels` replaces all entries. On an error nothing changes.
+    /// is. An object for `services` or `labels` replaces all entries. A byte order mark is passed over. On an error
+    /// nothing changes.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidOption`]: no JSON object, an unknown name, a wrong type, a value out of bounds, an
-    /// option given twice, or a go-cluster option that has no counterpart.
+    /// [`ErrorCode::InvalidOption`]: no JSON object, a key twice, an unknown name, a wrong type, a value out of bounds,
+    /// an option given twice, or a go-cluster option that has no counterpart.
     pub fn merge_json(&mut self, text: &str) -> Result<()> {
+        self.merge_named(text).map(drop)
+    }
+
+    /// The same, and gives the names of what was set.
+    fn merge_named(&mut self, text: &str) -> Result<Vec<String>> {
         let bad = |message: String| Error::new(ErrorCode::InvalidOption, message);
-        let value: Value = serde_json::from_str(text)
+        // Editors of Windows put one in front.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let Strict(value) = serde_json::from_str(text)
             .map_err(|error| bad(format!("options are not valid JSON: {error}")))?;
         let Value::Object(object) = value else {
             return Err(bad(format!(
@@ -71,7 +91,7 @@ impl Options {
             merge.member(name, value)?;
         }
         *self = merge.options;
-        Ok(())
+        Ok(merge.given.into_keys().collect())
     }
 }
 
@@ -137,6 +157,10 @@ fn text_of(name: &str, kind: &OptionKind, value: &Value) -> Result<String> {
         (OptionKind::AddressList, Value::Array(items)) => {
             let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
             match texts {
+                // Somebody meant to name others: it must not look like a list that was left empty.
+                Some(texts) if !texts.is_empty() && texts.iter().all(|text| text.trim().is_empty()) => {
+                    "an array of addresses, each \"host:port\","
+                }
                 Some(texts) => return Ok(texts.join(",")),
                 None => "an array of strings",
             }

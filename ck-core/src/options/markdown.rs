@@ -9,15 +9,20 @@ This page is generated from the table in `ck-core/src/options/table.rs`; a test 
 (`UPDATE_DOCS=1 cargo test -p ck-core options` writes it anew).
 
 Options are set in code, by name (`set(\"health_check.interval\", \"1s\")`), from a JSON file, or from the environment.
-Unknown names are errors that suggest the nearest name.
+Unknown names are errors that suggest the nearest name. `clusterkit serve` takes a flag before the environment, and that
+before the file; what is overridden is not looked at. `clusterkit serve --print-options` says each value and where it
+came from.
 
 - **Durations** are written `\"5s\"`, `\"500ms\"`, `\"1m30s\"`, or as a number of milliseconds.
+- **Choices** may be written in any case.
 - **JSON** takes groups as objects (`\"health_check\": {\"interval\": \"1s\"}`) or dotted names, `services` and `labels` as
   objects, `join_addrs` as a string or an array. The names of go-cluster's files are understood where there is a
   counterpart (`clusterId`, `nodeId`, `election.leaseTtlMs`, `election.renewIntervalMs`); `nats` and `vip` are refused with
-  a hint.
+  a hint. A key that comes twice is an error, with line and column; a byte order mark is passed over.
 - **Environment variables** that are set but empty count as not set (an in-memory node, with an empty `data_dir`, is
-  asked for in code or JSON). Where two are named, the first wins.
+  asked for in code or JSON). Where several are named, the first that is set wins, and the others are not looked at. The
+  short names are in use by others, too: Kubernetes sets `HTTP_PORT=tcp://10.3.104.46:80` beside a service that is called
+  `http`, which counts as not set.
 - One entry of a map is an option too: `services.kv`, `labels.rack`.
 
 | option | environment | type | default | bounds | meaning |

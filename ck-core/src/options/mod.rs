@@ -7,6 +7,7 @@ mod duration;
 mod env;
 mod json;
 mod markdown;
+mod strict;
 mod table;
 mod validate;
 mod value;

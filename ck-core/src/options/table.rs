@@ -32,11 +32,11 @@ pub struct OptionSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OptionKind {
-    /// 1 to 255 of `A-Z a-z 0-9 . _ : -`.
+    /// 1 to 255 of `A-Z a-z 0-9 . _ : -`, and neither `.` nor `..`.
     Identifier,
-    /// A name for people: 1 to 255 bytes without control characters.
+    /// A name for people: 1 to 255 bytes without control characters and outer blanks.
     Name,
-    /// A path in the file system, without NUL; may be empty.
+    /// A path in the file system; may be empty. Nobody expands `~` or takes quotes off, so both are refused.
     Path,
     /// Where to listen: `:8080`, `host:port`, `[::1]:0`.
     ListenAddress,
@@ -86,9 +86,9 @@ impl OptionKind {
     /// The bounds in words.
     pub fn bounds(&self) -> String {
         match self {
-            OptionKind::Identifier => "1 to 255 of A-Z a-z 0-9 . _ : -".into(),
-            OptionKind::Name => "1 to 255 bytes, no control characters".into(),
-            OptionKind::Path => "a path".into(),
+            OptionKind::Identifier => "1 to 255 of A-Z a-z 0-9 . _ : -, and neither . nor ..".into(),
+            OptionKind::Name => "1 to 255 bytes, no control characters, no blanks at either end".into(),
+            OptionKind::Path => "a path, without quotes, a ~ or blanks around it".into(),
             OptionKind::ListenAddress => ":port, host:port or [ipv6]:port; port 0 asks the system".into(),
             OptionKind::AdvertiseAddress => "host or host:port, no wildcard".into(),
             OptionKind::AddressList => "up to 256 of host:port, separated by commas".into(),
@@ -196,7 +196,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "node_id",
         aliases: &["nodeId"],
-        env: &["NODE_ID"],
+        env: &["CLUSTERKIT_NODE_ID", "NODE_ID"],
         kind: OptionKind::Identifier,
         default: OptionDefault::Required,
         help: "This node's name in the cluster. Unique, and the same after every restart.",
@@ -205,7 +205,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "http_addr",
         aliases: &[],
-        env: &["HTTP_ADDR", "HTTP_PORT"],
+        env: &["CLUSTERKIT_HTTP_ADDR", "HTTP_ADDR", "HTTP_PORT"],
         kind: OptionKind::ListenAddress,
         default: OptionDefault::Required,
         help: "Where the node listens, for HTTP and for peers. HTTP_PORT=8080 means \":8080\".",
@@ -214,7 +214,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "node_name",
         aliases: &[],
-        env: &["NODE_NAME"],
+        env: &["CLUSTERKIT_NODE_NAME", "NODE_NAME"],
         kind: OptionKind::Name,
         default: OptionDefault::Derived(
             "from node_id: node-1, server-1 and 1 become Server-1, any other id stays",
@@ -225,7 +225,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "raft_addr",
         aliases: &[],
-        env: &["RAFT_ADDR"],
+        env: &["CLUSTERKIT_RAFT_ADDR", "RAFT_ADDR"],
         kind: OptionKind::ListenAddress,
         default: OptionDefault::Derived("peers use http_addr"),
         help: "A listener of its own for peers.",
@@ -234,7 +234,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "advertise_addr",
         aliases: &[],
-        env: &["ADVERTISE_ADDR"],
+        env: &["CLUSTERKIT_ADVERTISE_ADDR", "ADVERTISE_ADDR"],
         kind: OptionKind::AdvertiseAddress,
         default: OptionDefault::Derived("worked out from http_addr and the machine, never a bare port"),
         help: "What other nodes and clients dial. Without a port it takes the one that the node listens on.",
@@ -243,7 +243,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "join_addrs",
         aliases: &["join_addr", "known_nodes"],
-        env: &["JOIN_ADDR", "JOIN_ADDRS", "KNOWN_NODES"],
+        env: &["CLUSTERKIT_JOIN_ADDRS", "JOIN_ADDR", "JOIN_ADDRS", "KNOWN_NODES"],
         kind: OptionKind::AddressList,
         default: OptionDefault::None,
         help: "Members to join through: any of them will do, and a DNS name may have several records.",
@@ -252,7 +252,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "join_timeout",
         aliases: &[],
-        env: &["JOIN_TIMEOUT"],
+        env: &["CLUSTERKIT_JOIN_TIMEOUT", "JOIN_TIMEOUT"],
         kind: millis(10, WEEK),
         default: OptionDefault::Value("30s"),
         help: "How long a node tries to join, with growing pauses, before its start fails.",
@@ -261,7 +261,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "bootstrap",
         aliases: &[],
-        env: &["BOOTSTRAP"],
+        env: &["CLUSTERKIT_BOOTSTRAP", "BOOTSTRAP"],
         kind: OptionKind::Bool,
         default: OptionDefault::Derived("true when there is no join address and data_dir is empty"),
         help: "Whether this node may create a new cluster. Never does so when data_dir holds one.",
@@ -270,7 +270,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "bootstrap_expect",
         aliases: &[],
-        env: &["BOOTSTRAP_EXPECT"],
+        env: &["CLUSTERKIT_BOOTSTRAP_EXPECT", "BOOTSTRAP_EXPECT"],
         kind: integer(1, 1_000),
         default: OptionDefault::None,
         help: "How many nodes, all configured alike and with each other in join_addrs, found a cluster together: the \
@@ -280,7 +280,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "cluster_name",
         aliases: &["clusterId"],
-        env: &["CLUSTER_NAME"],
+        env: &["CLUSTERKIT_CLUSTER_NAME", "CLUSTER_NAME"],
         kind: OptionKind::Name,
         default: OptionDefault::Value("clusterkit-cluster"),
         help: "The cluster's name. A node of another name is refused.",
@@ -289,7 +289,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "partition_count",
         aliases: &[],
-        env: &["PARTITION_COUNT"],
+        env: &["CLUSTERKIT_PARTITION_COUNT", "PARTITION_COUNT"],
         kind: integer(1, 65_536),
         default: OptionDefault::Derived("the cluster's; 64 for a new cluster"),
         help: "How many partitions there are. Fixed when the cluster is created; a joiner that asks for another \
@@ -299,7 +299,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "replication_factor",
         aliases: &[],
-        env: &["REPLICATION_FACTOR"],
+        env: &["CLUSTERKIT_REPLICATION_FACTOR", "REPLICATION_FACTOR"],
         kind: integer(1, 100),
         default: OptionDefault::Derived("the cluster's; 3 for a new cluster"),
         help: "How many nodes hold each partition, the primary included. With fewer nodes every node holds it.",
@@ -308,7 +308,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "data_dir",
         aliases: &[],
-        env: &["DATA_DIR"],
+        env: &["CLUSTERKIT_DATA_DIR", "DATA_DIR"],
         kind: OptionKind::Path,
         default: OptionDefault::Value("./clusterkit-data"),
         help: "Where the log, the snapshot and the node's identity are kept. Empty: in memory, lost on exit.",
@@ -317,7 +317,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "sync_interval",
         aliases: &["election.renewIntervalMs"],
-        env: &["SYNC_INTERVAL"],
+        env: &["CLUSTERKIT_SYNC_INTERVAL", "SYNC_INTERVAL"],
         kind: millis(10, 10 * MINUTE),
         default: OptionDefault::Derived(
             "from timing: 500ms, with fast 100ms; less where a short lease or failure timeout is set",
@@ -329,7 +329,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "lease_ttl",
         aliases: &["election.leaseTtlMs"],
-        env: &["LEASE_TTL"],
+        env: &["CLUSTERKIT_LEASE_TTL", "LEASE_TTL"],
         kind: millis(30, HOUR),
         default: OptionDefault::Derived(
             "3 x sync_interval, or 2 x timing.election_max + sync_interval if that is longer: 1500ms; at most three \
@@ -341,7 +341,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "health_check.enabled",
         aliases: &[],
-        env: &["HEALTH_CHECK_ENABLED"],
+        env: &["CLUSTERKIT_HEALTH_CHECK_ENABLED", "HEALTH_CHECK_ENABLED"],
         kind: OptionKind::Bool,
         default: OptionDefault::Value("true"),
         help: "Whether silent nodes are declared failed and their partitions handed over.",
@@ -350,7 +350,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "health_check.interval",
         aliases: &[],
-        env: &["HEALTH_CHECK_INTERVAL"],
+        env: &["CLUSTERKIT_HEALTH_CHECK_INTERVAL", "HEALTH_CHECK_INTERVAL"],
         kind: millis(1, HOUR),
         default: OptionDefault::Derived(
             "sync_interval, or longer where the failure timeout has to outlast the lease or the timeout: 500ms",
@@ -361,7 +361,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "health_check.timeout",
         aliases: &[],
-        env: &["HEALTH_CHECK_TIMEOUT"],
+        env: &["CLUSTERKIT_HEALTH_CHECK_TIMEOUT", "HEALTH_CHECK_TIMEOUT"],
         kind: millis(1, HOUR),
         default: OptionDefault::Derived("sync_interval, or a third of the lease if that is shorter: 500ms"),
         help: "How long one sync waits for the leader's answer before it is tried again.",
@@ -370,7 +370,10 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "health_check.failure_threshold",
         aliases: &[],
-        env: &["HEALTH_CHECK_FAILURE_THRESHOLD"],
+        env: &[
+            "CLUSTERKIT_HEALTH_CHECK_FAILURE_THRESHOLD",
+            "HEALTH_CHECK_FAILURE_THRESHOLD",
+        ],
         kind: integer(1, 1_000),
         default: OptionDefault::Value("4"),
         help: "How many intervals without a sync make a node failed. Left at 4 it is more where four of a short interval \
@@ -380,7 +383,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "rebalance_delay",
         aliases: &[],
-        env: &["REBALANCE_DELAY"],
+        env: &["CLUSTERKIT_REBALANCE_DELAY", "REBALANCE_DELAY"],
         kind: millis(0, WEEK),
         default: OptionDefault::Value("10s"),
         help: "How long a failed node may stay away before its copies are made anew elsewhere.",
@@ -389,7 +392,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "migration_timeout",
         aliases: &[],
-        env: &["MIGRATION_TIMEOUT"],
+        env: &["CLUSTERKIT_MIGRATION_TIMEOUT", "MIGRATION_TIMEOUT"],
         kind: millis(10, WEEK),
         default: OptionDefault::Value("5m"),
         help: "How long copying one partition may take before it is given up and planned anew.",
@@ -398,7 +401,10 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "max_concurrent_migrations",
         aliases: &[],
-        env: &["MAX_CONCURRENT_MIGRATIONS"],
+        env: &[
+            "CLUSTERKIT_MAX_CONCURRENT_MIGRATIONS",
+            "MAX_CONCURRENT_MIGRATIONS",
+        ],
         kind: integer(1, 1_000),
         default: OptionDefault::Value("4"),
         help: "How many partitions one node copies at a time.",
@@ -407,7 +413,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "max_cluster_migrations",
         aliases: &[],
-        env: &["MAX_CLUSTER_MIGRATIONS"],
+        env: &["CLUSTERKIT_MAX_CLUSTER_MIGRATIONS", "MAX_CLUSTER_MIGRATIONS"],
         kind: integer(0, 1_000_000),
         default: OptionDefault::Value("0"),
         help: "How many partitions all nodes together copy at a time; 0 for any number.",
@@ -416,7 +422,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "timing",
         aliases: &["timing.profile"],
-        env: &["TIMING"],
+        env: &["CLUSTERKIT_TIMING", "TIMING"],
         kind: OptionKind::Choice(TimingProfile::NAMES),
         default: OptionDefault::Value("lan"),
         help: "The election's pace: lan (heartbeat 50ms, election 150ms to 300ms), fast (30ms, 75ms to 150ms) or \
@@ -426,7 +432,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "timing.heartbeat",
         aliases: &[],
-        env: &["TIMING_HEARTBEAT"],
+        env: &["CLUSTERKIT_TIMING_HEARTBEAT", "TIMING_HEARTBEAT"],
         kind: millis(5, MINUTE),
         default: OptionDefault::Derived("from timing: 50ms; what suits the other two where they are set"),
         help: "How often the leader calls the voters. Must exceed a round trip plus the slowest disk sync.",
@@ -435,7 +441,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "timing.election_min",
         aliases: &[],
-        env: &["TIMING_ELECTION_MIN"],
+        env: &["CLUSTERKIT_TIMING_ELECTION_MIN", "TIMING_ELECTION_MIN"],
         kind: millis(10, 10 * MINUTE),
         default: OptionDefault::Derived("from timing: 150ms; what suits the other two where they are set"),
         help: "The shortest silence of the leader after which a voter stands for election.",
@@ -444,7 +450,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "timing.election_max",
         aliases: &[],
-        env: &["TIMING_ELECTION_MAX"],
+        env: &["CLUSTERKIT_TIMING_ELECTION_MAX", "TIMING_ELECTION_MAX"],
         kind: millis(10, 10 * MINUTE),
         default: OptionDefault::Derived("from timing: 300ms; what suits the other two where they are set"),
         help: "The longest such silence; each voter draws its own between the two.",
@@ -453,7 +459,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "max_voters",
         aliases: &[],
-        env: &["MAX_VOTERS"],
+        env: &["CLUSTERKIT_MAX_VOTERS", "MAX_VOTERS"],
         kind: integer(1, 15),
         default: OptionDefault::Value("5"),
         help: "At most this many nodes vote; the others follow. Kept odd where it can be.",
@@ -462,7 +468,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "services",
         aliases: &[],
-        env: &["SERVICES"],
+        env: &["CLUSTERKIT_SERVICES", "SERVICES"],
         kind: OptionKind::Services,
         default: OptionDefault::None,
         help: "Where the application's own services on this node are found. \":9080\" means the node's own host.",
@@ -471,7 +477,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "weight",
         aliases: &[],
-        env: &["WEIGHT"],
+        env: &["CLUSTERKIT_WEIGHT", "WEIGHT"],
         kind: integer(0, 10_000),
         default: OptionDefault::Value("100"),
         help: "This node's share of the partitions relative to other nodes; 0 takes none.",
@@ -480,7 +486,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "zone",
         aliases: &[],
-        env: &["ZONE"],
+        env: &["CLUSTERKIT_ZONE", "ZONE"],
         kind: OptionKind::Identifier,
         default: OptionDefault::None,
         help: "The failure zone that this node is in. Copies of one partition go to different zones.",
@@ -489,7 +495,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "labels",
         aliases: &[],
-        env: &["LABELS"],
+        env: &["CLUSTERKIT_LABELS", "LABELS"],
         kind: OptionKind::Labels,
         default: OptionDefault::None,
         help: "Free labels that other nodes and clients can read.",
@@ -498,7 +504,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "hook_concurrency",
         aliases: &[],
-        env: &["HOOK_CONCURRENCY"],
+        env: &["CLUSTERKIT_HOOK_CONCURRENCY", "HOOK_CONCURRENCY"],
         kind: integer(1, 1_000),
         default: OptionDefault::Value("50"),
         help: "How many threads at most run a batch of partition hooks.",
@@ -507,7 +513,7 @@ static TABLE: &[OptionSpec] = &[
     OptionSpec {
         name: "log_level",
         aliases: &[],
-        env: &["LOG_LEVEL"],
+        env: &["CLUSTERKIT_LOG_LEVEL", "LOG_LEVEL"],
         kind: OptionKind::Choice(LogLevel::NAMES),
         default: OptionDefault::Value("info"),
         help: "The least severe messages that reach the log callback.",

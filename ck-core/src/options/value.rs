@@ -50,11 +50,19 @@ impl<T: Value> Value for Option<T> {
 impl Value for String {
     fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
         match kind {
-            OptionKind::Identifier if !is_identifier(text, 255) => Err(wants(kind)),
-            OptionKind::Name if text.is_empty() || text.len() > 255 || text.contains(char::is_control) => {
+            // As the last part of a URL's path the two dots mean something else.
+            OptionKind::Identifier if !is_identifier(text, 255) || matches!(text, "." | "..") => {
                 Err(wants(kind))
             }
-            OptionKind::Path if text.contains('\0') => Err(wants(kind)),
+            OptionKind::Name
+                if text.is_empty()
+                    || text.len() > 255
+                    || text.contains(char::is_control)
+                    || text.trim() != text =>
+            {
+                Err(wants(kind))
+            }
+            OptionKind::Path => check_path(text).map(|()| text.to_string()),
             OptionKind::ListenAddress => address::check_listen(text).map(|_| text.to_string()),
             OptionKind::AdvertiseAddress => address::check_advertise(text).map(|_| text.to_string()),
             _ => Ok(text.to_string()),
@@ -116,7 +124,7 @@ impl Value for TimingProfile {
     fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
         Self::ALL
             .iter()
-            .find(|profile| profile.name() == text)
+            .find(|profile| profile.name().eq_ignore_ascii_case(text.trim()))
             .copied()
             .ok_or_else(|| wants(kind))
     }
@@ -130,7 +138,7 @@ impl Value for LogLevel {
     fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
         Self::ALL
             .iter()
-            .find(|level| level.name() == text)
+            .find(|level| level.name().eq_ignore_ascii_case(text.trim()))
             .copied()
             .ok_or_else(|| wants(kind))
     }
@@ -143,6 +151,10 @@ impl Value for LogLevel {
 impl Value for Vec<String> {
     fn parse(_kind: &OptionKind, text: &str) -> Parsed<Self> {
         let items: Vec<String> = list_items(text).map(str::to_string).collect();
+        if items.is_empty() && !text.is_empty() {
+            // Somebody meant to name others. A node that asks nobody may found a cluster of its own.
+            return Err("names no address; leave it empty to name none".into());
+        }
         if items.len() > MAX_LIST {
             return Err(format!(
                 "has {} addresses; at most {MAX_LIST} are accepted",
@@ -220,6 +232,22 @@ impl Value for BTreeMap<String, String> {
         self.insert(key.to_string(), text.to_string());
         Ok(())
     }
+}
+
+/// A directory under a name that nobody meant is an empty one, in which a node founds a cluster of its own.
+fn check_path(text: &str) -> Parsed<()> {
+    let problem = if text.contains(char::is_control) {
+        "has a control character in it, such as the end of a line; write only the path"
+    } else if text.trim() != text {
+        "begins or ends with a blank; write only the path"
+    } else if text.starts_with(['"', '\'']) || text.ends_with(['"', '\'']) {
+        "has quotes around it, which would be a part of the name; write only the path"
+    } else if text.starts_with('~') {
+        "begins with ~, which only a shell replaces; write the whole path"
+    } else {
+        return Ok(());
+    };
+    Err(problem.into())
 }
 
 /// The parts of a comma-separated text; a trailing comma adds none.

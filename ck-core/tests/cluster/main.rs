@@ -5,6 +5,7 @@
 
 mod admin;
 mod ancestor;
+mod directory;
 mod events;
 mod fencing;
 mod formation;

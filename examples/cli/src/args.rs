@@ -138,12 +138,13 @@ pub(crate) enum Command {
 
 const SERVE_HELP: &str = "\
 Every option may also come from the environment or from a JSON file; a flag wins over the
-environment, which wins over the file. When the node is ready it prints one line with its address.
+environment, which wins over the file, and what is overridden is not looked at. When the node is ready it prints one line with its address.
 
 Examples:
   clusterkit serve --node-id node-1 --http-addr :8080
   clusterkit serve --node-id node-2 --http-addr :8081 --join-addrs 127.0.0.1:8080 --data-dir ./data-2
   clusterkit serve --config node.json --events
+  clusterkit serve --config node.json --print-options
   clusterkit serve --node-id n --http-addr 127.0.0.1:0 --ready-file ready.json   port from the system";
 
 /// `serve`.
@@ -155,6 +156,10 @@ pub(crate) struct ServeArgs {
     /// A JSON file with options
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+
+    /// Print each option's value and where it came from, and start nothing
+    #[arg(long)]
+    pub(crate) print_options: bool,
 
     /// Print every cluster event as a line of JSON
     #[arg(long)]

@@ -14,6 +14,7 @@ mod interrupt;
 mod layout;
 mod option_flags;
 mod output;
+mod process_limits;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -63,7 +64,8 @@ fn report(error: &CliError, json: bool) {
     let text = match error {
         CliError::BrokenPipe => return,
         error if json => error.to_json().to_string(),
-        error => format!("clusterkit: {error}"),
+        // What a node said is in it, and what people told the node.
+        error => format!("clusterkit: {}", output::printable_lines(&error.to_string())),
     };
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -1,5 +1,6 @@
 //! A flag for every option of a node, made from the core's one table: nothing here knows an option by name.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use ck_core::{OptionDefault, OptionSpec, Options, options_table};
@@ -13,30 +14,63 @@ pub(crate) struct OptionFlags {
     given: Vec<(&'static str, String)>,
 }
 
+/// A node's options, and where each of them came from. They are not checked against each other yet.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    /// The options.
+    pub(crate) options: Options,
+    /// What set an option, by the option's name. Nothing did where there is no entry.
+    pub(crate) sources: BTreeMap<String, Source>,
+}
+
+/// What set an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A flag.
+    Flag,
+    /// This environment variable.
+    Environment(&'static str),
+    /// The file of `--config`.
+    File,
+}
+
 impl OptionFlags {
-    /// A node's options: defaults, then the file, then the environment, then the flags.
-    pub(crate) fn resolve(&self, file: Option<&Path>) -> Result<Options> {
-        self.resolve_with(file, Options::apply_env)
+    /// A node's options: the flags, before the environment, before the file, before the defaults. What is overridden is
+    /// not looked at.
+    pub(crate) fn resolve(&self, file: Option<&Path>) -> Result<Resolved> {
+        self.resolve_with(file, Options::apply_env_below)
     }
 
     fn resolve_with(
         &self,
         file: Option<&Path>,
-        environment: impl FnOnce(&mut Options) -> ck_core::Result<()>,
-    ) -> Result<Options> {
-        let mut options = match file {
+        environment: impl FnOnce(&mut Options, &[&str]) -> ck_core::Result<Vec<(&'static str, &'static str)>>,
+    ) -> Result<Resolved> {
+        let mut options = Options::default();
+        let mut sources = BTreeMap::new();
+        if let Some(path) = file {
             // A file that cannot be read is as wrong as what may be in it.
-            Some(path) => {
-                Options::from_file(path).map_err(|error| CliError::Usage(error.message().to_string()))?
-            }
-            None => Options::default(),
-        };
-        environment(&mut options)?;
+            let named = options.merge_file(path);
+            let named = named.map_err(|error| CliError::Usage(error.message().to_string()))?;
+            // An entry of a map counts for the map.
+            let whole = |name: String| {
+                let map = options_table().iter().find(|spec| {
+                    let entry = name.strip_prefix(spec.name);
+                    spec.kind.type_name() == "map" && entry.is_some_and(|rest| rest.starts_with('.'))
+                });
+                map.map_or(name, |spec| spec.name.to_string())
+            };
+            sources.extend(named.into_iter().map(|name| (whole(name), Source::File)));
+        }
+        let flags: Vec<&str> = self.given.iter().map(|(name, _)| *name).collect();
+        for (name, variable) in environment(&mut options, &flags)? {
+            sources.insert(name.to_string(), Source::Environment(variable));
+        }
         for (name, value) in &self.given {
             options.set(name, value)?;
+            sources.insert((*name).to_string(), Source::Flag);
         }
-        options.validate()?;
-        Ok(options)
+        Ok(Resolved { options, sources })
     }
 
     fn read(matches: &ArgMatches) -> Self {
@@ -163,13 +197,12 @@ mod tests {
         let file = folder.path().join("node.json");
         let json = r#"{"node_id": "file", "http_addr": ":1", "weight": 1, "zone": "file"}"#;
         std::fs::write(&file, json).unwrap();
-        let variables = |name: &str| match name {
-            "HTTP_ADDR" => Some(":2".to_string()),
-            "WEIGHT" => Some("2".to_string()),
-            _ => None,
+        let environment = |options: &mut Options, won: &[&str]| {
+            assert_eq!(won, ["weight"]);
+            options.set("http_addr", ":2").unwrap();
+            Ok(vec![("http_addr", "HTTP_ADDR")])
         };
-        let environment = |options: &mut Options| options.apply_env_with(variables);
-        let options = flags(&["--weight", "3"])
+        let Resolved { options, sources } = flags(&["--weight", "3"])
             .resolve_with(Some(&file), environment)
             .unwrap();
         assert_eq!(
@@ -177,15 +210,35 @@ mod tests {
             ("file", ":2")
         );
         assert_eq!((options.weight, options.zone.as_deref()), (3, Some("file")));
+        let source = |name: &str| sources.get(name).copied();
+        assert_eq!(source("weight"), Some(Source::Flag));
+        assert_eq!(source("http_addr"), Some(Source::Environment("HTTP_ADDR")));
+        assert_eq!(source("zone"), Some(Source::File));
+        assert_eq!(source("data_dir"), None);
+    }
+
+    #[test]
+    fn an_entry_of_a_map_in_the_file_counts_for_the_map() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("node.json");
+        std::fs::write(
+            &file,
+            r#"{"services.kv": ":9080", "health_check": {"interval": "1s"}}"#,
+        )
+        .unwrap();
+        let resolved = flags(&[])
+            .resolve_with(Some(&file), |_, _| Ok(Vec::new()))
+            .unwrap();
+        let names: Vec<&str> = resolved.sources.keys().map(String::as_str).collect();
+        assert_eq!(names, ["health_check.interval", "services"]);
     }
 
     #[test]
     fn what_is_missing_or_wrong_is_a_usage_error_that_names_the_option() {
         let resolve = |line: &[&str]| {
-            flags(line)
-                .resolve_with(None, |_| Ok(()))
-                .unwrap_err()
-                .to_string()
+            let resolved = flags(line).resolve_with(None, |_, _| Ok(Vec::new()));
+            let checked = resolved.and_then(|resolved| Ok(resolved.options.validate()?));
+            checked.unwrap_err().to_string()
         };
         assert!(resolve(&[]).contains("node_id is required"));
         let error = resolve(&["--node-id", "a", "--http-addr", ":0", "--max-voters", "99"]);

@@ -43,6 +43,30 @@ impl Node {
         Node { child, lines }
     }
 
+    /// The same in a shell that has run `prelude` before.
+    fn start_after(folder: &Path, prelude: &str, args: &[&str]) -> Node {
+        let program = command(folder);
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("{prelude}; exec \"$0\" \"$@\"")])
+            .arg(program.get_program())
+            .args(["serve", "--node-id", "node-1", "--http-addr", "127.0.0.1:0"])
+            .args(args)
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for (variable, value) in program.get_envs() {
+            match value {
+                Some(value) => shell.env(variable, value),
+                None => shell.env_remove(variable),
+            };
+        }
+        let mut child = shell.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Node { child, lines }
+    }
+
     fn line(&mut self) -> String {
         self.lines.next().unwrap().unwrap()
     }
@@ -172,4 +196,138 @@ fn a_node_that_tries_to_join_can_be_interrupted() {
     let _tried = silent.accept().unwrap();
     node.signal(Signal::INT);
     assert_eq!(node.end().0, Some(130));
+}
+
+/// The usual soft limit is for programs that call `select`; connections alone must not use it up.
+#[test]
+fn the_soft_limit_on_open_files_is_raised_to_the_hard_one() {
+    let folder = folder();
+    let mut node = Node::start_after(folder.path(), "ulimit -Sn 256", &["--log-level", "off"]);
+    assert!(node.line().contains("is ready"));
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", node.child.id())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let numbers: Vec<&str> = line.split_whitespace().skip(3).collect();
+    let hard: u64 = numbers[1].parse().unwrap_or(u64::MAX);
+    assert_eq!(numbers[0].parse(), Ok(hard.min(1 << 20)), "{line}");
+}
+
+#[test]
+fn where_few_files_may_be_open_fewer_connections_are_served_and_that_is_said() {
+    let folder = folder();
+    let mut node = Node::start_after(folder.path(), "ulimit -n 300", &[]);
+    assert!(node.line().contains("is ready"));
+    node.signal(Signal::TERM);
+    let (code, stderr) = node.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(
+        stderr.contains("may open 300 files only: at most 70 connections"),
+        "{stderr}"
+    );
+}
+
+/// A log file that has grown to the limit is one of the ways to meet it.
+#[test]
+fn a_limit_on_the_length_of_files_ends_no_node() {
+    let folder = folder();
+    let node = Node::start_after(folder.path(), "ulimit -f 1", &[]);
+    let (code, stderr) = node.end();
+    // An error that says so, and no signal.
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("File too large"), "{stderr}");
+}
+
+#[test]
+fn print_options_says_each_value_and_where_it_came_from_and_starts_nothing() {
+    let folder = folder();
+    std::fs::write(folder.path().join("node.json"), r#"{"zone": "z", "weight": 7}"#).unwrap();
+    let show = |form: &[&str]| {
+        command(folder.path())
+            .args([
+                "serve",
+                "--config",
+                "node.json",
+                "--node-id",
+                "n",
+                "--http-addr",
+                ":1",
+            ])
+            .arg("--print-options")
+            .args(form)
+            // Overridden by a flag, so nobody looks at it.
+            .env("HTTP_PORT", "nonsense")
+            .env("CLUSTERKIT_WEIGHT", "8")
+            .output()
+            .unwrap()
+    };
+    let out = show(&["--json"]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let shown: Vec<Value> = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(shown.len(), ck_core::options_table().len());
+    for (name, value, source) in [
+        ("node_id", "n", "flag"),
+        ("http_addr", ":1", "flag"),
+        ("weight", "8", "environment CLUSTERKIT_WEIGHT"),
+        ("zone", "z", "file"),
+        ("data_dir", "./clusterkit-data", "default"),
+        ("raft_addr", "peers use http_addr", "default"),
+    ] {
+        let option = shown.iter().find(|option| option["name"] == name).unwrap();
+        assert_eq!(
+            (&option["value"], &option["source"]),
+            (&value.into(), &source.into()),
+            "{name}"
+        );
+    }
+    let text = String::from_utf8(show(&[]).stdout).unwrap();
+    let line = text.lines().find(|line| line.starts_with("weight ")).unwrap();
+    assert!(
+        line.contains("environment CLUSTERKIT_WEIGHT") && line.trim_end().ends_with('8'),
+        "{line}"
+    );
+    assert!(!folder.path().join("clusterkit-data").exists());
+}
+
+/// Each of these would otherwise be a node beside its cluster, in an empty directory.
+#[test]
+fn a_slip_of_the_pen_founds_no_second_cluster() {
+    let folder = folder();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    for (variable, value, says) in [
+        ("DATA_DIR", "data\r", "control character"),
+        ("DATA_DIR", " data", "blank"),
+        ("DATA_DIR", "\"data\"", "quotes"),
+        ("DATA_DIR", "~/data", "only a shell"),
+        ("DATA_DIR", "file", "is a file"),
+        ("JOIN_ADDR", ",", "names no address"),
+        ("HTTP_ADDR", "0:0", "has the number 0"),
+        ("NODE_ID", "..", "neither . nor .."),
+    ] {
+        let mut serve = command(folder.path());
+        serve.args(["serve", "--log-level", "off"]);
+        for (name, usual) in [("NODE_ID", "node-1"), ("HTTP_ADDR", "127.0.0.1:0")] {
+            serve.env(name, usual);
+        }
+        let out = serve.env(variable, value).output().unwrap();
+        let stderr = String::from_utf8_lossy(&out.stderr);
+        assert!(!out.status.success(), "{variable}={value:?}");
+        assert!(stderr.contains(says), "{variable}={value:?}: {stderr}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn founding_a_cluster_is_said_with_its_id() {
+    let folder = folder();
+    let mut node = Node::start(folder.path(), &[]);
+    assert!(node.line().contains("is ready"));
+    node.signal(Signal::TERM);
+    let (_, stderr) = node.end();
+    let line = stderr
+        .lines()
+        .find(|line| line.contains("founds a NEW cluster"))
+        .unwrap();
+    assert!(line.contains("WARN") || line.contains("warn"), "{line}");
 }

@@ -37,7 +37,7 @@ impl StoreBuilder<Types, LogStore, StateMachine, Guard> for Builder {
         let disk = Arc::new(MemDisk::new());
         let options = WalOptions {
             // Small segments, so that purging and truncating cross their borders.
-            segment_bytes: 4 << 10,
+            segment_bytes: 16 << 10,
             cache_bytes: 1 << 10,
             ..WalOptions::default()
         };

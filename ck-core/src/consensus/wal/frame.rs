@@ -32,8 +32,8 @@ pub(super) mod kind {
     pub(in super::super) const PURGE: u8 = 5;
     pub(in super::super) const COMMITTED: u8 = 6;
     /// No content: written after a sync, unsynced, to carry the synced offset until the next batch,
-    /// which overwrites it, does so. Always the last frame of a file; a second copy lies behind the first frame,
-    /// as of a quiet moment.
+    /// which overwrites it, does so. Always the last frame of a file; a second mark, as of a quiet moment, lies
+    /// behind the first frame.
     pub(in super::super) const MARK: u8 = 7;
     /// The next segment exists. Never in the last file, unless somebody took that away.
     pub(in super::super) const SEAL: u8 = 8;
@@ -128,15 +128,17 @@ fn parse_header(data: &[u8], place: Place) -> Result<(Frame<'static>, u32, u32),
     ))
 }
 
-/// Looks for proof that the bytes at `from` were durable once: any frame behind it that says so.
-pub(super) fn proves_synced(data: &[u8], from: usize, salt: u32) -> bool {
-    (from..data.len()).any(|at| {
-        let (Some(rest), Ok(offset)) = (data.get(at..), u32::try_from(at)) else {
-            return false;
-        };
-        rest.starts_with(&MAGIC)
-            && parse_header(rest, Place { salt, offset })
-                .is_ok_and(|(frame, ..)| usize::try_from(frame.synced).is_ok_and(|synced| synced > from))
+/// Looks for proof that the bytes at `from` were durable once: what the first frame behind it says was, if it says so.
+pub(super) fn proof_of_sync(data: &[u8], from: usize, salt: u32) -> Option<u32> {
+    (from..data.len()).find_map(|at| {
+        let (rest, offset) = (data.get(at..)?, u32::try_from(at).ok()?);
+        if !rest.starts_with(&MAGIC) {
+            return None;
+        }
+        let (frame, ..) = parse_header(rest, Place { salt, offset }).ok()?;
+        usize::try_from(frame.synced)
+            .is_ok_and(|synced| synced > from)
+            .then_some(frame.synced)
     })
 }
 

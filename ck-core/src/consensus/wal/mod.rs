@@ -13,9 +13,10 @@
 //! truncating is a record like any other, and purging deletes whole segments.
 //!
 //! The one loss that cannot be told from a torn tail: the last acknowledged batches are damaged, with the mark behind
-//! them, *and* the second mark is older than they are. That one is written when the log has been quiet for a moment
-//! ([`Wal::mark_again`]), at the close and at the opening. All segments deleted at once look like a new log: whoever
-//! knows that there was one has to look for it first ([`Wal::exists`]). Nobody does yet.
+//! them, *and* the second mark is older than they are. That one is written a moment after a sync
+//! ([`Wal::keep_marked`]), at the close and at the opening, so this is the work of that moment, before a process that was
+//! killed. All segments deleted at once look like a new log: whoever knows that there was one has to look for it first
+//! ([`Wal::exists`]).
 
 mod frame;
 mod read;
@@ -37,10 +38,11 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedSender};
 
 pub use types::{Entry, LogId, Owner, Vote};
+pub(crate) use types::{WHAT_TO_DO, too_long_is_damage};
 pub use writer::{WalThread, WalWriter};
 
 use crate::env;
-use crate::env::disk::Disk;
+use crate::env::disk::{Disk, LockCheck};
 use crate::{Error, ErrorCode, Result};
 use recovery::Recovered;
 use segment::{Header, Summary};
@@ -49,7 +51,7 @@ use writer::{Action, Op, failed_earlier};
 
 /// The longest payload of an entry, in bytes.
 pub const MAX_PAYLOAD: usize = 64 << 20;
-const MIN_SEGMENT: u32 = 4 << 10;
+const MIN_SEGMENT: u32 = 16 << 10;
 const MAX_SEGMENT: u32 = 1 << 30;
 /// How long after a sync the second mark is written. It bounds how much a lost tail can take along unnoticed, and how
 /// often a sync has one more place to write to.
@@ -62,7 +64,7 @@ pub type Done = Box<dyn FnOnce(Result<()>) + Send>;
 /// How a log is kept.
 #[derive(Debug, Clone)]
 pub struct WalOptions {
-    /// The length of a segment in bytes, 4 KiB to 1 GiB (values outside are moved to the bound). A new
+    /// The length of a segment in bytes, 16 KiB to 1 GiB (values outside are moved to the bound). A new
     /// segment is begun when one is full; purging frees whole segments. Default 8 MiB.
     pub segment_bytes: u32,
     /// How much of the newest entries is kept in memory, in bytes. More is held only while it is not
@@ -107,6 +109,7 @@ pub struct Stats {
 pub struct Wal {
     shared: Arc<Shared>,
     queue: UnboundedSender<Op>,
+    lock_check: LockCheck,
 }
 
 impl Wal {
@@ -127,6 +130,7 @@ impl Wal {
         };
         let Recovered {
             lock,
+            dir_sync,
             summary,
             slots,
             segments,
@@ -140,6 +144,7 @@ impl Wal {
             options.cache_bytes,
         )));
         let (sender, queue) = mpsc::unbounded_channel();
+        let lock_check = lock.check();
         let mut writer = WalWriter {
             shared: shared.clone(),
             queue,
@@ -149,6 +154,8 @@ impl Wal {
             seed: options.seed,
             owner: options.owner,
             lock: Some(lock),
+            dir_sync,
+            spare: None,
             segment: current,
             end,
             synced: end,
@@ -163,10 +170,12 @@ impl Wal {
         };
         // What was recovered may be acknowledged from now on, so from now on its damage must show.
         writer.settle()?;
+        writer.prepare();
         Ok((
             Wal {
                 shared,
                 queue: sender,
+                lock_check,
             },
             writer,
         ))
@@ -286,6 +295,20 @@ impl Wal {
     /// What the log has done since it was opened.
     pub fn stats(&self) -> Stats {
         self.shared.view().stats()
+    }
+
+    /// Looks, without writing, whether the log's folder is still there and may be written. May wait for the disk.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`]: it was removed, replaced, unmounted, or turned read-only.
+    pub fn check_disk(&self) -> Result<()> {
+        (self.lock_check)()
+    }
+
+    /// Says that the disk has failed, whatever the writer has seen of it: as after a write that failed, nothing is
+    /// acknowledged from now on but what is being written already. Reads go on.
+    pub fn fail(&self, error: Error) {
+        self.shared.view().failed.get_or_insert(error);
     }
 
     /// Why nothing is acknowledged any more, if the disk has failed.

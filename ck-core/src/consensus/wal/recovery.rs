@@ -11,11 +11,12 @@ use super::read::entry_head;
 use super::segment::{FIRST, Header, Segment, Summary, TEMPORARY, file_name, newer, sequence};
 use super::types::{LogId, Owner, Vote, corrupt};
 use super::view::{Slot, Slots};
-use crate::env::disk::{Disk, DiskLock};
+use crate::env::disk::{DirSync, Disk, DiskLock};
 use crate::{Error, Result};
 
 pub(super) struct Recovered {
     pub(super) lock: DiskLock,
+    pub(super) dir_sync: DirSync,
     pub(super) summary: Summary,
     pub(super) slots: Slots,
     /// Never empty; the last one is written to.
@@ -38,12 +39,16 @@ pub(super) fn open(disk: &dyn Disk, dir: &Path, first: Header) -> Result<Recover
     }
     let mut sequences: Vec<u32> = names.iter().filter_map(|name| sequence(name)).collect();
     sequences.sort_unstable();
+    // Held from here on: a log that needs a descriptor in the middle of its work could be refused one.
+    let dir_sync = disk.dir_sync(dir)?;
     let Some(&newest) = sequences.last() else {
-        let current = Segment::create(disk, dir, first)?;
+        let file = Segment::spare(disk, dir)?;
+        let current = Segment::begin(disk, dir, file, &dir_sync, first)?;
         let segments = VecDeque::from([current.clone()]);
         let (summary, slots) = (Summary::default(), Slots::default());
         return Ok(Recovered {
             lock,
+            dir_sync,
             summary,
             slots,
             segments,
@@ -52,7 +57,7 @@ pub(super) fn open(disk: &dyn Disk, dir: &Path, first: Header) -> Result<Recover
         });
     };
     // The process before this one may have died between renaming the newest and syncing the folder.
-    disk.sync_dir(dir)?;
+    dir_sync()?;
     // A power loss can bring back deleted segments, with holes between them. Only those that lead up to
     // the newest without a hole count; if that is too few, `Replay::finish` notices.
     let connected = 1 + sequences
@@ -90,6 +95,7 @@ pub(super) fn open(disk: &dyn Disk, dir: &Path, first: Header) -> Result<Recover
     let Replay { summary, slots, .. } = replay;
     Ok(Recovered {
         lock,
+        dir_sync,
         summary,
         slots,
         segments,
@@ -117,12 +123,23 @@ fn check_owner(segment: &Segment, expected: Option<Owner>) -> Result<()> {
     }
 }
 
-/// What the second copy of the mark says was synced, where there is a whole one. It speaks of a quiet moment, so it is
-/// at most as new as the tail, and it is written after what it speaks of was durable.
-fn second_mark(segment: &Segment, data: &[u8]) -> Option<u32> {
-    let at = segment.header.mark_at()?;
-    let frame = frame::parse(data.get(at as usize..)?, segment.place(at)).ok()?;
-    (frame.kind == kind::MARK).then_some(frame.synced)
+/// What the second mark says was synced. It speaks of a quiet moment, so it is at most as new as the tail, and it is
+/// written after what it speaks of was durable. Of its two copies a crash leaves one, older or newer.
+fn second_mark(segment: &Segment, data: &[u8]) -> Result<u32> {
+    let marks = segment.header.marks();
+    let copy = |at: &u32| {
+        let frame = frame::parse(data.get(*at as usize..)?, segment.place(*at)).ok()?;
+        (frame.kind == kind::MARK).then_some(frame.synced)
+    };
+    match (marks.iter().filter_map(copy).max(), marks.first()) {
+        (Some(synced), _) => Ok(synced),
+        (None, None) => Ok(segment.header.first()),
+        (None, Some(at)) => Err(corrupt(
+            segment.file.path(),
+            *at,
+            "both copies of the mark are gone that says how much of the file was synced",
+        )),
+    }
 }
 
 /// The state of the log as of the frames seen so far.
@@ -174,7 +191,7 @@ impl Replay {
         let path = segment.file.path();
         let data = content(disk, segment)?;
         let mut at = segment.header.first();
-        let mut synced = at.max(second_mark(segment, &data).unwrap_or(0));
+        let mut synced = at.max(second_mark(segment, &data)?);
         let (marked, what) = loop {
             let rest = data.get(at as usize..).unwrap_or_default();
             let frame = match frame::parse(rest, segment.place(at)) {
@@ -196,8 +213,13 @@ impl Replay {
         let end = at as usize;
         let used = used(&data).max(end);
         let searched = data.get(..used + HEADER).unwrap_or(&data);
-        if synced > at || frame::proves_synced(searched, end, segment.header.salt) {
-            return Err(corrupt(path, at, &format!("{what}, and it had been synced")));
+        let proven = match synced > at {
+            true => Some(synced),
+            false => frame::proof_of_sync(searched, end, segment.header.salt),
+        };
+        if let Some(synced) = proven {
+            let what = format!("{what}, and all of the file before offset {synced} was synced once");
+            return Err(corrupt(path, at, &what));
         }
         let unproven = data.get(synced as usize..end).unwrap_or_default();
         // The process before this one may have died before its sync, or after a sync that failed, which

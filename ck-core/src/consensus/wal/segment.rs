@@ -2,9 +2,18 @@
 //!
 //! A segment has its full length from the moment that it has its name (most of it a hole), so a shorter
 //! file is damage, and syncing a batch never has to sync a length. Its first frame names the owner of the log and
-//! restates what earlier segments said, so that they can be deleted. Behind it is room for one mark: a second copy of
-//! the offset that is known to be synced, far from the tail that it speaks of, so that a tail which was lost as a whole
-//! is missed.
+//! restates what earlier segments said, so that they can be deleted. Behind it is the second mark: the offset that is
+//! known to be synced, far from the tail that it speaks of, so that the loss of a whole tail is noticed.
+//!
+//! ```text
+//!      0  first frame: never written again
+//!  4,096  second mark
+//!  8,192  second mark, the same again
+//! 12,288  records, up to the end of the file; behind the last one the first mark, or the seal
+//! ```
+//! Each of the first three lies in a sector of its own, because a sector that is being written when the power fails may be
+//! lost whole. So the first frame is never lost, and one of the two copies of the second mark is always there: a segment
+//! that has neither is damaged.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,17 +21,21 @@ use std::sync::Arc;
 use super::MAX_SEGMENT;
 use super::frame::{self, HEADER, Place, Reader, kind, put_u16, put_u32};
 use super::types::{LogId, Owner, Vote, corrupt};
-use crate::env::disk::{Disk, DiskFile};
+use crate::env::disk::{DirSync, Disk, DiskFile};
 use crate::{Error, ErrorCode, Result};
 
-/// The version of the format as a whole; a newer one is refused. Version 1 named no owner and had no room for a mark.
+/// The version of the format as a whole; a newer one is refused. Version 1 named no owner and had no second mark.
 const FORMAT: u16 = 2;
 const BODY_1: usize = 18 + 1 + Vote::LENGTH + 3 * (1 + LogId::LENGTH);
 const BODY: usize = BODY_1 + Owner::LENGTH;
-/// Where the second copy of the mark lies.
-pub(super) const MARK_AT: usize = HEADER + BODY;
+/// The length of the first frame.
+const HEAD: usize = HEADER + BODY;
+/// The largest sector that disks write at once.
+const SECTOR: usize = 4096;
+/// Where the two copies of the second mark lie.
+pub(super) const MARKS: [u32; 2] = [SECTOR as u32, 2 * SECTOR as u32];
 /// Where the first record begins.
-pub(super) const FIRST: usize = MARK_AT + HEADER;
+pub(super) const FIRST: usize = 3 * SECTOR;
 /// The same in a segment of format 1.
 const FIRST_1: usize = HEADER + BODY_1;
 /// Kept free at the end of each segment, for the mark or the seal.
@@ -58,16 +71,16 @@ impl Header {
         (if self.owner.is_some() { FIRST } else { FIRST_1 }) as u32
     }
 
-    /// Where the second copy of the mark lies, in a segment that has room for one.
-    pub(super) fn mark_at(&self) -> Option<u32> {
-        self.owner.map(|_| MARK_AT as u32)
+    /// Where the copies of the second mark lie: nowhere in a segment of format 1.
+    pub(super) fn marks(&self) -> &'static [u32] {
+        if self.owner.is_some() { &MARKS } else { &[] }
     }
 
     fn put(&self, out: &mut Vec<u8>) {
         frame::put(
             out,
             Place { salt: 0, offset: 0 },
-            MARK_AT as u32,
+            FIRST as u32,
             kind::SEGMENT,
             |out| {
                 put_u16(out, FORMAT);
@@ -131,19 +144,37 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// Creates a segment. On return it is durable under its name.
-    pub(super) fn create(disk: &dyn Disk, dir: &Path, header: Header) -> Result<Segment> {
+    /// Opens the file of the segment that comes next, which has no name yet and holds nothing.
+    pub(super) fn spare(disk: &dyn Disk, dir: &Path) -> Result<Arc<dyn DiskFile>> {
+        disk.create(&dir.join("next").with_extension(TEMPORARY))
+    }
+
+    /// Makes a spare file a segment. On return it is durable under its name. No file is opened for it.
+    pub(super) fn begin(
+        disk: &dyn Disk,
+        dir: &Path,
+        file: Arc<dyn DiskFile>,
+        dir_sync: &DirSync,
+        header: Header,
+    ) -> Result<Segment> {
         let path = dir.join(file_name(header.sequence));
-        let temporary = path.with_extension(TEMPORARY);
-        let file = disk.create(&temporary)?;
         file.set_len(u64::from(header.size))?;
         let mut data = Vec::with_capacity(FIRST);
         header.put(&mut data);
+        for at in MARKS {
+            data.resize(at as usize, 0);
+            let place = Place {
+                salt: header.salt,
+                offset: at,
+            };
+            frame::put(&mut data, place, FIRST as u32, kind::MARK, |_| {});
+        }
         file.write_all_at(&data, 0)?;
         file.sync_data()?;
-        disk.rename(&temporary, &path)?;
-        disk.sync_dir(dir)?;
-        Segment::open(disk, dir, header.sequence)
+        disk.rename(file.path(), &path)?;
+        dir_sync()?;
+        let file = Arc::new(Renamed { path, file });
+        Ok(Segment { header, file })
     }
 
     /// Opens a segment and checks its header and its length.
@@ -155,10 +186,10 @@ impl Segment {
             return Err(corrupt(&path, 0u8, "the file is missing"));
         };
         let size = file.size()?;
-        if size < FIRST as u64 {
+        if size < HEAD as u64 {
             return Err(corrupt(&path, size, "the file ends inside its first frame"));
         }
-        let mut data = [0; MARK_AT];
+        let mut data = [0; HEAD];
         file.read_exact_at(&mut data, 0)?;
         let frame = frame::parse(&data, Place { salt: 0, offset: 0 });
         let frame = frame.map_err(|what| corrupt(&path, 0u8, what))?;
@@ -177,6 +208,9 @@ impl Segment {
         if header.size > MAX_SEGMENT {
             return Err(wrong("the segment is longer than any can be"));
         }
+        if header.size < header.first() {
+            return Err(wrong("the segment is shorter than any can be"));
+        }
         if size != u64::from(header.size) {
             let what = format!("the file has {size} bytes and should have {}", header.size);
             return Err(corrupt(&path, size.min(u64::from(header.size)), &what));
@@ -189,6 +223,38 @@ impl Segment {
             salt: self.header.salt,
             offset,
         }
+    }
+}
+
+/// A file that has got another name since it was opened.
+struct Renamed {
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+}
+
+impl DiskFile for Renamed {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn size(&self) -> Result<u64> {
+        self.file.size()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> Result<usize> {
+        self.file.write_at(data, offset)
+    }
+
+    fn set_len(&self, length: u64) -> Result<()> {
+        self.file.set_len(length)
+    }
+
+    fn sync_data(&self) -> Result<()> {
+        self.file.sync_data()
     }
 }
 

@@ -5,8 +5,10 @@ mod crash;
 mod damage;
 mod faults;
 mod model;
+mod mutations;
 mod owner;
 mod segments;
+mod shortage;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -51,7 +53,7 @@ fn vote(term: u64) -> Vote {
 
 fn small() -> WalOptions {
     WalOptions {
-        segment_bytes: 4096,
+        segment_bytes: MIN_SEGMENT,
         cache_bytes: 1024,
         seed: 42,
         owner: Owner::default(),

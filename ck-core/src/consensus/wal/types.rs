@@ -9,6 +9,19 @@ use serde::{Deserialize, Serialize};
 use super::frame::{Reader, put_u64};
 use crate::{Error, ErrorCode};
 
+/// What a data directory is good for of which a part is damaged or missing.
+pub(crate) const WHAT_TO_DO: &str = "restore the whole data_dir as it was when the node stopped, or move it away and start \
+                                     this node with an empty one: it comes back as a new node, and the others bring it \
+                                     up to date";
+
+/// A file of a data directory that is longer than such a file can be is not that file.
+pub(crate) fn too_long_is_damage(error: Error) -> Error {
+    match error.code() {
+        ErrorCode::TooLarge => Error::new(ErrorCode::Corrupt, format!("{}; {WHAT_TO_DO}", error.message())),
+        _ => error,
+    }
+}
+
 /// The identity of a log entry: who proposed it, and its place. Ordered as Raft orders log ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LogId {
@@ -168,8 +181,12 @@ impl Vote {
     }
 }
 
-/// The error for damage: always names the file and the offset.
+/// The error for damage: always names the file and the offset, and what a directory is good for that has it.
 pub(super) fn corrupt(file: &Path, offset: impl Into<u64>, what: &str) -> Error {
-    let message = format!("{}: damaged at offset {}: {what}", file.display(), offset.into());
+    let message = format!(
+        "{}: damaged at offset {}: {what}; {WHAT_TO_DO}",
+        file.display(),
+        offset.into()
+    );
     Error::new(ErrorCode::Corrupt, message)
 }

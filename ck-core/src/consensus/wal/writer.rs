@@ -12,7 +12,7 @@ use super::segment::{FIRST, Header, RESERVED, Segment, Summary, file_name};
 use super::types::{Entry, LogId, Owner, Vote};
 use super::view::{Change, Shared, Slot};
 use super::{Done, salt, stopped};
-use crate::env::disk::{Disk, DiskLock};
+use crate::env::disk::{DirSync, Disk, DiskFile, DiskLock, patiently};
 use crate::{Error, ErrorCode, Result};
 
 /// At most so many calls go into one batch.
@@ -65,6 +65,10 @@ pub struct WalWriter {
     pub(super) seed: u64,
     pub(super) owner: Owner,
     pub(super) lock: Option<DiskLock>,
+    /// Makes the names in the folder durable.
+    pub(super) dir_sync: DirSync,
+    /// The file of the next segment, open before it is needed: in between all descriptors may be taken.
+    pub(super) spare: Option<Arc<dyn DiskFile>>,
     pub(super) segment: Segment,
     /// Where the next batch goes in the segment.
     pub(super) end: u32,
@@ -129,6 +133,10 @@ impl WalWriter {
 
     /// One batch: encode, write, sync, publish, answer. True when the log was closed.
     pub(super) fn step(&mut self, ops: &mut Vec<Op>) -> bool {
+        if let Some(error) = self.shared.view().failed.clone() {
+            // Somebody else may have seen first that the disk has failed.
+            self.failed.get_or_insert(error);
+        }
         let mut closing = None;
         let mut purged = false;
         let mut mark_again = false;
@@ -167,6 +175,9 @@ impl WalWriter {
             self.lock = None;
             done(result);
             return true;
+        }
+        if self.failed.is_none() {
+            self.prepare();
         }
         if self.queue.is_empty() && self.failed.is_none() && !self.marked {
             self.mark().unwrap_or_else(|error| self.fail(error));
@@ -330,7 +341,11 @@ impl WalWriter {
             summary: self.summary,
             owner: Some(self.owner),
         };
-        let next = Segment::create(&*self.disk, &self.dir, header)?;
+        let spare = match self.spare.take() {
+            Some(spare) => spare,
+            None => patiently(|| Segment::spare(&*self.disk, &self.dir))?,
+        };
+        let next = Segment::begin(&*self.disk, &self.dir, spare, &self.dir_sync, header)?;
         self.put_last(kind::SEAL, |out| put_u32(out, sequence))?;
         self.shared.view().segments.push_back(next.clone());
         self.segment = next;
@@ -340,17 +355,24 @@ impl WalWriter {
         Ok(())
     }
 
+    /// Opens the file of the next segment, if that is possible now. It is not needed yet, so it is no failure if not.
+    pub(super) fn prepare(&mut self) {
+        if self.spare.is_none() {
+            self.spare = Segment::spare(&*self.disk, &self.dir).ok();
+        }
+    }
+
     fn mark(&mut self) -> Result<()> {
         self.marked = true;
         self.put_last(kind::MARK, |_| {})
     }
 
-    /// Writes the mark a second time, far from the tail that it speaks of.
+    /// Writes the mark a second time, far from the tail that it speaks of. A crash in between spares one of the copies.
     fn mark_again(&mut self) -> Result<()> {
-        match self.segment.header.mark_at() {
-            Some(at) => self.put_at(at, kind::MARK, |_| {}),
-            None => Ok(()),
-        }
+        let marks = self.segment.header.marks();
+        marks
+            .iter()
+            .try_for_each(|at| self.put_at(*at, kind::MARK, |_| {}))
     }
 
     /// Writes a frame behind the end, where the next batch will overwrite it.
@@ -414,7 +436,11 @@ impl WalWriter {
         self.put_committed()?;
         self.flush()?;
         self.sync()?;
-        self.settle()
+        self.settle()?;
+        match self.spare.take() {
+            Some(spare) => self.disk.remove(spare.path()),
+            None => Ok(()),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{Disk, DiskFile, DiskLock, parent};
+use super::{DirSync, Disk, DiskFile, DiskLock, parent};
 use crate::{Error, ErrorCode, Result};
 
 mod content;
@@ -30,6 +30,10 @@ pub struct Faults {
     pub fail_sync: Option<u64>,
     /// So many bytes can still be written; the write that crosses the bound is cut short, later ones fail.
     pub capacity: Option<u64>,
+    /// No file descriptor is free: nothing can be created, opened or locked, and no folder synced.
+    pub no_files: bool,
+    /// Nothing can be written any more, as on a file system that was mounted anew for reading only.
+    pub read_only: bool,
     /// Every write of more than one byte takes only half.
     pub short_writes: bool,
     /// After so many changing operations (write, sync, create, rename, remove, resize) everything fails,
@@ -135,6 +139,9 @@ impl State {
             }
             None => {}
         }
+        if self.faults.read_only && !matches!(kind, Kind::Sync) {
+            return Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem));
+        }
         match kind {
             Kind::Write => {
                 if due(&mut self.faults.fail_write) {
@@ -159,6 +166,24 @@ impl State {
             return Err(io::Error::other("halted"));
         }
         Ok(admitted)
+    }
+
+    fn sync_dir(&mut self, path: &Path) -> Result<()> {
+        self.admit(&Kind::Other, 0).map_err(failed("sync folder", path))?;
+        let dir = self.dir(path).map_err(failed("sync folder", path))?;
+        dir.unsynced.clear();
+        dir.durable = dir.names.clone();
+        Ok(())
+    }
+
+    /// Takes a file descriptor for what is done at `path`.
+    fn take_file(&mut self, what: &str, path: &Path) -> Result<()> {
+        if self.faults.no_files {
+            self.operations += 1;
+            let message = format!("{what} {}: no file descriptor is free", path.display());
+            return Err(Error::new(ErrorCode::Busy, message));
+        }
+        Ok(())
     }
 
     fn dir(&mut self, path: &Path) -> io::Result<&mut Dir> {
@@ -249,6 +274,7 @@ impl MemDisk {
 impl Disk for MemDisk {
     fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>> {
         let mut state = lock(&self.shared);
+        state.take_file("create", path)?;
         let inode = Inode::default();
         let create = |state: &mut State| {
             state.admit(&Kind::Other, 0)?;
@@ -263,6 +289,7 @@ impl Disk for MemDisk {
 
     fn open(&self, path: &Path) -> Result<Option<Arc<dyn DiskFile>>> {
         let mut state = lock(&self.shared);
+        state.take_file("open", path)?;
         let name = name(path).map_err(failed("open", path))?;
         let found = state
             .dir(parent(path))
@@ -329,29 +356,59 @@ impl Disk for MemDisk {
         }
     }
 
+    fn check_dir(&self, dir: &Path) -> Result<()> {
+        let mut state = lock(&self.shared);
+        if state.faults.read_only {
+            let error = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+            return Err(failed("write in", dir)(error));
+        }
+        state.dir(dir).map(drop).map_err(failed("write in", dir))
+    }
+
+    fn is_world_writable(&self, _: &Path) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn dir_sync(&self, dir: &Path) -> Result<DirSync> {
+        let mut state = lock(&self.shared);
+        state.take_file("open folder", dir)?;
+        let generation = state.generation;
+        let (disk, dir) = (self.clone(), dir.to_owned());
+        Ok(Box::new(move || {
+            let mut state = lock(&disk.shared);
+            if state.generation != generation {
+                let error = io::Error::other("the disk has crashed since the folder was opened");
+                return Err(failed("sync folder", &dir)(error));
+            }
+            state.sync_dir(&dir)
+        }))
+    }
+
     fn sync_dir(&self, dir: &Path) -> Result<()> {
         let mut state = lock(&self.shared);
-        state.admit(&Kind::Other, 0).map_err(failed("sync folder", dir))?;
-        let dir = state.dir(dir).map_err(failed("sync folder", dir))?;
-        dir.unsynced.clear();
-        dir.durable = dir.names.clone();
-        Ok(())
+        state.take_file("sync folder", dir)?;
+        state.sync_dir(dir)
     }
 
     fn lock(&self, path: &Path) -> Result<DiskLock> {
         let mut state = lock(&self.shared);
+        state.take_file("open", path)?;
         if !state.locks.insert(path.to_owned()) {
             let message = format!("{} is in use", parent(path).display());
             return Err(Error::new(ErrorCode::DataDirInUse, message));
         }
-        let (disk, path, generation) = (self.clone(), path.to_owned(), state.generation);
-        Ok(DiskLock::new(move || {
+        let (disk, generation) = (self.clone(), state.generation);
+        let folder = parent(path).to_owned();
+        let check = Arc::new(move || disk.check_dir(&folder));
+        let (disk, path) = (self.clone(), path.to_owned());
+        let release = move || {
             let mut state = lock(&disk.shared);
             // A crash has released it already, and somebody else may hold it now.
             if state.generation == generation {
                 state.locks.remove(&path);
             }
-        }))
+        };
+        Ok(DiskLock::new(release, check))
     }
 }
 

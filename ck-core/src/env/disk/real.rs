@@ -2,13 +2,16 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{Access, AtFlags, CWD, FlockOperation};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
-use super::{Disk, DiskFile, DiskLock, parent};
+use super::shortage::{is_shortage, patiently};
+use super::{DirSync, Disk, DiskFile, DiskLock, LockCheck, parent};
 use crate::{Error, ErrorCode, Result};
 
 /// The machine's file system, by blocking system calls.
@@ -21,7 +24,27 @@ struct RealFile {
 }
 
 fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |error| {
+        let what = format!("{what} {}", path.display());
+        match is_shortage(&error) {
+            true => Error::new(ErrorCode::Busy, format!("{what}: {error}")),
+            false => Error::io(what, &error),
+        }
+    }
+}
+
+/// A sync that fails for a shortage has failed, too: what it was to make durable may count as written all the same.
+fn not_synced(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |error| Error::io(format!("{what} {}", path.display()), &error)
+}
+
+/// Refuses what would go beyond the limit on the length of files (`ulimit -f`). The system would send SIGXFSZ, which ends
+/// the host unless that thread blocks it: a library must not.
+fn below_limit(end: u64) -> io::Result<()> {
+    match getrlimit(Resource::Fsize).current {
+        Some(limit) if end > limit => Err(Errno::FBIG.into()),
+        _ => Ok(()),
+    }
 }
 
 fn options() -> OpenOptions {
@@ -83,6 +106,10 @@ impl Disk for RealDisk {
         let mut missing = Vec::new();
         let mut at = dir;
         while !at.as_os_str().is_empty() && !at.is_dir() {
+            if at.exists() {
+                let message = format!("{} is a file, and a folder is needed there", at.display());
+                return Err(Error::new(ErrorCode::Io, message));
+            }
             missing.push(at);
             at = parent(at);
         }
@@ -98,10 +125,25 @@ impl Disk for RealDisk {
         Ok(())
     }
 
+    fn check_dir(&self, dir: &Path) -> Result<()> {
+        writable(dir, Access::WRITE_OK | Access::EXEC_OK).map_err(failed("write in", dir))
+    }
+
+    fn is_world_writable(&self, dir: &Path) -> Result<bool> {
+        let metadata = fs::metadata(dir).map_err(failed("stat", dir))?;
+        Ok(metadata.mode() & 0o002 != 0)
+    }
+
     fn sync_dir(&self, dir: &Path) -> Result<()> {
-        File::open(dir)
-            .and_then(|file| file.sync_all())
-            .map_err(failed("sync folder", dir))
+        self.dir_sync(dir)?()
+    }
+
+    fn dir_sync(&self, dir: &Path) -> Result<DirSync> {
+        let file = File::open(dir).map_err(failed("open folder", dir))?;
+        let dir = dir.to_owned();
+        Ok(Box::new(move || {
+            file.sync_all().map_err(not_synced("sync folder", &dir))
+        }))
     }
 
     fn lock(&self, path: &Path) -> Result<DiskLock> {
@@ -112,7 +154,7 @@ impl Disk for RealDisk {
             .map_err(failed("open", path))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(Errno::WOULDBLOCK) => {
                 let mut holder = [0; 20];
                 let n = file.read_at(&mut holder, 0).unwrap_or(0);
                 let holder = std::str::from_utf8(holder.get(..n).unwrap_or_default()).unwrap_or_default();
@@ -126,8 +168,30 @@ impl Disk for RealDisk {
         let holder = format!("{:<20}", std::process::id());
         file.write_all_at(holder.as_bytes(), 0)
             .map_err(failed("write", path))?;
-        Ok(DiskLock::new(move || drop(file)))
+        let held = file.metadata().map_err(failed("stat", path))?;
+        let check = lock_check(path.to_owned(), (held.dev(), held.ino()));
+        Ok(DiskLock::new(move || drop(file), check))
     }
+}
+
+/// While the lock is held no other file gets its number, so a file with that number at its path is the one.
+fn lock_check(path: PathBuf, held: (u64, u64)) -> LockCheck {
+    Arc::new(move || {
+        let found = fs::metadata(&path).map_err(failed("find", &path))?;
+        if (found.dev(), found.ino()) != held {
+            let message = format!(
+                "{}: this is not the file that this process has locked: the folder was replaced",
+                path.display()
+            );
+            return Err(Error::new(ErrorCode::Io, message));
+        }
+        writable(&path, Access::WRITE_OK).map_err(failed("write", &path))
+    })
+}
+
+/// Asks as the user who the process acts for, which the plain `access` does not.
+fn writable(path: &Path, access: Access) -> io::Result<()> {
+    Ok(rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS)?)
 }
 
 impl DiskFile for RealFile {
@@ -140,19 +204,24 @@ impl DiskFile for RealFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        uninterrupted(|| self.file.read_at(buffer, offset)).map_err(failed("read", &self.path))
+        patiently(|| uninterrupted(|| self.file.read_at(buffer, offset)).map_err(failed("read", &self.path)))
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> Result<usize> {
-        uninterrupted(|| self.file.write_at(data, offset)).map_err(failed("write", &self.path))
+        // Of a write across the limit the system takes what fits.
+        below_limit(offset.saturating_add(data.len().min(1) as u64)).map_err(failed("write", &self.path))?;
+        patiently(|| uninterrupted(|| self.file.write_at(data, offset)).map_err(failed("write", &self.path)))
     }
 
     fn set_len(&self, length: u64) -> Result<()> {
-        self.file.set_len(length).map_err(failed("resize", &self.path))
+        let longer = length > self.size()?;
+        let limited = if longer { below_limit(length) } else { Ok(()) };
+        limited.map_err(failed("resize", &self.path))?;
+        patiently(|| self.file.set_len(length).map_err(failed("resize", &self.path)))
     }
 
     fn sync_data(&self) -> Result<()> {
-        self.file.sync_data().map_err(failed("sync", &self.path))
+        self.file.sync_data().map_err(not_synced("sync", &self.path))
     }
 }
 

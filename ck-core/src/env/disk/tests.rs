@@ -234,3 +234,95 @@ fn after_a_failed_sync_only_writing_again_makes_durable() {
         }
     }
 }
+
+#[test]
+fn a_lock_knows_when_its_folder_is_gone_or_was_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, moved) = (folder.path().join("data"), folder.path().join("moved"));
+    RealDisk.create_dir_all(&dir).unwrap();
+    let lock = RealDisk.lock(&dir.join("LOCK")).unwrap();
+    let check = lock.check();
+    check().unwrap();
+    RealDisk.check_dir(&dir).unwrap();
+    std::fs::rename(&dir, &moved).unwrap();
+    for error in [check().unwrap_err(), RealDisk.check_dir(&dir).unwrap_err()] {
+        assert_eq!(error.code(), ErrorCode::Io);
+        assert!(error.message().contains(dir.to_str().unwrap()), "{error}");
+    }
+    // Somebody made another one.
+    RealDisk.create_dir_all(&dir).unwrap();
+    let other = RealDisk.lock(&dir.join("LOCK")).unwrap();
+    let error = check().unwrap_err();
+    assert!(error.message().contains("the folder was replaced"), "{error}");
+    drop(other);
+    std::fs::remove_dir_all(&dir).unwrap();
+    std::fs::rename(&moved, &dir).unwrap();
+    check().unwrap();
+}
+
+#[test]
+fn a_folder_that_everybody_may_write_in_is_told_from_a_private_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for (mode, expected) in [(0o700, false), (0o775, false), (0o777, true), (0o1777, true)] {
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(RealDisk.is_world_writable(folder.path()).unwrap(), expected);
+    }
+}
+
+/// Runs only in a process of its own, which the test below starts: a limit is the whole process's.
+#[test]
+fn a_process_with_a_limit_on_files() {
+    let Ok(dir) = std::env::var("CK_TEST_FILE_LIMIT") else {
+        return;
+    };
+    let limit = rustix::process::Rlimit {
+        current: Some(1000),
+        maximum: rustix::process::getrlimit(rustix::process::Resource::Fsize).maximum,
+    };
+    rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
+    let file = RealDisk.create(&Path::new(&dir).join("file")).unwrap();
+    let error = file.write_all_at(&[1; 2000], 0).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Io);
+    assert!(error.message().contains("File too large"), "{error}");
+    assert_eq!(file.size().unwrap(), 1000, "what fits was written");
+    let error = file.set_len(1001).unwrap_err();
+    assert!(error.message().contains("File too large"), "{error}");
+    file.set_len(1).unwrap();
+    file.write_all_at(&[2; 999], 1).unwrap();
+    RealDisk.replace(&Path::new(&dir).join("lives"), b"yes").unwrap();
+}
+
+/// The system sends SIGXFSZ to whoever writes beyond the limit, which ends the process.
+#[test]
+fn a_limit_on_the_length_of_files_is_an_error_and_ends_no_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "env::disk::tests::a_process_with_a_limit_on_files"])
+        .env("CK_TEST_FILE_LIMIT", dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{}: {said}", out.status);
+    assert!(dir.path().join("lives").exists(), "{said}");
+}
+
+#[test]
+fn a_shortage_of_descriptors_or_memory_is_busy_and_not_a_failure_of_the_disk() {
+    use rustix::io::Errno;
+    for errno in [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM] {
+        assert!(shortage::is_shortage(&errno.into()), "{errno}");
+    }
+    for errno in [Errno::NOSPC, Errno::IO, Errno::ROFS, Errno::FBIG, Errno::NOENT] {
+        assert!(!shortage::is_shortage(&errno.into()), "{errno}");
+    }
+    // Given up only where it lasts.
+    let mut left = 3;
+    let outcome = patiently(|| {
+        left -= 1;
+        if left > 0 {
+            return Err(Error::new(ErrorCode::Busy, "no descriptor is free"));
+        }
+        Ok("done")
+    });
+    assert_eq!(outcome.unwrap(), "done");
+}

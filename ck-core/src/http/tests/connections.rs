@@ -302,3 +302,78 @@ async fn the_client_uses_connections_again_and_survives_that_the_node_closes_the
     );
     node.abort();
 }
+
+/// A proxy in front of the node and the node must not read two different messages, or one as two.
+#[tokio::test]
+async fn a_request_has_one_host_and_one_coding_that_is_known() {
+    let server = Server::start().await;
+    let body = "Transfer-Encoding: chunked\r\n\r\n1\r\nv\r\n0\r\n\r\n";
+    for (request, status) in [
+        (
+            "GET /health HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(),
+            "400",
+        ),
+        (
+            "GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n".to_owned(),
+            "400",
+        ),
+        ("GET /health HTTP/1.0\r\n\r\n".to_owned(), "200"),
+        (
+            "GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".to_owned(),
+            "200",
+        ),
+        (
+            format!("PUT /data/k HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{body}"),
+            "200",
+        ),
+        (
+            format!(
+                "PUT /data/k HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{}",
+                body.replace("chunked", "gzip, chunked")
+            ),
+            "501",
+        ),
+        (
+            format!(
+                "PUT /data/k HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: gzip\r\n{body}"
+            ),
+            "501",
+        ),
+    ] {
+        let answer = server.raw(request.as_bytes()).await;
+        assert_eq!(answer.get(9..12), Some(status), "{request:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_of_http_2_hears_that_this_is_http_1() {
+    let server = Server::start().await;
+    for preface in [
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+    ] {
+        let answer = server.raw(preface.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_poll_is_answered_though_the_client_has_closed_its_sending_side() {
+    let server = Server::start().await;
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    let request = b"GET /cluster?wait=5&timeout=60s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    let reading = async { stream.read_to_end(&mut answer).await.unwrap() };
+    let changing = async {
+        // The poll is under way before anything changes.
+        server.fake.waiting(1).await;
+        assert_eq!(server.send("PUT", "/data/k", &[], "v").await.status, 200);
+    };
+    tokio::time::timeout(LIMIT, async { tokio::join!(reading, changing) })
+        .await
+        .unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?}");
+}

@@ -20,13 +20,15 @@ const FLAG: &str = "is not true or false";
 const CASES: &[Case] = &[
     ("node_id", "",
         &[("n", "n"), ("a.B_c:1-2", "a.B_c:1-2")],
-        &[("", CHARSET), ("a b", CHARSET), ("a/b", CHARSET), ("ä", CHARSET), ("a\n", CHARSET)]),
+        &[("", CHARSET), ("a b", CHARSET), ("a/b", CHARSET), ("ä", CHARSET), ("a\n", CHARSET), (".", "neither . nor .."),
+          ("..", "neither . nor ..")]),
     ("http_addr", "",
         &[(":8080", ":8080"), ("host:1", "host:1"), ("[::1]:0", "[::1]:0")],
-        &[("8080", "write \":8080\""), ("", "has no valid host"), ("h:70000", "from 0 to 65535")]),
+        &[("8080", "write \":8080\""), ("", "has no valid host"), ("h:70000", "from 0 to 65535"),
+          ("0:0", "has the number 0"), ("::1:8080", "in brackets"), ("[fe80::1%lo]:80", "has the zone %lo")]),
     ("node_name", "",
         &[("", ""), ("Der Erste", "Der Erste")],
-        &[("a\tb", "no control characters")]),
+        &[("a\tb", "no control characters"), (" a", "no blanks at either end")]),
     ("raft_addr", "",
         &[("", ""), ("127.0.0.1:9001", "127.0.0.1:9001")],
         &[("host", "has no port")]),
@@ -36,7 +38,7 @@ const CASES: &[Case] = &[
     ("join_addrs", "",
         &[("", ""), ("a:1", "a:1"), (" a:1 , b:2,", "a:1,b:2"), ("[::1]:80", "[::1]:80")],
         &[(":8080", "has no host"), ("a", "has no port"), ("a:1,b:0", "\"b:0\" has port 0"),
-          ("http://a:1", "is a URL")]),
+          ("http://a:1", "is a URL"), (",", "names no address"), ("0:1", "has the number 0")]),
     ("join_timeout", "30s",
         &[("10ms", "10ms"), ("168h", "168h")],
         &[("9ms", "from 10ms to 168h"), ("169h", "from 10ms to 168h"), ("", "is not a duration")]),
@@ -58,7 +60,10 @@ const CASES: &[Case] = &[
         &[("0", "from 1 to 100"), ("101", "from 1 to 100")]),
     ("data_dir", "./clusterkit-data",
         &[("", ""), ("/var/lib/a b", "/var/lib/a b")],
-        &[("a\0b", "is not a path")]),
+        &[("a\0b", "control character"), ("/data\r", "control character"), ("/data\n", "control character"),
+          (" /data", "begins or ends with a blank"), ("/data ", "begins or ends with a blank"),
+          ("\"/data\"", "has quotes around it"), ("'/data'", "has quotes around it"),
+          ("~/data", "only a shell"), ("~", "only a shell")]),
     ("sync_interval", "",
         &[("", ""), ("10ms", "10ms"), ("10m", "10m"), ("1.5s", "1500ms"), ("250", "250ms")],
         &[("9", "from 10ms to 10m"), ("601s", "from 10ms to 10m"), ("5 parsecs", "write it like \"5s\""), ("-1s", "is not a duration")]),
@@ -90,8 +95,8 @@ const CASES: &[Case] = &[
         &[("0", "0"), ("1000000", "1000000")],
         &[("-1", "from 0 to 1000000"), ("1000001", "from 0 to 1000000")]),
     ("timing", "lan",
-        &[("fast", "fast"), ("wan", "wan"), ("lan", "lan")],
-        &[("LAN", "is not one of lan, fast, wan"), ("", "is not one of")]),
+        &[("fast", "fast"), ("wan", "wan"), ("lan", "lan"), ("LAN", "lan"), ("Fast", "fast"), ("wan\r", "wan")],
+        &[("man", "is not one of lan, fast, wan"), ("", "is not one of")]),
     ("timing.heartbeat", "",
         &[("", ""), ("5ms", "5ms"), ("1m", "1m")],
         &[("4ms", "from 5ms to 1m"), ("61s", "from 5ms to 1m")]),
@@ -123,7 +128,7 @@ const CASES: &[Case] = &[
         &[("0", "from 1 to 1000"), ("1001", "from 1 to 1000")]),
     ("log_level", "info",
         &[("off", "off"), ("error", "error"), ("warn", "warn"), ("info", "info"), ("debug", "debug"),
-          ("trace", "trace")],
+          ("trace", "trace"), ("WARN", "warn")],
         &[("loud", "is not one of off, error, warn, info, debug, trace")]),
 ];
 
@@ -355,7 +360,10 @@ fn the_published_names_are_there() {
     ]
     .into();
     for (name, variable) in expected {
-        assert_eq!(Target::find(name).unwrap().spec().env[0], variable, "{name}");
+        let spec = Target::find(name).unwrap().spec();
+        // What is surely meant for this node comes first.
+        let prefixed = format!("CLUSTERKIT_{}", spec.name.to_uppercase().replace('.', "_"));
+        assert_eq!(spec.env[..2], [prefixed.as_str(), variable], "{name}");
     }
 }
 

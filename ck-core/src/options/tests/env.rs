@@ -72,12 +72,59 @@ fn http_port_stands_in_for_http_addr() {
     // Kubernetes sets HTTP_PORT to a URL when a service is named "http": HTTP_ADDR wins, whatever it says.
     let options = apply(&[("HTTP_ADDR", "host:1"), ("HTTP_PORT", "tcp://10.0.0.1:80")]).unwrap();
     assert_eq!(options.http_addr, "host:1");
-    for value in ["tcp://10.0.0.1:80", ":8080", "+80", "65536", "-1", " 80"] {
+    for value in ["http://10.0.0.1:80", ":8080", "+80", "65536", "-1", " 80"] {
         let message = message(apply(&[("HTTP_PORT", value)]));
         assert!(
             message.starts_with("environment variable HTTP_PORT: "),
             "{message}"
         );
+    }
+}
+
+/// What Kubernetes sets is nobody's wish, also where a file or code says where to listen.
+#[test]
+fn a_service_link_of_kubernetes_is_passed_over() {
+    for value in ["tcp://10.3.104.46:80", "udp://10.3.104.46:80"] {
+        let mut options = Options::new("a", ":1");
+        let set = options.apply_env_with(|name| (name == "HTTP_PORT").then(|| value.to_string()));
+        assert_eq!((set, options), (Ok(()), Options::new("a", ":1")));
+    }
+}
+
+#[test]
+fn the_prefixed_name_wins_and_what_loses_is_not_looked_at() {
+    let options = apply(&[
+        ("CLUSTERKIT_HTTP_ADDR", ":1"),
+        ("HTTP_ADDR", "nonsense"),
+        ("CLUSTERKIT_HEALTH_CHECK_INTERVAL", "3s"),
+        ("HEALTH_CHECK_INTERVAL", "soon"),
+    ])
+    .unwrap();
+    assert_eq!(options.http_addr, ":1");
+    assert_eq!(options.health_check.interval, Some(Duration::from_secs(3)));
+}
+
+#[test]
+fn what_a_flag_overrides_is_not_looked_at() {
+    let variables = |name: &str| match name {
+        "HTTP_PORT" | "WEIGHT" => Ok(Some("nonsense".to_string())),
+        "ZONE" => Ok(Some("a".to_string())),
+        _ => Ok(None),
+    };
+    let mut options = valid();
+    let set = options
+        .apply_variables(&["http_addr", "weight"], variables)
+        .unwrap();
+    assert_eq!(set, [("zone", "ZONE")]);
+    assert_eq!(options.zone.as_deref(), Some("a"));
+    message(options.apply_variables(&["http_addr"], variables));
+}
+
+#[test]
+fn a_list_that_names_nobody_is_no_empty_list() {
+    for value in [",", " , ", " "] {
+        let message = message(apply(&[("JOIN_ADDR", value)]));
+        assert!(message.contains("names no address"), "{message}");
     }
 }
 

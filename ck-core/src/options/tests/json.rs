@@ -50,6 +50,8 @@ fn other_spellings_of_the_same() {
         (r#"{"join_addr": "a:1"}"#, "join_addrs", "a:1"),
         (r#"{"known_nodes": ["a:1"]}"#, "join_addrs", "a:1"),
         (r#"{"join_addrs": []}"#, "join_addrs", ""),
+        (r#"{"timing": "WAN"}"#, "timing", "wan"),
+        ("\u{feff}{\"weight\": 7}", "weight", "7"),
         (r#"{"services.kv": ":9080"}"#, "services", "kv=:9080"),
         (r#"{"sync_interval": 1500.5}"#, "sync_interval", "1500500us"),
         (r#"{}"#, "weight", "100"),
@@ -180,12 +182,33 @@ fn wrong_types_name_the_option() {
             "option log_level: wants a string, and this is an array",
         ),
         (r#"{"clusterID": "x"}"#, "did you mean \"cluster_name\"?"),
+        (
+            r#"{"join_addrs": [""]}"#,
+            "option join_addrs: wants an array of addresses",
+        ),
         (r#"[]"#, "options are a JSON object, and this is an array"),
         (r#"{"node_id": "a""#, "options are not valid JSON"),
         ("", "options are not valid JSON"),
     ] {
         let message = message(Options::from_json(text));
         assert!(message.contains(wanted), "{text}: {message}");
+    }
+}
+
+#[test]
+fn a_key_that_comes_twice_is_an_error_that_says_where() {
+    for (text, key, place) in [
+        ("{\"weight\": 1,\n \"weight\": 2}", "\"weight\"", "line 2 column"),
+        (
+            "{\n\n\"services\": {\"kv\": \":1\", \"kv\": \":2\"}}",
+            "\"kv\"",
+            "line 3 column",
+        ),
+    ] {
+        let message = message(Options::from_json(text));
+        for part in [key, "comes twice", place] {
+            assert!(message.contains(part), "{message}");
+        }
     }
 }
 

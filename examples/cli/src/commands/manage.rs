@@ -12,7 +12,7 @@ use crate::args::{
 };
 use crate::client::escape;
 use crate::error::{CliError, Result};
-use crate::output::{Out, Tone};
+use crate::output::{Out, Tone, printable};
 
 /// How often it is looked again whether who took over leads.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -89,7 +89,7 @@ pub(crate) fn maintenance(command: &MaintenanceCommand, api: &mut Api, out: &mut
                     } else {
                         "asked for"
                     };
-                    let line = format!("on, {by}: {}", maintenance.reason);
+                    let line = format!("on, {by}: {}", printable(&maintenance.reason));
                     out.line(out.styles.paint(Tone::Warn, &line))
                 }
                 None => out.line("off"),

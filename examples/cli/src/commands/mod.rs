@@ -9,6 +9,7 @@ mod locate;
 mod manage;
 mod moves;
 mod partitions;
+mod print_options;
 mod serve;
 mod show;
 

@@ -5,7 +5,7 @@ use ck_core::model::{Migration, MigrationState, RebalanceStatus, Timestamp};
 use crate::api::Api;
 use crate::args::RebalanceArgs;
 use crate::error::Result;
-use crate::output::{Align, Cell, Out, Table, Tone, plural};
+use crate::output::{Align, Cell, Out, Table, Tone, plural, printable};
 
 /// Asks for a rebalance, what it would do, or what one is doing.
 pub(crate) fn rebalance(args: &RebalanceArgs, api: &mut Api, out: &mut Out) -> Result<()> {
@@ -68,7 +68,10 @@ fn status(api: &mut Api, out: &mut Out) -> Result<()> {
     }
     out.line(summary(&status))?;
     if let Some(maintenance) = &status.maintenance {
-        let text = format!("maintenance: no moves are planned: {}", maintenance.reason);
+        let text = format!(
+            "maintenance: no moves are planned: {}",
+            printable(&maintenance.reason)
+        );
         out.line(out.styles.paint(Tone::Warn, &text))?;
     }
     for away in &status.away {

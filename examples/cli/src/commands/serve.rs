@@ -12,10 +12,12 @@ use ck_core::{ClusterKit, Error, ErrorCode, LogLevel};
 use serde::{Deserialize, Serialize};
 use signal_hook::iterator::Signals;
 
+use super::print_options::print_options;
 use crate::args::ServeArgs;
 use crate::error::{CliError, Result};
 use crate::interrupt::END_SIGNALS;
-use crate::output::{Out, Tone};
+use crate::output::{Out, Tone, printable};
+use crate::process_limits;
 
 /// How long an orderly stop may take before the process ends without it.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -49,7 +51,14 @@ enum Message {
 /// Runs a node. The start has a thread of its own: it may take as long as `join_timeout`, and Ctrl-C must work
 /// meanwhile.
 pub(crate) fn run(args: &ServeArgs, out: &mut Out) -> Result<()> {
-    let options = args.options.resolve(args.config.as_deref())?;
+    process_limits::raise()?;
+    let resolved = args.options.resolve(args.config.as_deref())?;
+    if args.print_options {
+        print_options(&resolved, out)?;
+        return Ok(resolved.options.validate()?);
+    }
+    let options = resolved.options;
+    options.validate()?;
     let node_id = options.node_id.clone();
     let (sender, inbox) = channel();
     watch_signals(sender.clone())?;
@@ -221,6 +230,8 @@ fn limit_stop() {
 /// What the node has to say goes to standard error, so that standard output stays machine readable.
 fn print_log(level: LogLevel, message: &str) {
     let now = Timestamp::from(SystemTime::now());
+    // Reasons that people gave are in it, and a terminal obeys what it is sent.
+    let message = printable(message);
     let _ = writeln!(std::io::stderr(), "{now} {:<5} {message}", level.name());
 }
 

@@ -7,7 +7,7 @@ use super::partitions::state_tone;
 use crate::api::{Api, ClusterAnswer, whole_seconds};
 use crate::error::Result;
 use crate::layout::{Layout, Spread, natural};
-use crate::output::{Align, Cell, Out, Table, Tone, plural};
+use crate::output::{Align, Cell, Out, Table, Tone, plural, printable};
 
 /// One look at everything.
 pub(crate) fn status(api: &mut Api, out: &mut Out) -> Result<()> {
@@ -103,7 +103,7 @@ pub(crate) fn status(api: &mut Api, out: &mut Out) -> Result<()> {
         lines.push(("lost", styles.paint(Tone::Bad, &text)));
     }
     if let Some(maintenance) = &cluster.maintenance {
-        let text = format!("no moves are planned: {}", maintenance.reason);
+        let text = format!("no moves are planned: {}", printable(&maintenance.reason));
         lines.push(("maintained", styles.paint(Tone::Warn, &text)));
     }
     let word = if health.healthy {
@@ -114,7 +114,7 @@ pub(crate) fn status(api: &mut Api, out: &mut Out) -> Result<()> {
     let why = if health.message.is_empty() {
         String::new()
     } else {
-        format!(": {}", health.message)
+        format!(": {}", printable(&health.message))
     };
     lines.push((
         "asked",

@@ -119,15 +119,23 @@ pub(crate) fn plural(count: usize, noun: &str) -> String {
     format!("{} {noun}{ending}", thousands(count as u64))
 }
 
-/// Text from elsewhere made safe to print: control characters, which could drive a terminal, are escaped.
+/// Text from elsewhere made safe to print: control characters, which could drive a terminal, are escaped, and so are
+/// those that turn the direction of text around or cannot be seen.
 pub(crate) fn printable(text: &str) -> String {
+    let is_hidden = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     text.chars()
         .flat_map(|c| {
-            let escaped = c.is_control().then(|| c.escape_default());
+            let escaped = (c.is_control() || is_hidden(c)).then(|| c.escape_default());
             let plain = escaped.is_none().then_some(c);
             escaped.into_iter().flatten().chain(plain)
         })
         .collect()
+}
+
+/// The same for text of several lines.
+pub(crate) fn printable_lines(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(printable).collect();
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -148,5 +156,8 @@ mod tests {
     fn control_characters_never_reach_the_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
         assert_eq!(printable("Schlüssel 键"), "Schlüssel 键");
+        // Turns around what follows it.
+        assert_eq!(printable("a\u{202e}b\u{200b}"), "a\\u{202e}b\\u{200b}");
+        assert_eq!(printable_lines("a\x1b\nb\n"), "a\\u{1b}\nb");
     }
 }

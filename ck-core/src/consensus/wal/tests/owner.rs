@@ -72,7 +72,7 @@ fn a_cluster_id_that_does_not_fit_is_refused() {
     );
 }
 
-/// A log as format 1 wrote it: no owner, no room for a second mark.
+/// A log as format 1 wrote it: no owner, no second mark.
 #[test]
 fn a_log_of_the_first_format_is_read_and_goes_on_in_the_second() {
     let disk: Arc<dyn Disk> = Arc::new(MemDisk::new());

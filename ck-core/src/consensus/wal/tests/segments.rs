@@ -134,9 +134,9 @@ fn a_segment_that_claims_a_huge_length_is_refused_unread() {
         summary: Summary::default(),
         owner: None,
     };
-    segment::Segment::create(&disk, dir(), header)
-        .map(drop)
-        .unwrap_err();
+    let file = segment::Segment::spare(&disk, dir()).unwrap();
+    let dir_sync = disk.dir_sync(dir()).unwrap();
+    segment::Segment::begin(&disk, dir(), file, &dir_sync, header).unwrap();
     let error = Rig::open(Arc::new(disk)).err().unwrap();
     assert_eq!(error.code(), ErrorCode::Corrupt);
     assert!(error.message().contains("longer than any can be"), "{error}");

@@ -1,0 +1,207 @@
+//! Random damage, of the kinds that disks, file systems and people do: whatever it is, an opening finds everything that
+//! was acknowledged, or refuses and says what is wrong with which file.
+//!
+//! `CK_MUTATIONS` says how many are tried (1,000), `CK_SEED` where they begin; a failure names its seed.
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::*;
+
+/// What is on a disk, by name.
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// A log that was used for a while, and what it had acknowledged as durable.
+struct Subject {
+    files: Files,
+    state: State,
+}
+
+fn files(disk: &MemDisk) -> Files {
+    let read = |name: &String| disk.read(&dir().join(name), u64::MAX).unwrap().unwrap();
+    let names = disk.list(dir()).unwrap().into_iter();
+    names.map(|name| (name.clone(), read(&name))).collect()
+}
+
+/// A log over some segments with every kind of record, quiet for a moment and then killed, or closed.
+fn subject(rng: &mut StdRng, close: bool) -> Subject {
+    let (disk, mut rig) = Rig::new();
+    let mut term = 1;
+    for index in 0..rng.random_range(5..60) {
+        let last = rig.wal.last();
+        match rng.random_range(0..8) {
+            0 => {
+                term += 1;
+                rig.vote(term);
+            }
+            1 if index % 3 == 0 => {
+                rig.truncate(last.filter(|id| id.index > 4).map(|_| rig.wal.last().unwrap()));
+            }
+            2 if index % 5 == 0 => {
+                if let Some(first) = rig.wal.read(0..u64::MAX, 1).unwrap().first() {
+                    rig.purge(first.id);
+                }
+            }
+            _ => {
+                let next = last.map_or(0, |id| id.index + 1);
+                let batch = rng.random_range(1..4);
+                rig.append(
+                    (next..next + batch).map(|index| entry(term, index, 40 + index as usize * 7 % 400)),
+                );
+            }
+        }
+        if let Some(last) = rig.wal.last() {
+            rig.wal.save_committed(last);
+        }
+        rig.step_ok();
+    }
+    rig.wal.mark_again();
+    rig.step_ok();
+    let state = rig.state();
+    if close {
+        rig.close();
+    }
+    Subject {
+        files: files(&disk),
+        state,
+    }
+}
+
+/// A range within `length` bytes, of whole sectors half of the time.
+fn range(rng: &mut StdRng, length: usize) -> Range<usize> {
+    let unit = if rng.random_bool(0.5) { 512 } else { 1 };
+    let start = rng.random_range(0..length.max(1)) / unit * unit;
+    let longest = [1, 20, 512, 4096, length][rng.random_range(0..5)];
+    let end = start + rng.random_range(1..=longest.max(1)).next_multiple_of(unit);
+    start..end.min(length)
+}
+
+/// Damages the files in one way and says which.
+fn damage(rng: &mut StdRng, files: &mut Files) -> String {
+    let names: Vec<String> = files
+        .keys()
+        .filter(|name| name.ends_with(".log"))
+        .cloned()
+        .collect();
+    let name = names[rng.random_range(0..names.len())].clone();
+    let other = names[rng.random_range(0..names.len())].clone();
+    let mut content = files[&name].clone();
+    // Most of a segment is empty: what is hit shall mostly be where something is.
+    let used = content.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+    let length = if rng.random_bool(0.8) { used } else { content.len() };
+    let part = range(rng, length);
+    let what = match rng.random_range(0..11) {
+        0 => {
+            content[part.clone()].fill(0);
+            format!("{part:?} zeroed")
+        }
+        1 => {
+            content[part.start..].fill(0);
+            format!("zeroed from {}", part.start)
+        }
+        2 => {
+            content.truncate(part.start);
+            format!("cut to {}", part.start)
+        }
+        3 => {
+            let bit = 1 << rng.random_range(0..8);
+            content[part.start] ^= bit;
+            format!("bit {bit:#x} of {} flipped", part.start)
+        }
+        4 => {
+            rng.fill(&mut content[part.clone()]);
+            format!("{part:?} replaced by noise")
+        }
+        5 => {
+            let sectors = content.len() / 512;
+            let (one, two) = (rng.random_range(0..sectors), rng.random_range(0..sectors));
+            for at in 0..512 {
+                content.swap(one * 512 + at, two * 512 + at);
+            }
+            format!("sectors {one} and {two} swapped")
+        }
+        6 => {
+            content.drain(part.clone());
+            format!("{part:?} left out")
+        }
+        7 => {
+            let length = content.len();
+            content.drain(part.clone());
+            content.resize(length, 0);
+            format!("{part:?} left out, and the length restored")
+        }
+        8 => {
+            files.remove(&name);
+            return format!("{name} removed");
+        }
+        9 => {
+            let theirs = std::mem::replace(files.entry(other.clone()).or_default(), content);
+            files.insert(name.clone(), theirs);
+            return format!("{name} and {other} swapped");
+        }
+        _ => {
+            content.clear();
+            "emptied".to_owned()
+        }
+    };
+    files.insert(name.clone(), content);
+    format!("{name}: {what}")
+}
+
+/// What became of a damaged log.
+#[derive(PartialEq)]
+enum Outcome {
+    Whole,
+    Refused,
+}
+
+fn open_damaged(subject: &Subject, files: &Files, what: &str) -> Outcome {
+    let disk = MemDisk::new();
+    disk.create_dir_all(dir()).unwrap();
+    for (name, content) in files {
+        disk.create(&dir().join(name)).unwrap().append(content).unwrap();
+    }
+    match Rig::open(Arc::new(disk.clone())) {
+        Ok(mut rig) => {
+            assert_eq!(rig.state(), subject.state, "{what}: lost without a word");
+            // And it can be used.
+            let next = entry(99, rig.state().next(), 10);
+            rig.append([next]);
+            rig.step_ok();
+            let after = rig.state();
+            assert_eq!(rig.reopen().state(), after, "{what}: later");
+            Outcome::Whole
+        }
+        Err(error) => {
+            assert_eq!(error.code(), ErrorCode::Corrupt, "{what}: {error}");
+            for part in [DIR, ".log: damaged at offset ", "restore the whole data_dir"] {
+                assert!(error.message().contains(part), "{what}: {error}");
+            }
+            Outcome::Refused
+        }
+    }
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+#[test]
+fn no_damage_to_the_log_loses_what_was_acknowledged_without_a_word() {
+    let (first, count) = (number("CK_SEED", 1), number("CK_MUTATIONS", 1000));
+    let mut refused = 0;
+    for seed in first..first + count {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let subject = subject(&mut rng, seed % 2 == 0);
+        let mut files = subject.files.clone();
+        let what = damage(&mut rng, &mut files);
+        let what = format!("seed {seed}: {what}");
+        // All segments gone look like a new log; that there was one the identity knows.
+        if !files.keys().any(|name| name.ends_with(".log")) {
+            continue;
+        }
+        refused += u64::from(open_damaged(&subject, &files, &what) == Outcome::Refused);
+    }
+    // Not only what does no harm was tried.
+    assert!(refused * 2 > count, "{refused} of {count} were refused");
+}

@@ -1,0 +1,37 @@
+//! What every request has to be, whatever it asks for. A proxy in front of the node and the node must never read one
+//! message as two different ones.
+
+use axum::extract::Request;
+use axum::http::{StatusCode, Version, header};
+
+use super::failure::Failure;
+use crate::error::ErrorCode;
+
+/// Refuses a request without the one `Host` that HTTP/1.1 asks for, or with a coding of its body that this node does not
+/// know. hyper looks only at whether the last coding is `chunked`.
+pub(super) fn check(request: &Request) -> Result<(), Failure> {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    let is_right = match request.version() {
+        Version::HTTP_11 => hosts == 1,
+        _ => hosts <= 1,
+    };
+    if !is_right {
+        return Err(Failure::invalid(format!(
+            "a request has one Host, and this has {hosts}"
+        )));
+    }
+    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    let is_known = match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    };
+    if !is_known {
+        return Err(Failure::new(
+            ErrorCode::InvalidArgument,
+            "Transfer-Encoding is \"chunked\" and nothing else",
+        )
+        .with_status(StatusCode::NOT_IMPLEMENTED));
+    }
+    Ok(())
+}

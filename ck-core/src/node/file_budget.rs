@@ -1,0 +1,54 @@
+//! How many connections a node takes, out of the files that its process may open.
+//!
+//! A connection is an open file, and so are the log's segments, the snapshot, and what the host has open. Whoever connects
+//! must never take the last one: a log that finds none cannot go on.
+
+use rustix::process::{Resource, getrlimit};
+
+use crate::http::HttpLimits;
+use crate::net::NetLimits;
+
+/// Open files that no connection gets: for the log, the snapshot, connections to other members, and the host.
+const RESERVE: usize = 160;
+/// So many connections of each kind there are, whatever the limit.
+const LEAST: usize = 16;
+
+/// The most files that this process may open at present; `None` where there is no limit.
+pub(super) fn limit() -> Option<usize> {
+    let limit = getrlimit(Resource::Nofile).current?;
+    Some(usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// The bounds on connections where so many files may be open: no more than usual, and together less than the limit.
+pub(super) fn bounds(limit: Option<usize>) -> (HttpLimits, NetLimits) {
+    let (mut http, mut net) = (HttpLimits::default(), NetLimits::default());
+    if let Some(limit) = limit {
+        let room = limit.saturating_sub(RESERVE);
+        http.max_connections = http.max_connections.min((room / 2).max(LEAST));
+        http.reserved_connections = http.reserved_connections.min((room / 8).max(LEAST));
+        let peers = u32::try_from((room / 4).max(LEAST)).unwrap_or(u32::MAX);
+        net.max_connections = net.max_connections.min(peers);
+    }
+    (http, net)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_never_take_the_last_files() {
+        for limit in [256, 512, 1024, 4096, 20_000, 1 << 20] {
+            let (http, net) = bounds(Some(limit));
+            let all = http.max_connections + http.reserved_connections + net.max_connections as usize;
+            assert!(all + RESERVE / 2 <= limit, "{limit}: {all}");
+        }
+    }
+
+    #[test]
+    fn where_there_is_room_the_bounds_are_the_usual_ones() {
+        let usual = (HttpLimits::default(), NetLimits::default());
+        assert_eq!(bounds(None), usual);
+        assert_eq!(bounds(Some(20_000)), usual);
+    }
+}

@@ -1,0 +1,177 @@
+//! Random damage to a whole data directory: a node that starts on it has everything that it acknowledged, or it does not
+//! start and says what is wrong with which file. The damage to the log alone is tried more often, in the log's own tests.
+//!
+//! `CK_DIR_MUTATIONS` says how many are tried (200), `CK_SEED` where they begin; a failure names its seed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::tests::{simulate, write};
+use super::{World, until};
+use crate::env::disk::{Disk, MemDisk};
+use crate::env::{self, Instant};
+use crate::error::ErrorCode;
+
+/// What is in the directory, by path.
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+/// How many different directories are damaged.
+const SUBJECTS: u64 = 5;
+/// What a node has to acknowledge before its directory is a subject: with and without a snapshot.
+const WRITES: [usize; 2] = [20, 260];
+
+fn files(disk: &MemDisk) -> Files {
+    let mut files = Files::new();
+    for dir in ["/data", "/data/wal.log"].map(Path::new) {
+        for name in disk.list(dir).unwrap() {
+            let path = dir.join(name);
+            let content = disk.read(&path, u64::MAX).unwrap().unwrap();
+            files.insert(path, content);
+        }
+    }
+    files
+}
+
+fn disk_with(files: &Files) -> MemDisk {
+    let disk = MemDisk::new();
+    disk.create_dir_all(Path::new("/data/wal.log")).unwrap();
+    for (path, content) in files {
+        disk.create(path).unwrap().append(content).unwrap();
+    }
+    disk
+}
+
+/// Damages the files in one way and says which.
+fn damage(rng: &mut StdRng, files: &mut Files) -> String {
+    let paths: Vec<PathBuf> = files.keys().cloned().collect();
+    let pick = |rng: &mut StdRng| paths[rng.random_range(0..paths.len())].clone();
+    let (path, other) = (pick(rng), pick(rng));
+    let name = path.display().to_string();
+    let mut content = files[&path].clone();
+    // Most of a segment is empty: what is hit shall be where something is.
+    let used = content.iter().rposition(|byte| *byte != 0).map_or(1, |at| at + 1);
+    let start = rng.random_range(0..used);
+    let end = (start + [1, 20, 512, 4096, used][rng.random_range(0..5)]).min(content.len());
+    let part = start.min(end)..end;
+    let what = match rng.random_range(0..9) {
+        0 => {
+            content[part.clone()].fill(0);
+            format!("{part:?} zeroed")
+        }
+        1 => {
+            content[part.start..].fill(0);
+            format!("zeroed from {}", part.start)
+        }
+        2 => {
+            content.truncate(part.start);
+            format!("cut to {}", part.start)
+        }
+        3 if !part.is_empty() => {
+            let bit = 1 << rng.random_range(0..8);
+            content[part.start] ^= bit;
+            format!("bit {bit:#x} of {} flipped", part.start)
+        }
+        4 => {
+            rng.fill(&mut content[part.clone()]);
+            format!("{part:?} replaced by noise")
+        }
+        5 => {
+            content.drain(part.clone());
+            format!("{part:?} left out")
+        }
+        6 => {
+            files.remove(&path);
+            return format!("{name} removed");
+        }
+        7 => {
+            let theirs = files[&other].clone();
+            files.insert(other.clone(), content);
+            files.insert(path, theirs);
+            return format!("{name} and {} swapped", other.display());
+        }
+        _ => {
+            content.clear();
+            "emptied".to_owned()
+        }
+    };
+    files.insert(path, content);
+    format!("{name}: {what}")
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+/// The directory of a node alone that acknowledged `writes` keys, was quiet for a moment, and was killed or stopped.
+async fn subject(world: &World, writes: usize, stop: bool) -> Files {
+    let sim = world.start(1, &[]).await;
+    for i in 0..writes {
+        write(&sim, &format!("k{i}")).await;
+    }
+    let snapshot = Path::new("/data/snapshot");
+    until("a snapshot", || {
+        writes < 200 || sim.disk.open(snapshot).unwrap().is_some()
+    })
+    .await;
+    // The log notes twice what it has synced.
+    env::sleep(std::time::Duration::from_secs(1)).await;
+    if stop {
+        sim.node.stop().await.unwrap();
+    } else {
+        drop(sim.node.abandon().await);
+    }
+    world.network.unserve(sim.addr());
+    files(&sim.disk)
+}
+
+#[test]
+fn no_damage_to_a_data_directory_loses_what_was_acknowledged_without_a_word() {
+    let (first, count) = (number("CK_SEED", 1), number("CK_DIR_MUTATIONS", 200));
+    let mut refused = 0;
+    for subject_seed in first..first + SUBJECTS {
+        refused += simulate(subject_seed, async |world| {
+            let writes = WRITES[subject_seed as usize % WRITES.len()];
+            let whole = subject(&world, writes, subject_seed % 3 == 0).await;
+            let mut refused = 0;
+            for seed in 0..count.div_ceil(SUBJECTS) {
+                let mut rng = StdRng::seed_from_u64(seed);
+                let mut files = whole.clone();
+                let what = damage(&mut rng, &mut files);
+                let what = format!("CK_SEED={subject_seed}, damage {seed}: {what}");
+                refused += u64::from(is_refused(&world, &files, writes, &what).await);
+            }
+            refused
+        });
+    }
+    // Not only what does no harm was tried.
+    assert!(refused * 4 > count, "{refused} of {count} were refused");
+}
+
+/// Starts a node on damaged files: true when it says what is wrong with them, false when nothing is lost.
+async fn is_refused(world: &World, files: &Files, writes: usize, what: &str) -> bool {
+    let sim = world.make_without_hook(World::options(1, &[]), Arc::new(disk_with(files)));
+    let begun = Instant::now();
+    let started = sim.node.start().await;
+    assert!(
+        begun.elapsed() < super::PATIENCE,
+        "{what}: a start that takes long"
+    );
+    if started.is_ok() {
+        for i in 0..writes {
+            assert!(sim.node.data(&format!("k{i}")).is_some(), "{what}: k{i} is lost");
+        }
+    }
+    drop(sim.node.abandon().await);
+    world.network.unserve(sim.addr());
+    let Err(error) = started else { return false };
+    let is_expected = matches!(error.code(), ErrorCode::Corrupt | ErrorCode::Version);
+    assert!(is_expected, "{what}: {error}");
+    for part in ["/data/", "data_dir"] {
+        let says = error.message().contains(part) || error.code() == ErrorCode::Version;
+        assert!(says, "{what}: {error}");
+    }
+    true
+}

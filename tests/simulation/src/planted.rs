@@ -182,7 +182,7 @@ pub const BUGS: &[Bug] = &[
     ),
     bug(
         "forget-ended-session",
-        200,
+        600,
         "what was answered to a process that was taken out is forgotten with its session",
     ),
     bug(

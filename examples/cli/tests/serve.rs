@@ -331,3 +331,83 @@ fn founding_a_cluster_is_said_with_its_id() {
         .unwrap();
     assert!(line.contains("WARN") || line.contains("warn"), "{line}");
 }
+
+/// Waits until the node has written its ready file; the address in it.
+fn ready_at(folder: &Path) -> String {
+    let path = folder.join("ready.json");
+    let mut addr = None;
+    ck_tests::wait_until(ck_tests::LIMIT, || {
+        let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
+        let told: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        addr = told["addr"].as_str().map(str::to_owned);
+        Ok(())
+    })
+    .unwrap();
+    addr.unwrap()
+}
+
+#[test]
+fn a_node_serves_on_when_nobody_reads_what_it_prints_and_ends_when_it_is_asked_to() {
+    let folder = folder();
+    // A pipe that is full: whoever writes to it waits for ever.
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let filler = writer.try_clone().unwrap();
+    rustix::io::ioctl_fionbio(&filler, true).unwrap();
+    while rustix::io::write(&filler, &[b'x'; 512]).is_ok() {}
+    rustix::io::ioctl_fionbio(&filler, false).unwrap();
+    let mut child = command(folder.path())
+        .args([
+            "serve",
+            "--node-id",
+            "node-1",
+            "--http-addr",
+            "127.0.0.1:0",
+            "--events",
+        ])
+        .args(["--ready-file", "ready.json"])
+        .stdout(writer.try_clone().unwrap())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    drop(filler);
+    let api = ck_tests::Api::new(&ready_at(folder.path()));
+    api.put("k", "v").unwrap();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut rest = Vec::new();
+    std::io::Read::read_to_end(&mut reader, &mut rest).unwrap();
+}
+
+#[test]
+fn a_node_serves_on_when_whoever_read_its_output_is_gone() {
+    let folder = folder();
+    let mut child = command(folder.path())
+        .args([
+            "serve",
+            "--node-id",
+            "node-1",
+            "--http-addr",
+            "127.0.0.1:0",
+            "--events",
+        ])
+        .args(["--ready-file", "ready.json"])
+        .spawn()
+        .unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    let api = ck_tests::Api::new(&ready_at(folder.path()));
+    api.put("k", "v").unwrap();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn the_end_of_a_terminal_ends_nothing_under_nohup() {
+    let folder = folder();
+    let mut node = Node::start_after(folder.path(), "trap \"\" HUP", &["--json"]);
+    let told: Value = serde_json::from_str(&node.line()).unwrap();
+    let api = ck_tests::Api::new(told["addr"].as_str().unwrap());
+    node.signal(Signal::HUP);
+    api.put("k", "v").unwrap();
+    node.signal(Signal::TERM);
+    assert_eq!(node.end().0, Some(0));
+}

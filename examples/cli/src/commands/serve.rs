@@ -15,8 +15,8 @@ use signal_hook::iterator::Signals;
 use super::print_options::print_options;
 use crate::args::ServeArgs;
 use crate::error::{CliError, Result};
-use crate::interrupt::END_SIGNALS;
-use crate::output::{Out, Tone, printable};
+use crate::interrupt::end_signals;
+use crate::output::{Lines, Out, Tone, printable};
 use crate::process_limits;
 
 /// How long an orderly stop may take before the process ends without it.
@@ -28,6 +28,8 @@ const LOOK_FOR_READY: Duration = Duration::from_millis(10);
 /// How long a node may take to be ready before it says what it waits for, and how often it says so.
 const PATIENCE: Duration = Duration::from_secs(1);
 const SAY_AGAIN: Duration = Duration::from_secs(5);
+/// How long the last lines of a process may wait for their reader.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What a parent is told when the node is ready.
 #[derive(Debug, Serialize, Deserialize)]
@@ -65,10 +67,13 @@ pub(crate) fn run(args: &ServeArgs, out: &mut Out) -> Result<()> {
     if args.exit_with_stdin {
         watch_stdin(sender.clone());
     }
+    let streams = Arc::new(Streams::new());
     let node = Arc::new(ClusterKit::new(options)?);
-    node.on_log(Some(Arc::new(print_log)));
+    let log = Arc::clone(&streams);
+    node.on_log(Some(Arc::new(move |level, message| log.log(level, message))));
     if args.events {
-        node.on_event(print_event)?;
+        let events = Arc::clone(&streams);
+        node.on_event(move |event| events.event(event))?;
     }
     let starting = Arc::clone(&node);
     thread::spawn(move || {
@@ -77,15 +82,17 @@ pub(crate) fn run(args: &ServeArgs, out: &mut Out) -> Result<()> {
         // Nobody listens any more when the end was asked for first.
         let _ = sender.send(Message::Started(outcome));
     });
-    let why = serve(args, &node, node_id, &inbox, out);
-    limit_stop();
+    let why = serve(args, &node, node_id, &inbox, &streams, out);
+    limit_stop(Arc::clone(&streams));
     let stopped = node.stop();
-    let why = why?;
-    stopped?;
-    if !out.json {
-        out.line(out.styles.paint(Tone::Dim, &format!("stopped: {why}")))?;
+    if let (Ok(why), Ok(()), false) = (&why, &stopped, out.json) {
+        let text = out.styles.paint(Tone::Dim, &format!("stopped: {why}"));
+        streams.out.put(text);
     }
-    Ok(())
+    streams.out.finish(LAST_WORDS);
+    streams.err.finish(LAST_WORDS);
+    why?;
+    Ok(stopped?)
 }
 
 /// From the start to the request to end; returns the reason of that.
@@ -94,9 +101,10 @@ fn serve(
     node: &ClusterKit,
     node_id: String,
     inbox: &Receiver<Message>,
-    out: &mut Out,
+    streams: &Streams,
+    out: &Out,
 ) -> Result<&'static str> {
-    if !wait_until_ready(node, inbox)? {
+    if !wait_until_ready(node, inbox, streams)? {
         return Err(CliError::Interrupted);
     }
     let record = ReadyRecord {
@@ -106,7 +114,7 @@ fn serve(
             .ok_or_else(|| Error::new(ErrorCode::Internal, "the node listens nowhere"))?,
         pid: std::process::id(),
     };
-    announce(args, &record, out)?;
+    announce(args, &record, streams, out)?;
     loop {
         match inbox.recv_timeout(LOOK) {
             Ok(Message::End(why)) => return Ok(why),
@@ -119,7 +127,7 @@ fn serve(
 
 /// Returns when the node is ready, which is later than the end of its start where that went on in the background;
 /// false when somebody wants it to end. Says from time to time what it waits for.
-fn wait_until_ready(node: &ClusterKit, inbox: &Receiver<Message>) -> Result<bool> {
+fn wait_until_ready(node: &ClusterKit, inbox: &Receiver<Message>, streams: &Streams) -> Result<bool> {
     let mut started = false;
     let mut say = Instant::now() + PATIENCE;
     loop {
@@ -143,7 +151,7 @@ fn wait_until_ready(node: &ClusterKit, inbox: &Receiver<Message>) -> Result<bool
             return Ok(true);
         };
         if Instant::now() >= say {
-            print_log(LogLevel::Info, &format!("waiting for {what}"));
+            streams.log(LogLevel::Info, &format!("waiting for {what}"));
             say = Instant::now() + SAY_AGAIN;
         }
     }
@@ -159,8 +167,9 @@ fn refuse_to_go_on(node: &ClusterKit) -> Result<()> {
 }
 
 /// Says that the node is ready, to people and to whoever started this process.
-fn announce(args: &ServeArgs, record: &ReadyRecord, out: &mut Out) -> Result<()> {
-    let line = serde_json::to_string(record).map_err(CliError::bad_answer)? + "\n";
+fn announce(args: &ServeArgs, record: &ReadyRecord, streams: &Streams, out: &Out) -> Result<()> {
+    let told = serde_json::to_string(record).map_err(CliError::bad_answer)?;
+    let line = format!("{told}\n");
     if let Some(path) = &args.ready_file {
         write_at_once(path, &line).map_err(|error| CliError::io(path.display(), &error))?;
     }
@@ -170,11 +179,12 @@ fn announce(args: &ServeArgs, record: &ReadyRecord, out: &mut Out) -> Result<()>
         let written = opened.and_then(|mut file| file.write_all(line.as_bytes()));
         written.map_err(|error| CliError::io(path, &error))?;
     }
-    if out.json {
-        return out.json_line(record);
-    }
     let name = out.styles.paint(Tone::Good, &record.node_id);
-    out.line(format!("{name} is ready at {}", record.addr))
+    streams.out.put(match out.json {
+        true => told,
+        false => format!("{name} is ready at {}", record.addr),
+    });
+    Ok(())
 }
 
 /// Whoever waits for the file must never see half of it: it appears complete, or not at all.
@@ -191,7 +201,7 @@ fn write_at_once(path: &Path, text: &str) -> std::io::Result<()> {
 /// The first signal asks for an orderly end, the second one does not ask.
 fn watch_signals(sender: Sender<Message>) -> Result<()> {
     let mut signals =
-        Signals::new(END_SIGNALS).map_err(|error| CliError::io("cannot handle signals", &error))?;
+        Signals::new(end_signals()).map_err(|error| CliError::io("cannot handle signals", &error))?;
     thread::spawn(move || {
         let mut came = signals.forever();
         if came.next().is_some() {
@@ -215,35 +225,47 @@ fn watch_stdin(sender: Sender<Message>) {
 }
 
 /// From here on the process ends by itself, stuck or not.
-fn limit_stop() {
-    thread::spawn(|| {
+fn limit_stop(streams: Arc<Streams>) {
+    thread::spawn(move || {
         thread::sleep(STOP_DEADLINE);
         let seconds = STOP_DEADLINE.as_secs();
-        let _ = writeln!(
-            std::io::stderr(),
+        streams.err.put(format!(
             "clusterkit: the stop took more than {seconds} s; ending without it"
-        );
+        ));
+        streams.err.finish(LAST_WORDS);
         std::process::exit(1);
     });
 }
 
-/// What the node has to say goes to standard error, so that standard output stays machine readable.
-fn print_log(level: LogLevel, message: &str) {
-    let now = Timestamp::from(SystemTime::now());
-    // Reasons that people gave are in it, and a terminal obeys what it is sent.
-    let message = printable(message);
-    let _ = writeln!(std::io::stderr(), "{now} {:<5} {message}", level.name());
+/// Standard output, which stays machine readable, and standard error, for what the node has to say.
+struct Streams {
+    out: Lines,
+    err: Lines,
 }
 
-/// A hook: one line of JSON for each event. A line that cannot be written is a failed hook, and no more.
-fn print_event(event: &Event) -> std::result::Result<(), String> {
-    let mut line = serde_json::to_vec(event).map_err(|error| error.to_string())?;
-    line.push(b'\n');
-    let mut stdout = std::io::stdout().lock();
-    stdout
-        .write_all(&line)
-        .and_then(|()| stdout.flush())
-        .map_err(|error| error.to_string())
+impl Streams {
+    fn new() -> Self {
+        Streams {
+            out: Lines::to(std::io::stdout(), |n| format!("{{\"left_out\":{n}}}")),
+            err: Lines::to(std::io::stderr(), |n| {
+                format!("{n} messages were left out: nobody read them")
+            }),
+        }
+    }
+
+    fn log(&self, level: LogLevel, message: &str) {
+        let now = Timestamp::from(SystemTime::now());
+        // Reasons that people gave are in it, and a terminal obeys what it is sent.
+        let message = printable(message);
+        self.err.put(format!("{now} {:<5} {message}", level.name()));
+    }
+
+    /// A hook that only looks on: one line of JSON for each event, and no say in what happens.
+    fn event(&self, event: &Event) -> std::result::Result<(), String> {
+        self.out
+            .put(serde_json::to_string(event).map_err(|error| error.to_string())?);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What commands print: aligned tables for people, JSON for programs.
 
 mod bars;
+mod lines;
 mod map;
 mod style;
 mod table;
@@ -10,6 +11,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 pub(crate) use bars::{Bar, bars};
+pub(crate) use lines::Lines;
 pub(crate) use map::map;
 pub(crate) use style::{Styles, Tone};
 pub(crate) use table::{Align, Cell, Table};
@@ -79,12 +81,6 @@ impl Out {
 
     pub(crate) fn json<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         let text = serde_json::to_string_pretty(value).map_err(|error| internal(&error))?;
-        self.line(text)
-    }
-
-    /// Writes `value` as JSON in one line, for streams that are read line by line.
-    pub(crate) fn json_line<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        let text = serde_json::to_string(value).map_err(|error| internal(&error))?;
         self.line(text)
     }
 }

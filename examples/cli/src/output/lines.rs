@@ -1,0 +1,129 @@
+//! Lines of a process that serves. Whoever reads them slowly, or not at all, holds nobody up.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+/// So many lines wait for their reader. What comes then is left out.
+const WAITING: usize = 1024;
+
+/// What is said once lines can be written again of which so many before were left out.
+type Gap = fn(u64) -> String;
+
+/// A stream of lines with a thread of its own, the only one that waits for the reader.
+pub(crate) struct Lines {
+    queue: SyncSender<Job>,
+    left_out: AtomicU64,
+    gap: Gap,
+}
+
+enum Job {
+    Line(String),
+    /// Everything before this has been written, or nobody reads it any more.
+    Tell(SyncSender<()>),
+}
+
+impl Lines {
+    /// Lines to `stream`. `gap` makes the line that stands for those that were left out.
+    pub(crate) fn to(mut stream: impl Write + Send + 'static, gap: Gap) -> Self {
+        let (queue, jobs) = sync_channel(WAITING);
+        thread::spawn(move || {
+            for job in jobs {
+                match job {
+                    // Where nobody reads any more the node serves all the same.
+                    Job::Line(line) => {
+                        drop(stream.write_all(line.as_bytes()).and_then(|()| stream.flush()));
+                    }
+                    Job::Tell(done) => drop(done.try_send(())),
+                }
+            }
+        });
+        Lines {
+            queue,
+            left_out: AtomicU64::new(0),
+            gap,
+        }
+    }
+
+    /// Hands over one line, without its end. Never waits.
+    pub(crate) fn put(&self, mut line: String) {
+        line.push('\n');
+        let left_out = self.left_out.swap(0, Ordering::Relaxed);
+        let line = match left_out {
+            0 => line,
+            n => (self.gap)(n) + "\n" + &line,
+        };
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(Job::Line(line)) {
+            self.left_out.fetch_add(left_out + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until everything is written, for so long at most: a process that ends must not wait for its reader.
+    pub(crate) fn finish(&self, limit: Duration) {
+        let (done, written) = sync_channel(1);
+        if self.queue.try_send(Job::Tell(done)).is_ok() {
+            // Whether it was written or not: it is over.
+            let _ = written.recv_timeout(limit);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// A reader that takes a write only when it is told to, and gives what was written.
+    struct Stalled(Receiver<()>, Sender<String>);
+
+    impl Write for Stalled {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.recv().map_err(|_| io::ErrorKind::BrokenPipe)?;
+            drop(self.1.send(String::from_utf8_lossy(bytes).into_owned()));
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_stands_still_holds_nobody_up_and_hears_how_much_it_missed() {
+        let ((allow, allowed), (write, written)) = (channel(), channel());
+        let lines = Lines::to(Stalled(allowed, write), |n| format!("{n} are missing"));
+        for i in 0..WAITING * 3 {
+            lines.put(i.to_string());
+        }
+        lines.finish(Duration::from_millis(1));
+        // It reads again: all that waited, and then of the rest how much there was.
+        let mut seen = Vec::new();
+        for _ in 0..WAITING {
+            allow.send(()).unwrap();
+            seen.push(written.recv().unwrap());
+        }
+        lines.put("late".to_owned());
+        allow.send(()).unwrap();
+        allow.send(()).unwrap();
+        let mut last = written.recv().unwrap();
+        if !last.contains("missing") {
+            seen.push(std::mem::replace(&mut last, written.recv().unwrap()));
+        }
+        let missing = WAITING * 3 - seen.len();
+        assert_eq!(last, format!("{missing} are missing\nlate\n"));
+        assert_eq!(seen[0], "0\n");
+    }
+
+    #[test]
+    fn a_reader_that_is_gone_ends_nothing() {
+        let (allow, allowed) = channel();
+        drop(allow);
+        let lines = Lines::to(Stalled(allowed, channel().0), |n| n.to_string());
+        (0..WAITING * 3).for_each(|i| lines.put(i.to_string()));
+        lines.finish(Duration::from_secs(60));
+    }
+}

@@ -61,6 +61,9 @@ pub trait Api: Send + Sync + 'static {
     /// How this node is.
     fn health(&self) -> HealthStatus;
 
+    /// True when this node's log has failed, and it writes nothing any more.
+    fn log_has_failed(&self) -> bool;
+
     /// Whether this node can serve.
     fn readiness(&self) -> Readiness;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, header};
 
 use super::{Api, Contact, RequestCounters};
-use crate::model::{Metrics, PartitionState};
+use crate::model::{Metrics, NodeStatus, PartitionState};
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -161,6 +161,35 @@ pub(super) fn text(
     for state in PartitionState::ALL {
         let count = states.iter().filter(|found| **found == state).count();
         out.sample(name, &[("state", state.as_str())], count);
+    }
+    let pending: usize = view
+        .partitions()
+        .map(|partition| partition.pending().count())
+        .sum();
+    let name = "clusterkit_nodes_by_status";
+    out.family(name, "gauge", "Members in each status, voters and others apart.");
+    for status in NodeStatus::ALL {
+        for (voter, label) in [(true, "true"), (false, "false")] {
+            let nodes = view.nodes().iter();
+            let count = nodes
+                .filter(|node| node.status == status && node.voter == voter)
+                .count();
+            out.sample(name, &[("status", status.as_str()), ("voter", label)], count);
+        }
+    }
+    for (name, help, value) in [
+        (
+            "clusterkit_copies_pending",
+            "Copies of partitions that are being made.",
+            pending,
+        ),
+        (
+            "clusterkit_log_failed",
+            "1 when this node's log has failed: it writes nothing any more until it is restarted.",
+            usize::from(api.log_has_failed()),
+        ),
+    ] {
+        out.single(name, "gauge", help, value);
     }
     let last_sync = metrics.last_sync.as_millis();
     out.single(

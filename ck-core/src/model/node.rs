@@ -28,6 +28,15 @@ pub enum NodeStatus {
 }
 
 impl NodeStatus {
+    /// Every status.
+    pub const ALL: [NodeStatus; 5] = [
+        NodeStatus::Joining,
+        NodeStatus::Active,
+        NodeStatus::Leaving,
+        NodeStatus::Stopped,
+        NodeStatus::Failed,
+    ];
+
     /// The status as it is spelt in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {

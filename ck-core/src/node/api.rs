@@ -73,6 +73,10 @@ impl Api for Node {
         Node::health(self)
     }
 
+    fn log_has_failed(&self) -> bool {
+        self.log_failure().is_some()
+    }
+
     fn readiness(&self) -> Readiness {
         let view = Node::view(self);
         let partitions = view.topology().partitions.len();

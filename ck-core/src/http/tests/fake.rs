@@ -317,6 +317,10 @@ impl Api for Fake {
         }
     }
 
+    fn log_has_failed(&self) -> bool {
+        self.leaderless.load(Ordering::Relaxed)
+    }
+
     fn health(&self) -> HealthStatus {
         HealthStatus {
             healthy: true,

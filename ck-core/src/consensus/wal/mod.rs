@@ -161,6 +161,8 @@ impl Wal {
             synced: end,
             filled: 0,
             marked: false,
+            next_mark: 0,
+            synced_since: false,
             summary,
             call: 0,
             buffer: Vec::new(),
@@ -246,8 +248,8 @@ impl Wal {
         self.shared.view().save_committed(id);
     }
 
-    /// Writes the second mark, which covers what is durable by then; never causes a sync. For quiet moments: it lies far
-    /// from the tail, so the next sync has one more place to write to.
+    /// Writes the second mark, which covers what is durable by then. For quiet moments: it lies far from the tail, so the next
+    /// sync has one more place to write to, and where nobody waits its two copies have a sync between them.
     pub fn mark_again(&self) {
         let view = self.shared.view();
         if !view.closed && view.failed.is_none() {

@@ -78,6 +78,9 @@ pub struct WalWriter {
     pub(super) filled: u32,
     /// A mark for `synced` has been written.
     pub(super) marked: bool,
+    /// Which copy of the second mark is written next, and whether anything was synced since the last.
+    pub(super) next_mark: usize,
+    pub(super) synced_since: bool,
     /// What the frames written so far say.
     pub(super) summary: Summary,
     /// The last call that was encoded.
@@ -301,6 +304,7 @@ impl WalWriter {
             self.segment.file.sync_data()?;
         }
         self.synced = self.end;
+        self.synced_since = true;
         self.shared.view().stats.syncs += 1;
         self.shared.synced.notify_one();
         Ok(())
@@ -367,12 +371,31 @@ impl WalWriter {
         self.put_last(kind::MARK, |_| {})
     }
 
-    /// Writes the mark a second time, far from the tail that it speaks of. A crash in between spares one of the copies.
+    /// Writes both copies of the second mark, far from the tail that they speak of, where it has anything new to say. While
+    /// others wait to be written it is one copy, and the other one the next time.
     fn mark_again(&mut self) -> Result<()> {
+        if !self.synced_since || self.segment.header.marks().is_empty() {
+            return Ok(());
+        }
+        self.put_second_mark()?;
+        if self.queue.is_empty() {
+            self.sync()?;
+            self.put_second_mark()?;
+        }
+        Ok(())
+    }
+
+    /// Writes one copy of the second mark: the one that was not written last, and never without a sync between. A power loss
+    /// may tear whatever no sync has made durable yet, and one copy must be whole.
+    fn put_second_mark(&mut self) -> Result<()> {
+        debug_assert!(self.synced_since);
         let marks = self.segment.header.marks();
-        marks
-            .iter()
-            .try_for_each(|at| self.put_at(*at, kind::MARK, |_| {}))
+        let Some(at) = marks.get(self.next_mark) else {
+            return Ok(());
+        };
+        self.next_mark = (self.next_mark + 1) % marks.len();
+        self.synced_since = false;
+        self.put_at(*at, kind::MARK, |_| {})
     }
 
     /// Writes a frame behind the end, where the next batch will overwrite it.
@@ -420,8 +443,13 @@ impl WalWriter {
     /// After an opening: what was recovered is durable, and from now on damage to it must show.
     pub(super) fn settle(&mut self) -> Result<()> {
         self.mark()?;
-        self.mark_again()?;
-        self.sync()
+        // What an earlier process wrote may be under way, too.
+        self.sync()?;
+        for _ in self.segment.header.marks() {
+            self.put_second_mark()?;
+            self.sync()?;
+        }
+        Ok(())
     }
 
     /// The last handle is gone: a close that nobody waits for.

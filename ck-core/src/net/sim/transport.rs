@@ -111,7 +111,12 @@ impl SimTransport {
                 .as_mut()
                 .and_then(|waiting| waiting.remove(&number))
             {
-                if twice {
+                if twice && exchange.lane == Lane::Request {
+                    // What arrives twice was left in the buffers of a connection that broke: an answer to one of the two
+                    // says nothing of the other, and over TCP nobody hears it.
+                    let message = format!("{}: the connection is lost", exchange.to);
+                    result = Err(Error::new(ErrorCode::Unreachable, message));
+                } else if twice {
                     // Whatever this one met, its copy may be handled.
                     result = result.map_err(|error| Error::new(error.code(), error.message()));
                 }

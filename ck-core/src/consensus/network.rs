@@ -83,9 +83,13 @@ impl Network {
 
     /// The way to a node for what must not wait behind entries.
     pub(super) fn control(&self, target: RaftId) -> Peer {
+        self.peer(target, Lane::Control)
+    }
+
+    fn peer(&self, target: RaftId, lane: Lane) -> Peer {
         Peer {
             target,
-            lane: Lane::Control,
+            lane,
             network: self.clone(),
             flow: Arc::default(),
             late: Arc::default(),
@@ -97,33 +101,15 @@ impl RaftNetworkFactory<Types> for Network {
     type Network = Peer;
 
     async fn new_client(&mut self, target: RaftId, _node: &EmptyNode) -> Peer {
-        Peer {
-            target,
-            lane: Lane::Log,
-            network: self.clone(),
-            flow: Arc::default(),
-            late: Arc::default(),
-        }
+        self.peer(target, Lane::Log)
     }
 
     async fn new_heartbeat_client(&mut self, target: RaftId, _node: &EmptyNode) -> Peer {
-        Peer {
-            target,
-            lane: Lane::Control,
-            network: self.clone(),
-            flow: Arc::default(),
-            late: Arc::default(),
-        }
+        self.peer(target, Lane::Control)
     }
 
     async fn new_snapshot_client(&mut self, target: RaftId, _node: &EmptyNode) -> Peer {
-        Peer {
-            target,
-            lane: Lane::Bulk,
-            network: self.clone(),
-            flow: Arc::default(),
-            late: Arc::default(),
-        }
+        self.peer(target, Lane::Bulk)
     }
 }
 

@@ -173,26 +173,20 @@ impl Proposer {
     ) -> Result<Response> {
         let deadline = Instant::now() + timeout;
         let number = self.number();
-        match command {
+        let command = match command {
             Command::SetData { key, value, expect }
                 if session != 0 && value.len() > STAGED_FROM && !planted("append-in-a-heartbeat") =>
             {
-                let command = Command::SetStaged {
-                    key,
-                    length: value.len() as u64,
-                    expect,
-                };
+                let length = value.len() as u64;
                 self.stage((session, number.seq), epoch, value, (deadline, timeout))
                     .await
                     .map_err(|error| not_staged(error, timeout))?;
-                self.propose_as(session, &number, epoch, command, (deadline, timeout))
-                    .await
+                Command::SetStaged { key, length, expect }
             }
-            command => {
-                self.propose_as(session, &number, epoch, command, (deadline, timeout))
-                    .await
-            }
-        }
+            command => command,
+        };
+        self.propose_as(session, &number, epoch, command, (deadline, timeout))
+            .await
     }
 
     /// Sends a large value ahead in pieces. One at a time from this node, and no more at once than the cluster commits in a

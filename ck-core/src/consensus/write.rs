@@ -96,10 +96,6 @@ impl Consensus {
                 while let Some(outcome) = outcomes.next().await {
                     match outcome {
                         Ok(Ok(done)) => tell(Written::done(done.response.0)),
-                        // It leads no longer because it has ended: whether it had appended the entry before is not known.
-                        Ok(Err(ClientWriteError::ForwardToLeader(_))) if self.ended().is_some() => {
-                            tell(Written::Unknown("Raft has stopped on this node".to_owned()));
-                        }
                         Ok(Err(error)) => tell(Written::failed(error)),
                         Err(fatal) => {
                             why = fatal.to_string();

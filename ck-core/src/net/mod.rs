@@ -34,7 +34,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 
 pub use bind::bind;
 pub use handshake::{Hello, PEER_PATH};
@@ -171,6 +171,18 @@ pub struct NetLimits {
     pub min_backoff: Duration,
     /// The longest pause. Default 250 ms, so that a restarted peer is found fast.
     pub max_backoff: Duration,
+}
+
+impl NetLimits {
+    /// Refuses a request that is longer than any may be.
+    fn check_request(&self, request: &Bytes) -> Result<()> {
+        let (length, limit) = (request.len(), self.max_body);
+        if length <= limit as usize {
+            return Ok(());
+        }
+        let message = format!("a request of {length} bytes exceeds the limit of {limit}");
+        Err(Error::new(ErrorCode::TooLarge, message))
+    }
 }
 
 impl Default for NetLimits {

@@ -101,15 +101,8 @@ impl Pool {
         request: Bytes,
         timeout: Duration,
     ) -> BoxFuture<'_, Result<Bytes>> {
-        let limit = self.dialler.limits().max_body;
-        if request.len() > limit as usize {
-            let message = format!(
-                "a request of {} bytes exceeds the limit of {limit}",
-                request.len()
-            );
-            return std::future::ready(Err(Error::new(ErrorCode::TooLarge, message).unsent())).boxed();
-        }
-        let link = match self.link(addr, lane) {
+        let fits = self.dialler.limits().check_request(&request);
+        let link = match fits.and_then(|()| self.link(addr, lane)) {
             Ok(link) => link,
             Err(error) => return std::future::ready(Err(error.unsent())).boxed(),
         };

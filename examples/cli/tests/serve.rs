@@ -346,58 +346,46 @@ fn ready_at(folder: &Path) -> String {
     addr.unwrap()
 }
 
+/// A node that prints all that it can.
+fn talkative(folder: &Path) -> Command {
+    let mut command = command(folder);
+    command
+        .args(["serve", "--node-id", "node-1", "--http-addr", "127.0.0.1:0"])
+        .args(["--events", "--ready-file", "ready.json"]);
+    command
+}
+
+/// The node takes writes, and ends in order when it is asked to.
+fn serves_and_ends(mut child: Child, folder: &Path) {
+    let api = ck_tests::Api::new(&ready_at(folder));
+    api.put("k", "v").unwrap();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn a_node_serves_on_when_nobody_reads_what_it_prints_and_ends_when_it_is_asked_to() {
     let folder = folder();
     // A pipe that is full: whoever writes to it waits for ever.
-    let (mut reader, writer) = std::io::pipe().unwrap();
-    let filler = writer.try_clone().unwrap();
-    rustix::io::ioctl_fionbio(&filler, true).unwrap();
-    while rustix::io::write(&filler, &[b'x'; 512]).is_ok() {}
-    rustix::io::ioctl_fionbio(&filler, false).unwrap();
-    let mut child = command(folder.path())
-        .args([
-            "serve",
-            "--node-id",
-            "node-1",
-            "--http-addr",
-            "127.0.0.1:0",
-            "--events",
-        ])
-        .args(["--ready-file", "ready.json"])
+    let (reader, writer) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    while rustix::io::write(&writer, &[b'x'; 512]).is_ok() {}
+    rustix::io::ioctl_fionbio(&writer, false).unwrap();
+    let child = talkative(folder.path())
         .stdout(writer.try_clone().unwrap())
         .stderr(writer)
         .spawn()
         .unwrap();
-    drop(filler);
-    let api = ck_tests::Api::new(&ready_at(folder.path()));
-    api.put("k", "v").unwrap();
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(0));
-    let mut rest = Vec::new();
-    std::io::Read::read_to_end(&mut reader, &mut rest).unwrap();
+    serves_and_ends(child, folder.path());
+    drop(reader);
 }
 
 #[test]
 fn a_node_serves_on_when_whoever_read_its_output_is_gone() {
     let folder = folder();
-    let mut child = command(folder.path())
-        .args([
-            "serve",
-            "--node-id",
-            "node-1",
-            "--http-addr",
-            "127.0.0.1:0",
-            "--events",
-        ])
-        .args(["--ready-file", "ready.json"])
-        .spawn()
-        .unwrap();
+    let mut child = talkative(folder.path()).spawn().unwrap();
     drop((child.stdout.take(), child.stderr.take()));
-    let api = ck_tests::Api::new(&ready_at(folder.path()));
-    api.put("k", "v").unwrap();
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    serves_and_ends(child, folder.path());
 }
 
 #[test]

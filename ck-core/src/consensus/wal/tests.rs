@@ -26,6 +26,18 @@ fn dir() -> &'static Path {
     Path::new(DIR)
 }
 
+/// The segments of a log.
+type Files = Vec<(String, Vec<u8>)>;
+
+fn files(disk: &MemDisk) -> Files {
+    let read = |name: &String| disk.read(&dir().join(name), u64::MAX).unwrap().unwrap();
+    let names = disk.list(dir()).unwrap().into_iter();
+    names
+        .filter(|name| name.ends_with(".log"))
+        .map(|name| (name.clone(), read(&name)))
+        .collect()
+}
+
 fn id(term: u64, index: u64) -> LogId {
     LogId {
         term,

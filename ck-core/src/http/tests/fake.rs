@@ -27,6 +27,7 @@ pub(super) struct Fake {
     applied: watch::Sender<u64>,
     /// No leader is known.
     pub(super) leaderless: AtomicBool,
+    pub(super) log_has_failed: AtomicBool,
     /// This node holds no lease.
     pub(super) leaseless: AtomicBool,
     /// What the last write was given as its timeout.
@@ -66,6 +67,7 @@ impl Fake {
             state: Mutex::default(),
             applied: watch::Sender::new(0),
             leaderless: AtomicBool::new(false),
+            log_has_failed: AtomicBool::new(false),
             leaseless: AtomicBool::new(false),
             timeout: Mutex::default(),
             panics: AtomicBool::new(false),
@@ -318,7 +320,7 @@ impl Api for Fake {
     }
 
     fn log_has_failed(&self) -> bool {
-        self.leaderless.load(Ordering::Relaxed)
+        self.log_has_failed.load(Ordering::Relaxed)
     }
 
     fn health(&self) -> HealthStatus {

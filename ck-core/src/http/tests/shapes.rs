@@ -212,6 +212,10 @@ async fn defect_23_metrics_count_in_both_forms() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
+    server.fake.log_has_failed.store(true, Ordering::Relaxed);
+    let failed = server.get("/metrics").await;
+    let failed = std::str::from_utf8(&failed.body).unwrap();
+    assert!(failed.contains("\nclusterkit_log_failed 1\n"), "{failed}");
     assert!(text.contains("node_name=\"The \\\"first\\\"\""), "{text}");
     exposition_is_well_formed(text);
 }

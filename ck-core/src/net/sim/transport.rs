@@ -202,13 +202,8 @@ impl Transport for SimTransport {
         if lock(&self.network.world).connections {
             return self.pool.call(addr, lane, request, timeout);
         }
-        let limit = NetLimits::default().max_body;
-        if request.len() > limit as usize {
-            let message = format!(
-                "a request of {} bytes exceeds the limit of {limit}",
-                request.len()
-            );
-            return std::future::ready(Err(Error::new(ErrorCode::TooLarge, message).unsent())).boxed();
+        if let Err(error) = NetLimits::default().check_request(&request) {
+            return std::future::ready(Err(error.unsent())).boxed();
         }
         let exchange = Exchange {
             network: self.network.clone(),

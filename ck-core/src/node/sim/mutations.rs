@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 
 use super::tests::{simulate, write};
 use super::{World, until};
+use crate::env::disk::damage::{damage, number};
 use crate::env::disk::{Disk, MemDisk};
 use crate::env::{self, Instant};
 use crate::error::ErrorCode;
@@ -42,67 +43,6 @@ fn disk_with(files: &Files) -> MemDisk {
         disk.create(path).unwrap().append(content).unwrap();
     }
     disk
-}
-
-/// Damages the files in one way and says which.
-fn damage(rng: &mut StdRng, files: &mut Files) -> String {
-    let paths: Vec<PathBuf> = files.keys().cloned().collect();
-    let pick = |rng: &mut StdRng| paths[rng.random_range(0..paths.len())].clone();
-    let (path, other) = (pick(rng), pick(rng));
-    let name = path.display().to_string();
-    let mut content = files[&path].clone();
-    // Most of a segment is empty: what is hit shall be where something is.
-    let used = content.iter().rposition(|byte| *byte != 0).map_or(1, |at| at + 1);
-    let start = rng.random_range(0..used);
-    let end = (start + [1, 20, 512, 4096, used][rng.random_range(0..5)]).min(content.len());
-    let part = start.min(end)..end;
-    let what = match rng.random_range(0..9) {
-        0 => {
-            content[part.clone()].fill(0);
-            format!("{part:?} zeroed")
-        }
-        1 => {
-            content[part.start..].fill(0);
-            format!("zeroed from {}", part.start)
-        }
-        2 => {
-            content.truncate(part.start);
-            format!("cut to {}", part.start)
-        }
-        3 if !part.is_empty() => {
-            let bit = 1 << rng.random_range(0..8);
-            content[part.start] ^= bit;
-            format!("bit {bit:#x} of {} flipped", part.start)
-        }
-        4 => {
-            rng.fill(&mut content[part.clone()]);
-            format!("{part:?} replaced by noise")
-        }
-        5 => {
-            content.drain(part.clone());
-            format!("{part:?} left out")
-        }
-        6 => {
-            files.remove(&path);
-            return format!("{name} removed");
-        }
-        7 => {
-            let theirs = files[&other].clone();
-            files.insert(other.clone(), content);
-            files.insert(path, theirs);
-            return format!("{name} and {} swapped", other.display());
-        }
-        _ => {
-            content.clear();
-            "emptied".to_owned()
-        }
-    };
-    files.insert(path, content);
-    format!("{name}: {what}")
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
 /// The directory of a node alone that acknowledged `writes` keys, was quiet for a moment, and was killed or stopped.

@@ -3,24 +3,6 @@
 
 use super::*;
 
-type Files = Vec<(String, Vec<u8>)>;
-
-fn files(disk: &MemDisk) -> Files {
-    let names = disk
-        .list(dir())
-        .unwrap()
-        .into_iter()
-        .filter(|name| name.ends_with(".log"));
-    names
-        .map(|name| {
-            (
-                name.clone(),
-                disk.read(&dir().join(&name), 1 << 20).unwrap().unwrap(),
-            )
-        })
-        .collect()
-}
-
 /// A disk with these files, of which one has another content.
 fn disk_with(files: &Files, changed: usize, content: &[u8]) -> MemDisk {
     let disk = MemDisk::new();

@@ -1,11 +1,7 @@
 use super::*;
 
-fn files(disk: &MemDisk) -> Vec<String> {
-    disk.list(dir())
-        .unwrap()
-        .into_iter()
-        .filter(|name| name.ends_with(".log"))
-        .collect()
+fn names(disk: &MemDisk) -> Vec<String> {
+    files(disk).into_iter().map(|(name, _)| name).collect()
 }
 
 /// A log over many segments of 4 KiB.
@@ -22,8 +18,8 @@ fn long() -> (MemDisk, Rig) {
 #[test]
 fn a_full_segment_is_followed_by_another() {
     let (disk, rig) = long();
-    assert!(files(&disk).len() > 5);
-    assert_eq!(rig.wal.stats().segments, files(&disk).len() as u64);
+    assert!(names(&disk).len() > 5);
+    assert_eq!(rig.wal.stats().segments, names(&disk).len() as u64);
     let before = rig.state();
     assert_eq!(before.entries.len(), 200);
     assert_eq!(rig.reopen().state(), before);
@@ -36,7 +32,7 @@ fn one_batch_may_span_segments_and_an_entry_may_exceed_one() {
     rig.append([entry(1, 100, 3 << 20)]);
     rig.append((101..130).map(|index| entry(1, index, 100)));
     rig.step_ok();
-    assert!(files(&disk).len() > 4);
+    assert!(names(&disk).len() > 4);
     let before = rig.state();
     assert_eq!(before.entries.len(), 130);
     assert_eq!(rig.reopen().state(), before);
@@ -45,11 +41,11 @@ fn one_batch_may_span_segments_and_an_entry_may_exceed_one() {
 #[test]
 fn purging_deletes_whole_segments_and_loses_nothing_else() {
     let (disk, mut rig) = long();
-    let many = files(&disk).len();
+    let many = names(&disk).len();
     rig.wal.save_committed(id(1, 180));
     rig.purge(id(1, 150));
     rig.step_ok();
-    let few = files(&disk);
+    let few = names(&disk);
     assert!(few.len() < many / 2, "{few:?} of {many}");
     let before = rig.state();
     let mut rig = rig.reopen();
@@ -62,7 +58,7 @@ fn purging_deletes_whole_segments_and_loses_nothing_else() {
     assert_eq!(rig.wal.committed(), Some(id(1, 180)));
     rig.purge(id(1, 199));
     rig.step_ok();
-    assert_eq!(files(&disk).len(), 1);
+    assert_eq!(names(&disk).len(), 1);
     rig.append([entry(2, 200, 10)]);
     rig.step_ok();
     let before = rig.state();
@@ -83,7 +79,7 @@ fn readers_of_a_segment_that_is_deleted_meanwhile_are_not_disturbed() {
 fn a_missing_segment_is_named() {
     let (disk, rig) = long();
     rig.close();
-    let all = files(&disk);
+    let all = names(&disk);
     for name in &all {
         let path = dir().join(name);
         let content = disk.read(&path, u64::MAX).unwrap().unwrap();
@@ -99,7 +95,7 @@ fn a_missing_segment_is_named() {
 #[test]
 fn segments_that_come_back_after_a_purge_are_passed_over() {
     let (disk, mut rig) = long();
-    let all = files(&disk);
+    let all = names(&disk);
     let contents: Vec<_> = all
         .iter()
         .map(|name| disk.read(&dir().join(name), u64::MAX).unwrap().unwrap())
@@ -108,7 +104,7 @@ fn segments_that_come_back_after_a_purge_are_passed_over() {
     rig.step_ok();
     let before = rig.state();
     rig.close();
-    let left = files(&disk);
+    let left = names(&disk);
     // The first and the third came back, the second did not.
     for at in [0, 2] {
         assert!(!left.contains(&all[at]));
@@ -119,7 +115,7 @@ fn segments_that_come_back_after_a_purge_are_passed_over() {
     }
     let rig = Rig::open(Arc::new(disk.clone())).unwrap();
     assert_eq!(rig.state(), before);
-    assert_eq!(files(&disk), left);
+    assert_eq!(names(&disk), left);
 }
 
 #[test]

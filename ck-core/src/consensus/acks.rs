@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::types::RaftId;
 use crate::env::{Instant, Signal};
+use crate::state::MAX_STRETCH;
 
 /// The acknowledgements of one leadership of this node: its latest.
 #[derive(Debug)]
@@ -38,7 +39,13 @@ struct Acknowledged {
 
 /// So much of a pledge counts for the leader: less than the whole, by as much as two clocks may differ in that time.
 const fn lease_of(pledged: Duration) -> Duration {
-    Duration::from_nanos(pledged.as_nanos() as u64 / 10 * 9)
+    let nanos = pledged.as_nanos() / 10 * 9;
+    // A pledge of centuries is as good as the longest there is.
+    Duration::from_nanos(if nanos > u64::MAX as u128 {
+        u64::MAX
+    } else {
+        nanos as u64
+    })
 }
 
 impl Acks {
@@ -69,7 +76,9 @@ impl Acks {
                 acknowledged: BTreeMap::new(),
             };
         }
-        let until = sent + pledged.map_or(self.lease, lease_of);
+        // Nobody pledges for longer than the longest election timeout, stretched as far as it goes.
+        let longest = self.lease * MAX_STRETCH;
+        let until = sent + pledged.map_or(self.lease, |pledged| lease_of(pledged).min(longest));
         let known = table
             .acknowledged
             .entry(by)

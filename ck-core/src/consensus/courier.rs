@@ -63,6 +63,7 @@ impl Courier {
         };
         let request = ForwardRequest {
             cluster: self.addresses.cluster_id(),
+            from: Some(self.consensus.raft_id()),
             call,
         };
         let body = Service::Forward.envelope(&codec::encode(&request)?);

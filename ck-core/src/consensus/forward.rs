@@ -4,10 +4,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::codec;
+use super::network::Addresses;
 use super::node::Consensus;
 use super::types::RaftId;
 use super::write::Written;
 use crate::error::{Error, ErrorCode, Result};
+use crate::net::PeerConnection;
 
 /// The most proposals that are taken in one call.
 pub(super) const MAX_FORWARDED: usize = 4096;
@@ -16,6 +18,9 @@ pub(super) const MAX_FORWARDED: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ForwardRequest {
     pub(crate) cluster: String,
+    /// Who forwards it.
+    #[serde(default)]
+    pub(crate) from: Option<RaftId>,
     pub(crate) call: ForwardCall,
 }
 
@@ -24,7 +29,7 @@ pub(crate) enum ForwardCall {
     /// Commit this encoded proposal.
     Propose(Bytes),
     /// Commit these encoded proposals, which wait at the same node; each has an outcome of its own.
-    ProposeMany(Vec<Bytes>),
+    ProposeMany(#[serde(deserialize_with = "codec::at_most::<_, _, MAX_FORWARDED>")] Vec<Bytes>),
     /// Which revision must a linearizable read see?
     ReadIndex,
 }
@@ -41,16 +46,27 @@ pub(crate) enum ForwardAnswer {
 }
 
 /// Answers a call that only the leader can answer.
-pub(crate) async fn handle_forwarded(consensus: &Consensus, cluster: &str, body: &[u8]) -> Bytes {
-    let answer = match answer(consensus, cluster, body).await {
+pub(crate) async fn handle_forwarded(
+    consensus: &Consensus,
+    addresses: &dyn Addresses,
+    body: &[u8],
+    over: &PeerConnection,
+) -> Bytes {
+    let answer = match answer(consensus, addresses, body, over).await {
         Ok(answer) => answer,
         Err(error) => ForwardAnswer::Refused(error),
     };
     codec::encode(&answer).unwrap_or_default()
 }
 
-async fn answer(consensus: &Consensus, cluster: &str, body: &[u8]) -> Result<ForwardAnswer> {
+async fn answer(
+    consensus: &Consensus,
+    addresses: &dyn Addresses,
+    body: &[u8],
+    over: &PeerConnection,
+) -> Result<ForwardAnswer> {
     let request: ForwardRequest = codec::decode(body, "a forwarded call")?;
+    let cluster = addresses.cluster_id();
     if request.cluster != cluster {
         let message = format!(
             "this node is of cluster {cluster:?}, the call of {:?}",
@@ -58,15 +74,14 @@ async fn answer(consensus: &Consensus, cluster: &str, body: &[u8]) -> Result<For
         );
         return Err(Error::new(ErrorCode::WrongCluster, message));
     }
+    if request
+        .from
+        .is_some_and(|from| addresses.address_of(from).is_some())
+    {
+        over.prove();
+    }
     Ok(match request.call {
         ForwardCall::Propose(proposal) => ForwardAnswer::Written(consensus.write_forwarded(proposal).await),
-        ForwardCall::ProposeMany(proposals) if proposals.len() > MAX_FORWARDED => {
-            let message = format!(
-                "{} proposals in one call; at most {MAX_FORWARDED} are taken",
-                proposals.len()
-            );
-            return Err(Error::new(ErrorCode::TooLarge, message));
-        }
         ForwardCall::ProposeMany(proposals) => {
             ForwardAnswer::WrittenMany(consensus.write_forwarded_many(proposals).await)
         }

@@ -17,8 +17,10 @@ use crate::state::Command;
 /// How long a new leader tries to have its epoch committed before it looks whether it leads at all.
 const ATTEMPT: Duration = Duration::from_secs(1);
 /// The pause after an attempt that failed although this node leads: a leader takes no writes at its very beginning
-/// and its very end, and every attempt changes the metrics that are waited for.
-const PAUSE: Duration = Duration::from_millis(2);
+/// and its very end, and every attempt changes the metrics that are waited for. It doubles up to the longest: what is
+/// refused each time is refused for a reason that does not pass, and each attempt may be an entry of the log.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// This node's leadership began or ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,14 +88,17 @@ impl Leadership {
     pub(crate) async fn run(&self, tell: impl Fn(LeadershipChange)) {
         // What it is told of is little: not every entry.
         let mut metrics = self.consensus.raft().server_metrics();
+        let mut pause = FIRST_PAUSE;
         loop {
             let acknowledged = self.consensus.acks.changed().count();
             let gave_up = self.consensus.gave_up.count();
             let topology = self.consensus.replica().changed().count();
             if !self.step(&tell).await {
-                env::sleep(PAUSE).await;
+                env::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
                 continue;
             }
+            pause = FIRST_PAUSE;
             // The end of the lease is no event of Raft's: somebody has to wait for it.
             let lease = self.consensus.lease_until().filter(|_| self.held().is_some());
             let changed = metrics.changed();

@@ -13,6 +13,7 @@ mod flow;
 mod forward;
 mod growth;
 mod heartbeats;
+mod inbound;
 mod lateness;
 mod leadership;
 mod lease;
@@ -31,6 +32,7 @@ mod replica;
 mod server;
 mod service;
 mod snapshot_file;
+mod snapshot_receiver;
 mod snapshot_sender;
 mod state_machine;
 #[cfg(test)]

@@ -22,12 +22,13 @@ use super::acks::Acks;
 use super::codec;
 use super::flow::Flow;
 use super::heartbeats::Mute;
+use super::inbound;
 use super::pipeline::{self, Answers};
 use super::pledge::Pledges;
 use super::service::Service;
 use super::state_machine::Snapshot;
-use super::types::{RaftId, Types, Vote, to_wal_vote};
-use super::wire::{Append, Ballot, RaftAnswer, RaftCall, RaftRequest, Transfer, vote_response};
+use super::types::{RaftId, Types, Vote, to_wal_id, to_wal_vote};
+use super::wire::{Append, Appended, Ballot, RaftAnswer, RaftCall, RaftRequest, Transfer, vote_response};
 use crate::env::{self, Instant, Signal};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::{Lane, Transport};
@@ -143,11 +144,12 @@ impl Peer {
             to: self.target,
             call,
         };
+        let term = inbound::term_of(&request.call);
         let body = Service::Raft.envelope(&codec::encode(&request)?);
         let answer = self.network.transport.call(&address, lane, body, timeout).await?;
         match codec::decode(&answer, "the answer of a Raft node")? {
             RaftAnswer::Refused(error) => Err(error),
-            answer => Ok(answer),
+            answer => inbound::check_answer(term, &answer).map(|()| answer),
         }
     }
 
@@ -216,6 +218,12 @@ impl Peer {
         // Before it leaves: whoever takes it does so later.
         let sent = Instant::now();
         let answer = match self.call(self.lane, call, timeout).await.map_err(fail)? {
+            RaftAnswer::Appended(Appended::UpTo(upto)) => {
+                let last = request.entries.last().map(|entry| entry.log_id);
+                let (prev, last) = (request.prev_log_id, last.or(request.prev_log_id));
+                inbound::check_progress(upto, prev.map(to_wal_id), last.map(to_wal_id)).map_err(fail)?;
+                Appended::UpTo(upto).into()
+            }
             RaftAnswer::Appended(appended) => appended.into(),
             other => return Err(fail(unexpected(&other))),
         };

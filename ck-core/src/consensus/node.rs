@@ -26,6 +26,7 @@ use super::pledge::Pledges;
 use super::pledge_file::{PledgeFile, stretch_pledges};
 use super::replica::Replica;
 use super::server::Server;
+use super::snapshot_receiver::SnapshotReceiver;
 use super::state_machine::{Raft, SnapshotStore, StateMachine};
 use super::types::{LogId, RaftId, Vote, from_wal_id, stopped};
 use super::wal::{self, Owner, Wal, WalOptions, WalThread};
@@ -33,7 +34,7 @@ use crate::env::disk::Disk;
 use crate::env::{self, Instant, Signal};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{ConsensusStats, NodeId, whole_millis};
-use crate::net::Transport;
+use crate::net::{PeerConnection, Transport};
 use crate::options::TimingValues;
 
 /// The folder of the log in a data directory.
@@ -205,7 +206,9 @@ impl Consensus {
             network,
         };
         let marked = wal.clone();
+        let snapshots = Arc::<SnapshotReceiver>::default();
         let tasks = vec![
+            spawn_abortable(snapshots.clone().run()),
             spawn_abortable(bound_log(raft.clone(), growth)),
             spawn_abortable(async move { marked.keep_marked().await }),
             spawn_abortable(watch_disk(wal.clone(), raft.clone(), config.disk, config.dir)),
@@ -219,7 +222,14 @@ impl Consensus {
                 stretch,
             )),
         ];
-        let server = Server::new(raft.clone(), config.raft_id, config.addresses, pledges.clone());
+        let server = Server::new(
+            raft.clone(),
+            config.raft_id,
+            config.addresses,
+            pledges.clone(),
+            wal.clone(),
+            snapshots,
+        );
         Ok(Arc::new(Consensus {
             raft,
             raft_id: config.raft_id,
@@ -272,8 +282,8 @@ impl Consensus {
     }
 
     /// Answers a Raft call of another node.
-    pub(crate) async fn handle_peer(&self, body: &[u8]) -> Bytes {
-        self.server.handle(body).await
+    pub(crate) async fn handle_peer(&self, body: &[u8], over: &Arc<PeerConnection>) -> Bytes {
+        self.server.handle(body, over).await
     }
 
     /// Which leader last sent this node anything, and when.

@@ -95,6 +95,12 @@ impl Pledges {
         Some(lasts)
     }
 
+    /// The same for the leader that was heard of last, and nobody else.
+    pub(super) fn hear_again(&self, leader: Claimant) -> Option<Duration> {
+        let known = self.book().heard.is_some_and(|(heard, _)| heard == leader);
+        known.then(|| self.hear(leader)).flatten()
+    }
+
     /// Pledges last so many times as long from now on; those that were given last as long as was said.
     pub(super) fn stretch_to(&self, stretch: u32) {
         self.book().stretch = stretch;

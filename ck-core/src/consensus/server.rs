@@ -1,21 +1,26 @@
 //! Raft calls from other nodes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::cmp::Ordering;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::TransferLeaderRequest;
 
-use super::codec::{self, SnapshotHead};
+use super::codec;
+use super::inbound::Known;
 use super::network::Addresses;
 use super::pledge::{Claimant, Pledges};
-use super::snapshot_file;
-use super::state_machine::{Raft, Snapshot};
+use super::snapshot_receiver::{self, SnapshotReceiver};
+use super::state_machine::Raft;
 use super::types::{RaftId, from_wal_vote, stopped, to_wal_vote};
+use super::wal::Wal;
 use super::wire::{RaftAnswer, RaftCall, RaftRequest, SnapshotChunk};
+use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::whole_millis;
+use crate::net::PeerConnection;
 
 /// Answers other Raft nodes.
 pub(crate) struct Server {
@@ -23,29 +28,38 @@ pub(crate) struct Server {
     me: RaftId,
     addresses: Arc<dyn Addresses>,
     pledges: Arc<Pledges>,
-    incoming: Mutex<Option<IncomingSnapshot>>,
-}
-
-struct IncomingSnapshot {
-    head: Bytes,
-    data: BytesMut,
+    wal: Arc<Wal>,
+    snapshots: Arc<SnapshotReceiver>,
 }
 
 impl Server {
     /// A server for `raft`.
-    pub(super) fn new(raft: Raft, me: RaftId, addresses: Arc<dyn Addresses>, pledges: Arc<Pledges>) -> Self {
+    pub(super) fn new(
+        raft: Raft,
+        me: RaftId,
+        addresses: Arc<dyn Addresses>,
+        pledges: Arc<Pledges>,
+        wal: Arc<Wal>,
+        snapshots: Arc<SnapshotReceiver>,
+    ) -> Self {
         Server {
             raft,
             me,
             addresses,
             pledges,
-            incoming: Mutex::new(None),
+            wal,
+            snapshots,
         }
     }
 
-    /// Answers one call.
-    pub(crate) async fn handle(&self, body: &[u8]) -> Bytes {
-        let answer = match self.answer(body).await {
+    /// What this node knows of terms and indexes by itself.
+    fn known(&self) -> Known {
+        Known::new(&self.raft, &self.wal)
+    }
+
+    /// Answers one call that came over a connection.
+    pub(crate) async fn handle(&self, body: &[u8], over: &Arc<PeerConnection>) -> Bytes {
+        let answer = match self.answer(body, over).await {
             Ok(answer) => answer,
             Err(error) => RaftAnswer::Refused(error),
         };
@@ -53,7 +67,7 @@ impl Server {
         codec::encode(&answer).unwrap_or_default()
     }
 
-    async fn answer(&self, body: &[u8]) -> Result<RaftAnswer> {
+    async fn answer(&self, body: &[u8], over: &Arc<PeerConnection>) -> Result<RaftAnswer> {
         let request: RaftRequest = codec::decode(body, "a Raft call")?;
         let cluster = self.addresses.cluster_id();
         if request.cluster != cluster {
@@ -70,15 +84,27 @@ impl Server {
             );
             return Err(Error::new(ErrorCode::WrongCluster, message));
         }
+        if !over.is_of(request.from) {
+            let message = format!(
+                "another Raft node than {} calls over this connection",
+                request.from
+            );
+            return Err(Error::new(ErrorCode::InvalidArgument, message));
+        }
+        self.known().check_call(request.from, &request.call)?;
+        if self.addresses.address_of(request.from).is_some() {
+            over.prove();
+        }
         match request.call {
             RaftCall::Append(append) => {
+                let leader = append.leader();
+                // Before anything is pledged: who sends what cannot be taken in is no leader to this node.
+                let append = append.into_request()?;
                 // What it pledges to is what openraft answers: the append may be refused yet.
-                self.hear(append.leader());
-                let response = self
-                    .raft
-                    .append_entries(append.into_request()?)
-                    .await
-                    .map_err(stopped)?;
+                if leader >= self.voted_for() {
+                    self.pledges.hear(leader);
+                }
+                let response = self.raft.append_entries(append).await.map_err(stopped)?;
                 Ok(RaftAnswer::Appended(response.into()))
             }
             RaftCall::Vote(ballot) | RaftCall::PreVote(ballot)
@@ -101,7 +127,7 @@ impl Server {
                 .await
                 .map_err(stopped)?
                 .into()),
-            RaftCall::Snapshot(chunk) => self.take_chunk(chunk).await,
+            RaftCall::Snapshot(chunk) => self.take_chunk(chunk, over).await,
             RaftCall::Transfer(transfer) => {
                 let (from, to, last) = transfer.into_parts();
                 self.pledges
@@ -121,18 +147,23 @@ impl Server {
         }
     }
 
+    /// For whom this node votes, or whom it follows, as Raft knows it.
+    fn voted_for(&self) -> Claimant {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        (metrics.vote.leader_id.term, metrics.vote.leader_id.node_id)
+    }
+
     /// A leader says that it leads; gives for how long this node helps nobody else into office. `None` where it knows of
-    /// a higher vote.
+    /// a higher vote, or of none as high: what Raft has not heard of, by an append, is no leadership to be bound to. Raft
+    /// would never come to know of it, and whoever is elected then would be behind it.
     fn hear(&self, leader: Claimant) -> Option<Duration> {
-        let known = {
-            let metrics = self.raft.metrics();
-            let metrics = metrics.borrow_watched();
-            (metrics.vote.leader_id.term, metrics.vote.leader_id.node_id)
-        };
-        if leader < known {
-            return None;
+        match leader.cmp(&self.voted_for()) {
+            Ordering::Less => None,
+            Ordering::Equal => self.pledges.hear(leader),
+            // Raft hears of it now: its append waits for the disk.
+            Ordering::Greater => self.pledges.hear_again(leader),
         }
-        self.pledges.hear(leader)
     }
 
     fn refuse_vote(&self) -> RaftAnswer {
@@ -145,89 +176,32 @@ impl Server {
         }
     }
 
-    async fn take_chunk(&self, chunk: SnapshotChunk) -> Result<RaftAnswer> {
-        let vote = from_wal_vote(chunk.vote);
-        let Some((head, data)) = self.collect(chunk)? else {
-            let metrics = self.raft.metrics();
-            let known = metrics.borrow_watched().vote;
+    async fn take_chunk(&self, chunk: SnapshotChunk, over: &Arc<PeerConnection>) -> Result<RaftAnswer> {
+        let (of, vote) = (chunk.vote, from_wal_vote(chunk.vote));
+        let newest = self.raft.metrics().borrow_watched().vote;
+        if newest > vote {
             // A newer leader is known: the sender must hear of it and stop.
-            let answer = if known > vote { known } else { vote };
             return Ok(RaftAnswer::Snapshot {
-                vote: to_wal_vote(&answer),
+                vote: to_wal_vote(&newest),
             });
+        }
+        let Some((head, data)) = self.snapshots.take(chunk, over)? else {
+            return Ok(RaftAnswer::Snapshot { vote: of });
         };
-        let head: SnapshotHead = codec::decode(&head, "the head of a snapshot")?;
-        let snapshot = Snapshot {
-            meta: head.into_meta()?,
-            snapshot: data,
+        let (known, cluster_id) = (self.known(), self.addresses.cluster_id());
+        let checking = env::blocking(move || snapshot_receiver::checked(known, of, &cluster_id, head, data));
+        let snapshot = match checking.await {
+            Ok(checked) => checked?,
+            Err(error) => return Err(Error::internal(format!("check a snapshot: {error}"))),
         };
-        // Checked before openraft sees it: a crafted snapshot must not stop this node's Raft.
-        crate::state::State::decode(&snapshot.snapshot)?;
         let response = self
             .raft
             .install_full_snapshot(vote, snapshot)
             .await
-            .map_err(|error| {
-                Error::new(
-                    ErrorCode::Stopped,
-                    format!("Raft has stopped on this node: {error}"),
-                )
-            })?;
+            .map_err(stopped)?;
         Ok(RaftAnswer::Snapshot {
             vote: to_wal_vote(&response.vote),
         })
-    }
-
-    /// Adds a piece; gives the whole snapshot once it is complete.
-    fn collect(&self, chunk: SnapshotChunk) -> Result<Option<(Bytes, Bytes)>> {
-        if chunk.total > snapshot_file::MAX_BYTES {
-            let message = format!(
-                "a snapshot of {} bytes; at most {} are taken",
-                chunk.total,
-                snapshot_file::MAX_BYTES
-            );
-            return Err(Error::new(ErrorCode::TooLarge, message));
-        }
-        let mut incoming = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
-        if chunk.offset == 0 {
-            *incoming = Some(IncomingSnapshot {
-                head: chunk.head.clone(),
-                data: BytesMut::new(),
-            });
-        }
-        if let Some(known) = incoming.as_ref()
-            && known.head == chunk.head
-            && chunk.offset > 0
-            && chunk.offset + chunk.data.len() as u64 <= known.data.len() as u64
-        {
-            // It came before, and its answer was lost.
-            return Ok(None);
-        }
-        let expected = incoming
-            .as_mut()
-            .filter(|snapshot| snapshot.head == chunk.head && snapshot.data.len() as u64 == chunk.offset);
-        let Some(snapshot) = expected else {
-            *incoming = None;
-            return Err(Error::new(
-                ErrorCode::Conflict,
-                "a piece of a snapshot came out of order",
-            ));
-        };
-        snapshot.data.extend_from_slice(&chunk.data);
-        let length = snapshot.data.len() as u64;
-        if length > chunk.total {
-            *incoming = None;
-            return Err(Error::new(
-                ErrorCode::Corrupt,
-                "a snapshot is longer than it said",
-            ));
-        }
-        if length < chunk.total {
-            return Ok(None);
-        }
-        Ok(incoming
-            .take()
-            .map(|snapshot| (snapshot.head, snapshot.data.freeze())))
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
 use serde::{Deserialize, Serialize};
 
-use super::codec::{from_wal_entry, to_wal_entry};
+use super::codec::{at_most, check_entry, from_wal_entry, to_wal_entry};
 use super::pledge::Claimant;
 use super::types::{LogId, RaftId, Types, Vote, from_wal_id, from_wal_vote, to_wal_id, to_wal_vote};
 use super::wal;
@@ -31,17 +31,21 @@ pub(crate) enum RaftCall {
     Heartbeat(wal::Vote),
 }
 
+/// The most entries of one append; openraft sends a few hundred.
+const MAX_ENTRIES: usize = 16_384;
+
 /// Entries to append; none is a heartbeat.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Append {
     vote: wal::Vote,
     prev: Option<wal::LogId>,
+    #[serde(deserialize_with = "at_most::<_, _, MAX_ENTRIES>")]
     entries: Vec<WireEntry>,
     commit: Option<wal::LogId>,
 }
 
 /// Term, leader, index, kind, payload.
-type WireEntry = (u64, u64, u64, u8, Bytes);
+pub(super) type WireEntry = (u64, u64, u64, u8, Bytes);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ballot {
@@ -123,16 +127,43 @@ impl Append {
         (self.vote.term, self.vote.node)
     }
 
+    pub(super) fn vote(&self) -> wal::Vote {
+        self.vote
+    }
+
+    /// The entry before the first.
+    pub(super) fn prev(&self) -> Option<wal::LogId> {
+        self.prev
+    }
+
+    /// Up to where the leader knows the log to be committed.
+    pub(super) fn commit(&self) -> Option<wal::LogId> {
+        self.commit
+    }
+
+    /// The places of the entries.
+    pub(super) fn ids(&self) -> impl Iterator<Item = wal::LogId> {
+        let entries = self.entries.iter();
+        entries.map(|(term, node, index, ..)| wal::LogId {
+            term: *term,
+            node: *node,
+            index: *index,
+        })
+    }
+
+    /// In openraft's form, once it is known that every entry can be applied here.
     pub(crate) fn into_request(self) -> Result<AppendEntriesRequest<Types>> {
         let entries = self
             .entries
             .into_iter()
             .map(|(term, node, index, kind, payload)| {
-                from_wal_entry(wal::Entry {
+                let entry = from_wal_entry(wal::Entry {
                     id: wal::LogId { term, node, index },
                     kind,
                     payload,
-                })
+                })?;
+                check_entry(&entry)?;
+                Ok(entry)
             });
         Ok(AppendEntriesRequest {
             vote: from_wal_vote(self.vote),
@@ -174,6 +205,11 @@ impl Ballot {
         }
     }
 
+    /// The last entry of the candidate's log.
+    pub(super) fn last(&self) -> Option<wal::LogId> {
+        self.last
+    }
+
     /// For whom a vote is asked.
     pub(crate) fn candidate(&self) -> Claimant {
         (self.vote.term, self.vote.node)
@@ -210,7 +246,48 @@ impl Transfer {
         }
     }
 
+    /// The leadership that is handed over.
+    pub(super) fn from(&self) -> wal::Vote {
+        self.from
+    }
+
+    /// The last entry of that leader's log.
+    pub(super) fn last(&self) -> Option<wal::LogId> {
+        self.last
+    }
+
     pub(crate) fn into_parts(self) -> (Vote, RaftId, Option<LogId>) {
         (from_wal_vote(self.from), self.to, self.last.map(from_wal_id))
+    }
+}
+
+#[cfg(test)]
+impl Append {
+    pub(super) fn of_parts(
+        vote: wal::Vote,
+        prev: Option<wal::LogId>,
+        entries: Vec<WireEntry>,
+        commit: Option<wal::LogId>,
+    ) -> Self {
+        Append {
+            vote,
+            prev,
+            entries,
+            commit,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Ballot {
+    pub(super) fn of_parts(vote: wal::Vote, last: Option<wal::LogId>, transfer: bool) -> Self {
+        Ballot { vote, last, transfer }
+    }
+}
+
+#[cfg(test)]
+impl Transfer {
+    pub(super) fn of_parts(from: wal::Vote, to: RaftId, last: Option<wal::LogId>) -> Self {
+        Transfer { from, to, last }
     }
 }

@@ -11,8 +11,12 @@ use super::codec;
 use super::node::Consensus;
 use super::outcome::{Attempt, no_leader};
 use super::types::{Command, RaftId, Types, stopped};
-use crate::error::{Error, ErrorCode, Result};
-use crate::state::{Proposal, Response};
+use crate::error::{Error, ErrorCode};
+use crate::state::{MAX_VALUE_BYTES, Proposal, Response};
+
+/// The most bytes of a proposal that comes from another node: a value, or the confirmation of as many partitions as
+/// there may be.
+const MAX_PROPOSAL_BYTES: usize = 2 * MAX_VALUE_BYTES;
 
 /// What came of a write that was tried on this node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -134,9 +138,9 @@ impl Consensus {
         })
     }
 
-    /// A forwarded proposal: decoded before it is appended, because what is in the log must be readable.
+    /// A forwarded proposal: checked before it is appended, because what is in the log is there for good.
     pub(super) async fn write_forwarded(&self, proposal: Bytes) -> Written {
-        match readable(&proposal) {
+        match check_forwarded(&proposal) {
             Ok(()) => self.write(proposal).await,
             Err(refused) => refused,
         }
@@ -147,7 +151,7 @@ impl Consensus {
         let mut outcomes = Vec::with_capacity(proposals.len());
         let mut appended = Vec::with_capacity(proposals.len());
         for proposal in proposals {
-            match readable(&proposal) {
+            match check_forwarded(&proposal) {
                 Ok(()) => {
                     outcomes.push(None);
                     appended.push(proposal);
@@ -168,15 +172,37 @@ impl Consensus {
     }
 }
 
-/// Refuses what could not be applied.
-fn readable(proposal: &[u8]) -> std::result::Result<(), Written> {
-    let read: Result<Proposal> = codec::decode(proposal, "a forwarded proposal");
-    match read {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Written::Done(Response {
+/// Refuses what could not be applied, and what only the leader itself decides. What is refused was not appended.
+fn check_forwarded(proposal: &[u8]) -> Result<(), Written> {
+    let refused = |error| {
+        Err(Written::Done(Response {
             revision: 0,
             result: Err(error),
             settles: false,
-        })),
+        }))
+    };
+    if proposal.len() > MAX_PROPOSAL_BYTES {
+        return refused(Error::new(
+            ErrorCode::TooLarge,
+            format!(
+                "a proposal of {} bytes; at most {MAX_PROPOSAL_BYTES} are taken from another node",
+                proposal.len()
+            ),
+        ));
+    }
+    match codec::decode::<Proposal>(proposal, "a forwarded proposal") {
+        Ok(read) if read.epoch.is_none() && read.command.is_anybodys() && read.low <= read.seq => Ok(()),
+        Ok(read) if read.low > read.seq => refused(Error::new(
+            ErrorCode::InvalidArgument,
+            format!(
+                "proposal {} says that every one before {} is settled, itself too",
+                read.seq, read.low
+            ),
+        )),
+        Ok(_) => refused(Error::new(
+            ErrorCode::NotLeader,
+            "only the leader itself proposes that; it is not taken from another node",
+        )),
+        Err(error) => refused(error),
     }
 }

@@ -63,20 +63,25 @@ impl Drop for Debt {
     }
 }
 
-/// The answer, which is owed until its end where it has one.
-pub(super) fn until_sent(response: Response, debt: Debt) -> Response {
-    response.map(|body| match body.size_hint().exact() {
-        Some(length) if length > 0 => Body::new(OwedBody { body, _debt: debt }),
-        _ => body,
+/// The answer, which is owed until its end where it has one; `kept` is kept until its end in any case.
+pub(super) fn until_sent<K: Send + Unpin + 'static>(response: Response, debt: Debt, kept: K) -> Response {
+    response.map(|body| {
+        let ends = body.size_hint().exact().is_some_and(|length| length > 0);
+        Body::new(OwedBody {
+            body,
+            _debt: ends.then_some(debt),
+            _kept: kept,
+        })
     })
 }
 
-struct OwedBody {
+struct OwedBody<K> {
     body: Body,
-    _debt: Debt,
+    _debt: Option<Debt>,
+    _kept: K,
 }
 
-impl hyper::body::Body for OwedBody {
+impl<K: Send + Unpin + 'static> hyper::body::Body for OwedBody<K> {
     type Data = Bytes;
     type Error = axum::Error;
 

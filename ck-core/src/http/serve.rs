@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::response::Response;
 use futures_util::future::{Either, select};
 use hyper::body::Incoming;
@@ -25,12 +27,14 @@ use super::connection::{Guarded, Unread};
 use super::guard::OverCapacity;
 use super::half_close::{Owed, until_sent};
 use crate::env;
-use crate::net::Socket;
+use crate::net::{Crowd, Place, Socket};
 
 /// The most that a request's head may take, in bytes: a key of 1 KiB, percent-encoded, and headers.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// The most headers in a request.
 const MAX_HEADERS: usize = 64;
+/// How long a connection in a place that is kept for peers may take to send a request's head: peers send it at once.
+const RESERVED_DEADLINE: Duration = Duration::from_secs(1);
 /// How long to wait when the system has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -46,6 +50,7 @@ pub async fn serve(
 ) {
     let limits = Arc::new(limits);
     let open = Arc::new(AtomicUsize::new(0));
+    let idle = Crowd::new(limits.max_connections.saturating_add(limits.reserved_connections));
     let (stop, stopping) = watch::channel(false);
     let mut shutdown = pin!(shutdown);
     loop {
@@ -54,26 +59,38 @@ pub async fn serve(
             Either::Left(_) => break,
             Either::Right((accepted, _)) => accepted,
         };
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, remote)) = accepted else {
             // The connection was gone already, or the system is out of descriptors: then a loop without a pause
             // would only burn the processor.
             env::sleep(ACCEPT_PAUSE).await;
             continue;
         };
         let slot = Slot::take(&open);
-        if slot.number > limits.max_connections.saturating_add(limits.reserved_connections) {
-            continue;
+        let mut over_capacity = slot.number > limits.max_connections;
+        if over_capacity {
+            // Somebody that asks for nothing makes room: then this one is like any other.
+            let makes_room = idle.make_room();
+            if !makes_room && slot.number > limits.max_connections.saturating_add(limits.reserved_connections)
+            {
+                continue;
+            }
+            over_capacity = !makes_room;
         }
-        let over_capacity = slot.number > limits.max_connections;
+        let place = Arc::new(idle.enter(remote.ip()));
         let connection = connection(
-            stream,
+            (stream, remote),
             router.clone(),
             limits.clone(),
             over_capacity,
+            place.clone(),
             stopping.clone(),
         );
         env::spawn(async move {
-            connection.await;
+            tokio::select! {
+                biased;
+                () = place.evicted() => {}
+                () = connection => {}
+            }
             drop(slot);
         });
     }
@@ -83,6 +100,22 @@ pub async fn serve(
     // Every connection holds a receiver; the channel closes with the last of them, at the latest when the grace
     // has passed.
     stop.closed().await;
+}
+
+/// A connection that owes an answer keeps its place until it is given.
+struct Busy(Arc<Place>);
+
+impl Busy {
+    fn new(place: Arc<Place>) -> Self {
+        place.is_of_use();
+        Busy(place)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.is_idle();
+    }
 }
 
 /// A connection's place among those that are open.
@@ -108,10 +141,11 @@ impl Drop for Slot {
 }
 
 async fn connection(
-    stream: TcpStream,
+    (stream, remote): (TcpStream, SocketAddr),
     router: Router,
     limits: Arc<HttpLimits>,
     over_capacity: bool,
+    place: Arc<Place>,
     mut stopping: watch::Receiver<bool>,
 ) {
     // Answers are written whole; waiting for more to send only delays them. Failing to say so harms nothing.
@@ -120,13 +154,19 @@ async fn connection(
     let stream = Guarded::new(Socket::new(stream), &limits, unread.clone(), owed.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let debt = owed.answer();
-        let request = request.map(|body| Body::new(unread.watch(body, &owed)));
+        let busy = Busy::new(place.clone());
+        let mut request = request.map(|body| Body::new(unread.watch(body, &owed)));
+        request.extensions_mut().insert(ConnectInfo(remote));
         let answering = answer(TowerToHyperService::new(router.clone()), request, over_capacity);
-        async move { answering.await.map(|response| until_sent(response, debt)) }
+        async move { answering.await.map(|response| until_sent(response, debt, busy)) }
     });
+    let header_deadline = match over_capacity {
+        true => limits.header_deadline.min(RESERVED_DEADLINE),
+        false => limits.header_deadline,
+    };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_deadline)
+        .header_read_timeout(header_deadline)
         .max_header_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::agreement::check_agreement;
+use super::spec_check::check_spec;
 use super::{
     AddressBook, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong,
     SyncReply, SyncReport,
@@ -16,7 +17,7 @@ use crate::model::{LeaveReason, Node, NodeId, whole_millis};
 use crate::net::{Lane, Transport};
 use crate::planted::planted;
 use crate::rebalance;
-use crate::state::{Command, Promotion, Reply, Response};
+use crate::state::{Command, MAX_REASON_CHARS, Promotion, Reply, Response};
 
 /// How long a node that wants in has to answer when it is dialled back.
 const DIAL_BACK: Duration = Duration::from_secs(1);
@@ -66,6 +67,7 @@ impl Admission {
     pub(crate) async fn join(&self, request: &JoinRequest) -> Result<JoinReply> {
         let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
         let topology = self.replica.topology();
+        check_spec(&request.spec)?;
         check_agreement(&topology.config, &topology.cluster_id, request)?;
         let known = topology.nodes.get(&request.spec.id);
         let duplicate = async {
@@ -186,7 +188,7 @@ impl Admission {
             cluster: self.me.cluster_id_of(&self.replica),
             forwarded: true,
             call,
-            from: None,
+            from: Some(self.me.node_id.clone()),
         };
         let body = Service::Member.envelope(&encode(&request)?);
         let answer = self
@@ -271,7 +273,9 @@ impl Admission {
         if self.leadership.epoch() != Some(epoch) {
             return Err(not_leader());
         }
-        if node.health != report.health || node.health_reason != report.health_reason {
+        // As it is kept: a longer one would be passed on with every sync.
+        let reason = report.health_reason.chars().take(MAX_REASON_CHARS);
+        if node.health != report.health || !node.health_reason.chars().eq(reason) {
             self.pass_on(report);
         }
         Ok(SyncReply {

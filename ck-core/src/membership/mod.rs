@@ -13,6 +13,7 @@ mod identity;
 mod join;
 mod lease;
 mod pacer;
+mod spec_check;
 mod stagger;
 mod steward;
 mod survey;

@@ -8,8 +8,12 @@
 //! Numbers are big-endian. The checksum covers the header before it and the body. A reader checks the length
 //! against its own bound before it makes room for anything.
 
+use std::time::Duration;
+
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::env::{self, Instant};
 
 /// The length of a frame's header, in bytes.
 pub(super) const HEADER_LEN: usize = 20;
@@ -93,6 +97,11 @@ pub(super) enum Decoded {
     Frame(Frame),
     /// At least this many bytes are missing.
     Missing(usize),
+    /// So many are, of a frame whose body has this length.
+    Part {
+        missing: usize,
+        length: u32,
+    },
 }
 
 /// Takes one frame off the front of the buffer, if it is there as a whole.
@@ -120,7 +129,8 @@ pub(super) fn decode(buffer: &mut BytesMut, limit: u32) -> Result<Decoded, Frame
     }
     let whole = HEADER_LEN + length as usize;
     let Some(body) = buffer.get(HEADER_LEN..whole) else {
-        return Ok(Decoded::Missing(whole - buffer.len()));
+        let missing = whole - buffer.len();
+        return Ok(Decoded::Part { missing, length });
     };
     if crc32c::crc32c_append(checked, body) != crc {
         return Err(FrameError::Checksum);
@@ -139,7 +149,22 @@ pub(super) enum ReadError {
     Io(#[from] std::io::Error),
     #[error("the connection ended in the middle of a frame")]
     Cut,
+    #[error("a frame took too long to arrive")]
+    Slow,
 }
+
+/// What comes next.
+#[derive(Debug)]
+pub(super) enum Next {
+    Frame(Frame),
+    /// A frame with a body of this length has begun, and is longer than is read without being asked for.
+    Long(u32),
+    /// The connection ended between two frames.
+    End,
+}
+
+/// The slowest that a frame may arrive, in bytes a second, after the time that each has.
+const SLOWEST: u32 = 64 << 10;
 
 /// The reading half of a connection.
 #[derive(Debug)]
@@ -150,9 +175,15 @@ pub(super) struct FrameReader<R> {
     received: u64,
     /// The room that is made at a time; doubled by each read that fills it.
     read_size: usize,
+    /// The longest body that is read without being asked for, and the present one.
+    unasked: u32,
+    granted: u32,
+    /// How long a frame may take, if there is a bound, and when the present one began to arrive.
+    deadline: Option<Duration>,
+    began: Option<Instant>,
 }
 
-impl<R: AsyncRead + Unpin> FrameReader<R> {
+impl<R: AsyncRead + Unpin + Send> FrameReader<R> {
     pub(super) fn new(io: R, limit: u32) -> Self {
         FrameReader {
             io,
@@ -160,6 +191,21 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             limit,
             received: 0,
             read_size: MIN_READ,
+            unasked: limit,
+            granted: limit,
+            deadline: None,
+            began: None,
+        }
+    }
+
+    /// One that says [`Next::Long`] before it reads a body of more than `unasked` bytes, and fails where a frame takes
+    /// longer than `deadline` and the time for its bytes.
+    pub(super) fn bounded(io: R, limit: u32, unasked: u32, deadline: Duration) -> Self {
+        FrameReader {
+            unasked,
+            granted: unasked,
+            deadline: Some(deadline),
+            ..FrameReader::new(io, limit)
         }
     }
 
@@ -168,28 +214,57 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         self.received
     }
 
+    /// The frame that has begun may be as long as it says; its time begins now.
+    pub(super) fn grant(&mut self) {
+        self.granted = self.limit;
+        self.began = None;
+    }
+
     /// The next frame; `None` when the connection ended between two frames. May be dropped and called
     /// again without losing a byte.
     pub(super) async fn next(&mut self) -> Result<Option<Frame>, ReadError> {
         loop {
-            let missing = match decode(&mut self.buffer, self.limit)? {
+            match self.next_or_long().await? {
+                Next::Frame(frame) => return Ok(Some(frame)),
+                Next::Long(_) => self.grant(),
+                Next::End => return Ok(None),
+            }
+        }
+    }
+
+    /// What comes next. May be dropped and called again without losing a byte.
+    pub(super) async fn next_or_long(&mut self) -> Result<Next, ReadError> {
+        loop {
+            let (missing, length) = match decode(&mut self.buffer, self.limit)? {
                 Decoded::Frame(frame) => {
                     if frame.body.len() >= KEEP_BUFFER {
                         self.buffer = BytesMut::from(&self.buffer[..]);
                     }
-                    return Ok(Some(frame));
+                    self.granted = self.unasked;
+                    self.began = None;
+                    return Ok(Next::Frame(frame));
                 }
-                Decoded::Missing(missing) => missing,
+                Decoded::Part { length, .. } if length > self.granted => return Ok(Next::Long(length)),
+                Decoded::Part { missing, length } => (missing, length),
+                Decoded::Missing(missing) => (missing, 0),
             };
             // Room grows with what has arrived, not with what the header promises: a header is free to send.
             if self.buffer.capacity() == self.buffer.len() || self.buffer.is_empty() {
                 let most = self.read_size.max(self.buffer.len());
                 self.buffer.reserve(missing.clamp(self.read_size, most));
             }
-            let count = self.io.read_buf(&mut self.buffer).await?;
+            let due = self.due(length);
+            let reading = self.io.read_buf(&mut self.buffer);
+            let count = match due {
+                Some(due) => match env::timeout(due.since(Instant::now()), reading).await {
+                    Ok(count) => count?,
+                    Err(_) => return Err(ReadError::Slow),
+                },
+                None => reading.await?,
+            };
             if count == 0 {
                 return if self.buffer.is_empty() {
-                    Ok(None)
+                    Ok(Next::End)
                 } else {
                     Err(ReadError::Cut)
                 };
@@ -199,6 +274,13 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 self.read_size = (self.read_size * 2).min(MAX_READ);
             }
         }
+    }
+
+    /// Until when the frame has to be there that has begun, where one has.
+    fn due(&mut self, length: u32) -> Option<Instant> {
+        let deadline = self.deadline.filter(|_| !self.buffer.is_empty())?;
+        let began = *self.began.get_or_insert_with(Instant::now);
+        Some(began + deadline + Duration::from_secs(u64::from(length / SLOWEST)))
     }
 
     /// Reads and discards until the other end closes.

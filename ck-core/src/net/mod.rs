@@ -9,13 +9,16 @@
 //! A peer is dialled once per [`Lane`], so that a snapshot never stands in front of a heartbeat.
 
 mod bind;
+mod budget;
 mod connection;
+mod crowd;
 mod dial;
 mod frame;
 mod handshake;
 mod link;
 mod names;
 mod outbox;
+mod peer_connection;
 mod pool;
 mod security;
 mod serve;
@@ -37,7 +40,9 @@ use futures_util::future::BoxFuture;
 use crate::error::{Error, ErrorCode, Result};
 
 pub use bind::bind;
+pub(crate) use crowd::{Crowd, Place};
 pub use handshake::{Hello, PEER_PATH};
+pub use peer_connection::PeerConnection;
 pub use security::{PeerStream, Plaintext, Security};
 pub use server::PeerServer;
 pub use socket::Socket;
@@ -79,13 +84,15 @@ impl Lane {
 }
 
 /// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PeerInfo {
     /// The address that the connection comes from. For messages: it is no proof of identity, and its port is
     /// not the one to dial.
     pub remote: String,
     /// The lane that the request came on.
     pub lane: Lane,
+    /// The connection that the request came over.
+    pub connection: Arc<PeerConnection>,
 }
 
 /// Answers requests. It should return its future quickly and do its work inside it; what it awaits may take
@@ -150,9 +157,26 @@ pub struct NetLimits {
     pub max_body: u32,
     /// Served connections at once; one more is answered `BUSY`. A peer uses up to four. Default 4096.
     pub max_connections: u32,
+    /// Connections that may be served at once over which no member has called yet. One more takes the place of another: of
+    /// the address that has most of them, the one that is there longest. Default 256.
+    pub max_unproven: u32,
+    /// A connection over which no member has called, and nothing comes, is closed after this time. Default 5 s.
+    pub unproven_timeout: Duration,
+    /// Bytes of served requests of more than 64 KiB in flight over all connections; at the bound, connections with such a
+    /// request are not read. Default 128 MiB.
+    pub max_buffered: u32,
+    /// The same for connections over which no member has called yet. Default 16 MiB.
+    pub max_buffered_unproven: u32,
+    /// A frame that has begun ends within this time and a second for each 64 KiB of it, or its connection is closed.
+    /// Default 10 s.
+    pub frame_deadline: Duration,
+    /// Bytes of answers that wait to be written on a served connection; at the bound it is not read. Default 1 MiB.
+    pub max_answers: u32,
     /// Served requests in flight per connection; at the bound the connection is not read. Default 1024.
     pub max_requests: u32,
-    /// Bytes of served requests in flight per connection, and of answers that wait to be written; at the
+    /// The same for a connection over which no member has called yet. Default 4.
+    pub max_requests_unproven: u32,
+    /// Bytes of served requests in flight per connection, and of requests that wait to be sent on one; at the
     /// bound the connection is not read. A single larger one passes alone. Default 32 MiB.
     pub max_queued: u32,
     /// How long one TCP connect may take; a name with several records is tried record by record, and a silent record anew
@@ -190,7 +214,14 @@ impl Default for NetLimits {
         NetLimits {
             max_body: 16 << 20,
             max_connections: 4096,
+            max_unproven: 256,
+            unproven_timeout: Duration::from_secs(5),
+            max_buffered: 128 << 20,
+            max_buffered_unproven: 16 << 20,
+            frame_deadline: Duration::from_secs(10),
+            max_answers: 1 << 20,
             max_requests: 1024,
+            max_requests_unproven: 4,
             max_queued: 32 << 20,
             connect_timeout: Duration::from_secs(2),
             handshake_timeout: Duration::from_secs(3),

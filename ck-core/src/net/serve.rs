@@ -10,8 +10,9 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::io::ReadHalf;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
+use super::budget::{self, Budget, Taken};
 use super::connection::encode_error;
-use super::frame::{Frame, FrameReader, Kind};
+use super::frame::{Frame, FrameReader, Kind, Next};
 use super::outbox::Outbox;
 use super::{Handler, Lane, NetLimits, PeerInfo, PeerStream};
 use crate::env;
@@ -20,6 +21,8 @@ use crate::error::{Error, ErrorCode};
 /// How long a connection that was drained waits for the caller to have read its last answers. Closing with
 /// unread requests in the buffer would reset the connection and take those answers with it.
 const LINGER: Duration = Duration::from_secs(1);
+/// How long a connection that takes no more requests may take to answer those that it has.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
 /// What a server is doing, as its connections see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,18 +37,21 @@ pub(super) enum Stage {
 
 type Reader = FrameReader<ReadHalf<Box<dyn PeerStream>>>;
 
-/// Serves one connection until it ends, breaks the protocol, is idle for long, or the server closes.
+/// Serves one connection until it ends, breaks the protocol, is idle for long, the server closes, or `enough` returns: it
+/// takes no more requests then, and answers those that it has.
 pub(super) async fn serve(
     stream: Box<dyn PeerStream>,
     info: PeerInfo,
     handler: Handler,
     limits: &NetLimits,
+    budget: &Budget,
     mut stage: watch::Receiver<Stage>,
+    enough: impl Future<Output = ()>,
 ) {
     let (reading, writing) = tokio::io::split(stream);
-    let mut reader = FrameReader::new(reading, limits.max_body);
+    let mut reader = FrameReader::bounded(reading, limits.max_body, budget::SHORT, limits.frame_deadline);
     let answers = Arc::new(Answers {
-        outbox: Outbox::new(limits.max_queued),
+        outbox: Outbox::new(limits.max_answers),
         failed: Notify::new(),
         handler,
         info,
@@ -57,30 +63,41 @@ pub(super) async fn serve(
         writer.failed.notify_one();
         result
     });
-    let work = Work::start(answers.clone(), limits);
+    let work = Work::start(answers.clone(), limits, budget.clone());
 
-    let drain = tokio::select! {
+    // For how long the last answers are left to be read; none where the other end wants nothing more.
+    let linger = tokio::select! {
         biased;
-        _ = stage.wait_for(|stage| *stage != Stage::Serving) => true,
-        () = answers.failed.notified() => false,
-        // However it ended, the other end wants nothing more.
-        () = work.read(&mut reader, limits.idle_timeout * 2) => false,
+        _ = stage.wait_for(|stage| *stage != Stage::Serving) => Some(LINGER),
+        () = answers.failed.notified() => None,
+        // Somebody waits for its place.
+        () = enough => Some(Duration::ZERO),
+        ended = work.read(&mut reader) => (ended == Ended::Idle).then_some(LINGER),
     };
-    if drain {
+    if let Some(linger) = linger {
         let _ = answers.outbox.send_now(Kind::Goodbye);
         let finish = async {
             work.done().await;
             answers.outbox.finish();
             let _ = (&mut writing).await;
-            let _ = env::timeout(LINGER, reader.drain()).await;
+            let _ = env::timeout(linger, reader.drain()).await;
         };
         tokio::select! {
             biased;
             _ = stage.wait_for(|stage| *stage == Stage::Closed) => {}
-            () = finish => {}
+            _ = env::timeout(LAST_ANSWERS, finish) => {}
         }
     }
     answers.outbox.abort();
+}
+
+/// Why a connection is read no more.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    /// Nothing came for long.
+    Idle,
+    /// The other end wants nothing more, or breaks the protocol.
+    ByPeer,
 }
 
 /// What every request of a connection needs.
@@ -96,7 +113,7 @@ struct Answers {
 impl Answers {
     /// Handles one request and queues its answer. `room` is given back when the answer is queued, not before:
     /// a caller that reads no answers is read no further.
-    async fn answer(&self, request: Frame, room: OwnedSemaphorePermit) {
+    async fn answer(&self, request: Frame, room: Room) {
         let Frame { id, body, .. } = request;
         let handling = AssertUnwindSafe(async { (self.handler)(body, self.info.clone()).await });
         let (kind, body) = match handling.catch_unwind().await {
@@ -123,20 +140,29 @@ impl Answers {
     }
 }
 
+/// What a request holds while it is answered: room on its connection, and bytes of everybody's budget.
+type Room = (OwnedSemaphorePermit, Taken);
+
 /// Requests on their way to the handler.
 struct Work {
     answers: Arc<Answers>,
     /// Bytes of requests in flight that may be added.
     room: Arc<Semaphore>,
     max_room: u32,
-    /// What a request takes at least: this bounds their number.
+    /// What a request takes at least, of a peer and of who has not shown that it is one: this bounds their number.
     min_room: u32,
+    min_room_unproven: u32,
     /// Begun one after the other, on [`Lane::Log`].
-    in_order: Option<mpsc::UnboundedSender<(Frame, OwnedSemaphorePermit)>>,
+    in_order: Option<mpsc::UnboundedSender<(Frame, Room)>>,
+    budget: Budget,
+    /// How long a long request may wait for its bytes of the budget.
+    long_patience: Duration,
+    /// For how long nothing may come, from a peer and from who has not shown that it is one.
+    patience: (Duration, Duration),
 }
 
 impl Work {
-    fn start(answers: Arc<Answers>, limits: &NetLimits) -> Self {
+    fn start(answers: Arc<Answers>, limits: &NetLimits, budget: Budget) -> Self {
         let in_order = (answers.info.lane == Lane::Log).then(|| {
             // Bounded by the room that each request holds.
             let (sender, mut requests) = mpsc::unbounded_channel();
@@ -158,44 +184,75 @@ impl Work {
             });
             sender
         });
+        let min_room = limits.max_queued / limits.max_requests.max(1);
+        let min_room_unproven = limits.max_queued / limits.max_requests_unproven.max(1);
         Work {
             answers,
             room: Arc::new(Semaphore::new(limits.max_queued as usize)),
             max_room: limits.max_queued,
-            min_room: limits.max_queued / limits.max_requests.max(1),
+            min_room,
+            min_room_unproven: min_room_unproven.max(min_room),
             in_order,
+            budget,
+            long_patience: limits.frame_deadline,
+            patience: (
+                limits.idle_timeout * 2,
+                limits.unproven_timeout.min(limits.idle_timeout * 2),
+            ),
+        }
+    }
+
+    fn is_proven(&self) -> bool {
+        self.answers.info.connection.is_proven()
+    }
+
+    fn patience(&self) -> Duration {
+        if self.is_proven() {
+            self.patience.0
+        } else {
+            self.patience.1
         }
     }
 
     /// Takes requests until the connection ends, breaks the protocol or has been idle for long.
-    async fn read(&self, reader: &mut Reader, idle_timeout: Duration) {
-        let mut timer = std::pin::pin!(env::sleep(idle_timeout));
+    async fn read(&self, reader: &mut Reader) -> Ended {
+        let mut timer = std::pin::pin!(env::sleep(self.patience()));
         let mut received = 0;
+        // For the long one that has begun.
+        let mut taken = Taken::default();
         loop {
             tokio::select! {
                 biased;
-                frame = reader.next() => match frame {
-                    Ok(Some(frame)) => {
-                        if self.take(frame).await.is_none() {
-                            return;
+                next = reader.next_or_long() => match next {
+                    Ok(Next::Frame(frame)) => {
+                        if self.take(frame, std::mem::take(&mut taken)).await.is_none() {
+                            return Ended::ByPeer;
                         }
                     }
-                    Ok(None) | Err(_) => return,
+                    Ok(Next::Long(length)) => {
+                        let taking = self.budget.take(length, self.is_proven());
+                        let Ok(bytes) = env::timeout(self.long_patience, taking).await else {
+                            return Ended::ByPeer;
+                        };
+                        taken = bytes;
+                        reader.grant();
+                    }
+                    Ok(Next::End) | Err(_) => return Ended::ByPeer,
                 },
                 () = timer.as_mut() => {
                     let idle = reader.received() == received;
                     if idle && self.room.available_permits() == self.max_room as usize {
-                        return;
+                        return Ended::Idle;
                     }
                     received = reader.received();
-                    timer.set(env::sleep(idle_timeout));
+                    timer.set(env::sleep(self.patience()));
                 }
             }
         }
     }
 
     /// Acts on one frame; `None` when that ends the connection. Waits while too much is in flight.
-    async fn take(&self, frame: Frame) -> Option<()> {
+    async fn take(&self, frame: Frame, taken: Taken) -> Option<()> {
         match frame.kind {
             Kind::Request => {}
             Kind::Ping => return self.answers.outbox.send(Kind::Pong, 0, Bytes::new()).await.ok(),
@@ -203,8 +260,13 @@ impl Work {
             Kind::Response | Kind::Error | Kind::Pong => return None,
         }
         let length = u32::try_from(frame.body.len()).unwrap_or(u32::MAX);
-        let room = length.max(self.min_room).min(self.max_room);
-        let room = self.room.clone().acquire_many_owned(room).await.ok()?;
+        let least = if self.is_proven() {
+            self.min_room
+        } else {
+            self.min_room_unproven
+        };
+        let room = length.max(least).min(self.max_room);
+        let room = (self.room.clone().acquire_many_owned(room).await.ok()?, taken);
         match &self.in_order {
             Some(queue) => queue.send((frame, room)).ok(),
             None => {

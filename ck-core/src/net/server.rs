@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +14,13 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use super::budget::Budget;
 use super::serve::{Stage, serve};
-use super::{Handler, NetLimits, PEER_PATH, PeerInfo, PeerStream, Security, Socket, handshake};
+use super::{Crowd, Handler, NetLimits, PEER_PATH, PeerInfo, PeerStream, Place, Security, Socket, handshake};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 
-/// Connections of a listener that may be in their handshake at once; beyond it the listener waits.
+/// Connections of a listener that may be in their handshake at once; one more takes the place of another.
 const MAX_HANDSHAKES: usize = 256;
 /// How long connections that were told to go may take to be gone.
 const LAST_CALL: Duration = Duration::from_secs(1);
@@ -41,6 +43,11 @@ struct Shared {
     security: Arc<dyn Security>,
     /// One permit for each connection.
     connections: Arc<Semaphore>,
+    /// Those over which no member has called yet.
+    unproven: Crowd,
+    /// Those whose handshake is under way on a listener of our own.
+    greeted: Crowd,
+    budget: Budget,
     stage: watch::Sender<Stage>,
 }
 
@@ -66,6 +73,9 @@ impl PeerServer {
             shared: Arc::new(Shared {
                 cluster: cluster.into(),
                 handler,
+                unproven: Crowd::new(limits.max_unproven as usize),
+                greeted: Crowd::new(MAX_HANDSHAKES),
+                budget: Budget::new(&limits),
                 limits,
                 security,
                 connections,
@@ -83,53 +93,79 @@ impl PeerServer {
     /// Answers `GET /peer`: the response to send, 101 or a refusal. When it was sent, the connection is
     /// served in the background.
     ///
-    /// `remote` is the caller's address, for messages. The HTTP server must serve with upgrades (axum does)
+    /// `remote` is the caller's address. The HTTP server must serve with upgrades (axum does)
     /// and should set TCP_NODELAY on the connections that it accepts.
-    pub fn upgrade<B>(&self, request: &mut Request<B>, remote: impl Into<String>) -> Response<Full<Bytes>> {
-        match self.accept(request, remote.into()) {
+    pub fn upgrade<B>(&self, request: &mut Request<B>, remote: SocketAddr) -> Response<Full<Bytes>> {
+        match self.accept(request, remote) {
             Ok(()) => handshake::accept(&self.shared.cluster),
             Err(error) => handshake::refuse(&error),
         }
     }
 
-    fn accept<B>(&self, request: &mut Request<B>, remote: String) -> Result<()> {
-        let hello = handshake::read_hello(request, &self.shared.cluster)?;
-        let serving = *self.shared.stage.borrow() == Stage::Serving;
-        let permit = self.shared.connections.clone().try_acquire_owned();
-        let Some(permit) = permit.ok().filter(|_| serving) else {
-            let message = if serving {
-                format!("{} peer connections are open", self.shared.limits.max_connections)
-            } else {
-                "this node is stopping".to_owned()
-            };
+    fn accept<B>(&self, request: &mut Request<B>, remote: SocketAddr) -> Result<()> {
+        let shared = &self.shared;
+        let hello = handshake::read_hello(request, &shared.cluster)?;
+        if *shared.stage.borrow() != Stage::Serving {
+            return Err(Error::new(ErrorCode::Busy, "this node is stopping"));
+        }
+        let permit = shared.connections.clone().try_acquire_owned().ok();
+        if permit.is_none() && !shared.unproven.make_room() {
+            let message = format!("{} peer connections are open", shared.limits.max_connections);
             return Err(Error::new(ErrorCode::Busy, message));
-        };
+        }
         let upgrade = hyper::upgrade::on(request);
         let server = self.clone();
         env::spawn(async move {
             let shared = &server.shared;
+            let place = shared.unproven.enter(remote.ip());
             let info = PeerInfo {
-                remote,
+                remote: remote.to_string(),
                 lane: hello.lane,
+                connection: Arc::default(),
             };
             let greet = async {
+                // Somebody was told to make room for this one.
+                let permit = match permit {
+                    Some(permit) => permit,
+                    None => shared.connections.clone().acquire_owned().await.ok()?,
+                };
                 let upgraded = upgrade.await.ok()?;
                 let stream: Box<dyn PeerStream> = Box::new(TokioIo::new(upgraded));
-                shared.security.verify(stream, &hello).await.ok()
+                let stream = shared.security.verify(stream, &hello).await.ok()?;
+                Some((permit, stream))
             };
-            if let Ok(Some(stream)) = env::timeout(shared.limits.handshake_timeout, greet).await {
-                server.serve(stream, info).await;
+            if let Ok(Some((permit, stream))) = env::timeout(shared.limits.handshake_timeout, greet).await {
+                server.serve(stream, info, place).await;
+                drop(permit);
             }
-            drop(permit);
         });
         Ok(())
     }
 
-    /// Serves a connection that is past its handshake until it ends.
-    pub async fn serve(&self, stream: Box<dyn PeerStream>, info: PeerInfo) {
+    /// Serves a connection that is past its handshake until it ends, or has to make room before a member has called.
+    async fn serve(&self, stream: Box<dyn PeerStream>, info: PeerInfo, place: Place) {
         let shared = &self.shared;
-        let stage = shared.stage.subscribe();
-        serve(stream, info, shared.handler.clone(), &shared.limits, stage).await;
+        let connection = info.connection.clone();
+        let evicted = async {
+            tokio::select! {
+                biased;
+                () = connection.proved() => {
+                    place.is_of_use();
+                    std::future::pending().await
+                }
+                () = place.evicted() => {}
+            }
+        };
+        serve(
+            stream,
+            info,
+            shared.handler.clone(),
+            &shared.limits,
+            &shared.budget,
+            shared.stage.subscribe(),
+            evicted,
+        )
+        .await;
     }
 
     /// Accepts peers on a listener in the background, until [`PeerServer::close`]. Nothing but
@@ -147,26 +183,26 @@ impl PeerServer {
     }
 
     async fn accept_all(&self, listener: TcpListener) {
-        let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
         loop {
-            let Ok(permit) = handshakes.clone().acquire_owned().await else {
-                return;
-            };
             let Ok((stream, remote)) = listener.accept().await else {
                 // Of a connection that is gone already, or for want of descriptors: both pass.
                 env::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
             let server = self.clone();
+            let place = self.shared.greeted.enter(remote.ip());
             env::spawn(async move {
-                server.greet(stream, remote.to_string()).await;
-                drop(permit);
+                tokio::select! {
+                    biased;
+                    () = place.evicted() => {}
+                    () = server.greet(stream, remote) => {}
+                }
             });
         }
     }
 
     /// The HTTP part of a connection from a listener of our own: one request.
-    async fn greet(&self, stream: TcpStream, remote: String) {
+    async fn greet(&self, stream: TcpStream, remote: SocketAddr) {
         let limit = self.shared.limits.handshake_timeout;
         let greeting = async {
             let stream = self
@@ -177,7 +213,7 @@ impl PeerServer {
                 .ok()?;
             let service = service_fn(|mut request: Request<hyper::body::Incoming>| {
                 let response = if request.uri().path() == PEER_PATH {
-                    self.upgrade(&mut request, remote.clone())
+                    self.upgrade(&mut request, remote)
                 } else {
                     handshake::refuse(&Error::new(
                         ErrorCode::NotFound,

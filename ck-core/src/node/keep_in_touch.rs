@@ -76,7 +76,7 @@ impl Node {
             cluster: self.addresses.cluster_id(),
             forwarded: true,
             call: MemberCall::Ping,
-            from: None,
+            from: Some(self.me.clone()),
         };
         let Ok(body) = encode(&request) else { return false };
         let body = Service::Member.envelope(&body);

@@ -136,10 +136,9 @@ impl Listen for TcpListen {
 /// `GET /peer`: where a peer turns its connection into one for frames.
 fn peer_route(peers: PeerServer) -> Router {
     let upgrade = move |mut request: axum::extract::Request| {
-        let remote = request
-            .extensions()
-            .get::<ConnectInfo<SocketAddr>>()
-            .map_or_else(|| "a peer".to_owned(), |info| info.0.to_string());
+        let info = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        // Whoever serves this says where a connection comes from.
+        let remote = info.map_or_else(|| SocketAddr::from(([0; 4], 0)), |info| info.0);
         let response = peers.upgrade(&mut request, remote);
         async move { response.map(axum::body::Body::new) }
     };

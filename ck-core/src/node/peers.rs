@@ -14,7 +14,7 @@ use crate::membership::{
     JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong,
 };
 use crate::model::{NodeId, partition_id};
-use crate::net::{Handler, Lane};
+use crate::net::{Handler, Lane, PeerConnection};
 
 /// The longest that one attempt waits for the leader.
 const ATTEMPT: Duration = Duration::from_secs(8);
@@ -23,15 +23,21 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long a leader takes at most to apply what a member that syncs has applied.
 const APPLY: Duration = Duration::from_millis(20);
 
+/// The longest call about members, in bytes: before it is decoded, because what takes a byte there may take a hundred in
+/// memory. The longest is the join of a node with all labels and services that it may have.
+const MAX_MEMBER_CALL: usize = 256 << 10;
+/// The longest that one that led keeps from standing for election because it was told to.
+const MAX_COOLDOWN: Duration = Duration::from_secs(60 * 60);
+
 impl Node {
     /// Answers peers for as long as the node lives.
     pub(super) fn peer_handler(self: &Arc<Self>) -> Handler {
         let node = Arc::downgrade(self);
-        Arc::new(move |request, _| {
+        Arc::new(move |request, info| {
             let node = node.clone();
             async move {
                 match node.upgrade() {
-                    Some(node) => node.answer_peer(request).await,
+                    Some(node) => node.answer_peer(request, &info.connection).await,
                     None => Bytes::new(),
                 }
             }
@@ -39,21 +45,21 @@ impl Node {
         })
     }
 
-    async fn answer_peer(&self, request: Bytes) -> Bytes {
+    async fn answer_peer(&self, request: Bytes, over: &Arc<PeerConnection>) -> Bytes {
         let Some((service, body)) = Service::open(&request) else {
             return Bytes::new();
         };
         match service {
             Service::Raft => match self.member.get() {
-                Some(member) => member.consensus.handle_peer(body).await,
+                Some(member) => member.consensus.handle_peer(body, over).await,
                 None => crate::consensus::refuse_raft(&not_ready()),
             },
             Service::Forward => match self.member.get() {
-                Some(member) => handle_forwarded(&member.consensus, &self.addresses.cluster_id(), body).await,
+                Some(member) => handle_forwarded(&member.consensus, &*self.addresses, body, over).await,
                 None => crate::consensus::refuse_forwarded(&not_ready()),
             },
             Service::Member => {
-                let answer = match self.answer_member(body).await {
+                let answer = match self.answer_member(body, over).await {
                     Ok(answer) => answer,
                     Err(error) => MemberAnswer::Refused(error),
                 };
@@ -62,7 +68,14 @@ impl Node {
         }
     }
 
-    async fn answer_member(&self, body: &[u8]) -> Result<MemberAnswer> {
+    async fn answer_member(&self, body: &[u8], over: &PeerConnection) -> Result<MemberAnswer> {
+        if body.len() > MAX_MEMBER_CALL {
+            let message = format!(
+                "a call of {} bytes about members; at most {MAX_MEMBER_CALL} are taken",
+                body.len()
+            );
+            return Err(Error::new(ErrorCode::TooLarge, message));
+        }
         let request: MemberRequest = decode(body, "a call of a node")?;
         if matches!(request.call, MemberCall::Ping) {
             return Ok(MemberAnswer::Done(MemberReply::Pong(self.pong())));
@@ -77,6 +90,10 @@ impl Node {
                     request.cluster
                 ),
             ));
+        }
+        let is_member = |from: &NodeId| self.replica.topology().nodes.contains_key(from);
+        if request.cluster == cluster && request.from.as_ref().is_some_and(is_member) {
+            over.prove();
         }
         let call = request.call;
         if call.is_order()
@@ -247,7 +264,7 @@ impl Node {
             MemberCall::Rebalance => member.controller.rebalance_now().await?,
             MemberCall::CreatePartitions => member.controller.create_now().await?,
             MemberCall::StepDown { to, cooldown_ms } => {
-                let cooldown = cooldown_ms.map(Duration::from_millis);
+                let cooldown = cooldown_ms.map(|millis| Duration::from_millis(millis).min(MAX_COOLDOWN));
                 (self.step_down_as_leader(to.as_ref(), cooldown).await?, 0)
             }
             MemberCall::Leave { node, incarnation } => member.admission.leave(&node, incarnation).await?,

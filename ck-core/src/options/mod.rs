@@ -338,14 +338,20 @@ impl<'a> Target<'a> {
     }
 }
 
-/// The error for a bad value: names the option, the value (a long one cut short) and what would be right.
+/// The error for a bad value: names the option, the value (long ones cut short) and what would be right.
 fn invalid(name: &str, value: &str, problem: &str) -> Error {
     const SHOWN: usize = 80;
-    let shown = if value.chars().count() > SHOWN {
-        format!("{:?}...", value.chars().take(SHOWN).collect::<String>())
-    } else {
-        format!("{value:?}")
+    let short = |text: &str| {
+        text.char_indices()
+            .nth(SHOWN)
+            .map(|(end, _)| text[..end].to_owned())
     };
+    let shown = match short(value) {
+        Some(short) => format!("{short:?}..."),
+        None => format!("{value:?}"),
+    };
+    // That of an entry (labels.rack) is the caller's, too.
+    let name = short(name).map_or_else(|| name.to_owned(), |short| short + "...");
     Error::new(
         ErrorCode::InvalidOption,
         format!("option {name}: {shown} {problem}"),

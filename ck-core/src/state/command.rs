@@ -257,6 +257,35 @@ pub enum Command {
 }
 
 impl Command {
+    /// True for what any member may propose, through whoever leads. Everything else the leader decides by what it alone
+    /// knows, and never takes from another node.
+    pub(crate) fn is_anybodys(&self) -> bool {
+        match self {
+            Command::Confirm { .. }
+            | Command::Reconfirm { .. }
+            | Command::SetData { .. }
+            | Command::DeleteData { .. }
+            | Command::Stage { .. }
+            | Command::SetStaged { .. } => true,
+            Command::Bootstrap { .. }
+            | Command::LeaderElected { .. }
+            | Command::Join { .. }
+            | Command::Activate { .. }
+            | Command::Down { .. }
+            | Command::Leave { .. }
+            | Command::Remove { .. }
+            | Command::ReportHealth { .. }
+            | Command::CreatePartitions { .. }
+            | Command::Plan { .. }
+            | Command::Release { .. }
+            | Command::Grant { .. }
+            | Command::Maintenance { .. }
+            | Command::Stretch { .. }
+            | Command::GiveUp { .. }
+            | Command::Recover { .. } => false,
+        }
+    }
+
     /// From which revision on the process that goes was leased for nothing, where that is known.
     pub(super) fn unleased_from(&self) -> Option<u64> {
         match self {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sessions::SessionEnd;
-use super::{Absence, Context, NodeSpec, Outcome, Promotion, Reply, State, refuse};
+use super::{Absence, Context, MAX_TERM, NodeSpec, Outcome, Promotion, Reply, State, refuse};
 use crate::error::{Error, ErrorCode};
 use crate::model::{
     ClusterConfig, EventKind, LeaderChangeEvent, LeaveReason, Node, NodeHealthState, NodeId, NodeJoinEvent,
@@ -72,6 +72,12 @@ impl State {
     pub(super) fn leader_elected(&mut self, id: &NodeId, term: u64, context: &mut Context<'_>) -> Outcome {
         if !self.topology.nodes.contains_key(id) {
             return refuse(ErrorCode::NotFound, format!("there is no node {id:?}"));
+        }
+        if term > MAX_TERM {
+            return refuse(
+                ErrorCode::InvalidArgument,
+                format!("term {term}; no term is above {MAX_TERM}"),
+            );
         }
         // Two nodes may lead in one term, one after the other: the place in the log is what counts.
         if term == self.topology.leader_term && self.topology.leader.as_ref() == Some(id) {

@@ -41,6 +41,8 @@ use sessions::Sessions;
 
 /// Election timeouts are stretched by at most so much.
 pub const MAX_STRETCH: u32 = 8;
+/// The highest term of Raft there is: far from the end of the numbers, so that there is always a next one.
+pub(crate) const MAX_TERM: u64 = 1 << 62;
 
 /// The version of the serialised state. A node refuses a state that is newer than it knows.
 pub const STATE_VERSION: u16 = 1;

@@ -1,65 +1,19 @@
 //! Forwarded proposals, many in one call: each has an outcome of its own.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use openraft_rt::AsyncRuntime;
 
+use super::{Nobody, found, open};
 use crate::consensus::forward::{
     ForwardAnswer, ForwardCall, ForwardRequest, MAX_FORWARDED, handle_forwarded,
 };
-use crate::consensus::network::Addresses;
-use crate::consensus::replica::Replica;
-use crate::consensus::types::RaftId;
 use crate::consensus::write::Written;
-use crate::consensus::{Consensus, ConsensusConfig, SnapshotPace, decode, encode};
-use crate::env::disk::MemDisk;
-use crate::env::{self, Runtime};
-use crate::error::{Error, ErrorCode, Result};
-use crate::model::Timestamp;
-use crate::net::{Lane, Transport};
-use crate::options::TimingProfile;
-use crate::state::{Command, Expect, Proposal};
-
-#[derive(Debug)]
-struct Nobody;
-
-impl Transport for Nobody {
-    fn call(&self, _: &str, _: Lane, _: Bytes, _: Duration) -> BoxFuture<'_, Result<Bytes>> {
-        std::future::ready(Err(Error::new(ErrorCode::Unreachable, "nobody"))).boxed()
-    }
-
-    fn close(&self) {}
-}
-
-impl Addresses for Nobody {
-    fn address_of(&self, _: RaftId) -> Option<String> {
-        None
-    }
-
-    fn cluster_id(&self) -> String {
-        "c".to_owned()
-    }
-}
-
-async fn open() -> Arc<Consensus> {
-    let replica = Arc::new(Replica::new("node-1".into(), 1, Box::new(|_| {})));
-    let config = ConsensusConfig {
-        raft_id: 1,
-        cluster_name: "c".to_owned(),
-        timing: TimingProfile::Lan.values(),
-        disk: Arc::new(MemDisk::new()),
-        dir: "/node".into(),
-        transport: Arc::new(Nobody),
-        addresses: Arc::new(Nobody),
-        replica,
-        snapshots: SnapshotPace::default(),
-    };
-    Consensus::open(config).await.unwrap()
-}
+use crate::consensus::{Consensus, decode, encode};
+use crate::env::Runtime;
+use crate::error::{Error, ErrorCode};
+use crate::model::{LeaveReason, RebalanceTrigger, Timestamp};
+use crate::net::PeerConnection;
+use crate::state::{Command, CopyLimit, Expect, Proposal};
 
 fn proposal(seq: u64, expect: Expect) -> Bytes {
     encode(&Proposal {
@@ -81,9 +35,11 @@ fn proposal(seq: u64, expect: Expect) -> Bytes {
 async fn ask(node: &Consensus, proposals: Vec<Bytes>) -> ForwardAnswer {
     let request = ForwardRequest {
         cluster: "c".to_owned(),
+        from: None,
         call: ForwardCall::ProposeMany(proposals),
     };
-    let answer = handle_forwarded(node, "c", &encode(&request).unwrap()).await;
+    let body = encode(&request).unwrap();
+    let answer = handle_forwarded(node, &Nobody, &body, &PeerConnection::default()).await;
     decode(&answer, "an answer").unwrap()
 }
 
@@ -109,11 +65,7 @@ fn a_node_that_does_not_lead_appends_none_and_says_so_for_each() {
 #[test]
 fn one_proposal_that_fails_does_not_keep_the_others() {
     Runtime::run(async {
-        let node = open().await;
-        node.initialize().await.unwrap();
-        while node.leader() != Some(1) {
-            env::sleep(Duration::from_millis(5)).await;
-        }
+        let node = found().await;
         let proposals = vec![
             proposal(1, Expect::Any),
             Bytes::from_static(b"nothing"),
@@ -142,7 +94,89 @@ fn too_many_at_once_are_refused_before_any_is_appended() {
     Runtime::run(async {
         let node = open().await;
         let answer = ask(&node, vec![Bytes::new(); MAX_FORWARDED + 1]).await;
-        assert!(matches!(answer, ForwardAnswer::Refused(error) if error.code() == ErrorCode::TooLarge));
+        assert!(matches!(answer, ForwardAnswer::Refused(error) if error.code() == ErrorCode::Corrupt));
+        node.close().await.unwrap();
+    });
+}
+
+fn forwarded(command: Command, epoch: Option<u64>, (seq, low): (u64, u64)) -> Bytes {
+    encode(&Proposal {
+        session: 0,
+        seq,
+        low,
+        epoch,
+        at: Timestamp::default(),
+        command,
+    })
+    .unwrap()
+}
+
+/// What any member may have said, in the words of a stranger.
+#[test]
+fn what_only_a_leader_decides_is_not_taken_from_another_node() {
+    let node = || crate::model::NodeId::from("node-1");
+    let set = |value: usize| Command::SetData {
+        key: "k".to_owned(),
+        value: vec![0; value].into(),
+        expect: Expect::Any,
+    };
+    let leaders = [
+        Command::LeaderElected {
+            node: node(),
+            term: u64::MAX,
+        },
+        Command::Activate {
+            node: node(),
+            incarnation: 1,
+        },
+        Command::Down {
+            node: node(),
+            incarnation: 1,
+            reason: LeaveReason::HealthCheckFailure,
+            promotions: Vec::new(),
+            planned_on: 0,
+            silent_ms: 0,
+            unleased_from: None,
+        },
+        Command::Plan {
+            trigger: RebalanceTrigger::Manual,
+            trigger_node: node(),
+            targets: Vec::new(),
+            planned_on: 0,
+            limit: CopyLimit::default(),
+        },
+        Command::Grant { grants: Vec::new() },
+        Command::Maintenance { reason: None },
+        Command::Stretch { factor: 8 },
+        Command::Recover {
+            number: 0,
+            from: node(),
+            force: true,
+        },
+    ];
+    let mut refused: Vec<(Bytes, ErrorCode)> = leaders
+        .into_iter()
+        .map(|command| (forwarded(command, None, (1, 0)), ErrorCode::NotLeader))
+        .collect();
+    refused.push((forwarded(set(1), Some(1), (1, 0)), ErrorCode::NotLeader));
+    refused.push((forwarded(set(1), None, (1, 2)), ErrorCode::InvalidArgument));
+    refused.push((forwarded(set(3 << 20), None, (1, 0)), ErrorCode::TooLarge));
+    Runtime::run(async {
+        let node = found().await;
+        let last = node.last_index();
+        for (proposal, code) in refused {
+            let outcomes = written(ask(&node, vec![proposal]).await);
+            match outcomes.as_slice() {
+                [Written::Done(response)] => {
+                    assert_eq!(response.result.as_ref().map_err(Error::code), Err(code));
+                    assert!(!response.settles);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(node.last_index(), last, "nothing of it came as far as the log");
+        let outcomes = written(ask(&node, vec![forwarded(set(1), None, (1, 0))]).await);
+        assert!(matches!(outcomes.as_slice(), [Written::Done(response)] if response.result.is_ok()));
         node.close().await.unwrap();
     });
 }

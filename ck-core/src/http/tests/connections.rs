@@ -127,10 +127,12 @@ async fn a_full_node_still_serves_its_peers_and_says_busy_to_others() {
     };
     let server = Server::with(Fake::new(), limits, Some(peers())).await;
     let busy = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    // An answer without an end: its connection does not make room.
+    let hold = b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut places = Vec::new();
     for _ in 0..2 {
         let mut stream = TcpStream::connect(server.addr).await.unwrap();
-        stream.write_all(busy.as_bytes()).await.unwrap();
+        stream.write_all(hold).await.unwrap();
         assert_eq!(stream.read_u8().await.unwrap(), b'H', "it has its place");
         places.push(stream);
     }
@@ -143,7 +145,6 @@ async fn a_full_node_still_serves_its_peers_and_says_busy_to_others() {
     echoes(&mut upgraded(&server).await).await;
 
     // The reserve is bounded too: two connections hold it, and the next is closed without a word.
-    let hold = b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut reserve = Vec::new();
     for _ in 0..2 {
         let mut stream = TcpStream::connect(server.addr).await.unwrap();
@@ -158,6 +159,59 @@ async fn a_full_node_still_serves_its_peers_and_says_busy_to_others() {
         while server.client.get::<serde_json::Value>("/health").await.is_err() {}
     });
     after.await.expect("places become free");
+}
+
+/// A thousand connections over which nothing is asked kept members out for as long as somebody held them.
+#[tokio::test]
+async fn connections_that_ask_for_nothing_make_room() {
+    let server = Server::with_limits(|limits| {
+        limits.max_connections = 8;
+        limits.reserved_connections = 2;
+    })
+    .await;
+    let mut idle = Vec::new();
+    for _ in 0..100 {
+        idle.push(TcpStream::connect(server.addr).await.unwrap());
+    }
+    let ask = async || {
+        let mut stream = TcpStream::connect(server.addr).await.unwrap();
+        let request = "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        read_to_end(&mut stream).await
+    };
+    for _ in 0..20 {
+        let answer = ask().await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        idle.push(TcpStream::connect(server.addr).await.unwrap());
+    }
+    // The oldest went first, long before its time to send a head was over.
+    let gone = tokio::time::timeout(LIMIT, read_to_end(&mut idle[0])).await;
+    assert_eq!(gone.as_deref(), Ok(""));
+}
+
+/// One that was asked over and is idle goes last.
+#[tokio::test]
+async fn connections_that_were_of_use_stay_longer() {
+    let server = Server::with_limits(|limits| {
+        limits.max_connections = 8;
+        limits.reserved_connections = 2;
+    })
+    .await;
+    let mut useful = TcpStream::connect(server.addr).await.unwrap();
+    let first = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    useful.write_all(first.as_bytes()).await.unwrap();
+    let mut answer = [0; 16];
+    useful.read_exact(&mut answer).await.unwrap();
+    let mut strangers = Vec::new();
+    for _ in 0..30 {
+        strangers.push(TcpStream::connect(server.addr).await.unwrap());
+    }
+    let gone = tokio::time::timeout(LIMIT, read_to_end(&mut strangers[0])).await;
+    assert_eq!(gone.as_deref(), Ok(""));
+    let last = "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    useful.write_all(last.as_bytes()).await.unwrap();
+    let answers = read_to_end(&mut useful).await;
+    assert!(answers.contains("HTTP/1.1 200 "), "{answers}");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use super::stream::{FIRST_RETRANSMISSION, SimStream};
 use super::{Lane, Shared, lock};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
+use crate::net::budget::Budget;
 use crate::net::dial::{Progress, race};
 use crate::net::link::{Dial, Dialled};
 use crate::net::names::{Names, Records};
@@ -136,8 +137,14 @@ impl super::Server {
     fn take(&self, remote: String, lane: Lane, stream: SimStream, limits: NetLimits) {
         let (handler, stage) = (self.handler.clone(), self.stage.subscribe());
         let serving = async move {
-            let info = PeerInfo { remote, lane };
-            serve(Box::new(stream), info, handler, &limits, stage).await;
+            let info = PeerInfo {
+                remote,
+                lane,
+                connection: Arc::default(),
+            };
+            // Nobody makes room for another here, and everybody may be a peer.
+            let (budget, enough) = (Budget::new(&limits), std::future::pending());
+            serve(Box::new(stream), info, handler, &limits, &budget, stage, enough).await;
         };
         match &self.scope {
             Some(scope) => drop(scope.enter(|| env::spawn(serving))),

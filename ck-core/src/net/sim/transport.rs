@@ -19,7 +19,7 @@ use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::names::Names;
 use crate::net::pool::Pool;
-use crate::net::{NetLimits, PeerInfo};
+use crate::net::{NetLimits, PeerConnection, PeerInfo};
 
 /// How soon a caller notices that something on its log lane was lost.
 const NOTICED: Duration = Duration::from_millis(50);
@@ -33,6 +33,8 @@ pub(super) struct SimTransport {
     names: Arc<Names<String>>,
     /// Where the connections that stand lead to, by name and lane: a resolver is asked only for a new one.
     connected: Mutex<BTreeMap<(String, Lane), String>>,
+    /// What stands for each connection where there is none.
+    stand_ins: Mutex<BTreeMap<(String, Lane), Arc<PeerConnection>>>,
     /// The connections themselves, where there are any.
     pool: Pool,
 }
@@ -68,6 +70,7 @@ impl SimTransport {
             waiting: Arc::new(Mutex::new(Some(Waiting::new()))),
             names,
             connected: Mutex::default(),
+            stand_ins: Mutex::default(),
         }
     }
 
@@ -210,6 +213,10 @@ impl Transport for SimTransport {
             from: self.local_addr.clone(),
             to: addr.to_owned(),
             lane,
+            connection: lock(&self.stand_ins)
+                .entry((addr.to_owned(), lane))
+                .or_default()
+                .clone(),
             met: Arc::default(),
         };
         if lock(&self.network.world).names.contains_key(addr) {
@@ -254,6 +261,7 @@ struct Exchange {
     from: String,
     to: String,
     lane: Lane,
+    connection: Arc<PeerConnection>,
     /// The process at which it arrived first, by what tells of its end.
     met: Arc<OnceLock<Arc<Notify>>>,
 }
@@ -324,6 +332,7 @@ impl Exchange {
             let info = PeerInfo {
                 remote: self.from.clone(),
                 lane: self.lane,
+                connection: self.connection.clone(),
             };
             let handling = AssertUnwindSafe(async { (server.handler)(request, info).await });
             let mut handling = std::pin::pin!(handling.catch_unwind());

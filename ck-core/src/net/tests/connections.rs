@@ -101,7 +101,7 @@ async fn one_connection_too_many_is_refused_until_another_goes() {
         max_connections: 2,
         ..NetLimits::default()
     };
-    let (server, addr) = serve_at("127.0.0.1:0", echo(), limits).await;
+    let (server, addr) = serve_at("127.0.0.1:0", echo_to_members(), limits).await;
     let (first, second, third) = (client(), client(), client());
     first.call(&addr, Lane::Request, ASK, LONG).await.unwrap();
     second.call(&addr, Lane::Request, ASK, LONG).await.unwrap();

@@ -211,7 +211,7 @@ async fn an_axum_server_mounts_peers_beside_its_own_routes() {
     let server = PeerServer::new("test", echo(), NetLimits::default(), Arc::new(Plaintext));
     let peers = server.clone();
     let upgrade = move |mut request: axum::extract::Request| {
-        let response = peers.upgrade(&mut request, "somebody");
+        let response = peers.upgrade(&mut request, std::net::SocketAddr::from(([127, 0, 0, 1], 1)));
         std::future::ready(response.map(axum::body::Body::new))
     };
     let routes = axum::Router::new()

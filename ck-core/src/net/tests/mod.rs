@@ -1,6 +1,7 @@
 //! Tests over real loopback sockets, on ports that the system gives.
 
 mod connections;
+mod crowding;
 mod frames;
 mod handshakes;
 mod round_trips;
@@ -24,6 +25,14 @@ fn echo() -> Handler {
     handler(|request, _| async move { request })
 }
 
+/// Answers with the request, and takes everybody for a member.
+fn echo_to_members() -> Handler {
+    handler(|request, info| async move {
+        info.connection.prove();
+        request
+    })
+}
+
 fn handler<F>(answer: impl Fn(Bytes, PeerInfo) -> F + Send + Sync + 'static) -> Handler
 where
     F: Future<Output = Bytes> + Send + 'static,
@@ -33,7 +42,12 @@ where
 
 /// A server of the cluster "test" on a port of its own; gives its address.
 async fn serve(handler: Handler) -> (PeerServer, String) {
-    serve_at("127.0.0.1:0", handler, NetLimits::default()).await
+    // Who asks is taken for a peer, whatever the handler thinks of it.
+    let limits = NetLimits {
+        max_requests_unproven: NetLimits::default().max_requests,
+        ..NetLimits::default()
+    };
+    serve_at("127.0.0.1:0", handler, limits).await
 }
 
 async fn serve_at(addr: &str, handler: Handler, limits: NetLimits) -> (PeerServer, String) {

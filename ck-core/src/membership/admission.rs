@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::agreement::check_agreement;
+use super::process_tag::ProcessTag;
 use super::spec_check::check_spec;
 use super::{
     AddressBook, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong,
@@ -131,23 +132,36 @@ impl Admission {
         if !known.status.is_up() {
             return Ok(());
         }
-        if self.replica.state().process_of(&known.id) == Some(request.spec.process) {
+        let process = self.replica.state().process_of(&known.id);
+        let again = process == Some(request.spec.process);
+        if again && known.peer_addr == request.spec.peer_addr {
             return Ok(());
         }
-        if let Ok(pong) = self.ping(&known.peer_addr).await
-            && pong.node_id == known.id
-            && pong.process != request.spec.process
-            && pong.cluster_id == self.me.cluster_id_of(&self.replica)
-        {
+        let Ok(pong) = self.ping(&known.peer_addr).await else {
+            return Ok(());
+        };
+        if pong.node_id != known.id || pong.cluster_id != self.me.cluster_id_of(&self.replica) {
+            return Ok(());
+        }
+        if again {
             return Err(Error::new(
-                ErrorCode::DuplicateNode,
+                ErrorCode::JoinRefused,
                 format!(
-                    "a node with id {:?} is a member and answers at {}; every node needs an id of its own",
-                    known.id, known.ip
+                    "node {:?} answers at {}, where it is known to be; it is not taken to be at {}",
+                    known.id, known.peer_addr, request.spec.peer_addr
                 ),
             ));
         }
-        Ok(())
+        if pong.tag == ProcessTag::of(request.spec.process) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::DuplicateNode,
+            format!(
+                "a node with id {:?} is a member and answers at {}; every node needs an id of its own",
+                known.id, known.ip
+            ),
+        ))
     }
 
     /// A node is admitted only where it says that it is: one that cannot be reached could not vote.
@@ -163,7 +177,7 @@ impl Admission {
             )
         };
         match self.ping(&spec.peer_addr).await {
-            Ok(pong) if pong.node_id == spec.id && pong.process == spec.process => Ok(()),
+            Ok(pong) if pong.node_id == spec.id && pong.tag == ProcessTag::of(spec.process) => Ok(()),
             Ok(pong) => Err(refused(format!("node {:?} answers there", pong.node_id))),
             Err(error) => Err(refused(format!(
                 "it cannot be reached there: {}",
@@ -187,6 +201,7 @@ impl Admission {
         let request = MemberRequest {
             cluster: self.me.cluster_id_of(&self.replica),
             forwarded: true,
+            epoch: 0,
             call,
             from: Some(self.me.node_id.clone()),
         };
@@ -216,10 +231,13 @@ impl Admission {
             .get(&request.spec.id)
             .filter(|node| node.raft_id == raft_id);
         let ours = request.cluster_id.as_deref() == Some(topology.cluster_id.as_str());
-        if ours
-            && known.is_some_and(|node| node.peer_addr != request.spec.peer_addr)
-            && self.dial_back(request).await.is_ok()
-        {
+        let Some(known) = known.filter(|node| ours && node.peer_addr != request.spec.peer_addr) else {
+            return;
+        };
+        // Who answers where it is known to be is nowhere else.
+        let (before, now) = futures_util::join!(self.ping(&known.peer_addr), self.dial_back(request));
+        let is_there = before.is_ok_and(|pong| pong.node_id == known.id);
+        if now.is_ok() && !is_there {
             self.addresses.hint(raft_id, request.spec.peer_addr.clone());
         }
     }
@@ -393,10 +411,20 @@ impl Admission {
     /// Takes a member out for good.
     ///
     /// # Errors
-    /// [`ErrorCode::NotFound`]; [`ErrorCode::Refused`] for the last one, and unless it is forced for the last that counts
-    /// as holding a partition's data.
-    pub(crate) async fn remove(&self, node: &NodeId, force: bool) -> Result<(u64, usize)> {
+    /// [`ErrorCode::NotFound`]; [`ErrorCode::Busy`] where another process of it has been let in than the one that was
+    /// `meant`; [`ErrorCode::Refused`] for the last one, and unless it is forced for the last that counts as holding a
+    /// partition's data.
+    pub(crate) async fn remove(
+        &self,
+        node: &NodeId,
+        meant: Option<u64>,
+        force: bool,
+    ) -> Result<(u64, usize)> {
         let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
+        let present = self.replica.topology().nodes.get(node).map(|known| known.incarnation);
+        if present.is_some() && meant.is_some() && present != meant {
+            return Err(let_in_meanwhile(node));
+        }
         if !force {
             // Before its leases are taken back: nothing has changed for it then.
             self.replica.state().check_not_last(node)?;
@@ -488,10 +516,7 @@ impl Admission {
             };
             let present = topology.nodes.get(node).map(|node| node.incarnation);
             if present != incarnation {
-                return Err(Error::new(
-                    ErrorCode::Busy,
-                    format!("node {node:?} was let in or taken out meanwhile; try again"),
-                ));
+                return Err(let_in_meanwhile(node));
             }
             let promotions = rebalance::promotions(&topology, node, avoided);
             let unleased_from =
@@ -514,6 +539,13 @@ impl Admission {
             format!("the topology moved on under each of {REPLANS} plans for node {node:?}; try again"),
         ))
     }
+}
+
+fn let_in_meanwhile(node: &NodeId) -> Error {
+    Error::new(
+        ErrorCode::Busy,
+        format!("node {node:?} was let in or taken out meanwhile; try again"),
+    )
 }
 
 fn not_leader() -> Error {

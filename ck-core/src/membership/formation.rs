@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Forming, Pong, Survey};
+use super::{Forming, Pong, ProcessTag, Survey};
 use crate::consensus::{WHAT_TO_DO, too_long_is_damage};
 use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
@@ -30,7 +30,7 @@ const VERSION: u16 = 1;
 /// This node's part in founding a cluster.
 pub(crate) struct Formation {
     me: NodeId,
-    process: u64,
+    tag: ProcessTag,
     /// How many nodes are expected; 0 where this node may found by itself, `None` where it may not found at all.
     expect: Option<u32>,
     /// Held while a promise is made, so that promises are made one after the other.
@@ -63,7 +63,7 @@ impl Formation {
     pub(crate) fn new(me: NodeId, process: u64, expect: Option<u32>) -> Self {
         Formation {
             me,
-            process,
+            tag: ProcessTag::of(process),
             expect,
             turn: tokio::sync::Mutex::new(()),
             inner: Mutex::default(),
@@ -154,7 +154,7 @@ impl Formation {
                     pong.node_id, forming.expect
                 ));
             }
-            if (&pong.node_id, pong.process) < (&self.me, self.process) {
+            if (&pong.node_id, pong.tag) < (&self.me, self.tag) {
                 return Look::Wait(format!(
                     "node {:?} at {address} is to found the cluster: bootstrap is set there too",
                     pong.node_id
@@ -181,7 +181,7 @@ impl Formation {
             }
             let twin = others.insert(pong.node_id.clone(), (address, pong, forming));
             if let Some((other, twin, _)) = twin
-                && twin.process != pong.process
+                && twin.tag != pong.tag
             {
                 return Look::Wait(format!(
                     "two processes of node {:?} answer, at {other} and at {address}; every node needs an id of its own",

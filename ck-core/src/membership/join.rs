@@ -15,7 +15,7 @@ use rand::RngExt;
 
 use super::survey::{Candidate, Outcome, Survey, is_final};
 use super::{AddressBook, JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply};
-use super::{MemberRequest, Pong};
+use super::{MemberRequest, Pong, ProcessTag};
 use crate::consensus::Service;
 use crate::consensus::{decode, encode};
 use crate::env::{self, Instant};
@@ -264,6 +264,7 @@ impl Joiner {
             forwarded: false,
             call,
             from: None,
+            epoch: 0,
         };
         let body = Service::Member.envelope(&encode(&request)?);
         let answer = self.transport.call(address, lane, body, timeout).await?;
@@ -352,7 +353,7 @@ fn judge(request: &JoinRequest, answer: Result<Pong>) -> Option<Outcome> {
             });
         }
     };
-    if pong.node_id == request.spec.id && pong.process == request.spec.process {
+    if pong.node_id == request.spec.id && pong.tag == ProcessTag::of(request.spec.process) {
         return Some(Outcome::Myself);
     }
     if pong.cluster_id.is_empty() {

@@ -4,6 +4,9 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::options::Options;
 use crate::state::NodeSpec;
 
+/// The longest explanation, in characters.
+const MAX_SHOWN: usize = 300;
+
 /// Refuses a node that no build of this version describes so: what is admitted is on every node's disk, and in every page
 /// and message about it.
 ///
@@ -13,9 +16,11 @@ pub(super) fn check_spec(spec: &NodeSpec) -> Result<()> {
     let mut options = Options::default();
     let mut check = |field: &str, value: &str| {
         options.set(field, value).map_err(|error| {
+            // It may repeat the name of an entry, however long that is.
+            let what: String = error.message().chars().take(MAX_SHOWN).collect();
             Error::new(
                 ErrorCode::InvalidArgument,
-                format!("a node that wants to join: {}", error.message()),
+                format!("a node that wants to join: {what}"),
             )
         })
     };

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::address_book::PeerAddress;
+use super::process_tag::ProcessTag;
 use crate::consensus::RaftId;
 use crate::error::Error;
 use crate::model::{ClusterConfig, NodeHealthState, NodeId, RebalanceStatus};
@@ -20,6 +21,10 @@ pub(crate) struct MemberRequest {
     /// The member that passes the call on, where one does: one that was taken out orders nothing any more.
     #[serde(default)]
     pub(crate) from: Option<NodeId>,
+    /// The epoch of the leader that the caller knows, for an order; 0 where it knows none. An order is for that leader: one
+    /// that turns up later, again or late, does nothing.
+    #[serde(default)]
+    pub(crate) epoch: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +46,9 @@ pub(crate) enum MemberCall {
         node: NodeId,
         #[serde(default)]
         force: bool,
+        /// Which process of it was meant, where one was known: not one that was let in meanwhile.
+        #[serde(default)]
+        incarnation: Option<u64>,
     },
     /// Move partitions to where they belong.
     Rebalance,
@@ -120,8 +128,8 @@ pub(crate) enum MemberReply {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Pong {
     pub(crate) node_id: NodeId,
-    /// Names the process.
-    pub(crate) process: u64,
+    /// Which process of it, without its number: anybody may ask.
+    pub(crate) tag: ProcessTag,
     /// Empty before the node is a member.
     pub(crate) cluster_id: String,
     pub(crate) cluster_name: String,

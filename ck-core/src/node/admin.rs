@@ -13,7 +13,12 @@ use crate::rebalance;
 
 impl Node {
     /// Removes a member for good. A leader that is to go hands leadership over first.
-    pub(super) async fn remove_as_leader(&self, node: &NodeId, force: bool) -> Result<(u64, usize)> {
+    pub(super) async fn remove_as_leader(
+        &self,
+        node: &NodeId,
+        incarnation: Option<u64>,
+        force: bool,
+    ) -> Result<(u64, usize)> {
         let member = self.member()?;
         if *node == self.me {
             return Err(Error::new(
@@ -21,7 +26,7 @@ impl Node {
                 format!("node {node:?} leads the cluster; have it step down first, then remove it"),
             ));
         }
-        let removed = member.admission.remove(node, force).await?;
+        let removed = member.admission.remove(node, incarnation, force).await?;
         self.log.info(format_args!("node {node} was removed"));
         Ok(removed)
     }
@@ -32,9 +37,14 @@ impl Node {
     /// # Errors
     /// [`ErrorCode::NotFound`], [`ErrorCode::Refused`], and those of every write.
     pub(crate) async fn remove_node(&self, node: NodeId, force: bool, timeout: Duration) -> Result<u64> {
-        self.revision_from_leader(MemberCall::Remove { node, force }, timeout)
-            .await
-            .map(|(revision, _)| revision)
+        let incarnation = self.view().node(&node).map(|known| known.incarnation);
+        let call = MemberCall::Remove {
+            node,
+            force,
+            incarnation,
+        };
+        let (revision, _) = self.revision_from_leader(call, timeout).await?;
+        Ok(revision)
     }
 
     /// What `from` has of partition `number` counts as its data from now on; gives the revision.

@@ -77,6 +77,7 @@ impl Node {
             forwarded: true,
             call: MemberCall::Ping,
             from: Some(self.me.clone()),
+            epoch: 0,
         };
         let Ok(body) = encode(&request) else { return false };
         let body = Service::Member.envelope(&body);

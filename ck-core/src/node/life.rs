@@ -10,7 +10,7 @@ use crate::env;
 use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{
-    Admission, Delays, Detector, Identity, IdentityFile, Pacer, Pong, PromiseFile, Steward,
+    Admission, Delays, Detector, Identity, IdentityFile, Pacer, Pong, ProcessTag, PromiseFile, Steward,
 };
 use crate::model::{Event, EventKind, LeadershipEvent};
 use crate::rebalance::{Controller, Pace};
@@ -198,7 +198,7 @@ impl Node {
         ));
         let pong = Pong {
             node_id: self.me.clone(),
-            process: self.process,
+            tag: ProcessTag::of(self.process),
             cluster_id: String::new(),
             cluster_name: self.options.cluster_name.clone(),
             forming: None,

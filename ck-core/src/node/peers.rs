@@ -11,7 +11,7 @@ use crate::consensus::{Addresses, Attempt, Outcome, RaftId, Service, decode, enc
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{
-    JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong,
+    JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong, ProcessTag,
 };
 use crate::model::{NodeId, partition_id};
 use crate::net::{Handler, Lane, PeerConnection};
@@ -103,6 +103,9 @@ impl Node {
             // It may not know yet. The order is not carried out: who gave it would never see it done.
             return Err(removed(from, revision));
         }
+        if call.is_order() && request.epoch > 0 {
+            self.check_order_is_of_today(request.epoch)?;
+        }
         if let MemberCall::GiveBack { node, incarnation } = &call {
             return self.give_back(node, *incarnation).map(MemberAnswer::Done);
         }
@@ -123,6 +126,18 @@ impl Node {
             })));
         }
         self.carry_out(call, request.forwarded, None).await
+    }
+
+    /// Orders are for the leader that whoever gave them knew: what turns up under a later one was repeated, or is late.
+    fn check_order_is_of_today(&self, epoch: u64) -> Result<()> {
+        let known = self.replica.topology().leader_epoch;
+        if epoch >= known {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::NotLeader,
+            format!("the order is for the leader with epoch {epoch}; this node knows of epoch {known}"),
+        ))
     }
 
     /// Has the leader admit a node that asked over HTTP.
@@ -260,7 +275,11 @@ impl Node {
             MemberCall::Failed { node, incarnation } => {
                 member.admission.fail_by_its_word(&node, incarnation).await?
             }
-            MemberCall::Remove { node, force } => self.remove_as_leader(&node, force).await?,
+            MemberCall::Remove {
+                node,
+                force,
+                incarnation,
+            } => self.remove_as_leader(&node, incarnation, force).await?,
             MemberCall::Rebalance => member.controller.rebalance_now().await?,
             MemberCall::CreatePartitions => member.controller.create_now().await?,
             MemberCall::StepDown { to, cooldown_ms } => {
@@ -292,6 +311,7 @@ impl Node {
         let request = MemberRequest {
             cluster: self.addresses.cluster_id(),
             forwarded,
+            epoch: self.replica.topology().leader_epoch,
             call,
             from: Some(self.me.clone()),
         };
@@ -332,7 +352,7 @@ impl Node {
     fn pong(&self) -> Pong {
         Pong {
             node_id: self.me.clone(),
-            process: self.process,
+            tag: ProcessTag::of(self.process),
             cluster_id: self.addresses.cluster_id(),
             cluster_name: self.options.cluster_name.clone(),
             forming: self.formation.told(),

@@ -19,6 +19,7 @@ mod outcome;
 mod present;
 mod slow_link;
 mod step_down;
+mod strangers;
 mod tests;
 mod traps;
 

@@ -141,7 +141,9 @@ impl Consensus {
             owner,
             ..WalOptions::default()
         };
-        let (wal, writer) = Wal::open(config.disk.clone(), &config.dir.join(LOG_DIR), &options)?;
+        let (disk, dir) = (config.disk.clone(), config.dir.join(LOG_DIR));
+        let opening = env::blocking(move || Wal::open(disk, &dir, &options));
+        let (wal, writer) = opened(opening.await)?;
         let wal = Arc::new(wal);
         let writer = if env::runtime::simulated() {
             env::spawn(writer.run());
@@ -153,7 +155,9 @@ impl Consensus {
         let store = SnapshotStore::new(config.disk.clone(), config.dir.join(SNAPSHOT), owner);
         let durable = store.durable();
         let growth = Arc::<Growth>::default();
-        let machine = StateMachine::open(config.replica.clone(), store, growth.clone())?;
+        let (replica, grown) = (config.replica.clone(), growth.clone());
+        let opening = env::blocking(move || StateMachine::open(replica, store, grown));
+        let machine = opened(opening.await)?;
         check_snapshot(&config.dir, wal.purged(), durable.load(Ordering::Acquire))?;
         let election_timeout_max = config.timing.election_max;
         let heartbeat = config.timing.heartbeat;
@@ -332,6 +336,21 @@ impl Consensus {
             .filter(|error| error.code() != ErrorCode::Stopped)
     }
 
+    pub(super) fn wal(&self) -> &Wal {
+        &self.wal
+    }
+
+    /// How many bytes wait for the disk.
+    #[cfg(test)]
+    pub(crate) fn unwritten(&self) -> u64 {
+        self.wal.unwritten()
+    }
+
+    /// For how long the disk of the log has not answered, if it has been asked.
+    pub(crate) fn disk_silence(&self) -> Option<Duration> {
+        self.wal.waits_since().map(Instant::elapsed)
+    }
+
     /// Where Raft is, in one line.
     #[cfg(feature = "sim")]
     pub(crate) fn describe(&self) -> String {
@@ -456,6 +475,12 @@ impl Consensus {
         self.elections.rest(duration);
     }
 
+    /// Ends the tasks beside openraft's own, and waits for nothing: the disk does not answer.
+    pub(crate) fn abandon(&self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+        self.replica.close();
+    }
+
     /// Stops Raft and closes the log; what was acknowledged is durable already.
     pub(crate) async fn close(&self) -> Result<()> {
         self.tasks.iter().for_each(AbortHandle::abort);
@@ -473,6 +498,14 @@ impl Consensus {
         self.replica.close();
         ended.map_err(stopped)?;
         closed
+    }
+}
+
+/// What came of opening something where that holds up nobody else.
+fn opened<T>(opened: std::result::Result<Result<T>, impl std::fmt::Display>) -> Result<T> {
+    match opened {
+        Ok(opened) => opened,
+        Err(error) => Err(Error::internal(format!("open the log: {error}"))),
     }
 }
 

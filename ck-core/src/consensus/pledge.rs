@@ -139,6 +139,11 @@ impl Pledges {
         self.book().highest > leader
     }
 
+    /// True once a leader was heard of that was elected after `leader`.
+    pub(super) fn heard_of_one_after(&self, leader: Claimant) -> bool {
+        self.book().heard.is_some_and(|(heard, _)| heard > leader)
+    }
+
     /// The leader that was heard of last, and when.
     pub(super) fn heard(&self) -> Option<(RaftId, Instant)> {
         self.book().heard.map(|((_, leader), at)| (leader, at))

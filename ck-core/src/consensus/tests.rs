@@ -1,6 +1,7 @@
 //! The contract that openraft has with whoever stores for it, and what our own storage promises beyond it.
 
 mod forwarded;
+mod hung_disk;
 mod inbound;
 mod lanes;
 mod snapshots;

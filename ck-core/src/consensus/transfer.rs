@@ -64,7 +64,9 @@ impl Consensus {
                 () = env::sleep_until(until) => break,
             }
         }
-        self.take_back(before, to).await?;
+        if self.has_successor(before) || !self.take_back(before, to).await? {
+            return Ok(());
+        }
         Err(Error::new(
             ErrorCode::Refused,
             format!(
@@ -73,10 +75,16 @@ impl Consensus {
         ))
     }
 
-    /// Ends a leadership that is handed over and that nobody took. A leader that is handing over does nothing
+    /// True where another leader was heard of, though Raft may not know yet: its vote for that one waits for the disk.
+    fn has_successor(&self, given_up: Vote) -> bool {
+        let leader = (given_up.leader_id.term, given_up.leader_id.node_id);
+        self.pledges.heard_of_one_after(leader)
+    }
+
+    /// Ends a leadership that is handed over and that nobody took; false where somebody has taken it meanwhile. A leader that is handing over does nothing
     /// any more, and openraft lets no leader campaign. So it first gives the target its vote for the next term,
     /// which is what a hand-over is about and makes it a follower; then it campaigns for the term after that.
-    async fn take_back(&self, given_up: Vote, target: RaftId) -> Result<()> {
+    async fn take_back(&self, given_up: Vote, target: RaftId) -> Result<bool> {
         let mut next = given_up;
         next.leader_id.term += 1;
         next.leader_id.node_id = target;
@@ -84,7 +92,12 @@ impl Consensus {
         let mut request = VoteRequest::new(next, self.last_log_id());
         // No lease stands in the way: it is this node's own, and it has given that up.
         request.leadership_transfer = true;
+        // That waits for the disk, which may take its time.
         self.raft().vote(request).await.map_err(stopped)?;
-        self.raft().trigger().elect(false).await.map_err(stopped)
+        if self.has_successor(given_up) {
+            return Ok(false);
+        }
+        self.raft().trigger().elect(false).await.map_err(stopped)?;
+        Ok(true)
     }
 }

@@ -14,6 +14,8 @@ use super::types::{Command, RaftId, Types, stopped};
 use crate::error::{Error, ErrorCode};
 use crate::state::{MAX_VALUE_BYTES, Proposal, Response};
 
+/// So many bytes may wait for the disk. Then nothing more is taken in.
+const MAX_UNWRITTEN: u64 = 64 << 20;
 /// The most bytes of a proposal that comes from another node: a value, or the confirmation of as many partitions as
 /// there may be.
 const MAX_PROPOSAL_BYTES: usize = 2 * MAX_VALUE_BYTES;
@@ -86,6 +88,10 @@ impl Consensus {
             (0..left).for_each(|_| tell(Written::Ended(ended.clone())));
             return;
         }
+        if let Some(full) = self.queue_is_full() {
+            (0..left).for_each(|_| tell(refused(full.clone())));
+            return;
+        }
         #[cfg(feature = "sim")]
         proposals
             .iter()
@@ -138,6 +144,22 @@ impl Consensus {
         })
     }
 
+    /// Why nothing more is appended at present, if that is so: others may have these entries, and commit them, while this
+    /// node's disk answers nothing, and what waits for it is memory.
+    fn queue_is_full(&self) -> Option<Error> {
+        let unwritten = self.wal().unwritten();
+        (unwritten > MAX_UNWRITTEN).then(|| {
+            let since = self.disk_silence().unwrap_or_default();
+            Error::new(
+                ErrorCode::Busy,
+                format!(
+                    "{unwritten} bytes wait for the disk of this node, which has not answered for {since:.1?}; \
+                     nothing was written"
+                ),
+            )
+        })
+    }
+
     /// A forwarded proposal: checked before it is appended, because what is in the log is there for good.
     pub(super) async fn write_forwarded(&self, proposal: Bytes) -> Written {
         match check_forwarded(&proposal) {
@@ -172,15 +194,18 @@ impl Consensus {
     }
 }
 
+/// It was not appended, for this reason.
+fn refused(error: Error) -> Written {
+    Written::Done(Response {
+        revision: 0,
+        result: Err(error),
+        settles: false,
+    })
+}
+
 /// Refuses what could not be applied, and what only the leader itself decides. What is refused was not appended.
 fn check_forwarded(proposal: &[u8]) -> Result<(), Written> {
-    let refused = |error| {
-        Err(Written::Done(Response {
-            revision: 0,
-            result: Err(error),
-            settles: false,
-        }))
-    };
+    let refused = |error| Err(refused(error));
     if proposal.len() > MAX_PROPOSAL_BYTES {
         return refused(Error::new(
             ErrorCode::TooLarge,

@@ -21,6 +21,8 @@ pub use mem::{Faults, MemDisk};
 pub use real::RealDisk;
 pub use shortage::patiently;
 
+use futures_util::future::BoxFuture;
+
 use crate::{Error, ErrorCode, Result};
 
 /// A file system, or something that behaves like one. Used as `Arc<dyn Disk>`.
@@ -63,6 +65,12 @@ pub trait Disk: Send + Sync + 'static {
     /// returned value lives. A lock that somebody holds, in this process or another, is
     /// [`ErrorCode::DataDirInUse`].
     fn lock(&self, path: &Path) -> Result<DiskLock>;
+
+    /// Returns when the disk answers. A real one makes its callers wait themselves; in a simulation nothing may block, so
+    /// what may have to wait for a disk that hangs awaits this first.
+    fn answers(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// The whole content of a file; `None` when there is none. A file longer than `max_bytes` is
     /// [`ErrorCode::TooLarge`], and nothing is allocated for it. Waits for shortages to pass.

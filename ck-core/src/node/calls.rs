@@ -264,6 +264,9 @@ impl Node {
         if let Some(why) = self.end_of_raft() {
             return Some(why);
         }
+        if let Some(complaint) = self.disk_complaint() {
+            return Some(complaint);
+        }
         if !view
             .my_node()
             .is_some_and(|node| node.status == NodeStatus::Active)

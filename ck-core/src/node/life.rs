@@ -18,6 +18,8 @@ use crate::state::CopyLimit;
 
 /// How long hooks that run may take to return when the node stops.
 const HOOKS: Duration = Duration::from_secs(5);
+/// How long the disk may take to take what is written when the node stops.
+const FILES: Duration = Duration::from_secs(5);
 /// How much a disk must take before a node starts on it: no less than the log needs to take part.
 const PROBE_BYTES: usize = 256 * 1024;
 
@@ -261,6 +263,7 @@ impl Node {
         self.run(self.clone().keep_in_sync());
         self.run(self.clone().keep_in_touch());
         self.run(self.clone().keep_state_file());
+        self.run(self.clone().watch_disk_silence());
         Ok(member)
     }
 
@@ -367,8 +370,7 @@ impl Node {
             listening.close.close().await;
         }
         if let Some(member) = self.member.get() {
-            self.write_state_file().await;
-            outcome = member.consensus.close().await;
+            outcome = self.close_files(member).await;
         }
         self.transport.close();
         self.replica.close();
@@ -376,6 +378,28 @@ impl Node {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.set_phase(Phase::Stopped);
         outcome.and(closed)
+    }
+
+    /// Writes what is to be read later and closes the log, for as long as the disk answers: one that hangs may never do so
+    /// again, and whoever stops a node wants it stopped. Nothing that was acknowledged is lost by that.
+    async fn close_files(self: &Arc<Self>, member: &Member) -> Result<()> {
+        let closing = async {
+            self.write_state_file().await;
+            member.consensus.close().await
+        };
+        match env::timeout(FILES, closing).await {
+            Ok(closed) => closed,
+            Err(_) => {
+                member.consensus.abandon();
+                Err(Error::new(
+                    ErrorCode::Timeout,
+                    format!(
+                        "the disk of data_dir {} did not answer within {FILES:?}; the log was not closed in an orderly way",
+                        self.dir.display()
+                    ),
+                ))
+            }
+        }
     }
 
     /// Waits for the hooks that run, and ends them.

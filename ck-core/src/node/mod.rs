@@ -10,6 +10,7 @@ mod calls;
 mod confirm;
 mod contact;
 mod copying;
+mod disk_silence;
 mod entry;
 mod farewell;
 mod file_budget;
@@ -118,6 +119,8 @@ pub(crate) struct Node {
     last_seen: LastSeen,
     lock: Mutex<Option<DiskLock>>,
     tasks: Mutex<Vec<futures_util::future::AbortHandle>>,
+    /// Held while the state file is written: a write that has begun outlasts the task that began it.
+    state_file: Mutex<()>,
 }
 
 /// The parts that need a place in a cluster.
@@ -231,6 +234,7 @@ impl Node {
             last_seen: LastSeen::default(),
             lock: Mutex::new(None),
             tasks: Mutex::default(),
+            state_file: Mutex::default(),
             options,
         }))
     }

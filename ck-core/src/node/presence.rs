@@ -274,7 +274,7 @@ impl Node {
         Ok(MemberReply::GivenBack)
     }
 
-    fn own_health(&self) -> MutexGuard<'_, (NodeHealthState, String)> {
+    pub(super) fn own_health(&self) -> MutexGuard<'_, (NodeHealthState, String)> {
         self.own_health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -343,7 +343,7 @@ impl Node {
     /// One sync. One that is under way when another leadership begins than the one at `epoch` is given up: the leader that
     /// it is for may be gone, and the new one is asked at once.
     async fn sync_once(&self, incarnation: u64, revision: u64, epoch: u64) {
-        let (health, health_reason) = self.own_health().clone();
+        let (health, health_reason) = self.present_health();
         let report = SyncReport {
             node: self.me.clone(),
             incarnation,

@@ -3,7 +3,7 @@
 //! It is what is left when a majority of the voters is lost, so it holds all that the node knows: members, partitions and
 //! the replicated store.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::Node;
@@ -59,6 +59,7 @@ impl Node {
         let disk = self.disk.clone();
         let path = self.dir.join("cluster-state.json");
         let written = blocking(move || {
+            let _turn = node.state_file.lock().unwrap_or_else(PoisonError::into_inner);
             // Made here too: tens of thousands of partitions would keep heartbeats waiting on the runtime's thread.
             let cluster = node.cluster(true);
             let text = serde_json::to_vec_pretty(&cluster)

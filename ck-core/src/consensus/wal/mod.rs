@@ -41,7 +41,7 @@ pub use types::{Entry, LogId, Owner, Vote};
 pub(crate) use types::{WHAT_TO_DO, too_long_is_damage};
 pub use writer::{WalThread, WalWriter};
 
-use crate::env;
+use crate::env::{self, Instant};
 use crate::env::disk::{Disk, LockCheck};
 use crate::{Error, ErrorCode, Result};
 use recovery::Recovered;
@@ -167,6 +167,7 @@ impl Wal {
             call: 0,
             buffer: Vec::new(),
             changes: Vec::new(),
+            written: 0,
             outcomes: Vec::new(),
             failed: None,
         };
@@ -294,9 +295,31 @@ impl Wal {
         plan.read()
     }
 
+    /// The same for a task: what is not in memory is read where that holds nothing up but the caller.
+    pub(crate) async fn read_async(&self, range: Range<u64>, max_bytes: u64) -> Result<Vec<Entry>> {
+        let plan = self.shared.view().plan(range, max_bytes)?;
+        if plan.runs.is_empty() {
+            return plan.read();
+        }
+        match env::blocking(move || plan.read()).await {
+            Ok(entries) => entries,
+            Err(error) => Err(Error::internal(format!("read the log: {error}"))),
+        }
+    }
+
     /// What the log has done since it was opened.
     pub fn stats(&self) -> Stats {
         self.shared.view().stats()
+    }
+
+    /// Since when the writer has been waiting for the disk to answer, if it is.
+    pub fn waits_since(&self) -> Option<Instant> {
+        self.shared.busy_since()
+    }
+
+    /// How many bytes were handed in and are not durable yet.
+    pub fn unwritten(&self) -> u64 {
+        self.shared.view().unwritten
     }
 
     /// Looks, without writing, whether the log's folder is still there and may be written. May wait for the disk.

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -16,6 +17,7 @@ use super::read::{Plan, Run};
 use super::segment::{Segment, Summary};
 use super::types::{Entry, LogId};
 use super::{MAX_PAYLOAD, Stats};
+use crate::env::Instant;
 use crate::{Error, ErrorCode, Result};
 
 /// What an entry costs beside its payload: in the cache's budget and, about, on disk.
@@ -99,11 +101,15 @@ pub(super) struct View {
     committed_after: u64,
     pub(super) failed: Option<Error>,
     pub(super) closed: bool,
+    /// Bytes of entries that were handed in and are not durable yet.
+    pub(super) unwritten: u64,
     pub(super) stats: Stats,
 }
 
 pub(super) struct Shared {
     view: Mutex<View>,
+    /// Since when the writer waits for the disk, in nanoseconds of the clock; 0 while it does not.
+    busy_since: AtomicU64,
     /// Told after each sync.
     pub(super) synced: Notify,
 }
@@ -112,7 +118,26 @@ impl Shared {
     pub(super) fn new(view: View) -> Self {
         Shared {
             view: Mutex::new(view),
+            busy_since: AtomicU64::new(0),
             synced: Notify::new(),
+        }
+    }
+
+    /// The writer begins a batch: from now on it waits for the disk.
+    pub(super) fn begin(&self) {
+        self.busy_since.store(Instant::now().nanos().max(1), Ordering::Release);
+    }
+
+    /// The batch is done.
+    pub(super) fn end(&self) {
+        self.busy_since.store(0, Ordering::Release);
+    }
+
+    /// Since when the writer waits for the disk, if it does.
+    pub(super) fn busy_since(&self) -> Option<Instant> {
+        match self.busy_since.load(Ordering::Acquire) {
+            0 => None,
+            since => Some(Instant::from_nanos(since)),
         }
     }
 
@@ -155,6 +180,7 @@ impl View {
             committed_after: 0,
             failed: None,
             closed: false,
+            unwritten: 0,
             stats: Stats::default(),
         }
     }
@@ -187,6 +213,7 @@ impl View {
         let call = self.calls;
         for entry in entries {
             self.cached_bytes += cost(entry);
+            self.unwritten += cost(entry);
             self.cache.push_back(Cached {
                 entry: entry.clone(),
                 call,
@@ -377,6 +404,6 @@ impl View {
     }
 }
 
-fn cost(entry: &Entry) -> u64 {
+pub(super) fn cost(entry: &Entry) -> u64 {
     entry.payload.len() as u64 + OVERHEAD
 }

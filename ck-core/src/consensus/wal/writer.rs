@@ -10,7 +10,7 @@ use super::frame::{self, HEADER, kind, put_u32};
 use super::read::ENTRY_HEAD;
 use super::segment::{FIRST, Header, RESERVED, Segment, Summary, file_name};
 use super::types::{Entry, LogId, Owner, Vote};
-use super::view::{Change, Shared, Slot};
+use super::view::{Change, Shared, Slot, cost};
 use super::{Done, salt, stopped};
 use crate::env::disk::{DirSync, Disk, DiskFile, DiskLock, patiently};
 use crate::{Error, ErrorCode, Result};
@@ -87,6 +87,8 @@ pub struct WalWriter {
     pub(super) call: u64,
     pub(super) buffer: Vec<u8>,
     pub(super) changes: Vec<Change>,
+    /// Bytes of entries in the batch, as they are counted before they are durable.
+    pub(super) written: u64,
     pub(super) outcomes: Vec<(Done, Option<Error>)>,
     pub(super) failed: Option<Error>,
 }
@@ -110,7 +112,10 @@ impl WalWriter {
         let body = move || {
             let mut ops = Vec::with_capacity(BATCH_CALLS);
             while self.queue.blocking_recv_many(&mut ops, BATCH_CALLS) > 0 {
-                if self.step(&mut ops) {
+                self.shared.begin();
+                let closed = self.step(&mut ops);
+                self.shared.end();
+                if closed {
                     return;
                 }
             }
@@ -127,7 +132,11 @@ impl WalWriter {
     pub async fn run(mut self) {
         let mut ops = Vec::with_capacity(BATCH_CALLS);
         while self.queue.recv_many(&mut ops, BATCH_CALLS).await > 0 {
-            if self.step(&mut ops) {
+            self.shared.begin();
+            self.disk.answers().await;
+            let closed = self.step(&mut ops);
+            self.shared.end();
+            if closed {
                 return;
             }
         }
@@ -212,6 +221,7 @@ impl WalWriter {
                     })?;
                     self.summary.last = Some(entry.id);
                     self.changes.push(Change::Placed(entry.id.index, slot));
+                    self.written += cost(entry);
                 }
                 self.call = call;
             }
@@ -422,6 +432,7 @@ impl WalWriter {
                 .count();
             view.stats.entries += placed as u64;
             view.publish(&mut self.changes, self.call);
+            view.unwritten = view.unwritten.saturating_sub(std::mem::take(&mut self.written));
         }
     }
 

@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::BoxFuture;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -18,7 +19,9 @@ use super::{DirSync, Disk, DiskFile, DiskLock, parent};
 use crate::{Error, ErrorCode, Result};
 
 mod content;
+mod hang;
 use content::Content;
+use hang::Hang;
 
 /// What goes wrong from now on. Counts are of operations on the whole disk, 0 meaning the next one.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +48,7 @@ pub struct Faults {
 #[derive(Clone, Default)]
 pub struct MemDisk {
     shared: Arc<Mutex<State>>,
+    hang: Hang,
 }
 
 #[derive(Default)]
@@ -233,6 +237,12 @@ impl MemDisk {
         lock(&self.shared).faults = faults;
     }
 
+    /// From now on syncs do not return until this is taken back: the disk hangs. In a simulation, where nothing may block,
+    /// that is seen by whoever waits for [`Disk::answers`] first, as the log does.
+    pub fn hang(&self, hangs: bool) {
+        self.hang.set(hangs);
+    }
+
     /// How many changing operations the disk has been asked for.
     pub fn operations(&self) -> u64 {
         lock(&self.shared).operations
@@ -246,6 +256,7 @@ impl MemDisk {
         state.generation += 1;
         state.locks.clear();
         state.faults = Faults::default();
+        self.hang.set(false);
         for dir in state.dirs.values_mut() {
             dir.crash(&mut rng);
         }
@@ -258,6 +269,7 @@ impl MemDisk {
         state.generation += 1;
         state.locks.clear();
         state.faults = Faults::default();
+        self.hang.set(false);
     }
 
     fn handle(&self, state: &State, path: &Path, inode: Inode) -> Arc<dyn DiskFile> {
@@ -272,6 +284,10 @@ impl MemDisk {
 }
 
 impl Disk for MemDisk {
+    fn answers(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.hang.answers())
+    }
+
     fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>> {
         let mut state = lock(&self.shared);
         state.take_file("create", path)?;
@@ -444,6 +460,7 @@ impl MemFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.disk.hang.block();
         let admitted = self.admit(&Kind::Sync, 0)?;
         if admitted.halted {
             return Err(io::Error::other("halted"));

@@ -64,6 +64,9 @@ pub trait Api: Send + Sync + 'static {
     /// True when this node's log has failed, and it writes nothing any more.
     fn log_has_failed(&self) -> bool;
 
+    /// For how long this node's disk has not answered, where that is long.
+    fn disk_silence(&self) -> Option<Duration>;
+
     /// Whether this node can serve.
     fn readiness(&self) -> Readiness;
 

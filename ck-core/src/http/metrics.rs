@@ -191,6 +191,13 @@ pub(super) fn text(
     ] {
         out.single(name, "gauge", help, value);
     }
+    let silence = api.disk_silence().unwrap_or_default();
+    out.single(
+        "clusterkit_disk_silence_seconds",
+        "gauge",
+        "For how long the disk of this node's log has not answered; 0 where it does.",
+        format_args!("{}.{:03}", silence.as_secs(), silence.subsec_millis()),
+    );
     let last_sync = metrics.last_sync.as_millis();
     out.single(
         "clusterkit_last_sync_timestamp_seconds",

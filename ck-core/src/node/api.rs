@@ -77,6 +77,10 @@ impl Api for Node {
         self.log_failure().is_some()
     }
 
+    fn disk_silence(&self) -> Option<Duration> {
+        Node::disk_silence(self)
+    }
+
     fn readiness(&self) -> Readiness {
         let view = Node::view(self);
         let partitions = view.topology().partitions.len();

@@ -323,6 +323,11 @@ impl Api for Fake {
         self.log_has_failed.load(Ordering::Relaxed)
     }
 
+    fn disk_silence(&self) -> Option<Duration> {
+        let silent = self.log_has_failed.load(Ordering::Relaxed);
+        silent.then_some(Duration::from_millis(3200))
+    }
+
     fn health(&self) -> HealthStatus {
         HealthStatus {
             healthy: true,

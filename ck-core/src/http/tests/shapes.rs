@@ -197,6 +197,7 @@ async fn defect_23_metrics_count_in_both_forms() {
         "clusterkit_nodes_by_status{status=\"failed\",voter=\"false\"} 0",
         "clusterkit_copies_pending 0",
         "clusterkit_log_failed 0",
+        "clusterkit_disk_silence_seconds 0.000",
         "clusterkit_is_leader 1",
         "clusterkit_revision 5",
         "clusterkit_leader_epoch 1",
@@ -216,6 +217,7 @@ async fn defect_23_metrics_count_in_both_forms() {
     let failed = server.get("/metrics").await;
     let failed = std::str::from_utf8(&failed.body).unwrap();
     assert!(failed.contains("\nclusterkit_log_failed 1\n"), "{failed}");
+    assert!(failed.contains("\nclusterkit_disk_silence_seconds 3.200\n"), "{failed}");
     assert!(text.contains("node_name=\"The \\\"first\\\"\""), "{text}");
     exposition_is_well_formed(text);
 }

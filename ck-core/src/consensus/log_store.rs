@@ -83,7 +83,11 @@ impl RaftLogReader<Types> for LogStore {
         if start >= end {
             return Ok(Vec::new());
         }
-        let entries = self.wal.read_async(start..end, u64::MAX).await.map_err(io_error)?;
+        let entries = self
+            .wal
+            .read_async(start..end, u64::MAX)
+            .await
+            .map_err(io_error)?;
         entries
             .into_iter()
             .map(|entry| from_wal_entry(entry).map_err(io_error))
@@ -101,7 +105,11 @@ impl RaftLogReader<Types> for LogStore {
         if start >= end {
             return Ok(Vec::new());
         }
-        let entries = self.wal.read_async(start..end, MAX_READ_BYTES).await.map_err(io_error)?;
+        let entries = self
+            .wal
+            .read_async(start..end, MAX_READ_BYTES)
+            .await
+            .map_err(io_error)?;
         entries
             .into_iter()
             .map(|entry| from_wal_entry(entry).map_err(io_error))

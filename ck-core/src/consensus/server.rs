@@ -185,6 +185,16 @@ impl Server {
                 vote: to_wal_vote(&newest),
             });
         }
+        if newest.leader_id != vote.leader_id {
+            // A leader appends before it finds out that a follower needs a snapshot.
+            return Err(Error::new(
+                ErrorCode::Conflict,
+                format!(
+                    "a snapshot of Raft node {} in term {}, of whom as a leader this node has not heard",
+                    of.node, of.term
+                ),
+            ));
+        }
         let Some((head, data)) = self.snapshots.take(chunk, over)? else {
             return Ok(RaftAnswer::Snapshot { vote: of });
         };

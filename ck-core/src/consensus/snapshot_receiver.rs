@@ -14,13 +14,16 @@ use super::snapshot_file;
 use super::state_machine::Snapshot;
 use super::wal;
 use super::wire::SnapshotChunk;
-use crate::env;
+use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::PeerConnection;
 use crate::state::State;
 
 /// How often it is looked whether the connection of what came so far still stands.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// A sender that sends no piece for so long has given up.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The pieces that have come.
 #[derive(Default)]
@@ -33,6 +36,8 @@ struct Incoming {
     head: Bytes,
     data: BytesMut,
     over: Weak<PeerConnection>,
+    /// When the last piece came.
+    last: Instant,
 }
 
 impl SnapshotReceiver {
@@ -40,7 +45,7 @@ impl SnapshotReceiver {
         self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets go what came over connections that are gone, for ever.
+    /// Lets go, for ever, what came over connections that are gone, and what nothing more comes of.
     pub(super) async fn run(self: Arc<Self>) {
         loop {
             env::sleep(CHECK_EVERY).await;
@@ -49,8 +54,10 @@ impl SnapshotReceiver {
     }
 
     fn let_go(&self) {
-        self.incoming()
-            .take_if(|incoming| incoming.over.strong_count() == 0);
+        let is_over = |incoming: &mut Incoming| {
+            incoming.over.strong_count() == 0 || incoming.last.elapsed() > LONGEST_PAUSE
+        };
+        self.incoming().take_if(is_over);
     }
 
     /// Adds a piece; gives the whole snapshot once it is complete.
@@ -91,6 +98,7 @@ impl SnapshotReceiver {
                 head: head.clone(),
                 data: BytesMut::new(),
                 over: Arc::downgrade(over),
+                last: Instant::now(),
             });
         }
         let known = incoming
@@ -104,6 +112,7 @@ impl SnapshotReceiver {
         };
         // A sender that lost its connection goes on over another one.
         known.over = Arc::downgrade(over);
+        known.last = Instant::now();
         let has = known.data.len() as u64;
         if offset < has && end <= has {
             // It came before, and its answer was lost.

@@ -421,7 +421,12 @@ impl Admission {
         force: bool,
     ) -> Result<(u64, usize)> {
         let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
-        let present = self.replica.topology().nodes.get(node).map(|known| known.incarnation);
+        let present = self
+            .replica
+            .topology()
+            .nodes
+            .get(node)
+            .map(|known| known.incarnation);
         if present.is_some() && meant.is_some() && present != meant {
             return Err(let_in_meanwhile(node));
         }

@@ -80,7 +80,10 @@ impl Node {
                 }
                 (Some(_), Some(_)) | (None, None) => {}
             }
-            let leads = self.member.get().is_some_and(|member| member.leadership.is_leader());
+            let leads = self
+                .member
+                .get()
+                .is_some_and(|member| member.leadership.is_leader());
             if hung_since.is_some() && leads && now >= not_before {
                 not_before = now + AGAIN;
                 match self.step_down_as_leader(None, None).await {

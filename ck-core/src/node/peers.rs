@@ -11,7 +11,8 @@ use crate::consensus::{Addresses, Attempt, Outcome, RaftId, Service, decode, enc
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{
-    JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong, ProcessTag,
+    JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong,
+    ProcessTag,
 };
 use crate::model::{NodeId, partition_id};
 use crate::net::{Handler, Lane, PeerConnection};

@@ -50,7 +50,10 @@ fn what_waits_for_the_disk_is_bounded_and_nothing_of_it_is_lost() {
                 Ok(Written::Done(response)) => {
                     let error = response.result.unwrap_err();
                     assert_eq!(error.code(), ErrorCode::Busy);
-                    assert!(!response.settles && error.message().contains("wait for the disk"), "{error}");
+                    assert!(
+                        !response.settles && error.message().contains("wait for the disk"),
+                        "{error}"
+                    );
                     refused += 1;
                 }
                 Ok(other) => panic!("{other:?}"),
@@ -58,7 +61,11 @@ fn what_waits_for_the_disk_is_bounded_and_nothing_of_it_is_lost() {
             }
         }
         assert!(node.unwritten() < 70 << 20, "{}", node.unwritten());
-        assert!(waiting.len() > 50 && refused > 20, "{} wait, {refused} refused", waiting.len());
+        assert!(
+            waiting.len() > 50 && refused > 20,
+            "{} wait, {refused} refused",
+            waiting.len()
+        );
         assert!(node.disk_silence().is_some());
         disk.hang(false);
         while let Some(written) = waiting.next().await {

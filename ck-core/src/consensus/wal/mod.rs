@@ -41,8 +41,8 @@ pub use types::{Entry, LogId, Owner, Vote};
 pub(crate) use types::{WHAT_TO_DO, too_long_is_damage};
 pub use writer::{WalThread, WalWriter};
 
-use crate::env::{self, Instant};
 use crate::env::disk::{Disk, LockCheck};
+use crate::env::{self, Instant};
 use crate::{Error, ErrorCode, Result};
 use recovery::Recovered;
 use segment::{Header, Summary};

@@ -125,7 +125,8 @@ impl Shared {
 
     /// The writer begins a batch: from now on it waits for the disk.
     pub(super) fn begin(&self) {
-        self.busy_since.store(Instant::now().nanos().max(1), Ordering::Release);
+        self.busy_since
+            .store(Instant::now().nanos().max(1), Ordering::Release);
     }
 
     /// The batch is done.

@@ -217,7 +217,10 @@ async fn defect_23_metrics_count_in_both_forms() {
     let failed = server.get("/metrics").await;
     let failed = std::str::from_utf8(&failed.body).unwrap();
     assert!(failed.contains("\nclusterkit_log_failed 1\n"), "{failed}");
-    assert!(failed.contains("\nclusterkit_disk_silence_seconds 3.200\n"), "{failed}");
+    assert!(
+        failed.contains("\nclusterkit_disk_silence_seconds 3.200\n"),
+        "{failed}"
+    );
     assert!(text.contains("node_name=\"The \\\"first\\\"\""), "{text}");
     exposition_is_well_formed(text);
 }

@@ -30,7 +30,10 @@ async fn ask(world: &World, to: &SimNode, call: MemberCall, epoch: u64) -> Membe
     };
     let body = Service::Member.envelope(&encode(&request).unwrap());
     let transport = world.network.transport(STRANGER);
-    let answer = transport.call(to.addr(), Lane::Request, body, PATIENCE).await.unwrap();
+    let answer = transport
+        .call(to.addr(), Lane::Request, body, PATIENCE)
+        .await
+        .unwrap();
     decode(&answer, "an answer").unwrap()
 }
 
@@ -113,7 +116,10 @@ fn a_live_node_is_not_moved_to_a_stranger() {
         let where_it_is = |sim: &SimNode| sim.node.view().node(&id).map(|node| node.peer_addr.clone());
         let revision = write(&nodes[leads], "after").await;
         for sim in &nodes {
-            until("all to have what was written", || sim.node.view().revision() >= revision).await;
+            until("all to have what was written", || {
+                sim.node.view().revision() >= revision
+            })
+            .await;
             assert_eq!(where_it_is(sim).as_deref(), Some(victim.addr()));
         }
         settle(&nodes).await;
@@ -141,9 +147,11 @@ fn a_removal_that_is_repeated_does_not_take_out_the_next_process() {
         let refused = ask(&world, &nodes[leads], removal, 0).await;
         assert_eq!(refusal(refused), Some(ErrorCode::Busy));
         settle(&nodes).await;
-        assert!(nodes.iter().all(|sim| {
-            sim.node.view().node(&id).map(|node| node.status) == Some(NodeStatus::Active)
-        }));
+        assert!(
+            nodes
+                .iter()
+                .all(|sim| { sim.node.view().node(&id).map(|node| node.status) == Some(NodeStatus::Active) })
+        );
     });
 }
 

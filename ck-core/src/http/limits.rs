@@ -28,6 +28,9 @@ pub struct HttpLimits {
     pub max_body: usize,
     /// The bytes of request bodies that may be in memory at once, over all connections. 64 MiB.
     pub max_buffered_bytes: usize,
+    /// The bytes of large answers that may be in memory at once, over all connections; one that is larger is sent alone.
+    /// 256 MiB.
+    pub max_answer_bytes: usize,
     /// How long a shutdown waits for requests under way. 5 s.
     pub shutdown_grace: Duration,
     /// Host names that a browser may know this node by, besides IP addresses and `localhost`. A page under any
@@ -48,6 +51,7 @@ impl Default for HttpLimits {
             max_wait: Duration::from_secs(60),
             max_body: 2 * 1024 * 1024,
             max_buffered_bytes: 64 * 1024 * 1024,
+            max_answer_bytes: 256 * 1024 * 1024,
             shutdown_grace: Duration::from_secs(5),
             browser_hosts: Vec::new(),
         }

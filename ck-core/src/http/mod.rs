@@ -15,6 +15,7 @@ mod guard;
 mod half_close;
 mod handlers;
 mod join;
+mod large;
 mod limits;
 mod metrics;
 mod origin;
@@ -43,6 +44,8 @@ use axum::Router;
 use axum::extract::State;
 use tokio::sync::Semaphore;
 
+use large::LargeAnswers;
+
 /// What every handler shares.
 #[derive(Clone)]
 struct Ctx(Arc<Shared>);
@@ -53,6 +56,7 @@ struct Shared {
     counters: Arc<RequestCounters>,
     /// Bytes of request bodies that may still be taken into memory, over all connections.
     body_budget: Arc<Semaphore>,
+    large: LargeAnswers,
 }
 
 impl std::ops::Deref for Ctx {
@@ -74,11 +78,13 @@ pub fn router(
     extra: Option<Router>,
 ) -> Router {
     let budget = limits.max_buffered_bytes.min(Semaphore::MAX_PERMITS);
+    let large = LargeAnswers::new(limits.max_answer_bytes);
     let ctx = Ctx(Arc::new(Shared {
         api,
         limits,
         counters,
         body_budget: Arc::new(Semaphore::new(budget)),
+        large,
     }));
     let own = ROUTES
         .iter()

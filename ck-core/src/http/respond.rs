@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::{Api, Contact};
-use crate::env;
 use crate::error::{Error, ErrorCode};
 use crate::model::whole_millis;
 
@@ -53,6 +52,14 @@ impl Seen {
         if let Some(age) = self.contact.last_contact {
             headers.insert(LAST_CONTACT, whole_millis(age).into());
         }
+    }
+
+    /// How old an answer is that somebody else was given before.
+    pub(super) fn label_age(&self, headers: &mut HeaderMap) {
+        match self.contact.last_contact {
+            Some(age) => headers.insert(LAST_CONTACT, whole_millis(age).into()),
+            None => headers.remove(LAST_CONTACT),
+        };
     }
 
     /// A JSON answer with these labels.
@@ -136,13 +143,4 @@ pub(super) fn at(revision: u64, value: &impl Serialize) -> Answered {
     let mut response = ok(value)?;
     response.headers_mut().insert(REVISION, revision.into());
     Ok(response)
-}
-
-/// An answer that shows everything there is, and may be megabytes: made off the runtime's threads, which have the peers
-/// to attend to.
-pub(super) async fn large(make: impl FnOnce() -> Answered + Send + 'static) -> Answered {
-    match env::blocking(make).await {
-        Ok(answered) => answered,
-        Err(error) => Err(Error::internal(format!("make the answer: {error}")).into()),
-    }
 }

@@ -10,7 +10,7 @@ use crate::error::ErrorCode;
 use crate::http::conditional::has;
 use crate::http::failure::Failure;
 use crate::http::params::{Query, wrong};
-use crate::http::respond::{Answered, Seen, Tag, large};
+use crate::http::respond::{Answered, Seen, Tag};
 use crate::http::{Ctx, KeyLocation, Members};
 use crate::model::{Cluster, Node, PartitionRecord, PartitionStats};
 use crate::routing::ClusterView;
@@ -52,34 +52,38 @@ pub(crate) async fn cluster(State(ctx): State<Ctx>, headers: HeaderMap, query: Q
     freshen_or_wait(&ctx, &query).await?;
     // The state may move on behind this question; then the whole answer is simply a newer one.
     let mut seen = Seen::now(&*ctx.api);
+    let shared = ctx.clone();
     let tag = cluster_tag(seen.revision, with_data, seen.stale());
     let mut response = if has(&headers, &tag) {
         seen.not_modified(&tag)
     } else {
-        large(move || {
-            let cluster = ctx.api.cluster(with_data);
-            seen.revision = cluster.revision;
-            let stale = cluster.leader.is_empty();
-            seen.contact.leader_known = !stale;
-            let hash_config = HashConfig {
-                algorithm: "md5",
-                encoding: "big_endian_uint32",
-                modulo: cluster.config.partition_count,
-                format: "partition-%d",
-            };
-            let tag = cluster_tag(seen.revision, with_data, stale);
-            let mut response = seen.ok(&ClusterAnswer {
-                hash_config,
-                revision: seen.revision,
-                stale,
-                cluster,
-            })?;
-            response.headers_mut().insert(header::ETAG, tag.header());
-            Ok(response)
-        })
-        .await?
+        shared
+            .large
+            .tagged(&tag, move || {
+                let cluster = ctx.api.cluster(with_data);
+                seen.revision = cluster.revision;
+                let stale = cluster.leader.is_empty();
+                seen.contact.leader_known = !stale;
+                let hash_config = HashConfig {
+                    algorithm: "md5",
+                    encoding: "big_endian_uint32",
+                    modulo: cluster.config.partition_count,
+                    format: "partition-%d",
+                };
+                let tag = cluster_tag(seen.revision, with_data, stale);
+                let mut response = seen.ok(&ClusterAnswer {
+                    hash_config,
+                    revision: seen.revision,
+                    stale,
+                    cluster,
+                })?;
+                response.headers_mut().insert(header::ETAG, tag.header());
+                Ok(response)
+            })
+            .await?
     };
     let headers = response.headers_mut();
+    Seen::now(&*shared.api).label_age(headers);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(response)
 }
@@ -146,7 +150,8 @@ async fn tagged<T: Serialize>(
     headers: HeaderMap,
     make: impl Fn(&ClusterView, bool) -> T + Send + 'static,
 ) -> Answered {
-    let mut response = large(move || {
+    let shared = ctx.clone();
+    let making = shared.large.answer(move || {
         let api = &*ctx.api;
         let mut attempts = 0;
         loop {
@@ -167,8 +172,8 @@ async fn tagged<T: Serialize>(
             }
             return Ok(response);
         }
-    })
-    .await?;
+    });
+    let mut response = making.await?;
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(response)

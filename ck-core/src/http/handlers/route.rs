@@ -10,7 +10,7 @@ use crate::error::ErrorCode;
 use crate::http::body::read_json;
 use crate::http::failure::Failure;
 use crate::http::params::Query;
-use crate::http::respond::{Answered, Seen, large};
+use crate::http::respond::{Answered, Seen};
 use crate::http::{Ctx, KeyRoute, Routes};
 use crate::model::NodeId;
 
@@ -88,7 +88,8 @@ pub(crate) async fn keys(State(ctx): State<Ctx>, query: Query, headers: HeaderMa
         )));
     }
     freshen(&ctx, &query).await?;
-    large(move || {
+    let shared = ctx.clone();
+    let making = shared.large.answer(move || {
         let wanted: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
         let (mut seen, routes) = route(&ctx, &wanted)?;
         seen.revision = routes.revision;
@@ -106,8 +107,8 @@ pub(crate) async fn keys(State(ctx): State<Ctx>, query: Query, headers: HeaderMa
                 .map(of_key)
                 .collect(),
         })
-    })
-    .await
+    });
+    making.await
 }
 
 fn route(ctx: &Ctx, keys: &[&[u8]]) -> Result<(Seen, Routes), Failure> {

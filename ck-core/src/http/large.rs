@@ -1,0 +1,292 @@
+//! Answers that show everything there is, and may be hundreds of megabytes.
+//!
+//! Ten clients that ask for the whole cluster at once must not take ten times the memory of it, nor keep the node from its
+//! peers. So they are made one at a time, off the runtime's threads; who asks for what is being sent already gets the same
+//! bytes; and what is being sent, to clients that may read slowly, has one budget.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Response as HttpResponse, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::failure::Failure;
+use super::respond::{Answered, Tag};
+use crate::env;
+use crate::error::{Error, ErrorCode};
+
+/// Shorter answers are not counted.
+const SHORT: usize = 64 << 10;
+/// The budget counts in units of so many bytes: it may be more bytes than a semaphore has permits.
+const UNIT: usize = 1 << 10;
+
+/// The large answers of a node.
+#[derive(Debug)]
+pub(super) struct LargeAnswers {
+    /// Held while one is made, also for a client that has gone meanwhile.
+    making: Arc<Semaphore>,
+    budget: Arc<Semaphore>,
+    units: u32,
+    /// Those that are being sent, by their tag.
+    sent: Mutex<HashMap<String, Weak<Made>>>,
+}
+
+/// An answer that was made, for as long as somebody is sent it.
+#[derive(Debug)]
+struct Made {
+    headers: HeaderMap,
+    bytes: Bytes,
+    _budget: Option<OwnedSemaphorePermit>,
+}
+
+impl LargeAnswers {
+    /// At most so many bytes of them are in memory; one that is larger than that is sent alone.
+    pub(super) fn new(most: usize) -> Self {
+        let units = u32::try_from(most / UNIT).unwrap_or(u32::MAX).clamp(1, 1 << 28);
+        LargeAnswers {
+            making: Arc::new(Semaphore::new(1)),
+            budget: Arc::new(Semaphore::new(units as usize)),
+            units,
+            sent: Mutex::default(),
+        }
+    }
+
+    /// Makes an answer, off the runtime's threads.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Busy`] where so much is being sent that there is no room for it.
+    pub(super) async fn answer(&self, make: impl FnOnce() -> Answered + Send + 'static) -> Answered {
+        let turn = self.turn().await;
+        self.make(turn, make).await
+    }
+
+    /// The answer with this tag: what is being sent already, where that is so, or a new one, whose own tag may be a later.
+    ///
+    /// # Errors
+    /// As [`LargeAnswers::answer`].
+    pub(super) async fn tagged(
+        &self,
+        tag: &Tag,
+        make: impl FnOnce() -> Answered + Send + 'static,
+    ) -> Answered {
+        let turn = self.turn().await;
+        let known = self.sent().get(tag.text()).and_then(Weak::upgrade);
+        match known {
+            Some(made) => Ok(made.response()),
+            None => self.make(turn, make).await,
+        }
+    }
+
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        // Never closed.
+        self.making.clone().acquire_owned().await.ok()
+    }
+
+    async fn make(
+        &self,
+        turn: Option<OwnedSemaphorePermit>,
+        make: impl FnOnce() -> Answered + Send + 'static,
+    ) -> Answered {
+        let (answered, _turn) = match env::blocking(move || (make(), turn)).await {
+            Ok(made) => made,
+            Err(error) => return Err(Error::internal(format!("make the answer: {error}")).into()),
+        };
+        let made = answered?;
+        let is_short = made
+            .body()
+            .size_hint()
+            .upper()
+            .is_some_and(|upper| upper <= SHORT as u64);
+        if is_short || made.status() != StatusCode::OK {
+            return Ok(made);
+        }
+        let (head, body) = made.into_parts();
+        // It is there as a whole already.
+        let bytes = match axum::body::to_bytes(body, usize::MAX).await {
+            Ok(bytes) => bytes,
+            Err(error) => return Err(Error::internal(format!("make the answer: {error}")).into()),
+        };
+        let made = Arc::new(Made {
+            _budget: Some(self.room_for(bytes.len())?),
+            headers: head.headers,
+            bytes,
+        });
+        if let Some(tag) = made.tag() {
+            let mut sent = self.sent();
+            sent.retain(|_, made| made.strong_count() > 0);
+            sent.insert(tag, Arc::downgrade(&made));
+        }
+        Ok(made.response())
+    }
+
+    fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
+        let units = u32::try_from(bytes.div_ceil(UNIT))
+            .unwrap_or(u32::MAX)
+            .min(self.units);
+        self.budget.clone().try_acquire_many_owned(units).map_err(|_| {
+            Failure::new(
+                ErrorCode::Busy,
+                format!(
+                    "so many large answers are being sent that there is no room for one of {bytes} bytes"
+                ),
+            )
+        })
+    }
+
+    fn sent(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Made>>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Made {
+    fn tag(&self) -> Option<String> {
+        let tag = self.headers.get(axum::http::header::ETAG)?.to_str().ok()?;
+        Some(tag.trim_matches('"').to_owned())
+    }
+
+    fn response(self: Arc<Self>) -> Response {
+        let mut response = HttpResponse::new(());
+        *response.headers_mut() = self.headers.clone();
+        response.map(|()| {
+            Body::new(Sending {
+                bytes: self.bytes.clone(),
+                _made: self,
+            })
+        })
+    }
+}
+
+/// The bytes on their way; what was made lives until they are sent.
+struct Sending {
+    bytes: Bytes,
+    _made: Arc<Made>,
+}
+
+/// So much is given to the connection at a time.
+const SLICE: usize = 256 << 10;
+
+impl HttpBody for Sending {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.bytes.is_empty() {
+            return Poll::Ready(None);
+        }
+        let length = self.bytes.len().min(SLICE);
+        let slice = self.bytes.split_to(length);
+        Poll::Ready(Some(Ok(Frame::data(slice))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::http::respond::json_bytes;
+
+    const LONG: usize = 1 << 20;
+
+    fn answer(revision: u64, length: usize) -> Answered {
+        let mut response = json_bytes(StatusCode::OK, vec![b'1'; length]);
+        let tag = Tag::of(revision).header();
+        response.headers_mut().insert(axum::http::header::ETAG, tag);
+        Ok(response)
+    }
+
+    async fn read(response: Response) -> Bytes {
+        axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_what_is_being_sent_gets_the_same_bytes() {
+        let (large, made) = (LargeAnswers::new(10 * LONG), Arc::new(AtomicUsize::new(0)));
+        let ask = |revision| {
+            let made = made.clone();
+            let make = move || {
+                made.fetch_add(1, Ordering::SeqCst);
+                answer(revision, LONG)
+            };
+            let large = &large;
+            async move { large.tagged(&Tag::of(revision), make).await.map_err(|_| ()) }
+        };
+        let ten = join_all((0..10).map(|_| ask(7))).await;
+        assert_eq!(made.load(Ordering::SeqCst), 1);
+        let mut pointers = std::collections::BTreeSet::new();
+        for response in ten {
+            let mut body = response.unwrap().into_body();
+            let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+            let slice = frame.unwrap().unwrap().into_data().unwrap();
+            assert_eq!(slice.len(), SLICE);
+            pointers.insert(slice.as_ptr());
+        }
+        assert_eq!(pointers.len(), 1, "nothing is copied");
+        // Another revision is another answer, and what nobody is sent any more is made anew.
+        assert_eq!(read(ask(8).await.unwrap()).await.len(), LONG);
+        assert_eq!(read(ask(7).await.unwrap()).await, vec![b'1'; LONG]);
+        assert_eq!(made.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn what_is_being_sent_has_one_budget() {
+        let large = LargeAnswers::new(3 * LONG);
+        let mut held = Vec::new();
+        for revision in 0..3 {
+            held.push(large.answer(move || answer(revision, LONG)).await.ok().unwrap());
+        }
+        assert!(large.answer(|| answer(9, LONG)).await.is_err(), "slow readers hold it all");
+        // What is short needs no room.
+        let short = large.answer(|| answer(9, SHORT)).await.ok().unwrap();
+        assert_eq!(read(short).await.len(), SHORT);
+        // One reader is done, one has gone.
+        read(held.pop().unwrap()).await;
+        drop(held.pop());
+        let next = large.answer(|| answer(9, 2 * LONG)).await.ok().unwrap();
+        drop((next, held));
+        // Larger than everything: alone.
+        let all = large.answer(|| answer(9, 5 * LONG)).await.ok().unwrap();
+        assert!(large.answer(|| answer(9, LONG)).await.is_err());
+        assert_eq!(read(all).await.len(), 5 * LONG);
+    }
+
+    /// Clients that ask and go at once do not have many of them made side by side.
+    #[tokio::test]
+    async fn one_is_made_at_a_time_whoever_has_gone() {
+        let large = LargeAnswers::new(10 * LONG);
+        let (at_once, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..20 {
+            let (at_once, most) = (at_once.clone(), most.clone());
+            let making = large.answer(move || {
+                most.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::sleep(std::time::Duration::from_millis(2));
+                at_once.fetch_sub(1, Ordering::SeqCst);
+                answer(1, LONG)
+            });
+            // It begins, and the client goes.
+            let gone = tokio::time::timeout(std::time::Duration::from_millis(1), making).await;
+            drop(gone);
+        }
+        read(large.answer(|| answer(1, LONG)).await.ok().unwrap()).await;
+        assert_eq!(most.load(Ordering::SeqCst), 1);
+    }
+}

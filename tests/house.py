@@ -145,6 +145,27 @@ def anchors(file: pathlib.Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
+def calls() -> list[str]:
+    """docs/protocol.md says of every call between members what it may do."""
+    page = text("docs/protocol.md")
+    wrong = []
+    for name, enum in [("consensus/wire.rs", "RaftCall"), ("consensus/forward.rs", "ForwardCall"),
+                       ("membership/wire.rs", "MemberCall")]:
+        body = re.search(rf"enum {enum} \{{\n(.*?)\n\}}", text(CORE + name), re.DOTALL)
+        variants = re.findall(r"(?m)^    ([A-Z]\w*)", body.group(1)) if body else []
+        if not variants:
+            wrong.append(f"{name}: there is no enum {enum}")
+        wrong += [f"docs/protocol.md does not describe {enum}::{variant}" for variant in variants
+                  if f"`{variant}`" not in page]
+    return wrong
+
+
+def kinds_of_files() -> list[str]:
+    """Only text is committed: what was built, fetched or packed is not."""
+    binary = (".whl", ".gz", ".zip", ".so", ".a", ".o", ".jar", ".node", ".bin", ".exe", ".img")
+    return [f"{name} is no source" for name in files() if name.endswith(binary)]
+
+
 def folders() -> list[str]:
     """CONTRIBUTING.md has a line for every folder of the project and of ck-core."""
     tops = {name.split("/")[0] for name in files() if "/" in name}
@@ -154,7 +175,7 @@ def folders() -> list[str]:
             if not re.search(rf"(?m)^\s*{re.escape(name)}/", house)]
 
 
-RULES = [arrows, openraft, lengths, tests_do_not_hide, dependencies, links, folders]
+RULES = [arrows, openraft, lengths, tests_do_not_hide, dependencies, links, calls, kinds_of_files, folders]
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::node::LOG_DIR;
+use super::open::LOG_DIR;
 use super::state_machine::Raft;
 use super::wal::Wal;
 use crate::env;

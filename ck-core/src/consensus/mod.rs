@@ -23,6 +23,7 @@ mod network;
 mod node;
 #[cfg(feature = "sim")]
 pub mod observe;
+mod open;
 mod outcome;
 mod pipeline;
 mod pledge;
@@ -49,9 +50,8 @@ pub(crate) use lateness::stretch_for;
 pub(crate) use leadership::{Leadership, LeadershipChange};
 pub(crate) use lease_table::{LeaseTable, Leased};
 pub(crate) use network::Addresses;
-pub(crate) use node::{
-    Consensus, ConsensusConfig, LOG_DIR, SnapshotPace, VoterChange, has_log, has_snapshot,
-};
+pub(crate) use node::{Consensus, VoterChange};
+pub(crate) use open::{ConsensusConfig, LOG_DIR, SnapshotPace, has_log, has_snapshot};
 pub(crate) use outcome::{Attempt, Outcome, is_over};
 pub(crate) use proposer::Proposer;
 pub(crate) use replica::Replica;

@@ -147,7 +147,7 @@ impl Consensus {
     /// Why nothing more is appended at present, if that is so: others may have these entries, and commit them, while this
     /// node's disk answers nothing, and what waits for it is memory.
     fn queue_is_full(&self) -> Option<Error> {
-        let unwritten = self.wal().unwritten();
+        let unwritten = self.wal.unwritten();
         (unwritten > MAX_UNWRITTEN).then(|| {
             let since = self.disk_silence().unwrap_or_default();
             Error::new(

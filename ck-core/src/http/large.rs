@@ -215,7 +215,9 @@ mod tests {
     }
 
     async fn read(response: Response) -> Bytes {
-        axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap()
+        axum::body::to_bytes(response.into_body(), usize::MAX)
+            .await
+            .unwrap()
     }
 
     #[tokio::test]
@@ -254,7 +256,10 @@ mod tests {
         for revision in 0..3 {
             held.push(large.answer(move || answer(revision, LONG)).await.ok().unwrap());
         }
-        assert!(large.answer(|| answer(9, LONG)).await.is_err(), "slow readers hold it all");
+        assert!(
+            large.answer(|| answer(9, LONG)).await.is_err(),
+            "slow readers hold it all"
+        );
         // What is short needs no room.
         let short = large.answer(|| answer(9, SHORT)).await.ok().unwrap();
         assert_eq!(read(short).await.len(), SHORT);

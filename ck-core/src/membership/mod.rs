@@ -8,6 +8,7 @@ mod address_book;
 mod admission;
 mod agreement;
 mod detector;
+mod dial_back;
 mod formation;
 mod identity;
 mod join;

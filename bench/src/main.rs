@@ -6,6 +6,7 @@ mod disk;
 mod failover;
 mod formation;
 mod heal;
+mod http;
 mod lookup;
 mod many;
 mod process;
@@ -72,6 +73,8 @@ struct Arguments {
 enum Part {
     /// Durable writes, beside the disk's own rate.
     Writes,
+    /// Durable writes over HTTP, beside the native call.
+    Http,
     /// Forming, joining, restarting.
     Formation,
     /// Forming, joining, restarting with many nodes, each a process.
@@ -152,6 +155,9 @@ fn run(arguments: &Arguments) -> Outcome {
     if wanted(Part::Writes) {
         let turn = Duration::from_millis(arguments.turn);
         writes::measure(&mut report, &arguments.dir, &arguments.writers, turn)?;
+    }
+    if wanted(Part::Http) {
+        http::measure(&mut report, &arguments.dir, Duration::from_millis(arguments.turn))?;
     }
     if wanted(Part::Formation) {
         formation::measure(&mut report, &arguments.dir)?;

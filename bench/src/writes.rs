@@ -71,13 +71,13 @@ pub(crate) fn measure(report: &mut Report, dir: &Path, all: &[usize], turn: Dura
     Ok(())
 }
 
-struct Rate {
-    per_second: f64,
+pub(crate) struct Rate {
+    pub(crate) per_second: f64,
     /// Of all three nodes and the writers together.
     cpu_micros: f64,
 }
 
-fn write(node: &ClusterKit, writers: usize, turn: Duration) -> Outcome<Rate> {
+pub(crate) fn write(node: &ClusterKit, writers: usize, turn: Duration) -> Outcome<Rate> {
     let warm_up = turn / 4;
     let over = AtomicBool::new(false);
     let count = AtomicU64::new(0);

@@ -85,8 +85,9 @@ impl ClusterKit {
         let log = Arc::new(Log::default());
         let seams = Seams {
             disk: Node::disk_for(&options),
-            transport: Arc::new(TcpTransport::plaintext(&*options.cluster_name)),
-            listen: Arc::new(TcpListen),
+            // Made on the runtime that looks after its connections, whoever calls.
+            transport: runtime.enter(|| Arc::new(TcpTransport::plaintext(&*options.cluster_name))),
+            listen: Arc::new(TcpListen { clients: None }),
             hooks: Driver::Threads(runtime.handle()),
             snapshots: SnapshotPace::default(),
         };

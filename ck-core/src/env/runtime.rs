@@ -29,6 +29,26 @@ where
     <Runtime as AsyncRuntime>::spawn(future)
 }
 
+/// The runtime that something was made on. What it spawns runs there, whichever runtime's thread asks for it: work for
+/// clients has threads of its own, and must not take what belongs to peers along.
+#[derive(Debug, Clone)]
+pub struct Home(Option<tokio::runtime::Handle>);
+
+impl Home {
+    /// That of the caller.
+    pub fn here() -> Self {
+        Home(tokio::runtime::Handle::try_current().ok())
+    }
+
+    /// Runs a future there; inside a simulation, and where the maker had no runtime, where the caller is.
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        match &self.0 {
+            Some(home) if !simulated() => drop(home.spawn(future)),
+            _ => drop(spawn(future)),
+        }
+    }
+}
+
 /// Waits.
 pub fn sleep(duration: Duration) -> Sleep {
     <Runtime as AsyncRuntime>::sleep(duration)

@@ -20,6 +20,7 @@ use hyper::{Request, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::HttpLimits;
@@ -41,11 +42,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Serves HTTP/1.1 on `listener` until `shutdown` completes, then accepts no more, lets the requests under way
 /// finish for at most [`HttpLimits::shutdown_grace`], and closes what is left.
 ///
+/// With `clients`, connections of clients are served on that runtime, and only those that begin with `GET /peer` here:
+/// then nothing that clients ask for, and no number of them, keeps members from each other.
+///
 /// Connections that were upgraded belong to whoever upgraded them: they count no more, and are not closed here.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     limits: HttpLimits,
+    clients: Option<Handle>,
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let limits = Arc::new(limits);
@@ -76,23 +81,36 @@ pub async fn serve(
             }
             over_capacity = !makes_room;
         }
-        let place = Arc::new(idle.enter(remote.ip()));
-        let connection = connection(
-            (stream, remote),
-            router.clone(),
-            limits.clone(),
+        let accepted = Accepted {
+            stream,
+            remote,
+            place: idle.enter(remote.ip()),
+            slot,
             over_capacity,
-            place.clone(),
-            stopping.clone(),
-        );
-        env::spawn(async move {
-            tokio::select! {
-                biased;
-                () = place.evicted() => {}
-                () = connection => {}
+        };
+        let (router, limits, stopping) = (router.clone(), limits.clone(), stopping.clone());
+        match &clients {
+            Some(clients) => {
+                let clients = clients.clone();
+                env::spawn(async move {
+                    let is_peer = tokio::select! {
+                        biased;
+                        () = accepted.place.evicted() => return,
+                        is_peer = accepted.is_peer(&limits) => is_peer,
+                    };
+                    if is_peer {
+                        accepted.serve(router, limits, stopping).await;
+                    } else if let Some(accepted) = accepted.leave() {
+                        clients.spawn(async move {
+                            if let Some(accepted) = accepted.arrive() {
+                                accepted.serve(router, limits, stopping).await;
+                            }
+                        });
+                    }
+                });
             }
-            drop(slot);
-        });
+            None => drop(env::spawn(accepted.serve(router, limits, stopping))),
+        }
     }
     drop(listener);
     drop(stopping);
@@ -100,6 +118,72 @@ pub async fn serve(
     // Every connection holds a receiver; the channel closes with the last of them, at the latest when the grace
     // has passed.
     stop.closed().await;
+}
+
+/// A connection that was accepted.
+struct Accepted<S = TcpStream> {
+    stream: S,
+    remote: SocketAddr,
+    place: Place,
+    slot: Slot,
+    over_capacity: bool,
+}
+
+impl<S> Accepted<S> {
+    fn map<T>(self, change: impl FnOnce(S) -> std::io::Result<T>) -> Option<Accepted<T>> {
+        // One that cannot be moved is closed, as if it had not been accepted.
+        let stream = change(self.stream).ok()?;
+        Some(Accepted {
+            stream,
+            remote: self.remote,
+            place: self.place,
+            slot: self.slot,
+            over_capacity: self.over_capacity,
+        })
+    }
+}
+
+/// How the connection of a peer begins.
+const PEER: &[u8] = b"GET /peer ";
+
+impl Accepted {
+    /// Looks at how it begins, and reads nothing. Peers send that in one piece.
+    async fn is_peer(&self, limits: &HttpLimits) -> bool {
+        let mut first = [0; PEER.len()];
+        let looking = env::timeout(limits.header_deadline, self.stream.peek(&mut first));
+        let looked = looking.await;
+        matches!(looked, Ok(Ok(count)) if count == PEER.len()) && first == *PEER
+    }
+
+    /// Leaves the runtime that it was accepted on.
+    fn leave(self) -> Option<Accepted<std::net::TcpStream>> {
+        self.map(TcpStream::into_std)
+    }
+
+    async fn serve(self, router: Router, limits: Arc<HttpLimits>, stopping: watch::Receiver<bool>) {
+        let place = Arc::new(self.place);
+        let connection = connection(
+            (self.stream, self.remote),
+            router,
+            limits,
+            self.over_capacity,
+            place.clone(),
+            stopping,
+        );
+        tokio::select! {
+            biased;
+            () = place.evicted() => {}
+            () = connection => {}
+        }
+        drop(self.slot);
+    }
+}
+
+impl Accepted<std::net::TcpStream> {
+    /// Comes to the runtime that it is served on.
+    fn arrive(self) -> Option<Accepted> {
+        self.map(TcpStream::from_std)
+    }
 }
 
 /// A connection that owes an answer keeps its place until it is given.

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::connection::Connection;
 use super::pool::stopped;
 use super::{Lane, NetLimits, PeerStream, lock};
+use crate::env::runtime::Home;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -41,6 +42,8 @@ pub(super) struct Link {
     lane: Lane,
     /// What the link is called in messages.
     pub(super) hint: String,
+    /// Where its connection is looked after.
+    home: Home,
     state: Mutex<State>,
     /// The state has changed.
     changed: Notify,
@@ -67,8 +70,9 @@ enum State {
 }
 
 impl Link {
-    pub(super) fn new(addr: &str, lane: Lane) -> Self {
+    pub(super) fn new(addr: &str, lane: Lane, home: Home) -> Self {
         Link {
+            home,
             addr: addr.to_owned(),
             lane,
             hint: format!("{addr} ({})", lane.name()),
@@ -95,7 +99,7 @@ impl Link {
                     State::Closed => return Err(stopped()),
                     State::Down { failures } => {
                         *state = State::Dialling { failures: *failures };
-                        env::spawn(self.clone().dial(dialler.clone()));
+                        self.home.spawn(self.clone().dial(dialler.clone()));
                     }
                     State::Dialling { .. } => {}
                 }

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use super::link::{Dial, Link};
 use super::{Lane, lock};
 use crate::env;
+use crate::env::runtime::Home;
 use crate::error::{Error, ErrorCode, Result};
 
 /// Addresses to remember before those without a connection are forgotten. Members are few; seeds, pods that
@@ -24,6 +25,7 @@ const MAX_ADDRESSES: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Pool {
     dialler: Arc<dyn Dial>,
+    home: Home,
     links: Mutex<Links>,
 }
 
@@ -46,6 +48,7 @@ impl Pool {
     pub(super) fn new(dialler: Arc<dyn Dial>) -> Self {
         Pool {
             dialler,
+            home: Home::here(),
             links: Mutex::default(),
         }
     }
@@ -69,7 +72,7 @@ impl Pool {
             pool.addresses
                 .retain(|_, address| address.iter().any(|link| link.is_connected()));
         }
-        let address = Lane::ALL.map(|lane| Arc::new(Link::new(addr, lane)));
+        let address = Lane::ALL.map(|lane| Arc::new(Link::new(addr, lane, self.home.clone())));
         let link = address[lane as usize].clone();
         pool.addresses.insert(addr.to_owned(), address);
         Ok(link)

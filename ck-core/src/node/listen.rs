@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::env;
@@ -46,7 +47,10 @@ pub(crate) trait Close: Debug + Send + Sync {
 
 /// Real sockets.
 #[derive(Debug)]
-pub(crate) struct TcpListen;
+pub(crate) struct TcpListen {
+    /// The runtime whose threads serve clients; those of the node itself where there is none.
+    pub(crate) clients: Option<Handle>,
+}
 
 #[derive(Debug)]
 struct TcpDoors {
@@ -105,6 +109,7 @@ impl Listen for TcpListen {
                 node.counters.clone(),
                 Some(peer_route(peers.clone())),
             );
+            let clients = self.clients.clone();
             env::spawn(async move {
                 let stopped = async move {
                     // An error means that the node is gone, which stops it as well.
@@ -116,7 +121,7 @@ impl Listen for TcpListen {
                     let receiver = stopped.await;
                     drop(tx.send(receiver));
                 };
-                http::serve(http, router, http_limits, shutdown).await;
+                http::serve(http, router, http_limits, clients, shutdown).await;
                 // Kept until here, so that whoever closes the doors can wait for it.
                 drop(rx.await);
             });

@@ -161,6 +161,51 @@ async fn a_full_node_still_serves_its_peers_and_says_busy_to_others() {
     after.await.expect("places become free");
 }
 
+/// Whatever clients ask for, and however many there are, runs on other threads than what members say to each other.
+#[test]
+fn clients_and_peers_have_threads_of_their_own() {
+    let runtime = |name| {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).thread_name(name).enable_all();
+        builder.build().unwrap()
+    };
+    let (members, clients) = (runtime("members"), runtime("clients"));
+    let handle = clients.handle().clone();
+    members.block_on(async {
+        tokio::spawn(async {
+            let here = async || std::thread::current().name().unwrap_or_default().to_owned();
+            let extra = Router::new().route("/peer", get(here)).route("/who", get(here));
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let addr = listener.local_addr().unwrap();
+            let limits = HttpLimits::default();
+            let router = crate::http::router(Fake::new(), limits.clone(), Arc::default(), Some(extra));
+            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+            let serving = crate::http::serve(listener, router, limits, Some(handle), async {
+                drop(stopped.await);
+            });
+            let serving = tokio::spawn(serving);
+            let ask = async |pieces: &[&str]| {
+                let mut stream = TcpStream::connect(addr).await.unwrap();
+                for piece in pieces {
+                    stream.write_all(piece.as_bytes()).await.unwrap();
+                    stream.flush().await.unwrap();
+                }
+                let answer = read_to_end(&mut stream).await;
+                answer.rsplit("\r\n").next().unwrap_or_default().to_owned()
+            };
+            let rest = "HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+            assert_eq!(ask(&[&format!("GET /peer {rest}")]).await, "members");
+            assert_eq!(ask(&[&format!("GET /who {rest}")]).await, "clients");
+            assert_eq!(ask(&["G", "ET ", "/who ", rest]).await, "clients");
+            drop(stop);
+            serving.await.unwrap();
+        })
+        .await
+        .unwrap();
+    });
+    clients.shutdown_background();
+}
+
 /// A thousand connections over which nothing is asked kept members out for as long as somebody held them.
 #[tokio::test]
 async fn connections_that_ask_for_nothing_make_room() {

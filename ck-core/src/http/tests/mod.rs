@@ -56,7 +56,7 @@ impl Server {
         let counters = Arc::new(RequestCounters::new());
         let router = router(fake.clone(), limits.clone(), counters.clone(), extra);
         let (shutdown, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(serve(listener, router, limits, async move {
+        let task = tokio::spawn(serve(listener, router, limits, None, async move {
             let _ = stopped.await;
         }));
         Server {

@@ -64,6 +64,9 @@ pub trait Api: Send + Sync + 'static {
     /// True when this node's log has failed, and it writes nothing any more.
     fn log_has_failed(&self) -> bool;
 
+    /// How many messages for people were dropped because nobody read them in time.
+    fn log_messages_dropped(&self) -> u64;
+
     /// Whether this node can serve.
     fn readiness(&self) -> Readiness;
 

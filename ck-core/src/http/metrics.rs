@@ -191,6 +191,12 @@ pub(super) fn text(
     ] {
         out.single(name, "gauge", help, value);
     }
+    out.single(
+        "clusterkit_log_messages_dropped_total",
+        "counter",
+        "Messages for people that were dropped because nobody read them in time.",
+        api.log_messages_dropped(),
+    );
     let last_sync = metrics.last_sync.as_millis();
     out.single(
         "clusterkit_last_sync_timestamp_seconds",

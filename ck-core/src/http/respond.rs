@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use super::failure::Failure;
 use super::{Api, Contact};
@@ -141,6 +142,10 @@ pub(super) fn at(revision: u64, value: &impl Serialize) -> Answered {
 /// An answer that shows everything there is, and may be megabytes: made off the runtime's threads, which have the peers
 /// to attend to.
 pub(super) async fn large(make: impl FnOnce() -> Answered + Send + 'static) -> Answered {
+    /// More at a time would only share the processors, and keep what else blocks from its threads.
+    static AT_ONCE: Semaphore = Semaphore::const_new(4);
+    // Nobody closes it.
+    let _permit = AT_ONCE.acquire().await;
     match env::blocking(make).await {
         Ok(answered) => answered,
         Err(error) => Err(Error::internal(format!("make the answer: {error}")).into()),

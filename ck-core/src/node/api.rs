@@ -77,6 +77,10 @@ impl Api for Node {
         self.log_failure().is_some()
     }
 
+    fn log_messages_dropped(&self) -> u64 {
+        self.log.dropped()
+    }
+
     fn readiness(&self) -> Readiness {
         let view = Node::view(self);
         let partitions = view.topology().partitions.len();

@@ -323,6 +323,10 @@ impl Api for Fake {
         self.log_has_failed.load(Ordering::Relaxed)
     }
 
+    fn log_messages_dropped(&self) -> u64 {
+        3
+    }
+
     fn health(&self) -> HealthStatus {
         HealthStatus {
             healthy: true,

@@ -32,7 +32,11 @@
 //   Every function may be called from any thread, on one handle by several at once; only what consumes a handle
 //   must be the last call with it. The library keeps no state per thread that a caller could notice.
 //   It has threads of its own, which start with the first node and end with the last. It installs no signal
-//   handlers, writes nothing to stdout or stderr, and sets no global logger. (Should the library itself have a
+//   handlers, writes nothing to stdout or stderr, and sets no global logger. Its threads begin with all signals
+//   blocked but SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS, so no handler of yours runs on one of them for a
+//   signal from outside, and one that you block in your own threads waits for your sigwait. Threads and programs that
+//   a callback starts inherit that: posix_spawn has POSIX_SPAWN_SETSIGMASK. A call needs 64 KiB of its caller's
+//   stack at most. (Should the library itself have a
 //   defect and panic, Rust reports that on stderr; the call that met it answers INTERNAL.)
 //
 // CALLBACKS
@@ -399,8 +403,11 @@ typedef int32_t (*ck_hook_fn)(const struct ck_event_t *event, void *user_data);
 // runs or will. It must return: no exception, no longjmp.
 typedef void (*ck_destroy_fn)(void *user_data);
 
-// Called with a message for people, on any thread of the library and on several at once. It must be quick, must
-// call no function of this library, and must return: no exception, no longjmp.
+// Called with a message for people, one after the other in the order in which they were written, on a thread that
+// does nothing else (one for each node). Nothing in the node waits for it: it may block, and may call every function
+// of this library, ck_cluster_free of its own node too, which does not wait for it then. What is written while it does
+// not return waits, up to 1024 messages or 1 MiB; what does not fit is dropped, and a message says how many were. It
+// must return at last: no exception, no longjmp.
 //
 // level: CK_LOG_*. message: NUL-terminated UTF-8 of message_len bytes, valid until the callback returns.
 typedef void (*ck_log_fn)(int32_t level, const char *message, size_t message_len, void *user_data);
@@ -490,13 +497,15 @@ struct ck_error_t *ck_cluster_new(const struct ck_options_t *options,
 // Ends a node and frees it: closes its files and sockets, without telling the other nodes where ck_cluster_stop
 // has not. Views that were acquired from it live on. NULL is allowed.
 //
-// When it returns, no hook and no log callback of this node runs or will, every destroy function has run, and
-// with the last node of the process the threads of the library have ended. Two exceptions: a hook that does not
-// return within 5 s is left to itself, and its destroy function runs when it does. Inside a hook of this node
-// nothing is waited for: all that happens soon afterwards, in the background.
+// When it returns, no hook and no log callback of this node runs or will, all messages were told, every destroy
+// function has run, and with the last node of the process the threads of the library have ended. Two exceptions: a hook
+// that does not return within 5 s, and a log callback that does not within 1 s, are left to themselves: each is called no
+// more, and its destroy function runs when it returns. Inside a hook of this node nothing is waited for: all that happens
+// soon afterwards, in the background. Inside its log callback that call is not waited for, and it is the last one.
 //
 // cluster: consumed; no other call with it may be under way or follow. Blocks: for as long as closing takes,
-// milliseconds as a rule. A hook may call it. In a forked child it leaks on purpose.
+// milliseconds as a rule, and never longer than 6 s and what the disk takes. A hook may call it. In a forked child it
+// leaks on purpose.
 void ck_cluster_free(struct ck_cluster_t *cluster);
 
 // Starts the node: it founds a cluster, joins one, or comes back to its own, as its options and its data_dir
@@ -510,8 +519,10 @@ void ck_cluster_free(struct ck_cluster_t *cluster);
 struct ck_error_t *ck_cluster_start(struct ck_cluster_t *cluster);
 
 // Stops the node in an orderly way: the other nodes take over what it has, then everything is closed. After
-// success no hook of this node runs or will, and every destroy function of a hook has run. Stopping again is
-// legal and waits for the first.
+// success no hook of this node runs or will, and every destroy function of a hook has run, once, those of hooks that were
+// added or removed at the same time included: none runs later. The log callback stays until ck_cluster_free, and so does
+// its destroy function; this call waits for up to 1 s of its time until the callback has heard everything, and does not
+// fail where it has not. Stopping again is legal and waits for the first.
 //
 // cluster: borrowed for the call. Blocks: for at most timeout_ms milliseconds. A hook may not call it (IN_HOOK);
 // it may free the node.
@@ -675,7 +686,8 @@ const struct ck_node_t *ck_view_replica(const struct ck_view_t *view,
 //
 // cluster: borrowed for the call. callback, destroy: static code. user_data: consumed on success: destroy, if it
 // is not NULL, is called with it exactly once, when the hook has been removed, the node has stopped or was freed,
-// and no call of the hook runs or will. On failure destroy is not called and user_data is still the caller's.
+// and no call of the hook runs or will. When ck_cluster_stop has returned success it has been, also where the two were
+// called at the same time. On failure destroy is not called and user_data is still the caller's.
 // out_id: set on success, names the hook to ck_hook_remove; may be NULL. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, STOPPED.
 struct ck_error_t *ck_hook_add(struct ck_cluster_t *cluster,
@@ -753,12 +765,13 @@ uint64_t ck_data_revision(const struct ck_data_t *data);
 void ck_data_free(struct ck_data_t *data);
 
 // Sets where messages of this node go, those that the option log_level lets through. It replaces an earlier
-// callback; NULL, which is the default, drops them. The library writes nowhere else.
+// callback, and is told what waited for that; NULL, which is the default, drops them. The library writes nowhere else.
 //
 // cluster: borrowed for the call. callback, destroy: static code. user_data: consumed on success: destroy, if it
-// is not NULL, is called with it exactly once, when the callback has been replaced or the node was freed, and no
-// call of it runs or will. On failure destroy is not called and user_data is still the caller's. Never blocks; a
-// hook may call it.
+// is not NULL, is called with it exactly once, when the callback has been replaced or the node was freed (not when it
+// was stopped), and no call of it runs or will. Where a call of it runs while it is replaced, destroy is called when
+// that returns, otherwise before this function does. On failure destroy is not called and user_data is still the
+// caller's. Never blocks; a hook may call it, and so may the callback, and destroy.
 // Errors: INVALID_ARGUMENT.
 struct ck_error_t *ck_cluster_set_log(struct ck_cluster_t *cluster,
                                       ck_log_fn callback,

@@ -82,6 +82,21 @@ def openraft() -> list[str]:
     return wrong
 
 
+def threads() -> list[str]:
+    """Threads of the library start where signals are blocked (env/threads.rs)."""
+    homes = (f"{CORE}env/threads.rs", f"{CORE}env/runtime.rs")
+    wrong = []
+    for name in files(f"{CORE}*.rs", "ck-ffi/src/*.rs"):
+        if name in homes or TEST.search(name):
+            continue
+        # What stands below is tests.
+        body = "\n".join(code(name)).split("#[cfg(test)]\nmod tests {")[0]
+        for number, line in enumerate(body.splitlines(), 1):
+            if found := re.search(r"\bthread::(spawn|Builder)\b|\bspawn_blocking\b", line):
+                wrong.append(f"{name}:{number}: {found.group(0)}; use env::spawn_thread or env::blocking")
+    return wrong
+
+
 def lengths() -> list[str]:
     """No source file is too long to be read at a sitting."""
     wrong = []
@@ -175,7 +190,7 @@ def folders() -> list[str]:
             if not re.search(rf"(?m)^\s*{re.escape(name)}/", house)]
 
 
-RULES = [arrows, openraft, lengths, tests_do_not_hide, dependencies, links, calls, kinds_of_files, folders]
+RULES = [arrows, openraft, threads, lengths, tests_do_not_hide, dependencies, links, calls, kinds_of_files, folders]
 
 
 def main() -> int:

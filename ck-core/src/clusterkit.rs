@@ -1,10 +1,12 @@
 //! The handle that applications hold: every public call, and the runtime under it.
 
+mod life;
 mod readiness;
 mod recovery;
 mod runtime;
 #[cfg(test)]
 mod tests;
+mod weak;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,8 +16,8 @@ use bytes::Bytes;
 
 use crate::consensus::SnapshotPace;
 use crate::error::{Error, ErrorCode, Result};
-use crate::hooks::{Driver, EventFilter, EventType, Hook, HookId, HookStats};
-use crate::log::{Log, LogCallback};
+use crate::hooks::{Driver, EventFilter, EventType, Hook, HookId, HookStats, Rejected};
+use crate::log::Log;
 use crate::model::{
     Cluster, ConsensusStats, DataEntry, Event, HealthStatus, LeaderInfo, Metrics, Migration, NodeHealth,
     NodeHealthState, NodeId, RebalanceStatus, Role,
@@ -26,15 +28,17 @@ use crate::options::Options;
 use crate::routing::ViewGuard;
 use crate::state::Expect;
 use runtime::SharedRuntime;
+pub use weak::WeakClusterKit;
 
 /// A node of a cluster, embedded in this process.
 ///
 /// Clones are the same node. All calls may be made from any thread. Those that wait for the cluster block the
 /// calling thread, for as long as they say, inside a task of a tokio runtime of the application's own too; lookups never
 /// wait. When the last clone is dropped the node stops, without telling the others: call [`ClusterKit::stop`] for an orderly
-/// end.
+/// end. A clone that one of the node's own hooks holds counts too, so hooks take a [`WeakClusterKit`].
 ///
-/// All nodes of a process share one runtime, which starts with the first and ends with the last.
+/// All nodes of a process share one runtime, which starts with the first and ends with the last. Its threads begin with all
+/// signals blocked but faults, so no signal handler of the application runs on them.
 #[derive(Clone)]
 pub struct ClusterKit {
     inner: Arc<Inner>,
@@ -57,7 +61,7 @@ impl fmt::Debug for ClusterKit {
 impl Drop for Inner {
     fn drop(&mut self) {
         let node = self.node.clone();
-        self.log.set_callback(None);
+        self.log.close();
         node.hooks().shut();
         if node.has_stopped() {
             // Nothing is open, and the runtime may end here and now.
@@ -75,13 +79,23 @@ impl Drop for Inner {
     }
 }
 
+/// The future of a call, which is made where it runs: it may be larger than the caller's stack.
+async fn made_there<T, F: Future<Output = Result<T>>>(
+    node: Arc<Node>,
+    call: impl FnOnce(Arc<Node>) -> F,
+) -> Result<T> {
+    Box::pin(call(node)).await
+}
+
 impl ClusterKit {
     /// A node with these options. Nothing is opened before [`ClusterKit::start`].
     ///
     /// # Errors
     /// [`ErrorCode::InvalidOption`].
     pub fn new(options: Options) -> Result<Self> {
-        let runtime = SharedRuntime::get()?;
+        // Before anything is made of them.
+        options.validate()?;
+        let runtime = SharedRuntime::get(options.runtime_threads)?;
         let log = Arc::new(Log::default());
         let seams = Seams {
             disk: Node::disk_for(&options),
@@ -101,82 +115,22 @@ impl ClusterKit {
         &self.inner.node
     }
 
-    /// Runs a future on the runtime and waits for it, whatever thread this is.
-    fn wait<T, F>(&self, future: impl FnOnce(Arc<Node>) -> F) -> Result<T>
+    /// Runs a call on the runtime and waits for it, whatever thread this is.
+    fn wait<T, F>(&self, call: impl FnOnce(Arc<Node>) -> F + Send + 'static) -> Result<T>
     where
         F: Future<Output = Result<T>> + Send + 'static,
         T: Send + 'static,
     {
-        self.inner.runtime.wait(future(self.node().clone()))
+        self.inner.runtime.wait(made_there(self.node().clone(), call))
     }
 
-    // ---- life ----------------------------------------------------------------------------------------------
-
-    /// Starts the node: it founds a cluster, joins one, or comes back to its own, as its options and its data
-    /// directory say. Returns when it is a member.
-    ///
-    /// Blocks for at most `join_timeout` and a little. A node that was a member before returns without an error
-    /// when that passes, and goes on trying: the others may be starting too.
-    ///
-    /// # Errors
-    /// [`ErrorCode::JoinFailed`] with what every address answered, [`ErrorCode::AddressInUse`],
-    /// [`ErrorCode::DataDirInUse`], [`ErrorCode::WrongCluster`], [`ErrorCode::ClusterMismatch`],
-    /// [`ErrorCode::DuplicateNode`], [`ErrorCode::Removed`], [`ErrorCode::Corrupt`], [`ErrorCode::Io`],
-    /// [`ErrorCode::AlreadyStarted`]. After an error the node is stopped.
-    pub fn start(&self) -> Result<()> {
-        self.refuse_in_hook("start")?;
-        self.wait(|node| async move { node.start().await })
-    }
-
-    /// Stops the node: others take over what it has, then everything is closed. Idempotent.
-    ///
-    /// Blocks for a few seconds at most: it waits for hooks that run, and for the leader's answer.
-    ///
-    /// # Errors
-    /// [`ErrorCode::InHook`] inside a hook of this node; [`ErrorCode::Timeout`] when a hook does not return,
-    /// everything else being closed.
-    pub fn stop(&self) -> Result<()> {
-        self.refuse_in_hook("stop")?;
-        self.wait(|node| async move { node.stop().await })
-    }
-
-    /// [`ClusterKit::stop`], waiting for at most `timeout`.
-    ///
-    /// # Errors
-    /// As [`ClusterKit::stop`]; [`ErrorCode::Timeout`] when time is up too: stopping goes on, and another call
-    /// waits for its end.
-    pub fn stop_within(&self, timeout: Duration) -> Result<()> {
-        self.refuse_in_hook("stop")?;
-        let node = self.node().clone();
-        let stopping = async move { node.stop().await };
-        self.inner.runtime.wait_within(stopping, timeout)
-    }
-
-    /// Closes the node as dropping its last clone does, without telling the others, and waits until that is
-    /// done: no hook and no log callback runs or will, and all that they held is dropped. When it was the last
-    /// node of the process and had no other clone, the runtime's threads have ended too.
-    ///
-    /// Blocks for milliseconds as a rule, and for some seconds when a hook does not return.
-    ///
-    /// # Errors
-    /// [`ErrorCode::InHook`] inside a hook of this node: nothing is waited for, and this clone is dropped.
-    /// [`ErrorCode::Timeout`] when a hook does not return, everything else being closed.
-    pub fn close(self) -> Result<()> {
-        self.refuse_in_hook("close")?;
-        let closed = self.wait(|node| async move { node.abandon().await });
-        self.inner.log.set_callback(None);
-        closed
-    }
-
-    /// Leaves the cluster for good: leadership and everything that this node has go elsewhere, then it is no member
-    /// any more and stops. Blocks until then, for at most `timeout`.
-    ///
-    /// # Errors
-    /// [`ErrorCode::Refused`] where nobody could take over: the only active node cannot leave.
-    /// [`ErrorCode::Timeout`] with what is left: it goes on leaving, and the call may be made again.
-    pub fn leave(&self, timeout: Duration) -> Result<()> {
-        self.refuse_in_hook("leave")?;
-        self.wait(move |node| async move { node.leave(timeout).await })
+    /// Runs a call on this thread, whatever thread that is: for those that are made often.
+    fn wait_here<T, F>(&self, call: impl FnOnce(Arc<Node>) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.inner.runtime.wait_here(call(self.node().clone()))
     }
 
     fn refuse_in_hook(&self, what: &str) -> Result<()> {
@@ -194,11 +148,6 @@ impl ClusterKit {
         self.node()
             .listening()
             .map(|listening| listening.http_addr.clone())
-    }
-
-    /// Where messages for people go. `None` drops them, which is the default.
-    pub fn on_log(&self, callback: Option<LogCallback>) {
-        self.inner.log.set_callback(callback);
     }
 
     // ---- lookups: no lock, no waiting ----------------------------------------------------------------------
@@ -378,7 +327,7 @@ impl ClusterKit {
     /// # Errors
     /// [`ErrorCode::NoLeader`].
     pub fn wait_for_leader(&self, timeout: Duration) -> Result<LeaderInfo> {
-        self.wait(move |node| async move { node.wait_for_leader(timeout).await })
+        self.wait_here(move |node| async move { node.wait_for_leader(timeout).await })
     }
 
     /// Has the leader hand leadership to another voter; gives who leads afterwards.
@@ -426,7 +375,7 @@ impl ClusterKit {
         timeout: Duration,
     ) -> Result<u64> {
         let (key, value) = (key.to_owned(), value.into());
-        self.wait(move |node| async move { node.set_data(key, value, expect, timeout).await })
+        self.wait_here(move |node| async move { node.set_data(key, value, expect, timeout).await })
     }
 
     /// The value of `key` as this node has applied it; another node may be ahead. See
@@ -441,7 +390,7 @@ impl ClusterKit {
     /// As [`ClusterKit::set_custom_data`].
     pub fn delete_custom_data(&self, key: &str, expect: Expect, timeout: Duration) -> Result<(u64, bool)> {
         let key = key.to_owned();
-        self.wait(move |node| async move { node.delete_data(key, expect, timeout).await })
+        self.wait_here(move |node| async move { node.delete_data(key, expect, timeout).await })
     }
 
     /// Up to `limit` keys that begin with `prefix` and come after `after`, in order.
@@ -455,7 +404,7 @@ impl ClusterKit {
     /// # Errors
     /// [`ErrorCode::Timeout`].
     pub fn wait_for_revision(&self, revision: u64, timeout: Duration) -> Result<()> {
-        self.wait(move |node| async move { node.member()?.proposer.wait_for(revision, timeout).await })
+        self.wait_here(move |node| async move { node.member()?.proposer.wait_for(revision, timeout).await })
     }
 
     /// Waits until this node has everything that was acknowledged anywhere before this call: a read that follows
@@ -464,7 +413,7 @@ impl ClusterKit {
     /// # Errors
     /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
     pub fn read_barrier(&self, timeout: Duration) -> Result<u64> {
-        self.wait(move |node| async move { node.read_barrier(timeout).await })
+        self.wait_here(move |node| async move { node.read_barrier(timeout).await })
     }
 
     // ---- hooks ---------------------------------------------------------------------------------------------
@@ -475,6 +424,16 @@ impl ClusterKit {
     /// # Errors
     /// [`ErrorCode::Stopped`].
     pub fn register_hook(&self, filter: EventFilter, hook: Hook) -> Result<HookId> {
+        self.try_register_hook(filter, hook).map_err(Rejected::into_error)
+    }
+
+    /// [`ClusterKit::register_hook`] for bindings: where it fails the hook is given back, so that what it holds stays with
+    /// whoever it belongs to. Where it succeeds nothing of the hook is left on this thread: a stop that has returned has dropped it.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Stopped`].
+    #[doc(hidden)]
+    pub fn try_register_hook(&self, filter: EventFilter, hook: Hook) -> Result<HookId, Rejected> {
         self.node().register_hook(filter, hook)
     }
 
@@ -490,7 +449,8 @@ impl ClusterKit {
         self.register_hook(EventFilter::only(event), Hook::blocking(hook))
     }
 
-    /// Calls `hook` for every event from now on, to observe: no copy waits for it, or is confirmed by it.
+    /// Calls `hook` for every event from now on, to observe: one after the other, in order. Nobody waits for it, however
+    /// long it takes: no copy is confirmed by it, and no other hook is called later for it.
     ///
     /// # Errors
     /// [`ErrorCode::Stopped`].

@@ -21,6 +21,7 @@ pub mod placement;
 pub mod planted;
 #[cfg(not(feature = "planted-bugs"))]
 mod planted;
+mod quietly;
 mod rebalance;
 pub mod routing;
 #[cfg(feature = "sim")]
@@ -28,7 +29,7 @@ pub mod routing;
 pub mod sim;
 pub mod state;
 
-pub use clusterkit::ClusterKit;
+pub use clusterkit::{ClusterKit, WeakClusterKit};
 pub use error::{Error, ErrorCode, Result};
 pub use log::LogCallback;
 pub use node::LeasedView;

@@ -1,29 +1,48 @@
 //! Where messages for people go: to the application, if it wants them, and nowhere else. A library does not write
 //! on its host's stdout or stderr, and takes over nobody's global logger.
+//!
+//! Whoever has something to say puts it in a queue, and a thread of the log's own calls the application: a callback that
+//! is slow, stands still or panics holds up nothing in the node. What does not fit is dropped, counted and said.
 
-use std::collections::BTreeMap;
+mod queue;
+mod reader;
+mod sparse;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::env::Instant;
-use crate::error::ErrorCode;
-use crate::options::LogLevel;
+pub(crate) use sparse::Sparse;
 
-/// The application's log callback. Called from any of our threads; it should be quick and must not call back.
+use crate::options::LogLevel;
+use reader::Reader;
+
+/// The application's log callback.
+///
+/// Called on a thread that does nothing else (`ck-log`, one for each node), with one message after the other, in the order in
+/// which they were written. It may block, and may call everything, to stop or drop its node too: nothing in the node waits for it.
+/// 1,024 messages or 1 MiB of them wait at most; what comes then is dropped, and a message says how many were. What the
+/// closure holds is dropped once, when no call of it runs or will.
+///
+/// A [`crate::ClusterKit`] in it keeps the node alive; take a [`crate::WeakClusterKit`].
 pub type LogCallback = Arc<dyn Fn(LogLevel, &str) + Send + Sync>;
+
+/// How long the end of a node waits for whoever reads its messages, at most.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// One node's log.
 pub(crate) struct Log {
     level: RwLock<LogLevel>,
-    callback: RwLock<Option<LogCallback>>,
+    reader: Arc<Reader>,
 }
 
 impl Default for Log {
     fn default() -> Self {
         Log {
             level: RwLock::new(LogLevel::Info),
-            callback: RwLock::new(None),
+            reader: Arc::default(),
         }
     }
 }
@@ -33,21 +52,16 @@ impl Log {
         *self.level.write().unwrap_or_else(PoisonError::into_inner) = level;
     }
 
+    /// Sets who is called. Waits for nobody: a call of the callback before that is under way goes on, and that callback is
+    /// dropped when it returns, otherwise here. What waits is told to the new one.
     pub(crate) fn set_callback(&self, callback: Option<LogCallback>) {
-        *self.callback.write().unwrap_or_else(PoisonError::into_inner) = callback;
+        self.reader.set_callback(callback);
     }
 
+    /// Says something. Never waits for whoever reads it.
     pub(crate) fn write(&self, level: LogLevel, message: fmt::Arguments<'_>) {
-        if level > *self.level.read().unwrap_or_else(PoisonError::into_inner) {
-            return;
-        }
-        let callback = self
-            .callback
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if let Some(callback) = callback {
-            callback(level, &message.to_string());
+        if level <= *self.level.read().unwrap_or_else(PoisonError::into_inner) && self.reader.is_wanted() {
+            self.reader.put(level, message.to_string());
         }
     }
 
@@ -58,61 +72,31 @@ impl Log {
     pub(crate) fn warn(&self, message: fmt::Arguments<'_>) {
         self.write(LogLevel::Warn, message);
     }
-}
-/// How often what strangers cause is told, for each reason.
-const SPARSELY: Duration = Duration::from_secs(1);
 
-/// Keeps what strangers can cause as often as they like from filling the log: one message a second for each reason. The
-/// next one says how many were left out.
-#[derive(Default)]
-pub(crate) struct Sparse {
-    /// When each reason was told last, and how many were not since.
-    told: Mutex<BTreeMap<i32, (Instant, u64)>>,
-}
+    /// How many messages were dropped because they were not read in time.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.reader.dropped()
+    }
 
-impl Sparse {
-    /// True when something with this reason is to be told; then with words for those that were left out before.
-    pub(crate) fn admit(&self, reason: ErrorCode) -> Option<String> {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        match told.get_mut(&reason.number()) {
-            Some((last, left_out)) if now.since(*last) < SPARSELY => {
-                *left_out += 1;
-                None
-            }
-            before => {
-                let left_out = before.map_or(0, |(_, left_out)| *left_out);
-                told.insert(reason.number(), (now, 0));
-                Some(match left_out {
-                    0 => String::new(),
-                    n => format!(" (and {n} more for such a reason since the last time)"),
-                })
-            }
-        }
+    /// Waits until everything was told, for so long at most. Inside the callback it waits for nothing.
+    pub(crate) fn flush(&self, limit: Duration) {
+        self.reader.flush(limit);
+    }
+
+    /// Takes no more messages. What waits is still told; then the callback is dropped and its thread ends. Waits for nobody.
+    pub(crate) fn close(&self) {
+        self.reader.close();
+    }
+
+    /// [`Log::close`], and waits for that end, for so long at most; inside the callback it does not wait. After that the rest of
+    /// what waits is dropped, and a call that is under way is the last one; its callback is dropped when it returns.
+    pub(crate) fn close_within(&self, limit: Duration) {
+        self.reader.close_within(limit);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_reason_is_told_once_a_second_at_most() {
-        let sparse = Sparse::default();
-        let first = sparse.admit(ErrorCode::WrongCluster);
-        let next: Vec<_> = (0..5).map(|_| sparse.admit(ErrorCode::WrongCluster)).collect();
-        assert_eq!((first, next), (Some(String::new()), vec![None; 5]));
-        assert_eq!(sparse.admit(ErrorCode::DuplicateNode), Some(String::new()));
-        // As if the second had passed.
-        let long_ago = Instant::now() - SPARSELY;
-        sparse
-            .told
-            .lock()
-            .unwrap()
-            .get_mut(&ErrorCode::WrongCluster.number())
-            .unwrap()
-            .0 = long_ago;
-        let later = sparse.admit(ErrorCode::WrongCluster).unwrap();
-        assert!(later.contains("5 more"), "{later}");
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.close();
     }
 }

@@ -220,7 +220,8 @@ impl SimNode {
     /// # Errors
     /// When it has stopped.
     pub fn register(&self, filter: EventFilter, hook: Hook) -> Result<HookId> {
-        self.scope.enter(|| self.node.register_hook(filter, hook))
+        let registered = self.scope.enter(|| self.node.register_hook(filter, hook));
+        registered.map_err(crate::hooks::Rejected::into_error)
     }
 
     /// Its answer to "are you primary of this partition?".

@@ -49,13 +49,15 @@ pub unsafe extern "C" fn ck_cluster_new(
 /// Ends a node and frees it: closes its files and sockets, without telling the other nodes where ck_cluster_stop
 /// has not. Views that were acquired from it live on. NULL is allowed.
 ///
-/// When it returns, no hook and no log callback of this node runs or will, every destroy function has run, and
-/// with the last node of the process the threads of the library have ended. Two exceptions: a hook that does not
-/// return within 5 s is left to itself, and its destroy function runs when it does. Inside a hook of this node
-/// nothing is waited for: all that happens soon afterwards, in the background.
+/// When it returns, no hook and no log callback of this node runs or will, all messages were told, every destroy
+/// function has run, and with the last node of the process the threads of the library have ended. Two exceptions: a hook
+/// that does not return within 5 s, and a log callback that does not within 1 s, are left to themselves: each is called no
+/// more, and its destroy function runs when it returns. Inside a hook of this node nothing is waited for: all that happens
+/// soon afterwards, in the background. Inside its log callback that call is not waited for, and it is the last one.
 ///
 /// cluster: consumed; no other call with it may be under way or follow. Blocks: for as long as closing takes,
-/// milliseconds as a rule. A hook may call it. In a forked child it leaks on purpose.
+/// milliseconds as a rule, and never longer than 6 s and what the disk takes. A hook may call it. In a forked child it
+/// leaks on purpose.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_cluster_free(cluster: *mut ck_cluster_t) {
     // SAFETY: a node that this library gave and nobody has freed, or NULL, says the header.
@@ -84,8 +86,10 @@ pub unsafe extern "C" fn ck_cluster_start(cluster: *mut ck_cluster_t) -> *mut ck
 }
 
 /// Stops the node in an orderly way: the other nodes take over what it has, then everything is closed. After
-/// success no hook of this node runs or will, and every destroy function of a hook has run. Stopping again is
-/// legal and waits for the first.
+/// success no hook of this node runs or will, and every destroy function of a hook has run, once, those of hooks that were
+/// added or removed at the same time included: none runs later. The log callback stays until ck_cluster_free, and so does
+/// its destroy function; this call waits for up to 1 s of its time until the callback has heard everything, and does not
+/// fail where it has not. Stopping again is legal and waits for the first.
 ///
 /// cluster: borrowed for the call. Blocks: for at most timeout_ms milliseconds. A hook may not call it (IN_HOOK);
 /// it may free the node.

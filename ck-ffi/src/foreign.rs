@@ -1,6 +1,7 @@
 //! What C gives us to keep: user data and the function that ends it travel together.
 
 use std::ffi::c_void;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::guard;
@@ -14,7 +15,18 @@ pub(crate) struct Foreign {
     data: *mut c_void,
     destroy: Option<Destroy>,
     /// Cleared when the registration failed: the data is the caller's again.
-    ours: AtomicBool,
+    ours: Arc<AtomicBool>,
+}
+
+/// What whoever registers user data keeps of it: nothing that delays its end. Dropping the last part of it here, after the
+/// registration, would run the destroy function on a thread that nobody waits for.
+pub(crate) struct Claim(Arc<AtomicBool>);
+
+impl Claim {
+    /// Leaves the data to the caller: the destroy function will not run.
+    pub(crate) fn give_back(self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 // SAFETY: the data is never looked at here; the header says that callbacks and destroy functions are called on
@@ -28,7 +40,7 @@ impl Foreign {
         Foreign {
             data,
             destroy,
-            ours: AtomicBool::new(true),
+            ours: Arc::new(AtomicBool::new(true)),
         }
     }
 
@@ -36,9 +48,9 @@ impl Foreign {
         self.data
     }
 
-    /// Leaves the data to the caller: the destroy function will not run.
-    pub(crate) fn give_back(&self) {
-        self.ours.store(false, Ordering::Release);
+    /// For giving the data back where it could not be registered.
+    pub(crate) fn claim(&self) -> Claim {
+        Claim(Arc::clone(&self.ours))
     }
 }
 

@@ -1,7 +1,6 @@
 //! Hooks: one registration for any events.
 
 use std::ffi::c_void;
-use std::sync::Arc;
 
 use ck_core::hooks::{EventFilter, EventType, Hook, HookId};
 use ck_core::{Error, ErrorCode, Result};
@@ -63,7 +62,8 @@ fn filter(events: u32) -> Result<EventFilter> {
 ///
 /// cluster: borrowed for the call. callback, destroy: static code. user_data: consumed on success: destroy, if it
 /// is not NULL, is called with it exactly once, when the hook has been removed, the node has stopped or was freed,
-/// and no call of the hook runs or will. On failure destroy is not called and user_data is still the caller's.
+/// and no call of the hook runs or will. When ck_cluster_stop has returned success it has been, also where the two were
+/// called at the same time. On failure destroy is not called and user_data is still the caller's.
 /// out_id: set on success, names the hook to ck_hook_remove; may be NULL. Never blocks; a hook may call it.
 /// Errors: INVALID_ARGUMENT, STOPPED.
 #[unsafe(no_mangle)]
@@ -80,21 +80,21 @@ pub unsafe extern "C" fn ck_hook_add(
         let cluster = unsafe { borrow(cluster, "cluster") }?;
         let callback = callback.ok_or_else(|| null("callback"))?;
         let filter = filter(events)?;
-        let foreign = Arc::new(Foreign::new(user_data, destroy));
-        let kept = Arc::clone(&foreign);
+        let foreign = Foreign::new(user_data, destroy);
+        let claim = foreign.claim();
         let hook = Hook::blocking(move |event| {
             let event = CEvent::new(event)?;
-            // SAFETY: C gave the function for such a call, with this data, which lives as long as `kept`. An
+            // SAFETY: C gave the function for such a call, with this data, which lives as long as the closure. An
             // exception that gets out of it ends the process: Rust catches none of another language.
-            match unsafe { callback(event.as_ptr(), kept.data()) } {
+            match unsafe { callback(event.as_ptr(), foreign.data()) } {
                 0 => Ok(()),
                 code => Err(format!("the callback returned {code}")),
             }
         });
-        let id = cluster
-            .0
-            .register_hook(filter, hook)
-            .inspect_err(|_| foreign.give_back())?;
+        let id = cluster.0.try_register_hook(filter, hook).map_err(|rejected| {
+            claim.give_back();
+            rejected.into_error()
+        })?;
         // SAFETY: out_id may be written or is NULL, says the header.
         unsafe { store(out_id, id.0) };
         Ok(())

@@ -24,8 +24,11 @@ pub const CK_LOG_DEBUG: i32 = 4;
 /// Everything.
 pub const CK_LOG_TRACE: i32 = 5;
 
-/// Called with a message for people, on any thread of the library and on several at once. It must be quick, must
-/// call no function of this library, and must return: no exception, no longjmp.
+/// Called with a message for people, one after the other in the order in which they were written, on a thread that
+/// does nothing else (one for each node). Nothing in the node waits for it: it may block, and may call every function
+/// of this library, ck_cluster_free of its own node too, which does not wait for it then. What is written while it does
+/// not return waits, up to 1024 messages or 1 MiB; what does not fit is dropped, and a message says how many were. It
+/// must return at last: no exception, no longjmp.
 ///
 /// level: CK_LOG_*. message: NUL-terminated UTF-8 of message_len bytes, valid until the callback returns.
 pub type ck_log_fn = Option<
@@ -50,12 +53,13 @@ fn level_number(level: LogLevel) -> i32 {
 }
 
 /// Sets where messages of this node go, those that the option log_level lets through. It replaces an earlier
-/// callback; NULL, which is the default, drops them. The library writes nowhere else.
+/// callback, and is told what waited for that; NULL, which is the default, drops them. The library writes nowhere else.
 ///
 /// cluster: borrowed for the call. callback, destroy: static code. user_data: consumed on success: destroy, if it
-/// is not NULL, is called with it exactly once, when the callback has been replaced or the node was freed, and no
-/// call of it runs or will. On failure destroy is not called and user_data is still the caller's. Never blocks; a
-/// hook may call it.
+/// is not NULL, is called with it exactly once, when the callback has been replaced or the node was freed (not when it
+/// was stopped), and no call of it runs or will. Where a call of it runs while it is replaced, destroy is called when
+/// that returns, otherwise before this function does. On failure destroy is not called and user_data is still the
+/// caller's. Never blocks; a hook may call it, and so may the callback, and destroy.
 /// Errors: INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_cluster_set_log(

@@ -88,10 +88,15 @@ fn build(source: &str, extra: &[&str]) -> PathBuf {
     program
 }
 
-fn run(program: &Path, args: &[&str]) -> Output {
+/// With one thread of the library's runtime, and with more than the machine has processors: what two of them do at the same
+/// time never happens with one.
+const RUNTIME_THREADS: [&str; 2] = ["1", "8"];
+
+fn run(program: &Path, args: &[&str], runtime_threads: &str) -> Output {
     Command::new(program)
         .args(args)
         .env("LD_LIBRARY_PATH", folder())
+        .env("CHECK_RUNTIME_THREADS", runtime_threads)
         .output()
         .unwrap()
 }
@@ -121,13 +126,15 @@ fn run_in_valgrind(program: &Path, args: &[&str]) -> Option<Output> {
 
 fn is_silent(source: &str, args: &[&str], extra: &[&str]) -> PathBuf {
     let program = build(source, extra);
-    let output = run(&program, args);
-    succeeded(source, &output);
-    assert_eq!(
-        (text(&output.stdout), text(&output.stderr)),
-        ("", ""),
-        "{source} printed"
-    );
+    for threads in RUNTIME_THREADS {
+        let output = run(&program, args, threads);
+        succeeded(&format!("{source} with {threads} threads"), &output);
+        assert_eq!(
+            (text(&output.stdout), text(&output.stderr)),
+            ("", ""),
+            "{source} printed with {threads} threads"
+        );
+    }
     program
 }
 
@@ -154,7 +161,7 @@ fn is_as_expected(output: &Output) {
 #[test]
 fn the_quickstart_runs() {
     let program = build("examples/c/quickstart.c", &["-lclusterkit"]);
-    let output = run(&program, &[]);
+    let output = run(&program, &[], "1");
     succeeded("quickstart", &output);
     is_as_expected(&output);
     if let Some(output) = run_in_valgrind(&program, &["timing=wan"]) {
@@ -170,8 +177,28 @@ fn bad_arguments_are_errors() {
 
 #[test]
 fn hooks_keep_their_promises() {
-    let program = is_silent("tests/abi/hooks.c", &[], &["-lclusterkit"]);
+    let program = is_silent("tests/abi/hooks.c", &["1000"], &["-lclusterkit"]);
+    run_in_valgrind(&program, &["5"]);
+}
+
+#[test]
+fn the_log_callback_keeps_its_promises() {
+    let program = is_silent("tests/abi/log.c", &[], &["-lclusterkit"]);
     run_in_valgrind(&program, &[]);
+}
+
+#[test]
+fn signals_are_the_hosts() {
+    is_silent("tests/abi/signals.c", &[], &["-lclusterkit"]);
+}
+
+/// What the header promises of a release. Without optimisation every value that passes through a function has a place of
+/// its own on the stack.
+const STACK_KIB: &str = if cfg!(debug_assertions) { "96" } else { "64" };
+
+#[test]
+fn every_call_needs_little_stack() {
+    is_silent("tests/abi/stack.c", &[STACK_KIB], &["-lclusterkit"]);
 }
 
 #[test]

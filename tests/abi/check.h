@@ -65,6 +65,11 @@ static inline ck_cluster_t *make_joiner(const char *id, const char *join) {
     if (timing != NULL) {
         set(options, "timing", timing);
     }
+    // Defects that need two threads of the library at once.
+    const char *threads = getenv("CHECK_RUNTIME_THREADS");
+    if (threads != NULL) {
+        set(options, "runtime_threads", threads);
+    }
     ck_cluster_t *cluster = NULL;
     OK(ck_cluster_new(options, &cluster));
     ck_options_free(options);

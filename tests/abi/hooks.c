@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 struct counts {
@@ -227,7 +228,67 @@ static void failures_and_messages_are_told(void) {
     CHECK(atomic_load(&counts.destroyed) == 1);
 }
 
-int main(void) {
+// What a thread that adds hooks beside a stop shares with it.
+struct race {
+    ck_cluster_t *cluster;
+    atomic_int adding;
+    atomic_int added;
+    atomic_int stopped;
+    atomic_int destroyed;
+};
+
+static void destroyed_in_time(void *user_data) {
+    struct race *race = user_data;
+    CHECK(atomic_load(&race->stopped) == 0);
+    atomic_fetch_add(&race->destroyed, 1);
+}
+
+static int32_t nothing(const ck_event_t *event, void *user_data) {
+    (void)event, (void)user_data;
+    return 0;
+}
+
+static void *add_until_stopped(void *user_data) {
+    struct race *race = user_data;
+    for (;;) {
+        uint64_t id = 0;
+        ck_error_t *error = ck_hook_add(race->cluster, CK_EVENT_ALL, nothing, race, destroyed_in_time, &id);
+        if (error != NULL) {
+            check_code(error, CK_ERROR_STOPPED, "ck_hook_add", __FILE__, __LINE__);
+            return NULL;
+        }
+        if (atomic_fetch_add(&race->added, 1) % 2 == 0) {
+            // It may be the stop that ends it.
+            ck_error_free(ck_hook_remove(race->cluster, id));
+        }
+        atomic_store(&race->adding, 1);
+    }
+}
+
+// No data is destroyed after a stop has returned, whoever added or removed its hook meanwhile, and none is left.
+static void a_stop_leaves_no_data(int times) {
+    // Keeps the library's threads from one node to the next.
+    ck_cluster_t *other = make_node("node-2");
+    for (int i = 0; i < times; i++) {
+        struct race race = {0};
+        race.cluster = make_node("node-1");
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, add_until_stopped, &race) == 0);
+        while (atomic_load(&race.adding) == 0) {
+            sched_yield();
+        }
+        OK(ck_cluster_stop(race.cluster, TIMEOUT_MS));
+        atomic_store(&race.stopped, 1);
+        CHECK(pthread_join(thread, NULL) == 0);
+        CHECK(atomic_load(&race.destroyed) == atomic_load(&race.added));
+        ck_cluster_free(race.cluster);
+        CHECK(atomic_load(&race.destroyed) == atomic_load(&race.added));
+    }
+    ck_cluster_free(other);
+}
+
+int main(int argc, char **argv) {
+    a_stop_leaves_no_data(argc > 1 ? atoi(argv[1]) : 1000);
     data_ends_once();
     a_hook_may_call();
     a_hook_may_free();

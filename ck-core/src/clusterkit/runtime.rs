@@ -1,7 +1,7 @@
 //! The one runtime of a process, shared by all nodes in it.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -11,8 +11,13 @@ use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 use crate::hooks;
 
-/// At most so many threads: the work is waiting, not computing.
+/// At most so many threads, unless somebody asks for more: the work is waiting, not computing.
 const MAX_THREADS: usize = 4;
+/// At most so many threads for what blocks: planning, snapshots and other files, names, large HTTP answers. Where there are
+/// more of these at a time they wait for each other, which is safe because none of them waits for another to be begun. Names
+/// and HTTP answers, which others can cause as often as they like, have smaller bounds of their own, so that they leave
+/// room. Each node has at most six of the rest at a time: so many stay where they are when its disk hangs.
+const MAX_BLOCKING_THREADS: usize = 64;
 /// How long the end of the last handle waits for the threads at most.
 const END: Duration = Duration::from_secs(5);
 
@@ -24,20 +29,26 @@ pub(super) struct SharedRuntime {
 static PRESENT: Mutex<Weak<SharedRuntime>> = Mutex::new(Weak::new());
 
 impl SharedRuntime {
-    /// The runtime that lives, or a new one.
-    pub(super) fn get() -> Result<Arc<Self>> {
+    /// The runtime that lives, or a new one with this many threads.
+    pub(super) fn get(threads: Option<u32>) -> Result<Arc<Self>> {
         let mut present = PRESENT.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = present.upgrade() {
             return Ok(runtime);
         }
         // Half of the processors: the other half is for the application and for the logs. A thread too many costs: each
         // step of a write would wake it for nothing.
-        let threads = std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).clamp(1, MAX_THREADS));
-        let runtime = tokio::runtime::Builder::new_multi_thread()
+        let threads = threads.map_or_else(
+            || std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).clamp(1, MAX_THREADS)),
+            |threads| threads as usize,
+        );
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder
             .worker_threads(threads)
+            .max_blocking_threads(MAX_BLOCKING_THREADS)
             .thread_name("ck-runtime")
-            .enable_all()
-            .build()
+            .enable_all();
+        // Threads that these start later inherit from them that signals are blocked.
+        let runtime = env::starting_threads(|| builder.build())
             .map_err(|error| Error::io("start the runtime", &error))?;
         let shared = Arc::new(SharedRuntime {
             runtime: Some(runtime),
@@ -70,31 +81,36 @@ impl SharedRuntime {
     }
 
     /// Runs a future to its end on this thread, whoever's that is. The future's timers and sockets are the runtime's;
-    /// polling it here rather than in a task of its own saves two changes of thread per call.
-    pub(super) fn wait<T: Send + 'static>(
+    /// polling it here rather than in a task of its own saves two changes of thread per call. For calls that are made often
+    /// and need little: what a poll puts on the stack, it puts on the caller's, which may be small.
+    pub(super) fn wait_here<T: Send + 'static>(
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         self.refuse_own_threads()?;
         let _entered = self.runtime().enter();
-        env::wait_here(AssertUnwindSafe(future).catch_unwind())
-            .unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
+        let future = Box::pin(AssertUnwindSafe(future).catch_unwind());
+        env::wait_here(future).unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
     }
 
-    /// Runs a future on the runtime's threads and waits for it for at most `timeout`. It goes on when that has
-    /// passed.
+    /// Runs a future on the runtime's threads, on their stacks, and waits for its end.
+    pub(super) fn wait<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.refuse_own_threads()?;
+        let answer = self.begin(future).recv();
+        answer.unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
+    }
+
+    /// [`SharedRuntime::wait`], for at most `timeout`. The future goes on when that has passed.
     pub(super) fn wait_within<T: Send + 'static>(
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
         timeout: Duration,
     ) -> Result<T> {
         self.refuse_own_threads()?;
-        let (sender, receiver) = mpsc::sync_channel(1);
-        self.spawn(async move {
-            // Nobody may be waiting any more.
-            drop(sender.send(future.await));
-        });
-        match receiver.recv_timeout(timeout) {
+        match self.begin(future).recv_timeout(timeout) {
             Ok(result) => result,
             Err(RecvTimeoutError::Timeout) => Err(Error::new(
                 ErrorCode::Timeout,
@@ -102,6 +118,17 @@ impl SharedRuntime {
             )),
             Err(RecvTimeoutError::Disconnected) => Err(Error::internal("a call of ClusterKit panicked")),
         }
+    }
+
+    /// Runs a future on the runtime's threads; where its answer comes out. Nothing comes where it panicked.
+    fn begin<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Receiver<Result<T>> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        // Nobody may be waiting any more.
+        self.spawn(future.map(move |answer| drop(sender.send(answer))));
+        receiver
     }
 
     fn refuse_own_threads(&self) -> Result<()> {
@@ -130,5 +157,55 @@ impl Drop for SharedRuntime {
                 runtime.shutdown_timeout(END);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// How many threads of the runtime there are, those that block among them.
+    fn threads() -> usize {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        // One that has ended meanwhile has no name any more.
+        tasks
+            .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok())
+            .filter(|name| name.trim_end() == "ck-runtime")
+            .count()
+    }
+
+    #[test]
+    fn what_blocks_has_so_many_threads_and_no_more_and_the_rest_waits() {
+        const JOBS: usize = MAX_BLOCKING_THREADS * 3;
+        let shared = SharedRuntime::get(None).unwrap();
+        let (begun, running) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let gate = Arc::new(Mutex::new(()));
+        let held = gate.lock().unwrap();
+        let (ended, ends) = mpsc::channel();
+        for _ in 0..JOBS {
+            let (begun, running, gate, ended) = (begun.clone(), running.clone(), gate.clone(), ended.clone());
+            shared.spawn(async move {
+                begun.fetch_add(1, Ordering::SeqCst);
+                let work = move || {
+                    running.fetch_add(1, Ordering::SeqCst);
+                    drop(gate.lock());
+                };
+                env::blocking(work).await.unwrap();
+                ended.send(()).unwrap();
+            });
+        }
+        // Tests beside this one may use some of the threads.
+        while begun.load(Ordering::SeqCst) < JOBS || running.load(Ordering::SeqCst) < MAX_BLOCKING_THREADS / 2
+        {
+            std::thread::yield_now();
+        }
+        let threads = threads();
+        drop(held);
+        for _ in 0..JOBS {
+            ends.recv_timeout(Duration::from_secs(60)).unwrap();
+        }
+        assert!(threads <= MAX_BLOCKING_THREADS + MAX_THREADS, "{threads} threads");
     }
 }

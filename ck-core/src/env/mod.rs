@@ -11,9 +11,11 @@ pub mod runtime;
 #[cfg(feature = "sim")]
 pub mod scope;
 mod signal;
+mod threads;
 
 pub use clock::{Instant, wall_now};
 pub use disk::{DirSync, Disk, DiskFile, DiskLock, Faults, LockCheck, MemDisk, RealDisk};
 pub(crate) use park::wait_here;
 pub use runtime::{Runtime, blocking, sleep, sleep_until, spawn, timeout};
 pub use signal::Signal;
+pub(crate) use threads::{spawn_thread, starting_threads};

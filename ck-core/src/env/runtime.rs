@@ -77,7 +77,9 @@ where
     if simulated() {
         return Ok(work());
     }
-    tokio::task::spawn_blocking(work).await.map_err(JoinError::from)
+    // It may be called on a thread of the application, and start one of ours.
+    let started = super::starting_threads(|| tokio::task::spawn_blocking(work));
+    started.await.map_err(JoinError::from)
 }
 
 /// The simulated time of the simulation that this thread is in, if it is in one.

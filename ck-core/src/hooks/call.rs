@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::env;
 use crate::model::{Event, EventKind, Node};
+use crate::quietly::drop_quietly;
 
 use super::config::Holders;
 use super::copying::Copies;
@@ -22,18 +23,6 @@ use super::job::Ticket;
 use super::queue::is_own_gain;
 use super::scope;
 use super::types::{AsyncHook, BlockingHook, Hook, Outcome};
-
-/// Runs what must not take its thread down. What a panic carries is leaked: its destructor could panic again.
-pub(super) fn quietly(run: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
-        std::mem::forget(payload);
-    }
-}
-
-/// Drops what belongs to the application.
-pub(super) fn drop_quietly<T>(value: T) {
-    quietly(move || drop(value));
-}
 
 fn outcome_of(result: Result<Result<(), String>, Box<dyn Any + Send>>) -> Outcome {
     let payload = match result {

@@ -9,16 +9,16 @@ use tokio::sync::Notify;
 
 use crate::env::{self, Instant};
 use crate::model::Event;
+use crate::quietly::{drop_quietly, quietly};
 use crate::{Error, ErrorCode, Result};
 
-use super::call::{drop_quietly, quietly};
 use super::config::{Driver, HooksConfig};
 use super::copying::Copying;
 use super::job::{Effect, RetryId, Ticket};
 use super::queue::{change_of, is_own_gain};
 use super::schedule::Schedule;
 use super::threads::Pool;
-use super::types::{EventFilter, Hook, HookId, HookStats, Outcome};
+use super::types::{EventFilter, Hook, HookId, HookStats, Outcome, Rejected};
 use super::{scope, tasks};
 
 /// What [`Hooks::unregister`] found.
@@ -67,6 +67,25 @@ pub(super) struct State {
     pub(super) schedule: Schedule<Hook>,
     pub(super) pool: Pool,
     pub(super) closed: bool,
+    /// Threads that drop hooks which were taken out of the schedule. An end is reached when they have.
+    dropping: usize,
+}
+
+/// Hooks that were taken out of the schedule. Dropping it drops them, outside of the lock and as inside a hook: what they
+/// hold is the application's, and its destructors may ask, and must not wait for the end that waits for them.
+struct TakenOut<'a> {
+    shared: &'a Shared,
+    hooks: Vec<Hook>,
+}
+
+impl Drop for TakenOut<'_> {
+    fn drop(&mut self) {
+        let scope = scope::enter(self.shared.key());
+        self.hooks.drain(..).for_each(drop_quietly);
+        drop(scope);
+        self.shared.lock().dropping -= 1;
+        self.shared.signal_quiet();
+    }
 }
 
 impl Shared {
@@ -149,16 +168,17 @@ impl Shared {
     }
 
     /// Forbids further calls and gives the hooks, for the caller to drop outside of the lock.
-    fn shut(&self) -> Vec<Hook> {
+    fn shut(&self) -> TakenOut<'_> {
         let mut state = self.lock();
         state.closed = true;
+        state.dropping += 1;
         self.closed.store(true, Ordering::Release);
         self.concerned.store(false, Ordering::Release);
         let hooks = state.schedule.clear();
         state.pool.timers.clear();
         drop(state);
         self.work.notify_all();
-        hooks
+        TakenOut { shared: self, hooks }
     }
 }
 
@@ -172,6 +192,7 @@ impl Hooks {
                 schedule,
                 pool: Pool::default(),
                 closed: false,
+                dropping: 0,
             }),
             work: Condvar::new(),
             quiet: Condvar::new(),
@@ -192,26 +213,29 @@ impl Hooks {
     /// `STOPPED` after [`Hooks::close`]; the hook is dropped.
     pub fn register(&self, filter: EventFilter, hook: Hook) -> Result<HookId> {
         self.add(hook, |schedule, hook| schedule.register(filter, hook))
+            .map_err(Rejected::into_error)
     }
 
-    /// Adds a hook that observes every event: no copy waits for it, and what it returns says nothing of any.
+    /// Adds a hook that observes every event, one after the other: nobody waits for it, and what it returns says nothing of
+    /// any copy.
     ///
     /// # Errors
     /// As [`Hooks::register`].
     pub fn observe(&self, hook: Hook) -> Result<HookId> {
         self.add(hook, |schedule, hook| schedule.observe(EventFilter::ALL, hook))
+            .map_err(Rejected::into_error)
     }
 
     /// Adds a hook that is first told `before`, which nobody else is.
     ///
     /// # Errors
-    /// As [`Hooks::register`].
+    /// As [`Hooks::register`], with the hook.
     pub(crate) fn register_after(
         &self,
         filter: EventFilter,
         hook: Hook,
         before: Vec<Arc<Event>>,
-    ) -> Result<HookId> {
+    ) -> Result<HookId, Rejected> {
         self.add(hook, |schedule, hook| {
             let id = schedule.register(filter, hook);
             schedule.tell(id, before);
@@ -219,16 +243,16 @@ impl Hooks {
         })
     }
 
-    fn add(&self, hook: Hook, register: impl FnOnce(&mut Schedule<Hook>, Hook) -> HookId) -> Result<HookId> {
+    fn add(
+        &self,
+        hook: Hook,
+        register: impl FnOnce(&mut Schedule<Hook>, Hook) -> HookId,
+    ) -> Result<HookId, Rejected> {
         let shared = &self.shared;
         let mut state = shared.lock();
         if state.closed {
-            drop(state);
-            drop_quietly(hook);
-            return Err(Error::new(
-                ErrorCode::Stopped,
-                "the node has stopped: no hook can be added",
-            ));
+            let error = Error::new(ErrorCode::Stopped, "the node has stopped: no hook can be added");
+            return Err(Rejected { error, hook });
         }
         let id = register(&mut state.schedule, hook);
         shared.concerned.store(true, Ordering::Release);
@@ -236,12 +260,12 @@ impl Hooks {
         Ok(id)
     }
 
-    /// True when a hook is registered whose success says that a copy is here.
     /// Which partitions the application is copying.
     pub(crate) fn copying(&self) -> &Arc<Copying> {
         &self.shared.copying
     }
 
+    /// True when a hook is registered whose success says that a copy is here.
     pub(crate) fn has_copier(&self) -> bool {
         self.shared.lock().schedule.has_copier()
     }
@@ -259,20 +283,26 @@ impl Hooks {
         let Some(hook) = state.schedule.unregister(id) else {
             return Unregistered::Unknown;
         };
+        state.dropping += 1;
+        let taken_out = TakenOut {
+            shared,
+            hooks: vec![hook],
+        };
         shared
             .concerned
             .store(state.schedule.is_concerned(), Ordering::Release);
         // What waited behind the removed hook may go on, and must while this waits.
         shared.settle(state);
         let threads = matches!(shared.config.driver, Driver::Threads(_));
-        let may_wait = threads && matches!(hook, Hook::Blocking(_)) && !self.in_hook();
+        let blocking = matches!(taken_out.hooks[..], [Hook::Blocking(_)]);
+        let may_wait = threads && blocking && !self.in_hook();
         let mut state = shared.lock();
         while may_wait && state.schedule.calls_of(id) > 0 {
             state = shared.quiet.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let running = state.schedule.calls_of(id) > 0;
         drop(state);
-        drop_quietly(hook);
+        drop(taken_out);
         if running {
             Unregistered::AfterCall
         } else {
@@ -332,7 +362,7 @@ impl Hooks {
     /// Calls under way go on, and their hooks are dropped as they return. What was pushed and not told is
     /// forgotten.
     pub fn shut(&self) {
-        self.shared.shut().into_iter().for_each(drop_quietly);
+        drop(self.shared.shut());
     }
 
     /// [`Hooks::shut`], then waits at most `timeout` for the calls under way: after `Ok` no hook runs or will,
@@ -345,7 +375,7 @@ impl Hooks {
     pub fn close(&self, timeout: Duration) -> Result<()> {
         self.refuse_in_hook()?;
         let shared = &self.shared;
-        let hooks = shared.shut();
+        drop(shared.shut());
         let deadline = Instant::now() + timeout;
         let mut state = shared.lock();
         while !state.is_quiet() {
@@ -357,13 +387,11 @@ impl Hooks {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let closed = Self::closed(&mut state);
-        let threads = state.pool.take_ended();
         let quiet = state.is_quiet();
         drop(state);
-        hooks.into_iter().for_each(drop_quietly);
         if quiet {
             // They have left their loop: this waits only until the system has taken them down.
-            threads.into_iter().for_each(|thread| drop(thread.join()));
+            self.join_threads();
         }
         closed
     }
@@ -374,12 +402,16 @@ impl Hooks {
     /// As [`Hooks::close`].
     pub async fn close_async(&self, timeout: Duration) -> Result<()> {
         self.refuse_in_hook()?;
-        let hooks = self.shared.shut();
+        drop(self.shared.shut());
         // Whether it was in time shows in the state.
         let _ = env::timeout(timeout, self.wait_until(State::is_quiet)).await;
-        let closed = Self::closed(&mut self.shared.lock());
-        hooks.into_iter().for_each(drop_quietly);
-        closed
+        Self::closed(&mut self.shared.lock())
+    }
+
+    /// Waits until the system has taken down the threads that have ended: it has nothing to wait for where some have not.
+    pub(crate) fn join_threads(&self) {
+        let ended = self.shared.lock().pool.take_ended();
+        ended.into_iter().for_each(|thread| drop(thread.join()));
     }
 
     fn refuse_in_hook(&self) -> Result<()> {
@@ -395,7 +427,10 @@ impl Hooks {
             return Ok(());
         }
         let running = state.schedule.running();
-        let message = format!("{running} calls of hooks are still under way");
+        let message = match running {
+            0 => "hooks are still being dropped".to_owned(),
+            _ => format!("{running} calls of hooks are still under way"),
+        };
         Err(Error::new(ErrorCode::Timeout, message))
     }
 
@@ -436,8 +471,8 @@ impl Drop for Hooks {
 }
 
 impl State {
-    /// No call runs or will, and no thread is left.
+    /// No call runs or will, nothing of the application is left, and no thread.
     fn is_quiet(&self) -> bool {
-        self.closed && self.schedule.running() == 0 && self.pool.threads() == 0
+        self.closed && self.schedule.running() == 0 && self.pool.threads() == 0 && self.dropping == 0
     }
 }

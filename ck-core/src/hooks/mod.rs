@@ -20,6 +20,8 @@
 //!   earlier partition changes have. So a rejoining node's clean-up has *returned* before its first copy
 //!   begins, and copies are bracketed by the rebalance that they belong to, even when each is a hook of its
 //!   own.
+//! - *Observers.* A registration that observes has no part in batch and fence: it gets one event after the other, and
+//!   neither waits for others nor keeps them waiting, whatever its calls do.
 //! - Everything else is independent: a slow hook delays its own queue and, where it is part of the fence,
 //!   what must wait for it; nobody else.
 //!
@@ -83,5 +85,5 @@ pub use config::{Driver, Holders, HoldersNow, HooksConfig, OnCopied, OnFailure};
 pub use handle::{Hooks, Unregistered};
 pub use types::{
     AsyncHook, BlockingHook, EventFilter, EventType, FailureReason, Hook, HookFailure, HookId, HookStats,
-    Outcome,
+    Outcome, Rejected,
 };

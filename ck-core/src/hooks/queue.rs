@@ -107,8 +107,10 @@ impl Fence {
 }
 
 /// A registration's waiting events in order, found by place, by partition, or by being a barrier.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
+    /// What waits here holds others back as the fence says.
+    fenced: bool,
     waiting: BTreeMap<u64, Queued>,
     /// Places of the events that are no partition change.
     barriers: BTreeSet<u64>,
@@ -117,6 +119,15 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    pub(super) fn new(fenced: bool) -> Self {
+        Queue {
+            fenced,
+            waiting: BTreeMap::new(),
+            barriers: BTreeSet::new(),
+            partitions: HashMap::new(),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
@@ -134,7 +145,9 @@ impl Queue {
     }
 
     pub(super) fn insert(&mut self, seq: u64, queued: Queued, fence: &mut Fence) {
-        fence.add(Part::of(&queued.event.kind), seq);
+        if self.fenced {
+            fence.add(Part::of(&queued.event.kind), seq);
+        }
         match queued.change() {
             Some(change) => self.partitions.entry(change.number).or_default().push(seq),
             None => {
@@ -160,7 +173,9 @@ impl Queue {
     }
 
     fn remove(&mut self, seq: u64, fence: &mut Fence) {
-        if let Some(queued) = self.take(seq) {
+        if let Some(queued) = self.take(seq)
+            && self.fenced
+        {
             fence.remove(Part::of(&queued.event.kind), seq);
         }
     }
@@ -190,8 +205,10 @@ impl Queue {
 
     /// Removes everything.
     pub(super) fn clear(&mut self, fence: &mut Fence) {
-        for (seq, queued) in std::mem::take(self).waiting {
-            fence.remove(Part::of(&queued.event.kind), seq);
+        for (seq, queued) in std::mem::replace(self, Queue::new(self.fenced)).waiting {
+            if self.fenced {
+                fence.remove(Part::of(&queued.event.kind), seq);
+            }
         }
     }
 

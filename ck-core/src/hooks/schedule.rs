@@ -29,8 +29,11 @@ pub(super) fn retry_delay(attempt: u32) -> Duration {
 struct Registration<H> {
     hook: H,
     filter: EventFilter,
-    /// Its success says that a copy is here. One that observes is told, and nobody waits for what it returns.
+    /// Its success says that a copy is here.
     copies: bool,
+    /// It is told, and nobody waits for it: it has no part in the fence and takes no place of those who copy. Its calls are
+    /// made one after the other, so that it takes no more than one thread.
+    observes: bool,
     queue: Queue,
     /// A call that is no partition change is under way; then it is the only one.
     barrier_running: bool,
@@ -47,6 +50,7 @@ struct Registration<H> {
 #[derive(Debug)]
 struct Running {
     hook_id: HookId,
+    observes: bool,
     seq: u64,
     queued: Queued,
 }
@@ -77,7 +81,7 @@ pub struct Schedule<H> {
     high_water: usize,
     hooks: BTreeMap<HookId, Registration<H>>,
     running: BTreeMap<Ticket, Running>,
-    /// How many of `running` are partition changes; at most `concurrency`.
+    /// How many of `running` are partition changes that are not observed only; at most `concurrency`.
     changes_running: usize,
     /// Own gains by partition number.
     gains: HashMap<u32, Gain>,
@@ -116,22 +120,23 @@ impl<H: Clone> Schedule<H> {
 
     /// Adds a hook. It is called for events that are pushed from now on. Where it takes partition changes it copies.
     pub fn register(&mut self, filter: EventFilter, hook: H) -> HookId {
-        self.add(filter, filter.accepts(EventType::PartitionChange), hook)
-    }
-
-    /// Adds a hook that observes: no copy waits for it.
-    pub fn observe(&mut self, filter: EventFilter, hook: H) -> HookId {
         self.add(filter, false, hook)
     }
 
-    fn add(&mut self, filter: EventFilter, copies: bool, hook: H) -> HookId {
+    /// Adds a hook that observes: nobody waits for it.
+    pub fn observe(&mut self, filter: EventFilter, hook: H) -> HookId {
+        self.add(filter, true, hook)
+    }
+
+    fn add(&mut self, filter: EventFilter, observes: bool, hook: H) -> HookId {
         self.last_hook += 1;
         let id = HookId(self.last_hook);
         let registration = Registration {
             hook,
             filter,
-            copies,
-            queue: Queue::default(),
+            copies: !observes && filter.accepts(EventType::PartitionChange),
+            observes,
+            queue: Queue::new(!observes),
             barrier_running: false,
             changes_running: Vec::new(),
             calls: 0,
@@ -361,7 +366,7 @@ impl<H: Clone> Schedule<H> {
     }
 
     fn find_ready(&self) -> Option<(HookId, u64)> {
-        let takes_changes = |hook: &&Registration<H>| hook.filter.accepts(EventType::PartitionChange);
+        let takes_changes = |hook: &&Registration<H>| hook.copies;
         let others = self
             .hooks
             .values()
@@ -379,6 +384,9 @@ impl<H: Clone> Schedule<H> {
             return None;
         }
         let (first, queued) = hook.queue.first()?;
+        if hook.observes {
+            return hook.changes_running.is_empty().then_some(first);
+        }
         if queued.change().is_none() {
             let part = Part::of(&queued.event.kind);
             let alone = hook.changes_running.is_empty();
@@ -403,7 +411,7 @@ impl<H: Clone> Schedule<H> {
         match queued.change() {
             Some(change) => {
                 registration.changes_running.push(change.number);
-                self.changes_running += 1;
+                self.changes_running += usize::from(!registration.observes);
             }
             None => registration.barrier_running = true,
         }
@@ -414,19 +422,32 @@ impl<H: Clone> Schedule<H> {
             event: Arc::clone(&queued.event),
             attempt: queued.attempt,
         };
-        let running = Running { hook_id, seq, queued };
+        let running = Running {
+            hook_id,
+            observes: registration.observes,
+            seq,
+            queued,
+        };
         self.running.insert(ticket, running);
         Some(job)
     }
 
     /// A call has ended. A ticket that is not under way is ignored.
     pub fn finished(&mut self, ticket: Ticket, outcome: Outcome) {
-        let Some(Running { hook_id, seq, queued }) = self.running.remove(&ticket) else {
+        let Some(Running {
+            hook_id,
+            observes,
+            seq,
+            queued,
+        }) = self.running.remove(&ticket)
+        else {
             return;
         };
-        self.fence.remove(Part::of(&queued.event.kind), seq);
         let number = queued.change().map(|change| change.number);
-        self.changes_running -= usize::from(number.is_some());
+        if !observes {
+            self.fence.remove(Part::of(&queued.event.kind), seq);
+            self.changes_running -= usize::from(number.is_some());
+        }
         if let Some(registration) = self.hooks.get_mut(&hook_id) {
             match number {
                 Some(number) => registration.changes_running.retain(|running| *running != number),

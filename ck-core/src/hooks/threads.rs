@@ -8,10 +8,10 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::env::Instant;
+use crate::env::{self, Instant};
 
 use super::call::{call_here, poll_here};
 use super::config::Driver;
@@ -97,9 +97,7 @@ impl Shared {
         state.pool.idle += 1;
         drop(state);
         let shared = Arc::clone(self);
-        let started = thread::Builder::new()
-            .name("ck-hooks".into())
-            .spawn(move || shared.work(id));
+        let started = env::spawn_thread("ck-hooks", move || shared.work(id));
         let mut state = self.lock();
         match started {
             Ok(thread) => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::model::{Event, EventKind};
+use crate::quietly::drop_quietly;
 
 /// Names one registration of one hook. Never reused within a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,6 +120,23 @@ pub enum Hook {
     Blocking(BlockingHook),
     /// Is polled on a thread of the hooks' own, with the runtime's timers and sockets; may block and call as well.
     Async(AsyncHook),
+}
+
+/// A hook that could not be registered.
+#[derive(Debug)]
+pub struct Rejected {
+    /// Why.
+    pub error: crate::Error,
+    /// What nobody has called or will.
+    pub hook: Hook,
+}
+
+impl Rejected {
+    /// The error; the hook is dropped.
+    pub fn into_error(self) -> crate::Error {
+        drop_quietly(self.hook);
+        self.error
+    }
 }
 
 impl Hook {

@@ -67,6 +67,9 @@ pub trait Api: Send + Sync + 'static {
     /// For how long this node's disk has not answered, where that is long.
     fn disk_silence(&self) -> Option<Duration>;
 
+    /// How many messages for people were dropped because nobody read them in time.
+    fn log_messages_dropped(&self) -> u64;
+
     /// Whether this node can serve.
     fn readiness(&self) -> Readiness;
 

@@ -198,6 +198,12 @@ pub(super) fn text(
         "For how long the disk of this node's log has not answered; 0 where it does.",
         format_args!("{}.{:03}", silence.as_secs(), silence.subsec_millis()),
     );
+    out.single(
+        "clusterkit_log_messages_dropped_total",
+        "counter",
+        "Messages for people that were dropped because nobody read them in time.",
+        api.log_messages_dropped(),
+    );
     let last_sync = metrics.last_sync.as_millis();
     out.single(
         "clusterkit_last_sync_timestamp_seconds",

@@ -10,6 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use super::link::{Dial, Dialled};
 use super::names::{Lookup, Names, Records};
@@ -31,7 +32,11 @@ pub(super) struct SystemLookup;
 
 impl Lookup<SocketAddr> for SystemLookup {
     fn look_up(&self, name: String) -> BoxFuture<'static, Result<Vec<SocketAddr>>> {
+        /// A resolver that hangs keeps a thread for each name: many names must not keep all that there are.
+        static AT_ONCE: Semaphore = Semaphore::const_new(16);
         async move {
+            // Nobody closes it.
+            let _permit = AT_ONCE.acquire().await;
             match tokio::net::lookup_host(&name).await {
                 Ok(records) => Ok(records.collect()),
                 Err(error) => Err(unreachable(error.to_string())),

@@ -81,6 +81,10 @@ impl Api for Node {
         Node::disk_silence(self)
     }
 
+    fn log_messages_dropped(&self) -> u64 {
+        self.log.dropped()
+    }
+
     fn readiness(&self) -> Readiness {
         let view = Node::view(self);
         let partitions = view.topology().partitions.len();

@@ -408,8 +408,22 @@ impl Node {
             // There hooks are tasks, which go on only while nobody blocks.
             return self.hooks.close_async(HOOKS).await;
         }
+        // What hooks hold is dropped, and their threads are joined, where that may take its time; but nobody waits there for a
+        // hook that does not return: threads that block are few.
         let hooks = self.hooks.clone();
-        blocking(move || hooks.close(HOOKS)).await
+        blocking(move || {
+            hooks.shut();
+            Ok(())
+        })
+        .await?;
+        let closed = self.hooks.close_async(HOOKS).await;
+        let hooks = self.hooks.clone();
+        blocking(move || {
+            hooks.join_threads();
+            Ok(())
+        })
+        .await?;
+        closed
     }
 }
 

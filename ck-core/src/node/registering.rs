@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Node;
 use crate::env;
 use crate::error::Result;
-use crate::hooks::{EventFilter, EventType, Hook, HookId};
+use crate::hooks::{EventFilter, EventType, Hook, HookId, Rejected};
 use crate::model::{Event, EventKind, NodeId};
 use crate::state::own_copies;
 
@@ -42,8 +42,8 @@ impl Node {
     /// confirmed; at once the rest. One that hears of returns is told of this node's own.
     ///
     /// # Errors
-    /// [`ErrorCode::Stopped`](crate::ErrorCode::Stopped).
-    pub(crate) fn register_hook(&self, filter: EventFilter, hook: Hook) -> Result<HookId> {
+    /// [`ErrorCode::Stopped`](crate::ErrorCode::Stopped), with the hook.
+    pub(crate) fn register_hook(&self, filter: EventFilter, hook: Hook) -> Result<HookId, Rejected> {
         // While this is held nothing is applied, so nothing newer is told before.
         let state = self.replica.state();
         let topology = state.topology();
@@ -52,7 +52,7 @@ impl Node {
             .get(&self.me)
             .filter(|node| node.status.is_serving() && self.replica.incarnation() == Some(node.incarnation));
         let Some(me) = me else {
-            return self.hooks.register(filter, hook);
+            return self.hooks.register_after(filter, hook, Vec::new());
         };
         let copies = filter.accepts(EventType::PartitionChange);
         let rejoin = self

@@ -89,6 +89,8 @@ pub struct Options {
     pub labels: BTreeMap<String, String>,
     /// How many threads at most run a batch of partition hooks.
     pub hook_concurrency: u32,
+    /// How many threads the runtime has that all nodes of the process share; the first of them decides.
+    pub runtime_threads: Option<u32>,
     /// The least severe messages that reach the log callback.
     pub log_level: LogLevel,
 }
@@ -294,6 +296,7 @@ impl Options {
             zone: None,
             labels: BTreeMap::new(),
             hook_concurrency: 0,
+            runtime_threads: None,
             log_level: LogLevel::Off,
         }
     }

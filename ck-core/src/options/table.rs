@@ -511,6 +511,15 @@ static TABLE: &[OptionSpec] = &[
         access: field!(hook_concurrency),
     },
     OptionSpec {
+        name: "runtime_threads",
+        aliases: &[],
+        env: &["CLUSTERKIT_RUNTIME_THREADS"],
+        kind: integer(1, 64),
+        default: OptionDefault::Derived("half as many as processors, 1 to 4"),
+        help: "How many threads the runtime has that all nodes of the process share. The first node that is made decides.",
+        access: field!(runtime_threads),
+    },
+    OptionSpec {
         name: "log_level",
         aliases: &[],
         env: &["CLUSTERKIT_LOG_LEVEL", "LOG_LEVEL"],

@@ -10,6 +10,7 @@ mod events;
 mod fencing;
 mod formation;
 mod leadership;
+mod onlookers;
 mod refusals;
 mod restart;
 mod support;

@@ -363,14 +363,57 @@ fn serves_and_ends(mut child: Child, folder: &Path) {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-#[test]
-fn a_node_serves_on_when_nobody_reads_what_it_prints_and_ends_when_it_is_asked_to() {
-    let folder = folder();
-    // A pipe that is full: whoever writes to it waits for ever.
+/// Whoever writes to it waits for ever.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();
     rustix::io::ioctl_fionbio(&writer, true).unwrap();
     while rustix::io::write(&writer, &[b'x'; 512]).is_ok() {}
+    while rustix::io::write(&writer, b"x").is_ok() {}
     rustix::io::ioctl_fionbio(&writer, false).unwrap();
+    (reader, writer)
+}
+
+#[test]
+fn a_node_serves_on_when_nobody_reads_that_it_is_ready() {
+    let folder = folder();
+    let (reader, writer) = full_pipe();
+    // Descriptor 2 stands for any inherited one.
+    let child = talkative(folder.path())
+        .args(["--ready-fd", "2", "--log-level", "off"])
+        .stdout(Stdio::null())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    serves_and_ends(child, folder.path());
+    drop(reader);
+}
+
+/// Slower than it comes.
+#[test]
+fn a_node_serves_on_when_what_it_prints_is_read_slowly() {
+    let folder = folder();
+    let (mut reader, writer) = full_pipe();
+    let child = talkative(folder.path())
+        .args(["--log-level", "trace"])
+        .stdout(writer.try_clone().unwrap())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    let slow = std::thread::spawn(move || {
+        let mut byte = [0; 128];
+        // Until the process has ended.
+        while matches!(std::io::Read::read(&mut reader, &mut byte), Ok(n) if n > 0) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    });
+    serves_and_ends(child, folder.path());
+    slow.join().unwrap();
+}
+
+#[test]
+fn a_node_serves_on_when_nobody_reads_what_it_prints_and_ends_when_it_is_asked_to() {
+    let folder = folder();
+    let (reader, writer) = full_pipe();
     let child = talkative(folder.path())
         .stdout(writer.try_clone().unwrap())
         .stderr(writer)

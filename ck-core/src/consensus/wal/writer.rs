@@ -12,6 +12,7 @@ use super::segment::{FIRST, Header, RESERVED, Segment, Summary, file_name};
 use super::types::{Entry, LogId, Owner, Vote};
 use super::view::{Change, Shared, Slot, cost};
 use super::{Done, salt, stopped};
+use crate::env;
 use crate::env::disk::{DirSync, Disk, DiskFile, DiskLock, patiently};
 use crate::{Error, ErrorCode, Result};
 
@@ -121,7 +122,7 @@ impl WalWriter {
             }
             self.finish();
         };
-        let thread = std::thread::Builder::new().name("ck-wal".into()).spawn(body);
+        let thread = env::spawn_thread("ck-wal", body);
         thread
             .map(WalThread)
             .map_err(|error| Error::io("start the log's thread", &error))

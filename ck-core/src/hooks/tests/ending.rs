@@ -286,3 +286,71 @@ fn a_destructor_that_panics_or_closes_the_handle_harms_nobody() {
     assert_eq!(next(&told), Some(ErrorCode::InHook));
     assert_eq!(fixture.hooks.close(LONG), Ok(()));
 }
+
+/// Its destructor waits, as one of an application may.
+struct SlowDestroy(Arc<Gate>);
+
+impl Drop for SlowDestroy {
+    fn drop(&mut self) {
+        self.0.pass();
+    }
+}
+
+/// Whoever takes a hook out drops it; meanwhile nobody else may say that all hooks are gone.
+#[test]
+fn an_end_is_not_reached_before_everybody_has_dropped_what_hooks_hold() {
+    let moment = Duration::from_millis(1);
+    for removes in [true, false] {
+        let fixture = fixture();
+        let gate = Arc::new(Gate::default());
+        let destroy = SlowDestroy(Arc::clone(&gate));
+        let hook = Hook::blocking(move |_| {
+            let _ = &destroy;
+            Ok(())
+        });
+        let id = fixture.hooks.register(LEADER, hook).unwrap();
+        let hooks = Arc::clone(&fixture.hooks);
+        let dropping = std::thread::spawn(move || {
+            if removes {
+                hooks.unregister(id);
+            } else {
+                hooks.shut();
+            }
+        });
+        gate.wait_for(1);
+        let closed = fixture.hooks.close(moment);
+        assert_eq!(
+            closed.unwrap_err().code(),
+            ErrorCode::Timeout,
+            "removes: {removes}"
+        );
+        let closed = runtime().block_on(fixture.hooks.close_async(moment));
+        assert_eq!(
+            closed.unwrap_err().code(),
+            ErrorCode::Timeout,
+            "removes: {removes}"
+        );
+        gate.open();
+        dropping.join().unwrap();
+        assert_eq!(fixture.hooks.close(LONG), Ok(()));
+    }
+}
+
+#[test]
+fn a_hook_that_cannot_be_registered_is_given_back() {
+    let fixture = fixture();
+    fixture.hooks.shut();
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let destroy = Destroy(Arc::clone(&dropped));
+    let hook = Hook::blocking(move |_| {
+        let _ = &destroy;
+        Ok(())
+    });
+    let rejected = fixture
+        .hooks
+        .register_after(LEADER, hook, Vec::new())
+        .unwrap_err();
+    assert_eq!(dropped.load(Ordering::SeqCst), 0);
+    assert_eq!(rejected.into_error().code(), ErrorCode::Stopped);
+    assert_eq!(dropped.load(Ordering::SeqCst), 1);
+}

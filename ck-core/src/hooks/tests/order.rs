@@ -1,6 +1,7 @@
 //! Which call starts when.
 
 use crate::hooks::types::{EventFilter, EventType, Outcome};
+use crate::model::EventKind;
 use crate::model::RoleChange::{GainedPrimary, GainedReplica};
 
 use super::{Bench, ME, OTHER, change, complete, join, leader, rejoin, revisions, start};
@@ -181,4 +182,61 @@ fn a_hook_hears_nothing_from_before_it_was_registered() {
     let late_ones: Vec<_> = told.iter().filter(|(id, _)| *id == late).collect();
     assert_eq!(late_ones, [&(late, 2)]);
     assert_eq!(told.len(), 3);
+}
+
+/// Every kind of event that others are fenced by, and one that is a barrier only.
+fn movement() -> [EventKind; 5] {
+    [
+        rejoin(ME),
+        start(),
+        change(1, ME, GainedReplica),
+        complete(),
+        leader(1),
+    ]
+}
+
+#[test]
+fn who_observes_and_does_not_return_delays_nobody_and_vetoes_nothing() {
+    // One call at a time: an observer must not take that place either.
+    for concurrency in [1, 50] {
+        for observers in [1, 3] {
+            let mut bench = Bench::new(concurrency, 100);
+            for _ in 0..observers {
+                bench.schedule.observe(EventFilter::ALL, ());
+            }
+            let copier = bench.schedule.register(EventFilter::ALL, ());
+            // Each observer hangs in its first call, which is about a change.
+            bench.push([change(0, OTHER, GainedReplica)]);
+            let hung = bench.start();
+            assert_eq!(hung.len(), observers + 1);
+            for job in hung.into_iter().filter(|job| job.hook_id == copier) {
+                bench.finish(job, Outcome::Done);
+            }
+            let last = bench.push(movement());
+            assert_eq!(bench.run_all(), (last - 4..=last).collect::<Vec<_>>());
+            assert_eq!(bench.copied, [last - 2], "the copy counts");
+        }
+    }
+}
+
+#[test]
+fn who_observes_is_told_one_after_the_other_whatever_others_do() {
+    let mut bench = Bench::new(50, 100);
+    bench.schedule.register(EventFilter::ALL, ());
+    let observer = bench.schedule.observe(EventFilter::ALL, ());
+    let last = bench.push(movement());
+    let mut told = Vec::new();
+    // The copier hangs in the first call.
+    let mut jobs = bench.start();
+    while let Some(at) = jobs.iter().position(|job| job.hook_id == observer) {
+        let job = jobs.remove(at);
+        assert!(jobs.iter().all(|job| job.hook_id != observer), "two at a time");
+        told.push(job.event.revision);
+        // What it returns says nothing of the copy.
+        bench.fail(job);
+        jobs.extend(bench.start());
+    }
+    assert_eq!(told, (last - 4..=last).collect::<Vec<_>>());
+    assert!(bench.copied.is_empty() && bench.retries.is_empty());
+    assert!(bench.schedule.unregister(observer).is_some());
 }

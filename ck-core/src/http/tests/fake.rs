@@ -328,6 +328,10 @@ impl Api for Fake {
         silent.then_some(Duration::from_millis(3200))
     }
 
+    fn log_messages_dropped(&self) -> u64 {
+        3
+    }
+
     fn health(&self) -> HealthStatus {
         HealthStatus {
             healthy: true,

@@ -198,6 +198,7 @@ async fn defect_23_metrics_count_in_both_forms() {
         "clusterkit_copies_pending 0",
         "clusterkit_log_failed 0",
         "clusterkit_disk_silence_seconds 0.000",
+        "clusterkit_log_messages_dropped_total 3",
         "clusterkit_is_leader 1",
         "clusterkit_revision 5",
         "clusterkit_leader_epoch 1",

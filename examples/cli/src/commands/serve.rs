@@ -28,7 +28,7 @@ const LOOK_FOR_READY: Duration = Duration::from_millis(10);
 /// How long a node may take to be ready before it says what it waits for, and how often it says so.
 const PATIENCE: Duration = Duration::from_secs(1);
 const SAY_AGAIN: Duration = Duration::from_secs(5);
-/// How long the last lines of a process may wait for their reader.
+/// How long the last lines of a process, and the one that says that it is ready, may wait for their reader.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What a parent is told when the node is ready.
@@ -70,7 +70,10 @@ pub(crate) fn run(args: &ServeArgs, out: &mut Out) -> Result<()> {
     let streams = Arc::new(Streams::new());
     let node = Arc::new(ClusterKit::new(options)?);
     let log = Arc::clone(&streams);
-    node.on_log(Some(Arc::new(move |level, message| log.log(level, message))));
+    // The node counts what waits here for too long (`clusterkit_log_messages_dropped_total`).
+    node.on_log(Some(Arc::new(move |level, message| {
+        log.err.put_patiently(log_line(level, message));
+    })));
     if args.events {
         let events = Arc::clone(&streams);
         node.on_event(move |event| events.event(event))?;
@@ -151,7 +154,9 @@ fn wait_until_ready(node: &ClusterKit, inbox: &Receiver<Message>, streams: &Stre
             return Ok(true);
         };
         if Instant::now() >= say {
-            streams.log(LogLevel::Info, &format!("waiting for {what}"));
+            streams
+                .err
+                .put(log_line(LogLevel::Info, &format!("waiting for {what}")));
             say = Instant::now() + SAY_AGAIN;
         }
     }
@@ -175,8 +180,7 @@ fn announce(args: &ServeArgs, record: &ReadyRecord, streams: &Streams, out: &Out
     }
     if let Some(fd) = args.ready_fd {
         let path = format!("/dev/fd/{fd}");
-        let opened = std::fs::OpenOptions::new().write(true).open(&path);
-        let written = opened.and_then(|mut file| file.write_all(line.as_bytes()));
+        let written = write_unless_stalled(&path, line);
         written.map_err(|error| CliError::io(path, &error))?;
     }
     let name = out.styles.paint(Tone::Good, &record.node_id);
@@ -185,6 +189,21 @@ fn announce(args: &ServeArgs, record: &ReadyRecord, streams: &Streams, out: &Out
         false => format!("{name} is ready at {}", record.addr),
     });
     Ok(())
+}
+
+/// Writes to what somebody may read, or not: one who does not is left behind, with a thread that waits for it.
+fn write_unless_stalled(path: &str, line: String) -> std::io::Result<()> {
+    let (sender, written) = channel();
+    let path = path.to_owned();
+    thread::spawn(move || {
+        let opened = std::fs::OpenOptions::new().write(true).open(path);
+        let _ = sender.send(opened.and_then(|mut file| file.write_all(line.as_bytes())));
+    });
+    match written.recv_timeout(LAST_WORDS) {
+        Ok(outcome) => outcome,
+        Err(RecvTimeoutError::Timeout) => Ok(()),
+        Err(RecvTimeoutError::Disconnected) => Err(std::io::ErrorKind::Other.into()),
+    }
 }
 
 /// Whoever waits for the file must never see half of it: it appears complete, or not at all.
@@ -237,6 +256,13 @@ fn limit_stop(streams: Arc<Streams>) {
     });
 }
 
+fn log_line(level: LogLevel, message: &str) -> String {
+    let now = Timestamp::from(SystemTime::now());
+    // Reasons that people gave are in it, and a terminal obeys what it is sent.
+    let message = printable(message);
+    format!("{now} {:<5} {message}", level.name())
+}
+
 /// Standard output, which stays machine readable, and standard error, for what the node has to say.
 struct Streams {
     out: Lines,
@@ -251,13 +277,6 @@ impl Streams {
                 format!("{n} messages were left out: nobody read them")
             }),
         }
-    }
-
-    fn log(&self, level: LogLevel, message: &str) {
-        let now = Timestamp::from(SystemTime::now());
-        // Reasons that people gave are in it, and a terminal obeys what it is sent.
-        let message = printable(message);
-        self.err.put(format!("{now} {:<5} {message}", level.name()));
     }
 
     /// A hook that only looks on: one line of JSON for each event, and no say in what happens.

@@ -48,16 +48,27 @@ impl Lines {
     }
 
     /// Hands over one line, without its end. Never waits.
-    pub(crate) fn put(&self, mut line: String) {
-        line.push('\n');
+    pub(crate) fn put(&self, line: String) {
         let left_out = self.left_out.swap(0, Ordering::Relaxed);
-        let line = match left_out {
-            0 => line,
-            n => (self.gap)(n) + "\n" + &line,
-        };
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(Job::Line(line)) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(self.job(left_out, line)) {
             self.left_out.fetch_add(left_out + 1, Ordering::Relaxed);
         }
+    }
+
+    /// Hands over one line, without its end, and waits for a place: for whoever has a queue of its own, and counts itself what
+    /// finds no place there.
+    pub(crate) fn put_patiently(&self, line: String) {
+        let left_out = self.left_out.swap(0, Ordering::Relaxed);
+        // The thread reads as long as there is something to read from.
+        let _ = self.queue.send(self.job(left_out, line));
+    }
+
+    fn job(&self, left_out: u64, mut line: String) -> Job {
+        line.push('\n');
+        Job::Line(match left_out {
+            0 => line,
+            n => (self.gap)(n) + "\n" + &line,
+        })
     }
 
     /// Waits until everything is written, for so long at most: a process that ends must not wait for its reader.
@@ -102,7 +113,7 @@ mod tests {
         lines.finish(Duration::from_millis(1));
         // It reads again: all that waited, and how much there was of the rest, which may be said in several places.
         let mut text = String::new();
-        let mut read = |text: &mut String| {
+        let read = |text: &mut String| {
             allow.send(()).unwrap();
             text.push_str(&written.recv().unwrap());
         };
@@ -128,5 +139,19 @@ mod tests {
         let lines = Lines::to(Stalled(allowed, channel().0), |n| n.to_string());
         (0..WAITING * 3).for_each(|i| lines.put(i.to_string()));
         lines.finish(Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_patient_writer_waits_for_its_place_and_loses_nothing() {
+        let ((allow, allowed), (write, written)) = (channel(), channel());
+        let lines = std::sync::Arc::new(Lines::to(Stalled(allowed, write), |n| format!("{n} are missing")));
+        let all = WAITING + 10;
+        let patient = std::sync::Arc::clone(&lines);
+        let writer = thread::spawn(move || (0..all).for_each(|i| patient.put_patiently(i.to_string())));
+        for i in 0..all {
+            allow.send(()).unwrap();
+            assert_eq!(written.recv().unwrap(), format!("{i}\n"));
+        }
+        writer.join().unwrap();
     }
 }

@@ -1,0 +1,59 @@
+//! A handle that keeps nothing alive, for what the node itself holds.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use super::{ClusterKit, Inner};
+
+/// A handle that does not keep its node alive: what a hook or a log callback of that very node has to hold.
+///
+/// The node holds its hooks, so a hook that holds a [`ClusterKit`] keeps alive what keeps it alive: the node goes on when the
+/// application has dropped its last handle, until something calls [`ClusterKit::stop`] or [`ClusterKit::close`]. With this
+/// handle it does not.
+///
+/// ```
+/// use ck_core::hooks::EventType;
+/// use ck_core::{ClusterKit, Options};
+///
+/// # fn main() -> ck_core::Result<()> {
+/// let mut options = Options::new("node-1", "127.0.0.1:0");
+/// options.data_dir = String::new();
+/// let node = ClusterKit::new(options)?;
+/// let weak = node.downgrade();
+/// node.on(EventType::BecomeLeader, move |_| {
+///     let Some(node) = weak.upgrade() else {
+///         return Ok(()); // it is going away
+///     };
+///     println!("{} leads", node.my_node_id());
+///     Ok(())
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct WeakClusterKit {
+    inner: Weak<Inner>,
+}
+
+impl WeakClusterKit {
+    /// The node, while somebody holds it. Whoever drops the last handle ends the node, on whatever thread that is: keep what
+    /// this gives for one call of a hook.
+    pub fn upgrade(&self) -> Option<ClusterKit> {
+        self.inner.upgrade().map(|inner| ClusterKit { inner })
+    }
+}
+
+impl fmt::Debug for WeakClusterKit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakClusterKit")
+    }
+}
+
+impl ClusterKit {
+    /// A handle that does not keep the node alive.
+    pub fn downgrade(&self) -> WeakClusterKit {
+        WeakClusterKit {
+            inner: Arc::downgrade(&self.inner),
+        }
+    }
+}

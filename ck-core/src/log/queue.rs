@@ -1,0 +1,203 @@
+//! Messages that wait for their reader: a bounded queue, which knows what did not fit.
+
+use std::collections::VecDeque;
+use std::mem::size_of;
+
+use crate::options::LogLevel;
+
+/// At most so many messages wait.
+pub(super) const MAX_MESSAGES: usize = 1024;
+/// They take at most so much memory.
+pub(super) const MAX_BYTES: usize = 1024 * 1024;
+/// A message that is longer is cut: names and values from outside are in some.
+const MAX_MESSAGE_BYTES: usize = 16 * 1024;
+
+/// A message for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) level: LogLevel,
+    pub(super) text: String,
+}
+
+impl Message {
+    fn bytes(&self) -> usize {
+        self.text.capacity() + size_of::<Message>()
+    }
+}
+
+/// Messages that were dropped one after the other.
+#[derive(Debug)]
+struct Gap {
+    count: u64,
+    /// Of the most severe one, so that who hears of that severity hears of the gap.
+    level: LogLevel,
+}
+
+impl Gap {
+    fn message(&self) -> Message {
+        Message {
+            level: self.level,
+            text: format!(
+                "{} messages dropped: the log was not read as fast as it was written",
+                self.count
+            ),
+        }
+    }
+}
+
+/// What waits, in order. Where messages were dropped stands a message that says how many.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waiting: VecDeque<Message>,
+    bytes: usize,
+    /// What was dropped since the last message that fitted: behind all that waits.
+    gap: Option<Gap>,
+    dropped: u64,
+}
+
+impl Queue {
+    /// Adds a message at the end, or counts it as dropped.
+    pub(super) fn push(&mut self, level: LogLevel, mut text: String) {
+        cut(&mut text);
+        let message = Message { level, text };
+        let gap = self.gap.as_ref().map(Gap::message);
+        let added = [gap.as_ref(), Some(&message)];
+        let count = added.iter().flatten().count();
+        let bytes: usize = added.iter().flatten().map(|message| message.bytes()).sum();
+        if self.waiting.len() + count > MAX_MESSAGES || self.bytes + bytes > MAX_BYTES {
+            self.dropped += 1;
+            let gap = self.gap.get_or_insert(Gap { count: 0, level });
+            gap.count += 1;
+            gap.level = gap.level.min(level);
+            return;
+        }
+        self.gap = None;
+        self.bytes += bytes;
+        self.waiting.extend(gap);
+        self.waiting.push_back(message);
+    }
+
+    /// Takes the first message.
+    pub(super) fn pop(&mut self) -> Option<Message> {
+        let Some(message) = self.waiting.pop_front() else {
+            return self.gap.take().map(|gap| gap.message());
+        };
+        self.bytes -= message.bytes();
+        Some(message)
+    }
+
+    /// True when nothing is left to be told.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.gap.is_none()
+    }
+
+    /// Forgets what waits, because nobody will read it; it counts as dropped.
+    pub(super) fn abandon(&mut self) {
+        self.dropped += self.waiting.len() as u64;
+        self.clear();
+    }
+
+    /// Forgets what waits, because nobody wants to hear it.
+    pub(super) fn clear(&mut self) {
+        self.waiting = VecDeque::new();
+        self.bytes = 0;
+        self.gap = None;
+    }
+
+    /// How many messages were dropped.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
+
+/// Shortens a message to its bound, and says so in it.
+fn cut(text: &mut String) {
+    if text.len() > MAX_MESSAGE_BYTES {
+        // At most three bytes back: a character has four at most, and 0 is a boundary.
+        let mut end = MAX_MESSAGE_BYTES;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let left_out = text.len() - end;
+        text.truncate(end);
+        text.push_str(&format!("... ({left_out} bytes more)"));
+    }
+    text.shrink_to_fit();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(queue: &mut Queue) -> Vec<String> {
+        std::iter::from_fn(|| queue.pop().map(|message| message.text)).collect()
+    }
+
+    #[test]
+    fn what_does_not_fit_is_dropped_and_counted_where_it_is_missing() {
+        let mut queue = Queue::default();
+        for number in 0..MAX_MESSAGES + 3 {
+            let level = if number == MAX_MESSAGES + 1 {
+                LogLevel::Error
+            } else {
+                LogLevel::Info
+            };
+            queue.push(level, number.to_string());
+        }
+        assert_eq!(queue.dropped(), 3);
+        assert_eq!(queue.pop().unwrap().text, "0");
+        // One place is free, and the gap needs one too.
+        queue.push(LogLevel::Info, "too early".to_owned());
+        assert_eq!(queue.pop().unwrap().text, "1");
+        queue.push(LogLevel::Info, "late".to_owned());
+        let rest: Vec<Message> = std::iter::from_fn(|| queue.pop()).collect();
+        let numbers: Vec<String> = (2..MAX_MESSAGES).map(|number| number.to_string()).collect();
+        let told: Vec<&String> = rest.iter().map(|message| &message.text).collect();
+        assert_eq!(told[..numbers.len()], numbers.iter().collect::<Vec<_>>());
+        let gap = &rest[numbers.len()];
+        assert!(gap.text.starts_with("4 messages dropped"), "{gap:?}");
+        assert_eq!(gap.level, LogLevel::Error);
+        assert_eq!(rest[numbers.len() + 1].text, "late");
+        assert_eq!((queue.dropped(), queue.is_empty(), queue.bytes), (4, true, 0));
+    }
+
+    #[test]
+    fn a_gap_at_the_end_is_told_when_all_else_is() {
+        let mut queue = Queue::default();
+        for _ in 0..=MAX_MESSAGES {
+            queue.push(LogLevel::Warn, String::new());
+        }
+        let told = texts(&mut queue);
+        assert_eq!(told.len(), MAX_MESSAGES + 1);
+        assert!(told[MAX_MESSAGES].starts_with("1 messages dropped"));
+        assert_eq!(queue.pop(), None);
+    }
+
+    #[test]
+    fn long_messages_are_cut_and_many_of_them_take_no_more_than_the_bound() {
+        let mut queue = Queue::default();
+        let long = "ä".repeat(MAX_MESSAGE_BYTES);
+        for _ in 0..MAX_MESSAGES {
+            queue.push(LogLevel::Info, long.clone());
+        }
+        let told = queue.waiting.iter().map(Message::bytes).sum::<usize>();
+        assert!(told <= MAX_BYTES && told > MAX_BYTES / 2, "{told}");
+        assert_eq!(queue.bytes, told);
+        assert!(queue.dropped() > 900);
+        let first = queue.pop().unwrap().text;
+        assert!(first.len() < MAX_MESSAGE_BYTES + 64, "{}", first.len());
+        assert!(first.ends_with("bytes more)"), "{}", &first[first.len() - 40..]);
+    }
+
+    #[test]
+    fn what_is_abandoned_counts_and_what_nobody_wants_does_not() {
+        let mut queue = Queue::default();
+        queue.push(LogLevel::Info, "a".to_owned());
+        queue.clear();
+        assert_eq!((queue.dropped(), queue.pop()), (0, None));
+        queue.push(LogLevel::Info, "a".to_owned());
+        queue.abandon();
+        assert_eq!((queue.dropped(), queue.pop()), (1, None));
+        assert_eq!(queue.bytes, 0);
+    }
+}

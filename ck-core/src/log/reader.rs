@@ -1,0 +1,223 @@
+//! The thread that calls the application with messages, and whoever waits for it.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::LogCallback;
+use super::queue::Queue;
+use crate::env::{self, Instant};
+use crate::options::LogLevel;
+use crate::quietly::{drop_quietly, quietly};
+
+thread_local! {
+    /// The log whose thread this is.
+    static LOG_THREAD: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A queue, the callback that reads it, and its thread, which is there from the first message on.
+#[derive(Default)]
+pub(super) struct Reader {
+    state: Mutex<State>,
+    /// Cleared where messages are not even put into words.
+    wanted: AtomicBool,
+    /// The thread waits here for messages.
+    work: Condvar,
+    /// Signalled whenever a call or a thread has ended.
+    quiet: Condvar,
+}
+
+/// What the lock guards. No code of the application runs under it, destructors included.
+#[derive(Default)]
+struct State {
+    queue: Queue,
+    callback: Option<LogCallback>,
+    /// The thread that calls the present callback. Another one ends as soon as its call of an earlier callback returns.
+    thread: Option<u64>,
+    /// That thread is inside the callback.
+    calling: bool,
+    closed: bool,
+    last_thread: u64,
+    /// Threads that have not ended.
+    running: usize,
+    /// All that were started and not waited for.
+    handles: Vec<JoinHandle<()>>,
+}
+
+impl State {
+    /// Nothing is left to tell, and nobody is told.
+    fn is_told(&self) -> bool {
+        self.callback.is_none() || (self.queue.is_empty() && !self.calling)
+    }
+}
+
+impl Reader {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Only bookkeeping happens under the lock, so what a panic could leave behind is consistent.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Names this log; unique among those that live.
+    fn key(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// True on a thread of this log: what waits for it would wait for itself.
+    fn is_here(&self) -> bool {
+        LOG_THREAD.try_with(Cell::get).unwrap_or(0) == self.key()
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Acquire)
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.lock().queue.dropped()
+    }
+
+    pub(super) fn set_callback(self: &Arc<Self>, callback: Option<LogCallback>) {
+        let mut state = self.lock();
+        let unused = if state.closed {
+            callback
+        } else {
+            self.wanted.store(callback.is_some(), Ordering::Release);
+            let before = std::mem::replace(&mut state.callback, callback);
+            if state.callback.is_none() {
+                state.queue.clear();
+            }
+            if state.calling {
+                // It may never return, and the new one is not to wait for it.
+                state.thread = None;
+                state.calling = false;
+            }
+            if !state.queue.is_empty() {
+                self.see_to_thread(&mut state);
+            }
+            before
+        };
+        drop(state);
+        self.work.notify_all();
+        self.quiet.notify_all();
+        drop_quietly(unused);
+    }
+
+    pub(super) fn put(self: &Arc<Self>, level: LogLevel, text: String) {
+        let mut state = self.lock();
+        if state.closed || state.callback.is_none() {
+            return;
+        }
+        state.queue.push(level, text);
+        self.see_to_thread(&mut state);
+        drop(state);
+        self.work.notify_all();
+    }
+
+    /// Sees to it that there is a thread. Where the system has none to give the queue waits for the next message.
+    fn see_to_thread(self: &Arc<Self>, state: &mut State) {
+        if state.thread.is_some() {
+            return;
+        }
+        state.last_thread += 1;
+        let id = state.last_thread;
+        let reader = Arc::clone(self);
+        if let Ok(handle) = env::spawn_thread("ck-log", move || reader.read(id)) {
+            state.thread = Some(id);
+            state.running += 1;
+            state.handles.retain(|handle| !handle.is_finished());
+            state.handles.push(handle);
+        }
+    }
+
+    /// What a thread does for all its life.
+    fn read(self: Arc<Self>, id: u64) {
+        LOG_THREAD.set(self.key());
+        let mut state = self.lock();
+        while state.thread == Some(id) {
+            if state.callback.is_none() || (state.closed && state.queue.is_empty()) {
+                break;
+            }
+            let Some(message) = state.queue.pop() else {
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let Some(callback) = state.callback.clone() else {
+                break;
+            };
+            state.calling = true;
+            drop(state);
+            quietly(|| callback(message.level, &message.text));
+            // The last one, where the callback was replaced meanwhile.
+            drop_quietly(callback);
+            state = self.lock();
+            if state.thread == Some(id) {
+                state.calling = false;
+            }
+            self.quiet.notify_all();
+        }
+        let mut over = None;
+        if state.thread == Some(id) {
+            state.thread = None;
+            if state.closed {
+                over = state.callback.take();
+            }
+        }
+        drop(state);
+        drop_quietly(over);
+        self.lock().running -= 1;
+        self.quiet.notify_all();
+    }
+
+    pub(super) fn flush(&self, limit: Duration) {
+        if !self.is_here() {
+            drop(self.wait_until(limit, State::is_told));
+        }
+    }
+
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        self.wanted.store(false, Ordering::Release);
+        // Where there is a thread it tells what waits, and drops the callback.
+        let over = match state.thread {
+            Some(_) => None,
+            None => {
+                state.queue.abandon();
+                state.callback.take()
+            }
+        };
+        drop(state);
+        self.work.notify_all();
+        drop_quietly(over);
+    }
+
+    pub(super) fn close_within(&self, limit: Duration) {
+        self.close();
+        // Inside the callback there is nothing to wait for: that call is the last one.
+        let limit = if self.is_here() { Duration::ZERO } else { limit };
+        let mut state = self.wait_until(limit, |state| state.running == 0);
+        if state.running > 0 {
+            state.queue.abandon();
+            return;
+        }
+        let handles = std::mem::take(&mut state.handles);
+        drop(state);
+        // They have left their loop: this waits only until the system has taken them down.
+        handles.into_iter().for_each(|handle| drop(handle.join()));
+    }
+
+    fn wait_until(&self, limit: Duration, done: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let end = Instant::now() + limit;
+        let mut state = self.lock();
+        while !done(&state) {
+            let left = end.since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.quiet.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state
+    }
+}

@@ -1,0 +1,66 @@
+//! What strangers cause as often as they like, told now and then.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::env::Instant;
+use crate::error::ErrorCode;
+
+/// How often what strangers cause is told, for each reason.
+const SPARSELY: Duration = Duration::from_secs(1);
+
+/// Keeps what strangers can cause as often as they like from filling the log: one message a second for each reason. The
+/// next one says how many were left out.
+#[derive(Default)]
+pub(crate) struct Sparse {
+    /// When each reason was told last, and how many were not since.
+    told: Mutex<BTreeMap<i32, (Instant, u64)>>,
+}
+
+impl Sparse {
+    /// True when something with this reason is to be told; then with words for those that were left out before.
+    pub(crate) fn admit(&self, reason: ErrorCode) -> Option<String> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        match told.get_mut(&reason.number()) {
+            Some((last, left_out)) if now.since(*last) < SPARSELY => {
+                *left_out += 1;
+                None
+            }
+            before => {
+                let left_out = before.map_or(0, |(_, left_out)| *left_out);
+                told.insert(reason.number(), (now, 0));
+                Some(match left_out {
+                    0 => String::new(),
+                    n => format!(" (and {n} more for such a reason since the last time)"),
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_is_told_once_a_second_at_most() {
+        let sparse = Sparse::default();
+        let first = sparse.admit(ErrorCode::WrongCluster);
+        let next: Vec<_> = (0..5).map(|_| sparse.admit(ErrorCode::WrongCluster)).collect();
+        assert_eq!((first, next), (Some(String::new()), vec![None; 5]));
+        assert_eq!(sparse.admit(ErrorCode::DuplicateNode), Some(String::new()));
+        // As if the second had passed.
+        let long_ago = Instant::now() - SPARSELY;
+        sparse
+            .told
+            .lock()
+            .unwrap()
+            .get_mut(&ErrorCode::WrongCluster.number())
+            .unwrap()
+            .0 = long_ago;
+        let later = sparse.admit(ErrorCode::WrongCluster).unwrap();
+        assert!(later.contains("5 more"), "{later}");
+    }
+}

@@ -101,7 +101,9 @@ impl ClusterKit {
             disk: Node::disk_for(&options),
             // Made on the runtime that looks after its connections, whoever calls.
             transport: runtime.enter(|| Arc::new(TcpTransport::plaintext(&*options.cluster_name))),
-            listen: Arc::new(TcpListen { clients: None }),
+            listen: Arc::new(TcpListen {
+                clients: runtime.clients(),
+            }),
             hooks: Driver::Threads(runtime.handle()),
             snapshots: SnapshotPace::default(),
         };

@@ -1,11 +1,15 @@
-//! The one runtime of a process, shared by all nodes in it.
+//! The runtimes of a process, shared by all nodes in it: one for what members say to each other and what the application
+//! asks for, and one for clients that speak HTTP. Nothing that clients ask for, and no number of them, keeps the threads of
+//! the first from a heartbeat.
 
+use std::num::NonZero;
 use std::panic::AssertUnwindSafe;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
@@ -18,12 +22,15 @@ const MAX_THREADS: usize = 4;
 /// and HTTP answers, which others can cause as often as they like, have smaller bounds of their own, so that they leave
 /// room. Each node has at most six of the rest at a time: so many stay where they are when its disk hangs.
 const MAX_BLOCKING_THREADS: usize = 64;
+/// The same for what clients ask for: large answers, of which each node makes one at a time.
+const MAX_CLIENTS_BLOCKING_THREADS: usize = 16;
 /// How long the end of the last handle waits for the threads at most.
 const END: Duration = Duration::from_secs(5);
 
-/// A tokio runtime that lives as long as somebody holds it.
+/// Tokio runtimes that live as long as somebody holds them.
 pub(super) struct SharedRuntime {
-    runtime: Option<tokio::runtime::Runtime>,
+    runtime: Option<Runtime>,
+    clients: Option<Runtime>,
 }
 
 static PRESENT: Mutex<Weak<SharedRuntime>> = Mutex::new(Weak::new());
@@ -35,34 +42,34 @@ impl SharedRuntime {
         if let Some(runtime) = present.upgrade() {
             return Ok(runtime);
         }
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         // Half of the processors: the other half is for the application and for the logs. A thread too many costs: each
         // step of a write would wake it for nothing.
-        let threads = threads.map_or_else(
-            || std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).clamp(1, MAX_THREADS)),
-            |threads| threads as usize,
-        );
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder
-            .worker_threads(threads)
-            .max_blocking_threads(MAX_BLOCKING_THREADS)
-            .thread_name("ck-runtime")
-            .enable_all();
-        // Threads that these start later inherit from them that signals are blocked.
-        let runtime = env::starting_threads(|| builder.build())
-            .map_err(|error| Error::io("start the runtime", &error))?;
+        let few = (processors / 2).clamp(1, MAX_THREADS);
+        let threads = threads.map_or(few, |threads| threads as usize);
         let shared = Arc::new(SharedRuntime {
-            runtime: Some(runtime),
+            runtime: Some(start("ck-runtime", threads, MAX_BLOCKING_THREADS)?),
+            clients: Some(start(
+                "ck-http",
+                processors.min(MAX_THREADS),
+                MAX_CLIENTS_BLOCKING_THREADS,
+            )?),
         });
         *present = Arc::downgrade(&shared);
         Ok(shared)
     }
 
+    /// The runtime whose threads serve clients. The handle does not keep it alive.
+    pub(super) fn clients(&self) -> Option<Handle> {
+        self.clients.as_ref().map(|clients| clients.handle().clone())
+    }
+
     /// A handle that does not keep the runtime alive.
-    pub(super) fn handle(&self) -> tokio::runtime::Handle {
+    pub(super) fn handle(&self) -> Handle {
         self.runtime().handle().clone()
     }
 
-    fn runtime(&self) -> &tokio::runtime::Runtime {
+    fn runtime(&self) -> &Runtime {
         match &self.runtime {
             Some(runtime) => runtime,
             // Taken only while dropping, when nobody has a reference.
@@ -132,8 +139,11 @@ impl SharedRuntime {
     }
 
     fn refuse_own_threads(&self) -> Result<()> {
-        let own = self.runtime().handle().id();
-        let here = tokio::runtime::Handle::try_current().is_ok_and(|current| current.id() == own);
+        let is_own = |current: &Handle| {
+            let runtimes = self.runtime.iter().chain(&self.clients);
+            runtimes.map(Runtime::handle).any(|own| own.id() == current.id())
+        };
+        let here = Handle::try_current().is_ok_and(|current| is_own(&current));
         // Hooks have entered the runtime, but run on threads of their own.
         if here && !hooks::on_hook_thread() {
             return Err(Error::new(
@@ -145,10 +155,23 @@ impl SharedRuntime {
     }
 }
 
+/// Starts a runtime whose threads are called `name`.
+fn start(name: &str, threads: usize, blocking: usize) -> Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    builder
+        .worker_threads(threads)
+        .max_blocking_threads(blocking)
+        .thread_name(name)
+        .enable_all();
+    // Threads that these start later inherit from them that signals are blocked.
+    env::starting_threads(|| builder.build()).map_err(|error| Error::io("start the runtime", &error))
+}
+
 impl Drop for SharedRuntime {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            if tokio::runtime::Handle::try_current().is_ok() {
+        // Clients first: what they wait for is on the other one.
+        for runtime in [self.clients.take(), self.runtime.take()].into_iter().flatten() {
+            if Handle::try_current().is_ok() {
                 // Where tasks run nobody may wait: the last handle may be dropped on one of the runtime's own
                 // threads.
                 runtime.shutdown_background();

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use serde::Serialize;
 
 use super::tests::{simulate, write};
 use super::{PATIENCE, SimNode, World, leader, settle, until};
 use crate::consensus::{Service, decode, encode};
-use crate::env;
+use crate::env::{self, Instant};
 use crate::error::ErrorCode;
 use crate::membership::{
     JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong, ProcessTag,
@@ -209,5 +210,65 @@ fn what_members_are_told_is_bounded() {
         let refused = ask(&world, &nodes[0], MemberCall::Join(request), 0).await;
         assert_eq!(refusal(refused), Some(ErrorCode::InvalidArgument));
         assert_eq!(nodes[0].node.view().topology().nodes.len(), 1);
+    });
+}
+
+/// A call between Raft nodes as it is on the wire.
+#[derive(Serialize)]
+struct RaftRequest {
+    cluster: String,
+    from: u64,
+    to: u64,
+    call: RaftCall,
+}
+
+#[derive(Serialize)]
+enum RaftCall {
+    Heartbeat(Vote),
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Vote {
+    term: u64,
+    node: u64,
+    committed: bool,
+}
+
+/// Whoever pledges to a leader that Raft knows nothing of is bound to nobody else for ever: no leader had a lease any more.
+#[test]
+fn heartbeats_of_a_leader_that_there_is_not_bind_nobody() {
+    simulate(45, async |world| {
+        let nodes = world.cluster(3).await;
+        let leads = leader(&nodes, None).await;
+        let epoch = nodes[leads].node.view().topology().leader_epoch;
+        for term in [1_000, 1 << 31, 1 << 62, u64::MAX] {
+            for sim in &nodes {
+                let to = sim.node.view().my_node().unwrap().raft_id;
+                let request = RaftRequest {
+                    cluster: cluster_id(sim),
+                    from: 77,
+                    to,
+                    call: RaftCall::Heartbeat(Vote {
+                        term,
+                        node: 77,
+                        committed: true,
+                    }),
+                };
+                let body = Service::Raft.envelope(&encode(&request).unwrap());
+                let transport = world.network.transport(STRANGER);
+                transport.call(sim.addr(), Lane::Control, body, PATIENCE).await.unwrap();
+            }
+        }
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE / 6 {
+            env::sleep(PATIENCE / 600).await;
+            assert!(nodes[leads].node.is_leader(), "its lease ended after {:?}", began.elapsed());
+        }
+        assert_eq!(nodes[leads].node.view().topology().leader_epoch, epoch);
+        write(&nodes[(leads + 1) % 3], "after").await;
+        // The next one has a lease too.
+        nodes[leads].node.step_down(None).await.unwrap();
+        leader(&nodes, Some(leads)).await;
+        settle(&nodes).await;
     });
 }

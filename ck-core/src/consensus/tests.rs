@@ -4,3 +4,4 @@ mod forwarded;
 mod lanes;
 mod snapshots;
 mod storage;
+mod views;

@@ -12,7 +12,7 @@ use crate::consensus::Service;
 use crate::consensus::{Leadership, LeaseTable, Proposer, Replica, decode, encode};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::{LeaveReason, Node, NodeId, whole_millis};
+use crate::model::{LeaveReason, Node, NodeId, Topology, whole_millis};
 use crate::net::{Lane, Transport};
 use crate::planted::planted;
 use crate::rebalance;
@@ -462,7 +462,25 @@ impl Admission {
         }
     }
 
-    /// Proposes a command that says who takes over from `node`, planned anew as often as the topology moves on; but only
+    /// Who takes over from `node`, and the topology that this was planned on. Takes its time where there are many partitions,
+    /// and that not from whoever else runs here.
+    async fn promotions(
+        &self,
+        topology: Arc<Topology>,
+        node: &NodeId,
+        avoided: &[NodeId],
+    ) -> Result<(Arc<Topology>, Vec<Promotion>)> {
+        let (leaving, avoided) = (node.clone(), avoided.to_vec());
+        let planned = env::blocking(move || {
+            let promotions = rebalance::promotions(&topology, &leaving, &avoided);
+            (topology, promotions)
+        });
+        planned
+            .await
+            .map_err(|error| Error::internal(format!("the planner failed: {error}")))
+    }
+
+    /// Proposes a command that says who takes over from `node`, amended as often as the topology moves on; but only
     /// while `node` is the `incarnation` of it that was looked at, none for no member: another process that was let in
     /// meanwhile may hold leases that nobody took back. And only under the `epoch` with whose leases it was decided. Nothing
     /// may be granted to that incarnation any more: the command says, too, from where on it was leased for nothing.
@@ -474,6 +492,7 @@ impl Admission {
         avoided: &[NodeId],
         command: impl Fn(Vec<Promotion>, u64, Option<u64>) -> Command,
     ) -> Result<Response> {
+        let mut plan = self.promotions(self.replica.topology(), node, avoided).await?;
         for _ in 0..REPLANS {
             if self.leadership.epoch() != Some(epoch) {
                 return Err(not_leader());
@@ -489,7 +508,13 @@ impl Admission {
                     format!("node {node:?} was let in or taken out meanwhile; try again"),
                 ));
             }
-            let promotions = rebalance::promotions(&topology, node, avoided);
+            if !serving(&plan.0).eq(serving(&topology)) {
+                plan = self.promotions(topology, node, avoided).await?;
+                continue;
+            }
+            let (planned, promotions) = plan;
+            let promotions = rebalance::amended(promotions, (&planned, &topology), node, avoided);
+            plan = (topology, promotions.clone());
             let unleased_from =
                 present.and_then(|incarnation| self.leases.unleased_from(epoch, node, incarnation));
             let response = self
@@ -510,6 +535,12 @@ impl Admission {
             format!("the topology moved on under each of {REPLANS} plans for node {node:?}; try again"),
         ))
     }
+}
+
+/// The members that serve.
+fn serving(topology: &Topology) -> impl Iterator<Item = &NodeId> {
+    let serving = topology.nodes.values().filter(|node| node.status.is_serving());
+    serving.map(|node| &node.id)
 }
 
 fn not_leader() -> Error {

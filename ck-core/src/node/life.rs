@@ -260,7 +260,7 @@ impl Node {
         self.run(self.clone().confirm_copies());
         self.run(self.clone().keep_in_sync());
         self.run(self.clone().keep_in_touch());
-        self.run(self.clone().keep_state_file());
+        self.run(self.clone().keep_state_files());
         Ok(member)
     }
 
@@ -367,7 +367,7 @@ impl Node {
             listening.close.close().await;
         }
         if let Some(member) = self.member.get() {
-            self.write_state_file().await;
+            self.write_state_files().await;
             outcome = member.consensus.close().await;
         }
         self.transport.close();

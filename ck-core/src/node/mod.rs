@@ -54,6 +54,7 @@ use confirm::Confirmations;
 use contact::{LastSeen, SyncContact};
 use copying::{CopyFailures, holders};
 use registering::OwnRejoin;
+use state_file::StateFiles;
 
 /// What a node stands on: the world outside it.
 pub(crate) struct Seams {
@@ -116,6 +117,7 @@ pub(crate) struct Node {
     synced: SyncContact,
     /// What the leader said last of the members.
     last_seen: LastSeen,
+    state_files: StateFiles,
     lock: Mutex<Option<DiskLock>>,
     tasks: Mutex<Vec<futures_util::future::AbortHandle>>,
 }
@@ -228,6 +230,7 @@ impl Node {
             member: OnceLock::new(),
             refusal: Mutex::new(None),
             synced: SyncContact::default(),
+            state_files: StateFiles::default(),
             last_seen: LastSeen::default(),
             lock: Mutex::new(None),
             tasks: Mutex::default(),

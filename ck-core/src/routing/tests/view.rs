@@ -301,8 +301,8 @@ fn counted(view: &ClusterView) -> PartitionCounts {
 proptest! {
     /// However two topologies differ, taking over from the old view gives what building anew gives.
     #[test]
-    fn an_updated_view_equals_a_new_one(old in any_topology(), new in any_topology(), keep in any::<u16>(),
-                                        same_members in any::<bool>(), one_fails in any::<bool>()) {
+    fn an_updated_view_equals_a_new_one(old in any_topology(), new in any_topology(), keep in any::<(u16, u16)>(),
+                                        same_members in any::<bool>(), one_fails in any::<bool>(), in_place in any::<bool>()) {
         let mut new = new;
         if same_members {
             new.nodes = old.nodes.keys().map(|id| (Arc::clone(id), node(id))).collect();
@@ -310,9 +310,17 @@ proptest! {
         if let Some(mut first) = new.nodes.first_entry().filter(|_| one_fails) {
             Arc::make_mut(first.get_mut()).status = NodeStatus::Failed;
         }
-        for (i, kept) in old.partitions.iter().enumerate().take(new.partitions.len()) {
-            if keep & (1 << i) != 0 {
-                new.partitions[i] = Arc::clone(kept);
+        let kept = |i: &usize| (keep.0 | keep.1) & (1 << i) != 0;
+        let both = 0..new.partitions.len().min(old.partitions.len());
+        if in_place {
+            // A changed copy shares whole chunks; the same partitions put together anew share none.
+            let drawn = std::mem::replace(&mut new.partitions, old.partitions.clone());
+            for i in both.filter(|i| !kept(i)) {
+                new.partitions[i] = Arc::clone(&drawn[i]);
+            }
+        } else {
+            for i in both.filter(kept) {
+                new.partitions[i] = Arc::clone(&old.partitions[i]);
             }
         }
         let new = Arc::new(new);

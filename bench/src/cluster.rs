@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::Outcome;
 
 /// How long anything may take before the benchmark gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 /// Partitions of every cluster that is measured.
 pub(crate) const PARTITIONS: u32 = 64;
 

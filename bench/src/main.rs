@@ -9,6 +9,7 @@ mod heal;
 mod http;
 mod lookup;
 mod many;
+mod partitions;
 mod process;
 mod quiet;
 mod report;
@@ -79,6 +80,8 @@ enum Part {
     Formation,
     /// Forming, joining, restarting with many nodes, each a process.
     Many,
+    /// What the number of partitions costs: forming and data writes, with few and with the most there can be.
+    Partitions,
     /// Memory and idle CPU of a node in a process of its own.
     Memory,
     /// Lookups of a key.
@@ -116,6 +119,9 @@ enum Child {
         /// How many partitions a founder makes.
         #[arg(long, default_value_t = cluster::PARTITIONS)]
         partitions: u32,
+        /// Registers a hook that is asked of every copy, and says at once that it is made.
+        #[arg(long)]
+        hook: bool,
     },
 }
 
@@ -129,13 +135,14 @@ fn main() -> ExitCode {
             http_addr,
             profile,
             partitions,
+            hook,
         }) => process::serve(
             id,
             data_dir,
             join.as_deref(),
             http_addr,
             profile.as_deref(),
-            *partitions,
+            (*partitions, *hook),
         ),
         None => run(&arguments),
     };
@@ -169,6 +176,9 @@ fn run(arguments: &Arguments) -> Outcome {
             &arguments.nodes,
             arguments.partitions,
         )?;
+    }
+    if wanted(Part::Partitions) {
+        partitions::measure(&mut report, &arguments.dir, Duration::from_millis(arguments.turn))?;
     }
     if wanted(Part::Memory) {
         process::measure(&mut report, &arguments.dir)?;

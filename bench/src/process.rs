@@ -5,6 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use ck_core::hooks::{EventFilter, Hook};
+use ck_core::model::Event;
+use ck_core::routing::ClusterView;
+use ck_core::state::Expect;
 use ck_core::{ClusterKit, Options, TimingProfile};
 
 use crate::cluster::{PARTITIONS, PATIENCE, until, until_every};
@@ -39,14 +43,15 @@ fn rss_kib() -> Outcome<f64> {
     Ok(kib.ok_or("no VmRSS in /proc/self/status")?.parse()?)
 }
 
-/// The child: one node. A line on standard input is answered with RSS in KiB and CPU time in seconds.
+/// The child: one node. A number of members on standard input is answered, once it sees so many and all copies in place,
+/// with RSS in KiB and CPU time in seconds. `write WRITERS MS` is answered with how many values it wrote in that time.
 pub(crate) fn serve(
     id: &str,
     data_dir: &Path,
     join: Option<&str>,
     http_addr: &str,
     profile: Option<&str>,
-    partitions: u32,
+    (partitions, hook): (u32, bool),
 ) -> Outcome {
     let mut options = Options::new(id, http_addr);
     if let Some(profile) = profile {
@@ -59,21 +64,69 @@ pub(crate) fn serve(
         None => options.partition_count = Some(partitions),
     }
     let node = ClusterKit::new(options)?;
+    if hook {
+        node.register_hook(EventFilter::ALL, Hook::blocking(|_: &Event| Ok(())))?;
+    }
     node.start()?;
     println!("{}", node.http_addr().ok_or("the node listens nowhere")?);
     for line in std::io::stdin().lines() {
-        let members: usize = line?.trim().parse()?;
-        until_every(pause(members), "all copies in place", || {
-            let view = node.view();
-            view.nodes().len() == members
-                && view.partitions().all(|partition| {
-                    partition.nodes().count() == members.min(3) && partition.pending().count() == 0
-                })
-        })?;
+        let line = line?;
+        if let Some(order) = line.strip_prefix("write ") {
+            let (writers, millis) = order.split_once(' ').ok_or("an order without two numbers")?;
+            let turn = Duration::from_millis(millis.trim().parse()?);
+            println!("{}", write_for(&node, writers.parse()?, turn)?);
+            continue;
+        }
+        let members: usize = line.trim().parse()?;
+        let pause = pause(members) + Duration::from_millis(u64::from(node.view().partition_count() / 4096));
+        until_every(pause, "all copies in place", || in_place(&node.view(), members))?;
         println!("{} {}", rss_kib()?, cpu_time()?.as_secs_f64());
     }
     node.stop()?;
     Ok(())
+}
+
+/// True when the view shows so many members, who hold all copies, lead their share, and wait for nothing.
+fn in_place(view: &ClusterView, members: usize) -> bool {
+    let copies = members.min(3);
+    let placed = view.nodes().len() == members
+        && view.partition_count() > 0
+        && view.partitions().all(|partition| {
+            partition.nodes().count() == copies
+                && partition.pending().count() == 0
+                && partition.primary().is_some()
+        });
+    let share = view.partition_count() as usize / members;
+    placed
+        && view
+            .partition_stats()
+            .partitions_per_node
+            .values()
+            .all(|primaries| (share..=share + 1).contains(primaries))
+}
+
+/// So many threads write 100 bytes each, again and again; gives how many values were written.
+fn write_for(node: &ClusterKit, writers: usize, turn: Duration) -> Outcome<u64> {
+    let over = std::time::Instant::now() + turn;
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..writers)
+            .map(|writer| {
+                scope.spawn(move || -> ck_core::Result<u64> {
+                    let (key, mut count) = (format!("bench/{writer}"), 0);
+                    while std::time::Instant::now() < over {
+                        node.set_custom_data(&key, &[7; 100][..], Expect::Any, PATIENCE)?;
+                        count += 1;
+                    }
+                    Ok(count)
+                })
+            })
+            .collect();
+        let mut all = 0;
+        for writer in running {
+            all += writer.join().map_err(|_| "a writer panicked")??;
+        }
+        Ok(all)
+    })
 }
 
 /// How often a node looks whether all is in place: many that share a machine look less often, so that looking costs
@@ -114,7 +167,22 @@ impl NodeProcess {
         partitions: u32,
     ) -> Outcome<Self> {
         let program = Command::new(std::env::current_exe()?);
-        NodeProcess::spawn_as(program, dir, id, join, "127.0.0.1:0", profile, partitions)
+        NodeProcess::spawn_as(
+            program,
+            dir,
+            id,
+            join,
+            "127.0.0.1:0",
+            profile,
+            (partitions, false),
+        )
+    }
+
+    /// The same with a hook that is asked of every copy, and says at once that it is made.
+    pub(crate) fn spawn_hooked(dir: &Path, id: &str, join: Option<&str>, partitions: u32) -> Outcome<Self> {
+        let program = Command::new(std::env::current_exe()?);
+        let (addr, profile) = ("127.0.0.1:0", TimingProfile::Lan);
+        NodeProcess::spawn_as(program, dir, id, join, addr, profile, (partitions, true))
     }
 
     /// The same in a network namespace, at an address there.
@@ -130,7 +198,8 @@ impl NodeProcess {
         program
             .args(["netns", "exec", namespace])
             .arg(std::env::current_exe()?);
-        NodeProcess::spawn_as(program, dir, id, join, http_addr, TimingProfile::Lan, PARTITIONS)
+        let (profile, what) = (TimingProfile::Lan, (PARTITIONS, false));
+        NodeProcess::spawn_as(program, dir, id, join, http_addr, profile, what)
     }
 
     fn spawn_as(
@@ -140,7 +209,7 @@ impl NodeProcess {
         join: Option<&str>,
         http_addr: &str,
         profile: TimingProfile,
-        partitions: u32,
+        (partitions, hook): (u32, bool),
     ) -> Outcome<Self> {
         let mut child = program
             .arg("node")
@@ -150,6 +219,7 @@ impl NodeProcess {
             .args(["--http-addr", http_addr, "--profile", profile.name()])
             .arg("--partitions")
             .arg(partitions.to_string())
+            .args(hook.then_some("--hook"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -194,6 +264,13 @@ impl NodeProcess {
             line if line.starts_with("error") => Err(line.to_owned().into()),
             line => Ok(line.to_owned()),
         }
+    }
+
+    /// Has so many threads of the node write for a while; gives how many values they wrote.
+    pub(crate) fn write(&mut self, writers: usize, turn: Duration) -> Outcome<u64> {
+        let input = self.child.stdin.as_mut().ok_or("the child has no input")?;
+        writeln!(input, "write {writers} {}", turn.as_millis())?;
+        Ok(self.line()?.parse()?)
     }
 
     /// What the node takes, once it sees a cluster of `members` with all copies in place.

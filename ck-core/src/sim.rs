@@ -124,6 +124,7 @@ impl SimNode {
             hooks: Driver::Tasks,
             snapshots: SnapshotPace {
                 entries: spec.snapshots.0,
+                times: 0,
                 kept: spec.snapshots.1,
             },
         };

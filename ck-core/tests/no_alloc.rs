@@ -3,11 +3,14 @@
 #[path = "support/topology.rs"]
 mod support;
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
 use allocation_counter::measure;
+use ck_core::model::{ClusterConfig, NodeId, Target, Timestamp};
 use ck_core::routing::{ClusterView, SharedView};
+use ck_core::state::{Command, Expect, NodeSpec, Proposal, State};
 
 fn shared() -> SharedView {
     let shared = SharedView::new(ClusterView::new(
@@ -102,6 +105,89 @@ fn a_new_revision_allocates_one_view() {
         shared.store(next);
     });
     assert_eq!(info.count_total, 1, "{info:?}");
+}
+
+/// A cluster of one node and so many partitions, and its view.
+fn founded(partitions: u32) -> (State, SharedView) {
+    let mut state = State::default();
+    let me = NodeId::from("node-00003");
+    let node = NodeSpec {
+        id: me.clone(),
+        name: String::new(),
+        ip: "127.0.0.1:8080".into(),
+        port: 8080,
+        peer_addr: "127.0.0.1:8080".into(),
+        services: BTreeMap::new(),
+        zone: None,
+        weight: 100,
+        labels: BTreeMap::new(),
+        process: 1,
+        raft_id: None,
+    };
+    let config = ClusterConfig {
+        cluster_name: "test".into(),
+        partition_count: partitions,
+        replication_factor: 3,
+        ..ClusterConfig::default()
+    };
+    let cluster_id = "test".to_owned();
+    let bootstrap = Command::Bootstrap {
+        cluster_id,
+        config,
+        node,
+    };
+    apply(&mut state, 0, bootstrap);
+    let target = Target {
+        nodes: vec![me.clone()],
+        primary: me,
+    };
+    let assignments = vec![target; partitions as usize];
+    let planned_on = state.topology_revision();
+    let create = Command::CreatePartitions {
+        assignments,
+        planned_on,
+    };
+    apply(&mut state, 0, create);
+    assert_eq!(state.topology().partitions.len(), partitions as usize);
+    let shared = SharedView::new(ClusterView::new(state.topology().clone(), 0, "node-00003"));
+    black_box(shared.load().revision());
+    (state, shared)
+}
+
+fn apply(state: &mut State, seq: u64, command: Command) {
+    let proposal = Proposal {
+        session: if seq == 0 { 0 } else { 1 },
+        seq,
+        low: seq.saturating_sub(8),
+        epoch: None,
+        at: Timestamp::from_millis(seq),
+        command,
+    };
+    let applied = state.apply(state.revision() + 1, &proposal, &mut Vec::new());
+    assert!(applied.result.is_ok(), "{:?}", applied.result);
+}
+
+#[test]
+fn a_data_write_allocates_the_same_whatever_the_number_of_partitions() {
+    let [few, many] = [64, 65_536].map(|partitions| {
+        let (mut state, shared) = founded(partitions);
+        // Somebody reads what was, as always.
+        let held = shared.load_owned();
+        let info = measure(|| {
+            for seq in 1..100 {
+                let key = format!("key-{}", seq % 10);
+                let value = vec![7; 100].into();
+                let expect = Expect::Any;
+                apply(&mut state, seq, Command::SetData { key, value, expect });
+                let next = shared.load().updated(state.topology(), state.revision());
+                shared.store(next);
+            }
+        });
+        assert_eq!(shared.load().revision(), held.revision() + 101);
+        (info.count_total, info.bytes_total)
+    });
+    assert_eq!(few, many, "allocations and bytes");
+    assert!(few.0 > 99);
 }
 
 /// How many bytes it takes to change one partition of so many, in the state and in the view.

@@ -231,7 +231,7 @@ fn a_route_says_what_the_asked_node_is_at_this_moment() {
 #[test]
 fn the_state_file_follows_the_data() {
     let mut cluster = Cluster::of(PROGRAM, 1);
-    let file = cluster.node(0).data_dir().join("cluster-state.json");
+    let file = cluster.node(0).data_dir().join("custom-data.json");
     let data = || -> Result<Value, String> {
         let text = std::fs::read(&file).map_err(|error| error.to_string())?;
         let state: Value = serde_json::from_slice(&text).map_err(|error| error.to_string())?;

@@ -48,8 +48,10 @@ pub(crate) fn has_snapshot(disk: &dyn Disk, dir: &Path) -> Result<bool> {
 /// When snapshots are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SnapshotPace {
-    /// After so many entries a snapshot is taken.
+    /// After so many entries a snapshot is taken, but not before they have this many times the length of the last one: the
+    /// state of tens of thousands of partitions costs as much to write as a hundred thousand small entries.
     pub(crate) entries: u64,
+    pub(crate) times: u64,
     /// So many entries stay in the log behind a snapshot, for followers that are a little late.
     pub(crate) kept: u64,
 }
@@ -58,6 +60,7 @@ impl Default for SnapshotPace {
     fn default() -> Self {
         SnapshotPace {
             entries: 50_000,
+            times: 4,
             kept: 10_000,
         }
     }
@@ -102,8 +105,8 @@ impl Consensus {
         let store = SnapshotStore::new(config.disk.clone(), config.dir.join(SNAPSHOT), owner);
         let durable = store.durable();
         let growth = Arc::<Growth>::default();
-        let (replica, grown) = (config.replica.clone(), growth.clone());
-        let opening = env::blocking(move || StateMachine::open(replica, store, grown));
+        let (replica, grown, pace) = (config.replica.clone(), growth.clone(), config.snapshots);
+        let opening = env::blocking(move || StateMachine::open(replica, store, grown, pace));
         let machine = opened(opening.await)?;
         check_snapshot(&config.dir, wal.purged(), durable.load(Ordering::Acquire))?;
         let election_timeout_max = config.timing.election_max;
@@ -259,7 +262,8 @@ fn raft_config(
         enable_leader_restore: Some(false),
         // A leader that hears of no quorum falls silent by our own count: see heartbeats.rs.
         quorum_loss_probe_interval: None,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshots.entries),
+        // When one is due is for us to say: see growth.rs.
+        snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: snapshots.kept,
         replication_lag_threshold: snapshots.entries + snapshots.kept,
         // A snapshot goes in pieces, each with a deadline of its own; this bounds the whole.

@@ -27,6 +27,8 @@ pub(crate) struct Replica {
     incarnation: AtomicU64,
     /// Told after every batch that changed what the controllers act on.
     changed: Signal,
+    /// Told after every batch that changed the replicated store.
+    data_changed: Signal,
     waiters: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
     sink: Mutex<EventSink>,
 }
@@ -43,6 +45,7 @@ impl Replica {
             state: RwLock::new(state),
             incarnation: AtomicU64::new(0),
             changed: Signal::default(),
+            data_changed: Signal::default(),
             waiters: Mutex::default(),
             sink: Mutex::new(sink),
         }
@@ -73,6 +76,11 @@ impl Replica {
         &self.changed
     }
 
+    /// Told whenever the replicated store changed.
+    pub(crate) fn data_changed(&self) -> &Signal {
+        &self.data_changed
+    }
+
     /// This node's incarnation, once the admission of its present process has been applied. What the log says of
     /// an earlier process is not said of this one: until then the node has no role at all.
     pub(crate) fn incarnation(&self) -> Option<u64> {
@@ -99,6 +107,7 @@ impl Replica {
         *state = stored;
         drop(state);
         self.changed.notify();
+        self.data_changed.notify();
     }
 
     /// Applies a batch of entries in order. `None` stands for an entry without a command.
@@ -107,6 +116,7 @@ impl Replica {
         let mut responses = Vec::with_capacity(batch.len());
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let before = state.topology().clone();
+        let mut data_changed = false;
         #[cfg(feature = "sim")]
         let from_revision = state.revision();
         for item in batch {
@@ -121,7 +131,11 @@ impl Replica {
                     state.apply_membership(*index, |raft_id| voters.contains(&raft_id));
                     None
                 }
-                Item::Command(index, proposal) => Some(state.apply(*index, proposal, &mut told)),
+                Item::Command(index, proposal) => {
+                    let response = state.apply(*index, proposal, &mut told);
+                    data_changed |= proposal.command.writes_data() && response.result.is_ok();
+                    Some(response)
+                }
             });
             // What happened before this process was admitted is history: it is not told again. That it is no member any
             // more, and of what it lost by that, it is told.
@@ -153,6 +167,9 @@ impl Replica {
         drop(state);
         if topology_changed {
             self.changed.notify();
+        }
+        if data_changed {
+            self.data_changed.notify();
         }
         self.wake(revision);
         responses
@@ -190,6 +207,7 @@ impl Replica {
         *state = new;
         drop(state);
         self.changed.notify();
+        self.data_changed.notify();
         self.wake(revision);
     }
 

@@ -12,6 +12,7 @@ use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 
 use super::codec::{self, SnapshotHead};
 use super::growth::{Growth, Meter};
+use super::open::SnapshotPace;
 use super::replica::{Item, Replica};
 use super::snapshot_file;
 use super::types::{Applied, LogId, SnapshotMeta, StoredMembership, Types, io_error};
@@ -35,6 +36,8 @@ pub(crate) struct SnapshotStore {
     owner: Owner,
     /// The index up to which a snapshot is durable.
     durable: Arc<AtomicU64>,
+    /// How long that is.
+    length: Arc<AtomicU64>,
     /// One is written at a time.
     writing: Arc<Mutex<()>>,
 }
@@ -46,6 +49,7 @@ impl SnapshotStore {
             path,
             owner,
             durable: Arc::default(),
+            length: Arc::default(),
             writing: Arc::default(),
         }
     }
@@ -55,9 +59,10 @@ impl SnapshotStore {
         self.durable.clone()
     }
 
-    fn note(&self, meta: &SnapshotMeta) {
+    fn note(&self, meta: &SnapshotMeta, state: &Bytes) {
         let index = meta.last_log_id.map_or(0, |id| id.index);
         self.durable.fetch_max(index, Ordering::AcqRel);
+        self.length.store(state.len() as u64, Ordering::Release);
     }
 
     fn read(&self) -> Result<Option<(SnapshotMeta, Bytes)>> {
@@ -73,9 +78,9 @@ impl SnapshotStore {
     /// died.
     fn open(&self) -> Result<Option<(SnapshotMeta, Bytes)>> {
         let stored = self.read()?;
-        if let Some((meta, _)) = &stored {
+        if let Some((meta, state)) = &stored {
             self.disk.sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
-            self.note(meta);
+            self.note(meta, state);
         }
         Ok(stored)
     }
@@ -90,7 +95,7 @@ impl SnapshotStore {
         }
         let head = codec::encode(&SnapshotHead::from(meta))?;
         snapshot_file::write(&*self.disk, &self.path, self.owner, &head, state)?;
-        self.note(meta);
+        self.note(meta, state);
         Ok(())
     }
 }
@@ -110,13 +115,18 @@ pub(crate) struct StateMachine {
 
 impl StateMachine {
     /// The state machine as the stored snapshot has it; the log after it is applied again by openraft.
-    pub(crate) fn open(replica: Arc<Replica>, store: SnapshotStore, growth: Arc<Growth>) -> Result<Self> {
+    pub(crate) fn open(
+        replica: Arc<Replica>,
+        store: SnapshotStore,
+        growth: Arc<Growth>,
+        pace: SnapshotPace,
+    ) -> Result<Self> {
         let mut machine = StateMachine {
             replica,
             store,
             last: None,
             membership: StoredMembership::default(),
-            meter: Meter::default(),
+            meter: Meter::new(pace),
             growth,
         };
         if let Some((meta, state)) = machine.store.open()? {
@@ -161,7 +171,8 @@ impl RaftStateMachine<Types> for StateMachine {
                     // with the nodes that can.
                     EntryPayload::Normal(command) => match codec::decode(&command.0, "a command") {
                         Ok(proposal) => {
-                            self.meter.add(&self.growth, index, command.0.len());
+                            let snapshot = self.store.length.load(Ordering::Acquire);
+                            self.meter.add(&self.growth, index, command.0.len(), snapshot);
                             Item::Command(index, Box::new(proposal))
                         }
                         Err(error) => {

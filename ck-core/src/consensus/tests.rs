@@ -6,6 +6,7 @@ mod inbound;
 mod lanes;
 mod snapshots;
 mod storage;
+mod views;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -157,15 +157,10 @@ pub(super) fn text(
     let name = "clusterkit_partitions_by_state";
     out.family(name, "gauge", "Partitions in each state.");
     let view = api.view();
-    let states: Vec<PartitionState> = view.partitions().map(|partition| partition.state()).collect();
+    let counts = view.partition_counts();
     for state in PartitionState::ALL {
-        let count = states.iter().filter(|found| **found == state).count();
-        out.sample(name, &[("state", state.as_str())], count);
+        out.sample(name, &[("state", state.as_str())], counts.in_state(state));
     }
-    let pending: usize = view
-        .partitions()
-        .map(|partition| partition.pending().count())
-        .sum();
     let name = "clusterkit_nodes_by_status";
     out.family(name, "gauge", "Members in each status, voters and others apart.");
     for status in NodeStatus::ALL {
@@ -181,7 +176,7 @@ pub(super) fn text(
         (
             "clusterkit_copies_pending",
             "Copies of partitions that are being made.",
-            pending,
+            counts.pending,
         ),
         (
             "clusterkit_log_failed",

@@ -9,7 +9,7 @@ use super::{AddressBook, JoinReply, JoinRequest, MemberCall, MemberReply, Pong, 
 use crate::consensus::{Leadership, LeaseTable, Proposer, Replica};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::{LeaveReason, Node, NodeId, whole_millis};
+use crate::model::{LeaveReason, Node, NodeId, Topology, whole_millis};
 use crate::net::Transport;
 use crate::planted::planted;
 use crate::rebalance;
@@ -377,7 +377,25 @@ impl Admission {
         }
     }
 
-    /// Proposes a command that says who takes over from `node`, planned anew as often as the topology moves on; but only
+    /// Who takes over from `node`, and the topology that this was planned on. Takes its time where there are many partitions,
+    /// and that not from whoever else runs here.
+    async fn promotions(
+        &self,
+        topology: Arc<Topology>,
+        node: &NodeId,
+        avoided: &[NodeId],
+    ) -> Result<(Arc<Topology>, Vec<Promotion>)> {
+        let (leaving, avoided) = (node.clone(), avoided.to_vec());
+        let planned = env::blocking(move || {
+            let promotions = rebalance::promotions(&topology, &leaving, &avoided);
+            (topology, promotions)
+        });
+        planned
+            .await
+            .map_err(|error| Error::internal(format!("the planner failed: {error}")))
+    }
+
+    /// Proposes a command that says who takes over from `node`, amended as often as the topology moves on; but only
     /// while `node` is the `incarnation` of it that was looked at, none for no member: another process that was let in
     /// meanwhile may hold leases that nobody took back. And only under the `epoch` with whose leases it was decided. Nothing
     /// may be granted to that incarnation any more: the command says, too, from where on it was leased for nothing.
@@ -389,6 +407,7 @@ impl Admission {
         avoided: &[NodeId],
         command: impl Fn(Vec<Promotion>, u64, Option<u64>) -> Command,
     ) -> Result<Response> {
+        let mut plan = self.promotions(self.replica.topology(), node, avoided).await?;
         for _ in 0..REPLANS {
             if self.leadership.epoch() != Some(epoch) {
                 return Err(not_leader());
@@ -401,7 +420,13 @@ impl Admission {
             if present != incarnation {
                 return Err(let_in_meanwhile(node));
             }
-            let promotions = rebalance::promotions(&topology, node, avoided);
+            if !serving(&plan.0).eq(serving(&topology)) {
+                plan = self.promotions(topology, node, avoided).await?;
+                continue;
+            }
+            let (planned, promotions) = plan;
+            let promotions = rebalance::amended(promotions, (&planned, &topology), node, avoided);
+            plan = (topology, promotions.clone());
             let unleased_from =
                 present.and_then(|incarnation| self.leases.unleased_from(epoch, node, incarnation));
             let response = self
@@ -429,6 +454,12 @@ fn let_in_meanwhile(node: &NodeId) -> Error {
         ErrorCode::Busy,
         format!("node {node:?} was let in or taken out meanwhile; try again"),
     )
+}
+
+/// The members that serve.
+fn serving(topology: &Topology) -> impl Iterator<Item = &NodeId> {
+    let serving = topology.nodes.values().filter(|node| node.status.is_serving());
+    serving.map(|node| &node.id)
 }
 
 fn not_leader() -> Error {

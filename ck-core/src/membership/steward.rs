@@ -168,7 +168,7 @@ impl Steward {
         let drained = |node: &&Arc<Node>| {
             node.status == NodeStatus::Leaving
                 && node.raft_id != me
-                && topology.partitions.iter().all(|partition| {
+                && topology.partitions.near(&node.id).all(|partition| {
                     let released = partition.released.as_ref();
                     partition.copy(&node.id).is_none() && released.is_none_or(|(from, _)| *from != node.id)
                 })

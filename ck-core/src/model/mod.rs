@@ -20,7 +20,9 @@ pub use event::{
 pub use migration::{AvoidedCopy, AwayNode, Migration, MigrationState, RebalanceStatus};
 pub use node::{Node, NodeHealthState, NodeId, NodeStatus};
 pub use partition::{CopyState, Partition, PartitionCopy, PartitionState, Role, Target};
+pub(crate) use partitions::Chunk;
 pub use partitions::Partitions;
+pub(crate) use records::StoredData;
 pub use records::{
     Cluster, ClusterConfig, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, NodeHealth,
     PartitionMap, PartitionRecord, PartitionStats,

@@ -190,6 +190,14 @@ impl Partition {
             .map(|copy| &copy.node)
     }
 
+    /// Every node that it names, some more than once.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &NodeId> {
+        let copies = self.copies.iter().map(|copy| &copy.node);
+        let target = self.target.iter().flat_map(|target| &target.nodes);
+        let released = self.released.iter().map(|(node, _)| node);
+        copies.chain(&self.primary).chain(target).chain(released)
+    }
+
     /// True when nothing is under way and nothing amiss: it has a primary, every copy holds the data, and neither a copy
     /// nor the role moves. Whether its nodes are up is not asked.
     pub fn is_settled(&self) -> bool {

@@ -10,11 +10,11 @@ use std::sync::{Arc, OnceLock};
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
-use super::Partition;
+use super::{NodeId, Partition};
 
 /// How many partitions are copied together. Half of a cluster's largest number of bits: with 65,536 partitions there are as
-/// many chunks as partitions in one.
-const CHUNK: usize = 256;
+/// many chunks as partitions in one. In unit tests so few that their small clusters have several.
+const CHUNK: usize = if cfg!(test) { 4 } else { 256 };
 
 /// Partitions by number. Cloning is cheap, and so is a change of a few: both cost about the square root of their number.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -28,6 +28,8 @@ pub(crate) struct Chunk {
     partitions: Vec<Arc<Partition>>,
     /// Those of them, by place, that are not settled; found when somebody asks first.
     unsettled: OnceLock<Vec<usize>>,
+    /// The nodes that they name, each once; found when somebody asks first.
+    named: OnceLock<Vec<NodeId>>,
 }
 
 impl Chunk {
@@ -35,6 +37,7 @@ impl Chunk {
         Arc::new(Chunk {
             partitions,
             unsettled: OnceLock::new(),
+            named: OnceLock::new(),
         })
     }
 
@@ -46,7 +49,22 @@ impl Chunk {
     /// To be changed: what was found of it is forgotten.
     fn partitions_mut(&mut self) -> &mut [Arc<Partition>] {
         self.unsettled = OnceLock::new();
+        self.named = OnceLock::new();
         &mut self.partitions
+    }
+
+    fn names(&self, node: &str) -> bool {
+        let named = self.named.get_or_init(|| {
+            let mut named: Vec<NodeId> = Vec::new();
+            for node in self.partitions.iter().flat_map(|partition| partition.named()) {
+                // Each in its place: most partitions of a chunk name the same few.
+                if let Err(place) = named.binary_search(node) {
+                    named.insert(place, node.clone());
+                }
+            }
+            named
+        });
+        named.binary_search_by(|known| (**known).cmp(node)).is_ok()
     }
 
     fn unsettled(&self) -> impl Iterator<Item = &Arc<Partition>> {
@@ -65,6 +83,7 @@ impl Clone for Chunk {
         Chunk {
             partitions: self.partitions.clone(),
             unsettled: OnceLock::new(),
+            named: OnceLock::new(),
         }
     }
 }
@@ -120,6 +139,13 @@ impl Partitions {
         self.chunks.iter().flat_map(|chunk| chunk.unsettled())
     }
 
+    /// Those that may have anything to do with a node, by number: all that name it, and their neighbours. Costs those, and
+    /// a look at each chunk that has changed since somebody asked.
+    pub(crate) fn near<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a Arc<Partition>> {
+        let chunks = self.chunks.iter().filter(move |chunk| chunk.names(node));
+        chunks.flat_map(|chunk| chunk.partitions())
+    }
+
     /// Those that are not what they were in `old`. Costs the chunks, and what is in those that have changed.
     pub(crate) fn changed_since<'a>(
         &'a self,
@@ -143,6 +169,11 @@ impl Partitions {
     /// What is copied together, in order: two revisions that share a chunk (the same `Arc`) have the same partitions in it.
     pub(crate) fn chunks(&self) -> &[Arc<Chunk>] {
         &self.chunks
+    }
+
+    /// The number of the first partition of a chunk.
+    pub(crate) const fn first_of(chunk: usize) -> usize {
+        chunk * CHUNK
     }
 
     /// In which chunk a partition is, and where in it.
@@ -257,7 +288,8 @@ mod tests {
 
     #[test]
     fn it_is_a_vector() {
-        for count in [0, 1, 255, 256, 257, 1000] {
+        for count in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 1000] {
+            let count = u32::try_from(count).unwrap();
             let all: Partitions = (0..count).map(partition).collect();
             assert_eq!(all.len(), count as usize);
             assert_eq!(all.is_empty(), count == 0);
@@ -271,14 +303,15 @@ mod tests {
 
     #[test]
     fn a_change_of_one_shares_all_but_its_chunk() {
-        let before: Partitions = (0..1000).map(partition).collect();
+        let (size, changed) = (u32::try_from(4 * CHUNK).unwrap(), CHUNK + 1);
+        let before: Partitions = (0..size).map(partition).collect();
         let mut after = before.clone();
-        Arc::make_mut(after.get_mut(300).unwrap()).epoch += 1;
+        Arc::make_mut(after.get_mut(changed).unwrap()).epoch += 1;
         assert_ne!(before, after);
-        assert_eq!(before[300].epoch + 1, after[300].epoch);
+        assert_eq!(before[changed].epoch + 1, after[changed].epoch);
         let shared = |chunk: usize| Arc::ptr_eq(&before.chunks()[chunk], &after.chunks()[chunk]);
         assert_eq!([0, 1, 2, 3].map(shared), [true, false, true, true]);
-        assert!(after.get_mut(1000).is_none());
+        assert!(after.get_mut(4 * CHUNK).is_none());
     }
 
     #[test]
@@ -294,6 +327,18 @@ mod tests {
         Arc::make_mut(all.get_mut(3).unwrap()).primary = Some("a".into());
         assert_eq!(unsettled(&all), [300, 599]);
         assert_eq!(unsettled(&before), [3, 300, 599]);
+    }
+
+    #[test]
+    fn who_has_to_do_with_a_node_follows_each_change() {
+        let mut all: Partitions = (0..600).map(partition).collect();
+        let near = |all: &Partitions, node: &str| all.near(node).count();
+        assert_eq!((near(&all, "a"), near(&all, "b")), (600, 0));
+        Arc::make_mut(&mut all[300]).released = Some(("b".into(), 1));
+        assert_eq!((near(&all, "a"), near(&all, "b")), (600, CHUNK));
+        let before = all.clone();
+        *all.get_mut(300).unwrap() = partition(300);
+        assert_eq!((near(&all, "b"), near(&before, "b")), (0, CHUNK));
     }
 
     #[test]

@@ -158,6 +158,15 @@ pub struct Cluster {
     pub lost_partitions: Vec<String>,
 }
 
+/// The replicated store at one revision, as its file shows it.
+#[derive(Debug, Serialize)]
+pub(crate) struct StoredData {
+    pub(crate) revision: u64,
+    /// Never `None`.
+    #[serde(serialize_with = "super::base64::values::serialize")]
+    pub(crate) custom_data: Option<BTreeMap<String, Bytes>>,
+}
+
 /// A value of the replicated store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataEntry {

@@ -177,7 +177,10 @@ impl Node {
     pub(crate) async fn rebalance_status(&self, timeout: Duration) -> RebalanceStatus {
         match self.ask_leader(MemberCall::RebalanceStatus, timeout).await {
             Ok(MemberReply::Rebalance(status)) => *status,
-            _ => rebalance::local_status(&self.me, &self.replica.state()),
+            _ => {
+                let now = rebalance::RebalanceNow::of(&self.replica.state());
+                rebalance::local_status(&self.me, &now)
+            }
         }
     }
 

@@ -16,8 +16,8 @@ use crate::http::{
 };
 use crate::membership::{JoinRequest, MemberCall, MemberReply, SyncReport};
 use crate::model::{
-    Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, Node as NodeRecord, NodeId,
-    RebalanceStatus, partition_id,
+    Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, NodeId, RebalanceStatus,
+    partition_id,
 };
 use crate::rebalance;
 use crate::routing::ClusterView;
@@ -90,11 +90,7 @@ impl Api for Node {
         let partitions = view.topology().partitions.len();
         // Of a past that is over nobody knows who is up.
         let led = self.hears_leader_in(&view);
-        let up = |node: &&Arc<NodeRecord>| led && node.status.is_serving();
-        let valid = view
-            .partitions()
-            .filter(|p| p.primary().filter(up).is_some())
-            .count();
+        let valid = if led { view.partition_counts().led } else { 0 };
         let message = match self.complaint_in(&view) {
             Some(complaint) => complaint,
             None if partitions == 0 => "the partitions have not been created yet".to_owned(),

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::http::{KeyRole, KeyRoute, Routes};
 use crate::model::{
     Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, NodeHealth, NodeHealthState,
-    NodeStatus, whole_millis,
+    NodeStatus, StoredData, whole_millis,
 };
 use crate::routing::{ClusterView, ViewGuard};
 use crate::state::{Command, Expect, Reply, Response, check_key, check_value};
@@ -172,6 +172,16 @@ impl Node {
             cluster.leader = "".into();
         }
         cluster
+    }
+
+    /// The replicated store. Values are counted references.
+    pub(crate) fn stored_data(&self) -> StoredData {
+        let state = self.replica.state();
+        let copied = |(key, entry): (&String, &DataEntry)| (key.clone(), entry.value.clone());
+        StoredData {
+            revision: state.revision(),
+            custom_data: Some(state.data().iter().map(copied).collect()),
+        }
     }
 
     /// Raft's own numbers on this node.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Node;
 use crate::consensus::is_over;
 use crate::env::{self, Signal};
-use crate::model::{CopyState, PartitionCopy, Topology};
+use crate::model::{CopyState, PartitionCopy, Partitions, Topology};
 use crate::planted::planted;
 use crate::state::Command;
 
@@ -54,6 +54,19 @@ impl Doubt {
             || (unheard && copy.since <= self.unheard)
             || (copy.unhooked && copy.since <= self.inherited)
     }
+}
+
+/// The copies in doubt.
+#[derive(Debug, Default)]
+struct Doubted {
+    /// By which doubt.
+    doubt: Doubt,
+    /// The partitions that were looked at.
+    seen: Partitions,
+    /// The revision at which this node was told to copy, by partition.
+    copies: BTreeMap<u32, u64>,
+    /// They are not those that were asked of last.
+    news: bool,
 }
 
 impl Confirmations {
@@ -106,24 +119,32 @@ impl Confirmations {
         self.added.notify();
     }
 
-    /// The copies in doubt; once there are none the doubt is over.
-    fn doubted(&self, topology: &Topology, me: &str) -> Vec<(u32, u64)> {
+    /// Brings the copies in doubt up to date; once there are none the doubt is over. Costs what has changed, for as long as
+    /// the doubt is the same.
+    fn follow(&self, topology: &Topology, me: &str, doubted: &mut Doubted) {
         let mut doubt = self.doubt_now();
-        if *doubt == Doubt::default() {
-            return Vec::new();
+        if doubted.doubt != *doubt {
+            *doubted = Doubted {
+                doubt: *doubt,
+                news: doubted.news || !doubted.copies.is_empty(),
+                ..Doubted::default()
+            };
         }
-        let held = topology
-            .partitions
-            .iter()
-            .filter_map(|p| Some((p.number, p.copy(me)?)));
-        let doubted: Vec<(u32, u64)> = held
-            .filter(|(_, copy)| doubt.covers(copy))
-            .map(|(number, copy)| (number, copy.since))
-            .collect();
-        if doubted.is_empty() {
+        if *doubt == Doubt::default() {
+            return;
+        }
+        for partition in topology.partitions.changed_since(&doubted.seen) {
+            let copy = partition.copy(me).filter(|copy| doubt.covers(copy));
+            let before = match copy {
+                Some(copy) => doubted.copies.insert(partition.number, copy.since),
+                None => doubted.copies.remove(&partition.number),
+            };
+            doubted.news |= before != copy.map(|copy| copy.since);
+        }
+        doubted.seen = topology.partitions.clone();
+        if doubted.copies.is_empty() {
             *doubt = Doubt::default();
         }
-        doubted
     }
 
     fn take(&self) -> BTreeMap<u32, Copied> {
@@ -142,16 +163,16 @@ impl Confirmations {
 impl Node {
     /// Confirms what there is to confirm, and has hooks asked of what is in doubt, for as long as the node lives.
     pub(super) async fn confirm_copies(self: Arc<Self>) {
-        let mut asked = Vec::new();
+        let mut doubted = Doubted::default();
         loop {
             let added = self.confirmations.added.count();
             let applied = self.replica.changed().count();
             let due = self.confirmations.take();
-            let doubted = self.confirmations.doubted(&self.replica.topology(), &self.me);
-            let ask = doubted != asked;
-            if due.is_empty() && !ask {
+            self.confirmations
+                .follow(&self.replica.topology(), &self.me, &mut doubted);
+            if due.is_empty() && !doubted.news {
                 let anew = async {
-                    match doubted.is_empty() {
+                    match doubted.copies.is_empty() {
                         true => std::future::pending().await,
                         // What was asked for is about to be applied, or has nobody to copy from yet.
                         false => self.replica.changed().after(applied).await,
@@ -169,10 +190,12 @@ impl Node {
                 env::sleep(PAUSE).await;
                 continue;
             }
-            if ask {
-                match self.ask_again(&doubted).await {
-                    true => asked = doubted,
-                    false => env::sleep(PAUSE).await,
+            if doubted.news {
+                let copies: Vec<(u32, u64)> = doubted.copies.iter().map(|(n, since)| (*n, *since)).collect();
+                if self.ask_again(&copies).await {
+                    doubted.news = false;
+                } else {
+                    env::sleep(PAUSE).await;
                 }
             }
         }

@@ -262,7 +262,7 @@ impl Node {
         self.run(self.clone().confirm_copies());
         self.run(self.clone().keep_in_sync());
         self.run(self.clone().keep_in_touch());
-        self.run(self.clone().keep_state_file());
+        self.run(self.clone().keep_state_files());
         self.run(self.clone().watch_disk_silence());
         Ok(member)
     }
@@ -384,7 +384,7 @@ impl Node {
     /// again, and whoever stops a node wants it stopped. Nothing that was acknowledged is lost by that.
     async fn close_files(self: &Arc<Self>, member: &Member) -> Result<()> {
         let closing = async {
-            self.write_state_file().await;
+            self.write_state_files().await;
             member.consensus.close().await
         };
         match env::timeout(FILES, closing).await {

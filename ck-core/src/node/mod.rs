@@ -55,6 +55,7 @@ use confirm::Confirmations;
 use contact::{LastSeen, SyncContact};
 use copying::{CopyFailures, holders};
 use registering::OwnRejoin;
+use state_file::StateFiles;
 
 /// What a node stands on: the world outside it.
 pub(crate) struct Seams {
@@ -117,9 +118,10 @@ pub(crate) struct Node {
     synced: SyncContact,
     /// What the leader said last of the members.
     last_seen: LastSeen,
+    state_files: StateFiles,
     lock: Mutex<Option<DiskLock>>,
     tasks: Mutex<Vec<futures_util::future::AbortHandle>>,
-    /// Held while the state file is written: a write that has begun outlasts the task that began it.
+    /// Held while one of the state files is written: a write that has begun outlasts the task that began it.
     state_file: Mutex<()>,
 }
 
@@ -231,6 +233,7 @@ impl Node {
             member: OnceLock::new(),
             refusal: Mutex::new(None),
             synced: SyncContact::default(),
+            state_files: StateFiles::default(),
             last_seen: LastSeen::default(),
             lock: Mutex::new(None),
             tasks: Mutex::default(),

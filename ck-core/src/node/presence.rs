@@ -239,7 +239,7 @@ impl Node {
                 }
             }
             let due = Instant::now() + self.sync_pause();
-            self.wait_for_next_sync(due, seen, (reported, &told), health_seen)
+            self.wait_for_next_sync(due, seen, (reported, told), health_seen)
                 .await;
             if !matches!(self.phase(), Phase::Starting | Phase::Running) {
                 return;
@@ -293,17 +293,21 @@ impl Node {
         &self,
         due: Instant,
         mut seen: u64,
-        (reported, told): (u64, &Topology),
+        (reported, told): (u64, Arc<Topology>),
         health_seen: u64,
     ) {
+        let mut looked = told.clone();
         loop {
             // A lease counts as soon as what it names is applied; and the log may have admitted this process anew
             // before the answer to its request came, or though it never comes.
             self.lease.applied(self.replica.revision());
             self.adopt_session();
-            if self.is_waited_for(reported, told) {
+            let now = self.replica.topology();
+            if self.is_waited_for(&now, reported, (&told, &looked)) {
                 return;
             }
+            // Where nobody waited for what stood there, nobody does for as long as it stands.
+            looked = now;
             tokio::select! {
                 biased;
                 () = env::sleep_until(due) => return,
@@ -316,8 +320,13 @@ impl Node {
     /// True when a role was taken from this node after `reported`: its next holder waits until the leader knows
     /// that this node knows. When one was given to it: it acts on that only under a lease that names it. When this process
     /// was admitted after it: whoever started it waits for a lease. And when another leadership began since `told`: until
-    /// its leader has answered, nobody here can say that it lives.
-    fn is_waited_for(&self, reported: u64, told: &Topology) -> bool {
+    /// its leader has answered, nobody here can say that it lives. Nobody waited when `looked` stood.
+    fn is_waited_for(
+        &self,
+        topology: &Topology,
+        reported: u64,
+        (told, looked): (&Topology, &Topology),
+    ) -> bool {
         if self
             .replica
             .incarnation()
@@ -325,14 +334,13 @@ impl Node {
         {
             return true;
         }
-        let topology = self.replica.topology();
         if topology.leader_epoch != told.leader_epoch {
             return true;
         }
         let is_mine = |holder: &NodeId| *holder == self.me;
         topology
             .partitions
-            .changed_since(&told.partitions)
+            .changed_since(&looked.partitions)
             .any(|partition| {
                 let given = partition.granted > reported && partition.primary.as_ref().is_some_and(is_mine);
                 let released = partition.released.as_ref();

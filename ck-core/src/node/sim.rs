@@ -104,6 +104,7 @@ impl World {
             hooks: Driver::Tasks,
             snapshots: SnapshotPace {
                 entries: 200,
+                times: 0,
                 kept: 50,
             },
         };

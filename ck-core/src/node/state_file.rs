@@ -1,74 +1,127 @@
-//! `cluster-state.json`: the present state, for people and tools. Nothing reads it back.
+//! `cluster-state.json` and `custom-data.json`: the present state, for people and tools. Nothing reads them back.
 //!
-//! It is what is left when a majority of the voters is lost, so it holds all that the node knows: members, partitions and
-//! the replicated store.
+//! They are what is left when a majority of the voters is lost, so together they hold all that the node knows: members and
+//! partitions, and the replicated store. Two files, each written whole when its own part has changed: a write of data costs
+//! the data, however many partitions there are.
 
+mod text;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::Node;
 use super::life::blocking;
-use crate::env::{self, Instant};
-use crate::error::Error;
+use crate::env::{self, Instant, Signal};
 
-/// Changes of members and partitions that come within this time of each other are written together.
-const GATHER: Duration = Duration::from_millis(500);
-/// Changes of data alone are written together for this long.
-const GATHER_DATA: Duration = Duration::from_secs(1);
-/// A file that took long to write is written that many times less often: data of 256 MiB must not keep a disk busy.
-const SHARE: u32 = 10;
+/// One of the files.
+#[derive(Debug, Clone, Copy)]
+enum StateFile {
+    /// Members and partitions.
+    Map,
+    /// The replicated store.
+    Data,
+}
+
+impl StateFile {
+    const ALL: [StateFile; 2] = [StateFile::Map, StateFile::Data];
+
+    const fn name(self) -> &'static str {
+        match self {
+            StateFile::Map => "cluster-state.json",
+            StateFile::Data => "custom-data.json",
+        }
+    }
+
+    /// Changes that come within this time of each other are written together.
+    const fn gather(self) -> Duration {
+        match self {
+            StateFile::Map => Duration::from_millis(500),
+            StateFile::Data => Duration::from_secs(1),
+        }
+    }
+
+    /// A file that took long to write is written that many times less often: data of 256 MiB must not keep a disk busy, nor
+    /// tens of thousands of partitions a processor while they move.
+    const fn share(self) -> u32 {
+        match self {
+            StateFile::Map => 30,
+            StateFile::Data => 10,
+        }
+    }
+}
+
+/// How often each part had changed when its file was written last, and one more; 0 before.
+#[derive(Debug, Default)]
+pub(super) struct StateFiles([AtomicU64; 2]);
 
 impl Node {
-    /// Writes the file after changes, for as long as the node lives.
-    pub(super) async fn keep_state_file(self: Arc<Self>) {
+    /// Writes the files after changes, for as long as the node lives.
+    pub(super) async fn keep_state_files(self: Arc<Self>) {
+        if !self.options.data_dir.is_empty() {
+            futures_util::join!(
+                self.keep_state_file(StateFile::Map),
+                self.keep_state_file(StateFile::Data)
+            );
+        }
+    }
+
+    async fn keep_state_file(self: &Arc<Self>, file: StateFile) {
+        loop {
+            let (seen, begun) = (self.changes_of(file).count(), Instant::now());
+            self.write_state_file(file).await;
+            let took = begun.elapsed();
+            self.changes_of(file).after(seen).await;
+            env::sleep(file.gather().max(took * file.share())).await;
+        }
+    }
+
+    fn changes_of(&self, file: StateFile) -> &Signal {
+        match file {
+            StateFile::Map => self.replica.changed(),
+            StateFile::Data => self.replica.data_changed(),
+        }
+    }
+
+    /// Writes the files that are not up to date: the node stops.
+    pub(super) async fn write_state_files(self: &Arc<Self>) {
         if self.options.data_dir.is_empty() {
             return;
         }
-        loop {
-            let seen = self.replica.changed().count();
-            let revision = self.replica.revision();
-            let begun = Instant::now();
-            self.write_state_file().await;
-            let took = begun.elapsed();
-            let changed = self.replica.changed().after(seen);
-            tokio::select! {
-                biased;
-                _ = changed => env::sleep(GATHER.max(took * SHARE)).await,
-                applied = self.replica.wait_for(revision + 1) => {
-                    if applied.is_err() {
-                        // The node stops, and writes the file for the last time.
-                        return;
-                    }
-                    let changed = self.replica.changed().after(seen);
-                    let pause = GATHER_DATA.max(took * SHARE);
-                    // Members and partitions do not wait as long as data.
-                    if env::timeout(pause, changed).await.is_ok() {
-                        env::sleep(GATHER.max(took * SHARE).min(pause)).await;
-                    }
-                }
+        for (file, written) in StateFile::ALL.into_iter().zip(&self.state_files.0) {
+            if written.load(Ordering::Acquire) != self.changes_of(file).count() + 1 {
+                self.write_state_file(file).await;
             }
         }
     }
 
-    /// Replaces the file. A failure is logged: the node does not depend on it.
-    pub(super) async fn write_state_file(self: &Arc<Self>) {
-        if self.options.data_dir.is_empty() {
-            return;
-        }
+    /// Replaces a file. A failure is logged: the node does not depend on it.
+    async fn write_state_file(self: &Arc<Self>, file: StateFile) {
         let node = self.clone();
         let disk = self.disk.clone();
-        let path = self.dir.join("cluster-state.json");
+        let path = self.dir.join(file.name());
+        let seen = self.changes_of(file).count();
         let written = blocking(move || {
             let _turn = node.state_file.lock().unwrap_or_else(PoisonError::into_inner);
             // Made here too: tens of thousands of partitions would keep heartbeats waiting on the runtime's thread.
-            let cluster = node.cluster(true);
-            let text = serde_json::to_vec_pretty(&cluster)
-                .map_err(|error| Error::internal(format!("encode the state file: {error}")))?;
+            let text = match file {
+                StateFile::Map => text::of_map(&node.view(), node.hears_leader())?,
+                StateFile::Data => text::of_data(&node.stored_data())?,
+            };
             disk.replace(&path, &text)
         });
-        if let Err(error) = written.await {
-            self.log
-                .warn(format_args!("cluster-state.json cannot be written: {error}"));
+        match written.await {
+            Ok(()) => {
+                let [map, data] = &self.state_files.0;
+                let written = match file {
+                    StateFile::Map => map,
+                    StateFile::Data => data,
+                };
+                written.store(seen + 1, Ordering::Release);
+            }
+            Err(error) => self
+                .log
+                .warn(format_args!("{} cannot be written: {error}", file.name())),
         }
     }
 }

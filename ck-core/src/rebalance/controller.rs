@@ -6,18 +6,23 @@ use std::time::Duration;
 
 use super::plan::{self, Exclusions};
 use super::planned::{Planned, active, members};
+use super::roles::{Roles, heir};
 use super::status::CopyReport;
 use crate::consensus::{Leadership, LeaseTable, Leased, Proposer, Replica, is_over};
 use crate::env::{self, Instant};
-use crate::error::{ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::log::Log;
-use crate::model::{NodeId, NodeStatus, Partition, RebalanceTrigger, Topology, partition_id};
+use crate::model::{NodeId, NodeStatus, Partition, RebalanceTrigger, Target, Topology, partition_id};
 use crate::state::{Command, CopyLimit, Grant, Reply, Response};
 
 /// How long one proposal may take.
 const PROPOSE: Duration = Duration::from_secs(5);
 /// How many partitions one command may name: keeps entries small.
 const BATCH: usize = 4096;
+/// How many partitions one entry of the log moves: every node does nothing else while it applies that.
+const PLAN_BATCH: usize = 1024;
+/// How often a part of a plan is proposed, because something else was committed just before it.
+const ATTEMPTS: usize = 50;
 /// The pause after a proposal that failed.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -30,6 +35,7 @@ pub(crate) struct Controller {
     leases: Arc<LeaseTable>,
     log: Arc<Log>,
     pub(super) pace: Pace,
+    roles: Mutex<Roles>,
     /// What the last plan was made on.
     planned: Mutex<Planned>,
     /// What members said of their copies with their last syncs.
@@ -65,6 +71,7 @@ impl Controller {
             leases,
             log,
             pace,
+            roles: Mutex::default(),
             planned: Mutex::default(),
             reports: Mutex::default(),
         }
@@ -103,9 +110,10 @@ impl Controller {
 
     /// Does what is due. The answer is when to look again though nothing changes.
     async fn step(&self, epoch: u64) -> Result<Option<Duration>> {
-        let (topology, revision) = {
+        let (topology, revision, moving) = {
             let state = self.replica.state();
-            (state.topology().clone(), state.topology_revision())
+            let moving = state.moving() > 0;
+            (state.topology().clone(), state.topology_revision(), moving)
         };
         if topology.cluster_id.is_empty() || topology.active_count() == 0 {
             return Ok(None);
@@ -119,15 +127,16 @@ impl Controller {
                 let lease_end = next_lease_end.map(|ends| ends.since(Instant::now()));
                 self.planned().begin(epoch, &topology);
                 let overdue = self.give_up_stalled(epoch, &topology).await?;
-                let planned = self.plan_when_due(&topology, revision).await?;
+                let planned = self.plan_when_due(epoch, &topology, (revision, moving)).await?;
                 Ok(lease_end.into_iter().chain(overdue).chain(planned).min())
             }
         }
     }
 
     /// Creates the partitions over the nodes that there are.
-    async fn create(&self, topology: &Topology, planned_on: u64) -> Result<Response> {
-        let assignments = plan::creation(topology);
+    async fn create(&self, topology: &Arc<Topology>, planned_on: u64) -> Result<Response> {
+        let topology = topology.clone();
+        let assignments = made(env::blocking(move || plan::creation(&topology)).await)?;
         let command = Command::CreatePartitions {
             assignments,
             planned_on,
@@ -140,15 +149,10 @@ impl Controller {
         let mut releases = Vec::new();
         let mut grants = Vec::new();
         let mut next_lease_end: Option<Instant> = None;
-        // What is settled has a primary and no target.
-        for partition in topology.partitions.unsettled() {
+        let due = self.roles().due(topology);
+        for partition in &due {
             if partition.primary.is_some() {
-                if let Some(target) = &partition.target
-                    && partition.primary.as_ref() != Some(&target.primary)
-                    && may_lead(topology, partition, &target.primary)
-                {
-                    releases.push((partition.number, partition.epoch));
-                }
+                releases.push((partition.number, partition.epoch));
                 continue;
             }
             match self.leased(topology, partition) {
@@ -235,7 +239,12 @@ impl Controller {
         Ok(overdue.again)
     }
 
-    async fn plan_when_due(&self, topology: &Topology, revision: u64) -> Result<Option<Duration>> {
+    async fn plan_when_due(
+        &self,
+        epoch: u64,
+        topology: &Arc<Topology>,
+        (revision, moving): (u64, bool),
+    ) -> Result<Option<Duration>> {
         let joining = topology
             .nodes
             .values()
@@ -248,10 +257,6 @@ impl Controller {
             }
             let lost = given_up.difference(&planned.given_up).next().cloned();
             // While partitions move, every step changes the topology, and none of them changes the plan.
-            let moving = topology
-                .partitions
-                .unsettled()
-                .any(|partition| partition.target.is_some());
             let same = planned.revision == revision || (moving && planned.members == members(topology));
             let wished = planned.wishes != planned.answered;
             if same && !wished && given_up == planned.given_up {
@@ -268,7 +273,8 @@ impl Controller {
             Some(node) => (RebalanceTrigger::NodeLeave, node),
             None => self.reason(topology, wished),
         };
-        self.plan(topology, revision, exclusions, trigger, node).await?;
+        self.plan(Some(epoch), topology, revision, exclusions, (trigger, node))
+            .await?;
         Ok(due)
     }
 
@@ -289,41 +295,32 @@ impl Controller {
         (RebalanceTrigger::NodeJoin, "".into())
     }
 
+    /// Plans and commits the plan. Where the `epoch` of this leadership is given, roles are released and granted meanwhile:
+    /// tens of thousands of partitions take their time.
     async fn plan(
         &self,
-        topology: &Topology,
+        epoch: Option<u64>,
+        topology: &Arc<Topology>,
         planned_on: u64,
         exclusions: Exclusions,
-        trigger: RebalanceTrigger,
-        trigger_node: NodeId,
+        trigger: (RebalanceTrigger, NodeId),
     ) -> Result<usize> {
         let snapshot = topology.clone();
         let wishes = self.planned().wishes;
         let given_up = exclusions.given_up.clone();
-        let targets = match env::blocking(move || plan::rebalance(&snapshot, &exclusions)).await {
-            Ok(targets) => targets,
-            Err(error) => return Err(crate::Error::internal(format!("the planner failed: {error}"))),
+        let planning = env::blocking(move || plan::rebalance(&snapshot, &exclusions));
+        let targets = made(match epoch {
+            Some(epoch) => self.carrying_on(epoch, planning).await?,
+            None => planning.await,
+        })?;
+        let committed = self
+            .commit_plan(epoch, topology, planned_on, &trigger, &targets)
+            .await?;
+        let Committed::Whole { moved, covers } = committed else {
+            return Ok(committed.moved());
         };
-        let mut moved = 0;
-        // A plan changes the topology itself; what it made of it is planned for by definition.
-        let mut covers = planned_on;
-        if !targets.is_empty() {
-            let response = self
-                .propose(Command::Plan {
-                    trigger,
-                    trigger_node: trigger_node.clone(),
-                    targets,
-                    planned_on,
-                    limit: self.pace.limit,
-                })
-                .await?;
-            if let Reply::Partitions(count) = response.result? {
-                moved = count;
-                covers = response.revision;
-            }
-        }
         let mut planned = self.planned();
-        planned.trigger = Some((trigger, trigger_node));
+        planned.trigger = Some(trigger);
         planned.answered = wishes;
         planned.revision = covers;
         planned.active = active(topology);
@@ -331,6 +328,89 @@ impl Controller {
         planned.stale_since = None;
         planned.given_up = given_up;
         Ok(moved)
+    }
+
+    /// Waits for `work`, and meanwhile releases and grants what is due.
+    async fn carrying_on<T>(&self, epoch: u64, work: impl Future<Output = T>) -> Result<T> {
+        let mut work = std::pin::pin!(work);
+        let mut look_at = Some(Instant::now());
+        loop {
+            let applied = self.replica.changed().count();
+            let leased = self.leases.changed().count();
+            let due = async {
+                match look_at {
+                    Some(at) => env::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = due => {}
+                _ = self.replica.changed().after(applied) => {}
+                _ = self.leases.changed().after(leased) => {}
+            }
+            look_at = match self.carry_on(epoch, &self.replica.topology()).await {
+                Ok(Progress::Made) => Some(Instant::now()),
+                Ok(Progress::None { next_lease_end }) => next_lease_end,
+                Err(error) if is_over(&error) => return Err(error),
+                Err(_) => Some(Instant::now() + PAUSE),
+            };
+        }
+    }
+
+    /// Commits a plan in parts, so that entries of the log are short, and no node applies one for long. What else changes
+    /// meanwhile makes no part of it wrong, and none worse for as long as the members are the same.
+    async fn commit_plan(
+        &self,
+        epoch: Option<u64>,
+        topology: &Topology,
+        planned_on: u64,
+        (trigger, trigger_node): &(RebalanceTrigger, NodeId),
+        targets: &[(u32, Target)],
+    ) -> Result<Committed> {
+        let mut moved = 0;
+        // A plan changes the topology itself; what it made of it is planned for by definition.
+        let mut covers = planned_on;
+        let there = members(topology);
+        let mut left = targets.len();
+        for part in targets.chunks(PLAN_BATCH) {
+            left -= part.len();
+            let mut attempts = 0;
+            let (count, revision) = loop {
+                let command = Command::Plan {
+                    trigger: *trigger,
+                    trigger_node: trigger_node.clone(),
+                    targets: part.to_vec(),
+                    planned_on: covers,
+                    limit: self.pace.limit,
+                };
+                let response = self.propose(command).await?;
+                match response.result {
+                    Ok(Reply::Partitions(count)) => break (count, response.revision),
+                    Ok(_) => break (0, covers),
+                    Err(error) if error.code() == ErrorCode::Conflict && attempts < ATTEMPTS => {}
+                    Err(error) => return Err(error),
+                }
+                attempts += 1;
+                let now = {
+                    let state = self.replica.state();
+                    covers = state.topology_revision();
+                    state.topology().clone()
+                };
+                if now.maintenance.is_some() || members(&now) != there {
+                    return Ok(Committed::InPart { moved });
+                }
+            };
+            moved += count;
+            covers = revision;
+            if let Some(epoch) = epoch
+                && left > 0
+            {
+                self.carry_on(epoch, &self.replica.topology()).await?;
+            }
+        }
+        Ok(Committed::Whole { moved, covers })
     }
 
     /// Plans now, because somebody asked. Gives how many partitions move.
@@ -342,11 +422,11 @@ impl Controller {
         let exclusions = self.exclusions(&topology);
         let moved = self
             .plan(
+                None,
                 &topology,
                 revision,
                 exclusions,
-                RebalanceTrigger::Manual,
-                "".into(),
+                (RebalanceTrigger::Manual, "".into()),
             )
             .await?;
         Ok((self.replica.revision(), moved))
@@ -360,6 +440,10 @@ impl Controller {
     /// What the last plan was made on.
     pub(super) fn planned(&self) -> MutexGuard<'_, Planned> {
         self.planned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn roles(&self) -> MutexGuard<'_, Roles> {
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What members said of their copies.
@@ -391,6 +475,31 @@ impl Controller {
     }
 }
 
+/// What came of committing a plan.
+enum Committed {
+    Whole {
+        /// How many partitions move.
+        moved: usize,
+        /// The revision that the plan made.
+        covers: u64,
+    },
+    /// Members came or went meanwhile: what is left is planned anew.
+    InPart { moved: usize },
+}
+
+impl Committed {
+    fn moved(&self) -> usize {
+        match self {
+            Committed::Whole { moved, .. } | Committed::InPart { moved } => *moved,
+        }
+    }
+}
+
+/// What the planner made.
+fn made<T>(planned: std::result::Result<T, env::runtime::JoinError>) -> Result<T> {
+    planned.map_err(|error| Error::internal(format!("the planner failed: {error}")))
+}
+
 /// What came of carrying moves on.
 enum Progress {
     Made,
@@ -398,21 +507,4 @@ enum Progress {
         /// When the first lease ends that a grant waits for.
         next_lease_end: Option<Instant>,
     },
-}
-
-fn may_lead(topology: &Topology, partition: &Partition, node: &str) -> bool {
-    partition.is_synced(node)
-        && topology
-            .nodes
-            .get(node)
-            .is_some_and(|node| node.status.is_serving())
-}
-
-/// Who gets a partition that nobody leads: its target as soon as that may lead, or else the first heir. A target whose
-/// copy no hook has confirmed is the target all the same: the role was released for it, and would be again.
-fn heir(topology: &Topology, partition: &Partition) -> Option<NodeId> {
-    let target = partition.target.as_ref().map(|target| &target.primary);
-    let due = target.filter(|target| may_lead(topology, partition, target));
-    let heirs = || partition.heirs(|node| topology.is_serving(node));
-    due.or_else(|| heirs().first().copied()).cloned()
 }

@@ -7,12 +7,16 @@ mod absence;
 mod controller;
 mod plan;
 mod planned;
+mod roles;
 mod stalled;
 mod status;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
+mod watched;
 
 pub(crate) use controller::{Controller, Pace};
-pub(crate) use plan::{promotions, rebalance};
+pub(crate) use plan::{amended, promotions, rebalance};
 pub(crate) use status::CopyReport;
-pub(crate) use status::local as local_status;
+pub(crate) use status::{RebalanceNow, local as local_status};

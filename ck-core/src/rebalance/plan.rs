@@ -1,6 +1,7 @@
 //! From the topology to the planner's question, and from its answer to targets. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::stalled::Pair;
 use crate::model::{CopyState, Node, NodeId, NodeStatus, Partition, Target, Topology};
@@ -146,6 +147,34 @@ pub(crate) fn promotions(topology: &Topology, leaving: &str, avoided: &[NodeId])
         .collect()
 }
 
+/// The same promotions where partitions have changed since they were planned on `old`, and who serves has not: what has
+/// changed goes to any who may lead it, without a new plan for all.
+pub(crate) fn amended(
+    mut promotions: Vec<Promotion>,
+    (old, new): (&Topology, &Topology),
+    leaving: &str,
+    avoided: &[NodeId],
+) -> Vec<Promotion> {
+    let changed: BTreeMap<u32, &Arc<Partition>> = new
+        .partitions
+        .changed_since(&old.partitions)
+        .map(|partition| (partition.number, partition))
+        .collect();
+    promotions.retain(|promotion| !changed.contains_key(&promotion.number));
+    let led = changed
+        .values()
+        .filter(|partition| partition.primary.as_deref() == Some(leaving));
+    promotions.extend(led.filter_map(|partition| {
+        let able = |node: &NodeId| **node != *leaving && new.is_serving(node) && !avoided.contains(node);
+        let to = partition.heirs(able).first().copied()?.clone();
+        Some(Promotion {
+            number: partition.number,
+            to,
+        })
+    }));
+    promotions
+}
+
 fn nodes(topology: &Topology, include: impl Fn(&Node) -> bool) -> Vec<NodeSpec> {
     topology
         .nodes
@@ -231,7 +260,7 @@ fn target(ids: &[NodeId], copies: &[u32], primary: Option<u32>) -> Option<Target
 }
 
 fn holds_copies(topology: &Topology, id: &str) -> bool {
-    let mut partitions = topology.partitions.iter();
+    let mut partitions = topology.partitions.near(id);
     partitions.any(|partition| partition.copy(id).is_some())
 }
 

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::watched::Watched;
 use crate::env::Instant;
-use crate::model::{CopyState, NodeId, Topology};
+use crate::model::{CopyState, NodeId, Partition, Topology};
 
 /// A pair that was given up is avoided no longer than this.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
@@ -19,11 +20,24 @@ pub(crate) type Pair = (u32, NodeId);
 /// The copies in the making, by the clock of this leader: a new one counts anew.
 #[derive(Debug, Default)]
 pub(super) struct Stalled {
-    /// The revision that told the node to copy, and when this leader first saw it.
-    seen: BTreeMap<Pair, (u64, Instant)>,
+    watched: Watched,
+    /// By partition: its copies in the making.
+    seen: BTreeMap<u32, Vec<Copying>>,
+    /// The same by when they were seen first, so that only those that are overdue are looked at.
+    order: BTreeSet<(Instant, u32, NodeId)>,
     avoided: BTreeMap<Pair, Avoided>,
     /// How many copies each node had given up since it made one.
     strikes: BTreeMap<NodeId, u32>,
+}
+
+/// A copy in the making.
+#[derive(Debug)]
+struct Copying {
+    node: NodeId,
+    /// The revision that told the node to copy.
+    since: u64,
+    /// When this leader first saw it.
+    at: Instant,
 }
 
 /// Not to be planned until then.
@@ -48,52 +62,46 @@ pub(super) struct Overdue {
 }
 
 impl Stalled {
-    /// Looks at all copies in the making at `now`.
+    /// Looks at the copies in the making at `now`. Costs what has changed since the last look, and what is overdue.
     pub(super) fn look(&mut self, topology: &Topology, timeout: Duration, now: Instant) -> Overdue {
         let mut overdue = Overdue::default();
-        // Without moves being planned what is given up would not be made elsewhere: time does not count.
-        let counts = topology.maintenance.is_none();
-        let before = std::mem::take(&mut self.seen);
-        let serving = |id: &NodeId| topology.nodes.get(id).is_some_and(|n| n.status.is_serving());
-        // What is settled has no copy in the making.
-        for partition in topology.partitions.unsettled().filter(|_| counts) {
-            let mut copies = partition.copies.iter();
-            let Some(_) = copies.clone().find(|copy| copy.state == CopyState::Pending) else {
-                continue;
-            };
-            if !copies.any(|copy| copy.state == CopyState::Synced && serving(&copy.node)) {
-                continue;
-            }
-            for copy in &partition.copies {
-                if copy.state != CopyState::Pending || !serving(&copy.node) {
-                    continue;
-                }
-                let pair = (partition.number, copy.node.clone());
-                let at = match before.get(&pair) {
-                    Some((since, at)) if *since == copy.since => *at,
-                    _ => now,
-                };
-                let remaining = timeout.saturating_sub(now.since(at));
-                if remaining.is_zero() {
-                    overdue
-                        .copies
-                        .push((partition.number, copy.node.clone(), copy.since));
-                } else {
-                    overdue.look_in(remaining);
-                }
-                self.seen.insert(pair, (copy.since, at));
-            }
-        }
-        let has_arrived = |(number, node): &Pair| {
-            let partition = topology.partitions.get(*number as usize);
+        let has_arrived = |number: u32, node: &NodeId| {
+            let partition = topology.partitions.get(number as usize);
             partition.is_some_and(|p| p.is_synced(node))
         };
-        for pair in before.keys().filter(|pair| has_arrived(pair)) {
-            self.strikes.remove(&pair.1);
+        if topology.maintenance.is_none() {
+            let mut watched = std::mem::take(&mut self.watched);
+            watched.changes(topology, |partition| self.follow(topology, partition, now));
+            self.watched = watched;
+        } else {
+            // Without moves being planned what is given up would not be made elsewhere: time does not count, and when they
+            // are planned again all are new.
+            for (number, copying) in std::mem::take(&mut self.seen) {
+                for arrived in copying
+                    .iter()
+                    .filter(|copying| has_arrived(number, &copying.node))
+                {
+                    self.strikes.remove(&arrived.node);
+                }
+            }
+            self.order.clear();
+            self.watched = Watched::default();
+        }
+        for (at, number, node) in &self.order {
+            let remaining = timeout.saturating_sub(now.since(*at));
+            if !remaining.is_zero() {
+                overdue.look_in(remaining);
+                break;
+            }
+            let copying = self.seen.get(number).into_iter().flatten();
+            let since = copying.filter(|copying| copying.node == *node).map(|c| c.since);
+            overdue
+                .copies
+                .extend(since.map(|since| (*number, node.clone(), since)));
         }
         self.strikes.retain(|node, _| topology.nodes.contains_key(node));
         self.avoided
-            .retain(|pair, _| topology.nodes.contains_key(&pair.1) && !has_arrived(pair));
+            .retain(|(number, node), _| topology.nodes.contains_key(node) && !has_arrived(*number, node));
         for avoided in self.avoided.values_mut().filter(|avoided| !avoided.over) {
             let remaining = avoided.until.since(now);
             if remaining.is_zero() {
@@ -104,6 +112,42 @@ impl Stalled {
             }
         }
         overdue
+    }
+
+    /// A partition is not what it was.
+    fn follow(&mut self, topology: &Topology, partition: &Partition, now: Instant) {
+        let before = self.seen.remove(&partition.number).unwrap_or_default();
+        for copying in &before {
+            self.order
+                .remove(&(copying.at, partition.number, copying.node.clone()));
+            if partition.is_synced(&copying.node) {
+                self.strikes.remove(&copying.node);
+            }
+        }
+        // What has nobody to copy from waits for that, and one that is away is expected back.
+        if !partition.synced().any(|node| topology.is_serving(node)) {
+            return;
+        }
+        let pending = partition
+            .copies
+            .iter()
+            .filter(|copy| copy.state == CopyState::Pending);
+        let mut copying = Vec::new();
+        for copy in pending.filter(|copy| topology.is_serving(&copy.node)) {
+            let known = before
+                .iter()
+                .find(|known| known.node == copy.node && known.since == copy.since);
+            let at = known.map_or(now, |known| known.at);
+            self.order.insert((at, partition.number, copy.node.clone()));
+            copying.push(Copying {
+                node: copy.node.clone(),
+                since: copy.since,
+                at,
+            });
+        }
+        if !copying.is_empty() {
+            self.seen.insert(partition.number, copying);
+        }
     }
 
     /// A copy was given up: it is not planned there again for `timeout`, and for twice as long every further time.
@@ -140,8 +184,23 @@ impl Stalled {
     }
 
     /// When a copy in the making was first seen.
-    pub(super) fn seen_at(&self, pair: &Pair) -> Option<Instant> {
-        self.seen.get(pair).map(|(_, at)| *at)
+    pub(super) fn seen_at(&self, (number, node): &Pair) -> Option<Instant> {
+        let mut copying = self.seen.get(number)?.iter();
+        copying
+            .find(|copying| copying.node == *node)
+            .map(|copying| copying.at)
+    }
+}
+
+#[cfg(test)]
+impl Stalled {
+    /// The copies in the making, each with the revision that told the node to copy; both lists of them agree.
+    pub(super) fn copying(&self) -> BTreeSet<(u32, NodeId, u64)> {
+        let seen = self.seen.iter();
+        let all = seen.flat_map(|(number, copying)| copying.iter().map(move |copying| (*number, copying)));
+        let order = all.clone().map(|(number, c)| (c.at, number, c.node.clone()));
+        assert_eq!(self.order, order.collect());
+        all.map(|(number, c)| (number, c.node.clone(), c.since)).collect()
     }
 }
 

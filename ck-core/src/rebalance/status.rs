@@ -1,5 +1,7 @@
 //! What is under way, and what it waits for.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::controller::Controller;
@@ -9,7 +11,7 @@ use crate::model::{
     AvoidedCopy, AwayNode, CopyState, Migration, MigrationState, NodeId, Partition, RebalanceStatus,
     Timestamp, Topology, partition_id,
 };
-use crate::state::State;
+use crate::state::{RebalanceRun, State};
 
 /// How many migrations one answer lists.
 const LISTED: usize = 1000;
@@ -39,7 +41,8 @@ impl Controller {
 
     /// What moves, and what moves wait for, as this leader knows.
     pub(crate) fn status(&self) -> RebalanceStatus {
-        let mut status = local(&self.me, &self.replica.state());
+        let now = RebalanceNow::of(&self.replica.state());
+        let mut status = local(&self.me, &now);
         if !self.leadership.is_leader() {
             return status;
         }
@@ -90,31 +93,71 @@ impl Controller {
     }
 }
 
-/// The same as far as the state tells: that is what every node knows.
-pub(crate) fn local(me: &NodeId, state: &State) -> RebalanceStatus {
-    let topology = state.topology();
-    let mut migrations: Vec<Migration> = Vec::new();
-    for partition in &topology.partitions {
-        migrations_of(topology, partition, &mut migrations);
+/// What of the state is shown. Applying waits for the state, and need not wait for what is made of this.
+pub(crate) struct RebalanceNow {
+    topology: Arc<Topology>,
+    revision: u64,
+    run: Option<RebalanceRun>,
+    moving: usize,
+}
+
+impl RebalanceNow {
+    pub(crate) fn of(state: &State) -> Self {
+        RebalanceNow {
+            topology: state.topology().clone(),
+            revision: state.revision(),
+            run: state.rebalance().cloned(),
+            moving: state.moving(),
+        }
     }
-    // What is under way first.
-    migrations.sort_by_key(|migration| migration.state == MigrationState::Queued);
-    let migrations_total = migrations.len();
+}
+
+/// The same as far as the state tells: that is what every node knows.
+pub(crate) fn local(me: &NodeId, now: &RebalanceNow) -> RebalanceStatus {
+    let RebalanceNow {
+        topology,
+        revision,
+        run,
+        moving,
+    } = now;
+    let run = run.as_ref();
+    let mut migrations: Vec<Migration> = Vec::new();
+    // What is settled waits for nothing.
+    for partition in topology.partitions.unsettled() {
+        under_way(topology, partition, &mut migrations);
+    }
+    // What is under way comes first. Of what waits there may be a hundred times as much as is listed.
+    let all_queued = || {
+        topology
+            .partitions
+            .unsettled()
+            .flat_map(|p| queued(p).map(move |to| (p, to)))
+    };
+    let migrations_total = migrations.len() + all_queued().count();
+    let room = LISTED.saturating_sub(migrations.len());
+    let listed = all_queued().take(room);
+    migrations.extend(listed.map(|(partition, to)| {
+        let reason = format!("node {to} makes as many copies as it may at a time");
+        migration(
+            partition,
+            (sources(topology, partition), to),
+            MigrationState::Queued,
+            reason,
+        )
+    }));
     migrations.truncate(LISTED);
-    let run = state.rebalance();
-    let moving = topology.partitions.iter().filter(|p| p.target.is_some()).count();
     let partitions_to_move = run.map_or(0, |run| run.partitions_to_move);
     let away = topology.nodes.values().filter(|node| !node.status.is_up());
     RebalanceStatus {
         answered_by: me.clone(),
         from_leader: false,
-        revision: state.revision(),
+        revision: *revision,
         running: run.is_some(),
         trigger: run.map(|run| run.trigger),
         trigger_node_id: run.map_or_else(|| "".into(), |run| run.trigger_node.clone()),
         started_at: run.map(|run| run.started_at),
         partitions_to_move,
-        moved: partitions_to_move.saturating_sub(moving),
+        moved: partitions_to_move.saturating_sub(*moving),
         maintenance: topology.maintenance.clone(),
         migrations,
         migrations_total,
@@ -129,35 +172,49 @@ pub(crate) fn local(me: &NodeId, state: &State) -> RebalanceStatus {
     }
 }
 
-fn migrations_of(topology: &Topology, partition: &Partition, migrations: &mut Vec<Migration>) {
-    let serves = |id: &NodeId| topology.nodes.get(id).is_some_and(|n| n.status.is_serving());
+/// The nodes that wait for their turn to copy a partition.
+fn queued(partition: &Partition) -> impl Iterator<Item = &NodeId> {
     let wanted = partition.target.iter().flat_map(|target| &target.nodes);
-    let queued = wanted.filter(|node| partition.copy(node).is_none());
-    let started: Vec<&NodeId> = partition.pending().filter(|node| serves(node)).collect();
-    let mut add = |from: Vec<NodeId>, to: &NodeId, state: MigrationState, reason: String| {
-        migrations.push(Migration {
-            partition_id: partition_id(partition.number),
-            number: partition.number,
-            from,
-            to: to.clone(),
-            state,
-            since: None,
-            attempts: 0,
-            reason,
-        });
-    };
-    let sources: Vec<NodeId> = partition.synced().filter(|node| serves(node)).cloned().collect();
-    for node in started {
-        if sources.is_empty() {
-            let reason = "no node that is up has the data".to_owned();
-            add(Vec::new(), node, MigrationState::NoSource, reason);
-        } else {
-            add(sources.clone(), node, MigrationState::Copying, String::new());
-        }
+    wanted.filter(|node| partition.copy(node).is_none())
+}
+
+/// The nodes that have the data, and are up.
+fn sources(topology: &Topology, partition: &Partition) -> Vec<NodeId> {
+    let synced = partition.synced().filter(|node| topology.is_serving(node));
+    synced.cloned().collect()
+}
+
+fn migration(
+    partition: &Partition,
+    (from, to): (Vec<NodeId>, &NodeId),
+    state: MigrationState,
+    reason: String,
+) -> Migration {
+    Migration {
+        partition_id: partition_id(partition.number),
+        number: partition.number,
+        from,
+        to: to.clone(),
+        state,
+        since: None,
+        attempts: 0,
+        reason,
     }
-    for node in queued {
-        let reason = format!("node {node} makes as many copies as it may at a time");
-        add(sources.clone(), node, MigrationState::Queued, reason);
+}
+
+/// Adds what is under way for a partition.
+fn under_way(topology: &Topology, partition: &Partition, migrations: &mut Vec<Migration>) {
+    for node in partition.pending().filter(|node| topology.is_serving(node)) {
+        let from = sources(topology, partition);
+        let (state, reason) = if from.is_empty() {
+            (
+                MigrationState::NoSource,
+                "no node that is up has the data".to_owned(),
+            )
+        } else {
+            (MigrationState::Copying, String::new())
+        };
+        migrations.push(migration(partition, (from, node), state, reason));
     }
     if let Some(target) = &partition.target
         && partition.primary.as_ref() != Some(&target.primary)
@@ -173,7 +230,8 @@ fn migrations_of(topology: &Topology, partition: &Partition, migrations: &mut Ve
         };
         let from = released.or(partition.primary.as_ref());
         let from = from.cloned().into_iter().collect();
-        add(from, &target.primary, MigrationState::HandingOver, reason);
+        let state = MigrationState::HandingOver;
+        migrations.push(migration(partition, (from, &target.primary), state, reason));
     }
 }
 

@@ -48,6 +48,22 @@ impl<'v> PartitionRef<'v> {
         })
     }
 
+    /// The partitions of one chunk of the tables, by number.
+    pub(super) fn in_chunk(tables: &'v Tables, chunk: usize) -> impl Iterator<Item = Self> {
+        let first = Partitions::first_of(chunk);
+        let chunk = tables.chunks.get(chunk).into_iter();
+        // Bounded by the configuration's 65536.
+        chunk
+            .flat_map(|chunk| chunk.slots.iter().map(|slot| (slot, &chunk.holders)))
+            .zip(first as u32..)
+            .map(move |((slot, holders), number)| PartitionRef {
+                tables,
+                slot,
+                holders,
+                number,
+            })
+    }
+
     /// Its number, from 0.
     #[inline]
     pub fn number(&self) -> u32 {

@@ -7,6 +7,7 @@
 //! Pure: no I/O, no clock, no tokio. A view says what the replicated state says. Whether this node may
 //! *act* on it (its lease) depends on the time and is asked on top, by the cluster handle.
 
+mod counts;
 mod hash;
 mod lookup;
 mod records;

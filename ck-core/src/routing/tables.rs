@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::counts::Counted;
 use crate::model::{Node, Partition, Topology};
 
 /// Everything a view knows except its revision. Shared by all views of one topology.
@@ -20,6 +21,7 @@ pub(super) struct Tables {
     /// What a key's hash is divided by: the cluster's partition count, fixed at bootstrap. Not the
     /// number of slots, so that no state of the table could ever route a key elsewhere.
     pub(super) modulus: u32,
+    pub(super) counted: Counted,
 }
 
 /// The partitions of one chunk.
@@ -60,7 +62,8 @@ impl Tables {
             .map(|chunk| Arc::new(Chunk::new(chunk.partitions(), resolve)))
             .collect();
         drop(by_id);
-        Tables::assemble(topology, me, nodes, chunks)
+        let counted = Counted::new(&topology);
+        Tables::assemble(topology, me, nodes, (chunks, counted))
     }
 
     /// The same as [`Tables::new`] for this node, taking over from `self` what has not changed. With the
@@ -89,19 +92,21 @@ impl Tables {
                 None => Arc::new(Chunk::new(chunk.partitions(), |id| index_of(&nodes, id))),
             })
             .collect();
-        Tables::assemble(topology, Arc::clone(&self.me), nodes, chunks)
+        let counted = self.counted.updated(&self.topology, &topology);
+        Tables::assemble(topology, Arc::clone(&self.me), nodes, (chunks, counted))
     }
 
     fn assemble(
         topology: Arc<Topology>,
         me: Arc<str>,
         nodes: Vec<Arc<Node>>,
-        chunks: Vec<Arc<Chunk>>,
+        (chunks, counted): (Vec<Arc<Chunk>>, Counted),
     ) -> Self {
         Tables {
             my_index: index_of(&nodes, &me),
             modulus: topology.config.partition_count,
             chunks,
+            counted,
             nodes,
             me,
             topology,

@@ -286,6 +286,14 @@ impl Command {
         }
     }
 
+    /// True for what may change the replicated store.
+    pub(crate) const fn writes_data(&self) -> bool {
+        matches!(
+            self,
+            Command::SetData { .. } | Command::DeleteData { .. } | Command::SetStaged { .. }
+        )
+    }
+
     /// From which revision on the process that goes was leased for nothing, where that is known.
     pub(super) fn unleased_from(&self) -> Option<u64> {
         match self {

@@ -113,18 +113,23 @@ impl State {
             _ => "degraded",
         };
         let first = self.health.is_none();
+        // Tens of thousands may be lost, and most changes do not change which.
+        let lost_partitions = match &mut self.health {
+            Some(last) if !context.lost_changed => std::mem::take(&mut last.lost_partitions),
+            _ => self.lost.iter().copied().map(partition_id).collect(),
+        };
         let now = ClusterHealthEvent {
             healthy_nodes: total - unhealthy.len(),
             unhealthy_nodes: unhealthy.len(),
             total_nodes: total,
             status: status.to_owned(),
             unhealthy_node_ids: unhealthy,
-            lost_partitions: self.lost.iter().copied().map(partition_id).collect(),
+            lost_partitions,
         };
         let told = self.health.as_ref().is_some_and(|last| {
             last.status == now.status
                 && last.unhealthy_node_ids == now.unhealthy_node_ids
-                && last.lost_partitions == now.lost_partitions
+                && (!context.lost_changed || last.lost_partitions == now.lost_partitions)
         });
         // A new cluster is healthy: that is no news.
         let news = !told && (!first || status != "healthy");

@@ -16,7 +16,7 @@ mod roles;
 mod sessions;
 mod tell;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -133,6 +133,8 @@ struct Context<'a> {
     events: &'a mut Vec<Event>,
     /// The partitions that it has changed, as they were before.
     touched: BTreeMap<u32, Arc<Partition>>,
+    /// Other partitions are lost than before.
+    lost_changed: bool,
     /// The member that it takes out.
     gone: Option<Arc<Node>>,
     /// A role that was given at this revision or later to the process that goes was never acted on.
@@ -181,6 +183,11 @@ impl State {
         self.rebalance.as_ref()
     }
 
+    /// How many partitions are on their way to where they were planned.
+    pub fn moving(&self) -> usize {
+        self.moves.moving
+    }
+
     /// The number that names the present process of a member.
     pub fn process_of(&self, node: &str) -> Option<u64> {
         self.processes.get(node).copied()
@@ -222,6 +229,7 @@ impl State {
             proposal: (proposal.session, proposal.seq),
             events,
             touched: BTreeMap::new(),
+            lost_changed: false,
             gone: None,
             unleased_from: proposal.command.unleased_from().unwrap_or(u64::MAX),
         };

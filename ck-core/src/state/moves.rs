@@ -107,11 +107,11 @@ impl State {
                 continue;
             };
             self.moves.note(partition);
-            if partition.synced().any(|node| self.is_serving(node)) {
-                self.lost.remove(&number);
+            context.lost_changed |= if partition.synced().any(|node| self.is_serving(node)) {
+                self.lost.remove(&number)
             } else {
-                self.lost.insert(number);
-            }
+                self.lost.insert(number)
+            };
         }
     }
 

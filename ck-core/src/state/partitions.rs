@@ -181,9 +181,6 @@ impl State {
         if self.rebalance.is_none() || self.moves.moving > 0 {
             return;
         }
-        if self.moves.moving > 0 {
-            return;
-        }
         if let Some(run) = self.rebalance.take() {
             context.emit(EventKind::RebalanceComplete(rebalance_event(&run, context.at)));
         }

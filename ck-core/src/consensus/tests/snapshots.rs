@@ -7,6 +7,7 @@ use bytes::Bytes;
 use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 use openraft_rt::AsyncRuntime;
 
+use crate::consensus::SnapshotPace;
 use crate::consensus::replica::Replica;
 use crate::consensus::state_machine::{SnapshotStore, StateMachine};
 use crate::consensus::types::{SnapshotMeta, StoredMembership, from_wal_id};
@@ -22,7 +23,7 @@ fn replica() -> Arc<Replica> {
 
 fn machine(disk: &Arc<MemDisk>, replica: &Arc<Replica>) -> StateMachine {
     let store = SnapshotStore::new(disk.clone(), "/node/snapshot".into(), Owner::default());
-    StateMachine::open(replica.clone(), store, Arc::default()).unwrap()
+    StateMachine::open(replica.clone(), store, Arc::default(), SnapshotPace::default()).unwrap()
 }
 
 /// A snapshot of a state in which `index` wrote a key.

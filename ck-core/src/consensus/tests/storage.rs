@@ -7,6 +7,7 @@ use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft_rt::AsyncRuntime;
 
+use crate::consensus::SnapshotPace;
 use crate::consensus::log_store::LogStore;
 use crate::consensus::replica::Replica;
 use crate::consensus::state_machine::{SnapshotStore, StateMachine};
@@ -49,7 +50,7 @@ impl StoreBuilder<Types, LogStore, StateMachine, Guard> for Builder {
         };
         let replica = Arc::new(Replica::new("node-1".into(), 1, Box::new(|_| {})));
         let store = SnapshotStore::new(disk, "/node/snapshot".into(), Owner::default());
-        let machine = StateMachine::open(replica, store, Arc::default()).unwrap();
+        let machine = StateMachine::open(replica, store, Arc::default(), SnapshotPace::default()).unwrap();
         Ok((guard, LogStore::new(wal), machine))
     }
 }

@@ -538,7 +538,8 @@ impl Api for Fake {
     }
 
     fn rebalance_status(&self) -> BoxFuture<'_, RebalanceStatus> {
-        let status = crate::rebalance::local_status(&"node-1".into(), &self.state.lock().unwrap());
+        let now = crate::rebalance::RebalanceNow::of(&self.state.lock().unwrap());
+        let status = crate::rebalance::local_status(&"node-1".into(), &now);
         Box::pin(async move { status })
     }
 

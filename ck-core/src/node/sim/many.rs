@@ -1,24 +1,29 @@
 //! Many nodes that start at once: what is counted is log entries, because every one of them goes to every node.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
 use super::tests::simulate;
 use super::{World, until};
+use crate::consensus::observe::observe;
 use crate::env::disk::MemDisk;
-use crate::model::Partition;
+use crate::model::{EventKind, Partition};
 use crate::node::Node;
 
 const PARTITIONS: u32 = 96;
 
 fn is_formed(node: &Node, members: usize) -> bool {
+    are_formed(node, members, PARTITIONS)
+}
+
+fn are_formed(node: &Node, members: usize, partitions: u32) -> bool {
     let view = node.view();
     let topology = view.topology();
     let in_place = |p: &Arc<Partition>| p.is_settled() && p.copies.len() == 3;
     topology.active_count() == members
-        && topology.partitions.len() == PARTITIONS as usize
+        && topology.partitions.len() == partitions as usize
         && topology.partitions.iter().all(in_place)
         && view
             .partition_stats()
@@ -51,6 +56,47 @@ fn entries(joiners: usize) -> u64 {
         }
         revision
     })
+}
+
+/// So many partitions are more than a plan commits at a time.
+const LARGE: u32 = 3000;
+/// The most that one part of a plan moves.
+const PART: usize = 1024;
+
+#[test]
+fn a_large_plan_is_committed_in_parts_and_moves_all() {
+    let told: Arc<Mutex<Vec<(bool, usize)>>> = Arc::default();
+    let heard = told.clone();
+    observe(Some(Box::new(move |applied| {
+        let events = applied.events.iter().filter(|_| applied.node == "node-1");
+        let mut told = heard.lock().unwrap();
+        told.extend(events.filter_map(|event| match &event.kind {
+            EventKind::RebalanceStart(run) => Some((true, run.partitions_to_move)),
+            EventKind::RebalanceComplete(run) => Some((false, run.partitions_to_move)),
+            _ => None,
+        }));
+    })));
+    simulate(11, |world| async move {
+        let make = |i: usize, through: &[usize]| {
+            let mut options = World::options(i, through);
+            options.partition_count = through.is_empty().then_some(LARGE);
+            world.make_without_hooks(&options, Arc::new(MemDisk::new()))
+        };
+        let founder = make(1, &[]);
+        founder.start().await.unwrap();
+        let others: Vec<Arc<Node>> = (2..5).map(|i| make(i, &[1])).collect();
+        for started in join_all(others.iter().map(|node| node.start())).await {
+            started.unwrap();
+        }
+        for node in others.iter().chain([&founder]) {
+            until("all in place everywhere", || are_formed(node, 4, LARGE)).await;
+        }
+    });
+    observe(None);
+    let told = told.lock().unwrap();
+    let sizes = |start: bool| told.iter().filter(move |run| run.0 == start).map(|run| run.1);
+    assert!(sizes(true).all(|size| size <= PART), "{told:?}");
+    assert!(sizes(false).sum::<usize>() >= LARGE as usize, "{told:?}");
 }
 
 #[test]

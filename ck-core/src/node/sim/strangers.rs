@@ -256,13 +256,20 @@ fn heartbeats_of_a_leader_that_there_is_not_bind_nobody() {
                 };
                 let body = Service::Raft.envelope(&encode(&request).unwrap());
                 let transport = world.network.transport(STRANGER);
-                transport.call(sim.addr(), Lane::Control, body, PATIENCE).await.unwrap();
+                transport
+                    .call(sim.addr(), Lane::Control, body, PATIENCE)
+                    .await
+                    .unwrap();
             }
         }
         let began = Instant::now();
         while began.elapsed() < PATIENCE / 6 {
             env::sleep(PATIENCE / 600).await;
-            assert!(nodes[leads].node.is_leader(), "its lease ended after {:?}", began.elapsed());
+            assert!(
+                nodes[leads].node.is_leader(),
+                "its lease ended after {:?}",
+                began.elapsed()
+            );
         }
         assert_eq!(nodes[leads].node.view().topology().leader_epoch, epoch);
         write(&nodes[(leads + 1) % 3], "after").await;

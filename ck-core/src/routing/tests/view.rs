@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use crate::model::{Role, Topology};
+use crate::model::{NodeStatus, PartitionState, Partitions, Role, Topology};
 
-use super::super::{ClusterView, KeyCounts, partition_for};
+use super::super::counts::PartitionCounts;
+use super::super::{ClusterView, KeyCounts, PartitionRef, partition_for};
 use super::{ids, key_in, node, partition, small, topology};
 
 fn view(topology: Topology, me: &str) -> ClusterView {
@@ -195,8 +196,12 @@ fn a_view_shares_with_the_one_before_what_did_not_change() {
     let mut changed = (**first.topology()).clone();
     changed.partitions[300] = partition(300, &["b", "a"], &[]);
     let second = first.updated(&Arc::new(changed), 8);
-    let shared = |chunk: usize| Arc::ptr_eq(&first.tables.chunks[chunk], &second.tables.chunks[chunk]);
-    assert_eq!([0, 1, 2].map(shared), [true, false, true]);
+    let shared = |chunk: &usize| Arc::ptr_eq(&first.tables.chunks[*chunk], &second.tables.chunks[*chunk]);
+    let (chunk, _) = Partitions::place(300);
+    let apart: Vec<usize> = (0..first.tables.chunks.len())
+        .filter(|chunk| !shared(chunk))
+        .collect();
+    assert_eq!(apart, [chunk]);
     let not_mine = second.partitions().filter(|found| !found.is_primary());
     assert!(not_mine.map(|found| found.number()).eq([300]));
 }
@@ -272,27 +277,62 @@ fn any_topology() -> impl Strategy<Value = Topology> {
     })
 }
 
+/// The counts of a view without anything that was counted before.
+fn counted(view: &ClusterView) -> PartitionCounts {
+    let counts = ClusterView::new(Arc::clone(view.topology()), 1, "b").partition_counts();
+    for state in PartitionState::ALL {
+        let found = view
+            .partitions()
+            .filter(|partition| partition.state() == state)
+            .count();
+        assert_eq!(counts.in_state(state), found, "{state:?}");
+    }
+    assert_eq!(
+        counts.pending,
+        view.partitions()
+            .map(|partition| partition.pending().len())
+            .sum::<usize>()
+    );
+    let led = |partition: &PartitionRef<'_>| partition.primary().is_some_and(|node| node.status.is_serving());
+    assert_eq!(counts.led, view.partitions().filter(led).count());
+    counts
+}
+
 proptest! {
     /// However two topologies differ, taking over from the old view gives what building anew gives.
     #[test]
-    fn an_updated_view_equals_a_new_one(old in any_topology(), new in any_topology(), keep in any::<u16>(),
-                                        same_members in any::<bool>()) {
+    fn an_updated_view_equals_a_new_one(old in any_topology(), new in any_topology(), keep in any::<(u16, u16)>(),
+                                        same_members in any::<bool>(), one_fails in any::<bool>(), in_place in any::<bool>()) {
         let mut new = new;
         if same_members {
             new.nodes = old.nodes.keys().map(|id| (Arc::clone(id), node(id))).collect();
         }
-        for (i, kept) in old.partitions.iter().enumerate().take(new.partitions.len()) {
-            if keep & (1 << i) != 0 {
-                new.partitions[i] = Arc::clone(kept);
+        if let Some(mut first) = new.nodes.first_entry().filter(|_| one_fails) {
+            Arc::make_mut(first.get_mut()).status = NodeStatus::Failed;
+        }
+        let kept = |i: &usize| (keep.0 | keep.1) & (1 << i) != 0;
+        let both = 0..new.partitions.len().min(old.partitions.len());
+        if in_place {
+            // A changed copy shares whole chunks; the same partitions put together anew share none.
+            let drawn = std::mem::replace(&mut new.partitions, old.partitions.clone());
+            for i in both.filter(|i| !kept(i)) {
+                new.partitions[i] = Arc::clone(&drawn[i]);
+            }
+        } else {
+            for i in both.filter(kept) {
+                new.partitions[i] = Arc::clone(&old.partitions[i]);
             }
         }
         let new = Arc::new(new);
-        let updated = view(old, "b").updated(&new, 8);
+        let old = view(old, "b");
+        prop_assert_eq!(old.partition_counts(), counted(&old));
+        let updated = old.updated(&new, 8);
         let fresh = ClusterView::new(Arc::clone(&new), 8, "b");
         prop_assert_eq!(&updated.tables.chunks, &fresh.tables.chunks);
         prop_assert_eq!(&updated.tables.nodes, &fresh.tables.nodes);
         prop_assert_eq!(updated.tables.my_index, fresh.tables.my_index);
         prop_assert_eq!(updated.tables.modulus, fresh.tables.modulus);
+        prop_assert_eq!(updated.partition_counts(), counted(&fresh));
     }
 
     /// A view says of each partition what the topology says, less what names no member.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::shadow::Shadow;
 use crate::model::{
     CopyState, Event, EventKind, Node, NodeId, NodeStatus, Partition, PartitionChangeEvent, RoleChange,
+    partition_id,
 };
 use crate::state::moves::Moves;
 use crate::state::roles::whole;
@@ -356,6 +357,10 @@ pub(super) fn holds(state: &State) {
     let is_lost = |p: &&Arc<Partition>| !p.synced().any(|node| state.is_serving(node));
     let lost = topology.partitions.iter().filter(is_lost).map(|p| p.number);
     assert_eq!(state.lost, lost.collect());
+    if let Some(health) = &state.health {
+        let names = state.lost.iter().copied().map(partition_id);
+        assert!(names.eq(health.lost_partitions.iter().cloned()), "{health:?}");
+    }
 
     let nodes: Vec<&NodeId> = topology.nodes.keys().collect();
     assert_eq!(state.processes.keys().collect::<Vec<_>>(), nodes);

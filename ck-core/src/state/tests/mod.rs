@@ -16,3 +16,18 @@ mod shadow;
 mod stories;
 mod throttle;
 mod unhooked;
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use crate::model::Topology;
+
+/// The topologies that random logs lead through, one log after the other.
+pub(crate) fn random_topologies(logs: usize) -> Vec<Vec<Arc<Topology>>> {
+    let mut runner = TestRunner::deterministic();
+    let steps = |runner: &mut TestRunner| (0..150).map(|_| runner.rng().random()).collect::<Vec<u64>>();
+    let log = |_| properties::topologies(&steps(&mut runner));
+    (0..logs).map(log).collect()
+}

@@ -1,6 +1,7 @@
 //! Any log keeps the invariants, gives the same whoever applies it, and survives being written down.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -8,7 +9,7 @@ use proptest::test_runner::TestRunner;
 use super::lab::{Entry, Lab};
 use super::net;
 use super::random::{Author, Drawn};
-use crate::model::Event;
+use crate::model::{Event, Topology};
 use crate::state::{Command, Proposal, Response, State};
 
 /// How a command went: its name, and the error code or `OK`.
@@ -42,6 +43,22 @@ impl Follower {
         assert_eq!(self.state, lab.state);
         assert_eq!(self.events, lab.events[self.since..]);
     }
+}
+
+/// The topologies that a log leads through.
+pub(super) fn topologies(steps: &[u64]) -> Vec<Arc<Topology>> {
+    let (mut lab, mut author) = (Lab::default(), Author::default());
+    let mut seen = vec![lab.state.topology().clone()];
+    for step in steps {
+        match author.draw(&lab, *step) {
+            Drawn::Membership(voters) => lab.vote(voters),
+            Drawn::Proposal(proposal) | Drawn::Again(proposal) => {
+                lab.apply(proposal);
+            }
+        }
+        seen.push(lab.state.topology().clone());
+    }
+    seen
 }
 
 fn run(steps: &[u64], outcomes: &mut Outcomes) -> Lab {

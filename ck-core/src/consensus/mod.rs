@@ -3,6 +3,7 @@
 //! Everything that knows openraft is in here. Outside, there are proposals and their answers, the replica that
 //! every read goes to, and leadership as epochs.
 
+mod acknowledged;
 mod acks;
 mod batch;
 mod codec;

@@ -18,6 +18,7 @@ use openraft::raft::{
 use openraft::{EmptyNode, RPCTypes};
 use tokio::sync::oneshot;
 
+use super::acknowledged::Acknowledged;
 use super::acks::Acks;
 use super::codec;
 use super::flow::Flow;
@@ -51,6 +52,7 @@ pub(crate) struct Network {
     transport: Arc<dyn Transport>,
     addresses: Arc<dyn Addresses>,
     acks: Arc<Acks>,
+    acknowledged: Arc<Acknowledged>,
     pledges: Arc<Pledges>,
     mute: Arc<Mute>,
 }
@@ -61,10 +63,12 @@ impl Network {
         transport: Arc<dyn Transport>,
         addresses: Arc<dyn Addresses>,
         acks: Arc<Acks>,
+        acknowledged: Arc<Acknowledged>,
         pledges: Arc<Pledges>,
         mute: Arc<Mute>,
     ) -> Self {
         Network {
+            acknowledged,
             me,
             transport,
             addresses,
@@ -79,7 +83,15 @@ impl Network {
     pub(super) fn of_a_test(transport: Arc<dyn Transport>, addresses: Arc<dyn Addresses>) -> Self {
         let acks = Arc::new(Acks::new(Duration::ZERO));
         let pledges = Arc::new(Pledges::new(None, Duration::ZERO, 1, Arc::default()));
-        Network::new(1, transport, addresses, acks, pledges, Arc::default())
+        Network::new(
+            1,
+            transport,
+            addresses,
+            acks,
+            Arc::default(),
+            pledges,
+            Arc::default(),
+        )
     }
 
     /// The way to a node for what must not wait behind entries.
@@ -227,6 +239,7 @@ impl Peer {
             RaftAnswer::Appended(appended) => appended.into(),
             other => return Err(fail(unexpected(&other))),
         };
+        self.note_progress(request, &answer).map_err(fail)?;
         match &answer {
             // Also one with another log follows this leader.
             AppendEntriesResponse::Success
@@ -239,6 +252,38 @@ impl Peer {
             AppendEntriesResponse::HigherVote(_) => {}
         }
         Ok(answer)
+    }
+
+    /// Notes how far the follower has the log.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Refused`] where it lacks what it had acknowledged.
+    fn note_progress(
+        &self,
+        request: &AppendEntriesRequest<Types>,
+        answer: &AppendEntriesResponse<Types>,
+    ) -> Result<()> {
+        let (known, term) = (&self.network.acknowledged, request.vote.leader_id.term);
+        let prev = request.prev_log_id.map(|id| id.index);
+        let last = request.entries.last().map(|entry| entry.log_id.index).or(prev);
+        let upto = match answer {
+            AppendEntriesResponse::Success => last,
+            AppendEntriesResponse::PartialSuccess(upto) => upto.map(|id| id.index),
+            AppendEntriesResponse::Conflict => match prev {
+                Some(prev) if known.lacks(self.target, term, prev) => {
+                    return Err(Error::new(
+                        ErrorCode::Refused,
+                        format!("the peer has lost entry {prev} of the log, which it had acknowledged"),
+                    ));
+                }
+                _ => None,
+            },
+            AppendEntriesResponse::HigherVote(_) => None,
+        };
+        if let Some(upto) = upto {
+            known.note(self.target, term, upto);
+        }
+        Ok(())
     }
 
     /// What it is when a follower finds a conflict before the first entry of a log: a defect of the peer.

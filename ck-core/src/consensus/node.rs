@@ -12,6 +12,7 @@ use openraft::errors::{InitializeError, RaftError};
 use openraft::raft::Precondition;
 use openraft::{ChangeMembers, EmptyNode, ServerState};
 
+use super::acknowledged::Acknowledged;
 use super::acks::Acks;
 use super::election::ElectionTimer;
 use super::lateness::Lateness;
@@ -35,6 +36,7 @@ pub(crate) struct Consensus {
     pub(super) writer: Mutex<Option<WalThread>>,
     pub(super) replica: Arc<Replica>,
     pub(super) acks: Arc<Acks>,
+    pub(super) acknowledged: Arc<Acknowledged>,
     /// For how long this node may act as leader after a quorum heard of it.
     pub(crate) lease: Duration,
     pub(super) heartbeat: Duration,
@@ -255,6 +257,11 @@ impl Consensus {
             .iter()
             .map(|(id, matched)| (*id, matched.map_or(0, |id| id.index)))
             .collect()
+    }
+
+    /// Up to which entry a node had acknowledged the log, as this leader knows, where it has lost some of that.
+    pub(crate) fn lost_by(&self, raft_id: RaftId) -> Option<u64> {
+        self.acknowledged.lost_by(raft_id)
     }
 
     /// Changes who takes part, if nothing else has changed that meanwhile; a change that was left half done is

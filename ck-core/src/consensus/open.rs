@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::{AbortHandle, abortable};
 use openraft::SnapshotPolicy;
 
+use super::acknowledged::Acknowledged;
 use super::acks::Acks;
 use super::disk_watch::watch_disk;
 use super::election::ElectionTimer;
@@ -122,11 +123,13 @@ impl Consensus {
             lateness.clone(),
         ));
         let mute = Arc::<Mute>::default();
+        let acknowledged = Arc::<Acknowledged>::default();
         let network = Network::new(
             config.raft_id,
             config.transport,
             config.addresses.clone(),
             acks.clone(),
+            acknowledged.clone(),
             pledges.clone(),
             mute.clone(),
         );
@@ -192,6 +195,7 @@ impl Consensus {
             writer: Mutex::new(writer),
             replica: config.replica,
             lease: acks.lease(),
+            acknowledged,
             acks,
             heartbeat,
             handing_over: Mutex::new(None),

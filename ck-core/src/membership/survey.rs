@@ -197,6 +197,7 @@ pub(super) fn is_final(error: &Error) -> bool {
             | ErrorCode::WrongCluster
             | ErrorCode::DuplicateNode
             | ErrorCode::Removed
+            | ErrorCode::Corrupt
             | ErrorCode::Version
             | ErrorCode::Unauthenticated
             | ErrorCode::InvalidArgument

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::Node;
-use crate::consensus::{Addresses, Attempt, Outcome, RaftId, Service, decode, encode, handle_forwarded};
+use crate::consensus::{
+    Addresses, Attempt, Outcome, RaftId, Service, WHAT_TO_DO, decode, encode, handle_forwarded,
+};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{
@@ -233,7 +235,10 @@ impl Node {
                 return promised.map(MemberAnswer::Done);
             }
             MemberCall::Join(request) => {
-                let result = member.admission.join(&request).await;
+                let result = match self.check_has_its_log(&request) {
+                    Ok(()) => member.admission.join(&request).await,
+                    Err(error) => Err(error),
+                };
                 match &result {
                     Ok(reply) => self.log.info(format_args!(
                         "admitted node {} at {} with incarnation {}",
@@ -255,6 +260,12 @@ impl Node {
                 })));
             }
             MemberCall::Sync(report) => {
+                let raft_id = self.view().node(&report.node).map(|node| node.raft_id);
+                if raft_id.is_some_and(|id| member.consensus.lost_by(id).is_some()) {
+                    // It asks to be let in again, and is told then.
+                    let message = format!("node {:?} has lost a part of its log", report.node);
+                    return Err(Error::new(ErrorCode::Conflict, message));
+                }
                 // A member may have applied what this leader commits a moment before it does: the lease is to name it.
                 let reported = report.revision.min(member.consensus.last_index());
                 let _ = env::timeout(APPLY, self.replica.wait_for(reported)).await;
@@ -299,6 +310,17 @@ impl Node {
             }
         };
         Ok(MemberAnswer::Done(MemberReply::Revision { revision, partitions }))
+    }
+
+    /// A node that comes back has what it had acknowledged to this leader. One that has not was set back to an earlier state,
+    /// and has forgotten votes as well: it must not take part again with that log.
+    fn check_has_its_log(&self, request: &JoinRequest) -> Result<()> {
+        let member = self.member()?;
+        let raft_id = request.spec.raft_id;
+        match raft_id.and_then(|raft_id| member.consensus.lost_by(raft_id)) {
+            Some(acknowledged) => Err(set_back(&request.spec.id, acknowledged)),
+            None => Ok(()),
+        }
     }
 
     /// One call to one node.
@@ -391,6 +413,17 @@ fn refused(error: Error) -> Attempt<MemberReply> {
         _ if error.is_retriable() => Attempt::NotSent(error),
         _ => Attempt::Refused(error),
     }
+}
+
+/// What a node is told whose log has lost what it had acknowledged.
+fn set_back(node: &NodeId, acknowledged: u64) -> Error {
+    Error::new(
+        ErrorCode::Corrupt,
+        format!(
+            "the data_dir of node {node:?} is older than what the node had acknowledged: its log had entry {acknowledged}, \
+             and lacks entries up to there now; {WHAT_TO_DO}"
+        ),
+    )
 }
 
 /// What a node is told that is no member any more.

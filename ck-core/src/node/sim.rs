@@ -14,6 +14,7 @@ mod many;
 mod migrations;
 mod mutations;
 mod named;
+mod old_disk;
 mod outage;
 mod outcome;
 mod present;

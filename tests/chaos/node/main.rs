@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use ck_core::hooks::{EventFilter, Hook};
 use ck_core::model::{Event, EventKind, RoleChange};
 use ck_core::{ClusterKit, Error, Options};
 use ck_tests::claims::{self, Recorder, Sample};
@@ -100,7 +101,8 @@ fn run() -> Result<(), Error> {
         .try_clone()
         .unwrap();
     let told = std::sync::Mutex::new(told);
-    kit.on_event(move |event| {
+    // No observer: what it copies counts when it has returned.
+    let application = Hook::blocking(move |event| {
         apply(event, &me, copy);
         // Written when it is done: what the file says has been copied, has been.
         let line = json!({"at": claims::now(), "event": event}).to_string() + "\n";
@@ -108,7 +110,8 @@ fn run() -> Result<(), Error> {
             .unwrap()
             .write_all(line.as_bytes())
             .map_err(|error| error.to_string())
-    })?;
+    });
+    kit.register_hook(EventFilter::ALL, application)?;
     let sampled = kit.clone();
     let mut recorder = Recorder::create(&claims, &id).unwrap();
     thread::spawn(move || {

@@ -6,8 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::types::RaftId;
+use crate::env::Instant;
+
+/// A process that stood still handles what waits for it in any order, and the answer to a later request may say that the one
+/// before it has not come. That one's answer follows at once. After this time nothing of the kind is left.
+const CERTAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// The acknowledgements of one leadership of this node: its latest.
 #[derive(Debug, Default)]
@@ -21,8 +27,8 @@ struct Table {
     term: u64,
     /// The last index that each follower has.
     upto: BTreeMap<RaftId, u64>,
-    /// Those that have lost some, with what they had.
-    lost: BTreeMap<RaftId, u64>,
+    /// Those that seem to have lost some, with what they had, and since when.
+    lost: BTreeMap<RaftId, (u64, Instant)>,
 }
 
 impl Acknowledged {
@@ -37,12 +43,16 @@ impl Acknowledged {
         table
     }
 
-    /// `by` has the log of the leader of `term` up to `index`, durably.
+    /// `by` has the log of the leader of `term` up to `index`, durably. Where that is all that it had, it has lost nothing:
+    /// the answer that said so was a late one.
     pub(super) fn note(&self, by: RaftId, term: u64, index: u64) {
         let mut table = self.table(term);
         if table.term == term {
             let known = table.upto.entry(by).or_default();
             *known = index.max(*known);
+            if index == *known {
+                table.lost.remove(&by);
+            }
         }
     }
 
@@ -52,23 +62,33 @@ impl Acknowledged {
         let known = table.upto.get(&by).copied().filter(|known| index <= *known);
         match known {
             Some(known) if table.term == term => {
-                table.lost.insert(by, known);
+                let since = table.lost.get(&by).map_or_else(Instant::now, |(_, since)| *since);
+                table.lost.insert(by, (known, since));
                 true
             }
             _ => false,
         }
     }
 
-    /// How far `by` had acknowledged the log, where it was found to lack some of that.
+    /// How far `by` had acknowledged the log, where it has certainly lost some of that.
     pub(super) fn lost_by(&self, by: RaftId) -> Option<u64> {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        table.lost.get(&by).copied()
+        let (known, since) = table.lost.get(&by)?;
+        (since.elapsed() >= CERTAIN_AFTER).then_some(*known)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As if half a second had passed.
+    fn is_certain(acknowledged: &Acknowledged) {
+        let mut table = acknowledged.table.lock().unwrap();
+        for (_, since) in table.lost.values_mut() {
+            *since -= CERTAIN_AFTER;
+        }
+    }
 
     #[test]
     fn what_was_acknowledged_is_known_under_one_leadership() {
@@ -77,12 +97,25 @@ mod tests {
         acknowledged.note(2, 5, 8);
         // A later request arrived before an earlier one.
         assert!(!acknowledged.lacks(2, 5, 11));
-        assert_eq!(acknowledged.lost_by(2), None);
         assert!(acknowledged.lacks(2, 5, 10));
         assert_eq!(
-            (acknowledged.lost_by(2), acknowledged.lost_by(3)),
-            (Some(10), None)
+            acknowledged.lost_by(2),
+            None,
+            "the answer may have been a late one"
         );
+        is_certain(&acknowledged);
+        assert_eq!(acknowledged.lost_by(2), Some(10));
+        assert_eq!(acknowledged.lost_by(3), None);
+        acknowledged.note(2, 5, 9);
+        assert_eq!(acknowledged.lost_by(2), Some(10));
+        // It has it after all.
+        acknowledged.note(2, 5, 10);
+        assert_eq!(acknowledged.lost_by(2), None);
+        // Found again and again, it is lost since the first time.
+        assert!(acknowledged.lacks(2, 5, 10));
+        is_certain(&acknowledged);
+        assert!(acknowledged.lacks(2, 5, 9));
+        assert_eq!(acknowledged.lost_by(2), Some(10));
         // Of what an earlier leadership sent the log may have been truncated since.
         acknowledged.note(3, 6, 4);
         assert_eq!(acknowledged.lost_by(2), None);

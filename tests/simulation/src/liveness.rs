@@ -32,6 +32,7 @@ pub(crate) fn calm(world: &World) {
         if let Some(node) = world.node(i) {
             node.scope().resume();
             node.disk().set_faults(Faults::default());
+            node.disk().hang(false);
         }
     }
     world.trace.add(format_args!("all faults end"));

@@ -46,6 +46,8 @@ pub struct Menu {
     pub slow_links: bool,
     /// Whoever takes over a role dies next.
     pub heirs: bool,
+    /// Disks that answer nothing for a while.
+    pub hangs: bool,
 }
 
 impl Menu {
@@ -143,6 +145,7 @@ impl Plan {
             flows,
             slow_links,
             heirs: SmallRng::seed_from_u64(seed ^ 0x6865_6972).random_bool(0.15),
+            hangs: SmallRng::seed_from_u64(seed ^ 0x6861_6e67).random_bool(0.2),
         };
         let drifts = some(0.5);
         let names = Menu {
@@ -207,6 +210,7 @@ impl fmt::Display for Plan {
             flows,
             slow_links,
             heirs,
+            hangs,
         } = self.menu;
         let menu: Vec<&str> = [
             (weather, "weather"),
@@ -226,6 +230,7 @@ impl fmt::Display for Plan {
             (flows, "flows"),
             (slow_links, "slow-links"),
             (heirs, "heirs"),
+            (hangs, "hangs"),
         ]
         .into_iter()
         .filter_map(|(on, name)| on.then_some(name))

@@ -5,6 +5,7 @@ mod clock;
 mod cuts;
 mod disk;
 mod flows;
+mod hangs;
 mod heirs;
 mod late;
 mod names;
@@ -71,7 +72,10 @@ pub(crate) fn start(world: &World) {
         spawn(slow_links::run(w.clone(), plan.rng(14)));
     }
     if menu.heirs && plan.nodes > 2 {
-        spawn(heirs::run(w, plan.rng(15)));
+        spawn(heirs::run(w.clone(), plan.rng(15)));
+    }
+    if menu.hangs {
+        spawn(hangs::run(w, plan.rng(16)));
     }
 }
 

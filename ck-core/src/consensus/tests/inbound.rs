@@ -66,6 +66,11 @@ fn proposal(value: u64) -> Bytes {
 
 /// Leads, if it has to be elected for that, and writes.
 async fn writes(node: &Consensus, value: u64) {
+    writes_after(node, value, "").await;
+}
+
+/// The same, and what came before for the message.
+async fn writes_after(node: &Consensus, value: u64, after: &str) {
     let written = async {
         loop {
             leads(node).await;
@@ -77,7 +82,8 @@ async fn writes(node: &Consensus, value: u64) {
         }
     };
     let in_time = env::timeout(Duration::from_secs(20), written).await;
-    assert!(in_time.is_ok(), "it writes no more: {:?}", node.stats(|_| None));
+    let stats = node.stats(|_| None);
+    assert!(in_time.is_ok(), "it writes no more{after}: {stats:?}");
     let state = node.replica().state();
     let data = state.data().get("k").map(|entry| entry.value.clone());
     assert_eq!(data.as_deref(), Some(value.to_string().as_bytes()));
@@ -233,9 +239,9 @@ fn any_call(random: &mut StdRng, tip: wal::LogId) -> RaftCall {
 #[test]
 fn no_sequence_of_frames_bricks_a_node() {
     let seed: u64 = rand::random();
-    println!("seed {seed}");
     Runtime::run(async move {
         let mut random = StdRng::seed_from_u64(seed);
+        let after = format!(" after seed {seed}");
         let disk = Arc::new(MemDisk::new());
         let mut node = open_on(disk.clone()).await;
         node.initialize().await.unwrap();
@@ -245,10 +251,10 @@ fn no_sequence_of_frames_bricks_a_node() {
                 let call = any_call(&mut random, tip(&node));
                 tell(&node, call).await;
             }
-            writes(&node, round).await;
+            writes_after(&node, round, &after).await;
             node.close().await.unwrap();
             node = open_on(disk.clone()).await;
-            writes(&node, round).await;
+            writes_after(&node, round, &after).await;
         }
         node.close().await.unwrap();
     });

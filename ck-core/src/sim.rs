@@ -136,6 +136,12 @@ impl SimNode {
         })
     }
 
+    /// What its REST API asks.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(crate) fn api(&self) -> Arc<dyn crate::http::Api> {
+        self.node.clone()
+    }
+
     /// Its id.
     pub fn id(&self) -> &NodeId {
         self.node.id()

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod defects;
+mod examples;
 mod grants;
 mod invariants;
 mod lab;
@@ -16,3 +17,5 @@ mod shadow;
 mod stories;
 mod throttle;
 mod unhooked;
+
+pub(crate) use examples::story;

@@ -24,7 +24,7 @@ pub struct Target {
     /// What it does with some bytes.
     pub run: fn(&[u8]),
     /// The most bytes of memory that it may take at a time: so many, and so many for each byte of the input.
-    memory: (usize, usize),
+    memory: (u64, u64),
 }
 
 /// Every target.
@@ -75,7 +75,7 @@ impl Target {
     }
 
     /// The most bytes of memory that it may take at a time for an input of this length.
-    pub fn memory(&self, length: usize) -> usize {
-        self.memory.0 + self.memory.1 * length
+    pub fn memory(&self, length: usize) -> u64 {
+        self.memory.0 + self.memory.1 * length as u64
     }
 }

@@ -142,6 +142,12 @@ impl SimNode {
         self.node.clone()
     }
 
+    /// Where its log ends.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(crate) fn tip(&self) -> Option<crate::consensus::wal::LogId> {
+        crate::consensus::fuzz::tip(&self.node.member().ok()?.consensus)
+    }
+
     /// Its id.
     pub fn id(&self) -> &NodeId {
         self.node.id()

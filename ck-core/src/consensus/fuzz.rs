@@ -10,7 +10,13 @@ use super::snapshot_file;
 use super::state_machine::{SnapshotStore, StateMachine};
 use super::wal::Owner;
 #[cfg(feature = "sim")]
-use super::wire::{RaftCall, RaftRequest};
+use super::{
+    codec::SnapshotHead,
+    node::Consensus,
+    types::to_wal_id,
+    wal::LogId,
+    wire::{RaftCall, RaftRequest},
+};
 use crate::env::disk::{Disk, MemDisk};
 use crate::fuzz::Input;
 use crate::model::Timestamp;
@@ -136,6 +142,34 @@ pub(crate) fn may_change_members(call: &[u8]) -> bool {
     })
 }
 
+/// The same call where it appends or brings a snapshot, for a log that ends at `tip`: what does not follow the log is turned
+/// away before anything else of it is looked at.
+#[cfg(feature = "sim")]
+pub(crate) fn fit(call: &[u8], tip: LogId) -> Option<bytes::Bytes> {
+    let mut request = codec::decode::<RaftRequest>(call, "a call").ok()?;
+    match &mut request.call {
+        RaftCall::Append(append) => append.follow(tip),
+        RaftCall::Snapshot(chunk) => {
+            let mut head: SnapshotHead = codec::decode(&chunk.head, "a head").ok()?;
+            let mut state = State::decode(&chunk.data).ok()?;
+            state.advance(tip.index.checked_add(9)?);
+            head.cover(state.revision());
+            chunk.head = codec::encode(&head).ok()?;
+            chunk.data = state.encode().ok()?.into();
+            chunk.offset = 0;
+            chunk.total = chunk.data.len() as u64;
+        }
+        _ => {}
+    }
+    codec::encode(&request).ok()
+}
+
+/// Where the log of a node ends.
+#[cfg(feature = "sim")]
+pub(crate) fn tip(node: &Consensus) -> Option<LogId> {
+    node.last_log_id().map(to_wal_id)
+}
+
 /// Calls that a node forwards to the leader.
 #[cfg(all(test, feature = "sim"))]
 pub(crate) fn forwarded_calls(cluster: &str, proposals: &[bytes::Bytes]) -> Vec<bytes::Bytes> {
@@ -162,8 +196,8 @@ pub(crate) fn forwarded_calls(cluster: &str, proposals: &[bytes::Bytes]) -> Vec<
 #[cfg(all(test, feature = "sim"))]
 pub(crate) fn raft_calls(cluster: &str, proposal: &bytes::Bytes) -> Vec<(&'static str, Vec<bytes::Bytes>)> {
     use super::Service;
-    use super::codec::{MembershipRecord, SnapshotHead};
-    use super::wal::{LogId, Vote};
+    use super::codec::MembershipRecord;
+    use super::wal::Vote;
     use super::wire::{Append, Ballot, SnapshotChunk, Transfer};
 
     let id = |term, index| LogId {
@@ -211,8 +245,7 @@ pub(crate) fn raft_calls(cluster: &str, proposal: &bytes::Bytes) -> Vec<(&'stati
         (6, 77, 2, 1, proposal.clone()),
         (6, 77, 3, 2, members),
     ];
-    let mut state = State::default();
-    state.advance(9);
+    let [state, _] = crate::state::examples().0;
     vec![
         (
             "heartbeat",
@@ -242,8 +275,8 @@ pub(crate) fn raft_calls(cluster: &str, proposal: &bytes::Bytes) -> Vec<(&'stati
 /// after them.
 #[cfg(test)]
 pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
-    use super::codec::SnapshotHead;
-    use super::wal::LogId;
+    #[cfg(not(feature = "sim"))]
+    use super::{codec::SnapshotHead, wal::LogId};
     use crate::fuzz::put_part;
 
     let (states, proposals) = crate::state::examples();

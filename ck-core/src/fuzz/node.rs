@@ -28,10 +28,13 @@ const ME: &str = "node-1";
 const ADDR: &str = "10.0.0.1:7000";
 const STRANGER: &str = "10.0.0.99:7000";
 /// The same in every run, so that calls of the corpus are for it.
-const CLUSTER: &str = "c";
+const CLUSTER: &str = "the-cluster";
 /// How much simulated time anything may take: some calls set off elections, and pledges and grants have to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 const SEED: u64 = 1;
+
+/// Bit of the byte that says which part of a node a call is for: the call is made to fit the log first.
+const FIT: u8 = 0x80;
 
 /// An input is one call after the other: which part of a node it is for, and its body. Whatever the node is told, it writes
 /// afterwards, and after a restart, unless it was put out of its cluster by something that may do that.
@@ -49,7 +52,8 @@ pub(crate) fn peer(bytes: &[u8]) {
         let node = start(&network, &disk).await;
         let node = node.unwrap_or_else(|error| unreachable!("{error}"));
         let stranger = network.transport(STRANGER);
-        for call in &calls {
+        for call in &mut calls {
+            fit(call, &node);
             // A call that cannot be decoded is answered, too.
             let answer = stranger
                 .call(ADDR, Lane::Log, call.clone().into(), PATIENCE)
@@ -79,6 +83,20 @@ pub(crate) fn peer(bytes: &[u8]) {
             Err(error) => assert!(excused && error.code() != ErrorCode::Internal, "{error}"),
         }
     });
+}
+
+/// Makes a call fit the log of the node where it asks for that.
+fn fit(call: &mut Vec<u8>, node: &SimNode) {
+    let Some(service) = call.first_mut().filter(|service| **service & FIT != 0) else {
+        return;
+    };
+    *service &= !FIT;
+    let Some((Service::Raft, body)) = Service::open(call) else {
+        return;
+    };
+    if let Some(fitting) = node.tip().and_then(|tip| consensus::fit(body, tip)) {
+        *call = Service::Raft.envelope(&fitting).to_vec();
+    }
 }
 
 /// Puts requests to the node, one after the other. Every one is answered, none by a fault of the node.
@@ -230,7 +248,7 @@ pub(crate) fn examples() -> Vec<super::Example> {
     };
     let sync = SyncReport {
         node: me.clone(),
-        incarnation: 3,
+        incarnation: 2,
         revision: 5,
         health: NodeHealthState::Healthy,
         health_reason: "r".to_owned(),
@@ -258,15 +276,15 @@ pub(crate) fn examples() -> Vec<super::Example> {
         MemberCall::Sync(sync),
         MemberCall::GiveBack {
             node: me.clone(),
-            incarnation: 3,
+            incarnation: 2,
         },
         MemberCall::Stop {
             node: me.clone(),
-            incarnation: 3,
+            incarnation: 2,
         },
         MemberCall::Failed {
             node: me.clone(),
-            incarnation: 3,
+            incarnation: 2,
         },
         MemberCall::RebalanceStatus,
         MemberCall::LastSeen,
@@ -283,7 +301,7 @@ pub(crate) fn examples() -> Vec<super::Example> {
         },
         MemberCall::Leave {
             node: me,
-            incarnation: 3,
+            incarnation: 2,
         },
     ];
     let set = |session, seq| {
@@ -301,14 +319,15 @@ pub(crate) fn examples() -> Vec<super::Example> {
         })
         .unwrap()
     };
-    let proposals = [set(0, 0), set(3, 7)];
+    let proposals = [set(0, 0), set(2, 7)];
     let forwarded = consensus::forwarded_calls(CLUSTER, &proposals);
     let raft = consensus::raft_calls(CLUSTER, &proposals[0]);
     let input = |calls: &[bytes::Bytes]| {
         let mut input = Vec::new();
         for call in calls {
             let (service, body) = call.split_first().unwrap();
-            input.push(*service);
+            // Only Raft's own calls have anything to fit.
+            input.push(*service | FIT);
             super::put_part(&mut input, body);
         }
         input

@@ -67,9 +67,24 @@ sim: tools ## Simulate whole clusters (SEEDS=200 SEED=1 SIM_SECONDS=, or REPLAY=
 	if [ -n "$(REPLAY)" ]; then exec "$(SIM)" replay $(REPLAY); fi
 	exec "$(SIM)" run --seeds $(SEEDS) --seed $(SEED) $(if $(SIM_SECONDS),--seconds $(SIM_SECONDS))
 
+.PHONY: fuzz
+fuzz: tools ## Fuzz what reads bytes from outside, each target or one for so long (TARGET=log SECONDS=60)
+	@exec fuzz/run.sh $(or $(SECONDS),60) $(TARGET)
+
 .PHONY: soak
-soak: tools ## Simulate, then trouble real processes, half of the time each (MINUTES=60 or HOURS=8, SEED=1)
-	@minutes=$$(( ($(MINUTES) + 60 * $(HOURS) + 1) / 2 ))
+soak: tools ## Fuzz, simulate, then trouble real processes, half of the time each (MINUTES=60 or HOURS=8, SEED=1)
+	@all=$$(( $(MINUTES) + 60 * $(HOURS) ))
+	# Each fuzz target has a minute, all of them together at most a third of the time.
+	targets=$$(grep -c '^\[\[bin\]\]' fuzz/Cargo.toml)
+	each=$$(( all * 20 / targets < 60 ? all * 20 / targets : 60 ))
+	fuzzed=0
+	fuzz/run.sh $$each || fuzzed=$$?
+	case $$fuzzed in
+	  0) ;;
+	  3) echo "SKIPPED: the fuzz targets"; each=0 ;;
+	  *) exit $$fuzzed ;;
+	esac
+	minutes=$$(( (all - each * targets / 60 + 1) / 2 ))
 	$(BUILD_SIM)
 	"$(SIM)" soak --minutes $$minutes --seed $(SEED)
 	exec $(MAKE) --no-print-directory chaos MINUTES=$$minutes SEED=$(SEED)

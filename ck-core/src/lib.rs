@@ -7,6 +7,9 @@ pub mod consensus;
 #[doc(hidden)]
 pub mod env;
 mod error;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod hooks;
 pub mod http;
 mod log;

@@ -137,6 +137,18 @@ impl SimNode {
         })
     }
 
+    /// What its REST API asks.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(crate) fn api(&self) -> Arc<dyn crate::http::Api> {
+        self.node.clone()
+    }
+
+    /// Where its log ends.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(crate) fn tip(&self) -> Option<crate::consensus::wal::LogId> {
+        crate::consensus::fuzz::tip(&self.node.member().ok()?.consensus)
+    }
+
     /// Its id.
     pub fn id(&self) -> &NodeId {
         self.node.id()

@@ -191,6 +191,14 @@ impl SnapshotHead {
         (self.last, self.membership_id)
     }
 
+    /// Makes it that of a snapshot up to entry `index`.
+    #[cfg(all(feature = "sim", any(test, feature = "fuzz")))]
+    pub(super) fn cover(&mut self, index: u64) {
+        for id in [&mut self.last, &mut self.membership_id].into_iter().flatten() {
+            id.index = index;
+        }
+    }
+
     /// The same in openraft's form, for a snapshot that another node sends.
     pub(super) fn into_checked_meta(self) -> Result<SnapshotMeta> {
         let meta = self.into_meta()?;

@@ -12,6 +12,8 @@ mod disk_watch;
 mod election;
 mod flow;
 mod forward;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod growth;
 mod heartbeats;
 mod inbound;

@@ -80,7 +80,7 @@ impl PledgeFile {
         Ok(content.stretch)
     }
 
-    fn store(&self, stretch: u32) -> Result<()> {
+    pub(super) fn store(&self, stretch: u32) -> Result<()> {
         let content = Content {
             version: VERSION,
             stretch,

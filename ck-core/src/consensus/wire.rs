@@ -151,6 +151,18 @@ impl Append {
         })
     }
 
+    /// Makes it follow a log that ends at `tip`.
+    #[cfg(all(feature = "sim", any(test, feature = "fuzz")))]
+    pub(super) fn follow(&mut self, tip: wal::LogId) {
+        self.prev = Some(tip);
+        for (entry, index) in self.entries.iter_mut().zip(tip.index..) {
+            entry.2 = index.saturating_add(1);
+        }
+        if let Some(commit) = &mut self.commit {
+            commit.index = tip.index.saturating_add(self.entries.len() as u64);
+        }
+    }
+
     /// In openraft's form, once it is known that every entry can be applied here.
     pub(crate) fn into_request(self) -> Result<AppendEntriesRequest<Types>> {
         let entries = self

@@ -11,6 +11,8 @@ mod connection;
 mod counters;
 mod failure;
 mod form;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod guard;
 mod half_close;
 mod handlers;

@@ -10,6 +10,8 @@ mod agreement;
 mod detector;
 mod dial_back;
 mod formation;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod identity;
 mod join;
 mod lease;

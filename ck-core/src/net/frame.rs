@@ -140,6 +140,16 @@ pub(super) fn decode(buffer: &mut BytesMut, limit: u32) -> Result<Decoded, Frame
     Ok(Decoded::Frame(Frame { kind, id, body }))
 }
 
+/// Makes the checksum right of the frame that `data` begins with, and gives its length; `None` where it is not there as a whole.
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) fn repair(data: &mut [u8]) -> Option<usize> {
+    let (header, rest) = data.split_first_chunk_mut::<HEADER_LEN>()?;
+    let length = u32::from_be_bytes(*header.get(4..)?.first_chunk()?) as usize;
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[..CHECKED_LEN]), rest.get(..length)?);
+    header[CHECKED_LEN..].copy_from_slice(&crc.to_be_bytes());
+    Some(HEADER_LEN + length)
+}
+
 /// Why no frame could be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
@@ -206,6 +216,16 @@ impl<R: AsyncRead + Unpin + Send> FrameReader<R> {
             granted: unasked,
             deadline: Some(deadline),
             ..FrameReader::new(io, limit)
+        }
+    }
+
+    /// The same without a bound on the time.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(super) fn asking_from(self, unasked: u32) -> Self {
+        FrameReader {
+            unasked,
+            granted: unasked,
+            ..self
         }
     }
 

@@ -14,6 +14,8 @@ mod connection;
 mod crowd;
 mod dial;
 mod frame;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod handshake;
 mod link;
 mod names;

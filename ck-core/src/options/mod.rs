@@ -5,6 +5,8 @@ mod address;
 mod derived;
 mod duration;
 mod env;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod json;
 mod markdown;
 mod strict;

@@ -17,6 +17,8 @@ mod sessions;
 mod tell;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+pub(crate) use tests::story as examples;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -19,6 +19,8 @@
 //! ([`Wal::exists`]).
 
 mod frame;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod read;
 mod recovery;
 mod segment;

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod defects;
+mod examples;
 mod grants;
 mod invariants;
 mod lab;
@@ -17,6 +18,7 @@ mod stories;
 mod throttle;
 mod unhooked;
 
+pub(crate) use examples::story;
 use std::sync::Arc;
 
 use proptest::prelude::*;

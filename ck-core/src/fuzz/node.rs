@@ -1,0 +1,355 @@
+//! A node that leads a cluster of one, in a simulation: what strangers say to it, and what it does afterwards.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use http_body_util::{BodyExt, Limited};
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
+
+use super::Input;
+use crate::consensus::{Service, decode, fuzz as consensus};
+use crate::env::disk::{Disk, MemDisk};
+use crate::env::{self, Instant};
+use crate::error::{ErrorCode, Result};
+use crate::http::{HttpLimits, RequestCounters, router};
+use crate::membership::{Identity, IdentityFile, MemberCall, MemberRequest};
+use crate::model::{ClusterConfig, whole_millis};
+use crate::net::Lane;
+use crate::net::sim::SimNetwork;
+use crate::options::Options;
+use crate::sim::{SimNode, SimSpec, simulate};
+use crate::state::Expect;
+
+const ME: &str = "node-1";
+const ADDR: &str = "10.0.0.1:7000";
+const STRANGER: &str = "10.0.0.99:7000";
+/// The same in every run, so that calls of the corpus are for it.
+const CLUSTER: &str = "the-cluster";
+/// How much simulated time anything may take: some calls set off elections, and pledges and grants have to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+const SEED: u64 = 1;
+
+/// Bit of the byte that says which part of a node a call is for: the call is made to fit the log first.
+const FIT: u8 = 0x80;
+
+/// An input is one call after the other: which part of a node it is for, and its body. Whatever the node is told, it writes
+/// afterwards, and after a restart, unless it was put out of its cluster by something that may do that.
+pub(crate) fn peer(bytes: &[u8]) {
+    let mut input = Input::new(bytes);
+    let mut calls = Vec::new();
+    while !input.is_empty() {
+        let service = input.u8();
+        let body = input.part();
+        calls.push([&[service], body].concat());
+    }
+    simulate(SEED, async {
+        let disk = Arc::new(MemDisk::new());
+        let network = SimNetwork::new(SEED);
+        let node = start(&network, &disk).await;
+        let node = node.unwrap_or_else(|error| unreachable!("{error}"));
+        let stranger = network.transport(STRANGER);
+        for call in &mut calls {
+            fit(call, &node);
+            // A call that cannot be decoded is answered, too.
+            let answer = stranger
+                .call(ADDR, Lane::Log, call.clone().into(), PATIENCE)
+                .await;
+            assert!(answer.is_ok() || may_take_long(call), "{answer:?}");
+        }
+        let excused = calls.iter().any(|call| may_put_it_out(call));
+        let wrote = write(&node, "after").await;
+        let is_out = is_out(&node);
+        assert!(
+            wrote.is_ok() || excused && is_out,
+            "{wrote:?}, {}",
+            node.raft_state()
+        );
+        let stopped = node.stop().await;
+        assert!(stopped.is_ok(), "{stopped:?}");
+        match start(&network, &disk).await {
+            Ok(again) => {
+                let wrote_again = write(&again, "after a restart").await;
+                let kept = again.data("after").is_some();
+                assert!(
+                    wrote.is_err() || wrote_again.is_ok() && kept || excused && self::is_out(&again),
+                    "{wrote_again:?}, {kept}, {}",
+                    again.raft_state()
+                );
+            }
+            Err(error) => assert!(excused && error.code() != ErrorCode::Internal, "{error}"),
+        }
+    });
+}
+
+/// Makes a call fit the log of the node where it asks for that.
+fn fit(call: &mut Vec<u8>, node: &SimNode) {
+    let Some(service) = call.first_mut().filter(|service| **service & FIT != 0) else {
+        return;
+    };
+    *service &= !FIT;
+    let Some((Service::Raft, body)) = Service::open(call) else {
+        return;
+    };
+    if let Some(fitting) = node.tip().and_then(|tip| consensus::fit(body, tip)) {
+        *call = Service::Raft.envelope(&fitting).to_vec();
+    }
+}
+
+/// Puts requests to the node, one after the other. Every one is answered, none by a fault of the node.
+pub(crate) fn ask(requests: Vec<(Request, Vec<u8>)>) {
+    simulate(SEED, async {
+        let node = start(&SimNetwork::new(SEED), &Arc::new(MemDisk::new())).await;
+        let node = node.unwrap_or_else(|error| unreachable!("{error}"));
+        let limits = HttpLimits {
+            browser_hosts: vec!["node.example".to_owned()],
+            ..HttpLimits::default()
+        };
+        let service = TowerToHyperService::new(router(
+            node.api(),
+            limits,
+            Arc::<RequestCounters>::default(),
+            None,
+        ));
+        for (request, _) in requests {
+            let shown = format!("{} {}", request.method(), request.uri());
+            let answered = env::timeout(2 * PATIENCE, node.scope().wrap(service.call(request))).await;
+            let Ok(Ok(response)) = answered else {
+                unreachable!("{shown}: no answer");
+            };
+            let status = response.status();
+            assert!(status.as_u16() != 500, "{shown}: {status}");
+            let body: Body = response.into_body();
+            let body = Limited::new(body, 16 << 20).collect().await;
+            let Ok(body) = body else {
+                unreachable!("{shown}: the answer breaks off");
+            };
+            let body = body.to_bytes();
+            if (status.is_client_error() || status.is_server_error()) && !body.is_empty() {
+                let error = serde_json::from_slice::<serde_json::Value>(&body);
+                let code = error.as_ref().ok().and_then(|body| body.pointer("/error/code"));
+                assert!(code.is_some(), "{shown}: {status} {error:?}");
+            }
+        }
+    });
+}
+
+/// A process of the node, which founds the cluster where there is none on the disk.
+async fn start(network: &SimNetwork, disk: &Arc<MemDisk>) -> Result<SimNode> {
+    let mut options = Options::new(ME, ADDR);
+    options.data_dir = "/data".to_owned();
+    options.partition_count = Some(2);
+    options.replication_factor = Some(1);
+    options.join_timeout = PATIENCE;
+    found(&options, disk)?;
+    let node = SimNode::new(SimSpec {
+        options,
+        disk: disk.clone(),
+        network: network.clone(),
+        snapshots: (200, 50),
+        drift_ppm: 0,
+    })?;
+    node.start().await?;
+    Ok(node)
+}
+
+/// What a founder notes before it founds, with an id that is no chance.
+fn found(options: &Options, disk: &Arc<MemDisk>) -> Result<()> {
+    let dir = Path::new(&options.data_dir);
+    disk.create_dir_all(dir)?;
+    let file = IdentityFile::new(disk.clone(), dir);
+    if file.load()?.is_some() {
+        return Ok(());
+    }
+    let mut identity = Identity::new(CLUSTER.into(), options.cluster_name.clone(), ME.into(), 1);
+    identity.founding = Some(ClusterConfig {
+        cluster_name: options.cluster_name.clone(),
+        partition_count: options.bootstrap_partition_count(),
+        replication_factor: options.bootstrap_replication_factor(),
+        lease_ttl_ms: whole_millis(options.effective_lease_ttl()),
+        failure_timeout_ms: whole_millis(options.failure_timeout()),
+        election_timeout_ms: whole_millis(options.timing.values().election_max),
+    });
+    file.store(&identity)
+}
+
+/// Writes, as soon as it can: a process that somebody has said is going, or that is no leader for a moment, comes back first.
+async fn write(node: &SimNode, key: &str) -> Result<u64> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let written = node
+            .set_data(key.to_owned(), "value".into(), Expect::Any, PATIENCE)
+            .await;
+        if written.is_ok() || Instant::now() >= deadline || node.refusal().is_some() {
+            return written;
+        }
+        env::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// True where it is no member, or does not vote alone.
+fn is_out(node: &SimNode) -> bool {
+    let is_member = node.topology().nodes.contains_key(ME);
+    let votes_alone = node.raft().is_some_and(|(_, voters)| voters == [1]);
+    node.refusal().is_some() || !is_member || !votes_alone
+}
+
+/// True for what may rightly put the node out of its cluster: entries and snapshots of a leader, an order of an operator.
+fn may_put_it_out(call: &[u8]) -> bool {
+    match Service::open(call) {
+        Some((Service::Raft, body)) => consensus::may_change_members(body),
+        Some((Service::Member, body)) => decode::<MemberRequest>(body, "a call").is_ok_and(|request| {
+            matches!(request.call, MemberCall::Remove { node, .. } | MemberCall::Leave { node, .. } if &*node == ME)
+        }),
+        _ => false,
+    }
+}
+
+/// True for what is answered only when somebody else has answered, or when the node leads again.
+fn may_take_long(call: &[u8]) -> bool {
+    matches!(Service::open(call), Some((Service::Forward | Service::Member, _)))
+}
+
+/// Every call that there is, as somebody would make it who knows how members talk.
+#[cfg(test)]
+pub(crate) fn examples() -> Vec<super::Example> {
+    use crate::consensus::encode;
+    use crate::membership::{JoinRequest, SyncReport};
+    use crate::model::NodeHealthState;
+    use crate::state::{Command, NodeSpec, Proposal};
+
+    let member = |call: MemberCall| {
+        let request = MemberRequest {
+            cluster: CLUSTER.to_owned(),
+            forwarded: true,
+            call,
+            from: None,
+            epoch: 1,
+        };
+        Service::Member.envelope(&encode(&request).unwrap())
+    };
+    let me = crate::model::NodeId::from(ME);
+    let spec = NodeSpec {
+        id: "node-9".into(),
+        name: "n".to_owned(),
+        ip: STRANGER.to_owned(),
+        port: 7000,
+        peer_addr: STRANGER.to_owned(),
+        services: std::collections::BTreeMap::from([("kv".to_owned(), ":9080".to_owned())]),
+        zone: Some("z".to_owned()),
+        weight: 100,
+        labels: std::collections::BTreeMap::new(),
+        process: 5,
+        raft_id: None,
+    };
+    let join = JoinRequest {
+        spec,
+        cluster_name: "clusterkit-cluster".to_owned(),
+        cluster_id: Some(CLUSTER.to_owned()),
+        partition_count: Some(2),
+        replication_factor: Some(1),
+        lease_ttl_ms: None,
+        failure_timeout_ms: None,
+        election_timeout_ms: Some(300),
+    };
+    let sync = SyncReport {
+        node: me.clone(),
+        incarnation: 2,
+        revision: 5,
+        health: NodeHealthState::Healthy,
+        health_reason: "r".to_owned(),
+        copies: Vec::new(),
+        delay_ms: 1,
+    };
+    let orders = [
+        MemberCall::Rebalance,
+        MemberCall::CreatePartitions,
+        MemberCall::StepDown {
+            to: Some("node-2".into()),
+            cooldown_ms: Some(1000),
+        },
+        MemberCall::Maintenance {
+            reason: Some("r".to_owned()),
+        },
+        MemberCall::Recover {
+            number: 0,
+            from: me.clone(),
+            force: true,
+        },
+    ];
+    let says = [
+        MemberCall::Ping,
+        MemberCall::Sync(sync),
+        MemberCall::GiveBack {
+            node: me.clone(),
+            incarnation: 2,
+        },
+        MemberCall::Stop {
+            node: me.clone(),
+            incarnation: 2,
+        },
+        MemberCall::Failed {
+            node: me.clone(),
+            incarnation: 2,
+        },
+        MemberCall::RebalanceStatus,
+        MemberCall::LastSeen,
+        MemberCall::Promise {
+            founder: "node-2".into(),
+            expect: 3,
+        },
+    ];
+    let goes = [
+        MemberCall::Remove {
+            node: me.clone(),
+            force: true,
+            incarnation: None,
+        },
+        MemberCall::Leave {
+            node: me,
+            incarnation: 2,
+        },
+    ];
+    let set = |session, seq| {
+        encode(&Proposal {
+            session,
+            seq,
+            low: 0,
+            epoch: None,
+            at: crate::model::Timestamp::default(),
+            command: Command::SetData {
+                key: "k".to_owned(),
+                value: "v".into(),
+                expect: Expect::Any,
+            },
+        })
+        .unwrap()
+    };
+    let proposals = [set(0, 0), set(2, 7)];
+    let forwarded = consensus::forwarded_calls(CLUSTER, &proposals);
+    let raft = consensus::raft_calls(CLUSTER, &proposals[0]);
+    let input = |calls: &[bytes::Bytes]| {
+        let mut input = Vec::new();
+        for call in calls {
+            let (service, body) = call.split_first().unwrap();
+            // Only Raft's own calls have anything to fit.
+            input.push(*service | FIT);
+            super::put_part(&mut input, body);
+        }
+        input
+    };
+    let members = |calls: &[MemberCall]| calls.iter().cloned().map(member).collect::<Vec<_>>();
+    let mut examples = vec![
+        ("unknown", input(&[bytes::Bytes::from_static(b"\x09what")])),
+        ("orders", input(&members(&orders))),
+        ("says", input(&members(&says))),
+        ("join", input(&members(&[MemberCall::Join(Box::new(join))]))),
+        ("goes", input(&members(&goes))),
+        ("forwarded", input(&forwarded)),
+    ];
+    examples.extend(raft.into_iter().map(|(name, calls)| (name, input(&calls))));
+    examples
+}

@@ -1,0 +1,258 @@
+//! Any bytes as requests: their heads, parameters and bodies, and what a node answers to them.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
+use axum::response::IntoResponse;
+
+use super::conditional::{expectation, has};
+use super::failure::Failure;
+use super::params::{Query, path_tail};
+use super::respond::Tag;
+use super::{JoinRequest, SyncRequest, encode_component, form, origin};
+use crate::fuzz::Input;
+use crate::options::{format_duration, parse_duration};
+use crate::state::Expect;
+use std::time::Duration;
+
+/// Also asks a node: what is looked at in any case is cheaper.
+const ASK: u8 = 0;
+
+/// An input is one request after the other, each as its lines are: method and target; headers; an empty line; the body. What is
+/// refused is refused with an error that says why; what is taken is within its bounds, and means the same when it is written
+/// again.
+pub(crate) fn http(bytes: &[u8]) {
+    let mut input = Input::new(bytes);
+    let flags = input.flags();
+    let mut requests = Vec::new();
+    while !input.is_empty() {
+        if let Some(request) = request(input.part()) {
+            requests.push(request);
+        }
+    }
+    for (head, body) in &requests {
+        look_at_head(head);
+        look_at_parameters(head.uri());
+        look_at_conditions(head.headers());
+        look_at_body(body);
+    }
+    #[cfg(feature = "sim")]
+    if flags.has(ASK) && !requests.is_empty() {
+        crate::fuzz::node::ask(requests);
+    }
+    #[cfg(not(feature = "sim"))]
+    let _ = flags.has(ASK);
+}
+
+/// A request, where the bytes are one; what hyper would refuse never comes to the node.
+fn request(bytes: &[u8]) -> Option<(Request, Vec<u8>)> {
+    let end = bytes.windows(2).position(|pair| pair == b"\n\n");
+    let (head, body) = match end {
+        Some(end) => (bytes.get(..end)?, bytes.get(end + 2..)?),
+        None => (bytes, &[][..]),
+    };
+    let mut lines = head.split(|byte| *byte == b'\n');
+    let mut first = lines.next()?.split(|byte| *byte == b' ');
+    let mut request = Request::new(Body::from(body.to_vec()));
+    *request.method_mut() = Method::from_bytes(first.next()?).ok()?;
+    *request.uri_mut() = Uri::try_from(first.next()?).ok()?;
+    if first.next() == Some(b"HTTP/1.0") {
+        *request.version_mut() = Version::HTTP_10;
+    }
+    for line in lines {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let name = HeaderName::from_bytes(line.get(..colon)?).ok()?;
+        let value = HeaderValue::from_bytes(line.get(colon + 1..)?.trim_ascii()).ok()?;
+        request.headers_mut().append(name, value);
+    }
+    Some((request, body.to_vec()))
+}
+
+/// A refusal says why, in few words.
+fn is_clear(refused: Failure) {
+    let response = refused.into_response();
+    let status = response.status();
+    assert!(
+        status.is_client_error() || status == StatusCode::NOT_IMPLEMENTED,
+        "{status}"
+    );
+}
+
+fn look_at_head(request: &Request) {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    match form::check(request) {
+        Ok(()) => assert!(hosts <= 1),
+        Err(refused) => is_clear(refused),
+    }
+    let names = ["node.example".to_owned()];
+    let shows_origin = request.headers().contains_key(header::ORIGIN);
+    match origin::check(request, &names) {
+        // A foreign page changes nothing.
+        Ok(()) => {
+            let only_reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+            assert!(
+                !shows_origin || only_reads || hosts == 1,
+                "{:?}",
+                request.headers()
+            );
+        }
+        Err(refused) => is_clear(refused),
+    }
+}
+
+fn look_at_parameters(uri: &Uri) {
+    let query = Query::of(uri);
+    for name in ["key", "n", "wait", "timeout", "dry_run", "a b"] {
+        match query.text(name) {
+            Ok(Some(text)) => {
+                let again = format!("/?{}={}", encode_component(name), encode_component(&text));
+                let again = Uri::try_from(again).map(|uri| Query::of(&uri).text(name).ok());
+                // What is too long for an address is not written again.
+                assert!(again.is_err() || again.is_ok_and(|again| again == Some(Some(text))));
+            }
+            Ok(None) => {}
+            Err(refused) => is_clear(refused),
+        }
+        match query.number(name, 3, 99) {
+            Ok(number) => assert!(number.is_none_or(|number| (3..=99).contains(&number))),
+            Err(refused) => is_clear(refused),
+        }
+        match query.size(name, 1, 1000, 50) {
+            Ok(size) => assert!((1..=1000).contains(&size)),
+            Err(refused) => is_clear(refused),
+        }
+        let (least, most) = (Duration::from_millis(5), Duration::from_secs(60));
+        match query.duration_from(name, least, most) {
+            Ok(Some(duration)) => {
+                assert!((least..=most).contains(&duration));
+                assert_eq!(parse_duration(&format_duration(duration)), Some(duration));
+            }
+            Ok(None) => {}
+            Err(refused) => is_clear(refused),
+        }
+        if let Err(refused) = query.flag(name) {
+            is_clear(refused);
+        }
+    }
+    for prefix in ["/data/", "/nodes/", "/partitions/"] {
+        match path_tail(uri, prefix) {
+            Ok(tail) => {
+                let again = Uri::try_from(format!("{prefix}{}", encode_component(&tail)));
+                let again = again.map(|uri| path_tail(&uri, prefix).ok());
+                assert!(again.is_err() || again.is_ok_and(|again| again == Some(tail)));
+            }
+            Err(refused) => is_clear(refused),
+        }
+    }
+}
+
+fn look_at_conditions(headers: &HeaderMap) {
+    let tag = Tag::of(42);
+    if has(headers, &tag) {
+        assert!(headers.contains_key(header::IF_NONE_MATCH));
+    }
+    match expectation(headers) {
+        Ok(Expect::Revision(revision)) => {
+            let mut again = HeaderMap::new();
+            again.insert(header::IF_MATCH, Tag::of(revision).header());
+            assert!(matches!(expectation(&again), Ok(Expect::Revision(same)) if same == revision));
+        }
+        Ok(Expect::Absent) => assert!(headers.contains_key(header::IF_NONE_MATCH)),
+        Ok(Expect::Any) => assert!(!headers.contains_key(header::IF_MATCH)),
+        Err(refused) => is_clear(refused),
+    }
+}
+
+fn look_at_body(body: &[u8]) {
+    if let Ok(join) = serde_json::from_slice::<JoinRequest>(body) {
+        match join.spec() {
+            Ok(spec) => {
+                let again =
+                    serde_json::to_vec(&join).map(|json| serde_json::from_slice::<JoinRequest>(&json));
+                let again = again.ok().and_then(Result::ok).map(|join| join.spec());
+                assert!(matches!(again, Some(Ok(again)) if again == spec));
+                assert!(spec.port != 0 && !spec.id.is_empty() && !spec.name.is_empty());
+            }
+            Err(error) => {
+                // What was wrong is shown cut short.
+                assert!(error.message().len() < 2048, "{error}");
+                is_clear(error.into());
+            }
+        }
+    }
+    let _ = serde_json::from_slice::<SyncRequest>(body);
+}
+
+/// What people, programs, browsers and nodes send.
+#[cfg(test)]
+pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
+    use crate::fuzz::put_part;
+
+    let join = r#"{"node":{"id":"node-9","ip":"10.0.0.9:8080","services":{"kv":":9080"},"labels":{"rack":"r1"},"zone":"z","weight":50,"process":5},"raft_addr":"10.0.0.9:7000","cluster_name":"c","partition_count":1}"#;
+    let sync = r#"{"node":"node-1","incarnation":1,"revision":3,"health":"degraded","health_reason":"r"}"#;
+    let inputs: [(&str, &[&str]); 9] = [
+        (
+            "reads",
+            &[
+                "GET /cluster?include=data&wait=1&timeout=5ms HTTP/1.1\nHost: 127.0.0.1:8080\nIf-None-Match: W/\"42\", *",
+                "GET /partitions?limit=2&offset=1 HTTP/1.0\nHost: localhost",
+                "GET /partitions/key?key=a%2Fb+c\nHost: [::1]",
+                "HEAD /nodes\nHost: a",
+                "GET /route?key=%C3%A9\nHost: a",
+            ],
+        ),
+        (
+            "writes",
+            &[
+                "PUT /data/a%20b?timeout=1s\nHost: a\nIf-None-Match: *\nContent-Type: application/octet-stream\n\nvalue",
+                "GET /data/a%20b?revision=3&consistency=linearizable\nHost: a",
+                "DELETE /data/a%20b\nHost: a\nIf-Match: \"42\"",
+                "GET /data?prefix=a&after=b&limit=1\nHost: a",
+            ],
+        ),
+        (
+            "browser",
+            &[
+                "POST /rebalance?dry_run=1\nHost: node.example:8080\nOrigin: https://node.example:8080\nUser-Agent: Mozilla/5.0",
+                "GET /health\nHost: evil.example\nSec-Fetch-Site: cross-site\nAccept-Language: en",
+            ],
+        ),
+        (
+            "join",
+            &[&format!(
+                "POST /join\nHost: a\nContent-Type: application/json\n\n{join}"
+            )],
+        ),
+        ("sync", &[&format!("POST /sync\nHost: a\n\n{sync}")]),
+        ("routes", &["POST /route\nHost: a\n\n{\"keys\":[\"a\",\"b\"]}"]),
+        (
+            "orders",
+            &[
+                "POST /maintenance?reason=disk\nHost: a",
+                "DELETE /maintenance\nHost: a",
+                "POST /step-down?to=node-2&cooldown=5s\nHost: a",
+                "POST /partitions/0/recover?from=node-1&force\nHost: a",
+                "POST /partitions\nHost: a",
+            ],
+        ),
+        (
+            "leave",
+            &["DELETE /nodes/node-9?force=true\nHost: a", "POST /leave\nHost: a"],
+        ),
+        (
+            "forms",
+            &[
+                "PUT /data/k\nHost: a\nHost: b\nTransfer-Encoding: chunked",
+                "GET /metrics\nTransfer-Encoding: gzip",
+            ],
+        ),
+    ];
+    let input = |(name, requests): &(&'static str, &[&str])| {
+        let mut input = vec![1 << ASK];
+        for request in *requests {
+            put_part(&mut input, request.as_bytes());
+        }
+        (*name, input)
+    };
+    inputs.iter().map(input).collect()
+}

@@ -150,7 +150,7 @@ fn a_kept_cluster_ends_with_ctrl_c_and_that_is_success() {
     let mut child = demo(folder.path(), &["--nodes", "1", "--partitions", "4", "--keep"])
         .spawn()
         .unwrap();
-    let addrs = read_until(&mut child, "partitions --map");
+    let addrs = read_until(&mut child, " bench");
     let status = Command::new(env!("CARGO_BIN_EXE_clusterkit"))
         .args(["--addr", &addrs[0], "--json", "status"])
         .output()
@@ -176,7 +176,7 @@ fn nodes_do_not_outlive_a_demo_that_was_killed() {
     let mut child = demo(folder.path(), &["--nodes", "3", "--partitions", "8", "--keep"])
         .spawn()
         .unwrap();
-    let addrs = read_until(&mut child, "partitions --map");
+    let addrs = read_until(&mut child, " bench");
     assert!(addrs.len() >= 4, "{addrs:?}");
     child.kill().unwrap();
     child.wait().unwrap();

@@ -127,7 +127,7 @@ async fn the_first_append_goes_alone_and_the_next_ones_together() {
 
 #[tokio::test]
 async fn a_conflict_ends_the_stream() {
-    let script = [Appended::All, Appended::Conflict, Appended::All];
+    let script = [Appended::All, Appended::Conflict, Appended::Conflict];
     let answers = outcomes(Follower::new(script, 1, 2), [Some(1), Some(2), Some(3)]).await;
     assert_eq!(answers.len(), 2);
     assert_eq!(answers[0].as_ref().unwrap().as_ref().unwrap(), &Some(id(1)));

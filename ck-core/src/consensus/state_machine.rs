@@ -15,10 +15,10 @@ use super::growth::{Growth, Meter};
 use super::replica::{Item, Replica};
 use super::snapshot_file;
 use super::types::{Applied, LogId, SnapshotMeta, StoredMembership, Types, io_error};
-use super::wal::Owner;
+use super::wal::{Owner, WHAT_TO_DO};
 use crate::env;
 use crate::env::disk::Disk;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::state::State;
 
 /// The most entries that are applied under one lock and published as one view.
@@ -64,9 +64,19 @@ impl SnapshotStore {
         let Some((head, state)) = snapshot_file::read(&*self.disk, &self.path, self.owner)? else {
             return Ok(None);
         };
-        let head: SnapshotHead = codec::decode(&head, "the head of the snapshot")?;
-        let meta = head.into_meta()?;
+        let meta = codec::decode(&head, "the head of the snapshot").and_then(SnapshotHead::into_meta);
+        let meta = meta.map_err(|error| self.of_no_use(&error))?;
         Ok(Some((meta, state)))
+    }
+
+    /// Why nothing can be made of a snapshot that is as it was written.
+    fn of_no_use(&self, error: &Error) -> Error {
+        let what_to_do = match error.code() {
+            ErrorCode::Version => "start the version that wrote it, or a later one",
+            _ => WHAT_TO_DO,
+        };
+        let message = format!("{}: {}; {what_to_do}", self.path.display(), error.message());
+        Error::new(error.code(), message)
     }
 
     /// The stored snapshot, from which the node starts: its name may not have been durable when the process before
@@ -120,7 +130,8 @@ impl StateMachine {
             growth,
         };
         if let Some((meta, state)) = machine.store.open()? {
-            machine.replica.restore(State::decode(&state)?);
+            let state = State::decode(&state).map_err(|error| machine.store.of_no_use(&error))?;
+            machine.replica.restore(state);
             machine.last = meta.last_log_id;
             machine.membership = meta.last_membership;
         }

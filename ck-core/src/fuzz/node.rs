@@ -12,8 +12,8 @@ use hyper_util::service::TowerToHyperService;
 
 use super::Input;
 use crate::consensus::{Service, decode, fuzz as consensus};
-use crate::env;
 use crate::env::disk::{Disk, MemDisk};
+use crate::env::{self, Instant};
 use crate::error::{ErrorCode, Result};
 use crate::http::{HttpLimits, RequestCounters, router};
 use crate::membership::{Identity, IdentityFile, MemberCall, MemberRequest};
@@ -176,9 +176,18 @@ fn found(options: &Options, disk: &Arc<MemDisk>) -> Result<()> {
     file.store(&identity)
 }
 
+/// Writes, as soon as it can: a process that somebody has said is going, or that is no leader for a moment, comes back first.
 async fn write(node: &SimNode, key: &str) -> Result<u64> {
-    node.set_data(key.to_owned(), "value".into(), Expect::Any, PATIENCE)
-        .await
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let written = node
+            .set_data(key.to_owned(), "value".into(), Expect::Any, PATIENCE)
+            .await;
+        if written.is_ok() || Instant::now() >= deadline || node.refusal().is_some() {
+            return written;
+        }
+        env::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// True where it is no member, or does not vote alone.

@@ -45,7 +45,8 @@ pub(crate) fn frames(bytes: &[u8]) {
         // A future that is dropped where it waits loses nothing.
         match reader.next_or_long().now_or_never() {
             None => {}
-            Some(Ok(Next::Frame(frame))) => read.push(frame),
+            // A frame that is kept keeps the buffer that it came in.
+            Some(Ok(Next::Frame(frame))) => read.extend(encoded(&frame)),
             Some(Ok(Next::Long(length))) => {
                 assert!((UNASKED + 1..=LIMIT).contains(&length), "{length} were asked for");
                 reader.grant();
@@ -68,8 +69,8 @@ enum End {
     NoFrame,
 }
 
-/// What is in the bytes, each frame as it would be written again.
-fn at_once(bytes: &[u8]) -> (Vec<Frame>, End) {
+/// The frames that are in the bytes, as they would be written again.
+fn at_once(bytes: &[u8]) -> (Vec<u8>, End) {
     let mut buffer = BytesMut::from(bytes);
     let mut frames = Vec::new();
     let end = loop {
@@ -83,7 +84,7 @@ fn at_once(bytes: &[u8]) -> (Vec<Frame>, End) {
     let written: Vec<u8> = frames.iter().flat_map(encoded).collect();
     assert_eq!(bytes.get(..written.len()), Some(&written[..]));
     assert_eq!(bytes.len() - written.len(), buffer.len());
-    (frames, end)
+    (written, end)
 }
 
 fn encoded(frame: &Frame) -> Vec<u8> {

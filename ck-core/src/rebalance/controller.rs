@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::plan::{self, Exclusions};
 use super::planned::{Planned, active, members};
 use super::status::CopyReport;
-use crate::consensus::{Leadership, LeaseTable, Leased, Proposer, Replica, is_over};
+use crate::consensus::{Leadership, LeaseTable, Leased, Proposer, Replica};
 use crate::env::{self, Instant};
 use crate::error::{ErrorCode, Result};
 use crate::log::Log;
@@ -80,7 +80,7 @@ impl Controller {
                 Some(epoch) => match self.step(epoch).await {
                     Ok(wait) => wait,
                     // Stale plans and lost leadership are the normal course of things: look again.
-                    Err(error) if is_over(&error) => return,
+                    Err(_) if self.proposer.has_ended() => return,
                     Err(_) => Some(PAUSE),
                 },
                 None => None,

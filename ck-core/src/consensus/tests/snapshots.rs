@@ -7,12 +7,15 @@ use bytes::Bytes;
 use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 use openraft_rt::AsyncRuntime;
 
+use crate::consensus::codec::SnapshotHead;
 use crate::consensus::replica::Replica;
+use crate::consensus::snapshot_file;
 use crate::consensus::state_machine::{SnapshotStore, StateMachine};
 use crate::consensus::types::{SnapshotMeta, StoredMembership, from_wal_id};
 use crate::consensus::wal::{self, Owner};
 use crate::env::Runtime;
 use crate::env::disk::{Disk, Faults, MemDisk};
+use crate::error::ErrorCode;
 use crate::model::Timestamp;
 use crate::state::{Command, Expect, Proposal, State};
 
@@ -117,4 +120,33 @@ fn a_snapshot_that_took_long_to_build_does_not_replace_a_newer_one() {
         assert_eq!(reopened.applied_state().await.unwrap().0, newer.last_log_id);
         assert_eq!(value(&after).unwrap(), "20");
     });
+}
+
+/// Found by fuzzing: what was wrong was said, but neither where nor what to do.
+#[test]
+fn a_stored_snapshot_of_which_nothing_can_be_made_is_named() {
+    let path = Path::new("/node/snapshot");
+    let newer = [&b"\x81\xa7version"[..], b"\xcd\x7f\xff"].concat();
+    let head = crate::consensus::encode(&SnapshotHead::default()).unwrap();
+    for (head, state, code) in [
+        (&b"no head"[..], &b""[..], ErrorCode::Corrupt),
+        (&head, b"no state", ErrorCode::Corrupt),
+        (&head, &newer, ErrorCode::Version),
+    ] {
+        let disk = Arc::new(MemDisk::new());
+        disk.create_dir_all(Path::new("/node")).unwrap();
+        snapshot_file::write(&*disk, path, Owner::default(), head, state).unwrap();
+        let store = SnapshotStore::new(disk, path.into(), Owner::default());
+        let error = StateMachine::open(replica(), store, Arc::default())
+            .err()
+            .unwrap();
+        assert_eq!(error.code(), code, "{error}");
+        let what_to_do = match code {
+            ErrorCode::Version => "start the version that wrote it",
+            _ => "restore the whole data_dir",
+        };
+        for part in ["/node/snapshot: ", what_to_do] {
+            assert!(error.message().contains(part), "{error}");
+        }
+    }
 }

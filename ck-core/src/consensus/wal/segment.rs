@@ -202,6 +202,14 @@ impl Segment {
         if format > FORMAT || frame.version > frame::VERSION {
             return Err(newer(&path, 0u8));
         }
+        // Else the first record would overwrite its end.
+        if frame.length() > header.first() as usize {
+            return Err(wrong("the first frame is longer than its format has it"));
+        }
+        let Summary { purged, last, .. } = header.summary;
+        if purged.map(|purged| purged.index) > last.map(|last| last.index) {
+            return Err(wrong("the log that it goes on with ends before it begins"));
+        }
         if header.sequence != sequence {
             return Err(wrong("the segment has the name of another"));
         }

@@ -1,6 +1,7 @@
 //! Tests of the log as a whole. The writer is stepped by hand unless a driver is what is tested.
 
 mod basics;
+mod crafted;
 mod crash;
 mod damage;
 mod faults;

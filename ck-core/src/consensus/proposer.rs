@@ -101,6 +101,11 @@ impl Proposer {
         self.barred.get_or_init(|| why);
     }
 
+    /// True when nothing can be proposed here any more: Raft has ended on this node.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.consensus.has_ended()
+    }
+
     /// The incarnation under which proposals are remembered; 0 before there is one.
     pub(crate) fn session(&self) -> u64 {
         self.session.load(Ordering::Acquire)
@@ -133,6 +138,19 @@ impl Proposer {
     ) -> Result<Response> {
         let session = self.session();
         self.propose_in(session, epoch, command, timeout).await
+    }
+
+    /// [`Proposer::propose_under`] outside this process's session: for what is harmless twice, also where the session is over.
+    ///
+    /// # Errors
+    /// As [`Proposer::propose_under`].
+    pub(crate) async fn propose_unremembered(
+        &self,
+        epoch: u64,
+        command: Command,
+        timeout: Duration,
+    ) -> Result<Response> {
+        self.propose_in(0, Some(epoch), command, timeout).await
     }
 
     /// Commits `command` through this node's own log or not at all, once, and without memory of retries: for

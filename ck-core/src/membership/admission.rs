@@ -429,14 +429,16 @@ impl Admission {
             plan = (topology, promotions.clone());
             let unleased_from =
                 present.and_then(|incarnation| self.leases.unleased_from(epoch, node, incarnation));
-            let response = self
-                .proposer
-                .propose_under(
-                    Some(epoch),
-                    command(promotions, planned_on, unleased_from),
-                    PROPOSE,
-                )
-                .await?;
+            let command = command(promotions, planned_on, unleased_from);
+            // A leader of which the log says that it stopped has no session any more in which it could be let back in.
+            let is_own_join = *node == self.me.node_id && matches!(command, Command::Join { .. });
+            let response = if is_own_join {
+                self.proposer
+                    .propose_unremembered(epoch, command, PROPOSE)
+                    .await?
+            } else {
+                self.proposer.propose_under(Some(epoch), command, PROPOSE).await?
+            };
             match &response.result {
                 Err(error) if error.code() == ErrorCode::Conflict => {}
                 _ => return Ok(response),

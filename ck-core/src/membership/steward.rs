@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::voters;
-use crate::consensus::{Consensus, Leadership, Proposer, RaftId, VoterChange, is_over};
+use crate::consensus::{Consensus, Leadership, Proposer, RaftId, VoterChange};
 use crate::env;
 use crate::error::Result;
 use crate::model::{LeaveReason, Node, NodeId, NodeStatus, Topology};
@@ -68,7 +68,9 @@ impl Steward {
                 match self.act().await {
                     Ok(Some(pause)) => pause,
                     Ok(None) => continue,
-                    Err(error) if is_over(&error) => return,
+                    // Raft's own state says so. The log refuses a process of which somebody said that it stops with the same
+                    // code, and that one comes back.
+                    Err(_) if self.consensus.has_ended() => return,
                     // Refused or interrupted: membership is read again, whatever happened.
                     Err(_) => Duration::from_millis(20),
                 }

@@ -109,6 +109,15 @@ impl Node {
         if call.is_order() && request.epoch > 0 {
             self.check_order_is_of_today(request.epoch)?;
         }
+        if let MemberCall::Stop { node, .. } | MemberCall::Failed { node, .. } = &call
+            && *node == self.me
+            && self.is_going()
+        {
+            return Err(Error::new(
+                ErrorCode::Refused,
+                format!("node {node:?} is this one, and goes on"),
+            ));
+        }
         if let MemberCall::GiveBack { node, incarnation } = &call {
             return self.give_back(node, *incarnation).map(MemberAnswer::Done);
         }

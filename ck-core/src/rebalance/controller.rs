@@ -8,7 +8,7 @@ use super::plan::{self, Exclusions};
 use super::planned::{Planned, active, members};
 use super::roles::{Roles, heir};
 use super::status::CopyReport;
-use crate::consensus::{Leadership, LeaseTable, Leased, Proposer, Replica, is_over};
+use crate::consensus::{Leadership, LeaseTable, Leased, Proposer, Replica};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::log::Log;
@@ -87,7 +87,7 @@ impl Controller {
                 Some(epoch) => match self.step(epoch).await {
                     Ok(wait) => wait,
                     // Stale plans and lost leadership are the normal course of things: look again.
-                    Err(error) if is_over(&error) => return,
+                    Err(_) if self.proposer.has_ended() => return,
                     Err(_) => Some(PAUSE),
                 },
                 None => None,
@@ -353,7 +353,7 @@ impl Controller {
             look_at = match self.carry_on(epoch, &self.replica.topology()).await {
                 Ok(Progress::Made) => Some(Instant::now()),
                 Ok(Progress::None { next_lease_end }) => next_lease_end,
-                Err(error) if is_over(&error) => return Err(error),
+                Err(error) if self.proposer.has_ended() => return Err(error),
                 Err(_) => Some(Instant::now() + PAUSE),
             };
         }

@@ -14,9 +14,9 @@ use crate::error::ErrorCode;
 use crate::membership::{
     JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong, ProcessTag,
 };
-use crate::model::{NodeId, NodeStatus};
+use crate::model::{LeaveReason, NodeId, NodeStatus};
 use crate::net::Lane;
-use crate::state::NodeSpec;
+use crate::state::{Command, NodeSpec};
 
 const STRANGER: &str = "10.0.0.99:7000";
 
@@ -81,6 +81,13 @@ fn join(of: &SimNode, process: u64) -> MemberCall {
         failure_timeout_ms: None,
         election_timeout_ms: None,
     }))
+}
+
+fn refusal_of(answer: &MemberAnswer) -> Option<ErrorCode> {
+    match answer {
+        MemberAnswer::Refused(error) => Some(error.code()),
+        _ => None,
+    }
 }
 
 fn refusal(answer: MemberAnswer) -> Option<ErrorCode> {
@@ -153,6 +160,63 @@ fn a_removal_that_is_repeated_does_not_take_out_the_next_process() {
                 .iter()
                 .all(|sim| { sim.node.view().node(&id).map(|node| node.status) == Some(NodeStatus::Active) })
         );
+    });
+}
+
+/// Found by fuzzing: a leader of which a stranger said that it stops was let down by its own log. Its session was over, and it
+/// led on and wrote nothing any more, not even that it is back.
+#[test]
+fn whoever_is_said_to_stop_and_goes_on_writes_on() {
+    for (seed, size) in [(45, 1), (46, 3)] {
+        simulate(seed, async |world| {
+            let nodes = world.cluster(size).await;
+            for about in 0..nodes.len() {
+                let says = |node: NodeId, incarnation| {
+                    [
+                        MemberCall::Stop {
+                            node: node.clone(),
+                            incarnation,
+                        },
+                        MemberCall::Failed { node, incarnation },
+                    ]
+                };
+                for which in 0..2 {
+                    let leads = leader(&nodes, None).await;
+                    let victim = &nodes[about];
+                    let call = says(victim.node.id().clone(), victim.incarnation())[which].clone();
+                    let answer = ask(&world, &nodes[leads], call, 0).await;
+                    // Others may stop, as far as the leader can tell; it knows of itself that it does not.
+                    assert_eq!(
+                        refusal_of(&answer),
+                        (leads == about).then_some(ErrorCode::Refused)
+                    );
+                    settle(&nodes).await;
+                    write(victim, &format!("{about} {which}")).await;
+                }
+            }
+        });
+    }
+}
+
+/// The same where the log says it of the leader: another leader had put it there, and then this one came to lead.
+#[test]
+fn a_leader_of_which_the_log_says_that_it_stopped_comes_back() {
+    simulate(47, async |world| {
+        let nodes = world.cluster(1).await;
+        let member = nodes[0].node.member().unwrap();
+        let stopped = Command::Down {
+            node: nodes[0].node.id().clone(),
+            incarnation: nodes[0].incarnation(),
+            reason: LeaveReason::GracefulShutdown,
+            promotions: Vec::new(),
+            planned_on: nodes[0].node.replica.state().topology_revision(),
+            silent_ms: 0,
+            unleased_from: None,
+        };
+        let done = member.proposer.propose_here(stopped, PATIENCE).await.unwrap();
+        assert!(done.result.is_ok(), "{done:?}");
+        settle(&nodes).await;
+        write(&nodes[0], "after").await;
     });
 }
 

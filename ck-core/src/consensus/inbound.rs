@@ -31,8 +31,8 @@ pub(super) struct Known {
     pub(super) term: u64,
     /// The last index of its log; `None` while it has never had an entry, nor a vote.
     pub(super) last_index: Option<u64>,
-    /// The last entry that it has applied: up to there its log never changes.
-    pub(super) applied: Option<wal::LogId>,
+    /// The last entry that it knows to be committed: up to there its log never changes.
+    pub(super) committed: Option<wal::LogId>,
 }
 
 impl Known {
@@ -45,7 +45,8 @@ impl Known {
         Known {
             term,
             last_index: last.or((term > 0).then_some(0)),
-            applied: metrics.last_applied.map(to_wal_id),
+            // What is committed is noted before it is applied, and before whoever told of it hears that it was taken.
+            committed: metrics.last_applied.map(to_wal_id).max(wal.committed()),
         }
     }
 
@@ -93,11 +94,13 @@ impl Known {
     /// An entry of a leader's log, which is not an earlier log than this node's where that is committed.
     fn check_entry(self, id: Option<wal::LogId>, claimant: Claimant, what: &str) -> Result<()> {
         self.check_id(id, claimant, what)?;
-        match (id, self.applied) {
-            (Some(id), Some(applied)) if id.index <= applied.index && leader_of(id) > leader_of(applied) => {
+        match (id, self.committed) {
+            (Some(id), Some(committed))
+                if id.index <= committed.index && leader_of(id) > leader_of(committed) =>
+            {
                 Err(nonsense(format!(
                     "{what} with index {} and term {}, and the log is committed up to index {} and term {}",
-                    id.index, id.term, applied.index, applied.term
+                    id.index, id.term, committed.index, committed.term
                 )))
             }
             _ => Ok(()),
@@ -194,7 +197,7 @@ pub(super) fn check_answer(term: u64, answer: &RaftAnswer) -> Result<()> {
     let known = Known {
         term,
         last_index: Some(0),
-        applied: None,
+        committed: None,
     };
     match answer {
         RaftAnswer::Appended(Appended::HigherVote(vote)) | RaftAnswer::Snapshot { vote } => {

@@ -9,7 +9,7 @@ fn known() -> Known {
     Known {
         term: 5,
         last_index: Some(100),
-        applied: Some(id(5, 1, 90)),
+        committed: Some(id(5, 1, 90)),
     }
 }
 
@@ -130,7 +130,7 @@ fn a_node_without_a_past_takes_the_term_that_there_is() {
     let new = Known {
         term: 0,
         last_index: None,
-        applied: None,
+        committed: None,
     };
     assert!(new.check_call(1, &ballot(TERM_STEP + 1, None)).is_ok());
     assert!(new.check_call(1, &ballot(MAX_TERM + 1, None)).is_err());

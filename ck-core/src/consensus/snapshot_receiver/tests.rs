@@ -144,7 +144,7 @@ fn a_snapshot_fits_itself_and_the_node_or_is_refused() {
     let known = Known {
         term: 2,
         last_index: Some(5),
-        applied: None,
+        committed: None,
     };
     let check = |head, data| checked(known, LEADER, "cluster", head, data);
     check(head(9, &[&[1, 2]]), state(9)).unwrap();

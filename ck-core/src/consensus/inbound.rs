@@ -6,6 +6,8 @@
 //! term for the next election, a command that nobody can read stops every node that commits it. All of that is on disk
 //! then, so a restart does not help.
 
+use std::cmp::Ordering;
+
 use openraft::async_runtime::WatchReceiver;
 
 use super::codec::SnapshotHead;
@@ -13,7 +15,7 @@ use super::pledge::Claimant;
 use super::state_machine::Raft;
 use super::types::{RaftId, to_wal_id};
 use super::wal::{self, Wal};
-use super::wire::{Appended, RaftAnswer, RaftCall};
+use super::wire::{Append, Appended, RaftAnswer, RaftCall};
 use crate::error::{Error, ErrorCode, Result};
 use crate::state::MAX_TERM;
 
@@ -182,6 +184,45 @@ impl Known {
         }
         Ok(last.index)
     }
+}
+
+/// What a leader says is committed is an entry of its log: of what it sends with that, of what it says comes before, or of
+/// what this node has.
+///
+/// # Errors
+/// [`ErrorCode::InvalidArgument`] where it is another.
+pub(super) fn check_commit(append: &Append, id_at: impl Fn(u64) -> Option<wal::LogId>) -> Result<()> {
+    let Some(commit) = append.commit() else {
+        return Ok(());
+    };
+    let sent = append.prev().into_iter().chain(append.ids());
+    let mut last = None;
+    let mut fits = true;
+    for id in sent {
+        fits &= match id.index.cmp(&commit.index) {
+            Ordering::Less => leader_of(id) <= leader_of(commit),
+            Ordering::Equal => id == commit,
+            Ordering::Greater => leader_of(id) >= leader_of(commit),
+        };
+        last = Some(id);
+    }
+    // Where the logs part before what it sends they may differ in what is committed, and Raft says so. Behind it they may, too.
+    let follows = append.prev().is_some_and(|prev| id_at(prev.index) == Some(prev));
+    if follows && last.is_some_and(|last| commit.index <= last.index) {
+        fits &= id_at(commit.index).is_none_or(|own| {
+            own == commit
+                || append
+                    .ids()
+                    .any(|id| id.index <= commit.index && id_at(id.index) != Some(id))
+        });
+    }
+    if fits {
+        return Ok(());
+    }
+    Err(nonsense(format!(
+        "entry {} of term {} as committed, which is not in the log that it speaks of",
+        commit.index, commit.term
+    )))
 }
 
 /// In which term a call is made: what its answer may speak of depends on that.

@@ -9,7 +9,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::raft::TransferLeaderRequest;
 
 use super::codec;
-use super::inbound::Known;
+use super::inbound::{self, Known};
 use super::network::Addresses;
 use super::pledge::{Claimant, Pledges};
 use super::snapshot_receiver::{self, SnapshotReceiver};
@@ -97,6 +97,7 @@ impl Server {
         }
         match request.call {
             RaftCall::Append(append) => {
+                inbound::check_commit(&append, |index| self.wal.id_at(index))?;
                 let leader = append.leader();
                 // Before anything is pledged: who sends what cannot be taken in is no leader to this node.
                 let append = append.into_request()?;

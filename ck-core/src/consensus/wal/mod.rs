@@ -201,6 +201,11 @@ impl Wal {
         self.shared.view().summary.last
     }
 
+    /// The id of an entry, where it is in memory.
+    pub(crate) fn id_at(&self, index: u64) -> Option<LogId> {
+        self.shared.view().id_at(index)
+    }
+
     /// The last id given to [`save_committed`](Wal::save_committed); after a restart it may be an earlier
     /// one, but never one beyond [`last`](Wal::last).
     pub fn committed(&self) -> Option<LogId> {

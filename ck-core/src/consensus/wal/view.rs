@@ -393,6 +393,10 @@ impl View {
             .get(usize::try_from(sequence.checked_sub(first)?).ok()?)
     }
 
+    pub(super) fn id_at(&self, index: u64) -> Option<LogId> {
+        self.cached(index).map(|cached| cached.entry.id)
+    }
+
     fn cached(&self, index: u64) -> Option<&Cached> {
         let first = self.cache.front()?.entry.id.index;
         self.cache.get(usize::try_from(index.checked_sub(first)?).ok()?)

@@ -9,6 +9,12 @@ pub mod env;
 mod error;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a target tells by a panic what it found"
+)]
 pub mod fuzz;
 pub mod hooks;
 pub mod http;

@@ -13,6 +13,12 @@ mod election;
 mod flow;
 mod forward;
 #[cfg(any(test, feature = "fuzz"))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a target tells by a panic what it found"
+)]
 pub(crate) mod fuzz;
 mod growth;
 mod heartbeats;

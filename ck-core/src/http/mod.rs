@@ -12,6 +12,12 @@ mod counters;
 mod failure;
 mod form;
 #[cfg(any(test, feature = "fuzz"))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a target tells by a panic what it found"
+)]
 pub(crate) mod fuzz;
 mod guard;
 mod half_close;

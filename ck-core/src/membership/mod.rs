@@ -11,6 +11,12 @@ mod detector;
 mod dial_back;
 mod formation;
 #[cfg(any(test, feature = "fuzz"))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a target tells by a panic what it found"
+)]
 pub(crate) mod fuzz;
 mod identity;
 mod join;

@@ -15,6 +15,12 @@ mod crowd;
 mod dial;
 mod frame;
 #[cfg(any(test, feature = "fuzz"))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a target tells by a panic what it found"
+)]
 pub(crate) mod fuzz;
 mod handshake;
 mod link;

@@ -6,6 +6,12 @@ mod derived;
 mod duration;
 mod env;
 #[cfg(any(test, feature = "fuzz"))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a target tells by a panic what it found"
+)]
 pub(crate) mod fuzz;
 mod json;
 mod markdown;

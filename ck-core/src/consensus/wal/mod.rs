@@ -20,6 +20,12 @@
 
 mod frame;
 #[cfg(any(test, feature = "fuzz"))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a target tells by a panic what it found"
+)]
 pub(crate) mod fuzz;
 mod read;
 mod recovery;

@@ -104,11 +104,19 @@ fn every_target_stands_every_input_of_its_corpus() {
     count_panics();
     for target in TARGETS {
         for (name, bytes) in committed(target) {
-            println!("{}/{name}", target.name);
             let taken = allocation_counter::measure(|| (target.run)(&bytes)).bytes_max;
             let most = target.memory(bytes.len());
-            assert!(taken <= most, "{taken} bytes of memory for {}", bytes.len());
-            assert_eq!(PANICS.with(Cell::get), 0, "something panicked and was caught");
+            let input = format!("{}/{name}", target.name);
+            assert!(
+                taken <= most,
+                "{input}: {taken} bytes of memory for {}",
+                bytes.len()
+            );
+            assert_eq!(
+                PANICS.with(Cell::get),
+                0,
+                "{input}: something panicked and was caught"
+            );
         }
     }
 }

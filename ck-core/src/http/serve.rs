@@ -81,35 +81,39 @@ pub async fn serve(
             }
             over_capacity = !makes_room;
         }
-        let accepted = Accepted {
-            stream,
+        let seat = Seat {
             remote,
             place: idle.enter(remote.ip()),
             slot,
             over_capacity,
         };
-        let (router, limits, stopping) = (router.clone(), limits.clone(), stopping.clone());
+        let (router, limits, mut stopping) = (router.clone(), limits.clone(), stopping.clone());
         match &clients {
             Some(clients) => {
                 let clients = clients.clone();
                 env::spawn(async move {
                     let is_peer = tokio::select! {
                         biased;
-                        () = accepted.place.evicted() => return,
-                        is_peer = accepted.is_peer(&limits) => is_peer,
+                        () = seat.place.evicted() => None,
+                        is_peer = seat.is_peer(&stream, &limits) => is_peer,
+                        _ = stopping.wait_for(|stop| *stop) => None,
                     };
+                    // It is over before anything was asked.
+                    let Some(is_peer) = is_peer else { return };
                     if is_peer {
-                        accepted.serve(router, limits, stopping).await;
-                    } else if let Some(accepted) = accepted.leave() {
-                        clients.spawn(async move {
-                            if let Some(accepted) = accepted.arrive() {
-                                accepted.serve(router, limits, stopping).await;
-                            }
-                        });
+                        seat.serve(stream, router, limits, stopping).await;
+                        return;
                     }
+                    // One that cannot be moved is closed, as if it had not been accepted.
+                    let Ok(stream) = stream.into_std() else { return };
+                    clients.spawn(async move {
+                        if let Ok(stream) = TcpStream::from_std(stream) {
+                            seat.serve(stream, router, limits, stopping).await;
+                        }
+                    });
                 });
             }
-            None => drop(env::spawn(accepted.serve(router, limits, stopping))),
+            None => drop(env::spawn(seat.serve(stream, router, limits, stopping))),
         }
     }
     drop(listener);
@@ -120,50 +124,37 @@ pub async fn serve(
     stop.closed().await;
 }
 
-/// A connection that was accepted.
-struct Accepted<S = TcpStream> {
-    stream: S,
+/// How the connection of a peer begins.
+const PEER: &[u8] = b"GET /peer ";
+
+/// What a connection that was accepted has, beside its stream.
+struct Seat {
     remote: SocketAddr,
     place: Place,
     slot: Slot,
     over_capacity: bool,
 }
 
-impl<S> Accepted<S> {
-    fn map<T>(self, change: impl FnOnce(S) -> std::io::Result<T>) -> Option<Accepted<T>> {
-        // One that cannot be moved is closed, as if it had not been accepted.
-        let stream = change(self.stream).ok()?;
-        Some(Accepted {
-            stream,
-            remote: self.remote,
-            place: self.place,
-            slot: self.slot,
-            over_capacity: self.over_capacity,
-        })
-    }
-}
-
-/// How the connection of a peer begins.
-const PEER: &[u8] = b"GET /peer ";
-
-impl Accepted {
-    /// Looks at how it begins, and reads nothing. Peers send that in one piece.
-    async fn is_peer(&self, limits: &HttpLimits) -> bool {
+impl Seat {
+    /// Looks at how the connection begins, and reads nothing. Peers send that in one piece. `None` where it has not begun in
+    /// time.
+    async fn is_peer(&self, stream: &TcpStream, limits: &HttpLimits) -> Option<bool> {
         let mut first = [0; PEER.len()];
-        let looking = env::timeout(limits.header_deadline, self.stream.peek(&mut first));
-        let looked = looking.await;
-        matches!(looked, Ok(Ok(count)) if count == PEER.len()) && first == *PEER
+        let limit = header_deadline(limits, self.over_capacity);
+        let count = env::timeout(limit, stream.peek(&mut first)).await.ok()?.ok()?;
+        Some(count == PEER.len() && first == *PEER)
     }
 
-    /// Leaves the runtime that it was accepted on.
-    fn leave(self) -> Option<Accepted<std::net::TcpStream>> {
-        self.map(TcpStream::into_std)
-    }
-
-    async fn serve(self, router: Router, limits: Arc<HttpLimits>, stopping: watch::Receiver<bool>) {
+    async fn serve(
+        self,
+        stream: TcpStream,
+        router: Router,
+        limits: Arc<HttpLimits>,
+        stopping: watch::Receiver<bool>,
+    ) {
         let place = Arc::new(self.place);
         let connection = connection(
-            (self.stream, self.remote),
+            (stream, self.remote),
             router,
             limits,
             self.over_capacity,
@@ -176,13 +167,6 @@ impl Accepted {
             () = connection => {}
         }
         drop(self.slot);
-    }
-}
-
-impl Accepted<std::net::TcpStream> {
-    /// Comes to the runtime that it is served on.
-    fn arrive(self) -> Option<Accepted> {
-        self.map(TcpStream::from_std)
     }
 }
 
@@ -224,6 +208,14 @@ impl Drop for Slot {
     }
 }
 
+/// How long a connection may take to send a request's head.
+fn header_deadline(limits: &HttpLimits, over_capacity: bool) -> Duration {
+    match over_capacity {
+        true => limits.header_deadline.min(RESERVED_DEADLINE),
+        false => limits.header_deadline,
+    }
+}
+
 async fn connection(
     (stream, remote): (TcpStream, SocketAddr),
     router: Router,
@@ -244,13 +236,9 @@ async fn connection(
         let answering = answer(TowerToHyperService::new(router.clone()), request, over_capacity);
         async move { answering.await.map(|response| until_sent(response, debt, busy)) }
     });
-    let header_deadline = match over_capacity {
-        true => limits.header_deadline.min(RESERVED_DEADLINE),
-        false => limits.header_deadline,
-    };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(header_deadline)
+        .header_read_timeout(header_deadline(&limits, over_capacity))
         .max_header_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service)

@@ -282,7 +282,8 @@ async fn shutdown_lets_requests_finish_and_closes_idle_connections() {
         limits.header_deadline = 100 * LIMIT;
     })
     .await;
-    // An idle connection, and a request that waits.
+    // A connection that has said nothing yet, an idle one, and a request that waits.
+    let mut silent = TcpStream::connect(server.addr).await.unwrap();
     assert_eq!(server.get("/health").await.status, 200);
     let mut waiting = TcpStream::connect(server.addr).await.unwrap();
     waiting
@@ -299,6 +300,7 @@ async fn shutdown_lets_requests_finish_and_closes_idle_connections() {
     assert!(TcpStream::connect(server.addr).await.is_err(), "nobody listens");
     let answer = read_to_end(&mut waiting).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(read_to_end(&mut silent).await, "");
 }
 
 #[tokio::test]

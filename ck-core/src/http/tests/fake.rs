@@ -113,14 +113,7 @@ impl Fake {
 
     pub(super) fn propose(&self, command: Command) -> Result<(u64, Reply)> {
         let mut state = self.state.lock().unwrap();
-        let proposal = Proposal {
-            session: 0,
-            seq: 0,
-            low: 0,
-            epoch: None,
-            at: NOW,
-            command,
-        };
+        let proposal = Proposal::unremembered(command, NOW);
         let index = state.revision() + 1;
         let response = state.apply(index, &proposal, &mut Vec::new());
         self.applied.send_replace(index);

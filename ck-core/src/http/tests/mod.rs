@@ -56,7 +56,9 @@ impl Server {
         let counters = Arc::new(RequestCounters::new());
         let router = router(fake.clone(), limits.clone(), counters.clone(), extra);
         let (shutdown, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(serve(listener, router, limits, None, async move {
+        // As in a process: whoever connects is looked at before it is clear who serves it.
+        let clients = Some(tokio::runtime::Handle::current());
+        let task = tokio::spawn(serve(listener, router, limits, clients, async move {
             let _ = stopped.await;
         }));
         Server {

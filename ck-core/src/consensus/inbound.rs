@@ -26,6 +26,7 @@ const MAX_INDEX: u64 = 1 << 62;
 const TERM_STEP: u64 = 1 << 32;
 /// How far ahead of a node's log a snapshot may be: as far as a cluster gets in ninety years at 100,000 entries a second.
 const INDEX_STEP: u64 = 1 << 48;
+
 /// What a node knows by itself when it is told something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Known {

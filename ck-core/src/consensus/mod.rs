@@ -3,7 +3,6 @@
 //! Everything that knows openraft is in here. Outside, there are proposals and their answers, the replica that
 //! every read goes to, and leadership as epochs.
 
-mod acknowledged;
 mod acks;
 mod batch;
 mod codec;
@@ -28,6 +27,7 @@ mod leadership;
 mod lease;
 mod lease_table;
 mod log_store;
+mod match_index;
 mod network;
 mod node;
 #[cfg(feature = "sim")]

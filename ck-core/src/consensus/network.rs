@@ -18,18 +18,18 @@ use openraft::raft::{
 use openraft::{EmptyNode, RPCTypes};
 use tokio::sync::oneshot;
 
-use super::acknowledged::Acknowledged;
 use super::acks::Acks;
 use super::codec;
 use super::flow::Flow;
 use super::heartbeats::Mute;
 use super::inbound;
+use super::match_index::MatchIndex;
 use super::pipeline::{self, Answers};
 use super::pledge::Pledges;
 use super::service::Service;
 use super::state_machine::Snapshot;
 use super::types::{RaftId, Types, Vote, to_wal_id, to_wal_vote};
-use super::wire::{Append, Appended, Ballot, RaftAnswer, RaftCall, RaftRequest, Transfer, vote_response};
+use super::wire::{Append, Ballot, RaftAnswer, RaftCall, RaftRequest, Transfer, vote_response};
 use crate::env::{self, Instant, Signal};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::{Lane, Transport};
@@ -52,7 +52,7 @@ pub(crate) struct Network {
     transport: Arc<dyn Transport>,
     addresses: Arc<dyn Addresses>,
     acks: Arc<Acks>,
-    acknowledged: Arc<Acknowledged>,
+    match_index: Arc<MatchIndex>,
     pledges: Arc<Pledges>,
     mute: Arc<Mute>,
 }
@@ -63,12 +63,12 @@ impl Network {
         transport: Arc<dyn Transport>,
         addresses: Arc<dyn Addresses>,
         acks: Arc<Acks>,
-        acknowledged: Arc<Acknowledged>,
+        match_index: Arc<MatchIndex>,
         pledges: Arc<Pledges>,
         mute: Arc<Mute>,
     ) -> Self {
         Network {
-            acknowledged,
+            match_index,
             me,
             transport,
             addresses,
@@ -230,12 +230,6 @@ impl Peer {
         // Before it leaves: whoever takes it does so later.
         let sent = Instant::now();
         let answer = match self.call(self.lane, call, timeout).await.map_err(fail)? {
-            RaftAnswer::Appended(Appended::UpTo(upto)) => {
-                let last = request.entries.last().map(|entry| entry.log_id);
-                let (prev, last) = (request.prev_log_id, last.or(request.prev_log_id));
-                inbound::check_progress(upto, prev.map(to_wal_id), last.map(to_wal_id)).map_err(fail)?;
-                Appended::UpTo(upto).into()
-            }
             RaftAnswer::Appended(appended) => appended.into(),
             other => return Err(fail(unexpected(&other))),
         };
@@ -257,23 +251,35 @@ impl Peer {
     /// Notes how far the follower has the log.
     ///
     /// # Errors
-    /// [`ErrorCode::Refused`] where it lacks what it had acknowledged.
+    /// [`ErrorCode::Corrupt`] where it has what was never sent to it, [`ErrorCode::Refused`] where it lacks what it had
+    /// acknowledged.
     fn note_progress(
         &self,
         request: &AppendEntriesRequest<Types>,
         answer: &AppendEntriesResponse<Types>,
     ) -> Result<()> {
-        let (known, term) = (&self.network.acknowledged, request.vote.leader_id.term);
-        let prev = request.prev_log_id.map(|id| id.index);
-        let last = request.entries.last().map(|entry| entry.log_id.index).or(prev);
+        let (known, term) = (&self.network.match_index, request.vote.leader_id.term);
+        let prev = request.prev_log_id.map(to_wal_id);
+        let last = request
+            .entries
+            .last()
+            .map(|entry| to_wal_id(entry.log_id))
+            .or(prev);
         let upto = match answer {
             AppendEntriesResponse::Success => last,
-            AppendEntriesResponse::PartialSuccess(upto) => upto.map(|id| id.index),
+            AppendEntriesResponse::PartialSuccess(upto) => {
+                let upto = upto.map(to_wal_id);
+                inbound::check_progress(upto, prev, last)?;
+                upto
+            }
             AppendEntriesResponse::Conflict => match prev {
-                Some(prev) if known.lacks(self.target, term, prev) => {
+                Some(prev) if known.lacks(self.target, term, prev.index) => {
                     return Err(Error::new(
                         ErrorCode::Refused,
-                        format!("the peer has lost entry {prev} of the log, which it had acknowledged"),
+                        format!(
+                            "the peer has lost entry {} of the log, which it had acknowledged",
+                            prev.index
+                        ),
                     ));
                 }
                 _ => None,
@@ -281,7 +287,7 @@ impl Peer {
             AppendEntriesResponse::HigherVote(_) => None,
         };
         if let Some(upto) = upto {
-            known.note(self.target, term, upto);
+            known.note(self.target, term, upto.index);
         }
         Ok(())
     }

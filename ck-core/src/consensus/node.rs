@@ -12,10 +12,10 @@ use openraft::errors::{InitializeError, RaftError};
 use openraft::raft::Precondition;
 use openraft::{ChangeMembers, EmptyNode, ServerState};
 
-use super::acknowledged::Acknowledged;
 use super::acks::Acks;
 use super::election::ElectionTimer;
 use super::lateness::Lateness;
+use super::match_index::MatchIndex;
 use super::pledge::Pledges;
 use super::replica::Replica;
 use super::server::Server;
@@ -36,7 +36,7 @@ pub(crate) struct Consensus {
     pub(super) writer: Mutex<Option<WalThread>>,
     pub(super) replica: Arc<Replica>,
     pub(super) acks: Arc<Acks>,
-    pub(super) acknowledged: Arc<Acknowledged>,
+    pub(super) match_index: Arc<MatchIndex>,
     /// For how long this node may act as leader after a quorum heard of it.
     pub(crate) lease: Duration,
     pub(super) heartbeat: Duration,
@@ -261,7 +261,8 @@ impl Consensus {
 
     /// Up to which entry a node had acknowledged the log, as this leader knows, where it has lost some of that.
     pub(crate) fn lost_by(&self, raft_id: RaftId) -> Option<u64> {
-        self.acknowledged.lost_by(raft_id)
+        let term = self.raft.metrics().borrow_watched().vote.leader_id.term;
+        self.match_index.lost_by(raft_id, term)
     }
 
     /// Changes who takes part, if nothing else has changed that meanwhile; a change that was left half done is
@@ -313,10 +314,7 @@ impl Consensus {
         let closed = rx.await.unwrap_or(Ok(()));
         let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            match env::blocking(move || thread.join()).await {
-                Ok(joined) => joined?,
-                Err(error) => return Err(Error::internal(format!("close the log: {error}"))),
-            }
+            env::blocking(move || thread.join()).await??;
         }
         self.replica.close();
         ended.map_err(stopped)?;

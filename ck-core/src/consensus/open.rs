@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::{AbortHandle, abortable};
 use openraft::SnapshotPolicy;
 
-use super::acknowledged::Acknowledged;
 use super::acks::Acks;
 use super::disk_watch::watch_disk;
 use super::election::ElectionTimer;
@@ -15,6 +14,7 @@ use super::growth::{Growth, bound_log};
 use super::heartbeats::{Heartbeats, Mute};
 use super::lateness::Lateness;
 use super::log_store::LogStore;
+use super::match_index::MatchIndex;
 use super::network::{Addresses, Network};
 use super::node::Consensus;
 use super::pledge::Pledges;
@@ -31,6 +31,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::whole_millis;
 use crate::net::Transport;
 use crate::options::TimingValues;
+
 /// The folder of the log in a data directory.
 pub(crate) const LOG_DIR: &str = "wal.log";
 /// The file of the snapshot in a data directory.
@@ -93,8 +94,7 @@ impl Consensus {
             ..WalOptions::default()
         };
         let (disk, dir) = (config.disk.clone(), config.dir.join(LOG_DIR));
-        let opening = env::blocking(move || Wal::open(disk, &dir, &options));
-        let (wal, writer) = opened(opening.await)?;
+        let (wal, writer) = env::blocking(move || Wal::open(disk, &dir, &options)).await??;
         let wal = Arc::new(wal);
         let writer = if env::runtime::simulated() {
             env::spawn(writer.run());
@@ -107,8 +107,7 @@ impl Consensus {
         let durable = store.durable();
         let growth = Arc::<Growth>::default();
         let (replica, grown, pace) = (config.replica.clone(), growth.clone(), config.snapshots);
-        let opening = env::blocking(move || StateMachine::open(replica, store, grown, pace));
-        let machine = opened(opening.await)?;
+        let machine = env::blocking(move || StateMachine::open(replica, store, grown, pace)).await??;
         check_snapshot(&config.dir, wal.purged(), durable.load(Ordering::Acquire))?;
         let election_timeout_max = config.timing.election_max;
         let heartbeat = config.timing.heartbeat;
@@ -123,13 +122,13 @@ impl Consensus {
             lateness.clone(),
         ));
         let mute = Arc::<Mute>::default();
-        let acknowledged = Arc::<Acknowledged>::default();
+        let match_index = Arc::<MatchIndex>::default();
         let network = Network::new(
             config.raft_id,
             config.transport,
             config.addresses.clone(),
             acks.clone(),
-            acknowledged.clone(),
+            match_index.clone(),
             pledges.clone(),
             mute.clone(),
         );
@@ -195,7 +194,7 @@ impl Consensus {
             writer: Mutex::new(writer),
             replica: config.replica,
             lease: acks.lease(),
-            acknowledged,
+            match_index,
             acks,
             heartbeat,
             handing_over: Mutex::new(None),
@@ -205,14 +204,6 @@ impl Consensus {
             lateness,
             tasks,
         }))
-    }
-}
-
-/// What came of opening something where that holds up nobody else.
-fn opened<T>(opened: std::result::Result<Result<T>, impl std::fmt::Display>) -> Result<T> {
-    match opened {
-        Ok(opened) => opened,
-        Err(error) => Err(Error::internal(format!("open the log: {error}"))),
     }
 }
 

@@ -201,10 +201,7 @@ impl Server {
         };
         let (known, cluster_id) = (self.known(), self.addresses.cluster_id());
         let checking = env::blocking(move || snapshot_receiver::checked(known, of, &cluster_id, head, data));
-        let snapshot = match checking.await {
-            Ok(checked) => checked?,
-            Err(error) => return Err(Error::internal(format!("check a snapshot: {error}"))),
-        };
+        let snapshot = checking.await??;
         let response = self
             .raft
             .install_full_snapshot(vote, snapshot)

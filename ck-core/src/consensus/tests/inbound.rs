@@ -49,18 +49,14 @@ async fn tell(node: &Consensus, call: RaftCall) -> RaftAnswer {
 }
 
 fn proposal(value: u64) -> Bytes {
-    encode(&Proposal {
-        session: 0,
-        seq: 0,
-        low: 0,
-        epoch: None,
-        at: Timestamp::default(),
-        command: Command::SetData {
+    encode(&Proposal::unremembered(
+        Command::SetData {
             key: "k".to_owned(),
             value: value.to_string().into(),
             expect: Expect::Any,
         },
-    })
+        Timestamp::default(),
+    ))
     .unwrap()
 }
 

@@ -1,4 +1,5 @@
-//! How far each follower has acknowledged the log of this leadership, and which has lost some of that again.
+//! How far each follower has acknowledged the log of this leadership (`matchIndex` of the Raft paper, figure 2), and which
+//! has lost some of that again.
 //!
 //! A node whose disk was set back to an earlier state (a snapshot of its machine, a backup) has forgotten entries that count
 //! as stored, and votes. openraft takes a follower for one that never forgets: told of a conflict before what the follower has
@@ -15,9 +16,9 @@ use crate::env::Instant;
 /// before it has not come. That one's answer follows at once. After this time nothing of the kind is left.
 const CERTAIN_AFTER: Duration = Duration::from_millis(500);
 
-/// The acknowledgements of one leadership of this node: its latest.
+/// What followers have in one leadership of this node: its latest.
 #[derive(Debug, Default)]
-pub(super) struct Acknowledged {
+pub(super) struct MatchIndex {
     table: Mutex<Table>,
 }
 
@@ -31,7 +32,7 @@ struct Table {
     lost: BTreeMap<RaftId, (u64, Instant)>,
 }
 
-impl Acknowledged {
+impl MatchIndex {
     fn table(&self, term: u64) -> MutexGuard<'_, Table> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if term > table.term {
@@ -70,11 +71,11 @@ impl Acknowledged {
         }
     }
 
-    /// How far `by` had acknowledged the log, where it has certainly lost some of that.
-    pub(super) fn lost_by(&self, by: RaftId) -> Option<u64> {
-        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+    /// How far `by` had acknowledged the log of the leader of `term`, where it has certainly lost some of that.
+    pub(super) fn lost_by(&self, by: RaftId, term: u64) -> Option<u64> {
+        let table = self.table(term);
         let (known, since) = table.lost.get(&by)?;
-        (since.elapsed() >= CERTAIN_AFTER).then_some(*known)
+        (table.term == term && since.elapsed() >= CERTAIN_AFTER).then_some(*known)
     }
 }
 
@@ -83,8 +84,8 @@ mod tests {
     use super::*;
 
     /// As if half a second had passed.
-    fn is_certain(acknowledged: &Acknowledged) {
-        let mut table = acknowledged.table.lock().unwrap();
+    fn is_certain(known: &MatchIndex) {
+        let mut table = known.table.lock().unwrap();
         for (_, since) in table.lost.values_mut() {
             *since -= CERTAIN_AFTER;
         }
@@ -92,34 +93,33 @@ mod tests {
 
     #[test]
     fn what_was_acknowledged_is_known_under_one_leadership() {
-        let acknowledged = Acknowledged::default();
-        acknowledged.note(2, 5, 10);
-        acknowledged.note(2, 5, 8);
+        let known = MatchIndex::default();
+        known.note(2, 5, 10);
+        known.note(2, 5, 8);
         // A later request arrived before an earlier one.
-        assert!(!acknowledged.lacks(2, 5, 11));
-        assert!(acknowledged.lacks(2, 5, 10));
-        assert_eq!(
-            acknowledged.lost_by(2),
-            None,
-            "the answer may have been a late one"
-        );
-        is_certain(&acknowledged);
-        assert_eq!(acknowledged.lost_by(2), Some(10));
-        assert_eq!(acknowledged.lost_by(3), None);
-        acknowledged.note(2, 5, 9);
-        assert_eq!(acknowledged.lost_by(2), Some(10));
+        assert!(!known.lacks(2, 5, 11));
+        assert!(known.lacks(2, 5, 10));
+        assert_eq!(known.lost_by(2, 5), None, "the answer may have been a late one");
+        is_certain(&known);
+        assert_eq!(known.lost_by(2, 5), Some(10));
+        assert_eq!(known.lost_by(3, 5), None);
+        known.note(2, 5, 9);
+        assert_eq!(known.lost_by(2, 5), Some(10));
         // It has it after all.
-        acknowledged.note(2, 5, 10);
-        assert_eq!(acknowledged.lost_by(2), None);
+        known.note(2, 5, 10);
+        assert_eq!(known.lost_by(2, 5), None);
         // Found again and again, it is lost since the first time.
-        assert!(acknowledged.lacks(2, 5, 10));
-        is_certain(&acknowledged);
-        assert!(acknowledged.lacks(2, 5, 9));
-        assert_eq!(acknowledged.lost_by(2), Some(10));
+        assert!(known.lacks(2, 5, 10));
+        is_certain(&known);
+        assert!(known.lacks(2, 5, 9));
+        assert_eq!(known.lost_by(2, 5), Some(10));
+        // What seemed so in an earlier leadership may have been an answer on its way.
+        assert_eq!(known.lost_by(2, 4), None);
+        assert_eq!(known.lost_by(2, 6), None);
         // Of what an earlier leadership sent the log may have been truncated since.
-        acknowledged.note(3, 6, 4);
-        assert_eq!(acknowledged.lost_by(2), None);
-        acknowledged.note(2, 5, 20);
-        assert!(!acknowledged.lacks(2, 6, 20) && !acknowledged.lacks(2, 5, 20));
+        known.note(3, 6, 4);
+        assert_eq!(known.lost_by(2, 6), None);
+        known.note(2, 5, 20);
+        assert!(!known.lacks(2, 6, 20) && !known.lacks(2, 5, 20));
     }
 }

@@ -195,15 +195,35 @@ impl Admission {
 
     /// A member says that it stops: its roles go to others at once.
     pub(crate) async fn stop(&self, node: &NodeId, incarnation: u64) -> Result<(u64, usize)> {
-        let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
-        self.down(epoch, node, incarnation, LeaveReason::GracefulShutdown, &[])
+        self.down_by_its_word(node, incarnation, LeaveReason::GracefulShutdown)
             .await
     }
 
-    /// A member says that its log has failed and that its leases are given back.
+    /// A member says that its log has failed.
     pub(crate) async fn fail_by_its_word(&self, node: &NodeId, incarnation: u64) -> Result<(u64, usize)> {
+        self.down_by_its_word(node, incarnation, LeaveReason::HealthCheckFailure)
+            .await
+    }
+
+    /// Anybody may have said it in the member's name: nobody takes over before the member has given its leases back, or
+    /// they have run out.
+    async fn down_by_its_word(
+        &self,
+        node: &NodeId,
+        incarnation: u64,
+        reason: LeaveReason,
+    ) -> Result<(u64, usize)> {
         let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
-        self.fail(epoch, node, incarnation, &[]).await
+        let known = self.replica.topology().nodes.get(node).cloned();
+        let known = known.filter(|known| known.status.is_up() && known.incarnation == incarnation);
+        if let Some(known) = &known {
+            self.reclaim(epoch, known).await?;
+        }
+        let downed = self.down(epoch, node, incarnation, reason, &[]).await;
+        if let (Some(known), Err(error)) = (&known, &downed) {
+            self.pardon(known, error);
+        }
+        downed
     }
 
     /// A member is dead: its roles go to others that have the data, but not to those of `silent`, which are about
@@ -386,13 +406,11 @@ impl Admission {
         avoided: &[NodeId],
     ) -> Result<(Arc<Topology>, Vec<Promotion>)> {
         let (leaving, avoided) = (node.clone(), avoided.to_vec());
-        let planned = env::blocking(move || {
+        env::blocking(move || {
             let promotions = rebalance::promotions(&topology, &leaving, &avoided);
             (topology, promotions)
-        });
-        planned
-            .await
-            .map_err(|error| Error::internal(format!("the planner failed: {error}")))
+        })
+        .await
     }
 
     /// Proposes a command that says who takes over from `node`, amended as often as the topology moves on; but only
@@ -420,7 +438,7 @@ impl Admission {
             if present != incarnation {
                 return Err(let_in_meanwhile(node));
             }
-            if !serving(&plan.0).eq(serving(&topology)) {
+            if !plan.0.serving().eq(topology.serving()) {
                 plan = self.promotions(topology, node, avoided).await?;
                 continue;
             }
@@ -456,12 +474,6 @@ fn let_in_meanwhile(node: &NodeId) -> Error {
         ErrorCode::Busy,
         format!("node {node:?} was let in or taken out meanwhile; try again"),
     )
-}
-
-/// The members that serve.
-fn serving(topology: &Topology) -> impl Iterator<Item = &NodeId> {
-    let serving = topology.nodes.values().filter(|node| node.status.is_serving());
-    serving.map(|node| &node.id)
 }
 
 fn not_leader() -> Error {

@@ -68,6 +68,12 @@ impl Topology {
         self.nodes.get(id).is_some_and(|node| node.status.is_serving())
     }
 
+    /// The members that serve, by id.
+    pub(crate) fn serving(&self) -> impl Iterator<Item = &NodeId> {
+        let serving = self.nodes.values().filter(|node| node.status.is_serving());
+        serving.map(|node| &node.id)
+    }
+
     /// How many members take new partitions.
     pub fn active_count(&self) -> usize {
         self.nodes

@@ -16,11 +16,10 @@ impl Watched {
     /// Calls `look` with every partition that is not what it was when this was called last; with all where other members
     /// serve than then.
     pub(super) fn changes(&mut self, topology: &Topology, look: impl FnMut(&Arc<Partition>)) {
-        let serving = || topology.nodes.values().filter(|node| node.status.is_serving());
-        if serving().map(|node| &node.id).eq(&self.serving) {
+        if topology.serving().eq(&self.serving) {
             topology.partitions.changed_since(&self.partitions).for_each(look);
         } else {
-            self.serving = serving().map(|node| node.id.clone()).collect();
+            self.serving = topology.serving().cloned().collect();
             topology.partitions.iter().for_each(look);
         }
         self.partitions = topology.partitions.clone();

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use serde::Serialize;
 
+use super::failure::{claims, watched};
 use super::tests::{simulate, write};
 use super::{PATIENCE, SimNode, World, leader, settle, until};
 use crate::consensus::{Service, decode, encode};
@@ -198,7 +199,43 @@ fn whoever_is_said_to_stop_and_goes_on_writes_on() {
     }
 }
 
-/// The same where the log says it of the leader: another leader had put it there, and then this one came to lead.
+/// Who is said to stop may be cut off, and hear nothing of it: it acts on the lease that it has.
+#[test]
+fn nobody_takes_over_from_whoever_is_said_to_stop_and_has_a_lease() {
+    for seed in 48..52 {
+        simulate(seed, async |world| {
+            let nodes = world.cluster(3).await;
+            let all: Vec<&SimNode> = nodes.iter().collect();
+            let leads = leader(&nodes, None).await;
+            let cut = (leads + 1) % 3;
+            let (node, incarnation) = (nodes[cut].node.id().clone(), nodes[cut].incarnation());
+            until("it to act", || claims(&all)[cut] > 0).await;
+            let call = match seed % 2 {
+                0 => MemberCall::Stop {
+                    node: node.clone(),
+                    incarnation,
+                },
+                _ => MemberCall::Failed {
+                    node: node.clone(),
+                    incarnation,
+                },
+            };
+            world.network.isolate(nodes[cut].addr());
+            let said = ask(&world, &nodes[leads], call, 0);
+            let others: Vec<_> = (0..3).filter(|other| *other != cut).collect();
+            let partitions = all[leads].node.view().partition_count() as usize;
+            let taken = watched("others to act", &all, || {
+                let acting = claims(&all);
+                others.iter().map(|other| acting[*other]).sum::<usize>() == partitions
+            });
+            futures_util::join!(said, taken);
+            world.network.heal();
+            settle(&nodes).await;
+        });
+    }
+}
+
+/// A leader of which the log says that it stopped: another leader had put it there, and then this one came to lead.
 #[test]
 fn a_leader_of_which_the_log_says_that_it_stopped_comes_back() {
     simulate(47, async |world| {

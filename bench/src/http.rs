@@ -1,14 +1,16 @@
 //! Durable writes over HTTP beside the same writes by the native call, in one run on one cluster.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::cluster::Nodes;
+use crate::rate::{self, Rate, Turn};
 use crate::report::{Aim, Report};
-use crate::{Outcome, process, writes};
+use crate::{Outcome, writes};
 
 /// How many connections, and how many threads that call.
 const CALLERS: usize = 256;
@@ -27,8 +29,8 @@ pub(crate) fn measure(report: &mut Report, dir: &Path, turn: Duration) -> Outcom
     for _ in 0..2 {
         native += writes::write(leader, CALLERS, turn)?.per_second / 2.0;
         let rate = put(&address, turn)?;
-        http += rate.0 / 2.0;
-        cpu += rate.1 / 2.0;
+        http += rate.per_second / 2.0;
+        cpu += rate.cpu_micros / 2.0;
     }
     nodes.stop()?;
     report.add(
@@ -55,35 +57,23 @@ pub(crate) fn measure(report: &mut Report, dir: &Path, turn: Duration) -> Outcom
     Ok(())
 }
 
-/// Writes a second, and the CPU that each took in microseconds.
-fn put(address: &str, turn: Duration) -> Outcome<(f64, f64)> {
-    let over = AtomicBool::new(false);
-    let count = AtomicU64::new(0);
-    std::thread::scope(|scope| {
-        let running: Vec<_> = (0..CALLERS)
-            .map(|caller| {
-                let (over, count) = (&over, &count);
-                scope.spawn(move || -> Outcome { write_all(address, caller, over, count) })
-            })
-            .collect();
-        std::thread::sleep(turn / 4);
-        let (from, cpu) = (count.load(Ordering::Relaxed), process::cpu_time()?);
-        let started = Instant::now();
-        std::thread::sleep(turn);
-        let done = (count.load(Ordering::Relaxed) - from) as f64;
-        let elapsed = started.elapsed().as_secs_f64();
-        let cpu = process::cpu_time()? - cpu;
-        over.store(true, Ordering::Relaxed);
-        for caller in running {
-            caller.join().map_err(|_| "a caller panicked")??;
-        }
-        Ok((done / elapsed, cpu.as_secs_f64() * 1e6 / done))
+/// Writes of connections that each have a key of their own, all served by one thread, as load generators do it: what is
+/// to be measured is the nodes, and a thread for each connection costs about as much as they do.
+fn put(address: &str, turn: Duration) -> Outcome<Rate> {
+    rate::measure(turn, |turn| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()?;
+        runtime.block_on(async {
+            let callers = (0..CALLERS).map(|caller| call(caller, address, turn));
+            try_join_all(callers).await.map(|_| ())
+        })
     })
 }
 
-/// One connection: a request, its answer, the next request.
-fn write_all(address: &str, caller: usize, over: &AtomicBool, count: &AtomicU64) -> Outcome {
-    let mut stream = TcpStream::connect(address)?;
+/// One connection, which writes again and again.
+async fn call(caller: usize, address: &str, turn: &Turn) -> Outcome {
+    let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let mut request = format!(
         "PUT /data/bench/{caller} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n",
@@ -91,23 +81,27 @@ fn write_all(address: &str, caller: usize, over: &AtomicBool, count: &AtomicU64)
     )
     .into_bytes();
     request.extend_from_slice(&VALUE);
-    let mut answer = [0; MAX_ANSWER];
-    while !over.load(Ordering::Relaxed) {
-        stream.write_all(&request)?;
-        let mut length = 0;
-        loop {
-            let read = stream.read(answer.get_mut(length..).unwrap_or_default())?;
-            length += read;
-            if read == 0 {
-                return Err("the node closed the connection".into());
-            }
-            if is_whole(answer.get(..length).unwrap_or_default())? {
-                break;
-            }
-        }
-        count.fetch_add(1, Ordering::Relaxed);
+    while turn.goes_on() {
+        ask(&mut stream, &request).await?;
+        turn.done();
     }
     Ok(())
+}
+
+/// Sends a request and reads its answer.
+async fn ask(stream: &mut TcpStream, request: &[u8]) -> Outcome {
+    stream.write_all(request).await?;
+    let (mut answer, mut length) = ([0; MAX_ANSWER], 0);
+    loop {
+        let read = stream.read(answer.get_mut(length..).unwrap_or_default()).await?;
+        length += read;
+        if read == 0 {
+            return Err("the node closed the connection".into());
+        }
+        if is_whole(answer.get(..length).unwrap_or_default())? {
+            return Ok(());
+        }
+    }
 }
 
 /// True when an answer is there as a whole; an error where it is none of success.

@@ -12,6 +12,7 @@ mod many;
 mod partitions;
 mod process;
 mod quiet;
+mod rate;
 mod report;
 mod slow_link;
 mod spaces;

@@ -1,15 +1,15 @@
 //! Durable writes of 100 bytes to three nodes, beside what the disk itself can do in the same run.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ck_core::ClusterKit;
 use ck_core::state::Expect;
 
 use crate::cluster::{Nodes, PATIENCE};
+use crate::rate::{self, Rate};
 use crate::report::{Aim, Report};
-use crate::{Outcome, disk, process};
+use crate::{Outcome, disk};
 
 const VALUE: [u8; 100] = [7; 100];
 
@@ -71,44 +71,13 @@ pub(crate) fn measure(report: &mut Report, dir: &Path, all: &[usize], turn: Dura
     Ok(())
 }
 
-pub(crate) struct Rate {
-    pub(crate) per_second: f64,
-    /// Of all three nodes and the writers together.
-    cpu_micros: f64,
-}
-
+/// Writes of threads that each have a key of their own.
 pub(crate) fn write(node: &ClusterKit, writers: usize, turn: Duration) -> Outcome<Rate> {
-    let warm_up = turn / 4;
-    let over = AtomicBool::new(false);
-    let count = AtomicU64::new(0);
-    std::thread::scope(|scope| {
-        let running: Vec<_> = (0..writers)
-            .map(|writer| {
-                let (over, count) = (&over, &count);
-                scope.spawn(move || -> ck_core::Result<()> {
-                    let key = format!("bench/{writer}");
-                    while !over.load(Ordering::Relaxed) {
-                        node.set_custom_data(&key, &VALUE[..], Expect::Any, PATIENCE)?;
-                        count.fetch_add(1, Ordering::Relaxed);
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        std::thread::sleep(warm_up);
-        let (from, cpu) = (count.load(Ordering::Relaxed), process::cpu_time()?);
-        let started = Instant::now();
-        std::thread::sleep(turn);
-        let done = (count.load(Ordering::Relaxed) - from) as f64;
-        let elapsed = started.elapsed().as_secs_f64();
-        let cpu = process::cpu_time()? - cpu;
-        over.store(true, Ordering::Relaxed);
-        for writer in running {
-            writer.join().map_err(|_| "a writer panicked")??;
-        }
-        Ok(Rate {
-            per_second: done / elapsed,
-            cpu_micros: cpu.as_secs_f64() * 1e6 / done,
+    rate::by_threads(writers, turn, |writer| {
+        let key = format!("bench/{writer}");
+        Ok(move || {
+            node.set_custom_data(&key, &VALUE[..], Expect::Any, PATIENCE)?;
+            Ok(())
         })
     })
 }

@@ -21,14 +21,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 const PARTITIONS: u32 = 16_384;
 
 fn proposal(command: Command) -> Proposal {
-    Proposal {
-        session: 0,
-        seq: 0,
-        low: 0,
-        epoch: None,
-        at: Timestamp::from_millis(1),
-        command,
-    }
+    Proposal::unremembered(command, Timestamp::from_millis(1))
 }
 
 fn apply(state: &mut State, command: Command) -> Reply {

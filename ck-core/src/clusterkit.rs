@@ -37,8 +37,9 @@ pub use weak::WeakClusterKit;
 /// wait. When the last clone is dropped the node stops, without telling the others: call [`ClusterKit::stop`] for an orderly
 /// end. A clone that one of the node's own hooks holds counts too, so hooks take a [`WeakClusterKit`].
 ///
-/// All nodes of a process share one runtime, which starts with the first and ends with the last. Its threads begin with all
-/// signals blocked but faults, so no signal handler of the application runs on them.
+/// All nodes of a process share two runtimes, one for their own work and one for HTTP clients, which start with the first
+/// and end with the last. Their threads begin with all signals blocked but faults, so no signal handler of the application
+/// runs on them.
 #[derive(Clone)]
 pub struct ClusterKit {
     inner: Arc<Inner>,

@@ -83,14 +83,7 @@ pub(crate) fn pledges(bytes: &[u8]) {
 }
 
 fn proposal(command: Command) -> Proposal {
-    Proposal {
-        session: 0,
-        seq: 0,
-        low: 0,
-        epoch: None,
-        at: Timestamp::default(),
-        command,
-    }
+    Proposal::unremembered(command, Timestamp::default())
 }
 
 /// Asks what lookups and pages ask.

@@ -159,14 +159,7 @@ impl Proposer {
     /// # Errors
     /// As [`Proposer::propose`]; [`ErrorCode::NotLeader`] where this node does not lead.
     pub(crate) async fn propose_here(&self, command: Command, timeout: Duration) -> Result<Response> {
-        let proposal = Proposal {
-            session: 0,
-            seq: 0,
-            low: 0,
-            at: env::wall_now(),
-            epoch: None,
-            command,
-        };
+        let proposal = Proposal::unremembered(command, env::wall_now());
         let body = codec::encode(&proposal)?;
         let attempt = match env::timeout(timeout, self.consensus.write(body)).await {
             Ok(Written::NotHere(_)) => {

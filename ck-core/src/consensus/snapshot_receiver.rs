@@ -104,12 +104,8 @@ impl SnapshotReceiver {
         let known = incoming
             .as_mut()
             .filter(|known| known.vote == vote && known.head == head && offset <= known.data.len() as u64);
-        let Some(known) = known else {
-            return Err(Error::new(
-                ErrorCode::Conflict,
-                "a piece of a snapshot came out of order",
-            ));
-        };
+        let out_of_order = || Error::new(ErrorCode::Conflict, "a piece of a snapshot came out of order");
+        let known = known.ok_or_else(out_of_order)?;
         // A sender that lost its connection goes on over another one.
         known.over = Arc::downgrade(over);
         known.last = Instant::now();
@@ -120,10 +116,7 @@ impl SnapshotReceiver {
         }
         if offset != has {
             *incoming = None;
-            return Err(Error::new(
-                ErrorCode::Conflict,
-                "a piece of a snapshot came out of order",
-            ));
+            return Err(out_of_order());
         }
         known.data.extend_from_slice(&data);
         if end < total {

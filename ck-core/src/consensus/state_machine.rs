@@ -282,8 +282,6 @@ where
     F: FnOnce() -> Result<T> + Send + 'static,
     T: Send + 'static,
 {
-    match env::blocking(work).await {
-        Ok(result) => result.map_err(io_error),
-        Err(error) => Err(io_error(Error::internal(format!("snapshot: {error}")))),
-    }
+    let done = env::blocking(work).await;
+    done.and_then(|done| done).map_err(io_error)
 }

@@ -81,9 +81,10 @@ impl Consensus {
         self.pledges.heard_of_one_after(leader)
     }
 
-    /// Ends a leadership that is handed over and that nobody took; false where somebody has taken it meanwhile. A leader that is handing over does nothing
-    /// any more, and openraft lets no leader campaign. So it first gives the target its vote for the next term,
-    /// which is what a hand-over is about and makes it a follower; then it campaigns for the term after that.
+    /// Ends a leadership that is handed over and that nobody took; false where somebody has taken it meanwhile. A leader
+    /// that is handing over does nothing any more, and openraft lets no leader campaign. So it first gives the target its
+    /// vote for the next term, which is what a hand-over is about and makes it a follower; then it campaigns for the term
+    /// after that.
     async fn take_back(&self, given_up: Vote, target: RaftId) -> Result<bool> {
         let mut next = given_up;
         next.leader_id.term += 1;

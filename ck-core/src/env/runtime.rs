@@ -13,6 +13,7 @@ use openraft_rt_tokio::{TokioMpsc, TokioMutex, TokioOneshot, TokioRuntime};
 use pin_project_lite::pin_project;
 
 use super::Instant;
+use crate::Error;
 
 /// The runtime that every part of a node runs on.
 #[derive(Debug)]
@@ -67,8 +68,8 @@ pub fn timeout<F: Future + Send>(duration: Duration, future: F) -> Timeout<F> {
 /// Runs work that blocks (disk, long computation) off the runtime's own threads; inside a simulation, in place.
 ///
 /// # Errors
-/// When the work panicked or the runtime is shutting down.
-pub async fn blocking<T, F>(work: F) -> Result<T, JoinError>
+/// [`ErrorCode::Internal`](crate::ErrorCode::Internal) when the work panicked or the runtime is shutting down.
+pub async fn blocking<T, F>(work: F) -> crate::Result<T>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
@@ -79,7 +80,9 @@ where
     }
     // It may be called on a thread of the application, and start one of ours.
     let started = super::starting_threads(|| tokio::task::spawn_blocking(work));
-    started.await.map_err(JoinError::from)
+    started
+        .await
+        .map_err(|error| Error::internal(format!("a blocking call failed: {}", JoinError::from(error))))
 }
 
 /// The simulated time of the simulation that this thread is in, if it is in one.

@@ -6,11 +6,11 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
-use axum::http::{HeaderMap, Response as HttpResponse, StatusCode};
+use axum::http::{HeaderMap, Response as HttpResponse, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
@@ -42,7 +42,7 @@ pub(super) struct LargeAnswers {
 struct Made {
     headers: HeaderMap,
     bytes: Bytes,
-    _budget: Option<OwnedSemaphorePermit>,
+    _budget: OwnedSemaphorePermit,
 }
 
 impl LargeAnswers {
@@ -93,10 +93,7 @@ impl LargeAnswers {
         turn: Option<OwnedSemaphorePermit>,
         make: impl FnOnce() -> Answered + Send + 'static,
     ) -> Answered {
-        let (answered, _turn) = match env::blocking(move || (make(), turn)).await {
-            Ok(made) => made,
-            Err(error) => return Err(Error::internal(format!("make the answer: {error}")).into()),
-        };
+        let (answered, _turn) = env::blocking(move || (make(), turn)).await?;
         let made = answered?;
         let is_short = made
             .body()
@@ -113,7 +110,7 @@ impl LargeAnswers {
             Err(error) => return Err(Error::internal(format!("make the answer: {error}")).into()),
         };
         let made = Arc::new(Made {
-            _budget: Some(self.room_for(bytes.len())?),
+            _budget: self.room_for(bytes.len())?,
             headers: head.headers,
             bytes,
         });
@@ -139,14 +136,14 @@ impl LargeAnswers {
         })
     }
 
-    fn sent(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Made>>> {
+    fn sent(&self) -> MutexGuard<'_, HashMap<String, Weak<Made>>> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Made {
     fn tag(&self) -> Option<String> {
-        let tag = self.headers.get(axum::http::header::ETAG)?.to_str().ok()?;
+        let tag = self.headers.get(header::ETAG)?.to_str().ok()?;
         Some(tag.trim_matches('"').to_owned())
     }
 
@@ -210,7 +207,7 @@ mod tests {
     fn answer(revision: u64, length: usize) -> Answered {
         let mut response = json_bytes(StatusCode::OK, vec![b'1'; length]);
         let tag = Tag::of(revision).header();
-        response.headers_mut().insert(axum::http::header::ETAG, tag);
+        response.headers_mut().insert(header::ETAG, tag);
         Ok(response)
     }
 

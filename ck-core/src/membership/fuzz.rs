@@ -102,17 +102,7 @@ fn is_clear(error: &Error, name: &str) {
 /// Each of the files, and what of them older versions wrote.
 #[cfg(test)]
 pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
-    use crate::model::ClusterConfig;
-
-    let mut identity = Identity::new("c0ffee".into(), "name".into(), "node-1".into(), 7);
-    identity.founding = Some(ClusterConfig {
-        cluster_name: "name".into(),
-        partition_count: 64,
-        replication_factor: 3,
-        lease_ttl_ms: 1500,
-        failure_timeout_ms: 2000,
-        election_timeout_ms: 300,
-    });
+    let identity = Identity::of_founder();
     let stored = |identity: &Identity| {
         let disk = disk_with("other", b"");
         IdentityFile::new(disk.clone(), Path::new(DIR))

@@ -224,4 +224,21 @@ impl IdentityFile {
 }
 
 #[cfg(test)]
+impl Identity {
+    /// That of a node that has begun to found a cluster.
+    pub(super) fn of_founder() -> Self {
+        let mut identity = Identity::new("c0ffee".into(), "name".into(), "node-1".into(), 7);
+        identity.founding = Some(ClusterConfig {
+            cluster_name: "name".into(),
+            partition_count: 64,
+            replication_factor: 3,
+            lease_ttl_ms: 1500,
+            failure_timeout_ms: 2000,
+            election_timeout_ms: 300,
+        });
+        identity
+    }
+}
+
+#[cfg(test)]
 mod tests;

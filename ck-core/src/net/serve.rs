@@ -149,16 +149,21 @@ struct Work {
     /// Bytes of requests in flight that may be added.
     room: Arc<Semaphore>,
     max_room: u32,
-    /// What a request takes at least, of a peer and of who has not shown that it is one: this bounds their number.
-    min_room: u32,
-    min_room_unproven: u32,
+    peer: Terms,
+    stranger: Terms,
     /// Begun one after the other, on [`Lane::Log`].
     in_order: Option<mpsc::UnboundedSender<(Frame, Room)>>,
     budget: Budget,
     /// How long a long request may wait for its bytes of the budget.
     long_patience: Duration,
-    /// For how long nothing may come, from a peer and from who has not shown that it is one.
-    patience: (Duration, Duration),
+}
+
+/// What is granted to a peer, and less of it to who has not shown yet that it is one.
+struct Terms {
+    /// What a request takes at least of the connection's room: this bounds their number.
+    min_room: u32,
+    /// For how long nothing may come.
+    patience: Duration,
 }
 
 impl Work {
@@ -184,21 +189,24 @@ impl Work {
             });
             sender
         });
-        let min_room = limits.max_queued / limits.max_requests.max(1);
-        let min_room_unproven = limits.max_queued / limits.max_requests_unproven.max(1);
+        let peer = Terms {
+            min_room: limits.max_queued / limits.max_requests.max(1),
+            patience: limits.idle_timeout * 2,
+        };
+        let min_room = limits.max_queued / limits.max_requests_unproven.max(1);
+        let stranger = Terms {
+            min_room: min_room.max(peer.min_room),
+            patience: limits.unproven_timeout.min(peer.patience),
+        };
         Work {
             answers,
             room: Arc::new(Semaphore::new(limits.max_queued as usize)),
             max_room: limits.max_queued,
-            min_room,
-            min_room_unproven: min_room_unproven.max(min_room),
+            peer,
+            stranger,
             in_order,
             budget,
             long_patience: limits.frame_deadline,
-            patience: (
-                limits.idle_timeout * 2,
-                limits.unproven_timeout.min(limits.idle_timeout * 2),
-            ),
         }
     }
 
@@ -206,17 +214,18 @@ impl Work {
         self.answers.info.connection.is_proven()
     }
 
-    fn patience(&self) -> Duration {
+    /// As of now: it may show that it is a peer.
+    fn terms(&self) -> &Terms {
         if self.is_proven() {
-            self.patience.0
+            &self.peer
         } else {
-            self.patience.1
+            &self.stranger
         }
     }
 
     /// Takes requests until the connection ends, breaks the protocol or has been idle for long.
     async fn read(&self, reader: &mut Reader) -> Ended {
-        let mut timer = std::pin::pin!(env::sleep(self.patience()));
+        let mut timer = std::pin::pin!(env::sleep(self.terms().patience));
         let mut received = 0;
         // For the long one that has begun.
         let mut taken = Taken::default();
@@ -245,7 +254,7 @@ impl Work {
                         return Ended::Idle;
                     }
                     received = reader.received();
-                    timer.set(env::sleep(self.patience()));
+                    timer.set(env::sleep(self.terms().patience));
                 }
             }
         }
@@ -260,12 +269,7 @@ impl Work {
             Kind::Response | Kind::Error | Kind::Pong => return None,
         }
         let length = u32::try_from(frame.body.len()).unwrap_or(u32::MAX);
-        let least = if self.is_proven() {
-            self.min_room
-        } else {
-            self.min_room_unproven
-        };
-        let room = length.max(least).min(self.max_room);
+        let room = length.max(self.terms().min_room).min(self.max_room);
         let room = (self.room.clone().acquire_many_owned(room).await.ok()?, taken);
         match &self.in_order {
             Some(queue) => queue.send((frame, room)).ok(),

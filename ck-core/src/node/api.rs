@@ -214,8 +214,7 @@ impl Api for Node {
             };
             let before = topology.clone();
             let exclusions = self.member()?.controller.exclusions(&topology);
-            let targets =
-                super::life::blocking(move || Ok(rebalance::rebalance(&topology, &exclusions))).await?;
+            let targets = env::blocking(move || rebalance::rebalance(&topology, &exclusions)).await?;
             let moves: Vec<Moved> = targets
                 .iter()
                 .filter_map(|(number, target)| {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::Node;
-use super::life::blocking;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{Found, Look, MemberAnswer, MemberCall, MemberReply, PromiseFile, Survey};
@@ -184,7 +183,7 @@ impl Node {
         if self.formation.promised().as_ref() != Some(founder) {
             let file = PromiseFile::new(self.disk.clone(), &self.dir);
             let word = founder.clone();
-            blocking(move || file.store(&word)).await?;
+            env::blocking(move || file.store(&word)).await??;
             self.formation.promise(founder.clone());
         }
         Ok(true)

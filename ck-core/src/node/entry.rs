@@ -7,7 +7,6 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::Node;
-use super::life::blocking;
 use crate::consensus::{Addresses, RaftId};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
@@ -293,7 +292,7 @@ impl Node {
 
     pub(super) async fn store_identity(&self, identity: Identity) -> Result<()> {
         let file = self.identity_file();
-        blocking(move || file.store(&identity)).await
+        env::blocking(move || file.store(&identity)).await?
     }
 
     /// Proposals are remembered under the incarnation that the log gave this process.

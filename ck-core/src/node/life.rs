@@ -111,7 +111,7 @@ impl Node {
     async fn open_directory(&self) -> Result<Option<Identity>> {
         let disk = self.disk.clone();
         let dir = self.dir.clone();
-        let (lock, identity, promised) = blocking(move || {
+        let opening = env::blocking(move || {
             disk.create_dir_all(&dir)?;
             let lock = disk.lock(&dir.join("LOCK"))?;
             let identity = IdentityFile::new(disk.clone(), &dir).load()?;
@@ -120,9 +120,9 @@ impl Node {
                 None => PromiseFile::new(disk, &dir).load()?,
                 Some(_) => None,
             };
-            Ok((lock, identity, promised))
-        })
-        .await?;
+            Ok::<_, Error>((lock, identity, promised))
+        });
+        let (lock, identity, promised) = opening.await??;
         if let Some(founder) = promised {
             self.formation.promise(founder);
         }
@@ -139,7 +139,7 @@ impl Node {
     /// Whoever may write in the directory may take the place of its files, and so of the node.
     async fn warn_of_strangers(&self) -> Result<()> {
         let (disk, dir) = (self.disk.clone(), self.dir.clone());
-        if blocking(move || disk.is_world_writable(&dir)).await? {
+        if env::blocking(move || disk.is_world_writable(&dir)).await?? {
             self.log.warn(format_args!(
                 "data_dir {}: every user of this machine may replace its files; make it private (chmod 700)",
                 self.dir.display()
@@ -411,18 +411,10 @@ impl Node {
         // What hooks hold is dropped, and their threads are joined, where that may take its time; but nobody waits there for a
         // hook that does not return: threads that block are few.
         let hooks = self.hooks.clone();
-        blocking(move || {
-            hooks.shut();
-            Ok(())
-        })
-        .await?;
+        env::blocking(move || hooks.shut()).await?;
         let closed = self.hooks.close_async(HOOKS).await;
         let hooks = self.hooks.clone();
-        blocking(move || {
-            hooks.join_threads();
-            Ok(())
-        })
-        .await?;
+        env::blocking(move || hooks.join_threads()).await?;
         closed
     }
 }
@@ -439,16 +431,4 @@ fn probe(disk: &dyn Disk, dir: &Path) -> Result<()> {
     written
         .and(removed)
         .map_err(|error| error.context("this node cannot write its data"))
-}
-
-/// Runs work that blocks where that harms nobody.
-pub(super) async fn blocking<T, F>(work: F) -> Result<T>
-where
-    F: FnOnce() -> Result<T> + Send + 'static,
-    T: Send + 'static,
-{
-    match env::blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(Error::internal(format!("a blocking call failed: {error}"))),
-    }
 }

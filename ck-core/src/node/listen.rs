@@ -191,9 +191,7 @@ async fn addresses(
         };
         Ok((http_addr, peer_addr))
     };
-    env::blocking(work)
-        .await
-        .map_err(|error| Error::internal(format!("look up the address: {error}")))?
+    env::blocking(work).await?
 }
 
 #[cfg(test)]

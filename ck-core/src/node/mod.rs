@@ -121,8 +121,6 @@ pub(crate) struct Node {
     state_files: StateFiles,
     lock: Mutex<Option<DiskLock>>,
     tasks: Mutex<Vec<futures_util::future::AbortHandle>>,
-    /// Held while one of the state files is written: a write that has begun outlasts the task that began it.
-    state_file: Mutex<()>,
 }
 
 /// The parts that need a place in a cluster.
@@ -237,7 +235,6 @@ impl Node {
             last_seen: LastSeen::default(),
             lock: Mutex::new(None),
             tasks: Mutex::default(),
-            state_file: Mutex::default(),
             options,
         }))
     }

@@ -7,11 +7,10 @@
 mod text;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Node;
-use super::life::blocking;
 use crate::env::{self, Instant, Signal};
 
 /// One of the files.
@@ -51,9 +50,14 @@ impl StateFile {
     }
 }
 
-/// How often each part had changed when its file was written last, and one more; 0 before.
+/// What a node remembers of its files.
 #[derive(Debug, Default)]
-pub(super) struct StateFiles([AtomicU64; 2]);
+pub(super) struct StateFiles {
+    /// How often each part had changed when its file was written last, and one more; 0 before.
+    written: [AtomicU64; StateFile::ALL.len()],
+    /// Held while one is written: a write that has begun outlasts the task that began it.
+    turn: Mutex<()>,
+}
 
 impl Node {
     /// Writes the files after changes, for as long as the node lives.
@@ -88,8 +92,9 @@ impl Node {
         if self.options.data_dir.is_empty() {
             return;
         }
-        for (file, written) in StateFile::ALL.into_iter().zip(&self.state_files.0) {
-            if written.load(Ordering::Acquire) != self.changes_of(file).count() + 1 {
+        for file in StateFile::ALL {
+            let written = self.state_files.written[file as usize].load(Ordering::Acquire);
+            if written != self.changes_of(file).count() + 1 {
                 self.write_state_file(file).await;
             }
         }
@@ -101,8 +106,12 @@ impl Node {
         let disk = self.disk.clone();
         let path = self.dir.join(file.name());
         let seen = self.changes_of(file).count();
-        let written = blocking(move || {
-            let _turn = node.state_file.lock().unwrap_or_else(PoisonError::into_inner);
+        let writing = env::blocking(move || {
+            let _turn = node
+                .state_files
+                .turn
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             // Made here too: tens of thousands of partitions would keep heartbeats waiting on the runtime's thread.
             let text = match file {
                 StateFile::Map => text::of_map(&node.view(), node.hears_leader())?,
@@ -110,15 +119,8 @@ impl Node {
             };
             disk.replace(&path, &text)
         });
-        match written.await {
-            Ok(()) => {
-                let [map, data] = &self.state_files.0;
-                let written = match file {
-                    StateFile::Map => map,
-                    StateFile::Data => data,
-                };
-                written.store(seen + 1, Ordering::Release);
-            }
+        match writing.await.and_then(|written| written) {
+            Ok(()) => self.state_files.written[file as usize].store(seen + 1, Ordering::Release),
             Err(error) => self
                 .log
                 .warn(format_args!("{} cannot be written: {error}", file.name())),

@@ -10,7 +10,7 @@ use super::roles::{Roles, heir};
 use super::status::CopyReport;
 use crate::consensus::{Leadership, LeaseTable, Leased, Proposer, Replica};
 use crate::env::{self, Instant};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{ErrorCode, Result};
 use crate::log::Log;
 use crate::model::{NodeId, NodeStatus, Partition, RebalanceTrigger, Target, Topology, partition_id};
 use crate::state::{Command, CopyLimit, Grant, Reply, Response};
@@ -136,7 +136,7 @@ impl Controller {
     /// Creates the partitions over the nodes that there are.
     async fn create(&self, topology: &Arc<Topology>, planned_on: u64) -> Result<Response> {
         let topology = topology.clone();
-        let assignments = made(env::blocking(move || plan::creation(&topology)).await)?;
+        let assignments = env::blocking(move || plan::creation(&topology)).await?;
         let command = Command::CreatePartitions {
             assignments,
             planned_on,
@@ -309,15 +309,16 @@ impl Controller {
         let wishes = self.planned().wishes;
         let given_up = exclusions.given_up.clone();
         let planning = env::blocking(move || plan::rebalance(&snapshot, &exclusions));
-        let targets = made(match epoch {
+        let targets = match epoch {
             Some(epoch) => self.carrying_on(epoch, planning).await?,
             None => planning.await,
-        })?;
+        }?;
         let committed = self
             .commit_plan(epoch, topology, planned_on, &trigger, &targets)
             .await?;
-        let Committed::Whole { moved, covers } = committed else {
-            return Ok(committed.moved());
+        let Committed { moved, covers } = committed;
+        let Some(covers) = covers else {
+            return Ok(moved);
         };
         let mut planned = self.planned();
         planned.trigger = Some(trigger);
@@ -399,7 +400,7 @@ impl Controller {
                     state.topology().clone()
                 };
                 if now.maintenance.is_some() || members(&now) != there {
-                    return Ok(Committed::InPart { moved });
+                    return Ok(Committed { moved, covers: None });
                 }
             };
             moved += count;
@@ -410,7 +411,10 @@ impl Controller {
                 self.carry_on(epoch, &self.replica.topology()).await?;
             }
         }
-        Ok(Committed::Whole { moved, covers })
+        Ok(Committed {
+            moved,
+            covers: Some(covers),
+        })
     }
 
     /// Plans now, because somebody asked. Gives how many partitions move.
@@ -476,28 +480,11 @@ impl Controller {
 }
 
 /// What came of committing a plan.
-enum Committed {
-    Whole {
-        /// How many partitions move.
-        moved: usize,
-        /// The revision that the plan made.
-        covers: u64,
-    },
-    /// Members came or went meanwhile: what is left is planned anew.
-    InPart { moved: usize },
-}
-
-impl Committed {
-    fn moved(&self) -> usize {
-        match self {
-            Committed::Whole { moved, .. } | Committed::InPart { moved } => *moved,
-        }
-    }
-}
-
-/// What the planner made.
-fn made<T>(planned: std::result::Result<T, env::runtime::JoinError>) -> Result<T> {
-    planned.map_err(|error| Error::internal(format!("the planner failed: {error}")))
+struct Committed {
+    /// How many partitions move.
+    moved: usize,
+    /// The revision that the plan made; `None` where members came or went meanwhile, and what is left is planned anew.
+    covers: Option<u64>,
 }
 
 /// What came of carrying moves on.

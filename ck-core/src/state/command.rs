@@ -35,6 +35,20 @@ pub struct Proposal {
     pub command: Command,
 }
 
+impl Proposal {
+    /// A proposal that no session remembers, so that a retry of it is another one: for commands that are harmless twice.
+    pub fn unremembered(command: Command, at: Timestamp) -> Self {
+        Proposal {
+            session: 0,
+            seq: 0,
+            low: 0,
+            at,
+            epoch: None,
+            command,
+        }
+    }
+}
+
 /// How many planned copies are made at a time; 0 for any number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyLimit {

@@ -35,32 +35,12 @@ fn code<T>(result: Result<T>) -> Option<ErrorCode> {
 #[test]
 fn pieces_come_together_in_their_order_and_once() {
     let (receiver, over) = (SnapshotReceiver::default(), Arc::default());
-    assert!(
-        receiver
-            .take(piece(LEADER, 0, 6, b"ab"), &over)
-            .unwrap()
-            .is_none()
-    );
-    // Its answer was lost.
-    assert!(
-        receiver
-            .take(piece(LEADER, 0, 6, b"ab"), &over)
-            .unwrap()
-            .is_none()
-    );
-    assert!(
-        receiver
-            .take(piece(LEADER, 2, 6, b"cd"), &over)
-            .unwrap()
-            .is_none()
-    );
-    assert!(
-        receiver
-            .take(piece(LEADER, 2, 6, b"cd"), &over)
-            .unwrap()
-            .is_none()
-    );
-    let whole = receiver.take(piece(LEADER, 4, 6, b"ef"), &over).unwrap();
+    let take = |offset, data| receiver.take(piece(LEADER, offset, 6, data), &over).unwrap();
+    // Twice each: the answer was lost.
+    for (offset, data) in [(0, b"ab"), (0, b"ab"), (2, b"cd"), (2, b"cd")] {
+        assert!(take(offset, data).is_none());
+    }
+    let whole = take(4, b"ef");
     assert_eq!(whole.unwrap().1, "abcdef");
     assert_eq!(kept(&receiver), 0);
 }
@@ -112,22 +92,21 @@ fn what_came_over_a_connection_that_is_gone_is_let_go() {
     assert_eq!(kept(&receiver), 0);
 }
 
-fn state(index: u64) -> Bytes {
+/// The state after one command, which was entry `index`.
+fn state_after(index: u64, command: Command) -> Bytes {
     let mut state = State::default();
-    let proposal = Proposal {
-        session: 0,
-        seq: 0,
-        low: 0,
-        epoch: None,
-        at: Timestamp::default(),
-        command: Command::SetData {
-            key: "k".to_owned(),
-            value: Bytes::from_static(b"v"),
-            expect: Expect::Any,
-        },
-    };
+    let proposal = Proposal::unremembered(command, Timestamp::default());
     state.apply(index, &proposal, &mut Vec::new()).result.unwrap();
     state.encode().unwrap().into()
+}
+
+fn state(index: u64) -> Bytes {
+    let set = Command::SetData {
+        key: "k".to_owned(),
+        value: Bytes::from_static(b"v"),
+        expect: Expect::Any,
+    };
+    state_after(index, set)
 }
 
 fn head(last: u64, configs: &[&[u64]]) -> SnapshotHead {
@@ -167,36 +146,27 @@ fn a_snapshot_fits_itself_and_the_node_or_is_refused() {
 }
 
 fn state_of_cluster(id: &str) -> Bytes {
-    let mut state = State::default();
-    let proposal = Proposal {
-        session: 0,
-        seq: 0,
-        low: 0,
-        epoch: None,
-        at: Timestamp::default(),
-        command: Command::Bootstrap {
-            cluster_id: id.to_owned(),
-            config: ClusterConfig {
-                cluster_name: "test".to_owned(),
-                partition_count: 1,
-                replication_factor: 1,
-                ..ClusterConfig::default()
-            },
-            node: NodeSpec {
-                id: "node-1".into(),
-                name: "node-1".to_owned(),
-                ip: "node-1:1".to_owned(),
-                port: 1,
-                peer_addr: "node-1:1".to_owned(),
-                services: BTreeMap::new(),
-                zone: None,
-                weight: 100,
-                labels: BTreeMap::new(),
-                process: 1,
-                raft_id: Some(1),
-            },
+    let bootstrap = Command::Bootstrap {
+        cluster_id: id.to_owned(),
+        config: ClusterConfig {
+            cluster_name: "test".to_owned(),
+            partition_count: 1,
+            replication_factor: 1,
+            ..ClusterConfig::default()
+        },
+        node: NodeSpec {
+            id: "node-1".into(),
+            name: "node-1".to_owned(),
+            ip: "node-1:1".to_owned(),
+            port: 1,
+            peer_addr: "node-1:1".to_owned(),
+            services: BTreeMap::new(),
+            zone: None,
+            weight: 100,
+            labels: BTreeMap::new(),
+            process: 1,
+            raft_id: Some(1),
         },
     };
-    state.apply(1, &proposal, &mut Vec::new()).result.unwrap();
-    state.encode().unwrap().into()
+    state_after(1, bootstrap)
 }

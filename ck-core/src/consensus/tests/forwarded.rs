@@ -16,18 +16,21 @@ use crate::net::PeerConnection;
 use crate::state::{Command, CopyLimit, Expect, Proposal};
 
 fn proposal(seq: u64, expect: Expect) -> Bytes {
+    let set = Command::SetData {
+        key: "k".to_owned(),
+        value: seq.to_string().into(),
+        expect,
+    };
+    forwarded(set, None, (seq, 0))
+}
+
+fn forwarded(command: Command, epoch: Option<u64>, (seq, low): (u64, u64)) -> Bytes {
     encode(&Proposal {
-        // Nobody was admitted here who could have a session.
-        session: 0,
         seq,
-        low: 0,
-        epoch: None,
-        at: Timestamp::default(),
-        command: Command::SetData {
-            key: "k".to_owned(),
-            value: seq.to_string().into(),
-            expect,
-        },
+        low,
+        epoch,
+        // Nobody was admitted here who could have a session.
+        ..Proposal::unremembered(command, Timestamp::default())
     })
     .unwrap()
 }
@@ -97,18 +100,6 @@ fn too_many_at_once_are_refused_before_any_is_appended() {
         assert!(matches!(answer, ForwardAnswer::Refused(error) if error.code() == ErrorCode::Corrupt));
         node.close().await.unwrap();
     });
-}
-
-fn forwarded(command: Command, epoch: Option<u64>, (seq, low): (u64, u64)) -> Bytes {
-    encode(&Proposal {
-        session: 0,
-        seq,
-        low,
-        epoch,
-        at: Timestamp::default(),
-        command,
-    })
-    .unwrap()
 }
 
 /// What any member may have said, in the words of a stranger.

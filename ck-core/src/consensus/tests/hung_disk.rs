@@ -18,18 +18,14 @@ use crate::model::Timestamp;
 use crate::state::{Command, Expect, Proposal};
 
 fn proposal(number: u64) -> Bytes {
-    encode(&Proposal {
-        session: 0,
-        seq: 0,
-        low: 0,
-        epoch: None,
-        at: Timestamp::default(),
-        command: Command::SetData {
+    encode(&Proposal::unremembered(
+        Command::SetData {
             key: format!("k{}", number % 10),
             value: vec![7; 1 << 20].into(),
             expect: Expect::Any,
         },
-    })
+        Timestamp::default(),
+    ))
     .unwrap()
 }
 

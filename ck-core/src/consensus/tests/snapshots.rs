@@ -37,14 +37,7 @@ fn snapshot(index: u64) -> (SnapshotMeta, Bytes) {
         value: index.to_string().into(),
         expect: Expect::Any,
     };
-    let proposal = Proposal {
-        session: 0,
-        seq: 0,
-        low: 0,
-        epoch: None,
-        at: Timestamp::default(),
-        command,
-    };
+    let proposal = Proposal::unremembered(command, Timestamp::default());
     state.apply(index, &proposal, &mut Vec::new()).result.unwrap();
     let meta = SnapshotMeta {
         last_log_id: Some(from_wal_id(wal::LogId {

@@ -12,14 +12,7 @@ fn data_and_topology_are_told_of_apart() {
     let replica = Replica::new("a".into(), 1, Box::new(|_| {}));
     let changes = || (replica.changed().count(), replica.data_changed().count());
     let apply = |index: u64, command: Command| {
-        let proposal = Proposal {
-            session: 0,
-            seq: 0,
-            low: 0,
-            epoch: None,
-            at: Timestamp::default(),
-            command,
-        };
+        let proposal = Proposal::unremembered(command, Timestamp::default());
         replica.apply(&[Item::Command(index, Box::new(proposal))])
     };
     let bootstrap = Command::Bootstrap {

@@ -314,10 +314,7 @@ impl Wal {
         if plan.runs.is_empty() {
             return plan.read();
         }
-        match env::blocking(move || plan.read()).await {
-            Ok(entries) => entries,
-            Err(error) => Err(Error::internal(format!("read the log: {error}"))),
-        }
+        env::blocking(move || plan.read()).await?
     }
 
     /// What the log has done since it was opened.

@@ -10,15 +10,7 @@ fn file() -> (Arc<dyn Disk>, IdentityFile) {
 }
 
 fn identity() -> Identity {
-    let mut identity = Identity::new("c0ffee".into(), "name".into(), "node-1".into(), 7);
-    identity.founding = Some(ClusterConfig {
-        cluster_name: "name".into(),
-        partition_count: 64,
-        replication_factor: 3,
-        lease_ttl_ms: 1500,
-        failure_timeout_ms: 2000,
-        election_timeout_ms: 300,
-    });
+    let mut identity = Identity::of_founder();
     identity.founded = true;
     identity
 }

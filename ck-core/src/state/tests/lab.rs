@@ -76,14 +76,7 @@ impl Lab {
     /// Proposes without a session.
     pub(super) fn propose(&mut self, command: Command) -> Result<Reply, (ErrorCode, String)> {
         self.now += 1;
-        let proposal = Proposal {
-            session: 0,
-            seq: 0,
-            low: 0,
-            epoch: None,
-            at: Timestamp::from_millis(self.now),
-            command,
-        };
+        let proposal = Proposal::unremembered(command, Timestamp::from_millis(self.now));
         self.apply(proposal)
             .result
             .map_err(|error| (error.code(), error.message().to_owned()))

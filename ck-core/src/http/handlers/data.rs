@@ -1,9 +1,10 @@
 //! The replicated store.
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
+use serde::Serialize;
 use serde_json::json;
 
 use super::{freshen, write_timeout};
@@ -13,7 +14,7 @@ use crate::http::body::read;
 use crate::http::conditional::{expectation, has};
 use crate::http::failure::Failure;
 use crate::http::params::{Query, path_tail};
-use crate::http::respond::{Answered, REVISION, Seen, Tag, at, ok};
+use crate::http::respond::{Answered, Seen, Tag, at};
 use crate::state::{Expect, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
 const MAX_PAGE: u32 = 1000;
@@ -56,17 +57,20 @@ pub(crate) async fn get(State(ctx): State<Ctx>, uri: Uri, headers: HeaderMap, qu
     Ok(response)
 }
 
-pub(crate) async fn put(
-    State(ctx): State<Ctx>,
-    uri: Uri,
-    query: Query,
-    headers: HeaderMap,
-    body: Body,
-) -> Answered {
-    let key = key_in(&uri)?;
+#[derive(Serialize)]
+struct Put<'a> {
+    key: &'a str,
+    revision: u64,
+}
+
+pub(crate) async fn put(State(ctx): State<Ctx>, query: Query, request: Request) -> Answered {
+    let (parts, body) = request.into_parts();
+    let key = key_in(&parts.uri)?;
     let timeout = write_timeout(&ctx, &query)?;
-    let expect = expectation(&headers)?;
-    let buffered = read(&ctx, &headers, body).await?;
+    let expect = expectation(&parts.headers)?;
+    let buffered = read(&ctx, &parts.headers, body).await?;
+    // The request's parts lie in the connection's buffer, which it can use again while the write is under way.
+    drop(parts);
     if buffered.bytes.len() > MAX_VALUE_BYTES {
         return Err(Failure::new(
             ErrorCode::TooLarge,
@@ -80,11 +84,10 @@ pub(crate) async fn put(
         .api
         .set_data(key.clone(), buffered.bytes.clone(), expect, timeout);
     let revision = write.await.map_err(|error| refused(error, expect))?;
-    let mut response = ok(&json!({ "key": key, "revision": revision }))?;
+    let mut response = at(revision, &Put { key: &key, revision })?;
     response
         .headers_mut()
         .insert(header::ETAG, Tag::of(revision).header());
-    response.headers_mut().insert(REVISION, revision.into());
     Ok(response)
 }
 

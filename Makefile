@@ -99,6 +99,7 @@ lint: tools-lint ## Check format, lints, documentation and the rules of the hous
 	@cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p ck-core --features sim --all-targets --locked -- -D warnings
+	cargo clippy -p ck-core --features fuzz --all-targets --locked -- -D warnings
 	cargo clippy -p ck-simulation --features planted-bugs --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 	python3 tests/house.py

@@ -43,13 +43,15 @@ impl SharedRuntime {
             return Ok(runtime);
         }
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        // Half of the processors each: the other half is for the application and for the logs. A thread too many costs:
-        // each step of a write would wake it for nothing.
+        // Half of the processors: the other half is for the application and for the logs. A thread too many costs: each
+        // step of a write would wake it for nothing.
         let few = (processors / 2).clamp(1, MAX_THREADS);
         let threads = threads.map_or(few, |threads| threads as usize);
+        // Answers come in bursts, with each batch that was written: there is work for all processors at such a moment.
+        let clients = processors.clamp(1, MAX_THREADS);
         let shared = Arc::new(SharedRuntime {
             runtime: Some(start("ck-runtime", threads, MAX_BLOCKING_THREADS)?),
-            clients: Some(start("ck-http", few, MAX_CLIENTS_BLOCKING_THREADS)?),
+            clients: Some(start("ck-http", clients, MAX_CLIENTS_BLOCKING_THREADS)?),
         });
         *present = Arc::downgrade(&shared);
         Ok(shared)

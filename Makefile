@@ -21,6 +21,7 @@ SEEDS ?= 200
 SIM_SECONDS ?=
 SEED ?= 1
 REPLAY ?=
+TRACES ?=
 MINUTES ?= $(if $(filter-out 0,$(HOURS)),0,10)
 HOURS ?= 0
 ONLY ?=
@@ -62,10 +63,10 @@ bench: tools ## Run the benchmarks: one table, also as JSON and in docs/benchmar
 	[ -n "$(ARGS)" ] || python3 bench/page.py "$(CARGO_TARGET_DIR)/bench.json"
 
 .PHONY: sim
-sim: tools ## Simulate whole clusters (SEEDS=200 SEED=1 SIM_SECONDS=, or REPLAY=seed)
+sim: tools ## Simulate whole clusters (SEEDS=200 SEED=1 SIM_SECONDS= TRACES=file, or REPLAY=seed)
 	@$(BUILD_SIM)
 	if [ -n "$(REPLAY)" ]; then exec "$(SIM)" replay $(REPLAY); fi
-	exec "$(SIM)" run --seeds $(SEEDS) --seed $(SEED) $(if $(SIM_SECONDS),--seconds $(SIM_SECONDS))
+	exec "$(SIM)" run --seeds $(SEEDS) --seed $(SEED) $(if $(SIM_SECONDS),--seconds $(SIM_SECONDS)) $(if $(TRACES),--traces $(TRACES))
 
 .PHONY: fuzz
 fuzz: tools ## Fuzz what reads bytes from outside, each target or one for so long (TARGET=log SECONDS=60)

@@ -91,6 +91,12 @@ fn run(options: &Options) -> ExitCode {
             report.add(&outcome);
         }
     });
+    if let Some(file) = &options.traces
+        && let Err(error) = report.write_traces(file)
+    {
+        println!("cannot write {}: {error}", file.display());
+        return ExitCode::from(2);
+    }
     report.end(began.elapsed())
 }
 

@@ -1,11 +1,13 @@
 //! What the program is told.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How it is called.
 pub(crate) const HELP: &str = "\
-ck-sim run [--seeds N] [--seconds N] [--seed FIRST] [--threads N]
-                                                        N seeds, or fewer when the time is over before
+ck-sim run [--seeds N] [--seconds N] [--seed FIRST] [--threads N] [--traces FILE]
+                                                        N seeds, or fewer when the time is over before; FILE gets each
+                                                        seed and one number that stands for all that happened
 ck-sim soak [--minutes N] [--seed FIRST] [--threads N]  seeds until the time is over
 ck-sim replay SEED                                      one seed, told in full, twice
 ck-sim planted [--only NAME] [--seed FIRST]             every planted fault (built with --features planted-bugs)";
@@ -30,6 +32,8 @@ pub(crate) struct Options {
     pub(crate) limit: Option<Duration>,
     pub(crate) threads: usize,
     pub(crate) only: Option<String>,
+    /// Where each seed's trace hash goes.
+    pub(crate) traces: Option<PathBuf>,
 }
 
 impl Options {
@@ -48,6 +52,7 @@ impl Options {
             limit: (command == Command::Soak).then_some(Duration::from_secs(600)),
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             only: None,
+            traces: None,
         };
         while let Some(name) = arguments.next() {
             if command == Command::Replay {
@@ -70,6 +75,7 @@ impl Options {
                         .max(1)
                 }
                 "--only" => options.only = Some(value),
+                "--traces" => options.traces = Some(value.into()),
                 _ => return Err(format!("what is {name}?")),
             }
         }

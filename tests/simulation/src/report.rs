@@ -1,5 +1,7 @@
 //! What is told of many runs.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ pub(crate) struct Report {
     writes: [u64; 4],
     messages: u64,
     unpromised: u64,
+    traces: BTreeMap<u64, u64>,
 }
 
 impl Report {
@@ -32,6 +35,7 @@ impl Report {
             *sum += count;
         }
         let seed = outcome.plan.seed;
+        self.traces.insert(seed, outcome.hash);
         let Some(violation) = &outcome.violation else {
             self.passed += 1;
             return;
@@ -45,6 +49,16 @@ impl Report {
         }
         println!("  replay: make sim REPLAY={seed}");
         self.failed.push((seed, violation.claim.name().to_owned()));
+    }
+
+    /// The seeds and their trace hashes, a line each in the order of the seeds: two programs that behave alike write the
+    /// same file.
+    pub(crate) fn write_traces(&self, file: &Path) -> std::io::Result<()> {
+        let lines = self
+            .traces
+            .iter()
+            .map(|(seed, hash)| format!("{seed} {hash:016x}\n"));
+        std::fs::write(file, lines.collect::<String>())
     }
 
     pub(crate) fn end(mut self, took: Duration) -> ExitCode {

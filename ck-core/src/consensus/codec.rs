@@ -169,15 +169,15 @@ fn check_membership(membership: &Membership) -> Result<()> {
 
 /// What a snapshot covers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SnapshotHead {
+pub(crate) struct SnapshotHeader {
     last: Option<wal::LogId>,
     membership_id: Option<wal::LogId>,
     membership: MembershipRecord,
 }
 
-impl From<&SnapshotMeta> for SnapshotHead {
+impl From<&SnapshotMeta> for SnapshotHeader {
     fn from(meta: &SnapshotMeta) -> Self {
-        SnapshotHead {
+        SnapshotHeader {
             last: meta.last_log_id.map(to_wal_id),
             membership_id: meta.last_membership.log_id().map(to_wal_id),
             membership: meta.last_membership.membership().into(),
@@ -185,7 +185,7 @@ impl From<&SnapshotMeta> for SnapshotHead {
     }
 }
 
-impl SnapshotHead {
+impl SnapshotHeader {
     /// Its last entry, and the one that its membership is of.
     pub(super) fn ids(&self) -> (Option<wal::LogId>, Option<wal::LogId>) {
         (self.last, self.membership_id)
@@ -230,13 +230,13 @@ impl MembershipRecord {
 }
 
 #[cfg(test)]
-impl SnapshotHead {
+impl SnapshotHeader {
     pub(super) fn of_parts(
         last: Option<wal::LogId>,
         membership_id: Option<wal::LogId>,
         configs: &[&[RaftId]],
     ) -> Self {
-        SnapshotHead {
+        SnapshotHeader {
             last,
             membership_id,
             membership: MembershipRecord::of_parts(configs),

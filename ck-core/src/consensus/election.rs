@@ -1,8 +1,8 @@
-//! When this node stands for election: openraft's own timer is off.
+//! The election timer. openraft's own is off.
 //!
-//! Silence of the leader is counted in this node's own time: a timer that comes late (a machine with too much to do, a
-//! container that is throttled, a process that was stopped) counts for little more than it was set to, because a node that
-//! did not run did not listen either. What arrived meanwhile is heard before the next time it fires.
+//! The leader's silence is counted in time that this node ran: a timer that fires late (a busy machine, a throttled
+//! container, a stopped process) counts for little more than it was set to, because a node that did not run did not listen
+//! either. What arrived meanwhile is heard before the timer fires next.
 
 use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
@@ -12,47 +12,47 @@ use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
 use rand::RngExt;
 
+use super::applied_state::AppliedState;
 use super::lateness::{Lateness, stretch_for};
 use super::pledge::Pledges;
-use super::replica::Replica;
 use super::state_machine::Raft;
 use super::types::{RaftId, Vote};
 use crate::env::{self, Instant};
 use crate::options::TimingValues;
 use crate::planted::planted;
 
-/// A node that rests stands for election all the same when it has heard of no leader for so many of the longest
-/// election timeouts: it may be the only one that has every entry, and then nobody else can lead.
-const PATIENCE: u32 = 10;
+/// A node whose elections are held campaigns all the same after it has heard of no leader for so many of the longest
+/// election timeouts: it may be the only one that has every entry, and then no other node can lead.
+const MAX_HELD_TIMEOUTS: u32 = 10;
 
-/// Decides when this node stands for election.
+/// Decides when this node campaigns.
 pub(super) struct ElectionTimer {
     raft: Raft,
     me: RaftId,
     timing: TimingValues,
-    replica: Arc<Replica>,
+    applied: Arc<AppliedState>,
     pledges: Arc<Pledges>,
     lateness: Arc<Lateness>,
-    /// Deadline before which this node must not stand by itself: it restarted, and has forgotten the lease that it granted.
-    guard: Option<Instant>,
-    /// Deadline before which others are to lead.
-    rests_until: Mutex<Option<Instant>>,
+    /// Deadline before which this node must not campaign: it restarted, and has forgotten the lease that it granted.
+    restart_hold: Option<Instant>,
+    /// Deadline before which this node leaves elections to others.
+    held_until: Mutex<Option<Instant>>,
 }
 
-/// The silence of the leader, as this node counts it.
+/// The leader's silence, as this node counts it.
 #[derive(Debug)]
 struct Silence {
     counted: Duration,
     /// When a leader was last heard of.
     heard: Option<Instant>,
-    /// For whom this node votes, as far as is known here.
+    /// The vote of this node.
     vote: Option<Vote>,
-    /// The random part of the present timeout, in thousandths of the range.
+    /// The random part of the present election timeout, in thousandths of the range.
     chance: u32,
 }
 
 impl Silence {
-    /// So much time of this node's has passed, and so much is known now.
+    /// Counts `time`, and resets the count where a leader was heard of or the vote has changed.
     fn pass(&mut self, time: Duration, now: Instant, heard: Option<Instant>, vote: Vote, lease: Duration) {
         self.counted += time;
         if heard > self.heard {
@@ -61,75 +61,77 @@ impl Silence {
             self.counted = self.counted.min(since);
         }
         if self.vote.is_some_and(|before| before != vote) {
-            // Somebody has won, and will be heard; or stands for election, and gets the random part of a timeout to win.
+            // A committed vote is a leader that will be heard; any other is a candidate, which gets the random part of a
+            // timeout to win.
             self.counted = if vote.committed { Duration::ZERO } else { lease };
         }
         self.vote = Some(vote);
     }
 
-    /// It stands for election now; the next time is after another random timeout.
-    fn stood(&mut self, lease: Duration, chance: u32) {
+    /// The node campaigns now; the next time is after another random timeout.
+    fn campaigned(&mut self, lease: Duration, chance: u32) {
         self.counted = lease;
         self.chance = chance;
     }
 }
 
 impl ElectionTimer {
-    /// The timer of a node; one that restarts does not stand before it has been `guarded` for so long.
+    /// The timer of a node. A node that restarted does not campaign before `restart_hold` has passed.
     pub(super) fn new(
         raft: Raft,
         me: RaftId,
         timing: TimingValues,
-        replica: Arc<Replica>,
+        applied: Arc<AppliedState>,
         pledges: Arc<Pledges>,
         lateness: Arc<Lateness>,
-        guarded: Option<Duration>,
+        restart_hold: Option<Duration>,
     ) -> Self {
         ElectionTimer {
             raft,
             me,
             timing,
-            replica,
+            applied,
             pledges,
             lateness,
-            guard: guarded.map(|time| Instant::now() + time),
-            rests_until: Mutex::default(),
+            restart_hold: restart_hold.map(|time| Instant::now() + time),
+            held_until: Mutex::default(),
         }
     }
 
-    /// Does not stand for election for `duration` from now on, or for as long as it does not anyway where that is longer;
-    /// but not while nobody leads. Handed leadership, it takes it all the same.
-    pub(super) fn rest(&self, duration: Duration) {
+    /// Holds elections of this node for `duration` from now on, or for as long as they are held anyway where that is longer.
+    /// The hold ends early when there is no leader for long, and does not keep the node from taking leadership that is
+    /// transferred to it.
+    pub(super) fn hold_for(&self, duration: Duration) {
         let until = Instant::now() + duration;
-        let mut rests = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
-        *rests = Some(rests.map_or(until, |present| present.max(until)));
+        let mut held = self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = Some(held.map_or(until, |present| present.max(until)));
     }
 
-    fn rests(&self, now: Instant) -> bool {
-        let rests = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
-        rests.is_some_and(|until| now < until)
+    fn is_held(&self, now: Instant) -> bool {
+        let held = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+        held.is_some_and(|until| now < until)
     }
 
-    /// By how much timeouts are stretched here: as the cluster agrees, or more where this node sees more.
+    /// The factor that timeouts are stretched by: the cluster's, or this node's own where it sees longer delays.
     fn stretch(&self) -> u32 {
         let own = stretch_for(
             self.lateness.delay(),
             self.timing.election_min,
             self.timing.election_max,
         );
-        self.replica.topology().election_stretch().max(own)
+        self.applied.topology().election_stretch().max(own)
     }
 
     fn chance() -> u32 {
         env::runtime::rng().random_range(0..1000)
     }
 
-    /// The longest part of a timeout: for so long nobody stands after a leader was heard of.
+    /// The fixed part of a timeout: no node campaigns for so long after it heard of a leader.
     fn lease(&self, stretch: u32) -> Duration {
         self.timing.election_max * stretch
     }
 
-    /// The silence after which this node stands.
+    /// The silence after which this node campaigns.
     fn timeout(&self, stretch: u32, chance: u32) -> Duration {
         let range = self.timing.election_max.saturating_sub(self.timing.election_min);
         self.lease(stretch) + (self.timing.election_min + range * chance / 1000) * stretch
@@ -137,12 +139,12 @@ impl ElectionTimer {
 
     /// Runs until Raft stops.
     pub(super) async fn run(self: Arc<Self>) {
-        // What it is told of is little: state, vote and voters, not every entry.
+        // These change with state, vote and voters, not with every entry.
         let mut changes = self.raft.server_metrics();
         let tick = self.timing.heartbeat;
         let mut last = Instant::now();
         let mut silence = Silence {
-            // Nobody has been heard of yet, and perhaps there is nobody; the others may be starting just as well.
+            // No leader was heard of yet, and perhaps there is none; the other nodes may be starting as well.
             counted: self.timing.election_max / 2,
             heard: None,
             vote: None,
@@ -153,7 +155,7 @@ impl ElectionTimer {
             let passed = now.since(last);
             last = now;
             let counted = self.lateness.listened(passed);
-            let left = self.look(&mut silence, counted, passed <= tick * 2, now).await;
+            let left = self.tick(&mut silence, counted, passed <= tick * 2, now).await;
             let due = now + left.min(tick).max(Duration::from_millis(1));
             let alive = tokio::select! {
                 biased;
@@ -169,9 +171,9 @@ impl ElectionTimer {
         }
     }
 
-    /// Stands for election where it is time; gives how long it is until then. A timer that was far too late decides
-    /// nothing: what arrived meanwhile may not have been heard yet.
-    async fn look(&self, silence: &mut Silence, counted: Duration, in_time: bool, now: Instant) -> Duration {
+    /// Campaigns where it is time; gives the time until then. A timer that fired far too late decides nothing: what arrived
+    /// meanwhile may not have been heard yet.
+    async fn tick(&self, silence: &mut Silence, counted: Duration, in_time: bool, now: Instant) -> Duration {
         let (state, vote, voters) = {
             let metrics = self.raft.metrics();
             let metrics = metrics.borrow_watched();
@@ -179,7 +181,7 @@ impl ElectionTimer {
             (metrics.state, metrics.vote, voters)
         };
         if voters.is_empty() {
-            // Raft has not read its log yet, or nobody has told this node who votes.
+            // Raft has not read its log yet, or this node does not know the voters yet.
             return self.timing.heartbeat;
         }
         let stretch = self.stretch();
@@ -193,12 +195,12 @@ impl ElectionTimer {
         if voters.len() == 1 {
             // The lease that it may have forgotten was its own.
             if state != ServerState::Candidate {
-                self.stand(false).await;
+                self.campaign(false).await;
             }
             return self.timing.heartbeat;
         }
-        if self.guard.is_some_and(|until| now < until)
-            || self.rests(now) && silence.counted < lease * PATIENCE
+        if self.restart_hold.is_some_and(|until| now < until)
+            || self.is_held(now) && silence.counted < lease * MAX_HELD_TIMEOUTS
         {
             return self.timing.heartbeat;
         }
@@ -207,13 +209,13 @@ impl ElectionTimer {
             return timeout - silence.counted;
         }
         if in_time || planted("late-timers-count") {
-            silence.stood(lease, Self::chance());
-            self.stand(true).await;
+            silence.campaigned(lease, Self::chance());
+            self.campaign(true).await;
         }
         self.timing.heartbeat
     }
 
-    async fn stand(&self, pre_vote: bool) {
+    async fn campaign(&self, pre_vote: bool) {
         // An error says that Raft has stopped, which the metrics say as well.
         drop(self.raft.trigger().elect(pre_vote).await);
     }
@@ -277,7 +279,7 @@ mod tests {
         assert_eq!(silence.counted, ms(350));
         silence.pass(ms(50), at(650), None, vote(7, true), LEASE);
         assert_eq!(silence.counted, ms(0));
-        silence.stood(LEASE, 5);
+        silence.campaigned(LEASE, 5);
         assert_eq!((silence.counted, silence.chance), (LEASE, 5));
     }
 }

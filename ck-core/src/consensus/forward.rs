@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::codec;
 use super::network::Addresses;
-use super::node::Consensus;
+use super::raft_node::RaftNode;
 use super::types::RaftId;
-use super::write::Written;
+use super::write::WriteOutcome;
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::PeerConnection;
 
@@ -36,9 +36,9 @@ pub(crate) enum ForwardCall {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ForwardAnswer {
-    Written(Written),
+    Written(WriteOutcome),
     /// What came of each proposal, in their order.
-    WrittenMany(Vec<Written>),
+    WrittenMany(Vec<WriteOutcome>),
     ReadIndex(u64),
     /// Not the leader; perhaps that node is.
     NotLeader(Option<RaftId>),
@@ -47,7 +47,7 @@ pub(crate) enum ForwardAnswer {
 
 /// Answers a call that only the leader can answer.
 pub(crate) async fn handle_forwarded(
-    consensus: &Consensus,
+    consensus: &RaftNode,
     addresses: &dyn Addresses,
     body: &[u8],
     over: &PeerConnection,
@@ -60,7 +60,7 @@ pub(crate) async fn handle_forwarded(
 }
 
 async fn answer(
-    consensus: &Consensus,
+    consensus: &RaftNode,
     addresses: &dyn Addresses,
     body: &[u8],
     over: &PeerConnection,

@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::applied_state::{AppliedState, Item};
 use super::codec;
 use super::open::SnapshotPace;
 use super::pledge_file::PledgeFile;
-use super::replica::{Item, Replica};
 use super::snapshot_file;
 use super::state_machine::{SnapshotStore, StateMachine};
 use super::wal::Owner;
 #[cfg(feature = "sim")]
 use super::{
-    codec::SnapshotHead,
-    node::Consensus,
+    codec::SnapshotHeader,
+    raft_node::RaftNode,
     types::to_wal_id,
     wal::LogId,
     wire::{RaftCall, RaftRequest},
@@ -39,19 +39,19 @@ pub(crate) fn snapshot(bytes: &[u8]) {
         snapshot_file::repair(&mut file);
     }
     let disk = disk_with(SNAPSHOT, &file);
-    let replica = Arc::new(Replica::new("node-1".into(), 7, Box::new(drop)));
+    let applied = Arc::new(AppliedState::new("node-1".into(), 7, Box::new(drop)));
     let store = SnapshotStore::new(disk, SNAPSHOT.into(), Owner::default());
-    if let Err(error) = StateMachine::open(replica.clone(), store, Arc::default(), SnapshotPace::default()) {
+    if let Err(error) = StateMachine::open(applied.clone(), store, Arc::default(), SnapshotPace::default()) {
         is_clear(&error, SNAPSHOT);
         return;
     }
-    look_at(&replica);
-    survives_a_round_trip(&replica);
-    let mut index = replica.revision();
+    look_at(&applied);
+    survives_a_round_trip(&applied);
+    let mut index = applied.revision();
     let mut apply = |proposal: Proposal| {
         index = index.saturating_add(1);
-        replica.apply(&[Item::Command(index, Box::new(proposal))]);
-        look_at(&replica);
+        applied.apply(&[Item::Command(index, Box::new(proposal))]);
+        look_at(&applied);
     };
     while !input.is_empty() {
         if let Ok(proposal) = codec::decode(input.part(), "a proposal") {
@@ -63,7 +63,7 @@ pub(crate) fn snapshot(bytes: &[u8]) {
         value: "it".into(),
         expect: Expect::Any,
     }));
-    survives_a_round_trip(&replica);
+    survives_a_round_trip(&applied);
 }
 
 /// Any bytes as `pledges.json`.
@@ -87,8 +87,8 @@ fn proposal(command: Command) -> Proposal {
 }
 
 /// Asks what lookups and pages ask.
-fn look_at(replica: &Replica) {
-    let view = replica.view().load();
+fn look_at(applied: &AppliedState) {
+    let view = applied.view().load();
     let topology = view.topology();
     for key in [&b""[..], b"a", b"user:123"] {
         let partition = view.partition(key);
@@ -104,8 +104,8 @@ fn look_at(replica: &Replica) {
     let _ = (view.partition_stats(), view.my_node(), topology.active_count());
 }
 
-fn survives_a_round_trip(replica: &Replica) {
-    let state = replica.state();
+fn survives_a_round_trip(applied: &AppliedState) {
+    let state = applied.state();
     let again = state.encode().and_then(|bytes| State::decode(&bytes));
     assert!(again.as_ref().is_ok_and(|again| *again == *state), "{again:?}");
 }
@@ -144,7 +144,7 @@ pub(crate) fn fit(call: &[u8], tip: LogId) -> Option<bytes::Bytes> {
     match &mut request.call {
         RaftCall::Append(append) => append.follow(tip),
         RaftCall::Snapshot(chunk) => {
-            let mut head: SnapshotHead = codec::decode(&chunk.head, "a head").ok()?;
+            let mut head: SnapshotHeader = codec::decode(&chunk.head, "a head").ok()?;
             let mut state = State::decode(&chunk.data).ok()?;
             state.advance(tip.index.checked_add(9)?);
             head.cover(state.revision());
@@ -160,7 +160,7 @@ pub(crate) fn fit(call: &[u8], tip: LogId) -> Option<bytes::Bytes> {
 
 /// Where the log of a node ends.
 #[cfg(feature = "sim")]
-pub(crate) fn tip(node: &Consensus) -> Option<LogId> {
+pub(crate) fn tip(node: &RaftNode) -> Option<LogId> {
     node.last_log_id().map(to_wal_id)
 }
 
@@ -192,7 +192,7 @@ pub(crate) fn raft_calls(cluster: &str, proposal: &bytes::Bytes) -> Vec<(&'stati
     use super::Service;
     use super::codec::MembershipRecord;
     use super::wal::Vote;
-    use super::wire::{Append, Ballot, SnapshotChunk, Transfer};
+    use super::wire::{AppendEntries, RequestVote, SnapshotChunk, Transfer};
 
     let id = |term, index| LogId {
         term,
@@ -215,16 +215,16 @@ pub(crate) fn raft_calls(cluster: &str, proposal: &bytes::Bytes) -> Vec<(&'stati
     };
     let members = codec::encode(&MembershipRecord::of_parts(&[&[1]])).unwrap();
     let append = |prev, entries, commit| {
-        call(RaftCall::Append(Append::of_parts(
+        call(RaftCall::Append(AppendEntries::of_parts(
             vote(true),
             prev,
             entries,
             commit,
         )))
     };
-    let ballot = |transfer| Ballot::of_parts(vote(false), Some(id(5, 9)), transfer);
+    let vote_call = |transfer| RequestVote::of_parts(vote(false), Some(id(5, 9)), transfer);
     let snapshot = |state: &State| {
-        let head = SnapshotHead::of_parts(Some(id(5, 9)), Some(id(5, 9)), &[&[1]]);
+        let head = SnapshotHeader::of_parts(Some(id(5, 9)), Some(id(5, 9)), &[&[1]]);
         let data: bytes::Bytes = state.encode().unwrap().into();
         call(RaftCall::Snapshot(SnapshotChunk {
             vote: vote(true),
@@ -251,9 +251,9 @@ pub(crate) fn raft_calls(cluster: &str, proposal: &bytes::Bytes) -> Vec<(&'stati
         (
             "ballots",
             vec![
-                call(RaftCall::PreVote(ballot(false))),
-                call(RaftCall::Vote(ballot(false))),
-                call(RaftCall::Vote(ballot(true))),
+                call(RaftCall::PreVote(vote_call(false))),
+                call(RaftCall::Vote(vote_call(false))),
+                call(RaftCall::Vote(vote_call(true))),
             ],
         ),
         ("append", vec![append(Some(id(1, 0)), entries, Some(id(6, 3)))]),
@@ -270,7 +270,7 @@ pub(crate) fn raft_calls(cluster: &str, proposal: &bytes::Bytes) -> Vec<(&'stati
 #[cfg(test)]
 pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
     #[cfg(not(feature = "sim"))]
-    use super::{codec::SnapshotHead, wal::LogId};
+    use super::{codec::SnapshotHeader, wal::LogId};
     use crate::fuzz::put_part;
 
     let (states, proposals) = crate::state::examples();
@@ -281,7 +281,7 @@ pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
             index: state.revision(),
         };
         let disk = disk_with("/data/other", b"");
-        let head = SnapshotHead::of_parts(Some(id), Some(id), &[&[1]]);
+        let head = SnapshotHeader::of_parts(Some(id), Some(id), &[&[1]]);
         let head = codec::encode(&head).unwrap();
         let state = state.encode().unwrap();
         snapshot_file::write(&*disk, Path::new(SNAPSHOT), Owner::default(), &head, &state).unwrap();

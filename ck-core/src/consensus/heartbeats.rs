@@ -13,11 +13,11 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use openraft::async_runtime::WatchReceiver;
 
-use super::acks::Acks;
+use super::applied_state::AppliedState;
 use super::lateness::Lateness;
 use super::lease::leadership;
 use super::network::Network;
-use super::replica::Replica;
+use super::quorum_acks::QuorumAcks;
 use super::state_machine::Raft;
 use super::types::{RaftId, Vote};
 use crate::env::{self, Instant};
@@ -52,8 +52,8 @@ pub(super) struct Heartbeats {
     pub(super) raft: Raft,
     pub(super) me: RaftId,
     pub(super) timing: TimingValues,
-    pub(super) replica: Arc<Replica>,
-    pub(super) acks: Arc<Acks>,
+    pub(super) applied: Arc<AppliedState>,
+    pub(super) acks: Arc<QuorumAcks>,
     pub(super) lateness: Arc<Lateness>,
     pub(super) mute: Arc<Mute>,
     pub(super) network: Network,
@@ -107,7 +107,7 @@ impl Heartbeats {
                     () = env::sleep_until(next) => break,
                     Some((voter, sent, pledged)) = calls.next() => {
                         if pledged.is_some() {
-                            self.acks.note(voter, term, sent, pledged);
+                            self.acks.record(voter, term, sent, pledged);
                         }
                     }
                 }
@@ -141,7 +141,7 @@ impl Heartbeats {
             let metrics = self.raft.metrics();
             let metrics = metrics.borrow_watched();
             let configs = metrics.membership_config.get_joint_config();
-            self.acks.quorum(self.me, term, configs, now)
+            self.acks.quorum_acked_at(self.me, term, configs, now)
         };
         silence.counted += self.lateness.listened(passed);
         if acknowledged > silence.acknowledged {
@@ -153,7 +153,7 @@ impl Heartbeats {
             silence.acknowledged = acknowledged;
             silence.counted = Duration::ZERO;
         }
-        let stretch = self.replica.topology().election_stretch();
+        let stretch = self.applied.topology().election_stretch();
         let unit = (self.timing.election_max * stretch).max(Duration::from_millis(1));
         let units = silence.counted.as_nanos() / unit.as_nanos();
         self.mute.set(units % MUTE_CYCLE >= MUTE_AFTER);

@@ -10,12 +10,12 @@ use std::cmp::Ordering;
 
 use openraft::async_runtime::WatchReceiver;
 
-use super::codec::SnapshotHead;
+use super::codec::SnapshotHeader;
 use super::pledge::Claimant;
 use super::state_machine::Raft;
 use super::types::{RaftId, to_wal_id};
 use super::wal::{self, Wal};
-use super::wire::{Append, Appended, RaftAnswer, RaftCall};
+use super::wire::{AppendEntries, Appended, RaftAnswer, RaftCall};
 use crate::error::{Error, ErrorCode, Result};
 use crate::state::MAX_TERM;
 
@@ -174,7 +174,7 @@ impl Known {
     ///
     /// # Errors
     /// [`ErrorCode::InvalidArgument`] with what is wrong with it.
-    pub(super) fn check_snapshot(self, head: &SnapshotHead, leader: Claimant) -> Result<u64> {
+    pub(super) fn check_snapshot(self, head: &SnapshotHeader, leader: Claimant) -> Result<u64> {
         let (last, membership) = head.ids();
         let last = last.ok_or_else(|| nonsense("a snapshot of nothing".to_owned()))?;
         self.check_id(Some(last), leader, "a snapshot")?;
@@ -192,7 +192,7 @@ impl Known {
 ///
 /// # Errors
 /// [`ErrorCode::InvalidArgument`] where it is another.
-pub(super) fn check_commit(append: &Append, id_at: impl Fn(u64) -> Option<wal::LogId>) -> Result<()> {
+pub(super) fn check_commit(append: &AppendEntries, id_at: impl Fn(u64) -> Option<wal::LogId>) -> Result<()> {
     let Some(commit) = append.commit() else {
         return Ok(());
     };

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 
-use super::node::Consensus;
 use super::outcome::is_over;
 use super::proposer::Proposer;
+use super::raft_node::RaftNode;
 use super::types::Vote;
 use crate::env::{self, Instant};
 use crate::model::NodeId;
@@ -34,7 +34,7 @@ pub(crate) enum LeadershipChange {
 /// Watches Raft and keeps the answer to "do I lead, and with which epoch?".
 pub(crate) struct Leadership {
     me: NodeId,
-    consensus: Arc<Consensus>,
+    consensus: Arc<RaftNode>,
     proposer: Arc<Proposer>,
     timing: TimingValues,
     held: Mutex<Option<Held>>,
@@ -51,7 +51,7 @@ struct Held {
 impl Leadership {
     pub(crate) fn new(
         me: NodeId,
-        consensus: Arc<Consensus>,
+        consensus: Arc<RaftNode>,
         proposer: Arc<Proposer>,
         timing: TimingValues,
     ) -> Self {
@@ -92,7 +92,7 @@ impl Leadership {
         loop {
             let acknowledged = self.consensus.acks.changed().count();
             let gave_up = self.consensus.gave_up.count();
-            let topology = self.consensus.replica().changed().count();
+            let topology = self.consensus.applied().changed().count();
             if !self.step(&tell).await {
                 env::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -114,7 +114,7 @@ impl Leadership {
                     biased;
                     changed = changed => changed.is_ok(),
                     _ = self.consensus.acks.changed().after(acknowledged) => true,
-                    _ = self.consensus.replica().changed().after(topology) => true,
+                    _ = self.consensus.applied().changed().after(topology) => true,
                 },
             };
             if !alive {
@@ -148,7 +148,7 @@ impl Leadership {
         if self.held().is_some() || !self.is_leased() {
             return true;
         }
-        let topology = self.consensus.replica().topology();
+        let topology = self.consensus.applied().topology();
         if !topology.nodes.contains_key(&self.me) {
             // One that was removed may be elected all the same, for as long as it votes, and may have been the only one
             // with every entry: nobody can act under it, so it gives way. One that founds a cluster does not know itself
@@ -169,7 +169,7 @@ impl Leadership {
             return false;
         }
         if self.consensus.leading() == Some(vote) {
-            let topology = self.consensus.replica().topology();
+            let topology = self.consensus.applied().topology();
             if topology.leader.as_ref() == Some(&self.me) && topology.leader_term == vote.leader_id.term {
                 let epoch = topology.leader_epoch;
                 *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held { epoch, vote });

@@ -6,7 +6,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::{RaftMetrics, ReadPolicy, ServerState};
 
-use super::node::Consensus;
+use super::raft_node::RaftNode;
 use super::types::{RaftId, Types, Vote, stopped};
 use crate::env::{self, Instant};
 use crate::error::Result;
@@ -18,7 +18,7 @@ pub(super) fn leadership(metrics: &RaftMetrics<Types>, me: RaftId) -> Option<Vot
     (leads && metrics.vote.leader_id.node_id == me).then_some(metrics.vote)
 }
 
-impl Consensus {
+impl RaftNode {
     /// The committed vote for this node, if there is one: what tells two of its leaderships apart.
     pub(super) fn leading(&self) -> Option<Vote> {
         // Not `server_metrics`: those are not told when Raft stops.
@@ -64,7 +64,8 @@ impl Consensus {
         }
         let configs = metrics.membership_config.get_joint_config();
         let term = vote.leader_id.term;
-        self.acks.pledged(self.raft_id(), term, configs, now + self.lease)
+        self.acks
+            .quorum_pledged_until(self.raft_id(), term, configs, now + self.lease)
     }
 
     /// When the newest message of this leadership was sent that a quorum has acknowledged. Its own acknowledgement counts
@@ -72,7 +73,8 @@ impl Consensus {
     fn acknowledged(&self, metrics: &RaftMetrics<Types>) -> Option<Instant> {
         let configs = metrics.membership_config.get_joint_config();
         let term = metrics.vote.leader_id.term;
-        self.acks.quorum(self.raft_id(), term, configs, Instant::now())
+        self.acks
+            .quorum_acked_at(self.raft_id(), term, configs, Instant::now())
     }
 
     /// True when this node has a vote.
@@ -101,7 +103,7 @@ impl Consensus {
         time: Duration,
     ) -> bool {
         let vote = self.vote_of(metrics);
-        let heard = vote.and_then(|vote| self.acks.of(raft_id, vote.leader_id.term));
+        let heard = vote.and_then(|vote| self.acks.last_acked(raft_id, vote.leader_id.term));
         heard.is_some_and(|at| at.elapsed() < time)
     }
 
@@ -109,7 +111,7 @@ impl Consensus {
     /// as is known.
     pub(super) async fn read_index(&self) -> Result<std::result::Result<u64, Option<RaftId>>> {
         if planted("read-without-quorum") {
-            return Ok(Ok(self.replica().revision()));
+            return Ok(Ok(self.applied().revision()));
         }
         let asked = Instant::now();
         let Some(vote) = self.leading() else {
@@ -126,7 +128,7 @@ impl Consensus {
         if planted("read-by-openraft") {
             return Ok(Ok(index));
         }
-        // openraft has asked a quorum, but see acks.rs: what it took for the answer may be one to an earlier question.
+        // openraft has asked a quorum, but see quorum_acks.rs: what it took for the answer may be one to an earlier question.
         loop {
             let seen = self.acks.changed().count();
             {

@@ -19,11 +19,11 @@ const CERTAIN_AFTER: Duration = Duration::from_millis(500);
 /// What followers have in one leadership of this node: its latest.
 #[derive(Debug, Default)]
 pub(super) struct MatchIndex {
-    table: Mutex<Table>,
+    table: Mutex<FollowerTable>,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct FollowerTable {
     /// The term of the leadership.
     term: u64,
     /// The last index that each follower has.
@@ -33,12 +33,12 @@ struct Table {
 }
 
 impl MatchIndex {
-    fn table(&self, term: u64) -> MutexGuard<'_, Table> {
+    fn table(&self, term: u64) -> MutexGuard<'_, FollowerTable> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if term > table.term {
-            *table = Table {
+            *table = FollowerTable {
                 term,
-                ..Table::default()
+                ..FollowerTable::default()
             };
         }
         table

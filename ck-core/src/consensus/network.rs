@@ -18,7 +18,6 @@ use openraft::raft::{
 use openraft::{EmptyNode, RPCTypes};
 use tokio::sync::oneshot;
 
-use super::acks::Acks;
 use super::codec;
 use super::flow::Flow;
 use super::heartbeats::Mute;
@@ -26,10 +25,11 @@ use super::inbound;
 use super::match_index::MatchIndex;
 use super::pipeline::{self, Answers};
 use super::pledge::Pledges;
+use super::quorum_acks::QuorumAcks;
 use super::service::Service;
 use super::state_machine::Snapshot;
 use super::types::{RaftId, Types, Vote, to_wal_id, to_wal_vote};
-use super::wire::{Append, Ballot, RaftAnswer, RaftCall, RaftRequest, Transfer, vote_response};
+use super::wire::{AppendEntries, RaftAnswer, RaftCall, RaftRequest, RequestVote, Transfer, vote_response};
 use crate::env::{self, Instant, Signal};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::{Lane, Transport};
@@ -51,7 +51,7 @@ pub(crate) struct Network {
     me: RaftId,
     transport: Arc<dyn Transport>,
     addresses: Arc<dyn Addresses>,
-    acks: Arc<Acks>,
+    acks: Arc<QuorumAcks>,
     match_index: Arc<MatchIndex>,
     pledges: Arc<Pledges>,
     mute: Arc<Mute>,
@@ -62,7 +62,7 @@ impl Network {
         me: RaftId,
         transport: Arc<dyn Transport>,
         addresses: Arc<dyn Addresses>,
-        acks: Arc<Acks>,
+        acks: Arc<QuorumAcks>,
         match_index: Arc<MatchIndex>,
         pledges: Arc<Pledges>,
         mute: Arc<Mute>,
@@ -81,7 +81,7 @@ impl Network {
     /// That of node 1, which has pledged nothing.
     #[cfg(test)]
     pub(super) fn of_a_test(transport: Arc<dyn Transport>, addresses: Arc<dyn Addresses>) -> Self {
-        let acks = Arc::new(Acks::new(Duration::ZERO));
+        let acks = Arc::new(QuorumAcks::new(Duration::ZERO));
         let pledges = Arc::new(Pledges::new(None, Duration::ZERO, 1, Arc::default()));
         Network::new(
             1,
@@ -226,7 +226,7 @@ impl Peer {
                 "no quorum was heard of for so long that this leader leaves it to the others to elect another",
             )));
         }
-        let call = RaftCall::Append(Append::new(request).map_err(fail)?);
+        let call = RaftCall::Append(AppendEntries::new(request).map_err(fail)?);
         // Before it leaves: whoever takes it does so later.
         let sent = Instant::now();
         let answer = match self.call(self.lane, call, timeout).await.map_err(fail)? {
@@ -241,7 +241,7 @@ impl Peer {
             | AppendEntriesResponse::Conflict => {
                 let term = request.vote.leader_id.term;
                 // For so long openraft refuses others by itself.
-                self.network.acks.note(self.target, term, sent, None);
+                self.network.acks.record(self.target, term, sent, None);
             }
             AppendEntriesResponse::HigherVote(_) => {}
         }
@@ -352,12 +352,17 @@ impl RaftNetworkV2<Types> for Peer {
         rpc: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        let ballot = Ballot::new(&rpc);
+        let request = RequestVote::new(&rpc);
         // With the first of these calls this node's vote for itself leaves it.
-        if !self.network.pledges.may_vote(ballot.candidate(), ballot.transfer) {
+        if !self
+            .network
+            .pledges
+            .may_vote(request.candidate(), request.transfer)
+        {
             return Err(self.pledged(option.hard_ttl()));
         }
-        self.ask_for_vote(RaftCall::Vote(ballot), option.hard_ttl()).await
+        self.ask_for_vote(RaftCall::Vote(request), option.hard_ttl())
+            .await
     }
 
     async fn pre_vote(
@@ -368,7 +373,7 @@ impl RaftNetworkV2<Types> for Peer {
         if self.network.pledges.in_force() {
             return Err(self.pledged(option.hard_ttl()));
         }
-        self.ask_for_vote(RaftCall::PreVote(Ballot::new(&rpc)), option.hard_ttl())
+        self.ask_for_vote(RaftCall::PreVote(RequestVote::new(&rpc)), option.hard_ttl())
             .await
     }
 

@@ -7,19 +7,19 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::{AbortHandle, abortable};
 use openraft::SnapshotPolicy;
 
-use super::acks::Acks;
+use super::applied_state::AppliedState;
 use super::disk_watch::watch_disk;
 use super::election::ElectionTimer;
-use super::growth::{Growth, bound_log};
 use super::heartbeats::{Heartbeats, Mute};
 use super::lateness::Lateness;
+use super::log_compaction::{CompactionTrigger, run_compaction};
 use super::log_store::LogStore;
 use super::match_index::MatchIndex;
 use super::network::{Addresses, Network};
-use super::node::Consensus;
 use super::pledge::Pledges;
 use super::pledge_file::{PledgeFile, stretch_pledges};
-use super::replica::Replica;
+use super::quorum_acks::QuorumAcks;
+use super::raft_node::RaftNode;
 use super::server::Server;
 use super::snapshot_receiver::SnapshotReceiver;
 use super::state_machine::{Raft, SnapshotStore, StateMachine};
@@ -69,7 +69,7 @@ impl Default for SnapshotPace {
 }
 
 /// What a Raft node is opened with.
-pub(crate) struct ConsensusConfig {
+pub(crate) struct RaftConfig {
     pub(crate) raft_id: RaftId,
     pub(crate) cluster_name: String,
     pub(crate) timing: TimingValues,
@@ -77,16 +77,16 @@ pub(crate) struct ConsensusConfig {
     pub(crate) dir: PathBuf,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) addresses: Arc<dyn Addresses>,
-    pub(crate) replica: Arc<Replica>,
+    pub(crate) applied: Arc<AppliedState>,
     pub(crate) snapshots: SnapshotPace,
 }
 
-impl Consensus {
+impl RaftNode {
     /// Opens the log and starts the node. Nothing is proposed yet.
     ///
     /// # Errors
     /// [`ErrorCode::Corrupt`], [`ErrorCode::DataDirInUse`], [`ErrorCode::Io`] from the disk.
-    pub(crate) async fn open(config: ConsensusConfig) -> Result<Arc<Self>> {
+    pub(crate) async fn open(config: RaftConfig) -> Result<Arc<Self>> {
         let owner = Owner::new(&config.addresses.cluster_id(), config.raft_id)?;
         let options = WalOptions {
             seed: seed(),
@@ -105,13 +105,13 @@ impl Consensus {
         let voted_before = wal.vote().is_some();
         let store = SnapshotStore::new(config.disk.clone(), config.dir.join(SNAPSHOT), owner);
         let durable = store.durable();
-        let growth = Arc::<Growth>::default();
-        let (replica, grown, pace) = (config.replica.clone(), growth.clone(), config.snapshots);
-        let machine = env::blocking(move || StateMachine::open(replica, store, grown, pace)).await??;
+        let compaction = Arc::<CompactionTrigger>::default();
+        let (applied, trigger, pace) = (config.applied.clone(), compaction.clone(), config.snapshots);
+        let machine = env::blocking(move || StateMachine::open(applied, store, trigger, pace)).await??;
         check_snapshot(&config.dir, wal.purged(), durable.load(Ordering::Acquire))?;
         let election_timeout_max = config.timing.election_max;
         let heartbeat = config.timing.heartbeat;
-        let acks = Arc::new(Acks::new(election_timeout_max));
+        let acks = Arc::new(QuorumAcks::new(election_timeout_max));
         let pledge_file = Arc::new(PledgeFile::new(config.disk.clone(), &config.dir));
         let stretch = pledge_file.load()?;
         let lateness = Arc::new(Lateness::new(heartbeat, election_timeout_max));
@@ -146,7 +146,7 @@ impl Consensus {
             raft.clone(),
             config.raft_id,
             config.timing,
-            config.replica.clone(),
+            config.applied.clone(),
             pledges.clone(),
             lateness.clone(),
             voted_before.then_some(election_timeout_max * stretch),
@@ -155,7 +155,7 @@ impl Consensus {
             raft: raft.clone(),
             me: config.raft_id,
             timing: config.timing,
-            replica: config.replica.clone(),
+            applied: config.applied.clone(),
             acks: acks.clone(),
             lateness: lateness.clone(),
             mute,
@@ -165,7 +165,7 @@ impl Consensus {
         let snapshots = Arc::<SnapshotReceiver>::default();
         let tasks = vec![
             spawn_abortable(snapshots.clone().run()),
-            spawn_abortable(bound_log(raft.clone(), growth)),
+            spawn_abortable(run_compaction(raft.clone(), compaction)),
             spawn_abortable(async move { marked.keep_marked().await }),
             spawn_abortable(watch_disk(wal.clone(), raft.clone(), config.disk, config.dir)),
             spawn_abortable(elections.clone().run()),
@@ -173,7 +173,7 @@ impl Consensus {
             spawn_abortable(stretch_pledges(
                 pledge_file,
                 pledges.clone(),
-                config.replica.clone(),
+                config.applied.clone(),
                 election_timeout_max,
                 stretch,
             )),
@@ -186,13 +186,13 @@ impl Consensus {
             wal.clone(),
             snapshots,
         );
-        Ok(Arc::new(Consensus {
+        Ok(Arc::new(RaftNode {
             raft,
             raft_id: config.raft_id,
             server,
             wal,
             writer: Mutex::new(writer),
-            replica: config.replica,
+            applied: config.applied,
             lease: acks.lease(),
             match_index,
             acks,
@@ -257,7 +257,7 @@ fn raft_config(
         enable_leader_restore: Some(false),
         // A leader that hears of no quorum falls silent by our own count: see heartbeats.rs.
         quorum_loss_probe_interval: None,
-        // When one is due is for us to say: see growth.rs.
+        // When one is due is for us to say: see log_compaction.rs.
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: snapshots.kept,
         replication_lag_threshold: snapshots.entries + snapshots.kept,

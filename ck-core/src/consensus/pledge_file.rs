@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::applied_state::AppliedState;
 use super::pledge::Pledges;
-use super::replica::Replica;
 use super::wal::{WHAT_TO_DO, too_long_is_damage};
 use crate::env;
 use crate::env::disk::Disk;
@@ -95,13 +95,13 @@ impl PledgeFile {
 pub(super) async fn stretch_pledges(
     file: Arc<PledgeFile>,
     pledges: Arc<Pledges>,
-    replica: Arc<Replica>,
+    applied: Arc<AppliedState>,
     lasts: Duration,
     mut durable: u32,
 ) {
     loop {
-        let seen = replica.changed().count();
-        let agreed = replica.topology().election_stretch().min(MAX_STRETCH);
+        let seen = applied.changed().count();
+        let agreed = applied.topology().election_stretch().min(MAX_STRETCH);
         if agreed < durable {
             pledges.stretch_to(agreed);
             // Longer ones that were given end by then.
@@ -119,7 +119,7 @@ pub(super) async fn stretch_pledges(
             }
             continue;
         }
-        replica.changed().after(seen).await;
+        applied.changed().after(seen).await;
     }
 }
 

@@ -11,16 +11,16 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::oneshot;
 
-use super::batch::{self, Ticket, Waiting};
 use super::codec;
-use super::courier::{ATTEMPT, Courier};
 use super::flow::{self, Flow};
 use super::forward::{ForwardAnswer, ForwardCall};
 use super::network::Addresses;
-use super::node::Consensus;
 use super::outcome::{Attempt, Outcome};
+use super::proposal_batcher::{PendingProposal, ProposalBatcher, SendState};
+use super::proposal_forwarder::{FORWARD_TIMEOUT, ProposalForwarder};
+use super::raft_node::RaftNode;
 use super::types::RaftId;
-use super::write::Written;
+use super::write::WriteOutcome;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::Transport;
@@ -41,10 +41,10 @@ const STAGED_FROM: usize = 32 << 10;
 /// Proposes on behalf of this node. The proposals of one process form a session: a retry has the number of the
 /// first attempt, so the state machine carries it out once.
 pub(crate) struct Proposer {
-    consensus: Arc<Consensus>,
-    courier: Arc<Courier>,
+    consensus: Arc<RaftNode>,
+    forwarder: Arc<ProposalForwarder>,
     /// To the task that puts together what waits; it ends with this.
-    queue: UnboundedSender<Waiting>,
+    queue: UnboundedSender<PendingProposal>,
     session: AtomicU64,
     numbers: Mutex<Numbers>,
     /// Why the cluster takes nothing from this node any more, once it has said so.
@@ -76,16 +76,16 @@ impl Drop for Number<'_> {
 
 impl Proposer {
     pub(crate) fn new(
-        consensus: Arc<Consensus>,
+        consensus: Arc<RaftNode>,
         transport: Arc<dyn Transport>,
         addresses: Arc<dyn Addresses>,
     ) -> Self {
-        let courier = Arc::new(Courier::new(consensus.clone(), transport, addresses));
+        let forwarder = Arc::new(ProposalForwarder::new(consensus.clone(), transport, addresses));
         let (queue, waiting) = mpsc::unbounded_channel();
-        env::spawn(batch::deliver_all(waiting, courier.clone()));
+        env::spawn(ProposalBatcher::new(waiting, forwarder.clone()).run());
         Proposer {
             consensus,
-            courier,
+            forwarder,
             queue,
             session: AtomicU64::new(0),
             numbers: Mutex::default(),
@@ -162,7 +162,7 @@ impl Proposer {
         let proposal = Proposal::unremembered(command, env::wall_now());
         let body = codec::encode(&proposal)?;
         let attempt = match env::timeout(timeout, self.consensus.write(body)).await {
-            Ok(Written::NotHere(_)) => {
+            Ok(WriteOutcome::NotLeader(_)) => {
                 Attempt::Refused(Error::new(ErrorCode::NotLeader, "this node does not lead"))
             }
             Ok(written) => written.into_attempt(timeout),
@@ -293,7 +293,7 @@ impl Proposer {
     }
 
     /// One attempt: at the leader, where that is another node, or here.
-    async fn attempt(&self, body: &Bytes, hint: Option<RaftId>, deadline: Instant) -> Written {
+    async fn attempt(&self, body: &Bytes, hint: Option<RaftId>, deadline: Instant) -> WriteOutcome {
         let me = self.consensus.raft_id();
         let to = hint.or_else(|| self.consensus.leader()).unwrap_or(me);
         let remaining = deadline.since(Instant::now());
@@ -301,28 +301,28 @@ impl Proposer {
             (remaining, NOT_COMMITTED)
         } else {
             (
-                remaining.min(ATTEMPT + flow::time_for(body.len())),
+                remaining.min(FORWARD_TIMEOUT + flow::time_for(body.len())),
                 "the leader did not answer in time",
             )
         };
         let (answer, written) = oneshot::channel();
-        let ticket = Ticket::default();
-        let waiting = Waiting {
+        let send_state = SendState::default();
+        let waiting = PendingProposal {
             to,
             body: body.clone(),
             until: Instant::now() + patience,
             answer,
-            ticket: ticket.clone(),
+            send_state: send_state.clone(),
         };
         if self.queue.send(waiting).is_err() {
-            return Written::NotHere(None);
+            return WriteOutcome::NotLeader(None);
         }
         match env::timeout(patience, written).await {
             Ok(Ok(written)) => written,
             // It stood in the queue all the while, and will not be sent any more.
-            _ if ticket.withdraw() => Written::NotHere(None),
-            Ok(Err(_)) => Written::Unknown("the proposal was dropped".to_owned()),
-            Err(_) => Written::Unknown(silence.to_owned()),
+            _ if send_state.withdraw() => WriteOutcome::NotLeader(None),
+            Ok(Err(_)) => WriteOutcome::Unknown("the proposal was dropped".to_owned()),
+            Err(_) => WriteOutcome::Unknown(silence.to_owned()),
         }
     }
 
@@ -346,12 +346,12 @@ impl Proposer {
     }
 
     async fn read_index(&self, deadline: Instant) -> Result<u64> {
-        let remaining = deadline.since(Instant::now()).min(ATTEMPT);
+        let remaining = deadline.since(Instant::now()).min(FORWARD_TIMEOUT);
         let no_leader = || Error::new(ErrorCode::NoLeader, "no leader is known");
         match self.consensus.leader() {
             Some(leader) if leader != self.consensus.raft_id() => {
                 match self
-                    .courier
+                    .forwarder
                     .ask(leader, ForwardCall::ReadIndex, remaining)
                     .await?
                 {
@@ -373,14 +373,14 @@ impl Proposer {
     /// # Errors
     /// [`ErrorCode::Timeout`].
     pub(crate) async fn wait_for(&self, revision: u64, timeout: Duration) -> Result<()> {
-        let replica = self.consensus.replica();
-        match env::timeout(timeout, replica.wait_for(revision)).await {
+        let applied = self.consensus.applied();
+        match env::timeout(timeout, applied.wait_for(revision)).await {
             Ok(result) => result,
             Err(_) => Err(Error::new(
                 ErrorCode::Timeout,
                 format!(
                     "revision {revision} was not applied within {timeout:?}; this node is at {}",
-                    replica.revision()
+                    applied.revision()
                 ),
             )),
         }

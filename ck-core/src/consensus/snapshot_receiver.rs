@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::codec::{self, SnapshotHead};
+use super::codec::{self, SnapshotHeader};
 use super::inbound::Known;
 use super::snapshot_file;
 use super::state_machine::Snapshot;
@@ -69,7 +69,7 @@ impl SnapshotReceiver {
         &self,
         chunk: SnapshotChunk,
         over: &Arc<PeerConnection>,
-    ) -> Result<Option<(SnapshotHead, Bytes)>> {
+    ) -> Result<Option<(SnapshotHeader, Bytes)>> {
         let SnapshotChunk {
             vote,
             head,
@@ -140,7 +140,7 @@ pub(super) fn checked(
     known: Known,
     vote: wal::Vote,
     cluster_id: &str,
-    head: SnapshotHead,
+    head: SnapshotHeader,
     data: Bytes,
 ) -> Result<Snapshot> {
     let last = known.check_snapshot(&head, (vote.term, vote.node))?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use openraft::network::RPCOption;
 use openraft::raft::SnapshotResponse;
 
-use super::codec::{self, SnapshotHead};
+use super::codec::{self, SnapshotHeader};
 use super::network::{Peer, unexpected};
 use super::state_machine::Snapshot;
 use super::types::{Types, Vote, from_wal_vote, to_wal_vote};
@@ -38,7 +38,7 @@ impl Peer {
         snapshot: Snapshot,
         option: RPCOption,
     ) -> Result<SnapshotResponse<Types>> {
-        let head = codec::encode(&SnapshotHead::from(&snapshot.meta))?;
+        let head = codec::encode(&SnapshotHeader::from(&snapshot.meta))?;
         let total = snapshot.snapshot.len();
         let installation = Duration::from_secs((total / INSTALLED_PER_SECOND) as u64);
         let mut pace = ChunkPace::default();

@@ -10,10 +10,10 @@ use futures_util::{Stream, StreamExt};
 use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 
-use super::codec::{self, SnapshotHead};
-use super::growth::{Growth, Meter};
+use super::applied_state::{AppliedState, Item};
+use super::codec::{self, SnapshotHeader};
+use super::log_compaction::{CompactionTrigger, LogSizeTracker};
 use super::open::SnapshotPace;
-use super::replica::{Item, Replica};
 use super::snapshot_file;
 use super::types::{Applied, LogId, SnapshotMeta, StoredMembership, Types, io_error};
 use super::wal::{Owner, WHAT_TO_DO};
@@ -69,7 +69,7 @@ impl SnapshotStore {
         let Some((head, state)) = snapshot_file::read(&*self.disk, &self.path, self.owner)? else {
             return Ok(None);
         };
-        let meta = codec::decode(&head, "the head of the snapshot").and_then(SnapshotHead::into_meta);
+        let meta = codec::decode(&head, "the head of the snapshot").and_then(SnapshotHeader::into_meta);
         let meta = meta.map_err(|error| self.of_no_use(&error))?;
         Ok(Some((meta, state)))
     }
@@ -103,7 +103,7 @@ impl SnapshotStore {
         if index < self.durable.load(Ordering::Acquire) {
             return Ok(());
         }
-        let head = codec::encode(&SnapshotHead::from(meta))?;
+        let head = codec::encode(&SnapshotHeader::from(meta))?;
         snapshot_file::write(&*self.disk, &self.path, self.owner, &head, state)?;
         self.note(meta, state);
         Ok(())
@@ -115,33 +115,33 @@ pub(crate) type Raft = openraft::Raft<Types, StateMachine>;
 
 /// The state machine. openraft owns it and calls it from one task.
 pub(crate) struct StateMachine {
-    replica: Arc<Replica>,
+    applied: Arc<AppliedState>,
     store: SnapshotStore,
     last: Option<LogId>,
     membership: StoredMembership,
-    meter: Meter,
-    growth: Arc<Growth>,
+    log_size: LogSizeTracker,
+    compaction: Arc<CompactionTrigger>,
 }
 
 impl StateMachine {
     /// The state machine as the stored snapshot has it; the log after it is applied again by openraft.
     pub(crate) fn open(
-        replica: Arc<Replica>,
+        applied: Arc<AppliedState>,
         store: SnapshotStore,
-        growth: Arc<Growth>,
+        compaction: Arc<CompactionTrigger>,
         pace: SnapshotPace,
     ) -> Result<Self> {
         let mut machine = StateMachine {
-            replica,
+            applied,
             store,
             last: None,
             membership: StoredMembership::default(),
-            meter: Meter::new(pace),
-            growth,
+            log_size: LogSizeTracker::new(pace),
+            compaction,
         };
         if let Some((meta, state)) = machine.store.open()? {
             let state = State::decode(&state).map_err(|error| machine.store.of_no_use(&error))?;
-            machine.replica.restore(state);
+            machine.applied.restore(state);
             machine.last = meta.last_log_id;
             machine.membership = meta.last_membership;
         }
@@ -183,7 +183,8 @@ impl RaftStateMachine<Types> for StateMachine {
                     EntryPayload::Normal(command) => match codec::decode(&command.0, "a command") {
                         Ok(proposal) => {
                             let snapshot = self.store.length.load(Ordering::Acquire);
-                            self.meter.add(&self.growth, index, command.0.len(), snapshot);
+                            self.log_size
+                                .add(&self.compaction, index, command.0.len(), snapshot);
                             Item::Command(index, Box::new(proposal))
                         }
                         Err(error) => {
@@ -200,7 +201,7 @@ impl RaftStateMachine<Types> for StateMachine {
                 last = Some(entry.log_id);
                 responders.push(responder);
             }
-            let responses = self.replica.apply(&items);
+            let responses = self.applied.apply(&items);
             self.last = last;
             for (responder, response) in responders.into_iter().zip(responses) {
                 if let Some(responder) = responder {
@@ -215,14 +216,14 @@ impl RaftStateMachine<Types> for StateMachine {
     }
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
-        self.meter.restart();
+        self.log_size.restart();
         SnapshotBuilder {
             meta: SnapshotMeta {
                 last_log_id: self.last,
                 last_membership: self.membership.clone(),
             },
             // A copy of the state as of now; values and nodes are shared, so it costs the tree, not the data.
-            state: self.replica.state().clone(),
+            state: self.applied.state().clone(),
             store: self.store.clone(),
         }
     }
@@ -236,8 +237,8 @@ impl RaftStateMachine<Types> for StateMachine {
             Ok(state)
         })
         .await?;
-        self.replica.install(state);
-        self.meter.restart();
+        self.applied.install(state);
+        self.log_size.restart();
         self.last = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         Ok(())

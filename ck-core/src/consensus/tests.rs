@@ -15,10 +15,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use super::applied_state::AppliedState;
 use super::network::Addresses;
-use super::replica::Replica;
 use super::types::RaftId;
-use super::{Consensus, ConsensusConfig, SnapshotPace};
+use super::{RaftConfig, RaftNode, SnapshotPace};
 use crate::env;
 use crate::env::disk::MemDisk;
 use crate::error::{Error, ErrorCode, Result};
@@ -48,14 +48,14 @@ impl Addresses for Nobody {
 }
 
 /// A Raft node that nobody has told of a cluster.
-async fn open() -> Arc<Consensus> {
+async fn open() -> Arc<RaftNode> {
     open_on(Arc::new(MemDisk::new())).await
 }
 
 /// The same on a disk that may have its log.
-async fn open_on(disk: Arc<MemDisk>) -> Arc<Consensus> {
-    let replica = Arc::new(Replica::new("node-1".into(), 1, Box::new(|_| {})));
-    let config = ConsensusConfig {
+async fn open_on(disk: Arc<MemDisk>) -> Arc<RaftNode> {
+    let applied = Arc::new(AppliedState::new("node-1".into(), 1, Box::new(|_| {})));
+    let config = RaftConfig {
         raft_id: 1,
         cluster_name: "c".to_owned(),
         timing: TimingProfile::Lan.values(),
@@ -63,21 +63,21 @@ async fn open_on(disk: Arc<MemDisk>) -> Arc<Consensus> {
         dir: "/node".into(),
         transport: Arc::new(Nobody),
         addresses: Arc::new(Nobody),
-        replica,
+        applied,
         snapshots: SnapshotPace::default(),
     };
-    Consensus::open(config).await.unwrap()
+    RaftNode::open(config).await.unwrap()
 }
 
 /// The leader of a cluster of its own.
-async fn found() -> Arc<Consensus> {
+async fn found() -> Arc<RaftNode> {
     let node = open().await;
     node.initialize().await.unwrap();
     leads(&node).await;
     node
 }
 
-async fn leads(node: &Consensus) {
+async fn leads(node: &RaftNode) {
     while node.leader() != Some(node.raft_id()) {
         env::sleep(Duration::from_millis(5)).await;
     }

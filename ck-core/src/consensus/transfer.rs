@@ -5,7 +5,7 @@ use std::time::Duration;
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::VoteRequest;
 
-use super::node::Consensus;
+use super::raft_node::RaftNode;
 use super::types::{RaftId, Vote, stopped};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorCode, Result};
 /// How many entries a successor may lack: it must have them before it can take over.
 const CLOSE: u64 = 500;
 
-impl Consensus {
+impl RaftNode {
     /// The voters that could take over now: they have the log, and were heard of lately. Best first.
     pub(crate) fn successors(&self, heartbeat: Duration) -> Vec<RaftId> {
         let last = self.last_index();

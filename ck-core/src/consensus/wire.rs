@@ -22,9 +22,9 @@ pub(crate) struct RaftRequest {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum RaftCall {
-    Append(Append),
-    Vote(Ballot),
-    PreVote(Ballot),
+    Append(AppendEntries),
+    Vote(RequestVote),
+    PreVote(RequestVote),
     Snapshot(SnapshotChunk),
     Transfer(Transfer),
     /// The caller leads: do you go on following it?
@@ -36,7 +36,7 @@ const MAX_ENTRIES: usize = 16_384;
 
 /// Entries to append; none is a heartbeat.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Append {
+pub(crate) struct AppendEntries {
     vote: wal::Vote,
     prev: Option<wal::LogId>,
     #[serde(deserialize_with = "at_most::<_, _, MAX_ENTRIES>")]
@@ -48,7 +48,7 @@ pub(crate) struct Append {
 pub(super) type WireEntry = (u64, u64, u64, u8, Bytes);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Ballot {
+pub(crate) struct RequestVote {
     vote: wal::Vote,
     last: Option<wal::LogId>,
     /// Asked for because the leader hands over: no lease stands in the way.
@@ -102,7 +102,7 @@ pub(crate) enum Appended {
     HigherVote(wal::Vote),
 }
 
-impl Append {
+impl AppendEntries {
     pub(crate) fn new(request: &AppendEntriesRequest<Types>) -> Result<Self> {
         let entries = request.entries.iter().map(|entry| {
             let entry = to_wal_entry(entry)?;
@@ -114,7 +114,7 @@ impl Append {
                 entry.payload,
             ))
         });
-        Ok(Append {
+        Ok(AppendEntries {
             vote: to_wal_vote(&request.vote),
             prev: request.prev_log_id.map(to_wal_id),
             entries: entries.collect::<Result<_>>()?,
@@ -208,9 +208,9 @@ impl From<Appended> for AppendEntriesResponse<Types> {
     }
 }
 
-impl Ballot {
+impl RequestVote {
     pub(crate) fn new(request: &VoteRequest<Types>) -> Self {
-        Ballot {
+        RequestVote {
             vote: to_wal_vote(&request.vote),
             last: request.last_log_id.map(to_wal_id),
             transfer: request.leadership_transfer,
@@ -274,14 +274,14 @@ impl Transfer {
 }
 
 #[cfg(test)]
-impl Append {
+impl AppendEntries {
     pub(super) fn of_parts(
         vote: wal::Vote,
         prev: Option<wal::LogId>,
         entries: Vec<WireEntry>,
         commit: Option<wal::LogId>,
     ) -> Self {
-        Append {
+        AppendEntries {
             vote,
             prev,
             entries,
@@ -291,9 +291,9 @@ impl Append {
 }
 
 #[cfg(test)]
-impl Ballot {
+impl RequestVote {
     pub(super) fn of_parts(vote: wal::Vote, last: Option<wal::LogId>, transfer: bool) -> Self {
-        Ballot { vote, last, transfer }
+        RequestVote { vote, last, transfer }
     }
 }
 

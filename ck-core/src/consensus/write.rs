@@ -8,8 +8,8 @@ use openraft::errors::ClientWriteError;
 use serde::{Deserialize, Serialize};
 
 use super::codec;
-use super::node::Consensus;
 use super::outcome::{Attempt, no_leader};
+use super::raft_node::RaftNode;
 use super::types::{Command, RaftId, Types, stopped};
 use crate::error::{Error, ErrorCode};
 use crate::state::{MAX_VALUE_BYTES, Proposal, Response};
@@ -20,72 +20,75 @@ const MAX_UNWRITTEN: u64 = 64 << 20;
 /// there may be.
 const MAX_PROPOSAL_BYTES: usize = 2 * MAX_VALUE_BYTES;
 
-/// What came of a write that was tried on this node.
+/// What came of a write that was tried on this node. On the wire the variants keep the names that they had first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Written {
-    /// It is committed, and this is its answer.
-    Done(Response),
+pub(crate) enum WriteOutcome {
+    /// It is committed and applied, and this is its answer.
+    #[serde(rename = "Done")]
+    Applied(Response),
     /// It was not appended; perhaps that node leads.
-    NotHere(Option<RaftId>),
+    #[serde(rename = "NotHere")]
+    NotLeader(Option<RaftId>),
     /// It may or may not be committed one day.
     Unknown(String),
     /// It was not appended, and nothing will be again on this node: it has stopped, or its log has failed.
-    Ended(Error),
+    #[serde(rename = "Ended")]
+    Fatal(Error),
 }
 
-impl Written {
+impl WriteOutcome {
     /// The node that perhaps leads, where the one that was asked does not.
     pub(super) fn hint(&self) -> Option<RaftId> {
         match self {
-            Written::NotHere(leader) => *leader,
-            Written::Done(_) | Written::Unknown(_) | Written::Ended(_) => None,
+            WriteOutcome::NotLeader(leader) => *leader,
+            WriteOutcome::Applied(_) | WriteOutcome::Unknown(_) | WriteOutcome::Fatal(_) => None,
         }
     }
 
     /// What it means for the call that it was an attempt at.
     pub(super) fn into_attempt(self, timeout: Duration) -> Attempt<Response> {
         match self {
-            Written::Done(Response {
+            WriteOutcome::Applied(Response {
                 settles: false,
                 result: Err(error),
                 ..
             })
-            | Written::Ended(error) => Attempt::Refused(error),
-            Written::Done(response) => Attempt::Answered(response),
-            Written::NotHere(_) => Attempt::NotSent(no_leader(timeout)),
-            Written::Unknown(why) => Attempt::Unknown(why),
+            | WriteOutcome::Fatal(error) => Attempt::Refused(error),
+            WriteOutcome::Applied(response) => Attempt::Answered(response),
+            WriteOutcome::NotLeader(_) => Attempt::NotSent(no_leader(timeout)),
+            WriteOutcome::Unknown(why) => Attempt::Unknown(why),
         }
     }
 
-    fn done(response: Option<Response>) -> Self {
+    fn applied(response: Option<Response>) -> Self {
         match response {
-            Some(response) => Written::Done(response),
-            None => Written::Unknown("the entry gave no answer".to_owned()),
+            Some(response) => WriteOutcome::Applied(response),
+            None => WriteOutcome::Unknown("the entry gave no answer".to_owned()),
         }
     }
 
     fn failed(error: ClientWriteError<Types>) -> Self {
         match error {
-            ClientWriteError::ForwardToLeader(forward) => Written::NotHere(forward.leader_id),
-            other => Written::Unknown(other.to_string()),
+            ClientWriteError::ForwardToLeader(forward) => WriteOutcome::NotLeader(forward.leader_id),
+            other => WriteOutcome::Unknown(other.to_string()),
         }
     }
 }
 
-impl Consensus {
+impl RaftNode {
     /// Tries to commit an encoded proposal here.
-    pub(super) async fn write(&self, proposal: Bytes) -> Written {
-        let mut outcome = Written::Unknown("it gave no answer".to_owned());
+    pub(super) async fn write(&self, proposal: Bytes) -> WriteOutcome {
+        let mut outcome = WriteOutcome::Unknown("it gave no answer".to_owned());
         self.write_many(vec![proposal], |written| outcome = written).await;
         outcome
     }
 
     /// Tries to commit encoded proposals here, in this order and in one go. `tell` hears what came of each as
     /// soon as that is known, in the same order: what comes of one says nothing of the next.
-    pub(super) async fn write_many(&self, proposals: Vec<Bytes>, mut tell: impl FnMut(Written) + Send) {
+    pub(super) async fn write_many(&self, proposals: Vec<Bytes>, mut tell: impl FnMut(WriteOutcome) + Send) {
         let mut left = proposals.len();
         if let Some(ended) = self.ended() {
-            (0..left).for_each(|_| tell(Written::Ended(ended.clone())));
+            (0..left).for_each(|_| tell(WriteOutcome::Fatal(ended.clone())));
             return;
         }
         if let Some(full) = self.queue_is_full() {
@@ -105,8 +108,8 @@ impl Consensus {
             Ok(mut outcomes) => {
                 while let Some(outcome) = outcomes.next().await {
                     match outcome {
-                        Ok(Ok(done)) => tell(Written::done(done.response.0)),
-                        Ok(Err(error)) => tell(Written::failed(error)),
+                        Ok(Ok(done)) => tell(WriteOutcome::applied(done.response.0)),
+                        Ok(Err(error)) => tell(WriteOutcome::failed(error)),
                         Err(fatal) => {
                             why = fatal.to_string();
                             break;
@@ -118,13 +121,15 @@ impl Consensus {
             // Raft takes nothing in any more: this never came as far as the log.
             Err(fatal) => {
                 let ended = self.ended().unwrap_or_else(|| stopped(fatal));
-                (0..left).for_each(|_| tell(Written::Ended(ended.clone())));
+                (0..left).for_each(|_| tell(WriteOutcome::Fatal(ended.clone())));
                 return;
             }
         }
         // Appended, perhaps, when Raft ended.
         for _ in 0..left {
-            tell(Written::Unknown(format!("Raft has stopped on this node: {why}")));
+            tell(WriteOutcome::Unknown(format!(
+                "Raft has stopped on this node: {why}"
+            )));
         }
     }
 
@@ -161,7 +166,7 @@ impl Consensus {
     }
 
     /// A forwarded proposal: checked before it is appended, because what is in the log is there for good.
-    pub(super) async fn write_forwarded(&self, proposal: Bytes) -> Written {
+    pub(super) async fn write_forwarded(&self, proposal: Bytes) -> WriteOutcome {
         match check_forwarded(&proposal) {
             Ok(()) => self.write(proposal).await,
             Err(refused) => refused,
@@ -169,7 +174,7 @@ impl Consensus {
     }
 
     /// Forwarded proposals; what came of each, in their order. One that cannot be read does not keep the others.
-    pub(super) async fn write_forwarded_many(&self, proposals: Vec<Bytes>) -> Vec<Written> {
+    pub(super) async fn write_forwarded_many(&self, proposals: Vec<Bytes>) -> Vec<WriteOutcome> {
         let mut outcomes = Vec::with_capacity(proposals.len());
         let mut appended = Vec::with_capacity(proposals.len());
         for proposal in proposals {
@@ -186,7 +191,7 @@ impl Consensus {
             self.write_many(appended, |outcome| written.push(outcome)).await;
         }
         let mut written = written.into_iter();
-        let missing = || Written::Unknown("it gave no answer".to_owned());
+        let missing = || WriteOutcome::Unknown("it gave no answer".to_owned());
         outcomes
             .into_iter()
             .map(|refused| refused.or_else(|| written.next()).unwrap_or_else(missing))
@@ -195,8 +200,8 @@ impl Consensus {
 }
 
 /// It was not appended, for this reason.
-fn refused(error: Error) -> Written {
-    Written::Done(Response {
+fn refused(error: Error) -> WriteOutcome {
+    WriteOutcome::Applied(Response {
         revision: 0,
         result: Err(error),
         settles: false,
@@ -204,7 +209,7 @@ fn refused(error: Error) -> Written {
 }
 
 /// Refuses what could not be applied, and what only the leader itself decides. What is refused was not appended.
-fn check_forwarded(proposal: &[u8]) -> Result<(), Written> {
+fn check_forwarded(proposal: &[u8]) -> Result<(), WriteOutcome> {
     let refused = |error| Err(refused(error));
     if proposal.len() > MAX_PROPOSAL_BYTES {
         return refused(Error::new(

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::consensus::{Addresses, RaftId, Replica};
+use crate::consensus::{Addresses, AppliedState, RaftId};
 
 /// Addresses from the replicated topology, and hints for what it does not say yet: a cluster whose members come
 /// back with new addresses has no leader to commit them until they have found each other.
 pub(crate) struct AddressBook {
-    replica: Arc<Replica>,
+    applied: Arc<AppliedState>,
     inner: Mutex<Inner>,
 }
 
@@ -38,9 +38,9 @@ struct Hint {
 }
 
 impl AddressBook {
-    pub(crate) fn new(replica: Arc<Replica>) -> Self {
+    pub(crate) fn new(applied: Arc<AppliedState>) -> Self {
         AddressBook {
-            replica,
+            applied,
             inner: Mutex::default(),
         }
     }
@@ -75,7 +75,7 @@ impl AddressBook {
 
     /// Everything that is known, for a node that asks.
     pub(crate) fn entries(&self) -> Vec<PeerAddress> {
-        let topology = self.replica.topology();
+        let topology = self.applied.topology();
         let mut known: BTreeMap<RaftId, PeerAddress> = BTreeMap::new();
         for node in topology.nodes.values() {
             let peer = PeerAddress {
@@ -103,7 +103,7 @@ impl AddressBook {
     }
 
     fn known(&self, raft_id: RaftId) -> Option<(u64, String)> {
-        let topology = self.replica.view().load();
+        let topology = self.applied.view().load();
         let node = topology.nodes().iter().find(|node| node.raft_id == raft_id)?;
         Some((node.incarnation, node.peer_addr.clone()))
     }

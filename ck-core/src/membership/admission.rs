@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::agreement::check_agreement;
 use super::spec_check::check_spec;
 use super::{AddressBook, JoinReply, JoinRequest, MemberCall, MemberReply, Pong, SyncReply, SyncReport};
-use crate::consensus::{Leadership, LeaseTable, Proposer, Replica};
+use crate::consensus::{AppliedState, Leadership, LeaseManager, Proposer};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{LeaveReason, Node, NodeId, Topology, whole_millis};
@@ -23,10 +23,10 @@ const REPLANS: usize = 20;
 /// Decides who is a member. Acts only where the leader is.
 pub(crate) struct Admission {
     pub(super) me: Pong,
-    pub(super) replica: Arc<Replica>,
+    pub(super) applied: Arc<AppliedState>,
     proposer: Arc<Proposer>,
     leadership: Arc<Leadership>,
-    leases: Arc<LeaseTable>,
+    leases: Arc<LeaseManager>,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) addresses: Arc<AddressBook>,
 }
@@ -34,16 +34,16 @@ pub(crate) struct Admission {
 impl Admission {
     pub(crate) fn new(
         me: Pong,
-        replica: Arc<Replica>,
+        applied: Arc<AppliedState>,
         proposer: Arc<Proposer>,
         leadership: Arc<Leadership>,
-        leases: Arc<LeaseTable>,
+        leases: Arc<LeaseManager>,
         transport: Arc<dyn Transport>,
         addresses: Arc<AddressBook>,
     ) -> Self {
         Admission {
             me,
-            replica,
+            applied,
             proposer,
             leadership,
             leases,
@@ -60,7 +60,7 @@ impl Admission {
     /// is, [`ErrorCode::Removed`]. Nothing has changed then.
     pub(crate) async fn join(&self, request: &JoinRequest) -> Result<JoinReply> {
         let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
-        let topology = self.replica.topology();
+        let topology = self.applied.topology();
         check_spec(&request.spec)?;
         check_agreement(&topology.config, &topology.cluster_id, request)?;
         let known = topology.nodes.get(&request.spec.id);
@@ -79,10 +79,10 @@ impl Admission {
         let replaced = known.filter(|known| {
             known.status.is_up()
                 && request.spec.raft_id.is_none()
-                && self.replica.state().process_of(&known.id) != Some(request.spec.process)
+                && self.applied.state().process_of(&known.id) != Some(request.spec.process)
         });
         if let Some(known) = replaced {
-            self.reclaim(epoch, known).await?;
+            self.revoke_leases(epoch, known).await?;
         }
         let known = known.map(|known| known.incarnation);
         let silent_ms = known.map_or(0, |known| self.silent_ms(&request.spec.id, known));
@@ -103,7 +103,7 @@ impl Admission {
             .await;
         let joined = joined.and_then(|response| response.result.map(|reply| (response.revision, reply)));
         if let (Some(known), Err(error)) = (replaced, &joined) {
-            self.pardon(known, error);
+            self.cancel_revocation(known, error);
         }
         let (revision, reply) = joined?;
         match reply {
@@ -124,11 +124,11 @@ impl Admission {
     pub(crate) fn sync(&self, report: &SyncReport) -> Result<SyncReply> {
         let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
         let (topology, revision) = {
-            let state = self.replica.state();
+            let state = self.applied.state();
             (state.topology().clone(), state.topology_revision())
         };
         let Some(node) = topology.nodes.get(&report.node) else {
-            let removed = self.replica.state().removed_at(&report.node).is_some();
+            let removed = self.applied.state().removed_at(&report.node).is_some();
             let code = if removed {
                 ErrorCode::Removed
             } else {
@@ -214,14 +214,14 @@ impl Admission {
         reason: LeaveReason,
     ) -> Result<(u64, usize)> {
         let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
-        let known = self.replica.topology().nodes.get(node).cloned();
+        let known = self.applied.topology().nodes.get(node).cloned();
         let known = known.filter(|known| known.status.is_up() && known.incarnation == incarnation);
         if let Some(known) = &known {
-            self.reclaim(epoch, known).await?;
+            self.revoke_leases(epoch, known).await?;
         }
         let downed = self.down(epoch, node, incarnation, reason, &[]).await;
         if let (Some(known), Err(error)) = (&known, &downed) {
-            self.pardon(known, error);
+            self.cancel_revocation(known, error);
         }
         downed
     }
@@ -320,7 +320,7 @@ impl Admission {
     ) -> Result<(u64, usize)> {
         let epoch = self.leadership.epoch().ok_or_else(not_leader)?;
         let present = self
-            .replica
+            .applied
             .topology()
             .nodes
             .get(node)
@@ -330,13 +330,13 @@ impl Admission {
         }
         if !force {
             // Before its leases are taken back: nothing has changed for it then.
-            self.replica.state().check_not_last(node)?;
+            self.applied.state().check_not_last(node)?;
         }
-        let known = self.replica.topology().nodes.get(node).cloned();
+        let known = self.applied.topology().nodes.get(node).cloned();
         let incarnation = known.as_ref().map(|known| known.incarnation);
         let up = known.filter(|known| known.status.is_up());
         if let Some(known) = &up {
-            self.reclaim(epoch, known).await?;
+            self.revoke_leases(epoch, known).await?;
         }
         let removed = self
             .with_promotions(
@@ -356,21 +356,21 @@ impl Admission {
             .await
             .and_then(|response| response.result.map(|_| (response.revision, 0)));
         if let (Err(error), Some(known)) = (&removed, &up) {
-            self.pardon(known, error);
+            self.cancel_revocation(known, error);
         }
         removed
     }
 
     /// Takes back the leases of a member's process; returns when none counts any more: at once where it says so
     /// itself, or when they have run out.
-    async fn reclaim(&self, epoch: u64, known: &Node) -> Result<()> {
+    async fn revoke_leases(&self, epoch: u64, known: &Node) -> Result<()> {
         if planted("remove-the-leased") {
             return Ok(());
         }
-        let config = self.replica.topology().config.clone();
+        let config = self.applied.topology().config.clone();
         let ended = self
             .leases
-            .recall(epoch, &known.id, known.incarnation, &config)
+            .revoke(epoch, &known.id, known.incarnation, &config)
             .ok_or_else(not_leader)?;
         let call = MemberCall::GiveBack {
             node: known.id.clone(),
@@ -387,13 +387,13 @@ impl Admission {
 
     /// Gives leases to a member again whose leases were taken back for what did not come about. Where nobody knows
     /// whether it still will, it gets none: it will be failed for its silence, and come back.
-    fn pardon(&self, known: &Node, error: &Error) {
+    fn cancel_revocation(&self, known: &Node, error: &Error) {
         let never = matches!(
             error.code(),
             ErrorCode::Busy | ErrorCode::Refused | ErrorCode::NotFound
         );
         if never {
-            self.leases.pardon(&known.id, known.incarnation);
+            self.leases.cancel_revocation(&known.id, known.incarnation);
         }
     }
 
@@ -425,13 +425,13 @@ impl Admission {
         avoided: &[NodeId],
         command: impl Fn(Vec<Promotion>, u64, Option<u64>) -> Command,
     ) -> Result<Response> {
-        let mut plan = self.promotions(self.replica.topology(), node, avoided).await?;
+        let mut plan = self.promotions(self.applied.topology(), node, avoided).await?;
         for _ in 0..REPLANS {
             if self.leadership.epoch() != Some(epoch) {
                 return Err(not_leader());
             }
             let (topology, planned_on) = {
-                let state = self.replica.state();
+                let state = self.applied.state();
                 (state.topology().clone(), state.topology_revision())
             };
             let present = topology.nodes.get(node).map(|node| node.incarnation);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Admission;
-use crate::consensus::{Consensus, Leadership, LeaseTable};
+use crate::consensus::{Leadership, LeaseManager, RaftNode};
 use crate::env::{self, Instant};
 use crate::log::Log;
 use crate::model::{Node, NodeId, NodeStatus};
@@ -19,9 +19,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Runs on every node; acts where the leader is.
 pub(crate) struct Detector {
     me: NodeId,
-    consensus: Arc<Consensus>,
+    consensus: Arc<RaftNode>,
     leadership: Arc<Leadership>,
-    leases: Arc<LeaseTable>,
+    leases: Arc<LeaseManager>,
     admission: Arc<Admission>,
     log: Arc<Log>,
     interval: Duration,
@@ -30,9 +30,9 @@ pub(crate) struct Detector {
 impl Detector {
     pub(crate) fn new(
         me: NodeId,
-        consensus: Arc<Consensus>,
+        consensus: Arc<RaftNode>,
         leadership: Arc<Leadership>,
-        leases: Arc<LeaseTable>,
+        leases: Arc<LeaseManager>,
         admission: Arc<Admission>,
         log: Arc<Log>,
         interval: Duration,
@@ -68,12 +68,13 @@ impl Detector {
         while self.leadership.is_leader() {
             // Whoever was not there to listen cannot tell who was silent.
             if last.elapsed() > self.interval * 2 {
-                self.leases.excuse_everybody();
+                self.leases.reset_contacts();
             }
             last = Instant::now();
             let stalls = self.consensus.lateness.stalled();
             if !planted("late-timers-count") {
-                self.leases.excuse_for(stalls.saturating_sub(stalled).max(late));
+                self.leases
+                    .discount_silence(stalls.saturating_sub(stalled).max(late));
             }
             stalled = stalls;
             let pause = match self.look().await {
@@ -89,7 +90,7 @@ impl Detector {
     /// Fails who is silent; gives when to look again.
     async fn look(&self) -> Option<Instant> {
         let epoch = self.leadership.epoch()?;
-        let topology = self.consensus.replica().topology();
+        let topology = self.consensus.applied().topology();
         let config = &topology.config;
         let timeout = config.failure_timeout();
         let mut again: Option<Instant> = None;
@@ -98,9 +99,9 @@ impl Detector {
         for node in up.filter(|node| node.id != self.me) {
             // One that is catching up does not know its own incarnation yet: it is heard of by Raft.
             if node.status == NodeStatus::Joining && self.consensus.was_heard_of(node.raft_id, timeout) {
-                self.leases.excuse(&node.id, node.incarnation);
+                self.leases.record_contact(&node.id, node.incarnation);
             }
-            match self.leases.condemn(epoch, &node.id, node.incarnation, config) {
+            match self.leases.try_expire(epoch, &node.id, node.incarnation, config) {
                 Ok(()) => silent.push(node.clone()),
                 Err(due) => again = Some(again.map_or(due, |first| first.min(due))),
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::process_tag::ProcessTag;
 use super::{Admission, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong};
-use crate::consensus::{Replica, Service, decode, encode};
+use crate::consensus::{AppliedState, Service, decode, encode};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::Node;
 use crate::net::Lane;
@@ -18,7 +18,7 @@ impl Admission {
         if !known.status.is_up() {
             return Ok(());
         }
-        let process = self.replica.state().process_of(&known.id);
+        let process = self.applied.state().process_of(&known.id);
         let again = process == Some(request.spec.process);
         if again && known.peer_addr == request.spec.peer_addr {
             return Ok(());
@@ -26,7 +26,7 @@ impl Admission {
         let Ok(pong) = self.ping(&known.peer_addr).await else {
             return Ok(());
         };
-        if pong.node_id != known.id || pong.cluster_id != self.me.cluster_id_of(&self.replica) {
+        if pong.node_id != known.id || pong.cluster_id != self.me.cluster_id_of(&self.applied) {
             return Ok(());
         }
         if again {
@@ -85,7 +85,7 @@ impl Admission {
 
     pub(super) async fn call(&self, address: &str, call: MemberCall) -> Result<MemberReply> {
         let request = MemberRequest {
-            cluster: self.me.cluster_id_of(&self.replica),
+            cluster: self.me.cluster_id_of(&self.applied),
             forwarded: true,
             epoch: 0,
             call,
@@ -111,7 +111,7 @@ impl Admission {
         let Some(raft_id) = request.spec.raft_id else {
             return;
         };
-        let topology = self.replica.topology();
+        let topology = self.applied.topology();
         let known = topology
             .nodes
             .get(&request.spec.id)
@@ -131,9 +131,9 @@ impl Admission {
 
 impl Pong {
     /// The cluster id as of now: this node may have become a member since it started.
-    fn cluster_id_of(&self, replica: &Replica) -> String {
+    fn cluster_id_of(&self, applied: &AppliedState) -> String {
         if self.cluster_id.is_empty() {
-            replica.topology().cluster_id.clone()
+            applied.topology().cluster_id.clone()
         } else {
             self.cluster_id.clone()
         }

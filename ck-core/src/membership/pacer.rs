@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::consensus::{Consensus, Leadership, Proposer, stretch_for};
+use crate::consensus::{Leadership, Proposer, RaftNode, stretch_for};
 use crate::env::{self, Instant};
 use crate::log::Log;
 use crate::model::NodeId;
@@ -48,7 +48,7 @@ impl Delays {
 
 /// Runs on every node; acts where the leader is.
 pub(crate) struct Pacer {
-    pub(crate) consensus: Arc<Consensus>,
+    pub(crate) consensus: Arc<RaftNode>,
     pub(crate) proposer: Arc<Proposer>,
     pub(crate) leadership: Arc<Leadership>,
     pub(crate) delays: Arc<Delays>,
@@ -101,7 +101,7 @@ impl Pacer {
 
     /// By how much timeouts should be stretched, and are.
     fn wanted(&self) -> (u32, u32) {
-        let topology = self.consensus.replica().topology();
+        let topology = self.consensus.applied().topology();
         let votes = |node: &NodeId| topology.nodes.get(node).is_some_and(|node| node.voter);
         let delay = self.delays.longest(votes).max(self.consensus.lateness.delay());
         let wanted = stretch_for(delay, self.timing.election_min, self.timing.election_max);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::voters;
-use crate::consensus::{Consensus, Leadership, Proposer, RaftId, VoterChange};
+use crate::consensus::{Leadership, Proposer, RaftId, RaftNode, VoterChange};
 use crate::env;
 use crate::error::Result;
 use crate::model::{LeaveReason, Node, NodeId, NodeStatus, Topology};
@@ -25,7 +25,7 @@ const PROPOSE: Duration = Duration::from_secs(5);
 /// Runs on every node; acts where the leader is. Membership changes are made one at a time, here and nowhere
 /// else.
 pub(crate) struct Steward {
-    consensus: Arc<Consensus>,
+    consensus: Arc<RaftNode>,
     proposer: Arc<Proposer>,
     leadership: Arc<Leadership>,
     max_voters: usize,
@@ -45,7 +45,7 @@ enum Step {
 
 impl Steward {
     pub(crate) fn new(
-        consensus: Arc<Consensus>,
+        consensus: Arc<RaftNode>,
         proposer: Arc<Proposer>,
         leadership: Arc<Leadership>,
         max_voters: usize,
@@ -60,9 +60,9 @@ impl Steward {
 
     /// Runs until Raft stops.
     pub(crate) async fn run(&self) {
-        let replica = self.consensus.replica();
+        let applied = self.consensus.applied();
         loop {
-            let topology_seen = replica.changed().count();
+            let topology_seen = applied.changed().count();
             let leadership_seen = self.leadership.changed().count();
             let pause = if self.leadership.is_leader() {
                 match self.act().await {
@@ -80,7 +80,7 @@ impl Steward {
             let something = async {
                 tokio::select! {
                     biased;
-                    _ = replica.changed().after(topology_seen) => {}
+                    _ = applied.changed().after(topology_seen) => {}
                     _ = self.leadership.changed().after(leadership_seen) => {}
                 }
             };
@@ -91,7 +91,7 @@ impl Steward {
     /// One step; `None` means that the next may follow at once.
     async fn act(&self) -> Result<Option<Duration>> {
         let (topology, revision) = {
-            let state = self.consensus.replica().state();
+            let state = self.consensus.applied().state();
             (state.topology().clone(), state.topology_revision())
         };
         match self.next(&topology, revision) {

@@ -104,7 +104,7 @@ impl Node {
             // Where it cannot be handed over now it is later, before the node goes.
             self.log.warn(format_args!("leaving, and still leading: {error}"));
         }
-        let incarnation = self.replica.incarnation().ok_or_else(|| {
+        let incarnation = self.applied.incarnation().ok_or_else(|| {
             Error::new(
                 ErrorCode::NotStarted,
                 "this process is not a member of the cluster",
@@ -154,9 +154,9 @@ impl Node {
             Err(error) if error.code() == ErrorCode::Removed => return Ok(()),
             begun => begun?,
         };
-        let gone = || !self.replica.topology().nodes.contains_key(&self.me);
+        let gone = || !self.applied.topology().nodes.contains_key(&self.me);
         if !self.wait_for_topology(deadline, gone).await && self.is_going() {
-            let topology = self.replica.topology();
+            let topology = self.applied.topology();
             let left = topology
                 .partitions
                 .iter()
@@ -178,7 +178,7 @@ impl Node {
         match self.ask_leader(MemberCall::RebalanceStatus, timeout).await {
             Ok(MemberReply::Rebalance(status)) => *status,
             _ => {
-                let now = rebalance::RebalanceNow::of(&self.replica.state());
+                let now = rebalance::RebalanceNow::of(&self.applied.state());
                 rebalance::local_status(&self.me, &now)
             }
         }

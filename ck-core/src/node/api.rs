@@ -30,7 +30,7 @@ const STATUS: Duration = Duration::from_secs(2);
 
 impl Api for Node {
     fn revision(&self) -> u64 {
-        self.replica.revision()
+        self.applied.revision()
     }
 
     fn contact(&self) -> Contact {
@@ -38,7 +38,7 @@ impl Api for Node {
     }
 
     fn topology_revision(&self) -> u64 {
-        self.replica.state().topology_revision()
+        self.applied.state().topology_revision()
     }
 
     fn cluster(&self, with_data: bool) -> Cluster {
@@ -112,20 +112,20 @@ impl Api for Node {
     }
 
     fn data(&self, key: &str) -> (u64, Option<DataEntry>) {
-        let state = self.replica.state();
+        let state = self.applied.state();
         (state.revision(), state.data().get(key).cloned())
     }
 
     fn data_keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> (u64, Vec<String>) {
-        let state = self.replica.state();
+        let state = self.applied.state();
         let keys = state.data().keys(prefix, after, limit).cloned().collect();
         (state.revision(), keys)
     }
 
     fn wait_revision(&self, revision: u64) -> BoxFuture<'_, Result<u64>> {
         async move {
-            self.replica.wait_for(revision).await?;
-            Ok(self.replica.revision())
+            self.applied.wait_for(revision).await?;
+            Ok(self.applied.revision())
         }
         .boxed()
     }
@@ -209,7 +209,7 @@ impl Api for Node {
     fn rebalance(&self, dry_run: bool, timeout: Duration) -> BoxFuture<'_, Result<RebalanceReply>> {
         async move {
             let (topology, planned_on) = {
-                let state = self.replica.state();
+                let state = self.applied.state();
                 (state.topology().clone(), state.topology_revision())
             };
             let before = topology.clone();

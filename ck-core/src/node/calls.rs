@@ -19,7 +19,7 @@ use crate::state::{Command, Expect, Reply, Response, check_key, check_value};
 impl Node {
     /// The view that lookups read. Takes no lock.
     pub(crate) fn view(&self) -> ViewGuard {
-        self.replica.view().load()
+        self.applied.view().load()
     }
 
     /// The view that lookups read, and this node's lease beside it. Takes no lock.
@@ -151,9 +151,9 @@ impl Node {
                 ));
             }
             // A change of leader is a change of the topology, but Raft may know of it first.
-            let seen = self.replica.changed().count();
+            let seen = self.applied.changed().count();
             let step = remaining.min(Duration::from_millis(10));
-            let _ = env::timeout(step, self.replica.changed().after(seen)).await;
+            let _ = env::timeout(step, self.applied.changed().after(seen)).await;
         }
     }
 
@@ -162,7 +162,7 @@ impl Node {
     pub(crate) fn cluster(&self, with_data: bool) -> Cluster {
         let (view, data) = {
             // The view is published under this lock, so the two are of one revision. Values are counted references.
-            let state = self.replica.state();
+            let state = self.applied.state();
             let copied = |(key, entry): (&String, &DataEntry)| (key.clone(), entry.value.clone());
             let data = with_data.then(|| state.data().iter().map(copied).collect());
             (self.view(), data)
@@ -176,7 +176,7 @@ impl Node {
 
     /// The replicated store. Values are counted references.
     pub(crate) fn stored_data(&self) -> StoredData {
-        let state = self.replica.state();
+        let state = self.applied.state();
         let copied = |(key, entry): (&String, &DataEntry)| (key.clone(), entry.value.clone());
         StoredData {
             revision: state.revision(),
@@ -202,7 +202,7 @@ impl Node {
                 last_log_index: 0,
                 last_log_term: 0,
                 commit_index: 0,
-                applied_index: self.replica.revision(),
+                applied_index: self.applied.revision(),
                 num_peers: 0,
                 leader: "".into(),
                 current_term: 0,
@@ -280,7 +280,7 @@ impl Node {
         if !view
             .my_node()
             .is_some_and(|node| node.status == NodeStatus::Active)
-            || self.replica.incarnation().is_none()
+            || self.applied.incarnation().is_none()
         {
             return Some("not a member of the cluster yet".to_owned());
         }
@@ -323,12 +323,12 @@ impl Node {
 
     /// A value of the replicated store, as applied here.
     pub(crate) fn data(&self, key: &str) -> Option<DataEntry> {
-        self.replica.state().data().get(key).cloned()
+        self.applied.state().data().get(key).cloned()
     }
 
     /// Up to `limit` keys that begin with `prefix` and come after `after`, in order.
     pub(crate) fn data_keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
-        self.replica
+        self.applied
             .state()
             .data()
             .keys(prefix, after, limit)
@@ -379,8 +379,8 @@ impl Node {
         self.check_member()?;
         // Before the log has told this process its incarnation it has no session to be remembered in.
         let deadline = Instant::now() + timeout;
-        while self.replica.incarnation().is_none() {
-            let seen = self.replica.changed().count();
+        while self.applied.incarnation().is_none() {
+            let seen = self.applied.changed().count();
             let remaining = deadline.since(Instant::now());
             if remaining.is_zero() {
                 return Err(Error::new(
@@ -391,7 +391,7 @@ impl Node {
             tokio::select! {
                 biased;
                 error = self.member_no_more() => return Err(error),
-                _ = env::timeout(remaining, self.replica.changed().after(seen)) => {}
+                _ = env::timeout(remaining, self.applied.changed().after(seen)) => {}
             }
         }
         self.adopt_session();

@@ -166,16 +166,16 @@ impl Node {
         let mut doubted = Doubted::default();
         loop {
             let added = self.confirmations.added.count();
-            let applied = self.replica.changed().count();
+            let applied = self.applied.changed().count();
             let due = self.confirmations.take();
             self.confirmations
-                .follow(&self.replica.topology(), &self.me, &mut doubted);
+                .follow(&self.applied.topology(), &self.me, &mut doubted);
             if due.is_empty() && !doubted.news {
                 let anew = async {
                     match doubted.copies.is_empty() {
                         true => std::future::pending().await,
                         // What was asked for is about to be applied, or has nobody to copy from yet.
-                        false => self.replica.changed().after(applied).await,
+                        false => self.applied.changed().after(applied).await,
                     }
                 };
                 tokio::select! {
@@ -205,7 +205,7 @@ impl Node {
     async fn confirm(&self, due: &BTreeMap<u32, Copied>) -> bool {
         // The assignment that the event told of may be gone, or confirmed already: only what is still awaited,
         // and was told of at or after its assignment, is confirmed.
-        let topology = self.replica.topology();
+        let topology = self.applied.topology();
         for hooked in [true, false] {
             let awaited: Vec<(u32, u64)> = due
                 .iter()
@@ -248,7 +248,7 @@ impl Node {
         command: impl Fn(crate::model::NodeId, u64, Vec<(u32, u64)>) -> Command,
     ) -> bool {
         let Ok(member) = self.member() else { return false };
-        let Some(incarnation) = self.replica.incarnation() else {
+        let Some(incarnation) = self.applied.incarnation() else {
             return false;
         };
         self.adopt_session();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use crate::consensus::Replica;
+use crate::consensus::AppliedState;
 use crate::hooks::{Holders, HoldersNow, HookFailure};
 use crate::model::{CopyState, EventKind, NodeId, RoleChange, Topology};
 use crate::rebalance::CopyReport;
@@ -12,13 +12,13 @@ use crate::state::{MAX_REASON_CHARS, sources};
 /// How many copies one sync tells of.
 const REPORTED: usize = 64;
 
-/// Answers hooks that are about to copy. Weak: the replica tells the hooks, and the hooks ask it.
-pub(super) fn holders(replica: Arc<OnceLock<Weak<Replica>>>, me: NodeId) -> HoldersNow {
+/// Answers hooks that are about to copy. Weak: the applied state emits events to the hooks, and the hooks read it.
+pub(super) fn holders(applied: Arc<OnceLock<Weak<AppliedState>>>, me: NodeId) -> HoldersNow {
     Arc::new(move |change, revision| {
-        let Some(topology) = replica
+        let Some(topology) = applied
             .get()
             .and_then(Weak::upgrade)
-            .map(|replica| replica.topology())
+            .map(|applied| applied.topology())
         else {
             return Holders::AsTold;
         };

@@ -126,7 +126,7 @@ impl Node {
         }
         let deadline = Instant::now() + FOUND;
         loop {
-            if !self.replica.topology().cluster_id.is_empty() {
+            if !self.applied.topology().cluster_id.is_empty() {
                 break;
             }
             let mut node = self.spec();
@@ -146,7 +146,7 @@ impl Node {
             }
         }
         self.adopt_session();
-        let partitions = || !self.replica.topology().partitions.is_empty();
+        let partitions = || !self.applied.topology().partitions.is_empty();
         if self.wait_for_topology(deadline, partitions).await {
             return self.store_identity(identity.with_cluster()).await;
         }
@@ -163,11 +163,11 @@ impl Node {
             return Err(self.identity_file().lost_log(&identity));
         }
         if let Some(config) = identity.founding.as_ref().filter(|_| !identity.founded)
-            && (member.consensus.is_pristine().await? || self.replica.topology().cluster_id.is_empty())
+            && (member.consensus.is_pristine().await? || self.applied.topology().cluster_id.is_empty())
             && member.consensus.is_alone()
         {
             self.finish_founding(&identity, config).await?;
-            if self.replica.incarnation().is_some() {
+            if self.applied.incarnation().is_some() {
                 return Ok(());
             }
         }
@@ -297,7 +297,7 @@ impl Node {
 
     /// Proposals are remembered under the incarnation that the log gave this process.
     pub(super) fn adopt_session(&self) {
-        if let (Ok(member), Some(incarnation)) = (self.member(), self.replica.incarnation()) {
+        if let (Ok(member), Some(incarnation)) = (self.member(), self.applied.incarnation()) {
             member.proposer.set_session(incarnation);
         }
     }
@@ -305,12 +305,12 @@ impl Node {
     /// True once this process is a full member; false when the deadline passes first.
     pub(super) async fn wait_until_active(&self, deadline: Instant) -> bool {
         let active = || {
-            let topology = self.replica.topology();
+            let topology = self.applied.topology();
             let up = topology
                 .nodes
                 .get(&self.me)
                 .is_some_and(|node| node.status == NodeStatus::Active);
-            up && self.replica.incarnation().is_some()
+            up && self.applied.incarnation().is_some()
         };
         self.wait_for_topology(deadline, active).await
     }
@@ -318,7 +318,7 @@ impl Node {
     /// Waits for something that only a change of the topology can bring about.
     pub(super) async fn wait_for_topology(&self, deadline: Instant, condition: impl Fn() -> bool) -> bool {
         loop {
-            let seen = self.replica.changed().count();
+            let seen = self.applied.changed().count();
             if condition() {
                 return true;
             }
@@ -330,7 +330,7 @@ impl Node {
                 tokio::select! {
                     biased;
                     () = self.stopping() => {}
-                    _ = self.replica.changed().after(seen) => {}
+                    _ = self.applied.changed().after(seen) => {}
                 }
             };
             // Out of time is found out at the top.

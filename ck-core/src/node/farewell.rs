@@ -45,7 +45,7 @@ impl Node {
                 drop(member.consensus.transfer(*successor, timing.election_max).await);
             }
         }
-        let Some(incarnation) = self.replica.incarnation() else {
+        let Some(incarnation) = self.applied.incarnation() else {
             return;
         };
         let call = MemberCall::Stop {
@@ -61,10 +61,10 @@ impl Node {
     /// Tells the leader, through whichever member answers, that this node takes part no more, so that nobody has to wait
     /// until its silence shows it; after that time there is nothing left to say. Its leases are given back by now.
     pub(super) async fn say_that_it_failed(&self) {
-        let Some(incarnation) = self.replica.incarnation() else {
+        let Some(incarnation) = self.applied.incarnation() else {
             return;
         };
-        let topology = self.replica.topology();
+        let topology = self.applied.topology();
         let deadline = Instant::now() + topology.config.failure_timeout();
         while Instant::now() < deadline && self.has_left_raft() {
             let others = topology.nodes.values().filter(|node| node.id != self.me);
@@ -92,7 +92,7 @@ impl Node {
 
     /// True while most voters may be there, not counting those at `gone`.
     fn can_commit(&self, gone: &[String]) -> bool {
-        let topology = self.replica.topology();
+        let topology = self.applied.topology();
         let voters = topology.nodes.values().filter(|node| node.voter);
         let there = voters
             .clone()
@@ -123,7 +123,7 @@ impl Node {
 
     /// The addresses of the other voters at which nobody listens.
     async fn gone_voters(&self) -> Vec<String> {
-        let topology = self.replica.topology();
+        let topology = self.applied.topology();
         let asked = topology
             .nodes
             .values()

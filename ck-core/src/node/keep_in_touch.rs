@@ -34,7 +34,7 @@ impl Node {
         }
         let mut due: BTreeMap<String, Instant> = BTreeMap::new();
         while matches!(self.phase(), Phase::Starting | Phase::Running) {
-            let seen = self.replica.changed().count();
+            let seen = self.applied.changed().count();
             let contacts = self.contacts();
             due.retain(|address, _| contacts.contains(address));
             let now = Instant::now();
@@ -56,13 +56,13 @@ impl Node {
                 .unwrap_or_else(|| Instant::now() + CONTACT);
             let remaining = next.since(Instant::now());
             // Time or news, whichever comes first.
-            let _ = env::timeout(remaining, self.replica.changed().after(seen)).await;
+            let _ = env::timeout(remaining, self.applied.changed().after(seen)).await;
         }
     }
 
     /// Whom this node may have to call in a hurry.
     fn contacts(&self) -> Vec<String> {
-        let topology = self.replica.topology();
+        let topology = self.applied.topology();
         let votes = topology.nodes.get(&self.me).is_some_and(|me| me.voter);
         let others = topology.nodes.values().filter(|node| node.id != self.me);
         others

@@ -100,13 +100,13 @@ impl super::Node {
     /// gives it.
     pub(crate) fn stand_in(&self, lease: Duration) {
         self.set_phase(super::Phase::Running);
-        self.replica.admit();
+        self.applied.admit();
         let now = Instant::now();
         self.lease.granted(now, now + lease, u64::MAX, u64::MAX);
     }
 
     /// Where it finds its views.
     pub(crate) fn shared_view(&self) -> &crate::routing::SharedView {
-        self.replica.view()
+        self.applied.view()
     }
 }

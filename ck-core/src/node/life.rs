@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::{Member, Node, Phase};
-use crate::consensus::{Consensus, ConsensusConfig, Leadership, LeadershipChange, Proposer};
+use crate::consensus::{Leadership, LeadershipChange, Proposer, RaftConfig, RaftNode};
 use crate::env;
 use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
@@ -50,7 +50,7 @@ impl Node {
         let error = match opened {
             Ok(()) if self.advance(Phase::Starting, Phase::Running).is_ok() => {
                 if self.hooks.has_copier() {
-                    self.confirmations.doubt_inherited(self.replica.revision());
+                    self.confirmations.doubt_inherited(self.applied.revision());
                 }
                 return Ok(());
             }
@@ -81,7 +81,7 @@ impl Node {
                 () = self.lease.held() => {}
             }
         };
-        if self.replica.incarnation().is_some() && env::timeout(patience, leased).await.is_err() {
+        if self.applied.incarnation().is_some() && env::timeout(patience, leased).await.is_err() {
             self.log
                 .warn(format_args!("no leader has granted this node a lease yet"));
         }
@@ -155,7 +155,7 @@ impl Node {
     /// Opens Raft and starts everything that needs a place in a cluster.
     pub(super) async fn take_part(self: &Arc<Self>, identity: &Identity) -> Result<&Member> {
         let raft_id = identity.raft_id;
-        let consensus = Consensus::open(ConsensusConfig {
+        let consensus = RaftNode::open(RaftConfig {
             raft_id,
             cluster_name: self.options.cluster_name.clone(),
             timing: self.options.timing.values(),
@@ -163,7 +163,7 @@ impl Node {
             dir: self.dir.clone(),
             transport: self.transport.clone(),
             addresses: self.addresses.clone(),
-            replica: self.replica.clone(),
+            applied: self.applied.clone(),
             snapshots: self.snapshots,
         })
         .await?;
@@ -184,7 +184,7 @@ impl Node {
         ));
         let controller = Arc::new(Controller::new(
             self.me.clone(),
-            self.replica.clone(),
+            self.applied.clone(),
             proposer.clone(),
             leadership.clone(),
             self.leases.clone(),
@@ -207,7 +207,7 @@ impl Node {
         };
         let admission = Arc::new(Admission::new(
             pong,
-            self.replica.clone(),
+            self.applied.clone(),
             proposer.clone(),
             leadership.clone(),
             self.leases.clone(),
@@ -270,7 +270,7 @@ impl Node {
     fn leadership_changed(&self, change: LeadershipChange) {
         match change {
             LeadershipChange::Became(epoch) => self.begin_to_lead(epoch),
-            LeadershipChange::Lost(_) => self.leases.rest(),
+            LeadershipChange::Lost(_) => self.leases.end_term(),
         }
         let kind = match change {
             LeadershipChange::Became(epoch) => {
@@ -285,7 +285,7 @@ impl Node {
             }
         };
         let event = Event {
-            revision: self.replica.revision(),
+            revision: self.applied.revision(),
             timestamp: env::wall_now(),
             kind,
         };
@@ -293,12 +293,12 @@ impl Node {
     }
 
     fn begin_to_lead(&self, epoch: u64) {
-        self.leases.lead(epoch, self.replica.revision());
+        self.leases.begin_term(epoch, self.applied.revision());
         let heard = self
             .member()
             .ok()
             .and_then(|member| member.consensus.last_heard());
-        let topology = self.replica.topology();
+        let topology = self.applied.topology();
         let former = heard.and_then(|(raft_id, at)| {
             let node = topology.nodes.values().find(|node| node.raft_id == raft_id)?;
             Some((node, at))
@@ -306,7 +306,7 @@ impl Node {
         if let Some((node, heard)) = former {
             let patience = self.options.timing.values().election_max;
             self.leases
-                .led_before(&node.id, node.incarnation, heard, patience);
+                .seed_previous_leader(&node.id, node.incarnation, heard, patience);
         }
     }
 
@@ -373,7 +373,7 @@ impl Node {
             outcome = self.close_files(member).await;
         }
         self.transport.close();
-        self.replica.close();
+        self.applied.close();
         let closed = self.close_hooks().await;
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.set_phase(Phase::Stopped);

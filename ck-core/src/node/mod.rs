@@ -39,7 +39,7 @@ pub use leased_view::LeasedView;
 pub(crate) use listen::Close;
 pub(crate) use listen::{Listen, Listening, TcpListen};
 
-use crate::consensus::{Consensus, Leadership, LeaseTable, Proposer, RaftId, Replica, SnapshotPace};
+use crate::consensus::{AppliedState, Leadership, LeaseManager, Proposer, RaftId, RaftNode, SnapshotPace};
 use crate::env::disk::{Disk, DiskLock, MemDisk, RealDisk};
 use crate::env::{self, Instant, Signal};
 use crate::error::{Error, ErrorCode, Result};
@@ -78,7 +78,7 @@ pub(crate) struct Node {
     transport: Arc<dyn Transport>,
     listen: Arc<dyn Listen>,
     snapshots: SnapshotPace,
-    replica: Arc<Replica>,
+    applied: Arc<AppliedState>,
     hooks: Arc<Hooks>,
     confirmations: Arc<Confirmations>,
     /// How this process came back, for hooks that are registered after that.
@@ -90,7 +90,7 @@ pub(crate) struct Node {
     /// What it waits for before it is ready; for people.
     waiting: Mutex<Option<String>>,
     /// What this node has heard and granted while it leads.
-    leases: Arc<LeaseTable>,
+    leases: Arc<LeaseManager>,
     /// Until when it may act as primary.
     lease: Lease,
     /// What the application says of itself, and why.
@@ -125,7 +125,7 @@ pub(crate) struct Node {
 
 /// The parts that need a place in a cluster.
 pub(crate) struct Member {
-    pub(crate) consensus: Arc<Consensus>,
+    pub(crate) consensus: Arc<RaftNode>,
     pub(crate) proposer: Arc<Proposer>,
     pub(crate) leadership: Arc<Leadership>,
     pub(crate) controller: Arc<Controller>,
@@ -178,13 +178,13 @@ impl Node {
             }),
         );
         config.concurrency = options.hook_concurrency as usize;
-        let known: Arc<OnceLock<Weak<Replica>>> = Arc::default();
+        let known: Arc<OnceLock<Weak<AppliedState>>> = Arc::default();
         config.holders = Some(holders(known.clone(), me.clone()));
         let hooks = Arc::new(Hooks::new(config));
         let told = hooks.clone();
         let own_rejoin = Arc::new(OwnRejoin::default());
         let (rejoins, myself) = (own_rejoin.clone(), me.clone());
-        let replica = Arc::new(Replica::new(
+        let applied = Arc::new(AppliedState::new(
             me.clone(),
             process,
             Box::new(move |events| {
@@ -192,7 +192,7 @@ impl Node {
                 told.push_batch(events);
             }),
         ));
-        known.get_or_init(|| Arc::downgrade(&replica));
+        known.get_or_init(|| Arc::downgrade(&applied));
         // An empty data_dir keeps everything in memory, under any name.
         let dir = if options.data_dir.is_empty() {
             "/memory".into()
@@ -208,10 +208,10 @@ impl Node {
             transport: seams.transport,
             listen: seams.listen,
             snapshots: seams.snapshots,
-            addresses: Arc::new(AddressBook::new(replica.clone())),
+            addresses: Arc::new(AddressBook::new(applied.clone())),
             formation: Formation::new(options.node_id.as_str().into(), process, options.founding()),
             waiting: Mutex::default(),
-            replica,
+            applied,
             hooks,
             confirmations,
             own_rejoin,
@@ -262,13 +262,13 @@ impl Node {
     /// The incarnation that the log gave this process.
     #[cfg(feature = "sim")]
     pub(crate) fn incarnation(&self) -> Option<u64> {
-        self.replica.incarnation()
+        self.applied.incarnation()
     }
 
     /// The whole state as bytes.
     #[cfg(feature = "sim")]
     pub(crate) fn state_bytes(&self) -> Vec<u8> {
-        self.replica.state().encode().unwrap_or_default()
+        self.applied.state().encode().unwrap_or_default()
     }
 
     /// The options that it was made with.
@@ -316,7 +316,7 @@ impl Node {
     /// True while it may act as primary or leader at all: it is running, the log has admitted this very
     /// process, and the cluster has not refused it for good. Takes no lock.
     pub(crate) fn acts(&self) -> bool {
-        self.is_going() && self.replica.incarnation().is_some() && !self.is_refused.load(Ordering::Acquire)
+        self.is_going() && self.applied.incarnation().is_some() && !self.is_refused.load(Ordering::Acquire)
     }
 
     /// Resolves when the node is told to stop.
@@ -378,7 +378,7 @@ impl Node {
 
     /// The node that a Raft number belongs to.
     fn node_of(&self, raft_id: RaftId) -> Option<NodeId> {
-        let view = self.replica.view().load();
+        let view = self.applied.view().load();
         view.nodes()
             .iter()
             .find(|node| node.raft_id == raft_id)

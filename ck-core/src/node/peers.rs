@@ -94,14 +94,14 @@ impl Node {
                 ),
             ));
         }
-        let is_member = |from: &NodeId| self.replica.topology().nodes.contains_key(from);
+        let is_member = |from: &NodeId| self.applied.topology().nodes.contains_key(from);
         if request.cluster == cluster && request.from.as_ref().is_some_and(is_member) {
             over.prove();
         }
         let call = request.call;
         if call.is_order()
             && let Some(from) = &request.from
-            && let Some(revision) = self.replica.state().removed_at(from)
+            && let Some(revision) = self.applied.state().removed_at(from)
         {
             // It may not know yet. The order is not carried out: who gave it would never see it done.
             return Err(removed(from, revision));
@@ -142,7 +142,7 @@ impl Node {
 
     /// Orders are for the leader that whoever gave them knew: what turns up under a later one was repeated, or is late.
     fn check_order_is_of_today(&self, epoch: u64) -> Result<()> {
-        let known = self.replica.topology().leader_epoch;
+        let known = self.applied.topology().leader_epoch;
         if epoch >= known {
             return Ok(());
         }
@@ -277,7 +277,7 @@ impl Node {
                 }
                 // A member may have applied what this leader commits a moment before it does: the lease is to name it.
                 let reported = report.revision.min(member.consensus.last_index());
-                let _ = env::timeout(APPLY, self.replica.wait_for(reported)).await;
+                let _ = env::timeout(APPLY, self.applied.wait_for(reported)).await;
                 let reply = member.admission.sync(&report)?;
                 member.controller.note_copies(&report);
                 member
@@ -343,7 +343,7 @@ impl Node {
         let request = MemberRequest {
             cluster: self.addresses.cluster_id(),
             forwarded,
-            epoch: self.replica.topology().leader_epoch,
+            epoch: self.applied.topology().leader_epoch,
             call,
             from: Some(self.me.clone()),
         };

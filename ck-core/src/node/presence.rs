@@ -25,7 +25,7 @@ impl Node {
     /// Asks to be let back in until somebody does: for ever, because a healed network must heal the cluster.
     pub(super) async fn stay_a_member(self: Arc<Self>) {
         let mut pause = FIRST_PAUSE;
-        while self.is_going() && self.replica.incarnation().is_none() {
+        while self.is_going() && self.applied.incarnation().is_none() {
             match self.ask_back_in().await {
                 Ok(true) => break,
                 Ok(false) => {}
@@ -62,8 +62,8 @@ impl Node {
         };
         member.proposer.set_session(reply.incarnation);
         // Known here as soon as the log says so; until then there is nothing to ask for.
-        let _ = env::timeout(REJOIN, self.replica.wait_for(reply.revision)).await;
-        Ok(self.replica.incarnation().is_some())
+        let _ = env::timeout(REJOIN, self.applied.wait_for(reply.revision)).await;
+        Ok(self.applied.incarnation().is_some())
     }
 
     /// Asks every address there is, until this node's own cluster has answered; less long where this node comes to
@@ -71,7 +71,7 @@ impl Node {
     async fn search_for_own(&self, request: &JoinRequest, leadership: u64) -> Result<Option<JoinReply>> {
         let member = self.member()?;
         let own = self.cluster_id();
-        let before = self.replica.incarnation();
+        let before = self.applied.incarnation();
         let mut survey = Survey::new();
         let joiner = self.joiner();
         let decide = |survey: &Survey| {
@@ -103,12 +103,12 @@ impl Node {
     /// Resolves when the log has admitted this process anew, as another incarnation than `before`.
     async fn admitted_after(&self, before: Option<u64>) {
         loop {
-            let seen = self.replica.changed().count();
-            let incarnation = self.replica.incarnation();
+            let seen = self.applied.changed().count();
+            let incarnation = self.applied.incarnation();
             if incarnation.is_some() && incarnation != before {
                 return;
             }
-            self.replica.changed().after(seen).await;
+            self.applied.changed().after(seen).await;
         }
     }
 
@@ -116,7 +116,7 @@ impl Node {
     /// node, which a log that is read anew tells of too, is none.
     fn removal(&self) -> Option<Error> {
         let session = self.member().ok()?.proposer.session();
-        let revision = self.replica.state().removed_at(&self.me)?;
+        let revision = self.applied.state().removed_at(&self.me)?;
         (session != 0 && revision > session).then(|| self.leaving_or(removed(&self.me, revision)))
     }
 
@@ -145,7 +145,7 @@ impl Node {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);
         }
-        if self.replica.incarnation().is_none()
+        if self.applied.incarnation().is_none()
             && let Some(removal) = self.removal()
         {
             return Err(removal);
@@ -156,14 +156,14 @@ impl Node {
     /// The same, resolving when it is so no more.
     pub(super) async fn member_no_more(&self) -> Error {
         loop {
-            let (phase, applied) = (self.phases.count(), self.replica.changed().count());
+            let (phase, applied) = (self.phases.count(), self.applied.changed().count());
             if let Err(error) = self.check_member() {
                 return error;
             }
             tokio::select! {
                 biased;
                 _ = self.phases.after(phase) => {}
-                _ = self.replica.changed().after(applied) => {}
+                _ = self.applied.changed().after(applied) => {}
             }
         }
     }
@@ -178,7 +178,7 @@ impl Node {
         }
         if let Ok(member) = self.member() {
             // It votes until the others have changed that, and is no good as a leader.
-            member.consensus.rest(FOR_GOOD);
+            member.consensus.hold_elections_for(FOR_GOOD);
             member.proposer.bar(error.clone());
         }
         self.is_refused.store(true, Ordering::Release);
@@ -215,11 +215,11 @@ impl Node {
                 self.say_that_it_failed().await;
                 return;
             }
-            let seen = self.replica.changed().count();
+            let seen = self.applied.changed().count();
             let health_seen = self.own_health_changed.count();
-            let told = self.replica.topology();
-            let reported = self.replica.revision();
-            if let Some(incarnation) = self.replica.incarnation() {
+            let told = self.applied.topology();
+            let reported = self.applied.revision();
+            if let Some(incarnation) = self.applied.incarnation() {
                 admitted = true;
                 self.sync_once(incarnation, reported, told.leader_epoch).await;
                 if self.refusal().is_some() {
@@ -255,7 +255,7 @@ impl Node {
 
     /// How long to wait between two syncs: as set, but no longer than what the cluster's lease asks for.
     fn sync_pause(&self) -> Duration {
-        let config = self.replica.topology().config.clone();
+        let config = self.applied.topology().config.clone();
         self.options.effective_sync_interval().min(config.lease_ttl() / 3)
     }
 
@@ -264,7 +264,7 @@ impl Node {
     /// # Errors
     /// [`ErrorCode::Conflict`] when it is about another process.
     pub(super) fn give_back(&self, node: &NodeId, incarnation: u64) -> Result<MemberReply> {
-        if *node != self.me || self.replica.incarnation() != Some(incarnation) {
+        if *node != self.me || self.applied.incarnation() != Some(incarnation) {
             return Err(Error::new(
                 ErrorCode::Conflict,
                 format!("this is not incarnation {incarnation} of node {node:?}"),
@@ -300,9 +300,9 @@ impl Node {
         loop {
             // A lease counts as soon as what it names is applied; and the log may have admitted this process anew
             // before the answer to its request came, or though it never comes.
-            self.lease.applied(self.replica.revision());
+            self.lease.applied(self.applied.revision());
             self.adopt_session();
-            let now = self.replica.topology();
+            let now = self.applied.topology();
             if self.is_waited_for(&now, reported, (&told, &looked)) {
                 return;
             }
@@ -311,7 +311,7 @@ impl Node {
             tokio::select! {
                 biased;
                 () = env::sleep_until(due) => return,
-                now = self.replica.changed().after(seen) => seen = now,
+                now = self.applied.changed().after(seen) => seen = now,
                 _ = self.own_health_changed.after(health_seen) => return,
             }
         }
@@ -328,7 +328,7 @@ impl Node {
         (told, looked): (&Topology, &Topology),
     ) -> bool {
         if self
-            .replica
+            .applied
             .incarnation()
             .is_some_and(|admitted| admitted > reported)
         {
@@ -358,7 +358,7 @@ impl Node {
             revision,
             health,
             health_reason,
-            copies: self.copy_failures.report(&self.replica.topology(), &self.me),
+            copies: self.copy_failures.report(&self.applied.topology(), &self.me),
             delay_ms: whole_millis(self.delay()),
         };
         // The lease counts from here, whenever the answer comes.
@@ -379,7 +379,7 @@ impl Node {
                 };
                 let until = from + Duration::from_millis(reply.lease_ms);
                 self.lease
-                    .granted(asked, until, reply.revision, self.replica.revision());
+                    .granted(asked, until, reply.revision, self.applied.revision());
             }
             Ok(_) => self.log.warn(format_args!("a sync was answered out of turn")),
             Err(error) if error.code() == ErrorCode::Removed => {
@@ -400,9 +400,9 @@ impl Node {
 
     /// Resolves when the log tells of another leadership than the one at `epoch`.
     async fn leadership_after(&self, epoch: u64) {
-        let mut seen = self.replica.changed().count();
-        while self.replica.topology().leader_epoch == epoch {
-            seen = self.replica.changed().after(seen).await;
+        let mut seen = self.applied.changed().count();
+        while self.applied.topology().leader_epoch == epoch {
+            seen = self.applied.changed().after(seen).await;
         }
     }
 

@@ -31,7 +31,7 @@ impl Node {
             }
             Phase::Starting | Phase::Running => {}
         }
-        if self.replica.incarnation().is_none() {
+        if self.applied.incarnation().is_none() {
             let entering = self.waiting();
             return Ok(Some(entering.unwrap_or_else(|| "its data to be read".to_owned())));
         }

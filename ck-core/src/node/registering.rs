@@ -45,12 +45,12 @@ impl Node {
     /// [`ErrorCode::Stopped`](crate::ErrorCode::Stopped), with the hook.
     pub(crate) fn register_hook(&self, filter: EventFilter, hook: Hook) -> Result<HookId, Rejected> {
         // While this is held nothing is applied, so nothing newer is told before.
-        let state = self.replica.state();
+        let state = self.applied.state();
         let topology = state.topology();
         let me = topology
             .nodes
             .get(&self.me)
-            .filter(|node| node.status.is_serving() && self.replica.incarnation() == Some(node.incarnation));
+            .filter(|node| node.status.is_serving() && self.applied.incarnation() == Some(node.incarnation));
         let Some(me) = me else {
             return self.hooks.register_after(filter, hook, Vec::new());
         };

@@ -82,8 +82,8 @@ impl Node {
 
     fn changes_of(&self, file: StateFile) -> &Signal {
         match file {
-            StateFile::Map => self.replica.changed(),
-            StateFile::Data => self.replica.data_changed(),
+            StateFile::Map => self.applied.changed(),
+            StateFile::Data => self.applied.data_changed(),
         }
     }
 

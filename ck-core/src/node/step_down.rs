@@ -29,12 +29,12 @@ impl Node {
         cooldown: Option<Duration>,
     ) -> Result<u64> {
         if target == Some(&self.me) {
-            return Ok(self.replica.revision());
+            return Ok(self.applied.revision());
         }
         let revision = self.hand_over(target).await?;
         // Whoever took over has time to find its feet, though it may be slower than this node.
         let cooldown = cooldown.unwrap_or(self.options.timing.values().election_max * 2);
-        self.member()?.consensus.rest(cooldown);
+        self.member()?.consensus.hold_elections_for(cooldown);
         Ok(revision)
     }
 
@@ -57,7 +57,7 @@ impl Node {
         loop {
             let chosen = self.successor(member, target, &tried).await?;
             let Err(error) = member.consensus.transfer(chosen, election).await else {
-                return Ok(self.replica.revision());
+                return Ok(self.applied.revision());
             };
             tried.push(chosen);
             self.log.warn(format_args!("stepping down: {error}"));
@@ -66,7 +66,7 @@ impl Node {
                 if let Some(leader) = member.consensus.leader()
                     && leader != member.consensus.raft_id()
                 {
-                    return Ok(self.replica.revision());
+                    return Ok(self.applied.revision());
                 }
                 if error.code() != ErrorCode::Refused || Instant::now() + election >= deadline {
                     return Err(error);
@@ -135,7 +135,7 @@ impl Node {
     pub(crate) async fn demote(&self, target: Option<NodeId>, cooldown: Option<Duration>) -> Result<NodeId> {
         let member = self.member()?;
         self.check_member()?;
-        let before = self.replica.topology().leader_epoch;
+        let before = self.applied.topology().leader_epoch;
         let leads = member.leadership.is_leader();
         let from = member.consensus.leader().and_then(|id| self.node_of(id));
         let ordered = if leads {
@@ -156,9 +156,9 @@ impl Node {
         };
         let deadline = Instant::now() + SUCCESSION;
         loop {
-            let seen = self.replica.changed().count();
-            let revision = self.replica.revision();
-            let topology = self.replica.topology();
+            let seen = self.applied.changed().count();
+            let revision = self.applied.revision();
+            let topology = self.applied.topology();
             // One that took leadership back before somebody else had it has an epoch of its own.
             let changed = topology.leader_epoch > before && from != topology.leader;
             let leader = topology.leader.clone().filter(|leader| match &target {
@@ -179,7 +179,7 @@ impl Node {
                     _ => Error::new(ErrorCode::Timeout, "the new leader has not made itself known yet"),
                 });
             }
-            let _ = env::timeout(remaining, self.replica.changed().after(seen)).await;
+            let _ = env::timeout(remaining, self.applied.changed().after(seen)).await;
         }
     }
 }

@@ -8,7 +8,7 @@ use super::plan::{self, Exclusions};
 use super::planned::{Planned, active, members};
 use super::roles::{Roles, heir};
 use super::status::CopyReport;
-use crate::consensus::{Leadership, LeaseTable, Leased, Proposer, Replica};
+use crate::consensus::{AppliedState, Leadership, LeaseManager, Leased, Proposer};
 use crate::env::{self, Instant};
 use crate::error::{ErrorCode, Result};
 use crate::log::Log;
@@ -29,10 +29,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Runs on every node; acts where the leader is.
 pub(crate) struct Controller {
     pub(super) me: NodeId,
-    pub(super) replica: Arc<Replica>,
+    pub(super) applied: Arc<AppliedState>,
     proposer: Arc<Proposer>,
     pub(super) leadership: Arc<Leadership>,
-    leases: Arc<LeaseTable>,
+    leases: Arc<LeaseManager>,
     log: Arc<Log>,
     pub(super) pace: Pace,
     roles: Mutex<Roles>,
@@ -56,16 +56,16 @@ pub(crate) struct Pace {
 impl Controller {
     pub(crate) fn new(
         me: NodeId,
-        replica: Arc<Replica>,
+        applied: Arc<AppliedState>,
         proposer: Arc<Proposer>,
         leadership: Arc<Leadership>,
-        leases: Arc<LeaseTable>,
+        leases: Arc<LeaseManager>,
         log: Arc<Log>,
         pace: Pace,
     ) -> Self {
         Controller {
             me,
-            replica,
+            applied,
             proposer,
             leadership,
             leases,
@@ -80,7 +80,7 @@ impl Controller {
     /// Runs until its task is dropped.
     pub(crate) async fn run(&self) {
         loop {
-            let topology_seen = self.replica.changed().count();
+            let topology_seen = self.applied.changed().count();
             let leadership_seen = self.leadership.changed().count();
             let leases_seen = self.leases.changed().count();
             let again = match self.leadership.epoch() {
@@ -95,7 +95,7 @@ impl Controller {
             let something = async {
                 tokio::select! {
                     biased;
-                    _ = self.replica.changed().after(topology_seen) => {}
+                    _ = self.applied.changed().after(topology_seen) => {}
                     _ = self.leadership.changed().after(leadership_seen) => {}
                     _ = self.leases.changed().after(leases_seen) => {}
                 }
@@ -111,7 +111,7 @@ impl Controller {
     /// Does what is due. The answer is when to look again though nothing changes.
     async fn step(&self, epoch: u64) -> Result<Option<Duration>> {
         let (topology, revision, moving) = {
-            let state = self.replica.state();
+            let state = self.applied.state();
             let moving = state.moving() > 0;
             (state.topology().clone(), state.topology_revision(), moving)
         };
@@ -199,7 +199,7 @@ impl Controller {
         let Some(node) = topology.nodes.get(holder).filter(|node| node.status.is_up()) else {
             return Leased::No;
         };
-        if *holder == self.me && self.replica.revision() >= *revision {
+        if *holder == self.me && self.applied.revision() >= *revision {
             return Leased::No;
         }
         self.leases
@@ -336,7 +336,7 @@ impl Controller {
         let mut work = std::pin::pin!(work);
         let mut look_at = Some(Instant::now());
         loop {
-            let applied = self.replica.changed().count();
+            let applied = self.applied.changed().count();
             let leased = self.leases.changed().count();
             let due = async {
                 match look_at {
@@ -348,10 +348,10 @@ impl Controller {
                 biased;
                 done = &mut work => return Ok(done),
                 () = due => {}
-                _ = self.replica.changed().after(applied) => {}
+                _ = self.applied.changed().after(applied) => {}
                 _ = self.leases.changed().after(leased) => {}
             }
-            look_at = match self.carry_on(epoch, &self.replica.topology()).await {
+            look_at = match self.carry_on(epoch, &self.applied.topology()).await {
                 Ok(Progress::Made) => Some(Instant::now()),
                 Ok(Progress::None { next_lease_end }) => next_lease_end,
                 Err(error) if self.proposer.has_ended() => return Err(error),
@@ -395,7 +395,7 @@ impl Controller {
                 }
                 attempts += 1;
                 let now = {
-                    let state = self.replica.state();
+                    let state = self.applied.state();
                     covers = state.topology_revision();
                     state.topology().clone()
                 };
@@ -408,7 +408,7 @@ impl Controller {
             if let Some(epoch) = epoch
                 && left > 0
             {
-                self.carry_on(epoch, &self.replica.topology()).await?;
+                self.carry_on(epoch, &self.applied.topology()).await?;
             }
         }
         Ok(Committed {
@@ -420,7 +420,7 @@ impl Controller {
     /// Plans now, because somebody asked. Gives how many partitions move.
     pub(crate) async fn rebalance_now(&self) -> Result<(u64, usize)> {
         let (topology, revision) = {
-            let state = self.replica.state();
+            let state = self.applied.state();
             (state.topology().clone(), state.topology_revision())
         };
         let exclusions = self.exclusions(&topology);
@@ -433,7 +433,7 @@ impl Controller {
                 (RebalanceTrigger::Manual, "".into()),
             )
             .await?;
-        Ok((self.replica.revision(), moved))
+        Ok((self.applied.revision(), moved))
     }
 
     /// What a plan that is made now leaves out.
@@ -458,11 +458,11 @@ impl Controller {
     /// Creates the partitions now, if there are none yet. Gives how many there are.
     pub(crate) async fn create_now(&self) -> Result<(u64, usize)> {
         let (topology, revision) = {
-            let state = self.replica.state();
+            let state = self.applied.state();
             (state.topology().clone(), state.topology_revision())
         };
         if !topology.partitions.is_empty() {
-            return Ok((self.replica.revision(), topology.partitions.len()));
+            return Ok((self.applied.revision(), topology.partitions.len()));
         }
         let response = self.create(&topology, revision).await?;
         match response.result {

@@ -41,13 +41,13 @@ impl Controller {
 
     /// What moves, and what moves wait for, as this leader knows.
     pub(crate) fn status(&self) -> RebalanceStatus {
-        let now = RebalanceNow::of(&self.replica.state());
+        let now = RebalanceNow::of(&self.applied.state());
         let mut status = local(&self.me, &now);
         if !self.leadership.is_leader() {
             return status;
         }
         status.from_leader = true;
-        let topology = self.replica.topology();
+        let topology = self.applied.topology();
         let reports = self.reports();
         let planned = self.planned();
         for migration in &mut status.migrations {

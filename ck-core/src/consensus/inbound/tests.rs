@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::consensus::wire::{Append, Ballot, SnapshotChunk, Transfer};
+use crate::consensus::wire::{AppendEntries, RequestVote, SnapshotChunk, Transfer};
 
 const ME: u64 = 3;
 
@@ -35,11 +35,11 @@ fn append(
         .iter()
         .map(|id| (id.term, id.node, id.index, 0, Bytes::new()))
         .collect();
-    RaftCall::Append(Append::of_parts(vote, prev, entries, commit))
+    RaftCall::Append(AppendEntries::of_parts(vote, prev, entries, commit))
 }
 
 fn ballot(term: u64, last: Option<wal::LogId>) -> RaftCall {
-    RaftCall::Vote(Ballot::of_parts(vote(term, 1, false), last, true))
+    RaftCall::Vote(RequestVote::of_parts(vote(term, 1, false), last, true))
 }
 
 fn check(call: &RaftCall) -> Result<()> {

@@ -13,7 +13,7 @@ const LEADER: wal::Vote = wal::Vote {
 fn piece(vote: wal::Vote, offset: u64, total: u64, data: &'static [u8]) -> SnapshotChunk {
     SnapshotChunk {
         vote,
-        head: codec::encode(&SnapshotHead::default()).unwrap(),
+        head: codec::encode(&SnapshotHeader::default()).unwrap(),
         offset,
         total,
         data: Bytes::from_static(data),
@@ -109,13 +109,13 @@ fn state(index: u64) -> Bytes {
     state_after(index, set)
 }
 
-fn head(last: u64, configs: &[&[u64]]) -> SnapshotHead {
+fn head(last: u64, configs: &[&[u64]]) -> SnapshotHeader {
     let id = |index| wal::LogId {
         term: 2,
         node: 1,
         index,
     };
-    SnapshotHead::of_parts(Some(id(last)), Some(id(last.min(1))), configs)
+    SnapshotHeader::of_parts(Some(id(last)), Some(id(last.min(1))), configs)
 }
 
 #[test]

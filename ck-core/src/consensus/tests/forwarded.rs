@@ -7,8 +7,8 @@ use super::{Nobody, found, open};
 use crate::consensus::forward::{
     ForwardAnswer, ForwardCall, ForwardRequest, MAX_FORWARDED, handle_forwarded,
 };
-use crate::consensus::write::Written;
-use crate::consensus::{Consensus, decode, encode};
+use crate::consensus::write::WriteOutcome;
+use crate::consensus::{RaftNode, decode, encode};
 use crate::env::Runtime;
 use crate::error::{Error, ErrorCode};
 use crate::model::{LeaveReason, RebalanceTrigger, Timestamp};
@@ -35,7 +35,7 @@ fn forwarded(command: Command, epoch: Option<u64>, (seq, low): (u64, u64)) -> By
     .unwrap()
 }
 
-async fn ask(node: &Consensus, proposals: Vec<Bytes>) -> ForwardAnswer {
+async fn ask(node: &RaftNode, proposals: Vec<Bytes>) -> ForwardAnswer {
     let request = ForwardRequest {
         cluster: "c".to_owned(),
         from: None,
@@ -46,7 +46,7 @@ async fn ask(node: &Consensus, proposals: Vec<Bytes>) -> ForwardAnswer {
     decode(&answer, "an answer").unwrap()
 }
 
-fn written(answer: ForwardAnswer) -> Vec<Written> {
+fn written(answer: ForwardAnswer) -> Vec<WriteOutcome> {
     match answer {
         ForwardAnswer::WrittenMany(written) => written,
         other => panic!("{other:?}"),
@@ -59,7 +59,10 @@ fn a_node_that_does_not_lead_appends_none_and_says_so_for_each() {
         let node = open().await;
         let proposals = vec![proposal(1, Expect::Any), proposal(2, Expect::Any)];
         let outcomes = written(ask(&node, proposals).await);
-        assert_eq!(outcomes, [Written::NotHere(None), Written::NotHere(None)]);
+        assert_eq!(
+            outcomes,
+            [WriteOutcome::NotLeader(None), WriteOutcome::NotLeader(None)]
+        );
         assert_eq!(node.last_index(), 0);
         node.close().await.unwrap();
     });
@@ -79,7 +82,7 @@ fn one_proposal_that_fails_does_not_keep_the_others() {
         let responses: Vec<_> = outcomes
             .into_iter()
             .map(|outcome| match outcome {
-                Written::Done(response) => response,
+                WriteOutcome::Applied(response) => response,
                 other => panic!("{other:?}"),
             })
             .collect();
@@ -87,7 +90,7 @@ fn one_proposal_that_fails_does_not_keep_the_others() {
         let codes: Vec<_> = (0..responses.len()).map(code).collect();
         let expected = [None, Some(ErrorCode::Corrupt), Some(ErrorCode::Conflict), None];
         assert_eq!(codes, expected);
-        assert_eq!(node.replica().state().data().get("k").unwrap().value, "3");
+        assert_eq!(node.applied().state().data().get("k").unwrap().value, "3");
         node.close().await.unwrap();
     });
 }
@@ -158,7 +161,7 @@ fn what_only_a_leader_decides_is_not_taken_from_another_node() {
         for (proposal, code) in refused {
             let outcomes = written(ask(&node, vec![proposal]).await);
             match outcomes.as_slice() {
-                [Written::Done(response)] => {
+                [WriteOutcome::Applied(response)] => {
                     assert_eq!(response.result.as_ref().map_err(Error::code), Err(code));
                     assert!(!response.settles);
                 }
@@ -167,7 +170,7 @@ fn what_only_a_leader_decides_is_not_taken_from_another_node() {
         }
         assert_eq!(node.last_index(), last, "nothing of it came as far as the log");
         let outcomes = written(ask(&node, vec![forwarded(set(1), None, (1, 0))]).await);
-        assert!(matches!(outcomes.as_slice(), [Written::Done(response)] if response.result.is_ok()));
+        assert!(matches!(outcomes.as_slice(), [WriteOutcome::Applied(response)] if response.result.is_ok()));
         node.close().await.unwrap();
     });
 }

@@ -10,7 +10,7 @@ use openraft_rt::AsyncRuntime;
 
 use super::{leads, open_on};
 use crate::consensus::encode;
-use crate::consensus::write::Written;
+use crate::consensus::write::WriteOutcome;
 use crate::env::disk::MemDisk;
 use crate::env::{self, Runtime};
 use crate::error::ErrorCode;
@@ -43,7 +43,7 @@ fn what_waits_for_the_disk_is_bounded_and_nothing_of_it_is_lost() {
             let mut writing = Box::pin(node.write(proposal(number)));
             // Either it waits for the disk, or it is refused at once.
             match env::timeout(Duration::from_millis(20), &mut writing).await {
-                Ok(Written::Done(response)) => {
+                Ok(WriteOutcome::Applied(response)) => {
                     let error = response.result.unwrap_err();
                     assert_eq!(error.code(), ErrorCode::Busy);
                     assert!(
@@ -65,11 +65,11 @@ fn what_waits_for_the_disk_is_bounded_and_nothing_of_it_is_lost() {
         assert!(node.disk_silence().is_some());
         disk.hang(false);
         while let Some(written) = waiting.next().await {
-            assert!(matches!(written, Written::Done(response) if response.result.is_ok()));
+            assert!(matches!(written, WriteOutcome::Applied(response) if response.result.is_ok()));
         }
         assert_eq!(node.unwritten(), 0);
         let written = node.write(proposal(0)).await;
-        assert!(matches!(written, Written::Done(response) if response.result.is_ok()));
+        assert!(matches!(written, WriteOutcome::Applied(response) if response.result.is_ok()));
         node.close().await.unwrap();
     });
 }

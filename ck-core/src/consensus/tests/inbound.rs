@@ -8,10 +8,10 @@ use openraft_rt::AsyncRuntime;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{Consensus, leads, open_on};
-use crate::consensus::codec::{MembershipRecord, SnapshotHead};
+use super::{RaftNode, leads, open_on};
+use crate::consensus::codec::{MembershipRecord, SnapshotHeader};
 use crate::consensus::wire::{
-    Append, Ballot, RaftAnswer, RaftCall, RaftRequest, SnapshotChunk, Transfer, WireEntry,
+    AppendEntries, RaftAnswer, RaftCall, RaftRequest, RequestVote, SnapshotChunk, Transfer, WireEntry,
 };
 use crate::consensus::{decode, encode, wal};
 use crate::env::disk::MemDisk;
@@ -35,7 +35,7 @@ fn vote(term: u64, committed: bool) -> wal::Vote {
     }
 }
 
-async fn tell(node: &Consensus, call: RaftCall) -> RaftAnswer {
+async fn tell(node: &RaftNode, call: RaftCall) -> RaftAnswer {
     let request = RaftRequest {
         cluster: "c".to_owned(),
         from: STRANGER,
@@ -61,17 +61,17 @@ fn proposal(value: u64) -> Bytes {
 }
 
 /// Leads, if it has to be elected for that, and writes.
-async fn writes(node: &Consensus, value: u64) {
+async fn writes(node: &RaftNode, value: u64) {
     writes_after(node, value, "").await;
 }
 
 /// The same, and what came before for the message.
-async fn writes_after(node: &Consensus, value: u64, after: &str) {
+async fn writes_after(node: &RaftNode, value: u64, after: &str) {
     let written = async {
         loop {
             leads(node).await;
             let outcome = node.write(proposal(value)).await;
-            if matches!(outcome, crate::consensus::write::Written::Done(_)) {
+            if matches!(outcome, crate::consensus::write::WriteOutcome::Applied(_)) {
                 return;
             }
             env::sleep(Duration::from_millis(5)).await;
@@ -80,13 +80,13 @@ async fn writes_after(node: &Consensus, value: u64, after: &str) {
     let in_time = env::timeout(Duration::from_secs(20), written).await;
     let stats = node.stats(|_| None);
     assert!(in_time.is_ok(), "it writes no more{after}: {stats:?}");
-    let state = node.replica().state();
+    let state = node.applied().state();
     let data = state.data().get("k").map(|entry| entry.value.clone());
     assert_eq!(data.as_deref(), Some(value.to_string().as_bytes()));
 }
 
 /// Where the log of the node ends.
-fn tip(node: &Consensus) -> wal::LogId {
+fn tip(node: &RaftNode) -> wal::LogId {
     let last = node.last_log_id().expect("it has founded");
     crate::consensus::types::to_wal_id(last)
 }
@@ -101,7 +101,7 @@ fn append(
     entries: Vec<WireEntry>,
     commit: Option<wal::LogId>,
 ) -> RaftCall {
-    RaftCall::Append(Append::of_parts(vote(term, true), prev, entries, commit))
+    RaftCall::Append(AppendEntries::of_parts(vote(term, true), prev, entries, commit))
 }
 
 /// What somebody may say who has found out how to say it.
@@ -129,8 +129,16 @@ fn attacks(tip: wal::LogId) -> Vec<RaftCall> {
     ];
     for term in [u64::MAX, u64::MAX - 1, 1 << 62, 1 << 40] {
         let last = Some(id(term, STRANGER, u64::MAX));
-        calls.push(RaftCall::Vote(Ballot::of_parts(vote(term, false), last, true)));
-        calls.push(RaftCall::Vote(Ballot::of_parts(vote(term, false), None, true)));
+        calls.push(RaftCall::Vote(RequestVote::of_parts(
+            vote(term, false),
+            last,
+            true,
+        )));
+        calls.push(RaftCall::Vote(RequestVote::of_parts(
+            vote(term, false),
+            None,
+            true,
+        )));
         calls.push(append(term, None, Vec::new(), None));
         calls.push(RaftCall::Heartbeat(vote(term, true)));
     }
@@ -138,7 +146,7 @@ fn attacks(tip: wal::LogId) -> Vec<RaftCall> {
 }
 
 fn snapshot(term: u64, last: wal::LogId, configs: &[&[u64]], data: Bytes) -> RaftCall {
-    let head = encode(&SnapshotHead::of_parts(Some(last), Some(last), configs)).unwrap();
+    let head = encode(&SnapshotHeader::of_parts(Some(last), Some(last), configs)).unwrap();
     RaftCall::Snapshot(SnapshotChunk {
         vote: vote(term, true),
         head,
@@ -223,10 +231,23 @@ fn any_call(random: &mut StdRng, tip: wal::LogId) -> RaftCall {
                     (number(random, tip.term + 3), STRANGER, index, kind, payload)
                 })
                 .collect();
-            RaftCall::Append(Append::of_parts(said(random), prev, entries, any_id(random)))
+            RaftCall::Append(AppendEntries::of_parts(
+                said(random),
+                prev,
+                entries,
+                any_id(random),
+            ))
         }
-        2 => RaftCall::Vote(Ballot::of_parts(said(random), any_id(random), random.random())),
-        3 => RaftCall::PreVote(Ballot::of_parts(said(random), any_id(random), random.random())),
+        2 => RaftCall::Vote(RequestVote::of_parts(
+            said(random),
+            any_id(random),
+            random.random(),
+        )),
+        3 => RaftCall::PreVote(RequestVote::of_parts(
+            said(random),
+            any_id(random),
+            random.random(),
+        )),
         4 => RaftCall::Heartbeat(said(random)),
         _ => RaftCall::Transfer(Transfer::of_parts(said(random), 1, any_id(random))),
     }

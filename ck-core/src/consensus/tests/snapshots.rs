@@ -8,8 +8,8 @@ use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 use openraft_rt::AsyncRuntime;
 
 use crate::consensus::SnapshotPace;
-use crate::consensus::codec::SnapshotHead;
-use crate::consensus::replica::Replica;
+use crate::consensus::applied_state::AppliedState;
+use crate::consensus::codec::SnapshotHeader;
 use crate::consensus::snapshot_file;
 use crate::consensus::state_machine::{SnapshotStore, StateMachine};
 use crate::consensus::types::{SnapshotMeta, StoredMembership, from_wal_id};
@@ -20,13 +20,13 @@ use crate::error::ErrorCode;
 use crate::model::Timestamp;
 use crate::state::{Command, Expect, Proposal, State};
 
-fn replica() -> Arc<Replica> {
-    Arc::new(Replica::new("node-1".into(), 1, Box::new(|_| {})))
+fn applied() -> Arc<AppliedState> {
+    Arc::new(AppliedState::new("node-1".into(), 1, Box::new(|_| {})))
 }
 
-fn machine(disk: &Arc<MemDisk>, replica: &Arc<Replica>) -> StateMachine {
+fn machine(disk: &Arc<MemDisk>, applied: &Arc<AppliedState>) -> StateMachine {
     let store = SnapshotStore::new(disk.clone(), "/node/snapshot".into(), Owner::default());
-    StateMachine::open(replica.clone(), store, Arc::default(), SnapshotPace::default()).unwrap()
+    StateMachine::open(applied.clone(), store, Arc::default(), SnapshotPace::default()).unwrap()
 }
 
 /// A snapshot of a state in which `index` wrote a key.
@@ -50,8 +50,8 @@ fn snapshot(index: u64) -> (SnapshotMeta, Bytes) {
     (meta, state.encode().unwrap().into())
 }
 
-fn value(replica: &Replica) -> Option<Bytes> {
-    Some(replica.state().data().get("k")?.value.clone())
+fn value(applied: &AppliedState) -> Option<Bytes> {
+    Some(applied.state().data().get("k")?.value.clone())
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn trap_04_a_snapshot_is_durable_before_it_is_visible() {
     Runtime::run(async {
         let disk = Arc::new(MemDisk::new());
         disk.create_dir_all(Path::new("/node")).unwrap();
-        let seen = replica();
+        let seen = applied();
         let mut tested = machine(&disk, &seen);
         let (meta, bytes) = snapshot(10);
         tested.install_snapshot(&meta, bytes).await.unwrap();
@@ -79,7 +79,7 @@ fn trap_04_a_snapshot_is_durable_before_it_is_visible() {
         assert!(tested.install_snapshot(&newer, cut).await.is_err());
         assert_eq!(value(&seen).unwrap(), "10");
         disk.crash(1);
-        let after = replica();
+        let after = applied();
         let mut reopened = machine(&disk, &after);
         assert_eq!(value(&after).unwrap(), "10");
         assert_eq!(reopened.applied_state().await.unwrap().0, meta.last_log_id);
@@ -88,7 +88,7 @@ fn trap_04_a_snapshot_is_durable_before_it_is_visible() {
         let (meta, bytes) = snapshot(30);
         reopened.install_snapshot(&meta, bytes).await.unwrap();
         disk.crash(2);
-        let after = replica();
+        let after = applied();
         let mut reopened = machine(&disk, &after);
         assert_eq!(value(&after).unwrap(), "30");
         assert_eq!(reopened.applied_state().await.unwrap().0, meta.last_log_id);
@@ -102,14 +102,14 @@ fn a_snapshot_that_took_long_to_build_does_not_replace_a_newer_one() {
     Runtime::run(async {
         let disk = Arc::new(MemDisk::new());
         disk.create_dir_all(Path::new("/node")).unwrap();
-        let mut tested = machine(&disk, &replica());
+        let mut tested = machine(&disk, &applied());
         let (meta, bytes) = snapshot(10);
         tested.install_snapshot(&meta, bytes).await.unwrap();
         let mut slow = tested.get_snapshot_builder().await;
         let (newer, bytes) = snapshot(20);
         tested.install_snapshot(&newer, bytes).await.unwrap();
         slow.build_snapshot().await.unwrap();
-        let after = replica();
+        let after = applied();
         let mut reopened = machine(&disk, &after);
         assert_eq!(reopened.applied_state().await.unwrap().0, newer.last_log_id);
         assert_eq!(value(&after).unwrap(), "20");
@@ -121,7 +121,7 @@ fn a_snapshot_that_took_long_to_build_does_not_replace_a_newer_one() {
 fn a_stored_snapshot_of_which_nothing_can_be_made_is_named() {
     let path = Path::new("/node/snapshot");
     let newer = [&b"\x81\xa7version"[..], b"\xcd\x7f\xff"].concat();
-    let head = crate::consensus::encode(&SnapshotHead::default()).unwrap();
+    let head = crate::consensus::encode(&SnapshotHeader::default()).unwrap();
     for (head, state, code) in [
         (&b"no head"[..], &b""[..], ErrorCode::Corrupt),
         (&head, b"no state", ErrorCode::Corrupt),
@@ -131,7 +131,7 @@ fn a_stored_snapshot_of_which_nothing_can_be_made_is_named() {
         disk.create_dir_all(Path::new("/node")).unwrap();
         snapshot_file::write(&*disk, path, Owner::default(), head, state).unwrap();
         let store = SnapshotStore::new(disk, path.into(), Owner::default());
-        let error = StateMachine::open(replica(), store, Arc::default(), SnapshotPace::default())
+        let error = StateMachine::open(applied(), store, Arc::default(), SnapshotPace::default())
             .err()
             .unwrap();
         assert_eq!(error.code(), code, "{error}");

@@ -8,8 +8,8 @@ use openraft::testing::log::{StoreBuilder, Suite};
 use openraft_rt::AsyncRuntime;
 
 use crate::consensus::SnapshotPace;
+use crate::consensus::applied_state::AppliedState;
 use crate::consensus::log_store::LogStore;
-use crate::consensus::replica::Replica;
 use crate::consensus::state_machine::{SnapshotStore, StateMachine};
 use crate::consensus::types::Types;
 use crate::consensus::wal::{Owner, Wal, WalOptions, WalThread};
@@ -48,9 +48,9 @@ impl StoreBuilder<Types, LogStore, StateMachine, Guard> for Builder {
             wal: wal.clone(),
             writer: Some(writer.spawn().unwrap()),
         };
-        let replica = Arc::new(Replica::new("node-1".into(), 1, Box::new(|_| {})));
+        let applied = Arc::new(AppliedState::new("node-1".into(), 1, Box::new(|_| {})));
         let store = SnapshotStore::new(disk, "/node/snapshot".into(), Owner::default());
-        let machine = StateMachine::open(replica, store, Arc::default(), SnapshotPace::default()).unwrap();
+        let machine = StateMachine::open(applied, store, Arc::default(), SnapshotPace::default()).unwrap();
         Ok((guard, LogStore::new(wal), machine))
     }
 }

@@ -1,6 +1,6 @@
 //! The views that a node makes from batch to batch, and what it tells of a batch.
 
-use crate::consensus::replica::{Item, Replica};
+use crate::consensus::applied_state::{AppliedState, Item};
 use crate::model::{ClusterConfig, PartitionState, Timestamp};
 use crate::routing::ClusterView;
 use crate::state::tests::random_topologies;
@@ -9,11 +9,11 @@ use crate::state::{Command, Expect, NodeSpec, Proposal};
 /// Whoever acts on members and partitions is not woken by writes of data, nor whoever acts on data by those.
 #[test]
 fn data_and_topology_are_told_of_apart() {
-    let replica = Replica::new("a".into(), 1, Box::new(|_| {}));
-    let changes = || (replica.changed().count(), replica.data_changed().count());
+    let applied = AppliedState::new("a".into(), 1, Box::new(|_| {}));
+    let changes = || (applied.changed().count(), applied.data_changed().count());
     let apply = |index: u64, command: Command| {
         let proposal = Proposal::unremembered(command, Timestamp::default());
-        replica.apply(&[Item::Command(index, Box::new(proposal))])
+        applied.apply(&[Item::Command(index, Box::new(proposal))])
     };
     let bootstrap = Command::Bootstrap {
         cluster_id: "c".to_owned(),
@@ -38,7 +38,7 @@ fn data_and_topology_are_told_of_apart() {
     };
     apply(1, bootstrap);
     assert_eq!(changes(), (1, 0));
-    let tables = replica.view().load_owned();
+    let tables = applied.view().load_owned();
     let set = |expect: Expect| Command::SetData {
         key: "k".to_owned(),
         value: "v".into(),
@@ -55,7 +55,7 @@ fn data_and_topology_are_told_of_apart() {
     };
     apply(4, delete);
     assert_eq!(changes(), (1, 2));
-    let view = replica.view().load_owned();
+    let view = applied.view().load_owned();
     assert_eq!(view.revision(), 4);
     assert!(std::sync::Arc::ptr_eq(view.topology(), tables.topology()));
 }

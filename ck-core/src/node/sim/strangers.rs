@@ -246,7 +246,7 @@ fn a_leader_of_which_the_log_says_that_it_stopped_comes_back() {
             incarnation: nodes[0].incarnation(),
             reason: LeaveReason::GracefulShutdown,
             promotions: Vec::new(),
-            planned_on: nodes[0].node.replica.state().topology_revision(),
+            planned_on: nodes[0].node.applied.state().topology_revision(),
             silent_ms: 0,
             unleased_from: None,
         };

@@ -1,8 +1,8 @@
-//! How much log there is: openraft counts entries, and one may be a mebibyte, and a snapshot that costs as much as all of
-//! them.
+//! Log compaction: when a snapshot is taken, and how much of the log is purged then. openraft's own policy counts entries,
+//! but an entry may be a mebibyte, and a snapshot may cost as much as all entries together.
 //!
-//! Every node counts what it applies, whether it leads, follows or replays its log after a start. When the log has
-//! grown enough, beside the state, a snapshot is taken, and what is far enough behind it is purged.
+//! Every node counts the entries and bytes that it applies, as leader, as follower, and while it replays its log. When the
+//! log has grown enough in relation to the state, a snapshot is taken, and the log far behind it is purged.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,23 +13,23 @@ use super::open::SnapshotPace;
 use super::state_machine::Raft;
 use crate::env::Signal;
 
-/// After so many bytes of log a snapshot is taken, however few the entries are.
-const SNAPSHOT_BYTES: u64 = 64 * 1024 * 1024;
+/// A snapshot is taken after so many bytes of log, however few the entries are.
+const MAX_LOG_BYTES: u64 = 64 * 1024 * 1024;
 /// At least so many bytes, and at most twice as many, stay in the log behind a snapshot, for followers that are a
 /// little late.
 const KEPT_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Asks for snapshots in time.
+/// Says when a snapshot is due.
 #[derive(Debug, Default)]
-pub(crate) struct Growth {
+pub(crate) struct CompactionTrigger {
     due: Signal,
-    /// Up to this entry the log may go once the snapshot that is due covers it; 0 for none.
+    /// The log may be purged up to this entry once the snapshot that is due covers it; 0 for none.
     droppable: AtomicU64,
 }
 
-/// Counts; belongs to the one task that applies.
+/// Counts log entries and bytes since the last snapshot; owned by the one task that applies.
 #[derive(Debug)]
-pub(crate) struct Meter {
+pub(crate) struct LogSizeTracker {
     pace: SnapshotPace,
     entries: u64,
     since_snapshot: u64,
@@ -38,9 +38,9 @@ pub(crate) struct Meter {
     marks: [u64; 2],
 }
 
-impl Meter {
+impl LogSizeTracker {
     pub(crate) const fn new(pace: SnapshotPace) -> Self {
-        Meter {
+        LogSizeTracker {
             pace,
             entries: 0,
             since_snapshot: 0,
@@ -49,8 +49,8 @@ impl Meter {
         }
     }
 
-    /// Notes that the entry `index` with so many bytes was applied, where the last snapshot has so many.
-    pub(crate) fn add(&mut self, growth: &Growth, index: u64, bytes: usize, snapshot: u64) {
+    /// Counts the entry `index` of `bytes`, which was applied. `snapshot` is the size of the last snapshot in bytes.
+    pub(crate) fn add(&mut self, compaction: &CompactionTrigger, index: u64, bytes: usize, snapshot: u64) {
         let bytes = bytes as u64;
         self.entries += 1;
         self.since_snapshot += bytes;
@@ -59,41 +59,40 @@ impl Meter {
             self.since_mark = 0;
             self.marks = [self.marks[1], index];
         }
-        let worth = snapshot.saturating_mul(self.pace.times).min(SNAPSHOT_BYTES);
-        if self.since_snapshot >= SNAPSHOT_BYTES {
-            growth.droppable.store(self.marks[0], Ordering::Release);
+        let worth = snapshot.saturating_mul(self.pace.times).min(MAX_LOG_BYTES);
+        if self.since_snapshot >= MAX_LOG_BYTES {
+            compaction.droppable.store(self.marks[0], Ordering::Release);
         } else if self.entries < self.pace.entries || self.since_snapshot < worth {
             return;
         }
         self.restart();
-        growth.due.notify();
+        compaction.due.notify();
     }
 
-    /// Notes that a snapshot is taken, for whatever reason, or was installed.
+    /// A snapshot is being taken, for whatever reason, or was installed.
     pub(crate) const fn restart(&mut self) {
         self.entries = 0;
         self.since_snapshot = 0;
     }
 }
 
-impl Growth {
-    /// Waits until a snapshot has been due more often than `seen`; how often, and up to which entry the log may go
-    /// once there is one.
+impl CompactionTrigger {
+    /// Waits until a snapshot has been due more often than `seen`; gives how often, and up to which entry the log may be
+    /// purged once the snapshot is there.
     pub(crate) async fn due(&self, seen: u64) -> (u64, u64) {
         let count = self.due.after(seen).await;
         (count, self.droppable.load(Ordering::Acquire))
     }
 }
 
-/// Takes a snapshot whenever one is due, and after many bytes drops what is far behind it: openraft's own policies count
-/// entries. Ends when Raft does.
-pub(super) async fn bound_log(raft: Raft, growth: Arc<Growth>) {
+/// Takes a snapshot whenever one is due, and purges the log far behind it. Ends when Raft does.
+pub(super) async fn run_compaction(raft: Raft, compaction: Arc<CompactionTrigger>) {
     let mut metrics = raft.metrics();
     let (mut seen, mut droppable, mut dropped) = (0, 0, 0);
     loop {
         tokio::select! {
             biased;
-            due = growth.due(seen) => {
+            due = compaction.due(seen) => {
                 (seen, droppable) = due;
                 if raft.trigger().snapshot().await.is_err() {
                     return;
@@ -131,11 +130,11 @@ mod tests {
         };
         // What is applied before one is due: entries of 1,000 bytes beside a snapshot of so many.
         for (snapshot, expected) in [(0, 100), (25_000, 100), (100_000, 400), (1 << 30, 67_109)] {
-            let (growth, mut meter) = (Growth::default(), Meter::new(pace));
+            let (compaction, mut log_size) = (CompactionTrigger::default(), LogSizeTracker::new(pace));
             for round in 1..3 {
                 let count = (1..).find(|index| {
-                    meter.add(&growth, *index, 1000, snapshot);
-                    growth.due.count() == round
+                    log_size.add(&compaction, *index, 1000, snapshot);
+                    compaction.due.count() == round
                 });
                 assert_eq!(count, Some(expected), "{snapshot}, {round}");
             }
@@ -144,26 +143,29 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_due_by_bytes_and_the_last_of_the_log_stays() {
-        let (growth, mut meter) = (Growth::default(), Meter::new(SnapshotPace::default()));
+        let (compaction, mut log_size) = (
+            CompactionTrigger::default(),
+            LogSizeTracker::new(SnapshotPace::default()),
+        );
         let entry = 1024 * 1024;
         for index in 1..64 {
-            meter.add(&growth, index, entry, 0);
-            assert_eq!(growth.due.count(), 0, "after {index} MiB");
+            log_size.add(&compaction, index, entry, 0);
+            assert_eq!(compaction.due.count(), 0, "after {index} MiB");
         }
-        meter.add(&growth, 64, entry, 0);
-        assert_eq!(growth.due.count(), 1);
-        let droppable = growth.droppable.load(Ordering::Acquire);
+        log_size.add(&compaction, 64, entry, 0);
+        assert_eq!(compaction.due.count(), 1);
+        let droppable = compaction.droppable.load(Ordering::Acquire);
         assert!((32..=48).contains(&droppable), "{droppable}");
         // One that was taken for another reason counts.
         for index in 65..100 {
-            meter.add(&growth, index, entry, 0);
+            log_size.add(&compaction, index, entry, 0);
         }
-        meter.restart();
+        log_size.restart();
         for index in 100..163 {
-            meter.add(&growth, index, entry, 0);
+            log_size.add(&compaction, index, entry, 0);
         }
-        assert_eq!(growth.due.count(), 1);
-        meter.add(&growth, 163, entry, 0);
-        assert_eq!(growth.due.count(), 2);
+        assert_eq!(compaction.due.count(), 1);
+        log_size.add(&compaction, 163, entry, 0);
+        assert_eq!(compaction.due.count(), 2);
     }
 }

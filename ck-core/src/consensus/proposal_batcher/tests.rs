@@ -9,7 +9,7 @@ use super::*;
 use crate::env::{self, Runtime};
 
 /// What was delivered, and how to end its delivery.
-type Batch = (Vec<Waiting>, oneshot::Sender<()>);
+type Batch = (Vec<PendingProposal>, oneshot::Sender<()>);
 
 /// Holds every batch until it is let go; a proposal is answered with its own body.
 #[derive(Default)]
@@ -19,8 +19,8 @@ struct Held {
     arrived: tokio::sync::Notify,
 }
 
-impl Deliver for Held {
-    fn deliver(&self, to: RaftId, batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
+impl BatchSender for Held {
+    fn send_batch(&self, to: RaftId, batch: Vec<PendingProposal>) -> BoxFuture<'_, ()> {
         let (over, done) = oneshot::channel();
         self.seen.lock().unwrap().push((to, batch.len()));
         self.batches.lock().unwrap().push_back((batch, over));
@@ -37,7 +37,7 @@ impl Held {
             if let Some((batch, over)) = next {
                 for waiting in batch {
                     let echo = String::from_utf8_lossy(&waiting.body).into_owned();
-                    let _ = waiting.answer.send(Written::Unknown(echo));
+                    let _ = waiting.answer.send(WriteOutcome::Unknown(echo));
                 }
                 let _ = over.send(());
                 return;
@@ -51,31 +51,35 @@ impl Held {
     }
 }
 
-fn put(queue: &UnboundedSender<Waiting>, to: RaftId, body: impl Into<Bytes>) -> oneshot::Receiver<Written> {
-    put_with(queue, to, body, Ticket::default())
+fn put(
+    queue: &UnboundedSender<PendingProposal>,
+    to: RaftId,
+    body: impl Into<Bytes>,
+) -> oneshot::Receiver<WriteOutcome> {
+    put_with(queue, to, body, SendState::default())
 }
 
 fn put_with(
-    queue: &UnboundedSender<Waiting>,
+    queue: &UnboundedSender<PendingProposal>,
     to: RaftId,
     body: impl Into<Bytes>,
-    ticket: Ticket,
-) -> oneshot::Receiver<Written> {
+    send_state: SendState,
+) -> oneshot::Receiver<WriteOutcome> {
     let (answer, written) = oneshot::channel();
-    let waiting = Waiting {
+    let waiting = PendingProposal {
         to,
         body: body.into(),
         until: Instant::now() + Duration::from_secs(60),
         answer,
-        ticket,
+        send_state,
     };
     queue.send(waiting).ok().unwrap();
     written
 }
 
-fn echoed(written: Written) -> String {
+fn echoed(written: WriteOutcome) -> String {
     match written {
-        Written::Unknown(echo) => echo,
+        WriteOutcome::Unknown(echo) => echo,
         other => panic!("{other:?}"),
     }
 }
@@ -89,7 +93,7 @@ fn what_waits_behind_batches_under_way_goes_together_and_each_hears_its_own() {
         for n in 0..5 {
             answers.push(put(&queue, 1, n.to_string()));
         }
-        env::spawn(deliver_all(waiting, held.clone()));
+        env::spawn(ProposalBatcher::new(waiting, held.clone()).run());
         held.arrived.notified().await;
         // One may still go; the rest waits for an answer, but not what goes to another node.
         let second = put(&queue, 1, "5");
@@ -116,7 +120,7 @@ fn what_waits_behind_batches_under_way_goes_together_and_each_hears_its_own() {
 #[test]
 fn a_batch_is_bounded_in_number_and_bytes_and_leaves_out_who_gave_up() {
     let (queue, mut waiting) = mpsc::unbounded_channel();
-    let mut line = Line::default();
+    let mut line = LeaderQueue::default();
     let mut answers: Vec<_> = (0..MAX_PROPOSALS + 2).map(|_| put(&queue, 1, "a")).collect();
     answers.extend((0..3).map(|_| put(&queue, 1, vec![0; MAX_BYTES / 2])));
     answers.push(put(&queue, 1, vec![0; MAX_BYTES + 1]));
@@ -134,12 +138,12 @@ fn a_batch_is_bounded_in_number_and_bytes_and_leaves_out_who_gave_up() {
 #[test]
 fn a_proposal_is_either_sent_or_withdrawn() {
     let (queue, mut waiting) = mpsc::unbounded_channel();
-    let (early, late) = (Ticket::default(), Ticket::default());
+    let (early, late) = (SendState::default(), SendState::default());
     let _answers = [
         put_with(&queue, 1, "early", early.clone()),
         put_with(&queue, 1, "late", late.clone()),
     ];
-    let mut line = Line::default();
+    let mut line = LeaderQueue::default();
     while let Ok(next) = waiting.try_recv() {
         line.waiting.push_back(next);
     }

@@ -1,8 +1,9 @@
-//! Who acknowledged this leader, and when what they acknowledged was sent: its lease and its reads rest on that.
+//! The times of a quorum's acknowledgements: the leader's lease and its reads rest on them.
 //!
-//! openraft keeps such times, too, but may take them from a request that nobody answered: an answer says up to which
-//! entry a follower has the log, and it takes the newest request that ends there. One that only tells what is committed
-//! ends where the one before did. A leader that was stopped in between would wake up and believe in its lease.
+//! openraft keeps such times, too, but may take them from a request that was never answered: an answer says up to which
+//! entry a follower has the log, and openraft takes the newest request that ends there. A request that carries only the
+//! commit index ends where the one before it did. A leader that was stopped in between would wake up and believe in its
+//! lease.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,30 +15,30 @@ use crate::state::MAX_STRETCH;
 
 /// The acknowledgements of one leadership of this node: its latest.
 #[derive(Debug)]
-pub(super) struct Acks {
-    /// How long an acknowledgement counts that names no time.
+pub(super) struct QuorumAcks {
+    /// How long an acknowledgement without a pledged time is valid.
     lease: Duration,
-    table: Mutex<Table>,
+    table: Mutex<AckTable>,
     changed: Signal,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct AckTable {
     /// The term of the leadership.
     term: u64,
-    acknowledged: BTreeMap<RaftId, Acknowledged>,
+    acknowledged: BTreeMap<RaftId, Ack>,
 }
 
-/// What one node has acknowledged.
+/// The newest acknowledgement of one node.
 #[derive(Debug, Clone, Copy)]
-struct Acknowledged {
-    /// When the newest request was sent that it acknowledged.
+struct Ack {
+    /// When the newest acknowledged request was sent.
     sent: Instant,
-    /// Until when its pledges count: until then it helps nobody else into office.
+    /// The end of its pledge: until then it votes for no other candidate.
     until: Instant,
 }
 
-/// So much of a pledge counts for the leader: less than the whole, by as much as two clocks may differ in that time.
+/// The part of a pledge that the leader may rely on: shorter by as much as two clocks may drift apart in that time.
 const fn lease_of(pledged: Duration) -> Duration {
     let nanos = pledged.as_nanos() / 10 * 9;
     // A pledge of centuries is as good as the longest there is.
@@ -48,58 +49,55 @@ const fn lease_of(pledged: Duration) -> Duration {
     })
 }
 
-impl Acks {
-    /// Nothing acknowledged yet. Who acknowledges something keeps still for `pledged` where it names no time.
+impl QuorumAcks {
+    /// No acknowledgements yet. A node that acknowledges without naming a time has pledged for `pledged`.
     pub(super) fn new(pledged: Duration) -> Self {
-        Acks {
+        QuorumAcks {
             lease: lease_of(pledged),
             table: Mutex::default(),
             changed: Signal::default(),
         }
     }
 
-    /// For how long this node may act as leader after a quorum heard of it that names no time.
+    /// How long this node may act as leader after a quorum's acknowledgements without a pledged time.
     pub(super) fn lease(&self) -> Duration {
         self.lease
     }
 
-    /// Notes that `by` took what this node, as the leader of `term`, had sent at `sent`: it follows this leader, and
-    /// has `pledged` to keep still for so long, from no earlier than that.
-    pub(super) fn note(&self, by: RaftId, term: u64, sent: Instant, pledged: Option<Duration>) {
+    /// Records that `by` acknowledged a request that this node, as the leader of `term`, had sent at `sent`. From then on at
+    /// the earliest `by` votes for no other candidate for the time that it `pledged`.
+    pub(super) fn record(&self, by: RaftId, term: u64, sent: Instant, pledged: Option<Duration>) {
         let mut table = self.table();
         if term < table.term {
             return;
         }
         if term > table.term {
-            *table = Table {
+            *table = AckTable {
                 term,
                 acknowledged: BTreeMap::new(),
             };
         }
-        // Nobody pledges for longer than the longest election timeout, stretched as far as it goes.
+        // A pledge is no longer than the longest election timeout, stretched as far as it can be.
         let longest = self.lease * MAX_STRETCH;
         let until = sent + pledged.map_or(self.lease, |pledged| lease_of(pledged).min(longest));
-        let known = table
-            .acknowledged
-            .entry(by)
-            .or_insert(Acknowledged { sent, until });
+        let known = table.acknowledged.entry(by).or_insert(Ack { sent, until });
         known.sent = sent.max(known.sent);
-        // One that was given for longer, earlier, still holds.
+        // An earlier pledge may last longer.
         known.until = until.max(known.until);
         drop(table);
         self.changed.notify();
     }
 
-    /// When the newest request of `term` was sent that `by` acknowledged.
-    pub(super) fn of(&self, by: RaftId, term: u64) -> Option<Instant> {
+    /// When the newest request of `term` that `by` acknowledged was sent.
+    pub(super) fn last_acked(&self, by: RaftId, term: u64) -> Option<Instant> {
         let table = self.table();
         let acknowledged = table.acknowledged.get(&by).filter(|_| table.term == term);
         acknowledged.map(|acknowledged| acknowledged.sent)
     }
 
-    /// The latest moment since which a quorum has acknowledged something that `me` sent as the leader of `term`: a quorum
-    /// of each of `configs`, of which there are two while the voters change. `me` itself does so at any moment, `now`.
-    pub(super) fn quorum<'c>(
+    /// The latest time after which a quorum acknowledged a request that `me` sent as the leader of `term`: a quorum of each
+    /// of `configs`, which are two while the voters change. `me` acknowledges itself at any time, so `now`.
+    pub(super) fn quorum_acked_at<'c>(
         &self,
         me: RaftId,
         term: u64,
@@ -109,9 +107,9 @@ impl Acks {
         self.of_quorum(me, term, configs, now, |acknowledged| acknowledged.sent)
     }
 
-    /// The latest moment until which a quorum of each of `configs` has pledged to `me`, as the leader of `term`, to help
-    /// nobody else into office. `me` itself has until `own`.
-    pub(super) fn pledged<'c>(
+    /// The latest time until which a quorum of each of `configs` has pledged to `me`, as the leader of `term`, to vote for
+    /// no other candidate. The pledge of `me` itself ends at `own`.
+    pub(super) fn quorum_pledged_until<'c>(
         &self,
         me: RaftId,
         term: u64,
@@ -127,7 +125,7 @@ impl Acks {
         term: u64,
         configs: impl IntoIterator<Item = &'c BTreeSet<RaftId>>,
         own: Instant,
-        what: impl Fn(&Acknowledged) -> Instant,
+        what: impl Fn(&Ack) -> Instant,
     ) -> Option<Instant> {
         let table = self.table();
         let of = |voter: &RaftId| match *voter == me {
@@ -139,7 +137,7 @@ impl Acks {
                 .map(&what),
         };
         let newest_of_quorum = |voters: &BTreeSet<RaftId>| {
-            // There are a few voters at most: comparing all with all needs no memory.
+            // There are few voters: comparing all with all needs no memory.
             let acknowledged =
                 |since: &Instant| voters.iter().filter_map(of).filter(|at| at >= since).count();
             voters
@@ -156,12 +154,12 @@ impl Acks {
         oldest
     }
 
-    /// Told at every acknowledgement.
+    /// Notified at every acknowledgement.
     pub(super) fn changed(&self) -> &Signal {
         &self.changed
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, AckTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -179,15 +177,16 @@ mod tests {
 
     /// What a quorum of `configs` has acknowledged to node 1, after what `noted` says.
     fn quorum(noted: &[(RaftId, u64)], configs: &[&[RaftId]]) -> Option<u64> {
-        let acks = Acks::new(PLEDGED);
+        let acks = QuorumAcks::new(PLEDGED);
         for (by, sent) in noted {
-            acks.note(*by, TERM, at(*sent), None);
+            acks.record(*by, TERM, at(*sent), None);
         }
         let configs: Vec<BTreeSet<RaftId>> = configs
             .iter()
             .map(|config| config.iter().copied().collect())
             .collect();
-        acks.quorum(1, TERM, &configs, at(100)).map(Instant::nanos)
+        acks.quorum_acked_at(1, TERM, &configs, at(100))
+            .map(Instant::nanos)
     }
 
     #[test]
@@ -216,41 +215,50 @@ mod tests {
 
     #[test]
     fn a_lease_lasts_as_long_as_a_quorum_has_pledged_less_the_margin_for_clocks() {
-        let acks = Acks::new(PLEDGED);
+        let acks = QuorumAcks::new(PLEDGED);
         let voters = [BTreeSet::from([1, 2, 3])];
-        let until = || acks.pledged(1, TERM, &voters, at(10_000)).map(Instant::nanos);
+        let until = || {
+            acks.quorum_pledged_until(1, TERM, &voters, at(10_000))
+                .map(Instant::nanos)
+        };
         assert_eq!(until(), None);
-        acks.note(2, TERM, at(50), None);
+        acks.record(2, TERM, at(50), None);
         assert_eq!(until(), Some(50 + 90));
-        acks.note(3, TERM, at(60), Some(PLEDGED * 4));
+        acks.record(3, TERM, at(60), Some(PLEDGED * 4));
         assert_eq!(until(), Some(60 + 360));
         // A shorter one that was given later shortens nothing.
-        acks.note(3, TERM, at(70), Some(PLEDGED));
+        acks.record(3, TERM, at(70), Some(PLEDGED));
         assert_eq!(until(), Some(60 + 360));
-        assert_eq!(acks.quorum(1, TERM, &voters, at(10_000)), Some(at(70)));
+        assert_eq!(acks.quorum_acked_at(1, TERM, &voters, at(10_000)), Some(at(70)));
         // This node's own is needed no longer than that of two others.
-        assert_eq!(acks.pledged(1, TERM, &voters, at(100)), Some(at(50 + 90)));
+        assert_eq!(
+            acks.quorum_pledged_until(1, TERM, &voters, at(100)),
+            Some(at(50 + 90))
+        );
     }
 
     #[test]
     fn the_newest_request_counts_and_only_of_this_leadership() {
-        let acks = Acks::new(PLEDGED);
+        let acks = QuorumAcks::new(PLEDGED);
         let voters = [BTreeSet::from([1, 2])];
-        let since = |term| acks.quorum(1, term, &voters, at(100)).map(Instant::nanos);
-        acks.note(2, TERM, at(9), None);
+        let since = |term| {
+            acks.quorum_acked_at(1, term, &voters, at(100))
+                .map(Instant::nanos)
+        };
+        acks.record(2, TERM, at(9), None);
         // An answer that was overtaken.
-        acks.note(2, TERM, at(5), None);
+        acks.record(2, TERM, at(5), None);
         assert_eq!(since(TERM), Some(9));
         assert_eq!(
             since(TERM + 1),
             None,
             "nobody acknowledged the new leadership yet"
         );
-        acks.note(2, TERM + 1, at(20), None);
-        acks.note(2, TERM, at(30), None);
+        acks.record(2, TERM + 1, at(20), None);
+        acks.record(2, TERM, at(30), None);
         assert_eq!(since(TERM + 1), Some(20), "an answer to the leadership before");
         assert_eq!(since(TERM), None);
-        assert_eq!(acks.of(2, TERM + 1), Some(at(20)));
-        assert_eq!(acks.of(2, TERM), None);
+        assert_eq!(acks.last_acked(2, TERM + 1), Some(at(20)));
+        assert_eq!(acks.last_acked(2, TERM), None);
     }
 }

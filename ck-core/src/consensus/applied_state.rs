@@ -1,4 +1,4 @@
-//! This node's copy of the replicated state, as everything else on the node reads it.
+//! The replicated state as this node has applied it, which everything else on the node reads.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +16,8 @@ use crate::state::{Proposal, Response, State, net_events};
 /// Where events go, in log order.
 pub(crate) type EventSink = Box<dyn FnMut(Vec<Arc<Event>>) + Send>;
 
-/// The state, the view that lookups read, and who waits for what.
-pub(crate) struct Replica {
+/// The state, the view that lookups read, and the tasks that wait for a revision.
+pub(crate) struct AppliedState {
     me: NodeId,
     process: u64,
     state: RwLock<State>,
@@ -25,20 +25,20 @@ pub(crate) struct Replica {
     /// The incarnation of the present process, 0 before the log has admitted it. Read by every lookup that asks
     /// for a role, so it is no lock.
     incarnation: AtomicU64,
-    /// Told after every batch that changed what the controllers act on.
+    /// Notified after every batch that changed the topology.
     changed: Signal,
-    /// Told after every batch that changed the replicated store.
+    /// Notified after every batch that changed the replicated store.
     data_changed: Signal,
     waiters: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
     sink: Mutex<EventSink>,
 }
 
-impl Replica {
-    /// An empty replica of node `me`, whose present process is named `process`.
+impl AppliedState {
+    /// The empty state of node `me`, whose present process is named `process`.
     pub(crate) fn new(me: NodeId, process: u64, sink: EventSink) -> Self {
         let state = State::default();
         let view = ClusterView::new(state.topology().clone(), 0, &me);
-        Replica {
+        AppliedState {
             view: Arc::new(SharedView::new(view)),
             me,
             process,
@@ -71,18 +71,18 @@ impl Replica {
         self.view.load().revision()
     }
 
-    /// Told whenever the topology changed.
+    /// Notified whenever the topology changed.
     pub(crate) fn changed(&self) -> &Signal {
         &self.changed
     }
 
-    /// Told whenever the replicated store changed.
+    /// Notified whenever the replicated store changed.
     pub(crate) fn data_changed(&self) -> &Signal {
         &self.data_changed
     }
 
-    /// This node's incarnation, once the admission of its present process has been applied. What the log says of
-    /// an earlier process is not said of this one: until then the node has no role at all.
+    /// This node's incarnation, once the join of its present process has been applied. Until then the node has no role:
+    /// what the log says is about an earlier process.
     pub(crate) fn incarnation(&self) -> Option<u64> {
         match self.incarnation.load(Ordering::Acquire) {
             0 => None,
@@ -100,7 +100,7 @@ impl Replica {
         state.process_of(&self.me) == Some(self.process)
     }
 
-    /// Starts from a stored state, which tells nothing: it is no news.
+    /// Starts from a stored state. It emits no events: nothing in it is new.
     pub(crate) fn restore(&self, stored: State) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         self.publish(&stored);
@@ -137,8 +137,8 @@ impl Replica {
                     Some(response)
                 }
             });
-            // What happened before this process was admitted is history: it is not told again. That it is no member any
-            // more, and of what it lost by that, it is told.
+            // Events from before this process joined are history and are not emitted again. Those about its own removal
+            // are emitted.
             if told.len() > from && !was_admitted && !self.admitted(&state) {
                 told.truncate(from);
             }
@@ -162,8 +162,8 @@ impl Replica {
             events: &told,
             snapshot: false,
         });
-        // Under the state's lock, so that no later batch can tell its events first.
-        self.tell(told);
+        // Under the state's lock, so that no later batch can emit its events first.
+        self.emit(told);
         drop(state);
         if topology_changed {
             self.changed.notify();
@@ -175,7 +175,7 @@ impl Replica {
         responses
     }
 
-    /// Replaces the state by a newer one that came as a snapshot, and tells the net change.
+    /// Replaces the state by a newer one from a snapshot, and emits the net change.
     pub(crate) fn install(&self, new: State) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let revision = new.revision();
@@ -200,7 +200,7 @@ impl Replica {
                 events: &events,
                 snapshot: true,
             });
-            self.tell(events);
+            self.emit(events);
         } else {
             self.publish(&new);
         }
@@ -220,7 +220,7 @@ impl Replica {
                 .get(&self.me)
                 .filter(|_| self.admitted(state));
             let incarnation = node.map_or(0, |node| node.incarnation);
-            // Before the view: a role in it is this process's own, or not believed.
+            // Before the view: a reader believes a role in the view only where the incarnation is its own.
             self.incarnation.store(incarnation, Ordering::Release);
         }
         let view = before.updated(state.topology(), state.revision());
@@ -228,7 +228,7 @@ impl Replica {
         self.view.store(view);
     }
 
-    fn tell(&self, events: Vec<Event>) {
+    fn emit(&self, events: Vec<Event>) {
         if events.is_empty() {
             return;
         }
@@ -253,7 +253,7 @@ impl Replica {
         let due = std::mem::replace(&mut *waiters, later);
         drop(waiters);
         for waiter in due.into_values().flatten() {
-            // Whoever gave up waiting has dropped the other end.
+            // The receiver is gone where the waiting call was cancelled.
             let _ = waiter.send(());
         }
     }
@@ -294,7 +294,7 @@ pub(crate) enum Item {
     Command(u64, Box<Proposal>),
 }
 
-/// The topology as it would be without `me`: what a node knew that knew nothing of itself.
+/// The topology without `me`: what this node knew before it had joined.
 fn without(topology: &Topology, me: &NodeId) -> Topology {
     let mut old = topology.clone();
     old.nodes.remove(me);

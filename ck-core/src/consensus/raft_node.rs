@@ -12,12 +12,12 @@ use openraft::errors::{InitializeError, RaftError};
 use openraft::raft::Precondition;
 use openraft::{ChangeMembers, EmptyNode, ServerState};
 
-use super::acks::Acks;
+use super::applied_state::AppliedState;
 use super::election::ElectionTimer;
 use super::lateness::Lateness;
 use super::match_index::MatchIndex;
 use super::pledge::Pledges;
-use super::replica::Replica;
+use super::quorum_acks::QuorumAcks;
 use super::server::Server;
 use super::state_machine::Raft;
 use super::types::{LogId, RaftId, Vote, from_wal_id, stopped};
@@ -28,14 +28,14 @@ use crate::model::{ConsensusStats, NodeId};
 use crate::net::PeerConnection;
 
 /// A Raft node that runs.
-pub(crate) struct Consensus {
+pub(crate) struct RaftNode {
     pub(super) raft: Raft,
     pub(super) raft_id: RaftId,
     pub(super) server: Server,
     pub(super) wal: Arc<Wal>,
     pub(super) writer: Mutex<Option<WalThread>>,
-    pub(super) replica: Arc<Replica>,
-    pub(super) acks: Arc<Acks>,
+    pub(super) applied: Arc<AppliedState>,
+    pub(super) acks: Arc<QuorumAcks>,
     pub(super) match_index: Arc<MatchIndex>,
     /// For how long this node may act as leader after a quorum heard of it.
     pub(crate) lease: Duration,
@@ -74,15 +74,15 @@ pub(crate) enum VoterChange {
     Remove(BTreeSet<RaftId>),
 }
 
-impl Consensus {
+impl RaftNode {
     /// This node's number.
     pub(crate) fn raft_id(&self) -> RaftId {
         self.raft_id
     }
 
     /// The replicated state as applied here.
-    pub(crate) fn replica(&self) -> &Arc<Replica> {
-        &self.replica
+    pub(crate) fn applied(&self) -> &Arc<AppliedState> {
+        &self.applied
     }
 
     pub(super) fn raft(&self) -> &Raft {
@@ -295,14 +295,14 @@ impl Consensus {
     }
 
     /// Does not stand for election by itself for `duration`: others are to lead.
-    pub(crate) fn rest(&self, duration: Duration) {
-        self.elections.rest(duration);
+    pub(crate) fn hold_elections_for(&self, duration: Duration) {
+        self.elections.hold_for(duration);
     }
 
     /// Ends the tasks beside openraft's own, and waits for nothing: the disk does not answer.
     pub(crate) fn abandon(&self) {
         self.tasks.iter().for_each(AbortHandle::abort);
-        self.replica.close();
+        self.applied.close();
     }
 
     /// Stops Raft and closes the log; what was acknowledged is durable already.
@@ -316,7 +316,7 @@ impl Consensus {
         if let Some(thread) = thread {
             env::blocking(move || thread.join()).await??;
         }
-        self.replica.close();
+        self.applied.close();
         ended.map_err(stopped)?;
         closed
     }

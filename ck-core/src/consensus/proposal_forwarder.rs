@@ -1,4 +1,4 @@
-//! Takes what waits on this node to the leader: into this node's own log, or to another node in one message.
+//! Sends batches of proposals to the leader: into this node's own log, or to another node in one message.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,40 +7,40 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 
-use super::batch::{Deliver, Waiting};
 use super::codec;
 use super::flow::time_for;
 use super::forward::{ForwardAnswer, ForwardCall, ForwardRequest};
 use super::network::Addresses;
-use super::node::Consensus;
+use super::proposal_batcher::{BatchSender, PendingProposal};
+use super::raft_node::RaftNode;
 use super::service::Service;
 use super::types::RaftId;
-use super::write::Written;
+use super::write::WriteOutcome;
 use crate::env::Instant;
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::{Lane, Transport};
 
 /// The longest that one attempt waits for the leader's answer before another is made, besides the time for its bytes.
-pub(super) const ATTEMPT: Duration = Duration::from_secs(2);
+pub(super) const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// So much earlier than its proposer a call gives up, or a tenth where that is less: the network says whether anything was
 /// sent, and a proposer that stopped waiting at the same moment would not hear it.
 const LEEWAY: Duration = Duration::from_millis(10);
 
-/// The ways from this node to a leader.
-pub(super) struct Courier {
-    consensus: Arc<Consensus>,
+/// Forwards proposals and reads to the leader, wherever it is.
+pub(super) struct ProposalForwarder {
+    consensus: Arc<RaftNode>,
     transport: Arc<dyn Transport>,
     addresses: Arc<dyn Addresses>,
 }
 
-impl Courier {
+impl ProposalForwarder {
     pub(super) fn new(
-        consensus: Arc<Consensus>,
+        consensus: Arc<RaftNode>,
         transport: Arc<dyn Transport>,
         addresses: Arc<dyn Addresses>,
     ) -> Self {
-        Courier {
+        ProposalForwarder {
             consensus,
             transport,
             addresses,
@@ -74,7 +74,7 @@ impl Courier {
         codec::decode(&answer, "the leader's answer")
     }
 
-    async fn write(&self, batch: Vec<Waiting>) {
+    async fn write(&self, batch: Vec<PendingProposal>) {
         let (bodies, answers): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .map(|waiting| (waiting.body, waiting.answer))
@@ -89,11 +89,13 @@ impl Courier {
         self.consensus.write_many(bodies, tell).await;
     }
 
-    async fn forward(&self, leader: RaftId, batch: Vec<Waiting>) {
+    async fn forward(&self, leader: RaftId, batch: Vec<PendingProposal>) {
         let now = Instant::now();
         let patience = batch.iter().map(|waiting| waiting.until.since(now)).max();
         let bytes = batch.iter().map(|waiting| waiting.body.len()).sum();
-        let patience = patience.unwrap_or_default().min(ATTEMPT + time_for(bytes));
+        let patience = patience
+            .unwrap_or_default()
+            .min(FORWARD_TIMEOUT + time_for(bytes));
         let patience = patience - (patience / 10).min(LEEWAY);
         let bodies: Vec<Bytes> = batch.iter().map(|waiting| waiting.body.clone()).collect();
         let written = self.forward_bodies(leader, bodies, patience).await;
@@ -108,7 +110,7 @@ impl Courier {
         leader: RaftId,
         mut bodies: Vec<Bytes>,
         timeout: Duration,
-    ) -> Vec<Written> {
+    ) -> Vec<WriteOutcome> {
         if bodies.len() == 1 {
             let body = bodies.pop().unwrap_or_default();
             return vec![self.forward_one(leader, body, timeout).await];
@@ -117,7 +119,7 @@ impl Courier {
         let call = ForwardCall::ProposeMany(bodies.clone());
         let outcome = match self.ask(leader, call, timeout).await {
             Ok(ForwardAnswer::WrittenMany(all)) if all.len() == count => {
-                return all.into_iter().map(seen_from_afar).collect();
+                return all.into_iter().map(as_remote).collect();
             }
             // A leader of an earlier version, which cannot read many at once, and has done nothing.
             Ok(ForwardAnswer::Refused(error)) if error.code() == ErrorCode::Corrupt => {
@@ -131,50 +133,53 @@ impl Courier {
         vec![outcome; count]
     }
 
-    async fn forward_one(&self, leader: RaftId, body: Bytes, timeout: Duration) -> Written {
+    async fn forward_one(&self, leader: RaftId, body: Bytes, timeout: Duration) -> WriteOutcome {
         outcome_of(self.ask(leader, ForwardCall::Propose(body), timeout).await)
     }
 }
 
-/// What an answer says of everything that was asked for with it.
-fn outcome_of(answer: Result<ForwardAnswer>) -> Written {
+/// The outcome of every proposal of one message, from its answer.
+fn outcome_of(answer: Result<ForwardAnswer>) -> WriteOutcome {
     match answer {
-        Ok(ForwardAnswer::Written(written)) => seen_from_afar(written),
-        Ok(ForwardAnswer::NotLeader(leader)) => Written::NotHere(leader),
+        Ok(ForwardAnswer::Written(written)) => as_remote(written),
+        Ok(ForwardAnswer::NotLeader(leader)) => WriteOutcome::NotLeader(leader),
         // Refused before it was looked at: nothing was appended there.
-        Ok(ForwardAnswer::Refused(_)) => Written::NotHere(None),
+        Ok(ForwardAnswer::Refused(_)) => WriteOutcome::NotLeader(None),
         Ok(ForwardAnswer::ReadIndex(_) | ForwardAnswer::WrittenMany(_)) => {
-            Written::Unknown("the leader answered out of turn".to_owned())
+            WriteOutcome::Unknown("the leader answered out of turn".to_owned())
         }
-        Err(error) if error.is_unsent() => Written::NotHere(None),
+        Err(error) if error.is_unsent() => WriteOutcome::NotLeader(None),
         // Also when it cannot be reached any more: the connection may have broken after the leader took it.
-        Err(error) => Written::Unknown(error.to_string()),
+        Err(error) => WriteOutcome::Unknown(error.to_string()),
     }
 }
 
-/// That Raft has ended there does not mean that it has ended here: another node may lead.
-fn seen_from_afar(written: Written) -> Written {
+/// A fatal outcome of another node is not fatal here: a third node may lead.
+fn as_remote(written: WriteOutcome) -> WriteOutcome {
     match written {
-        Written::Ended(_) => Written::NotHere(None),
+        WriteOutcome::Fatal(_) => WriteOutcome::NotLeader(None),
         written => written,
     }
 }
 
-impl Deliver for Courier {
-    fn reach(&self, to: RaftId) -> Option<BoxFuture<'_, bool>> {
+impl BatchSender for ProposalForwarder {
+    fn connect(&self, to: RaftId) -> Option<BoxFuture<'_, bool>> {
         if to == self.consensus.raft_id() {
             return None;
         }
-        // Where no address is known, the delivery says so.
+        // Where no address is known, sending the batch says so.
         let address = self.addresses.address_of(to)?;
         let reach = async move {
-            let reached = self.transport.reach(&address, Lane::Request, ATTEMPT).await;
+            let reached = self
+                .transport
+                .reach(&address, Lane::Request, FORWARD_TIMEOUT)
+                .await;
             reached.is_ok()
         };
         Some(reach.boxed())
     }
 
-    fn deliver(&self, to: RaftId, batch: Vec<Waiting>) -> BoxFuture<'_, ()> {
+    fn send_batch(&self, to: RaftId, batch: Vec<PendingProposal>) -> BoxFuture<'_, ()> {
         if to == self.consensus.raft_id() {
             self.write(batch).boxed()
         } else {

@@ -78,7 +78,7 @@ enum Part {
     /// Durable writes over HTTP, beside the native call.
     Http,
     /// Forming, joining, restarting.
-    Formation,
+    Bootstrap,
     /// Forming, joining, restarting with many nodes, each a process.
     Many,
     /// What the number of partitions costs: forming and data writes, with few and with the most there can be.
@@ -167,7 +167,7 @@ fn run(arguments: &Arguments) -> Outcome {
     if wanted(Part::Http) {
         http::measure(&mut report, &arguments.dir, Duration::from_millis(arguments.turn))?;
     }
-    if wanted(Part::Formation) {
+    if wanted(Part::Bootstrap) {
         formation::measure(&mut report, &arguments.dir)?;
     }
     if wanted(Part::Many) {

@@ -18,27 +18,27 @@ pub(crate) struct Lease {
     until: AtomicU64,
     /// The revision that this lease names: roles that were given later wait for the next one.
     names: AtomicU64,
-    terms: Mutex<Terms>,
+    terms: Mutex<LeaseTerms>,
     /// Told when a lease begins to count.
     counted: Signal,
 }
 
 #[derive(Debug, Default)]
-struct Terms {
+struct LeaseTerms {
     /// Granted, and waiting for their revision to be applied.
-    waiting: Vec<Waiting>,
+    waiting: Vec<PendingLease>,
     /// What was asked for before that moment does not count.
     given_back: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Waiting {
+struct PendingLease {
     revision: u64,
     until: Instant,
 }
 
 impl Lease {
-    fn terms(&self) -> MutexGuard<'_, Terms> {
+    fn terms(&self) -> MutexGuard<'_, LeaseTerms> {
         self.terms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -65,7 +65,7 @@ impl Lease {
         if terms.given_back.is_some_and(|moment| asked <= moment) {
             return;
         }
-        terms.waiting.push(Waiting { revision, until });
+        terms.waiting.push(PendingLease { revision, until });
         self.count(&mut terms, applied);
     }
 
@@ -84,7 +84,7 @@ impl Lease {
         self.until.store(0, Ordering::Release);
     }
 
-    fn count(&self, terms: &mut Terms, applied: u64) {
+    fn count(&self, terms: &mut LeaseTerms, applied: u64) {
         let mut until = self.until();
         let mut names = self.names();
         terms.waiting.retain(|lease| {

@@ -26,7 +26,7 @@ impl Node {
                 format!("node {node:?} leads the cluster; have it step down first, then remove it"),
             ));
         }
-        let removed = member.admission.remove(node, incarnation, force).await?;
+        let removed = member.membership.remove(node, incarnation, force).await?;
         self.log.info(format_args!("node {node} was removed"));
         Ok(removed)
     }

@@ -8,7 +8,9 @@ use futures_util::future::join_all;
 use super::Node;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::membership::{Found, Look, MemberAnswer, MemberCall, MemberReply, PromiseFile, Survey};
+use crate::membership::{
+    BootstrapStep, Discovery, Found, MemberAnswer, MemberCall, MemberReply, PromiseFile,
+};
 use crate::model::NodeId;
 
 /// For how long nobody must have said that there is a cluster before a node that may found by itself does.
@@ -51,9 +53,9 @@ impl Node {
             (false, None) => Entrance::Join,
         };
         let deadline = Instant::now() + options.join_timeout;
-        let mut survey = Survey::new();
+        let mut discovery = Discovery::new();
         loop {
-            match self.search(entrance, &mut survey, deadline).await? {
+            match self.search(entrance, &mut discovery, deadline).await? {
                 Found::Admitted(reply) => return self.settle_in(reply).await,
                 Found::Decided(Verdict::Refused(error)) => return Err(error),
                 Found::Decided(Verdict::Found(others)) => {
@@ -73,52 +75,52 @@ impl Node {
     async fn search(
         &self,
         entrance: Entrance,
-        survey: &mut Survey,
+        discovery: &mut Discovery,
         deadline: Instant,
     ) -> Result<Found<Verdict>> {
         let joiner = self.joiner();
         let request = self.join_request(None);
-        let decide = |survey: &Survey| {
-            let verdict = self.verdict(entrance, survey);
+        let decide = |discovery: &Discovery| {
+            let verdict = self.verdict(entrance, discovery);
             if verdict.is_none() && entrance == Entrance::Join {
-                self.waits_for(format!("a member to let this node in ({})", survey.describe()));
+                self.waits_for(format!("a member to let this node in ({})", discovery.describe()));
             }
             verdict
         };
-        let searching = joiner.search(&request, survey, decide);
+        let searching = joiner.search(&request, discovery, decide);
         let remaining = deadline.since(Instant::now());
         let limited = async { Ok(env::timeout(remaining, searching).await) };
         match self.unless_stopped(limited).await? {
             Ok(found) => Ok(found),
-            Err(_) => Err(self.entrance_failed(entrance, survey)),
+            Err(_) => Err(self.entrance_failed(entrance, discovery)),
         }
     }
 
     /// What the answers so far come to. Founding is the last resort: only where every address is silent or says that
     /// there is no cluster, and for a while, since a network may come up later than the node.
-    fn verdict(&self, entrance: Entrance, survey: &Survey) -> Option<Verdict> {
+    fn verdict(&self, entrance: Entrance, discovery: &Discovery) -> Option<Verdict> {
         let look = match entrance {
             // Whoever may found waits for anything but a yes until time is up.
-            Entrance::Join => return survey.settled_refusal().map(Verdict::Refused),
-            Entrance::Alone if !survey.is_an_empty_world() => Look::Wait(survey.describe()),
-            Entrance::Alone if survey.elapsed() < FOUNDING_SILENCE => {
-                Look::Wait("addresses that are silent, to be sure that there is no cluster".to_owned())
-            }
-            Entrance::Alone => self.formation.look_alone(survey),
-            Entrance::Together(_) => self.formation.look(survey),
+            Entrance::Join => return discovery.settled_refusal().map(Verdict::Refused),
+            Entrance::Alone if !discovery.found_no_cluster() => BootstrapStep::Wait(discovery.describe()),
+            Entrance::Alone if discovery.elapsed() < FOUNDING_SILENCE => BootstrapStep::Wait(
+                "addresses that are silent, to be sure that there is no cluster".to_owned(),
+            ),
+            Entrance::Alone => self.bootstrap.next_step_alone(discovery),
+            Entrance::Together(_) => self.bootstrap.next_step(discovery),
         };
         match look {
-            Look::Propose(others) => Some(Verdict::Found(others)),
-            Look::Disagree(error) => Some(Verdict::Refused(error)),
-            Look::Wait(why) => {
+            BootstrapStep::Propose(others) => Some(Verdict::Found(others)),
+            BootstrapStep::Disagree(error) => Some(Verdict::Refused(error)),
+            BootstrapStep::Wait(why) => {
                 self.waits_for(why);
                 None
             }
         }
     }
 
-    fn entrance_failed(&self, entrance: Entrance, survey: &Survey) -> Error {
-        let error = survey.failure(self.options.join_timeout);
+    fn entrance_failed(&self, entrance: Entrance, discovery: &Discovery) -> Error {
+        let error = discovery.failure(self.options.join_timeout);
         match entrance {
             Entrance::Join if error.code() == ErrorCode::JoinFailed => Error::new(
                 ErrorCode::JoinFailed,
@@ -165,33 +167,33 @@ impl Node {
             ));
             return Ok(false);
         }
-        let _turn = self.formation.turn().await;
+        let _turn = self.bootstrap.lock_turn().await;
         // It may have given itself up meanwhile.
-        if self.formation.promised().as_ref() != Some(&self.me) {
+        if self.bootstrap.promised().as_ref() != Some(&self.me) {
             return Ok(false);
         }
-        self.formation.close();
+        self.bootstrap.close();
         Ok(true)
     }
 
     /// Promises durably to let `founder` found the cluster; false when something else was promised before.
     async fn promise(&self, founder: &NodeId, expect: u32) -> Result<bool> {
-        let _turn = self.formation.turn().await;
-        if self.formation.may_promise(founder, expect).is_err() {
+        let _turn = self.bootstrap.lock_turn().await;
+        if self.bootstrap.may_promise(founder, expect).is_err() {
             return Ok(false);
         }
-        if self.formation.promised().as_ref() != Some(founder) {
+        if self.bootstrap.promised().as_ref() != Some(founder) {
             let file = PromiseFile::new(self.disk.clone(), &self.dir);
             let word = founder.clone();
             env::blocking(move || file.store(&word)).await??;
-            self.formation.promise(founder.clone());
+            self.bootstrap.promise(founder.clone());
         }
         Ok(true)
     }
 
     /// Another node asks for this node's promise.
     pub(super) async fn answer_promise(&self, founder: &NodeId, expect: u32) -> Result<MemberReply> {
-        self.formation.may_promise(founder, expect)?;
+        self.bootstrap.may_promise(founder, expect)?;
         if self.promise(founder, expect).await? {
             return Ok(MemberReply::Promised);
         }

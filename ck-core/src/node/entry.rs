@@ -59,8 +59,8 @@ impl Node {
         let deadline = Instant::now() + self.options.join_timeout;
         {
             // Nobody may count on this node's promise any more.
-            let _turn = self.formation.turn().await;
-            self.formation.close();
+            let _turn = self.bootstrap.lock_turn().await;
+            self.bootstrap.close();
         }
         self.addresses.set_cluster_id(&reply.cluster_id);
         let identity = Identity::new(

@@ -7,7 +7,7 @@ use futures_util::future::{Either, join_all, select};
 use super::{Member, Node};
 use crate::env::{self, Instant};
 use crate::error::ErrorCode;
-use crate::membership::{MemberAnswer, MemberCall, first_of};
+use crate::membership::{MemberAnswer, MemberCall, first_success};
 
 /// How long a node that stops waits for the others to take over, before it goes without their knowing.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -72,7 +72,7 @@ impl Node {
             // The leader that was known last first: any other has to pass it on.
             others.sort_by_key(|node| topology.leader.as_ref() != Some(&node.id));
             let addresses: Vec<String> = others.into_iter().map(|node| node.peer_addr.clone()).collect();
-            let told = first_of(addresses.into_iter().map(|address| {
+            let told = first_success(addresses.into_iter().map(|address| {
                 let call = MemberCall::Failed {
                     node: self.me.clone(),
                     incarnation,

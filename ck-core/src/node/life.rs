@@ -10,7 +10,8 @@ use crate::env;
 use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{
-    Admission, Delays, Detector, Identity, IdentityFile, Pacer, Pong, ProcessTag, PromiseFile, Steward,
+    ElectionTimeoutTuner, FailureDetector, Identity, IdentityFile, MembershipReconciler, MembershipService,
+    Pong, ProcessTag, PromiseFile, ReportedDelays,
 };
 use crate::model::{Event, EventKind, LeadershipEvent};
 use crate::rebalance::{Controller, Pace};
@@ -124,7 +125,7 @@ impl Node {
         });
         let (lock, identity, promised) = opening.await??;
         if let Some(founder) = promised {
-            self.formation.promise(founder);
+            self.bootstrap.promise(founder);
         }
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
         self.warn_of_strangers().await?;
@@ -205,7 +206,7 @@ impl Node {
             cluster_name: self.options.cluster_name.clone(),
             forming: None,
         };
-        let admission = Arc::new(Admission::new(
+        let membership = Arc::new(MembershipService::new(
             pong,
             self.applied.clone(),
             proposer.clone(),
@@ -214,23 +215,23 @@ impl Node {
             self.transport.clone(),
             self.addresses.clone(),
         ));
-        let steward = Steward::new(
+        let reconciler = MembershipReconciler::new(
             consensus.clone(),
             proposer.clone(),
             leadership.clone(),
             self.options.max_voters as usize,
         );
-        let detector = Detector::new(
+        let detector = FailureDetector::new(
             self.me.clone(),
             consensus.clone(),
             leadership.clone(),
             self.leases.clone(),
-            admission.clone(),
+            membership.clone(),
             self.log.clone(),
             self.options.effective_health_interval(),
         );
-        let delays = Arc::<Delays>::default();
-        let pacer = Pacer {
+        let delays = Arc::<ReportedDelays>::default();
+        let tuner = ElectionTimeoutTuner {
             consensus: consensus.clone(),
             proposer: proposer.clone(),
             leadership: leadership.clone(),
@@ -243,7 +244,7 @@ impl Node {
             proposer,
             leadership,
             controller,
-            admission,
+            membership,
             delays,
         };
         if self.member.set(member).is_err() {
@@ -254,8 +255,8 @@ impl Node {
         let node = self.clone();
         self.run(async move { leadership.run(|change| node.leadership_changed(change)).await });
         self.run(async move { controller.run().await });
-        self.run(async move { steward.run().await });
-        self.run(async move { pacer.run().await });
+        self.run(async move { reconciler.run().await });
+        self.run(async move { tuner.run().await });
         if self.options.health_check.enabled {
             self.run(async move { detector.run().await });
         }

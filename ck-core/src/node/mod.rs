@@ -46,7 +46,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::{Driver, Hooks, HooksConfig};
 use crate::http::RequestCounters;
 use crate::log::{Log, Sparse};
-use crate::membership::{AddressBook, Admission, Delays, Formation, Lease};
+use crate::membership::{AddressBook, Bootstrap, Lease, MembershipService, ReportedDelays};
 use crate::model::{NodeHealthState, NodeId};
 use crate::net::Transport;
 use crate::options::Options;
@@ -86,7 +86,7 @@ pub(crate) struct Node {
     copy_failures: Arc<CopyFailures>,
     addresses: Arc<AddressBook>,
     /// Its part in founding a cluster, while it has none.
-    formation: Formation,
+    bootstrap: Bootstrap,
     /// What it waits for before it is ready; for people.
     waiting: Mutex<Option<String>>,
     /// What this node has heard and granted while it leads.
@@ -129,9 +129,9 @@ pub(crate) struct Member {
     pub(crate) proposer: Arc<Proposer>,
     pub(crate) leadership: Arc<Leadership>,
     pub(crate) controller: Arc<Controller>,
-    pub(crate) admission: Arc<Admission>,
+    pub(crate) membership: Arc<MembershipService>,
     /// The delays that members told of while this node leads.
-    pub(crate) delays: Arc<Delays>,
+    pub(crate) delays: Arc<ReportedDelays>,
 }
 
 /// Where a node is in its life. It goes through these in order, once.
@@ -209,7 +209,7 @@ impl Node {
             listen: seams.listen,
             snapshots: seams.snapshots,
             addresses: Arc::new(AddressBook::new(applied.clone())),
-            formation: Formation::new(options.node_id.as_str().into(), process, options.founding()),
+            bootstrap: Bootstrap::new(options.node_id.as_str().into(), process, options.founding()),
             waiting: Mutex::default(),
             applied,
             hooks,

@@ -127,7 +127,7 @@ impl Node {
         }
         if let MemberCall::Join(join) = &call {
             if let Ok(member) = self.member() {
-                member.admission.note_address(join).await;
+                member.membership.note_address(join).await;
             }
             let result = join_result(self.carry_out(call, request.forwarded, None).await);
             let peers = self.addresses.entries();
@@ -245,7 +245,7 @@ impl Node {
             }
             MemberCall::Join(request) => {
                 let result = match self.check_has_its_log(&request) {
-                    Ok(()) => member.admission.join(&request).await,
+                    Ok(()) => member.membership.join(&request).await,
                     Err(error) => Err(error),
                 };
                 match &result {
@@ -278,7 +278,7 @@ impl Node {
                 // A member may have applied what this leader commits a moment before it does: the lease is to name it.
                 let reported = report.revision.min(member.consensus.last_index());
                 let _ = env::timeout(APPLY, self.applied.wait_for(reported)).await;
-                let reply = member.admission.sync(&report)?;
+                let reply = member.membership.heartbeat(&report)?;
                 member.controller.note_copies(&report);
                 member
                     .delays
@@ -292,9 +292,9 @@ impl Node {
             MemberCall::LastSeen => {
                 return Ok(MemberAnswer::Done(MemberReply::LastSeen(self.silences())));
             }
-            MemberCall::Stop { node, incarnation } => member.admission.stop(&node, incarnation).await?,
+            MemberCall::Stop { node, incarnation } => member.membership.stop(&node, incarnation).await?,
             MemberCall::Failed { node, incarnation } => {
-                member.admission.fail_by_its_word(&node, incarnation).await?
+                member.membership.fail_reported(&node, incarnation).await?
             }
             MemberCall::Remove {
                 node,
@@ -307,10 +307,10 @@ impl Node {
                 let cooldown = cooldown_ms.map(|millis| Duration::from_millis(millis).min(MAX_COOLDOWN));
                 (self.step_down_as_leader(to.as_ref(), cooldown).await?, 0)
             }
-            MemberCall::Leave { node, incarnation } => member.admission.leave(&node, incarnation).await?,
-            MemberCall::Maintenance { reason } => member.admission.maintain(reason).await?,
+            MemberCall::Leave { node, incarnation } => member.membership.leave(&node, incarnation).await?,
+            MemberCall::Maintenance { reason } => member.membership.set_maintenance(reason).await?,
             MemberCall::Recover { number, from, force } => {
-                let recovered = member.admission.recover(number, &from, force).await?;
+                let recovered = member.membership.recover(number, &from, force).await?;
                 self.log.warn(format_args!(
                     "what node {from} has of {} was accepted as its data",
                     partition_id(number)
@@ -387,7 +387,7 @@ impl Node {
             tag: ProcessTag::of(self.process),
             cluster_id: self.addresses.cluster_id(),
             cluster_name: self.options.cluster_name.clone(),
-            forming: self.formation.told(),
+            forming: self.bootstrap.status(),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::peers::removed;
 use super::{Node, Phase};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::membership::{Found, JoinReply, JoinRequest, MemberCall, MemberReply, Survey, SyncReport};
+use crate::membership::{Discovery, Found, JoinReply, JoinRequest, MemberCall, MemberReply, SyncReport};
 use crate::model::{NodeHealthState, NodeId, Topology, whole_millis};
 use crate::planted::planted;
 use crate::state::MAX_REASON_CHARS;
@@ -53,7 +53,7 @@ impl Node {
         let identity = (member.consensus.raft_id(), self.cluster_id());
         let request = self.join_request(Some(identity));
         let admitted = if member.leadership.is_leader() {
-            member.admission.join(&request).await.ok()
+            member.membership.join(&request).await.ok()
         } else {
             self.search_for_own(&request, leadership).await?
         };
@@ -72,13 +72,16 @@ impl Node {
         let member = self.member()?;
         let own = self.cluster_id();
         let before = self.applied.incarnation();
-        let mut survey = Survey::new();
+        let mut discovery = Discovery::new();
         let joiner = self.joiner();
-        let decide = |survey: &Survey| {
-            self.waits_for(format!("its cluster to let it back in ({})", survey.describe()));
-            survey.refusal_of(&own)
+        let decide = |discovery: &Discovery| {
+            self.waits_for(format!(
+                "its cluster to let it back in ({})",
+                discovery.describe()
+            ));
+            discovery.refusal_of(&own)
         };
-        let search = joiner.search(request, &mut survey, decide);
+        let search = joiner.search(request, &mut discovery, decide);
         let otherwise = async {
             tokio::select! {
                 biased;

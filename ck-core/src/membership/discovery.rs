@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorCode};
 
 /// What came of asking one address last.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Outcome {
+pub(crate) enum ProbeOutcome {
     /// Nobody is there: refused, silent, or a name without an address.
     Silent(Error),
     /// This very process answers there.
@@ -27,7 +27,7 @@ pub(crate) enum Outcome {
 /// One address, and when it is asked again.
 #[derive(Debug)]
 pub(super) struct Candidate {
-    pub(super) outcome: Option<Outcome>,
+    pub(super) outcome: Option<ProbeOutcome>,
     pub(super) due: Instant,
     pub(super) pause: Duration,
     /// It is being asked at this moment.
@@ -36,7 +36,7 @@ pub(super) struct Candidate {
 
 /// Every address that is asked, with its last answer.
 #[derive(Debug)]
-pub(crate) struct Survey {
+pub(crate) struct Discovery {
     pub(super) began: Instant,
     pub(super) candidates: BTreeMap<String, Candidate>,
     /// For each configured address what it stands for; empty until it was looked up once.
@@ -45,9 +45,9 @@ pub(crate) struct Survey {
     pub(super) of_refusing: BTreeSet<String>,
 }
 
-impl Survey {
+impl Discovery {
     pub(crate) fn new() -> Self {
-        Survey {
+        Discovery {
             began: Instant::now(),
             candidates: BTreeMap::new(),
             configured: BTreeMap::new(),
@@ -60,7 +60,7 @@ impl Survey {
         self.began.elapsed()
     }
 
-    fn outcomes(&self) -> impl Iterator<Item = (&String, &Outcome)> {
+    fn outcomes(&self) -> impl Iterator<Item = (&String, &ProbeOutcome)> {
         let asked = self.candidates.iter();
         asked.filter_map(|(address, candidate)| Some((address, candidate.outcome.as_ref()?)))
     }
@@ -76,11 +76,11 @@ impl Survey {
 
     /// True when there is no cluster as far as anybody can tell: every address is silent, or is a node's that belongs
     /// to none. Any other answer, whatever it is, is a sign of life of a cluster.
-    pub(crate) fn is_an_empty_world(&self) -> bool {
-        let empty = |outcome: &Outcome| {
+    pub(crate) fn found_no_cluster(&self) -> bool {
+        let empty = |outcome: &ProbeOutcome| {
             matches!(
                 outcome,
-                Outcome::Silent(_) | Outcome::Myself | Outcome::NoMember(_)
+                ProbeOutcome::Silent(_) | ProbeOutcome::Myself | ProbeOutcome::NoMember(_)
             )
         };
         self.is_complete() && self.outcomes().all(|(_, outcome)| empty(outcome))
@@ -89,7 +89,7 @@ impl Survey {
     /// The nodes without a cluster that answered, with the address of each.
     pub(crate) fn no_members(&self) -> impl Iterator<Item = (&String, &Pong)> {
         self.outcomes().filter_map(|(address, outcome)| match outcome {
-            Outcome::NoMember(pong) => Some((address, &**pong)),
+            ProbeOutcome::NoMember(pong) => Some((address, &**pong)),
             _ => None,
         })
     }
@@ -114,8 +114,8 @@ impl Survey {
             };
             self.of_refusing.contains(address)
                 || match &candidate.outcome {
-                    Some(Outcome::Refused { error, .. }) => is_final(error),
-                    Some(Outcome::Myself) => true,
+                    Some(ProbeOutcome::Refused { error, .. }) => is_final(error),
+                    Some(ProbeOutcome::Myself) => true,
                     _ => false,
                 }
         };
@@ -135,7 +135,7 @@ impl Survey {
 
     fn refusals(&self) -> impl Iterator<Item = (&String, &Error, &str)> {
         self.outcomes().filter_map(|(address, outcome)| match outcome {
-            Outcome::Refused { error, cluster_id } if is_final(error) => {
+            ProbeOutcome::Refused { error, cluster_id } if is_final(error) => {
                 Some((address, error, cluster_id.as_str()))
             }
             _ => None,
@@ -158,13 +158,13 @@ impl Survey {
 
     /// What each address answered, for people.
     pub(crate) fn describe(&self) -> String {
-        let said = |address: &String, outcome: &Outcome| match outcome {
-            Outcome::Silent(error)
-            | Outcome::Stranger(error)
-            | Outcome::Refused { error, .. }
-            | Outcome::Alive(error) => format!("{address}: {error}"),
-            Outcome::Myself => format!("{address}: this node itself"),
-            Outcome::NoMember(pong) => {
+        let said = |address: &String, outcome: &ProbeOutcome| match outcome {
+            ProbeOutcome::Silent(error)
+            | ProbeOutcome::Stranger(error)
+            | ProbeOutcome::Refused { error, .. }
+            | ProbeOutcome::Alive(error) => format!("{address}: {error}"),
+            ProbeOutcome::Myself => format!("{address}: this node itself"),
+            ProbeOutcome::NoMember(pong) => {
                 format!("{address}: node {:?} has not joined a cluster yet", pong.node_id)
             }
         };

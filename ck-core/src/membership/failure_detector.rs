@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Admission;
+use super::MembershipService;
 use crate::consensus::{Leadership, LeaseManager, RaftNode};
 use crate::env::{self, Instant};
 use crate::log::Log;
@@ -14,35 +14,35 @@ use crate::model::{Node, NodeId, NodeStatus};
 use crate::planted::planted;
 
 /// The pause after a failure that could not be committed.
-const PAUSE: Duration = Duration::from_millis(20);
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Runs on every node; acts where the leader is.
-pub(crate) struct Detector {
+pub(crate) struct FailureDetector {
     me: NodeId,
     consensus: Arc<RaftNode>,
     leadership: Arc<Leadership>,
     leases: Arc<LeaseManager>,
-    admission: Arc<Admission>,
+    membership: Arc<MembershipService>,
     log: Arc<Log>,
     interval: Duration,
 }
 
-impl Detector {
+impl FailureDetector {
     pub(crate) fn new(
         me: NodeId,
         consensus: Arc<RaftNode>,
         leadership: Arc<Leadership>,
         leases: Arc<LeaseManager>,
-        admission: Arc<Admission>,
+        membership: Arc<MembershipService>,
         log: Arc<Log>,
         interval: Duration,
     ) -> Self {
-        Detector {
+        FailureDetector {
             me,
             consensus,
             leadership,
             leases,
-            admission,
+            membership,
             log,
             interval,
         }
@@ -77,7 +77,7 @@ impl Detector {
                     .discount_silence(stalls.saturating_sub(stalled).max(late));
             }
             stalled = stalls;
-            let pause = match self.look().await {
+            let pause = match self.tick().await {
                 Some(due) => due.since(Instant::now()).min(self.interval),
                 None => self.interval,
             };
@@ -88,7 +88,7 @@ impl Detector {
     }
 
     /// Fails who is silent; gives when to look again.
-    async fn look(&self) -> Option<Instant> {
+    async fn tick(&self) -> Option<Instant> {
         let epoch = self.leadership.epoch()?;
         let topology = self.consensus.applied().topology();
         let config = &topology.config;
@@ -112,13 +112,16 @@ impl Detector {
                 "node {} was not heard of for {timeout:?} and is failed",
                 node.id
             ));
-            let failed = self.admission.fail(epoch, &node.id, node.incarnation, &ids).await;
+            let failed = self
+                .membership
+                .fail(epoch, &node.id, node.incarnation, &ids)
+                .await;
             if let Err(error) = failed {
                 // It stays condemned, and is looked at again; where this node leads no longer, the next leader
                 // finds out by itself.
                 self.log
                     .warn(format_args!("node {} could not be failed: {error}", node.id));
-                again = Some(Instant::now() + PAUSE);
+                again = Some(Instant::now() + RETRY_PAUSE);
             }
         }
         again

@@ -14,17 +14,17 @@ use crate::model::{LeaveReason, Node, NodeId, NodeStatus, Topology};
 use crate::state::Command;
 
 /// A follower that lacks fewer entries than this has caught up.
-const CLOSE: u64 = 500;
+const MAX_LAG_ENTRIES: u64 = 500;
 /// How often the log of followers is looked at while somebody is catching up.
-const WATCH: Duration = Duration::from_millis(5);
+const CATCH_UP_INTERVAL: Duration = Duration::from_millis(5);
 /// How often all is compared though nothing is known to have changed: mends what a failure left half done.
-const PATROL: Duration = Duration::from_secs(1);
+const RECONCILE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long one commit may take.
-const PROPOSE: Duration = Duration::from_secs(5);
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs on every node; acts where the leader is. Membership changes are made one at a time, here and nowhere
 /// else.
-pub(crate) struct Steward {
+pub(crate) struct MembershipReconciler {
     consensus: Arc<RaftNode>,
     proposer: Arc<Proposer>,
     leadership: Arc<Leadership>,
@@ -37,20 +37,20 @@ enum Step {
     /// These have caught up: each becomes a full member, all with one write of the log.
     Activate(Vec<(NodeId, u64)>),
     /// It is drained: it goes.
-    Depart(NodeId, u64),
+    RemoveDrained(NodeId, u64),
     /// Somebody is catching up: look again soon.
-    Watch,
+    WaitForCatchUp,
     Nothing,
 }
 
-impl Steward {
+impl MembershipReconciler {
     pub(crate) fn new(
         consensus: Arc<RaftNode>,
         proposer: Arc<Proposer>,
         leadership: Arc<Leadership>,
         max_voters: usize,
     ) -> Self {
-        Steward {
+        MembershipReconciler {
             consensus,
             proposer,
             leadership,
@@ -65,7 +65,7 @@ impl Steward {
             let topology_seen = applied.changed().count();
             let leadership_seen = self.leadership.changed().count();
             let pause = if self.leadership.is_leader() {
-                match self.act().await {
+                match self.reconcile().await {
                     Ok(Some(pause)) => pause,
                     Ok(None) => continue,
                     // Raft's own state says so. The log refuses a process of which somebody said that it stops with the same
@@ -75,7 +75,7 @@ impl Steward {
                     Err(_) => Duration::from_millis(20),
                 }
             } else {
-                PATROL
+                RECONCILE_INTERVAL
             };
             let something = async {
                 tokio::select! {
@@ -89,12 +89,12 @@ impl Steward {
     }
 
     /// One step; `None` means that the next may follow at once.
-    async fn act(&self) -> Result<Option<Duration>> {
+    async fn reconcile(&self) -> Result<Option<Duration>> {
         let (topology, revision) = {
             let state = self.consensus.applied().state();
             (state.topology().clone(), state.topology_revision())
         };
-        match self.next(&topology, revision) {
+        match self.next_step(&topology, revision) {
             Step::Change(change) => {
                 self.consensus.change_members(change).await?;
                 Ok(None)
@@ -102,7 +102,7 @@ impl Steward {
             Step::Activate(nodes) => {
                 let proposed = nodes.into_iter().map(|(node, incarnation)| {
                     let command = Command::Activate { node, incarnation };
-                    self.proposer.propose(command, PROPOSE)
+                    self.proposer.propose(command, COMMIT_TIMEOUT)
                 });
                 // One that was refused must not keep the others waiting: it is looked at again with the next step.
                 for outcome in join_all(proposed).await {
@@ -110,7 +110,7 @@ impl Steward {
                 }
                 Ok(None)
             }
-            Step::Depart(node, planned_on) => {
+            Step::RemoveDrained(node, planned_on) => {
                 let command = Command::Remove {
                     node,
                     reason: LeaveReason::GracefulShutdown,
@@ -119,15 +119,15 @@ impl Steward {
                     keep_last: true,
                     unleased_from: None,
                 };
-                self.proposer.propose(command, PROPOSE).await?.result?;
+                self.proposer.propose(command, COMMIT_TIMEOUT).await?.result?;
                 Ok(None)
             }
-            Step::Watch => Ok(Some(WATCH)),
-            Step::Nothing => Ok(Some(PATROL)),
+            Step::WaitForCatchUp => Ok(Some(CATCH_UP_INTERVAL)),
+            Step::Nothing => Ok(Some(RECONCILE_INTERVAL)),
         }
     }
 
-    fn next(&self, topology: &Topology, revision: u64) -> Step {
+    fn next_step(&self, topology: &Topology, revision: u64) -> Step {
         let members = self.consensus.raft_members();
         let matched = self.consensus.replication();
         let last = self.consensus.last_index();
@@ -138,7 +138,7 @@ impl Steward {
             } else {
                 matched.get(&raft_id).copied().unwrap_or(0)
             };
-            index >= at_least && index + CLOSE >= last
+            index >= at_least && index + MAX_LAG_ENTRIES >= last
         };
 
         // A change that was left half done is finished before another is begun.
@@ -176,7 +176,7 @@ impl Steward {
                 })
         };
         if let Some(node) = topology.nodes.values().find(drained) {
-            return Step::Depart(node.id.clone(), revision);
+            return Step::RemoveDrained(node.id.clone(), revision);
         }
         let chosen = voters::choose(topology, &members.voters, me, self.max_voters, |id| {
             caught_up(id, 0)
@@ -191,7 +191,7 @@ impl Steward {
             return Step::Change(VoterChange::Remove(stray));
         }
         if joining().next().is_some() {
-            Step::Watch
+            Step::WaitForCatchUp
         } else {
             Step::Nothing
         }

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Forming, Pong, ProcessTag, Survey};
+use super::{Discovery, Forming, Pong, ProcessTag};
 use crate::consensus::{WHAT_TO_DO, too_long_is_damage};
 use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
@@ -28,7 +28,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 const VERSION: u16 = 1;
 
 /// This node's part in founding a cluster.
-pub(crate) struct Formation {
+pub(crate) struct Bootstrap {
     me: NodeId,
     tag: ProcessTag,
     /// How many nodes are expected; 0 where this node may found by itself, `None` where it may not found at all.
@@ -50,7 +50,7 @@ struct Inner {
 
 /// What a look at the others comes to.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Look {
+pub(crate) enum BootstrapStep {
     /// Not yet, because of this.
     Wait(String),
     /// This node is to found the cluster, if these promise it to.
@@ -59,9 +59,9 @@ pub(crate) enum Look {
     Disagree(Error),
 }
 
-impl Formation {
+impl Bootstrap {
     pub(crate) fn new(me: NodeId, process: u64, expect: Option<u32>) -> Self {
-        Formation {
+        Bootstrap {
             me,
             tag: ProcessTag::of(process),
             expect,
@@ -75,7 +75,7 @@ impl Formation {
     }
 
     /// What others are told; nothing by a node that may not found.
-    pub(crate) fn told(&self) -> Option<Forming> {
+    pub(crate) fn status(&self) -> Option<Forming> {
         let expect = self.expect?;
         let inner = self.inner();
         Some(Forming {
@@ -86,7 +86,7 @@ impl Formation {
     }
 
     /// The right to change what this node has promised.
-    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+    pub(crate) async fn lock_turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.turn.lock().await
     }
 
@@ -144,37 +144,37 @@ impl Formation {
     }
 
     /// A node that may found by itself does so where nobody else without a cluster has a better right.
-    pub(crate) fn look_alone(&self, survey: &Survey) -> Look {
-        for (address, pong) in survey.no_members() {
+    pub(crate) fn next_step_alone(&self, discovery: &Discovery) -> BootstrapStep {
+        for (address, pong) in discovery.no_members() {
             let Some(forming) = &pong.forming else { continue };
             if forming.expect > 0 {
-                return Look::Wait(format!(
+                return BootstrapStep::Wait(format!(
                     "node {:?} at {address} waits for {} nodes (bootstrap_expect); set bootstrap or \
                      bootstrap_expect, and the same on all nodes",
                     pong.node_id, forming.expect
                 ));
             }
             if (&pong.node_id, pong.tag) < (&self.me, self.tag) {
-                return Look::Wait(format!(
+                return BootstrapStep::Wait(format!(
                     "node {:?} at {address} is to found the cluster: bootstrap is set there too",
                     pong.node_id
                 ));
             }
         }
-        Look::Propose(Vec::new())
+        BootstrapStep::Propose(Vec::new())
     }
 
     /// Whether as many nodes as expected know of each other, and this one is to found.
-    pub(crate) fn look(&self, survey: &Survey) -> Look {
+    pub(crate) fn next_step(&self, discovery: &Discovery) -> BootstrapStep {
         let expect = self.expect.unwrap_or(0);
         let mut others: BTreeMap<NodeId, (&String, &Pong, &Forming)> = BTreeMap::new();
-        for (address, pong) in survey.no_members() {
+        for (address, pong) in discovery.no_members() {
             let Some(forming) = &pong.forming else { continue };
             if forming.expect != expect {
-                return Look::Disagree(self.disagreement(expect, address, pong, forming));
+                return BootstrapStep::Disagree(self.disagreement(expect, address, pong, forming));
             }
             if pong.node_id == self.me {
-                return Look::Wait(format!(
+                return BootstrapStep::Wait(format!(
                     "another process of node {:?} answers at {address}; every node needs an id of its own",
                     self.me
                 ));
@@ -183,7 +183,7 @@ impl Formation {
             if let Some((other, twin, _)) = twin
                 && twin.tag != pong.tag
             {
-                return Look::Wait(format!(
+                return BootstrapStep::Wait(format!(
                     "two processes of node {:?} answer, at {other} and at {address}; every node needs an id of its own",
                     pong.node_id
                 ));
@@ -203,7 +203,7 @@ impl Formation {
         }
         let present = u32::try_from(knows.len()).unwrap_or(u32::MAX);
         if present < expect {
-            return Look::Wait(format!(
+            return BootstrapStep::Wait(format!(
                 "{present} of {expect} nodes have found each other: {knows:?}"
             ));
         }
@@ -211,19 +211,19 @@ impl Formation {
             .iter()
             .find(|(_, (_, _, forming))| !forming.knows.iter().eq(knows.iter()))
         {
-            return Look::Wait(format!(
+            return BootstrapStep::Wait(format!(
                 "node {id:?} knows of {:?}, this node of {knows:?}",
                 forming.knows
             ));
         }
         match knows.first() {
-            Some(first) if *first != self.me => Look::Wait(format!(
+            Some(first) if *first != self.me => BootstrapStep::Wait(format!(
                 "{knows:?} have found each other; {first:?} is to found the cluster"
             )),
-            _ if !survey.is_an_empty_world() => {
-                Look::Wait("not every address has said that there is no cluster".to_owned())
+            _ if !discovery.found_no_cluster() => {
+                BootstrapStep::Wait("not every address has said that there is no cluster".to_owned())
             }
-            _ => Look::Propose(
+            _ => BootstrapStep::Propose(
                 others
                     .into_iter()
                     .map(|(id, (address, ..))| (id, address.clone()))

@@ -13,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use rand::RngExt;
 
-use super::survey::{Candidate, Outcome, Survey, is_final};
+use super::discovery::{Candidate, Discovery, ProbeOutcome, is_final};
 use super::{AddressBook, JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply};
 use super::{MemberRequest, Pong, ProcessTag};
 use crate::consensus::Service;
@@ -24,9 +24,9 @@ use crate::net::{Lane, Transport};
 
 /// How long an address may take to say who is there: longer than a connection and a handshake may take, so that
 /// nobody there and somebody who does not answer are told apart.
-const PING: Duration = Duration::from_secs(6);
+const PING_TIMEOUT: Duration = Duration::from_secs(6);
 /// How long one member may take to let the node in; it has to dial back and to commit.
-const JOIN: Duration = Duration::from_secs(8);
+const JOIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long one member that was asked to let the node in is waited for before another is asked beside it.
 const JOIN_STAGGER: Duration = Duration::from_millis(500);
 /// How long the first address is waited for before the next is asked beside it; half as long each time after.
@@ -82,14 +82,14 @@ impl Joiner {
     pub(crate) async fn search<T>(
         &self,
         request: &JoinRequest,
-        survey: &mut Survey,
-        mut decide: impl FnMut(&Survey) -> Option<T> + Send,
+        discovery: &mut Discovery,
+        mut decide: impl FnMut(&Discovery) -> Option<T> + Send,
     ) -> Found<T> {
         let mut running: FuturesUnordered<BoxFuture<'_, Event>> = FuturesUnordered::new();
         let now = Instant::now();
         let mut lookups: BTreeMap<&String, (Instant, Duration)> = BTreeMap::new();
         for name in &self.join_addrs {
-            survey.configured.entry(name.clone()).or_default();
+            discovery.configured.entry(name.clone()).or_default();
             lookups.insert(name, (now, FIRST_PAUSE));
         }
         let mut stagger = Stagger {
@@ -100,21 +100,21 @@ impl Joiner {
         let mut joins = 0_usize;
         let mut next_join = now;
         loop {
-            self.refresh(survey);
-            if let Some(decision) = decide(survey) {
+            self.refresh(discovery);
+            if let Some(decision) = decide(discovery) {
                 return Found::Decided(decision);
             }
             let now = Instant::now();
             for (name, (due, pause)) in &mut lookups {
                 if now >= *due {
                     // Looked up again when this one has been answered and a pause has passed, set there.
-                    *due = now + PING;
+                    *due = now + PING_TIMEOUT;
                     *pause = (*pause * 2).min(LONGEST_PAUSE);
                     running.push(self.look_up(name).boxed());
                 }
             }
-            while let Some(address) = self.next_to_ping(survey, now, stagger.next) {
-                if survey
+            while let Some(address) = self.next_to_ping(discovery, now, stagger.next) {
+                if discovery
                     .candidates
                     .get(&address)
                     .is_some_and(|one| one.outcome.is_none())
@@ -131,7 +131,7 @@ impl Joiner {
                 running.push(self.ask(address, request).boxed());
             }
             let wake = self.next_moment(
-                survey,
+                discovery,
                 &lookups,
                 &stagger,
                 (!members.is_empty()).then_some(next_join),
@@ -147,17 +147,17 @@ impl Joiner {
                     if let Some((due, pause)) = lookups.get_mut(&name) {
                         *due = Instant::now() + jittered(*pause);
                     }
-                    survey.configured.insert(name, addresses);
+                    discovery.configured.insert(name, addresses);
                 }
                 Some(Event::Pinged(address, answer)) => match judge(request, answer) {
-                    Some(outcome) => survey.settle(&address, outcome),
+                    Some(outcome) => discovery.settle(&address, outcome),
                     None => members.push_back(address),
                 },
                 Some(Event::Joined(address, answer)) => {
                     joins = joins.saturating_sub(1);
-                    match self.take_answer(request, survey, answer) {
+                    match self.record_answer(request, discovery, answer) {
                         Ok(reply) => return Found::Admitted(reply),
-                        Err(outcome) => survey.settle(&address, outcome),
+                        Err(outcome) => discovery.settle(&address, outcome),
                     }
                 }
             }
@@ -165,9 +165,9 @@ impl Joiner {
     }
 
     /// Brings the addresses that are asked up to date: what is configured, and every member that is known.
-    fn refresh(&self, survey: &mut Survey) {
+    fn refresh(&self, discovery: &mut Discovery) {
         let known = self.addresses.entries().into_iter().map(|peer| peer.address);
-        let configured = survey.configured.values().flatten().cloned();
+        let configured = discovery.configured.values().flatten().cloned();
         let wanted: BTreeSet<String> = self
             .leader
             .iter()
@@ -176,42 +176,42 @@ impl Joiner {
             .chain(configured)
             .filter(|address| !self.own.contains(address))
             .collect();
-        survey
+        discovery
             .candidates
             .retain(|address, candidate| candidate.busy || wanted.contains(address));
         for address in wanted {
-            survey.candidates.entry(address).or_insert_with(Candidate::new);
+            discovery.candidates.entry(address).or_insert_with(Candidate::new);
         }
     }
 
     /// An address to ping now. The leader first; one that was never asked only when it is its turn.
-    fn next_to_ping(&self, survey: &mut Survey, now: Instant, turn: Instant) -> Option<String> {
+    fn next_to_ping(&self, discovery: &mut Discovery, now: Instant, turn: Instant) -> Option<String> {
         let is_due = |candidate: &Candidate| {
             !candidate.busy && now >= candidate.due && (candidate.outcome.is_some() || now >= turn)
         };
         let leader = self.leader.as_ref().filter(|leader| {
-            let asked = survey.candidates.get(*leader);
+            let asked = discovery.candidates.get(*leader);
             asked.is_some_and(is_due)
         });
         let address = match leader {
             Some(leader) => leader.clone(),
             None => {
-                let due = survey.candidates.iter().filter(|(_, one)| is_due(one));
+                let due = discovery.candidates.iter().filter(|(_, one)| is_due(one));
                 due.min_by_key(|(_, one)| one.due)?.0.clone()
             }
         };
-        survey.candidates.get_mut(&address)?.busy = true;
+        discovery.candidates.get_mut(&address)?.busy = true;
         Some(address)
     }
 
     fn next_moment(
         &self,
-        survey: &Survey,
+        discovery: &Discovery,
         lookups: &BTreeMap<&String, (Instant, Duration)>,
         stagger: &Stagger,
         next_join: Option<Instant>,
     ) -> Instant {
-        let idle = survey.candidates.values().filter(|candidate| !candidate.busy);
+        let idle = discovery.candidates.values().filter(|candidate| !candidate.busy);
         let asked = idle.map(|candidate| match candidate.outcome {
             Some(_) => candidate.due,
             None => candidate.due.max(stagger.next),
@@ -230,7 +230,7 @@ impl Joiner {
 
     async fn ping(&self, address: String, request: &JoinRequest) -> Event {
         let answer = self
-            .call(&address, Lane::Control, MemberCall::Ping, request, PING)
+            .call(&address, Lane::Control, MemberCall::Ping, request, PING_TIMEOUT)
             .await;
         let pong = answer.and_then(|answer| match answer {
             MemberAnswer::Done(MemberReply::Pong(pong)) => Ok(pong),
@@ -242,7 +242,9 @@ impl Joiner {
 
     async fn ask(&self, address: String, request: &JoinRequest) -> Event {
         let call = MemberCall::Join(Box::new(request.clone()));
-        let answer = self.call(&address, Lane::Request, call, request, JOIN).await;
+        let answer = self
+            .call(&address, Lane::Request, call, request, JOIN_TIMEOUT)
+            .await;
         let answer = answer.and_then(|answer| match answer {
             MemberAnswer::Join(answer) => Ok(*answer),
             MemberAnswer::Refused(error) => Err(error),
@@ -272,30 +274,30 @@ impl Joiner {
     }
 
     /// What a member's answer makes of its address, unless the node is in.
-    fn take_answer(
+    fn record_answer(
         &self,
         request: &JoinRequest,
-        survey: &mut Survey,
+        discovery: &mut Discovery,
         answer: Result<JoinAnswer>,
-    ) -> std::result::Result<JoinReply, Outcome> {
+    ) -> std::result::Result<JoinReply, ProbeOutcome> {
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => return Err(sign_of_life(error)),
         };
         let own = request.cluster_id.as_deref();
         if own.is_some_and(|own| own != answer.cluster_id) {
-            return Err(Outcome::Stranger(another_cluster(&answer.cluster_id)));
+            return Err(ProbeOutcome::Stranger(another_cluster(&answer.cluster_id)));
         }
         let refused = own.is_none() && answer.result.as_ref().is_err_and(is_final);
         for peer in answer.peers {
             if refused {
                 // Of a cluster that this node may never belong to: known, and not asked.
-                survey.of_refusing.insert(peer.address);
+                discovery.of_refusing.insert(peer.address);
             } else {
                 self.addresses.learn(peer);
             }
         }
-        answer.result.map_err(|error| Outcome::Refused {
+        answer.result.map_err(|error| ProbeOutcome::Refused {
             error,
             cluster_id: answer.cluster_id,
         })
@@ -313,9 +315,9 @@ impl Candidate {
     }
 }
 
-impl Survey {
+impl Discovery {
     /// Notes what an address answered; it is asked again after a pause.
-    fn settle(&mut self, address: &str, outcome: Outcome) {
+    fn settle(&mut self, address: &str, outcome: ProbeOutcome) {
         let candidate = self
             .candidates
             .entry(address.to_owned())
@@ -333,47 +335,47 @@ fn jittered(pause: Duration) -> Duration {
 }
 
 /// Who is at an address; `None` for a member of a cluster that may be this node's, which is to be asked.
-fn judge(request: &JoinRequest, answer: Result<Pong>) -> Option<Outcome> {
+fn judge(request: &JoinRequest, answer: Result<Pong>) -> Option<ProbeOutcome> {
     let pong = match answer {
         Ok(pong) => pong,
-        Err(error) if error.code() == ErrorCode::Unreachable => return Some(Outcome::Silent(error)),
+        Err(error) if error.code() == ErrorCode::Unreachable => return Some(ProbeOutcome::Silent(error)),
         // Another cluster's name, as the handshake found: for a node with a past that is nobody.
         Err(error) if error.code() == ErrorCode::WrongCluster && request.cluster_id.is_some() => {
-            return Some(Outcome::Stranger(error));
+            return Some(ProbeOutcome::Stranger(error));
         }
         Err(error) => {
             return Some(match error.code() {
                 ErrorCode::WrongCluster | ErrorCode::Version | ErrorCode::Unauthenticated => {
-                    Outcome::Refused {
+                    ProbeOutcome::Refused {
                         error,
                         cluster_id: String::new(),
                     }
                 }
-                _ => Outcome::Alive(error),
+                _ => ProbeOutcome::Alive(error),
             });
         }
     };
     if pong.node_id == request.spec.id && pong.tag == ProcessTag::of(request.spec.process) {
-        return Some(Outcome::Myself);
+        return Some(ProbeOutcome::Myself);
     }
     if pong.cluster_id.is_empty() {
-        return Some(Outcome::NoMember(Box::new(pong)));
+        return Some(ProbeOutcome::NoMember(Box::new(pong)));
     }
     if request
         .cluster_id
         .as_ref()
         .is_some_and(|own| *own != pong.cluster_id)
     {
-        return Some(Outcome::Stranger(another_cluster(&pong.cluster_id)));
+        return Some(ProbeOutcome::Stranger(another_cluster(&pong.cluster_id)));
     }
     None
 }
 
 /// What an error says of an address that has answered a ping: somebody is there, unless it has gone since.
-fn sign_of_life(error: Error) -> Outcome {
+fn sign_of_life(error: Error) -> ProbeOutcome {
     match error.code() {
-        ErrorCode::Unreachable => Outcome::Silent(error),
-        _ => Outcome::Alive(error),
+        ErrorCode::Unreachable => ProbeOutcome::Silent(error),
+        _ => ProbeOutcome::Alive(error),
     }
 }
 

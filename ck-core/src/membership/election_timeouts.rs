@@ -17,19 +17,19 @@ use crate::options::TimingValues;
 use crate::state::Command;
 
 /// How often the leader looks.
-const LOOK: Duration = Duration::from_millis(500);
+const TICK_INTERVAL: Duration = Duration::from_millis(500);
 /// How long it must have been quiet before timeouts are stretched less.
-const QUIET: Duration = Duration::from_secs(30);
+const MIN_QUIET: Duration = Duration::from_secs(30);
 /// A report counts for so long.
-const REPORT: Duration = Duration::from_secs(5);
+const MAX_REPORT_AGE: Duration = Duration::from_secs(5);
 /// How long one commit may take.
-const PROPOSE: Duration = Duration::from_secs(5);
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The delays that members told of, and when.
 #[derive(Debug, Default)]
-pub(crate) struct Delays(Mutex<BTreeMap<NodeId, (Instant, Duration)>>);
+pub(crate) struct ReportedDelays(Mutex<BTreeMap<NodeId, (Instant, Duration)>>);
 
-impl Delays {
+impl ReportedDelays {
     /// A member told which delay it reckons with.
     pub(crate) fn note(&self, node: &NodeId, delay: Duration) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -40,23 +40,23 @@ impl Delays {
     fn longest(&self, counts: impl Fn(&NodeId) -> bool) -> Duration {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        told.retain(|_, (at, _)| now.since(*at) <= REPORT);
+        told.retain(|_, (at, _)| now.since(*at) <= MAX_REPORT_AGE);
         let delays = told.iter().filter(|(node, _)| counts(node));
         delays.map(|(_, (_, delay))| *delay).max().unwrap_or_default()
     }
 }
 
 /// Runs on every node; acts where the leader is.
-pub(crate) struct Pacer {
+pub(crate) struct ElectionTimeoutTuner {
     pub(crate) consensus: Arc<RaftNode>,
     pub(crate) proposer: Arc<Proposer>,
     pub(crate) leadership: Arc<Leadership>,
-    pub(crate) delays: Arc<Delays>,
+    pub(crate) delays: Arc<ReportedDelays>,
     pub(crate) timing: TimingValues,
     pub(crate) log: Arc<Log>,
 }
 
-impl Pacer {
+impl ElectionTimeoutTuner {
     /// Runs until its task is dropped.
     pub(crate) async fn run(&self) {
         let mut quiet_since: Option<Instant> = None;
@@ -67,12 +67,12 @@ impl Pacer {
                 self.leadership.changed().after(seen).await;
                 continue;
             }
-            self.look(&mut quiet_since).await;
-            env::sleep(LOOK).await;
+            self.tick(&mut quiet_since).await;
+            env::sleep(TICK_INTERVAL).await;
         }
     }
 
-    async fn look(&self, quiet_since: &mut Option<Instant>) {
+    async fn tick(&self, quiet_since: &mut Option<Instant>) {
         let (wanted, present) = self.wanted();
         let now = Instant::now();
         if wanted >= present {
@@ -80,7 +80,7 @@ impl Pacer {
         }
         let next = if wanted > present {
             wanted
-        } else if wanted < present && now.since(*quiet_since.get_or_insert(now)) >= QUIET {
+        } else if wanted < present && now.since(*quiet_since.get_or_insert(now)) >= MIN_QUIET {
             *quiet_since = None;
             present / 2
         } else {
@@ -89,7 +89,7 @@ impl Pacer {
         // What fails is tried again with the next look.
         if self
             .proposer
-            .propose_here(Command::Stretch { factor: next }, PROPOSE)
+            .propose_here(Command::Stretch { factor: next }, COMMIT_TIMEOUT)
             .await
             .is_ok_and(|response| response.result.is_ok())
         {

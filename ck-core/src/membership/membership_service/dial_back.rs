@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use super::process_tag::ProcessTag;
-use super::{Admission, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong};
+use super::MembershipService;
 use crate::consensus::{AppliedState, Service, decode, encode};
 use crate::error::{Error, ErrorCode, Result};
+use crate::membership::process_tag::ProcessTag;
+use crate::membership::{JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong};
 use crate::model::Node;
 use crate::net::Lane;
 
 /// How long a node that is asked who it is has to answer.
-const DIAL_BACK: Duration = Duration::from_secs(1);
+const DIAL_BACK_TIMEOUT: Duration = Duration::from_secs(1);
 
-impl Admission {
+impl MembershipService {
     /// A member with this id is known. Is it this process, an earlier one, or another one that lives?
     pub(super) async fn check_duplicate(&self, known: &Node, request: &JoinRequest) -> Result<()> {
         if !known.status.is_up() {
@@ -94,7 +95,7 @@ impl Admission {
         let body = Service::Member.envelope(&encode(&request)?);
         let answer = self
             .transport
-            .call(address, Lane::Control, body, DIAL_BACK)
+            .call(address, Lane::Control, body, DIAL_BACK_TIMEOUT)
             .await?;
         match decode(&answer, "the answer of a node")? {
             MemberAnswer::Done(reply) => Ok(reply),

@@ -8,11 +8,11 @@ use futures_util::stream::FuturesUnordered;
 use crate::env;
 
 /// How long one node is waited for before the next is asked beside it.
-const STAGGER: Duration = Duration::from_millis(50);
+const HEDGE_DELAY: Duration = Duration::from_millis(50);
 
 /// The first success of `attempts`. They are begun in their order: the next one when one has failed, and beside the
 /// others when they have not answered for a moment. So a silent node delays nobody else's answer.
-pub(crate) async fn first_of<T, F>(attempts: impl IntoIterator<Item = F>) -> Option<T>
+pub(crate) async fn first_success<T, F>(attempts: impl IntoIterator<Item = F>) -> Option<T>
 where
     F: Future<Output = Option<T>>,
 {
@@ -31,7 +31,7 @@ where
                     return Some(success);
                 }
             }
-            () = env::sleep(STAGGER), if !exhausted => {}
+            () = env::sleep(HEDGE_DELAY), if !exhausted => {}
             else => return None,
         }
     }

@@ -23,7 +23,7 @@ use crate::model::{
     NodeHealthState, NodeId, RebalanceStatus, Role,
 };
 use crate::net::TcpTransport;
-use crate::node::{LeasedView, Node, Seams, TcpListen};
+use crate::node::{LeasedView, Node, NodeDeps, TcpServer};
 use crate::options::Options;
 use crate::routing::ViewGuard;
 use crate::state::Expect;
@@ -74,7 +74,7 @@ impl Drop for Inner {
         let keep = runtime.clone();
         runtime.spawn(async move {
             // A node that nobody holds has nobody to report to.
-            drop(node.abandon().await);
+            drop(node.close_immediately().await);
             drop(keep);
         });
     }
@@ -98,17 +98,17 @@ impl ClusterKit {
         options.validate()?;
         let runtime = SharedRuntime::get(options.runtime_threads)?;
         let log = Arc::new(Log::default());
-        let seams = Seams {
+        let deps = NodeDeps {
             disk: Node::disk_for(&options),
             // Made on the runtime that looks after its connections, whoever calls.
             transport: runtime.enter(|| Arc::new(TcpTransport::plaintext(&*options.cluster_name))),
-            listen: Arc::new(TcpListen {
+            listen: Arc::new(TcpServer {
                 clients: runtime.clients(),
             }),
             hooks: Driver::Threads(runtime.handle()),
             snapshots: SnapshotPace::default(),
         };
-        let node = runtime.enter(|| Node::new(options, seams, log.clone()))?;
+        let node = runtime.enter(|| Node::new(options, deps, log.clone()))?;
         Ok(ClusterKit {
             inner: Arc::new(Inner { node, log, runtime }),
         })

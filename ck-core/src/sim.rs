@@ -23,7 +23,7 @@ use crate::log::Log;
 use crate::model::{DataEntry, LeaderInfo, NodeId, Topology};
 use crate::net::Handler;
 use crate::net::sim::SimNetwork;
-use crate::node::{Close, Listen, Listening, Node, Phase, Seams};
+use crate::node::{Close, Listen, Listening, Node, NodeDeps, Phase};
 use crate::options::Options;
 use crate::routing::ClusterView;
 use crate::state::Expect;
@@ -117,7 +117,7 @@ impl SimNode {
     /// Those of invalid options.
     pub fn new(spec: SimSpec) -> Result<Self> {
         let scope = Scope::new(spec.drift_ppm);
-        let seams = Seams {
+        let seams = NodeDeps {
             disk: spec.disk.clone(),
             transport: spec.network.transport(&spec.options.http_addr),
             listen: Arc::new(SimListen::new(&spec.network, &spec.options)),
@@ -203,7 +203,7 @@ impl SimNode {
 
     /// True while it runs and has not been told to stop.
     pub fn is_up(&self) -> bool {
-        self.scope.is_running() && self.node.is_going()
+        self.scope.is_running() && self.node.is_running()
     }
 
     /// True when its start has succeeded and nobody has told it to stop.
@@ -218,7 +218,7 @@ impl SimNode {
 
     /// What keeps it from being healthy.
     pub fn complaint(&self) -> Option<String> {
-        self.scope.enter(|| self.node.complaint())
+        self.scope.enter(|| self.node.unhealthy_reason())
     }
 
     /// True when Raft has stopped on it, as after a failure of its disk.

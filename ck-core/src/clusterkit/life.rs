@@ -67,7 +67,7 @@ impl ClusterKit {
     /// [`ErrorCode::Timeout`] when a hook does not return, everything else being closed.
     pub fn close(self) -> Result<()> {
         self.refuse_in_hook("close")?;
-        let closed = self.wait(|node| async move { node.abandon().await });
+        let closed = self.wait(|node| async move { node.close_immediately().await });
         self.inner.log.close_within(LAST_WORDS);
         closed
     }

@@ -13,13 +13,13 @@ use crate::env::{self, Instant};
 use crate::model::NodeHealthState;
 
 /// How often it is looked.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// A disk that has not answered for so long hangs, or for as many of the longest election timeouts where that is more: disks
 /// that are busy take hundreds of milliseconds at times.
 const HANGS_AFTER: Duration = Duration::from_secs(1);
 const HANGS_AFTER_ELECTIONS: u32 = 3;
 /// The pause after an attempt to hand leadership over that came to nothing.
-const AGAIN: Duration = Duration::from_secs(2);
+const HAND_OVER_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Node {
     /// For how long the disk has not answered, where that is so long that it hangs.
@@ -31,7 +31,7 @@ impl Node {
     }
 
     /// The same for people.
-    pub(super) fn disk_complaint(&self) -> Option<String> {
+    pub(super) fn disk_unhealthy_reason(&self) -> Option<String> {
         let silence = self.disk_silence()?;
         Some(format!(
             "the disk of data_dir {} has not answered for {}.{} s",
@@ -55,16 +55,16 @@ impl Node {
     }
 
     /// Watches the disk for as long as the node lives.
-    pub(super) async fn watch_disk_silence(self: Arc<Self>) {
+    pub(super) async fn watch_disk(self: Arc<Self>) {
         let mut hung_since = None;
         let mut not_before = Instant::now();
         loop {
-            env::sleep(LOOK_EVERY).await;
+            env::sleep(CHECK_INTERVAL).await;
             let now = Instant::now();
             match (self.disk_silence(), hung_since) {
                 (Some(silence), None) => {
                     hung_since = Some(now - silence);
-                    if let Some(complaint) = self.disk_complaint() {
+                    if let Some(complaint) = self.disk_unhealthy_reason() {
                         self.log.warn(format_args!("{complaint}"));
                     }
                     self.own_health_changed.notify();
@@ -85,7 +85,7 @@ impl Node {
                 .get()
                 .is_some_and(|member| member.leadership.is_leader());
             if hung_since.is_some() && leads && now >= not_before {
-                not_before = now + AGAIN;
+                not_before = now + HAND_OVER_INTERVAL;
                 match self.step_down_as_leader(None, None).await {
                     Ok(_) => self.log.warn(format_args!(
                         "this node handed leadership over, because its disk does not answer"

@@ -3,25 +3,25 @@
 //! [`Node`] is asynchronous and runs unchanged in a process of its own and inside the simulator. The handle that
 //! applications use ([`crate::ClusterKit`]) wraps it with a runtime.
 
-mod admin;
-mod api;
-mod begin;
-mod calls;
-mod confirm;
-mod contact;
+mod bootstrap;
+mod client_api;
+mod confirmations;
 mod copying;
+mod discovery;
 mod disk_silence;
-mod entry;
-mod farewell;
-mod file_budget;
-mod keep_in_touch;
+mod file_limit;
+mod graceful_shutdown;
+mod heartbeat;
+mod http_api;
+mod keep_connected;
+mod late_hooks;
+mod leader_contact;
 mod leased_view;
-mod life;
-mod listen;
-mod peers;
-mod presence;
+mod lifecycle;
+mod operations;
+mod peer_rpc;
 mod ready;
-mod registering;
+mod server;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod sim;
@@ -36,8 +36,8 @@ use rand::RngExt;
 
 pub use leased_view::LeasedView;
 #[cfg(feature = "sim")]
-pub(crate) use listen::Close;
-pub(crate) use listen::{Listen, Listening, TcpListen};
+pub(crate) use server::Close;
+pub(crate) use server::{Listen, Listening, TcpServer};
 
 use crate::consensus::{AppliedState, Leadership, LeaseManager, Proposer, RaftId, RaftNode, SnapshotPace};
 use crate::env::disk::{Disk, DiskLock, MemDisk, RealDisk};
@@ -51,14 +51,14 @@ use crate::model::{NodeHealthState, NodeId};
 use crate::net::Transport;
 use crate::options::Options;
 use crate::rebalance::Controller;
-use confirm::Confirmations;
-use contact::{LastSeen, SyncContact};
+use confirmations::Confirmations;
 use copying::{CopyFailures, holders};
-use registering::OwnRejoin;
+use late_hooks::OwnRejoin;
+use leader_contact::{LastSeen, SyncContact};
 use state_file::StateFiles;
 
 /// What a node stands on: the world outside it.
-pub(crate) struct Seams {
+pub(crate) struct NodeDeps {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) listen: Arc<dyn Listen>,
@@ -111,7 +111,7 @@ pub(crate) struct Node {
     wants_to_leave: AtomicBool,
     listening: OnceLock<Listening>,
     /// Everything that exists from the moment at which the node has a number in Raft.
-    member: OnceLock<Member>,
+    member: OnceLock<RaftParts>,
     /// Why the cluster does not want this node any more, if it said so.
     refusal: Mutex<Option<Error>>,
     /// The last sync that the leader answered.
@@ -124,7 +124,7 @@ pub(crate) struct Node {
 }
 
 /// The parts that need a place in a cluster.
-pub(crate) struct Member {
+pub(crate) struct RaftParts {
     pub(crate) consensus: Arc<RaftNode>,
     pub(crate) proposer: Arc<Proposer>,
     pub(crate) leadership: Arc<Leadership>,
@@ -158,7 +158,7 @@ impl Phase {
 
 impl Node {
     /// A node that has not started. Opens nothing yet.
-    pub(crate) fn new(options: Options, seams: Seams, log: Arc<Log>) -> Result<Arc<Self>> {
+    pub(crate) fn new(options: Options, deps: NodeDeps, log: Arc<Log>) -> Result<Arc<Self>> {
         options.validate()?;
         let me: NodeId = options.node_id.as_str().into();
         let process = env::runtime::rng().random_range(1..u64::MAX);
@@ -170,7 +170,7 @@ impl Node {
         let myself = me.clone();
         let mut config = HooksConfig::new(
             me.clone(),
-            seams.hooks,
+            deps.hooks,
             Arc::new(move |event, revision, hooked| copied.add(event.number, revision, hooked)),
             Arc::new(move |failure| {
                 failed.note(&failure, &myself);
@@ -204,10 +204,10 @@ impl Node {
             process,
             created: Instant::now(),
             dir,
-            disk: seams.disk,
-            transport: seams.transport,
-            listen: seams.listen,
-            snapshots: seams.snapshots,
+            disk: deps.disk,
+            transport: deps.transport,
+            listen: deps.listen,
+            snapshots: deps.snapshots,
             addresses: Arc::new(AddressBook::new(applied.clone())),
             bootstrap: Bootstrap::new(options.node_id.as_str().into(), process, options.founding()),
             waiting: Mutex::default(),
@@ -316,19 +316,19 @@ impl Node {
     /// True while it may act as primary or leader at all: it is running, the log has admitted this very
     /// process, and the cluster has not refused it for good. Takes no lock.
     pub(crate) fn acts(&self) -> bool {
-        self.is_going() && self.applied.incarnation().is_some() && !self.is_refused.load(Ordering::Acquire)
+        self.is_running() && self.applied.incarnation().is_some() && !self.is_refused.load(Ordering::Acquire)
     }
 
     /// Resolves when the node is told to stop.
     async fn stopping(&self) {
         let mut seen = self.phases.count();
-        while self.is_going() {
+        while self.is_running() {
             seen = self.phases.after(seen).await;
         }
     }
 
     /// True from its start until it is told to stop. Takes no lock.
-    pub(crate) fn is_going(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         matches!(self.phase(), Phase::Starting | Phase::Running)
     }
 
@@ -341,7 +341,7 @@ impl Node {
     ///
     /// # Errors
     /// [`ErrorCode::NotStarted`] before there are any, [`ErrorCode::Stopped`] after.
-    pub(crate) fn member(&self) -> Result<&Member> {
+    pub(crate) fn member(&self) -> Result<&RaftParts> {
         if self.phase() == Phase::Stopped {
             return Err(Error::new(ErrorCode::Stopped, "the node has stopped"));
         }

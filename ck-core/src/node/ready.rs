@@ -35,6 +35,6 @@ impl Node {
             let entering = self.waiting();
             return Ok(Some(entering.unwrap_or_else(|| "its data to be read".to_owned())));
         }
-        Ok(self.complaint_in(&self.view()))
+        Ok(self.unhealthy_reason_in(&self.view()))
     }
 }

@@ -27,7 +27,7 @@ mod traps;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Node, Seams};
+use super::{Node, NodeDeps};
 use crate::consensus::SnapshotPace;
 use crate::env::disk::MemDisk;
 use crate::env::{self, Instant};
@@ -98,7 +98,7 @@ impl World {
     /// The node alone.
     fn make_without_hooks(&self, options: &Options, disk: Arc<MemDisk>) -> Arc<Node> {
         let addr = options.http_addr.clone();
-        let seams = Seams {
+        let deps = NodeDeps {
             disk,
             transport: self.network.transport(&addr),
             listen: Arc::new(SimListen::new(&self.network, options)),
@@ -109,7 +109,7 @@ impl World {
                 kept: 50,
             },
         };
-        Node::new(options.clone(), seams, Arc::new(Log::default())).unwrap()
+        Node::new(options.clone(), deps, Arc::new(Log::default())).unwrap()
     }
 
     async fn start(&self, i: usize, through: &[usize]) -> SimNode {
@@ -142,7 +142,7 @@ impl World {
     async fn crash_and_restart(&self, sim: SimNode, seed: u64) -> SimNode {
         self.network.unserve(&sim.options.http_addr);
         // Whether it ends well matters to nobody: it is dead.
-        drop(sim.node.abandon().await);
+        drop(sim.node.close_immediately().await);
         sim.disk.crash(seed);
         let sim = self.make(sim.options, sim.disk);
         sim.node.start().await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Member, Node};
+use super::{Node, RaftParts};
 use crate::consensus::RaftId;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
@@ -11,15 +11,15 @@ use crate::model::{NodeId, whole_millis};
 
 /// How long a leader goes on looking for somebody who takes over. Most often the first one does, in milliseconds;
 /// on a busy machine it may need more than one attempt, or another node.
-const PERSUASION: Duration = Duration::from_secs(2);
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a new leader has to make itself known.
-const SUCCESSION: Duration = Duration::from_secs(2);
+const SUCCESSOR_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a condition is looked at that nothing announces.
-const LOOK: Duration = Duration::from_millis(5);
+const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
 impl Node {
     /// Gives leadership up, to `target` where one is named, and does not stand for it again for `cooldown`. This node
-    /// must lead. Who does not take over in time is asked again after the others, until [`PERSUASION`] has passed.
+    /// must lead. Who does not take over in time is asked again after the others, until [`TRANSFER_TIMEOUT`] has passed.
     ///
     /// # Errors
     /// [`ErrorCode::Refused`] with the reason where nobody could take over, or nobody did.
@@ -52,7 +52,7 @@ impl Node {
             }
         };
         let election = self.options.timing.values().election_max;
-        let deadline = Instant::now() + PERSUASION;
+        let deadline = Instant::now() + TRANSFER_TIMEOUT;
         let mut tried = Vec::new();
         loop {
             let chosen = self.successor(member, target, &tried).await?;
@@ -74,7 +74,7 @@ impl Node {
                 if member.leadership.is_leader() {
                     break;
                 }
-                env::sleep(LOOK).await;
+                env::sleep(CHECK_INTERVAL).await;
             }
         }
     }
@@ -83,7 +83,7 @@ impl Node {
     /// was not heard of lately is waited for a little: one late heartbeat is no reason to refuse.
     async fn successor(
         &self,
-        member: &Member,
+        member: &RaftParts,
         target: Option<(&NodeId, RaftId)>,
         tried: &[RaftId],
     ) -> Result<RaftId> {
@@ -118,7 +118,7 @@ impl Node {
                     ),
                 ));
             }
-            env::sleep(LOOK).await;
+            env::sleep(CHECK_INTERVAL).await;
         }
     }
 
@@ -149,12 +149,15 @@ impl Node {
                 to: target.clone(),
                 cooldown_ms: cooldown.map(whole_millis),
             };
-            match self.ask_leader(call, PERSUASION + SUCCESSION).await? {
+            match self
+                .ask_leader(call, TRANSFER_TIMEOUT + SUCCESSOR_TIMEOUT)
+                .await?
+            {
                 MemberReply::Revision { revision, .. } => revision,
                 _ => return Err(Error::internal("the leader answered out of turn")),
             }
         };
-        let deadline = Instant::now() + SUCCESSION;
+        let deadline = Instant::now() + SUCCESSOR_TIMEOUT;
         loop {
             let seen = self.applied.changed().count();
             let revision = self.applied.revision();

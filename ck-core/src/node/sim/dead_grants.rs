@@ -38,7 +38,7 @@ async fn two_of_five(world: &World) -> (Vec<SimNode>, u32, usize, usize) {
 
 async fn dies(world: &World, sim: &SimNode) {
     world.network.unserve(sim.addr());
-    drop(sim.node.abandon().await);
+    drop(sim.node.close_immediately().await);
     sim.disk.crash(1);
 }
 

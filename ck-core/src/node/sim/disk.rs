@@ -35,7 +35,7 @@ fn a_quiet_node_whose_directory_turned_read_only_leaves_its_partitions_to_others
             })
             .await;
             assert!(began.elapsed() < SOON, "after {:?}", began.elapsed());
-            let complaint = nodes[failing].node.complaint().unwrap();
+            let complaint = nodes[failing].node.unhealthy_reason().unwrap();
             for part in ["Raft has stopped", "its log has failed", "/data", "read-only"] {
                 assert!(complaint.contains(part), "{complaint}");
             }
@@ -48,7 +48,7 @@ fn a_quiet_node_whose_directory_turned_read_only_leaves_its_partitions_to_others
 async fn is_shown(nodes: &[SimNode], hung: usize) {
     let id = nodes[hung].node.id();
     until("the disk to be complained of", || {
-        let complaint = nodes[hung].node.complaint().unwrap_or_default();
+        let complaint = nodes[hung].node.unhealthy_reason().unwrap_or_default();
         complaint.contains("disk of data_dir /data has not answered for")
     })
     .await;
@@ -67,7 +67,10 @@ async fn is_shown(nodes: &[SimNode], hung: usize) {
 
 async fn is_well_again(nodes: &[SimNode], hung: usize) {
     let id = nodes[hung].node.id();
-    until("the complaint to end", || nodes[hung].node.complaint().is_none()).await;
+    until("the complaint to end", || {
+        nodes[hung].node.unhealthy_reason().is_none()
+    })
+    .await;
     until("all to know", || {
         nodes.iter().all(|sim| {
             let view = sim.node.view();

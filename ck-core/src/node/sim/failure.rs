@@ -164,7 +164,7 @@ fn ask_e_a_restart_within_the_delay_moves_no_copy() {
         let id = gone.node.id().clone();
         let left = Instant::now();
         world.network.unserve(gone.addr());
-        drop(gone.node.abandon().await);
+        drop(gone.node.close_immediately().await);
         gone.disk.crash(1);
         until("failure", || status(&nodes[0], &id) == Some(NodeStatus::Failed)).await;
         env::sleep(Duration::from_secs(5)).await;
@@ -201,7 +201,7 @@ fn copies_are_made_anew_only_after_the_delay() {
         let gone = nodes.remove(4);
         let id = gone.node.id().clone();
         world.network.unserve(gone.addr());
-        drop(gone.node.abandon().await);
+        drop(gone.node.close_immediately().await);
         until("failure", || status(&nodes[0], &id) == Some(NodeStatus::Failed)).await;
         let failed = Instant::now();
         let held = || {
@@ -421,7 +421,7 @@ fn a_leader_that_is_killed_is_failed_as_soon_as_any_other_node() {
             let id = gone.node.id().to_string();
             world.network.unserve(gone.addr());
             let killed = Instant::now();
-            drop(gone.node.abandon().await);
+            drop(gone.node.close_immediately().await);
             leader(&nodes, None).await;
             let elected = killed.elapsed();
             until("failure", || status(&nodes[0], &id) == Some(NodeStatus::Failed)).await;
@@ -470,7 +470,7 @@ fn a_node_whose_log_has_failed_leaves_its_partitions_to_others_and_says_so() {
                 failing == leader
             );
             served(&others).await;
-            let complaint = nodes[failing].node.complaint().unwrap();
+            let complaint = nodes[failing].node.unhealthy_reason().unwrap();
             assert!(complaint.contains("Raft has stopped"), "{complaint}");
         });
     }

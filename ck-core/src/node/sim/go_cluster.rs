@@ -48,7 +48,7 @@ fn defect_go_cluster_2_no_epoch_goes_back_when_all_were_away() {
         let (leadership, partitions) = epochs(&nodes);
         for sim in &nodes {
             world.network.unserve(sim.addr());
-            drop(sim.node.abandon().await);
+            drop(sim.node.close_immediately().await);
             sim.disk.crash(3);
         }
         env::sleep(Duration::from_secs(600)).await;
@@ -97,7 +97,7 @@ fn defect_go_cluster_3_looking_changes_nothing() {
                 ));
                 drop((
                     node.leader(),
-                    node.complaint(),
+                    node.unhealthy_reason(),
                     node.data("k"),
                     node.data_keys("", None, 10),
                 ));

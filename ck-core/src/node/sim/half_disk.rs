@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorCode};
 /// Ends a node, takes something from its disk, and starts it again.
 async fn restart_without(world: &World, sim: SimNode, lost: &[&str]) -> Result<SimNode, Error> {
     world.network.unserve(sim.addr());
-    drop(sim.node.abandon().await);
+    drop(sim.node.close_immediately().await);
     for name in lost {
         let path = Path::new("/data").join(name);
         let files = sim.disk.list(&path).unwrap_or_default();

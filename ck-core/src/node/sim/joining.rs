@@ -30,7 +30,7 @@ fn is_active(sim: &SimNode) -> bool {
 
 async fn kill(world: &World, sim: SimNode) -> SimNode {
     world.network.unserve(sim.addr());
-    drop(sim.node.abandon().await);
+    drop(sim.node.close_immediately().await);
     sim
 }
 

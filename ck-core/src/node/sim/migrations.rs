@@ -24,7 +24,7 @@ impl Copies {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn begin(&self, number: u32) {
+    fn bootstrap_or_join(&self, number: u32) {
         self.told
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -66,7 +66,7 @@ fn copies_with(sim: &SimNode, copy: Copy) -> Arc<Copies> {
                 *calls += 1;
                 *calls
             };
-            seen.begin(change.number);
+            seen.bootstrap_or_join(change.number);
             let outcome = match copy(change.number, call) {
                 Doing::Take(time) => {
                     env::sleep(time).await;
@@ -274,7 +274,7 @@ fn whoever_dies_half_way_the_others_go_on() {
             let gone = nodes.remove(victim);
             let id = gone.node.id().clone();
             world.network.unserve(gone.addr());
-            drop(gone.node.abandon().await);
+            drop(gone.node.close_immediately().await);
             gone.disk.crash(seed);
             until("failure", || {
                 nodes[0].node.view().node(&id).map(|n| n.status) == Some(NodeStatus::Failed)
@@ -374,7 +374,7 @@ fn lost_partitions_are_told_everywhere_until_a_holder_returns() {
         };
         assert!(!lost.is_empty());
         world.network.unserve(gone.addr());
-        drop(gone.node.abandon().await);
+        drop(gone.node.close_immediately().await);
         let told = |sim: &SimNode| {
             let events = sim.events();
             events.iter().rev().find_map(|event| match &event.kind {

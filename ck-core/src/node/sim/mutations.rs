@@ -61,7 +61,7 @@ async fn subject(world: &World, writes: usize, stop: bool) -> Files {
     if stop {
         sim.node.stop().await.unwrap();
     } else {
-        drop(sim.node.abandon().await);
+        drop(sim.node.close_immediately().await);
     }
     world.network.unserve(sim.addr());
     files(&sim.disk)
@@ -104,7 +104,7 @@ async fn is_refused(world: &World, files: &Files, writes: usize, what: &str) -> 
             assert!(sim.node.data(&format!("k{i}")).is_some(), "{what}: k{i} is lost");
         }
     }
-    drop(sim.node.abandon().await);
+    drop(sim.node.close_immediately().await);
     world.network.unserve(sim.addr());
     let Err(error) = started else { return false };
     let is_expected = matches!(error.code(), ErrorCode::Corrupt | ErrorCode::Version);

@@ -31,7 +31,7 @@ fn defect_01_one_death_of_a_default_cluster_costs_nobody_else() {
                 gone.node.stop().await.unwrap();
             } else {
                 world.network.unserve(gone.addr());
-                drop(gone.node.abandon().await);
+                drop(gone.node.close_immediately().await);
             }
             let id = gone.node.id().clone();
             until("its absence to be known", || {
@@ -173,7 +173,7 @@ fn ask_c_whoever_leads_has_the_data_through_stops_crashes_and_departures() {
                     gone.node.stop().await.unwrap();
                 } else {
                     world.network.unserve(gone.addr());
-                    drop(gone.node.abandon().await);
+                    drop(gone.node.close_immediately().await);
                 }
                 // Its memory is gone.
                 let id = gone.node.id().to_string();

@@ -45,7 +45,7 @@ fn a_node_that_comes_back_with_an_older_disk_is_told_so_and_harms_nobody() {
             .await;
             let SimNode { node, options, .. } = nodes.remove(old);
             world.network.unserve(&options.http_addr);
-            drop(node.abandon().await);
+            drop(node.close_immediately().await);
             let again = world.make(options, disk);
             // It may be let in before the leader finds out what it lacks.
             let error = match again.node.start().await {

@@ -55,7 +55,7 @@ fn a_leader_that_dies_while_no_name_resolves_is_replaced_in_the_usual_time() {
                 let dead = nodes.remove(leader(&nodes, None).await);
                 let address = dead.options.http_addr.clone();
                 world.network.unserve(&address);
-                drop(dead.node.abandon().await);
+                drop(dead.node.close_immediately().await);
                 let began = Instant::now();
                 leader(&nodes, None).await;
                 assert!(
@@ -85,7 +85,7 @@ async fn follow(world: World, connections: bool) {
     let mut nodes = cluster(&world, 3).await;
     let moved = nodes.pop().unwrap();
     world.network.unserve(&moved.options.http_addr);
-    drop(moved.node.abandon().await);
+    drop(moved.node.close_immediately().await);
     let mut options = moved.options.clone();
     options.http_addr = "10.0.1.3:7000".to_owned();
     world.network.name(&name(3), &options.http_addr);

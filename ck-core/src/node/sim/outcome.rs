@@ -184,7 +184,7 @@ async fn nothing_is_unknown(world: World, connections: bool) {
     let leads = leader(&nodes, None).await;
     let survivor = &nodes[1 - leads];
     world.network.unserve(nodes[leads].addr());
-    drop(nodes[leads].node.abandon().await);
+    drop(nodes[leads].node.close_immediately().await);
     if connections {
         // Until the old connection has ended, a request may still go out on it.
         env::sleep(Duration::from_millis(100)).await;

@@ -164,7 +164,7 @@ fn who_stops_while_another_is_down_is_still_taken_leave_of() {
             let leads = leader(&nodes, None).await;
             let (down, goes) = ((leads + 1) % 3, (leads + 2) % 3);
             world.network.unserve(nodes[down].addr());
-            drop(nodes[down].node.abandon().await);
+            drop(nodes[down].node.close_immediately().await);
             world.network.set_conditions(LinkConditions {
                 min_delay: Duration::from_millis(10),
                 max_delay: Duration::from_millis(15),

@@ -27,7 +27,7 @@ async fn a_voter_forgets_the_lease_that_it_granted(world: World) {
     // The voter comes back as a new process, and finds the leader gone: within that one's lease.
     let gone = nodes.remove(voter);
     world.network.unserve(gone.addr());
-    drop(gone.node.abandon().await);
+    drop(gone.node.close_immediately().await);
     assert!(
         nodes.iter().any(|sim| sim.node.is_leader()),
         "the lease is still valid"
@@ -271,7 +271,7 @@ fn trap_05_a_wiped_member_gets_another_raft_id_and_the_old_one_goes() {
         let gone = nodes.remove(wiped);
         let old_id = gone.node.member().unwrap().consensus.raft_id();
         world.network.unserve(gone.addr());
-        drop(gone.node.abandon().await);
+        drop(gone.node.close_immediately().await);
         let mut options = gone.options;
         options.join_addrs = nodes.iter().map(|sim| sim.addr().to_owned()).collect();
         let back = world.make(options, Arc::new(MemDisk::new()));

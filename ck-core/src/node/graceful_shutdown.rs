@@ -4,24 +4,24 @@ use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
 
-use super::{Member, Node};
+use super::{Node, RaftParts};
 use crate::env::{self, Instant};
 use crate::error::ErrorCode;
 use crate::membership::{MemberAnswer, MemberCall, first_success};
 
 /// How long a node that stops waits for the others to take over, before it goes without their knowing.
-const FAREWELL: Duration = Duration::from_secs(2);
+const STOP_NOTICE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long another node has to answer a farewell, or whether it is still there; silence is no answer.
-const PROBE: Duration = Duration::from_millis(250);
+const PROBE_TIMEOUT: Duration = Duration::from_millis(250);
 /// How often a voter that refuses connections is asked again. Two refusals in a row are believed.
-const AGAIN: Duration = Duration::from_millis(50);
+const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Node {
     /// Hands over what this node has, for as long as there is hope that anybody takes it.
-    pub(super) async fn farewell(&self, member: &Member) {
-        let goodbye = std::pin::pin!(self.say_goodbye(member));
-        let alone = std::pin::pin!(self.is_left_alone());
-        match env::timeout(FAREWELL, select(goodbye, alone)).await {
+    pub(super) async fn leave_raft_gracefully(&self, member: &RaftParts) {
+        let goodbye = std::pin::pin!(self.notify_leader_of_stop(member));
+        let alone = std::pin::pin!(self.quorum_unreachable());
+        match env::timeout(STOP_NOTICE_TIMEOUT, select(goodbye, alone)).await {
             Ok(Either::Left(_)) => {}
             Ok(Either::Right(_)) => self.log.info(format_args!(
                 "stopping without the others' knowledge: most of them are gone"
@@ -33,7 +33,7 @@ impl Node {
     }
 
     /// Hands over what this node has: leadership first, then its partitions.
-    async fn say_goodbye(&self, member: &Member) {
+    async fn notify_leader_of_stop(&self, member: &RaftParts) {
         if !self.can_commit(&[]) {
             // The others are gone already: nothing can be committed any more, and nobody is left to take over.
             return;
@@ -52,7 +52,7 @@ impl Node {
             node: self.me.clone(),
             incarnation,
         };
-        if let Err(error) = self.ask_leader(call, FAREWELL).await {
+        if let Err(error) = self.ask_leader(call, STOP_NOTICE_TIMEOUT).await {
             self.log
                 .warn(format_args!("stopping, but the leader was not told: {error}"));
         }
@@ -60,7 +60,7 @@ impl Node {
 
     /// Tells the leader, through whichever member answers, that this node takes part no more, so that nobody has to wait
     /// until its silence shows it; after that time there is nothing left to say. Its leases are given back by now.
-    pub(super) async fn say_that_it_failed(&self) {
+    pub(super) async fn report_failed_log(&self) {
         let Some(incarnation) = self.applied.incarnation() else {
             return;
         };
@@ -78,7 +78,7 @@ impl Node {
                     incarnation,
                 };
                 async move {
-                    let answer = self.call_member(&address, call, false, FAREWELL).await;
+                    let answer = self.call_member(&address, call, false, STOP_NOTICE_TIMEOUT).await;
                     matches!(answer, Ok(MemberAnswer::Done(_))).then_some(())
                 }
             }));
@@ -86,7 +86,7 @@ impl Node {
             if let Ok(Some(())) = env::timeout(remaining, told).await {
                 return;
             }
-            env::sleep(AGAIN).await;
+            env::sleep(PROBE_INTERVAL).await;
         }
     }
 
@@ -104,10 +104,10 @@ impl Node {
     /// Resolves when so many voters are gone that nothing can be committed any more. When all nodes of a cluster
     /// stop at once the last ones have nobody to tell, and need not wait for anybody. Gone is only who refuses
     /// connections, and does so again a moment later: who is silent may be slow, or cut off for a while.
-    async fn is_left_alone(&self) {
+    async fn quorum_unreachable(&self) {
         let mut before = Vec::new();
         loop {
-            let now = self.gone_voters().await;
+            let now = self.unreachable_voters().await;
             let both: Vec<String> = now
                 .iter()
                 .filter(|addr| before.contains(*addr))
@@ -117,12 +117,12 @@ impl Node {
                 return;
             }
             before = now;
-            env::sleep(AGAIN).await;
+            env::sleep(PROBE_INTERVAL).await;
         }
     }
 
     /// The addresses of the other voters at which nobody listens.
-    async fn gone_voters(&self) -> Vec<String> {
+    async fn unreachable_voters(&self) -> Vec<String> {
         let topology = self.applied.topology();
         let asked = topology
             .nodes
@@ -130,7 +130,9 @@ impl Node {
             .filter(|node| node.voter && node.id != self.me)
             .map(|node| node.peer_addr.clone())
             .map(|addr| async move {
-                let ping = self.call_member(&addr, MemberCall::Ping, true, PROBE).await;
+                let ping = self
+                    .call_member(&addr, MemberCall::Ping, true, PROBE_TIMEOUT)
+                    .await;
                 ping.is_err_and(|error| error.code() == ErrorCode::Unreachable)
                     .then_some(addr)
             });

@@ -24,9 +24,9 @@ use crate::routing::ClusterView;
 use crate::state::{Expect, NodeSpec};
 
 /// How long a linearizable read waits for the leader; the caller's own bound is most often shorter.
-const READ_BARRIER: Duration = Duration::from_secs(10);
+const READ_BARRIER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the leader may take to say what is under way, before this node says what it knows itself.
-const STATUS: Duration = Duration::from_secs(2);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Api for Node {
     fn revision(&self) -> u64 {
@@ -91,7 +91,7 @@ impl Api for Node {
         // Of a past that is over nobody knows who is up.
         let led = self.hears_leader_in(&view);
         let valid = if led { view.partition_counts().led } else { 0 };
-        let message = match self.complaint_in(&view) {
+        let message = match self.unhealthy_reason_in(&view) {
             Some(complaint) => complaint,
             None if partitions == 0 => "the partitions have not been created yet".to_owned(),
             None if valid < partitions => {
@@ -131,7 +131,7 @@ impl Api for Node {
     }
 
     fn linearize(&self) -> BoxFuture<'_, Result<()>> {
-        async { Node::read_barrier(self, READ_BARRIER).await.map(|_| ()) }.boxed()
+        async { Node::read_barrier(self, READ_BARRIER_TIMEOUT).await.map(|_| ()) }.boxed()
     }
 
     fn set_data(
@@ -169,7 +169,7 @@ impl Api for Node {
                 failure_timeout_ms: None,
                 election_timeout_ms: None,
             };
-            let reply = self.admit(request, timeout).await?;
+            let reply = self.forward_join(request, timeout).await?;
             Ok(JoinReply {
                 node_id,
                 cluster_id: reply.cluster_id,
@@ -255,7 +255,7 @@ impl Api for Node {
     }
 
     fn rebalance_status(&self) -> BoxFuture<'_, RebalanceStatus> {
-        Node::rebalance_status(self, STATUS).boxed()
+        Node::rebalance_status(self, STATUS_TIMEOUT).boxed()
     }
 
     fn create_partitions(&self, timeout: Duration) -> BoxFuture<'_, Result<(u64, usize)>> {

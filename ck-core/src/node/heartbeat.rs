@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::peers::removed;
+use super::peer_rpc::removed;
 use super::{Node, Phase};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
@@ -15,22 +15,22 @@ use crate::planted::planted;
 use crate::state::MAX_REASON_CHARS;
 
 /// How long one attempt to be let back in may take before this node looks around again.
-const REJOIN: Duration = Duration::from_secs(10);
+const REJOIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer than any process lives.
-const FOR_GOOD: Duration = Duration::from_secs(1 << 31);
+const FOREVER: Duration = Duration::from_secs(1 << 31);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Node {
     /// Asks to be let back in until somebody does: for ever, because a healed network must heal the cluster.
-    pub(super) async fn stay_a_member(self: Arc<Self>) {
+    pub(super) async fn rejoin_loop(self: Arc<Self>) {
         let mut pause = FIRST_PAUSE;
-        while self.is_going() && self.applied.incarnation().is_none() {
-            match self.ask_back_in().await {
+        while self.is_running() && self.applied.incarnation().is_none() {
+            match self.try_rejoin().await {
                 Ok(true) => break,
                 Ok(false) => {}
                 Err(error) => {
-                    self.refuse_for_good(error);
+                    self.stop_rejoining(error);
                     return;
                 }
             }
@@ -41,7 +41,7 @@ impl Node {
     }
 
     /// One attempt. False when nobody answered yes; an error is a no for good, by this node's own cluster.
-    async fn ask_back_in(&self) -> Result<bool> {
+    async fn try_rejoin(&self) -> Result<bool> {
         let Ok(member) = self.member() else {
             return Ok(false);
         };
@@ -62,7 +62,7 @@ impl Node {
         };
         member.proposer.set_session(reply.incarnation);
         // Known here as soon as the log says so; until then there is nothing to ask for.
-        let _ = env::timeout(REJOIN, self.applied.wait_for(reply.revision)).await;
+        let _ = env::timeout(REJOIN_TIMEOUT, self.applied.wait_for(reply.revision)).await;
         Ok(self.applied.incarnation().is_some())
     }
 
@@ -89,7 +89,7 @@ impl Node {
                 _ = member.leadership.changed().after(leadership) => {}
             }
         };
-        let found = env::timeout(REJOIN, async {
+        let found = env::timeout(REJOIN_TIMEOUT, async {
             tokio::select! {
                 biased;
                 () = otherwise => None,
@@ -142,7 +142,7 @@ impl Node {
     /// # Errors
     /// [`ErrorCode::Stopped`]; [`ErrorCode::Removed`] and whatever else the cluster has refused it with.
     pub(super) fn check_member(&self) -> Result<()> {
-        if !self.is_going() {
+        if !self.is_running() {
             return Err(Error::new(ErrorCode::Stopped, "the node is stopping"));
         }
         if let Some(refusal) = self.refusal() {
@@ -157,7 +157,7 @@ impl Node {
     }
 
     /// The same, resolving when it is so no more.
-    pub(super) async fn member_no_more(&self) -> Error {
+    pub(super) async fn removed_or_refused(&self) -> Error {
         loop {
             let (phase, applied) = (self.phases.count(), self.applied.changed().count());
             if let Err(error) = self.check_member() {
@@ -171,7 +171,7 @@ impl Node {
         }
     }
 
-    fn refuse_for_good(&self, error: Error) {
+    fn stop_rejoining(&self, error: Error) {
         let error = self.leaving_or(error);
         if self.wants_to_leave.load(Ordering::Acquire) && error.code() == ErrorCode::Removed {
             self.log.info(format_args!("{}", error.message()));
@@ -181,7 +181,7 @@ impl Node {
         }
         if let Ok(member) = self.member() {
             // It votes until the others have changed that, and is no good as a leader.
-            member.consensus.hold_elections_for(FOR_GOOD);
+            member.consensus.hold_elections_for(FOREVER);
             member.proposer.bar(error.clone());
         }
         self.is_refused.store(true, Ordering::Release);
@@ -190,7 +190,7 @@ impl Node {
     }
 
     /// Resolves when the cluster has refused this node for good.
-    pub(super) async fn refused_for_good(&self, mut seen: u64) -> Error {
+    pub(super) async fn wait_for_refusal(&self, mut seen: u64) -> Error {
         loop {
             if let Some(error) = self.refusal() {
                 return error;
@@ -208,14 +208,14 @@ impl Node {
     }
 
     /// Tells the leader that this node is here: at regular intervals, and at once when somebody waits for it.
-    pub(super) async fn keep_in_sync(self: Arc<Self>) {
+    pub(super) async fn heartbeat_loop(self: Arc<Self>) {
         let mut admitted = false;
         loop {
             if let Some(why) = self.end_of_raft() {
                 // It will never hear what is taken from it or given to it: others must take over.
                 self.lease.give_back();
                 self.log.warn(format_args!("{why}"));
-                self.say_that_it_failed().await;
+                self.report_failed_log().await;
                 return;
             }
             let seen = self.applied.changed().count();
@@ -224,25 +224,26 @@ impl Node {
             let reported = self.applied.revision();
             if let Some(incarnation) = self.applied.incarnation() {
                 admitted = true;
-                self.sync_once(incarnation, reported, told.leader_epoch).await;
+                self.heartbeat_once(incarnation, reported, told.leader_epoch)
+                    .await;
                 if self.refusal().is_some() {
                     // For good: to ask again would bring the same answer.
                     return;
                 }
-            } else if admitted && self.is_going() {
+            } else if admitted && self.is_running() {
                 // Its own log told it before anybody else could: it was removed, or another process was let in in its
                 // place, one that died since or one that lives. Asking tells which.
                 let refused = match self.removal() {
                     Some(error) => Some(error),
-                    None => self.ask_back_in().await.err(),
+                    None => self.try_rejoin().await.err(),
                 };
                 if let Some(error) = refused {
-                    self.refuse_for_good(error);
+                    self.stop_rejoining(error);
                     return;
                 }
             }
-            let due = Instant::now() + self.sync_pause();
-            self.wait_for_next_sync(due, seen, (reported, told), health_seen)
+            let due = Instant::now() + self.heartbeat_pause();
+            self.wait_for_next_heartbeat(due, seen, (reported, told), health_seen)
                 .await;
             if !matches!(self.phase(), Phase::Starting | Phase::Running) {
                 return;
@@ -257,7 +258,7 @@ impl Node {
     }
 
     /// How long to wait between two syncs: as set, but no longer than what the cluster's lease asks for.
-    fn sync_pause(&self) -> Duration {
+    fn heartbeat_pause(&self) -> Duration {
         let config = self.applied.topology().config.clone();
         self.options.effective_sync_interval().min(config.lease_ttl() / 3)
     }
@@ -292,7 +293,7 @@ impl Node {
         self.own_health_changed.notify();
     }
 
-    async fn wait_for_next_sync(
+    async fn wait_for_next_heartbeat(
         &self,
         due: Instant,
         mut seen: u64,
@@ -353,7 +354,7 @@ impl Node {
 
     /// One sync. One that is under way when another leadership begins than the one at `epoch` is given up: the leader that
     /// it is for may be gone, and the new one is asked at once.
-    async fn sync_once(&self, incarnation: u64, revision: u64, epoch: u64) {
+    async fn heartbeat_once(&self, incarnation: u64, revision: u64, epoch: u64) {
         let (health, health_reason) = self.present_health();
         let report = SyncReport {
             node: self.me.clone(),
@@ -386,14 +387,14 @@ impl Node {
             }
             Ok(_) => self.log.warn(format_args!("a sync was answered out of turn")),
             Err(error) if error.code() == ErrorCode::Removed => {
-                self.refuse_for_good(error);
+                self.stop_rejoining(error);
             }
             Err(error) if matches!(error.code(), ErrorCode::Conflict | ErrorCode::NotFound) => {
                 // The cluster went on without this process: it comes back as a new incarnation.
-                if self.is_going()
-                    && let Err(error) = self.ask_back_in().await
+                if self.is_running()
+                    && let Err(error) = self.try_rejoin().await
                 {
-                    self.refuse_for_good(error);
+                    self.stop_rejoining(error);
                 }
             }
             // No leader, or none that can be reached: the next sync is as good.

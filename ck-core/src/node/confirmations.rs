@@ -13,18 +13,18 @@ use crate::planted::planted;
 use crate::state::Command;
 
 /// How long one confirmation may take.
-const PROPOSE: Duration = Duration::from_secs(5);
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many partitions one confirmation names.
-const BATCH: usize = 4096;
+const MAX_BATCH: usize = 4096;
 /// The pause after one that failed.
-const PAUSE: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Partitions whose data this node has got, to be confirmed together, and those of which its hooks must be asked again.
 #[derive(Default)]
 pub(crate) struct Confirmations {
     due: Mutex<BTreeMap<u32, Copied>>,
     added: Signal,
-    doubt: Mutex<Doubt>,
+    doubt: Mutex<Unconfirmed>,
 }
 
 /// A copy that is made.
@@ -38,7 +38,7 @@ struct Copied {
 
 /// Copies of which the hooks of this node have to be told anew, by the revision at which they were told of last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Doubt {
+struct Unconfirmed {
     /// Up to here those that are not confirmed, or were without a hook: it was registered at that revision.
     unheard: u64,
     /// Up to here those that an earlier process confirmed without a hook: this one had hooks when it came back.
@@ -47,7 +47,7 @@ struct Doubt {
     all: u64,
 }
 
-impl Doubt {
+impl Unconfirmed {
     fn covers(self, copy: &PartitionCopy) -> bool {
         let unheard = copy.unhooked || copy.state == CopyState::Pending;
         copy.since <= self.all
@@ -58,9 +58,9 @@ impl Doubt {
 
 /// The copies in doubt.
 #[derive(Debug, Default)]
-struct Doubted {
+struct UnconfirmedCopies {
     /// By which doubt.
-    doubt: Doubt,
+    doubt: Unconfirmed,
     /// The partitions that were looked at.
     seen: Partitions,
     /// The revision at which this node was told to copy, by partition.
@@ -79,15 +79,15 @@ impl Confirmations {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn doubt_now(&self) -> MutexGuard<'_, Doubt> {
+    fn doubt_now(&self) -> MutexGuard<'_, Unconfirmed> {
         self.doubt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// True for a copy that is in doubt as soon as a hook that copies is registered.
     pub(super) fn would_doubt(&self, copy: &PartitionCopy) -> bool {
-        let registered_now = Doubt {
+        let registered_now = Unconfirmed {
             unheard: u64::MAX,
-            ..Doubt::default()
+            ..Unconfirmed::default()
         };
         registered_now.covers(copy)
     }
@@ -109,10 +109,10 @@ impl Confirmations {
 
     /// A hook that cleans up was registered at `revision`, after others had copied.
     pub(super) fn doubt_all(&self, revision: u64) {
-        *self.doubt_now() = Doubt {
+        *self.doubt_now() = Unconfirmed {
             unheard: revision,
             all: revision,
-            ..Doubt::default()
+            ..Unconfirmed::default()
         };
         // They said so before the clean-up.
         self.due().clear();
@@ -121,16 +121,16 @@ impl Confirmations {
 
     /// Brings the copies in doubt up to date; once there are none the doubt is over. Costs what has changed, for as long as
     /// the doubt is the same.
-    fn follow(&self, topology: &Topology, me: &str, doubted: &mut Doubted) {
+    fn follow(&self, topology: &Topology, me: &str, doubted: &mut UnconfirmedCopies) {
         let mut doubt = self.doubt_now();
         if doubted.doubt != *doubt {
-            *doubted = Doubted {
+            *doubted = UnconfirmedCopies {
                 doubt: *doubt,
                 news: doubted.news || !doubted.copies.is_empty(),
-                ..Doubted::default()
+                ..UnconfirmedCopies::default()
             };
         }
-        if *doubt == Doubt::default() {
+        if *doubt == Unconfirmed::default() {
             return;
         }
         for partition in topology.partitions.changed_since(&doubted.seen) {
@@ -143,7 +143,7 @@ impl Confirmations {
         }
         doubted.seen = topology.partitions.clone();
         if doubted.copies.is_empty() {
-            *doubt = Doubt::default();
+            *doubt = Unconfirmed::default();
         }
     }
 
@@ -162,8 +162,8 @@ impl Confirmations {
 
 impl Node {
     /// Confirms what there is to confirm, and has hooks asked of what is in doubt, for as long as the node lives.
-    pub(super) async fn confirm_copies(self: Arc<Self>) {
-        let mut doubted = Doubted::default();
+    pub(super) async fn confirmation_loop(self: Arc<Self>) {
+        let mut doubted = UnconfirmedCopies::default();
         loop {
             let added = self.confirmations.added.count();
             let applied = self.applied.changed().count();
@@ -187,7 +187,7 @@ impl Node {
             }
             if !self.confirm(&due).await {
                 self.confirmations.put_back(&due);
-                env::sleep(PAUSE).await;
+                env::sleep(RETRY_PAUSE).await;
                 continue;
             }
             if doubted.news {
@@ -195,7 +195,7 @@ impl Node {
                 if self.ask_again(&copies).await {
                     doubted.news = false;
                 } else {
-                    env::sleep(PAUSE).await;
+                    env::sleep(RETRY_PAUSE).await;
                 }
             }
         }
@@ -252,9 +252,9 @@ impl Node {
             return false;
         };
         self.adopt_session();
-        for batch in copies.chunks(BATCH) {
+        for batch in copies.chunks(MAX_BATCH) {
             let command = command(self.me.clone(), incarnation, batch.to_vec());
-            match member.proposer.propose(command, PROPOSE).await {
+            match member.proposer.propose(command, COMMIT_TIMEOUT).await {
                 Ok(response) if response.result.is_ok() => {}
                 // It may be about to be admitted anew: what is awaited of it then is looked up again.
                 Ok(_) => return false,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::{Member, Node, Phase};
+use super::{Node, Phase, RaftParts};
 use crate::consensus::{Leadership, LeadershipChange, Proposer, RaftConfig, RaftNode};
 use crate::env;
 use crate::env::disk::Disk;
@@ -18,9 +18,9 @@ use crate::rebalance::{Controller, Pace};
 use crate::state::CopyLimit;
 
 /// How long hooks that run may take to return when the node stops.
-const HOOKS: Duration = Duration::from_secs(5);
+const HOOKS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the disk may take to take what is written when the node stops.
-const FILES: Duration = Duration::from_secs(5);
+const FILES_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much a disk must take before a node starts on it: no less than the log needs to take part.
 const PROBE_BYTES: usize = 256 * 1024;
 
@@ -45,7 +45,7 @@ impl Node {
         };
         let opened = match opened {
             // One whose log fails meanwhile has not started.
-            Ok(()) => self.unless_log_fails(self.wait_for_lease()).await,
+            Ok(()) => self.until_log_fails(self.wait_for_lease()).await,
             Err(error) => Err(error),
         };
         let error = match opened {
@@ -60,10 +60,10 @@ impl Node {
         };
         // What was opened is closed; the first error is the one to be told.
         self.log.warn(format_args!("cannot start: {error}"));
-        let closed = if self.is_going() {
-            self.shut_down().await
+        let closed = if self.is_running() {
+            self.close_all().await
         } else {
-            self.end().await
+            self.shut_down_gracefully().await
         };
         if let Err(later) = closed {
             self.log.warn(format_args!("and cannot close: {later}"));
@@ -103,8 +103,8 @@ impl Node {
             return Err(Error::internal("a node listens once"));
         }
         match identity {
-            Some(identity) => self.come_back(identity).await,
-            None => self.begin().await,
+            Some(identity) => self.restart(identity).await,
+            None => self.bootstrap_or_join().await,
         }
     }
 
@@ -128,7 +128,7 @@ impl Node {
             self.bootstrap.promise(founder);
         }
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
-        self.warn_of_strangers().await?;
+        self.warn_of_open_permissions().await?;
         if let Some(identity) = &identity {
             self.identity_file()
                 .check(identity, &self.me, &self.options.cluster_name)?;
@@ -138,7 +138,7 @@ impl Node {
     }
 
     /// Whoever may write in the directory may take the place of its files, and so of the node.
-    async fn warn_of_strangers(&self) -> Result<()> {
+    async fn warn_of_open_permissions(&self) -> Result<()> {
         let (disk, dir) = (self.disk.clone(), self.dir.clone());
         if env::blocking(move || disk.is_world_writable(&dir)).await?? {
             self.log.warn(format_args!(
@@ -154,7 +154,7 @@ impl Node {
     }
 
     /// Opens Raft and starts everything that needs a place in a cluster.
-    pub(super) async fn take_part(self: &Arc<Self>, identity: &Identity) -> Result<&Member> {
+    pub(super) async fn start_raft(self: &Arc<Self>, identity: &Identity) -> Result<&RaftParts> {
         let raft_id = identity.raft_id;
         let consensus = RaftNode::open(RaftConfig {
             raft_id,
@@ -239,7 +239,7 @@ impl Node {
             timing: self.options.timing.values(),
             log: self.log.clone(),
         };
-        let member = Member {
+        let member = RaftParts {
             consensus,
             proposer,
             leadership,
@@ -260,17 +260,17 @@ impl Node {
         if self.options.health_check.enabled {
             self.run(async move { detector.run().await });
         }
-        self.run(self.clone().confirm_copies());
-        self.run(self.clone().keep_in_sync());
-        self.run(self.clone().keep_in_touch());
+        self.run(self.clone().confirmation_loop());
+        self.run(self.clone().heartbeat_loop());
+        self.run(self.clone().keep_connected());
         self.run(self.clone().keep_state_files());
-        self.run(self.clone().watch_disk_silence());
+        self.run(self.clone().watch_disk());
         Ok(member)
     }
 
     fn leadership_changed(&self, change: LeadershipChange) {
         match change {
-            LeadershipChange::Became(epoch) => self.begin_to_lead(epoch),
+            LeadershipChange::Became(epoch) => self.begin_leadership(epoch),
             LeadershipChange::Lost(_) => self.leases.end_term(),
         }
         let kind = match change {
@@ -293,7 +293,7 @@ impl Node {
         self.hooks.push(Arc::new(event));
     }
 
-    fn begin_to_lead(&self, epoch: u64) {
+    fn begin_leadership(&self, epoch: u64) {
         self.leases.begin_term(epoch, self.applied.revision());
         let heard = self
             .member()
@@ -329,16 +329,16 @@ impl Node {
                 self.set_phase(Phase::Stopped);
                 self.close_hooks().await
             }
-            Phase::Running => self.end().await,
+            Phase::Running => self.shut_down_gracefully().await,
         }
     }
 
     /// Takes leave of the others and closes everything.
-    async fn end(self: &Arc<Self>) -> Result<()> {
+    async fn shut_down_gracefully(self: &Arc<Self>) -> Result<()> {
         if let Some(member) = self.member.get() {
-            self.farewell(member).await;
+            self.leave_raft_gracefully(member).await;
         }
-        self.shut_down().await
+        self.close_all().await
     }
 
     /// Waits for the end of a stop that is under way or over, and for hooks that outlasted it.
@@ -353,14 +353,14 @@ impl Node {
     }
 
     /// Closes everything without a word to the others: nobody holds the node any more.
-    pub(crate) async fn abandon(self: &Arc<Self>) -> Result<()> {
+    pub(crate) async fn close_immediately(self: &Arc<Self>) -> Result<()> {
         if matches!(self.phase(), Phase::Stopping | Phase::Stopped) {
             return self.stopped().await;
         }
-        self.shut_down().await
+        self.close_all().await
     }
 
-    async fn shut_down(self: &Arc<Self>) -> Result<()> {
+    async fn close_all(self: &Arc<Self>) -> Result<()> {
         self.set_phase(Phase::Stopping);
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for task in tasks {
@@ -383,19 +383,19 @@ impl Node {
 
     /// Writes what is to be read later and closes the log, for as long as the disk answers: one that hangs may never do so
     /// again, and whoever stops a node wants it stopped. Nothing that was acknowledged is lost by that.
-    async fn close_files(self: &Arc<Self>, member: &Member) -> Result<()> {
+    async fn close_files(self: &Arc<Self>, member: &RaftParts) -> Result<()> {
         let closing = async {
             self.write_state_files().await;
             member.consensus.close().await
         };
-        match env::timeout(FILES, closing).await {
+        match env::timeout(FILES_TIMEOUT, closing).await {
             Ok(closed) => closed,
             Err(_) => {
                 member.consensus.abandon();
                 Err(Error::new(
                     ErrorCode::Timeout,
                     format!(
-                        "the disk of data_dir {} did not answer within {FILES:?}; the log was not closed in an orderly way",
+                        "the disk of data_dir {} did not answer within {FILES_TIMEOUT:?}; the log was not closed in an orderly way",
                         self.dir.display()
                     ),
                 ))
@@ -407,13 +407,13 @@ impl Node {
     async fn close_hooks(&self) -> Result<()> {
         if env::runtime::simulated() {
             // There hooks are tasks, which go on only while nobody blocks.
-            return self.hooks.close_async(HOOKS).await;
+            return self.hooks.close_async(HOOKS_TIMEOUT).await;
         }
         // What hooks hold is dropped, and their threads are joined, where that may take its time; but nobody waits there for a
         // hook that does not return: threads that block are few.
         let hooks = self.hooks.clone();
         env::blocking(move || hooks.shut()).await?;
-        let closed = self.hooks.close_async(HOOKS).await;
+        let closed = self.hooks.close_async(HOOKS_TIMEOUT).await;
         let hooks = self.hooks.clone();
         env::blocking(move || hooks.join_threads()).await?;
         closed

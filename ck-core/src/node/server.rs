@@ -18,10 +18,10 @@ use crate::http;
 use crate::net::{self, Handler, PEER_PATH, PeerServer, Plaintext};
 use crate::options::{ListenAddr, Options, advertised};
 
-use super::{Node, file_budget};
+use super::{Node, file_limit};
 
 /// How long peer calls under way may take to finish when the doors close.
-const GRACE: Duration = Duration::from_millis(500);
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
 
 /// Opens a node's doors.
 pub(crate) trait Listen: Send + Sync + 'static {
@@ -47,35 +47,35 @@ pub(crate) trait Close: Debug + Send + Sync {
 
 /// Real sockets.
 #[derive(Debug)]
-pub(crate) struct TcpListen {
+pub(crate) struct TcpServer {
     /// The runtime whose threads serve clients; those of the node itself where there is none.
     pub(crate) clients: Option<Handle>,
 }
 
 #[derive(Debug)]
-struct TcpDoors {
+struct TcpListeners {
     stop: watch::Sender<bool>,
     peers: PeerServer,
 }
 
-impl Close for TcpDoors {
+impl Close for TcpListeners {
     fn close(&self) -> BoxFuture<'_, ()> {
         async {
             self.stop.send_replace(true);
             // The accept loop holds a receiver for as long as it serves.
             self.stop.closed().await;
-            self.peers.close(GRACE).await;
+            self.peers.close(SHUTDOWN_GRACE).await;
         }
         .boxed()
     }
 }
 
-impl Listen for TcpListen {
+impl Listen for TcpServer {
     fn listen(&self, node: Arc<Node>, handler: Handler) -> BoxFuture<'_, Result<Listening>> {
         async move {
             let options = node.options().clone();
-            let files = file_budget::limit();
-            let (mut http_limits, net_limits) = file_budget::bounds(files);
+            let files = file_limit::limit();
+            let (mut http_limits, net_limits) = file_limit::bounds(files);
             if let Some(files) = files.filter(|_| http_limits != http::HttpLimits::default()) {
                 node.log.warn(format_args!(
                     "this process may open {files} files only: at most {} connections of clients and {} of peers are \
@@ -131,7 +131,7 @@ impl Listen for TcpListen {
             Ok(Listening {
                 http_addr,
                 peer_addr,
-                close: Box::new(TcpDoors { stop, peers }),
+                close: Box::new(TcpListeners { stop, peers }),
             })
         }
         .boxed()

@@ -15,11 +15,11 @@ use crate::model::{ClusterConfig, NodeStatus, whole_millis};
 use crate::state::{Command, NodeSpec};
 
 /// How long founding a cluster may take: a few commits on one's own disk.
-const FOUND: Duration = Duration::from_secs(30);
+const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(30);
 /// The number in Raft of the node that founds a cluster.
-const FOUNDER: RaftId = 1;
+const FOUNDER_RAFT_ID: RaftId = 1;
 /// How often a node that waits looks whether its log has failed.
-const LOG_LOOK: Duration = Duration::from_millis(20);
+const LOG_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 impl Node {
     /// A founder that is started again with other values for what was fixed at bootstrap is told so.
     pub(super) fn check_agreement(&self, identity: &Identity) -> Result<()> {
@@ -46,7 +46,7 @@ impl Node {
     }
 
     /// Waits for something that may take long and may be given up at any point.
-    pub(super) async fn unless_stopped<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn until_stopped<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             biased;
             () = self.stopping() => Err(Error::new(ErrorCode::Stopped, "the node was stopped")),
@@ -55,7 +55,7 @@ impl Node {
     }
 
     /// Admitted: takes its place, learns the log, and returns when it is a full member.
-    pub(super) async fn settle_in(self: &Arc<Self>, reply: JoinReply) -> Result<()> {
+    pub(super) async fn complete_join(self: &Arc<Self>, reply: JoinReply) -> Result<()> {
         let deadline = Instant::now() + self.options.join_timeout;
         {
             // Nobody may count on this node's promise any more.
@@ -70,10 +70,10 @@ impl Node {
             reply.raft_id,
         );
         self.store_identity(identity.clone()).await?;
-        let member = self.take_part(&identity).await?;
+        let member = self.start_raft(&identity).await?;
         member.proposer.set_session(reply.incarnation);
         self.waits_for("the log, to catch up with the cluster".to_owned());
-        let active = self.unless_log_fails(self.wait_until_active(deadline)).await?;
+        let active = self.until_log_fails(self.wait_until_active(deadline)).await?;
         if active {
             return Ok(());
         }
@@ -87,7 +87,7 @@ impl Node {
     }
 
     /// Founds a new cluster, with this node as its only member.
-    pub(super) async fn found(self: &Arc<Self>) -> Result<()> {
+    pub(super) async fn bootstrap(self: &Arc<Self>) -> Result<()> {
         let config = ClusterConfig {
             cluster_name: self.options.cluster_name.clone(),
             partition_count: self.options.bootstrap_partition_count(),
@@ -109,34 +109,34 @@ impl Node {
             cluster_id.clone(),
             config.cluster_name.clone(),
             self.me.clone(),
-            FOUNDER,
+            FOUNDER_RAFT_ID,
         );
         identity.founding = Some(config.clone());
         self.store_identity(identity.clone()).await?;
-        self.take_part(&identity).await?;
-        self.unless_log_fails(self.finish_founding(&identity, &config))
+        self.start_raft(&identity).await?;
+        self.until_log_fails(self.finish_bootstrap(&identity, &config))
             .await?
     }
 
     /// Founding, from wherever it was cut short. Once it is finished the identity says so, and it is never done again.
-    async fn finish_founding(self: &Arc<Self>, identity: &Identity, config: &ClusterConfig) -> Result<()> {
+    async fn finish_bootstrap(self: &Arc<Self>, identity: &Identity, config: &ClusterConfig) -> Result<()> {
         let member = self.member()?;
         if member.consensus.is_pristine().await? {
             member.consensus.initialize().await?;
         }
-        let deadline = Instant::now() + FOUND;
+        let deadline = Instant::now() + BOOTSTRAP_TIMEOUT;
         loop {
             if !self.applied.topology().cluster_id.is_empty() {
                 break;
             }
             let mut node = self.spec();
-            node.raft_id = Some(FOUNDER);
+            node.raft_id = Some(FOUNDER_RAFT_ID);
             let command = Command::Bootstrap {
                 cluster_id: identity.cluster_id.clone(),
                 config: config.clone(),
                 node,
             };
-            match member.proposer.propose_here(command, FOUND).await {
+            match member.proposer.propose_here(command, BOOTSTRAP_TIMEOUT).await {
                 Ok(_) => {}
                 // The first election takes a moment.
                 Err(error) if error.is_retriable() && Instant::now() < deadline => {
@@ -152,13 +152,13 @@ impl Node {
         }
         Err(Error::new(
             ErrorCode::Timeout,
-            format!("the cluster was not founded within {FOUND:?}"),
+            format!("the cluster was not founded within {BOOTSTRAP_TIMEOUT:?}"),
         ))
     }
 
     /// A node with a past takes its place again.
-    pub(super) async fn come_back(self: &Arc<Self>, identity: Identity) -> Result<()> {
-        let member = self.take_part(&identity).await?;
+    pub(super) async fn restart(self: &Arc<Self>, identity: Identity) -> Result<()> {
+        let member = self.start_raft(&identity).await?;
         if identity.founded && member.consensus.is_pristine().await? {
             return Err(self.identity_file().lost_log(&identity));
         }
@@ -166,24 +166,24 @@ impl Node {
             && (member.consensus.is_pristine().await? || self.applied.topology().cluster_id.is_empty())
             && member.consensus.is_alone()
         {
-            self.finish_founding(&identity, config).await?;
+            self.finish_bootstrap(&identity, config).await?;
             if self.applied.incarnation().is_some() {
                 return Ok(());
             }
         }
-        self.run(self.clone().stay_a_member());
+        self.run(self.clone().rejoin_loop());
         let deadline = Instant::now() + self.options.join_timeout;
         let node = self.clone();
         let seen = self.phases.count();
         tokio::select! {
             biased;
-            active = self.unless_log_fails(node.wait_until_active(deadline)) => {
+            active = self.until_log_fails(node.wait_until_active(deadline)) => {
                 if !active? {
                     self.log.warn(format_args!("not a member again yet; going on in the background"));
                 }
                 Ok(())
             }
-            refused = self.refused_for_good(seen) => Err(refused),
+            refused = self.wait_for_refusal(seen) => Err(refused),
         }
     }
 
@@ -191,13 +191,13 @@ impl Node {
     ///
     /// # Errors
     /// Why the log has failed.
-    pub(super) async fn unless_log_fails<T>(&self, future: impl Future<Output = T>) -> Result<T> {
+    pub(super) async fn until_log_fails<T>(&self, future: impl Future<Output = T>) -> Result<T> {
         let failed = async {
             loop {
                 if let Some(error) = self.log_failure() {
                     return error;
                 }
-                env::sleep(LOG_LOOK).await;
+                env::sleep(LOG_CHECK_INTERVAL).await;
             }
         };
         tokio::select! {
@@ -323,7 +323,7 @@ impl Node {
                 return true;
             }
             let remaining = deadline.since(Instant::now());
-            if remaining.is_zero() || !self.is_going() {
+            if remaining.is_zero() || !self.is_running() {
                 return false;
             }
             let changed = async {

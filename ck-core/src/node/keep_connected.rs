@@ -18,17 +18,17 @@ use crate::net::Lane;
 use crate::planted::planted;
 
 /// How often a member is called: a connection that nobody used is closed after a minute.
-const CONTACT: Duration = Duration::from_secs(15);
+const CONTACT_INTERVAL: Duration = Duration::from_secs(15);
 /// The pause before one that did not answer is called again.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// How long it has to answer.
-const ANSWER: Duration = Duration::from_secs(3);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Changes that come within this time are taken together.
-const GATHER: Duration = Duration::from_millis(100);
+const DEBOUNCE: Duration = Duration::from_millis(100);
 
 impl Node {
     /// Keeps the connections up that others' death may make necessary.
-    pub(super) async fn keep_in_touch(self: Arc<Self>) {
+    pub(super) async fn keep_connected(self: Arc<Self>) {
         if planted("call-when-needed") {
             return;
         }
@@ -45,15 +45,19 @@ impl Node {
             let calls = called.iter().map(|address| self.greet(address));
             let answered = join_all(calls).await;
             for (address, answered) in called.into_iter().zip(answered) {
-                let pause = if answered { CONTACT } else { RETRY };
+                let pause = if answered {
+                    CONTACT_INTERVAL
+                } else {
+                    RETRY_INTERVAL
+                };
                 due.insert(address, Instant::now() + pause);
             }
-            env::sleep(GATHER).await;
+            env::sleep(DEBOUNCE).await;
             let next = due
                 .values()
                 .min()
                 .copied()
-                .unwrap_or_else(|| Instant::now() + CONTACT);
+                .unwrap_or_else(|| Instant::now() + CONTACT_INTERVAL);
             let remaining = next.since(Instant::now());
             // Time or news, whichever comes first.
             let _ = env::timeout(remaining, self.applied.changed().after(seen)).await;
@@ -82,7 +86,7 @@ impl Node {
         let Ok(body) = encode(&request) else { return false };
         let body = Service::Member.envelope(&body);
         self.transport
-            .call(address, Lane::Control, body, ANSWER)
+            .call(address, Lane::Control, body, ANSWER_TIMEOUT)
             .await
             .is_ok()
     }

@@ -20,11 +20,11 @@ use crate::model::{NodeId, partition_id};
 use crate::net::{Handler, Lane, PeerConnection};
 
 /// The longest that one attempt waits for the leader.
-const ATTEMPT: Duration = Duration::from_secs(8);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
 /// The pause between attempts while there is no leader.
-const PAUSE: Duration = Duration::from_millis(20);
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// How long a leader takes at most to apply what a member that syncs has applied.
-const APPLY: Duration = Duration::from_millis(20);
+const APPLY_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// The longest call about members, in bytes: before it is decoded, because what takes a byte there may take a hundred in
 /// memory. The longest is the join of a node with all labels and services that it may have.
@@ -107,11 +107,11 @@ impl Node {
             return Err(removed(from, revision));
         }
         if call.is_order() && request.epoch > 0 {
-            self.check_order_is_of_today(request.epoch)?;
+            self.check_order_epoch(request.epoch)?;
         }
         if let MemberCall::Stop { node, .. } | MemberCall::Failed { node, .. } = &call
             && *node == self.me
-            && self.is_going()
+            && self.is_running()
         {
             return Err(Error::new(
                 ErrorCode::Refused,
@@ -129,7 +129,7 @@ impl Node {
             if let Ok(member) = self.member() {
                 member.membership.note_address(join).await;
             }
-            let result = join_result(self.carry_out(call, request.forwarded, None).await);
+            let result = join_result(self.handle_member_call(call, request.forwarded, None).await);
             let peers = self.addresses.entries();
             return Ok(MemberAnswer::Join(Box::new(JoinAnswer {
                 result,
@@ -137,11 +137,11 @@ impl Node {
                 cluster_id: cluster,
             })));
         }
-        self.carry_out(call, request.forwarded, None).await
+        self.handle_member_call(call, request.forwarded, None).await
     }
 
     /// Orders are for the leader that whoever gave them knew: what turns up under a later one was repeated, or is late.
-    fn check_order_is_of_today(&self, epoch: u64) -> Result<()> {
+    fn check_order_epoch(&self, epoch: u64) -> Result<()> {
         let known = self.applied.topology().leader_epoch;
         if epoch >= known {
             return Ok(());
@@ -153,14 +153,14 @@ impl Node {
     }
 
     /// Has the leader admit a node that asked over HTTP.
-    pub(super) async fn admit(&self, request: JoinRequest, timeout: Duration) -> Result<JoinReply> {
+    pub(super) async fn forward_join(&self, request: JoinRequest, timeout: Duration) -> Result<JoinReply> {
         let call = MemberCall::Join(Box::new(request));
-        join_result(self.carry_out(call, false, Some(timeout)).await)
+        join_result(self.handle_member_call(call, false, Some(timeout)).await)
     }
 
     /// Executes the call if this node leads, else forwards it to the known leader. A forwarded call is never forwarded
     /// again. What another node asks for is not given up by this one, so it comes without `patience`.
-    async fn carry_out(
+    async fn handle_member_call(
         &self,
         call: MemberCall,
         forwarded: bool,
@@ -169,9 +169,9 @@ impl Node {
         let member = self.member()?;
         if member.leadership.is_leader() {
             let Some(patience) = patience else {
-                return self.as_leader(call).await;
+                return self.handle_as_leader(call).await;
             };
-            return match env::timeout(patience, self.as_leader(call)).await {
+            return match env::timeout(patience, self.handle_as_leader(call)).await {
                 Ok(answer) => answer,
                 Err(_) => Err(Error::new(
                     ErrorCode::Timeout,
@@ -186,9 +186,9 @@ impl Node {
         let address = leader.and_then(|id| self.addresses.address_of(id));
         match address {
             Some(address) if !forwarded => {
-                let attempt = patience.map_or(ATTEMPT, |patience| patience.min(ATTEMPT));
+                let attempt = patience.map_or(ATTEMPT_TIMEOUT, |patience| patience.min(ATTEMPT_TIMEOUT));
                 let leading =
-                    self.while_leader_stays(leader, self.call_member(&address, call, true, attempt));
+                    self.while_leader_unchanged(leader, self.call_member(&address, call, true, attempt));
                 match leading.await {
                     // The leader is gone, and a node of another cluster has its port.
                     Ok(MemberAnswer::Refused(error)) | Err(error)
@@ -208,14 +208,14 @@ impl Node {
 
     /// Waits for the leader's answer for as long as it is the leader: the next one is asked as soon as there is one. What
     /// was asked of the former one may have been carried out.
-    async fn while_leader_stays(
+    async fn while_leader_unchanged(
         &self,
         leader: Option<RaftId>,
         call: impl Future<Output = Result<MemberAnswer>>,
     ) -> Result<MemberAnswer> {
         let another = async {
             loop {
-                env::sleep(PAUSE).await;
+                env::sleep(RETRY_PAUSE).await;
                 let now = self.member().ok().and_then(|member| member.consensus.leader());
                 if now.is_some() && now != leader {
                     return;
@@ -232,7 +232,7 @@ impl Node {
         }
     }
 
-    async fn as_leader(&self, call: MemberCall) -> Result<MemberAnswer> {
+    async fn handle_as_leader(&self, call: MemberCall) -> Result<MemberAnswer> {
         let member = self.member()?;
         let (revision, partitions) = match call {
             MemberCall::Ping => return Ok(MemberAnswer::Done(MemberReply::Pong(self.pong()))),
@@ -277,7 +277,7 @@ impl Node {
                 }
                 // A member may have applied what this leader commits a moment before it does: the lease is to name it.
                 let reported = report.revision.min(member.consensus.last_index());
-                let _ = env::timeout(APPLY, self.applied.wait_for(reported)).await;
+                let _ = env::timeout(APPLY_TIMEOUT, self.applied.wait_for(reported)).await;
                 let reply = member.membership.heartbeat(&report)?;
                 member.controller.note_copies(&report);
                 member
@@ -360,7 +360,7 @@ impl Node {
         let mut outcome = Outcome::new(timeout);
         loop {
             let patience = deadline.since(Instant::now());
-            let answer = self.carry_out(call.clone(), false, Some(patience)).await;
+            let answer = self.handle_member_call(call.clone(), false, Some(patience)).await;
             let attempt = match attempt(answer) {
                 // What is no order is said again at the next occasion, and does not depend on what became of this.
                 Attempt::Refused(error) if !is_order => return Err(error),
@@ -374,10 +374,10 @@ impl Node {
                 return answer;
             }
             // An attempt that has no time for its answer would make unknown what is known so far.
-            if Instant::now() + 2 * PAUSE >= deadline {
+            if Instant::now() + 2 * RETRY_PAUSE >= deadline {
                 return Err(outcome.gave_up());
             }
-            env::sleep(PAUSE).await;
+            env::sleep(RETRY_PAUSE).await;
         }
     }
 

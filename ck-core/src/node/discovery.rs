@@ -14,15 +14,15 @@ use crate::membership::{
 use crate::model::NodeId;
 
 /// For how long nobody must have said that there is a cluster before a node that may found by itself does.
-const FOUNDING_SILENCE: Duration = Duration::from_secs(1);
+const BOOTSTRAP_QUIET: Duration = Duration::from_secs(1);
 /// How long another node has to store its promise.
-const PROMISE: Duration = Duration::from_secs(2);
+const PROMISE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause after promises were not given.
-const FOUNDING_PAUSE: Duration = Duration::from_millis(100);
+const BOOTSTRAP_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// How a node without a past comes into a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Entrance {
+enum EntryPoint {
     /// Joins one.
     Join,
     /// Joins one, or founds one by itself.
@@ -42,30 +42,30 @@ enum Verdict {
 
 impl Node {
     /// A node without a past joins a cluster, or founds one where there is none.
-    pub(super) async fn begin(self: &Arc<Self>) -> Result<()> {
+    pub(super) async fn bootstrap_or_join(self: &Arc<Self>) -> Result<()> {
         let options = &self.options;
         if options.join_addrs.is_empty() && options.may_found_alone() {
-            return self.found().await;
+            return self.bootstrap().await;
         }
         let entrance = match (options.may_found_alone(), options.bootstrap_expect) {
-            (true, _) => Entrance::Alone,
-            (false, Some(expect)) => Entrance::Together(expect),
-            (false, None) => Entrance::Join,
+            (true, _) => EntryPoint::Alone,
+            (false, Some(expect)) => EntryPoint::Together(expect),
+            (false, None) => EntryPoint::Join,
         };
         let deadline = Instant::now() + options.join_timeout;
         let mut discovery = Discovery::new();
         loop {
             match self.search(entrance, &mut discovery, deadline).await? {
-                Found::Admitted(reply) => return self.settle_in(reply).await,
+                Found::Admitted(reply) => return self.complete_join(reply).await,
                 Found::Decided(Verdict::Refused(error)) => return Err(error),
                 Found::Decided(Verdict::Found(others)) => {
                     if self.is_elected_founder(&others).await? {
                         self.log.info(format_args!(
                             "no address knows of a cluster: this node founds one"
                         ));
-                        return self.found().await;
+                        return self.bootstrap().await;
                     }
-                    env::sleep(FOUNDING_PAUSE).await;
+                    env::sleep(BOOTSTRAP_RETRY_PAUSE).await;
                 }
             }
         }
@@ -74,7 +74,7 @@ impl Node {
     /// Asks everybody until there is a cluster to be in, a reason to found one, or a refusal that decides.
     async fn search(
         &self,
-        entrance: Entrance,
+        entrance: EntryPoint,
         discovery: &mut Discovery,
         deadline: Instant,
     ) -> Result<Found<Verdict>> {
@@ -82,7 +82,7 @@ impl Node {
         let request = self.join_request(None);
         let decide = |discovery: &Discovery| {
             let verdict = self.verdict(entrance, discovery);
-            if verdict.is_none() && entrance == Entrance::Join {
+            if verdict.is_none() && entrance == EntryPoint::Join {
                 self.waits_for(format!("a member to let this node in ({})", discovery.describe()));
             }
             verdict
@@ -90,7 +90,7 @@ impl Node {
         let searching = joiner.search(&request, discovery, decide);
         let remaining = deadline.since(Instant::now());
         let limited = async { Ok(env::timeout(remaining, searching).await) };
-        match self.unless_stopped(limited).await? {
+        match self.until_stopped(limited).await? {
             Ok(found) => Ok(found),
             Err(_) => Err(self.entrance_failed(entrance, discovery)),
         }
@@ -98,16 +98,16 @@ impl Node {
 
     /// What the answers so far come to. Founding is the last resort: only where every address is silent or says that
     /// there is no cluster, and for a while, since a network may come up later than the node.
-    fn verdict(&self, entrance: Entrance, discovery: &Discovery) -> Option<Verdict> {
+    fn verdict(&self, entrance: EntryPoint, discovery: &Discovery) -> Option<Verdict> {
         let look = match entrance {
             // Whoever may found waits for anything but a yes until time is up.
-            Entrance::Join => return discovery.settled_refusal().map(Verdict::Refused),
-            Entrance::Alone if !discovery.found_no_cluster() => BootstrapStep::Wait(discovery.describe()),
-            Entrance::Alone if discovery.elapsed() < FOUNDING_SILENCE => BootstrapStep::Wait(
+            EntryPoint::Join => return discovery.settled_refusal().map(Verdict::Refused),
+            EntryPoint::Alone if !discovery.found_no_cluster() => BootstrapStep::Wait(discovery.describe()),
+            EntryPoint::Alone if discovery.elapsed() < BOOTSTRAP_QUIET => BootstrapStep::Wait(
                 "addresses that are silent, to be sure that there is no cluster".to_owned(),
             ),
-            Entrance::Alone => self.bootstrap.next_step_alone(discovery),
-            Entrance::Together(_) => self.bootstrap.next_step(discovery),
+            EntryPoint::Alone => self.bootstrap.next_step_alone(discovery),
+            EntryPoint::Together(_) => self.bootstrap.next_step(discovery),
         };
         match look {
             BootstrapStep::Propose(others) => Some(Verdict::Found(others)),
@@ -119,18 +119,18 @@ impl Node {
         }
     }
 
-    fn entrance_failed(&self, entrance: Entrance, discovery: &Discovery) -> Error {
+    fn entrance_failed(&self, entrance: EntryPoint, discovery: &Discovery) -> Error {
         let error = discovery.failure(self.options.join_timeout);
         match entrance {
-            Entrance::Join if error.code() == ErrorCode::JoinFailed => Error::new(
+            EntryPoint::Join if error.code() == ErrorCode::JoinFailed => Error::new(
                 ErrorCode::JoinFailed,
                 format!(
                     "{}; if there is no cluster yet, set bootstrap_expect on all nodes or bootstrap on one",
                     error.message()
                 ),
             ),
-            Entrance::Join => error,
-            Entrance::Alone | Entrance::Together(_) => {
+            EntryPoint::Join => error,
+            EntryPoint::Alone | EntryPoint::Together(_) => {
                 let waited = self.waiting().unwrap_or_default();
                 error.context(format!("no cluster was founded; this node waited for: {waited}"))
             }
@@ -151,7 +151,7 @@ impl Node {
                 expect,
             };
             async move {
-                let answer = self.call_member(address, call, false, PROMISE).await;
+                let answer = self.call_member(address, call, false, PROMISE_TIMEOUT).await;
                 matches!(answer, Ok(MemberAnswer::Done(MemberReply::Promised)))
             }
         });

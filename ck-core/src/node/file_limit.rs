@@ -9,9 +9,9 @@ use crate::http::HttpLimits;
 use crate::net::NetLimits;
 
 /// Open files that no connection gets: for the log, the snapshot, connections to other members, and the host.
-const RESERVE: usize = 160;
+const RESERVED_FILES: usize = 160;
 /// So many connections of each kind there are, whatever the limit.
-const LEAST: usize = 16;
+const MIN_CONNECTIONS: usize = 16;
 
 /// The most files that this process may open at present; `None` where there is no limit.
 pub(super) fn limit() -> Option<usize> {
@@ -23,10 +23,10 @@ pub(super) fn limit() -> Option<usize> {
 pub(super) fn bounds(limit: Option<usize>) -> (HttpLimits, NetLimits) {
     let (mut http, mut net) = (HttpLimits::default(), NetLimits::default());
     if let Some(limit) = limit {
-        let room = limit.saturating_sub(RESERVE);
-        http.max_connections = http.max_connections.min((room / 2).max(LEAST));
-        http.reserved_connections = http.reserved_connections.min((room / 8).max(LEAST));
-        let peers = u32::try_from((room / 4).max(LEAST)).unwrap_or(u32::MAX);
+        let room = limit.saturating_sub(RESERVED_FILES);
+        http.max_connections = http.max_connections.min((room / 2).max(MIN_CONNECTIONS));
+        http.reserved_connections = http.reserved_connections.min((room / 8).max(MIN_CONNECTIONS));
+        let peers = u32::try_from((room / 4).max(MIN_CONNECTIONS)).unwrap_or(u32::MAX);
         net.max_connections = net.max_connections.min(peers);
     }
     (http, net)
@@ -41,7 +41,7 @@ mod tests {
         for limit in [256, 512, 1024, 4096, 20_000, 1 << 20] {
             let (http, net) = bounds(Some(limit));
             let all = http.max_connections + http.reserved_connections + net.max_connections as usize;
-            assert!(all + RESERVE / 2 <= limit, "{limit}: {all}");
+            assert!(all + RESERVED_FILES / 2 <= limit, "{limit}: {all}");
         }
     }
 

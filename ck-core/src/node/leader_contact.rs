@@ -17,9 +17,9 @@ use crate::planted::planted;
 use crate::routing::ClusterView;
 
 /// How long the leader may take to say when it heard of the members; then what it said before is shown.
-const ASK_LEADER: Duration = Duration::from_millis(500);
+const LAST_SEEN_TIMEOUT: Duration = Duration::from_millis(500);
 /// What the leader said is not asked for again for so long, however many ask this node.
-const KEEP_ANSWER: Duration = Duration::from_millis(500);
+const LAST_SEEN_MAX_AGE: Duration = Duration::from_millis(500);
 
 /// The last sync that a leader answered: which leader, and when the sync was sent.
 #[derive(Debug, Default)]
@@ -138,13 +138,18 @@ impl Node {
         let now = Instant::now();
         {
             let mut told = self.last_seen.told();
-            if told.asked.is_some_and(|asked| now.since(asked) < KEEP_ANSWER) {
+            if told
+                .asked
+                .is_some_and(|asked| now.since(asked) < LAST_SEEN_MAX_AGE)
+            {
                 return;
             }
             told.asked = Some(now);
         }
         // An older leader does not know the question, and none may answer: then what is known already is shown.
-        if let Ok(MemberReply::LastSeen(silences)) = self.ask_leader(MemberCall::LastSeen, ASK_LEADER).await {
+        if let Ok(MemberReply::LastSeen(silences)) =
+            self.ask_leader(MemberCall::LastSeen, LAST_SEEN_TIMEOUT).await
+        {
             let heard = silences
                 .into_iter()
                 .map(|(node, millis)| (node, now - Duration::from_millis(millis)));

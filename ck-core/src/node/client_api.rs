@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::contact::last_seen;
+use super::leader_contact::last_seen;
 use super::{LeasedView, Node, Phase};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
@@ -232,7 +232,7 @@ impl Node {
     pub(crate) fn health(&self) -> HealthStatus {
         let view = self.view();
         let raft = self.consensus_stats();
-        let message = self.complaint_in(&view).unwrap_or_default();
+        let message = self.unhealthy_reason_in(&view).unwrap_or_default();
         HealthStatus {
             healthy: message.is_empty(),
             node_id: self.me.clone(),
@@ -257,12 +257,12 @@ impl Node {
 
     /// What keeps this node from being healthy, if something does.
     #[cfg(feature = "sim")]
-    pub(crate) fn complaint(&self) -> Option<String> {
-        self.complaint_in(&self.view())
+    pub(crate) fn unhealthy_reason(&self) -> Option<String> {
+        self.unhealthy_reason_in(&self.view())
     }
 
     /// The same, where the answer that it is part of shows `view`.
-    pub(crate) fn complaint_in(&self, view: &ClusterView) -> Option<String> {
+    pub(crate) fn unhealthy_reason_in(&self, view: &ClusterView) -> Option<String> {
         if let Some(error) = self.refusal() {
             return Some(error.to_string());
         }
@@ -274,7 +274,7 @@ impl Node {
         if let Some(why) = self.end_of_raft() {
             return Some(why);
         }
-        if let Some(complaint) = self.disk_complaint() {
+        if let Some(complaint) = self.disk_unhealthy_reason() {
             return Some(complaint);
         }
         if !view
@@ -390,7 +390,7 @@ impl Node {
             }
             tokio::select! {
                 biased;
-                error = self.member_no_more() => return Err(error),
+                error = self.removed_or_refused() => return Err(error),
                 _ = env::timeout(remaining, self.applied.changed().after(seen)) => {}
             }
         }
@@ -413,7 +413,7 @@ impl Node {
         let member = self.member()?;
         tokio::select! {
             biased;
-            error = self.member_no_more() => Err(error),
+            error = self.removed_or_refused() => Err(error),
             revision = member.proposer.read_barrier(timeout) => revision,
         }
     }

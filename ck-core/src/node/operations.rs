@@ -136,18 +136,18 @@ impl Node {
         // Its own log may never tell it that it is out: who is taken out is sent no more of it. Then its syncs do.
         tokio::select! {
             biased;
-            refused = self.refused_for_good(seen) => {
+            refused = self.wait_for_refusal(seen) => {
                 if refused.code() != ErrorCode::Removed {
                     return Err(refused);
                 }
             }
-            drained = self.be_drained(timeout) => drained?,
+            drained = self.wait_until_drained(timeout) => drained?,
         }
         self.stop().await
     }
 
     /// Has this node drained and taken out; returns when its log says that it is.
-    async fn be_drained(&self, timeout: Duration) -> Result<()> {
+    async fn wait_until_drained(&self, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
         match self.begin_leaving(timeout).await {
             // It is out already.
@@ -155,7 +155,7 @@ impl Node {
             begun => begun?,
         };
         let gone = || !self.applied.topology().nodes.contains_key(&self.me);
-        if !self.wait_for_topology(deadline, gone).await && self.is_going() {
+        if !self.wait_for_topology(deadline, gone).await && self.is_running() {
             let topology = self.applied.topology();
             let left = topology
                 .partitions
@@ -204,7 +204,7 @@ impl Node {
         let seen = tokio::select! {
             biased;
             applied = applied => applied,
-            error = self.member_no_more() => Err(error),
+            error = self.removed_or_refused() => Err(error),
         };
         match seen {
             Ok(()) => Ok((revision, partitions)),

@@ -165,7 +165,7 @@ fn fail_first(state: &State) -> Command {
         let to = p.synced().find(|node| **node != me)?.clone();
         Some(Promotion { number: p.number, to })
     });
-    Command::Down {
+    Command::MarkDown {
         promotions: promotions.collect(),
         incarnation: state.node(&me).map_or(0, |node| node.incarnation),
         node: me,

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use crate::consensus::SnapshotPace;
 use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::{Driver, EventFilter, EventType, Hook, HookId, HookStats, Rejected};
-use crate::log::Log;
+use crate::logger::Logger;
 use crate::model::{
     Cluster, ConsensusStats, DataEntry, Event, HealthStatus, LeaderInfo, Metrics, Migration, NodeHealth,
     NodeHealthState, NodeId, RebalanceStatus, Role,
@@ -47,7 +47,7 @@ pub struct ClusterKit {
 
 struct Inner {
     node: Arc<Node>,
-    log: Arc<Log>,
+    logger: Arc<Logger>,
     runtime: Arc<SharedRuntime>,
 }
 
@@ -62,7 +62,7 @@ impl fmt::Debug for ClusterKit {
 impl Drop for Inner {
     fn drop(&mut self) {
         let node = self.node.clone();
-        self.log.close();
+        self.logger.close();
         node.hooks().shut();
         if node.has_stopped() {
             // Nothing is open, and the runtime may end here and now.
@@ -97,7 +97,7 @@ impl ClusterKit {
         // Before anything is made of them.
         options.validate()?;
         let runtime = SharedRuntime::get(options.runtime_threads)?;
-        let log = Arc::new(Log::default());
+        let logger = Arc::new(Logger::default());
         let deps = NodeDeps {
             disk: Node::disk_for(&options),
             // Made on the runtime that looks after its connections, whoever calls.
@@ -108,9 +108,13 @@ impl ClusterKit {
             hooks: Driver::Threads(runtime.handle()),
             snapshots: SnapshotPace::default(),
         };
-        let node = runtime.enter(|| Node::new(options, deps, log.clone()))?;
+        let node = runtime.enter(|| Node::new(options, deps, logger.clone()))?;
         Ok(ClusterKit {
-            inner: Arc::new(Inner { node, log, runtime }),
+            inner: Arc::new(Inner {
+                node,
+                logger,
+                runtime,
+            }),
         })
     }
 
@@ -128,12 +132,12 @@ impl ClusterKit {
     }
 
     /// Runs a call on this thread, whatever thread that is: for those that are made often.
-    fn wait_here<T, F>(&self, call: impl FnOnce(Arc<Node>) -> F) -> Result<T>
+    fn block_on<T, F>(&self, call: impl FnOnce(Arc<Node>) -> F) -> Result<T>
     where
         F: Future<Output = Result<T>> + Send + 'static,
         T: Send + 'static,
     {
-        self.inner.runtime.wait_here(call(self.node().clone()))
+        self.inner.runtime.block_on(call(self.node().clone()))
     }
 
     fn refuse_in_hook(&self, what: &str) -> Result<()> {
@@ -330,7 +334,7 @@ impl ClusterKit {
     /// # Errors
     /// [`ErrorCode::NoLeader`].
     pub fn wait_for_leader(&self, timeout: Duration) -> Result<LeaderInfo> {
-        self.wait_here(move |node| async move { node.wait_for_leader(timeout).await })
+        self.block_on(move |node| async move { node.wait_for_leader(timeout).await })
     }
 
     /// Has the leader hand leadership to another voter; gives who leads afterwards.
@@ -378,7 +382,7 @@ impl ClusterKit {
         timeout: Duration,
     ) -> Result<u64> {
         let (key, value) = (key.to_owned(), value.into());
-        self.wait_here(move |node| async move { node.set_data(key, value, expect, timeout).await })
+        self.block_on(move |node| async move { node.set_data(key, value, expect, timeout).await })
     }
 
     /// The value of `key` as this node has applied it; another node may be ahead. See
@@ -393,7 +397,7 @@ impl ClusterKit {
     /// As [`ClusterKit::set_custom_data`].
     pub fn delete_custom_data(&self, key: &str, expect: Expect, timeout: Duration) -> Result<(u64, bool)> {
         let key = key.to_owned();
-        self.wait_here(move |node| async move { node.delete_data(key, expect, timeout).await })
+        self.block_on(move |node| async move { node.delete_data(key, expect, timeout).await })
     }
 
     /// Up to `limit` keys that begin with `prefix` and come after `after`, in order.
@@ -407,7 +411,7 @@ impl ClusterKit {
     /// # Errors
     /// [`ErrorCode::Timeout`].
     pub fn wait_for_revision(&self, revision: u64, timeout: Duration) -> Result<()> {
-        self.wait_here(move |node| async move { node.member()?.proposer.wait_for(revision, timeout).await })
+        self.block_on(move |node| async move { node.member()?.proposer.wait_for(revision, timeout).await })
     }
 
     /// Waits until this node has everything that was acknowledged anywhere before this call: a read that follows
@@ -416,7 +420,7 @@ impl ClusterKit {
     /// # Errors
     /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
     pub fn read_barrier(&self, timeout: Duration) -> Result<u64> {
-        self.wait_here(move |node| async move { node.read_barrier(timeout).await })
+        self.block_on(move |node| async move { node.read_barrier(timeout).await })
     }
 
     // ---- hooks ---------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 //! ClusterKit core.
 #![deny(missing_docs)]
 
+mod catch_panic;
 mod clusterkit;
 #[doc(hidden)]
 pub mod consensus;
@@ -18,7 +19,7 @@ mod error;
 pub mod fuzz;
 pub mod hooks;
 pub mod http;
-mod log;
+mod logger;
 mod membership;
 pub mod model;
 pub mod net;
@@ -30,7 +31,6 @@ pub mod placement;
 pub mod planted;
 #[cfg(not(feature = "planted-bugs"))]
 mod planted;
-mod quietly;
 mod rebalance;
 pub mod routing;
 #[cfg(feature = "sim")]
@@ -40,7 +40,7 @@ pub mod state;
 
 pub use clusterkit::{ClusterKit, WeakClusterKit};
 pub use error::{Error, ErrorCode, Result};
-pub use log::LogCallback;
+pub use logger::LogCallback;
 pub use node::LeasedView;
 pub use options::{
     HealthCheckOptions, ListenAddr, LogLevel, OptionDefault, OptionKind, OptionSpec, Options, TimingOptions,

@@ -1,7 +1,7 @@
 //! Whole nodes in the simulator: simulated network, disk and time, and everything else as it is.
 //!
 //! For `tests/simulation` alone. A [`SimNode`] is one process of one node: it is started once, and a restart is another
-//! one on the same disk. Everything that it does happens in a [`Scope`] of its own, so it can drift, pause and die.
+//! one on the same disk. Everything that it does happens in a [`SimProcess`] of its own, so it can drift, pause and die.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use futures_util::future::BoxFuture;
 
 pub use crate::consensus::observe::{Applied, Observer, observe};
 pub use crate::env::runtime::simulate;
-pub use crate::env::scope::Scope;
+pub use crate::env::sim_process::SimProcess;
 pub use crate::net::sim::{SentObserver, observe_sent};
 
 use crate::consensus::SnapshotPace;
 use crate::env::disk::MemDisk;
 use crate::error::Result;
 use crate::hooks::{Driver, EventFilter, Hook, HookId};
-use crate::log::Log;
+use crate::logger::Logger;
 use crate::model::{DataEntry, LeaderInfo, NodeId, Topology};
 use crate::net::Handler;
 use crate::net::sim::SimNetwork;
@@ -97,7 +97,7 @@ pub struct SimSpec {
 #[derive(Clone)]
 pub struct SimNode {
     node: Arc<Node>,
-    scope: Scope,
+    sim_process: SimProcess,
     disk: Arc<MemDisk>,
     network: SimNetwork,
 }
@@ -116,7 +116,7 @@ impl SimNode {
     /// # Errors
     /// Those of invalid options.
     pub fn new(spec: SimSpec) -> Result<Self> {
-        let scope = Scope::new(spec.drift_ppm);
+        let sim_process = SimProcess::new(spec.drift_ppm);
         let seams = NodeDeps {
             disk: spec.disk.clone(),
             transport: spec.network.transport(&spec.options.http_addr),
@@ -128,10 +128,10 @@ impl SimNode {
                 kept: spec.snapshots.1,
             },
         };
-        let node = scope.enter(|| Node::new(spec.options, seams, Arc::new(Log::default())))?;
+        let node = sim_process.enter(|| Node::new(spec.options, seams, Arc::new(Logger::default())))?;
         Ok(SimNode {
             node,
-            scope,
+            sim_process,
             disk: spec.disk,
             network: spec.network,
         })
@@ -170,8 +170,8 @@ impl SimNode {
     }
 
     /// Its clock, and whether it runs.
-    pub fn scope(&self) -> &Scope {
-        &self.scope
+    pub fn sim_process(&self) -> &SimProcess {
+        &self.sim_process
     }
 
     /// Starts it; returns as [`crate::ClusterKit::start`] does.
@@ -179,7 +179,7 @@ impl SimNode {
     /// # Errors
     /// Those of the start.
     pub async fn start(&self) -> Result<()> {
-        self.scope.wrap(self.node.start()).await
+        self.sim_process.wrap(self.node.start()).await
     }
 
     /// Stops it in an orderly way.
@@ -187,13 +187,13 @@ impl SimNode {
     /// # Errors
     /// Those of the stop.
     pub async fn stop(&self) -> Result<()> {
-        self.scope.wrap(self.node.stop()).await
+        self.sim_process.wrap(self.node.stop()).await
     }
 
     /// Ends it without a word. With a seed the machine dies with it, and the seed decides what is lost or torn of
     /// what was not durable.
     pub fn kill(&self, power_loss: Option<u64>) {
-        self.scope.kill();
+        self.sim_process.kill();
         self.network.crash(self.addr());
         match power_loss {
             Some(seed) => self.disk.crash(seed),
@@ -203,7 +203,7 @@ impl SimNode {
 
     /// True while it runs and has not been told to stop.
     pub fn is_up(&self) -> bool {
-        self.scope.is_running() && self.node.is_running()
+        self.sim_process.is_running() && self.node.is_running()
     }
 
     /// True when its start has succeeded and nobody has told it to stop.
@@ -218,12 +218,12 @@ impl SimNode {
 
     /// What keeps it from being healthy.
     pub fn complaint(&self) -> Option<String> {
-        self.scope.enter(|| self.node.unhealthy_reason())
+        self.sim_process.enter(|| self.node.unhealthy_reason())
     }
 
     /// True when Raft has stopped on it, as after a failure of its disk.
     pub fn has_failed(&self) -> bool {
-        self.scope
+        self.sim_process
             .enter(|| self.node.consensus_stats().state == "Shutdown")
             && self.node.member().is_ok()
     }
@@ -233,18 +233,18 @@ impl SimNode {
     /// # Errors
     /// When it has stopped.
     pub fn register(&self, filter: EventFilter, hook: Hook) -> Result<HookId> {
-        let registered = self.scope.enter(|| self.node.register_hook(filter, hook));
+        let registered = self.sim_process.enter(|| self.node.register_hook(filter, hook));
         registered.map_err(crate::hooks::Rejected::into_error)
     }
 
     /// Its answer to "are you primary of this partition?".
     pub fn is_primary(&self, number: u32) -> bool {
-        self.scope.enter(|| self.node.is_primary(number))
+        self.sim_process.enter(|| self.node.is_primary(number))
     }
 
     /// The partitions that it says it is primary of. Asks about those only that its view names it for.
     pub fn claims(&self) -> Vec<u32> {
-        self.scope.enter(|| {
+        self.sim_process.enter(|| {
             let view = self.node.view();
             let mine = view.topology().partitions.iter();
             mine.filter(|partition| partition.primary.as_ref() == Some(self.id()))
@@ -256,7 +256,7 @@ impl SimNode {
 
     /// Its answer to "do you lead?".
     pub fn is_leader(&self) -> bool {
-        self.scope.enter(|| self.node.is_leader())
+        self.sim_process.enter(|| self.node.is_leader())
     }
 
     /// True when others may hear that it leads, also while it stops.
@@ -265,17 +265,17 @@ impl SimNode {
             let member = self.node.member();
             member.is_ok_and(|member| member.leadership.is_leader())
         };
-        self.scope.is_running() && self.scope.enter(leads)
+        self.sim_process.is_running() && self.sim_process.enter(leads)
     }
 
     /// The epoch with which it leads.
     pub fn leader_epoch(&self) -> Option<u64> {
-        self.scope.enter(|| self.node.leader_epoch().ok())
+        self.sim_process.enter(|| self.node.leader_epoch().ok())
     }
 
     /// Who leads, as far as it knows.
     pub fn leader(&self) -> Option<LeaderInfo> {
-        self.scope.enter(|| self.node.leader())
+        self.sim_process.enter(|| self.node.leader())
     }
 
     /// What lookups read.
@@ -338,7 +338,7 @@ impl SimNode {
         expect: Expect,
         timeout: Duration,
     ) -> Result<u64> {
-        self.scope
+        self.sim_process
             .wrap(self.node.set_data(key, value, expect, timeout))
             .await
     }
@@ -348,7 +348,7 @@ impl SimNode {
     /// # Errors
     /// When that cannot be told or reached in time.
     pub async fn read_barrier(&self, timeout: Duration) -> Result<u64> {
-        self.scope.wrap(self.node.read_barrier(timeout)).await
+        self.sim_process.wrap(self.node.read_barrier(timeout)).await
     }
 
     /// Waits until a revision is applied here.
@@ -357,7 +357,7 @@ impl SimNode {
     /// When it is not in time.
     pub async fn wait_revision(&self, revision: u64, timeout: Duration) -> Result<()> {
         let wait = async { self.node.member()?.proposer.wait_for(revision, timeout).await };
-        self.scope.wrap(wait).await
+        self.sim_process.wrap(wait).await
     }
 
     /// Has a member removed.
@@ -365,7 +365,9 @@ impl SimNode {
     /// # Errors
     /// Those of the call.
     pub async fn remove_node(&self, node: NodeId, force: bool, timeout: Duration) -> Result<u64> {
-        self.scope.wrap(self.node.remove_node(node, force, timeout)).await
+        self.sim_process
+            .wrap(self.node.remove_node(node, force, timeout))
+            .await
     }
 
     /// Begins its departure: what it has is moved elsewhere, then it is taken out.
@@ -373,7 +375,7 @@ impl SimNode {
     /// # Errors
     /// Those of the call.
     pub async fn begin_leaving(&self, timeout: Duration) -> Result<u64> {
-        self.scope.wrap(self.node.begin_leaving(timeout)).await
+        self.sim_process.wrap(self.node.begin_leaving(timeout)).await
     }
 
     /// Has the leader give leadership up.
@@ -381,7 +383,7 @@ impl SimNode {
     /// # Errors
     /// Those of the call.
     pub async fn step_down(&self, target: Option<NodeId>) -> Result<NodeId> {
-        self.scope.wrap(self.node.step_down(target)).await
+        self.sim_process.wrap(self.node.step_down(target)).await
     }
 
     /// Has partitions moved to where they belong.
@@ -389,6 +391,6 @@ impl SimNode {
     /// # Errors
     /// Those of the call.
     pub async fn rebalance(&self, timeout: Duration) -> Result<(u64, usize)> {
-        self.scope.wrap(self.node.rebalance(timeout)).await
+        self.sim_process.wrap(self.node.rebalance(timeout)).await
     }
 }

@@ -6,7 +6,7 @@ use super::{ClusterKit, made_there};
 #[cfg(doc)]
 use crate::error::ErrorCode;
 use crate::error::Result;
-use crate::log::{LAST_WORDS, LogCallback};
+use crate::logger::{LAST_WORDS, LogCallback};
 
 impl ClusterKit {
     /// Starts the node: it founds a cluster, joins one, or comes back to its own, as its options and its data
@@ -36,7 +36,7 @@ impl ClusterKit {
     pub fn stop(&self) -> Result<()> {
         self.refuse_in_hook("stop")?;
         let stopped = self.wait(|node| async move { node.stop().await });
-        self.inner.log.flush(LAST_WORDS);
+        self.inner.logger.flush(LAST_WORDS);
         stopped
     }
 
@@ -51,7 +51,7 @@ impl ClusterKit {
         let stopping = made_there(self.node().clone(), |node| async move { node.stop().await });
         let stopped = self.inner.runtime.wait_within(stopping, timeout);
         let left = timeout.saturating_sub(began.elapsed());
-        self.inner.log.flush(left.min(LAST_WORDS));
+        self.inner.logger.flush(left.min(LAST_WORDS));
         stopped
     }
 
@@ -68,7 +68,7 @@ impl ClusterKit {
     pub fn close(self) -> Result<()> {
         self.refuse_in_hook("close")?;
         let closed = self.wait(|node| async move { node.close_immediately().await });
-        self.inner.log.close_within(LAST_WORDS);
+        self.inner.logger.close_within(LAST_WORDS);
         closed
     }
 
@@ -82,7 +82,7 @@ impl ClusterKit {
         self.refuse_in_hook("leave")?;
         let left = self.wait(move |node| async move { node.leave(timeout).await });
         if self.node().has_stopped() {
-            self.inner.log.flush(LAST_WORDS);
+            self.inner.logger.flush(LAST_WORDS);
         }
         left
     }
@@ -91,6 +91,6 @@ impl ClusterKit {
     /// dropped before this returns, or when the call of it that is under way does; what waited for it is told to the new one.
     /// Never blocks.
     pub fn on_log(&self, callback: Option<LogCallback>) {
-        self.inner.log.set_callback(callback);
+        self.inner.logger.set_callback(callback);
     }
 }

@@ -88,14 +88,14 @@ impl SharedRuntime {
     /// Runs a future to its end on this thread, whoever's that is. The future's timers and sockets are the runtime's;
     /// polling it here rather than in a task of its own saves two changes of thread per call. For calls that are made often
     /// and need little: what a poll puts on the stack, it puts on the caller's, which may be small.
-    pub(super) fn wait_here<T: Send + 'static>(
+    pub(super) fn block_on<T: Send + 'static>(
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         self.refuse_own_threads()?;
         let _entered = self.runtime().enter();
         let future = Box::pin(AssertUnwindSafe(future).catch_unwind());
-        env::wait_here(future).unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
+        env::block_on(future).unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
     }
 
     /// Runs a future on the runtime's threads, on their stacks, and waits for its end.

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use tokio::sync::oneshot;
 
-use crate::env::Signal;
+use crate::env::ChangeNotifier;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Event, NodeId, Topology};
 use crate::planted::planted;
 use crate::routing::{ClusterView, SharedView};
-use crate::state::{Proposal, Response, State, net_events};
+use crate::state::{Proposal, Response, State, diff_events};
 
 /// Where events go, in log order.
 pub(crate) type EventSink = Box<dyn FnMut(Vec<Arc<Event>>) + Send>;
@@ -26,9 +26,9 @@ pub(crate) struct AppliedState {
     /// for a role, so it is no lock.
     incarnation: AtomicU64,
     /// Notified after every batch that changed the topology.
-    changed: Signal,
+    changed: ChangeNotifier,
     /// Notified after every batch that changed the replicated store.
-    data_changed: Signal,
+    data_changed: ChangeNotifier,
     waiters: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
     sink: Mutex<EventSink>,
 }
@@ -44,8 +44,8 @@ impl AppliedState {
             process,
             state: RwLock::new(state),
             incarnation: AtomicU64::new(0),
-            changed: Signal::default(),
-            data_changed: Signal::default(),
+            changed: ChangeNotifier::default(),
+            data_changed: ChangeNotifier::default(),
             waiters: Mutex::default(),
             sink: Mutex::new(sink),
         }
@@ -72,12 +72,12 @@ impl AppliedState {
     }
 
     /// Notified whenever the topology changed.
-    pub(crate) fn changed(&self) -> &Signal {
+    pub(crate) fn changed(&self) -> &ChangeNotifier {
         &self.changed
     }
 
     /// Notified whenever the replicated store changed.
-    pub(crate) fn data_changed(&self) -> &Signal {
+    pub(crate) fn data_changed(&self) -> &ChangeNotifier {
         &self.data_changed
     }
 
@@ -188,7 +188,7 @@ impl AppliedState {
             let at = crate::env::wall_now();
             let events = match planted("snapshot-tells-nothing") {
                 true => Vec::new(),
-                false => net_events(&old, new.topology(), &self.me, revision, at),
+                false => diff_events(&old, new.topology(), &self.me, revision, at),
             };
             self.publish(&new);
             #[cfg(feature = "sim")]

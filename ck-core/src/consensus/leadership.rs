@@ -38,7 +38,7 @@ pub(crate) struct Leadership {
     proposer: Arc<Proposer>,
     timing: TimingValues,
     held: Mutex<Option<Held>>,
-    changed: env::Signal,
+    changed: env::ChangeNotifier,
 }
 
 /// A leadership whose first command is committed.
@@ -61,7 +61,7 @@ impl Leadership {
             proposer,
             timing,
             held: Mutex::new(None),
-            changed: env::Signal::default(),
+            changed: env::ChangeNotifier::default(),
         }
     }
 
@@ -80,7 +80,7 @@ impl Leadership {
     }
 
     /// Told whenever leadership begins or ends here.
-    pub(crate) fn changed(&self) -> &env::Signal {
+    pub(crate) fn changed(&self) -> &env::ChangeNotifier {
         &self.changed
     }
 

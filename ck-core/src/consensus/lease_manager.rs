@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::env::{Instant, Signal};
+use crate::env::{ChangeNotifier, Instant};
 use crate::model::{ClusterConfig, NodeId};
 use crate::planted::planted;
 
@@ -18,7 +18,7 @@ use crate::planted::planted;
 #[derive(Default)]
 pub(crate) struct LeaseManager {
     state: Mutex<LeaseState>,
-    changed: Signal,
+    changed: ChangeNotifier,
 }
 
 #[derive(Default)]
@@ -304,7 +304,7 @@ impl LeaseManager {
     }
 
     /// Notified when a member has applied more of the log.
-    pub(crate) fn changed(&self) -> &Signal {
+    pub(crate) fn changed(&self) -> &ChangeNotifier {
         &self.changed
     }
 }

@@ -11,7 +11,7 @@ use openraft::async_runtime::WatchReceiver;
 
 use super::open::SnapshotPace;
 use super::state_machine::Raft;
-use crate::env::Signal;
+use crate::env::ChangeNotifier;
 
 /// A snapshot is taken after so many bytes of log, however few the entries are.
 const MAX_LOG_BYTES: u64 = 64 * 1024 * 1024;
@@ -22,7 +22,7 @@ const KEPT_BYTES: u64 = 16 * 1024 * 1024;
 /// Says when a snapshot is due.
 #[derive(Debug, Default)]
 pub(crate) struct CompactionTrigger {
-    due: Signal,
+    due: ChangeNotifier,
     /// The log may be purged up to this entry once the snapshot that is due covers it; 0 for none.
     droppable: AtomicU64,
 }

@@ -30,7 +30,7 @@ use super::service::Service;
 use super::state_machine::Snapshot;
 use super::types::{RaftId, Types, Vote, to_wal_id, to_wal_vote};
 use super::wire::{AppendEntries, RaftAnswer, RaftCall, RaftRequest, RequestVote, Transfer, vote_response};
-use crate::env::{self, Instant, Signal};
+use crate::env::{self, ChangeNotifier, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::{Lane, Transport};
 
@@ -141,7 +141,7 @@ pub(crate) struct Peer {
 #[derive(Debug, Default)]
 struct Late {
     vote: Mutex<Option<Vote>>,
-    told: Signal,
+    told: ChangeNotifier,
 }
 
 impl Peer {

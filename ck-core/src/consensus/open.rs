@@ -26,7 +26,7 @@ use super::state_machine::{Raft, SnapshotStore, StateMachine};
 use super::types::RaftId;
 use super::wal::{self, Owner, Wal, WalOptions};
 use crate::env::disk::Disk;
-use crate::env::{self, Signal};
+use crate::env::{self, ChangeNotifier};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::whole_millis;
 use crate::net::Transport;
@@ -198,7 +198,7 @@ impl RaftNode {
             acks,
             heartbeat,
             handing_over: Mutex::new(None),
-            gave_up: Signal::default(),
+            gave_up: ChangeNotifier::default(),
             pledges,
             elections,
             lateness,

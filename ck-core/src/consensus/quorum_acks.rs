@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::types::RaftId;
-use crate::env::{Instant, Signal};
+use crate::env::{ChangeNotifier, Instant};
 use crate::state::MAX_STRETCH;
 
 /// The acknowledgements of one leadership of this node: its latest.
@@ -19,7 +19,7 @@ pub(super) struct QuorumAcks {
     /// How long an acknowledgement without a pledged time is valid.
     lease: Duration,
     table: Mutex<AckTable>,
-    changed: Signal,
+    changed: ChangeNotifier,
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ impl QuorumAcks {
         QuorumAcks {
             lease: lease_of(pledged),
             table: Mutex::default(),
-            changed: Signal::default(),
+            changed: ChangeNotifier::default(),
         }
     }
 
@@ -155,7 +155,7 @@ impl QuorumAcks {
     }
 
     /// Notified at every acknowledgement.
-    pub(super) fn changed(&self) -> &Signal {
+    pub(super) fn changed(&self) -> &ChangeNotifier {
         &self.changed
     }
 

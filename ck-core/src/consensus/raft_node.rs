@@ -22,7 +22,7 @@ use super::server::Server;
 use super::state_machine::Raft;
 use super::types::{LogId, RaftId, Vote, from_wal_id, stopped};
 use super::wal::{Wal, WalThread};
-use crate::env::{self, Instant, Signal};
+use crate::env::{self, ChangeNotifier, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{ConsensusStats, NodeId};
 use crate::net::PeerConnection;
@@ -43,7 +43,7 @@ pub(crate) struct RaftNode {
     /// The vote of the leadership that this node is giving up: from then on it holds no lease.
     pub(super) handing_over: Mutex<Option<Vote>>,
     /// Told when it begins to.
-    pub(super) gave_up: Signal,
+    pub(super) gave_up: ChangeNotifier,
     pub(super) pledges: Arc<Pledges>,
     pub(super) elections: Arc<ElectionTimer>,
     /// The delays that this node has seen.

@@ -18,7 +18,7 @@ impl Instant {
     pub fn now() -> Self {
         #[cfg(feature = "sim")]
         if let Some(nanos) = super::runtime::simulated_nanos() {
-            return Instant(super::scope::local_nanos(nanos));
+            return Instant(super::sim_process::local_nanos(nanos));
         }
         Instant(boottime_nanos())
     }
@@ -111,7 +111,7 @@ pub fn wall_now() -> Timestamp {
         /// Simulated time starts in 2023, so that dates in traces look like dates.
         const START_MILLIS: u64 = 1_700_000_000_000;
         let millis = START_MILLIS + nanos / 1_000_000;
-        return Timestamp::from_millis(millis.saturating_add_signed(super::scope::wall_offset_ms()));
+        return Timestamp::from_millis(millis.saturating_add_signed(super::sim_process::wall_offset_ms()));
     }
     Timestamp::from(std::time::SystemTime::now())
 }

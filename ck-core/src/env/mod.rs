@@ -4,18 +4,18 @@
 //! network's seam is in `net`), so that a whole node, unchanged, also runs on a deterministic simulator: with a
 //! disk that tears and fails, a clock that it moves, a runtime that it steps.
 
+mod block_on;
 pub mod clock;
 pub mod disk;
-mod park;
+mod notifier;
 pub mod runtime;
 #[cfg(feature = "sim")]
-pub mod scope;
-mod signal;
+pub mod sim_process;
 mod threads;
 
+pub(crate) use block_on::block_on;
 pub use clock::{Instant, wall_now};
 pub use disk::{DirSync, Disk, DiskFile, DiskLock, Faults, LockCheck, MemDisk, RealDisk};
-pub(crate) use park::wait_here;
+pub use notifier::ChangeNotifier;
 pub use runtime::{Runtime, blocking, sleep, sleep_until, spawn, timeout};
-pub use signal::Signal;
 pub(crate) use threads::{spawn_thread, starting_threads};

@@ -297,7 +297,7 @@ impl AsyncRuntime for Runtime {
     {
         #[cfg(feature = "sim")]
         if simulated() {
-            let future = super::scope::Scoped::inherit(future);
+            let future = super::sim_process::Scoped::inherit(future);
             let handle = <openraft_rt_sim::SimRuntime as AsyncRuntime>::spawn(future);
             return JoinHandle {
                 inner: JoinInner::Sim(handle),
@@ -311,7 +311,7 @@ impl AsyncRuntime for Runtime {
     fn sleep(duration: Duration) -> Sleep {
         #[cfg(feature = "sim")]
         if simulated() {
-            let duration = super::scope::world_duration(duration);
+            let duration = super::sim_process::world_duration(duration);
             let sleep = <openraft_rt_sim::SimRuntime as AsyncRuntime>::sleep(duration);
             return Sleep {
                 inner: SleepInner::Sim { sleep },

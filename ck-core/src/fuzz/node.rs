@@ -116,7 +116,7 @@ pub(crate) fn ask(requests: Vec<(Request, Vec<u8>)>) {
         ));
         for (request, _) in requests {
             let shown = format!("{} {}", request.method(), request.uri());
-            let answered = env::timeout(2 * PATIENCE, node.scope().wrap(service.call(request))).await;
+            let answered = env::timeout(2 * PATIENCE, node.sim_process().wrap(service.call(request))).await;
             let Ok(Ok(response)) = answered else {
                 unreachable!("{shown}: no answer");
             };

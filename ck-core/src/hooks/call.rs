@@ -12,14 +12,14 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
 use tokio::sync::oneshot;
 
+use crate::catch_panic::drop_catching_panic;
 use crate::env;
 use crate::model::{Event, EventKind, Node};
-use crate::quietly::drop_quietly;
 
 use super::config::Holders;
 use super::copying::Copies;
 use super::handle::Shared;
-use super::job::Ticket;
+use super::job::CallId;
 use super::queue::is_own_gain;
 use super::scope;
 use super::types::{AsyncHook, BlockingHook, Hook, Outcome};
@@ -35,7 +35,7 @@ fn outcome_of(result: Result<Result<(), String>, Box<dyn Any + Send>>) -> Outcom
         (_, Some(text)) => text.clone(),
         _ => "a panic without a message".to_owned(),
     };
-    drop_quietly(payload);
+    drop_catching_panic(payload);
     Outcome::Panicked(text)
 }
 
@@ -46,12 +46,12 @@ pub(super) fn call_here(shared: &Shared, hook: BlockingHook, event: Arc<Event>) 
     let (event, copies) = match shared.as_of_now(event) {
         Ok(due) => due,
         Err(outcome) => {
-            drop_quietly(hook);
+            drop_catching_panic(hook);
             return outcome;
         }
     };
     let outcome = outcome_of(catch_unwind(AssertUnwindSafe(|| hook(&event))));
-    drop_quietly(hook);
+    drop_catching_panic(hook);
     drop(copies);
     outcome
 }
@@ -68,7 +68,7 @@ pub(super) fn poll_here(
         Ok(due) => due,
         Err(outcome) => {
             let _scope = scope::enter(shared.key());
-            drop_quietly(hook);
+            drop_catching_panic(hook);
             return outcome;
         }
     };
@@ -82,13 +82,13 @@ pub(super) fn poll_here(
     let _entered = runtime.enter();
     let call = Box::pin(AssertUnwindSafe(async { hook(event).await }).catch_unwind());
     let mut call = select(call, gone);
-    let outcome = match env::wait_here(&mut call) {
+    let outcome = match env::block_on(&mut call) {
         Either::Left((result, _)) => outcome_of(result),
         Either::Right(_) => Outcome::Cancelled,
     };
     holder.abort();
-    drop_quietly(call);
-    drop_quietly(hook);
+    drop_catching_panic(call);
+    drop_catching_panic(hook);
     drop(copies);
     outcome
 }
@@ -141,7 +141,7 @@ impl Shared {
 /// Says that a call has ended, once; that it was cancelled when dropped before.
 struct Ending {
     shared: Arc<Shared>,
-    ticket: Ticket,
+    call_id: CallId,
     told: bool,
 }
 
@@ -149,7 +149,7 @@ impl Ending {
     fn tell(&mut self, outcome: Outcome) {
         if !self.told {
             self.told = true;
-            self.shared.call_ended(self.ticket, outcome);
+            self.shared.call_ended(self.call_id, outcome);
         }
     }
 }
@@ -172,7 +172,7 @@ pub(super) struct CallFuture {
 }
 
 impl CallFuture {
-    pub(super) fn new(shared: &Arc<Shared>, ticket: Ticket, hook: Hook, event: Arc<Event>) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, call_id: CallId, hook: Hook, event: Arc<Event>) -> Self {
         CallFuture {
             hook: Some(hook),
             event: Some(event),
@@ -180,7 +180,7 @@ impl CallFuture {
             copies: None,
             ending: Ending {
                 shared: Arc::clone(shared),
-                ticket,
+                call_id,
                 told: false,
             },
         }
@@ -215,8 +215,8 @@ impl CallFuture {
     }
 
     fn drop_hook(&mut self) {
-        drop_quietly(self.running.take());
-        drop_quietly(self.hook.take());
+        drop_catching_panic(self.running.take());
+        drop_catching_panic(self.hook.take());
     }
 }
 

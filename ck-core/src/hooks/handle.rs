@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::catch_panic::{catch_panic, drop_catching_panic};
 use crate::env::{self, Instant};
 use crate::model::Event;
-use crate::quietly::{drop_quietly, quietly};
 use crate::{Error, ErrorCode, Result};
 
 use super::config::{Driver, HooksConfig};
 use super::copying::Copying;
-use super::job::{Effect, RetryId, Ticket};
+use super::job::{CallId, Effect, RetryId};
 use super::queue::{change_of, is_own_gain};
 use super::schedule::Schedule;
 use super::threads::Pool;
@@ -81,7 +81,7 @@ struct TakenOut<'a> {
 impl Drop for TakenOut<'_> {
     fn drop(&mut self) {
         let scope = scope::enter(self.shared.key());
-        self.hooks.drain(..).for_each(drop_quietly);
+        self.hooks.drain(..).for_each(drop_catching_panic);
         drop(scope);
         self.shared.lock().dropping -= 1;
         self.shared.signal_quiet();
@@ -134,7 +134,7 @@ impl Shared {
             match effect {
                 Effect::Copied(event) => self.tell_copied(&event, true),
                 Effect::Unheard(event) => self.tell_copied(&event, false),
-                Effect::Failed(failure) => quietly(|| (self.config.report)(failure)),
+                Effect::Failed(failure) => catch_panic(|| (self.config.report)(failure)),
                 Effect::RetryAfter(..) => {}
             }
         }
@@ -142,15 +142,15 @@ impl Shared {
 
     fn tell_copied(&self, event: &Event, hooked: bool) {
         if let Some(change) = change_of(event) {
-            quietly(|| (self.config.on_copied)(change, event.revision, hooked));
+            catch_panic(|| (self.config.on_copied)(change, event.revision, hooked));
         }
     }
 
     /// A task's call has ended, and what belongs to the application is dropped.
-    pub(super) fn call_ended(self: &Arc<Self>, ticket: Ticket, outcome: Outcome) {
+    pub(super) fn call_ended(self: &Arc<Self>, call_id: CallId, outcome: Outcome) {
         let cancelled = outcome == Outcome::Cancelled;
         let mut state = self.lock();
-        state.schedule.finished(ticket, outcome);
+        state.schedule.finished(call_id, outcome);
         if cancelled {
             // The runtime drops its tasks: there is none left to spawn the next call on.
             let effects = state.schedule.take_effects();

@@ -9,7 +9,7 @@ use super::types::{HookFailure, HookId};
 
 /// Names a call under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub(super) u64);
+pub struct CallId(pub(super) u64);
 
 /// Names a retry that waits for its delay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +19,7 @@ pub struct RetryId(pub(super) u64);
 #[derive(Debug)]
 pub struct Job<H> {
     /// Names the call.
-    pub ticket: Ticket,
+    pub call_id: CallId,
     /// Whose hook.
     pub hook_id: HookId,
     /// What was registered.

@@ -37,26 +37,26 @@ pub(super) fn is_own_gain(event: &Event, me: &str) -> bool {
         if change.change == RoleChange::GainedReplica && &*change.node_id == me)
 }
 
-/// Part of the movement fence that an event has.
+/// FenceRole of the movement fence that an event has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum FenceRole {
     /// No partition change starts before it has returned, and it waits for earlier ones.
     Opens,
     /// Waits for earlier partition changes; nobody waits for it.
     Ends,
     /// A partition change.
     Moves,
-    /// No part.
+    /// No role.
     None,
 }
 
-impl Part {
+impl FenceRole {
     pub(super) fn of(kind: &EventKind) -> Self {
         match EventType::of(kind) {
-            EventType::NodeRejoin | EventType::RebalanceStart => Part::Opens,
-            EventType::RebalanceComplete => Part::Ends,
-            EventType::PartitionChange => Part::Moves,
-            _ => Part::None,
+            EventType::NodeRejoin | EventType::RebalanceStart => FenceRole::Opens,
+            EventType::RebalanceComplete => FenceRole::Ends,
+            EventType::PartitionChange => FenceRole::Moves,
+            _ => FenceRole::None,
         }
     }
 }
@@ -69,23 +69,23 @@ pub(super) struct Fence {
 }
 
 impl Fence {
-    fn side(&mut self, part: Part) -> Option<&mut BTreeMap<u64, usize>> {
-        match part {
-            Part::Opens => Some(&mut self.opening),
-            Part::Moves => Some(&mut self.moving),
-            Part::Ends | Part::None => None,
+    fn side(&mut self, role: FenceRole) -> Option<&mut BTreeMap<u64, usize>> {
+        match role {
+            FenceRole::Opens => Some(&mut self.opening),
+            FenceRole::Moves => Some(&mut self.moving),
+            FenceRole::Ends | FenceRole::None => None,
         }
     }
 
-    pub(super) fn add(&mut self, part: Part, seq: u64) {
-        if let Some(side) = self.side(part) {
+    pub(super) fn add(&mut self, role: FenceRole, seq: u64) {
+        if let Some(side) = self.side(role) {
             *side.entry(seq).or_default() += 1;
         }
     }
 
     /// One call at this place has returned or will not happen.
-    pub(super) fn remove(&mut self, part: Part, seq: u64) {
-        if let Some(side) = self.side(part)
+    pub(super) fn remove(&mut self, role: FenceRole, seq: u64) {
+        if let Some(side) = self.side(role)
             && let Some(count) = side.get_mut(&seq)
         {
             *count -= 1;
@@ -96,11 +96,11 @@ impl Fence {
     }
 
     /// True when nothing that comes before `seq` holds a call with this part back.
-    pub(super) fn lets_pass(&self, part: Part, seq: u64) -> bool {
-        let waits_for = match part {
-            Part::Moves => &self.opening,
-            Part::Opens | Part::Ends => &self.moving,
-            Part::None => return true,
+    pub(super) fn lets_pass(&self, role: FenceRole, seq: u64) -> bool {
+        let waits_for = match role {
+            FenceRole::Moves => &self.opening,
+            FenceRole::Opens | FenceRole::Ends => &self.moving,
+            FenceRole::None => return true,
         };
         waits_for.first_key_value().is_none_or(|(&first, _)| first >= seq)
     }
@@ -146,7 +146,7 @@ impl Queue {
 
     pub(super) fn insert(&mut self, seq: u64, queued: Queued, fence: &mut Fence) {
         if self.fenced {
-            fence.add(Part::of(&queued.event.kind), seq);
+            fence.add(FenceRole::of(&queued.event.kind), seq);
         }
         match queued.change() {
             Some(change) => self.partitions.entry(change.number).or_default().push(seq),
@@ -176,7 +176,7 @@ impl Queue {
         if let Some(queued) = self.take(seq)
             && self.fenced
         {
-            fence.remove(Part::of(&queued.event.kind), seq);
+            fence.remove(FenceRole::of(&queued.event.kind), seq);
         }
     }
 
@@ -207,7 +207,7 @@ impl Queue {
     pub(super) fn clear(&mut self, fence: &mut Fence) {
         for (seq, queued) in std::mem::replace(self, Queue::new(self.fenced)).waiting {
             if self.fenced {
-                fence.remove(Part::of(&queued.event.kind), seq);
+                fence.remove(FenceRole::of(&queued.event.kind), seq);
             }
         }
     }

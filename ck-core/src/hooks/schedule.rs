@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::model::{Event, NodeId, PartitionChangeEvent, RoleChange};
 
-use super::job::{Effect, Job, RetryId, Ticket};
-use super::queue::{Fence, Limits, Part, Queue, Queued, change_of, is_own_gain};
+use super::job::{CallId, Effect, Job, RetryId};
+use super::queue::{Fence, FenceRole, Limits, Queue, Queued, change_of, is_own_gain};
 use super::types::{EventFilter, EventType, FailureReason, HookFailure, HookId, HookStats, Outcome};
 
 /// The first delay before a failed copy is tried again.
@@ -80,7 +80,7 @@ pub struct Schedule<H> {
     concurrency: usize,
     high_water: usize,
     hooks: BTreeMap<HookId, Registration<H>>,
-    running: BTreeMap<Ticket, Running>,
+    running: BTreeMap<CallId, Running>,
     /// How many of `running` are partition changes that are not observed only; at most `concurrency`.
     changes_running: usize,
     /// Own gains by partition number.
@@ -388,7 +388,7 @@ impl<H: Clone> Schedule<H> {
             return hook.changes_running.is_empty().then_some(first);
         }
         if queued.change().is_none() {
-            let part = Part::of(&queued.event.kind);
+            let part = FenceRole::of(&queued.event.kind);
             let alone = hook.changes_running.is_empty();
             return (alone && self.fence.lets_pass(part, first)).then_some(first);
         }
@@ -400,12 +400,12 @@ impl<H: Clone> Schedule<H> {
         let mut passing = hook
             .queue
             .batch()
-            .take_while(|(seq, _)| self.fence.lets_pass(Part::Moves, *seq));
+            .take_while(|(seq, _)| self.fence.lets_pass(FenceRole::Moves, *seq));
         passing.find(|(_, change)| free(change)).map(|(seq, _)| seq)
     }
 
     fn start(&mut self, hook_id: HookId, seq: u64) -> Option<Job<H>> {
-        let ticket = Ticket(self.next_id());
+        let call_id = CallId(self.next_id());
         let registration = self.hooks.get_mut(&hook_id)?;
         let queued = registration.queue.take(seq)?;
         match queued.change() {
@@ -416,7 +416,7 @@ impl<H: Clone> Schedule<H> {
             None => registration.barrier_running = true,
         }
         let job = Job {
-            ticket,
+            call_id,
             hook_id,
             hook: registration.hook.clone(),
             event: Arc::clone(&queued.event),
@@ -428,24 +428,24 @@ impl<H: Clone> Schedule<H> {
             seq,
             queued,
         };
-        self.running.insert(ticket, running);
+        self.running.insert(call_id, running);
         Some(job)
     }
 
-    /// A call has ended. A ticket that is not under way is ignored.
-    pub fn finished(&mut self, ticket: Ticket, outcome: Outcome) {
+    /// A call has ended. A call_id that is not under way is ignored.
+    pub fn finished(&mut self, call_id: CallId, outcome: Outcome) {
         let Some(Running {
             hook_id,
             observes,
             seq,
             queued,
-        }) = self.running.remove(&ticket)
+        }) = self.running.remove(&call_id)
         else {
             return;
         };
         let number = queued.change().map(|change| change.number);
         if !observes {
-            self.fence.remove(Part::of(&queued.event.kind), seq);
+            self.fence.remove(FenceRole::of(&queued.event.kind), seq);
             self.changes_running -= usize::from(number.is_some());
         }
         if let Some(registration) = self.hooks.get_mut(&hook_id) {

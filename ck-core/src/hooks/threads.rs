@@ -167,7 +167,7 @@ impl Shared {
         };
         let mut state = self.lock();
         state.pool.idle += 1;
-        state.schedule.finished(job.ticket, outcome);
+        state.schedule.finished(job.call_id, outcome);
         self.settle(state);
         self.signal_quiet();
     }

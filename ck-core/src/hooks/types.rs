@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use crate::catch_panic::drop_catching_panic;
 use crate::model::{Event, EventKind};
-use crate::quietly::drop_quietly;
 
 /// Names one registration of one hook. Never reused within a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,7 +134,7 @@ pub struct Rejected {
 impl Rejected {
     /// The error; the hook is dropped.
     pub fn into_error(self) -> crate::Error {
-        drop_quietly(self.hook);
+        drop_catching_panic(self.hook);
         self.error
     }
 }

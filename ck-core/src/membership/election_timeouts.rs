@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::consensus::{Leadership, Proposer, RaftNode, stretch_for};
 use crate::env::{self, Instant};
-use crate::log::Log;
+use crate::logger::Logger;
 use crate::model::NodeId;
 use crate::options::TimingValues;
 use crate::state::Command;
@@ -53,7 +53,7 @@ pub(crate) struct ElectionTimeoutTuner {
     pub(crate) leadership: Arc<Leadership>,
     pub(crate) delays: Arc<ReportedDelays>,
     pub(crate) timing: TimingValues,
-    pub(crate) log: Arc<Log>,
+    pub(crate) logger: Arc<Logger>,
 }
 
 impl ElectionTimeoutTuner {
@@ -93,7 +93,7 @@ impl ElectionTimeoutTuner {
             .await
             .is_ok_and(|response| response.result.is_ok())
         {
-            self.log.info(format_args!(
+            self.logger.info(format_args!(
                 "election timeouts are {next} times as long as configured from now on (before: {present})"
             ));
         }

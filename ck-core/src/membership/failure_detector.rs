@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::MembershipService;
 use crate::consensus::{Leadership, LeaseManager, RaftNode};
 use crate::env::{self, Instant};
-use crate::log::Log;
+use crate::logger::Logger;
 use crate::model::{Node, NodeId, NodeStatus};
 use crate::planted::planted;
 
@@ -23,7 +23,7 @@ pub(crate) struct FailureDetector {
     leadership: Arc<Leadership>,
     leases: Arc<LeaseManager>,
     membership: Arc<MembershipService>,
-    log: Arc<Log>,
+    logger: Arc<Logger>,
     interval: Duration,
 }
 
@@ -34,7 +34,7 @@ impl FailureDetector {
         leadership: Arc<Leadership>,
         leases: Arc<LeaseManager>,
         membership: Arc<MembershipService>,
-        log: Arc<Log>,
+        logger: Arc<Logger>,
         interval: Duration,
     ) -> Self {
         FailureDetector {
@@ -43,7 +43,7 @@ impl FailureDetector {
             leadership,
             leases,
             membership,
-            log,
+            logger,
             interval,
         }
     }
@@ -108,7 +108,7 @@ impl FailureDetector {
         }
         let ids: Vec<NodeId> = silent.iter().map(|node| node.id.clone()).collect();
         for node in &silent {
-            self.log.warn(format_args!(
+            self.logger.warn(format_args!(
                 "node {} was not heard of for {timeout:?} and is failed",
                 node.id
             ));
@@ -119,7 +119,7 @@ impl FailureDetector {
             if let Err(error) = failed {
                 // It stays condemned, and is looked at again; where this node leads no longer, the next leader
                 // finds out by itself.
-                self.log
+                self.logger
                     .warn(format_args!("node {} could not be failed: {error}", node.id));
                 again = Some(Instant::now() + RETRY_PAUSE);
             }

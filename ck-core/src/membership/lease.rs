@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::env::{Instant, Signal};
+use crate::env::{ChangeNotifier, Instant};
 use crate::planted::planted;
 
 /// The leases that the leader has granted to this node.
@@ -20,7 +20,7 @@ pub(crate) struct Lease {
     names: AtomicU64,
     terms: Mutex<LeaseTerms>,
     /// Told when a lease begins to count.
-    counted: Signal,
+    counted: ChangeNotifier,
 }
 
 #[derive(Debug, Default)]

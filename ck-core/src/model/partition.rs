@@ -174,12 +174,12 @@ impl Partition {
 
     /// The holders that have the data, among those of `serving`; where a hook has confirmed any of them, without those that
     /// were confirmed while there was none.
-    pub fn heirs(&self, serving: impl Fn(&NodeId) -> bool) -> Vec<&NodeId> {
+    pub fn successors(&self, serving: impl Fn(&NodeId) -> bool) -> Vec<&NodeId> {
         let able = |copy: &&PartitionCopy| copy.state == CopyState::Synced && serving(&copy.node);
-        let heirs: Vec<&PartitionCopy> = self.copies.iter().filter(able).collect();
-        let asked = heirs.iter().any(|copy| copy.hooked);
-        let heirs = heirs.into_iter().filter(|copy| !(asked && copy.unhooked));
-        heirs.map(|copy| &copy.node).collect()
+        let successors: Vec<&PartitionCopy> = self.copies.iter().filter(able).collect();
+        let asked = successors.iter().any(|copy| copy.hooked);
+        let successors = successors.into_iter().filter(|copy| !(asked && copy.unhooked));
+        successors.map(|copy| &copy.node).collect()
     }
 
     /// The holders that are still copying.

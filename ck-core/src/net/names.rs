@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::lock;
-use crate::env::{self, Instant, Signal};
+use crate::env::{self, ChangeNotifier, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::planted::planted;
 
@@ -44,7 +44,7 @@ pub(super) struct Names<R> {
 struct Entry<R> {
     state: Mutex<State<R>>,
     /// A lookup has ended.
-    ended: Signal,
+    ended: ChangeNotifier,
 }
 
 #[derive(Debug)]
@@ -166,7 +166,7 @@ impl<R: Clone + PartialEq + Debug + Send + Sync + 'static> Names<R> {
                 failure: None,
                 used: Instant::now(),
             }),
-            ended: Signal::default(),
+            ended: ChangeNotifier::default(),
         });
         entries.insert(name.to_owned(), entry.clone());
         entry

@@ -98,7 +98,7 @@ impl Node {
         };
         let cluster_id = format!("{:032x}", env::runtime::rng().random::<u128>());
         // Whoever meant to join another one must see it.
-        self.log.warn(format_args!(
+        self.logger.warn(format_args!(
             "this node founds a NEW cluster {:?} with id {cluster_id}, alone in it so far; if it was to join one that exists, \
              stop it, move its data_dir away, and set join_addrs",
             config.cluster_name
@@ -179,7 +179,7 @@ impl Node {
             biased;
             active = self.until_log_fails(node.wait_until_active(deadline)) => {
                 if !active? {
-                    self.log.warn(format_args!("not a member again yet; going on in the background"));
+                    self.logger.warn(format_args!("not a member again yet; going on in the background"));
                 }
                 Ok(())
             }

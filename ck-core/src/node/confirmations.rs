@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Node;
 use crate::consensus::is_over;
-use crate::env::{self, Signal};
+use crate::env::{self, ChangeNotifier};
 use crate::model::{CopyState, PartitionCopy, Partitions, Topology};
 use crate::planted::planted;
 use crate::state::Command;
@@ -23,7 +23,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Default)]
 pub(crate) struct Confirmations {
     due: Mutex<BTreeMap<u32, Copied>>,
-    added: Signal,
+    added: ChangeNotifier,
     doubt: Mutex<Unconfirmed>,
 }
 

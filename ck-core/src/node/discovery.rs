@@ -60,7 +60,7 @@ impl Node {
                 Found::Decided(Verdict::Refused(error)) => return Err(error),
                 Found::Decided(Verdict::Found(others)) => {
                     if self.is_elected_founder(&others).await? {
-                        self.log.info(format_args!(
+                        self.logger.info(format_args!(
                             "no address knows of a cluster: this node founds one"
                         ));
                         return self.bootstrap().await;

@@ -65,13 +65,13 @@ impl Node {
                 (Some(silence), None) => {
                     hung_since = Some(now - silence);
                     if let Some(complaint) = self.disk_unhealthy_reason() {
-                        self.log.warn(format_args!("{complaint}"));
+                        self.logger.warn(format_args!("{complaint}"));
                     }
                     self.own_health_changed.notify();
                 }
                 (None, Some(since)) => {
                     hung_since = None;
-                    self.log.info(format_args!(
+                    self.logger.info(format_args!(
                         "the disk of data_dir {} answers again; it did not for about {:.1?}",
                         self.dir.display(),
                         now.since(since)
@@ -87,11 +87,11 @@ impl Node {
             if hung_since.is_some() && leads && now >= not_before {
                 not_before = now + HAND_OVER_INTERVAL;
                 match self.step_down_as_leader(None, None).await {
-                    Ok(_) => self.log.warn(format_args!(
+                    Ok(_) => self.logger.warn(format_args!(
                         "this node handed leadership over, because its disk does not answer"
                     )),
                     // It is tried again; where nobody else could lead it leads on.
-                    Err(error) => self.log.warn(format_args!(
+                    Err(error) => self.logger.warn(format_args!(
                         "the disk does not answer, and leadership cannot be handed over: {error}"
                     )),
                 }

@@ -23,10 +23,10 @@ impl Node {
         let alone = std::pin::pin!(self.quorum_unreachable());
         match env::timeout(STOP_NOTICE_TIMEOUT, select(goodbye, alone)).await {
             Ok(Either::Left(_)) => {}
-            Ok(Either::Right(_)) => self.log.info(format_args!(
+            Ok(Either::Right(_)) => self.logger.info(format_args!(
                 "stopping without the others' knowledge: most of them are gone"
             )),
-            Err(_) => self.log.warn(format_args!(
+            Err(_) => self.logger.warn(format_args!(
                 "stopping without the others' knowledge: nobody answered"
             )),
         }
@@ -53,7 +53,7 @@ impl Node {
             incarnation,
         };
         if let Err(error) = self.ask_leader(call, STOP_NOTICE_TIMEOUT).await {
-            self.log
+            self.logger
                 .warn(format_args!("stopping, but the leader was not told: {error}"));
         }
     }

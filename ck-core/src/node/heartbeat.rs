@@ -174,9 +174,9 @@ impl Node {
     fn stop_rejoining(&self, error: Error) {
         let error = self.leaving_or(error);
         if self.wants_to_leave.load(Ordering::Acquire) && error.code() == ErrorCode::Removed {
-            self.log.info(format_args!("{}", error.message()));
+            self.logger.info(format_args!("{}", error.message()));
         } else {
-            self.log
+            self.logger
                 .warn(format_args!("the cluster refuses this node: {error}"));
         }
         if let Ok(member) = self.member() {
@@ -214,7 +214,7 @@ impl Node {
             if let Some(why) = self.end_of_raft() {
                 // It will never hear what is taken from it or given to it: others must take over.
                 self.lease.give_back();
-                self.log.warn(format_args!("{why}"));
+                self.logger.warn(format_args!("{why}"));
                 self.report_failed_log().await;
                 return;
             }
@@ -385,7 +385,7 @@ impl Node {
                 self.lease
                     .granted(asked, until, reply.revision, self.applied.revision());
             }
-            Ok(_) => self.log.warn(format_args!("a sync was answered out of turn")),
+            Ok(_) => self.logger.warn(format_args!("a sync was answered out of turn")),
             Err(error) if error.code() == ErrorCode::Removed => {
                 self.stop_rejoining(error);
             }

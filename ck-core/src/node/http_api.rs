@@ -82,7 +82,7 @@ impl Api for Node {
     }
 
     fn log_messages_dropped(&self) -> u64 {
-        self.log.dropped()
+        self.logger.dropped()
     }
 
     fn readiness(&self) -> Readiness {

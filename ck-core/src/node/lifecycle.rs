@@ -14,7 +14,7 @@ use crate::membership::{
     Pong, ProcessTag, PromiseFile, ReportedDelays,
 };
 use crate::model::{Event, EventKind, LeadershipEvent};
-use crate::rebalance::{Controller, Pace};
+use crate::rebalance::{Controller, RebalancePolicy};
 use crate::state::CopyLimit;
 
 /// How long hooks that run may take to return when the node stops.
@@ -59,14 +59,14 @@ impl Node {
             Err(error) => error,
         };
         // What was opened is closed; the first error is the one to be told.
-        self.log.warn(format_args!("cannot start: {error}"));
+        self.logger.warn(format_args!("cannot start: {error}"));
         let closed = if self.is_running() {
             self.close_all().await
         } else {
             self.shut_down_gracefully().await
         };
         if let Err(later) = closed {
-            self.log.warn(format_args!("and cannot close: {later}"));
+            self.logger.warn(format_args!("and cannot close: {later}"));
         }
         Err(error)
     }
@@ -83,7 +83,7 @@ impl Node {
             }
         };
         if self.applied.incarnation().is_some() && env::timeout(patience, leased).await.is_err() {
-            self.log
+            self.logger
                 .warn(format_args!("no leader has granted this node a lease yet"));
         }
     }
@@ -95,7 +95,7 @@ impl Node {
             self.addresses.set_cluster_id(&identity.cluster_id);
         }
         let listening = self.listen.listen(self.clone(), self.peer_handler()).await?;
-        self.log.info(format_args!(
+        self.logger.info(format_args!(
             "node {} listens at {}",
             self.me, listening.http_addr
         ));
@@ -141,7 +141,7 @@ impl Node {
     async fn warn_of_open_permissions(&self) -> Result<()> {
         let (disk, dir) = (self.disk.clone(), self.dir.clone());
         if env::blocking(move || disk.is_world_writable(&dir)).await?? {
-            self.log.warn(format_args!(
+            self.logger.warn(format_args!(
                 "data_dir {}: every user of this machine may replace its files; make it private (chmod 700)",
                 self.dir.display()
             ));
@@ -189,8 +189,8 @@ impl Node {
             proposer.clone(),
             leadership.clone(),
             self.leases.clone(),
-            self.log.clone(),
-            Pace {
+            self.logger.clone(),
+            RebalancePolicy {
                 rebalance_delay: self.options.rebalance_delay,
                 migration_timeout: self.options.migration_timeout,
                 limit: CopyLimit {
@@ -227,7 +227,7 @@ impl Node {
             leadership.clone(),
             self.leases.clone(),
             membership.clone(),
-            self.log.clone(),
+            self.logger.clone(),
             self.options.effective_health_interval(),
         );
         let delays = Arc::<ReportedDelays>::default();
@@ -237,7 +237,7 @@ impl Node {
             leadership: leadership.clone(),
             delays: delays.clone(),
             timing: self.options.timing.values(),
-            log: self.log.clone(),
+            logger: self.logger.clone(),
         };
         let member = RaftParts {
             consensus,
@@ -275,12 +275,12 @@ impl Node {
         }
         let kind = match change {
             LeadershipChange::Became(epoch) => {
-                self.log
+                self.logger
                     .info(format_args!("this node leads now, with epoch {epoch}"));
                 EventKind::BecomeLeader(LeadershipEvent { epoch })
             }
             LeadershipChange::Lost(epoch) => {
-                self.log
+                self.logger
                     .info(format_args!("this node leads no longer; its epoch was {epoch}"));
                 EventKind::LoseLeadership(LeadershipEvent { epoch })
             }

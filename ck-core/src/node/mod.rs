@@ -41,11 +41,11 @@ pub(crate) use server::{Listen, Listening, TcpServer};
 
 use crate::consensus::{AppliedState, Leadership, LeaseManager, Proposer, RaftId, RaftNode, SnapshotPace};
 use crate::env::disk::{Disk, DiskLock, MemDisk, RealDisk};
-use crate::env::{self, Instant, Signal};
+use crate::env::{self, ChangeNotifier, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::{Driver, Hooks, HooksConfig};
 use crate::http::RequestCounters;
-use crate::log::{Log, Sparse};
+use crate::logger::{Logger, Sparse};
 use crate::membership::{AddressBook, Bootstrap, Lease, MembershipService, ReportedDelays};
 use crate::model::{NodeHealthState, NodeId};
 use crate::net::Transport;
@@ -96,14 +96,14 @@ pub(crate) struct Node {
     /// What the application says of itself, and why.
     own_health: Mutex<(NodeHealthState, String)>,
     /// Told when that changes.
-    own_health_changed: Signal,
+    own_health_changed: ChangeNotifier,
     counters: Arc<RequestCounters>,
-    log: Arc<Log>,
+    logger: Arc<Logger>,
     /// What has been told of nodes that were not let in.
     refused_joins: Sparse,
     phase: AtomicU8,
     /// Told when the phase changes.
-    phases: Signal,
+    phases: ChangeNotifier,
     /// Set when the cluster has refused this node for good; apart from the reason, because lookups read it and
     /// take no lock.
     is_refused: AtomicBool,
@@ -158,15 +158,15 @@ impl Phase {
 
 impl Node {
     /// A node that has not started. Opens nothing yet.
-    pub(crate) fn new(options: Options, deps: NodeDeps, log: Arc<Log>) -> Result<Arc<Self>> {
+    pub(crate) fn new(options: Options, deps: NodeDeps, logger: Arc<Logger>) -> Result<Arc<Self>> {
         options.validate()?;
         let me: NodeId = options.node_id.as_str().into();
         let process = env::runtime::rng().random_range(1..u64::MAX);
-        log.set_level(options.log_level);
+        logger.set_level(options.log_level);
         let confirmations = Arc::new(Confirmations::default());
         let copied = confirmations.clone();
         let copy_failures = Arc::new(CopyFailures::default());
-        let (failed, warnings) = (copy_failures.clone(), log.clone());
+        let (failed, warnings) = (copy_failures.clone(), logger.clone());
         let myself = me.clone();
         let mut config = HooksConfig::new(
             me.clone(),
@@ -219,12 +219,12 @@ impl Node {
             leases: Arc::default(),
             lease: Lease::default(),
             own_health: Mutex::default(),
-            own_health_changed: Signal::default(),
+            own_health_changed: ChangeNotifier::default(),
             counters: Arc::default(),
-            log,
+            logger,
             refused_joins: Sparse::default(),
             phase: AtomicU8::new(Phase::Created as u8),
-            phases: Signal::default(),
+            phases: ChangeNotifier::default(),
             is_refused: AtomicBool::new(false),
             wants_to_leave: AtomicBool::new(false),
             listening: OnceLock::new(),

@@ -27,7 +27,7 @@ impl Node {
             ));
         }
         let removed = member.membership.remove(node, incarnation, force).await?;
-        self.log.info(format_args!("node {node} was removed"));
+        self.logger.info(format_args!("node {node} was removed"));
         Ok(removed)
     }
 
@@ -102,7 +102,8 @@ impl Node {
             && let Err(error) = self.step_down_as_leader(None, None).await
         {
             // Where it cannot be handed over now it is later, before the node goes.
-            self.log.warn(format_args!("leaving, and still leading: {error}"));
+            self.logger
+                .warn(format_args!("leaving, and still leading: {error}"));
         }
         let incarnation = self.applied.incarnation().ok_or_else(|| {
             Error::new(

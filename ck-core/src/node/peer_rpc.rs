@@ -249,13 +249,13 @@ impl Node {
                     Err(error) => Err(error),
                 };
                 match &result {
-                    Ok(reply) => self.log.info(format_args!(
+                    Ok(reply) => self.logger.info(format_args!(
                         "admitted node {} at {} with incarnation {}",
                         request.spec.id, request.spec.ip, reply.incarnation
                     )),
                     Err(error) => {
                         if let Some(more) = self.refused_joins.admit(error.code()) {
-                            self.log.warn(format_args!(
+                            self.logger.warn(format_args!(
                                 "refused to admit node {}: {error}{more}",
                                 request.spec.id
                             ));
@@ -311,7 +311,7 @@ impl Node {
             MemberCall::Maintenance { reason } => member.membership.set_maintenance(reason).await?,
             MemberCall::Recover { number, from, force } => {
                 let recovered = member.membership.recover(number, &from, force).await?;
-                self.log.warn(format_args!(
+                self.logger.warn(format_args!(
                     "what node {from} has of {} was accepted as its data",
                     partition_id(number)
                 ));

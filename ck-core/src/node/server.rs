@@ -77,7 +77,7 @@ impl Listen for TcpServer {
             let files = file_limit::limit();
             let (mut http_limits, net_limits) = file_limit::bounds(files);
             if let Some(files) = files.filter(|_| http_limits != http::HttpLimits::default()) {
-                node.log.warn(format_args!(
+                node.logger.warn(format_args!(
                     "this process may open {files} files only: at most {} connections of clients and {} of peers are \
                      served; raise the limit (ulimit -n, LimitNOFILE=)",
                     http_limits.max_connections, net_limits.max_connections
@@ -96,7 +96,7 @@ impl Listen for TcpServer {
             };
             let (http_addr, peer_addr) = addresses(&options, &http, raft.as_ref()).await?;
             if is_of_no_use(&options.http_listen()?, &http_addr) && options.advertise_addr.is_none() {
-                node.log.warn(format_args!(
+                node.logger.warn(format_args!(
                     "this node listens on every interface and tells others to dial {http_addr}, which is each machine's \
                      own: no address towards a network was found; set advertise_addr"
                 ));

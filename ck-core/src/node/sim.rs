@@ -32,7 +32,7 @@ use crate::consensus::SnapshotPace;
 use crate::env::disk::MemDisk;
 use crate::env::{self, Instant};
 use crate::hooks::{Driver, EventFilter, Hook};
-use crate::log::Log;
+use crate::logger::Logger;
 use crate::model::{Event, EventKind};
 use crate::net::sim::SimNetwork;
 use crate::options::{Options, TimingProfile};
@@ -109,7 +109,7 @@ impl World {
                 kept: 50,
             },
         };
-        Node::new(options.clone(), deps, Arc::new(Log::default())).unwrap()
+        Node::new(options.clone(), deps, Arc::new(Logger::default())).unwrap()
     }
 
     async fn start(&self, i: usize, through: &[usize]) -> SimNode {

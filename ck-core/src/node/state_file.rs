@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Node;
-use crate::env::{self, Instant, Signal};
+use crate::env::{self, ChangeNotifier, Instant};
 
 /// One of the files.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +80,7 @@ impl Node {
         }
     }
 
-    fn changes_of(&self, file: StateFile) -> &Signal {
+    fn changes_of(&self, file: StateFile) -> &ChangeNotifier {
         match file {
             StateFile::Map => self.applied.changed(),
             StateFile::Data => self.applied.data_changed(),
@@ -122,7 +122,7 @@ impl Node {
         match writing.await.and_then(|written| written) {
             Ok(()) => self.state_files.written[file as usize].store(seen + 1, Ordering::Release),
             Err(error) => self
-                .log
+                .logger
                 .warn(format_args!("{} cannot be written: {error}", file.name())),
         }
     }

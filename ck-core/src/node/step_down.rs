@@ -60,7 +60,7 @@ impl Node {
                 return Ok(self.applied.revision());
             };
             tried.push(chosen);
-            self.log.warn(format_args!("stepping down: {error}"));
+            self.logger.warn(format_args!("stepping down: {error}"));
             // Leadership comes back here, or goes to whoever was quicker: then it is given up all the same.
             loop {
                 if let Some(leader) = member.consensus.leader()

@@ -4,27 +4,27 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::handovers::{Handovers, successor};
 use super::plan::{self, Exclusions};
-use super::planned::{Planned, active, members};
-use super::roles::{Roles, heir};
+use super::plan_state::{PlanState, active, members};
 use super::status::CopyReport;
 use crate::consensus::{AppliedState, Leadership, LeaseManager, Leased, Proposer};
 use crate::env::{self, Instant};
 use crate::error::{ErrorCode, Result};
-use crate::log::Log;
+use crate::logger::Logger;
 use crate::model::{NodeId, NodeStatus, Partition, RebalanceTrigger, Target, Topology, partition_id};
 use crate::state::{Command, CopyLimit, Grant, Reply, Response};
 
 /// How long one proposal may take.
-const PROPOSE: Duration = Duration::from_secs(5);
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many partitions one command may name: keeps entries small.
-const BATCH: usize = 4096;
+const MAX_BATCH: usize = 4096;
 /// How many partitions one entry of the log moves: every node does nothing else while it applies that.
-const PLAN_BATCH: usize = 1024;
+const MAX_PLAN_BATCH: usize = 1024;
 /// How often a part of a plan is proposed, because something else was committed just before it.
-const ATTEMPTS: usize = 50;
+const MAX_ATTEMPTS: usize = 50;
 /// The pause after a proposal that failed.
-const PAUSE: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs on every node; acts where the leader is.
 pub(crate) struct Controller {
@@ -33,18 +33,18 @@ pub(crate) struct Controller {
     proposer: Arc<Proposer>,
     pub(super) leadership: Arc<Leadership>,
     leases: Arc<LeaseManager>,
-    log: Arc<Log>,
-    pub(super) pace: Pace,
-    roles: Mutex<Roles>,
+    logger: Arc<Logger>,
+    pub(super) pace: RebalancePolicy,
+    roles: Mutex<Handovers>,
     /// What the last plan was made on.
-    planned: Mutex<Planned>,
+    planned: Mutex<PlanState>,
     /// What members said of their copies with their last syncs.
     reports: Mutex<BTreeMap<NodeId, Vec<CopyReport>>>,
 }
 
 /// How fast copies are made, and how long anything is waited for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
+pub(crate) struct RebalancePolicy {
     /// How long a member may be away before its copies are made anew elsewhere.
     pub(crate) rebalance_delay: Duration,
     /// How long a copy may take before it is given up.
@@ -60,8 +60,8 @@ impl Controller {
         proposer: Arc<Proposer>,
         leadership: Arc<Leadership>,
         leases: Arc<LeaseManager>,
-        log: Arc<Log>,
-        pace: Pace,
+        logger: Arc<Logger>,
+        pace: RebalancePolicy,
     ) -> Self {
         Controller {
             me,
@@ -69,7 +69,7 @@ impl Controller {
             proposer,
             leadership,
             leases,
-            log,
+            logger,
             pace,
             roles: Mutex::default(),
             planned: Mutex::default(),
@@ -88,7 +88,7 @@ impl Controller {
                     Ok(wait) => wait,
                     // Stale plans and lost leadership are the normal course of things: look again.
                     Err(_) if self.proposer.has_ended() => return,
-                    Err(_) => Some(PAUSE),
+                    Err(_) => Some(RETRY_PAUSE),
                 },
                 None => None,
             };
@@ -121,12 +121,12 @@ impl Controller {
         if topology.partitions.is_empty() {
             return self.create(&topology, revision).await.map(|_| None);
         }
-        match self.carry_on(epoch, &topology).await? {
+        match self.advance_handovers(epoch, &topology).await? {
             Progress::Made => Ok(None),
             Progress::None { next_lease_end } => {
                 let lease_end = next_lease_end.map(|ends| ends.since(Instant::now()));
                 self.planned().begin(epoch, &topology);
-                let overdue = self.give_up_stalled(epoch, &topology).await?;
+                let overdue = self.abandon_stalled(epoch, &topology).await?;
                 let planned = self.plan_when_due(epoch, &topology, (revision, moving)).await?;
                 Ok(lease_end.into_iter().chain(overdue).chain(planned).min())
             }
@@ -145,7 +145,7 @@ impl Controller {
     }
 
     /// Releases and grants what is due.
-    async fn carry_on(&self, epoch: u64, topology: &Topology) -> Result<Progress> {
+    async fn advance_handovers(&self, epoch: u64, topology: &Topology) -> Result<Progress> {
         let mut releases = Vec::new();
         let mut grants = Vec::new();
         let mut next_lease_end: Option<Instant> = None;
@@ -159,7 +159,7 @@ impl Controller {
                 Leased::Until(ends) => {
                     next_lease_end = Some(next_lease_end.map_or(ends, |first| first.min(ends)));
                 }
-                Leased::No => grants.extend(heir(topology, partition).map(|to| Grant {
+                Leased::No => grants.extend(successor(topology, partition).map(|to| Grant {
                     number: partition.number,
                     epoch: partition.epoch,
                     to,
@@ -168,16 +168,16 @@ impl Controller {
         }
         // Grants first: there a partition is waiting without a primary. Who is leased this leader alone knows, so
         // they count only for as long as it leads.
-        for batch in grants.chunks(BATCH) {
+        for batch in grants.chunks(MAX_BATCH) {
             let command = Command::Grant {
                 grants: batch.to_vec(),
             };
             self.proposer
-                .propose_under(Some(epoch), command, PROPOSE)
+                .propose_under(Some(epoch), command, COMMIT_TIMEOUT)
                 .await?
                 .result?;
         }
-        for batch in releases.chunks(BATCH) {
+        for batch in releases.chunks(MAX_BATCH) {
             self.propose(Command::Release {
                 partitions: batch.to_vec(),
             })
@@ -207,32 +207,32 @@ impl Controller {
     }
 
     /// Gives up copies that take too long; gives when to look again.
-    async fn give_up_stalled(&self, epoch: u64, topology: &Topology) -> Result<Option<Duration>> {
+    async fn abandon_stalled(&self, epoch: u64, topology: &Topology) -> Result<Option<Duration>> {
         let timeout = self.pace.migration_timeout;
         let overdue = {
             let mut planned = self.planned();
-            let overdue = planned.stalled.look(topology, timeout, Instant::now());
+            let overdue = planned.watchdog.tick(topology, timeout, Instant::now());
             planned.wishes += u64::from(overdue.free);
             overdue
         };
-        for batch in overdue.copies.chunks(BATCH) {
-            let command = Command::GiveUp {
+        for batch in overdue.copies.chunks(MAX_BATCH) {
+            let command = Command::AbandonCopies {
                 copies: batch.to_vec(),
             };
             // How long it took this leader alone knows.
             self.proposer
-                .propose_under(Some(epoch), command, PROPOSE)
+                .propose_under(Some(epoch), command, COMMIT_TIMEOUT)
                 .await?
                 .result?;
             let mut planned = self.planned();
             planned.wishes += 1;
             for (number, node, _) in batch {
                 let name = partition_id(*number);
-                self.log.warn(format_args!(
+                self.logger.warn(format_args!(
                     "node {node} has not copied {name} within {timeout:?}; it is planned elsewhere"
                 ));
                 planned
-                    .stalled
+                    .watchdog
                     .avoid((*number, node.clone()), timeout, Instant::now());
             }
         }
@@ -251,7 +251,7 @@ impl Controller {
             .any(|node| node.status == NodeStatus::Joining);
         let (exclusions, lost, wished, due) = {
             let mut planned = self.planned();
-            let (given_up, due) = planned.give_up(topology, self.pace.rebalance_delay);
+            let (given_up, due) = planned.avoid_after_failure(topology, self.pace.rebalance_delay);
             if topology.maintenance.is_some() {
                 return Ok(None);
             }
@@ -262,7 +262,7 @@ impl Controller {
             if same && !wished && given_up == planned.given_up {
                 return Ok(due);
             }
-            let wait = planned.gathering(topology, joining, Instant::now());
+            let wait = planned.debounce(topology, joining, Instant::now());
             if !wait.is_zero() {
                 return Ok(Some(wait));
             }
@@ -310,7 +310,7 @@ impl Controller {
         let given_up = exclusions.given_up.clone();
         let planning = env::blocking(move || plan::rebalance(&snapshot, &exclusions));
         let targets = match epoch {
-            Some(epoch) => self.carrying_on(epoch, planning).await?,
+            Some(epoch) => self.while_advancing(epoch, planning).await?,
             None => planning.await,
         }?;
         let committed = self
@@ -332,7 +332,7 @@ impl Controller {
     }
 
     /// Waits for `work`, and meanwhile releases and grants what is due.
-    async fn carrying_on<T>(&self, epoch: u64, work: impl Future<Output = T>) -> Result<T> {
+    async fn while_advancing<T>(&self, epoch: u64, work: impl Future<Output = T>) -> Result<T> {
         let mut work = std::pin::pin!(work);
         let mut look_at = Some(Instant::now());
         loop {
@@ -351,11 +351,11 @@ impl Controller {
                 _ = self.applied.changed().after(applied) => {}
                 _ = self.leases.changed().after(leased) => {}
             }
-            look_at = match self.carry_on(epoch, &self.applied.topology()).await {
+            look_at = match self.advance_handovers(epoch, &self.applied.topology()).await {
                 Ok(Progress::Made) => Some(Instant::now()),
                 Ok(Progress::None { next_lease_end }) => next_lease_end,
                 Err(error) if self.proposer.has_ended() => return Err(error),
-                Err(_) => Some(Instant::now() + PAUSE),
+                Err(_) => Some(Instant::now() + RETRY_PAUSE),
             };
         }
     }
@@ -375,7 +375,7 @@ impl Controller {
         let mut covers = planned_on;
         let there = members(topology);
         let mut left = targets.len();
-        for part in targets.chunks(PLAN_BATCH) {
+        for part in targets.chunks(MAX_PLAN_BATCH) {
             left -= part.len();
             let mut attempts = 0;
             let (count, revision) = loop {
@@ -390,7 +390,7 @@ impl Controller {
                 match response.result {
                     Ok(Reply::Partitions(count)) => break (count, response.revision),
                     Ok(_) => break (0, covers),
-                    Err(error) if error.code() == ErrorCode::Conflict && attempts < ATTEMPTS => {}
+                    Err(error) if error.code() == ErrorCode::Conflict && attempts < MAX_ATTEMPTS => {}
                     Err(error) => return Err(error),
                 }
                 attempts += 1;
@@ -408,7 +408,7 @@ impl Controller {
             if let Some(epoch) = epoch
                 && left > 0
             {
-                self.carry_on(epoch, &self.applied.topology()).await?;
+                self.advance_handovers(epoch, &self.applied.topology()).await?;
             }
         }
         Ok(Committed {
@@ -442,11 +442,11 @@ impl Controller {
     }
 
     /// What the last plan was made on.
-    pub(super) fn planned(&self) -> MutexGuard<'_, Planned> {
+    pub(super) fn planned(&self) -> MutexGuard<'_, PlanState> {
         self.planned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn roles(&self) -> MutexGuard<'_, Roles> {
+    fn roles(&self) -> MutexGuard<'_, Handovers> {
         self.roles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -475,7 +475,7 @@ impl Controller {
     }
 
     async fn propose(&self, command: Command) -> Result<Response> {
-        self.proposer.propose(command, PROPOSE).await
+        self.proposer.propose(command, COMMIT_TIMEOUT).await
     }
 }
 

@@ -3,20 +3,20 @@
 //! It only proposes. What it sees may be out of date, so every proposal names what it was planned on, and the
 //! state machine refuses what does not fit any more.
 
-mod absence;
+mod absences;
+mod changed_partitions;
 mod controller;
+mod copy_watchdog;
+mod handovers;
 mod plan;
-mod planned;
-mod roles;
-mod stalled;
+mod plan_state;
 mod status;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
-mod watched;
 
-pub(crate) use controller::{Controller, Pace};
+pub(crate) use controller::{Controller, RebalancePolicy};
 pub(crate) use plan::{amended, promotions, rebalance};
 pub(crate) use status::CopyReport;
 pub(crate) use status::{RebalanceNow, local as local_status};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::stalled::Pair;
+use super::copy_watchdog::Pair;
 use crate::model::{CopyState, Node, NodeId, NodeStatus, Partition, Target, Topology};
 use crate::placement::{self, CopySpec, Input, NodeSpec, PartitionSpec};
 use crate::state::Promotion;
@@ -127,7 +127,7 @@ pub(crate) fn promotions(topology: &Topology, leaving: &str, avoided: &[NodeId])
         partitions: topology
             .partitions
             .iter()
-            .map(|p| heirs(topology, p, leaving))
+            .map(|p| successors(topology, p, leaving))
             .collect(),
     };
     let election = placement::failover(&input);
@@ -166,7 +166,7 @@ pub(crate) fn amended(
         .filter(|partition| partition.primary.as_deref() == Some(leaving));
     promotions.extend(led.filter_map(|partition| {
         let able = |node: &NodeId| **node != *leaving && new.is_serving(node) && !avoided.contains(node);
-        let to = partition.heirs(able).first().copied()?.clone();
+        let to = partition.successors(able).first().copied()?.clone();
         Some(Promotion {
             number: partition.number,
             to,
@@ -203,18 +203,18 @@ fn spec(partition: &Partition, synced: impl Fn(CopyState) -> bool) -> PartitionS
 }
 
 /// Who may take over a partition from `leaving`, and who holds it.
-fn heirs(topology: &Topology, partition: &Partition, leaving: &str) -> PartitionSpec {
+fn successors(topology: &Topology, partition: &Partition, leaving: &str) -> PartitionSpec {
     let mut spec = spec(partition, |copy| copy == CopyState::Synced);
     if partition.primary.as_deref() != Some(leaving) {
         return spec;
     }
-    let heirs = partition.heirs(|node| &**node != leaving && is_serving(topology, node));
+    let successors = partition.successors(|node| &**node != leaving && is_serving(topology, node));
     // What the others have is not looked at where there are any.
-    if !heirs.is_empty() {
+    if !successors.is_empty() {
         let others = spec
             .copies
             .iter_mut()
-            .filter(|copy| !heirs.iter().any(|heir| ***heir == *copy.node));
+            .filter(|copy| !successors.iter().any(|heir| ***heir == *copy.node));
         others.for_each(|copy| copy.synced = false);
     }
     spec

@@ -14,7 +14,7 @@ use crate::model::{
 use crate::state::{RebalanceRun, State};
 
 /// How many migrations one answer lists.
-const LISTED: usize = 1000;
+const MAX_LISTED: usize = 1000;
 
 /// What a node says of a copy that it does not get made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ impl Controller {
         let planned = self.planned();
         for migration in &mut status.migrations {
             let pair = (migration.number, migration.to.clone());
-            migration.since = planned.stalled.seen_at(&pair).map(at);
+            migration.since = planned.watchdog.seen_at(&pair).map(at);
             let told = topology
                 .partitions
                 .get(migration.number as usize)
@@ -79,7 +79,7 @@ impl Controller {
             }
         }
         status.avoided = planned
-            .stalled
+            .watchdog
             .avoided()
             .map(|((number, node), avoided)| AvoidedCopy {
                 partition_id: partition_id(*number),
@@ -134,7 +134,7 @@ pub(crate) fn local(me: &NodeId, now: &RebalanceNow) -> RebalanceStatus {
             .flat_map(|p| queued(p).map(move |to| (p, to)))
     };
     let migrations_total = migrations.len() + all_queued().count();
-    let room = LISTED.saturating_sub(migrations.len());
+    let room = MAX_LISTED.saturating_sub(migrations.len());
     let listed = all_queued().take(room);
     migrations.extend(listed.map(|(partition, to)| {
         let reason = format!("node {to} makes as many copies as it may at a time");
@@ -145,7 +145,7 @@ pub(crate) fn local(me: &NodeId, now: &RebalanceNow) -> RebalanceStatus {
             reason,
         )
     }));
-    migrations.truncate(LISTED);
+    migrations.truncate(MAX_LISTED);
     let partitions_to_move = run.map_or(0, |run| run.partitions_to_move);
     let away = topology.nodes.values().filter(|node| !node.status.is_up());
     RebalanceStatus {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::roles::Roles;
-use super::stalled::Stalled;
+use super::copy_watchdog::CopyWatchdog;
+use super::handovers::Handovers;
 use crate::env::Instant;
 use crate::model::CopyState;
 use crate::state::tests::random_topologies;
@@ -14,7 +14,7 @@ fn what_is_kept_between_looks_is_what_a_first_look_finds() {
     let timeout = Duration::from_secs(1000);
     let mut found = [0, 0];
     for (log, topologies) in random_topologies(30).into_iter().enumerate() {
-        let (mut roles, mut stalled) = (Roles::default(), Stalled::default());
+        let (mut roles, mut watchdog) = (Handovers::default(), CopyWatchdog::default());
         let start = Instant::now();
         for (step, topology) in topologies.iter().enumerate() {
             // Some changes are seen together.
@@ -22,10 +22,14 @@ fn what_is_kept_between_looks_is_what_a_first_look_finds() {
                 continue;
             }
             let due: Vec<u32> = roles.due(topology).iter().map(|p| p.number).collect();
-            let anew: Vec<u32> = Roles::default().due(topology).iter().map(|p| p.number).collect();
+            let anew: Vec<u32> = Handovers::default()
+                .due(topology)
+                .iter()
+                .map(|p| p.number)
+                .collect();
             assert_eq!(due, anew, "log {log}, step {step}");
             let now = start + Duration::from_secs(step as u64);
-            stalled.look(topology, timeout, now);
+            watchdog.tick(topology, timeout, now);
             let copying: BTreeSet<_> = topology
                 .partitions
                 .iter()
@@ -36,7 +40,7 @@ fn what_is_kept_between_looks_is_what_a_first_look_finds() {
                 .filter(|(_, copy)| copy.state == CopyState::Pending && topology.is_serving(&copy.node))
                 .map(|(number, copy)| (number, copy.node.clone(), copy.since))
                 .collect();
-            assert_eq!(stalled.copying(), copying, "log {log}, step {step}");
+            assert_eq!(watchdog.copying(), copying, "log {log}, step {step}");
             found[0] += due.len();
             found[1] += copying.len();
         }

@@ -101,7 +101,8 @@ pub enum Command {
         incarnation: u64,
     },
     /// A member stopped or is dead. Its place is kept.
-    Down {
+    #[serde(rename = "Down")]
+    MarkDown {
         /// Who.
         node: NodeId,
         /// Which process of it.
@@ -227,7 +228,8 @@ pub enum Command {
         factor: u32,
     },
     /// Copies that have been in the making for too long are given up, with the moves that they are part of.
-    GiveUp {
+    #[serde(rename = "GiveUp")]
+    AbandonCopies {
         /// Partition numbers, each with the node that copies and the revision that told it to.
         copies: Vec<(u32, NodeId, u64)>,
     },
@@ -285,7 +287,7 @@ impl Command {
             | Command::LeaderElected { .. }
             | Command::Join { .. }
             | Command::Activate { .. }
-            | Command::Down { .. }
+            | Command::MarkDown { .. }
             | Command::Leave { .. }
             | Command::Remove { .. }
             | Command::ReportHealth { .. }
@@ -295,7 +297,7 @@ impl Command {
             | Command::Grant { .. }
             | Command::Maintenance { .. }
             | Command::Stretch { .. }
-            | Command::GiveUp { .. }
+            | Command::AbandonCopies { .. }
             | Command::Recover { .. } => false,
         }
     }
@@ -312,7 +314,7 @@ impl Command {
     pub(super) fn unleased_from(&self) -> Option<u64> {
         match self {
             Command::Join { unleased_from, .. }
-            | Command::Down { unleased_from, .. }
+            | Command::MarkDown { unleased_from, .. }
             | Command::Remove { unleased_from, .. } => *unleased_from,
             _ => None,
         }

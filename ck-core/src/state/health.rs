@@ -58,7 +58,7 @@ impl State {
 
     /// With more than half of the members failed something is wrong that copies elsewhere do not mend, and that making
     /// them would make worse: no moves are planned until somebody has looked.
-    pub(super) fn note_mass_failure(&mut self, context: &Context<'_>) {
+    pub(super) fn record_mass_failure(&mut self, context: &Context<'_>) {
         if self.topology.maintenance.is_some() {
             return;
         }
@@ -83,7 +83,7 @@ impl State {
     }
 
     /// Begins or ends maintenance: while it lasts no moves are planned, and primaries still fail over.
-    pub(super) fn maintain(&mut self, reason: Option<&str>, context: &Context<'_>) -> Outcome {
+    pub(super) fn set_maintenance(&mut self, reason: Option<&str>, context: &Context<'_>) -> Outcome {
         let wanted = reason.map(|reason| Maintenance {
             reason: reason.chars().take(MAX_REASON_CHARS).collect(),
             automatic: false,

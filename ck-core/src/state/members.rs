@@ -196,7 +196,7 @@ impl State {
         }
         if known.status.is_serving() {
             // Its crash went unnoticed until now.
-            self.note_absence(&spec.id, heard);
+            self.record_absence(&spec.id, heard);
         }
         if self.processes.get(&spec.id) != Some(&spec.process) {
             self.sessions.close(&spec.id, SessionEnd::Replaced, context.index);
@@ -233,7 +233,7 @@ impl State {
             .nodes
             .insert(spec.id.clone(), Arc::new(node));
         self.processes.insert(spec.id.clone(), spec.process);
-        self.moves.copies_at_once(&spec.id, false);
+        self.migrations.copies_at_once(&spec.id, false);
         self.sessions.open(context.index, &spec.id);
         raft_id
     }
@@ -277,7 +277,7 @@ impl State {
         Ok(Reply::Done)
     }
 
-    pub(super) fn down(
+    pub(super) fn mark_down(
         &mut self,
         id: &NodeId,
         incarnation: u64,
@@ -297,7 +297,7 @@ impl State {
         }
         self.check_planned_on(planned_on)?;
         let since = context.at.before(silent);
-        self.note_absence(id, since);
+        self.record_absence(id, since);
         // One that is failed may live, and has proposals on their way.
         match reason {
             LeaveReason::HealthCheckFailure => {}
@@ -307,7 +307,7 @@ impl State {
         let untold = self.absent.get_mut(id).filter(|absence| !absence.told);
         if let Some(absence) = untold {
             absence.told = true;
-            self.tell_leave(id, reason, context);
+            self.emit_leave(id, reason, context);
         }
         if let Some(slot) = self.change(context.index).nodes.get_mut(id) {
             let node = Arc::make_mut(slot);
@@ -321,7 +321,7 @@ impl State {
         }
         self.hand_over_roles(id, promotions, context);
         if reason == LeaveReason::HealthCheckFailure {
-            self.note_mass_failure(context);
+            self.record_mass_failure(context);
         }
         Ok(Reply::Done)
     }
@@ -381,11 +381,11 @@ impl State {
             );
         }
         if self.is_member(&node) {
-            self.tell_leave(id, reason, context);
+            self.emit_leave(id, reason, context);
         }
         self.sessions.close(id, SessionEnd::Removed, context.index);
         self.processes.remove(id);
-        self.moves.copies_at_once(id, false);
+        self.migrations.copies_at_once(id, false);
         self.absent.remove(id);
         self.removed.insert(id.clone(), context.index);
         context.gone = self.change(context.index).nodes.remove(id);
@@ -395,7 +395,7 @@ impl State {
 
     /// Keeps what a member holds that goes away now, for the day that it is back. One that was away already
     /// has been since then, and one that never was a member is not missed.
-    fn note_absence(&mut self, id: &NodeId, at: Timestamp) {
+    fn record_absence(&mut self, id: &NodeId, at: Timestamp) {
         if !self.is_serving(id) {
             return;
         }
@@ -414,7 +414,7 @@ impl State {
         self.absent.insert(id.clone(), absence);
     }
 
-    fn tell_leave(&self, id: &NodeId, reason: LeaveReason, context: &mut Context<'_>) {
+    fn emit_leave(&self, id: &NodeId, reason: LeaveReason, context: &mut Context<'_>) {
         let Some(node) = self.topology.nodes.get(id).cloned() else {
             return;
         };

@@ -6,15 +6,15 @@
 
 mod command;
 mod data;
+mod diff;
+mod events;
 mod health;
 mod members;
-mod moves;
-mod net;
+mod migrations;
 mod partitions;
+mod primaries;
 mod recover;
-mod roles;
 mod sessions;
-mod tell;
 #[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]
@@ -29,16 +29,16 @@ use serde::{Deserialize, Serialize};
 pub use command::{Command, CopyLimit, Expect, Grant, NodeSpec, Promotion, Proposal, Reply, Response};
 pub use data::{DataStore, MAX_DATA_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub(crate) use data::{check_key, check_value};
+pub use diff::diff_events;
+pub(crate) use diff::own_copies;
+pub(crate) use events::sources;
 pub(crate) use health::MAX_REASON_CHARS;
-pub use net::net_events;
-pub(crate) use net::own_copies;
-pub(crate) use tell::sources;
 
 use crate::error::{Error, ErrorCode};
 use crate::model::{
     ClusterHealthEvent, Event, EventKind, Node, NodeId, Partition, RebalanceTrigger, Timestamp, Topology,
 };
-use moves::Moves;
+use migrations::Migrations;
 use sessions::Sessions;
 
 /// Election timeouts are stretched by at most so much.
@@ -69,8 +69,8 @@ pub struct State {
     absent: BTreeMap<NodeId, Absence>,
     rebalance: Option<RebalanceRun>,
     /// What waits to be copied, and what is being copied.
-    #[serde(default)]
-    moves: Moves,
+    #[serde(default, rename = "moves")]
+    migrations: Migrations,
     /// The partitions of which no node that is up holds the data.
     #[serde(default)]
     lost: BTreeSet<u32>,
@@ -117,7 +117,7 @@ impl Default for State {
             removed: BTreeMap::new(),
             absent: BTreeMap::new(),
             rebalance: None,
-            moves: Moves::default(),
+            migrations: Migrations::default(),
             lost: BTreeSet::new(),
             data: DataStore::default(),
             sessions: Sessions::default(),
@@ -187,7 +187,7 @@ impl State {
 
     /// How many partitions are on their way to where they were planned.
     pub fn moving(&self) -> usize {
-        self.moves.moving
+        self.migrations.moving
     }
 
     /// The number that names the present process of a member.
@@ -239,7 +239,7 @@ impl State {
             .check_epoch(proposal.epoch)
             .and_then(|()| self.dispatch(&proposal.command, &mut context));
         if result.is_ok() {
-            self.after(&mut context);
+            self.after_apply(&mut context);
         }
         let response = Response {
             revision: index,
@@ -284,7 +284,7 @@ impl State {
                 ..
             } => self.join(node, promotions, *planned_on, *silent_ms, context),
             Command::Activate { node, incarnation } => self.activate(node, *incarnation, context),
-            Command::Down {
+            Command::MarkDown {
                 node,
                 incarnation,
                 reason,
@@ -294,7 +294,7 @@ impl State {
                 ..
             } => {
                 let silent = Duration::from_millis(*silent_ms);
-                self.down(
+                self.mark_down(
                     node,
                     *incarnation,
                     (*reason, silent),
@@ -342,9 +342,9 @@ impl State {
             } => self.reconfirm(node, *incarnation, partitions, context),
             Command::Release { partitions } => self.release(partitions, context),
             Command::Grant { grants } => self.grant(grants, context),
-            Command::Maintenance { reason } => self.maintain(reason.as_deref(), context),
+            Command::Maintenance { reason } => self.set_maintenance(reason.as_deref(), context),
             Command::Stretch { factor } => self.stretch(*factor),
-            Command::GiveUp { copies } => self.give_up(copies, context),
+            Command::AbandonCopies { copies } => self.abandon_copies(copies, context),
             Command::Recover { number, from, force } => self.recover(*number, from, *force, context),
             Command::SetData { key, value, expect } => self.data.set(key, value, *expect, context.index),
             Command::DeleteData { key, expect } => self.data.delete(key, *expect),
@@ -364,10 +364,10 @@ impl State {
     }
 
     /// What follows from a change, whatever it was.
-    fn after(&mut self, context: &mut Context<'_>) {
+    fn after_apply(&mut self, context: &mut Context<'_>) {
         if self.topology_revision == context.index {
             self.end_mass_failure(context);
-            self.follow_changes(context);
+            self.update_indexes(context);
             self.start_copies(context);
             self.finish_rebalance(context);
             self.update_health(context);

@@ -6,8 +6,8 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::roles::make_pending;
-use super::tell::Change;
+use super::events::Change;
+use super::primaries::make_pending;
 use super::{Context, CopyLimit, Grant, Outcome, RebalanceRun, Reply, State, refuse};
 use crate::error::{Error, ErrorCode};
 use crate::model::{
@@ -70,9 +70,9 @@ impl State {
                 before: None,
                 gone: None,
             };
-            change.tell(&target.primary, RoleChange::GainedPrimary, context);
+            change.emit(&target.primary, RoleChange::GainedPrimary, context);
             for node in target.nodes.iter().filter(|node| **node != target.primary) {
-                change.tell(node, RoleChange::GainedReplica, context);
+                change.emit(node, RoleChange::GainedReplica, context);
             }
         }
         Ok(Reply::Partitions(assignments.len()))
@@ -110,10 +110,10 @@ impl State {
         if moving.is_empty() {
             return Ok(Reply::Unchanged);
         }
-        self.moves.limit = limit;
+        self.migrations.limit = limit;
         self.start_rebalance(trigger, trigger_node, &moving, context);
         for (number, target) in &moving {
-            self.aim(*number, target, trigger.into(), context);
+            self.set_target(*number, target, trigger.into(), context);
         }
         Ok(Reply::Partitions(moving.len()))
     }
@@ -178,7 +178,7 @@ impl State {
     }
 
     pub(super) fn finish_rebalance(&mut self, context: &mut Context<'_>) {
-        if self.rebalance.is_none() || self.moves.moving > 0 {
+        if self.rebalance.is_none() || self.migrations.moving > 0 {
             return;
         }
         if let Some(run) = self.rebalance.take() {
@@ -188,7 +188,7 @@ impl State {
 
     /// Sets where a partition goes: new holders are told to copy when it is their turn, half-made copies that are not
     /// wanted go.
-    fn aim(&mut self, number: u32, target: &Target, reason: ChangeReason, context: &mut Context<'_>) {
+    fn set_target(&mut self, number: u32, target: &Target, reason: ChangeReason, context: &mut Context<'_>) {
         let Some(partition) = self.partition_mut(number, context) else {
             return;
         };
@@ -199,8 +199,8 @@ impl State {
             .collect();
         partition.copies.retain(|copy| !dropped.contains(&copy.node));
         partition.target = Some(target.clone());
-        self.tell_each(number, &dropped, RoleChange::LostCopy, reason, None, context);
-        self.settle(number, reason, context);
+        self.emit_changes(number, &dropped, RoleChange::LostCopy, reason, None, context);
+        self.complete_move(number, reason, context);
     }
 
     pub(super) fn confirm(
@@ -220,23 +220,23 @@ impl State {
             let partition = self.topology.partitions.get(*number as usize);
             let copy = partition.and_then(|partition| partition.copy(id));
             match copy.filter(|copy| copy.since == *since).map(|copy| copy.state) {
-                Some(CopyState::Pending) => self.hold(*number, id, reason, context),
+                Some(CopyState::Pending) => self.mark_synced(*number, id, reason, context),
                 // It counted without a hook's word, and now has it.
                 Some(CopyState::Synced) if !at_once && copy.is_some_and(|copy| copy.unhooked) => {}
                 _ => continue,
             }
             confirmed += 1;
-            self.mark(*number, id, at_once, context);
+            self.mark_hooked(*number, id, at_once, context);
         }
         // What confirms nothing says nothing of how copies are made either.
         if confirmed > 0 {
-            self.moves.copies_at_once(id, at_once);
+            self.migrations.copies_at_once(id, at_once);
         }
         Ok(Reply::Partitions(confirmed))
     }
 
     /// Notes whether a copy counts without a hook's word.
-    fn mark(&mut self, number: u32, id: &NodeId, unhooked: bool, context: &mut Context<'_>) {
+    fn mark_hooked(&mut self, number: u32, id: &NodeId, unhooked: bool, context: &mut Context<'_>) {
         let Some(partition) = self.partition_mut(number, context) else {
             return;
         };
@@ -297,19 +297,19 @@ impl State {
                 // It acts for as long as it has not heard of this: who leads next waits for that.
                 partition.primary = None;
                 partition.released = Some((id.clone(), index));
-                self.tell_each(*number, told, RoleChange::LostPrimary, reason, Some(id), context);
+                self.emit_changes(*number, told, RoleChange::LostPrimary, reason, Some(id), context);
             }
-            self.tell_each(*number, told, RoleChange::GainedReplica, reason, None, context);
+            self.emit_changes(*number, told, RoleChange::GainedReplica, reason, None, context);
         }
         if doubted > 0 {
-            self.moves.copies_at_once(id, false);
+            self.migrations.copies_at_once(id, false);
         }
         Ok(Reply::Partitions(doubted))
     }
 
     /// `id` has the data now. Where it is the first that is up to have it, whoever is away is behind it from
     /// here on, and whoever waits for the data can have it from `id`.
-    fn hold(&mut self, number: u32, id: &NodeId, reason: ChangeReason, context: &mut Context<'_>) {
+    fn mark_synced(&mut self, number: u32, id: &NodeId, reason: ChangeReason, context: &mut Context<'_>) {
         let first = !self.has_other_serving_copy(number, id);
         let away: Vec<NodeId> = match self.topology.partitions.get(number as usize) {
             Some(partition) if first => partition.synced().cloned().collect(),
@@ -326,9 +326,9 @@ impl State {
             copy.stale_since = 0;
         }
         if first {
-            self.tell_waiting(number, id, reason, context);
+            self.start_waiting_copies(number, id, reason, context);
         }
-        self.settle(number, reason, context);
+        self.complete_move(number, reason, context);
     }
 
     /// Why a planned move happens: what started the rebalance that it belongs to.
@@ -367,7 +367,7 @@ impl State {
                 self.change_primary(*number, heir.as_ref(), reason, context);
                 continue;
             }
-            self.tell_each(
+            self.emit_changes(
                 *number,
                 std::slice::from_ref(&holder),
                 RoleChange::LostPrimary,

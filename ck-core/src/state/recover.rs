@@ -2,7 +2,7 @@
 //!
 //! What must stay true: a copy that nobody confirmed counts only because a person said so, under an epoch of its own.
 
-use super::roles::{make_pending, whole};
+use super::primaries::{make_pending, up_to_date_holders};
 use super::{Context, Outcome, Reply, State, refuse};
 use crate::error::{Error, ErrorCode};
 use crate::model::{ChangeReason, CopyState, NodeId, PartitionCopy, RoleChange, partition_id};
@@ -14,7 +14,7 @@ impl State {
     /// The partitions of which `id` alone counts as holding the data, up or away: without it they are lost for good.
     pub(crate) fn held_by_alone(&self, id: &str) -> Vec<u32> {
         let alone = self.topology.partitions.iter().filter(|partition| {
-            let mut holders = partition.synced().chain(whole(partition));
+            let mut holders = partition.synced().chain(up_to_date_holders(partition));
             holders.next().is_some_and(|first| &**first == id) && holders.next().is_none()
         });
         alone.map(|partition| partition.number).collect()
@@ -110,7 +110,7 @@ impl State {
         if is_new {
             // There is nobody to copy from: it begins with what it has.
             let told = std::slice::from_ref(from);
-            self.tell_each(number, told, RoleChange::GainedReplica, reason, None, context);
+            self.emit_changes(number, told, RoleChange::GainedReplica, reason, None, context);
         }
         if let Some(holder) = &primary {
             // It may act for as long as it has not heard of this: its successor waits for that.
@@ -119,7 +119,7 @@ impl State {
                 partition.released = Some((holder.clone(), index));
             }
             let told = std::slice::from_ref(holder);
-            self.tell_each(
+            self.emit_changes(
                 number,
                 told,
                 RoleChange::LostPrimary,
@@ -132,6 +132,6 @@ impl State {
         if vacant.is_some_and(|p| p.primary.is_none() && p.released.is_none()) {
             self.change_primary(number, Some(from), reason, context);
         }
-        self.tell_waiting(number, from, reason, context);
+        self.start_waiting_copies(number, from, reason, context);
     }
 }

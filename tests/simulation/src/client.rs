@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ck_core::env::scope::outside;
+use ck_core::env::sim_process::outside;
 use ck_core::env::{self, Instant};
 use ck_core::sim::SimNode;
 use ck_core::state::Expect;

@@ -30,7 +30,7 @@ pub(crate) fn calm(world: &World) {
     let n = world.count();
     for i in 0..n {
         if let Some(node) = world.node(i) {
-            node.scope().resume();
+            node.sim_process().resume();
             node.disk().set_faults(Faults::default());
             node.disk().hang(false);
         }

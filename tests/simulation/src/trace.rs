@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use ck_core::env::Instant;
-use ck_core::env::scope::outside;
+use ck_core::env::sim_process::outside;
 
 /// Simulated time begins one day in.
 const START_NANOS: u64 = 86_400 * 1_000_000_000;

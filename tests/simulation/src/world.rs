@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ck_core::Options;
 use ck_core::env::disk::MemDisk;
-use ck_core::env::scope::outside;
+use ck_core::env::sim_process::outside;
 use ck_core::env::{self, Signal};
 use ck_core::hooks::EventFilter;
 use ck_core::net::sim::SimNetwork;

@@ -123,7 +123,7 @@ fn what_only_a_leader_decides_is_not_taken_from_another_node() {
             node: node(),
             incarnation: 1,
         },
-        Command::Down {
+        Command::MarkDown {
             node: node(),
             incarnation: 1,
             reason: LeaveReason::HealthCheckFailure,

@@ -151,7 +151,7 @@ impl Bench {
     }
 
     fn finish(&mut self, job: Job<()>, outcome: Outcome) {
-        self.schedule.finished(job.ticket, outcome);
+        self.schedule.finished(job.call_id, outcome);
         self.effects();
     }
 

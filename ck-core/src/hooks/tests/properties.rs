@@ -199,7 +199,7 @@ impl Run {
             Outcome::Failed("no".into())
         };
         let retries = self.record.retries.len();
-        self.schedule.finished(job.ticket, outcome);
+        self.schedule.finished(job.call_id, outcome);
         self.effects();
         if let Some(retry) = self.record.retries.get_mut(retries) {
             assert_eq!(self.record.last_failed, Some(key));

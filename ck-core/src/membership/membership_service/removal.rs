@@ -72,7 +72,7 @@ impl MembershipService {
                 node,
                 Some(incarnation),
                 avoided,
-                |promotions, planned_on, unleased_from| Command::Down {
+                |promotions, planned_on, unleased_from| Command::MarkDown {
                     node: node.clone(),
                     incarnation,
                     reason,

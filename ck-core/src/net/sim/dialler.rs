@@ -121,15 +121,17 @@ impl SimDialler {
             network.packet(&local, &addr, lane).await && network.packet(&addr, &local, lane).await
         };
         // The network's doing, on its own clock.
-        env::scope::outside(|| env::spawn(journey)).await.unwrap_or(false)
+        env::sim_process::outside(|| env::spawn(journey))
+            .await
+            .unwrap_or(false)
     }
 }
 
 impl super::Server {
     /// Waits until its process runs.
     async fn awake(&self) {
-        if let Some(scope) = &self.scope {
-            scope.wrap(std::future::ready(())).await;
+        if let Some(sim_process) = &self.sim_process {
+            sim_process.wrap(std::future::ready(())).await;
         }
     }
 
@@ -146,8 +148,8 @@ impl super::Server {
             let (budget, enough) = (Budget::new(&limits), std::future::pending());
             serve(Box::new(stream), info, handler, &limits, &budget, stage, enough).await;
         };
-        match &self.scope {
-            Some(scope) => drop(scope.enter(|| env::spawn(serving))),
+        match &self.sim_process {
+            Some(sim_process) => drop(sim_process.enter(|| env::spawn(serving))),
             None => drop(env::spawn(serving)),
         }
     }

@@ -101,7 +101,7 @@ type Link = (String, String);
 struct Server {
     handler: Handler,
     /// The process that serves.
-    scope: Option<env::scope::Scope>,
+    sim_process: Option<env::sim_process::SimProcess>,
     /// Its connections end when this says so.
     stage: Arc<watch::Sender<Stage>>,
     /// Notified when the server goes.
@@ -173,14 +173,14 @@ impl SimNetwork {
     pub fn serve(&self, addr: &str, handler: Handler) {
         self.unserve(addr);
         // Requests are handled by the process that serves, not by the one that asks.
-        let scope = env::scope::Scope::current();
-        let handler = match scope.clone() {
-            Some(scope) => scoped(scope, handler),
+        let sim_process = env::sim_process::SimProcess::current();
+        let handler = match sim_process.clone() {
+            Some(sim_process) => scoped(sim_process, handler),
             None => handler,
         };
         let server = Server {
             handler,
-            scope,
+            sim_process,
             stage: Arc::new(watch::Sender::new(Stage::Serving)),
             gone: Arc::new(Notify::new()),
             log_turns: Arc::default(),
@@ -395,10 +395,10 @@ impl SimNetwork {
     }
 }
 
-fn scoped(scope: env::scope::Scope, handler: Handler) -> Handler {
+fn scoped(sim_process: env::sim_process::SimProcess, handler: Handler) -> Handler {
     Arc::new(move |request, info| {
-        let handling = scope.enter(|| handler(request, info));
-        Box::pin(scope.wrap(handling))
+        let handling = sim_process.enter(|| handler(request, info));
+        Box::pin(sim_process.wrap(handling))
     })
 }
 

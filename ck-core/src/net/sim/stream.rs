@@ -230,7 +230,7 @@ impl Shared {
         for pipe in [&there, &back] {
             let (shared, pipe) = (self.clone(), pipe.clone());
             // The network's doing, whatever becomes of the processes at its ends.
-            env::scope::outside(|| env::spawn(async move { shared.carry(pipe, lane).await }));
+            env::sim_process::outside(|| env::spawn(async move { shared.carry(pipe, lane).await }));
         }
         let end = |end, incoming: &Arc<Pipe>, outgoing: &Arc<Pipe>| SimStream {
             flow: flow.clone(),

@@ -233,7 +233,7 @@ impl Transport for SimTransport {
 }
 
 fn carry(journey: impl Future<Output = ()> + Send + 'static) {
-    env::scope::outside(|| env::spawn(journey));
+    env::sim_process::outside(|| env::spawn(journey));
 }
 
 fn stopped() -> Error {

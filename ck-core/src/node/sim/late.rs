@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::failure::watched;
 use super::tests::simulate;
 use super::{SimNode, World, leader, settle, until};
-use crate::env::scope::Scope;
+use crate::env::sim_process::SimProcess;
 use crate::env::{self, Instant};
 
 /// Long enough for what was sent to arrive, and to be answered.
@@ -18,16 +18,16 @@ const fn ms(millis: u64) -> Duration {
 /// Three nodes, each a process of its own that can stand still.
 struct Machines {
     nodes: Vec<SimNode>,
-    scopes: Vec<Scope>,
+    scopes: Vec<SimProcess>,
 }
 
 impl Machines {
     async fn start(world: &World) -> Machines {
-        let scopes: Vec<Scope> = (0..3).map(|_| Scope::new(0)).collect();
+        let scopes: Vec<SimProcess> = (0..3).map(|_| SimProcess::new(0)).collect();
         let mut nodes = Vec::new();
-        for (i, scope) in (1..).zip(&scopes) {
+        for (i, sim_process) in (1..).zip(&scopes) {
             let through: &[usize] = if i == 1 { &[] } else { &[1] };
-            nodes.push(scope.wrap(world.start(i, through)).await);
+            nodes.push(sim_process.wrap(world.start(i, through)).await);
         }
         settle(&nodes).await;
         Machines { nodes, scopes }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::failure::served;
 use super::tests::simulate;
 use super::{SimNode, World, until};
-use crate::env::{self, Signal};
+use crate::env::{self, ChangeNotifier};
 use crate::hooks::{EventFilter, EventType, Hook};
 use crate::model::{Event, EventKind, NodeId, PartitionChangeEvent, RoleChange};
 
@@ -58,14 +58,14 @@ async fn rest(sim: &SimNode) {
 /// A hook that copies nothing before it is told to.
 struct Gate {
     open: Mutex<bool>,
-    opened: Signal,
+    opened: ChangeNotifier,
 }
 
 impl Gate {
     fn new() -> Arc<Self> {
         Arc::new(Gate {
             open: Mutex::new(false),
-            opened: Signal::default(),
+            opened: ChangeNotifier::default(),
         })
     }
 

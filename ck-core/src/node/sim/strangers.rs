@@ -241,7 +241,7 @@ fn a_leader_of_which_the_log_says_that_it_stopped_comes_back() {
     simulate(47, async |world| {
         let nodes = world.cluster(1).await;
         let member = nodes[0].node.member().unwrap();
-        let stopped = Command::Down {
+        let stopped = Command::MarkDown {
             node: nodes[0].node.id().clone(),
             incarnation: nodes[0].incarnation(),
             reason: LeaveReason::GracefulShutdown,

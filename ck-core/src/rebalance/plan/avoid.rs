@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::stalled::Pair;
+use super::super::copy_watchdog::Pair;
 use super::Exclusions;
 use crate::model::{CopyState, Node, NodeId, NodeStatus, Partition, Topology};
 

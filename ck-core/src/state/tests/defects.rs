@@ -3,7 +3,7 @@
 use super::lab::{Lab, target};
 use crate::error::ErrorCode;
 use crate::model::{EventKind, LeaveReason, NodeId, RebalanceTrigger, RoleChange, Timestamp};
-use crate::state::net_events;
+use crate::state::diff_events;
 
 /// The sources that the last event about `node` named.
 fn sources(lab: &Lab, node: &str) -> Vec<NodeId> {
@@ -37,7 +37,7 @@ fn defect_12_a_restart_is_told_nothing_that_it_knows() {
     let topology = lab.state.topology();
     for me in ["a", "b"] {
         assert_eq!(
-            net_events(topology, topology, &me.into(), 9, Timestamp::from_millis(1)),
+            diff_events(topology, topology, &me.into(), 9, Timestamp::from_millis(1)),
             []
         );
     }
@@ -49,7 +49,7 @@ fn defect_13_who_is_given_a_snapshot_is_told_its_partitions() {
     let before = lab.state.topology().clone();
     lab.ok(lab.plan(RebalanceTrigger::Manual, "", &[(0, target("b"))]));
     let now = lab.state.topology();
-    let told = net_events(&before, now, &"b".into(), 9, Timestamp::from_millis(1));
+    let told = diff_events(&before, now, &"b".into(), 9, Timestamp::from_millis(1));
     let [event] = &told[..] else {
         panic!("one event, not {told:?}");
     };

@@ -7,8 +7,8 @@ use crate::state::Command;
 impl Lab {
     /// The node is failed, and no lease of its process has named revision `from` or a later one.
     fn fail_unleased(&mut self, id: &str, from: u64) {
-        let mut down = self.down(id, LeaveReason::HealthCheckFailure);
-        if let Command::Down { unleased_from, .. } = &mut down {
+        let mut down = self.mark_down(id, LeaveReason::HealthCheckFailure);
+        if let Command::MarkDown { unleased_from, .. } = &mut down {
             *unleased_from = Some(from);
         }
         self.ok(down);
@@ -192,8 +192,8 @@ fn who_was_asked_to_yield_and_went_counts_when_its_heir_never_acted() {
 #[test]
 fn who_has_all_of_it_counts_when_the_last_that_counted_is_removed() {
     let mut lab = Lab::cluster(&["a", "b", "c", "d"], &[target("b c d")], 3);
-    let mut vacant = lab.down("b", LeaveReason::HealthCheckFailure);
-    if let Command::Down { promotions, .. } = &mut vacant {
+    let mut vacant = lab.mark_down("b", LeaveReason::HealthCheckFailure);
+    if let Command::MarkDown { promotions, .. } = &mut vacant {
         promotions.clear();
     }
     lab.ok(vacant);

@@ -8,8 +8,8 @@ use crate::model::{
     CopyState, Event, EventKind, Node, NodeId, NodeStatus, Partition, PartitionChangeEvent, RoleChange,
     partition_id,
 };
-use crate::state::moves::Moves;
-use crate::state::roles::whole;
+use crate::state::migrations::Migrations;
+use crate::state::primaries::up_to_date_holders;
 use crate::state::{Command, Grant, MAX_DATA_BYTES, Proposal, Reply, Response, State};
 
 /// What was seen so far of a log, to judge its next entry by.
@@ -184,7 +184,8 @@ fn change_is_sound(after: &State, change: &PartitionChangeEvent, creation: bool)
     assert_eq!(concerned, Some(&change.node_id), "{change:?}");
     // Sources are named where there is something to copy, and nowhere else.
     let partition = &after.topology.partitions[change.number as usize];
-    let mut whole = whole(partition).filter(|_| !partition.synced().any(|node| after.is_serving(node)));
+    let mut whole =
+        up_to_date_holders(partition).filter(|_| !partition.synced().any(|node| after.is_serving(node)));
     let has_all = whole.any(|node| *node == change.node_id);
     let copies = change.change == RoleChange::GainedReplica && !creation && !has_all;
     assert_eq!(sources.is_empty(), !copies, "{change:?}");
@@ -196,27 +197,31 @@ fn change_is_sound(after: &State, change: &PartitionChangeEvent, creation: bool)
 /// Who copies as much as it may, or more, is told to copy no more.
 fn nobody_copies_too_much(before: &State, after: &State, proposal: &Proposal) {
     // A plan may have its own limit, and take in copies that are under way already.
-    let [limit, all] = after.moves.limits();
+    let [limit, all] = after.migrations.limits();
     // Those count whose hooks copy something, as far as they have said by now.
     let count = |state: &State| -> usize {
-        let lanes = state.moves.lanes.iter();
-        let counted = lanes.filter(|(node, _)| !after.moves.at_once.contains(*node));
+        let by_node = state.migrations.by_node.iter();
+        let counted = by_node.filter(|(node, _)| !after.migrations.at_once.contains(*node));
         counted.map(|(_, lane)| lane.running.len()).sum()
     };
     assert!(
         count(after) <= all.max(count(before))
             || matches!(proposal.command, Command::Plan { .. } | Command::Reconfirm { .. }),
         "all copy too much: {:?} after {proposal:?}",
-        after.moves
+        after.migrations
     );
-    for (node, lane) in &after.moves.lanes {
+    for (node, lane) in &after.migrations.by_node {
         // Whose hooks copy nothing is told of all there is.
-        let limit = if after.moves.at_once.contains(node) {
+        let limit = if after.migrations.at_once.contains(node) {
             usize::MAX
         } else {
             limit
         };
-        let had = before.moves.lanes.get(node).map_or(0, |lane| lane.running.len());
+        let had = before
+            .migrations
+            .by_node
+            .get(node)
+            .map_or(0, |lane| lane.running.len());
         let grown = lane.running.len() > limit && lane.running.len() > had && after.is_serving(node);
         assert!(
             !grown || matches!(proposal.command, Command::Plan { .. } | Command::Reconfirm { .. }),
@@ -248,7 +253,7 @@ fn partitions_step(before: &State, after: &State, proposal: &Proposal) {
                         && told.is_some_and(|told| partitions.contains(&told))
                 }
                 // Or nobody has acted since it counted.
-                Command::Down {
+                Command::MarkDown {
                     node: gone,
                     unleased_from,
                     ..
@@ -273,7 +278,7 @@ fn partitions_step(before: &State, after: &State, proposal: &Proposal) {
             role_was_moved_by_right(old, new, &proposal.command);
         }
         // Who has all of it may have to say so first.
-        let is_held = new.synced().chain(whole(new)).next().is_some();
+        let is_held = new.synced().chain(up_to_date_holders(new)).next().is_some();
         if old.synced().next().is_some() && !is_held {
             let Command::Remove { node, keep_last, .. } = &proposal.command else {
                 panic!("the last copy was lost: {old:?} -> {new:?}");
@@ -316,7 +321,7 @@ fn role_was_moved_by_right(old: &Partition, new: &Partition, command: &Command) 
             };
             old.primary.is_none() && grants.iter().any(fits)
         }
-        Command::Down { node, .. } | Command::Remove { node, .. } => old.primary.as_ref() == Some(node),
+        Command::MarkDown { node, .. } | Command::Remove { node, .. } => old.primary.as_ref() == Some(node),
         Command::Join { node, .. } => old.primary.as_ref() == Some(&node.id),
         // Where somebody may still act, the role is taken first and granted later.
         Command::Recover { number, from, .. } => {
@@ -342,16 +347,16 @@ pub(super) fn holds(state: &State) {
         "a rebalance is under way while something moves"
     );
 
-    let mut moves = Moves {
-        limit: state.moves.limit,
-        at_once: state.moves.at_once.clone(),
-        ..Moves::default()
+    let mut moves = Migrations {
+        limit: state.migrations.limit,
+        at_once: state.migrations.at_once.clone(),
+        ..Migrations::default()
     };
     for partition in &topology.partitions {
         moves.note(partition);
     }
     assert_eq!(
-        state.moves, moves,
+        state.migrations, moves,
         "what is kept of the moves follows from the targets"
     );
     let is_lost = |p: &&Arc<Partition>| !p.synced().any(|node| state.is_serving(node));

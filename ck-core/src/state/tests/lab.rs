@@ -132,8 +132,8 @@ impl Lab {
         self.start(id, process, Some(raft_id));
     }
 
-    pub(super) fn down(&self, id: &str, reason: LeaveReason) -> Command {
-        Command::Down {
+    pub(super) fn mark_down(&self, id: &str, reason: LeaveReason) -> Command {
+        Command::MarkDown {
             node: id.into(),
             incarnation: self.node(id).incarnation,
             reason,
@@ -145,11 +145,11 @@ impl Lab {
     }
 
     pub(super) fn stop(&mut self, id: &str) {
-        self.ok(self.down(id, LeaveReason::GracefulShutdown));
+        self.ok(self.mark_down(id, LeaveReason::GracefulShutdown));
     }
 
     pub(super) fn fail(&mut self, id: &str) {
-        self.ok(self.down(id, LeaveReason::HealthCheckFailure));
+        self.ok(self.mark_down(id, LeaveReason::HealthCheckFailure));
     }
 
     pub(super) fn remove(&self, id: &str, reason: LeaveReason) -> Command {
@@ -231,12 +231,12 @@ impl Lab {
     }
 
     /// Every copy that `id` was told to make and has not confirmed is given up.
-    pub(super) fn give_up(&self, id: &str) -> Command {
+    pub(super) fn abandon_copies(&self, id: &str) -> Command {
         let pending = self.state.topology.partitions.iter().filter_map(|p| {
             let copy = p.copy(id)?;
             (!p.is_synced(id)).then(|| (p.number, copy.node.clone(), copy.since))
         });
-        Command::GiveUp {
+        Command::AbandonCopies {
             copies: pending.collect(),
         }
     }

@@ -1,4 +1,4 @@
-//! Moves in two phases, and what can come between the phases.
+//! Migrations in two phases, and what can come between the phases.
 
 use super::lab::{Lab, target};
 use crate::error::ErrorCode;

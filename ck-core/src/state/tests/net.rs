@@ -6,7 +6,7 @@ use super::lab::{Lab, line, target};
 use super::random::has_nothing_pending;
 use super::shadow::Shadow;
 use crate::model::{CopyState, LeaveReason, NodeId, Timestamp, Topology};
-use crate::state::net_events;
+use crate::state::diff_events;
 
 /// Checks it for each of the topologies that a log went through, as each node sees it.
 pub(super) fn net_changes_lead_from_any_to_any(seen: &[Arc<Topology>], lab: &Lab) {
@@ -16,7 +16,7 @@ pub(super) fn net_changes_lead_from_any_to_any(seen: &[Arc<Topology>], lab: &Lab
         let everybody = last.nodes.keys().cloned().chain([NodeId::from("nobody")]);
         for me in everybody {
             let mut shadow = Shadow::of(old);
-            for event in net_events(old, last, &me, 9, at) {
+            for event in diff_events(old, last, &me, 9, at) {
                 assert_eq!((event.revision, event.timestamp), (9, at));
                 shadow.hear(&event);
             }
@@ -26,7 +26,7 @@ pub(super) fn net_changes_lead_from_any_to_any(seen: &[Arc<Topology>], lab: &Lab
         }
     }
     for me in last.nodes.keys() {
-        let again = net_events(last, last, me, 9, at);
+        let again = diff_events(last, last, me, 9, at);
         if has_nothing_pending(lab, me) {
             assert!(again.is_empty(), "{again:?}");
         }
@@ -57,7 +57,7 @@ fn forget_untold(wanted: &mut Shadow, old: &Topology, new: &Topology, me: &NodeI
 
 fn net(old: &Topology, lab: &Lab, me: &str) -> Vec<String> {
     let at = Timestamp::from_millis(1);
-    let events = net_events(old, lab.state.topology(), &me.into(), 9, at);
+    let events = diff_events(old, lab.state.topology(), &me.into(), 9, at);
     events.iter().map(line).collect()
 }
 

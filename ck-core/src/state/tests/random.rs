@@ -167,8 +167,8 @@ impl Author {
                     0 => LeaveReason::GracefulShutdown,
                     _ => LeaveReason::HealthCheckFailure,
                 };
-                let mut down = lab.down(dice.pick(&up).map_or("", |id| id), reason);
-                if let Command::Down { unleased_from, .. } = &mut down {
+                let mut down = lab.mark_down(dice.pick(&up).map_or("", |id| id), reason);
+                if let Command::MarkDown { unleased_from, .. } = &mut down {
                     // Sometimes the process was leased for nothing of late.
                     let back = dice.below(12) as u64;
                     *unleased_from = dice.one_in(2).then(|| lab.state.revision().saturating_sub(back));
@@ -234,7 +234,7 @@ impl Author {
             }
             25..=28 => lab.release(),
             29..=30 => lab.grant(),
-            31 if !serving.is_empty() => lab.give_up(dice.pick(&serving).map_or("", |id| id)),
+            31 if !serving.is_empty() => lab.abandon_copies(dice.pick(&serving).map_or("", |id| id)),
             32 => {
                 // Vacant ones, to whoever it may be and on whatever epoch.
                 let vacant = topology.partitions.iter().filter(|p| p.primary.is_none());
@@ -391,7 +391,7 @@ fn spoil(command: &mut Command, dice: &mut Dice) {
             1 => node.id = "".into(),
             _ => node.raft_id = Some(huge),
         },
-        Command::Down {
+        Command::MarkDown {
             promotions,
             planned_on,
             ..
@@ -452,7 +452,7 @@ fn spoil(command: &mut Command, dice: &mut Dice) {
                 .for_each(|(_, since)| *since = since.saturating_sub(1)),
             _ => partitions.extend((0..30).map(|number| (number, huge))),
         },
-        Command::GiveUp { copies } => match dice.below(3) {
+        Command::AbandonCopies { copies } => match dice.below(3) {
             0 => copies.iter_mut().for_each(|(_, _, since)| *since = huge),
             1 => copies
                 .iter_mut()

@@ -81,8 +81,8 @@ fn a_member_was_away_since_it_was_last_heard_of() {
         let silent = |lab: &Lab| lab.now + 1 - heard;
         lab.now += 700;
         if noticed {
-            let mut down = lab.down("b", LeaveReason::HealthCheckFailure);
-            if let Command::Down { silent_ms, .. } = &mut down {
+            let mut down = lab.mark_down("b", LeaveReason::HealthCheckFailure);
+            if let Command::MarkDown { silent_ms, .. } = &mut down {
                 *silent_ms = silent(&lab);
             }
             lab.ok(down);

@@ -83,17 +83,17 @@ fn a_failed_primary_is_followed_by_holders_of_the_data_in_one_commit() {
 #[test]
 fn a_failed_primary_without_a_named_successor_leaves_the_role_vacant_until_it_is_granted() {
     let mut lab = Lab::cluster(&["a", "b"], &[target("a b")], 2);
-    let Command::Down {
+    let Command::MarkDown {
         node,
         incarnation,
         reason,
         planned_on,
         ..
-    } = lab.down("a", LeaveReason::HealthCheckFailure)
+    } = lab.mark_down("a", LeaveReason::HealthCheckFailure)
     else {
         unreachable!("that is a Down");
     };
-    lab.ok(Command::Down {
+    lab.ok(Command::MarkDown {
         node,
         incarnation,
         reason,

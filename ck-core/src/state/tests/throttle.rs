@@ -66,7 +66,7 @@ fn a_node_whose_hooks_copy_nothing_is_told_of_all_at_once() {
     assert_eq!(copies(&mut lab), rest);
     // Once a hook has copied something, it is a few at a time again.
     lab.ok(lab.confirm("b"));
-    assert!(!lab.state.moves.at_once.contains("b"));
+    assert!(!lab.state.migrations.at_once.contains("b"));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn all_nodes_together_copy_no_more_than_the_cluster_may() {
 fn a_copy_that_is_given_up_makes_room_for_the_next() {
     let mut lab = throttled();
     lab.told();
-    let stale = lab.give_up("b");
+    let stale = lab.abandon_copies("b");
     assert_eq!(lab.ok(stale.clone()), Reply::Partitions(2));
     assert_eq!(
         lab.told(),
@@ -128,7 +128,7 @@ fn a_copy_that_is_given_up_makes_room_for_the_next() {
     assert_eq!(lab.partition(0), "a@1 a");
     assert_eq!(lab.ok(stale), Reply::Partitions(0), "they are given up already");
     // Planned anew, a copy is another one: what was given up does not concern it.
-    let stale = lab.give_up("b");
+    let stale = lab.abandon_copies("b");
     lab.ok(lab.confirm("b"));
     assert_eq!(lab.ok(stale), Reply::Partitions(0), "they are there");
 }
@@ -166,7 +166,7 @@ fn the_only_source_goes_and_nobody_is_told_to_copy_from_it() {
         "{told:?}"
     );
     assert_eq!(
-        lab.ok(lab.give_up("b")),
+        lab.ok(lab.abandon_copies("b")),
         Reply::Partitions(0),
         "they wait for a source"
     );
@@ -184,10 +184,14 @@ fn the_only_source_goes_and_nobody_is_told_to_copy_from_it() {
 fn a_copy_that_a_returning_node_never_makes_is_given_up_too() {
     let mut lab = Lab::cluster(&["a", "b"], &[target("a b")], 2);
     lab.stop("b");
-    assert_eq!(lab.ok(lab.give_up("b")), Reply::Partitions(0), "it is away");
+    assert_eq!(
+        lab.ok(lab.abandon_copies("b")),
+        Reply::Partitions(0),
+        "it is away"
+    );
     lab.restart("b");
     lab.told();
-    assert_eq!(lab.ok(lab.give_up("b")), Reply::Partitions(1));
+    assert_eq!(lab.ok(lab.abandon_copies("b")), Reply::Partitions(1));
     assert_eq!(lab.told(), ["p0 b drops (rebalance)"]);
 }
 

@@ -56,12 +56,12 @@ pub(crate) async fn run(world: World, mut rng: SmallRng) {
 /// They stand still once, and go on for a moment. False when it is to end.
 async fn late_once(world: &World, taken: &[(usize, SimNode)], longest: Duration, rng: &mut SmallRng) -> bool {
     for (_, node) in taken {
-        node.scope().pause();
+        node.sim_process().pause();
     }
     let going = world.pause_for(longest.mul_f64(rng.random_range(0.1..1.0))).await;
     let mut tasks = Vec::new();
     for (i, node) in taken {
-        tasks.extend(node.scope().resume_by_and_by());
+        tasks.extend(node.sim_process().resume_by_and_by());
         world.goes_on(*i);
     }
     tasks.shuffle(rng);

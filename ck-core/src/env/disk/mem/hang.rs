@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::env::Signal;
+use crate::env::ChangeNotifier;
 use crate::env::runtime::simulated;
 
 /// Whether the disk hangs. Clones are of the same disk.
@@ -14,7 +14,7 @@ struct Shared {
     hangs: Mutex<bool>,
     answers: Condvar,
     /// The same for tasks.
-    changed: Signal,
+    changed: ChangeNotifier,
 }
 
 impl Hang {

@@ -33,21 +33,21 @@ pub type LogCallback = Arc<dyn Fn(LogLevel, &str) + Send + Sync>;
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// One node's log.
-pub(crate) struct Log {
+pub(crate) struct Logger {
     level: RwLock<LogLevel>,
     reader: Arc<Reader>,
 }
 
-impl Default for Log {
+impl Default for Logger {
     fn default() -> Self {
-        Log {
+        Logger {
             level: RwLock::new(LogLevel::Info),
             reader: Arc::default(),
         }
     }
 }
 
-impl Log {
+impl Logger {
     pub(crate) fn set_level(&self, level: LogLevel) {
         *self.level.write().unwrap_or_else(PoisonError::into_inner) = level;
     }
@@ -88,14 +88,14 @@ impl Log {
         self.reader.close();
     }
 
-    /// [`Log::close`], and waits for that end, for so long at most; inside the callback it does not wait. After that the rest of
+    /// [`Logger::close`], and waits for that end, for so long at most; inside the callback it does not wait. After that the rest of
     /// what waits is dropped, and a call that is under way is the last one; its callback is dropped when it returns.
     pub(crate) fn close_within(&self, limit: Duration) {
         self.reader.close_within(limit);
     }
 }
 
-impl Drop for Log {
+impl Drop for Logger {
     fn drop(&mut self) {
         self.close();
     }

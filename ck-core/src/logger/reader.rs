@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::LogCallback;
 use super::queue::Queue;
+use crate::catch_panic::{catch_panic, drop_catching_panic};
 use crate::env::{self, Instant};
 use crate::options::LogLevel;
-use crate::quietly::{drop_quietly, quietly};
 
 thread_local! {
     /// The log whose thread this is.
@@ -100,7 +100,7 @@ impl Reader {
         drop(state);
         self.work.notify_all();
         self.quiet.notify_all();
-        drop_quietly(unused);
+        drop_catching_panic(unused);
     }
 
     pub(super) fn put(self: &Arc<Self>, level: LogLevel, text: String) {
@@ -147,9 +147,9 @@ impl Reader {
             };
             state.calling = true;
             drop(state);
-            quietly(|| callback(message.level, &message.text));
+            catch_panic(|| callback(message.level, &message.text));
             // The last one, where the callback was replaced meanwhile.
-            drop_quietly(callback);
+            drop_catching_panic(callback);
             state = self.lock();
             if state.thread == Some(id) {
                 state.calling = false;
@@ -164,7 +164,7 @@ impl Reader {
             }
         }
         drop(state);
-        drop_quietly(over);
+        drop_catching_panic(over);
         self.lock().running -= 1;
         self.quiet.notify_all();
     }
@@ -189,7 +189,7 @@ impl Reader {
         };
         drop(state);
         self.work.notify_all();
-        drop_quietly(over);
+        drop_catching_panic(over);
     }
 
     pub(super) fn close_within(&self, limit: Duration) {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 /// The thread may be inside a task of the application's runtime. The cooperative budget of that task is filled again only
 /// when the task yields, which it does not before this call returns: without a budget of its own the future would find
 /// every timer and channel "not ready" once it is spent, and never end.
-pub(crate) fn wait_here<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let future = tokio::task::coop::unconstrained(future);
     let parked = Arc::new(Parked::default());
     let waker = Waker::from(Arc::clone(&parked));

@@ -13,12 +13,13 @@ use crate::model::{CopyState, NodeId, Partition, PartitionCopy, RoleChange};
 /// What each node has still to copy for the moves under way. It follows from the targets, and is kept because looking
 /// for it anew with every step would take a walk through all partitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Moves {
+pub(super) struct Migrations {
     /// How many copies are made at a time, as the last plan said.
     pub(super) limit: CopyLimit,
     /// How many partitions have a target.
     pub(super) moving: usize,
-    pub(super) lanes: BTreeMap<NodeId, Lane>,
+    #[serde(rename = "lanes")]
+    pub(super) by_node: BTreeMap<NodeId, NodeMigrations>,
     /// The nodes whose last confirmation said that no hook copies there: they are told of all at once, and count for no
     /// limit.
     #[serde(default)]
@@ -27,14 +28,14 @@ pub(super) struct Moves {
 
 /// What one node has still to copy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Lane {
+pub(super) struct NodeMigrations {
     /// It was told to copy these and has not confirmed them.
     pub(super) running: BTreeSet<u32>,
     /// These wait.
     pub(super) queued: BTreeSet<u32>,
 }
 
-impl Moves {
+impl Migrations {
     /// How many copies one node, and all together, may make at a time.
     pub(super) fn limits(&self) -> [usize; 2] {
         [self.limit.node, self.limit.cluster].map(|limit| match limit {
@@ -54,10 +55,10 @@ impl Moves {
 
     /// How many copies are being made that count for the limits.
     pub(super) fn running(&self) -> usize {
-        let lanes = self.lanes.iter();
-        lanes
+        let by_node = self.by_node.iter();
+        by_node
             .filter(|(node, _)| !self.at_once.contains(*node))
-            .map(|(_, lane)| lane.running.len())
+            .map(|(_, queue)| queue.running.len())
             .sum()
     }
 
@@ -66,13 +67,13 @@ impl Moves {
             .moving
             .saturating_sub(usize::from(partition.target.is_some()));
         for node in partition.target.iter().flat_map(|target| &target.nodes) {
-            let Some(lane) = self.lanes.get_mut(node) else {
+            let Some(queue) = self.by_node.get_mut(node) else {
                 continue;
             };
-            lane.running.remove(&partition.number);
-            lane.queued.remove(&partition.number);
-            if lane.running.is_empty() && lane.queued.is_empty() {
-                self.lanes.remove(node);
+            queue.running.remove(&partition.number);
+            queue.queued.remove(&partition.number);
+            if queue.running.is_empty() && queue.queued.is_empty() {
+                self.by_node.remove(node);
             }
         }
     }
@@ -84,10 +85,10 @@ impl Moves {
             if copy.is_some_and(|copy| copy.state == CopyState::Synced) {
                 continue;
             }
-            let lane = self.lanes.entry(node.clone()).or_default();
+            let queue = self.by_node.entry(node.clone()).or_default();
             match copy {
-                Some(_) => lane.running.insert(partition.number),
-                None => lane.queued.insert(partition.number),
+                Some(_) => queue.running.insert(partition.number),
+                None => queue.queued.insert(partition.number),
             };
         }
     }
@@ -100,13 +101,13 @@ impl State {
     }
 
     /// Brings up to date what is kept of the partitions that a command has changed.
-    pub(super) fn follow_changes(&mut self, context: &mut Context<'_>) {
+    pub(super) fn update_indexes(&mut self, context: &mut Context<'_>) {
         for (number, before) in std::mem::take(&mut context.touched) {
-            self.moves.forget(&before);
+            self.migrations.forget(&before);
             let Some(partition) = self.topology.partitions.get(number as usize) else {
                 continue;
             };
-            self.moves.note(partition);
+            self.migrations.note(partition);
             context.lost_changed |= if partition.synced().any(|node| self.is_serving(node)) {
                 self.lost.remove(&number)
             } else {
@@ -117,21 +118,22 @@ impl State {
 
     /// Tells nodes to copy what waits, as far as they have room for it.
     pub(super) fn start_copies(&mut self, context: &mut Context<'_>) {
-        let [limit, all] = self.moves.limits();
-        let running = self.moves.running();
+        let [limit, all] = self.migrations.limits();
+        let running = self.migrations.running();
         let mut due: Vec<(u32, NodeId)> = Vec::new();
         let mut free: Vec<(u32, NodeId)> = Vec::new();
-        for (node, lane) in &self.moves.lanes {
-            if lane.queued.is_empty() || !self.is_serving(node) {
+        for (node, queue) in &self.migrations.by_node {
+            if queue.queued.is_empty() || !self.is_serving(node) {
                 continue;
             }
-            if self.moves.at_once.contains(node) {
-                free.extend(lane.queued.iter().map(|number| (*number, node.clone())));
+            if self.migrations.at_once.contains(node) {
+                free.extend(queue.queued.iter().map(|number| (*number, node.clone())));
                 continue;
             }
-            let room = limit.saturating_sub(lane.running.len());
+            let room = limit.saturating_sub(queue.running.len());
             due.extend(
-                lane.queued
+                queue
+                    .queued
                     .iter()
                     .take(room)
                     .map(|number| (*number, node.clone())),
@@ -163,16 +165,20 @@ impl State {
             .copies
             .push(PartitionCopy::new(node.clone(), state, since));
         partition.copies.sort_by(|a, b| a.node.cmp(&b.node));
-        if let Some(lane) = self.moves.lanes.get_mut(node) {
-            lane.queued.remove(&number);
-            lane.running.insert(number);
+        if let Some(queue) = self.migrations.by_node.get_mut(node) {
+            queue.queued.remove(&number);
+            queue.running.insert(number);
         }
         let told = std::slice::from_ref(node);
-        self.tell_each(number, told, RoleChange::GainedReplica, reason, None, context);
+        self.emit_changes(number, told, RoleChange::GainedReplica, reason, None, context);
     }
 
     /// Drops copies that have been in the making for too long, with the moves that they are part of.
-    pub(super) fn give_up(&mut self, copies: &[(u32, NodeId, u64)], context: &mut Context<'_>) -> Outcome {
+    pub(super) fn abandon_copies(
+        &mut self,
+        copies: &[(u32, NodeId, u64)],
+        context: &mut Context<'_>,
+    ) -> Outcome {
         let reason = self.move_reason();
         let mut given_up = 0;
         for (number, node, since) in copies {
@@ -193,7 +199,7 @@ impl State {
                 partition.target = None;
             }
             let told = std::slice::from_ref(node);
-            self.tell_each(*number, told, RoleChange::LostCopy, reason, None, context);
+            self.emit_changes(*number, told, RoleChange::LostCopy, reason, None, context);
         }
         Ok(Reply::Partitions(given_up))
     }

@@ -1,8 +1,8 @@
-//! Whose turn it is in a simulation: every task of a simulated node belongs to that node's scope.
+//! Whose turn it is in a simulation: every task of a simulated node belongs to that node's sim_process.
 //!
-//! A scope has a clock of its own, which may run fast or slow and whose wall clock may jump. It can be paused, as by
+//! A sim_process has a clock of its own, which may run fast or slow and whose wall clock may jump. It can be paused, as by
 //! SIGSTOP: its tasks stand still where they are while time goes on. And it can be killed, as by SIGKILL: its tasks
-//! are never polled again. What a task spawns belongs to the scope that the task belongs to.
+//! are never polled again. What a task spawns belongs to the sim_process that the task belongs to.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -23,7 +23,7 @@ const DEAD: u8 = 2;
 
 /// The process that simulated tasks belong to. Clones are the same process.
 #[derive(Debug, Clone)]
-pub struct Scope {
+pub struct SimProcess {
     inner: Arc<Inner>,
 }
 
@@ -37,13 +37,13 @@ struct Inner {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<SimProcess>> = const { RefCell::new(None) };
 }
 
-impl Scope {
+impl SimProcess {
     /// A process that runs, whose monotonic clock is fast by so many millionths; slow where that is negative.
     pub fn new(drift_ppm: i32) -> Self {
-        Scope {
+        SimProcess {
             inner: Arc::new(Inner {
                 drift_ppm,
                 wall_offset_ms: AtomicI64::new(0),
@@ -53,8 +53,8 @@ impl Scope {
         }
     }
 
-    /// The scope of the task that runs now.
-    pub fn current() -> Option<Scope> {
+    /// The sim_process of the task that runs now.
+    pub fn current() -> Option<SimProcess> {
         CURRENT.with(|current| current.borrow().clone())
     }
 
@@ -66,7 +66,7 @@ impl Scope {
     /// A future that is polled as this process, while it runs.
     pub fn wrap<F: Future>(&self, future: F) -> Scoped<F> {
         Scoped {
-            scope: Some(self.clone()),
+            sim_process: Some(self.clone()),
             future: Some(future),
         }
     }
@@ -138,20 +138,25 @@ pub fn outside<T>(work: impl FnOnce() -> T) -> T {
     with(None, work)
 }
 
-fn with<T>(scope: Option<Scope>, work: impl FnOnce() -> T) -> T {
-    struct Back(Option<Scope>);
+fn with<T>(sim_process: Option<SimProcess>, work: impl FnOnce() -> T) -> T {
+    struct Back(Option<SimProcess>);
     impl Drop for Back {
         fn drop(&mut self) {
             let before = self.0.take();
             CURRENT.with(|current| drop(current.replace(before)));
         }
     }
-    let _back = Back(CURRENT.with(|current| current.replace(scope)));
+    let _back = Back(CURRENT.with(|current| current.replace(sim_process)));
     work()
 }
 
 fn read<T>(read: impl FnOnce(&Inner) -> T) -> Option<T> {
-    CURRENT.with(|current| current.borrow().as_ref().map(|scope| read(&scope.inner)))
+    CURRENT.with(|current| {
+        current
+            .borrow()
+            .as_ref()
+            .map(|sim_process| read(&sim_process.inner))
+    })
 }
 
 /// What the running process' monotonic clock shows when it is `nanos` in the world.
@@ -187,7 +192,7 @@ pin_project! {
     /// A future that belongs to a process.
     #[derive(Debug)]
     pub struct Scoped<F> {
-        scope: Option<Scope>,
+        sim_process: Option<SimProcess>,
         #[pin]
         future: Option<F>,
     }
@@ -197,7 +202,7 @@ impl<F: Future> Scoped<F> {
     /// A future that belongs to the process that makes it.
     pub(super) fn inherit(future: F) -> Self {
         Scoped {
-            scope: Scope::current(),
+            sim_process: SimProcess::current(),
             future: Some(future),
         }
     }
@@ -208,23 +213,27 @@ impl<F: Future> Future for Scoped<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
-        match this.scope.as_ref().map(Scope::state) {
+        match this.sim_process.as_ref().map(SimProcess::state) {
             Some(DEAD) => {
-                if let Some(scope) = this.scope.take() {
-                    scope.enter(|| this.future.set(None));
-                    *this.scope = Some(scope);
+                if let Some(sim_process) = this.sim_process.take() {
+                    sim_process.enter(|| this.future.set(None));
+                    *this.sim_process = Some(sim_process);
                 }
                 Poll::Pending
             }
             Some(PAUSED) => {
-                if let Some(scope) = this.scope {
-                    let mut parked = scope.inner.parked.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(sim_process) = this.sim_process {
+                    let mut parked = sim_process
+                        .inner
+                        .parked
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner);
                     parked.push(cx.waker().clone());
                 }
                 Poll::Pending
             }
             _ => match this.future.as_mut().as_pin_mut() {
-                Some(future) => with(this.scope.clone(), || future.poll(cx)),
+                Some(future) => with(this.sim_process.clone(), || future.poll(cx)),
                 None => Poll::Pending,
             },
         }

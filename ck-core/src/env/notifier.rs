@@ -7,12 +7,12 @@ use tokio::sync::Notify;
 /// Counts changes and wakes whoever waits for the next one. A change is never missed, and several may be seen
 /// as one. Waiters wake in the order in which they came, so it is deterministic under simulation.
 #[derive(Debug, Default)]
-pub struct Signal {
+pub struct ChangeNotifier {
     count: AtomicU64,
     notify: Notify,
 }
 
-impl Signal {
+impl ChangeNotifier {
     /// Tells everybody.
     pub fn notify(&self) {
         self.count.fetch_add(1, Ordering::Release);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tell::Change;
+use super::events::Change;
 use crate::model::{
     ChangeReason, CopyState, Event, EventKind, LeaderChangeEvent, LeaveReason, Node, NodeId, NodeJoinEvent,
     NodeLeaveEvent, NodeRejoinEvent, NodeStatus, PartitionCopy, RoleChange, Timestamp, Topology,
@@ -14,7 +14,7 @@ use crate::model::{
 /// `me` is the node that is told: what it has to copy is told again even where `old` had it, because only the
 /// state tells whether it was confirmed. A confirmation names [`since`](crate::model::PartitionCopy::since) of
 /// the copy, which is not the revision of these events. `revision` and `at` label the events.
-pub fn net_events(old: &Topology, new: &Topology, me: &NodeId, revision: u64, at: Timestamp) -> Vec<Event> {
+pub fn diff_events(old: &Topology, new: &Topology, me: &NodeId, revision: u64, at: Timestamp) -> Vec<Event> {
     let mut kinds = Vec::new();
     members(old, new, &mut kinds);
     if new.leader_epoch != old.leader_epoch

@@ -3,20 +3,20 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::watched::Watched;
+use super::changed_partitions::ChangedPartitions;
 use crate::model::{NodeId, Partition, Topology};
 
 /// The partitions whose role is to be taken or given.
 #[derive(Default)]
-pub(super) struct Roles {
-    watched: Watched,
+pub(super) struct Handovers {
+    watched: ChangedPartitions,
     due: BTreeSet<u32>,
 }
 
-impl Roles {
+impl Handovers {
     /// Those of them that have a primary are to be released. Costs what has changed since the last look, and what is due.
     pub(super) fn due(&mut self, topology: &Topology) -> Vec<Arc<Partition>> {
-        let Roles { watched, due } = self;
+        let Handovers { watched, due } = self;
         watched.changes(topology, |partition| {
             if partition.primary.is_none() || yields(topology, partition) {
                 due.insert(partition.number);
@@ -42,9 +42,9 @@ fn may_lead(topology: &Topology, partition: &Partition, node: &str) -> bool {
 
 /// Who gets a partition that nobody leads: its target as soon as that may lead, or else the first heir. A target whose
 /// copy no hook has confirmed is the target all the same: the role was released for it, and would be again.
-pub(super) fn heir(topology: &Topology, partition: &Partition) -> Option<NodeId> {
+pub(super) fn successor(topology: &Topology, partition: &Partition) -> Option<NodeId> {
     let target = partition.target.as_ref().map(|target| &target.primary);
     let due = target.filter(|target| may_lead(topology, partition, target));
-    let heirs = || partition.heirs(|node| topology.is_serving(node));
-    due.or_else(|| heirs().first().copied()).cloned()
+    let successors = || partition.successors(|node| topology.is_serving(node));
+    due.or_else(|| successors().first().copied()).cloned()
 }

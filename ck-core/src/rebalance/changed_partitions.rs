@@ -6,13 +6,13 @@ use crate::model::{NodeId, Partition, Partitions, Topology};
 
 /// What was looked at last.
 #[derive(Debug, Default)]
-pub(super) struct Watched {
+pub(super) struct ChangedPartitions {
     partitions: Partitions,
     /// Who served then, by id: what a partition may do next depends on them.
     serving: Vec<NodeId>,
 }
 
-impl Watched {
+impl ChangedPartitions {
     /// Calls `look` with every partition that is not what it was when this was called last; with all where other members
     /// serve than then.
     pub(super) fn changes(&mut self, topology: &Topology, look: impl FnMut(&Arc<Partition>)) {
@@ -37,7 +37,7 @@ mod tests {
         let mut topology = topology(&["a", "b"], 1);
         let all = (0..600).map(|number| Arc::new(partition(number, "a", &["a"], &[])));
         topology.partitions = all.collect();
-        let mut watched = Watched::default();
+        let mut watched = ChangedPartitions::default();
         let mut looked = |topology: &Topology| {
             let mut numbers = Vec::new();
             watched.changes(topology, |partition| numbers.push(partition.number));

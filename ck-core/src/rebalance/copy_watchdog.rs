@@ -3,31 +3,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::watched::Watched;
+use super::changed_partitions::ChangedPartitions;
 use crate::env::Instant;
 use crate::model::{CopyState, NodeId, Partition, Topology};
 
 /// A pair that was given up is avoided no longer than this.
-const LONGEST: Duration = Duration::from_secs(60 * 60);
+const MAX_AVOIDED: Duration = Duration::from_secs(60 * 60);
 
 /// A node that had so many copies given up in a row gets nothing new for as long as any of them is avoided: it would
 /// only hold up what others can copy.
-const STRIKES: u32 = 3;
+const MAX_FAILURES: u32 = 3;
 
 /// A partition and a node that is to copy it.
 pub(crate) type Pair = (u32, NodeId);
 
 /// The copies in the making, by the clock of this leader: a new one counts anew.
 #[derive(Debug, Default)]
-pub(super) struct Stalled {
-    watched: Watched,
+pub(super) struct CopyWatchdog {
+    watched: ChangedPartitions,
     /// By partition: its copies in the making.
     seen: BTreeMap<u32, Vec<Copying>>,
     /// The same by when they were seen first, so that only those that are overdue are looked at.
     order: BTreeSet<(Instant, u32, NodeId)>,
     avoided: BTreeMap<Pair, Avoided>,
     /// How many copies each node had given up since it made one.
-    strikes: BTreeMap<NodeId, u32>,
+    failures: BTreeMap<NodeId, u32>,
 }
 
 /// A copy in the making.
@@ -61,9 +61,9 @@ pub(super) struct Overdue {
     pub(super) free: bool,
 }
 
-impl Stalled {
+impl CopyWatchdog {
     /// Looks at the copies in the making at `now`. Costs what has changed since the last look, and what is overdue.
-    pub(super) fn look(&mut self, topology: &Topology, timeout: Duration, now: Instant) -> Overdue {
+    pub(super) fn tick(&mut self, topology: &Topology, timeout: Duration, now: Instant) -> Overdue {
         let mut overdue = Overdue::default();
         let has_arrived = |number: u32, node: &NodeId| {
             let partition = topology.partitions.get(number as usize);
@@ -81,16 +81,16 @@ impl Stalled {
                     .iter()
                     .filter(|copying| has_arrived(number, &copying.node))
                 {
-                    self.strikes.remove(&arrived.node);
+                    self.failures.remove(&arrived.node);
                 }
             }
             self.order.clear();
-            self.watched = Watched::default();
+            self.watched = ChangedPartitions::default();
         }
         for (at, number, node) in &self.order {
             let remaining = timeout.saturating_sub(now.since(*at));
             if !remaining.is_zero() {
-                overdue.look_in(remaining);
+                overdue.tick_in(remaining);
                 break;
             }
             let copying = self.seen.get(number).into_iter().flatten();
@@ -99,7 +99,7 @@ impl Stalled {
                 .copies
                 .extend(since.map(|since| (*number, node.clone(), since)));
         }
-        self.strikes.retain(|node, _| topology.nodes.contains_key(node));
+        self.failures.retain(|node, _| topology.nodes.contains_key(node));
         self.avoided
             .retain(|(number, node), _| topology.nodes.contains_key(node) && !has_arrived(*number, node));
         for avoided in self.avoided.values_mut().filter(|avoided| !avoided.over) {
@@ -108,7 +108,7 @@ impl Stalled {
                 avoided.over = true;
                 overdue.free = true;
             } else {
-                overdue.look_in(remaining);
+                overdue.tick_in(remaining);
             }
         }
         overdue
@@ -121,7 +121,7 @@ impl Stalled {
             self.order
                 .remove(&(copying.at, partition.number, copying.node.clone()));
             if partition.is_synced(&copying.node) {
-                self.strikes.remove(&copying.node);
+                self.failures.remove(&copying.node);
             }
         }
         // What has nobody to copy from waits for that, and one that is away is expected back.
@@ -155,8 +155,8 @@ impl Stalled {
         let times = self.avoided.get(&pair).map_or(0, |avoided| avoided.times) + 1;
         let pause = timeout
             .saturating_mul(1 << (times - 1).min(16))
-            .min(LONGEST.max(timeout));
-        *self.strikes.entry(pair.1.clone()).or_default() += 1;
+            .min(MAX_AVOIDED.max(timeout));
+        *self.failures.entry(pair.1.clone()).or_default() += 1;
         let avoided = Avoided {
             until: now + pause,
             times,
@@ -174,7 +174,11 @@ impl Stalled {
     /// Nodes that get nothing new now.
     pub(super) fn failing(&self) -> BTreeSet<NodeId> {
         let nodes = self.avoided().map(|((_, node), _)| node);
-        let struck = |node: &&NodeId| self.strikes.get(*node).is_some_and(|strikes| *strikes >= STRIKES);
+        let struck = |node: &&NodeId| {
+            self.failures
+                .get(*node)
+                .is_some_and(|failures| *failures >= MAX_FAILURES)
+        };
         nodes.filter(struck).cloned().collect()
     }
 
@@ -193,7 +197,7 @@ impl Stalled {
 }
 
 #[cfg(test)]
-impl Stalled {
+impl CopyWatchdog {
     /// The copies in the making, each with the revision that told the node to copy; both lists of them agree.
     pub(super) fn copying(&self) -> BTreeSet<(u32, NodeId, u64)> {
         let seen = self.seen.iter();
@@ -205,7 +209,7 @@ impl Stalled {
 }
 
 impl Overdue {
-    fn look_in(&mut self, remaining: Duration) {
+    fn tick_in(&mut self, remaining: Duration) {
         self.again = Some(self.again.map_or(remaining, |first| first.min(remaining)));
     }
 }
@@ -223,31 +227,31 @@ mod tests {
     fn a_copy_is_overdue_after_the_timeout_and_anew_when_it_is_told_anew() {
         let mut topology = topology(&["a", "b"], 2);
         topology.partitions = vec![Arc::new(partition(0, "a", &["a"], &["b"]))].into();
-        let mut stalled = Stalled::default();
+        let mut watchdog = CopyWatchdog::default();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(stalled.look(&topology, TIMEOUT, at(0)).again, Some(TIMEOUT));
-        let overdue = stalled.look(&topology, TIMEOUT, at(4));
+        assert_eq!(watchdog.tick(&topology, TIMEOUT, at(0)).again, Some(TIMEOUT));
+        let overdue = watchdog.tick(&topology, TIMEOUT, at(4));
         assert_eq!(
             (overdue.copies.len(), overdue.again),
             (0, Some(Duration::from_secs(6)))
         );
         assert_eq!(
-            stalled.look(&topology, TIMEOUT, at(10)).copies,
+            watchdog.tick(&topology, TIMEOUT, at(10)).copies,
             [(0, NodeId::from("b"), 1)]
         );
         // Told anew, it begins anew.
         let told = Arc::make_mut(&mut topology.partitions[0]);
         told.copies[1].since = 7;
-        assert_eq!(stalled.look(&topology, TIMEOUT, at(11)).again, Some(TIMEOUT));
+        assert_eq!(watchdog.tick(&topology, TIMEOUT, at(11)).again, Some(TIMEOUT));
         // Maintenance stops the clocks.
         topology.maintenance = Some(crate::model::Maintenance {
             reason: String::new(),
             automatic: false,
         });
-        assert_eq!(stalled.look(&topology, TIMEOUT, at(99)), Overdue::default());
+        assert_eq!(watchdog.tick(&topology, TIMEOUT, at(99)), Overdue::default());
         topology.maintenance = None;
-        assert_eq!(stalled.look(&topology, TIMEOUT, at(99)).copies, []);
+        assert_eq!(watchdog.tick(&topology, TIMEOUT, at(99)).copies, []);
     }
 
     #[test]
@@ -255,49 +259,49 @@ mod tests {
         let mut topology = topology(&["a", "b"], 2);
         let synced = |number| Arc::new(partition(number, "a", &["a"], &[]));
         topology.partitions = (0..4).map(synced).collect();
-        let mut stalled = Stalled::default();
+        let mut watchdog = CopyWatchdog::default();
         let now = Instant::now();
         for number in 0..3 {
-            assert!(stalled.failing().is_empty());
-            stalled.avoid((number, "b".into()), TIMEOUT, now);
+            assert!(watchdog.failing().is_empty());
+            watchdog.avoid((number, "b".into()), TIMEOUT, now);
         }
-        assert_eq!(stalled.failing(), BTreeSet::from(["b".into()]));
+        assert_eq!(watchdog.failing(), BTreeSet::from(["b".into()]));
         topology.partitions[3] = Arc::new(partition(3, "a", &["a"], &["b"]));
-        stalled.look(&topology, TIMEOUT, now);
+        watchdog.tick(&topology, TIMEOUT, now);
         topology.partitions[3] = Arc::new(partition(3, "a", &["a", "b"], &[]));
-        stalled.look(&topology, TIMEOUT, now);
-        assert!(stalled.failing().is_empty());
-        assert_eq!(stalled.pairs().len(), 3);
+        watchdog.tick(&topology, TIMEOUT, now);
+        assert!(watchdog.failing().is_empty());
+        assert_eq!(watchdog.pairs().len(), 3);
     }
 
     #[test]
     fn what_is_given_up_is_avoided_for_twice_as_long_every_time() {
         let mut topology = topology(&["a", "b"], 2);
         topology.partitions = vec![Arc::new(partition(0, "a", &["a"], &[]))].into();
-        let mut stalled = Stalled::default();
+        let mut watchdog = CopyWatchdog::default();
         let pair = (0, NodeId::from("b"));
         let mut now = Instant::now();
         for times in 0..12 {
-            stalled.avoid(pair.clone(), TIMEOUT, now);
-            let pause = (TIMEOUT * (1 << times)).min(LONGEST);
-            let early = stalled.look(&topology, TIMEOUT, now);
+            watchdog.avoid(pair.clone(), TIMEOUT, now);
+            let pause = (TIMEOUT * (1 << times)).min(MAX_AVOIDED);
+            let early = watchdog.tick(&topology, TIMEOUT, now);
             assert_eq!((early.again, early.free), (Some(pause), false));
-            assert_eq!(stalled.pairs().len(), 1);
+            assert_eq!(watchdog.pairs().len(), 1);
             now += pause;
-            assert!(stalled.look(&topology, TIMEOUT, now).free);
-            assert!(stalled.pairs().is_empty());
-            assert_eq!(stalled.look(&topology, TIMEOUT, now), Overdue::default(), "once");
+            assert!(watchdog.tick(&topology, TIMEOUT, now).free);
+            assert!(watchdog.pairs().is_empty());
+            assert_eq!(watchdog.tick(&topology, TIMEOUT, now), Overdue::default(), "once");
         }
         // It has the data after all: all is forgotten.
         topology.partitions = vec![Arc::new(partition(0, "a", &["a", "b"], &[]))].into();
-        stalled.look(&topology, TIMEOUT, now);
-        stalled.avoid(pair.clone(), TIMEOUT, now);
+        watchdog.tick(&topology, TIMEOUT, now);
+        watchdog.avoid(pair.clone(), TIMEOUT, now);
         assert_eq!(
-            stalled.avoided().next().map(|(_, avoided)| avoided.times),
+            watchdog.avoided().next().map(|(_, avoided)| avoided.times),
             Some(1)
         );
         topology.nodes.remove("b");
-        stalled.look(&topology, TIMEOUT, now);
-        assert!(stalled.pairs().is_empty());
+        watchdog.tick(&topology, TIMEOUT, now);
+        assert!(watchdog.pairs().is_empty());
     }
 }

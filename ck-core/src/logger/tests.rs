@@ -11,7 +11,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 /// A callback that takes a message only when it is told to, or when whoever tells it is gone.
 struct Stalled {
-    log: Arc<Log>,
+    logger: Arc<Logger>,
     entered: Receiver<String>,
     allow: Option<Sender<()>>,
     held: Arc<()>,
@@ -32,12 +32,12 @@ fn stalled_callback() -> (LogCallback, Receiver<String>, Sender<()>, Arc<()>) {
 
 impl Stalled {
     fn new() -> Self {
-        let log = Arc::new(Log::default());
+        let logger = Arc::new(Logger::default());
         let (callback, entered, allow, held) = stalled_callback();
-        log.set_callback(Some(callback));
+        logger.set_callback(Some(callback));
         let allow = Some(allow);
         Stalled {
-            log,
+            logger,
             entered,
             allow,
             held,
@@ -47,7 +47,7 @@ impl Stalled {
     /// With a call of "first" under way.
     fn in_call() -> Self {
         let stalled = Stalled::new();
-        stalled.log.info(format_args!("first"));
+        stalled.logger.info(format_args!("first"));
         assert_eq!(stalled.entered.recv_timeout(LONG).unwrap(), "first");
         stalled
     }
@@ -76,9 +76,9 @@ fn who_does_not_read_holds_nobody_up_and_hears_in_order_what_was_kept_and_how_mu
     let mut stalled = Stalled::in_call();
     let written = MAX_MESSAGES * 3;
     for number in 0..written {
-        stalled.log.info(format_args!("{number}"));
+        stalled.logger.info(format_args!("{number}"));
     }
-    assert_eq!(stalled.log.dropped(), (written - MAX_MESSAGES) as u64);
+    assert_eq!(stalled.logger.dropped(), (written - MAX_MESSAGES) as u64);
     stalled.go_on();
     for number in 0..MAX_MESSAGES {
         assert_eq!(stalled.next(), number.to_string());
@@ -86,22 +86,22 @@ fn who_does_not_read_holds_nobody_up_and_hears_in_order_what_was_kept_and_how_mu
     let gap = format!("{} messages dropped", written - MAX_MESSAGES);
     let told = stalled.next();
     assert!(told.starts_with(&gap), "{told}");
-    stalled.log.info(format_args!("later"));
+    stalled.logger.info(format_args!("later"));
     assert_eq!(stalled.next(), "later");
-    stalled.log.close_within(LONG);
+    stalled.logger.close_within(LONG);
     assert_eq!(Arc::strong_count(&stalled.held), 1);
 }
 
 #[test]
 fn an_end_waits_for_a_reader_that_stands_still_no_longer_than_it_says() {
     let mut stalled = Stalled::in_call();
-    stalled.log.info(format_args!("second"));
+    stalled.logger.info(format_args!("second"));
     let moment = Duration::from_millis(1);
-    stalled.log.flush(moment);
-    stalled.log.close_within(moment);
+    stalled.logger.flush(moment);
+    stalled.logger.close_within(moment);
     // It runs, so what it holds is there; and what waited will not be told.
     assert_eq!(Arc::strong_count(&stalled.held), 2);
-    assert_eq!(stalled.log.dropped(), 1);
+    assert_eq!(stalled.logger.dropped(), 1);
     stalled.go_on();
     until_dropped(&stalled.held);
     assert!(stalled.entered.try_recv().is_err(), "called after the end");
@@ -109,71 +109,71 @@ fn an_end_waits_for_a_reader_that_stands_still_no_longer_than_it_says() {
 
 #[test]
 fn an_end_waits_until_all_is_told() {
-    let log = Log::default();
+    let logger = Logger::default();
     let (told, hears) = channel();
-    log.set_callback(Some(Arc::new(move |_, text| told.send(text.to_owned()).unwrap())));
+    logger.set_callback(Some(Arc::new(move |_, text| told.send(text.to_owned()).unwrap())));
     let all: Vec<String> = (0..MAX_MESSAGES).map(|number| number.to_string()).collect();
-    all.iter().for_each(|text| log.info(format_args!("{text}")));
-    log.flush(LONG);
+    all.iter().for_each(|text| logger.info(format_args!("{text}")));
+    logger.flush(LONG);
     assert_eq!(hears.try_iter().collect::<Vec<_>>(), all);
-    all.iter().for_each(|text| log.info(format_args!("{text}")));
-    log.close_within(LONG);
-    log.info(format_args!("too late"));
+    all.iter().for_each(|text| logger.info(format_args!("{text}")));
+    logger.close_within(LONG);
+    logger.info(format_args!("too late"));
     assert_eq!(hears.try_iter().collect::<Vec<_>>(), all);
 }
 
 #[test]
 fn whoever_replaces_a_reader_that_stands_still_hears_what_waited_for_it() {
     let mut stalled = Stalled::in_call();
-    stalled.log.info(format_args!("second"));
+    stalled.logger.info(format_args!("second"));
     let (told, hears) = channel();
     stalled
-        .log
+        .logger
         .set_callback(Some(Arc::new(move |_, text| told.send(text.to_owned()).unwrap())));
     assert_eq!(hears.recv_timeout(LONG).unwrap(), "second");
     // The first one is there as long as its call is.
     assert_eq!(Arc::strong_count(&stalled.held), 2);
     stalled.go_on();
     until_dropped(&stalled.held);
-    stalled.log.info(format_args!("third"));
+    stalled.logger.info(format_args!("third"));
     assert_eq!(hears.recv_timeout(LONG).unwrap(), "third");
     assert!(stalled.entered.try_recv().is_err());
     // With nobody to hear it there is nothing to count.
-    stalled.log.set_callback(None);
-    stalled.log.info(format_args!("fourth"));
+    stalled.logger.set_callback(None);
+    stalled.logger.info(format_args!("fourth"));
     assert_eq!(hears.try_recv().ok(), None);
-    assert_eq!(stalled.log.dropped(), 0);
+    assert_eq!(stalled.logger.dropped(), 0);
 }
 
 #[test]
 fn one_that_is_replaced_between_two_calls_is_dropped_at_once() {
     let mut stalled = Stalled::in_call();
     stalled.go_on();
-    stalled.log.flush(LONG);
+    stalled.logger.flush(LONG);
     let held = stalled.held.clone();
-    stalled.log.set_callback(None);
+    stalled.logger.set_callback(None);
     drop(stalled);
     assert_eq!(Arc::strong_count(&held), 1);
 }
 
 #[test]
 fn a_callback_that_panics_is_called_again() {
-    let log = Log::default();
+    let logger = Logger::default();
     let (told, hears) = channel();
-    log.set_callback(Some(Arc::new(move |_, text| {
+    logger.set_callback(Some(Arc::new(move |_, text| {
         told.send(text.to_owned()).unwrap();
         // Resumed, so that no panic hook prints.
         std::panic::resume_unwind(Box::new("a panic of the application"));
     })));
     for text in ["first", "second"] {
-        log.info(format_args!("{text}"));
+        logger.info(format_args!("{text}"));
         assert_eq!(hears.recv_timeout(LONG).unwrap(), text);
     }
-    log.close_within(LONG);
+    logger.close_within(LONG);
 }
 
 /// Its destructor writes to the log and exchanges the callback, as does the call.
-struct CallsBack(Arc<Log>, Sender<&'static str>);
+struct CallsBack(Arc<Logger>, Sender<&'static str>);
 
 impl Drop for CallsBack {
     fn drop(&mut self) {
@@ -188,18 +188,18 @@ impl Drop for CallsBack {
 
 #[test]
 fn a_callback_and_its_destructor_may_call_back() {
-    let log = Arc::new(Log::default());
+    let logger = Arc::new(Logger::default());
     let (told, hears) = channel();
-    let within = CallsBack(log.clone(), told);
-    log.set_callback(Some(Arc::new(move |_, _| {
-        let CallsBack(log, told) = &within;
-        log.info(format_args!("from a call"));
-        log.flush(LONG);
+    let within = CallsBack(logger.clone(), told);
+    logger.set_callback(Some(Arc::new(move |_, _| {
+        let CallsBack(logger, told) = &within;
+        logger.info(format_args!("from a call"));
+        logger.flush(LONG);
         let _ = told.send("called");
-        log.set_callback(None);
-        log.close_within(LONG);
+        logger.set_callback(None);
+        logger.close_within(LONG);
     })));
-    log.info(format_args!("first"));
+    logger.info(format_args!("first"));
     let heard: Vec<_> = std::iter::from_fn(|| hears.recv_timeout(LONG).ok()).collect();
     assert_eq!(heard, ["called", "dropped"]);
 }
@@ -207,7 +207,7 @@ fn a_callback_and_its_destructor_may_call_back() {
 #[test]
 fn a_log_that_is_dropped_tells_what_waits_and_ends() {
     let mut stalled = Stalled::in_call();
-    stalled.log.info(format_args!("second"));
+    stalled.logger.info(format_args!("second"));
     let entered = std::mem::replace(&mut stalled.entered, channel().1);
     let held = stalled.held.clone();
     stalled.go_on();
@@ -218,15 +218,15 @@ fn a_log_that_is_dropped_tells_what_waits_and_ends() {
 
 #[test]
 fn messages_below_the_level_are_not_told() {
-    let log = Log::default();
+    let logger = Logger::default();
     let (told, hears) = channel();
-    log.set_callback(Some(Arc::new(move |level, text| {
+    logger.set_callback(Some(Arc::new(move |level, text| {
         told.send((level, text.to_owned())).unwrap()
     })));
-    log.set_level(LogLevel::Warn);
-    log.info(format_args!("no"));
-    log.warn(format_args!("yes"));
-    log.close_within(LONG);
+    logger.set_level(LogLevel::Warn);
+    logger.info(format_args!("no"));
+    logger.warn(format_args!("yes"));
+    logger.close_within(LONG);
     let heard: Vec<_> = hears.iter().collect();
     assert_eq!(heard, [(LogLevel::Warn, "yes".to_owned())]);
 }

@@ -3,25 +3,25 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::absence::Absences;
+use super::absences::Absences;
+use super::copy_watchdog::CopyWatchdog;
 use super::plan::Exclusions;
-use super::stalled::Stalled;
 use crate::env::Instant;
 use crate::model::{NodeId, NodeStatus, RebalanceTrigger, Topology};
 
 /// Nodes that join within this time of each other are planned for together.
-const GATHER: Duration = Duration::from_millis(15);
+const DEBOUNCE: Duration = Duration::from_millis(15);
 /// And so much more for each that has come already: a plan tells all of them to copy, and one that is made too early has
 /// most of them copy what the next plan takes away.
-const GATHER_EACH: Duration = Duration::from_millis(3);
+const DEBOUNCE_EACH: Duration = Duration::from_millis(3);
 /// A node that is still catching up is waited for no longer than this since the last one came, or caught up.
 const WAIT_FOR_JOINING: Duration = Duration::from_millis(250);
 /// However many come, those that are there are planned for after this.
-const LONGEST_GATHER: Duration = Duration::from_secs(2);
+const MAX_DEBOUNCE: Duration = Duration::from_secs(2);
 
 /// What the last plan was made on, and what time has brought since.
 #[derive(Default)]
-pub(super) struct Planned {
+pub(super) struct PlanState {
     pub(super) epoch: u64,
     pub(super) revision: u64,
     pub(super) active: BTreeSet<NodeId>,
@@ -34,7 +34,7 @@ pub(super) struct Planned {
     pub(super) absences: Absences,
     /// Those of them whose copies have been planned anew elsewhere.
     pub(super) given_up: BTreeSet<NodeId>,
-    pub(super) stalled: Stalled,
+    pub(super) watchdog: CopyWatchdog,
     /// Counts reasons to plan anew though nothing has changed that plans are made of.
     pub(super) wishes: u64,
     /// How many of them the last plan knew of.
@@ -46,29 +46,29 @@ pub(super) struct Planned {
 /// What of a member a plan depends on.
 pub(super) type Member = (NodeId, NodeStatus, u32, Option<String>);
 
-impl Planned {
+impl PlanState {
     /// What a plan that is made now leaves out.
     pub(super) fn exclusions(&mut self, topology: &Topology, delay: Duration) -> Exclusions {
         Exclusions {
-            given_up: self.give_up(topology, delay).0,
-            avoided: self.stalled.pairs(),
-            failing: self.stalled.failing(),
+            given_up: self.avoid_after_failure(topology, delay).0,
+            avoided: self.watchdog.pairs(),
+            failing: self.watchdog.failing(),
         }
     }
 
     /// Forgets what an earlier leadership of this node's knew.
     pub(super) fn begin(&mut self, epoch: u64, topology: &Topology) {
         if self.epoch != epoch {
-            *self = Planned {
+            *self = PlanState {
                 epoch,
                 active: active(topology),
-                ..Planned::default()
+                ..PlanState::default()
             };
         }
     }
 
     /// How much longer others are waited for that may come together with those who have; zero when it is time to plan.
-    pub(super) fn gathering(&mut self, topology: &Topology, joining: bool, now: Instant) -> Duration {
+    pub(super) fn debounce(&mut self, topology: &Topology, joining: bool, now: Instant) -> Duration {
         let stale_since = *self.stale_since.get_or_insert(now);
         let there = members(topology);
         if self.gathered.as_ref().is_none_or(|(known, _)| *known != there) {
@@ -83,19 +83,19 @@ impl Planned {
             WAIT_FOR_JOINING
         } else {
             let new = u32::try_from(new.count()).unwrap_or(u32::MAX);
-            (GATHER + GATHER_EACH * new.min(100)).min(WAIT_FOR_JOINING)
+            (DEBOUNCE + DEBOUNCE_EACH * new.min(100)).min(WAIT_FOR_JOINING)
         };
-        let due = (stale_since + GATHER).max(unchanged_since + quiet);
-        due.min(stale_since + LONGEST_GATHER).since(now)
+        let due = (stale_since + DEBOUNCE).max(unchanged_since + quiet);
+        due.min(stale_since + MAX_DEBOUNCE).since(now)
     }
 
     /// Who has been away for longer than `delay`, and when somebody else will have been.
-    pub(super) fn give_up(
+    pub(super) fn avoid_after_failure(
         &mut self,
         topology: &Topology,
         delay: Duration,
     ) -> (BTreeSet<NodeId>, Option<Duration>) {
-        self.absences.look(topology, delay, Instant::now())
+        self.absences.tick(topology, delay, Instant::now())
     }
 }
 
@@ -122,10 +122,10 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     /// Of these nodes the first ones were planned for already.
-    fn planned(nodes: &[&str], known: usize) -> (Planned, Topology) {
-        let planned = Planned {
+    fn planned(nodes: &[&str], known: usize) -> (PlanState, Topology) {
+        let planned = PlanState {
             active: active(&topology(&nodes[..known], 3)),
-            ..Planned::default()
+            ..PlanState::default()
         };
         (planned, topology(nodes, 3))
     }
@@ -134,9 +134,9 @@ mod tests {
     fn one_that_comes_alone_is_planned_for_at_once() {
         let (mut planned, there) = planned(&["a", "b"], 1);
         let now = Instant::now();
-        assert_eq!(planned.gathering(&there, false, now), 18 * MS);
-        assert_eq!(planned.gathering(&there, false, now + 17 * MS), MS);
-        assert_eq!(planned.gathering(&there, false, now + 18 * MS), Duration::ZERO);
+        assert_eq!(planned.debounce(&there, false, now), 18 * MS);
+        assert_eq!(planned.debounce(&there, false, now + 17 * MS), MS);
+        assert_eq!(planned.debounce(&there, false, now + 18 * MS), Duration::ZERO);
     }
 
     #[test]
@@ -144,11 +144,11 @@ mod tests {
         let (mut planned, few) = planned(&["a", "b"], 1);
         let (_, more) = self::planned(&["a", "b", "c"], 1);
         let now = Instant::now();
-        assert_eq!(planned.gathering(&few, true, now), 250 * MS);
-        assert_eq!(planned.gathering(&more, true, now + 200 * MS), 250 * MS);
+        assert_eq!(planned.debounce(&few, true, now), 250 * MS);
+        assert_eq!(planned.debounce(&more, true, now + 200 * MS), 250 * MS);
         // The last that was waited for is there, or is given up.
-        assert_eq!(planned.gathering(&more, false, now + 210 * MS), 11 * MS);
-        assert_eq!(planned.gathering(&more, true, now + 450 * MS), Duration::ZERO);
+        assert_eq!(planned.debounce(&more, false, now + 210 * MS), 11 * MS);
+        assert_eq!(planned.debounce(&more, true, now + 450 * MS), Duration::ZERO);
     }
 
     #[test]
@@ -160,7 +160,7 @@ mod tests {
         let planned_at = (2..=100u32).find(|count| {
             let there = topology(&ids[..*count as usize], 3);
             planned
-                .gathering(&there, true, now + 100 * MS * (count - 2))
+                .debounce(&there, true, now + 100 * MS * (count - 2))
                 .is_zero()
         });
         // One comes every tenth of a second: it is time after two seconds.

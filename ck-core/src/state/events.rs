@@ -10,7 +10,7 @@ use crate::model::{
 
 impl State {
     /// Tells of a change of each of `nodes`; `before` is the primary that was, where it is not the present one.
-    pub(super) fn tell_each(
+    pub(super) fn emit_changes(
         &self,
         number: u32,
         nodes: &[NodeId],
@@ -31,7 +31,7 @@ impl State {
             gone: gone.as_ref(),
         };
         for node in nodes {
-            change.tell(node, role, context);
+            change.emit(node, role, context);
         }
     }
 }
@@ -48,7 +48,7 @@ pub(super) struct Change<'a> {
 }
 
 impl Change<'_> {
-    pub(super) fn tell(&self, node: &NodeId, change: RoleChange, context: &mut Context<'_>) {
+    pub(super) fn emit(&self, node: &NodeId, change: RoleChange, context: &mut Context<'_>) {
         let event = self.event(node, change, context.index);
         context.emit(EventKind::PartitionChange(event));
     }

@@ -11,7 +11,7 @@ use crate::env::Instant;
 use crate::model::{Node, NodeId, NodeStatus, Topology};
 
 /// A member that has been up for so long without a break has come back for good, however long the delay is.
-const LONGEST_TRIAL: Duration = Duration::from_secs(30);
+const MAX_TRIAL: Duration = Duration::from_secs(30);
 
 /// Who is away, or was lately.
 #[derive(Debug, Default)]
@@ -59,13 +59,13 @@ impl Absence {
 impl Absences {
     /// Looks at all members at `now`: who has been away for `delay` or longer and is away, and when somebody else will
     /// have been.
-    pub(super) fn look(
+    pub(super) fn tick(
         &mut self,
         topology: &Topology,
         delay: Duration,
         now: Instant,
     ) -> (BTreeSet<NodeId>, Option<Duration>) {
-        let trial = delay.min(LONGEST_TRIAL);
+        let trial = delay.min(MAX_TRIAL);
         self.members.retain(|id, _| topology.nodes.contains_key(id));
         for (id, node) in &topology.nodes {
             let present = Presence::of(node);
@@ -151,23 +151,23 @@ mod tests {
             (10, &up),
             (12, &away),
         ] {
-            let (given_up, _) = absences.look(seen, DELAY, at(second));
+            let (given_up, _) = absences.tick(seen, DELAY, at(second));
             assert!(given_up.is_empty(), "given up after {second} s");
         }
-        let (given_up, due) = absences.look(&away, DELAY, at(13));
+        let (given_up, due) = absences.tick(&away, DELAY, at(13));
         assert_eq!((given_up.len(), due), (0, Some(Duration::from_secs(1))));
-        assert_eq!(absences.look(&away, DELAY, at(14)).0.len(), 1);
+        assert_eq!(absences.tick(&away, DELAY, at(14)).0.len(), 1);
     }
 
     #[test]
     fn who_has_stayed_for_as_long_as_the_delay_begins_anew() {
         let mut absences = Absences::default();
         let (away, up) = (topology(NodeStatus::Stopped), topology(NodeStatus::Active));
-        absences.look(&away, DELAY, at(0));
-        absences.look(&up, DELAY, at(9));
-        absences.look(&up, DELAY, at(19));
-        let (given_up, due) = absences.look(&away, DELAY, at(20));
+        absences.tick(&away, DELAY, at(0));
+        absences.tick(&up, DELAY, at(9));
+        absences.tick(&up, DELAY, at(19));
+        let (given_up, due) = absences.tick(&away, DELAY, at(20));
         assert_eq!((given_up.len(), due), (0, Some(DELAY)));
-        assert_eq!(absences.look(&away, DELAY, at(30)).0.len(), 1);
+        assert_eq!(absences.tick(&away, DELAY, at(30)).0.len(), 1);
     }
 }

@@ -39,16 +39,16 @@ impl State {
             _ => RoleChange::LostPrimary,
         };
         let before = loser.as_ref().or(released.as_ref());
-        self.tell_each(number, loser.as_slice(), loss, reason, before, context);
+        self.emit_changes(number, loser.as_slice(), loss, reason, before, context);
         if let Some(to) = to {
             let gain = std::slice::from_ref(to);
-            self.tell_each(number, gain, RoleChange::GainedPrimary, reason, before, context);
-            self.settle(number, reason, context);
+            self.emit_changes(number, gain, RoleChange::GainedPrimary, reason, before, context);
+            self.complete_move(number, reason, context);
         }
     }
 
     /// Drops surplus copies once a partition is where it was to go.
-    pub(super) fn settle(&mut self, number: u32, reason: ChangeReason, context: &mut Context<'_>) {
+    pub(super) fn complete_move(&mut self, number: u32, reason: ChangeReason, context: &mut Context<'_>) {
         let Some(partition) = self.topology.partitions.get(number as usize) else {
             return;
         };
@@ -77,7 +77,7 @@ impl State {
             .filter(|node| !target.nodes.contains(node))
             .collect();
         partition.copies.retain(|copy| target.nodes.contains(&copy.node));
-        self.tell_each(number, &surplus, RoleChange::LostCopy, reason, None, context);
+        self.emit_changes(number, &surplus, RoleChange::LostCopy, reason, None, context);
     }
 
     /// A member (or its earlier process) has stopped serving, or is gone: others take its roles; its copies are
@@ -104,7 +104,7 @@ impl State {
             .map(|p| (p.number, p.copy(id).is_some()))
             .collect();
         for (number, held) in concerned {
-            self.withdraw(number, id, gone, context);
+            self.remove_holder(number, id, gone, context);
             let Some(partition) = self.topology.partitions.get(number as usize) else {
                 continue;
             };
@@ -123,7 +123,7 @@ impl State {
                 continue;
             }
             if gone && held {
-                self.tell_each(
+                self.emit_changes(
                     number,
                     std::slice::from_ref(id),
                     RoleChange::LostCopy,
@@ -139,7 +139,7 @@ impl State {
     }
 
     /// Takes from `id` what it has of a partition, except the role of primary.
-    fn withdraw(&mut self, number: u32, id: &NodeId, gone: bool, context: &mut Context<'_>) {
+    fn remove_holder(&mut self, number: u32, id: &NodeId, gone: bool, context: &mut Context<'_>) {
         let others = self.has_other_serving_copy(number, id);
         let index = context.index;
         let Some(partition) = self.partition_mut(number, context) else {
@@ -177,8 +177,9 @@ impl State {
         if partition.primary.is_some() || partition.synced().any(|node| self.is_serving(node)) {
             return;
         }
-        let (up, away): (Vec<NodeId>, Vec<NodeId>) =
-            whole(partition).cloned().partition(|node| self.is_serving(node));
+        let (up, away): (Vec<NodeId>, Vec<NodeId>) = up_to_date_holders(partition)
+            .cloned()
+            .partition(|node| self.is_serving(node));
         if !away.is_empty()
             && let Some(partition) = self.partition_mut(number, context)
         {
@@ -191,7 +192,7 @@ impl State {
                 copy.stale_since = 0;
             }
         }
-        self.tell_to_copy(number, &up, ChangeReason::NodeLeave, context);
+        self.restart_copies(number, &up, ChangeReason::NodeLeave, context);
     }
 
     /// A member is back: it is told to copy what went on without it, and takes up again what only it has.
@@ -205,7 +206,7 @@ impl State {
             .collect();
         for number in held {
             if self.has_other_serving_copy(number, id) {
-                self.tell_to_copy(number, std::slice::from_ref(id), ChangeReason::NodeJoin, context);
+                self.restart_copies(number, std::slice::from_ref(id), ChangeReason::NodeJoin, context);
                 continue;
             }
             let Some(partition) = self.topology.partitions.get(number as usize) else {
@@ -228,13 +229,13 @@ impl State {
             if vacant {
                 self.change_primary(number, Some(id), ChangeReason::NodeJoin, context);
             }
-            self.tell_waiting(number, id, ChangeReason::NodeJoin, context);
+            self.start_waiting_copies(number, id, ChangeReason::NodeJoin, context);
         }
     }
 
     /// Of all that are up, `source` alone has the data, and that is new: whoever waited for a source is told to
     /// copy, and so is whoever was told to copy from a source that has gone since.
-    pub(super) fn tell_waiting(
+    pub(super) fn start_waiting_copies(
         &mut self,
         number: u32,
         source: &NodeId,
@@ -249,10 +250,10 @@ impl State {
             .filter(|node| *node != source && self.is_serving(node))
             .cloned()
             .collect();
-        self.tell_to_copy(number, &waiting, reason, context);
+        self.restart_copies(number, &waiting, reason, context);
     }
 
-    fn tell_to_copy(
+    fn restart_copies(
         &mut self,
         number: u32,
         nodes: &[NodeId],
@@ -269,7 +270,7 @@ impl State {
         for node in nodes {
             make_pending(partition, node, index);
         }
-        self.tell_each(number, nodes, RoleChange::GainedReplica, reason, None, context);
+        self.emit_changes(number, nodes, RoleChange::GainedReplica, reason, None, context);
     }
 
     /// True when a node other than `id` serves and has the data of a partition.
@@ -297,7 +298,7 @@ impl State {
 
 /// Who has all that was written without counting: whoever ceased to count since nobody acts on the partition. While it
 /// has a primary, or one that was asked to yield, somebody may.
-pub(super) fn whole(partition: &Partition) -> impl Iterator<Item = &NodeId> {
+pub(super) fn up_to_date_holders(partition: &Partition) -> impl Iterator<Item = &NodeId> {
     let idle = partition.idle_since.max(1);
     let vacant = partition.primary.is_none() && partition.released.is_none();
     partition

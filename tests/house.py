@@ -164,7 +164,7 @@ def calls() -> list[str]:
     """docs/protocol.md says of every call between members what it may do."""
     page = text("docs/protocol.md")
     wrong = []
-    for name, enum in [("consensus/wire.rs", "RaftCall"), ("consensus/forward.rs", "ForwardCall"),
+    for name, enum in [("raft/transport/wire.rs", "RaftCall"), ("raft/proposals/forward.rs", "ForwardCall"),
                        ("membership/wire.rs", "MemberCall")]:
         body = re.search(rf"enum {enum} \{{\n(.*?)\n\}}", text(CORE + name), re.DOTALL)
         variants = re.findall(r"(?m)^    ([A-Z]\w*)", body.group(1)) if body else []

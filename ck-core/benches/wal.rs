@@ -14,8 +14,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ck_core::consensus::wal::{Entry, LogId, Wal, WalOptions, WalThread};
 use ck_core::env::{Disk, MemDisk, RealDisk};
+use ck_core::raft::storage::wal::{Entry, LogId, Wal, WalOptions, WalThread};
 
 const GROUPS: [u64; 4] = [1, 16, 64, 256];
 const PAYLOAD: usize = 100;

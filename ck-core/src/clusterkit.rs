@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::consensus::SnapshotPace;
 use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::{Driver, EventFilter, EventType, Hook, HookId, HookStats, Rejected};
 use crate::logger::Logger;
@@ -25,6 +24,7 @@ use crate::model::{
 use crate::net::TcpTransport;
 use crate::node::{LeasedView, Node, NodeDeps, TcpServer};
 use crate::options::Options;
+use crate::raft::SnapshotPace;
 use crate::routing::ViewGuard;
 use crate::state::Expect;
 use runtime::SharedRuntime;

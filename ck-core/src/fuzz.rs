@@ -31,13 +31,13 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target {
         name: "log",
-        run: crate::consensus::wal::fuzz::log,
+        run: crate::raft::storage::wal::fuzz::log,
         // Eight segments, each as it is on the disk and as it is read, and those that the log begins.
         memory: (4 << 20, 64),
     },
     Target {
         name: "snapshot",
-        run: crate::consensus::fuzz::snapshot,
+        run: crate::raft::fuzz::snapshot,
         memory: (1 << 20, 512),
     },
     Target {

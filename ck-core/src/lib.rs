@@ -4,8 +4,6 @@
 mod catch_panic;
 mod clusterkit;
 #[doc(hidden)]
-pub mod consensus;
-#[doc(hidden)]
 pub mod env;
 mod error;
 #[cfg(any(test, feature = "fuzz"))]
@@ -19,6 +17,7 @@ mod error;
 pub mod fuzz;
 pub mod hooks;
 pub mod http;
+mod leader;
 mod logger;
 mod membership;
 pub mod model;
@@ -31,7 +30,8 @@ pub mod placement;
 pub mod planted;
 #[cfg(not(feature = "planted-bugs"))]
 mod planted;
-mod rebalance;
+#[doc(hidden)]
+pub mod raft;
 pub mod routing;
 #[cfg(feature = "sim")]
 #[doc(hidden)]

@@ -10,12 +10,11 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-pub use crate::consensus::observe::{Applied, Observer, observe};
 pub use crate::env::runtime::simulate;
 pub use crate::env::sim_process::SimProcess;
 pub use crate::net::sim::{SentObserver, observe_sent};
+pub use crate::raft::observe::{Applied, Observer, observe};
 
-use crate::consensus::SnapshotPace;
 use crate::env::disk::MemDisk;
 use crate::error::Result;
 use crate::hooks::{Driver, EventFilter, Hook, HookId};
@@ -25,6 +24,7 @@ use crate::net::Handler;
 use crate::net::sim::SimNetwork;
 use crate::node::{Close, Listen, Listening, Node, NodeDeps, Phase};
 use crate::options::Options;
+use crate::raft::SnapshotPace;
 use crate::routing::ClusterView;
 use crate::state::Expect;
 
@@ -145,8 +145,8 @@ impl SimNode {
 
     /// Where its log ends.
     #[cfg(any(test, feature = "fuzz"))]
-    pub(crate) fn tip(&self) -> Option<crate::consensus::wal::LogId> {
-        crate::consensus::fuzz::tip(&self.node.member().ok()?.consensus)
+    pub(crate) fn tip(&self) -> Option<crate::raft::storage::wal::LogId> {
+        crate::raft::fuzz::tip(&self.node.member().ok()?.raft)
     }
 
     /// Its id.
@@ -301,15 +301,15 @@ impl SimNode {
     /// Its number in Raft, and the numbers of those that vote.
     pub fn raft(&self) -> Option<(u64, Vec<u64>)> {
         let member = self.node.member().ok()?;
-        let voters = member.consensus.raft_members().voters;
-        Some((member.consensus.raft_id(), voters.into_iter().collect()))
+        let voters = member.raft.raft_members().voters;
+        Some((member.raft.raft_id(), voters.into_iter().collect()))
     }
 
     /// Where its Raft is, for a trace.
     pub fn raft_state(&self) -> String {
         self.node
             .member()
-            .map_or_else(|error| error.to_string(), |member| member.consensus.describe())
+            .map_or_else(|error| error.to_string(), |member| member.raft.describe())
     }
 
     /// A value as applied here.

@@ -17,8 +17,8 @@ const MOST_BYTES: usize = 24 << 10;
 
 fn examples_of(target: &Target) -> Vec<Example> {
     match target.name {
-        "log" => crate::consensus::wal::fuzz::examples(),
-        "snapshot" => crate::consensus::fuzz::examples(),
+        "log" => crate::raft::storage::wal::fuzz::examples(),
+        "snapshot" => crate::raft::fuzz::examples(),
         "identity" => crate::membership::fuzz::examples(),
         "frames" => crate::net::fuzz::examples(),
         #[cfg(feature = "sim")]

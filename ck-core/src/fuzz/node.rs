@@ -11,7 +11,6 @@ use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 
 use super::Input;
-use crate::consensus::{Service, decode, fuzz as consensus};
 use crate::env::disk::{Disk, MemDisk};
 use crate::env::{self, Instant};
 use crate::error::{ErrorCode, Result};
@@ -21,6 +20,7 @@ use crate::model::{ClusterConfig, whole_millis};
 use crate::net::Lane;
 use crate::net::sim::SimNetwork;
 use crate::options::Options;
+use crate::raft::{Service, decode, fuzz as consensus};
 use crate::sim::{SimNode, SimSpec, simulate};
 use crate::state::Expect;
 
@@ -216,9 +216,9 @@ fn may_take_long(call: &[u8]) -> bool {
 /// Every call that there is, as somebody would make it who knows how members talk.
 #[cfg(test)]
 pub(crate) fn examples() -> Vec<super::Example> {
-    use crate::consensus::encode;
     use crate::membership::{JoinRequest, SyncReport};
     use crate::model::NodeHealthState;
+    use crate::raft::encode;
     use crate::state::{Command, NodeSpec, Proposal};
 
     let member = |call: MemberCall| {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::consensus::{Addresses, AppliedState, RaftId};
+use crate::raft::{Addresses, AppliedState, RaftId};
 
 /// Addresses from the replicated topology, and hints for what it does not say yet: a cluster whose members come
 /// back with new addresses has no leader to commit them until they have found each other.

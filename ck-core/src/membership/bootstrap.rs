@@ -18,10 +18,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::{Discovery, Forming, Pong, ProcessTag};
-use crate::consensus::{WHAT_TO_DO, too_long_is_damage};
 use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::NodeId;
+use crate::raft::{WHAT_TO_DO, too_long_is_damage};
 
 /// The longest promise file that is read.
 const MAX_BYTES: u64 = 64 * 1024;

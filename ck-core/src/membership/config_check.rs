@@ -9,7 +9,7 @@ use crate::model::ClusterConfig;
 use crate::options::format_duration;
 
 /// What must be the same in the whole cluster is: the message gives both values.
-pub(super) fn check_config(config: &ClusterConfig, cluster_id: &str, request: &JoinRequest) -> Result<()> {
+pub(crate) fn check_config(config: &ClusterConfig, cluster_id: &str, request: &JoinRequest) -> Result<()> {
     let id = &request.spec.id;
     if request.cluster_name != config.cluster_name {
         return Err(Error::new(

@@ -21,7 +21,7 @@ pub(crate) fn identity(bytes: &[u8]) {
     match input.u8() % 3 {
         0 => any_identity(input),
         1 => any_promise(input.rest()),
-        _ => crate::consensus::fuzz::pledges(input.rest()),
+        _ => crate::raft::fuzz::pledges(input.rest()),
     }
 }
 

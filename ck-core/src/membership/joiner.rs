@@ -16,11 +16,11 @@ use rand::RngExt;
 use super::discovery::{Candidate, Discovery, ProbeOutcome, is_final};
 use super::{AddressBook, JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply};
 use super::{MemberRequest, Pong, ProcessTag};
-use crate::consensus::Service;
-use crate::consensus::{decode, encode};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::{Lane, Transport};
+use crate::raft::Service;
+use crate::raft::{decode, encode};
 
 /// How long an address may take to say who is there: longer than a connection and a handshake may take, so that
 /// nobody there and somebody who does not answer are told apart.

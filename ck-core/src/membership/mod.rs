@@ -8,8 +8,6 @@ mod address_book;
 mod bootstrap;
 mod config_check;
 mod discovery;
-mod election_timeouts;
-mod failure_detector;
 #[cfg(any(test, feature = "fuzz"))]
 #[allow(
     clippy::unwrap_used,
@@ -22,26 +20,21 @@ mod hedge;
 mod identity;
 mod joiner;
 mod lease;
-mod membership_service;
 mod process_tag;
-mod raft_membership;
 mod spec_check;
-mod voters;
 mod wire;
 
 pub(crate) use address_book::AddressBook;
 pub(crate) use bootstrap::{Bootstrap, BootstrapStep, PromiseFile};
+pub(crate) use config_check::check_config;
 pub(crate) use discovery::Discovery;
-pub(crate) use election_timeouts::{ElectionTimeoutTuner, ReportedDelays};
-pub(crate) use failure_detector::FailureDetector;
 pub(crate) use hedge::first_success;
 pub(crate) use identity::{Identity, IdentityFile};
 pub(crate) use joiner::{Found, Joiner};
 pub(crate) use lease::Lease;
-pub(crate) use membership_service::MembershipService;
 pub(crate) use process_tag::ProcessTag;
-pub(crate) use raft_membership::MembershipReconciler;
+pub(crate) use spec_check::check_spec;
 pub(crate) use wire::{
-    Forming, JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong,
-    SyncReply, SyncReport,
+    CopyReport, Forming, JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply,
+    MemberRequest, Pong, SyncReply, SyncReport,
 };

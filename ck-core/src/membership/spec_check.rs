@@ -12,7 +12,7 @@ const MAX_SHOWN: usize = 300;
 ///
 /// # Errors
 /// [`ErrorCode::InvalidArgument`]: names the field, its value and what would be right.
-pub(super) fn check_spec(spec: &NodeSpec) -> Result<()> {
+pub(crate) fn check_spec(spec: &NodeSpec) -> Result<()> {
     let mut options = Options::default();
     let mut check = |field: &str, value: &str| {
         options.set(field, value).map_err(|error| {

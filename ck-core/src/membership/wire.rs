@@ -4,10 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::address_book::PeerAddress;
 use super::process_tag::ProcessTag;
-use crate::consensus::RaftId;
 use crate::error::Error;
 use crate::model::{ClusterConfig, NodeHealthState, NodeId, RebalanceStatus};
-use crate::rebalance::CopyReport;
+use crate::raft::RaftId;
 use crate::state::NodeSpec;
 
 /// One call of one node to another.
@@ -213,4 +212,16 @@ pub(crate) struct SyncReply {
     /// How long the lease lasts from the moment at which the node asked; 0 grants none.
     #[serde(default)]
     pub(crate) lease_ms: u64,
+}
+
+/// What a node says of a copy that it does not get made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CopyReport {
+    pub(crate) number: u32,
+    /// The revision that told it to copy.
+    pub(crate) since: u64,
+    /// How often its hook has failed.
+    pub(crate) attempts: u32,
+    /// Why it failed last.
+    pub(crate) error: String,
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::Node;
-use crate::consensus::{Addresses, RaftId};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{Identity, JoinReply, JoinRequest, Joiner};
 use crate::model::{ClusterConfig, NodeStatus, whole_millis};
+use crate::raft::{Addresses, RaftId};
 use crate::state::{Command, NodeSpec};
 
 /// How long founding a cluster may take: a few commits on one's own disk.
@@ -121,8 +121,8 @@ impl Node {
     /// Founding, from wherever it was cut short. Once it is finished the identity says so, and it is never done again.
     async fn finish_bootstrap(self: &Arc<Self>, identity: &Identity, config: &ClusterConfig) -> Result<()> {
         let member = self.member()?;
-        if member.consensus.is_pristine().await? {
-            member.consensus.initialize().await?;
+        if member.raft.is_pristine().await? {
+            member.raft.initialize().await?;
         }
         let deadline = Instant::now() + BOOTSTRAP_TIMEOUT;
         loop {
@@ -159,12 +159,12 @@ impl Node {
     /// A node with a past takes its place again.
     pub(super) async fn restart(self: &Arc<Self>, identity: Identity) -> Result<()> {
         let member = self.start_raft(&identity).await?;
-        if identity.founded && member.consensus.is_pristine().await? {
+        if identity.founded && member.raft.is_pristine().await? {
             return Err(self.identity_file().lost_log(&identity));
         }
         if let Some(config) = identity.founding.as_ref().filter(|_| !identity.founded)
-            && (member.consensus.is_pristine().await? || self.applied.topology().cluster_id.is_empty())
-            && member.consensus.is_alone()
+            && (member.raft.is_pristine().await? || self.applied.topology().cluster_id.is_empty())
+            && member.raft.is_alone()
         {
             self.finish_bootstrap(&identity, config).await?;
             if self.applied.incarnation().is_some() {
@@ -224,10 +224,7 @@ impl Node {
         if !self.has_left_raft() {
             return None;
         }
-        let failure = self
-            .member()
-            .ok()
-            .and_then(|member| member.consensus.log_failure());
+        let failure = self.member().ok().and_then(|member| member.raft.log_failure());
         Some(failure.unwrap_or_else(|| Error::new(ErrorCode::Stopped, "Raft has stopped on this node")))
     }
 
@@ -278,8 +275,8 @@ impl Node {
             .map(|listening| BTreeSet::from([listening.http_addr.clone(), listening.peer_addr.clone()]))
             .unwrap_or_default();
         let leader = self.member().ok().and_then(|member| {
-            let leader = member.consensus.leader()?;
-            (leader != member.consensus.raft_id()).then(|| self.addresses.address_of(leader))?
+            let leader = member.raft.leader()?;
+            (leader != member.raft.raft_id()).then(|| self.addresses.address_of(leader))?
         });
         Joiner {
             transport: self.transport.clone(),

@@ -188,7 +188,7 @@ impl Node {
     pub(crate) fn consensus_stats(&self) -> ConsensusStats {
         match self.member() {
             Ok(member) => {
-                let mut stats = member.consensus.stats(|raft_id| self.node_of(raft_id));
+                let mut stats = member.raft.stats(|raft_id| self.node_of(raft_id));
                 stats.is_leader = self.is_leader();
                 if !self.hears_leader() {
                     stats.leader = "".into();
@@ -252,7 +252,7 @@ impl Node {
     /// The delay to reckon with that this node has seen lately.
     pub(super) fn delay(&self) -> Duration {
         self.member()
-            .map_or(Duration::ZERO, |member| member.consensus.lateness.delay())
+            .map_or(Duration::ZERO, |member| member.raft.lateness.delay())
     }
 
     /// What keeps this node from being healthy, if something does.

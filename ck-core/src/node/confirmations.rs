@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Node;
-use crate::consensus::is_over;
 use crate::env::{self, ChangeNotifier};
 use crate::model::{CopyState, PartitionCopy, Partitions, Topology};
 use crate::planted::planted;
+use crate::raft::is_over;
 use crate::state::Command;
 
 /// How long one confirmation may take.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use crate::consensus::AppliedState;
 use crate::hooks::{Holders, HoldersNow, HookFailure};
+use crate::membership::CopyReport;
 use crate::model::{CopyState, EventKind, NodeId, RoleChange, Topology};
-use crate::rebalance::CopyReport;
+use crate::raft::AppliedState;
 use crate::state::{MAX_REASON_CHARS, sources};
 
 /// How many copies one sync tells of.

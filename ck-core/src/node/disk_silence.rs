@@ -24,7 +24,7 @@ const HAND_OVER_INTERVAL: Duration = Duration::from_secs(2);
 impl Node {
     /// For how long the disk has not answered, where that is so long that it hangs.
     pub(crate) fn disk_silence(&self) -> Option<Duration> {
-        let silence = self.member.get()?.consensus.disk_silence()?;
+        let silence = self.member.get()?.raft.disk_silence()?;
         let election = self.options.timing.values().election_max;
         let bound = HANGS_AFTER.max(election * HANGS_AFTER_ELECTIONS);
         (silence >= bound).then_some(silence)

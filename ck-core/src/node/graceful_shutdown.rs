@@ -40,9 +40,9 @@ impl Node {
         }
         if member.leadership.is_leader() {
             let timing = self.options.timing.values();
-            if let Some(successor) = member.consensus.successors(timing.heartbeat).first() {
+            if let Some(successor) = member.raft.successors(timing.heartbeat).first() {
                 // If that fails this node still leads, and takes leave of itself.
-                drop(member.consensus.transfer(*successor, timing.election_max).await);
+                drop(member.raft.transfer(*successor, timing.election_max).await);
             }
         }
         let Some(incarnation) = self.applied.incarnation() else {

@@ -50,7 +50,7 @@ impl Node {
             return Ok(false);
         }
         let leadership = member.leadership.changed().count();
-        let identity = (member.consensus.raft_id(), self.cluster_id());
+        let identity = (member.raft.raft_id(), self.cluster_id());
         let request = self.join_request(Some(identity));
         let admitted = if member.leadership.is_leader() {
             member.membership.join(&request).await.ok()
@@ -181,7 +181,7 @@ impl Node {
         }
         if let Ok(member) = self.member() {
             // It votes until the others have changed that, and is no good as a leader.
-            member.consensus.hold_elections_for(FOREVER);
+            member.raft.hold_elections_for(FOREVER);
             member.proposer.bar(error.clone());
         }
         self.is_refused.store(true, Ordering::Release);
@@ -254,7 +254,7 @@ impl Node {
     /// True when Raft has stopped on this node, which has not been asked to stop.
     pub(crate) fn has_left_raft(&self) -> bool {
         matches!(self.phase(), Phase::Starting | Phase::Running)
-            && self.member().is_ok_and(|member| member.consensus.has_ended())
+            && self.member().is_ok_and(|member| member.raft.has_ended())
     }
 
     /// How long to wait between two syncs: as set, but no longer than what the cluster's lease asks for.
@@ -411,7 +411,7 @@ impl Node {
     }
 
     pub(super) fn cluster_id(&self) -> String {
-        use crate::consensus::Addresses;
+        use crate::raft::Addresses;
         self.addresses.cluster_id()
     }
 }

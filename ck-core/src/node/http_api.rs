@@ -14,12 +14,12 @@ use crate::http::{
     Api, Contact, JoinReply, JoinTerms, Members, Moved, Readiness, RebalanceReply, Routes, SyncReply,
     SyncRequest,
 };
+use crate::leader;
 use crate::membership::{JoinRequest, MemberCall, MemberReply, SyncReport};
 use crate::model::{
     Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, NodeId, RebalanceStatus,
     partition_id,
 };
-use crate::rebalance;
 use crate::routing::ClusterView;
 use crate::state::{Expect, NodeSpec};
 
@@ -213,8 +213,8 @@ impl Api for Node {
                 (state.topology().clone(), state.topology_revision())
             };
             let before = topology.clone();
-            let exclusions = self.member()?.controller.exclusions(&topology);
-            let targets = env::blocking(move || rebalance::rebalance(&topology, &exclusions)).await?;
+            let exclusions = self.member()?.rebalancer.exclusions(&topology);
+            let targets = env::blocking(move || leader::rebalance(&topology, &exclusions)).await?;
             let moves: Vec<Moved> = targets
                 .iter()
                 .filter_map(|(number, target)| {

@@ -11,11 +11,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::{Node, Phase};
-use crate::consensus::{Addresses, Service, encode};
 use crate::env::{self, Instant};
 use crate::membership::{MemberCall, MemberRequest};
 use crate::net::Lane;
 use crate::planted::planted;
+use crate::raft::{Addresses, Service, encode};
 
 /// How often a member is called: a connection that nobody used is closed after a minute.
 const CONTACT_INTERVAL: Duration = Duration::from_secs(15);

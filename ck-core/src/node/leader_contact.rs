@@ -70,7 +70,7 @@ impl Node {
         if self.has_left_raft() {
             return false;
         }
-        let raft_leader = member.consensus.leader();
+        let raft_leader = member.raft.leader();
         let Some(leader) = view.leader().filter(|node| Some(node.raft_id) == raft_leader) else {
             return false;
         };

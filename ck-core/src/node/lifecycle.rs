@@ -5,16 +5,16 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::{Node, Phase, RaftParts};
-use crate::consensus::{Leadership, LeadershipChange, Proposer, RaftConfig, RaftNode};
 use crate::env;
 use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
-use crate::membership::{
-    ElectionTimeoutTuner, FailureDetector, Identity, IdentityFile, MembershipReconciler, MembershipService,
-    Pong, ProcessTag, PromiseFile, ReportedDelays,
+use crate::leader::{
+    ElectionTimeoutTuner, FailureDetector, LeaderContext, MembershipReconciler, MembershipService,
+    RebalancePolicy, Rebalancer, ReportedDelays,
 };
+use crate::membership::{Identity, IdentityFile, Pong, ProcessTag, PromiseFile};
 use crate::model::{Event, EventKind, LeadershipEvent};
-use crate::rebalance::{Controller, RebalancePolicy};
+use crate::raft::{Leadership, LeadershipChange, Proposer, RaftConfig, RaftNode};
 use crate::state::CopyLimit;
 
 /// How long hooks that run may take to return when the node stops.
@@ -156,7 +156,7 @@ impl Node {
     /// Opens Raft and starts everything that needs a place in a cluster.
     pub(super) async fn start_raft(self: &Arc<Self>, identity: &Identity) -> Result<&RaftParts> {
         let raft_id = identity.raft_id;
-        let consensus = RaftNode::open(RaftConfig {
+        let raft = RaftNode::open(RaftConfig {
             raft_id,
             cluster_name: self.options.cluster_name.clone(),
             timing: self.options.timing.values(),
@@ -173,32 +173,34 @@ impl Node {
             self.store_identity(identity.with_log()).await?;
         }
         let proposer = Arc::new(Proposer::new(
-            consensus.clone(),
+            raft.clone(),
             self.transport.clone(),
             self.addresses.clone(),
         ));
         let leadership = Arc::new(Leadership::new(
             self.me.clone(),
-            consensus.clone(),
+            raft.clone(),
             proposer.clone(),
             self.options.timing.values(),
         ));
-        let controller = Arc::new(Controller::new(
-            self.me.clone(),
-            self.applied.clone(),
-            proposer.clone(),
-            leadership.clone(),
-            self.leases.clone(),
-            self.logger.clone(),
-            RebalancePolicy {
-                rebalance_delay: self.options.rebalance_delay,
-                migration_timeout: self.options.migration_timeout,
-                limit: CopyLimit {
-                    node: self.options.max_concurrent_migrations,
-                    cluster: self.options.max_cluster_migrations,
-                },
+        let context = LeaderContext {
+            me: self.me.clone(),
+            raft: raft.clone(),
+            applied: self.applied.clone(),
+            proposer: proposer.clone(),
+            leadership: leadership.clone(),
+            leases: self.leases.clone(),
+            logger: self.logger.clone(),
+        };
+        let policy = RebalancePolicy {
+            rebalance_delay: self.options.rebalance_delay,
+            migration_timeout: self.options.migration_timeout,
+            limit: CopyLimit {
+                node: self.options.max_concurrent_migrations,
+                cluster: self.options.max_cluster_migrations,
             },
-        ));
+        };
+        let rebalancer = Arc::new(Rebalancer::new(context.clone(), policy));
         let pong = Pong {
             node_id: self.me.clone(),
             tag: ProcessTag::of(self.process),
@@ -207,43 +209,28 @@ impl Node {
             forming: None,
         };
         let membership = Arc::new(MembershipService::new(
+            context.clone(),
             pong,
-            self.applied.clone(),
-            proposer.clone(),
-            leadership.clone(),
-            self.leases.clone(),
             self.transport.clone(),
             self.addresses.clone(),
         ));
-        let reconciler = MembershipReconciler::new(
-            consensus.clone(),
-            proposer.clone(),
-            leadership.clone(),
-            self.options.max_voters as usize,
-        );
+        let reconciler = MembershipReconciler::new(context.clone(), self.options.max_voters as usize);
         let detector = FailureDetector::new(
-            self.me.clone(),
-            consensus.clone(),
-            leadership.clone(),
-            self.leases.clone(),
+            context.clone(),
             membership.clone(),
-            self.logger.clone(),
             self.options.effective_health_interval(),
         );
         let delays = Arc::<ReportedDelays>::default();
         let tuner = ElectionTimeoutTuner {
-            consensus: consensus.clone(),
-            proposer: proposer.clone(),
-            leadership: leadership.clone(),
+            context,
             delays: delays.clone(),
             timing: self.options.timing.values(),
-            logger: self.logger.clone(),
         };
         let member = RaftParts {
-            consensus,
+            raft,
             proposer,
             leadership,
-            controller,
+            rebalancer,
             membership,
             delays,
         };
@@ -251,10 +238,10 @@ impl Node {
             return Err(Error::internal("a node takes part once"));
         }
         let member = self.member()?;
-        let (leadership, controller) = (member.leadership.clone(), member.controller.clone());
+        let (leadership, rebalancer) = (member.leadership.clone(), member.rebalancer.clone());
         let node = self.clone();
         self.run(async move { leadership.run(|change| node.leadership_changed(change)).await });
-        self.run(async move { controller.run().await });
+        self.run(async move { rebalancer.run().await });
         self.run(async move { reconciler.run().await });
         self.run(async move { tuner.run().await });
         if self.options.health_check.enabled {
@@ -295,10 +282,7 @@ impl Node {
 
     fn begin_leadership(&self, epoch: u64) {
         self.leases.begin_term(epoch, self.applied.revision());
-        let heard = self
-            .member()
-            .ok()
-            .and_then(|member| member.consensus.last_heard());
+        let heard = self.member().ok().and_then(|member| member.raft.last_heard());
         let topology = self.applied.topology();
         let former = heard.and_then(|(raft_id, at)| {
             let node = topology.nodes.values().find(|node| node.raft_id == raft_id)?;
@@ -386,12 +370,12 @@ impl Node {
     async fn close_files(self: &Arc<Self>, member: &RaftParts) -> Result<()> {
         let closing = async {
             self.write_state_files().await;
-            member.consensus.close().await
+            member.raft.close().await
         };
         match env::timeout(FILES_TIMEOUT, closing).await {
             Ok(closed) => closed,
             Err(_) => {
-                member.consensus.abandon();
+                member.raft.abandon();
                 Err(Error::new(
                     ErrorCode::Timeout,
                     format!(

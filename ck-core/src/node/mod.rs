@@ -39,18 +39,19 @@ pub use leased_view::LeasedView;
 pub(crate) use server::Close;
 pub(crate) use server::{Listen, Listening, TcpServer};
 
-use crate::consensus::{AppliedState, Leadership, LeaseManager, Proposer, RaftId, RaftNode, SnapshotPace};
 use crate::env::disk::{Disk, DiskLock, MemDisk, RealDisk};
 use crate::env::{self, ChangeNotifier, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::{Driver, Hooks, HooksConfig};
 use crate::http::RequestCounters;
+use crate::leader::{LeaseManager, MembershipService, Rebalancer, ReportedDelays};
 use crate::logger::{Logger, Sparse};
-use crate::membership::{AddressBook, Bootstrap, Lease, MembershipService, ReportedDelays};
+use crate::membership::{AddressBook, Bootstrap, Lease};
 use crate::model::{NodeHealthState, NodeId};
 use crate::net::Transport;
 use crate::options::Options;
-use crate::rebalance::Controller;
+use crate::raft::{AppliedState, Leadership, Proposer, RaftId, RaftNode, SnapshotPace};
+
 use confirmations::Confirmations;
 use copying::{CopyFailures, holders};
 use late_hooks::OwnRejoin;
@@ -125,10 +126,10 @@ pub(crate) struct Node {
 
 /// The parts that need a place in a cluster.
 pub(crate) struct RaftParts {
-    pub(crate) consensus: Arc<RaftNode>,
+    pub(crate) raft: Arc<RaftNode>,
     pub(crate) proposer: Arc<Proposer>,
     pub(crate) leadership: Arc<Leadership>,
-    pub(crate) controller: Arc<Controller>,
+    pub(crate) rebalancer: Arc<Rebalancer>,
     pub(crate) membership: Arc<MembershipService>,
     /// The delays that members told of while this node leads.
     pub(crate) delays: Arc<ReportedDelays>,

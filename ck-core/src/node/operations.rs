@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::Node;
 use crate::env::Instant;
 use crate::error::{Error, ErrorCode, Result};
+use crate::leader;
 use crate::membership::{MemberCall, MemberReply};
 use crate::model::{NodeId, RebalanceStatus};
-use crate::rebalance;
 
 impl Node {
     /// Removes a member for good. A leader that is to go hands leadership over first.
@@ -179,8 +179,8 @@ impl Node {
         match self.ask_leader(MemberCall::RebalanceStatus, timeout).await {
             Ok(MemberReply::Rebalance(status)) => *status,
             _ => {
-                let now = rebalance::RebalanceNow::of(&self.applied.state());
-                rebalance::local_status(&self.me, &now)
+                let now = leader::RebalanceNow::of(&self.applied.state());
+                leader::local_status(&self.me, &now)
             }
         }
     }

@@ -7,9 +7,6 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::Node;
-use crate::consensus::{
-    Addresses, Attempt, Outcome, RaftId, Service, WHAT_TO_DO, decode, encode, handle_forwarded,
-};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{
@@ -18,6 +15,9 @@ use crate::membership::{
 };
 use crate::model::{NodeId, partition_id};
 use crate::net::{Handler, Lane, PeerConnection};
+use crate::raft::{
+    Addresses, Attempt, Outcome, RaftId, Service, WHAT_TO_DO, decode, encode, handle_forwarded,
+};
 
 /// The longest that one attempt waits for the leader.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -54,12 +54,12 @@ impl Node {
         };
         match service {
             Service::Raft => match self.member.get() {
-                Some(member) => member.consensus.handle_peer(body, over).await,
-                None => crate::consensus::refuse_raft(&not_ready()),
+                Some(member) => member.raft.handle_peer(body, over).await,
+                None => crate::raft::refuse_raft(&not_ready()),
             },
             Service::Forward => match self.member.get() {
-                Some(member) => handle_forwarded(&member.consensus, &*self.addresses, body, over).await,
-                None => crate::consensus::refuse_forwarded(&not_ready()),
+                Some(member) => handle_forwarded(&member.raft, &*self.addresses, body, over).await,
+                None => crate::raft::refuse_forwarded(&not_ready()),
             },
             Service::Member => {
                 let answer = match self.answer_member(body, over).await {
@@ -179,10 +179,7 @@ impl Node {
                 )),
             };
         }
-        let leader = member
-            .consensus
-            .leader()
-            .filter(|id| *id != member.consensus.raft_id());
+        let leader = member.raft.leader().filter(|id| *id != member.raft.raft_id());
         let address = leader.and_then(|id| self.addresses.address_of(id));
         match address {
             Some(address) if !forwarded => {
@@ -216,7 +213,7 @@ impl Node {
         let another = async {
             loop {
                 env::sleep(RETRY_PAUSE).await;
-                let now = self.member().ok().and_then(|member| member.consensus.leader());
+                let now = self.member().ok().and_then(|member| member.raft.leader());
                 if now.is_some() && now != leader {
                     return;
                 }
@@ -270,23 +267,23 @@ impl Node {
             }
             MemberCall::Sync(report) => {
                 let raft_id = self.view().node(&report.node).map(|node| node.raft_id);
-                if raft_id.is_some_and(|id| member.consensus.lost_by(id).is_some()) {
+                if raft_id.is_some_and(|id| member.raft.lost_by(id).is_some()) {
                     // It asks to be let in again, and is told then.
                     let message = format!("node {:?} has lost a part of its log", report.node);
                     return Err(Error::new(ErrorCode::Conflict, message));
                 }
                 // A member may have applied what this leader commits a moment before it does: the lease is to name it.
-                let reported = report.revision.min(member.consensus.last_index());
+                let reported = report.revision.min(member.raft.last_index());
                 let _ = env::timeout(APPLY_TIMEOUT, self.applied.wait_for(reported)).await;
                 let reply = member.membership.heartbeat(&report)?;
-                member.controller.note_copies(&report);
+                member.rebalancer.note_copies(&report);
                 member
                     .delays
                     .note(&report.node, Duration::from_millis(report.delay_ms));
                 return Ok(MemberAnswer::Done(MemberReply::Sync(reply)));
             }
             MemberCall::RebalanceStatus => {
-                let status = Box::new(member.controller.status());
+                let status = Box::new(member.rebalancer.status());
                 return Ok(MemberAnswer::Done(MemberReply::Rebalance(status)));
             }
             MemberCall::LastSeen => {
@@ -301,8 +298,8 @@ impl Node {
                 force,
                 incarnation,
             } => self.remove_as_leader(&node, incarnation, force).await?,
-            MemberCall::Rebalance => member.controller.rebalance_now().await?,
-            MemberCall::CreatePartitions => member.controller.create_now().await?,
+            MemberCall::Rebalance => member.rebalancer.rebalance_now().await?,
+            MemberCall::CreatePartitions => member.rebalancer.create_now().await?,
             MemberCall::StepDown { to, cooldown_ms } => {
                 let cooldown = cooldown_ms.map(|millis| Duration::from_millis(millis).min(MAX_COOLDOWN));
                 (self.step_down_as_leader(to.as_ref(), cooldown).await?, 0)
@@ -326,7 +323,7 @@ impl Node {
     fn check_has_its_log(&self, request: &JoinRequest) -> Result<()> {
         let member = self.member()?;
         let raft_id = request.spec.raft_id;
-        match raft_id.and_then(|raft_id| member.consensus.lost_by(raft_id)) {
+        match raft_id.and_then(|raft_id| member.raft.lost_by(raft_id)) {
             Some(acknowledged) => Err(set_back(&request.spec.id, acknowledged)),
             None => Ok(()),
         }

@@ -28,7 +28,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Node, NodeDeps};
-use crate::consensus::SnapshotPace;
 use crate::env::disk::MemDisk;
 use crate::env::{self, Instant};
 use crate::hooks::{Driver, EventFilter, Hook};
@@ -36,6 +35,7 @@ use crate::logger::Logger;
 use crate::model::{Event, EventKind};
 use crate::net::sim::SimNetwork;
 use crate::options::{Options, TimingProfile};
+use crate::raft::SnapshotPace;
 use crate::sim::SimListen;
 
 /// How much simulated time anything may take.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::{Node, RaftParts};
-use crate::consensus::RaftId;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{MemberCall, MemberReply};
 use crate::model::{NodeId, whole_millis};
+use crate::raft::RaftId;
 
 /// How long a leader goes on looking for somebody who takes over. Most often the first one does, in milliseconds;
 /// on a busy machine it may need more than one attempt, or another node.
@@ -34,7 +34,7 @@ impl Node {
         let revision = self.hand_over(target).await?;
         // Whoever took over has time to find its feet, though it may be slower than this node.
         let cooldown = cooldown.unwrap_or(self.options.timing.values().election_max * 2);
-        self.member()?.consensus.hold_elections_for(cooldown);
+        self.member()?.raft.hold_elections_for(cooldown);
         Ok(revision)
     }
 
@@ -56,15 +56,15 @@ impl Node {
         let mut tried = Vec::new();
         loop {
             let chosen = self.successor(member, target, &tried).await?;
-            let Err(error) = member.consensus.transfer(chosen, election).await else {
+            let Err(error) = member.raft.transfer(chosen, election).await else {
                 return Ok(self.applied.revision());
             };
             tried.push(chosen);
             self.logger.warn(format_args!("stepping down: {error}"));
             // Leadership comes back here, or goes to whoever was quicker: then it is given up all the same.
             loop {
-                if let Some(leader) = member.consensus.leader()
-                    && leader != member.consensus.raft_id()
+                if let Some(leader) = member.raft.leader()
+                    && leader != member.raft.raft_id()
                 {
                     return Ok(self.applied.revision());
                 }
@@ -89,11 +89,11 @@ impl Node {
     ) -> Result<RaftId> {
         let timing = self.options.timing.values();
         let patience = Instant::now() + timing.election_max;
-        let own = member.consensus.raft_id();
+        let own = member.raft.raft_id();
         let eligible = |id: &RaftId| *id != own && target.is_none_or(|(_, target)| *id == target);
         loop {
             let able: Vec<RaftId> = member
-                .consensus
+                .raft
                 .successors(timing.heartbeat)
                 .into_iter()
                 .filter(eligible)
@@ -105,7 +105,7 @@ impl Node {
             if let Some(next) = next {
                 return Ok(next);
             }
-            let hopeless = !member.consensus.raft_members().voters.iter().any(eligible);
+            let hopeless = !member.raft.raft_members().voters.iter().any(eligible);
             if hopeless || Instant::now() >= patience {
                 let who = target.map_or_else(
                     || "no other voter".to_owned(),
@@ -137,7 +137,7 @@ impl Node {
         self.check_member()?;
         let before = self.applied.topology().leader_epoch;
         let leads = member.leadership.is_leader();
-        let from = member.consensus.leader().and_then(|id| self.node_of(id));
+        let from = member.raft.leader().and_then(|id| self.node_of(id));
         let ordered = if leads {
             if target.as_ref() == Some(&self.me) {
                 return Ok(self.me.clone());

@@ -531,8 +531,8 @@ impl Api for Fake {
     }
 
     fn rebalance_status(&self) -> BoxFuture<'_, RebalanceStatus> {
-        let now = crate::rebalance::RebalanceNow::of(&self.state.lock().unwrap());
-        let status = crate::rebalance::local_status(&"node-1".into(), &now);
+        let now = crate::leader::RebalanceNow::of(&self.state.lock().unwrap());
+        let status = crate::leader::local_status(&"node-1".into(), &now);
         Box::pin(async move { status })
     }
 

@@ -62,10 +62,10 @@ fn a_lease_counts_from_the_request_that_was_acknowledged_not_from_a_later_one() 
         simulate(seed, async |world| {
             let late = Late::of(&world).await;
             late.answers_arrive(&world).await;
-            let consensus = &late.nodes[late.leader].node.member().unwrap().consensus;
-            let lease = consensus.lease_until().unwrap();
+            let raft = &late.nodes[late.leader].node.member().unwrap().raft;
+            let lease = raft.lease_until().unwrap();
             // Nobody heard of this leader since the cut, so nobody keeps still for longer than that.
-            let longest = late.cut + consensus.lease;
+            let longest = late.cut + raft.lease;
             assert!(lease <= longest, "{:?} too long", lease.since(longest));
         });
     }

@@ -7,10 +7,10 @@ use futures_util::future::join_all;
 
 use super::tests::simulate;
 use super::{World, until};
-use crate::consensus::observe::observe;
 use crate::env::disk::MemDisk;
 use crate::model::{EventKind, Partition};
 use crate::node::Node;
+use crate::raft::observe::observe;
 
 const PARTITIONS: u32 = 96;
 

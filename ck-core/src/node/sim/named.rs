@@ -223,7 +223,7 @@ fn defect_18_a_removal_that_a_dying_leader_began_is_whole_or_not_at_all() {
             let whole = || {
                 let view = nodes[lead].node.view();
                 let listed: BTreeSet<u64> = view.nodes().iter().map(|node| node.raft_id).collect();
-                let raft = member.consensus.raft_members();
+                let raft = member.raft.raft_members();
                 listed == raft.all && !raft.joint
             };
             until("one list of members", whole).await;

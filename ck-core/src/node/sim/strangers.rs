@@ -9,7 +9,6 @@ use serde::Serialize;
 use super::failure::{claims, watched};
 use super::tests::{simulate, write};
 use super::{PATIENCE, SimNode, World, leader, settle, until};
-use crate::consensus::{Service, decode, encode};
 use crate::env::{self, Instant};
 use crate::error::ErrorCode;
 use crate::membership::{
@@ -17,6 +16,7 @@ use crate::membership::{
 };
 use crate::model::{LeaveReason, NodeId, NodeStatus};
 use crate::net::Lane;
+use crate::raft::{Service, decode, encode};
 use crate::state::{Command, NodeSpec};
 
 const STRANGER: &str = "10.0.0.99:7000";

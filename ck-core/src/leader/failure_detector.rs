@@ -1,0 +1,122 @@
+//! Failure detection: a member that has not been heard of for too long is failed, and others take its roles over.
+//!
+//! What must stay true: nobody is failed whose lease may still count, and nobody because the leader itself was away: time in
+//! which its own timers were late is no silence of others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{LeaderContext, MembershipService};
+use crate::env::{self, Instant};
+use crate::model::{Node, NodeId, NodeStatus};
+use crate::planted::planted;
+
+/// The pause after a failure that could not be committed.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Runs on every node; acts where the leader is.
+pub(crate) struct FailureDetector {
+    context: LeaderContext,
+    membership: Arc<MembershipService>,
+    interval: Duration,
+}
+
+impl FailureDetector {
+    /// The detector looks for silent members every `interval`.
+    pub(crate) fn new(
+        context: LeaderContext,
+        membership: Arc<MembershipService>,
+        interval: Duration,
+    ) -> Self {
+        FailureDetector {
+            context,
+            membership,
+            interval,
+        }
+    }
+
+    /// Runs until its task is dropped.
+    pub(crate) async fn run(&self) {
+        loop {
+            let seen = self.context.leadership.changed().count();
+            if self.context.leadership.is_leader() {
+                self.watch().await;
+            } else {
+                self.context.leadership.changed().after(seen).await;
+            }
+        }
+    }
+
+    /// Looks for silent members for as long as this node leads.
+    async fn watch(&self) {
+        let mut last = Instant::now();
+        let mut stalled = self.context.raft.lateness.stalled();
+        let mut late = Duration::ZERO;
+        while self.context.leadership.is_leader() {
+            // Whoever was not there to listen cannot tell who was silent.
+            if last.elapsed() > self.interval * 2 {
+                self.context.leases.reset_contacts();
+            }
+            last = Instant::now();
+            let stalls = self.context.raft.lateness.stalled();
+            if !planted("late-timers-count") {
+                self.context
+                    .leases
+                    .discount_silence(stalls.saturating_sub(stalled).max(late));
+            }
+            stalled = stalls;
+            let pause = match self.tick().await {
+                Some(due) => due.since(Instant::now()).min(self.interval),
+                None => self.interval,
+            };
+            let due = Instant::now() + pause;
+            env::sleep_until(due).await;
+            late = Instant::now().since(due);
+        }
+    }
+
+    /// Fails who is silent; gives when to look again.
+    async fn tick(&self) -> Option<Instant> {
+        let epoch = self.context.leadership.epoch()?;
+        let topology = self.context.raft.applied().topology();
+        let config = &topology.config;
+        let timeout = config.failure_timeout();
+        let mut again: Option<Instant> = None;
+        let mut silent: Vec<Arc<Node>> = Vec::new();
+        let up = topology.nodes.values().filter(|node| node.status.is_up());
+        for node in up.filter(|node| node.id != self.context.me) {
+            // One that is catching up does not know its own incarnation yet: it is heard of by Raft.
+            if node.status == NodeStatus::Joining && self.context.raft.was_heard_of(node.raft_id, timeout) {
+                self.context.leases.record_contact(&node.id, node.incarnation);
+            }
+            match self
+                .context
+                .leases
+                .try_expire(epoch, &node.id, node.incarnation, config)
+            {
+                Ok(()) => silent.push(node.clone()),
+                Err(due) => again = Some(again.map_or(due, |first| first.min(due))),
+            }
+        }
+        let ids: Vec<NodeId> = silent.iter().map(|node| node.id.clone()).collect();
+        for node in &silent {
+            self.context.logger.warn(format_args!(
+                "node {} was not heard of for {timeout:?} and is failed",
+                node.id
+            ));
+            let failed = self
+                .membership
+                .fail(epoch, &node.id, node.incarnation, &ids)
+                .await;
+            if let Err(error) = failed {
+                // It stays condemned, and is looked at again; where this node leads no longer, the next leader
+                // finds out by itself.
+                self.context
+                    .logger
+                    .warn(format_args!("node {} could not be failed: {error}", node.id));
+                again = Some(Instant::now() + RETRY_PAUSE);
+            }
+        }
+        again
+    }
+}

@@ -1,0 +1,37 @@
+//! What only the leader does: who is a member, who votes, who has failed, who holds which lease, and where partitions go.
+//!
+//! Every node runs these tasks; each waits until its node leads. They only propose: what they see may be out of date, so a
+//! command names what it was planned on, and the state machine refuses what does not fit any more.
+
+mod election_timeouts;
+mod failure_detector;
+mod lease_manager;
+mod membership_service;
+mod raft_membership;
+mod rebalancer;
+mod voters;
+
+use std::sync::Arc;
+
+pub(crate) use election_timeouts::{ElectionTimeoutTuner, ReportedDelays};
+pub(crate) use failure_detector::FailureDetector;
+pub(crate) use lease_manager::{LeaseManager, Leased};
+pub(crate) use membership_service::MembershipService;
+pub(crate) use raft_membership::MembershipReconciler;
+pub(crate) use rebalancer::{RebalanceNow, RebalancePolicy, Rebalancer, local_status, rebalance};
+
+use crate::logger::Logger;
+use crate::model::NodeId;
+use crate::raft::{AppliedState, Leadership, Proposer, RaftNode};
+
+/// What all of the leader's parts stand on.
+#[derive(Clone)]
+pub(crate) struct LeaderContext {
+    pub(crate) me: NodeId,
+    pub(crate) raft: Arc<RaftNode>,
+    pub(crate) applied: Arc<AppliedState>,
+    pub(crate) proposer: Arc<Proposer>,
+    pub(crate) leadership: Arc<Leadership>,
+    pub(crate) leases: Arc<LeaseManager>,
+    pub(crate) logger: Arc<Logger>,
+}

@@ -1,0 +1,18 @@
+//! The rebalancer: creates partitions, plans where they go, and takes each move through its phases.
+
+mod absences;
+mod changed_partitions;
+mod copy_watchdog;
+mod handovers;
+mod plan;
+mod plan_state;
+mod rebalancer;
+mod status;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use plan::{amended, promotions, rebalance};
+pub(crate) use rebalancer::{RebalancePolicy, Rebalancer};
+pub(crate) use status::{RebalanceNow, local as local_status};

@@ -1,0 +1,231 @@
+//! What this node has pledged to a leader, and for whom it votes.
+//!
+//! A leader acts under a lease because a quorum of the voters has pledged to it, for a while from when they heard of it,
+//! to help nobody else into office. Pledges are kept here and not in openraft: there an acknowledgement waits for the disk,
+//! and a disk that stalls for half a second would end the lease of a leader that is alive.
+//!
+//! What must stay true: no vote of this node's for another leaves it while a pledge is in force, and no pledge is given
+//! to a leader once a vote for a higher one has left. A granted vote leaves with its answer, a vote for this node itself
+//! with the calls that ask others for theirs: [`Pledges::may_vote`] stands before both, and has one lock with
+//! [`Pledges::hear`]. Two quorums have a voter in common, so whoever is elected is elected after the lease of the leader
+//! before it has ended. A hand-over is the exception: there the leader has given its lease up first.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::lateness::Lateness;
+use crate::env::Instant;
+use crate::planted::planted;
+use crate::raft::types::RaftId;
+
+/// Term and node: a vote, or a leadership. The higher one counts.
+pub(in crate::raft) type Claimant = (u64, RaftId);
+
+/// The pledges of this node, and its votes as far as others have been told.
+#[derive(Debug)]
+pub(in crate::raft) struct Pledges {
+    book: Mutex<Book>,
+    /// For how long a pledge that is not stretched holds from when the leader was heard of.
+    lasts: Duration,
+    lateness: Arc<Lateness>,
+}
+
+#[derive(Debug)]
+struct Book {
+    /// The highest for whom a vote of this node's has left it, or to whom it has pledged.
+    highest: Claimant,
+    /// When the pledge ends. A node that restarted has forgotten to whom it had pledged.
+    until: Option<Instant>,
+    /// The leader that was heard of last, and when.
+    heard: Option<(Claimant, Instant)>,
+    /// So many times as long a pledge holds that is given now.
+    stretch: u32,
+    /// The leader that hands over: it holds no lease any more, and nothing is pledged to it.
+    released: Option<Claimant>,
+}
+
+impl Pledges {
+    /// Those of a node that starts. With `voted_before` it may have pledged to somebody, for `stretch` times `lasts` at
+    /// most, and keeps to that.
+    pub(in crate::raft) fn new(
+        voted_before: Option<Claimant>,
+        lasts: Duration,
+        stretch: u32,
+        lateness: Arc<Lateness>,
+    ) -> Self {
+        let keeps = voted_before.is_some() && !planted("vote-without-guard");
+        Pledges {
+            book: Mutex::new(Book {
+                highest: voted_before.unwrap_or_default(),
+                until: keeps.then(|| Instant::now() + lasts * stretch),
+                heard: None,
+                stretch,
+                released: None,
+            }),
+            lasts,
+            lateness,
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hears of a leader; gives for how long this node has pledged to it from now on. `None` where a higher vote is known,
+    /// or the leader hands over.
+    pub(in crate::raft) fn hear(&self, leader: Claimant) -> Option<Duration> {
+        let mut book = self.book();
+        if leader < book.highest {
+            return None;
+        }
+        let now = Instant::now();
+        if let Some((before, at)) = book.heard
+            && before == leader
+        {
+            self.lateness.heard_after(now.since(at));
+        }
+        book.highest = leader;
+        book.heard = Some((leader, now));
+        if book.released == Some(leader) {
+            return None;
+        }
+        let lasts = self.lasts * book.stretch;
+        let end = now + lasts;
+        book.until = Some(book.until.map_or(end, |until| until.max(end)));
+        Some(lasts)
+    }
+
+    /// The same for the leader that was heard of last, and nobody else.
+    pub(in crate::raft) fn hear_again(&self, leader: Claimant) -> Option<Duration> {
+        let known = self.book().heard.is_some_and(|(heard, _)| heard == leader);
+        known.then(|| self.hear(leader)).flatten()
+    }
+
+    /// Pledges last so many times as long from now on; those that were given last as long as was said.
+    pub(in crate::raft) fn stretch_to(&self, stretch: u32) {
+        self.book().stretch = stretch;
+    }
+
+    /// `leader` hands over, to whoever takes it, and has given its lease up: this node is bound to it no longer.
+    pub(in crate::raft) fn release(&self, leader: Claimant) {
+        let mut book = self.book();
+        if leader >= book.highest {
+            book.released = Some(leader);
+            book.until = None;
+        }
+    }
+
+    /// True while this node helps nobody else into office.
+    pub(in crate::raft) fn in_force(&self) -> bool {
+        self.book().until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// True when a vote for `candidate` may leave this node; from then on it follows nobody lower. With `hand_over` the
+    /// leader that this node has pledged to has asked for it.
+    pub(in crate::raft) fn may_vote(&self, candidate: Claimant, hand_over: bool) -> bool {
+        let mut book = self.book();
+        if hand_over {
+            book.until = None;
+        } else if book.until.is_some_and(|until| Instant::now() < until) {
+            return false;
+        }
+        book.highest = book.highest.max(candidate);
+        true
+    }
+
+    /// True once this node has pledged to somebody higher than `leader`, or a vote for one has left it: then `leader`, which
+    /// may be this node, holds no lease any more.
+    pub(in crate::raft) fn has_left(&self, leader: Claimant) -> bool {
+        self.book().highest > leader
+    }
+
+    /// True once a leader was heard of that was elected after `leader`.
+    pub(in crate::raft) fn heard_of_one_after(&self, leader: Claimant) -> bool {
+        self.book().heard.is_some_and(|(heard, _)| heard > leader)
+    }
+
+    /// The leader that was heard of last, and when.
+    pub(in crate::raft) fn heard(&self) -> Option<(RaftId, Instant)> {
+        self.book().heard.map(|((_, leader), at)| (leader, at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LASTS: Duration = Duration::from_secs(3600);
+    const OVER: Duration = Duration::ZERO;
+
+    fn pledges(voted_before: Option<Claimant>, lasts: Duration) -> Pledges {
+        let lateness = Lateness::new(Duration::from_millis(50), Duration::from_millis(300));
+        Pledges::new(voted_before, lasts, 1, Arc::new(lateness))
+    }
+
+    #[test]
+    fn while_a_pledge_is_in_force_no_vote_leaves() {
+        let pledges = pledges(None, LASTS);
+        assert_eq!(pledges.hear((3, 1)), Some(LASTS));
+        assert!(pledges.in_force());
+        assert!(!pledges.may_vote((4, 2), false));
+        // Not refused for good: the leader goes on being followed.
+        assert_eq!(pledges.hear((3, 1)), Some(LASTS));
+        assert_eq!(pledges.heard().map(|(leader, _)| leader), Some(1));
+    }
+
+    #[test]
+    fn pledges_are_stretched_and_those_that_were_given_last_as_long_as_was_said() {
+        let pledges = pledges(None, LASTS);
+        pledges.stretch_to(4);
+        assert_eq!(pledges.hear((3, 1)), Some(LASTS * 4));
+        let until = pledges.book().until;
+        pledges.stretch_to(1);
+        assert_eq!(pledges.hear((3, 1)), Some(LASTS));
+        assert_eq!(pledges.book().until, until);
+    }
+
+    #[test]
+    fn once_a_vote_has_left_nobody_lower_is_followed() {
+        let pledges = pledges(None, OVER);
+        assert!(pledges.may_vote((4, 2), false));
+        assert!(pledges.has_left((4, 1)) && !pledges.has_left((4, 2)));
+        assert_eq!(pledges.hear((3, 9)), None);
+        assert_eq!(pledges.hear((4, 1)), None, "of one term the higher node counts");
+        assert_eq!(pledges.heard(), None);
+        assert_eq!(pledges.hear((4, 2)), Some(OVER));
+        assert_eq!(pledges.hear((5, 1)), Some(OVER));
+    }
+
+    #[test]
+    fn a_hand_over_ends_the_pledge() {
+        let pledges = pledges(None, LASTS);
+        assert_eq!(pledges.hear((3, 1)), Some(LASTS));
+        assert!(pledges.may_vote((4, 2), true));
+        assert!(!pledges.in_force());
+        assert_eq!(pledges.hear((3, 1)), None);
+    }
+
+    #[test]
+    fn a_leader_that_hands_over_is_pledged_nothing_any_more() {
+        let pledges = pledges(None, LASTS);
+        assert_eq!(pledges.hear((3, 1)), Some(LASTS));
+        pledges.release((2, 1));
+        assert!(pledges.in_force(), "that one leads no longer");
+        pledges.release((3, 1));
+        assert_eq!(pledges.hear((3, 1)), None);
+        assert!(pledges.may_vote((4, 2), false));
+        assert_eq!(pledges.hear((4, 2)), Some(LASTS));
+    }
+
+    #[test]
+    fn a_node_that_restarts_keeps_to_what_it_may_have_pledged() {
+        let restarted = pledges(Some((3, 1)), LASTS);
+        assert!(!restarted.may_vote((4, 2), false));
+        assert_eq!(restarted.hear((2, 5)), None);
+        assert!(restarted.may_vote((4, 2), true));
+        assert!(
+            pledges(None, LASTS).may_vote((1, 2), false),
+            "a new node has pledged nothing"
+        );
+    }
+}

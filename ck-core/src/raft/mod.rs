@@ -1,0 +1,44 @@
+//! Raft: how the nodes agree on one log of commands, and on a leader. The engine is openraft.
+//!
+//! Everything that knows openraft is in here. Outside, there are proposals and their answers, the applied state that every
+//! read goes to, and leadership as epochs.
+//!
+//! - [`RaftNode`] is the handle of one node's Raft; [`open`] makes it.
+//! - [`AppliedState`] is what the log has come to here, with the view that lookups read.
+//! - `storage`: the write-ahead log, the state machine, snapshots on the disk.
+//! - `transport`: Raft's calls between nodes, and what of them is believed.
+//! - `election`: when a node campaigns, what it pledges to a leader, how long a leader's lease is.
+//! - `proposals`: the way of a command into the log, from any node, exactly once.
+
+mod applied_state;
+mod codec;
+mod election;
+#[cfg(any(test, feature = "fuzz"))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a target tells by a panic what it found"
+)]
+pub(crate) mod fuzz;
+mod match_index;
+#[cfg(feature = "sim")]
+pub mod observe;
+mod open;
+mod proposals;
+mod raft_node;
+pub mod storage;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod types;
+
+pub(crate) use applied_state::AppliedState;
+pub(crate) use codec::{decode, encode};
+pub(crate) use election::{Leadership, LeadershipChange, stretch_for};
+pub(crate) use open::{LOG_DIR, RaftConfig, SnapshotPace, has_log, has_snapshot};
+pub(crate) use proposals::{Attempt, Outcome, Proposer, handle_forwarded, is_over, refuse_forwarded};
+pub(crate) use raft_node::{RaftNode, VoterChange};
+pub(crate) use storage::wal::{WHAT_TO_DO, too_long_is_damage};
+pub(crate) use transport::{Addresses, Service, refuse_raft};
+pub(crate) use types::RaftId;

@@ -1,0 +1,98 @@
+//! Calls that only the leader can answer, forwarded by any other node.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::write::WriteOutcome;
+use crate::error::{Error, ErrorCode, Result};
+use crate::net::PeerConnection;
+use crate::raft::codec;
+use crate::raft::raft_node::RaftNode;
+use crate::raft::transport::network::Addresses;
+use crate::raft::types::RaftId;
+
+/// The most proposals that are taken in one call.
+pub(in crate::raft) const MAX_FORWARDED: usize = 4096;
+
+/// What a node asks of the one that it takes for the leader.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ForwardRequest {
+    pub(crate) cluster: String,
+    /// Who forwards it.
+    #[serde(default)]
+    pub(crate) from: Option<RaftId>,
+    pub(crate) call: ForwardCall,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum ForwardCall {
+    /// Commit this encoded proposal.
+    Propose(Bytes),
+    /// Commit these encoded proposals, which wait at the same node; each has an outcome of its own.
+    ProposeMany(#[serde(deserialize_with = "codec::at_most::<_, _, MAX_FORWARDED>")] Vec<Bytes>),
+    /// Which revision must a linearizable read see?
+    ReadIndex,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum ForwardAnswer {
+    Written(WriteOutcome),
+    /// What came of each proposal, in their order.
+    WrittenMany(Vec<WriteOutcome>),
+    ReadIndex(u64),
+    /// Not the leader; perhaps that node is.
+    NotLeader(Option<RaftId>),
+    Refused(Error),
+}
+
+/// Answers a call that only the leader can answer.
+pub(crate) async fn handle_forwarded(
+    node: &RaftNode,
+    addresses: &dyn Addresses,
+    body: &[u8],
+    over: &PeerConnection,
+) -> Bytes {
+    let answer = match answer(node, addresses, body, over).await {
+        Ok(answer) => answer,
+        Err(error) => ForwardAnswer::Refused(error),
+    };
+    codec::encode(&answer).unwrap_or_default()
+}
+
+async fn answer(
+    node: &RaftNode,
+    addresses: &dyn Addresses,
+    body: &[u8],
+    over: &PeerConnection,
+) -> Result<ForwardAnswer> {
+    let request: ForwardRequest = codec::decode(body, "a forwarded call")?;
+    let cluster = addresses.cluster_id();
+    if request.cluster != cluster {
+        let message = format!(
+            "this node is of cluster {cluster:?}, the call of {:?}",
+            request.cluster
+        );
+        return Err(Error::new(ErrorCode::WrongCluster, message));
+    }
+    if request
+        .from
+        .is_some_and(|from| addresses.address_of(from).is_some())
+    {
+        over.prove();
+    }
+    Ok(match request.call {
+        ForwardCall::Propose(proposal) => ForwardAnswer::Written(node.write_forwarded(proposal).await),
+        ForwardCall::ProposeMany(proposals) => {
+            ForwardAnswer::WrittenMany(node.write_forwarded_many(proposals).await)
+        }
+        ForwardCall::ReadIndex => match node.read_index().await? {
+            Ok(revision) => ForwardAnswer::ReadIndex(revision),
+            Err(leader) => ForwardAnswer::NotLeader(leader),
+        },
+    })
+}
+
+/// The answer of a node that takes no part in Raft yet.
+pub(crate) fn refuse_forwarded(error: &Error) -> Bytes {
+    codec::encode(&ForwardAnswer::Refused(error.clone())).unwrap_or_default()
+}

@@ -1,0 +1,189 @@
+//! Sends batches of proposals to the leader: into this node's own log, or to another node in one message.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
+
+use super::batcher::{BatchSender, PendingProposal};
+use super::forward::{ForwardAnswer, ForwardCall, ForwardRequest};
+use super::write::WriteOutcome;
+use crate::env::Instant;
+use crate::error::{Error, ErrorCode, Result};
+use crate::net::{Lane, Transport};
+use crate::raft::codec;
+use crate::raft::raft_node::RaftNode;
+use crate::raft::transport::flow::time_for;
+use crate::raft::transport::network::Addresses;
+use crate::raft::transport::service::Service;
+use crate::raft::types::RaftId;
+
+/// The longest that one attempt waits for the leader's answer before another is made, besides the time for its bytes.
+pub(in crate::raft) const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// So much earlier than its proposer a call gives up, or a tenth where that is less: the network says whether anything was
+/// sent, and a proposer that stopped waiting at the same moment would not hear it.
+const LEEWAY: Duration = Duration::from_millis(10);
+
+/// Forwards proposals and reads to the leader, wherever it is.
+pub(in crate::raft) struct ProposalForwarder {
+    node: Arc<RaftNode>,
+    transport: Arc<dyn Transport>,
+    addresses: Arc<dyn Addresses>,
+}
+
+impl ProposalForwarder {
+    pub(in crate::raft) fn new(
+        node: Arc<RaftNode>,
+        transport: Arc<dyn Transport>,
+        addresses: Arc<dyn Addresses>,
+    ) -> Self {
+        ProposalForwarder {
+            node,
+            transport,
+            addresses,
+        }
+    }
+
+    /// One call of the node that this one takes for the leader.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoLeader`] when it was not even sent; those of the transport.
+    pub(in crate::raft) async fn ask(
+        &self,
+        leader: RaftId,
+        call: ForwardCall,
+        timeout: Duration,
+    ) -> Result<ForwardAnswer> {
+        let Some(address) = self.addresses.address_of(leader) else {
+            let message = format!("no address is known for the leader, Raft id {leader}");
+            return Err(Error::new(ErrorCode::NoLeader, message).unsent());
+        };
+        let request = ForwardRequest {
+            cluster: self.addresses.cluster_id(),
+            from: Some(self.node.raft_id()),
+            call,
+        };
+        let body = Service::Forward.envelope(&codec::encode(&request)?);
+        let answer = self
+            .transport
+            .call(&address, Lane::Request, body, timeout)
+            .await?;
+        codec::decode(&answer, "the leader's answer")
+    }
+
+    async fn write(&self, batch: Vec<PendingProposal>) {
+        let (bodies, answers): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|waiting| (waiting.body, waiting.answer))
+            .unzip();
+        let mut answers = answers.into_iter();
+        let tell = |written| {
+            if let Some(answer) = answers.next() {
+                // Gone when the caller has given up.
+                let _ = answer.send(written);
+            }
+        };
+        self.node.write_many(bodies, tell).await;
+    }
+
+    async fn forward(&self, leader: RaftId, batch: Vec<PendingProposal>) {
+        let now = Instant::now();
+        let patience = batch.iter().map(|waiting| waiting.until.since(now)).max();
+        let bytes = batch.iter().map(|waiting| waiting.body.len()).sum();
+        let patience = patience
+            .unwrap_or_default()
+            .min(FORWARD_TIMEOUT + time_for(bytes));
+        let patience = patience - (patience / 10).min(LEEWAY);
+        let bodies: Vec<Bytes> = batch.iter().map(|waiting| waiting.body.clone()).collect();
+        let written = self.forward_bodies(leader, bodies, patience).await;
+        for (waiting, written) in batch.into_iter().zip(written) {
+            let _ = waiting.answer.send(written);
+        }
+    }
+
+    /// What came of each, in the same order.
+    async fn forward_bodies(
+        &self,
+        leader: RaftId,
+        mut bodies: Vec<Bytes>,
+        timeout: Duration,
+    ) -> Vec<WriteOutcome> {
+        if bodies.len() == 1 {
+            let body = bodies.pop().unwrap_or_default();
+            return vec![self.forward_one(leader, body, timeout).await];
+        }
+        let count = bodies.len();
+        let call = ForwardCall::ProposeMany(bodies.clone());
+        let outcome = match self.ask(leader, call, timeout).await {
+            Ok(ForwardAnswer::WrittenMany(all)) if all.len() == count => {
+                return all.into_iter().map(as_remote).collect();
+            }
+            // A leader of an earlier version, which cannot read many at once, and has done nothing.
+            Ok(ForwardAnswer::Refused(error)) if error.code() == ErrorCode::Corrupt => {
+                let one_by_one = bodies
+                    .into_iter()
+                    .map(|body| self.forward_one(leader, body, timeout));
+                return join_all(one_by_one).await;
+            }
+            other => outcome_of(other),
+        };
+        vec![outcome; count]
+    }
+
+    async fn forward_one(&self, leader: RaftId, body: Bytes, timeout: Duration) -> WriteOutcome {
+        outcome_of(self.ask(leader, ForwardCall::Propose(body), timeout).await)
+    }
+}
+
+/// The outcome of every proposal of one message, from its answer.
+fn outcome_of(answer: Result<ForwardAnswer>) -> WriteOutcome {
+    match answer {
+        Ok(ForwardAnswer::Written(written)) => as_remote(written),
+        Ok(ForwardAnswer::NotLeader(leader)) => WriteOutcome::NotLeader(leader),
+        // Refused before it was looked at: nothing was appended there.
+        Ok(ForwardAnswer::Refused(_)) => WriteOutcome::NotLeader(None),
+        Ok(ForwardAnswer::ReadIndex(_) | ForwardAnswer::WrittenMany(_)) => {
+            WriteOutcome::Unknown("the leader answered out of turn".to_owned())
+        }
+        Err(error) if error.is_unsent() => WriteOutcome::NotLeader(None),
+        // Also when it cannot be reached any more: the connection may have broken after the leader took it.
+        Err(error) => WriteOutcome::Unknown(error.to_string()),
+    }
+}
+
+/// A fatal outcome of another node is not fatal here: a third node may lead.
+fn as_remote(written: WriteOutcome) -> WriteOutcome {
+    match written {
+        WriteOutcome::Fatal(_) => WriteOutcome::NotLeader(None),
+        written => written,
+    }
+}
+
+impl BatchSender for ProposalForwarder {
+    fn connect(&self, to: RaftId) -> Option<BoxFuture<'_, bool>> {
+        if to == self.node.raft_id() {
+            return None;
+        }
+        // Where no address is known, sending the batch says so.
+        let address = self.addresses.address_of(to)?;
+        let reach = async move {
+            let reached = self
+                .transport
+                .reach(&address, Lane::Request, FORWARD_TIMEOUT)
+                .await;
+            reached.is_ok()
+        };
+        Some(reach.boxed())
+    }
+
+    fn send_batch(&self, to: RaftId, batch: Vec<PendingProposal>) -> BoxFuture<'_, ()> {
+        if to == self.node.raft_id() {
+            self.write(batch).boxed()
+        } else {
+            self.forward(to, batch).boxed()
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Proposals: the way of a command into the log, from any node, exactly once.
+//!
+//! The [`Proposer`] numbers a command and tries until it knows the outcome; the batcher puts proposals that wait at the same
+//! time into one message; the forwarder sends that to the leader; `write` appends it there.
+
+pub(in crate::raft) mod batcher;
+pub(in crate::raft) mod forward;
+pub(in crate::raft) mod forwarder;
+pub(in crate::raft) mod outcome;
+pub(in crate::raft) mod proposer;
+pub(in crate::raft) mod write;
+
+pub(crate) use forward::{handle_forwarded, refuse_forwarded};
+pub(crate) use outcome::{Attempt, Outcome, is_over};
+pub(crate) use proposer::Proposer;

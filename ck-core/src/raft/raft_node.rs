@@ -1,0 +1,323 @@
+//! One Raft node: writing, membership, numbers, closing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::AbortHandle;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{InitializeError, RaftError};
+use openraft::raft::Precondition;
+use openraft::{ChangeMembers, EmptyNode, ServerState};
+
+use super::applied_state::AppliedState;
+use super::election::election_timer::ElectionTimer;
+use super::election::lateness::Lateness;
+use super::election::pledge::Pledges;
+use super::election::quorum_acks::QuorumAcks;
+use super::match_index::MatchIndex;
+use super::storage::state_machine::Raft;
+use super::storage::wal::{Wal, WalThread};
+use super::transport::rpc_server::Server;
+use super::types::{LogId, RaftId, Vote, from_wal_id, stopped};
+use crate::env::{self, ChangeNotifier, Instant};
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::{ConsensusStats, NodeId};
+use crate::net::PeerConnection;
+
+/// A Raft node that runs.
+pub(crate) struct RaftNode {
+    pub(super) raft: Raft,
+    pub(super) raft_id: RaftId,
+    pub(super) server: Server,
+    pub(super) wal: Arc<Wal>,
+    pub(super) writer: Mutex<Option<WalThread>>,
+    pub(super) applied: Arc<AppliedState>,
+    pub(super) acks: Arc<QuorumAcks>,
+    pub(super) match_index: Arc<MatchIndex>,
+    /// For how long this node may act as leader after a quorum heard of it.
+    pub(crate) lease: Duration,
+    pub(super) heartbeat: Duration,
+    /// The vote of the leadership that this node is giving up: from then on it holds no lease.
+    pub(super) handing_over: Mutex<Option<Vote>>,
+    /// Told when it begins to.
+    pub(super) gave_up: ChangeNotifier,
+    pub(super) pledges: Arc<Pledges>,
+    pub(super) elections: Arc<ElectionTimer>,
+    /// The delays that this node has seen.
+    pub(crate) lateness: Arc<Lateness>,
+    /// End the tasks beside openraft's own.
+    pub(super) tasks: Vec<AbortHandle>,
+}
+
+/// Who takes part in Raft, as this node knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RaftMembers {
+    /// Who votes; while a change is under way, who will.
+    pub(crate) voters: BTreeSet<RaftId>,
+    /// Voters and learners.
+    pub(crate) all: BTreeSet<RaftId>,
+    /// A change of voters is half done.
+    pub(crate) joint: bool,
+}
+
+/// A change of who votes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum VoterChange {
+    /// Gives nodes the log, without a vote.
+    AddLearners(BTreeSet<RaftId>),
+    /// Makes exactly these vote; others become learners.
+    Voters(BTreeSet<RaftId>),
+    /// Takes nodes out altogether.
+    Remove(BTreeSet<RaftId>),
+}
+
+impl RaftNode {
+    /// This node's number.
+    pub(crate) fn raft_id(&self) -> RaftId {
+        self.raft_id
+    }
+
+    /// The replicated state as applied here.
+    pub(crate) fn applied(&self) -> &Arc<AppliedState> {
+        &self.applied
+    }
+
+    pub(super) fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// True when this node has never been part of a cluster's Raft.
+    pub(crate) async fn is_pristine(&self) -> Result<bool> {
+        self.raft
+            .is_initialized()
+            .await
+            .map(|initialized| !initialized)
+            .map_err(stopped)
+    }
+
+    /// Makes this node the only voter of a new cluster.
+    pub(crate) async fn initialize(&self) -> Result<()> {
+        let members = BTreeMap::from([(self.raft_id, EmptyNode::new())]);
+        match self.raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(error) => Err(Error::internal(format!("initialize Raft: {error}"))),
+        }
+    }
+
+    /// Answers a Raft call of another node.
+    pub(crate) async fn handle_peer(&self, body: &[u8], over: &Arc<PeerConnection>) -> Bytes {
+        self.server.handle(body, over).await
+    }
+
+    /// Which leader last sent this node anything, and when.
+    pub(crate) fn last_heard(&self) -> Option<(RaftId, Instant)> {
+        self.pledges.heard()
+    }
+
+    /// The Raft node that leads as far as this one knows.
+    pub(crate) fn leader(&self) -> Option<RaftId> {
+        let metrics = self.raft.metrics();
+        metrics.borrow_watched().current_leader
+    }
+
+    /// Begins to give up the leadership of `vote`. Before anybody is asked to take it over: who takes over is elected
+    /// inside the old leader's lease, so there must be none any more.
+    pub(super) fn give_up(&self, vote: Vote) {
+        *self.handing_over.lock().unwrap_or_else(PoisonError::into_inner) = Some(vote);
+        self.gave_up.notify();
+    }
+
+    /// True when this node is giving up the leadership of `vote`.
+    pub(super) fn gives_up(&self, vote: Vote) -> bool {
+        *self.handing_over.lock().unwrap_or_else(PoisonError::into_inner) == Some(vote)
+    }
+
+    /// The last entry of this node's log.
+    pub(super) fn last_log_id(&self) -> Option<LogId> {
+        self.wal.last().map(from_wal_id)
+    }
+
+    /// True when this node takes part in Raft no more: its log has failed, Raft has panicked, or it was closed.
+    pub(crate) fn has_ended(&self) -> bool {
+        let mut metrics = self.raft.metrics();
+        // One that panicked says nothing, and is gone.
+        metrics.borrow_and_update().running_state.is_err()
+            || metrics
+                .changed()
+                .now_or_never()
+                .is_some_and(|changed| changed.is_err())
+    }
+
+    /// Why the log takes nothing in any more, where it has failed.
+    pub(crate) fn log_failure(&self) -> Option<Error> {
+        self.wal
+            .failure()
+            .filter(|error| error.code() != ErrorCode::Stopped)
+    }
+
+    /// How many bytes wait for the disk.
+    #[cfg(test)]
+    pub(crate) fn unwritten(&self) -> u64 {
+        self.wal.unwritten()
+    }
+
+    /// For how long the disk of the log has not answered, if it has been asked.
+    pub(crate) fn disk_silence(&self) -> Option<Duration> {
+        self.wal.waits_since().map(Instant::elapsed)
+    }
+
+    /// Where Raft is, in one line.
+    #[cfg(feature = "sim")]
+    pub(crate) fn describe(&self) -> String {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let voters: Vec<RaftId> = metrics.membership_config.voter_ids().collect();
+        format!(
+            "{} is {:?} in term {}, follows {:?}, log {:?}, committed {:?}, applied {:?}, voters {voters:?}",
+            self.raft_id,
+            metrics.state,
+            metrics.current_term,
+            metrics.current_leader,
+            metrics.last_log_index,
+            metrics.local_committed.map(|id| id.index),
+            metrics.last_applied.map(|id| id.index),
+        )
+    }
+
+    /// Raft's own numbers.
+    pub(crate) fn stats(&self, node_of: impl Fn(RaftId) -> Option<NodeId>) -> ConsensusStats {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let leader = metrics
+            .current_leader
+            .and_then(node_of)
+            .unwrap_or_else(|| "".into());
+        let state = match metrics.state {
+            ServerState::Leader => "Leader",
+            ServerState::Follower => "Follower",
+            ServerState::Candidate => "Candidate",
+            ServerState::Learner => "Learner",
+            ServerState::Shutdown => "Shutdown",
+        };
+        ConsensusStats {
+            state: state.to_owned(),
+            term: metrics.current_term,
+            last_log_index: metrics.last_log_index.unwrap_or(0),
+            last_log_term: self.wal.last().map_or(0, |id| id.term),
+            commit_index: metrics
+                .cluster_committed
+                .or(metrics.local_committed)
+                .map_or(0, |id| id.index),
+            applied_index: metrics.last_applied.map_or(0, |id| id.index),
+            num_peers: metrics
+                .membership_config
+                .nodes()
+                .filter(|(id, _)| **id != self.raft_id)
+                .count(),
+            is_leader: metrics.state == ServerState::Leader && metrics.current_leader == Some(self.raft_id),
+            current_term: metrics.current_term,
+            current_leader: leader.clone(),
+            leader,
+        }
+    }
+
+    /// Who takes part in Raft.
+    pub(crate) fn raft_members(&self) -> RaftMembers {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let configs = metrics.membership_config.get_joint_config();
+        RaftMembers {
+            voters: configs.last().cloned().unwrap_or_default(),
+            all: metrics.membership_config.nodes().map(|(id, _)| *id).collect(),
+            joint: configs.len() > 1,
+        }
+    }
+
+    /// True when no other node takes part, or none is known.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.raft_members().all.iter().all(|id| *id == self.raft_id)
+    }
+
+    /// The index of the last entry in this node's log.
+    pub(crate) fn last_index(&self) -> u64 {
+        self.wal.last().map_or(0, |id| id.index)
+    }
+
+    /// How far each follower's log is known to match the leader's; empty where this node does not lead.
+    pub(crate) fn replication(&self) -> BTreeMap<RaftId, u64> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let Some(replication) = &metrics.replication else {
+            return BTreeMap::new();
+        };
+        replication
+            .iter()
+            .map(|(id, matched)| (*id, matched.map_or(0, |id| id.index)))
+            .collect()
+    }
+
+    /// Up to which entry a node had acknowledged the log, as this leader knows, where it has lost some of that.
+    pub(crate) fn lost_by(&self, raft_id: RaftId) -> Option<u64> {
+        let term = self.raft.metrics().borrow_watched().vote.leader_id.term;
+        self.match_index.lost_by(raft_id, term)
+    }
+
+    /// Changes who takes part, if nothing else has changed that meanwhile; a change that was left half done is
+    /// finished by the next one.
+    pub(crate) async fn change_members(&self, change: VoterChange) -> Result<()> {
+        let (based_on, change, retain) = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let based_on = *metrics.membership_config.log_id();
+            match change {
+                VoterChange::AddLearners(ids) => {
+                    let learners = ids.into_iter().map(|id| (id, EmptyNode::new()));
+                    (based_on, ChangeMembers::AddNodes(learners.collect()), true)
+                }
+                VoterChange::Voters(voters) => (based_on, ChangeMembers::ReplaceAllVoters(voters), true),
+                VoterChange::Remove(ids) => (based_on, ChangeMembers::RemoveNodes(ids), true),
+            }
+        };
+        let unchanged = Precondition::LastMembershipLogId {
+            last_membership_log_id: based_on,
+        };
+        match self.raft.change_membership_if(change, retain, [unchanged]).await {
+            Ok(_) => Ok(()),
+            Err(RaftError::APIError(error)) => Err(Error::new(
+                ErrorCode::Conflict,
+                format!("the change of voters was refused: {error}"),
+            )),
+            Err(RaftError::Fatal(fatal)) => Err(stopped(fatal)),
+        }
+    }
+
+    /// Does not stand for election by itself for `duration`: others are to lead.
+    pub(crate) fn hold_elections_for(&self, duration: Duration) {
+        self.elections.hold_for(duration);
+    }
+
+    /// Ends the tasks beside openraft's own, and waits for nothing: the disk does not answer.
+    pub(crate) fn abandon(&self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+        self.applied.close();
+    }
+
+    /// Stops Raft and closes the log; what was acknowledged is durable already.
+    pub(crate) async fn close(&self) -> Result<()> {
+        self.tasks.iter().for_each(AbortHandle::abort);
+        let ended = self.raft.shutdown().await;
+        let (tx, rx) = tokio::sync::oneshot::channel();
+        self.wal.close(Box::new(move |result| drop(tx.send(result))));
+        let closed = rx.await.unwrap_or(Ok(()));
+        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            env::blocking(move || thread.join()).await??;
+        }
+        self.applied.close();
+        ended.map_err(stopped)?;
+        closed
+    }
+}

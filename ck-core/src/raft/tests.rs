@@ -1,0 +1,84 @@
+//! The contract that openraft has with whoever stores for it, and what our own storage promises beyond it.
+
+mod forwarded;
+mod hung_disk;
+mod inbound;
+mod lanes;
+mod snapshots;
+mod storage;
+mod views;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::applied_state::AppliedState;
+use super::transport::network::Addresses;
+use super::types::RaftId;
+use super::{RaftConfig, RaftNode, SnapshotPace};
+use crate::env;
+use crate::env::disk::MemDisk;
+use crate::error::{Error, ErrorCode, Result};
+use crate::net::{Lane, Transport};
+use crate::options::TimingProfile;
+
+/// A network of one node.
+#[derive(Debug)]
+struct Nobody;
+
+impl Transport for Nobody {
+    fn call(&self, _: &str, _: Lane, _: Bytes, _: Duration) -> BoxFuture<'_, Result<Bytes>> {
+        std::future::ready(Err(Error::new(ErrorCode::Unreachable, "nobody"))).boxed()
+    }
+
+    fn close(&self) {}
+}
+
+impl Addresses for Nobody {
+    fn address_of(&self, _: RaftId) -> Option<String> {
+        None
+    }
+
+    fn cluster_id(&self) -> String {
+        "c".to_owned()
+    }
+}
+
+/// A Raft node that nobody has told of a cluster.
+async fn open() -> Arc<RaftNode> {
+    open_on(Arc::new(MemDisk::new())).await
+}
+
+/// The same on a disk that may have its log.
+async fn open_on(disk: Arc<MemDisk>) -> Arc<RaftNode> {
+    let applied = Arc::new(AppliedState::new("node-1".into(), 1, Box::new(|_| {})));
+    let config = RaftConfig {
+        raft_id: 1,
+        cluster_name: "c".to_owned(),
+        timing: TimingProfile::Lan.values(),
+        disk,
+        dir: "/node".into(),
+        transport: Arc::new(Nobody),
+        addresses: Arc::new(Nobody),
+        applied,
+        snapshots: SnapshotPace::default(),
+    };
+    RaftNode::open(config).await.unwrap()
+}
+
+/// The leader of a cluster of its own.
+async fn found() -> Arc<RaftNode> {
+    let node = open().await;
+    node.initialize().await.unwrap();
+    leads(&node).await;
+    node
+}
+
+async fn leads(node: &RaftNode) {
+    while node.leader() != Some(node.raft_id()) {
+        env::sleep(Duration::from_millis(5)).await;
+    }
+}

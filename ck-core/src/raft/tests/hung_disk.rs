@@ -1,0 +1,75 @@
+//! A disk that answers nothing for a while.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use openraft_rt::AsyncRuntime;
+
+use super::{leads, open_on};
+use crate::env::disk::MemDisk;
+use crate::env::{self, Runtime};
+use crate::error::ErrorCode;
+use crate::model::Timestamp;
+use crate::raft::encode;
+use crate::raft::proposals::write::WriteOutcome;
+use crate::state::{Command, Expect, Proposal};
+
+fn proposal(number: u64) -> Bytes {
+    encode(&Proposal::unremembered(
+        Command::SetData {
+            key: format!("k{}", number % 10),
+            value: vec![7; 1 << 20].into(),
+            expect: Expect::Any,
+        },
+        Timestamp::default(),
+    ))
+    .unwrap()
+}
+
+/// A log that grows in memory for as long as its disk does not answer takes its host's memory in a minute.
+#[test]
+fn what_waits_for_the_disk_is_bounded_and_nothing_of_it_is_lost() {
+    Runtime::run(async {
+        let disk = Arc::new(MemDisk::new());
+        let node = open_on(disk.clone()).await;
+        node.initialize().await.unwrap();
+        leads(&node).await;
+        disk.hang(true);
+        let (mut waiting, mut refused) = (FuturesUnordered::new(), 0);
+        for number in 0..100 {
+            let mut writing = Box::pin(node.write(proposal(number)));
+            // Either it waits for the disk, or it is refused at once.
+            match env::timeout(Duration::from_millis(20), &mut writing).await {
+                Ok(WriteOutcome::Applied(response)) => {
+                    let error = response.result.unwrap_err();
+                    assert_eq!(error.code(), ErrorCode::Busy);
+                    assert!(
+                        !response.settles && error.message().contains("wait for the disk"),
+                        "{error}"
+                    );
+                    refused += 1;
+                }
+                Ok(other) => panic!("{other:?}"),
+                Err(_) => waiting.push(writing),
+            }
+        }
+        assert!(node.unwritten() < 70 << 20, "{}", node.unwritten());
+        assert!(
+            waiting.len() > 50 && refused > 20,
+            "{} wait, {refused} refused",
+            waiting.len()
+        );
+        assert!(node.disk_silence().is_some());
+        disk.hang(false);
+        while let Some(written) = waiting.next().await {
+            assert!(matches!(written, WriteOutcome::Applied(response) if response.result.is_ok()));
+        }
+        assert_eq!(node.unwritten(), 0);
+        let written = node.write(proposal(0)).await;
+        assert!(matches!(written, WriteOutcome::Applied(response) if response.result.is_ok()));
+        node.close().await.unwrap();
+    });
+}

@@ -1,0 +1,92 @@
+//! The views that a node makes from batch to batch, and what it tells of a batch.
+
+use crate::model::{ClusterConfig, PartitionState, Timestamp};
+use crate::raft::applied_state::{AppliedState, Item};
+use crate::routing::ClusterView;
+use crate::state::tests::random_topologies;
+use crate::state::{Command, Expect, NodeSpec, Proposal};
+
+/// Whoever acts on members and partitions is not woken by writes of data, nor whoever acts on data by those.
+#[test]
+fn data_and_topology_are_told_of_apart() {
+    let applied = AppliedState::new("a".into(), 1, Box::new(|_| {}));
+    let changes = || (applied.changed().count(), applied.data_changed().count());
+    let apply = |index: u64, command: Command| {
+        let proposal = Proposal::unremembered(command, Timestamp::default());
+        applied.apply(&[Item::Command(index, Box::new(proposal))])
+    };
+    let bootstrap = Command::Bootstrap {
+        cluster_id: "c".to_owned(),
+        config: ClusterConfig {
+            partition_count: 64,
+            replication_factor: 1,
+            ..ClusterConfig::default()
+        },
+        node: NodeSpec {
+            id: "a".into(),
+            name: String::new(),
+            ip: "a:1".to_owned(),
+            port: 1,
+            peer_addr: "a:1".to_owned(),
+            services: std::collections::BTreeMap::new(),
+            zone: None,
+            weight: 100,
+            labels: std::collections::BTreeMap::new(),
+            process: 1,
+            raft_id: None,
+        },
+    };
+    apply(1, bootstrap);
+    assert_eq!(changes(), (1, 0));
+    let tables = applied.view().load_owned();
+    let set = |expect: Expect| Command::SetData {
+        key: "k".to_owned(),
+        value: "v".into(),
+        expect,
+    };
+    apply(2, set(Expect::Any));
+    assert_eq!(changes(), (1, 1));
+    // Refused: nothing has changed.
+    apply(3, set(Expect::Absent));
+    assert_eq!(changes(), (1, 1));
+    let delete = Command::DeleteData {
+        key: "k".to_owned(),
+        expect: Expect::Any,
+    };
+    apply(4, delete);
+    assert_eq!(changes(), (1, 2));
+    let view = applied.view().load_owned();
+    assert_eq!(view.revision(), 4);
+    assert!(std::sync::Arc::ptr_eq(view.topology(), tables.topology()));
+}
+
+/// A view that took over what it could from the one before answers as one that was built from nothing.
+#[test]
+fn views_that_follow_a_log_are_those_that_are_built_anew() {
+    let mut states = [0; PartitionState::ALL.len()];
+    for (log, topologies) in random_topologies(30).into_iter().enumerate() {
+        let mut view = ClusterView::new(topologies[0].clone(), 0, "b");
+        for (topology, step) in topologies.iter().zip(0u64..) {
+            // Counted or not, and some changes in one batch.
+            if step % 5 == 4 {
+                continue;
+            }
+            view = view.updated(topology, step);
+            let anew = ClusterView::new(topology.clone(), step, "b");
+            assert_eq!(
+                view.list_partitions(),
+                anew.list_partitions(),
+                "log {log}, step {step}"
+            );
+            assert_eq!(view.nodes(), anew.nodes());
+            if step % 3 == 0 {
+                let counts = view.partition_counts();
+                assert_eq!(counts, anew.partition_counts(), "log {log}, step {step}");
+                for (state, found) in PartitionState::ALL.into_iter().zip(&mut states) {
+                    *found += counts.in_state(state);
+                }
+            }
+        }
+    }
+    assert!(states.iter().all(|found| *found > 20), "{states:?}");
+}

@@ -1,0 +1,232 @@
+//! Several appends on their way to one follower at a time.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, FuturesOrdered, Stream, StreamExt};
+use openraft::errors::RPCError;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendResult};
+
+use super::flow::{Flow, Sent, lock, size_of_entry, split, time_for};
+use super::network::Peer;
+use crate::env::{self, Instant};
+use crate::planted::planted;
+use crate::raft::types::{LogId, Types};
+
+/// How many requests may be on their way to one follower. Two would keep the network and the follower's disk busy
+/// at once; more even out what takes long now and then.
+const IN_FLIGHT: usize = 8;
+
+/// How long an append may take besides its bytes. It ends with an answer, or with its connection, which notices a dead peer
+/// by its silence: this is for a follower that lives and whose disk hangs.
+const APPEND_PATIENCE: Duration = Duration::from_secs(5);
+
+/// While entries follow each other within this time, a request that only tells what is committed waits as long for the
+/// next entries, which tell that as well: else every second message were one. A single write is told at once.
+const TELL_WITHIN: Duration = Duration::from_millis(1);
+
+/// What came of each append, in the order of the requests.
+pub(in crate::raft) type Answers<'p> = BoxStream<'p, Result<StreamAppendResult<Types>, RPCError<Types>>>;
+
+/// One request on its way: what it follows, what it ends with, its bytes, and the answer.
+struct Asked {
+    prev: Option<LogId>,
+    last: Option<LogId>,
+    bytes: usize,
+    sent: Sent,
+    answer: Result<AppendEntriesResponse<Types>, RPCError<Types>>,
+}
+
+struct Pipeline<'p, S> {
+    peer: &'p Peer,
+    timeout: Duration,
+    requests: Option<S>,
+    /// Pieces of a request that was too large for one message, in their order; they go before the next request.
+    pieces: VecDeque<AppendEntriesRequest<Types>>,
+    in_flight: FuturesOrdered<BoxFuture<'p, Asked>>,
+    flow: &'p Mutex<Flow>,
+    /// How many bytes are on their way.
+    bytes: usize,
+    /// How many may be on their way: one until the first has succeeded. Only then the connection stands, on which
+    /// requests keep their order, and the follower's log is known to match, so that the next ones will.
+    window: usize,
+    /// What is committed, and waits for entries until then.
+    held: Option<(AppendEntriesRequest<Types>, Instant)>,
+    /// When the last entries were sent, and how long after those before.
+    last_entries: Option<(Instant, Duration)>,
+}
+
+/// Sends what `requests` makes, without waiting for one answer before sending the next.
+///
+/// The stream ends with the first answer that is not a full success: what was sent behind it is taken for lost,
+/// and openraft sends it again from where the follower is.
+pub(in crate::raft) fn append_all<'p, S>(peer: &'p Peer, requests: S, timeout: Duration) -> Answers<'p>
+where
+    S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
+{
+    lock(peer.flow()).restart();
+    let pipeline = Pipeline {
+        peer,
+        timeout,
+        requests: Some(requests),
+        pieces: VecDeque::new(),
+        in_flight: FuturesOrdered::new(),
+        flow: peer.flow(),
+        bytes: 0,
+        window: 1,
+        held: None,
+        last_entries: None,
+    };
+    futures_util::stream::unfold(Some(pipeline), async |pipeline| pipeline?.next().await).boxed()
+}
+
+impl<'p, S> Pipeline<'p, S>
+where
+    S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
+{
+    /// The next answer, and the pipeline if it goes on.
+    async fn next(mut self) -> Option<(Result<StreamAppendResult<Types>, RPCError<Types>>, Option<Self>)> {
+        loop {
+            while self.has_room()
+                && let Some(piece) = self.pieces.pop_front()
+            {
+                self.send(piece);
+            }
+            if self.requests.is_none()
+                && self.pieces.is_empty()
+                && let Some((held, _)) = self.held.take()
+            {
+                self.send(held);
+            }
+            if self.requests.is_none() && self.pieces.is_empty() && self.in_flight.is_empty() {
+                return None;
+            }
+            let room = self.pieces.is_empty() && self.has_room();
+            let due = self.held.as_ref().map(|(_, due)| *due);
+            let (answered, request) = (self.in_flight.next(), next_of(&mut self.requests));
+            tokio::select! {
+                // What there is to send goes first; a future of the set is begun in the order of its adding.
+                biased;
+                request = request, if room => match request {
+                    Some(request) => self.take_up(request),
+                    None => self.requests = None,
+                },
+                Some(asked) = answered => return Some(self.take(asked)),
+                () = at(due), if room && due.is_some() => {
+                    if let Some((held, _)) = self.held.take() {
+                        self.send(held);
+                    }
+                }
+                else => return None,
+            }
+        }
+    }
+
+    /// Whether another request may be sent. One always may, however large it is.
+    fn has_room(&self) -> bool {
+        self.in_flight.is_empty()
+            || (self.in_flight.len() < self.window && self.bytes < lock(self.flow).limit())
+    }
+
+    /// Sends a request, or holds it for a while where the next one will tell all of it.
+    fn take_up(&mut self, request: AppendEntriesRequest<Types>) {
+        let now = Instant::now();
+        if !request.entries.is_empty() {
+            let gap = self.last_entries.map_or(Duration::MAX, |(at, _)| now.since(at));
+            self.last_entries = Some((now, gap));
+            self.held = None;
+            let most = lock(self.flow).piece();
+            self.pieces.extend(split(request, most));
+            if let Some(first) = self.pieces.pop_front() {
+                self.send(first);
+            }
+            return;
+        }
+        let busy = self.last_entries.is_some_and(|(_, gap)| gap < TELL_WITHIN);
+        if !busy || self.window == 1 {
+            self.held = None;
+            return self.send(request);
+        }
+        let due = self.held.take().map_or(now + TELL_WITHIN, |(_, due)| due);
+        self.held = Some((request, due));
+    }
+
+    fn send(&mut self, request: AppendEntriesRequest<Types>) {
+        let prev = request.prev_log_id;
+        let last = request.entries.last().map(|entry| entry.log_id).or(prev);
+        let bytes = request.entries.iter().map(size_of_entry).sum();
+        let peer = self.peer;
+        let (sent, before) = (lock(self.flow).sends(bytes), self.bytes);
+        self.bytes += bytes;
+        let timeout = self.timeout;
+        self.in_flight.push_back(Box::pin(async move {
+            let answer = if peer.beats() {
+                peer.beat(request, timeout).await
+            } else {
+                // Each waits for those before it.
+                let patience = match planted("append-in-a-heartbeat") {
+                    true => timeout,
+                    false => timeout.max(APPEND_PATIENCE) + time_for(before + bytes),
+                };
+                peer.append(&request, patience).await
+            };
+            Asked {
+                prev,
+                last,
+                bytes,
+                sent,
+                answer,
+            }
+        }));
+    }
+
+    fn take(mut self, asked: Asked) -> (Result<StreamAppendResult<Types>, RPCError<Types>>, Option<Self>) {
+        let Asked {
+            prev,
+            last,
+            bytes,
+            sent,
+            answer,
+        } = asked;
+        if answer.is_ok() && bytes > 0 {
+            lock(self.flow).answered(sent);
+        }
+        self.bytes = self.bytes.saturating_sub(bytes);
+        match answer {
+            Ok(AppendEntriesResponse::Conflict) if prev.is_none() => {
+                (Err(self.peer.conflict_with_nothing(self.timeout)), None)
+            }
+            Ok(answer) => {
+                let on = match &answer {
+                    AppendEntriesResponse::Success => true,
+                    AppendEntriesResponse::PartialSuccess(upto) => *upto == last,
+                    AppendEntriesResponse::Conflict | AppendEntriesResponse::HigherVote(_) => false,
+                };
+                self.window = IN_FLIGHT;
+                (Ok(answer.into_stream_result(prev, last)), on.then_some(self))
+            }
+            Err(error) => (Err(error), None),
+        }
+    }
+}
+
+/// That moment, or never.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => env::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The next one, or never where there will be none.
+async fn next_of<S: Stream + Unpin>(stream: &mut Option<S>) -> Option<S::Item> {
+    match stream {
+        Some(stream) => stream.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

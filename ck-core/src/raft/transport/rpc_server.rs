@@ -1,0 +1,219 @@
+//! Raft calls from other nodes.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::async_runtime::WatchReceiver;
+use openraft::raft::TransferLeaderRequest;
+
+use super::inbound::{self, Known};
+use super::network::Addresses;
+use super::snapshot_receiver::{self, SnapshotReceiver};
+use super::wire::{RaftAnswer, RaftCall, RaftRequest, SnapshotChunk};
+use crate::env;
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::whole_millis;
+use crate::net::PeerConnection;
+use crate::raft::codec;
+use crate::raft::election::pledge::{Claimant, Pledges};
+use crate::raft::storage::state_machine::Raft;
+use crate::raft::storage::wal::Wal;
+use crate::raft::types::{RaftId, from_wal_vote, stopped, to_wal_vote};
+
+/// Answers other Raft nodes.
+pub(crate) struct Server {
+    raft: Raft,
+    me: RaftId,
+    addresses: Arc<dyn Addresses>,
+    pledges: Arc<Pledges>,
+    wal: Arc<Wal>,
+    snapshots: Arc<SnapshotReceiver>,
+}
+
+impl Server {
+    /// A server for `raft`.
+    pub(in crate::raft) fn new(
+        raft: Raft,
+        me: RaftId,
+        addresses: Arc<dyn Addresses>,
+        pledges: Arc<Pledges>,
+        wal: Arc<Wal>,
+        snapshots: Arc<SnapshotReceiver>,
+    ) -> Self {
+        Server {
+            raft,
+            me,
+            addresses,
+            pledges,
+            wal,
+            snapshots,
+        }
+    }
+
+    /// What this node knows of terms and indexes by itself.
+    fn known(&self) -> Known {
+        Known::new(&self.raft, &self.wal)
+    }
+
+    /// Answers one call that came over a connection.
+    pub(crate) async fn handle(&self, body: &[u8], over: &Arc<PeerConnection>) -> Bytes {
+        let answer = match self.answer(body, over).await {
+            Ok(answer) => answer,
+            Err(error) => RaftAnswer::Refused(error),
+        };
+        // An answer that cannot be encoded is a defect; the peer sees an empty one and tries again.
+        codec::encode(&answer).unwrap_or_default()
+    }
+
+    async fn answer(&self, body: &[u8], over: &Arc<PeerConnection>) -> Result<RaftAnswer> {
+        let request: RaftRequest = codec::decode(body, "a Raft call")?;
+        let cluster = self.addresses.cluster_id();
+        if request.cluster != cluster {
+            let message = format!(
+                "this node is of cluster {cluster:?}, the call of {:?}",
+                request.cluster
+            );
+            return Err(Error::new(ErrorCode::WrongCluster, message));
+        }
+        if request.to != self.me {
+            let message = format!(
+                "this node has Raft id {}, the call is for {}",
+                self.me, request.to
+            );
+            return Err(Error::new(ErrorCode::WrongCluster, message));
+        }
+        if !over.is_of(request.from) {
+            let message = format!(
+                "another Raft node than {} calls over this connection",
+                request.from
+            );
+            return Err(Error::new(ErrorCode::InvalidArgument, message));
+        }
+        self.known().check_call(request.from, &request.call)?;
+        if self.addresses.address_of(request.from).is_some() {
+            over.prove();
+        }
+        match request.call {
+            RaftCall::Append(append) => {
+                inbound::check_commit(&append, |index| self.wal.id_at(index))?;
+                let leader = append.leader();
+                // Before anything is pledged: who sends what cannot be taken in is no leader to this node.
+                let append = append.into_request()?;
+                // What it pledges to is what openraft answers: the append may be refused yet.
+                if leader >= self.voted_for() {
+                    self.pledges.hear(leader);
+                }
+                let response = self.raft.append_entries(append).await.map_err(stopped)?;
+                Ok(RaftAnswer::Appended(response.into()))
+            }
+            RaftCall::Vote(ballot) | RaftCall::PreVote(ballot)
+                if !ballot.transfer && self.pledges.in_force() =>
+            {
+                Ok(self.refuse_vote())
+            }
+            RaftCall::Vote(ballot) => {
+                let (candidate, hand_over) = (ballot.candidate(), ballot.transfer);
+                let response = self.raft.vote(ballot.into_request()).await.map_err(stopped)?;
+                // Looked at once more as the vote leaves: meanwhile this node may have pledged to the leader.
+                if response.vote_granted && !self.pledges.may_vote(candidate, hand_over) {
+                    return Ok(self.refuse_vote());
+                }
+                Ok(response.into())
+            }
+            RaftCall::PreVote(ballot) => Ok(self
+                .raft
+                .pre_vote(ballot.into_request())
+                .await
+                .map_err(stopped)?
+                .into()),
+            RaftCall::Snapshot(chunk) => self.take_chunk(chunk, over).await,
+            RaftCall::Transfer(transfer) => {
+                let (from, to, last) = transfer.into_parts();
+                self.pledges
+                    .release((from.leader_id.term, from.leader_id.node_id));
+                let request = TransferLeaderRequest::new(from, to, last);
+                let outcome = self.raft.handle_transfer_leader(request).await.map_err(stopped)?;
+                Ok(RaftAnswer::Transferred(
+                    outcome.err().map(|error| error.to_string()),
+                ))
+            }
+            RaftCall::Heartbeat(vote) => {
+                let pledged = self.hear((vote.term, vote.node));
+                Ok(RaftAnswer::Heard {
+                    pledged_ms: pledged.map(whole_millis),
+                })
+            }
+        }
+    }
+
+    /// For whom this node votes, or whom it follows, as Raft knows it.
+    fn voted_for(&self) -> Claimant {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        (metrics.vote.leader_id.term, metrics.vote.leader_id.node_id)
+    }
+
+    /// A leader says that it leads; gives for how long this node helps nobody else into office. `None` where it knows of
+    /// a higher vote, or of none as high: what Raft has not heard of, by an append, is no leadership to be bound to. Raft
+    /// would never come to know of it, and whoever is elected then would be behind it.
+    fn hear(&self, leader: Claimant) -> Option<Duration> {
+        match leader.cmp(&self.voted_for()) {
+            Ordering::Less => None,
+            Ordering::Equal => self.pledges.hear(leader),
+            // Raft hears of it now: its append waits for the disk.
+            Ordering::Greater => self.pledges.hear_again(leader),
+        }
+    }
+
+    fn refuse_vote(&self) -> RaftAnswer {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        RaftAnswer::Voted {
+            vote: to_wal_vote(&metrics.vote),
+            granted: false,
+            last: None,
+        }
+    }
+
+    async fn take_chunk(&self, chunk: SnapshotChunk, over: &Arc<PeerConnection>) -> Result<RaftAnswer> {
+        let (of, vote) = (chunk.vote, from_wal_vote(chunk.vote));
+        let newest = self.raft.metrics().borrow_watched().vote;
+        if newest > vote {
+            // A newer leader is known: the sender must hear of it and stop.
+            return Ok(RaftAnswer::Snapshot {
+                vote: to_wal_vote(&newest),
+            });
+        }
+        if newest.leader_id != vote.leader_id {
+            // A leader appends before it finds out that a follower needs a snapshot.
+            return Err(Error::new(
+                ErrorCode::Conflict,
+                format!(
+                    "a snapshot of Raft node {} in term {}, of whom as a leader this node has not heard",
+                    of.node, of.term
+                ),
+            ));
+        }
+        let Some((head, data)) = self.snapshots.take(chunk, over)? else {
+            return Ok(RaftAnswer::Snapshot { vote: of });
+        };
+        let (known, cluster_id) = (self.known(), self.addresses.cluster_id());
+        let checking = env::blocking(move || snapshot_receiver::checked(known, of, &cluster_id, head, data));
+        let snapshot = checking.await??;
+        let response = self
+            .raft
+            .install_full_snapshot(vote, snapshot)
+            .await
+            .map_err(stopped)?;
+        Ok(RaftAnswer::Snapshot {
+            vote: to_wal_vote(&response.vote),
+        })
+    }
+}
+
+/// The answer of a node that takes no part in Raft yet.
+pub(crate) fn refuse_raft(error: &Error) -> Bytes {
+    codec::encode(&RaftAnswer::Refused(error.clone())).unwrap_or_default()
+}

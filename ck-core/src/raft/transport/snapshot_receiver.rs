@@ -1,0 +1,169 @@
+//! A snapshot on its way from the leader, piece by piece.
+//!
+//! One is taken at a time, and its pieces are kept for as long as it can still come to something: under the vote that it
+//! came with, over the connection that it comes over. Whoever sends the half of one and goes away leaves nothing behind.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use super::inbound::Known;
+use super::wire::SnapshotChunk;
+use crate::env::{self, Instant};
+use crate::error::{Error, ErrorCode, Result};
+use crate::net::PeerConnection;
+use crate::raft::codec::{self, SnapshotHeader};
+use crate::raft::storage::snapshot_file;
+use crate::raft::storage::state_machine::Snapshot;
+use crate::raft::storage::wal;
+use crate::state::State;
+
+/// How often it is looked whether the connection of what came so far still stands.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// A sender that sends no piece for so long has given up.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The pieces that have come.
+#[derive(Default)]
+pub(in crate::raft) struct SnapshotReceiver {
+    incoming: Mutex<Option<Incoming>>,
+}
+
+struct Incoming {
+    vote: wal::Vote,
+    head: Bytes,
+    data: BytesMut,
+    over: Weak<PeerConnection>,
+    /// When the last piece came.
+    last: Instant,
+}
+
+impl SnapshotReceiver {
+    fn incoming(&self) -> MutexGuard<'_, Option<Incoming>> {
+        self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go, for ever, what came over connections that are gone, and what nothing more comes of.
+    pub(in crate::raft) async fn run(self: Arc<Self>) {
+        loop {
+            env::sleep(CHECK_EVERY).await;
+            self.let_go();
+        }
+    }
+
+    fn let_go(&self) {
+        let is_over = |incoming: &mut Incoming| {
+            incoming.over.strong_count() == 0 || incoming.last.elapsed() > LONGEST_PAUSE
+        };
+        self.incoming().take_if(is_over);
+    }
+
+    /// Adds a piece; gives the whole snapshot once it is complete.
+    ///
+    /// # Errors
+    /// [`ErrorCode::TooLarge`], [`ErrorCode::Conflict`] for a piece out of order, [`ErrorCode::Corrupt`] for more pieces
+    /// than were announced.
+    pub(in crate::raft) fn take(
+        &self,
+        chunk: SnapshotChunk,
+        over: &Arc<PeerConnection>,
+    ) -> Result<Option<(SnapshotHeader, Bytes)>> {
+        let SnapshotChunk {
+            vote,
+            head,
+            offset,
+            total,
+            data,
+        } = chunk;
+        if total > snapshot_file::MAX_BYTES {
+            let message = format!(
+                "a snapshot of {total} bytes; at most {} are taken",
+                snapshot_file::MAX_BYTES
+            );
+            return Err(Error::new(ErrorCode::TooLarge, message));
+        }
+        let end = offset.saturating_add(data.len() as u64);
+        if end > total {
+            return Err(Error::new(
+                ErrorCode::Corrupt,
+                format!("a piece of a snapshot of {total} bytes ends at {end}"),
+            ));
+        }
+        let mut incoming = self.incoming();
+        if offset == 0 {
+            *incoming = Some(Incoming {
+                vote,
+                head: head.clone(),
+                data: BytesMut::new(),
+                over: Arc::downgrade(over),
+                last: Instant::now(),
+            });
+        }
+        let known = incoming
+            .as_mut()
+            .filter(|known| known.vote == vote && known.head == head && offset <= known.data.len() as u64);
+        let out_of_order = || Error::new(ErrorCode::Conflict, "a piece of a snapshot came out of order");
+        let known = known.ok_or_else(out_of_order)?;
+        // A sender that lost its connection goes on over another one.
+        known.over = Arc::downgrade(over);
+        known.last = Instant::now();
+        let has = known.data.len() as u64;
+        if offset < has && end <= has {
+            // It came before, and its answer was lost.
+            return Ok(None);
+        }
+        if offset != has {
+            *incoming = None;
+            return Err(out_of_order());
+        }
+        known.data.extend_from_slice(&data);
+        if end < total {
+            return Ok(None);
+        }
+        let whole = incoming
+            .take()
+            .map(|known| known.data.freeze())
+            .unwrap_or_default();
+        drop(incoming);
+        let head = codec::decode(&head, "the head of a snapshot")?;
+        Ok(Some((head, whole)))
+    }
+}
+
+/// Refuses a snapshot that does not fit this node or itself: installed, it would be the end of this node's Raft.
+///
+/// # Errors
+/// [`ErrorCode::InvalidArgument`], [`ErrorCode::WrongCluster`], [`ErrorCode::Corrupt`].
+pub(in crate::raft) fn checked(
+    known: Known,
+    vote: wal::Vote,
+    cluster_id: &str,
+    head: SnapshotHeader,
+    data: Bytes,
+) -> Result<Snapshot> {
+    let last = known.check_snapshot(&head, (vote.term, vote.node))?;
+    let meta = head.into_checked_meta()?;
+    let state = State::decode(&data)?;
+    if state.revision() != last {
+        return Err(Error::new(
+            ErrorCode::Corrupt,
+            format!(
+                "a snapshot up to entry {last} holds the state after entry {}",
+                state.revision()
+            ),
+        ));
+    }
+    let of = &state.topology().cluster_id;
+    if !of.is_empty() && of != cluster_id {
+        return Err(Error::new(
+            ErrorCode::WrongCluster,
+            format!("this node is of cluster {cluster_id:?}, the snapshot of {of:?}"),
+        ));
+    }
+    Ok(Snapshot { meta, snapshot: data })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! The types that openraft is used with. They stay inside this module: nothing of openraft is on disk, on the
+//! wire or in a public API.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::storage::wal;
+use crate::error::{Error, ErrorCode};
+use crate::state::Response;
+
+/// A proposal as bytes: encoded once, where it is proposed, and decoded once on each node, where it is applied.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Command(pub(crate) Bytes);
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Command({} bytes)", self.0.len())
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What applying an entry answers: nothing for blanks and memberships.
+#[derive(Debug, Clone)]
+pub(crate) struct Applied(pub(crate) Option<Response>);
+
+/// Raft's number of a node, minted from the log and never reused.
+pub(crate) type RaftId = u64;
+
+openraft::declare_raft_types!(
+    /// openraft's configuration: addresses come from the replicated topology, so nodes are empty here.
+    pub(crate) Types:
+        D = Command,
+        R = Applied,
+        NodeId = RaftId,
+        Node = openraft::EmptyNode,
+        AsyncRuntime = crate::env::Runtime,
+);
+
+pub(crate) type LogId = openraft::alias::LogIdOf<Types>;
+pub(crate) type LeaderId = openraft::alias::LeaderIdOf<Types>;
+pub(crate) type Vote = openraft::alias::VoteOf<Types>;
+pub(crate) type Entry = openraft::alias::EntryOf<Types>;
+pub(crate) type Payload = openraft::alias::PayloadOf<Types>;
+pub(crate) type Membership = openraft::Membership<RaftId, openraft::EmptyNode>;
+pub(crate) type StoredMembership = openraft::alias::StoredMembershipOf<Types>;
+pub(crate) type SnapshotMeta = openraft::alias::SnapshotMetaOf<Types>;
+
+/// The same log id in the log's own form.
+pub(crate) fn to_wal_id(id: LogId) -> wal::LogId {
+    wal::LogId {
+        term: id.leader_id.term,
+        node: id.leader_id.node_id,
+        index: id.index,
+    }
+}
+
+/// The same log id in openraft's form.
+pub(crate) fn from_wal_id(id: wal::LogId) -> LogId {
+    LogId::new(
+        LeaderId {
+            term: id.term,
+            node_id: id.node,
+        },
+        id.index,
+    )
+}
+
+/// The same vote in the log's own form.
+pub(crate) fn to_wal_vote(vote: &Vote) -> wal::Vote {
+    wal::Vote {
+        term: vote.leader_id.term,
+        node: vote.leader_id.node_id,
+        committed: vote.committed,
+    }
+}
+
+/// The same vote in openraft's form.
+pub(crate) fn from_wal_vote(vote: wal::Vote) -> Vote {
+    Vote {
+        leader_id: LeaderId {
+            term: vote.term,
+            node_id: vote.node,
+        },
+        committed: vote.committed,
+    }
+}
+
+/// Our error as the `io::Error` that openraft wants.
+pub(crate) fn io_error(error: Error) -> std::io::Error {
+    std::io::Error::other(error)
+}
+
+/// What a call of openraft says that cannot be made any more.
+pub(super) fn stopped(error: impl fmt::Display) -> Error {
+    Error::new(
+        ErrorCode::Stopped,
+        format!("Raft has stopped on this node: {error}"),
+    )
+}

@@ -16,28 +16,55 @@ CORE = "ck-core/src/"
 # Longer than this: said, so that it can be thought about. Longer than the second: refused.
 LONG, TOO_LONG = 500, 650
 
-# What may not be named where: the arrows between the folders point one way. A pattern, and why.
-PURE = r"\btokio\b|std::time::Instant\b|time::\{[^}]*\bInstant\b|SystemTime::now|std::(fs|net|thread)\b"
-ARROWS = [
-    ("model", PURE + r"|crate::(state|placement|routing|consensus|membership|rebalance|hooks|net|http|env|node)\b",
-     "model is plain data and stands on nothing"),
-    ("state", PURE + r"|crate::(placement|routing|consensus|membership|rebalance|hooks|net|http|env|node)\b",
-     "state is pure and stands on model"),
-    ("placement", PURE + r"|crate::(state|routing|consensus|membership|rebalance|hooks|net|http|env|node)\b",
-     "placement is pure and stands on model"),
-    ("routing", PURE + r"|crate::(state|placement|consensus|membership|rebalance|hooks|net|http|env|node)\b",
-     "routing is pure and stands on model"),
-    ("consensus", r"crate::(placement|membership|rebalance|hooks|http|node)\b",
-     "consensus stands on state, net and env"),
-    ("net", r"crate::(state|placement|routing|consensus|membership|rebalance|hooks|http|node)\b",
-     "net carries bytes and does not know what is in them"),
-    ("hooks", r"crate::(state|placement|consensus|membership|rebalance|net|http|node)\b",
-     "hooks know events and nothing of where they come from"),
-]
+# The arrows between the folders of ck-core point one way: what each stands on. A folder that is not here is refused.
+# error, planted and catch_panic stand on nothing, and everything may stand on them; fuzz is for fuzz targets only.
+BASE = {"error", "planted", "catch_panic", "fuzz"}
+STANDS_ON = {
+    "model": set(),
+    "options": {"model"},
+    "env": {"model"},
+    "state": {"model"},
+    "placement": {"model"},
+    "routing": {"model"},
+    "logger": {"env", "options"},
+    "net": {"env", "model", "options"},
+    "raft": {"env", "model", "net", "options", "routing", "state"},
+    "membership": {"env", "model", "net", "options", "raft", "state"},
+    "leader": {"env", "logger", "membership", "model", "net", "options", "placement", "raft", "state"},
+    "hooks": {"env", "model"},
+    "http": {"env", "model", "net", "options", "routing", "state"},
+    "node": {"env", "hooks", "http", "leader", "logger", "membership", "model", "net", "options", "raft", "routing",
+             "state"},
+    "clusterkit": {"env", "hooks", "logger", "model", "net", "node", "options", "raft", "routing", "state"},
+    # For tests: whole nodes in the simulator, and the fuzz targets.
+    "sim": {"env", "hooks", "http", "logger", "model", "net", "node", "options", "raft", "routing", "state"},
+    "fuzz": {"env", "http", "membership", "model", "net", "options", "raft", "sim", "state"},
+}
+# What these may not name: they do no I/O, read no clock and spawn nothing.
+PURE = ("model", "state", "placement", "routing")
+IMPURE = re.compile(
+    r"\btokio\b|std::time::Instant\b|time::\{[^}]*\bInstant\b|SystemTime::now|std::(fs|net|thread)\b")
+NAMED = re.compile(r"\bcrate::(\w+)|\buse crate::\{([^}]*)\}")
+# Words that the code had once, and the field's word for each.
+OLD = {
+    r"[Ss]teward": "membership reconciler",
+    r"[Cc]ourier": "proposal forwarder",
+    r"[Pp]acer": "election timeout tuner",
+    r"LeaseTable|lease_table": "LeaseManager",
+    r"Detector(?=::)": "FailureDetector",
+    r"Admission(?=::)": "MembershipService",
+    r"[Pp]ardon\w*": "cancel_revocation",
+    r"[Cc]ondemn\w*": "expire",
+    r"[Ss]ay_goodbye|[Ff]arewell": "notify_leader_of_stop",
+    r"[Qq]uietly": "catch_panic",
+    r"(DESIGN|FIELD) \d[\d.]*": "what it says, not where",
+    r"(defect|trap)_\d+\w*": "a name that says the scenario",
+}
+OLD_WORDS = re.compile(r"\b(?:" + "|".join(OLD) + r")\b")
 # Tests may stand anywhere: the simulator's runtime is openraft's.
-TEST = re.compile(r"(^|/)tests(/|\.rs$)")
+TEST = re.compile(r"(^|/)tests(/|\.rs$)|/testing\.rs$|/node/sim(/|\.rs$)")
 OPENRAFT = re.compile(r"\bopenraft(_\w+)?\b")
-OPENRAFT_HOMES = ("consensus/", "env/")
+OPENRAFT_HOMES = ("raft/", "env/")
 
 
 def files(*patterns: str) -> list[str]:
@@ -58,27 +85,64 @@ def code(name: str) -> list[str]:
     return [re.sub(r"//.*", "", line) for line in text(name).splitlines()]
 
 
+def named_folders(line: str) -> list[str]:
+    """The folders of ck-core that a line of code names."""
+    found = []
+    for one, several in NAMED.findall(line):
+        names = [one] if one else [part.strip().split("::")[0] for part in several.split(",")]
+        # A name of the front door: an Error, a Result.
+        found += [name for name in names if name and name[0].islower()]
+    return found
+
+
 def arrows() -> list[str]:
     """The folders of ck-core depend on each other one way."""
     wrong = []
-    for folder, pattern, why in ARROWS:
-        inside = [n for n in files(f"{CORE}{folder}/*.rs", f"{CORE}{folder}.rs") if not TEST.search(n)]
-        for name in inside:
-            for number, line in enumerate(code(name), 1):
-                if found := re.search(pattern, line):
-                    wrong.append(f"{name}:{number}: names {found.group(0)!r}; {why}")
+    for name in files(f"{CORE}*.rs"):
+        if TEST.search(name) or name == f"{CORE}lib.rs":
+            continue
+        folder = name.removeprefix(CORE).split("/")[0].removesuffix(".rs")
+        if folder in BASE - {"fuzz"}:
+            continue
+        if folder not in STANDS_ON:
+            wrong.append(f"{name}: {folder} is not in STANDS_ON (tests/house.py)")
+            continue
+        allowed = STANDS_ON[folder] | BASE | {folder}
+        # What stands below is tests.
+        body = "\n".join(code(name)).split("#[cfg(test)]\nmod tests {")[0]
+        for number, line in enumerate(body.splitlines(), 1):
+            wrong += [f"{name}:{number}: {folder} does not stand on {other}"
+                      for other in named_folders(line) if other not in allowed]
+            if folder in PURE and (found := IMPURE.search(line)):
+                wrong.append(f"{name}:{number}: names {found.group(0)!r}; {folder} is pure")
+    return wrong
+
+
+def no_circles() -> list[str]:
+    """No folder of ck-core stands on itself by way of others."""
+    wrong = []
+    for start in STANDS_ON:
+        seen: set[str] = set()
+        due = list(STANDS_ON[start])
+        while due:
+            folder = due.pop()
+            if folder not in seen:
+                seen.add(folder)
+                due += STANDS_ON.get(folder, set())
+        if start in seen:
+            wrong.append(f"{start} stands on itself")
     return wrong
 
 
 def openraft() -> list[str]:
-    """openraft is named in consensus/ and env/ only."""
+    """openraft is named in raft/ and env/ only."""
     wrong = []
     for name in files(f"{CORE}*.rs"):
         if name.removeprefix(CORE).startswith(OPENRAFT_HOMES) or TEST.search(name):
             continue
         for number, line in enumerate(code(name), 1):
             if OPENRAFT.search(line):
-                wrong.append(f"{name}:{number}: names openraft; only consensus/ and env/ may")
+                wrong.append(f"{name}:{number}: names openraft; only raft/ and env/ may")
     return wrong
 
 
@@ -175,6 +239,17 @@ def calls() -> list[str]:
     return wrong
 
 
+def old_words() -> list[str]:
+    """Each concept goes by one word: the one in docs/glossary.md."""
+    wrong = []
+    for name in files("*.rs", "docs/*.md", "README.md", "CONTRIBUTING.md", "*.h", "*.toml"):
+        for number, line in enumerate(text(name).splitlines(), 1):
+            for found in OLD_WORDS.finditer(line):
+                better = next(better for old, better in OLD.items() if re.fullmatch(old, found.group(0)))
+                wrong.append(f"{name}:{number}: {found.group(0)!r}; the word is {better!r}")
+    return wrong
+
+
 def kinds_of_files() -> list[str]:
     """Only text is committed: what was built, fetched or packed is not."""
     binary = (".whl", ".gz", ".zip", ".so", ".a", ".o", ".jar", ".node", ".bin", ".exe", ".img")
@@ -190,7 +265,7 @@ def folders() -> list[str]:
             if not re.search(rf"(?m)^\s*{re.escape(name)}/", house)]
 
 
-RULES = [arrows, openraft, threads, lengths, tests_do_not_hide, dependencies, links, calls, kinds_of_files, folders]
+RULES = [arrows, no_circles, old_words, openraft, threads, lengths, tests_do_not_hide, dependencies, links, calls, kinds_of_files, folders]
 
 
 def main() -> int:

@@ -84,7 +84,7 @@ fn looks_on(node: &Node) {
 }
 
 #[test]
-fn ask_j_a_node_whose_disk_is_full_acknowledges_nothing_more_and_lives() {
+fn a_node_whose_disk_is_full_acknowledges_nothing_more_and_lives() {
     let Some(disk) = SmallDisk::make("a full disk of a node alone") else {
         return;
     };
@@ -128,7 +128,7 @@ fn ask_j_a_node_whose_disk_is_full_acknowledges_nothing_more_and_lives() {
 }
 
 #[test]
-fn ask_j_a_leader_whose_disk_is_full_lives_and_the_others_go_on() {
+fn a_leader_whose_disk_is_full_lives_and_the_others_go_on() {
     let Some(disk) = SmallDisk::make("a full disk of a leader") else {
         return;
     };

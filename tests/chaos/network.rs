@@ -67,7 +67,7 @@ impl Net {
 }
 
 #[test]
-fn ask_a_a_cluster_that_was_cut_in_two_heals_by_itself() {
+fn a_cluster_that_was_cut_in_two_heals_by_itself() {
     let Some(net) = Net::make("cuts", 5) else { return };
     let mut scene = Scene::empty(Machine::shared(), &[]);
     net.populate(&mut scene);
@@ -138,7 +138,7 @@ fn cuts_in_one_direction_make_no_two_leaders_and_heal() {
 }
 
 #[test]
-fn ask_m_one_node_behind_a_slow_link_stops_nobody() {
+fn one_node_behind_a_slow_link_stops_nobody() {
     let Some(net) = Net::make("a slow link", 4) else {
         return;
     };

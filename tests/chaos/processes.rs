@@ -11,7 +11,7 @@ use ck_tests::claims::{self, Claims, Subject};
 use crate::support::{LONG, Machine, Scene};
 
 #[test]
-fn ask_b_kill_9_of_the_leader_of_a_follower_and_of_several_makes_no_two_owners() {
+fn kill_9_of_the_leader_of_a_follower_and_of_several_makes_no_two_owners() {
     let mut scene = Scene::of(Machine::shared(), 5, &[]);
     // Counted from the leader.
     for victims in [&[0][..], &[1], &[0, 1]] {
@@ -108,7 +108,7 @@ fn when_most_nodes_were_stopped_for_long_the_cluster_goes_on_as_they_do() {
 }
 
 #[test]
-fn ask_e_a_stop_that_is_shorter_than_the_lease_changes_no_primary() {
+fn a_stop_that_is_shorter_than_the_lease_changes_no_primary() {
     let scene = Scene::of(Machine::shared(), 3, &[]);
     let before = scene.history().epochs_at(claims::now());
     for _ in 0..2 {
@@ -176,7 +176,7 @@ fn starvation() -> Duration {
 }
 
 #[test]
-fn ask_e_with_every_core_busy_nobody_is_declared_failed() {
+fn with_every_core_busy_nobody_is_declared_failed() {
     let scene = Scene::of(Machine::alone(), 3, &[]);
     let before = scene.history().epochs_at(claims::now());
     let cores = thread::available_parallelism().unwrap().get();

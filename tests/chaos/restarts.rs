@@ -178,7 +178,7 @@ fn a_node_back_from_failure_at_a_new_address_is_told_how_long_it_was_away_and_wh
 }
 
 #[test]
-fn ask_d_a_leader_steps_down_and_leaves_under_load_and_nothing_is_lost() {
+fn a_leader_steps_down_and_leaves_under_load_and_nothing_is_lost() {
     let mut scene = Scene::of(Machine::shared(), 4, &[]);
     for _ in 0..3 {
         let leader = scene.cluster.leader();

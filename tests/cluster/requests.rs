@@ -1,5 +1,4 @@
-//! Requests that broke an ancestor of this library; its defects are known by the numbers of the list in
-//! `docs/`, and each is a sentence here.
+//! Requests that broke an earlier system.
 
 use ck_core::model::NodeStatus;
 use ck_tests::{Api, Cluster};

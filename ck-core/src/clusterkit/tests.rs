@@ -41,7 +41,7 @@ impl Drop for Ended<'_> {
 }
 
 #[test]
-fn defect_17_an_answer_is_of_one_view_while_views_are_swapped() {
+fn an_answer_is_of_one_view_while_views_are_swapped() {
     let mut options = Options::new(ME, "127.0.0.1:0");
     options.partition_count = Some(1);
     let kit = ClusterKit::new(options).unwrap();

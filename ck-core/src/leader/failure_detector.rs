@@ -109,7 +109,7 @@ impl FailureDetector {
                 .fail(epoch, &node.id, node.incarnation, &ids)
                 .await;
             if let Err(error) = failed {
-                // It stays condemned, and is looked at again; where this node leads no longer, the next leader
+                // It stays expired, and is tried again; where this node leads no longer, the next leader
                 // finds out by itself.
                 self.context
                     .logger

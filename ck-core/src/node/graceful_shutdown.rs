@@ -11,7 +11,7 @@ use crate::membership::{MemberAnswer, MemberCall, first_success};
 
 /// How long a node that stops waits for the others to take over, before it goes without their knowing.
 const STOP_NOTICE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long another node has to answer a farewell, or whether it is still there; silence is no answer.
+/// How long another node has to answer a stop notice, or a probe whether it is still there.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(250);
 /// How often a voter that refuses connections is asked again. Two refusals in a row are believed.
 const PROBE_INTERVAL: Duration = Duration::from_millis(50);

@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn defect_27_the_hash_has_no_sign() {
+    fn the_hash_has_no_sign() {
         // d41d8cd9 is negative as an i32: -736_260_903 % 1000 is -903.
         assert_eq!(partition_for(b"", 1000), 0xd41d_8cd9 % 1000);
         for i in 0..10_000u32 {

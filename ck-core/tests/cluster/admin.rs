@@ -60,7 +60,7 @@ fn a_removed_node_with_its_old_data_is_refused_and_without_it_is_new() {
 }
 
 #[test]
-fn defect_20_what_cannot_be_removed_is_refused_with_the_reason() {
+fn what_cannot_be_removed_is_refused_with_the_reason() {
     let nodes = cluster(3);
     let leads = leader(&nodes);
     let asks = follower(&nodes);
@@ -108,7 +108,7 @@ fn dead_members_are_removed_until_one_is_left() {
 }
 
 #[test]
-fn defect_15_everybody_knows_who_they_are_after_a_removal() {
+fn everybody_knows_who_they_are_after_a_removal() {
     let mut nodes = cluster(4);
     let goes = (0..4).find(|i| *i != leader(&nodes)).unwrap();
     let gone = nodes.remove(goes);

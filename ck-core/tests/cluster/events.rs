@@ -136,7 +136,7 @@ fn events_of_one_node_come_in_the_order_of_the_log() {
 }
 
 #[test]
-fn defect_13_a_node_that_joins_late_is_told_its_own_partitions() {
+fn a_node_that_joins_late_is_told_its_own_partitions() {
     let mut nodes = cluster(3);
     nodes.push(join(options("node-4"), &nodes[..1]).unwrap());
     settle(&nodes);
@@ -236,7 +236,7 @@ fn look_at_everything(kit: &ClusterKit) {
 }
 
 #[test]
-fn defect_04_hooks_call_everything_and_nothing_hangs() {
+fn hooks_call_everything_and_nothing_hangs() {
     let (first, first_calls) = busy_node(founder("node-1"));
     let mut nodes = vec![first];
     let mut calls = vec![first_calls];

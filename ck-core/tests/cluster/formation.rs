@@ -115,7 +115,7 @@ fn five_nodes_form_all_at_once() {
 }
 
 #[test]
-fn defect_26_ten_nodes_that_join_at_once_are_planned_for_together() {
+fn ten_nodes_that_join_at_once_are_planned_for_together() {
     all_at_once(10);
 }
 
@@ -184,7 +184,7 @@ fn a_node_joins_through_a_name() {
 }
 
 #[test]
-fn defect_05_partitions_are_there_with_one_node_and_spread_as_nodes_come() {
+fn partitions_are_there_with_one_node_and_spread_as_nodes_come() {
     let mut nodes = cluster(1);
     assert_eq!(nodes[0].kit.view().partition_stats().partitions_per_node.len(), 1);
     nodes.push(join(options("node-2"), &nodes[..1]).unwrap());

@@ -65,7 +65,7 @@ fn stepping_down_gives_another_leader_soon() {
 }
 
 #[test]
-fn trap_02_a_single_voter_does_not_step_down_and_writes_go_on() {
+fn a_single_voter_does_not_step_down_and_writes_go_on() {
     for n in 1..=2 {
         let nodes = cluster(n);
         let refused = nodes[n - 1].kit.step_down().unwrap_err();
@@ -137,7 +137,7 @@ fn writes_go_on_while_leadership_moves() {
 }
 
 #[test]
-fn defect_07_a_lone_node_leads_without_being_told_to() {
+fn a_lone_node_leads_without_being_told_to() {
     let mut options = founder("node-1");
     options.bootstrap = None;
     let node = TestNode::start(options).unwrap();
@@ -149,7 +149,7 @@ fn defect_07_a_lone_node_leads_without_being_told_to() {
 }
 
 #[test]
-fn trap_09_a_leader_without_a_quorum_says_so_soon() {
+fn a_leader_without_a_quorum_says_so_soon() {
     let mut nodes = cluster(3);
     let leads = leader(&nodes);
     let last = nodes.remove(leads);

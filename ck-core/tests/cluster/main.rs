@@ -4,12 +4,12 @@
 #![cfg(test)]
 
 mod admin;
-mod ancestor;
 mod directory;
 mod events;
 mod fencing;
 mod formation;
 mod leadership;
+mod lessons;
 mod onlookers;
 mod refusals;
 mod restart;

@@ -92,7 +92,7 @@ fn another_cluster_name() {
 }
 
 #[test]
-fn defect_14_another_partition_count() {
+fn another_partition_count() {
     let nodes = cluster(2);
     for member in 0..2 {
         let mut options = through(options("node-3"), &nodes[member..=member]);
@@ -115,7 +115,7 @@ fn defect_14_another_partition_count() {
 }
 
 #[test]
-fn defect_27_a_founder_that_comes_back_with_other_values() {
+fn a_founder_that_comes_back_with_other_values() {
     let dir = tempfile::tempdir().unwrap();
     let mut nodes = durable_cluster(1, dir.path());
     let node = nodes.remove(0);
@@ -142,7 +142,7 @@ fn a_data_dir_in_use() {
 }
 
 #[test]
-fn defect_24_a_port_in_use() {
+fn a_port_in_use() {
     let nodes = cluster(1);
     let mut options = through(options("node-2"), &nodes);
     options.http_addr = nodes[0].addr();
@@ -153,7 +153,7 @@ fn defect_24_a_port_in_use() {
 }
 
 #[test]
-fn defect_24_nobody_to_join_names_what_was_tried() {
+fn nobody_to_join_names_what_was_tried() {
     let gone = TestNode::start(founder("gone")).unwrap();
     let dead = gone.addr();
     gone.kit.stop().unwrap();
@@ -182,7 +182,7 @@ fn only_itself_to_join() {
 }
 
 #[test]
-fn defect_02_a_joiner_that_gives_a_dead_address_costs_nothing() {
+fn a_joiner_that_gives_a_dead_address_costs_nothing() {
     for n in [1, 3] {
         let nodes = cluster(n);
         let before: Vec<_> = nodes.iter().map(fingerprint).collect();
@@ -217,7 +217,7 @@ fn defect_02_a_joiner_that_gives_a_dead_address_costs_nothing() {
 }
 
 #[test]
-fn defect_02_nobody_can_be_joined_by_somebody_else() {
+fn nobody_can_be_joined_by_somebody_else() {
     // A node that answers pings, and has not asked to be let in: somebody else says that it has.
     let nodes = cluster(3);
     let mut waiting = options("half");

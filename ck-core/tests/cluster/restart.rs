@@ -57,12 +57,12 @@ fn restart_one(which: impl Fn(&[TestNode]) -> usize) {
 }
 
 #[test]
-fn defect_12_a_follower_restarts_and_nothing_moves() {
+fn a_follower_restarts_and_nothing_moves() {
     restart_one(follower);
 }
 
 #[test]
-fn defect_12_the_leader_restarts_and_nothing_moves() {
+fn the_leader_restarts_and_nothing_moves() {
     restart_one(leader);
 }
 
@@ -168,7 +168,7 @@ fn a_member_that_died_and_comes_back_at_once_is_let_in() {
 }
 
 #[test]
-fn defect_24_a_stop_is_told_and_primaries_move_at_once_to_live_copies() {
+fn a_stop_is_told_and_primaries_move_at_once_to_live_copies() {
     let dir = tempfile::tempdir().unwrap();
     let mut nodes = durable_cluster(3, dir.path());
     for round in 0..2 {

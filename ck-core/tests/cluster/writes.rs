@@ -6,7 +6,7 @@ use ck_core::state::Expect;
 use crate::support::{TIMEOUT, cluster, follower, leader, stop};
 
 #[test]
-fn defect_28_any_node_takes_writes_and_every_node_reads_them() {
+fn any_node_takes_writes_and_every_node_reads_them() {
     let nodes = cluster(3);
     for (i, node) in nodes.iter().enumerate() {
         let key = format!("key-{i}");
@@ -39,7 +39,7 @@ fn defect_28_any_node_takes_writes_and_every_node_reads_them() {
 }
 
 #[test]
-fn defect_28_compare_and_set_has_one_winner() {
+fn compare_and_set_has_one_winner() {
     let nodes = cluster(3);
     let base = nodes[0]
         .kit
@@ -126,7 +126,7 @@ fn writes_from_many_threads_all_happen_once() {
 }
 
 #[test]
-fn defect_19_consensus_numbers_are_real() {
+fn consensus_numbers_are_real() {
     let nodes = cluster(3);
     let revision = nodes[0]
         .kit

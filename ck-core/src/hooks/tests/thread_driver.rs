@@ -250,7 +250,7 @@ fn a_rejoins_clean_up_has_returned_before_the_first_copy_begins() {
     assert_eq!(next(&told), 1);
 }
 
-/// FIELD 7.1, defect 4: the ancestor waited for a free hook under the lock that its hooks took.
+/// An earlier system failed here: it waited for a free hook under the lock that its hooks took.
 #[test]
 fn field_7_1_4_pushing_10000_events_under_a_lock_that_the_hook_takes_does_not_deadlock() {
     let fixture = fixture();

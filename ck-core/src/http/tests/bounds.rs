@@ -9,9 +9,9 @@ use tokio::net::TcpStream;
 use super::{LIMIT, Server, error_of, header, parsed};
 use crate::http::ROUTES;
 
-/// FIELD 7.1, defect 3: one GET froze the ancestor's node for ever.
+/// An earlier system failed here: one GET froze its node for ever.
 #[tokio::test]
-async fn defect_03_offset_minus_one_is_refused_and_the_node_goes_on() {
+async fn offset_minus_one_is_refused_and_the_node_goes_on() {
     let server = Server::start().await;
     let (status, body) = server.json("GET", "/nodes?offset=-1", "").await;
     let message = "parameter offset is \"-1\"; it has to be a whole number from 0 to 1000000";

@@ -164,9 +164,9 @@ async fn leadership_and_raft() {
     assert_eq!(error_of(&parsed(&answer)).0, "NO_LEADER");
 }
 
-/// FIELD 7.1, defect 23: the counters of the ancestor were never incremented.
+/// An earlier system failed here: its counters were never incremented.
 #[tokio::test]
-async fn defect_23_metrics_count_in_both_forms() {
+async fn metrics_count_in_both_forms() {
     let server = Server::start().await;
     server.get("/nodes").await;
     server.send("HEAD", "/nodes", &[], "").await;

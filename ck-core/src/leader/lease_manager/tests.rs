@@ -124,9 +124,9 @@ fn nobody_is_condemned_who_was_heard_of_or_may_be_leased() {
     assert_eq!(
         manager.try_expire(EPOCH, &node(), 3, &instant()),
         Ok(()),
-        "it stays condemned"
+        "it stays expired"
     );
-    // Whose leases are being recalled for another reason is not condemned before they have run out.
+    // Whose leases are being recalled for another reason is not expired before they have run out.
     let manager = leading();
     manager.grant(&node(), 3, 9, 9, &config());
     manager.revoke(EPOCH, &node(), 3, &config());

@@ -74,7 +74,7 @@ pub(super) async fn served(nodes: &[&SimNode]) {
 }
 
 #[test]
-fn ask_b_a_node_that_is_cut_off_stops_acting_before_others_take_over() {
+fn a_node_that_is_cut_off_stops_acting_before_others_take_over() {
     for seed in 1..=20 {
         simulate(seed, async |world| {
             let nodes = world.cluster(4).await;
@@ -124,7 +124,7 @@ fn ask_b_a_node_that_is_cut_off_stops_acting_before_others_take_over() {
 }
 
 #[test]
-fn defect_08_an_evicted_node_that_lives_is_primary_of_nothing() {
+fn an_evicted_node_that_lives_is_primary_of_nothing() {
     for seed in 1..=10 {
         simulate(seed, async |world| {
             let nodes = world.cluster(4).await;
@@ -148,7 +148,7 @@ fn defect_08_an_evicted_node_that_lives_is_primary_of_nothing() {
 }
 
 #[test]
-fn ask_e_a_restart_within_the_delay_moves_no_copy() {
+fn a_restart_within_the_delay_moves_no_copy() {
     simulate(7, async |world| {
         let mut nodes = world.cluster(4).await;
         let held = |sim: &SimNode| {
@@ -237,7 +237,7 @@ fn copies_are_made_anew_only_after_the_delay() {
 }
 
 #[test]
-fn ask_e_with_more_than_half_failed_nothing_is_placed_elsewhere() {
+fn with_more_than_half_failed_nothing_is_placed_elsewhere() {
     simulate(9, async |world| {
         // Five of eight fail, and the voters are among the three that stay.
         let mut nodes = Vec::new();
@@ -277,7 +277,7 @@ fn ask_e_with_more_than_half_failed_nothing_is_placed_elsewhere() {
 }
 
 #[test]
-fn ask_d_a_node_that_leaves_is_drained_first() {
+fn a_node_that_leaves_is_drained_first() {
     for seed in 1..=4 {
         simulate(seed, async |world| {
             let mut nodes = world.cluster(4).await;

@@ -24,7 +24,7 @@ impl Copies {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn bootstrap_or_join(&self, number: u32) {
+    fn begin(&self, number: u32) {
         self.told
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -66,7 +66,7 @@ fn copies_with(sim: &SimNode, copy: Copy) -> Arc<Copies> {
                 *calls += 1;
                 *calls
             };
-            seen.bootstrap_or_join(change.number);
+            seen.begin(change.number);
             let outcome = match copy(change.number, call) {
                 Doing::Take(time) => {
                     env::sleep(time).await;

@@ -44,7 +44,7 @@ impl Addresses for Everywhere {
 }
 
 #[test]
-fn trap_10_heartbeats_and_votes_do_not_wait_behind_entries() {
+fn heartbeats_and_votes_do_not_wait_behind_entries() {
     Runtime::run(async {
         let recorder = Arc::new(Recorder::default());
         let mut network = Network::of_a_test(recorder.clone(), Arc::new(Everywhere));

@@ -55,7 +55,7 @@ fn value(applied: &AppliedState) -> Option<Bytes> {
 }
 
 #[test]
-fn trap_04_a_snapshot_is_durable_before_it_is_visible() {
+fn a_snapshot_is_durable_before_it_is_visible() {
     Runtime::run(async {
         let disk = Arc::new(MemDisk::new());
         disk.create_dir_all(Path::new("/node")).unwrap();

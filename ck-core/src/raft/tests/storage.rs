@@ -56,6 +56,6 @@ impl StoreBuilder<Types, LogStore, StateMachine, Guard> for Builder {
 }
 
 #[test]
-fn trap_03_openrafts_storage_suite_passes() {
+fn openrafts_storage_suite_passes() {
     Runtime::run(Suite::test_all(Builder)).unwrap();
 }

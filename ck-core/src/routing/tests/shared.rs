@@ -46,7 +46,7 @@ fn check(view: &ClusterView) {
 }
 
 #[test]
-fn defect_25_readers_see_whole_views_only_while_a_writer_swaps() {
+fn readers_see_whole_views_only_while_a_writer_swaps() {
     const WANTED: u64 = 50;
     const MOST_SWAPS: u64 = 100_000;
     let shared = SharedView::new(ClusterView::new(generation(0), 0, "n0"));

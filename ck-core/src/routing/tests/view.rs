@@ -218,7 +218,7 @@ fn a_new_revision_of_the_same_topology_shares_the_tables() {
 }
 
 #[test]
-fn defect_16_a_node_taken_from_a_view_keeps_reading_as_itself_after_a_removal() {
+fn a_node_taken_from_a_view_keeps_reading_as_itself_after_a_removal() {
     let before = view(small(), "a");
     let b = Arc::clone(before.node("b").unwrap());
     let borrowed = before.partition_by_number(0).unwrap().primary().unwrap();
@@ -237,7 +237,7 @@ fn defect_16_a_node_taken_from_a_view_keeps_reading_as_itself_after_a_removal() 
 }
 
 #[test]
-fn defect_27_names_that_run_together_are_different_partitions_and_keys() {
+fn names_that_run_together_are_different_partitions_and_keys() {
     let partitions = (0..11).map(|n| partition(n, &["x", "0x"], &[])).collect();
     let view = view(topology(&["x", "0x"], partitions), "x");
     assert_eq!(view.partition_by_id("partition-1").unwrap().number(), 1);

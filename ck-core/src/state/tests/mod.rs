@@ -2,11 +2,11 @@
 //! in the random runs and in the told stories alike.
 
 mod bounds;
-mod defects;
 mod examples;
 mod grants;
 mod invariants;
 mod lab;
+mod lessons;
 mod moves;
 mod net;
 mod properties;

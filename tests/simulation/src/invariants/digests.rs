@@ -1,4 +1,4 @@
-//! Every node applies the same commands in the same order: the same revision is the same state (DESIGN 3 and 4; State
+//! Every node applies the same commands in the same order: the same revision is the same state (State
 //! Machine Safety, Raft dissertation 3.2).
 
 use std::collections::BTreeMap;

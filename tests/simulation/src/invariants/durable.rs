@@ -1,4 +1,4 @@
-//! What was acknowledged survives (DESIGN 4, the invariant; Leader Completeness, Raft dissertation 3.6.3).
+//! What was acknowledged survives (Leader Completeness, Raft dissertation 3.6.3).
 //!
 //! Clients keep a ledger: every key in it is written once, with "must not exist". At rest every node has each that was
 //! acknowledged, at the revision that was promised, and none that was refused. Nobody is told "it may have happened" of one

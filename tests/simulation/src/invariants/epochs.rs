@@ -1,4 +1,4 @@
-//! The epoch of a partition grows whenever its primary changes, and the leader epoch with each leader (DESIGN 4: three
+//! The epoch of a partition grows whenever its primary changes, and the leader epoch with each leader (three
 //! counters fence stale actors). So one epoch never has two holders, whichever node one asks.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 //! No node is evicted without cause: one that is declared failed was crashed, stopped, paused or cut off lately, or has
-//! not been let in again since (DESIGN 5; FIELD 7.1 number 1, where one death killed the whole cluster).
+//! not been let in again since.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! A primary is always a copy that holds the data; never an empty node while another has it (DESIGN 5 and 6).
+//! A primary is always a copy that holds the data; never an empty node while another has it.
 //!
 //! Two things are watched: what the state says (a primary is a synced copy), and what the application's own data says. An
 //! application has data because it was told to lead a partition that was new, or because its copy hook found a source

@@ -1,5 +1,5 @@
 //! Events are delivered in log order; partition changes of different partitions run concurrently, every other event is
-//! a barrier; so a rejoining node's clean-up has returned before its first copy begins (DESIGN 7).
+//! a barrier; so a rejoining node's clean-up has returned before its first copy begins.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! A leader that lives and is connected is not replaced because timers are late, its own or others' (DESIGN 4: a node that
+//! A leader that lives and is connected is not replaced because timers are late, its own or others' (a node that
 //! finds its own timers late takes that for no silence of others). Claimed where nothing else goes wrong.
 
 use crate::plan::Plan;

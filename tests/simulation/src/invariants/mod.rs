@@ -21,7 +21,7 @@ use ck_core::sim::{Applied, SimNode};
 use crate::plan::Plan;
 use crate::world::World;
 
-/// Leases (DESIGN 4) are there: a node that is cut off stops acting as primary before anybody else may.
+/// Leases are there: a node that is cut off stops acting as primary before anybody else may.
 const LEASES: bool = true;
 
 /// What is claimed.

@@ -1,4 +1,4 @@
-//! At no instant do two nodes hold leadership of the cluster (DESIGN 4, the invariant), and an epoch is led by one.
+//! At no instant do two nodes hold leadership of the cluster, and an epoch is led by one.
 
 use std::collections::BTreeMap;
 

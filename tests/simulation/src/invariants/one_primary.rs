@@ -1,4 +1,4 @@
-//! At no instant do two nodes hold primary for one partition (DESIGN 4, the invariant).
+//! At no instant do two nodes hold primary for one partition.
 //!
 //! By what nodes answer: a node that nobody can ask, because it is paused or dead, holds nothing at that instant; the
 //! moment it wakes it is asked like everybody else.

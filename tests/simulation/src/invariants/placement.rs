@@ -1,5 +1,5 @@
 //! At rest: copies on different nodes, as many as there should be; per node, copies and primaries within one of an equal
-//! share, since all weights are equal here (DESIGN 6).
+//! share, since all weights are equal here.
 
 use ck_core::model::{Partition, Topology};
 

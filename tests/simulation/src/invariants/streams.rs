@@ -1,4 +1,4 @@
-//! Every node sees the same events in the same order, followers and late joiners included (DESIGN 3).
+//! Every node sees the same events in the same order, followers and late joiners included.
 //!
 //! A process tells from its own admission on; what it skipped by a snapshot it tells as a net change. For every other
 //! revision that it applied it must tell exactly what all others tell, nothing where they tell nothing.

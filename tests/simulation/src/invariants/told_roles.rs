@@ -1,5 +1,5 @@
 //! Whoever gains or loses a copy or the role of primary is told so, by the log or by the net change after a snapshot
-//! (DESIGN 7; FIELD 7.1 number 13, where losers never heard of it and a snapshot told nobody anything).
+//! .
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

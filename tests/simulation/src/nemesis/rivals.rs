@@ -1,5 +1,5 @@
 //! Somebody who cannot hear the leader asks for votes while those who could give them restart: they have forgotten what they
-//! promised the leader (FIELD 8, trap 1).
+//! promised the leader.
 
 use rand::RngExt;
 use rand::rngs::SmallRng;

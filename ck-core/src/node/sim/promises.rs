@@ -1,5 +1,4 @@
-//! What an ancestor of this library got wrong and what users of others ask for, by the numbers and letters of the
-//! lists that they are taken from, in simulated time.
+//! What users of such systems ask for, and what earlier systems got wrong, in simulated time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,9 +18,9 @@ pub(super) fn all(nodes: &[SimNode]) -> Vec<&SimNode> {
     nodes.iter().collect()
 }
 
-/// The ancestor's health check asked for readiness, which one dead node ended everywhere: one death evicted all.
+/// An earlier system's health check asked for readiness, which one dead node ended everywhere: one death evicted all.
 #[test]
-fn defect_01_one_death_of_a_default_cluster_costs_nobody_else() {
+fn one_death_of_a_default_cluster_costs_nobody_else() {
     for (seed, graceful) in [(1, true), (2, false), (3, false)] {
         simulate(seed, async |world| {
             // As many nodes as copies: then nothing can be placed anew, and nobody may mind.
@@ -149,7 +148,7 @@ async fn four_with_applications(world: &World, stores: &Stores) -> Vec<SimNode> 
 }
 
 #[test]
-fn defect_11_a_new_node_is_primary_of_nothing_before_its_application_has_the_data() {
+fn a_new_node_is_primary_of_nothing_before_its_application_has_the_data() {
     for seed in 1..=3 {
         simulate(seed, async |world| {
             let stores = Stores::default();
@@ -161,7 +160,7 @@ fn defect_11_a_new_node_is_primary_of_nothing_before_its_application_has_the_dat
 }
 
 #[test]
-fn ask_c_whoever_leads_has_the_data_through_stops_crashes_and_departures() {
+fn whoever_leads_has_the_data_through_stops_crashes_and_departures() {
     for seed in 1..=3 {
         simulate(seed, async |world| {
             let stores = Stores::default();
@@ -200,9 +199,9 @@ fn ask_c_whoever_leads_has_the_data_through_stops_crashes_and_departures() {
     }
 }
 
-/// The ancestor removed from Raft first and from the list second: a failure in between left a member that was none.
+/// An earlier system removed from Raft first and from the list second: a failure in between left a member that was none.
 #[test]
-fn defect_18_a_removal_that_a_dying_leader_began_is_whole_or_not_at_all() {
+fn a_removal_that_a_dying_leader_began_is_whole_or_not_at_all() {
     let mut outcomes = BTreeSet::new();
     for seed in 1..=6 {
         outcomes.insert(simulate(seed, async |world| {
@@ -239,9 +238,9 @@ fn defect_18_a_removal_that_a_dying_leader_began_is_whole_or_not_at_all() {
     assert!(!outcomes.is_empty());
 }
 
-/// The ancestor's followers counted failures too, and evicted at once when they came to lead.
+/// An earlier system's followers counted failures too, and evicted at once when they came to lead.
 #[test]
-fn defect_18_a_new_leader_fails_nobody_for_what_the_old_one_did_not_hear() {
+fn a_new_leader_fails_nobody_for_what_the_old_one_did_not_hear() {
     for seed in 1..=3 {
         simulate(seed, async |world| {
             let nodes = world.cluster(4).await;
@@ -264,7 +263,7 @@ fn defect_18_a_new_leader_fails_nobody_for_what_the_old_one_did_not_hear() {
 }
 
 #[test]
-fn ask_a_a_cluster_that_was_cut_in_two_for_ten_minutes_heals_without_a_human() {
+fn a_cluster_that_was_cut_in_two_for_ten_minutes_heals_without_a_human() {
     for (seed, count, smaller, seconds) in [(1, 5, vec![0, 1], 30), (2, 3, vec![2], 600)] {
         simulate(seed, async |world| {
             let nodes = world.cluster(count).await;
@@ -296,7 +295,7 @@ fn ask_a_a_cluster_that_was_cut_in_two_for_ten_minutes_heals_without_a_human() {
 
 /// olric asked each partition of a slow node in turn under the table's lock: joins timed out.
 #[test]
-fn ask_m_one_slow_node_holds_up_neither_writes_nor_a_join() {
+fn one_slow_node_holds_up_neither_writes_nor_a_join() {
     for seed in 1..=3 {
         simulate(seed, async |world| {
             let nodes = world.cluster(4).await;

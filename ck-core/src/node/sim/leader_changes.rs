@@ -1,10 +1,10 @@
-//! What go-cluster got wrong, by the numbers of its list of defects, in simulated time.
+//! What may go wrong while leaders change, in simulated time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::failure::served;
-use super::named::all;
+use super::promises::all;
 use super::tests::{simulate, write};
 use super::{PATIENCE, SimNode, World, leader, leads, settle};
 use crate::env::{self, Instant};
@@ -13,7 +13,7 @@ use crate::state::Expect;
 
 /// Cut off for 25 s, both said that they led for 22.8 s.
 #[test]
-fn defect_go_cluster_1_a_leader_that_is_cut_off_for_25_s_stops_saying_so_before_another_leads() {
+fn a_leader_that_is_cut_off_for_25_s_stops_saying_so_before_another_leads() {
     for seed in 1..=4 {
         simulate(seed, async |world| {
             let nodes = world.cluster(3).await;
@@ -36,7 +36,7 @@ fn defect_go_cluster_1_a_leader_that_is_cut_off_for_25_s_stops_saying_so_before_
 
 /// The epoch was 2, then 1, when nobody had held the lease for its time.
 #[test]
-fn defect_go_cluster_2_no_epoch_goes_back_when_all_were_away() {
+fn no_epoch_goes_back_when_all_were_away() {
     simulate(2, async |world| {
         let nodes = world.cluster(3).await;
         served(&all(&nodes)).await;
@@ -75,7 +75,7 @@ fn defect_go_cluster_2_no_epoch_goes_back_when_all_were_away() {
 
 /// `Status()` on an idle cluster became leader.
 #[test]
-fn defect_go_cluster_3_looking_changes_nothing() {
+fn looking_changes_nothing() {
     simulate(3, async |world| {
         let nodes = world.cluster(3).await;
         let lead = leader(&nodes, None).await;
@@ -120,7 +120,7 @@ fn defect_go_cluster_3_looking_changes_nothing() {
 
 /// A stop cost 1.80 s of a lease of 2 s; it promised less than 100 ms.
 #[test]
-fn defect_go_cluster_4_a_leader_that_stops_hands_over_at_once() {
+fn a_leader_that_stops_hands_over_at_once() {
     for seed in 1..=5 {
         simulate(seed, async |world| {
             let mut nodes = world.cluster(3).await;
@@ -148,7 +148,7 @@ fn defect_go_cluster_4_a_leader_that_stops_hands_over_at_once() {
 
 /// The lease of the new leader was deleted by an old one that stepped down.
 #[test]
-fn defect_go_cluster_5_an_old_leader_that_steps_down_does_not_end_the_new_ones_time() {
+fn an_old_leader_that_steps_down_does_not_end_the_new_ones_time() {
     for seed in 1..=3 {
         simulate(seed, async |world| {
             let nodes = world.cluster(3).await;
@@ -170,7 +170,7 @@ fn defect_go_cluster_5_an_old_leader_that_steps_down_does_not_end_the_new_ones_t
 
 /// A second process with the leader's id led by reading who leads.
 #[test]
-fn defect_go_cluster_6_a_second_process_with_the_leaders_id_is_nobody() {
+fn a_second_process_with_the_leaders_id_is_nobody() {
     simulate(6, async |world| {
         let nodes = world.cluster(3).await;
         let lead = leader(&nodes, None).await;
@@ -197,7 +197,7 @@ fn defect_go_cluster_6_a_second_process_with_the_leaders_id_is_nobody() {
 
 /// It declared these errors and never returned them, and had no list of members, no partitions and no data.
 #[test]
-fn defect_go_cluster_10_errors_are_returned_and_what_was_promised_is_there() {
+fn errors_are_returned_and_what_was_promised_is_there() {
     simulate(10, async |world| {
         let nodes = world.cluster(3).await;
         served(&all(&nodes)).await;

@@ -1,4 +1,4 @@
-//! openraft's traps, each in the situation that springs it.
+//! Situations in which openraft needs care, in simulated time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,14 +45,14 @@ async fn a_voter_forgets_the_lease_that_it_granted(world: World) {
 }
 
 #[test]
-fn trap_01_a_restarted_voter_elects_nobody_inside_the_lease_that_it_forgot() {
+fn a_restarted_voter_elects_nobody_inside_the_lease_that_it_forgot() {
     for seed in 1..=10 {
         simulate(seed, a_voter_forgets_the_lease_that_it_granted);
     }
 }
 
 #[test]
-fn trap_02_a_hand_over_to_a_dead_node_is_undone() {
+fn a_hand_over_to_a_dead_node_is_undone() {
     for seed in 1..=5 {
         simulate(seed, async |world| {
             let nodes = world.cluster(3).await;
@@ -80,7 +80,7 @@ fn trap_02_a_hand_over_to_a_dead_node_is_undone() {
 }
 
 #[test]
-fn trap_02_who_hands_over_leads_no_longer_when_another_does() {
+fn who_hands_over_leads_no_longer_when_another_does() {
     for seed in 1..=5 {
         simulate(seed, async |world| {
             let nodes = world.cluster(3).await;
@@ -113,7 +113,7 @@ fn trap_02_who_hands_over_leads_no_longer_when_another_does() {
 }
 
 #[test]
-fn trap_02_a_hand_over_that_nobody_can_take_is_taken_back() {
+fn a_hand_over_that_nobody_can_take_is_taken_back() {
     simulate(7, async |world| {
         let nodes = world.cluster(3).await;
         let old = leader(&nodes, None).await;
@@ -213,7 +213,7 @@ fn stepping_down_with_nobody_there_is_refused_soon() {
 }
 
 #[test]
-fn trap_04_a_node_far_behind_is_given_a_snapshot_and_told_the_net_change() {
+fn a_node_far_behind_is_given_a_snapshot_and_told_the_net_change() {
     for seed in 1..=3 {
         simulate(seed, async |world| {
             let mut nodes = world.cluster(3).await;
@@ -260,7 +260,7 @@ fn trap_04_a_node_far_behind_is_given_a_snapshot_and_told_the_net_change() {
 }
 
 #[test]
-fn trap_05_a_wiped_member_gets_another_raft_id_and_the_old_one_goes() {
+fn a_wiped_member_gets_another_raft_id_and_the_old_one_goes() {
     simulate(3, async |world| {
         let mut nodes = world.cluster(3).await;
         let wiped = (leader(&nodes, None).await + 1) % 3;
@@ -287,7 +287,7 @@ fn trap_05_a_wiped_member_gets_another_raft_id_and_the_old_one_goes() {
 }
 
 #[test]
-fn trap_06_a_half_done_change_of_voters_is_finished_by_the_next_leader() {
+fn a_half_done_change_of_voters_is_finished_by_the_next_leader() {
     let mut seen = 0;
     for seed in 1..=4 {
         seen += simulate(seed, async |world| {
@@ -335,7 +335,7 @@ fn trap_06_a_half_done_change_of_voters_is_finished_by_the_next_leader() {
 }
 
 #[test]
-fn trap_07_ask_k_a_node_that_cannot_catch_up_is_neither_active_nor_a_voter() {
+fn a_node_that_cannot_catch_up_is_neither_active_nor_a_voter() {
     simulate(11, async |world| {
         let mut nodes = world.cluster(4).await;
         let fifth = world.make(World::options(5, &[1]), Arc::new(MemDisk::new()));
@@ -363,7 +363,7 @@ fn trap_07_ask_k_a_node_that_cannot_catch_up_is_neither_active_nor_a_voter() {
 }
 
 #[test]
-fn trap_08_writes_over_a_bad_network_happen_exactly_once() {
+fn writes_over_a_bad_network_happen_exactly_once() {
     for seed in 1..=5 {
         simulate(seed, async |world| {
             let nodes = world.cluster(3).await;

@@ -1,4 +1,4 @@
-//! Defects of the ancestors (their numbers are those of our list of them) that the state machine decides.
+//! What earlier systems got wrong and the state machine decides.
 
 use super::lab::{Lab, target};
 use crate::error::ErrorCode;
@@ -16,7 +16,7 @@ fn sources(lab: &Lab, node: &str) -> Vec<NodeId> {
 }
 
 #[test]
-fn defect_10_a_new_replica_copies_from_the_promoted_one() {
+fn a_new_replica_copies_from_the_promoted_one() {
     let mut lab = Lab::cluster(&["a", "b", "c"], &[target("a b")], 2);
     lab.fail("a");
     lab.ok(lab.plan(RebalanceTrigger::NodeLeave, "a", &[(0, target("b c"))]));
@@ -29,7 +29,7 @@ fn defect_10_a_new_replica_copies_from_the_promoted_one() {
 }
 
 #[test]
-fn defect_12_a_restart_is_told_nothing_that_it_knows() {
+fn a_restart_is_told_nothing_that_it_knows() {
     let mut lab = Lab::cluster(&["a", "b"], &[target("a b"), target("b a")], 2);
     lab.fail("b");
     lab.restart("b");
@@ -44,7 +44,7 @@ fn defect_12_a_restart_is_told_nothing_that_it_knows() {
 }
 
 #[test]
-fn defect_13_who_is_given_a_snapshot_is_told_its_partitions() {
+fn who_is_given_a_snapshot_is_told_its_partitions() {
     let mut lab = Lab::cluster(&["a", "b"], &[target("a")], 1);
     let before = lab.state.topology().clone();
     lab.ok(lab.plan(RebalanceTrigger::Manual, "", &[(0, target("b"))]));
@@ -61,7 +61,7 @@ fn defect_13_who_is_given_a_snapshot_is_told_its_partitions() {
 }
 
 #[test]
-fn defect_13_losers_are_told() {
+fn losers_are_told() {
     let mut lab = Lab::cluster(&["a", "b", "c"], &[target("a c")], 2);
     lab.ok(lab.plan(RebalanceTrigger::Manual, "", &[(0, target("b c"))]));
     lab.ok(lab.confirm("b"));
@@ -83,14 +83,14 @@ fn defect_13_losers_are_told() {
 }
 
 #[test]
-fn defect_20_what_is_not_there_cannot_be_removed() {
+fn what_is_not_there_cannot_be_removed() {
     let mut lab = Lab::cluster(&["a", "b"], &[target("a")], 1);
     let remove = lab.remove("x", LeaveReason::RemovedByAdmin);
     assert_eq!(lab.refused(remove), ErrorCode::NotFound);
 }
 
 #[test]
-fn defect_22_reasons_and_durations_are_what_happened() {
+fn reasons_and_durations_are_what_happened() {
     let assignments = [target("a b"), target("b c")];
     let mut lab = Lab::cluster(&["a", "b", "c"], &assignments, 2);
     lab.stop("a");

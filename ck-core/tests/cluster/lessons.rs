@@ -1,4 +1,4 @@
-//! What an ancestor of this library got wrong with several nodes, by the numbers of its list of defects.
+//! What earlier systems got wrong with several nodes.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ fn ask(addr: &str, path: &str) -> Answer {
 /// The probe of a StatefulSet lets the second pod start only when the first is ready, and asks each one that
 /// waits for the cluster whether it lives.
 #[test]
-fn defect_06_ask_g_readiness_needs_no_other_node_and_waiting_for_the_cluster_is_no_death() {
+fn readiness_needs_no_other_node_and_waiting_for_the_cluster_is_no_death() {
     // A node alone is ready, however many copies are wanted.
     let first = TestNode::start(founder("node-1")).unwrap();
     until("one node is ready", || ask(&first.addr(), "/ready").status == 200);
@@ -69,7 +69,7 @@ fn own_part(node: &TestNode) -> Vec<(bool, Option<Role>)> {
         .collect()
 }
 
-/// The ancestor wrote its own map before the commit, and never took it back.
+/// An earlier system wrote its own map before the commit, and never took it back.
 fn fails_without_a_trace(survivor: impl Fn(&[TestNode]) -> usize) {
     let mut nodes = cluster(3);
     let left = survivor(&nodes);
@@ -106,18 +106,18 @@ fn fails_without_a_trace(survivor: impl Fn(&[TestNode]) -> usize) {
 }
 
 #[test]
-fn defect_09_a_followers_call_that_fails_leaves_its_map_alone() {
+fn a_followers_call_that_fails_leaves_its_map_alone() {
     fails_without_a_trace(follower);
 }
 
 #[test]
-fn defect_09_a_cut_off_leaders_call_that_fails_leaves_its_map_alone() {
+fn a_cut_off_leaders_call_that_fails_leaves_its_map_alone() {
     fails_without_a_trace(leader);
 }
 
-/// The ancestor's rejoining pod was listed at its new address and never got the log.
+/// An earlier system's rejoining pod was listed at its new address and never got the log.
 #[test]
-fn defect_17_a_node_that_returns_at_another_address_is_known_there_by_all_and_gets_the_log() {
+fn a_node_that_returns_at_another_address_is_known_there_by_all_and_gets_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let mut nodes = durable_cluster(3, dir.path());
     for moves in [follower(&nodes), leader(&nodes)] {
@@ -165,9 +165,9 @@ fn defect_17_a_node_that_returns_at_another_address_is_known_there_by_all_and_ge
     stop(nodes);
 }
 
-/// The ancestor's `/join` with an id that exists overwrote that node's address.
+/// An earlier system's `/join` with an id that exists overwrote that node's address.
 #[test]
-fn defect_17_a_join_with_the_id_of_a_living_node_leaves_its_address_alone() {
+fn a_join_with_the_id_of_a_living_node_leaves_its_address_alone() {
     use ck_core::http::JoinNode;
     let nodes = cluster(3);
     let stranger = TestNode::start(founder("stranger")).unwrap();
@@ -275,9 +275,9 @@ fn check_answers(kit: &ClusterKit, seen: &mut (u64, u64)) {
     assert!(kit.list_custom_data_keys("", None, 10).len() <= 1);
 }
 
-/// The ancestor's calls shared maps that the log wrote, without its lock.
+/// An earlier system's calls shared maps that the log wrote, without its lock.
 #[test]
-fn defect_25_no_answer_is_torn_while_nodes_come_and_go_and_partitions_move() {
+fn no_answer_is_torn_while_nodes_come_and_go_and_partitions_move() {
     let mut nodes = cluster(3);
     let done = Arc::new(AtomicBool::new(false));
     let readers: Vec<_> = nodes

@@ -1,4 +1,4 @@
-//! The handle that applications hold: every public call, and the runtime under it.
+//! The handle that applications hold: every public call, and the runtime behind it.
 
 mod life;
 mod readiness;
@@ -32,14 +32,15 @@ pub use weak::WeakClusterKit;
 
 /// A node of a cluster, embedded in this process.
 ///
-/// Clones are the same node. All calls may be made from any thread. Those that wait for the cluster block the
-/// calling thread, for as long as they say, inside a task of a tokio runtime of the application's own too; lookups never
-/// wait. When the last clone is dropped the node stops, without telling the others: call [`ClusterKit::stop`] for an orderly
-/// end. A clone that one of the node's own hooks holds counts too, so hooks take a [`WeakClusterKit`].
+/// Clones refer to the same node. All calls may be made from any thread. Calls that wait for the cluster block the
+/// calling thread, for as long as they document, inside a task of the application's own tokio runtime too; lookups
+/// never wait. When the last clone is dropped the node stops without notifying the other nodes: call
+/// [`ClusterKit::stop`] for a graceful shutdown. A clone that one of the node's own hooks holds counts too, so hooks
+/// should hold a [`WeakClusterKit`].
 ///
-/// All nodes of a process share two runtimes, one for their own work and one for HTTP clients, which start with the first
-/// and end with the last. Their threads begin with all signals blocked but faults, so no signal handler of the application
-/// runs on them.
+/// All nodes of a process share two runtimes, one for their own work and one for HTTP clients, which start with the
+/// first node and end with the last. Their threads start with all signals blocked except those of faults, so no signal
+/// handler of the application runs on them.
 #[derive(Clone)]
 pub struct ClusterKit {
     inner: Arc<Inner>,
@@ -65,22 +66,22 @@ impl Drop for Inner {
         self.logger.close();
         node.hooks().shut();
         if node.has_stopped() {
-            // Nothing is open, and the runtime may end here and now.
+            // Nothing is open, so the runtime may end here and now.
             return;
         }
-        // The runtime lives until the node has closed its files; nobody waits for that here, because this may
-        // be a hook's thread.
+        // The runtime lives until the node has closed its files. This does not wait for that, because it may run on a
+        // hook's thread.
         let runtime = self.runtime.clone();
         let keep = runtime.clone();
         runtime.spawn(async move {
-            // A node that nobody holds has nobody to report to.
+            // There is no handle left to which an error could be reported.
             drop(node.close_immediately().await);
             drop(keep);
         });
     }
 }
 
-/// The future of a call, which is made where it runs: it may be larger than the caller's stack.
+/// The future of a call, created where it runs: it may be larger than the caller's stack.
 async fn made_there<T, F: Future<Output = Result<T>>>(
     node: Arc<Node>,
     call: impl FnOnce(Arc<Node>) -> F,
@@ -89,18 +90,18 @@ async fn made_there<T, F: Future<Output = Result<T>>>(
 }
 
 impl ClusterKit {
-    /// A node with these options. Nothing is opened before [`ClusterKit::start`].
+    /// Creates a node with these options. Nothing is opened before [`ClusterKit::start`].
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidOption`].
+    /// [`ErrorCode::InvalidOption`]; [`ErrorCode::Io`] when the threads of the runtime cannot be started.
     pub fn new(options: Options) -> Result<Self> {
-        // Before anything is made of them.
+        // Validated before anything is created from them.
         options.validate()?;
         let runtime = SharedRuntime::get(options.runtime_threads)?;
         let logger = Arc::new(Logger::default());
         let deps = NodeDeps {
             disk: Node::disk_for(&options),
-            // Made on the runtime that looks after its connections, whoever calls.
+            // Created inside the runtime that drives its connections, whatever thread calls this.
             transport: runtime.enter(|| Arc::new(TcpTransport::plaintext(&*options.cluster_name))),
             listen: Arc::new(TcpServer {
                 clients: runtime.clients(),
@@ -122,7 +123,7 @@ impl ClusterKit {
         &self.inner.node
     }
 
-    /// Runs a call on the runtime and waits for it, whatever thread this is.
+    /// Runs a call on the runtime and waits for its result, on any thread.
     fn wait<T, F>(&self, call: impl FnOnce(Arc<Node>) -> F + Send + 'static) -> Result<T>
     where
         F: Future<Output = Result<T>> + Send + 'static,
@@ -131,7 +132,7 @@ impl ClusterKit {
         self.inner.runtime.wait(made_there(self.node().clone(), call))
     }
 
-    /// Runs a call on this thread, whatever thread that is: for those that are made often.
+    /// Runs a call on the calling thread, whatever thread that is: for calls that are made often.
     fn block_on<T, F>(&self, call: impl FnOnce(Arc<Node>) -> F) -> Result<T>
     where
         F: Future<Output = Result<T>> + Send + 'static,
@@ -150,7 +151,7 @@ impl ClusterKit {
         Ok(())
     }
 
-    /// The address at which others reach this node: `host:port`, never a bare port. `None` before it listens.
+    /// The address at which other nodes reach this node: `host:port`, never a bare port. `None` before it listens.
     pub fn http_addr(&self) -> Option<String> {
         self.node()
             .listening()
@@ -159,13 +160,13 @@ impl ClusterKit {
 
     // ---- lookups: no lock, no waiting ----------------------------------------------------------------------
 
-    /// The present view of the cluster: every key call is on it, and all answers of one view agree.
+    /// The present view of the cluster. Every lookup by key is made on a view, and all answers of one view agree.
     pub fn view(&self) -> ViewGuard {
         self.node().view()
     }
 
-    /// The same, and this node's lease beside it: for an answer that says both who holds a key and what this node may do
-    /// with it now.
+    /// The present view together with this node's lease, for an answer that says both which node holds a key and what
+    /// this node may do with it now.
     pub fn leased_view(&self) -> LeasedView {
         self.node().leased_view()
     }
@@ -192,28 +193,28 @@ impl ClusterKit {
         partition.is_some_and(|partition| leased.is_primary(&partition))
     }
 
-    /// The epoch of partition `number`, where this node takes its writes at this moment: the strict form of
-    /// [`ClusterKit::is_primary`], and the token with which storage refuses whoever was primary before.
+    /// The epoch of partition `number`, if this node takes its writes at this moment: the strict form of
+    /// [`ClusterKit::is_primary`], and the fencing token with which storage refuses an earlier primary.
     ///
     /// # Errors
     /// [`ErrorCode::LeaseExpired`] when this node would be primary but holds no lease; [`ErrorCode::Conflict`] when
-    /// another node is, or nobody at present; [`ErrorCode::NotFound`].
+    /// another node is primary, or none at present; [`ErrorCode::NotFound`].
     pub fn primary_epoch(&self, number: u32) -> Result<u64> {
         self.node().primary_epoch(number)
     }
 
-    /// True while this node holds a lease, without which it is primary of nothing.
+    /// True while this node holds a lease, without which it is primary of no partition.
     pub fn is_leased(&self) -> bool {
         self.node().is_leased()
     }
 
-    /// What this node is to partition `number` at this moment, if anything.
+    /// The role of this node for partition `number` at this moment; `None` when it has none.
     pub fn role(&self, number: u32) -> Option<Role> {
         let leased = self.leased_view();
         leased.role(&leased.view().partition_by_number(number)?)
     }
 
-    /// What this node is to `key` at this moment, if anything.
+    /// The role of this node for `key` at this moment; `None` when it has none.
     pub fn should_handle_key(&self, key: &[u8]) -> Option<Role> {
         let leased = self.leased_view();
         leased.role(&leased.view().partition(key)?)
@@ -221,8 +222,8 @@ impl ClusterKit {
 
     // ---- the cluster ---------------------------------------------------------------------------------------
 
-    /// The whole cluster at one revision, the replicated store included. `leader` is empty where nobody was heard of as
-    /// the leader for a lease: then the rest is as old too.
+    /// The whole cluster at one revision, including the replicated store. `leader` is empty when this node has had no
+    /// contact with a leader for the duration of a lease; then the rest is as old too.
     pub fn cluster(&self) -> Cluster {
         self.node().cluster(true)
     }
@@ -232,20 +233,20 @@ impl ClusterKit {
         self.node().metrics()
     }
 
-    /// How this node is.
+    /// The health of this node.
     pub fn health_check(&self) -> HealthStatus {
         self.node().health()
     }
 
-    /// Says how this node's application is, which every node then knows: cluster health follows, placement does not.
-    /// `reason` is for people, and cut after 256 characters.
+    /// Reports the health of this node's application to every node. It affects the health of the cluster, not the
+    /// placement of partitions. `reason` is for people, and is cut after 256 characters.
     pub fn report_health(&self, health: NodeHealthState, reason: &str) {
         self.node().report_health(health, reason);
     }
 
-    /// Begins maintenance, for a reason that people will read, or ends it with none: while it lasts no moves are
-    /// planned, and primaries still fail over. The cluster begins it by itself when more than half of its members
-    /// have failed. Gives the revision. Blocks for at most `timeout`.
+    /// Begins maintenance, with a reason for people, or ends it with `None`. During maintenance no migrations are
+    /// planned, and primaries still fail over. The cluster begins it by itself when more than half of its members have
+    /// failed. Returns the revision. Blocks for at most `timeout`.
     ///
     /// # Errors
     /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
@@ -254,7 +255,7 @@ impl ClusterKit {
         self.wait(move |node| async move { node.maintenance(reason, timeout).await })
     }
 
-    /// How a member is; the leader knows best.
+    /// The health of a member. The leader's information is the most accurate.
     ///
     /// # Errors
     /// [`ErrorCode::NotFound`].
@@ -262,19 +263,19 @@ impl ClusterKit {
         self.node().node_health(id)
     }
 
-    /// Removes a member for good; gives the revision. Blocks for at most `timeout`.
+    /// Removes a member permanently; returns the revision. Blocks for at most `timeout`.
     ///
     /// # Errors
-    /// [`ErrorCode::NotFound`]; [`ErrorCode::Refused`] for the leader, for the last member, and for the last one that
-    /// counts as holding a partition's data ([`ClusterKit::force_remove_node`] removes it all the same);
+    /// [`ErrorCode::NotFound`]; [`ErrorCode::Refused`] for the leader, for the last member, and for the last member
+    /// that counts as holding a partition's data (only [`ClusterKit::force_remove_node`] removes such a member);
     /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
     pub fn remove_node(&self, id: &str, timeout: Duration) -> Result<u64> {
         let id: NodeId = id.into();
         self.wait(move |node| async move { node.remove_node(id, false, timeout).await })
     }
 
-    /// Creates the partitions if there are none, which a leader does by itself; gives the revision and how many
-    /// there are. Blocks for at most `timeout`.
+    /// Creates the partitions if there are none, which a leader also does by itself. Returns the revision and the
+    /// number of partitions. Blocks for at most `timeout`.
     ///
     /// # Errors
     /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
@@ -282,8 +283,8 @@ impl ClusterKit {
         self.wait(move |node| async move { node.create_partitions(timeout).await })
     }
 
-    /// Moves partitions to where they belong, which a leader does by itself; gives the revision and how many
-    /// move. Blocks for at most `timeout`; the moves go on afterwards.
+    /// Plans and starts a rebalance, which a leader also does by itself. Returns the revision and the number of
+    /// partitions that move. Blocks for at most `timeout`; the migrations continue afterwards.
     ///
     /// # Errors
     /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
@@ -291,8 +292,8 @@ impl ClusterKit {
         self.wait(move |node| async move { node.rebalance(timeout).await })
     }
 
-    /// What moves, and what moves wait for: as the leader knows, or where it does not answer within `timeout` as this
-    /// node knows, which the answer says.
+    /// The migrations in progress and waiting: as the leader knows them, or, when it does not answer within `timeout`,
+    /// as this node does. The answer says which.
     ///
     /// # Errors
     /// [`ErrorCode::Stopped`].
@@ -300,7 +301,8 @@ impl ClusterKit {
         self.wait(move |node| async move { Ok(node.rebalance_status(timeout).await) })
     }
 
-    /// What of [`ClusterKit::rebalance_status`] is under way and what waits: a thousand steps at most.
+    /// The migration steps of [`ClusterKit::rebalance_status`], those in progress first, then the waiting ones: at most
+    /// a thousand.
     ///
     /// # Errors
     /// [`ErrorCode::Stopped`].
@@ -310,21 +312,21 @@ impl ClusterKit {
 
     // ---- leadership ----------------------------------------------------------------------------------------
 
-    /// True when this node leads the cluster at this moment: a quorum acknowledged it so lately that nobody
-    /// else can lead.
+    /// True when this node leads the cluster at this moment: a quorum acknowledged it so recently that no other node
+    /// can lead.
     pub fn is_leader(&self) -> bool {
         self.node().is_leader()
     }
 
-    /// The leader epoch with which this node leads: a fencing token.
+    /// The leader epoch of this node's leadership, a fencing token.
     ///
     /// # Errors
-    /// [`ErrorCode::LeaseExpired`] when it does not lead.
+    /// [`ErrorCode::LeaseExpired`] when this node does not lead.
     pub fn leader_epoch(&self) -> Result<u64> {
         self.node().leader_epoch()
     }
 
-    /// Who leads; `None` where this node has heard of nobody as the leader for a lease (`lease_ttl`).
+    /// The leader; `None` when this node has had no contact with a leader for the duration of a lease (`lease_ttl`).
     pub fn leader(&self) -> Option<LeaderInfo> {
         self.node().leader()
     }
@@ -337,15 +339,15 @@ impl ClusterKit {
         self.block_on(move |node| async move { node.wait_for_leader(timeout).await })
     }
 
-    /// Has the leader hand leadership to another voter; gives who leads afterwards.
+    /// Asks the leader to transfer leadership to another voter; returns the leader afterwards.
     ///
     /// # Errors
-    /// [`ErrorCode::Refused`] with the reason where nobody could take over.
+    /// [`ErrorCode::Refused`] with the reason when no voter could take over.
     pub fn step_down(&self) -> Result<NodeId> {
         self.wait(|node| async move { node.step_down(None).await })
     }
 
-    /// Has the leader hand leadership to the voter `node`; gives who leads afterwards.
+    /// Asks the leader to transfer leadership to the voter `node`; returns the leader afterwards.
     ///
     /// # Errors
     /// As [`ClusterKit::step_down`]; [`ErrorCode::NotFound`].
@@ -354,7 +356,7 @@ impl ClusterKit {
         self.wait(|this| async move { this.step_down(Some(node)).await })
     }
 
-    /// [`ClusterKit::step_down`], and whoever led does not stand for election by itself for `cooldown`.
+    /// [`ClusterKit::step_down`], after which the former leader does not stand for election by itself for `cooldown`.
     ///
     /// # Errors
     /// As [`ClusterKit::step_down`].
@@ -362,18 +364,20 @@ impl ClusterKit {
         self.wait(move |node| async move { node.demote(None, Some(cooldown)).await })
     }
 
-    /// Raft's own numbers on this node.
+    /// Raft statistics of this node.
     pub fn consensus_stats(&self) -> ConsensusStats {
         self.node().consensus_stats()
     }
 
     // ---- the replicated store ------------------------------------------------------------------------------
 
-    /// Writes a small value that every node has; gives the revision of the write. Blocks for at most `timeout`.
+    /// Writes a small value that is replicated to every node; returns the revision of the write. Blocks for at most
+    /// `timeout`.
     ///
     /// # Errors
     /// [`ErrorCode::TooLarge`] above 1 MiB; [`ErrorCode::Conflict`] when `expect` does not hold;
-    /// [`ErrorCode::NoLeader`]: it has not happened; [`ErrorCode::Timeout`]: it may or may not have happened.
+    /// [`ErrorCode::NoLeader`]: the write has not happened; [`ErrorCode::Timeout`]: the write may or may not have
+    /// happened.
     pub fn set_custom_data(
         &self,
         key: &str,
@@ -391,7 +395,7 @@ impl ClusterKit {
         self.node().data(key)
     }
 
-    /// Deletes a value; gives the revision and whether it existed. Blocks for at most `timeout`.
+    /// Deletes a value; returns the revision and whether the value existed. Blocks for at most `timeout`.
     ///
     /// # Errors
     /// As [`ClusterKit::set_custom_data`].
@@ -405,8 +409,8 @@ impl ClusterKit {
         self.node().data_keys(prefix, after, limit)
     }
 
-    /// Waits until this node has applied `revision`, for at most `timeout`: read your writes, also those that
-    /// were made through another node.
+    /// Waits until this node has applied `revision`, for at most `timeout`: read your writes, including those made
+    /// through another node.
     ///
     /// # Errors
     /// [`ErrorCode::Timeout`].
@@ -414,8 +418,8 @@ impl ClusterKit {
         self.block_on(move |node| async move { node.member()?.proposer.wait_for(revision, timeout).await })
     }
 
-    /// Waits until this node has everything that was acknowledged anywhere before this call: a read that follows
-    /// is linearizable. Gives the revision. Blocks for at most `timeout`.
+    /// Waits until this node has applied everything that any node acknowledged before this call: a read that follows is
+    /// linearizable. Returns the revision. Blocks for at most `timeout`.
     ///
     /// # Errors
     /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
@@ -425,8 +429,9 @@ impl ClusterKit {
 
     // ---- hooks ---------------------------------------------------------------------------------------------
 
-    /// Calls `hook` for every event that `filter` takes; see [`crate::hooks`] for order, threads and failures. One that
-    /// takes partition changes copies; registered on a node that runs it is told first what the node holds.
+    /// Calls `hook` with every event that `filter` accepts; see [`crate::hooks`] for order, threads and failures. A
+    /// hook that takes partition changes copies; when it is registered on a running node it is first called with what
+    /// the node holds.
     ///
     /// # Errors
     /// [`ErrorCode::Stopped`].
@@ -434,8 +439,8 @@ impl ClusterKit {
         self.try_register_hook(filter, hook).map_err(Rejected::into_error)
     }
 
-    /// [`ClusterKit::register_hook`] for bindings: where it fails the hook is given back, so that what it holds stays with
-    /// whoever it belongs to. Where it succeeds nothing of the hook is left on this thread: a stop that has returned has dropped it.
+    /// [`ClusterKit::register_hook`] for bindings: on failure it gives the hook back, so that its owner keeps what it
+    /// captures. On success no part of the hook is left on this thread: when a stop has returned, the hook is dropped.
     ///
     /// # Errors
     /// [`ErrorCode::Stopped`].
@@ -444,7 +449,7 @@ impl ClusterKit {
         self.node().register_hook(filter, hook)
     }
 
-    /// Calls `hook` for every event of one kind.
+    /// Calls `hook` with every event of one type.
     ///
     /// # Errors
     /// [`ErrorCode::Stopped`].
@@ -456,8 +461,8 @@ impl ClusterKit {
         self.register_hook(EventFilter::only(event), Hook::blocking(hook))
     }
 
-    /// Calls `hook` for every event from now on, to observe: one after the other, in order. Nobody waits for it, however
-    /// long it takes: no copy is confirmed by it, and no other hook is called later for it.
+    /// Calls `hook` with every event from now on, to observe: one after the other, in order. Nothing waits for it,
+    /// however long it takes: it confirms no copy, and delays no other hook.
     ///
     /// # Errors
     /// [`ErrorCode::Stopped`].
@@ -468,13 +473,13 @@ impl ClusterKit {
         self.node().observe(Hook::blocking(hook))
     }
 
-    /// Removes a hook. When this returns, no call of it runs or will, unless it was called inside a hook: then
-    /// it ends with the call that is under way. False when there is no such hook.
+    /// Removes a hook. When this returns, no call of it runs or will run, unless the hook is async or this is called
+    /// inside a hook: then the hook ends with the call that is running. False when there is no such hook.
     pub fn remove_hook(&self, id: HookId) -> bool {
         self.node().hooks().unregister(id) != crate::hooks::Unregistered::Unknown
     }
 
-    /// How the hooks are doing.
+    /// Statistics of every hook.
     pub fn hook_stats(&self) -> Vec<HookStats> {
         self.node().hooks().stats()
     }

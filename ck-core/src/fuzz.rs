@@ -1,8 +1,9 @@
-//! What the fuzz targets call: one function for each door that bytes come in through, from a disk, a network or a person.
+//! The entry points of the fuzz targets: one function for each place where bytes enter, from a disk, a network or a
+//! user.
 //!
-//! For `fuzz/` alone, and for the test that runs every input of its corpus once. A function takes any bytes and panics where
-//! something is wrong; what it makes of them is said beside it. Where checksums would turn every mutation away, an input
-//! says whether they are to be made right first ([`Input::flags`]).
+//! Used only by `fuzz/`, and by the test that runs every input of the corpus once. A function accepts any bytes and
+//! panics if it finds a defect; its own comment says what it does with the bytes. Where a checksum would reject every
+//! mutation, a flag of the input says whether to correct the checksum first ([`Input::flags`]).
 
 #[cfg(test)]
 mod corpus;
@@ -16,23 +17,24 @@ pub(crate) use input::Input;
 #[cfg(test)]
 pub(crate) use input::put_part;
 
-/// One target.
+/// A fuzz target.
 #[derive(Debug)]
 pub struct Target {
-    /// Its name, which is also that of the folder of its corpus.
+    /// Its name, which is also the name of its corpus folder.
     pub name: &'static str,
-    /// What it does with some bytes.
+    /// Runs the target on an input.
     pub run: fn(&[u8]),
-    /// The most bytes of memory that it may take at a time: so many, and so many for each byte of the input.
+    /// The most memory that the target may hold at a time: a fixed number of bytes, and a number for each byte of the
+    /// input.
     memory: (u64, u64),
 }
 
-/// Every target.
+/// All targets.
 pub const TARGETS: &[Target] = &[
     Target {
         name: "log",
         run: crate::raft::storage::wal::fuzz::log,
-        // Eight segments, each as it is on the disk and as it is read, and those that the log begins.
+        // Eight segments, each as it is on the disk and as it is read, and those that the log starts itself.
         memory: (4 << 20, 64),
     },
     Target {
@@ -69,12 +71,12 @@ pub const TARGETS: &[Target] = &[
 ];
 
 impl Target {
-    /// The target of this name.
+    /// The target with this name.
     pub fn named(name: &str) -> Option<&'static Target> {
         TARGETS.iter().find(|target| target.name == name)
     }
 
-    /// The most bytes of memory that it may take at a time for an input of this length.
+    /// The most memory, in bytes, that the target may hold at a time for an input of this length.
     pub fn memory(&self, length: usize) -> u64 {
         self.memory.0 + self.memory.1 * length as u64
     }

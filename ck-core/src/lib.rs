@@ -1,4 +1,76 @@
-//! ClusterKit core.
+//! The coordination layer that a distributed application embeds.
+//!
+//! From inside your own process it answers: which partition does this key belong to, which nodes own that partition, who
+//! leads, who is alive, and what must be done now that something changed. The application keeps its own storage and its own
+//! replication: ClusterKit says where data goes, and when to move it.
+//!
+//! # A program
+//!
+//! One node that founds a cluster, routes a key, and writes to the replicated store. Give further nodes its address in
+//! [`Options::join_addrs`], and they join.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use ck_core::hooks::EventType;
+//! use ck_core::model::Role;
+//! use ck_core::state::Expect;
+//! use ck_core::{ClusterKit, Options};
+//!
+//! # fn main() -> ck_core::Result<()> {
+//! let mut options = Options::new("node-1", "127.0.0.1:0"); // port 0 takes any free one
+//! options.data_dir = String::new(); // in memory; by default it is durable
+//! let node = ClusterKit::new(options)?;
+//! node.on(EventType::PartitionChange, |event| {
+//!     println!("{event:?}"); // copy or drop your data here: returning Ok confirms the copy
+//!     Ok(())
+//! })?;
+//! node.start()?; // returns when the node is a member
+//!
+//! let key = b"user:123";
+//! let timeout = Duration::from_secs(10);
+//! node.wait_for_leader(timeout)?;
+//! let revision = node.set_custom_data("config/limit", "10", Expect::Any, timeout)?;
+//! node.wait_for_revision(revision, timeout)?;
+//! match node.should_handle_key(key) {
+//!     Some(Role::Primary) => println!("this node takes writes of the key"),
+//!     Some(Role::Replica) => println!("this node holds a copy"),
+//!     None => println!("ask {:?}", node.view().primary_node(key)),
+//! }
+//! node.stop()
+//! # }
+//! ```
+//!
+//! # Map of the modules
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`ClusterKit`] | the handle of a node: start, stop, leave, lookups, writes, hooks |
+//! | [`Options`] | every option with its default and bounds; from code, JSON, a file, the environment |
+//! | [`model`] | plain data: nodes, partitions, events, records |
+//! | [`routing`] | key to partition to nodes: the immutable view that every lookup reads |
+//! | [`hooks`] | what an application registers to be called with events |
+//! | [`state`] | the commands of the replicated state machine, and what a write expects |
+//! | [`placement`] | the planner by itself, for tools and tests |
+//! | [`http`] | the REST API, and a small client for it |
+//! | [`net`] | bounds and timeouts of the transport between nodes |
+//!
+//! # Threads
+//!
+//! ClusterKit runs its own tokio runtime. Calls that wait block the calling thread, never one of the runtime's; a lookup
+//! waits for nothing, takes no lock and allocates nothing. Hooks run on threads of their own and may call everything that
+//! does not wait for them. The library installs no signal handler and no global logger, and never ends the process.
+//!
+//! # Features
+//!
+//! None that an application needs. `sim` runs whole nodes on a deterministic simulator, `fuzz` exports the fuzz targets,
+//! `planted-bugs` adds faults for the simulation to find; none of them is part of a release build.
+//!
+//! # Where to read on
+//!
+//! The guides are in `docs/`: architecture, partitioning, hooks, consistency (each promise and its conditions), operations,
+//! and a glossary with the name of each concept in every language. What is promised about two primaries at one instant, and
+//! what is not, is in `docs/consistency.md`: read it before you rely on it.
 #![deny(missing_docs)]
 
 mod catch_panic;

@@ -1,8 +1,9 @@
-//! Where messages for people go: to the application, if it wants them, and nowhere else. A library does not write
-//! on its host's stdout or stderr, and takes over nobody's global logger.
+//! The node's log: messages go to the application's log callback, if there is one, and nowhere else. A library does not
+//! write to its host's stdout or stderr, and does not take over its global logger.
 //!
-//! Whoever has something to say puts it in a queue, and a thread of the log's own calls the application: a callback that
-//! is slow, stands still or panics holds up nothing in the node. What does not fit is dropped, counted and said.
+//! Writers put their messages in a queue, and a thread of the log's own calls the application: a callback that is slow,
+//! hangs or panics delays nothing in the node. Messages that do not fit are dropped and counted, and a message says how
+//! many were.
 
 mod queue;
 mod reader;
@@ -21,15 +22,16 @@ use reader::Reader;
 
 /// The application's log callback.
 ///
-/// Called on a thread that does nothing else (`ck-log`, one for each node), with one message after the other, in the order in
-/// which they were written. It may block, and may call everything, to stop or drop its node too: nothing in the node waits for it.
-/// 1,024 messages or 1 MiB of them wait at most; what comes then is dropped, and a message says how many were. What the
-/// closure holds is dropped once, when no call of it runs or will.
+/// Called on a thread that does nothing else (`ck-log`, one for each node), with one message after the other, in the
+/// order in which they were written. It may block, and may call any function, including those that stop or drop its
+/// node: nothing in the node waits for it, except a stop for at most 1 s. At most 1,024 messages or 1 MiB of them wait;
+/// further ones are dropped, and a message says how many were. What the closure captures is dropped once, when no call
+/// of it runs or will run.
 ///
-/// A [`crate::ClusterKit`] in it keeps the node alive; take a [`crate::WeakClusterKit`].
+/// A [`crate::ClusterKit`] in it keeps the node alive; capture a [`crate::WeakClusterKit`] instead.
 pub type LogCallback = Arc<dyn Fn(LogLevel, &str) + Send + Sync>;
 
-/// How long the end of a node waits for whoever reads its messages, at most.
+/// How long stopping or closing a node waits for the log callback, at most.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// One node's log.
@@ -52,13 +54,13 @@ impl Logger {
         *self.level.write().unwrap_or_else(PoisonError::into_inner) = level;
     }
 
-    /// Sets who is called. Waits for nobody: a call of the callback before that is under way goes on, and that callback is
-    /// dropped when it returns, otherwise here. What waits is told to the new one.
+    /// Sets the callback. Never waits: a running call of the previous callback continues, and that callback is dropped
+    /// when the call returns, otherwise here. Waiting messages go to the new callback.
     pub(crate) fn set_callback(&self, callback: Option<LogCallback>) {
         self.reader.set_callback(callback);
     }
 
-    /// Says something. Never waits for whoever reads it.
+    /// Writes a message. Never waits for the callback.
     pub(crate) fn write(&self, level: LogLevel, message: fmt::Arguments<'_>) {
         if level <= *self.level.read().unwrap_or_else(PoisonError::into_inner) && self.reader.is_wanted() {
             self.reader.put(level, message.to_string());
@@ -73,23 +75,24 @@ impl Logger {
         self.write(LogLevel::Warn, message);
     }
 
-    /// How many messages were dropped because they were not read in time.
+    /// Number of messages that were dropped because they were not read in time.
     pub(crate) fn dropped(&self) -> u64 {
         self.reader.dropped()
     }
 
-    /// Waits until everything was told, for so long at most. Inside the callback it waits for nothing.
+    /// Waits until every message is delivered, at most for `limit`. Inside the callback it does not wait.
     pub(crate) fn flush(&self, limit: Duration) {
         self.reader.flush(limit);
     }
 
-    /// Takes no more messages. What waits is still told; then the callback is dropped and its thread ends. Waits for nobody.
+    /// Takes no more messages. Waiting messages are still delivered; then the callback is dropped and its thread ends.
+    /// Does not wait.
     pub(crate) fn close(&self) {
         self.reader.close();
     }
 
-    /// [`Logger::close`], and waits for that end, for so long at most; inside the callback it does not wait. After that the rest of
-    /// what waits is dropped, and a call that is under way is the last one; its callback is dropped when it returns.
+    /// [`Logger::close`], and waits for that end, at most for `limit`; inside the callback it does not wait. After that
+    /// the remaining messages are dropped, and a running call is the last one; its callback is dropped when it returns.
     pub(crate) fn close_within(&self, limit: Duration) {
         self.reader.close_within(limit);
     }

@@ -1,7 +1,8 @@
-//! Whole nodes in the simulator: simulated network, disk and time, and everything else as it is.
+//! Whole nodes in the simulator. The network, the disk and the time are simulated; everything else is the real code.
 //!
-//! For `tests/simulation` alone. A [`SimNode`] is one process of one node: it is started once, and a restart is another
-//! one on the same disk. Everything that it does happens in a [`SimProcess`] of its own, so it can drift, pause and die.
+//! Used by `tests/simulation`, by the fuzz targets and by this crate's simulated tests. A [`SimNode`] is one process of
+//! one node: it is started once, and a restart is another [`SimNode`] on the same disk. Everything that it does runs in
+//! a [`SimProcess`] of its own, so it can drift, pause and be killed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,17 +29,17 @@ use crate::raft::SnapshotPace;
 use crate::routing::ClusterView;
 use crate::state::Expect;
 
-/// Doors on the simulated network.
+/// The listener of a node on the simulated network.
 #[derive(Debug)]
 pub(crate) struct SimListen {
     pub(crate) network: SimNetwork,
     pub(crate) addr: String,
-    /// What others dial: a name of that address, or the address itself.
+    /// The address that others dial: a name of `addr`, or `addr` itself.
     pub(crate) advertised: String,
 }
 
 impl SimListen {
-    /// Where a node with these options listens.
+    /// The listener of a node with these options.
     pub(crate) fn new(network: &SimNetwork, options: &Options) -> Self {
         let addr = options.http_addr.clone();
         SimListen {
@@ -79,17 +80,18 @@ impl Listen for SimListen {
     }
 }
 
-/// What one process of a node stands on.
+/// The parameters of one process of a node.
 pub struct SimSpec {
     /// Its options; `http_addr` is its address on the network.
     pub options: Options,
-    /// Its disk, which may have been another process's before.
+    /// Its disk. An earlier process may have used it.
     pub disk: Arc<MemDisk>,
     /// The network.
     pub network: SimNetwork,
-    /// After so many entries a snapshot is taken, and so many are kept in the log behind it.
+    /// A snapshot is taken after the first number of entries; the second number of entries is kept in the log behind
+    /// it.
     pub snapshots: (u64, u64),
-    /// How fast its monotonic clock is, in millionths.
+    /// The drift of its monotonic clock, in parts per million.
     pub drift_ppm: i32,
 }
 
@@ -111,7 +113,7 @@ impl std::fmt::Debug for SimNode {
 }
 
 impl SimNode {
-    /// A process that has not started.
+    /// A process that has not been started.
     ///
     /// # Errors
     /// Those of invalid options.
@@ -137,29 +139,29 @@ impl SimNode {
         })
     }
 
-    /// What its REST API asks.
+    /// The interface that its REST API uses.
     #[cfg(any(test, feature = "fuzz"))]
     pub(crate) fn api(&self) -> Arc<dyn crate::http::Api> {
         self.node.clone()
     }
 
-    /// Where its log ends.
+    /// The id of the last entry of its log.
     #[cfg(any(test, feature = "fuzz"))]
     pub(crate) fn tip(&self) -> Option<crate::raft::storage::wal::LogId> {
         crate::raft::fuzz::tip(&self.node.member().ok()?.raft)
     }
 
-    /// Its id.
+    /// The node's id.
     pub fn id(&self) -> &NodeId {
         self.node.id()
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn addr(&self) -> &str {
         &self.node.options().http_addr
     }
 
-    /// The number that names the process.
+    /// The number that identifies the process.
     pub fn process(&self) -> u64 {
         self.node.process()
     }
@@ -169,20 +171,20 @@ impl SimNode {
         &self.disk
     }
 
-    /// Its clock, and whether it runs.
+    /// The simulated process: its clock, and whether it runs.
     pub fn sim_process(&self) -> &SimProcess {
         &self.sim_process
     }
 
-    /// Starts it; returns as [`crate::ClusterKit::start`] does.
+    /// Starts it. Returns as [`crate::ClusterKit::start`] does.
     ///
     /// # Errors
-    /// Those of the start.
+    /// Those of [`crate::ClusterKit::start`].
     pub async fn start(&self) -> Result<()> {
         self.sim_process.wrap(self.node.start()).await
     }
 
-    /// Stops it in an orderly way.
+    /// Stops it gracefully.
     ///
     /// # Errors
     /// Those of the stop.
@@ -190,8 +192,8 @@ impl SimNode {
         self.sim_process.wrap(self.node.stop()).await
     }
 
-    /// Ends it without a word. With a seed the machine dies with it, and the seed decides what is lost or torn of
-    /// what was not durable.
+    /// Kills the process without a graceful stop. With a seed the machine fails with it, and the seed decides which of
+    /// the writes that were not durable are lost or torn.
     pub fn kill(&self, power_loss: Option<u64>) {
         self.sim_process.kill();
         self.network.crash(self.addr());
@@ -201,27 +203,27 @@ impl SimNode {
         }
     }
 
-    /// True while it runs and has not been told to stop.
+    /// True while it runs and was not asked to stop.
     pub fn is_up(&self) -> bool {
         self.sim_process.is_running() && self.node.is_running()
     }
 
-    /// True when its start has succeeded and nobody has told it to stop.
+    /// True if its start has succeeded and it was not asked to stop.
     pub fn is_started(&self) -> bool {
         self.node.phase() == Phase::Running
     }
 
-    /// Why the cluster does not want it, if it said so.
+    /// Why the cluster refuses it, if it did.
     pub fn refusal(&self) -> Option<String> {
         self.node.refusal().map(|error| error.to_string())
     }
 
-    /// What keeps it from being healthy.
+    /// The reason why it is unhealthy, if it is.
     pub fn complaint(&self) -> Option<String> {
         self.sim_process.enter(|| self.node.unhealthy_reason())
     }
 
-    /// True when Raft has stopped on it, as after a failure of its disk.
+    /// True if Raft has stopped on it, as after a failure of its disk.
     pub fn has_failed(&self) -> bool {
         self.sim_process
             .enter(|| self.node.consensus_stats().state == "Shutdown")
@@ -231,18 +233,18 @@ impl SimNode {
     /// Adds a hook.
     ///
     /// # Errors
-    /// When it has stopped.
+    /// When the node has stopped.
     pub fn register(&self, filter: EventFilter, hook: Hook) -> Result<HookId> {
         let registered = self.sim_process.enter(|| self.node.register_hook(filter, hook));
         registered.map_err(crate::hooks::Rejected::into_error)
     }
 
-    /// Its answer to "are you primary of this partition?".
+    /// True if the node says that it is primary of this partition.
     pub fn is_primary(&self, number: u32) -> bool {
         self.sim_process.enter(|| self.node.is_primary(number))
     }
 
-    /// The partitions that it says it is primary of. Asks about those only that its view names it for.
+    /// The partitions of which it says that it is primary. Only those that its view assigns to it are asked about.
     pub fn claims(&self) -> Vec<u32> {
         self.sim_process.enter(|| {
             let view = self.node.view();
@@ -254,12 +256,12 @@ impl SimNode {
         })
     }
 
-    /// Its answer to "do you lead?".
+    /// True if the node says that it leads.
     pub fn is_leader(&self) -> bool {
         self.sim_process.enter(|| self.node.is_leader())
     }
 
-    /// True when others may hear that it leads, also while it stops.
+    /// True if it may still act as leader towards other nodes, even while it stops.
     pub fn holds_leadership(&self) -> bool {
         let leads = || {
             let member = self.node.member();
@@ -273,46 +275,46 @@ impl SimNode {
         self.sim_process.enter(|| self.node.leader_epoch().ok())
     }
 
-    /// Who leads, as far as it knows.
+    /// The leader, as far as it knows.
     pub fn leader(&self) -> Option<LeaderInfo> {
         self.sim_process.enter(|| self.node.leader())
     }
 
-    /// What lookups read.
+    /// The view that lookups read.
     pub fn view(&self) -> Arc<ClusterView> {
         self.node.view().into_owned()
     }
 
-    /// Members, partitions and leader.
+    /// The topology: members, partitions and leader.
     pub fn topology(&self) -> Arc<Topology> {
         self.node.view().topology().clone()
     }
 
-    /// How far it has applied the log.
+    /// The last revision that it has applied.
     pub fn revision(&self) -> u64 {
         self.node.view().revision()
     }
 
-    /// The incarnation that the log gave this process.
+    /// The incarnation that the log assigned to this process.
     pub fn incarnation(&self) -> Option<u64> {
         self.node.incarnation()
     }
 
-    /// Its number in Raft, and the numbers of those that vote.
+    /// Its Raft id, and the Raft ids of the voters.
     pub fn raft(&self) -> Option<(u64, Vec<u64>)> {
         let member = self.node.member().ok()?;
         let voters = member.raft.raft_members().voters;
         Some((member.raft.raft_id(), voters.into_iter().collect()))
     }
 
-    /// Where its Raft is, for a trace.
+    /// The state of its Raft, for traces.
     pub fn raft_state(&self) -> String {
         self.node
             .member()
             .map_or_else(|error| error.to_string(), |member| member.raft.describe())
     }
 
-    /// A value as applied here.
+    /// A value of the custom data, as applied on this node.
     pub fn data(&self, key: &str) -> Option<DataEntry> {
         self.node.data(key)
     }
@@ -322,12 +324,12 @@ impl SimNode {
         self.node.data_keys(prefix, None, usize::MAX)
     }
 
-    /// The whole state as bytes.
+    /// The whole replicated state, encoded.
     pub fn state_bytes(&self) -> Vec<u8> {
         self.node.state_bytes()
     }
 
-    /// Writes a value; gives the revision.
+    /// Writes a value. The result is the revision.
     ///
     /// # Errors
     /// Those of every write.
@@ -343,24 +345,24 @@ impl SimNode {
             .await
     }
 
-    /// Waits until everything that was committed when the call began is applied here.
+    /// Waits until this node has applied everything that was committed when the call began.
     ///
     /// # Errors
-    /// When that cannot be told or reached in time.
+    /// When the revision cannot be determined or reached in time.
     pub async fn read_barrier(&self, timeout: Duration) -> Result<u64> {
         self.sim_process.wrap(self.node.read_barrier(timeout)).await
     }
 
-    /// Waits until a revision is applied here.
+    /// Waits until this node has applied a revision.
     ///
     /// # Errors
-    /// When it is not in time.
+    /// When it is not applied in time.
     pub async fn wait_revision(&self, revision: u64, timeout: Duration) -> Result<()> {
         let wait = async { self.node.member()?.proposer.wait_for(revision, timeout).await };
         self.sim_process.wrap(wait).await
     }
 
-    /// Has a member removed.
+    /// Removes a member.
     ///
     /// # Errors
     /// Those of the call.
@@ -370,7 +372,7 @@ impl SimNode {
             .await
     }
 
-    /// Begins its departure: what it has is moved elsewhere, then it is taken out.
+    /// Begins its leave: its copies move to other nodes, then it is removed.
     ///
     /// # Errors
     /// Those of the call.
@@ -378,7 +380,7 @@ impl SimNode {
         self.sim_process.wrap(self.node.begin_leaving(timeout)).await
     }
 
-    /// Has the leader give leadership up.
+    /// Makes the leader transfer its leadership.
     ///
     /// # Errors
     /// Those of the call.
@@ -386,7 +388,7 @@ impl SimNode {
         self.sim_process.wrap(self.node.step_down(target)).await
     }
 
-    /// Has partitions moved to where they belong.
+    /// Moves partitions to the nodes where they belong.
     ///
     /// # Errors
     /// Those of the call.

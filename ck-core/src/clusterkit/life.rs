@@ -1,4 +1,4 @@
-//! Starting, stopping, leaving, and what a node has to say.
+//! Starting, stopping and leaving, and the log callback.
 
 use std::time::{Duration, Instant};
 
@@ -9,30 +9,31 @@ use crate::error::Result;
 use crate::logger::{LAST_WORDS, LogCallback};
 
 impl ClusterKit {
-    /// Starts the node: it founds a cluster, joins one, or comes back to its own, as its options and its data
-    /// directory say. Returns when it is a member.
+    /// Starts the node: it bootstraps a cluster, joins one, or rejoins its own, as its options and its data directory
+    /// say. Returns when it is a member.
     ///
-    /// Blocks for at most `join_timeout` and a little. A node that was a member before returns without an error
-    /// when that passes, and goes on trying: the others may be starting too.
+    /// Blocks for slightly longer than `join_timeout` at most. A node that was a member before returns without an error
+    /// when that time has passed, and keeps trying, because the other nodes may be starting too.
     ///
     /// # Errors
-    /// [`ErrorCode::JoinFailed`] with what every address answered, [`ErrorCode::AddressInUse`],
-    /// [`ErrorCode::DataDirInUse`], [`ErrorCode::WrongCluster`], [`ErrorCode::ClusterMismatch`],
-    /// [`ErrorCode::DuplicateNode`], [`ErrorCode::Removed`], [`ErrorCode::Corrupt`], [`ErrorCode::Io`],
-    /// [`ErrorCode::AlreadyStarted`]. After an error the node is stopped.
+    /// [`ErrorCode::InHook`] inside a hook of this node, and [`ErrorCode::AlreadyStarted`]: neither changes anything.
+    /// After any other error the node is stopped: [`ErrorCode::JoinFailed`] with the answer of every address,
+    /// [`ErrorCode::AddressInUse`], [`ErrorCode::DataDirInUse`], [`ErrorCode::WrongCluster`],
+    /// [`ErrorCode::ClusterMismatch`], [`ErrorCode::DuplicateNode`], [`ErrorCode::Removed`], [`ErrorCode::Corrupt`],
+    /// [`ErrorCode::Io`], [`ErrorCode::Stopped`].
     pub fn start(&self) -> Result<()> {
         self.refuse_in_hook("start")?;
         self.wait(|node| async move { node.start().await })
     }
 
-    /// Stops the node: others take over what it has, then everything is closed. Idempotent.
+    /// Stops the node: other members take over its roles, then everything is closed. Idempotent.
     ///
-    /// Blocks for a few seconds at most: it waits for hooks that run, and for the leader's answer. Then it waits until the log
-    /// callback has heard everything that was said, for 1 s at most; one that stands still fails no stop.
+    /// Blocks for a few seconds at most: it waits for running hooks, and for the leader's answer. Then it waits until
+    /// the log callback has received every message, for 1 s at most; a callback that hangs does not make a stop fail.
     ///
     /// # Errors
-    /// [`ErrorCode::InHook`] inside a hook of this node; [`ErrorCode::Timeout`] when a hook does not return,
-    /// everything else being closed.
+    /// [`ErrorCode::InHook`] inside a hook of this node; [`ErrorCode::Timeout`] when a hook does not return, while
+    /// everything else is closed.
     pub fn stop(&self) -> Result<()> {
         self.refuse_in_hook("stop")?;
         let stopped = self.wait(|node| async move { node.stop().await });
@@ -43,8 +44,8 @@ impl ClusterKit {
     /// [`ClusterKit::stop`], waiting for at most `timeout`.
     ///
     /// # Errors
-    /// As [`ClusterKit::stop`]; [`ErrorCode::Timeout`] when time is up too: stopping goes on, and another call
-    /// waits for its end.
+    /// As [`ClusterKit::stop`]; [`ErrorCode::Timeout`] also when `timeout` has passed: stopping continues, and another
+    /// call waits for its end.
     pub fn stop_within(&self, timeout: Duration) -> Result<()> {
         self.refuse_in_hook("stop")?;
         let began = Instant::now();
@@ -55,16 +56,16 @@ impl ClusterKit {
         stopped
     }
 
-    /// Closes the node as dropping its last clone does, without telling the others, and waits until that is
-    /// done: no hook and no log callback runs or will, and all that they held is dropped. When it was the last
-    /// node of the process and had no other clone, the runtime's threads have ended too.
+    /// Closes the node as dropping its last clone does, without notifying the other nodes, and waits until that is
+    /// done: no hook and no log callback runs or will run, and everything that they captured is dropped. If it was the
+    /// last node of the process and had no other clone, the runtime's threads have ended too.
     ///
-    /// Blocks for milliseconds as a rule, for some seconds when a hook does not return, and for 1 s at most when the log
-    /// callback does not: that one is left to itself, hears of nothing more, and is dropped when it returns.
+    /// Usually blocks for milliseconds; for some seconds when a hook does not return, and for 1 s at most when the log
+    /// callback does not: that callback gets no further message, and is dropped when it returns.
     ///
     /// # Errors
-    /// [`ErrorCode::InHook`] inside a hook of this node: nothing is waited for, and this clone is dropped.
-    /// [`ErrorCode::Timeout`] when a hook does not return, everything else being closed.
+    /// [`ErrorCode::InHook`] inside a hook of this node: this does not wait then, and drops this clone.
+    /// [`ErrorCode::Timeout`] when a hook does not return, while everything else is closed.
     pub fn close(self) -> Result<()> {
         self.refuse_in_hook("close")?;
         let closed = self.wait(|node| async move { node.close_immediately().await });
@@ -72,12 +73,13 @@ impl ClusterKit {
         closed
     }
 
-    /// Leaves the cluster for good: leadership and everything that this node has go elsewhere, then it is no member
-    /// any more and stops. Blocks until then, for at most `timeout`.
+    /// Leaves the cluster permanently: leadership and all copies of this node move to other nodes, then it is removed
+    /// and stops. Blocks until then, for at most `timeout`.
     ///
     /// # Errors
-    /// [`ErrorCode::Refused`] where nobody could take over: the only active node cannot leave.
-    /// [`ErrorCode::Timeout`] with what is left: it goes on leaving, and the call may be made again.
+    /// [`ErrorCode::Refused`] when no node could take over: the only active node cannot leave. [`ErrorCode::Timeout`]
+    /// with what is left to move: the node continues to leave, and the call may be made again. [`ErrorCode::InHook`]
+    /// inside a hook of this node.
     pub fn leave(&self, timeout: Duration) -> Result<()> {
         self.refuse_in_hook("leave")?;
         let left = self.wait(move |node| async move { node.leave(timeout).await });
@@ -87,9 +89,8 @@ impl ClusterKit {
         left
     }
 
-    /// Where messages for people go. `None` drops them, which is the default. It replaces an earlier callback, which is
-    /// dropped before this returns, or when the call of it that is under way does; what waited for it is told to the new one.
-    /// Never blocks.
+    /// Sets the log callback. `None`, the default, drops messages. An earlier callback is dropped before this returns,
+    /// or when its running call returns; messages that waited for it go to the new one. Never blocks.
     pub fn on_log(&self, callback: Option<LogCallback>) {
         self.inner.logger.set_callback(callback);
     }

@@ -1,6 +1,6 @@
-//! The runtimes of a process, shared by all nodes in it: one for what members say to each other and what the application
-//! asks for, and one for clients that speak HTTP. Nothing that clients ask for, and no number of them, keeps the threads of
-//! the first from a heartbeat.
+//! The tokio runtimes of a process, shared by all its nodes: one for communication between members and for calls of the
+//! application, and one for HTTP clients. No client request, and no number of them, can keep the threads of the first
+//! from a heartbeat.
 
 use std::num::NonZero;
 use std::panic::AssertUnwindSafe;
@@ -15,19 +15,20 @@ use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 use crate::hooks;
 
-/// At most so many threads, unless somebody asks for more: the work is waiting, not computing.
+/// The maximum number of threads, unless an option asks for more: the work mostly waits and rarely computes.
 const MAX_THREADS: usize = 4;
-/// At most so many threads for what blocks: planning, snapshots and other files, names, large HTTP answers. Where there are
-/// more of these at a time they wait for each other, which is safe because none of them waits for another to be begun. Names
-/// and HTTP answers, which others can cause as often as they like, have smaller bounds of their own, so that they leave
-/// room. Each node has at most six of the rest at a time: so many stay where they are when its disk hangs.
+/// The maximum number of threads for blocking work: planning, snapshots and other files, name resolution, large HTTP
+/// answers. Further work waits for a free thread, which is safe because no blocking work waits for other blocking work
+/// to be started. Name resolution and HTTP answers, which others can cause as often as they like, have smaller limits
+/// of their own, so that they leave room. Each node has at most six of the rest at a time: that many threads are
+/// blocked when its disk hangs.
 const MAX_BLOCKING_THREADS: usize = 64;
-/// The same for what clients ask for: large answers, of which each node makes one at a time.
+/// The same limit for client requests: large answers, of which each node builds one at a time.
 const MAX_CLIENTS_BLOCKING_THREADS: usize = 16;
-/// How long the end of the last handle waits for the threads at most.
+/// How long the drop of the last handle waits for the threads, at most.
 const END: Duration = Duration::from_secs(5);
 
-/// Tokio runtimes that live as long as somebody holds them.
+/// The tokio runtimes, which live as long as something holds them.
 pub(super) struct SharedRuntime {
     runtime: Option<Runtime>,
     clients: Option<Runtime>,
@@ -36,18 +37,18 @@ pub(super) struct SharedRuntime {
 static PRESENT: Mutex<Weak<SharedRuntime>> = Mutex::new(Weak::new());
 
 impl SharedRuntime {
-    /// The runtime that lives, or a new one with this many threads.
+    /// The existing runtime, or a new one with this many threads.
     pub(super) fn get(threads: Option<u32>) -> Result<Arc<Self>> {
         let mut present = PRESENT.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = present.upgrade() {
             return Ok(runtime);
         }
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        // Half of the processors: the other half is for the application and for the logs. A thread too many costs: each
-        // step of a write would wake it for nothing.
+        // Half of the processors: the other half is for the application and for the logs. Unneeded threads cost time:
+        // each step of a write would wake one for nothing.
         let few = (processors / 2).clamp(1, MAX_THREADS);
         let threads = threads.map_or(few, |threads| threads as usize);
-        // Answers come in bursts, with each batch that was written: there is work for all processors at such a moment.
+        // Answers come in bursts, with each batch that was written, and a burst has work for all processors.
         let clients = processors.clamp(1, MAX_THREADS);
         let shared = Arc::new(SharedRuntime {
             runtime: Some(start("ck-runtime", threads, MAX_BLOCKING_THREADS)?),
@@ -70,7 +71,7 @@ impl SharedRuntime {
     fn runtime(&self) -> &Runtime {
         match &self.runtime {
             Some(runtime) => runtime,
-            // Taken only while dropping, when nobody has a reference.
+            // Taken only in `drop`, when there is no other reference.
             None => unreachable!("the runtime is there until it is dropped"),
         }
     }
@@ -79,15 +80,15 @@ impl SharedRuntime {
         self.runtime().spawn(future);
     }
 
-    /// Runs `f` where tasks and timers find the runtime.
+    /// Runs `f` inside the runtime, so that tasks and timers find it.
     pub(super) fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
         let _entered = self.runtime().enter();
         f()
     }
 
-    /// Runs a future to its end on this thread, whoever's that is. The future's timers and sockets are the runtime's;
-    /// polling it here rather than in a task of its own saves two changes of thread per call. For calls that are made often
-    /// and need little: what a poll puts on the stack, it puts on the caller's, which may be small.
+    /// Runs a future to completion on the calling thread. Its timers and sockets are the runtime's; polling it here
+    /// rather than in a task of its own saves two thread switches per call. For calls that are made often and need
+    /// little stack: a poll uses the caller's stack, which may be small.
     pub(super) fn block_on<T: Send + 'static>(
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
@@ -98,7 +99,7 @@ impl SharedRuntime {
         env::block_on(future).unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
     }
 
-    /// Runs a future on the runtime's threads, on their stacks, and waits for its end.
+    /// Runs a future on the runtime's threads, on their stacks, and waits for its result.
     pub(super) fn wait<T: Send + 'static>(
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
@@ -108,7 +109,7 @@ impl SharedRuntime {
         answer.unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
     }
 
-    /// [`SharedRuntime::wait`], for at most `timeout`. The future goes on when that has passed.
+    /// [`SharedRuntime::wait`], for at most `timeout`. The future continues after that.
     pub(super) fn wait_within<T: Send + 'static>(
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
@@ -125,13 +126,14 @@ impl SharedRuntime {
         }
     }
 
-    /// Runs a future on the runtime's threads; where its answer comes out. Nothing comes where it panicked.
+    /// Runs a future on the runtime's threads; returns the receiver of its result. It receives nothing if the future
+    /// panicked.
     fn begin<T: Send + 'static>(
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Receiver<Result<T>> {
         let (sender, receiver) = mpsc::sync_channel(1);
-        // Nobody may be waiting any more.
+        // The receiver may be dropped already.
         self.spawn(future.map(move |answer| drop(sender.send(answer))));
         receiver
     }
@@ -142,7 +144,7 @@ impl SharedRuntime {
             runtimes.map(Runtime::handle).any(|own| own.id() == current.id())
         };
         let here = Handle::try_current().is_ok_and(|current| is_own(&current));
-        // Hooks have entered the runtime, but run on threads of their own.
+        // Hook threads have entered the runtime but do not belong to it, so they may wait.
         if here && !hooks::on_hook_thread() {
             return Err(Error::new(
                 ErrorCode::InHook,
@@ -161,20 +163,20 @@ fn start(name: &str, threads: usize, blocking: usize) -> Result<Runtime> {
         .max_blocking_threads(blocking)
         .thread_name(name)
         .enable_all();
-    // Threads that these start later inherit from them that signals are blocked.
+    // Threads that are started later by these inherit their blocked signals.
     env::starting_threads(|| builder.build()).map_err(|error| Error::io("start the runtime", &error))
 }
 
 impl Drop for SharedRuntime {
     fn drop(&mut self) {
-        // Clients first: what they wait for is on the other one.
+        // The clients' runtime first, because its tasks wait for the other one.
         for runtime in [self.clients.take(), self.runtime.take()].into_iter().flatten() {
             if Handle::try_current().is_ok() {
-                // Where tasks run nobody may wait: the last handle may be dropped on one of the runtime's own
+                // A thread that runs tasks must not wait: the last handle may be dropped on one of the runtime's own
                 // threads.
                 runtime.shutdown_background();
             } else {
-                // Nodes are closed by now, so this takes no time; an application finds the threads gone.
+                // The nodes are closed by now, so this takes no time, and the application finds the threads gone.
                 runtime.shutdown_timeout(END);
             }
         }
@@ -187,10 +189,10 @@ mod tests {
 
     use super::*;
 
-    /// How many threads of the runtime there are, those that block among them.
+    /// Number of threads of the runtime, including those for blocking work.
     fn threads() -> usize {
         let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-        // One that has ended meanwhile has no name any more.
+        // A thread that has ended meanwhile has no name any more.
         tasks
             .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok())
             .filter(|name| name.trim_end() == "ck-runtime")
@@ -217,7 +219,7 @@ mod tests {
                 ended.send(()).unwrap();
             });
         }
-        // Tests beside this one may use some of the threads.
+        // Tests that run at the same time may use some of the threads.
         while begun.load(Ordering::SeqCst) < JOBS || running.load(Ordering::SeqCst) < MAX_BLOCKING_THREADS / 2
         {
             std::thread::yield_now();

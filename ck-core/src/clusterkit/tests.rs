@@ -1,4 +1,4 @@
-//! One answer comes from one view, whatever the applier does meanwhile.
+//! One answer comes from one view, whatever the applier does at the same time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use crate::routing::ClusterView;
 const ME: &str = "a";
 const OTHER: &str = "b";
 
-/// One partition, held by both nodes; the even revisions have this node as its primary, the odd ones the other.
+/// One partition, held by both nodes. At even revisions this node is primary, at odd ones the other.
 fn view(revision: u64, shape: &Topology) -> ClusterView {
     let copy = |node: &str| PartitionCopy::new(node.into(), CopyState::Synced, 1);
     let primary = if revision.is_multiple_of(2) { ME } else { OTHER };
@@ -31,7 +31,7 @@ fn view(revision: u64, shape: &Topology) -> ClusterView {
     ClusterView::new(Arc::new(topology), revision, ME)
 }
 
-/// Ends the applier when the readers are through, or one of their assertions has failed.
+/// Ends the applier when the readers have finished, or one of their assertions has failed.
 struct Ended<'a>(&'a AtomicBool);
 
 impl Drop for Ended<'_> {
@@ -71,12 +71,12 @@ fn an_answer_is_of_one_view_while_views_are_swapped() {
         });
         let _ended = Ended(&done);
         let mut roles = [0; 2];
-        // So often at least, and until both revisions were seen.
+        // At least this often, and until both revisions were seen.
         let mut asked = 0;
         while asked < 200_000 || roles.contains(&0) {
             asked += 1;
             for role in [kit.should_handle_key(b"k"), kit.role(0)] {
-                // In either view this node holds a copy, and its lease runs: no answer of one view is "nothing".
+                // In either view this node holds a copy, and its lease is valid: no view gives it no role.
                 match role.expect("a role in every view") {
                     Role::Primary => roles[0] += 1,
                     Role::Replica => roles[1] += 1,

@@ -1,15 +1,15 @@
-//! A handle that keeps nothing alive, for what the node itself holds.
+//! A handle that does not keep its node alive, for code that the node itself holds.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
 
 use super::{ClusterKit, Inner};
 
-/// A handle that does not keep its node alive: what a hook or a log callback of that very node has to hold.
+/// A handle that does not keep its node alive, for a hook or a log callback of that node.
 ///
-/// The node holds its hooks, so a hook that holds a [`ClusterKit`] keeps alive what keeps it alive: the node goes on when the
-/// application has dropped its last handle, until something calls [`ClusterKit::stop`] or [`ClusterKit::close`]. With this
-/// handle it does not.
+/// The node holds its hooks, so a hook that holds a [`ClusterKit`] keeps its own node alive: the node continues when
+/// the application has dropped its last handle, until something calls [`ClusterKit::stop`] or [`ClusterKit::close`]. A
+/// hook that holds this handle does not.
 ///
 /// ```
 /// use ck_core::hooks::EventType;
@@ -36,8 +36,8 @@ pub struct WeakClusterKit {
 }
 
 impl WeakClusterKit {
-    /// The node, while somebody holds it. Whoever drops the last handle ends the node, on whatever thread that is: keep what
-    /// this gives for one call of a hook.
+    /// The node, while a [`ClusterKit`] of it exists. Dropping the last [`ClusterKit`] ends the node, on whatever
+    /// thread that happens: keep the returned one for one call of a hook only.
     pub fn upgrade(&self) -> Option<ClusterKit> {
         self.inner.upgrade().map(|inner| ClusterKit { inner })
     }

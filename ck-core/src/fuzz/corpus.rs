@@ -1,7 +1,7 @@
-//! The corpus that is committed: made from valid things, compared, and run once with every test.
+//! The committed corpus: generated from valid examples, compared with them by a test, and run once with every test run.
 //!
-//! `UPDATE_CORPUS=1 cargo test -p ck-core --features sim fuzz` writes it anew. What a fuzzer has found lies beside it under names
-//! that begin with `found-`, and is run as well: what was mended stays mended.
+//! `UPDATE_CORPUS=1 cargo test -p ck-core --features sim fuzz` regenerates it. Inputs that a fuzzer found are beside
+//! it, under names that begin with `found-`. They are run as well, so that a fixed defect stays fixed.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use super::{TARGETS, Target};
 
-/// The name of an input, and the input.
+/// The name of an input, and its bytes.
 pub(crate) type Example = (&'static str, Vec<u8>);
 
-/// The folder of one target may hold so many bytes that are made here: a corpus is to be small.
+/// The most bytes of generated inputs in the folder of one target, to keep the corpus small.
 const MOST_BYTES: usize = 24 << 10;
 
 fn examples_of(target: &Target) -> Vec<Example> {
@@ -35,7 +35,7 @@ fn folder(target: &Target) -> PathBuf {
         .join(target.name)
 }
 
-/// Every input that is committed, by name.
+/// All committed inputs of a target, by name.
 fn committed(target: &Target) -> BTreeMap<String, Vec<u8>> {
     let folder = folder(target);
     let files = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -90,7 +90,7 @@ thread_local! {
     static PANICS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts the panics of this thread, also those that somebody catches: the tasks of a simulation run on it.
+/// Counts the panics of this thread, even those that are caught: the tasks of a simulation run on it.
 fn count_panics() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

@@ -1,6 +1,6 @@
-//! Reading an input: what is missing at its end is zeros and nothing, so that every input means something.
+//! Reads a fuzzer input. Missing bytes at its end read as zeros or as empty parts, so that every input is valid.
 
-/// Bytes of a fuzzer, read from the front.
+/// The bytes of a fuzzer, read from the front.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Input<'a>(&'a [u8]);
 
@@ -23,42 +23,42 @@ impl<'a> Input<'a> {
         u16::from_le_bytes([self.u8(), self.u8()])
     }
 
-    /// The first byte of an input: eight questions, each answered by one bit.
+    /// Reads the first byte of an input: eight flags of one bit each.
     pub(crate) fn flags(&mut self) -> Flags {
         Flags(self.u8())
     }
 
-    /// So many bytes, or as many as there are.
+    /// Reads this many bytes, or fewer if the input ends.
     pub(crate) fn take(&mut self, length: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(length.min(self.0.len()));
         self.0 = rest;
         taken
     }
 
-    /// Some bytes with their length before them.
+    /// Reads a part: a length as a little-endian u16, then so many bytes.
     pub(crate) fn part(&mut self) -> &'a [u8] {
         let length = self.u16();
         self.take(length.into())
     }
 
-    /// What is left.
+    /// The remaining bytes.
     pub(crate) fn rest(self) -> &'a [u8] {
         self.0
     }
 }
 
-/// Eight bits.
+/// Eight flags.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Flags(u8);
 
 impl Flags {
-    /// True where bit `number` is set.
+    /// True if bit `number` is set.
     pub(crate) fn has(self, number: u8) -> bool {
         self.0 >> number & 1 == 1
     }
 }
 
-/// Appends what [`Input::part`] reads.
+/// Appends a part that [`Input::part`] reads.
 #[cfg(test)]
 pub(crate) fn put_part(out: &mut Vec<u8>, bytes: &[u8]) {
     let length = u16::try_from(bytes.len()).expect("a part is short");

@@ -1,4 +1,4 @@
-//! A node that leads a cluster of one, in a simulation: what strangers say to it, and what it does afterwards.
+//! A simulated node that leads a cluster of one: takes calls and requests of strangers, then must still work.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,17 +27,18 @@ use crate::state::Expect;
 const ME: &str = "node-1";
 const ADDR: &str = "10.0.0.1:7000";
 const STRANGER: &str = "10.0.0.99:7000";
-/// The same in every run, so that calls of the corpus are for it.
+/// The same in every run, so that the calls in the corpus are accepted.
 const CLUSTER: &str = "the-cluster";
-/// How much simulated time anything may take: some calls set off elections, and pledges and grants have to end.
+/// The most simulated time that any step may take. Some calls cause elections, and pledges and grants have to end
+/// first.
 const PATIENCE: Duration = Duration::from_secs(60);
 const SEED: u64 = 1;
 
-/// Bit of the byte that says which part of a node a call is for: the call is made to fit the log first.
+/// A bit in the service byte of an input: the call is adapted to the log first.
 const FIT: u8 = 0x80;
 
-/// An input is one call after the other: which part of a node it is for, and its body. Whatever the node is told, it writes
-/// afterwards, and after a restart, unless it was put out of its cluster by something that may do that.
+/// The input is a sequence of calls, each a service byte and a body. Whatever the node receives, it must be able to
+/// write afterwards, and after a restart, unless a call that may do so removed it from its cluster.
 pub(crate) fn peer(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let mut calls = Vec::new();
@@ -85,7 +86,7 @@ pub(crate) fn peer(bytes: &[u8]) {
     });
 }
 
-/// Makes a call fit the log of the node where it asks for that.
+/// Adapts a call to the log of the node if its [`FIT`] bit is set.
 fn fit(call: &mut Vec<u8>, node: &SimNode) {
     let Some(service) = call.first_mut().filter(|service| **service & FIT != 0) else {
         return;
@@ -99,7 +100,7 @@ fn fit(call: &mut Vec<u8>, node: &SimNode) {
     }
 }
 
-/// Puts requests to the node, one after the other. Every one is answered, none by a fault of the node.
+/// Sends HTTP requests to the node, one after the other. Each must be answered, and none with an internal error.
 pub(crate) fn ask(requests: Vec<(Request, Vec<u8>)>) {
     simulate(SEED, async {
         let node = start(&SimNetwork::new(SEED), &Arc::new(MemDisk::new())).await;
@@ -137,7 +138,7 @@ pub(crate) fn ask(requests: Vec<(Request, Vec<u8>)>) {
     });
 }
 
-/// A process of the node, which founds the cluster where there is none on the disk.
+/// Starts a process of the node. It bootstraps the cluster if there is none on the disk.
 async fn start(network: &SimNetwork, disk: &Arc<MemDisk>) -> Result<SimNode> {
     let mut options = Options::new(ME, ADDR);
     options.data_dir = "/data".to_owned();
@@ -156,7 +157,7 @@ async fn start(network: &SimNetwork, disk: &Arc<MemDisk>) -> Result<SimNode> {
     Ok(node)
 }
 
-/// What a founder notes before it founds, with an id that is no chance.
+/// Stores what a bootstrapping node stores before it bootstraps, with a fixed cluster id instead of a random one.
 fn found(options: &Options, disk: &Arc<MemDisk>) -> Result<()> {
     let dir = Path::new(&options.data_dir);
     disk.create_dir_all(dir)?;
@@ -176,7 +177,8 @@ fn found(options: &Options, disk: &Arc<MemDisk>) -> Result<()> {
     file.store(&identity)
 }
 
-/// Writes, as soon as it can: a process that somebody has said is going, or that is no leader for a moment, comes back first.
+/// Writes as soon as the node can. A node that was reported as stopping or failed, or that does not lead at the moment,
+/// recovers first.
 async fn write(node: &SimNode, key: &str) -> Result<u64> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -190,14 +192,15 @@ async fn write(node: &SimNode, key: &str) -> Result<u64> {
     }
 }
 
-/// True where it is no member, or does not vote alone.
+/// True if the node is no member, or is not the only voter.
 fn is_out(node: &SimNode) -> bool {
     let is_member = node.topology().nodes.contains_key(ME);
     let votes_alone = node.raft().is_some_and(|(_, voters)| voters == [1]);
     node.refusal().is_some() || !is_member || !votes_alone
 }
 
-/// True for what may rightly put the node out of its cluster: entries and snapshots of a leader, an order of an operator.
+/// True for calls that may remove the node from its cluster: entries and snapshots of a leader, and the order of an
+/// operator.
 fn may_put_it_out(call: &[u8]) -> bool {
     match Service::open(call) {
         Some((Service::Raft, body)) => consensus::may_change_members(body),
@@ -208,12 +211,12 @@ fn may_put_it_out(call: &[u8]) -> bool {
     }
 }
 
-/// True for what is answered only when somebody else has answered, or when the node leads again.
+/// True for calls that are answered only after another node has answered, or once the node leads again.
 fn may_take_long(call: &[u8]) -> bool {
     matches!(Service::open(call), Some((Service::Forward | Service::Member, _)))
 }
 
-/// Every call that there is, as somebody would make it who knows how members talk.
+/// Examples of every call, as a sender that knows the protocol would make it.
 #[cfg(test)]
 pub(crate) fn examples() -> Vec<super::Example> {
     use crate::membership::{JoinRequest, SyncReport};
@@ -335,7 +338,7 @@ pub(crate) fn examples() -> Vec<super::Example> {
         let mut input = Vec::new();
         for call in calls {
             let (service, body) = call.split_first().unwrap();
-            // Only Raft's own calls have anything to fit.
+            // Only Raft RPCs are adapted; the bit has no effect on other calls.
             input.push(*service | FIT);
             super::put_part(&mut input, body);
         }

@@ -1,5 +1,5 @@
-//! One call of a hook: marked as inside a hook, its panics caught, its closure dropped before it counts as
-//! ended.
+//! One call of a hook. The thread is marked as inside a hook, panics are caught, and the closure is dropped before the
+//! call counts as ended.
 
 use std::any::Any;
 use std::future::Future;
@@ -39,8 +39,8 @@ fn outcome_of(result: Result<Result<(), String>, Box<dyn Any + Send>>) -> Outcom
     Outcome::Panicked(text)
 }
 
-/// Calls a hook on this thread. The hook is dropped inside the call's scope: its destructor, too, may ask
-/// whether it is inside a hook, and must not wait for the thread that it runs on.
+/// Calls a hook on this thread. The hook is dropped inside the call's scope: its destructor, too, must be able to find
+/// out that it is inside a hook, and must not wait for the thread that it runs on.
 pub(super) fn call_here(shared: &Shared, hook: BlockingHook, event: Arc<Event>) -> Outcome {
     let _scope = scope::enter(shared.key());
     let (event, copies) = match shared.as_of_now(event) {
@@ -56,8 +56,8 @@ pub(super) fn call_here(shared: &Shared, hook: BlockingHook, event: Arc<Event>) 
     outcome
 }
 
-/// Polls the future of a hook on this thread, with the runtime's timers and sockets, to its end or until the runtime goes
-/// away. However long it takes or blocks, nobody else waits for this thread.
+/// Polls a hook's future on this thread, with the runtime's timers and sockets, until it completes or the runtime shuts
+/// down. However long the future takes or blocks, no other call waits for this thread.
 pub(super) fn poll_here(
     shared: &Shared,
     runtime: &tokio::runtime::Handle,
@@ -73,7 +73,8 @@ pub(super) fn poll_here(
         }
     };
     let (alive, gone) = oneshot::channel::<()>();
-    // Held by a task: a runtime that goes away drops its tasks, and with this one the sender.
+    // A task of the runtime holds the sender: a runtime that shuts down drops its tasks, and the dropped sender ends
+    // the wait below.
     let holder = runtime.spawn(async move {
         std::future::pending::<()>().await;
         drop(alive);
@@ -94,12 +95,14 @@ pub(super) fn poll_here(
 }
 
 impl Shared {
-    /// The event as it is now: a copy may wait long for its first call, and longer for the next, and whoever had the data
-    /// then may have it no more. Where this node counts as a holder meanwhile, there is nothing to copy.
+    /// The event with the nodes to copy from as of now. A copy may wait long for its first call, and longer for a
+    /// retry, and the nodes that held the data when the event was emitted may not hold it any more. When this node
+    /// itself counts as a holder meanwhile, there is nothing to copy and the list is empty.
     ///
     /// # Errors
-    /// What the call comes to where nobody has the data now: those who had it may have missed what was written since, so
-    /// it is not made. An event that names nobody says that there is nothing to copy, and is told as it is.
+    /// The outcome of the call when no node that is up holds the data now. The hook is not called then, because the
+    /// former holders may have missed later writes. An event that names no node to copy from means that there is
+    /// nothing to copy, and is delivered unchanged.
     fn as_of_now(&self, event: Arc<Event>) -> Result<(Arc<Event>, Option<Copies>), Outcome> {
         let (Some(holders), EventKind::PartitionChange(change)) = (&self.config.holders, &event.kind) else {
             return Ok((event, None));
@@ -107,7 +110,7 @@ impl Shared {
         if change.copy_from_nodes.is_empty() || !is_own_gain(&event, &self.config.node_id) {
             return Ok((event, None));
         }
-        // Before anything is looked up: see there.
+        // Recorded before the lookup: the invariant of `copying.rs` requires this order.
         let copies = Some(self.copying.begin(change.number));
         let now = match holders(change, event.revision) {
             Holders::AsTold => return Ok((event, copies)),
@@ -123,7 +126,7 @@ impl Shared {
             now.iter()
                 .any(|node| node.id == told.id && node.incarnation == told.incarnation)
         };
-        // As long as it can go by what all nodes are told, it is told the same.
+        // While every node named by the event still holds the data, the hook gets the same event as on all nodes.
         if change.copy_from_nodes.iter().all(holds) {
             return Ok((event, copies));
         }
@@ -138,7 +141,7 @@ impl Shared {
     }
 }
 
-/// Says that a call has ended, once; that it was cancelled when dropped before.
+/// Reports the end of a call, exactly once; a call dropped before its end is reported as cancelled.
 struct Ending {
     shared: Arc<Shared>,
     call_id: CallId,
@@ -160,14 +163,14 @@ impl Drop for Ending {
     }
 }
 
-/// A call as a future. A blocking hook is called within its first poll.
+/// A call as a future. A blocking hook runs within its first poll.
 pub(super) struct CallFuture {
     hook: Option<Hook>,
     /// Taken by the first poll.
     event: Option<Arc<Event>>,
     running: Option<BoxFuture<'static, Result<(), String>>>,
     copies: Option<Copies>,
-    // Last, so that the call ends after everything of the application is gone.
+    // Last field, so that the call ends only after everything that belongs to the application has been dropped.
     ending: Ending,
 }
 
@@ -188,7 +191,8 @@ impl CallFuture {
 
     /// Polls the hook.
     fn poll_hook(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
-        // Not before: events are pushed under a lock that this needs.
+        // Looked up in the first poll and not when the event is pushed: the caller of `push` holds a lock that the
+        // lookup takes.
         let event = match self.event.take().map(|event| self.ending.shared.as_of_now(event)) {
             Some(Err(outcome)) => return Poll::Ready(outcome),
             Some(Ok((event, copies))) => {

@@ -1,16 +1,16 @@
-//! Which waiting event a newer one makes pointless.
+//! Coalescing: which queued event a newer event makes obsolete.
 //!
-//! Coalescing only ever removes events that were not started; it moves and changes none, so the order of
-//! those that stay is the log's. The one principle: *a gain that was taken back before it was told vanishes,
-//! a loss is always told.* The queue cannot know what the application holds from before (an earlier run left
-//! data on disk, an earlier gain was told), so a loss may be the only word on it; told once too often it
-//! does no harm.
+//! Coalescing only removes events whose call has not started. It neither moves nor changes events, so the remaining
+//! events keep the order of the log. The principle: *a gain that was revoked before it was delivered vanishes, a loss
+//! is always delivered.* The queue cannot know what the application already holds (data left on disk by an earlier run,
+//! or an earlier gain that was delivered), so a loss may be the only information about it. Delivering a loss once too
+//! often is harmless.
 
 use crate::model::{EventKind, PartitionChangeEvent, RoleChange};
 
-/// True when `new` makes `old` pointless: two changes of one partition on one node.
+/// True when `new` makes `old` obsolete; both must be changes of the same partition on the same node.
 ///
-/// At most one of each kind of change is left waiting, so at most four per partition and node.
+/// At most one event of each kind of change stays queued, so at most four per partition and node.
 pub(super) fn change_replaces(new: &PartitionChangeEvent, old: &PartitionChangeEvent) -> bool {
     use RoleChange::{GainedPrimary, GainedReplica, LostCopy, LostPrimary};
     if new.number != old.number || new.node_id != old.node_id {
@@ -19,18 +19,18 @@ pub(super) fn change_replaces(new: &PartitionChangeEvent, old: &PartitionChangeE
     match new.change {
         LostCopy => true,
         LostPrimary => matches!(old.change, GainedPrimary | LostPrimary),
-        // A copy that begins anew is nobody's primary yet.
+        // A copy that starts over cannot be primary yet, so an older GainedPrimary is obsolete too.
         GainedReplica => matches!(old.change, GainedReplica | GainedPrimary),
-        // The role is told only after the copy that it rests on: a waiting GainedReplica stays.
+        // The role requires the copy, which is delivered first: a queued GainedReplica stays.
         GainedPrimary => old.change == GainedPrimary,
     }
 }
 
-/// True when `new` makes `old` pointless in a queue above its high-water mark: events that are no partition
+/// True when `new` makes `old` obsolete in a queue above its high-water mark; both are events other than partition
 /// changes. `me` is this node's id.
 ///
-/// Rebalance events go in pairs and are not judged here. A rejoin of this very node stays: its clean-up must
-/// return before the copies that follow it.
+/// Rebalance events come in pairs and are handled by the queue itself. A rejoin of this node is never removed: its
+/// clean-up must return before the copies that follow it start.
 pub(super) fn event_replaces(new: &EventKind, old: &EventKind, me: &str) -> bool {
     match (new, old) {
         (EventKind::NodeLeave(new), EventKind::NodeLeave(old)) => new.node.id == old.node.id,

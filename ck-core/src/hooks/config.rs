@@ -1,4 +1,4 @@
-//! What a handle of hooks needs to know, and whom it tells what it finds out.
+//! The configuration of a [`Hooks`](super::Hooks), and the callbacks through which it reports.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,62 +7,63 @@ use std::time::Duration;
 use super::types::HookFailure;
 use crate::model::{Node, NodeId, PartitionChangeEvent};
 
-/// Is told, once for each, that this node holds a partition that it gained; the number is the revision of the event. The
-/// flag is true where a hook that copies said so, false where there is none. Called on whatever thread found out, the one
-/// that pushes included: it must not block.
+/// Callback: this node holds a partition that it gained. Called once for each gain, with the revision of its event. The
+/// flag is true when a hook that copies has confirmed the data, false when no such hook is registered. Called on the
+/// thread that finds this out, which may be the thread that pushes events: it must not block.
 pub type OnCopied = Arc<dyn Fn(&PartitionChangeEvent, u64, bool) + Send + Sync>;
 
-/// Who has the data of a partition that this node gained.
+/// The nodes that hold the data of a partition that this node gained.
 #[derive(Debug, Clone)]
 pub enum Holders {
-    /// Whoever the event names.
+    /// The nodes that the event names.
     AsTold,
-    /// These nodes; none of them where there is nothing to copy, because this node itself has the data.
+    /// These nodes. Empty when there is nothing to copy, because this node itself holds the data.
     Nodes(Vec<Arc<Node>>),
-    /// Nobody who is up. This node is told anew when somebody is.
+    /// No node that is up. The hook is not called; that counts as a failed call, whose retry looks again.
     Nobody,
 }
 
-/// Says who has the data of a partition that this node gained, now; the number is the revision of the event. Called on
-/// whatever thread makes the call, outside of every lock; it must not block.
+/// Callback: which nodes hold the data of a partition that this node gained, as of now. The number is the revision of
+/// the event. Called on whatever thread makes the hook call, outside of every lock; it must not block.
 pub type HoldersNow = Arc<dyn Fn(&PartitionChangeEvent, u64) -> Holders + Send + Sync>;
 
-/// Is told of each failed call. Called outside of every lock; it must not block for long.
+/// Callback for each failed call. Called outside of every lock; it must not block for long.
 pub type OnFailure = Arc<dyn Fn(HookFailure) + Send + Sync>;
 
 /// Where calls run.
 #[derive(Debug, Clone)]
 pub enum Driver {
-    /// Hooks run on threads of the handle's own, started when needed; timers and sockets of async ones are this runtime's.
+    /// Hooks run on the handle's own threads, which are started when needed. Async hooks use the timers and sockets of
+    /// this runtime.
     Threads(tokio::runtime::Handle),
-    /// Every call is a task of the runtime in [`crate::env`], blocking hooks included: for the simulator. Events must be
-    /// pushed, and hooks removed, inside that runtime.
+    /// Every call is a task of the runtime in [`crate::env`], blocking hooks included: for the simulator. Events must
+    /// be pushed, and hooks removed, inside that runtime.
     Tasks,
 }
 
-/// What a [`Hooks`](super::Hooks) needs to know.
+/// The configuration of a [`Hooks`](super::Hooks).
 #[derive(Clone)]
 pub struct HooksConfig {
-    /// This node: its gains are confirmed.
+    /// This node's id: gains of this node are confirmed.
     pub node_id: NodeId,
     /// Where calls run.
     pub driver: Driver,
-    /// At most this many partition changes are being told at a time; at least 1.
+    /// Maximum number of partition changes that are delivered at a time; at least 1.
     pub concurrency: usize,
-    /// With this many waiting events that are no partition changes a registration starts to coalesce them.
+    /// Number of waiting events other than partition changes from which on a registration coalesces them.
     pub high_water: usize,
-    /// A thread that had nothing to do for so long ends, except for one.
+    /// Idle time after which a thread ends; one thread stays.
     pub thread_idle: Duration,
-    /// Who can be copied from now; without it hooks are told who could when the event came.
+    /// Looks up the nodes to copy from at the time of a call; without it hooks get the nodes that the event names.
     pub holders: Option<HoldersNow>,
-    /// Is told of confirmed copies.
+    /// Called for each confirmed copy.
     pub on_copied: OnCopied,
-    /// Is told of failed calls.
+    /// Called for each failed call.
     pub report: OnFailure,
 }
 
 impl HooksConfig {
-    /// A configuration with 50 concurrent partition changes, a mark of 1024 events and 10 s of idleness.
+    /// A configuration with 50 concurrent partition changes, a high-water mark of 1024 events and an idle time of 10 s.
     pub fn new(node_id: NodeId, driver: Driver, on_copied: OnCopied, report: OnFailure) -> Self {
         HooksConfig {
             node_id,

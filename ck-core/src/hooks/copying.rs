@@ -1,8 +1,8 @@
-//! Which partitions the application is copying at this moment.
+//! The partitions that the application is copying at this moment.
 //!
-//! What must stay true: who looks here after it saw a topology in which this node is primary finds every copy that was begun
-//! under an earlier one. So a copy is noted first, and whether there is anything to copy is looked up after that, under
-//! the lock under which topologies are applied.
+//! Invariant: a reader that has seen a topology in which this node is primary finds here every copy that was begun
+//! under an earlier topology. Therefore a copy is recorded first, and whether there is anything to copy is looked up
+//! after that, under the lock under which topologies are applied.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The partitions whose data a hook is copying to this node.
 #[derive(Debug, Default)]
 pub(crate) struct Copying {
-    /// How many there are, so that a lookup takes no lock while there is none.
+    /// Number of entries, so that a lookup takes no lock while there are none.
     count: AtomicUsize,
-    /// How many hooks copy each.
+    /// Number of hooks that copy each partition.
     numbers: Mutex<BTreeMap<u32, usize>>,
 }
 
@@ -22,7 +22,7 @@ impl Copying {
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a hook begins to copy a partition. It counts until what is returned is dropped.
+    /// Records that a hook copies a partition, until the returned guard is dropped.
     pub(super) fn begin(self: &Arc<Self>, number: u32) -> Copies {
         let mut numbers = self.numbers();
         *numbers.entry(number).or_default() += 1;
@@ -34,7 +34,7 @@ impl Copying {
         }
     }
 
-    /// True while nothing is copied.
+    /// True while no partition is being copied.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
@@ -46,7 +46,7 @@ impl Copying {
     }
 }
 
-/// A partition is being copied.
+/// Guard: a hook copies the partition until this is dropped.
 #[derive(Debug)]
 pub(super) struct Copies {
     copying: Arc<Copying>,

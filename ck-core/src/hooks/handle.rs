@@ -1,4 +1,4 @@
-//! The handle: hooks, the schedule behind a lock, and what both drivers have in common.
+//! The handle: the hooks, the schedule behind a lock, and the code that both drivers share.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,34 +21,34 @@ use super::threads::Pool;
 use super::types::{EventFilter, Hook, HookId, HookStats, Outcome, Rejected};
 use super::{scope, tasks};
 
-/// What [`Hooks::unregister`] found.
+/// The result of [`Hooks::unregister`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unregistered {
     /// No call of the hook runs or will run.
     Now,
-    /// No further call starts. One that is under way goes on, because waiting for it here could wait for
-    /// ever; the hook is dropped when it returns.
+    /// No further call starts. A running call continues, because waiting for it here could block forever; the hook is
+    /// dropped when it returns.
     AfterCall,
-    /// There is no such hook (any more).
+    /// There is no such hook, or not any more.
     Unknown,
 }
 
-/// The hooks of one cluster handle. Dropping it starts no further call and waits for nobody.
+/// The hooks of one cluster handle. Dropping it prevents further calls and does not wait for running ones.
 #[derive(Debug)]
 pub struct Hooks {
     shared: Arc<Shared>,
 }
 
-/// What calls under way share with the handle.
+/// The state shared by the handle and its running calls.
 pub(super) struct Shared {
     pub(super) config: HooksConfig,
     state: Mutex<State>,
-    /// Threads wait here for something to do.
+    /// Idle threads wait here for a call to make.
     pub(super) work: Condvar,
-    /// Signalled whenever a call or a thread has ended.
+    /// Notified whenever a call or a thread has ended, or removed hooks have been dropped.
     quiet: Condvar,
     quiet_async: Notify,
-    /// Cleared while no hook is registered and no gain is unconfirmed: pushing takes no lock then.
+    /// False only while no hook is registered and no gain is unconfirmed: pushing takes no lock then.
     concerned: AtomicBool,
     closed: AtomicBool,
     pub(super) copying: Arc<Copying>,
@@ -62,17 +62,18 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// What the lock guards. It is held for bookkeeping only, never while code of the application runs.
+/// The state behind the lock, which is held for bookkeeping only, never while application code runs.
 pub(super) struct State {
     pub(super) schedule: Schedule<Hook>,
     pub(super) pool: Pool,
     pub(super) closed: bool,
-    /// Threads that drop hooks which were taken out of the schedule. An end is reached when they have.
+    /// Number of [`TakenOut`] that still have to drop their hooks. The handle is not quiet before this is 0.
     dropping: usize,
 }
 
-/// Hooks that were taken out of the schedule. Dropping it drops them, outside of the lock and as inside a hook: what they
-/// hold is the application's, and its destructors may ask, and must not wait for the end that waits for them.
+/// Hooks that were removed from the schedule. Dropping this drops them outside of the lock and marked as inside a hook:
+/// they belong to the application, and their destructors may use the handle, but must not wait for a close that waits
+/// for them.
 struct TakenOut<'a> {
     shared: &'a Shared,
     hooks: Vec<Hook>,
@@ -89,17 +90,17 @@ impl Drop for TakenOut<'_> {
 }
 
 impl Shared {
-    /// Names this handle for [`scope`]; unique among those that live.
+    /// Identifies this handle for [`scope`]; unique among live handles.
     pub(super) fn key(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // No code of the application runs under the lock, so what a panic could leave behind is consistent.
+        // Application code never runs under the lock, so the state is consistent even after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes what a change of the schedule calls for happen: effects, and calls that may start now.
+    /// Carries out what a change of the schedule requires: its effects, and the calls that may start now.
     pub(super) fn settle(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let effects = state.schedule.take_effects();
         match &self.config.driver {
@@ -146,13 +147,13 @@ impl Shared {
         }
     }
 
-    /// A task's call has ended, and what belongs to the application is dropped.
+    /// The call of a task has ended, and everything of the application that it held is dropped.
     pub(super) fn call_ended(self: &Arc<Self>, call_id: CallId, outcome: Outcome) {
         let cancelled = outcome == Outcome::Cancelled;
         let mut state = self.lock();
         state.schedule.finished(call_id, outcome);
         if cancelled {
-            // The runtime drops its tasks: there is none left to spawn the next call on.
+            // The runtime is dropping its tasks: the next call cannot be spawned.
             let effects = state.schedule.take_effects();
             drop(state);
             self.tell(effects);
@@ -167,7 +168,7 @@ impl Shared {
         self.quiet_async.notify_waiters();
     }
 
-    /// Forbids further calls and gives the hooks, for the caller to drop outside of the lock.
+    /// Prevents further calls and returns the hooks, for the caller to drop outside of the lock.
     fn shut(&self) -> TakenOut<'_> {
         let mut state = self.lock();
         state.closed = true;
@@ -183,7 +184,7 @@ impl Shared {
 }
 
 impl Hooks {
-    /// A handle without hooks. Starts nothing.
+    /// A handle without hooks. Starts no thread and no task.
     pub fn new(config: HooksConfig) -> Self {
         let schedule = Schedule::new(Arc::clone(&config.node_id), config.concurrency, config.high_water);
         let shared = Shared {
@@ -206,8 +207,8 @@ impl Hooks {
         }
     }
 
-    /// Adds a hook for the events that `filter` accepts and that are pushed from now on. Any number of hooks
-    /// may be registered for one event. Never blocks; legal inside a hook.
+    /// Adds a hook for the events that `filter` accepts and that are pushed from now on. Any number of hooks may be
+    /// registered for one event. Never blocks; allowed inside a hook.
     ///
     /// # Errors
     /// `STOPPED` after [`Hooks::close`]; the hook is dropped.
@@ -216,8 +217,8 @@ impl Hooks {
             .map_err(Rejected::into_error)
     }
 
-    /// Adds a hook that observes every event, one after the other: nobody waits for it, and what it returns says nothing of
-    /// any copy.
+    /// Adds a hook that observes every event, one after the other: no other call waits for it, and its result confirms
+    /// no copy.
     ///
     /// # Errors
     /// As [`Hooks::register`].
@@ -226,10 +227,10 @@ impl Hooks {
             .map_err(Rejected::into_error)
     }
 
-    /// Adds a hook that is first told `before`, which nobody else is.
+    /// Adds a hook and first delivers `before` to it, and to no other hook.
     ///
     /// # Errors
-    /// As [`Hooks::register`], with the hook.
+    /// As [`Hooks::register`]; the error gives the hook back.
     pub(crate) fn register_after(
         &self,
         filter: EventFilter,
@@ -260,23 +261,23 @@ impl Hooks {
         Ok(id)
     }
 
-    /// Which partitions the application is copying.
+    /// The partitions that the application is copying.
     pub(crate) fn copying(&self) -> &Arc<Copying> {
         &self.shared.copying
     }
 
-    /// True when a hook is registered whose success says that a copy is here.
+    /// True when a hook is registered whose success confirms copies.
     pub(crate) fn has_copier(&self) -> bool {
         self.shared.lock().schedule.has_copier()
     }
 
-    /// Removes a hook. No call of it starts any more.
+    /// Removes a hook. No further call of it starts.
     ///
-    /// A call of a blocking hook that is under way is waited for, however long it takes, and the hook is
-    /// dropped before this returns: [`Unregistered::Now`]. It is not waited for inside a hook of this handle
-    /// (that very one, or another that it may wait for), with [`Driver::Tasks`], or when the hook is async
-    /// (its call may need the calling thread to go on): [`Unregistered::AfterCall`]. There
-    /// [`Hooks::unregistered`] waits, where waiting is possible.
+    /// For a blocking hook this waits for running calls, however long they take, and drops the hook before it returns:
+    /// [`Unregistered::Now`]. It does not wait inside a hook of this handle (the removed hook, or another that it may
+    /// wait for), with [`Driver::Tasks`], or when the hook is async (its call may need the calling thread to make
+    /// progress): [`Unregistered::AfterCall`] when a call still runs. [`Hooks::unregistered`] waits for that call,
+    /// where waiting is possible.
     pub fn unregister(&self, id: HookId) -> Unregistered {
         let shared = &self.shared;
         let mut state = shared.lock();
@@ -291,7 +292,7 @@ impl Hooks {
         shared
             .concerned
             .store(state.schedule.is_concerned(), Ordering::Release);
-        // What waited behind the removed hook may go on, and must while this waits.
+        // Calls that waited for the removed hook may start now, and must not be held up while this waits.
         shared.settle(state);
         let threads = matches!(shared.config.driver, Driver::Threads(_));
         let blocking = matches!(taken_out.hooks[..], [Hook::Blocking(_)]);
@@ -315,15 +316,15 @@ impl Hooks {
         self.wait_until(|state| state.schedule.calls_of(id) == 0).await;
     }
 
-    /// Adds the next event of the log. Never blocks and never runs a hook: calls happen elsewhere, so it may
-    /// be called under a lock that a hook takes too.
+    /// Adds the next event of the log. Never blocks and never runs a hook: calls are made elsewhere, so this may be
+    /// called under a lock that a hook takes too.
     ///
-    /// Where no hook is registered for it, a gain of this node's is confirmed within this call.
+    /// If no hook is registered for it, a gain of this node is confirmed within this call.
     pub fn push(&self, event: Arc<Event>) {
         self.push_batch([event]);
     }
 
-    /// Adds several events of the log, in order: as [`Hooks::push`] for each, at one price.
+    /// Adds several events of the log, in order: as [`Hooks::push`] for each, but the lock is taken once.
     pub fn push_batch(&self, events: impl IntoIterator<Item = Arc<Event>>) {
         let shared = &self.shared;
         if shared.closed.load(Ordering::Acquire) {
@@ -347,31 +348,31 @@ impl Hooks {
         shared.settle(state);
     }
 
-    /// True while the calling thread, or the task that it polls, is inside a hook of this handle. Calls that
-    /// wait for hooks answer `IN_HOOK` then.
+    /// True while the calling thread, or the task that it polls, is inside a hook of this handle. Calls that wait for
+    /// hooks then answer `IN_HOOK`.
     pub fn in_hook(&self) -> bool {
         scope::inside(self.shared.key())
     }
 
-    /// Numbers about each registration, in the order in which they were made.
+    /// Statistics of each registration, in the order of registration.
     pub fn stats(&self) -> Vec<HookStats> {
         self.shared.lock().schedule.stats()
     }
 
-    /// Starts no further call and drops the hooks that no call uses; never waits, and is legal inside a hook.
-    /// Calls under way go on, and their hooks are dropped as they return. What was pushed and not told is
-    /// forgotten.
+    /// Prevents further calls and drops the hooks that no call uses. Never waits, and is allowed inside a hook. Running
+    /// calls continue, and their hooks are dropped when they return. Events that were pushed and not delivered are
+    /// discarded.
     pub fn shut(&self) {
         drop(self.shared.shut());
     }
 
-    /// [`Hooks::shut`], then waits at most `timeout` for the calls under way: after `Ok` no hook runs or will,
-    /// every hook is dropped and every thread has ended. May be called again. Blocks the calling thread: use
+    /// [`Hooks::shut`], then waits at most `timeout` for running calls: after `Ok` no hook runs or will run, every hook
+    /// is dropped and every thread has ended. May be called again. Blocks the calling thread: use
     /// [`Hooks::close_async`] with [`Driver::Tasks`].
     ///
     /// # Errors
-    /// `IN_HOOK` inside a hook of this handle; nothing has changed then. `TIMEOUT` when calls still run: they
-    /// go on, and no other starts.
+    /// `IN_HOOK` inside a hook of this handle; nothing has changed then. `TIMEOUT` when calls still run: they continue,
+    /// and no other starts.
     pub fn close(&self, timeout: Duration) -> Result<()> {
         self.refuse_in_hook()?;
         let shared = &self.shared;
@@ -390,7 +391,7 @@ impl Hooks {
         let quiet = state.is_quiet();
         drop(state);
         if quiet {
-            // They have left their loop: this waits only until the system has taken them down.
+            // The threads have left their loop: this waits only until the system has ended them.
             self.join_threads();
         }
         closed
@@ -403,12 +404,12 @@ impl Hooks {
     pub async fn close_async(&self, timeout: Duration) -> Result<()> {
         self.refuse_in_hook()?;
         drop(self.shared.shut());
-        // Whether it was in time shows in the state.
+        // The state shows whether it was in time.
         let _ = env::timeout(timeout, self.wait_until(State::is_quiet)).await;
         Self::closed(&mut self.shared.lock())
     }
 
-    /// Waits until the system has taken down the threads that have ended: it has nothing to wait for where some have not.
+    /// Joins the threads that have left their loop; it does not wait for threads that still run.
     pub(crate) fn join_threads(&self) {
         let ended = self.shared.lock().pool.take_ended();
         ended.into_iter().for_each(|thread| drop(thread.join()));
@@ -437,7 +438,7 @@ impl Hooks {
     async fn wait_until(&self, done: impl Fn(&State) -> bool) {
         loop {
             let mut changed = std::pin::pin!(self.shared.quiet_async.notified());
-            // Before the look at the state, so that no signal falls between the two.
+            // Registered before the state is checked, so that no notification is lost in between.
             changed.as_mut().enable();
             if done(&self.shared.lock()) {
                 return;
@@ -446,7 +447,7 @@ impl Hooks {
         }
     }
 
-    /// How many threads the handle has.
+    /// Number of threads of the handle.
     #[cfg(test)]
     pub(super) fn threads(&self) -> usize {
         self.shared.lock().pool.threads()
@@ -471,7 +472,7 @@ impl Drop for Hooks {
 }
 
 impl State {
-    /// No call runs or will, nothing of the application is left, and no thread.
+    /// True when no call runs or will run, no hook is left to drop, and no thread is left.
     fn is_quiet(&self) -> bool {
         self.closed && self.schedule.running() == 0 && self.pool.threads() == 0 && self.dropping == 0
     }

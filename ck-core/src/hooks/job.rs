@@ -1,4 +1,4 @@
-//! What the scheduling core and its drivers say to each other.
+//! Messages between the scheduling core and its drivers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,38 +7,39 @@ use crate::model::Event;
 
 use super::types::{HookFailure, HookId};
 
-/// Names a call under way.
+/// Identifies a running call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub(super) u64);
 
-/// Names a retry that waits for its delay.
+/// Identifies a retry that waits for its delay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RetryId(pub(super) u64);
 
-/// A call to make: `hook` on `event`. Whoever took it says how it ended with [`Schedule::finished`](super::schedule::Schedule::finished).
+/// A call to make: `hook` with `event`. The driver reports how it ended with
+/// [`Schedule::finished`](super::schedule::Schedule::finished).
 #[derive(Debug)]
 pub struct Job<H> {
-    /// Names the call.
+    /// Identifies the call.
     pub call_id: CallId,
-    /// Whose hook.
+    /// The registration of the hook.
     pub hook_id: HookId,
-    /// What was registered.
+    /// The registered hook.
     pub hook: H,
-    /// What to tell it.
+    /// The event to deliver.
     pub event: Arc<Event>,
-    /// Which call for this event it is, from 1.
+    /// Number of the call for this event, from 1.
     pub attempt: u32,
 }
 
-/// What the driver has to do besides making calls.
+/// What a driver has to do besides making calls.
 #[derive(Debug)]
 pub enum Effect {
-    /// This node holds the partition of this event now: every hook that copies has returned success.
+    /// This node now holds the partition of this event: every hook that copies has returned success.
     Copied(Arc<Event>),
-    /// This node was told to copy the partition of this event, and there is no hook that copies.
+    /// This node gained a copy of the partition of this event, and no hook that copies is registered.
     Unheard(Arc<Event>),
-    /// A call failed: tell the log.
+    /// A call failed: report it to the log.
     Failed(HookFailure),
-    /// Come back with [`Schedule::retry_due`](super::schedule::Schedule::retry_due) after this delay.
+    /// Call [`Schedule::retry_due`](super::schedule::Schedule::retry_due) after this delay.
     RetryAfter(RetryId, Duration),
 }

@@ -1,4 +1,4 @@
-//! One registration's waiting events, and the fence that all registrations share.
+//! One registration's queue of waiting events, and the fence shared by all registrations.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use crate::model::{Event, EventKind, PartitionChangeEvent, RoleChange};
 use super::coalesce::{change_replaces, event_replaces};
 use super::types::{EventFilter, EventType};
 
-/// An event that waits for its call.
+/// An event that waits for its hook call.
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) event: Arc<Event>,
-    /// Which call for this event it will be, from 1.
+    /// Number of the call for this event, from 1. Above 1 the call is a retry.
     pub(super) attempt: u32,
-    /// Set for a partition that this node gained: which gain the call is part of.
+    /// Id of the gain that the call belongs to; set when the call copies a partition that this node gained.
     pub(super) gain: Option<u64>,
 }
 
@@ -31,22 +31,22 @@ pub(super) fn change_of(event: &Event) -> Option<&PartitionChangeEvent> {
     }
 }
 
-/// True when an event makes `me` confirm a copy.
+/// True when the event gives node `me` a copy that it has to confirm.
 pub(super) fn is_own_gain(event: &Event, me: &str) -> bool {
     matches!(&event.kind, EventKind::PartitionChange(change)
         if change.change == RoleChange::GainedReplica && &*change.node_id == me)
 }
 
-/// FenceRole of the movement fence that an event has.
+/// An event's role in the movement fence; see *Fence* in the documentation of [`super`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FenceRole {
-    /// No partition change starts before it has returned, and it waits for earlier ones.
+    /// Waits for earlier partition changes, and no later partition change starts before it has returned.
     Opens,
-    /// Waits for earlier partition changes; nobody waits for it.
+    /// Waits for earlier partition changes; no other call waits for it.
     Ends,
-    /// A partition change.
+    /// A partition change: waits for earlier opening events.
     Moves,
-    /// No role.
+    /// Not part of the fence.
     None,
 }
 
@@ -61,7 +61,7 @@ impl FenceRole {
     }
 }
 
-/// The calls, of all registrations, that others wait for: by place in the order, waiting or running.
+/// Numbers of waiting and running calls that other calls wait for, over all registrations, by sequence number.
 #[derive(Debug, Default)]
 pub(super) struct Fence {
     opening: BTreeMap<u64, usize>,
@@ -83,7 +83,7 @@ impl Fence {
         }
     }
 
-    /// One call at this place has returned or will not happen.
+    /// One call with this sequence number has returned or will not happen.
     pub(super) fn remove(&mut self, role: FenceRole, seq: u64) {
         if let Some(side) = self.side(role)
             && let Some(count) = side.get_mut(&seq)
@@ -95,7 +95,7 @@ impl Fence {
         }
     }
 
-    /// True when nothing that comes before `seq` holds a call with this part back.
+    /// True when no earlier call holds back a call with this role at `seq`.
     pub(super) fn lets_pass(&self, role: FenceRole, seq: u64) -> bool {
         let waits_for = match role {
             FenceRole::Moves => &self.opening,
@@ -106,15 +106,15 @@ impl Fence {
     }
 }
 
-/// A registration's waiting events in order, found by place, by partition, or by being a barrier.
+/// A registration's waiting events in order, indexed by sequence number and by partition, with the barriers among them.
 #[derive(Debug)]
 pub(super) struct Queue {
-    /// What waits here holds others back as the fence says.
+    /// Whether the events of this queue take part in the fence.
     fenced: bool,
     waiting: BTreeMap<u64, Queued>,
-    /// Places of the events that are no partition change.
+    /// Sequence numbers of the events that are not partition changes.
     barriers: BTreeSet<u64>,
-    /// Places of the waiting changes of each partition; no entry is empty.
+    /// Sequence numbers of the waiting changes of each partition; no entry is empty.
     partitions: HashMap<u32, Vec<u64>>,
 }
 
@@ -157,7 +157,8 @@ impl Queue {
         self.waiting.insert(seq, queued);
     }
 
-    /// Takes an event out to start it: it keeps its place in the fence.
+    /// Removes an event from the queue because its call starts. The event stays in the fence until the call has
+    /// returned.
     pub(super) fn take(&mut self, seq: u64) -> Option<Queued> {
         let queued = self.waiting.remove(&seq)?;
         self.barriers.remove(&seq);
@@ -188,13 +189,13 @@ impl Queue {
         })
     }
 
-    /// True when a call for this gain has failed and waits here to be made again.
+    /// True when a call for this gain has failed and its retry waits in this queue.
     pub(super) fn waits_again(&self, number: u32, gain: u64) -> bool {
         self.retries_of(number, gain).next().is_some()
     }
 
-    /// Removes the calls that were to be made again for this gain, and says how many they were. A first call
-    /// stays: it tells an event.
+    /// Removes the queued retries for this gain and returns how many there were. A first call stays, because it
+    /// delivers the event.
     pub(super) fn forget_retries(&mut self, number: u32, gain: u64, fence: &mut Fence) -> u64 {
         let places: Vec<u64> = self.retries_of(number, gain).collect();
         for seq in &places {
@@ -203,7 +204,7 @@ impl Queue {
         places.len() as u64
     }
 
-    /// Removes everything.
+    /// Removes all events, from the fence as well.
     pub(super) fn clear(&mut self, fence: &mut Fence) {
         for (seq, queued) in std::mem::replace(self, Queue::new(self.fenced)).waiting {
             if self.fenced {
@@ -212,7 +213,7 @@ impl Queue {
         }
     }
 
-    /// Removes the events that `new` makes pointless and says how many they were.
+    /// Removes the events that `new` makes obsolete and returns how many there were.
     pub(super) fn coalesce(
         &mut self,
         new: &Event,
@@ -249,8 +250,8 @@ impl Queue {
         self.barriers.iter().filter(replaced).copied().collect()
     }
 
-    /// Of start, *complete, start* and a new complete: the two in the middle. What is left is one longer
-    /// rebalance that still has a start before its copies and a complete after them.
+    /// Where the queue ends with start, *complete, start* and `new` is a complete: the two in the middle. What remains
+    /// is one longer rebalance that still has a start before its copies and a complete after them.
     fn inner_pair(&self) -> Vec<u64> {
         let mut ends = self.barriers.iter().rev().filter_map(|seq| {
             let kind = EventType::of(&self.waiting.get(seq)?.event.kind);
@@ -265,11 +266,11 @@ impl Queue {
     }
 }
 
-/// What coalescing has to know besides the events.
+/// Parameters of coalescing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits<'a> {
-    /// This node.
+    /// This node's id.
     pub(super) me: &'a str,
-    /// How many barriers may wait before they coalesce.
+    /// Number of waiting barriers from which on they are coalesced.
     pub(super) high_water: usize,
 }

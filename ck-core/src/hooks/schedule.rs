@@ -1,8 +1,8 @@
-//! The scheduling core: which call may start now. No threads, no clock, no I/O.
+//! The scheduling core: decides which call may start. No threads, no clock, no I/O.
 //!
-//! The same calls in the same order always give the same answers. A driver pushes events, starts the jobs
-//! that [`Schedule::next_ready`] gives, says how each ended, carries the [`Effect`]s out, and comes back with
-//! each retry when its delay has passed.
+//! The same calls in the same order always give the same answers. A driver pushes events, starts the jobs that
+//! [`Schedule::next_ready`] returns, reports how each ended, carries out the [`Effect`]s, and calls
+//! [`Schedule::retry_due`] when the delay of a retry has passed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use super::job::{CallId, Effect, Job, RetryId};
 use super::queue::{Fence, FenceRole, Limits, Queue, Queued, change_of, is_own_gain};
 use super::types::{EventFilter, EventType, FailureReason, HookFailure, HookId, HookStats, Outcome};
 
-/// The first delay before a failed copy is tried again.
+/// The delay before the first retry of a failed copy.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
-/// The longest one; each is twice the one before.
+/// The longest retry delay; each delay is twice the previous one.
 const RETRY_LONGEST: Duration = Duration::from_secs(30);
 
 /// The delay before the call that follows `attempt`.
@@ -29,15 +29,15 @@ pub(super) fn retry_delay(attempt: u32) -> Duration {
 struct Registration<H> {
     hook: H,
     filter: EventFilter,
-    /// Its success says that a copy is here.
+    /// Whether its success confirms a copy.
     copies: bool,
-    /// It is told, and nobody waits for it: it has no part in the fence and takes no place of those who copy. Its calls are
-    /// made one after the other, so that it takes no more than one thread.
+    /// Whether it only observes: no other call waits for it, it has no part in the fence and does not count towards
+    /// `concurrency`. Its calls are made one after the other, so that it takes no more than one thread.
     observes: bool,
     queue: Queue,
-    /// A call that is no partition change is under way; then it is the only one.
+    /// A call for an event that is not a partition change is running; then it is the only call of this registration.
     barrier_running: bool,
-    /// The partitions whose changes are being told.
+    /// The partitions whose changes are being delivered.
     changes_running: Vec<u32>,
     calls: u64,
     failures: u64,
@@ -46,7 +46,7 @@ struct Registration<H> {
     coalesced: u64,
 }
 
-/// A call under way. It outlives its registration.
+/// A running call. It may outlive its registration.
 #[derive(Debug)]
 struct Running {
     hook_id: HookId,
@@ -58,12 +58,12 @@ struct Running {
 /// A partition that this node gained and has not confirmed.
 #[derive(Debug)]
 struct Gain {
-    /// Tells it from an earlier or later gain of the same partition.
+    /// Distinguishes it from earlier and later gains of the same partition.
     id: u64,
     event: Arc<Event>,
     /// The registrations that have not returned success yet.
     waits_for: BTreeSet<HookId>,
-    /// Cleared when a later event makes a second try wrong.
+    /// Cleared when a later event makes a retry wrong.
     may_retry: bool,
 }
 
@@ -73,7 +73,7 @@ struct Retry {
     queued: Queued,
 }
 
-/// Who is called for what, when. See the module documentation of [`super`] for the rules.
+/// Decides which hook is called with which event, and when. The documentation of [`super`] has the rules.
 #[derive(Debug)]
 pub struct Schedule<H> {
     me: NodeId,
@@ -81,21 +81,23 @@ pub struct Schedule<H> {
     high_water: usize,
     hooks: BTreeMap<HookId, Registration<H>>,
     running: BTreeMap<CallId, Running>,
-    /// How many of `running` are partition changes that are not observed only; at most `concurrency`.
+    /// Number of calls in `running` that are partition changes of registrations that do not observe; at most
+    /// `concurrency`.
     changes_running: usize,
-    /// Own gains by partition number.
+    /// Unconfirmed gains of this node, by partition number.
     gains: HashMap<u32, Gain>,
     retries: BTreeMap<RetryId, Retry>,
     fence: Fence,
     effects: Vec<Effect>,
     last_hook: u64,
-    /// Counts places in the order, tickets, gains and retries: all need to be unique and growing, no more.
+    /// Counter for sequence numbers and for the ids of calls, gains and retries, which only have to be unique and
+    /// increasing.
     last_id: u64,
 }
 
 impl<H: Clone> Schedule<H> {
-    /// A schedule without hooks for node `me`. At most `concurrency` (at least 1) partition changes run at a
-    /// time; a registration with `high_water` waiting events that are no partition changes coalesces them.
+    /// A schedule without hooks for node `me`. At most `concurrency` (at least 1) partition changes run at a time. A
+    /// registration with `high_water` or more waiting events that are not partition changes coalesces them.
     pub fn new(me: NodeId, concurrency: usize, high_water: usize) -> Self {
         Schedule {
             me,
@@ -118,12 +120,13 @@ impl<H: Clone> Schedule<H> {
         self.last_id
     }
 
-    /// Adds a hook. It is called for events that are pushed from now on. Where it takes partition changes it copies.
+    /// Adds a hook. It is called with events that are pushed from now on. If its filter accepts partition changes, it
+    /// copies.
     pub fn register(&mut self, filter: EventFilter, hook: H) -> HookId {
         self.add(filter, false, hook)
     }
 
-    /// Adds a hook that observes: nobody waits for it.
+    /// Adds a hook that observes: no other call waits for it.
     pub fn observe(&mut self, filter: EventFilter, hook: H) -> HookId {
         self.add(filter, true, hook)
     }
@@ -149,10 +152,10 @@ impl<H: Clone> Schedule<H> {
         id
     }
 
-    /// Removes a hook: no call of it starts any more. `None` when there is no such hook.
+    /// Removes a hook: no further call of it starts. `None` when there is no such hook.
     ///
-    /// A gain that waits for it is given up, unless a call of it for that gain is under way and succeeds:
-    /// that nobody is left to copy does not mean that the data is there.
+    /// A gain that waits for it is given up, unless a call of it for that gain is running and succeeds: that no hook is
+    /// left to copy does not mean that the data is there.
     pub fn unregister(&mut self, id: HookId) -> Option<H> {
         let mut registration = self.hooks.remove(&id)?;
         registration.queue.clear(&mut self.fence);
@@ -182,7 +185,7 @@ impl<H: Clone> Schedule<H> {
         Some(registration.hook)
     }
 
-    /// Removes every hook and forgets every gain; gives the hooks back, for the caller to drop.
+    /// Removes every hook and forgets every gain; returns the hooks, for the caller to drop.
     pub fn clear(&mut self) -> Vec<H> {
         self.gains.clear();
         self.retries.clear();
@@ -195,19 +198,19 @@ impl<H: Clone> Schedule<H> {
         hooks.collect()
     }
 
-    /// True when events have to be pushed: there is a hook, or a gain that an event could supersede. Without
-    /// either an event means nothing here, but for a gain of this node's: that is confirmed at once.
+    /// True when events have to be pushed: there is a hook, or a gain that an event could supersede. Otherwise an event
+    /// has no effect, except for a gain of this node, which is confirmed at once.
     pub fn is_concerned(&self) -> bool {
         !self.hooks.is_empty() || !self.gains.is_empty()
     }
 
-    /// True when a hook is registered whose success says that a copy is here.
+    /// True when a hook is registered whose success confirms copies.
     pub fn has_copier(&self) -> bool {
         self.hooks.values().any(|registration| registration.copies)
     }
 
-    /// Tells one hook, and no other, of what was before it came. Its copies are tried again until they succeed, unless a
-    /// copy of that partition is under way anyway.
+    /// Delivers events from before its registration to one hook only. Its copies are retried until they succeed, except
+    /// for a partition that has an unconfirmed gain already.
     pub fn tell(&mut self, id: HookId, events: impl IntoIterator<Item = Arc<Event>>) {
         for event in events {
             let seq = self.next_id();
@@ -231,7 +234,7 @@ impl<H: Clone> Schedule<H> {
         }
     }
 
-    /// How many calls of a hook are under way; it may have been removed.
+    /// Number of running calls of a hook, which may have been removed.
     pub fn calls_of(&self, id: HookId) -> usize {
         self.calls(id).count()
     }
@@ -240,12 +243,12 @@ impl<H: Clone> Schedule<H> {
         self.running.values().filter(move |call| call.hook_id == id)
     }
 
-    /// How many calls are under way.
+    /// Number of running calls.
     pub fn running(&self) -> usize {
         self.running.len()
     }
 
-    /// Numbers about each registration, in the order in which they were made.
+    /// Statistics of each registration, in the order of registration.
     pub fn stats(&self) -> Vec<HookStats> {
         let stats = self.hooks.iter().map(|(&hook, registration)| HookStats {
             hook,
@@ -314,13 +317,13 @@ impl<H: Clone> Schedule<H> {
         self.gains.insert(number, gain);
     }
 
-    /// A newer event about this node and a partition that it has gained and not confirmed.
+    /// Handles a newer event about this node and a partition that it has gained and not confirmed.
     fn supersede_gain(&mut self, change: &PartitionChangeEvent) {
         let Some(gain) = self.gains.get_mut(&change.number) else {
             return;
         };
-        // The role came before the copy was confirmed (no better copy is left), or went again: a second try
-        // would copy old data over what the primary has written since. A first try goes on.
+        // The role was gained before the copy was confirmed (no better copy is left), or was lost again: a retry would
+        // copy old data over what the primary has written since. A first call continues.
         let id = gain.id;
         gain.may_retry = false;
         let failed_before = |queued: &Queued| queued.gain == Some(id) && queued.attempt > 1;
@@ -335,7 +338,7 @@ impl<H: Clone> Schedule<H> {
         }
     }
 
-    /// Forgets a gain: it will not be confirmed, and what waits to be tried again for it is not.
+    /// Forgets a gain: it will not be confirmed, and its retries are removed.
     fn end_gain(&mut self, number: u32) -> Option<Gain> {
         let gain = self.gains.remove(&number)?;
         self.retries.retain(|_, retry| retry.queued.gain != Some(gain.id));
@@ -347,8 +350,8 @@ impl<H: Clone> Schedule<H> {
         Some(gain)
     }
 
-    /// The calls that may start now, at most `limit`, in the order in which they should. Each counts as under
-    /// way from here on.
+    /// The calls that may start now, at most `limit`, in the order in which they should start. Each counts as running
+    /// from here on.
     pub fn next_ready(&mut self, limit: usize) -> Vec<Job<H>> {
         let mut jobs = Vec::new();
         while jobs.len() < limit {
@@ -360,7 +363,7 @@ impl<H: Clone> Schedule<H> {
         jobs
     }
 
-    /// True when [`Schedule::next_ready`] would give a job.
+    /// True when [`Schedule::next_ready`] would return a job.
     pub fn has_ready(&self) -> bool {
         self.find_ready().is_some()
     }
@@ -373,7 +376,8 @@ impl<H: Clone> Schedule<H> {
             .filter(takes_changes)
             .count()
             .saturating_sub(1);
-        // One place is kept for each other registration, so that one whose calls hang does not stop them.
+        // One place is kept for each other registration that copies, so that a registration whose calls hang does not
+        // stop the others.
         let share = self.concurrency.saturating_sub(others).max(1);
         let ready = |(id, hook): (&HookId, &Registration<H>)| Some((*id, self.ready_of(hook, share)?));
         self.hooks.iter().find_map(ready)
@@ -395,7 +399,7 @@ impl<H: Clone> Schedule<H> {
         if self.changes_running >= self.concurrency || hook.changes_running.len() >= share {
             return None;
         }
-        // Changes of one partition are told one after the other.
+        // Changes of one partition are delivered one after the other.
         let free = |change: &PartitionChangeEvent| !hook.changes_running.contains(&change.number);
         let mut passing = hook
             .queue
@@ -432,7 +436,7 @@ impl<H: Clone> Schedule<H> {
         Some(job)
     }
 
-    /// A call has ended. A call_id that is not under way is ignored.
+    /// Records that a call has ended. A `call_id` that is not running is ignored.
     pub fn finished(&mut self, call_id: CallId, outcome: Outcome) {
         let Some(Running {
             hook_id,
@@ -478,7 +482,7 @@ impl<H: Clone> Schedule<H> {
         }));
     }
 
-    /// The gain that a call is part of, unless it has been superseded.
+    /// The gain that a call belongs to; `None` when it has been superseded.
     fn gain_of(&mut self, queued: &Queued) -> Option<(u32, &mut Gain)> {
         let (number, id) = (queued.change()?.number, queued.gain?);
         let gain = self.gains.get_mut(&number).filter(|gain| gain.id == id)?;
@@ -515,8 +519,8 @@ impl<H: Clone> Schedule<H> {
         Some(delay)
     }
 
-    /// The delay of a retry has passed: it waits at the end of its registration's queue, like an event that
-    /// is pushed now. Nothing happens when what it was for is over.
+    /// The delay of a retry has passed: it joins the end of its registration's queue, like an event that is pushed now.
+    /// Does nothing when the retry was removed meanwhile.
     pub fn retry_due(&mut self, id: RetryId) {
         let Some(Retry { hook_id, queued }) = self.retries.remove(&id) else {
             return;
@@ -528,7 +532,7 @@ impl<H: Clone> Schedule<H> {
         }
     }
 
-    /// What is to be done since the last time, in order.
+    /// Takes the effects that were added since the last call, in order.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }

@@ -1,20 +1,20 @@
-//! Knowing whether this thread is inside a hook, and of which cluster handle.
+//! Tracks whether the current thread is inside a hook, and of which cluster handle.
 
 use std::cell::{Cell, RefCell};
 
 thread_local! {
-    /// The handles whose hooks this thread is inside of, innermost last: a hook of one cluster may poll a
-    /// future that runs a hook of another.
+    /// Keys of the handles whose hooks this thread is inside of, innermost last. There can be several: a hook of one
+    /// cluster may poll a future that runs a hook of another.
     static INSIDE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
     static HOOK_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From now on this thread does nothing but run hooks: what waits keeps nobody from going on.
+/// Marks this thread as one that only runs hooks, so that a blocking wait on it delays no other work.
 pub(super) fn this_is_a_hook_thread() {
     HOOK_THREAD.set(true);
 }
 
-/// True on a thread that does nothing but run hooks.
+/// True on a thread that only runs hooks.
 pub(crate) fn on_hook_thread() -> bool {
     HOOK_THREAD.try_with(Cell::get).unwrap_or(false)
 }
@@ -25,7 +25,7 @@ pub(super) struct Scope(());
 
 /// Enters a hook of the handle with this key.
 pub(super) fn enter(handle: usize) -> Scope {
-    // A thread that is being torn down has no mark any more and asks no questions either.
+    // Thread-local storage may be gone already on a thread that is being torn down; nothing reads the mark there.
     let _ = INSIDE.try_with(|inside| inside.borrow_mut().push(handle));
     Scope(())
 }

@@ -1,4 +1,4 @@
-//! The task driver: every call is a task, every delay a sleep. Deterministic under the simulator.
+//! The task driver: every call is a task of the runtime, every retry delay a sleep. Deterministic under the simulator.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use super::handle::Shared;
 use super::job::{Job, RetryId};
 use super::types::Hook;
 
-/// Spawns calls, in order.
+/// Spawns a task for each call, in order.
 pub(super) fn spawn_calls(shared: &Arc<Shared>, jobs: Vec<Job<Hook>>) {
     for job in jobs {
         env::spawn(CallFuture::new(shared, job.call_id, job.hook, job.event));
     }
 }
 
-/// Comes back to the schedule after the delay, if the handle is still there.
+/// Reports the retry as due to the schedule after the delay, if the handle still exists.
 pub(super) fn spawn_retry(shared: &Arc<Shared>, id: RetryId, delay: Duration) {
     let shared = Arc::downgrade(shared);
     env::spawn(async move {

@@ -1,9 +1,9 @@
-//! The thread driver: a pool that grows with the calls that may run at once and shrinks when idle.
+//! The thread driver: a pool that grows with the number of concurrent calls and shrinks when idle.
 //!
-//! Threads are equal: each takes the next call from the schedule and, when there is a further one and nobody
-//! idle, starts a thread for it before it begins. The schedule bounds how many calls may run, so it bounds the
-//! threads. One thread stays, so that an ordinary event costs no thread. While a retry waits for its delay one
-//! thread is kept free to watch the clock.
+//! All threads are equal. Each takes the next call from the schedule; when another call is ready and no thread is idle,
+//! it starts a thread for that call before it begins its own. The schedule bounds the number of running calls, and so
+//! the number of threads. One thread is permanent, so that an ordinary event starts no thread. While a retry waits for
+//! its delay, one thread is kept free to watch the timer.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -20,17 +20,17 @@ use super::job::{Job, RetryId};
 use super::scope;
 use super::types::{Hook, Outcome};
 
-/// The threads of one handle and the delays that they watch.
+/// The threads of one handle and the retry timers that they watch.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    /// Those that run or are being started; the handle comes when the start has returned.
+    /// Threads that run or are being started; the join handle is set when the start has returned.
     threads: HashMap<u64, Option<JoinHandle<()>>>,
-    /// Those that have ended because the handle was closed.
+    /// Threads that have ended because the handle was closed, and are not joined yet.
     ended: Vec<JoinHandle<()>>,
     last_thread: u64,
-    /// Threads that wait for work, or are about to look for some.
+    /// Number of threads that wait for work or are about to look for it.
     idle: usize,
-    /// True while there is a thread that does not end when idle.
+    /// True once there is a permanent thread, which does not end when idle.
     has_permanent: bool,
     pub(super) timers: BinaryHeap<Reverse<(Instant, RetryId)>>,
 }
@@ -49,7 +49,7 @@ impl Pool {
         std::mem::take(&mut self.ended)
     }
 
-    /// The time until the next delay has passed.
+    /// The time until the next timer is due.
     fn next_timer(&self) -> Option<Duration> {
         let Reverse((due, _)) = self.timers.peek()?;
         Some(due.since(Instant::now()))
@@ -80,7 +80,7 @@ impl State {
 }
 
 impl Shared {
-    /// Sees to it that somebody looks at what may start and watches the clock.
+    /// Makes sure that a thread looks for ready calls and watches the timers: wakes an idle one, or starts one.
     pub(super) fn wake_thread(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let wanted = !state.closed && (!state.pool.timers.is_empty() || state.schedule.has_ready());
         if !wanted {
@@ -101,14 +101,14 @@ impl Shared {
         let mut state = self.lock();
         match started {
             Ok(thread) => {
-                // No entry: it has ended already, and nobody has to wait for it.
+                // Without an entry the thread has ended already and needs no join.
                 if let Some(entry) = state.pool.threads.get_mut(&id) {
                     *entry = Some(thread);
                 }
             }
             Err(_) => {
-                // The system has no thread to give. What is ready waits for a running thread, or for the
-                // next event, which tries again.
+                // The system refused a thread. Ready calls wait for a running thread, or for the next event, which
+                // tries again.
                 state.pool.threads.remove(&id);
                 state.pool.idle -= 1;
                 drop(state);
@@ -117,7 +117,7 @@ impl Shared {
         }
     }
 
-    /// What a thread does for all its life.
+    /// The main loop of a pool thread.
     fn work(self: Arc<Self>, id: u64) {
         scope::this_is_a_hook_thread();
         let mut state = self.lock();
@@ -127,7 +127,7 @@ impl Shared {
         while !state.closed {
             state.fire_timers();
             if let Some(job) = state.schedule.next_ready(1).pop() {
-                // Before this thread is busy for who knows how long.
+                // Before the call, which may keep this thread busy for an unbounded time.
                 self.wake_thread(state);
                 self.perform(job);
                 state = self.lock();
@@ -157,12 +157,12 @@ impl Shared {
         self.signal_quiet();
     }
 
-    /// Makes a call. The thread counts as idle when this returns: it is about to look for the next call itself.
+    /// Makes a call. The thread counts as idle when this returns, because it looks for the next call itself.
     fn perform(self: &Arc<Self>, job: Job<Hook>) {
         let outcome = match (job.hook, &self.config.driver) {
             (Hook::Blocking(hook), _) => call_here(self, hook, job.event),
             (Hook::Async(hook), Driver::Threads(runtime)) => poll_here(self, runtime, hook, job.event),
-            // There are no threads with tasks; nobody gets here.
+            // Unreachable: the task driver has no threads.
             (Hook::Async(_), Driver::Tasks) => Outcome::Cancelled,
         };
         let mut state = self.lock();

@@ -1,4 +1,4 @@
-//! What a registration is made of and what is told about it.
+//! The types of the hook API: hooks, filters, outcomes and statistics.
 
 use std::fmt;
 use std::future::Future;
@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use crate::catch_panic::drop_catching_panic;
 use crate::model::{Event, EventKind};
 
-/// Names one registration of one hook. Never reused within a handle.
+/// Identifies one registration of a hook. Never reused within a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HookId(pub u64);
 
@@ -20,7 +20,7 @@ impl fmt::Display for HookId {
     }
 }
 
-/// The kinds of events, without what they carry.
+/// The type of an event, without its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 #[non_exhaustive]
@@ -69,12 +69,12 @@ impl EventType {
     }
 }
 
-/// Which events a registration is called for.
+/// The event types that a registration is called for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventFilter(u16);
 
 impl EventFilter {
-    /// Every event, kinds that later versions add included.
+    /// Every event, including types that later versions add.
     pub const ALL: EventFilter = EventFilter(u16::MAX);
 
     /// Events of one type.
@@ -82,13 +82,13 @@ impl EventFilter {
         EventFilter(event_type.bit())
     }
 
-    /// These events and those of one more type.
+    /// This filter extended by one more type.
     #[must_use]
     pub const fn and(self, event_type: EventType) -> Self {
         EventFilter(self.0 | event_type.bit())
     }
 
-    /// True when events of this type pass.
+    /// True when the filter accepts events of this type.
     pub const fn accepts(self, event_type: EventType) -> bool {
         self.0 & event_type.bit() != 0
     }
@@ -104,35 +104,36 @@ impl fmt::Debug for EventFilter {
     }
 }
 
-/// A hook that runs to its end on a thread of its own pool.
+/// A hook that runs to completion on a thread of the hooks' own pool.
 pub type BlockingHook = Arc<dyn Fn(&Event) -> Result<(), String> + Send + Sync>;
 
-/// A hook whose call is a future. It runs on a thread of the hooks' own pool, too.
+/// A hook whose call is a future. It runs on a thread of the hooks' own pool as well.
 pub type AsyncHook = Arc<dyn Fn(Arc<Event>) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
-/// What an application wants called.
+/// A callback of the application.
 ///
-/// A call that returns `Err` (or panics) has failed; the text goes to the log. What the closure holds is
-/// dropped exactly once, when no call of it runs or will run.
+/// A call that returns `Err` or panics has failed; the text goes to the log. What the closure captures is dropped
+/// exactly once, when no call of it runs or will run.
 #[derive(Clone)]
 pub enum Hook {
-    /// May block, and may call whatever it likes.
+    /// May block, and may call any function; calls that wait for hooks answer `IN_HOOK`.
     Blocking(BlockingHook),
-    /// Is polled on a thread of the hooks' own, with the runtime's timers and sockets; may block and call as well.
+    /// Polled on a thread of the hooks' own pool, with the runtime's timers and sockets. May block and call any
+    /// function too.
     Async(AsyncHook),
 }
 
 /// A hook that could not be registered.
 #[derive(Debug)]
 pub struct Rejected {
-    /// Why.
+    /// Why the registration failed.
     pub error: crate::Error,
-    /// What nobody has called or will.
+    /// The hook, which was never called and will not be.
     pub hook: Hook,
 }
 
 impl Rejected {
-    /// The error; the hook is dropped.
+    /// Drops the hook and returns the error.
     pub fn into_error(self) -> crate::Error {
         drop_catching_panic(self.hook);
         self.error
@@ -172,7 +173,7 @@ pub enum Outcome {
     Failed(String),
     /// It panicked.
     Panicked(String),
-    /// Its future was dropped before its end: the runtime is shutting down.
+    /// Its future was dropped before it completed, because the runtime is shutting down.
     Cancelled,
 }
 
@@ -184,27 +185,27 @@ pub enum FailureReason {
     Error,
     /// The hook panicked.
     Panic,
-    /// The runtime dropped the call before its end.
+    /// The runtime dropped the call before it completed.
     Cancelled,
-    /// The hook was removed before its copy of a gained partition had succeeded. The gain is not confirmed:
-    /// nobody has shown that the data is there, so the cluster plans it anew.
+    /// The hook was removed before its copy of a gained partition had succeeded. The gain is not confirmed, because
+    /// nothing shows that the data is there; the cluster plans the partition again.
     Unregistered,
 }
 
 /// A failed call, for the log.
 #[derive(Debug, Clone)]
 pub struct HookFailure {
-    /// Whose.
+    /// The registration that failed.
     pub hook: HookId,
-    /// The event it was called for.
+    /// The event that the hook was called with.
     pub event: Arc<Event>,
-    /// Which call for this event it was, from 1.
+    /// Number of the call for this event, from 1.
     pub attempt: u32,
-    /// How it failed.
+    /// Why the call counts as failed.
     pub reason: FailureReason,
-    /// The hook's own words, or the panic's.
+    /// The hook's error text, the panic message, or a description of the failure.
     pub message: String,
-    /// When it is called again for this event, if it is.
+    /// Delay after which the hook is called again for this event; `None` when it is not.
     pub retry_in: Option<Duration>,
 }
 
@@ -229,25 +230,25 @@ impl fmt::Display for HookFailure {
     }
 }
 
-/// What one registration has seen since it was made.
+/// Statistics of one registration since it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookStats {
-    /// Which.
+    /// The registration.
     pub hook: HookId,
-    /// What it is called for.
+    /// The event types that it is called for.
     pub filter: EventFilter,
-    /// Calls that have ended, however they ended.
+    /// Calls that have ended, with any outcome.
     pub calls: u64,
-    /// Those of them that did not return success.
+    /// Ended calls that did not return success.
     pub failures: u64,
-    /// Those of the failures that were panics.
+    /// Failed calls that panicked.
     pub panics: u64,
-    /// Calls that were made again for a gained partition.
+    /// Retries for gained partitions whose delay has passed.
     pub retries: u64,
-    /// Events that a later one made pointless before they were told.
+    /// Events and retries that were removed before delivery, because a later event made them obsolete.
     pub coalesced: u64,
-    /// Events that wait.
+    /// Events that wait in the queue.
     pub queued: usize,
-    /// Calls under way.
+    /// Calls that are running.
     pub running: usize,
 }

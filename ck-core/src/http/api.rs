@@ -1,4 +1,4 @@
-//! What the REST API asks of a node.
+//! The interface through which the REST API uses a node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,21 +18,21 @@ use crate::state::{Expect, NodeSpec};
 
 /// A node, as the REST API sees it.
 ///
-/// Plain methods answer from memory, at once, and block on nothing: a request must never be able to stop the
-/// node. Methods that return a future may forward to the leader. Such a future is dropped when the client goes
-/// away or the request's deadline passes; whether a write still happens is then open, as after any timeout. Those that
-/// take a `timeout` have an answer by then.
+/// Plain methods answer from memory, at once, and block on nothing: a request must never be able to stop the node.
+/// Methods that return a future may forward to the leader. Such a future is dropped when the client disconnects or the
+/// request's deadline passes; whether a write still happens is then unknown, as after any timeout. Methods that take a
+/// `timeout` have an answer by then.
 pub trait Api: Send + Sync + 'static {
     /// The revision that this node has applied.
     fn revision(&self) -> u64;
 
-    /// Whether a leader is known at this moment, and how old is what this node knows.
+    /// Whether a leader is known at this moment, and how old this node's information is.
     fn contact(&self) -> Contact;
 
     /// The last revision at which members, partitions or the leader changed.
     fn topology_revision(&self) -> u64;
 
-    /// The whole cluster, with the replicated store where it is asked for. It must be a function of the state at
+    /// The whole cluster, with the replicated store if `with_data`. It must be a function of the state at
     /// `Cluster::revision` and of whether `Cluster::leader` is named, because the ETag is made of those: the same tag
     /// means the same body.
     fn cluster(&self, with_data: bool) -> Cluster;
@@ -40,17 +40,18 @@ pub trait Api: Send + Sync + 'static {
     /// Members and partitions at one revision: all of one answer comes from one view.
     fn view(&self) -> Arc<ClusterView>;
 
-    /// Every member, sorted by id, with when each was last heard of as far as this node can find out at once.
+    /// Every member, sorted by id, with the time of the last contact with each, as far as this node can find out at
+    /// once.
     fn members(&self) -> BoxFuture<'_, Members>;
 
-    /// What this node may do for each of `keys` at this moment: all from one view, then under its lease. `None` while
-    /// there are no partitions.
+    /// The role of this node for each of `keys` at this moment: all from one view, under its lease. `None` while there
+    /// are no partitions.
     fn route(&self, keys: &[&[u8]]) -> Option<Routes>;
 
-    /// Who leads; `None` where nobody was heard of as the leader for a lease.
+    /// The leader; `None` when this node has had no contact with a leader for the duration of a lease.
     fn leader(&self) -> Option<LeaderInfo>;
 
-    /// Raft's own numbers on this node.
+    /// Raft statistics of this node.
     fn consensus_stats(&self) -> ConsensusStats;
 
     /// Counters and gauges. `request_count` and `error_count` are filled in from [`RequestCounters`].
@@ -58,37 +59,37 @@ pub trait Api: Send + Sync + 'static {
     /// [`RequestCounters`]: super::RequestCounters
     fn metrics(&self) -> Metrics;
 
-    /// How this node is.
+    /// The health of this node.
     fn health(&self) -> HealthStatus;
 
-    /// True when this node's log has failed, and it writes nothing any more.
+    /// True when this node's log has failed, after which it writes nothing.
     fn log_has_failed(&self) -> bool;
 
-    /// For how long this node's disk has not answered, where that is long.
+    /// How long this node's disk has not answered; `None` unless that is so long that the disk hangs.
     fn disk_silence(&self) -> Option<Duration>;
 
-    /// How many messages for people were dropped because nobody read them in time.
+    /// Number of log messages that were dropped because the log callback did not take them in time.
     fn log_messages_dropped(&self) -> u64;
 
     /// Whether this node can serve.
     fn readiness(&self) -> Readiness;
 
-    /// A value of the replicated store as applied here, and the revision that it is so at.
+    /// A value of the replicated store as applied on this node, and the revision of that state.
     fn data(&self, key: &str) -> (u64, Option<DataEntry>);
 
-    /// Up to `limit` keys of the store that begin with `prefix` and come after `after`, in order, and the revision that it
-    /// is so at.
+    /// Up to `limit` keys of the store that begin with `prefix` and come after `after`, in order, and the revision of
+    /// that state.
     fn data_keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> (u64, Vec<String>);
 
-    /// Waits until this node has applied `revision`, however long that takes, and returns the revision that it
-    /// has applied then. The caller bounds the wait.
+    /// Waits until this node has applied `revision`, however long that takes, and returns the revision that it has
+    /// applied then. The caller bounds the wait.
     ///
     /// # Errors
     /// [`ErrorCode::Stopped`](crate::ErrorCode::Stopped) when the node stops first.
     fn wait_revision(&self, revision: u64) -> BoxFuture<'_, Result<u64>>;
 
-    /// Waits until this node has applied every write that was acknowledged anywhere before this call. The caller
-    /// bounds the wait.
+    /// Waits until this node has applied every write that any node acknowledged before this call. The caller bounds the
+    /// wait.
     ///
     /// # Errors
     /// [`ErrorCode::NoLeader`](crate::ErrorCode::NoLeader) and others, when that cannot be established.
@@ -111,30 +112,32 @@ pub trait Api: Send + Sync + 'static {
         timeout: Duration,
     ) -> BoxFuture<'_, Result<(u64, bool)>>;
 
-    /// Admits a node. The specification has been checked for form, not for truth.
+    /// Admits a node as a member. The form of the specification has been checked, its truth has not.
     fn join(&self, node: NodeSpec, terms: JoinTerms, timeout: Duration) -> BoxFuture<'_, Result<JoinReply>>;
 
-    /// A member says that it is there.
+    /// Handles the heartbeat of a member.
     fn sync(&self, request: SyncRequest, timeout: Duration) -> BoxFuture<'_, Result<SyncReply>>;
 
-    /// Plans a better spread and, unless `dry_run`, sets it in motion.
+    /// Plans a rebalance and, unless `dry_run`, starts it.
     fn rebalance(&self, dry_run: bool, timeout: Duration) -> BoxFuture<'_, Result<RebalanceReply>>;
 
-    /// What moves, and what moves wait for: as the leader knows, or where it does not answer as this node knows.
+    /// The migrations in progress and waiting: as the leader knows them, or as this node does when the leader does not
+    /// answer.
     fn rebalance_status(&self) -> BoxFuture<'_, RebalanceStatus>;
 
-    /// Creates the partitions with the nodes that there are; returns the revision and how many.
+    /// Creates the partitions on the present members; returns the revision and the number of partitions.
     fn create_partitions(&self, timeout: Duration) -> BoxFuture<'_, Result<(u64, usize)>>;
 
-    /// Begins this node's departure: its partitions are handed over, then it is removed. Returns the revision at
-    /// which the departure began.
+    /// Begins to drain this node: its partitions are handed over, then it is removed. Returns the revision at which the
+    /// drain began.
     fn leave(&self, timeout: Duration) -> BoxFuture<'_, Result<u64>>;
 
-    /// Begins maintenance for `reason`: no moves are planned; without one, ends it. Returns the revision.
+    /// Begins maintenance for `reason`, during which no migrations are planned; without a reason, ends it. Returns the
+    /// revision.
     fn maintenance(&self, reason: Option<String>, timeout: Duration) -> BoxFuture<'_, Result<u64>>;
 
-    /// Hands the leadership of the cluster to another voter, to `target` where one is named; the one that led does not
-    /// stand for election for `cooldown`. Returns who leads afterwards.
+    /// Transfers leadership to another voter, to `target` if one is named. The former leader does not stand for
+    /// election during `cooldown`. Returns the leader afterwards.
     fn step_down(
         &self,
         target: Option<NodeId>,
@@ -142,11 +145,12 @@ pub trait Api: Send + Sync + 'static {
         timeout: Duration,
     ) -> BoxFuture<'_, Result<NodeId>>;
 
-    /// Removes a member for good; returns the revision of the removal. `force`: even where what it alone holds is lost.
+    /// Removes a member permanently; returns the revision of the removal. `force` removes it even if data that it alone
+    /// holds is lost.
     fn remove_node(&self, node: NodeId, force: bool, timeout: Duration) -> BoxFuture<'_, Result<u64>>;
 
-    /// Accepts what `from` has of partition `number` as its data; returns the revision. `force`: even where a better
-    /// copy is up, or where it has none.
+    /// Accepts the copy of partition `number` on node `from` as its data; returns the revision. `force` accepts it even
+    /// if a better copy is up, or if `from` holds no copy.
     fn recover(
         &self,
         number: u32,
@@ -156,19 +160,19 @@ pub trait Api: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<u64>>;
 }
 
-/// Where a key belongs, all from one view.
+/// The partition of a key and its holders, all from one view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyLocation {
     /// The partition.
     pub partition: PartitionRecord,
-    /// The node that takes writes; `None` when there is none at this moment.
+    /// The node that takes writes; `None` while there is none.
     pub primary: Option<Arc<Node>>,
     /// The other nodes that hold the data.
     pub replicas: Vec<Arc<Node>>,
 }
 
 impl KeyLocation {
-    /// Where the keys of this partition belong.
+    /// The location of the keys of this partition.
     pub fn of(partition: &PartitionRef<'_>) -> Self {
         KeyLocation {
             partition: partition.record(),
@@ -178,63 +182,64 @@ impl KeyLocation {
     }
 }
 
-/// How a node stands to the present.
+/// How current the information of a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Contact {
-    /// A leader is known: this node leads, or has heard of the leader within a lease.
+    /// True when a leader is known: this node leads, or has had contact with the leader within a lease.
     pub leader_known: bool,
-    /// For how long no leader was heard of, zero where this node leads; `None` where none was since its process began.
+    /// Time since the last contact with a leader, zero when this node leads; `None` when there was none since its
+    /// process began.
     pub last_contact: Option<Duration>,
 }
 
-/// The members, and what is known of them now.
+/// The members, and how recent the contact with them is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Members {
-    /// The revision of the view that they are from.
+    /// The revision of the view that the members are from.
     pub revision: u64,
-    /// Every member, sorted by id; `last_seen` is when it was last heard of.
+    /// Every member, sorted by id; `last_seen` is the time of the last contact with it.
     pub nodes: Vec<Node>,
-    /// How many were heard of within the failure timeout.
+    /// Number of members with a contact within the failure timeout.
     pub heard: usize,
 }
 
-/// What one node may do for some keys at one moment.
+/// The roles of one node for some keys at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Routes {
-    /// The node that says so.
+    /// The node that answers.
     pub node_id: NodeId,
-    /// What is left of its lease, in milliseconds; 0 without one.
+    /// What is left of its lease, in milliseconds; 0 without a lease.
     pub lease_ms: u64,
-    /// The revision that this shows.
+    /// The revision of the view.
     pub revision: u64,
-    /// One for each key, in the order of the keys.
+    /// One entry for each key, in the order of the keys.
     pub routes: Vec<KeyRoute>,
 }
 
-/// What one node may do for one key.
+/// The role of one node for one key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRoute {
-    /// `partition-5`.
+    /// The partition's name, such as `partition-5`.
     pub partition: String,
-    /// Its number.
+    /// The partition's number.
     pub number: u32,
-    /// Its epoch, which fences writes.
+    /// The partition epoch, the fencing token for writes.
     pub epoch: u64,
-    /// `primary` only while the node's lease counts; a primary without one has no role.
+    /// `primary` only while the node's lease is valid; a primary without a lease has the role `none`.
     pub role: KeyRole,
-    /// The node that takes writes; `None` when there is none at this moment.
+    /// The node that takes writes; `None` while there is none.
     pub primary: Option<Arc<Node>>,
     /// The other nodes that hold the data.
     pub replicas: Vec<Arc<Node>>,
 }
 
-/// What a node is to a key at one moment.
+/// The role of a node for a key at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyRole {
-    /// It takes writes.
+    /// The node takes writes.
     Primary,
-    /// It holds the data.
+    /// The node holds the data.
     Replica,
     /// Neither, at this moment.
     None,
@@ -255,70 +260,70 @@ impl From<Option<Role>> for KeyRole {
 pub struct Readiness {
     /// True when the node is a member, knows a leader, has applied the log, and partitions have primaries.
     pub ready: bool,
-    /// Members.
+    /// Number of members.
     pub nodes: usize,
-    /// Partitions.
+    /// Number of partitions.
     pub partitions: usize,
-    /// Those of them that have a primary which is up.
+    /// Number of partitions that have a primary which is up.
     pub valid_partitions: usize,
-    /// Why it is not ready, or that it is.
+    /// Why the node is not ready, or a statement that it is.
     pub message: String,
 }
 
-/// A member's sign of life: the body of `POST /sync`.
+/// A member's heartbeat: the body of `POST /sync`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncRequest {
-    /// Who.
+    /// The member.
     pub node: NodeId,
-    /// Which process of it.
+    /// The incarnation of the member, which identifies its process.
     pub incarnation: u64,
-    /// The revision that it has applied.
+    /// The revision that the member has applied.
     pub revision: u64,
-    /// What its application says of itself.
+    /// The health that the member's application reports.
     #[serde(default)]
     pub health: NodeHealthState,
-    /// Why, where it is not healthy.
+    /// The reason, if it is not healthy.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub health_reason: String,
 }
 
-/// The answer to a sign of life.
+/// The answer to a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncReply {
-    /// How long the lease lasts from the moment the node sent, in milliseconds; 0 grants none.
+    /// How long the lease lasts from the moment the node sent the heartbeat, in milliseconds; 0 grants no lease.
     pub lease_ms: u64,
-    /// The revision that the leader had committed: the lease counts once the node has applied it.
+    /// The revision that the leader had committed: the lease is valid once the node has applied it.
     pub revision: u64,
     /// The leader, empty when none is known.
     pub leader: NodeId,
 }
 
-/// What a rebalance does, or would do.
+/// The outcome of a rebalance, or of its dry run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RebalanceReply {
-    /// True when nothing was set in motion.
+    /// True when nothing was started.
     pub dry_run: bool,
-    /// The revision of the plan; for a dry run the one that it was planned on.
+    /// The revision of the plan; for a dry run the revision that it was planned on.
     pub revision: u64,
-    /// How many partitions change a holder or their primary.
+    /// Number of partitions that change a holder or their primary.
     pub partitions_to_move: usize,
-    /// What changes, by partition number.
+    /// The changes, by partition number.
     pub moves: Vec<Moved>,
 }
 
 /// One partition in a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
-    /// `partition-5`.
+    /// The partition's name, such as `partition-5`.
     pub partition_id: String,
-    /// Its number.
+    /// The partition's number.
     pub number: u32,
-    /// The primary now, empty when there is none.
+    /// The present primary, empty when there is none.
     pub old_primary: NodeId,
     /// The primary afterwards.
     pub new_primary: NodeId,
     /// The nodes that get a copy, sorted.
     pub gain: Vec<NodeId>,
-    /// The nodes whose copy goes, sorted.
+    /// The nodes that lose their copy, sorted.
     pub lose: Vec<NodeId>,
 }

@@ -1,4 +1,4 @@
-//! Request bodies: bounded each, and bounded together.
+//! Request bodies, with a limit for each and a budget for all together.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -11,7 +11,7 @@ use super::Ctx;
 use super::failure::Failure;
 use crate::error::ErrorCode;
 
-/// A body in memory, counted against the budget of all bodies for as long as it lives.
+/// A buffered body, charged to the budget of all bodies for as long as it lives.
 pub(super) struct Buffered {
     pub(super) bytes: Bytes,
     _charged: Option<OwnedSemaphorePermit>,
@@ -19,8 +19,8 @@ pub(super) struct Buffered {
 
 /// Reads a body of at most `HttpLimits::max_body` bytes.
 ///
-/// What counts against the budget is what has arrived, not what was announced: clients that announce much and
-/// send nothing hold nothing.
+/// The budget is charged for what has arrived, not for what was announced: clients that announce much and send nothing
+/// hold nothing of it.
 pub(super) async fn read(ctx: &Ctx, headers: &HeaderMap, mut body: Body) -> Result<Buffered, Failure> {
     let max = ctx.limits.max_body;
     let announced = headers
@@ -62,8 +62,8 @@ pub(super) async fn read(ctx: &Ctx, headers: &HeaderMap, mut body: Body) -> Resu
     })
 }
 
-/// Reads a JSON body. A missing content type is taken for JSON, another one is refused: that also keeps out
-/// forms, which browsers send across origins without asking.
+/// Reads a JSON body. A missing content type is taken for JSON, any other is refused. That also refuses HTML forms,
+/// which browsers send across origins without a preflight request.
 pub(super) async fn read_json<T: DeserializeOwned>(
     ctx: &Ctx,
     headers: &HeaderMap,
@@ -78,7 +78,7 @@ pub(super) async fn read_json<T: DeserializeOwned>(
         .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
     let buffered = read(ctx, headers, body).await?;
-    // The parser's message ends with the line and the column.
+    // The parser's message ends with line and column.
     serde_json::from_slice(&buffered.bytes)
         .map_err(|error| Failure::invalid(format!("the JSON body cannot be read: {error}")))
 }

@@ -17,15 +17,15 @@ use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::Socket;
 
-/// Idle connections that are kept for the next request.
+/// Maximum number of idle connections that are kept for later requests.
 const MAX_IDLE: usize = 4;
-/// The default bound on an answer: the largest cluster's `/cluster` without its data fits many times.
+/// The default limit on the size of an answer: many times the `/cluster` of the largest cluster without its data.
 const MAX_ANSWER: usize = 256 * 1024 * 1024;
 
-/// Talks to one node. Cheap to make; connections are opened when needed, kept, and used again.
+/// A client of one node. Cheap to create; connections are opened when needed, kept, and reused.
 ///
-/// Every call has a deadline, and a call whose connection breaks is only repeated where no byte of it can have
-/// reached the node, so that nothing is done twice.
+/// Every call has a deadline. A call whose connection breaks is only repeated when no byte of it can have reached the
+/// node, so that nothing is done twice.
 pub struct Client {
     addr: String,
     timeout: Duration,
@@ -42,7 +42,7 @@ impl std::fmt::Debug for Client {
     }
 }
 
-/// A whole answer, whatever its status.
+/// A complete answer, whatever its status.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status.
@@ -57,7 +57,7 @@ impl Answer {
     /// The body as JSON.
     ///
     /// # Errors
-    /// [`ErrorCode::Internal`] when it is not that JSON: the node is another program, or another version.
+    /// [`ErrorCode::Internal`] when it is not the expected JSON: the node is another program, or another version.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|error| {
             Error::internal(format!(
@@ -73,10 +73,10 @@ impl Answer {
         tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok()
     }
 
-    /// The answer where its status is 2xx or 3xx, otherwise the error that it carries.
+    /// The answer if its status is 2xx or 3xx, otherwise the error that it carries.
     ///
     /// # Errors
-    /// The node's own error. Where the body is none of ours: [`ErrorCode::Internal`] with the status.
+    /// The node's own error. [`ErrorCode::Internal`] with the status when the body is not an error of ClusterKit.
     pub fn into_ok(self) -> Result<Self> {
         #[derive(Deserialize)]
         struct ErrorBody {
@@ -116,8 +116,8 @@ impl Client {
         }
     }
 
-    /// The same client with another bound on the time that a request may take, connecting included. Long polls
-    /// need one that exceeds their wait.
+    /// The same client with another limit on the time that a request may take, connecting included. Long polls need a
+    /// limit that exceeds their wait.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -177,13 +177,13 @@ impl Client {
         answer.into_ok()?.json()
     }
 
-    /// Any request, and the answer whatever its status. `path` includes the query; use [`encode_component`] for
-    /// what goes into it.
+    /// Any request, and the answer whatever its status. `path` includes the query; encode its parts with
+    /// [`encode_component`].
     ///
     /// # Errors
     /// [`ErrorCode::Unreachable`] when no connection can be made: nothing has happened at the node.
-    /// [`ErrorCode::Timeout`] when the answer does not come in time or the connection breaks: it may have.
-    /// [`ErrorCode::InvalidArgument`] when path, headers or address cannot be sent.
+    /// [`ErrorCode::Timeout`] when the answer does not come in time or the connection breaks: the node may have
+    /// executed the request. [`ErrorCode::InvalidArgument`] when path, headers or address cannot be sent.
     /// [`ErrorCode::TooLarge`] when the answer exceeds 256 MiB.
     pub async fn request(
         &self,
@@ -236,7 +236,8 @@ impl Client {
                     }
                     return Ok(answer);
                 }
-                // The request comes back when nothing of it was sent: the node had closed an idle connection.
+                // hyper gives the request back when nothing of it was sent, because the node had closed an idle
+                // connection.
                 Err(mut failed) => match failed.take_message() {
                     Some(unsent) if reused => request = unsent,
                     _ => return Err(broken(&failed.into_error())),
@@ -256,7 +257,7 @@ impl Client {
         let (sender, connection) = http1::handshake(TokioIo::new(Socket::new(stream)))
             .await
             .map_err(|error| unreachable(&error))?;
-        // It ends when the sender is dropped or the node closes; what went wrong is told to the request.
+        // The task ends when the sender is dropped or the node closes; the request gets the error.
         env::spawn(async move {
             let _ = connection.await;
         });
@@ -294,14 +295,14 @@ fn broken(error: &hyper::Error) -> Error {
     )
 }
 
-/// What stays as it is in a path segment and in a query value: RFC 3986's unreserved characters.
+/// The characters to percent-encode in a path segment and in a query value: all but the unreserved ones of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
 
-/// Percent-encodes a text for use as a path segment or a query value, so that it arrives as it is.
+/// Percent-encodes a text for use as a path segment or a query value, so that it arrives unchanged.
 pub fn encode_component(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }

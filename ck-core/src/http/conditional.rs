@@ -6,8 +6,8 @@ use super::failure::Failure;
 use super::respond::Tag;
 use crate::state::Expect;
 
-/// Whether `If-None-Match` says that the client has what `current` is the tag of. The comparison is the weak one, as
-/// for every GET; what cannot be read matches nothing, so that a client in doubt gets the whole answer.
+/// True when `If-None-Match` says that the client has the version tagged `current` already. The comparison is weak, as
+/// for every GET; a tag that cannot be read matches nothing, so that the client then gets the whole answer.
 pub(super) fn has(headers: &HeaderMap, current: &Tag) -> bool {
     headers
         .get_all(header::IF_NONE_MATCH)
@@ -22,7 +22,7 @@ pub(super) fn has(headers: &HeaderMap, current: &Tag) -> bool {
         })
 }
 
-/// What a write expects: `If-Match: "42"` or `If-None-Match: *`, nothing else and not both.
+/// The precondition of a write: none, `If-Match: "42"`, or `If-None-Match: *`; nothing else and not both.
 pub(super) fn expectation(headers: &HeaderMap) -> Result<Expect, Failure> {
     let if_match = single(headers, &header::IF_MATCH)?;
     let if_none_match = single(headers, &header::IF_NONE_MATCH)?;
@@ -43,7 +43,7 @@ pub(super) fn expectation(headers: &HeaderMap) -> Result<Expect, Failure> {
     }
 }
 
-/// The revision in a strong tag, with or without its quotes. A weak tag identifies no exact value.
+/// The revision in a strong tag, with or without its quotes. `None` for a weak tag, which identifies no exact value.
 fn revision(tag: &str) -> Option<u64> {
     let digits = tag
         .strip_prefix('"')

@@ -1,4 +1,4 @@
-//! One connection's stream, with a bound on how long a write may stand still, and an end that lets the client hear
+//! The stream of one connection: limits how long a write may stall, and closes in a way that lets the client receive
 //! the last answer.
 
 use std::future::Future;
@@ -17,49 +17,49 @@ use super::HttpLimits;
 use super::half_close::{Debt, Owed};
 use crate::env;
 
-/// How a client begins that takes the node for one of HTTP/2.
+/// The connection preface of HTTP/2, with which a client begins that takes the node for an HTTP/2 server.
 const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What is read at once of what is thrown away.
+/// Size of the buffer for data that is read and discarded.
 const SINK_BYTES: usize = 16 * 1024;
 
-/// A stream whose writes fail when the other side takes nothing for too long: without that a client that asks for
-/// much and reads nothing holds its connection, and the answer in memory, for ever.
+/// A stream whose writes fail when the peer accepts no data for too long. Otherwise a client that asks for much and
+/// reads nothing would hold its connection, and the answer in memory, forever.
 ///
-/// Its end lingers where a request's body was not read to the end. A socket that is closed while there is something
-/// to read resets the connection, and a client that was still sending sees that and not the answer. So the sending
-/// side is closed first, and what comes is thrown away until the client closes too, within bounds.
+/// The close lingers when a request's body was not read to the end. Closing a socket that still has data to read resets
+/// the connection, and a client that was still sending sees the reset and not the answer. So the sending side is closed
+/// first, and incoming data is discarded until the client closes too, within limits.
 pub(super) struct Guarded<S> {
     stream: S,
     /// Nothing has been read yet.
     is_fresh: bool,
-    /// The client sends nothing more.
+    /// The client has closed its sending side.
     has_ended: bool,
     owed: Owed,
     deadline: Duration,
-    /// Runs while a write waits.
+    /// Timer that runs while a write is blocked.
     stalled: Option<Pin<Box<env::runtime::Sleep>>>,
     unread: Unread,
-    /// Time and bytes for lingering.
+    /// Limits of lingering: time, and bytes that are left.
     linger: (Duration, usize),
-    /// Runs once the sending side is closed.
+    /// Timer that runs once the sending side is closed.
     lingers: Option<Pin<Box<env::runtime::Sleep>>>,
 }
 
-/// Whether a body of this connection was dropped before its end.
+/// Whether a request body of this connection was dropped before its end.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Unread(Arc<AtomicBool>);
 
-/// A request's body that tells its connection when it was not read to the end.
+/// A request body that records in its connection when it is dropped before its end.
 pub(super) struct Watched<B: Body + Unpin> {
     body: B,
     unread: Unread,
-    /// There while it is being read.
+    /// Present while the body is being read.
     reading: Option<Debt>,
 }
 
 impl Unread {
-    /// The body, watched from now on.
+    /// Wraps the body, so that dropping it before its end is recorded.
     pub(super) fn watch<B: Body + Unpin>(&self, body: B, owed: &Owed) -> Watched<B> {
         Watched {
             reading: (!body.is_end_stream()).then(|| owed.body()),
@@ -132,7 +132,7 @@ impl<S> Guarded<S> {
 }
 
 impl<S: AsyncRead + Unpin> Guarded<S> {
-    /// Reads to the client's end, or to the bounds of that.
+    /// Discards incoming data until the client closes, or until the limits of lingering are reached.
     fn throw_away(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let time = self.linger.0;
         let over = self.lingers.get_or_insert_with(|| Box::pin(env::sleep(time)));
@@ -169,7 +169,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let read = buffer.filled_mut().get_mut(from..).unwrap_or_default();
         let is_http_2 = std::mem::replace(&mut self.is_fresh, false) && read.starts_with(HTTP_2);
         if let Some(first) = read.first_mut().filter(|_| is_http_2) {
-            // hyper closes without a word where it sees this as a whole, and answers 400 to anything else like it.
+            // hyper closes the connection silently when it reads the whole preface, and answers 400 when any part of it
+            // differs.
             *first = b'_';
         }
         Poll::Ready(Ok(()))

@@ -6,15 +6,15 @@ use axum::http::{Method, StatusCode};
 
 use super::ROUTES;
 
-/// Requests that this node has answered, by route and class of status. Shared by the router and by whoever else
-/// shows them.
+/// Requests that this node has answered, by route and class of status. Shared by the router and by all code that
+/// reports them.
 #[derive(Debug)]
 pub struct RequestCounters {
-    /// One row per entry of [`ROUTES`], and a last one for everything else; a column per class, 1xx to 5xx.
+    /// One row per entry of [`ROUTES`], and a last one for all other requests; one column per class, 1xx to 5xx.
     rows: Vec<[AtomicU64; 5]>,
 }
 
-/// A number of [`RequestCounters::snapshot`].
+/// One entry of [`RequestCounters::snapshot`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Count {
     pub(super) method: &'static str,
@@ -39,12 +39,12 @@ impl RequestCounters {
         }
     }
 
-    /// Requests answered.
+    /// Number of requests answered.
     pub fn requests(&self) -> u64 {
         self.sum(0)
     }
 
-    /// Requests answered with a 4xx or 5xx status.
+    /// Number of requests answered with a 4xx or 5xx status.
     pub fn errors(&self) -> u64 {
         self.sum(3)
     }
@@ -57,7 +57,7 @@ impl RequestCounters {
             .sum()
     }
 
-    /// The row of a request; a HEAD counts as its GET.
+    /// The row of a request. HEAD counts as GET.
     pub(super) fn row(method: &Method, template: Option<&str>) -> usize {
         let method = if method == Method::HEAD {
             "GET"
@@ -77,11 +77,11 @@ impl RequestCounters {
         }
     }
 
-    /// Every number that is not zero, in a fixed order.
+    /// Every count that is not zero, in a fixed order.
     pub(super) fn snapshot(&self) -> Vec<Count> {
         let mut counts = Vec::new();
         for (index, row) in self.rows.iter().enumerate() {
-            // Paths that strangers ask for are no labels: there is no end of them.
+            // Unknown paths are not used as labels, because clients can invent any number of them.
             let (method, path) = ROUTES
                 .get(index)
                 .map_or(("other", "other"), |route| (route.method, route.path));

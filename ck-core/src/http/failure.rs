@@ -1,4 +1,4 @@
-//! Errors as answers: a status and `{"error":{"code","message"}}`.
+//! Errors as HTTP answers: a status and `{"error":{"code","message"}}`.
 
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -7,18 +7,18 @@ use serde::Serialize;
 use super::respond::{Seen, json_bytes};
 use crate::error::{Error, ErrorCode};
 
-/// The status that an error is answered with: the one place that says so.
+/// The HTTP status of an error code. This is the only place that maps them.
 ///
 /// A failed precondition that came in a header (`If-Match`, `If-None-Match`) is answered with 412 instead of 409.
 pub const fn status_of(code: ErrorCode) -> StatusCode {
     match code {
-        // The request is wrong, and wrong again if repeated.
+        // The request is wrong, and repeating it does not help.
         ErrorCode::InvalidArgument | ErrorCode::InvalidOption => StatusCode::BAD_REQUEST,
         ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::Removed => StatusCode::GONE,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        // The request does not fit what is there.
+        // The request conflicts with the present state.
         ErrorCode::AlreadyExists
         | ErrorCode::AlreadyStarted
         | ErrorCode::Conflict
@@ -28,7 +28,7 @@ pub const fn status_of(code: ErrorCode) -> StatusCode {
         | ErrorCode::ClusterMismatch
         | ErrorCode::Version
         | ErrorCode::Refused => StatusCode::CONFLICT,
-        // The cluster cannot at present.
+        // The cluster cannot serve the request at present.
         ErrorCode::NotStarted
         | ErrorCode::Stopped
         | ErrorCode::NoLeader
@@ -49,12 +49,12 @@ pub const fn status_of(code: ErrorCode) -> StatusCode {
     }
 }
 
-/// An error on its way to the client.
+/// An error that becomes the answer to a request.
 #[derive(Debug)]
 pub(super) struct Failure {
     status: StatusCode,
     error: Error,
-    /// The state that it is true of, where it is about that.
+    /// The state for which the error is true, if it depends on the state.
     seen: Option<Seen>,
 }
 
@@ -67,13 +67,13 @@ impl Failure {
         Failure::new(ErrorCode::InvalidArgument, message)
     }
 
-    /// The same error, true of this state.
+    /// The same error, labelled with the state for which it is true.
     pub(super) fn at(mut self, seen: Seen) -> Self {
         self.seen = Some(seen);
         self
     }
 
-    /// The same error with a status of its own, where HTTP has a better one than the code's.
+    /// The same error with another status, where HTTP has a better one than that of the code.
     pub(super) fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self

@@ -1,5 +1,5 @@
-//! What every request has to be, whatever it asks for. A proxy in front of the node and the node must never read one
-//! message as two different ones.
+//! Requirements on every request, whatever its route. A proxy in front of the node and the node must never read one
+//! message as two different ones (request smuggling).
 
 use axum::extract::Request;
 use axum::http::{StatusCode, Version, header};
@@ -7,8 +7,8 @@ use axum::http::{StatusCode, Version, header};
 use super::failure::Failure;
 use crate::error::ErrorCode;
 
-/// Refuses a request without the one `Host` that HTTP/1.1 asks for, or with a coding of its body that this node does not
-/// know. hyper looks only at whether the last coding is `chunked`.
+/// Refuses a request without exactly one `Host`, as HTTP/1.1 requires (HTTP/1.0 may leave it out), and a transfer
+/// coding that this node does not know. hyper looks only at whether the last coding is `chunked`.
 pub(super) fn check(request: &Request) -> Result<(), Failure> {
     let hosts = request.headers().get_all(header::HOST).iter().count();
     let is_right = match request.version() {

@@ -1,4 +1,4 @@
-//! Any bytes as requests: their heads, parameters and bodies, and what a node answers to them.
+//! Fuzz target: any bytes as requests, that is their heads, parameters and bodies, and the answers of a node to them.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -15,12 +15,12 @@ use crate::options::{format_duration, parse_duration};
 use crate::state::Expect;
 use std::time::Duration;
 
-/// Also asks a node: what is looked at in any case is cheaper.
+/// Flag: the requests are also sent to a node. The other checks always run, because they are cheaper.
 const ASK: u8 = 0;
 
-/// An input is one request after the other, each as its lines are: method and target; headers; an empty line; the body. What is
-/// refused is refused with an error that says why; what is taken is within its bounds, and means the same when it is written
-/// again.
+/// An input is a sequence of requests, each written as its lines: method and target, headers, an empty line, the body.
+/// A refused request must get an error that says why; an accepted value must be within its bounds, and mean the same
+/// when it is written and read again.
 pub(crate) fn http(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let flags = input.flags();
@@ -44,7 +44,7 @@ pub(crate) fn http(bytes: &[u8]) {
     let _ = flags.has(ASK);
 }
 
-/// A request, where the bytes are one; what hyper would refuse never comes to the node.
+/// Parses a request. `None` for bytes that are none: hyper would refuse them, and they would never reach the node.
 fn request(bytes: &[u8]) -> Option<(Request, Vec<u8>)> {
     let end = bytes.windows(2).position(|pair| pair == b"\n\n");
     let (head, body) = match end {
@@ -68,7 +68,7 @@ fn request(bytes: &[u8]) -> Option<(Request, Vec<u8>)> {
     Some((request, body.to_vec()))
 }
 
-/// A refusal says why, in few words.
+/// A refusal must be a client error, or 501.
 fn is_clear(refused: Failure) {
     let response = refused.into_response();
     let status = response.status();
@@ -87,7 +87,7 @@ fn look_at_head(request: &Request) {
     let names = ["node.example".to_owned()];
     let shows_origin = request.headers().contains_key(header::ORIGIN);
     match origin::check(request, &names) {
-        // A foreign page changes nothing.
+        // A page of another origin must not change anything.
         Ok(()) => {
             let only_reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
             assert!(
@@ -107,7 +107,7 @@ fn look_at_parameters(uri: &Uri) {
             Ok(Some(text)) => {
                 let again = format!("/?{}={}", encode_component(name), encode_component(&text));
                 let again = Uri::try_from(again).map(|uri| Query::of(&uri).text(name).ok());
-                // What is too long for an address is not written again.
+                // A text that is too long for a URI is skipped.
                 assert!(again.is_err() || again.is_ok_and(|again| again == Some(Some(text))));
             }
             Ok(None) => {}
@@ -174,7 +174,7 @@ fn look_at_body(body: &[u8]) {
                 assert!(spec.port != 0 && !spec.id.is_empty() && !spec.name.is_empty());
             }
             Err(error) => {
-                // What was wrong is shown cut short.
+                // The message must show the bad value shortened.
                 assert!(error.message().len() < 2048, "{error}");
                 is_clear(error.into());
             }
@@ -183,7 +183,7 @@ fn look_at_body(body: &[u8]) {
     let _ = serde_json::from_slice::<SyncRequest>(body);
 }
 
-/// What people, programs, browsers and nodes send.
+/// Seed inputs: requests as people, programs, browsers and nodes send them.
 #[cfg(test)]
 pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
     use crate::fuzz::put_part;

@@ -1,4 +1,4 @@
-//! What happens around every handler: admission, deadline, panics, headers, counting.
+//! The middleware around every handler: admission, deadline, panics, headers, counting.
 
 use std::panic::AssertUnwindSafe;
 
@@ -15,7 +15,7 @@ use super::{Ctx, RequestCounters, form, origin};
 use crate::env;
 use crate::error::{Error, ErrorCode};
 
-/// Marks the requests of a connection beyond the bound on connections.
+/// Marks the requests of a connection beyond the limit on connections.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OverCapacity;
 
@@ -53,16 +53,16 @@ fn admit(ctx: &Ctx, request: &Request, is_extra: bool) -> Result<(), Failure> {
 async fn handle(ctx: &Ctx, request: Request, next: Next) -> Response {
     let deadline = ctx.limits.request_deadline
         + match *request.method() {
-            // Reads may be asked to wait for a revision.
+            // A read may wait for a revision.
             Method::GET | Method::HEAD => ctx.limits.max_wait,
-            // Writes take as long as the caller gives them. A timeout that makes no sense is refused by the handler.
+            // A write may take as long as its caller allows. The handler refuses an invalid timeout.
             _ => {
                 let timeout = Query::of(request.uri()).duration("timeout", ctx.limits.max_wait);
                 timeout.ok().flatten().unwrap_or_default()
             }
         };
-    // Nothing that a panicking handler leaves behind is looked at again: it shares only the Api, which has to
-    // stand panics elsewhere too.
+    // Unwind safety: no later request uses anything that a panicking handler leaves behind except the Api, which has to
+    // survive panics in any case.
     let guarded = AssertUnwindSafe(next.run(request)).catch_unwind();
     match env::timeout(deadline, Box::pin(guarded)).await {
         Ok(Ok(response)) => response,

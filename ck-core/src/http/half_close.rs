@@ -1,9 +1,10 @@
-//! Clients that close their sending side and wait for their answer.
+//! Support for clients that close their sending side and wait for their answer.
 //!
-//! That is how a program says that it has asked all it wants to ask, and TCP tells it apart from one that is gone only
-//! when something is sent to it. So the end of what a client sends is kept back while it is owed an answer that comes to
-//! an end by itself: one that is being worked out, or one whose length is known. Answers without an end are for those who
-//! are still there. Where a request's body is being read its end must be heard: nothing more will come of it.
+//! With such a half-close a program says that it has no further requests. TCP cannot tell it from a client that has
+//! disconnected until something is sent to it. So the end of the client's data is withheld while the client is owed an
+//! answer that ends by itself: one that is being computed, or one whose length is known. Answers without a known end
+//! are only for clients that are still connected. While a request body is being read its end is not withheld, because
+//! the rest of the body will not come.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,22 +17,22 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use hyper::body::{Body as _, Frame, SizeHint};
 
-/// What one connection owes its client. Clones are the same connection.
+/// What one connection owes its client. Clones refer to the same connection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Owed(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Requests that were heard and not answered to the end.
+    /// Requests that were received and not answered completely.
     answers: AtomicUsize,
-    /// Bodies of requests that are not read to the end.
+    /// Request bodies that are not read to the end.
     bodies: AtomicUsize,
-    /// Who waits to hear of the client's end.
+    /// Wakes the reader from which the client's end is withheld.
     reader: AtomicWaker,
 }
 
 impl Owed {
-    /// A request was heard: it is owed an answer until the debt is dropped.
+    /// A request was received: it is owed an answer until the debt is dropped.
     pub(super) fn answer(&self) -> Debt {
         self.0.answers.fetch_add(1, Ordering::AcqRel);
         Debt(self.clone(), |counts| &counts.answers)
@@ -43,15 +44,15 @@ impl Owed {
         Debt(self.clone(), |counts| &counts.bodies)
     }
 
-    /// True where the client's end is to be kept back; then whoever asks is woken when that has changed.
+    /// True when the client's end is to be withheld; the calling task is then woken when that may have changed.
     pub(super) fn keeps_back(&self, context: &Context<'_>) -> bool {
-        // Before the look at the counts, so that no change falls between the two.
+        // Registered before the counts are read, so that no change is missed.
         self.0.reader.register(context.waker());
         self.0.answers.load(Ordering::Acquire) > 0 && self.0.bodies.load(Ordering::Acquire) == 0
     }
 }
 
-/// Something that is owed until this is dropped.
+/// An obligation that lasts until this is dropped.
 #[derive(Debug)]
 pub(super) struct Debt(Owed, fn(&Counts) -> &AtomicUsize);
 
@@ -63,7 +64,8 @@ impl Drop for Debt {
     }
 }
 
-/// The answer, which is owed until its end where it has one; `kept` is kept until its end in any case.
+/// Wraps the answer: it is owed until it is sent completely if its length is known and not 0. `kept` is kept until then
+/// in any case.
 pub(super) fn until_sent<K: Send + Unpin + 'static>(response: Response, debt: Debt, kept: K) -> Response {
     response.map(|body| {
         let ends = body.size_hint().exact().is_some_and(|length| length > 0);

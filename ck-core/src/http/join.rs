@@ -1,4 +1,4 @@
-//! `POST /join`: what a node says of itself, and what it is told.
+//! `POST /join`: how a node describes itself, and the answer that it gets.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use crate::model::{ClusterConfig, NodeId};
 use crate::options::Options;
 use crate::state::NodeSpec;
 
-/// The body of `POST /join`. Fields that are not known are ignored.
+/// The body of `POST /join`. Unknown fields are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinRequest {
-    /// The node.
+    /// The node that joins.
     pub node: JoinNode,
-    /// Where peers dial it; [`JoinNode::ip`] when it is missing or empty.
+    /// The address that peers dial; [`JoinNode::ip`] when it is missing or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub raft_addr: String,
     /// What the node expects of the cluster.
@@ -29,7 +29,7 @@ pub struct JoinNode {
     pub id: String,
     /// The advertised `host:port` of its HTTP API.
     pub ip: String,
-    /// A name for people; the id when it is missing or empty.
+    /// A display name; the id when it is missing or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// The application's endpoints.
@@ -41,31 +41,31 @@ pub struct JoinNode {
     /// Its share of the partitions; 100 when it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
-    /// Free labels.
+    /// Free-form labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// A random number that names the process, so that a repeated join is recognised as one.
+    /// A random number that identifies the process, so that a repeated join is recognised as one.
     #[serde(default)]
     pub process: u64,
-    /// Its number in Raft, where it comes back with its log.
+    /// Its Raft id, if it rejoins with its log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raft_id: Option<u64>,
 }
 
-/// What a joining node expects of the cluster; it is refused where the cluster differs. What is missing is not
+/// What a joining node expects of the cluster. The join is refused when the cluster differs. Missing values are not
 /// compared.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct JoinTerms {
-    /// The cluster's id, known to a node that comes back.
+    /// The cluster's id, known to a node that rejoins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_id: Option<String>,
     /// The cluster's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_name: Option<String>,
-    /// How many partitions.
+    /// Number of partitions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition_count: Option<u32>,
-    /// How many copies of each.
+    /// Number of copies of each partition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replication_factor: Option<u32>,
 }
@@ -77,24 +77,24 @@ pub struct JoinReply {
     pub node_id: NodeId,
     /// The cluster's id.
     pub cluster_id: String,
-    /// How many members there are with it.
+    /// Number of members, this one included.
     pub node_count: usize,
-    /// Its number in Raft.
+    /// Its Raft id.
     pub raft_id: u64,
     /// Its incarnation.
     pub incarnation: u64,
-    /// The revision of its admission.
+    /// The revision of its join.
     pub revision: u64,
-    /// What agrees in the whole cluster.
+    /// The settings that are the same in the whole cluster.
     pub config: ClusterConfig,
 }
 
 impl JoinRequest {
-    /// The node in the form that the state machine takes, held to the bounds of the options that a node of this
-    /// build sets these from.
+    /// The node in the form that the state machine takes. Each field is held to the bounds of the option from which a
+    /// node of this build sets it.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidArgument`]: names the field, its value and what would be right.
+    /// [`ErrorCode::InvalidArgument`]: the message names the field, its value and what would be right.
     pub fn spec(&self) -> Result<NodeSpec> {
         let node = &self.node;
         check("node.id", "node_id", &node.id)?;
@@ -139,7 +139,7 @@ impl JoinRequest {
     }
 }
 
-/// Holds a field to what the option of the same meaning accepts.
+/// Checks a field against the bounds of the option with the same meaning.
 fn check(field: &str, option: &str, value: &str) -> Result<()> {
     set(&mut Options::default(), field, option, value)
 }
@@ -154,9 +154,9 @@ fn set(options: &mut Options, field: &str, option: &str, value: &str) -> Result<
     })
 }
 
-/// An address that others can dial; returns its port.
+/// Checks an address that other nodes can dial; returns its port.
 fn address(field: &str, value: &str) -> Result<u16> {
-    // The option takes a list, and an empty one too; here it is exactly one.
+    // The option takes a list, which may be empty; here it is exactly one address.
     let port = value.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
     match port {
         Some(port) if !value.contains(',') => check(field, "join_addrs", value).map(|()| port),

@@ -1,8 +1,9 @@
-//! Answers that show everything there is, and may be hundreds of megabytes.
+//! Large answers, which may be hundreds of megabytes.
 //!
-//! Ten clients that ask for the whole cluster at once must not take ten times the memory of it, nor keep the node from its
-//! peers. So they are made one at a time, off the runtime's threads; who asks for what is being sent already gets the same
-//! bytes; and what is being sent, to clients that may read slowly, has one budget.
+//! Ten clients that ask for the whole cluster at once must not take ten times its memory, nor keep the node from its
+//! peers. So these answers are built one at a time, off the runtime's threads; a client that asks for an answer that is
+//! being sent already gets the same bytes; and the answers being sent, to clients that may read slowly, share one
+//! budget.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -21,23 +22,23 @@ use super::respond::{Answered, Tag};
 use crate::env;
 use crate::error::{Error, ErrorCode};
 
-/// Shorter answers are not counted.
+/// Answers of up to this size, in bytes, are not counted.
 const SHORT: usize = 64 << 10;
-/// The budget counts in units of so many bytes: it may be more bytes than a semaphore has permits.
+/// The budget counts in units of this many bytes, because it may be more bytes than a semaphore has permits.
 const UNIT: usize = 1 << 10;
 
 /// The large answers of a node.
 #[derive(Debug)]
 pub(super) struct LargeAnswers {
-    /// Held while one is made, also for a client that has gone meanwhile.
+    /// Held while an answer is built, even when its client has disconnected meanwhile.
     making: Arc<Semaphore>,
     budget: Arc<Semaphore>,
     units: u32,
-    /// Those that are being sent, by their tag.
+    /// The answers that are being sent, by their tag.
     sent: Mutex<HashMap<String, Weak<Made>>>,
 }
 
-/// An answer that was made, for as long as somebody is sent it.
+/// A built answer, which lives for as long as it is being sent to a client.
 #[derive(Debug)]
 struct Made {
     headers: HeaderMap,
@@ -46,7 +47,7 @@ struct Made {
 }
 
 impl LargeAnswers {
-    /// At most so many bytes of them are in memory; one that is larger than that is sent alone.
+    /// At most `most` bytes of large answers are in memory; an answer that is larger than that is sent alone.
     pub(super) fn new(most: usize) -> Self {
         let units = u32::try_from(most / UNIT).unwrap_or(u32::MAX).clamp(1, 1 << 28);
         LargeAnswers {
@@ -57,16 +58,17 @@ impl LargeAnswers {
         }
     }
 
-    /// Makes an answer, off the runtime's threads.
+    /// Builds an answer, off the runtime's threads.
     ///
     /// # Errors
-    /// [`ErrorCode::Busy`] where so much is being sent that there is no room for it.
+    /// [`ErrorCode::Busy`] when the answers being sent leave no room for it.
     pub(super) async fn answer(&self, make: impl FnOnce() -> Answered + Send + 'static) -> Answered {
         let turn = self.turn().await;
         self.make(turn, make).await
     }
 
-    /// The answer with this tag: what is being sent already, where that is so, or a new one, whose own tag may be a later.
+    /// The answer with this tag: an answer that is being sent already, or else a newly built one, whose own tag may be
+    /// a later one.
     ///
     /// # Errors
     /// As [`LargeAnswers::answer`].
@@ -84,7 +86,7 @@ impl LargeAnswers {
     }
 
     async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        // Never closed.
+        // The semaphore is never closed.
         self.making.clone().acquire_owned().await.ok()
     }
 
@@ -104,7 +106,7 @@ impl LargeAnswers {
             return Ok(made);
         }
         let (head, body) = made.into_parts();
-        // It is there as a whole already.
+        // The body is complete in memory already.
         let bytes = match axum::body::to_bytes(body, usize::MAX).await {
             Ok(bytes) => bytes,
             Err(error) => return Err(Error::internal(format!("make the answer: {error}")).into()),
@@ -159,13 +161,13 @@ impl Made {
     }
 }
 
-/// The bytes on their way; what was made lives until they are sent.
+/// The body of an answer; it keeps the answer alive until it is sent.
 struct Sending {
     bytes: Bytes,
     _made: Arc<Made>,
 }
 
-/// So much is given to the connection at a time.
+/// Number of bytes that are given to the connection at a time.
 const SLICE: usize = 256 << 10;
 
 impl HttpBody for Sending {
@@ -240,7 +242,7 @@ mod tests {
             pointers.insert(slice.as_ptr());
         }
         assert_eq!(pointers.len(), 1, "nothing is copied");
-        // Another revision is another answer, and what nobody is sent any more is made anew.
+        // Another revision is another answer, and an answer that is no longer being sent is built again.
         assert_eq!(read(ask(8).await.unwrap()).await.len(), LONG);
         assert_eq!(read(ask(7).await.unwrap()).await, vec![b'1'; LONG]);
         assert_eq!(made.load(Ordering::SeqCst), 3);
@@ -257,21 +259,21 @@ mod tests {
             large.answer(|| answer(9, LONG)).await.is_err(),
             "slow readers hold it all"
         );
-        // What is short needs no room.
+        // A short answer takes nothing of the budget.
         let short = large.answer(|| answer(9, SHORT)).await.ok().unwrap();
         assert_eq!(read(short).await.len(), SHORT);
-        // One reader is done, one has gone.
+        // One client has read everything, one has disconnected.
         read(held.pop().unwrap()).await;
         drop(held.pop());
         let next = large.answer(|| answer(9, 2 * LONG)).await.ok().unwrap();
         drop((next, held));
-        // Larger than everything: alone.
+        // Larger than the whole budget: sent alone.
         let all = large.answer(|| answer(9, 5 * LONG)).await.ok().unwrap();
         assert!(large.answer(|| answer(9, LONG)).await.is_err());
         assert_eq!(read(all).await.len(), 5 * LONG);
     }
 
-    /// Clients that ask and go at once do not have many of them made side by side.
+    /// Clients that disconnect right after their request do not cause several answers to be built at the same time.
     #[tokio::test]
     async fn one_is_made_at_a_time_whoever_has_gone() {
         let large = LargeAnswers::new(10 * LONG);
@@ -284,7 +286,7 @@ mod tests {
                 at_once.fetch_sub(1, Ordering::SeqCst);
                 answer(1, LONG)
             });
-            // It begins, and the client goes.
+            // Building begins, and the client disconnects.
             let gone = tokio::time::timeout(std::time::Duration::from_millis(1), making).await;
             drop(gone);
         }

@@ -1,40 +1,44 @@
-//! The bounds of the REST API.
+//! The limits of the REST API.
 
 use std::time::Duration;
 
-/// Bounds on connections, requests and bodies. Every one exists so that no stranger can exhaust the node.
+/// Limits on connections, requests and bodies. Each exists so that no unknown client can exhaust the node, and each is
+/// documented with its default value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpLimits {
-    /// Connections served at once. On further ones only extra routes (peers) are served, everything else is
-    /// answered with 503 and closed. 1024.
+    /// Connections served at once. A further connection evicts an idle one. When none is idle, only extra routes
+    /// (peers) are served on it; everything else is answered with 503 and the connection is closed. 1024 by default.
     pub max_connections: usize,
-    /// Connections beyond `max_connections` that are still accepted, for peers. Later ones are closed at once. 64.
+    /// Connections beyond `max_connections` that are still accepted, for peers. Later ones are closed at once. 64 by
+    /// default.
     pub reserved_connections: usize,
-    /// How long a client may take to send a request's head. Also how long an idle connection is kept. 10 s.
+    /// How long a client may take to send a request's head. Also how long an idle connection is kept. 10 s by default.
     pub header_deadline: Duration,
-    /// How long a request may take, its body included, from its head to the head of its answer. 30 s.
+    /// How long a request may take, its body included, from its head to the head of its answer. 30 s by default.
     pub request_deadline: Duration,
-    /// How long the connection may stand still while an answer is sent. 30 s.
+    /// How long a connection may make no progress while an answer is sent. 30 s by default.
     pub write_deadline: Duration,
-    /// How long a connection that is closed before all of a request's body was read goes on taking what the client
-    /// still sends, and throws it away. Without that the client may be told of a reset, and never of the answer. 5 s.
+    /// How long a connection that is closed before all of a request's body was read continues to read and discard what
+    /// the client sends. Without that the client may see a reset instead of the answer. 5 s by default.
     pub linger_deadline: Duration,
-    /// The most that is thrown away like that, in bytes. 64 MiB.
+    /// The maximum number of bytes that are discarded this way. 64 MiB by default.
     pub max_linger_bytes: usize,
-    /// How long a caller may ask to wait for a revision; added to `request_deadline` for reads. 60 s.
+    /// The longest wait that a caller may ask for, for a revision or for the outcome of a write; added to
+    /// `request_deadline` for reads. 60 s by default.
     pub max_wait: Duration,
-    /// The largest request body, in bytes. 2 MiB: a value of 1 MiB and slack.
+    /// The largest request body, in bytes. 2 MiB by default: a value of 1 MiB and slack.
     pub max_body: usize,
-    /// The bytes of request bodies that may be in memory at once, over all connections. 64 MiB.
+    /// The bytes of request bodies that may be in memory at once, over all connections. 64 MiB by default.
     pub max_buffered_bytes: usize,
-    /// The bytes of large answers that may be in memory at once, over all connections; one that is larger is sent alone.
-    /// 256 MiB.
+    /// The bytes of large answers that may be in memory at once, over all connections; a larger answer is sent alone.
+    /// 256 MiB by default.
     pub max_answer_bytes: usize,
-    /// How long a shutdown waits for requests under way. 5 s.
+    /// How long a shutdown waits for requests in progress. 5 s by default.
     pub shutdown_grace: Duration,
-    /// Host names that a browser may know this node by, besides IP addresses and `localhost`. A page under any
-    /// other name that changes something is refused: its name may have been rebound to this node. None.
+    /// Host names under which a browser may address this node, besides IP addresses and names without a dot, such as
+    /// `localhost`. A browser's request under any other name is refused, because that name may have been rebound to
+    /// this node (DNS rebinding). None by default.
     pub browser_hosts: Vec<String>,
 }
 

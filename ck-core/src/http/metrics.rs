@@ -1,4 +1,4 @@
-//! `GET /metrics`: the Prometheus text format, and which form a client wants.
+//! `GET /metrics`: the Prometheus text format, and the choice between it and JSON.
 
 use std::fmt::{Display, Write};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::model::{Metrics, NodeStatus, PartitionState};
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Writes the exposition: families one after the other, each with its help and type.
+/// Writes the exposition: one family after the other, each with its help and type.
 struct Exposition(String);
 
 impl Exposition {
@@ -44,7 +44,7 @@ fn escape(text: &str) -> String {
         .replace('\n', "\\n")
 }
 
-/// Everything, in Prometheus' text format.
+/// All metrics in the Prometheus text format.
 pub(super) fn text(
     api: &dyn Api,
     metrics: &Metrics,
@@ -93,7 +93,7 @@ pub(super) fn text(
         "1 when this node leads, or has heard of the leader within a lease.",
         u8::from(contact.leader_known),
     );
-    // Who has heard of no leader since it started is at least as old as that.
+    // A node that has heard of no leader since it started reports the time since its start.
     let age = contact
         .last_contact
         .unwrap_or(Duration::from_secs(metrics.uptime_seconds));
@@ -225,7 +225,7 @@ pub(super) fn text(
     out.0
 }
 
-/// Whether `Accept` puts JSON before text. In doubt it is text: that is what scrapers come for.
+/// Whether `Accept` prefers JSON to text. In doubt the answer is text, which scrapers expect.
 pub(super) fn prefers_json(headers: &HeaderMap) -> bool {
     let accept: Vec<Range> = headers
         .get_all(header::ACCEPT)
@@ -242,7 +242,7 @@ pub(super) fn prefers_json(headers: &HeaderMap) -> bool {
     match (json, text) {
         (Some(json), _) if json.quality == 0 => false,
         (Some(json), Some(text)) if json.quality == text.quality => {
-            // Only a wish for JSON by its name, put first, outweighs an equal wish for text.
+            // At equal quality JSON wins only if it is named itself, and text is not or comes later.
             json.exact && (!text.exact || json.position < text.position)
         }
         (Some(json), Some(text)) => json.quality > text.quality,
@@ -254,16 +254,16 @@ pub(super) fn prefers_json(headers: &HeaderMap) -> bool {
 struct Range {
     kind: String,
     subtype: String,
-    /// In thousandths.
+    /// The quality value, in thousandths.
     quality: u16,
 }
 
-/// How well a media type is wanted.
+/// How much a media type is preferred.
 struct Wanted {
     quality: u16,
     /// The position of the range in the header.
     position: usize,
-    /// The range names the type itself, not a wildcard.
+    /// True when the range names the type itself, not a wildcard.
     exact: bool,
 }
 
@@ -275,7 +275,7 @@ impl Range {
         for parameter in parts {
             if let Some(value) = parameter.strip_prefix("q=").or(parameter.strip_prefix("Q=")) {
                 let number: f32 = value.parse().ok().filter(|number| (0.0..=1.0).contains(number))?;
-                // In bounds as just checked; the cast cannot lose more than the fraction.
+                // The number is within its bounds as just checked; the cast loses only the fraction.
                 quality = (number * 1000.0).round() as u16;
             }
         }
@@ -287,7 +287,7 @@ impl Range {
     }
 }
 
-/// How well `kind/subtype` is wanted: the most specific range that covers it decides.
+/// How much `kind/subtype` is preferred: the most specific range that covers it decides.
 fn best(accept: &[Range], kind: &str, subtypes: &[&str]) -> Option<Wanted> {
     let specificity = |range: &Range| {
         if range.kind == kind && subtypes.contains(&range.subtype.as_str()) {

@@ -1,7 +1,7 @@
-//! The REST API: what operators, other languages and smart clients call over HTTP/1.1.
+//! The REST API: the HTTP/1.1 interface for operators, other languages and smart clients.
 //!
-//! Three layers, each replaceable alone: [`serve`] owns the connections, [`router`] owns paths, bounds and
-//! shapes, and [`Api`] is what the node answers. docs/http.md describes every call.
+//! Three layers, each replaceable alone: [`serve`] owns the connections, [`router`] owns paths, limits and JSON shapes,
+//! and [`Api`] is what the node answers. docs/http.md describes every call.
 
 mod api;
 mod body;
@@ -54,7 +54,7 @@ use tokio::sync::Semaphore;
 
 use large::LargeAnswers;
 
-/// What every handler shares.
+/// The state that every handler shares.
 #[derive(Clone)]
 struct Ctx(Arc<Shared>);
 
@@ -62,7 +62,7 @@ struct Shared {
     api: Arc<dyn Api>,
     limits: HttpLimits,
     counters: Arc<RequestCounters>,
-    /// Bytes of request bodies that may still be taken into memory, over all connections.
+    /// Bytes of request bodies that may still be buffered, over all connections.
     body_budget: Arc<Semaphore>,
     large: LargeAnswers,
 }
@@ -76,9 +76,9 @@ impl std::ops::Deref for Ctx {
 
 /// The routes of the REST API, to be handed to [`serve`].
 ///
-/// `extra` brings routes of its own, such as the one that peers upgrade their connection on. They get the same
-/// protection, and they alone are still served on connections beyond [`HttpLimits::max_connections`], so that
-/// clients cannot crowd out peers. It must not have a fallback or a path in [`ROUTES`], or this panics.
+/// `extra` adds routes, such as the one on which peers upgrade their connection. They get the same protection, and only
+/// they are still served on connections beyond [`HttpLimits::max_connections`], so that clients cannot crowd out peers.
+/// It must not have a fallback or a path in [`ROUTES`], or this panics.
 pub fn router(
     api: Arc<dyn Api>,
     limits: HttpLimits,

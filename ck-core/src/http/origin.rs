@@ -1,11 +1,11 @@
 //! Protection against web pages in the operator's browser.
 //!
-//! A page of another site may make the browser send requests to this node (cross-site request forgery), and a
-//! page whose host name was rebound to this node's address may even read the answers. Browsers name the page's
-//! origin in every request that changes something; programs do not. So a request with an `Origin` is held to
-//! two rules: its host must be the host asked for, and that must be a name that cannot have been rebound. A request that
-//! only reads carries no origin where page and node have one name, so whatever a browser sends is held to the second
-//! rule. Programs may ask by any name: nobody rebinds it under them.
+//! A page of another site may make the browser send requests to this node (cross-site request forgery), and a page
+//! whose host name was rebound to this node's address (DNS rebinding) may even read the answers. Browsers send the
+//! page's `Origin` with every request that changes something; programs do not. Such a request must satisfy two rules:
+//! the host of its origin must be the requested host, and that must be a name that cannot have been rebound. A request
+//! that only reads carries no `Origin` when page and node have the same name, so every request from a browser must
+//! satisfy the second rule. Programs may use any name, because DNS rebinding attacks only browsers.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -15,7 +15,8 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use super::failure::Failure;
 use crate::error::ErrorCode;
 
-/// Refuses a request that changes something, or takes over the connection, on behalf of a foreign page.
+/// Refuses a request of a foreign page that changes something or upgrades the connection, and any request of a browser
+/// under a name that may have been rebound.
 pub(super) fn check(request: &Request, browser_hosts: &[String]) -> Result<(), Failure> {
     let headers = request.headers();
     let only_reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
@@ -33,9 +34,9 @@ pub(super) fn check(request: &Request, browser_hosts: &[String]) -> Result<(), F
     Err(Failure::new(ErrorCode::Refused, problem).with_status(StatusCode::FORBIDDEN))
 }
 
-/// True for what only browsers send. A page cannot keep them from sending one of these: `Accept-Language` goes with
-/// every request, also one that a script makes. Node.js sends it as well, beside a part of `Sec-Fetch-` that no browser
-/// sends alone and no page can add.
+/// True for requests with headers that only browsers send. A page cannot suppress all of them: `Accept-Language` is
+/// sent with every request, also with those that a script makes. Node.js sends it as well, together with a part of
+/// `Sec-Fetch-` that no browser sends alone and no page can add.
 fn is_from_a_browser(headers: &HeaderMap) -> bool {
     let agent = headers.get(header::USER_AGENT).map(|agent| agent.as_bytes());
     let is_node_js = headers.contains_key("sec-fetch-mode") && !headers.contains_key("sec-fetch-site");
@@ -62,7 +63,7 @@ fn same_host(headers: &HeaderMap, browser_hosts: &[String]) -> bool {
     let (Ok(origin), Ok(host)) = (origin.to_str(), host.to_str()) else {
         return false;
     };
-    // "null" and other schemes have no host that could agree.
+    // "null" and other schemes have no host to compare.
     let (authority, default_port) = if let Some(rest) = origin.strip_prefix("http://") {
         (rest, ":80")
     } else if let Some(rest) = origin.strip_prefix("https://") {
@@ -90,7 +91,7 @@ fn cannot_be_rebound(host: &str, browser_hosts: &[String]) -> bool {
         }
         None => host.split_once(':').map_or(host, |(name, _)| name),
     };
-    // A name without a dot is nobody's but the local network's.
+    // A name without a dot can only belong to the local network.
     let is_local = !name.is_empty() && !name.contains('.');
     name.parse::<Ipv4Addr>().is_ok()
         || is_local
@@ -130,16 +131,16 @@ mod tests {
             ("null", "127.0.0.1:8080"),
             ("file://127.0.0.1:8080", "127.0.0.1:8080"),
             ("", "127.0.0.1:8080"),
-            // Rebound: both agree, but the name is not the node's.
+            // Rebound: Origin and Host agree, but the name is not the node's.
             ("http://evil.example:8080", "evil.example:8080"),
             ("http://[evil]:8080", "[evil]:8080"),
         ] {
             assert!(!allowed("POST", origin, host), "{origin} {host}");
             assert!(!allowed("DELETE", origin, host), "{origin} {host}");
         }
-        // That a page of another origin does not see the answer is the browser's own rule to keep.
+        // The browser's own same-origin policy keeps the answer from a page of another origin.
         assert!(allowed("GET", "http://evil.example", "127.0.0.1:8080"));
-        // Where it takes the node for the page's own origin it keeps nothing back.
+        // Under a rebound name the browser takes the node for the page's own origin and keeps nothing back.
         assert!(!allowed("GET", "http://evil.example:8080", "evil.example:8080"));
     }
 

@@ -1,4 +1,4 @@
-//! Query parameters and keys in paths: decoded strictly, bounded, and refused with the bounds in the message.
+//! Query parameters and keys in paths: decoded strictly and bounded; an error message names the bounds.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use super::failure::Failure;
 use crate::options::{format_duration, parse_duration};
 
-/// A request's query. Parameters that a call does not know are ignored.
+/// A request's query. Parameters that a route does not know are ignored.
 #[derive(Debug, Default)]
 pub(super) struct Query {
     raw: String,
@@ -33,12 +33,12 @@ impl Query {
         }
     }
 
-    /// The parameter's value; an error when it is there twice or is not percent-encoded UTF-8.
+    /// The parameter's value; an error when it is repeated or is not percent-encoded UTF-8.
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, Failure> {
         let mut found = None;
         for pair in self.raw.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            // A name that cannot be decoded is none that a call knows.
+            // A name that cannot be decoded is an unknown parameter.
             if decode(&key.replace('+', " ")).as_deref() != Some(name) {
                 continue;
             }
@@ -72,7 +72,7 @@ impl Query {
         }
     }
 
-    /// A number for counting things in memory.
+    /// A whole number from `min` to `max` as a size; `default` when the parameter is missing.
     pub(super) fn size(&self, name: &str, min: u32, max: u32, default: u32) -> Result<usize, Failure> {
         let number = self.number(name, min.into(), max.into())?;
         Ok(number.map_or(default as usize, |number| {
@@ -109,7 +109,7 @@ impl Query {
         }
     }
 
-    /// `1` or `true`, `0` or `false`; a bare name is true, a missing one false.
+    /// `1` or `true`, `0` or `false`. A name without a value is true, a missing parameter false.
     pub(super) fn flag(&self, name: &str) -> Result<bool, Failure> {
         match self.text(name)?.as_deref() {
             None | Some("0" | "false") => Ok(false),
@@ -119,7 +119,7 @@ impl Query {
     }
 }
 
-/// The error for a parameter's value: names the parameter, the value and what would be right.
+/// The error for a bad value: names the parameter, the value and what would be right.
 pub(super) fn wrong(name: &str, value: &str, right: impl Display) -> Failure {
     Failure::invalid(format!(
         "parameter {name} is {:?}; it has to be {right}",
@@ -127,7 +127,7 @@ pub(super) fn wrong(name: &str, value: &str, right: impl Display) -> Failure {
     ))
 }
 
-/// What comes after `prefix` in the path, percent-decoded; slashes belong to it.
+/// The part of the path after `prefix`, percent-decoded. It may contain slashes.
 pub(super) fn path_tail(uri: &Uri, prefix: &str) -> Result<String, Failure> {
     let raw = uri.path().strip_prefix(prefix).unwrap_or_default();
     decode(raw).ok_or_else(|| {
@@ -138,8 +138,8 @@ pub(super) fn path_tail(uri: &Uri, prefix: &str) -> Result<String, Failure> {
     })
 }
 
-/// Strict: a `%` without two hexadecimal digits, or bytes that are not UTF-8, name nothing. A lenient reading
-/// would silently answer for another key.
+/// Decodes strictly: `None` for a `%` without two hexadecimal digits, and for bytes that are not UTF-8. A lenient
+/// decoder would silently answer for another key.
 fn decode(text: &str) -> Option<String> {
     let mut rest = text;
     while let Some((_, after)) = rest.split_once('%') {

@@ -1,4 +1,4 @@
-//! Answers.
+//! Building the answers.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -10,17 +10,17 @@ use super::{Api, Contact};
 use crate::error::{Error, ErrorCode};
 use crate::model::whole_millis;
 
-/// What a handler gives.
+/// The result of a handler.
 pub(super) type Answered = Result<Response, Failure>;
 
-/// Names the revision that an answer shows at least.
+/// Header with the revision that an answer shows at least.
 pub(super) const REVISION: HeaderName = HeaderName::from_static("x-clusterkit-revision");
-/// Whether the node knew of a leader when it answered: `true` or `false`.
+/// Header that says whether the node knew of a leader when it answered: `true` or `false`.
 const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-clusterkit-known-leader");
-/// For how many milliseconds the node had not heard of a leader when it answered; left out where it never has.
+/// Header with the milliseconds since the node last heard of a leader; left out when it never has.
 const LAST_CONTACT: HeaderName = HeaderName::from_static("x-clusterkit-last-contact");
 
-/// What an answer about the present is labelled with: the revision that it shows at least, and how old that is. Taken
+/// The labels of an answer about the present state: the revision that it shows at least, and how old that is. Taken
 /// before the state is read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
@@ -36,7 +36,7 @@ impl Seen {
         }
     }
 
-    /// True when no leader is known: the answer shows what was so when the last one was heard of.
+    /// True when no leader is known: the answer shows the state as of the last contact with a leader.
     pub(super) fn stale(&self) -> bool {
         !self.contact.leader_known
     }
@@ -54,7 +54,7 @@ impl Seen {
         }
     }
 
-    /// How old an answer is that somebody else was given before.
+    /// Labels an answer that was built for another request with its present age.
     pub(super) fn label_age(&self, headers: &mut HeaderMap) {
         match self.contact.last_contact {
             Some(age) => headers.insert(LAST_CONTACT, whole_millis(age).into()),
@@ -73,7 +73,7 @@ impl Seen {
         self.json(StatusCode::OK, value)
     }
 
-    /// The answer for who has this form of it already.
+    /// The 304 answer for a client that has this version already.
     pub(super) fn not_modified(&self, tag: &Tag) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -82,7 +82,7 @@ impl Seen {
         response
     }
 
-    /// An error that says of what state it is true.
+    /// An error labelled with the state for which it is true.
     pub(super) fn failure(self, code: ErrorCode, message: impl Into<String>) -> Failure {
         Failure::new(code, message).at(self)
     }
@@ -93,12 +93,12 @@ impl Seen {
 pub(super) struct Tag(String);
 
 impl Tag {
-    /// The tag of an answer that has one form only.
+    /// The tag of an answer that has only one form.
     pub(super) fn of(revision: u64) -> Self {
         Tag(revision.to_string())
     }
 
-    /// The same answer in another form.
+    /// The tag of the same answer in another form, if `it_is` in that form.
     #[must_use]
     pub(super) fn with(mut self, form: &str, it_is: bool) -> Self {
         if it_is {

@@ -1,14 +1,14 @@
-//! The table of routes: the router, the counters and the documentation are checked against it.
+//! The table of routes. The router and the counters are built from it, and the documentation is checked against it.
 
 use axum::Router;
 
 use super::Ctx;
 use super::handlers::{admin, cluster, consensus, data, health, route};
 
-/// One call of the REST API.
+/// One route of the REST API.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {
-    /// `GET`, which includes HEAD, `POST`, `PUT` or `DELETE`.
+    /// `GET` (which includes HEAD), `POST`, `PUT` or `DELETE`.
     pub method: &'static str,
     /// The path, with `{name}` for one segment and `{*name}` for the rest.
     pub path: &'static str,
@@ -23,7 +23,7 @@ impl Route {
 
 macro_rules! routes {
     ($($name:literal $verb:ident $path:literal => $handler:path;)*) => {
-        /// Every call of the REST API.
+        /// Every route of the REST API.
         pub static ROUTES: &[Route] = &[$(Route {
             method: $name,
             path: $path,

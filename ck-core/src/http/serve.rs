@@ -1,4 +1,4 @@
-//! The accept loop: connections are counted, bounded, given deadlines, and ended in an orderly way.
+//! The accept loop: connections are counted, bounded, given deadlines, and closed in an orderly way.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -30,22 +30,22 @@ use super::half_close::{Owed, until_sent};
 use crate::env;
 use crate::net::{Crowd, Place, Socket};
 
-/// The most that a request's head may take, in bytes: a key of 1 KiB, percent-encoded, and headers.
+/// The maximum size of a request's head, in bytes: a key of 1 KiB, percent-encoded, and headers.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
-/// The most headers in a request.
+/// The maximum number of headers in a request.
 const MAX_HEADERS: usize = 64;
-/// How long a connection in a place that is kept for peers may take to send a request's head: peers send it at once.
+/// How long a connection in a place reserved for peers may take to send a request's head: peers send it at once.
 const RESERVED_DEADLINE: Duration = Duration::from_secs(1);
-/// How long to wait when the system has no more file descriptors.
+/// How long to pause when the system has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves HTTP/1.1 on `listener` until `shutdown` completes, then accepts no more, lets the requests under way
-/// finish for at most [`HttpLimits::shutdown_grace`], and closes what is left.
+/// Serves HTTP/1.1 on `listener` until `shutdown` completes. Then it accepts no more, lets the requests in progress
+/// finish for at most [`HttpLimits::shutdown_grace`], and closes the remaining connections.
 ///
-/// With `clients`, connections of clients are served on that runtime, and only those that begin with `GET /peer` here:
-/// then nothing that clients ask for, and no number of them, keeps members from each other.
+/// With `clients`, client connections are served on that runtime, and only connections that begin with `GET /peer` on
+/// this one. So no client request, and no number of them, can keep members from communicating.
 ///
-/// Connections that were upgraded belong to whoever upgraded them: they count no more, and are not closed here.
+/// An upgraded connection belongs to the code that upgraded it: it no longer counts, and is not closed here.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -59,13 +59,13 @@ pub async fn serve(
     let (stop, stopping) = watch::channel(false);
     let mut shutdown = pin!(shutdown);
     loop {
-        // Shutdown is asked first: clients that keep connecting must not outrun it.
+        // Shutdown is polled first: clients that keep connecting must not delay it.
         let accepted = match select(shutdown.as_mut(), pin!(listener.accept())).await {
             Either::Left(_) => break,
             Either::Right((accepted, _)) => accepted,
         };
         let Ok((stream, remote)) = accepted else {
-            // The connection was gone already, or the system is out of descriptors: then a loop without a pause
+            // The connection is closed already, or the system is out of file descriptors; then a loop without a pause
             // would only burn the processor.
             env::sleep(ACCEPT_PAUSE).await;
             continue;
@@ -73,7 +73,7 @@ pub async fn serve(
         let slot = Slot::take(&open);
         let mut over_capacity = slot.number > limits.max_connections;
         if over_capacity {
-            // Somebody that asks for nothing makes room: then this one is like any other.
+            // If an idle connection is evicted there is room, and this connection is within capacity.
             let makes_room = idle.make_room();
             if !makes_room && slot.number > limits.max_connections.saturating_add(limits.reserved_connections)
             {
@@ -98,13 +98,13 @@ pub async fn serve(
                         is_peer = seat.is_peer(&stream, &limits) => is_peer,
                         _ = stopping.wait_for(|stop| *stop) => None,
                     };
-                    // It is over before anything was asked.
+                    // The connection ended before its first request.
                     let Some(is_peer) = is_peer else { return };
                     if is_peer {
                         seat.serve(stream, router, limits, stopping).await;
                         return;
                     }
-                    // One that cannot be moved is closed, as if it had not been accepted.
+                    // A connection that cannot be moved to the other runtime is closed, as if it had not been accepted.
                     let Ok(stream) = stream.into_std() else { return };
                     clients.spawn(async move {
                         if let Ok(stream) = TcpStream::from_std(stream) {
@@ -119,15 +119,15 @@ pub async fn serve(
     drop(listener);
     drop(stopping);
     let _ = stop.send(true);
-    // Every connection holds a receiver; the channel closes with the last of them, at the latest when the grace
+    // Every connection holds a receiver; the channel closes with the last of them, at the latest when the grace period
     // has passed.
     stop.closed().await;
 }
 
-/// How the connection of a peer begins.
+/// The first bytes of a peer's connection.
 const PEER: &[u8] = b"GET /peer ";
 
-/// What a connection that was accepted has, beside its stream.
+/// An accepted connection, without its stream.
 struct Seat {
     remote: SocketAddr,
     place: Place,
@@ -136,8 +136,8 @@ struct Seat {
 }
 
 impl Seat {
-    /// Looks at how the connection begins, and reads nothing. Peers send that in one piece. `None` where it has not begun in
-    /// time.
+    /// Peeks at the first bytes of the connection, without reading them. Peers send them in one piece. `None` when the
+    /// connection sends nothing in time.
     async fn is_peer(&self, stream: &TcpStream, limits: &HttpLimits) -> Option<bool> {
         let mut first = [0; PEER.len()];
         let limit = header_deadline(limits, self.over_capacity);
@@ -170,7 +170,7 @@ impl Seat {
     }
 }
 
-/// A connection that owes an answer keeps its place until it is given.
+/// Marks a connection as busy while it owes an answer: it is not evicted.
 struct Busy(Arc<Place>);
 
 impl Busy {
@@ -186,7 +186,7 @@ impl Drop for Busy {
     }
 }
 
-/// A connection's place among those that are open.
+/// Counts a connection as open for as long as this lives.
 struct Slot {
     open: Arc<AtomicUsize>,
     number: usize,
@@ -224,7 +224,7 @@ async fn connection(
     place: Arc<Place>,
     mut stopping: watch::Receiver<bool>,
 ) {
-    // Answers are written whole; waiting for more to send only delays them. Failing to say so harms nothing.
+    // Answers are written whole; Nagle's algorithm would only delay them. A failure to disable it does no harm.
     let _ = stream.set_nodelay(true);
     let (unread, owed) = (Unread::default(), Owed::default());
     let stream = Guarded::new(Socket::new(stream), &limits, unread.clone(), owed.clone());
@@ -244,7 +244,7 @@ async fn connection(
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    // What ends a connection early is the client's doing, and the client sees it.
+    // An error that ends a connection early is the client's doing, and the client sees it.
     let told = match select(connection.as_mut(), pin!(stopping.wait_for(|stop| *stop))).await {
         Either::Left(_) => return,
         Either::Right((told, _)) => told.is_ok(),
@@ -264,7 +264,7 @@ async fn answer(
         request.extensions_mut().insert(OverCapacity);
     }
     let mut response = router.call(request).await?;
-    // Room is scarce, so a connection beyond the bound serves one request only; an upgrade keeps its own header.
+    // A connection beyond the limit serves only one request, because room is scarce; an upgrade keeps its own header.
     if over_capacity && !response.headers().contains_key(header::CONNECTION) {
         let close = header::HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);

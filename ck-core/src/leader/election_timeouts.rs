@@ -1,9 +1,11 @@
-//! Agrees on how long voters wait for a leader: as long as the delays ask for that the voters see.
+//! Adapts the election timeouts of the cluster to the delays that its voters observe.
 //!
-//! Each tells with its sync which delays it has seen lately. The leader has election timeouts stretched at once where
-//! heartbeats come close to them, and back step by step when it has been quiet for a while. What must stay true: no safety
-//! rests on all having the same value. A voter pledges by what it has applied itself, and says for how long in each answer;
-//! the leader's lease lasts as long as a quorum of those answers says.
+//! Each member reports with its heartbeat the delay that it has observed lately. The leader raises the stretch factor
+//! at once where the delays come close to the timeouts, and halves it after each quiet period of `MIN_QUIET`.
+//!
+//! Invariant: no safety property depends on all members having the same factor. A voter pledges by the factor that it
+//! has applied itself and names the pledged time in each answer; the leader's lease lasts as long as a quorum of those
+//! answers allows.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,27 +18,27 @@ use crate::options::TimingValues;
 use crate::raft::stretch_for;
 use crate::state::Command;
 
-/// How often the leader looks.
+/// How often the leader compares the delays with the timeouts.
 const TICK_INTERVAL: Duration = Duration::from_millis(500);
-/// How long it must have been quiet before timeouts are stretched less.
+/// How long the delays must have been lower before the stretch factor is halved.
 const MIN_QUIET: Duration = Duration::from_secs(30);
-/// A report counts for so long.
+/// The age at which a reported delay is dropped.
 const MAX_REPORT_AGE: Duration = Duration::from_secs(5);
 /// How long one commit may take.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The delays that members told of, and when.
+/// The delay that each member reported last, and when.
 #[derive(Debug, Default)]
 pub(crate) struct ReportedDelays(Mutex<BTreeMap<NodeId, (Instant, Duration)>>);
 
 impl ReportedDelays {
-    /// A member told which delay it reckons with.
+    /// Records the delay that a member has reported.
     pub(crate) fn note(&self, node: &NodeId, delay: Duration) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         told.insert(node.clone(), (Instant::now(), delay));
     }
 
-    /// The longest that one of these told of lately.
+    /// The longest recent delay among the nodes that `counts` accepts.
     fn longest(&self, counts: impl Fn(&NodeId) -> bool) -> Duration {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -46,7 +48,7 @@ impl ReportedDelays {
     }
 }
 
-/// Runs on every node; acts where the leader is.
+/// Runs on every node; acts only on the leader.
 pub(crate) struct ElectionTimeoutTuner {
     pub(crate) context: LeaderContext,
     pub(crate) delays: Arc<ReportedDelays>,
@@ -83,7 +85,7 @@ impl ElectionTimeoutTuner {
         } else {
             return;
         };
-        // What fails is tried again with the next look.
+        // A proposal that fails is made again at the next tick.
         if self
             .context
             .proposer
@@ -97,7 +99,7 @@ impl ElectionTimeoutTuner {
         }
     }
 
-    /// By how much timeouts should be stretched, and are.
+    /// The stretch factor that the delays ask for, and the present one.
     fn wanted(&self) -> (u32, u32) {
         let topology = self.context.applied.topology();
         let votes = |node: &NodeId| topology.nodes.get(node).is_some_and(|node| node.voter);

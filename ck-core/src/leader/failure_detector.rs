@@ -1,7 +1,8 @@
-//! Failure detection: a member that has not been heard of for too long is failed, and others take its roles over.
+//! Failure detection: a member that was silent for the failure timeout is marked as failed, and other members take over
+//! its roles.
 //!
-//! What must stay true: nobody is failed whose lease may still count, and nobody because the leader itself was away: time in
-//! which its own timers were late is no silence of others.
+//! Invariant: no member is failed while a lease of it may be valid. Time in which the leader itself was paused, or its
+//! timers were late, does not count as silence of a member.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,10 @@ use crate::env::{self, Instant};
 use crate::model::{Node, NodeId, NodeStatus};
 use crate::planted::planted;
 
-/// The pause after a failure that could not be committed.
+/// The pause before a failed member whose `MarkDown` was not committed is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// Runs on every node; acts where the leader is.
+/// Runs on every node; acts only on the leader.
 pub(crate) struct FailureDetector {
     context: LeaderContext,
     membership: Arc<MembershipService>,
@@ -53,7 +54,7 @@ impl FailureDetector {
         let mut stalled = self.context.raft.lateness.stalled();
         let mut late = Duration::ZERO;
         while self.context.leadership.is_leader() {
-            // Whoever was not there to listen cannot tell who was silent.
+            // A leader that did not run could not receive heartbeats: it cannot tell which members were silent.
             if last.elapsed() > self.interval * 2 {
                 self.context.leases.reset_contacts();
             }
@@ -75,7 +76,7 @@ impl FailureDetector {
         }
     }
 
-    /// Fails who is silent; gives when to look again.
+    /// Fails the members that were silent for too long; gives the time of the next check.
     async fn tick(&self) -> Option<Instant> {
         let epoch = self.context.leadership.epoch()?;
         let topology = self.context.raft.applied().topology();
@@ -85,7 +86,8 @@ impl FailureDetector {
         let mut silent: Vec<Arc<Node>> = Vec::new();
         let up = topology.nodes.values().filter(|node| node.status.is_up());
         for node in up.filter(|node| node.id != self.context.me) {
-            // One that is catching up does not know its own incarnation yet: it is heard of by Raft.
+            // A joining member that catches up with the log does not know its own incarnation yet and sends no
+            // heartbeats: its answers to Raft count instead.
             if node.status == NodeStatus::Joining && self.context.raft.was_heard_of(node.raft_id, timeout) {
                 self.context.leases.record_contact(&node.id, node.incarnation);
             }
@@ -109,8 +111,8 @@ impl FailureDetector {
                 .fail(epoch, &node.id, node.incarnation, &ids)
                 .await;
             if let Err(error) = failed {
-                // It stays expired, and is tried again; where this node leads no longer, the next leader
-                // finds out by itself.
+                // The member stays expired and is tried again. Where this node leads no longer, the next leader detects
+                // the failure itself.
                 self.context
                     .logger
                     .warn(format_args!("node {} could not be failed: {error}", node.id));

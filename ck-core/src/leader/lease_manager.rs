@@ -1,10 +1,10 @@
 //! The members' leases and liveness, as the leader knows them.
 //!
-//! One lock holds both, because of two invariants: once a member is expired, no lease is granted to that incarnation any
-//! more; and a member that was heard of a moment ago is never expired. All times are of the leader's own clock and are not
-//! replicated: a new leader starts with nothing, and takes every member to be leased until it has led for the failure
-//! timeout. A leader that goes on with the same epoch after a pause keeps what it knew: nobody led in between, and what it
-//! has proposed may still be committed.
+//! One lock holds both, because of two invariants: once a member is expired, no lease is granted to that incarnation
+//! any more; and a member that was heard of a moment ago is never expired. All times are of the leader's own clock and
+//! are not replicated: a new leader starts with nothing, and takes every member to be leased until it has led for the
+//! failure timeout. A leader that continues with the same epoch after a pause keeps what it knew: no node led in
+//! between, and what it has proposed may still be committed.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -73,7 +73,8 @@ impl LeaseManager {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// This node leads from now on in `epoch`, and has applied `revision`. What was known in another epoch is forgotten.
+    /// This node leads from now on in `epoch`, and has applied `revision`. What was known in another epoch is
+    /// forgotten.
     pub(crate) fn begin_term(&self, epoch: u64, revision: u64) {
         let mut state = self.state();
         let now = Instant::now();
@@ -87,9 +88,9 @@ impl LeaseManager {
         state.reset_contacts(now);
     }
 
-    /// Takes over the last contact with the leader before this one: the silence of `node` counts from `heard`, but from no
-    /// more than `patience` before this node led, because this node may not have listened for that long. Does nothing where
-    /// this leader has heard of `node` itself.
+    /// Takes over the last contact with the leader before this one: the silence of `node` counts from `heard`, but from
+    /// no more than `patience` before this node led, because this node may not have listened for that long. Does
+    /// nothing where this leader has heard of `node` itself.
     pub(crate) fn seed_previous_leader(
         &self,
         node: &NodeId,
@@ -112,8 +113,8 @@ impl LeaseManager {
         self.state().leads = false;
     }
 
-    /// Records a member's heartbeat and grants it a lease that is valid once it has applied `revision`. False, and nothing is
-    /// recorded, where its leases are being revoked.
+    /// Records a member's heartbeat and grants it a lease that is valid once it has applied `revision`. False, and
+    /// nothing is recorded, where its leases are being revoked, it was expired, or a later incarnation is known.
     pub(crate) fn grant(
         &self,
         node: &NodeId,
@@ -166,9 +167,9 @@ impl LeaseManager {
         since.map_or(Duration::ZERO, Instant::elapsed)
     }
 
-    /// The revision from which on no lease of `incarnation` of `node` names any, whichever leader granted it: the member has
-    /// not acted on roles given to it from there on. To be asked when no lease is granted to it any more. `None` where this
-    /// node does not lead in `epoch`, or knows a later incarnation.
+    /// The revision from which on no lease of `incarnation` of `node` names any, whichever leader granted it: the
+    /// member has not acted on roles given to it from there on. To be asked when no lease is granted to it any more.
+    /// `None` where this node does not lead in `epoch`, or knows a later incarnation.
     pub(crate) fn unleased_from(&self, epoch: u64, node: &str, incarnation: u64) -> Option<u64> {
         let state = self.state();
         if !state.leads_in(epoch) {
@@ -220,8 +221,8 @@ impl LeaseManager {
         }
     }
 
-    /// Grants no lease to `incarnation` of `node` from now on; gives when all its leases have certainly run out. `None` where
-    /// this node does not lead in `epoch`.
+    /// Grants no lease to `incarnation` of `node` from now on; gives when all its leases have certainly run out. `None`
+    /// where this node does not lead in `epoch`.
     pub(crate) fn revoke(
         &self,
         epoch: u64,
@@ -250,8 +251,8 @@ impl LeaseManager {
         }
     }
 
-    /// Expires a member that was silent for the failure timeout and has no valid lease of any leader: no lease is granted to
-    /// `incarnation` any more. Otherwise an error with the time of the next try.
+    /// Expires a member that was silent for the failure timeout and has no valid lease of any leader: no lease is
+    /// granted to `incarnation` any more. Otherwise an error with the time of the next try.
     pub(crate) fn try_expire(
         &self,
         epoch: u64,
@@ -325,8 +326,8 @@ impl LeaseState {
         self.began.map_or(now, |(_, began)| began) + config.failure_timeout()
     }
 
-    /// The entry of a member, as of `now` where it is new. A new incarnation joins only when the leases of the earlier one
-    /// have run out, so those are forgotten.
+    /// The entry of a member, as of `now` where it is new. A new incarnation joins only when the leases of the earlier
+    /// one have run out, so those are forgotten.
     fn entry(&mut self, node: &NodeId, incarnation: u64, now: Instant) -> &mut MemberLeases {
         let fresh = || MemberLeases {
             heard_at: now,

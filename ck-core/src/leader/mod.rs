@@ -1,7 +1,9 @@
-//! What only the leader does: who is a member, who votes, who has failed, who holds which lease, and where partitions go.
+//! The duties of the leader: members, voters, leases, failure detection, election timeouts and the placement of
+//! partitions.
 //!
-//! Every node runs these tasks; each waits until its node leads. They only propose: what they see may be out of date, so a
-//! command names what it was planned on, and the state machine refuses what does not fit any more.
+//! Every node runs these tasks; each waits until its node leads. The tasks only propose. Their view may be out of date,
+//! so a command names the revision that it was planned on, and the state machine refuses a command that does not fit
+//! any more.
 
 mod election_timeouts;
 mod failure_detector;
@@ -24,7 +26,7 @@ use crate::logger::Logger;
 use crate::model::NodeId;
 use crate::raft::{AppliedState, Leadership, Proposer, RaftNode};
 
-/// What all of the leader's parts stand on.
+/// What every task of the leader needs.
 #[derive(Clone)]
 pub(crate) struct LeaderContext {
     pub(crate) me: NodeId,

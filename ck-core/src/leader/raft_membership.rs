@@ -1,4 +1,5 @@
-//! Keeps Raft's members in step with the cluster's: learners first, votes for those that have caught up.
+//! Keeps Raft's members in step with the cluster's: new nodes become learners first, and voters once they have caught
+//! up.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,17 +14,17 @@ use crate::model::{LeaveReason, Node, NodeId, NodeStatus, Topology};
 use crate::raft::{RaftId, VoterChange};
 use crate::state::Command;
 
-/// A follower that lacks fewer entries than this has caught up.
+/// A follower that lacks at most this many entries has caught up.
 const MAX_LAG_ENTRIES: u64 = 500;
-/// How often the log of followers is looked at while somebody is catching up.
+/// How often the progress of followers is checked while a node is catching up.
 const CATCH_UP_INTERVAL: Duration = Duration::from_millis(5);
-/// How often all is compared though nothing is known to have changed: mends what a failure left half done.
+/// How often Raft's members are compared with the cluster's without a known change: it completes changes that a failure
+/// interrupted.
 const RECONCILE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long one commit may take.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Runs on every node; acts where the leader is. Membership changes are made one at a time, here and nowhere
-/// else.
+/// Runs on every node; acts only on the leader. Changes of the Raft membership are made only here, one at a time.
 pub(crate) struct MembershipReconciler {
     context: LeaderContext,
     max_voters: usize,
@@ -32,11 +33,11 @@ pub(crate) struct MembershipReconciler {
 /// What the leader should do next.
 enum Step {
     Change(VoterChange),
-    /// These have caught up: each becomes a full member, all with one write of the log.
+    /// These nodes have caught up: each becomes an active member, all with one write of the log.
     Activate(Vec<(NodeId, u64)>),
-    /// It is drained: it goes.
+    /// The node is drained: it is removed.
     RemoveDrained(NodeId, u64),
-    /// Somebody is catching up: look again soon.
+    /// A node is catching up: check its progress again soon.
     WaitForCatchUp,
     Nothing,
 }
@@ -56,10 +57,10 @@ impl MembershipReconciler {
                 match self.reconcile().await {
                     Ok(Some(pause)) => pause,
                     Ok(None) => continue,
-                    // Raft's own state says so. The log refuses a process of which somebody said that it stops with the same
-                    // code, and that one comes back.
+                    // Asks Raft itself, not the error: the state machine answers with the same code to a process that
+                    // was reported as stopping, and such a process rejoins.
                     Err(_) if self.context.raft.has_ended() => return,
-                    // Refused or interrupted: membership is read again, whatever happened.
+                    // The change was refused or interrupted: the next step begins from the membership as it is then.
                     Err(_) => Duration::from_millis(20),
                 }
             } else {
@@ -92,7 +93,7 @@ impl MembershipReconciler {
                     let command = Command::Activate { node, incarnation };
                     self.context.proposer.propose(command, COMMIT_TIMEOUT)
                 });
-                // One that was refused must not keep the others waiting: it is looked at again with the next step.
+                // A refused node must not delay the others: it is considered again in the next step.
                 for outcome in join_all(proposed).await {
                     outcome?.result?;
                 }
@@ -133,12 +134,13 @@ impl MembershipReconciler {
             index >= at_least && index + MAX_LAG_ENTRIES >= last
         };
 
-        // A change that was left half done is finished before another is begun.
+        // A change that was interrupted is completed before another begins.
         if members.joint {
             return Step::Change(VoterChange::Voters(members.voters));
         }
         let up = || topology.nodes.values().filter(|node| node.status.is_up());
-        // All that have come meanwhile with one change: each is an entry that every member stores and applies.
+        // One change adds all nodes that have joined meanwhile: each change is an entry that every member stores and
+        // applies.
         let new: BTreeSet<RaftId> = up()
             .map(|node| node.raft_id)
             .filter(|raft_id| !members.all.contains(raft_id))
@@ -173,7 +175,7 @@ impl MembershipReconciler {
         let chosen = voters::choose(topology, &members.voters, me, self.max_voters, |id| {
             caught_up(id, 0)
         });
-        // One that was removed hands leadership over first, and then another changes the voters.
+        // A leader that was removed first transfers leadership; its successor then changes the voters.
         if chosen.contains(&me) && chosen != members.voters {
             return Step::Change(VoterChange::Voters(chosen));
         }

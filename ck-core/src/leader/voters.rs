@@ -1,18 +1,18 @@
-//! Who votes. Pure.
+//! The choice of voters. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Node, NodeStatus, Topology};
 use crate::raft::RaftId;
 
-/// The nodes that should vote: an odd number, at most `max_voters`, spread over zones, changed as little as
-/// possible. A voter that is stopped keeps its seat, for it is expected back; one that has failed or is leaving gives
-/// it to a live spare.
+/// The nodes that should vote: an odd number, at most `max_voters`, spread over zones, with as few changes as possible.
+/// A stopped voter keeps its seat, because it is expected back; a failed or leaving voter gives its seat to a live
+/// spare.
 ///
-/// `leading`, the node that is about to make the change, keeps its seat whatever it is held for: without it the others
-/// may elect one of them while it holds its lease (Raft lets the only voter elect itself at once).
+/// `leading`, the node that is about to make the change, keeps its seat whatever its status is. Without it the others
+/// may elect a leader while it holds its lease (Raft lets an only voter elect itself at once).
 ///
-/// `caught_up` tells whether a node's log is close enough to be given a vote; a node that votes already is.
+/// `caught_up` says whether a node's log is close enough for it to become a voter. Present voters are not asked.
 pub(super) fn choose(
     topology: &Topology,
     present: &BTreeSet<RaftId>,
@@ -30,8 +30,8 @@ pub(super) fn choose(
     let mut keep: Vec<_> = members.iter().copied().filter(seated).collect();
     let wanted = odd((keep.len() + spares.len()).min(max_voters));
 
-    // Where seats are taken away, the failed lose theirs first, then the stopped: the new voters must be able to
-    // commit their own election. Otherwise the oldest stay, so that the choice does not flutter.
+    // Where there are fewer seats, failed nodes lose theirs first, then leaving ones, then stopped ones: the new voters
+    // must be able to commit their own election. Among equals the oldest stay, so that the choice is stable.
     keep.sort_by_key(|node| {
         let gone = match node.status {
             NodeStatus::Joining | NodeStatus::Active => 0,
@@ -141,7 +141,7 @@ mod tests {
             choose(&nodes(NodeStatus::Failed), &present, 1, 3, |_| true),
             BTreeSet::from([1, 2, 4])
         );
-        // Without a spare the seat stays: fewer voters would not be safer.
+        // Without a spare the failed voter keeps its seat: fewer voters would not be safer.
         assert_eq!(
             choose(&nodes(NodeStatus::Failed), &present, 1, 3, |_| false),
             present

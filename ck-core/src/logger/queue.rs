@@ -1,18 +1,18 @@
-//! Messages that wait for their reader: a bounded queue, which knows what did not fit.
+//! The messages that wait for the log callback: a bounded queue that records how many did not fit.
 
 use std::collections::VecDeque;
 use std::mem::size_of;
 
 use crate::options::LogLevel;
 
-/// At most so many messages wait.
+/// The maximum number of waiting messages.
 pub(super) const MAX_MESSAGES: usize = 1024;
-/// They take at most so much memory.
+/// The maximum memory that they take, in bytes.
 pub(super) const MAX_BYTES: usize = 1024 * 1024;
-/// A message that is longer is cut: names and values from outside are in some.
+/// A longer message is cut, because some contain names and values from outside.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 
-/// A message for people.
+/// A log message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) level: LogLevel,
@@ -25,11 +25,11 @@ impl Message {
     }
 }
 
-/// Messages that were dropped one after the other.
+/// Consecutive messages that were dropped.
 #[derive(Debug)]
 struct Gap {
     count: u64,
-    /// Of the most severe one, so that who hears of that severity hears of the gap.
+    /// The level of the most severe of them, so that a reader who filters for that level also sees the gap.
     level: LogLevel,
 }
 
@@ -45,12 +45,12 @@ impl Gap {
     }
 }
 
-/// What waits, in order. Where messages were dropped stands a message that says how many.
+/// The waiting messages, in order. Where messages were dropped, a message says how many.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: VecDeque<Message>,
     bytes: usize,
-    /// What was dropped since the last message that fitted: behind all that waits.
+    /// The messages dropped since the last one that fitted; they belong after all waiting messages.
     gap: Option<Gap>,
     dropped: u64,
 }
@@ -77,7 +77,7 @@ impl Queue {
         self.waiting.push_back(message);
     }
 
-    /// Takes the first message.
+    /// Removes the first message.
     pub(super) fn pop(&mut self) -> Option<Message> {
         let Some(message) = self.waiting.pop_front() else {
             return self.gap.take().map(|gap| gap.message());
@@ -86,34 +86,34 @@ impl Queue {
         Some(message)
     }
 
-    /// True when nothing is left to be told.
+    /// True when no message is left to deliver.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.gap.is_none()
     }
 
-    /// Forgets what waits, because nobody will read it; it counts as dropped.
+    /// Discards the waiting messages because they will not be read; they count as dropped.
     pub(super) fn abandon(&mut self) {
         self.dropped += self.waiting.len() as u64;
         self.clear();
     }
 
-    /// Forgets what waits, because nobody wants to hear it.
+    /// Discards the waiting messages because there is no callback; they do not count as dropped.
     pub(super) fn clear(&mut self) {
         self.waiting = VecDeque::new();
         self.bytes = 0;
         self.gap = None;
     }
 
-    /// How many messages were dropped.
+    /// Number of messages that were dropped.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }
 }
 
-/// Shortens a message to its bound, and says so in it.
+/// Cuts a message to its maximum size, and says so in it.
 fn cut(text: &mut String) {
     if text.len() > MAX_MESSAGE_BYTES {
-        // At most three bytes back: a character has four at most, and 0 is a boundary.
+        // At most three bytes back: a character has at most four, and 0 is always a boundary.
         let mut end = MAX_MESSAGE_BYTES;
         while !text.is_char_boundary(end) {
             end -= 1;

@@ -1,4 +1,4 @@
-//! The thread that calls the application with messages, and whoever waits for it.
+//! The thread that calls the application's callback with messages, and the calls that wait for it.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,41 +13,42 @@ use crate::env::{self, Instant};
 use crate::options::LogLevel;
 
 thread_local! {
-    /// The log whose thread this is.
+    /// The key of the log whose thread this is; 0 on other threads.
     static LOG_THREAD: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A queue, the callback that reads it, and its thread, which is there from the first message on.
+/// A queue, the callback that reads it, and its thread, which is started for the first message.
 #[derive(Default)]
 pub(super) struct Reader {
     state: Mutex<State>,
-    /// Cleared where messages are not even put into words.
+    /// False when no callback takes messages: then they are not even formatted.
     wanted: AtomicBool,
     /// The thread waits here for messages.
     work: Condvar,
-    /// Signalled whenever a call or a thread has ended.
+    /// Notified whenever a call or a thread has ended, or the callback has been replaced.
     quiet: Condvar,
 }
 
-/// What the lock guards. No code of the application runs under it, destructors included.
+/// The state behind the lock. Application code, destructors included, never runs under the lock.
 #[derive(Default)]
 struct State {
     queue: Queue,
     callback: Option<LogCallback>,
-    /// The thread that calls the present callback. Another one ends as soon as its call of an earlier callback returns.
+    /// Id of the thread that calls the present callback. Any other thread ends as soon as its call of an earlier
+    /// callback returns.
     thread: Option<u64>,
-    /// That thread is inside the callback.
+    /// True while that thread is inside the callback.
     calling: bool,
     closed: bool,
     last_thread: u64,
-    /// Threads that have not ended.
+    /// Number of threads that have not ended.
     running: usize,
-    /// All that were started and not waited for.
+    /// Handles of the started threads that are not joined yet.
     handles: Vec<JoinHandle<()>>,
 }
 
 impl State {
-    /// Nothing is left to tell, and nobody is told.
+    /// True when no message is left to deliver and no call runs, or there is no callback.
     fn is_told(&self) -> bool {
         self.callback.is_none() || (self.queue.is_empty() && !self.calling)
     }
@@ -55,16 +56,16 @@ impl State {
 
 impl Reader {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Only bookkeeping happens under the lock, so what a panic could leave behind is consistent.
+        // Only bookkeeping happens under the lock, so the state is consistent even after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Names this log; unique among those that live.
+    /// Identifies this log; unique among live logs.
     fn key(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 
-    /// True on a thread of this log: what waits for it would wait for itself.
+    /// True on a thread of this log, where waiting for the log would be waiting for itself.
     fn is_here(&self) -> bool {
         LOG_THREAD.try_with(Cell::get).unwrap_or(0) == self.key()
     }
@@ -88,7 +89,7 @@ impl Reader {
                 state.queue.clear();
             }
             if state.calling {
-                // It may never return, and the new one is not to wait for it.
+                // The running call may never return, and the new callback must not wait for it.
                 state.thread = None;
                 state.calling = false;
             }
@@ -114,7 +115,7 @@ impl Reader {
         self.work.notify_all();
     }
 
-    /// Sees to it that there is a thread. Where the system has none to give the queue waits for the next message.
+    /// Makes sure that there is a thread. If the system refuses one, the queue waits for the next message.
     fn see_to_thread(self: &Arc<Self>, state: &mut State) {
         if state.thread.is_some() {
             return;
@@ -130,7 +131,7 @@ impl Reader {
         }
     }
 
-    /// What a thread does for all its life.
+    /// The main loop of a thread.
     fn read(self: Arc<Self>, id: u64) {
         LOG_THREAD.set(self.key());
         let mut state = self.lock();
@@ -148,7 +149,7 @@ impl Reader {
             state.calling = true;
             drop(state);
             catch_panic(|| callback(message.level, &message.text));
-            // The last one, where the callback was replaced meanwhile.
+            // This is the last reference when the callback was replaced meanwhile.
             drop_catching_panic(callback);
             state = self.lock();
             if state.thread == Some(id) {
@@ -179,7 +180,7 @@ impl Reader {
         let mut state = self.lock();
         state.closed = true;
         self.wanted.store(false, Ordering::Release);
-        // Where there is a thread it tells what waits, and drops the callback.
+        // If there is a thread, it delivers the waiting messages and then drops the callback.
         let over = match state.thread {
             Some(_) => None,
             None => {
@@ -194,7 +195,7 @@ impl Reader {
 
     pub(super) fn close_within(&self, limit: Duration) {
         self.close();
-        // Inside the callback there is nothing to wait for: that call is the last one.
+        // Inside the callback this does not wait: that call is the last one.
         let limit = if self.is_here() { Duration::ZERO } else { limit };
         let mut state = self.wait_until(limit, |state| state.running == 0);
         if state.running > 0 {
@@ -203,7 +204,7 @@ impl Reader {
         }
         let handles = std::mem::take(&mut state.handles);
         drop(state);
-        // They have left their loop: this waits only until the system has taken them down.
+        // The threads have left their loop: this waits only until the system has ended them.
         handles.into_iter().for_each(|handle| drop(handle.join()));
     }
 

@@ -1,4 +1,4 @@
-//! What strangers cause as often as they like, told now and then.
+//! Rate limit for log messages about events that unknown clients can cause as often as they like.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,19 +7,19 @@ use std::time::Duration;
 use crate::env::Instant;
 use crate::error::ErrorCode;
 
-/// How often what strangers cause is told, for each reason.
+/// The shortest time between two messages with the same reason.
 const SPARSELY: Duration = Duration::from_secs(1);
 
-/// Keeps what strangers can cause as often as they like from filling the log: one message a second for each reason. The
-/// next one says how many were left out.
+/// Keeps events that unknown clients can cause as often as they like from filling the log: at most one message a second
+/// for each reason. The next message says how many were left out.
 #[derive(Default)]
 pub(crate) struct Sparse {
-    /// When each reason was told last, and how many were not since.
+    /// For each reason, when it was logged last, and how many events were left out since.
     told: Mutex<BTreeMap<i32, (Instant, u64)>>,
 }
 
 impl Sparse {
-    /// True when something with this reason is to be told; then with words for those that were left out before.
+    /// `Some` when an event with this reason is to be logged, with text about the events that were left out before.
     pub(crate) fn admit(&self, reason: ErrorCode) -> Option<String> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -51,7 +51,7 @@ mod tests {
         let next: Vec<_> = (0..5).map(|_| sparse.admit(ErrorCode::WrongCluster)).collect();
         assert_eq!((first, next), (Some(String::new()), vec![None; 5]));
         assert_eq!(sparse.admit(ErrorCode::DuplicateNode), Some(String::new()));
-        // As if the second had passed.
+        // Simulates that the second has passed.
         let long_ago = Instant::now() - SPARSELY;
         sparse
             .told

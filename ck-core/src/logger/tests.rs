@@ -1,4 +1,4 @@
-//! A reader of the log that is slow, stands still, panics, calls back or is exchanged.
+//! Log callbacks that are slow, hang, panic, call back or are replaced.
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,7 +9,7 @@ use super::*;
 
 const LONG: Duration = Duration::from_secs(20);
 
-/// A callback that takes a message only when it is told to, or when whoever tells it is gone.
+/// A callback that returns from a message only when the test allows it, or after the test has dropped `allow`.
 struct Stalled {
     logger: Arc<Logger>,
     entered: Receiver<String>,
@@ -17,7 +17,7 @@ struct Stalled {
     held: Arc<()>,
 }
 
-/// The callback of a [`Stalled`], what it says it has entered with, and what lets it go on.
+/// The callback of a [`Stalled`], the messages that it was called with, the permission to return, and what it holds.
 fn stalled_callback() -> (LogCallback, Receiver<String>, Sender<()>, Arc<()>) {
     let ((enter, entered), (allow, allowed)) = (channel(), channel::<()>());
     let (held, allowed) = (Arc::new(()), Mutex::new(allowed));
@@ -44,7 +44,7 @@ impl Stalled {
         }
     }
 
-    /// With a call of "first" under way.
+    /// With a running call for the message "first".
     fn in_call() -> Self {
         let stalled = Stalled::new();
         stalled.logger.info(format_args!("first"));
@@ -52,7 +52,7 @@ impl Stalled {
         stalled
     }
 
-    /// From now on it takes everything.
+    /// From now on the callback returns at once.
     fn go_on(&mut self) {
         self.allow = None;
     }
@@ -62,7 +62,7 @@ impl Stalled {
     }
 }
 
-/// Waits until nobody but the test has `held`: the callback was dropped.
+/// Waits until only the test has `held`: the callback was dropped.
 fn until_dropped(held: &Arc<()>) {
     let began = Instant::now();
     while Arc::strong_count(held) > 1 {
@@ -99,7 +99,7 @@ fn an_end_waits_for_a_reader_that_stands_still_no_longer_than_it_says() {
     let moment = Duration::from_millis(1);
     stalled.logger.flush(moment);
     stalled.logger.close_within(moment);
-    // It runs, so what it holds is there; and what waited will not be told.
+    // The call still runs, so what the callback holds is alive; and the waiting message will not be delivered.
     assert_eq!(Arc::strong_count(&stalled.held), 2);
     assert_eq!(stalled.logger.dropped(), 1);
     stalled.go_on();
@@ -131,14 +131,14 @@ fn whoever_replaces_a_reader_that_stands_still_hears_what_waited_for_it() {
         .logger
         .set_callback(Some(Arc::new(move |_, text| told.send(text.to_owned()).unwrap())));
     assert_eq!(hears.recv_timeout(LONG).unwrap(), "second");
-    // The first one is there as long as its call is.
+    // The first callback lives as long as its call.
     assert_eq!(Arc::strong_count(&stalled.held), 2);
     stalled.go_on();
     until_dropped(&stalled.held);
     stalled.logger.info(format_args!("third"));
     assert_eq!(hears.recv_timeout(LONG).unwrap(), "third");
     assert!(stalled.entered.try_recv().is_err());
-    // With nobody to hear it there is nothing to count.
+    // Without a callback no message is dropped, so none is counted.
     stalled.logger.set_callback(None);
     stalled.logger.info(format_args!("fourth"));
     assert_eq!(hears.try_recv().ok(), None);
@@ -162,7 +162,7 @@ fn a_callback_that_panics_is_called_again() {
     let (told, hears) = channel();
     logger.set_callback(Some(Arc::new(move |_, text| {
         told.send(text.to_owned()).unwrap();
-        // Resumed, so that no panic hook prints.
+        // Uses `resume_unwind`, so that no panic hook prints.
         std::panic::resume_unwind(Box::new("a panic of the application"));
     })));
     for text in ["first", "second"] {
@@ -172,7 +172,7 @@ fn a_callback_that_panics_is_called_again() {
     logger.close_within(LONG);
 }
 
-/// Its destructor writes to the log and exchanges the callback, as does the call.
+/// A value whose destructor writes to the log and replaces the callback, as the call does.
 struct CallsBack(Arc<Logger>, Sender<&'static str>);
 
 impl Drop for CallsBack {

@@ -1,4 +1,4 @@
-//! Where Raft nodes are dialled.
+//! The addresses at which Raft nodes are dialled.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::raft::{Addresses, AppliedState, RaftId};
 
-/// Addresses from the replicated topology, and hints for what it does not say yet: a cluster whose members come
-/// back with new addresses has no leader to commit them until they have found each other.
+/// Addresses from the replicated topology, and hints for addresses that it does not have yet: a cluster whose members
+/// restart with new addresses has no leader that could commit them before they have found each other.
 pub(crate) struct AddressBook {
     applied: Arc<AppliedState>,
     inner: Mutex<Inner>,
@@ -20,20 +20,20 @@ struct Inner {
     hints: BTreeMap<RaftId, Hint>,
 }
 
-/// Where a Raft node is said to be.
+/// The known address of a Raft node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PeerAddress {
     pub(crate) raft_id: RaftId,
     pub(crate) address: String,
-    /// The node's incarnation as far as the teller knows: the later one is right.
+    /// The node's incarnation as far as the sender knows: the address of a later incarnation is right.
     pub(crate) incarnation: u64,
-    /// The node said so itself, and the log does not say so yet.
+    /// The node named the address itself, and the log does not have it yet.
     pub(crate) hinted: bool,
 }
 
 struct Hint {
     address: String,
-    /// The node's incarnation when the hint came; a later one has said its address itself.
+    /// The node's incarnation when the hint came. A later incarnation has committed its own address.
     incarnation: u64,
 }
 
@@ -53,13 +53,13 @@ impl AddressBook {
         id.clone_into(&mut self.inner().cluster_id);
     }
 
-    /// Notes where a node said that it is, until the log says so.
+    /// Records the address that a node named for itself, until the log has it.
     pub(crate) fn hint(&self, raft_id: RaftId, address: String) {
         let incarnation = self.known(raft_id).map_or(0, |(incarnation, _)| incarnation);
         self.inner().hints.insert(raft_id, Hint { address, incarnation });
     }
 
-    /// Notes what a peer said of a third node, where that is newer than what this node knows.
+    /// Records what a peer said of a third node, where that is newer than what this node knows.
     pub(crate) fn learn(&self, peer: PeerAddress) {
         let newer = match self.known(peer.raft_id) {
             None => true,
@@ -73,7 +73,7 @@ impl AddressBook {
         }
     }
 
-    /// Everything that is known, for a node that asks.
+    /// All known addresses, for a node that asks.
     pub(crate) fn entries(&self) -> Vec<PeerAddress> {
         let topology = self.applied.topology();
         let mut known: BTreeMap<RaftId, PeerAddress> = BTreeMap::new();

@@ -1,15 +1,16 @@
-//! Founding a cluster without a special first node (`bootstrap_expect`).
+//! Bootstrap: founding a cluster without a special first node (`bootstrap_expect`).
 //!
-//! Nodes that are configured alike ask each other until as many know of each other as were expected. The one with the
-//! smallest id then asks the others for a promise, and founds when enough of them have given it.
+//! Nodes with the same configuration ask each other until as many nodes know of each other as expected. The node with
+//! the smallest id then asks the others for a promise, and founds the cluster when enough of them have promised.
 //!
-//! What must stay true, whoever dies in between: two nodes never both have enough promises.
+//! Invariant, whichever node dies in between: two nodes never both have enough promises.
 //! - A node promises to one founder only. The promise is durable before it is given, so a restart keeps it.
-//! - A promise passes on only from a founder that has given itself up, durably and before it founded, in favour of a
-//!   node with a smaller id: then it never founds.
-//! - A founder that has begun to found gives itself up no more.
+//! - A promise passes on only from a founder that has resigned: it has itself promised a node with a smaller id,
+//!   durably and before it founded, so it never founds.
+//! - A founder that has begun to found does not resign any more.
 //!
-//! So a founder that dies is waited for: it comes back with its promise, and with its cluster where it had one.
+//! So the others wait for a founder that dies: it restarts with its promise, and with its cluster where it had founded
+//! one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ const VERSION: u16 = 1;
 pub(crate) struct Bootstrap {
     me: NodeId,
     tag: ProcessTag,
-    /// How many nodes are expected; 0 where this node may found by itself, `None` where it may not found at all.
+    /// How many nodes are expected; 0 where this node may found alone, `None` where it may not found at all.
     expect: Option<u32>,
     /// Held while a promise is made, so that promises are made one after the other.
     turn: tokio::sync::Mutex<()>,
@@ -41,21 +42,21 @@ pub(crate) struct Bootstrap {
 #[derive(Default)]
 struct Inner {
     promised: Option<NodeId>,
-    /// This node founds a cluster or belongs to one: nothing is promised any more.
+    /// This node founds a cluster or belongs to one: it makes no more promises.
     closed: bool,
     knows: BTreeSet<NodeId>,
-    /// What others have said that they promised.
+    /// The founder that each other node reported to have promised to.
     promises: BTreeMap<NodeId, NodeId>,
 }
 
-/// What a look at the others comes to.
+/// The result of comparing this node with the other nodes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum BootstrapStep {
-    /// Not yet, because of this.
+    /// Not yet, for this reason.
     Wait(String),
-    /// This node is to found the cluster, if these promise it to.
+    /// This node is to found the cluster, if these nodes promise it to.
     Propose(Vec<(NodeId, String)>),
-    /// The nodes are not configured alike.
+    /// The nodes are configured differently.
     Disagree(Error),
 }
 
@@ -74,7 +75,7 @@ impl Bootstrap {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What others are told; nothing by a node that may not found.
+    /// What this node reports to others; `None` on a node that may not found.
     pub(crate) fn status(&self) -> Option<Forming> {
         let expect = self.expect?;
         let inner = self.inner();
@@ -85,15 +86,15 @@ impl Bootstrap {
         })
     }
 
-    /// The right to change what this node has promised.
+    /// Locks what this node has promised, to change it.
     pub(crate) async fn lock_turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.turn.lock().await
     }
 
-    /// Whether this node may promise to let `founder` found, which expects so many nodes.
+    /// Whether this node may promise `founder`, which expects `expect` nodes, to let it found the cluster.
     ///
     /// # Errors
-    /// Why not.
+    /// [`ErrorCode::Refused`] with the reason.
     pub(crate) fn may_promise(&self, founder: &NodeId, expect: u32) -> Result<()> {
         let refused = |why: String| Err(Error::new(ErrorCode::Refused, why));
         if self.expect != Some(expect) || expect == 0 {
@@ -110,7 +111,8 @@ impl Bootstrap {
         match &inner.promised {
             None => Ok(()),
             Some(promised) if promised == founder => Ok(()),
-            // It has given itself up for somebody smaller, so it will never found: that may be this node's own word.
+            // The promised founder has resigned in favour of a node with a smaller id, so it never founds. Where this
+            // node promised itself, it may resign now.
             Some(promised)
                 if founder < promised
                     && (*promised == self.me
@@ -128,12 +130,12 @@ impl Bootstrap {
         }
     }
 
-    /// Notes what is stored: this node has promised to let `founder` found.
+    /// Records the stored promise: this node lets `founder` found.
     pub(crate) fn promise(&self, founder: NodeId) {
         self.inner().promised = Some(founder);
     }
 
-    /// Whom this node has promised to let found.
+    /// The founder that this node has promised to.
     pub(crate) fn promised(&self) -> Option<NodeId> {
         self.inner().promised.clone()
     }
@@ -143,7 +145,7 @@ impl Bootstrap {
         self.inner().closed = true;
     }
 
-    /// A node that may found by itself does so where nobody else without a cluster has a better right.
+    /// The next step of a node that may found alone: it founds unless another node without a cluster has precedence.
     pub(crate) fn next_step_alone(&self, discovery: &Discovery) -> BootstrapStep {
         for (address, pong) in discovery.no_members() {
             let Some(forming) = &pong.forming else { continue };
@@ -164,7 +166,8 @@ impl Bootstrap {
         BootstrapStep::Propose(Vec::new())
     }
 
-    /// Whether as many nodes as expected know of each other, and this one is to found.
+    /// The next step of a node with `bootstrap_expect`: it founds once as many nodes as expected know of each other,
+    /// and its id is the smallest.
     pub(crate) fn next_step(&self, discovery: &Discovery) -> BootstrapStep {
         let expect = self.expect.unwrap_or(0);
         let mut others: BTreeMap<NodeId, (&String, &Pong, &Forming)> = BTreeMap::new();
@@ -248,7 +251,7 @@ impl Bootstrap {
     }
 }
 
-/// What is stored of a promise.
+/// A promise as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
 struct Promise {
     version: u16,
@@ -269,10 +272,11 @@ impl PromiseFile {
         }
     }
 
-    /// Whom this node has promised to let found, in an earlier process perhaps.
+    /// The founder that this node has promised to, perhaps in an earlier process.
     ///
     /// # Errors
-    /// [`ErrorCode::Corrupt`] when it cannot be read: a promise must not be forgotten.
+    /// [`ErrorCode::Corrupt`] when the file cannot be read, because a promise must not be forgotten;
+    /// [`ErrorCode::Version`] when a newer build wrote it.
     pub(crate) fn load(&self) -> Result<Option<NodeId>> {
         let Some(bytes) = self
             .disk
@@ -299,7 +303,7 @@ impl PromiseFile {
         Ok(Some(promise.founder))
     }
 
-    /// Stores it durably, before anybody relies on it.
+    /// Stores the promise durably, before another node relies on it.
     ///
     /// # Errors
     /// Those of the disk.

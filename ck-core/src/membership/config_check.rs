@@ -1,4 +1,4 @@
-//! What a node that wants in must have in common with the cluster.
+//! The settings that a joining node must have in common with the cluster.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -8,7 +8,10 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::ClusterConfig;
 use crate::options::format_duration;
 
-/// What must be the same in the whole cluster is: the message gives both values.
+/// Checks the settings that must be equal in the whole cluster.
+///
+/// # Errors
+/// [`ErrorCode::WrongCluster`] or [`ErrorCode::ClusterMismatch`], with both values.
 pub(crate) fn check_config(config: &ClusterConfig, cluster_id: &str, request: &JoinRequest) -> Result<()> {
     let id = &request.spec.id;
     if request.cluster_name != config.cluster_name {
@@ -56,7 +59,7 @@ pub(crate) fn check_config(config: &ClusterConfig, cluster_id: &str, request: &J
         request.replication_factor,
         config.replication_factor,
     )?;
-    // What leases rest on: with a leader or a voter that counts differently two nodes could act at once.
+    // Leases depend on these: with a leader or a voter that counts other times, two nodes could act at once.
     agree_on_time("lease_ttl", request.lease_ttl_ms, config.lease_ttl_ms)?;
     agree_on_time(
         "health_check.interval x failure_threshold",

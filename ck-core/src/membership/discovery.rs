@@ -1,4 +1,4 @@
-//! What a node that wants in has heard from the addresses that it asks.
+//! What a joining node has learnt from the addresses that it asks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,20 +7,20 @@ use super::Pong;
 use crate::env::Instant;
 use crate::error::{Error, ErrorCode};
 
-/// What came of asking one address last.
+/// The outcome of the last request to an address.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ProbeOutcome {
-    /// Nobody is there: refused, silent, or a name without an address.
+    /// No node is there: the connection was refused, timed out, or the name has no address.
     Silent(Error),
-    /// This very process answers there.
+    /// This process itself answers there.
     Myself,
     /// A node that is not a member of any cluster yet.
     NoMember(Box<Pong>),
     /// A node of another cluster than the one that this node belongs to.
     Stranger(Error),
-    /// A member whose cluster answered no. The id of that cluster is empty where it did not say.
+    /// A member whose cluster refused the join. `cluster_id` is empty where the member did not name it.
     Refused { error: Error, cluster_id: String },
-    /// Somebody is there, and nothing else is known: no answer in time, no leader, too busy.
+    /// A node is there, and nothing else is known: no answer in time, no leader, too busy.
     Alive(Error),
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Candidate {
     pub(super) outcome: Option<ProbeOutcome>,
     pub(super) due: Instant,
     pub(super) pause: Duration,
-    /// It is being asked at this moment.
+    /// A request to the address is under way.
     pub(super) busy: bool,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Candidate {
 pub(crate) struct Discovery {
     pub(super) began: Instant,
     pub(super) candidates: BTreeMap<String, Candidate>,
-    /// For each configured address what it stands for; empty until it was looked up once.
+    /// The addresses that each configured name resolves to; empty until the first lookup.
     pub(super) configured: BTreeMap<String, Vec<String>>,
     /// Addresses of members of clusters that have refused this node.
     pub(super) of_refusing: BTreeSet<String>,
@@ -55,7 +55,7 @@ impl Discovery {
         }
     }
 
-    /// For how long addresses have been asked.
+    /// How long this node has been asking.
     pub(crate) fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
@@ -65,7 +65,7 @@ impl Discovery {
         asked.filter_map(|(address, candidate)| Some((address, candidate.outcome.as_ref()?)))
     }
 
-    /// True when every address has been looked up and has an answer, if only that nobody is there.
+    /// True when every name has been resolved and every address has an outcome, silence included.
     fn is_complete(&self) -> bool {
         self.configured.values().all(|addresses| !addresses.is_empty())
             && self
@@ -74,8 +74,8 @@ impl Discovery {
                 .all(|candidate| candidate.outcome.is_some())
     }
 
-    /// True when there is no cluster as far as anybody can tell: every address is silent, or is a node's that belongs
-    /// to none. Any other answer, whatever it is, is a sign of life of a cluster.
+    /// True when no sign of a cluster was found: every address is silent, or belongs to a node without a cluster. Any
+    /// other answer, whatever it is, means that a cluster may exist.
     pub(crate) fn found_no_cluster(&self) -> bool {
         let empty = |outcome: &ProbeOutcome| {
             matches!(
@@ -94,22 +94,24 @@ impl Discovery {
         })
     }
 
-    /// What the cluster with this id has refused for good. Nobody else's refusal counts for a node that belongs to it.
+    /// The final refusal by this node's own cluster, whose id is `own`. Other clusters' refusals do not count for its
+    /// member.
     pub(crate) fn refusal_of(&self, own: &str) -> Option<Error> {
         self.refusals()
             .find(|(_, _, cluster_id)| !own.is_empty() && *cluster_id == own)
             .map(|(address, error, _)| refused(address, error))
     }
 
-    /// A refusal that decides for a node without a past: no configured address is left at which another cluster could
-    /// be found, the one that this node was meant for.
+    /// The refusal that ends the search of a node that belongs to no cluster: every configured address belongs to a
+    /// cluster that has refused it, or to the node itself, so the cluster that it was meant for cannot be at any of
+    /// them.
     pub(crate) fn settled_refusal(&self) -> Option<Error> {
         if !self.is_complete() {
             return None;
         }
         let is_settled = |address: &String| {
             let Some(candidate) = self.candidates.get(address) else {
-                // This node's own, which is not asked.
+                // The node's own address, which is not asked.
                 return true;
             };
             self.of_refusing.contains(address)
@@ -125,7 +127,7 @@ impl Discovery {
         self.any_refusal()
     }
 
-    /// Any final refusal, the most telling first.
+    /// Any final refusal; [`ErrorCode::WrongCluster`] only where there is no other, because it says least.
     fn any_refusal(&self) -> Option<Error> {
         let (address, error, _) = self
             .refusals()
@@ -142,7 +144,8 @@ impl Discovery {
         })
     }
 
-    /// Why nobody let this node in within `timeout`: the refusal where there is one, else what each address answered.
+    /// Why no member admitted this node within `timeout`: a final refusal where there is one, otherwise what each
+    /// address answered.
     pub(crate) fn failure(&self, timeout: Duration) -> Error {
         match self.any_refusal() {
             Some(error) => error,
@@ -189,7 +192,7 @@ fn refused(address: &str, error: &Error) -> Error {
     error.clone().context(format!("{address} refused the join"))
 }
 
-/// True for a refusal that asking the same cluster again will not change.
+/// True for a refusal that the same cluster would repeat.
 pub(super) fn is_final(error: &Error) -> bool {
     matches!(
         error.code(),

@@ -1,4 +1,4 @@
-//! Any bytes as one of the small files of a data directory.
+//! Fuzz target: any bytes as one of the small files of a data directory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ const DIR: &str = "/data";
 const REPAIR: u8 = 0;
 const HAS_LOG: u8 = 1;
 
-/// An input says first which of the files it is: who the node is, what it has promised, or for how long it has pledged. What
-/// is read can be stored and read again, or what is wrong with it is said.
+/// The first byte of an input says which file it is: the identity, the promise, or the pledges. Either the content can
+/// be read, stored and read again, or the error says what is wrong with it.
 pub(crate) fn identity(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     match input.u8() % 3 {
@@ -44,7 +44,7 @@ fn any_identity(mut input: Input<'_>) {
             assert!(is_right.is_ok(), "{is_right:?}");
             assert!(file.check(&identity, "", "").is_err() || is_nameless(&identity));
             let stored = file.store(&identity).and_then(|()| file.load());
-            // It is stored as this version has it.
+            // It is stored in the present version.
             let again = stored.as_ref().ok().and_then(Option::as_ref);
             assert_eq!(again.map(fields), Some(fields(&identity)), "{stored:?}");
         }
@@ -93,13 +93,13 @@ fn disk_with(name: &str, content: &[u8]) -> Arc<dyn Disk> {
     Arc::new(disk)
 }
 
-/// What is wrong with a file names it.
+/// The error about a file names the file.
 fn is_clear(error: &Error, name: &str) {
     let is_clear = matches!(error.code(), ErrorCode::Corrupt | ErrorCode::Version);
     assert!(is_clear && error.message().contains(name), "{error}");
 }
 
-/// Each of the files, and what of them older versions wrote.
+/// Examples of each file, those of older versions included.
 #[cfg(test)]
 pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
     let identity = Identity::of_founder();

@@ -1,4 +1,4 @@
-//! Asking several nodes for what any of them can give.
+//! Hedged requests: asks several nodes for what any of them can answer.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::env;
 
-/// How long one node is waited for before the next is asked beside it.
+/// How long one node may take before the next is asked in parallel.
 const HEDGE_DELAY: Duration = Duration::from_millis(50);
 
-/// The first success of `attempts`. They are begun in their order: the next one when one has failed, and beside the
-/// others when they have not answered for a moment. So a silent node delays nobody else's answer.
+/// The first success of `attempts`, which start in their order. The next attempt starts when one has failed, and in
+/// parallel to the others when none has answered within the delay. So a silent node does not delay the others' answers.
 pub(crate) async fn first_success<T, F>(attempts: impl IntoIterator<Item = F>) -> Option<T>
 where
     F: Future<Output = Option<T>>,

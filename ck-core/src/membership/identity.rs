@@ -1,9 +1,9 @@
-//! Who this node is, kept in its data directory.
+//! This node's identity, kept in its data directory.
 //!
-//! The identity, the log and the snapshot belong together, and each of them says to whom it belongs. A directory of which
-//! a part is missing, or comes from elsewhere, is refused: a node without its log has forgotten what it voted for and what
-//! it acknowledged, and taking part all the same would cost others what they were promised. It comes back as a new
-//! node, with an empty directory.
+//! The identity, the log and the snapshot belong together, and each of them names its owner. A directory of which a
+//! part is missing, or comes from another node, is refused: a node without its log has forgotten its votes and what it
+//! acknowledged, and if it took part in Raft it could lose committed entries or elect a second leader. Such a node can
+//! return only as a new node, with an empty directory.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use crate::raft::{LOG_DIR, RaftId, WHAT_TO_DO, has_log, has_snapshot, too_long_i
 
 /// The longest identity file that is read.
 const MAX_BYTES: u64 = 64 * 1024;
-/// Version 1 had neither a checksum nor the two notes of how far the node had come.
+/// Version 1 had neither a checksum nor the fields `founded` and `has_log`.
 const VERSION: u16 = 2;
-/// A node's place in a cluster: what ties its log to it.
+/// A node's place in a cluster, which ties its log to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     version: u16,
@@ -27,13 +27,13 @@ pub(crate) struct Identity {
     pub(crate) cluster_name: String,
     pub(crate) node_id: NodeId,
     pub(crate) raft_id: RaftId,
-    /// Set on the node that founded the cluster: what it was to be, should the founding be cut short.
+    /// Set on the node that founds the cluster: the configuration to found it with, in case founding is interrupted.
     #[serde(default)]
     pub(crate) founding: Option<ClusterConfig>,
-    /// The founding is finished: the cluster exists, and is never founded again.
+    /// Founding is finished: the cluster exists, and is never founded again.
     #[serde(default)]
     pub(crate) founded: bool,
-    /// The log has been begun, durably. From then on a directory without it is one that has lost it.
+    /// The log has been created, durably. From then on a directory without a log has lost it.
     #[serde(default)]
     pub(crate) has_log: bool,
 }
@@ -54,7 +54,7 @@ impl Identity {
 }
 
 impl Identity {
-    /// The same of a node that has begun its log.
+    /// This identity after the node has created its log.
     pub(crate) fn with_log(&self) -> Identity {
         Identity {
             has_log: true,
@@ -62,7 +62,7 @@ impl Identity {
         }
     }
 
-    /// The same of a node that has founded its cluster.
+    /// This identity after the node has founded its cluster.
     pub(crate) fn with_cluster(&self) -> Identity {
         Identity {
             founded: true,
@@ -71,10 +71,11 @@ impl Identity {
     }
 }
 
-/// Where the file says its checksum.
+/// The field that holds the checksum.
 const CHECKSUM: &str = "checksum";
 
-/// CRC-32C of what a file says, the checksum apart; not of how it is laid out, and whatever fields a version has.
+/// CRC-32C of the file's fields without the checksum itself. It does not depend on white space, and covers the fields
+/// of any version.
 fn sum(fields: &serde_json::Map<String, serde_json::Value>) -> Result<String> {
     let mut fields = fields.clone();
     fields.remove(CHECKSUM);
@@ -83,7 +84,7 @@ fn sum(fields: &serde_json::Map<String, serde_json::Value>) -> Result<String> {
     Ok(format!("{:08x}", crc32c::crc32c(&bytes)))
 }
 
-/// The file with the checksum that is right for what it says, where it says anything.
+/// The file with a correct checksum for its fields; `None` where it has no fields.
 #[cfg(any(test, feature = "fuzz"))]
 pub(super) fn repair(file: &[u8]) -> Option<Vec<u8>> {
     let mut fields: serde_json::Map<_, _> = serde_json::from_slice(file).ok()?;
@@ -108,7 +109,7 @@ impl IdentityFile {
         }
     }
 
-    /// The stored identity; `None` in a fresh directory. Looks whether the log is there that belongs to it.
+    /// The stored identity; `None` in a fresh directory. Also checks that the log that belongs to it is there.
     ///
     /// # Errors
     /// [`ErrorCode::Corrupt`] when it cannot be read, or when identity and log are not both there;
@@ -129,7 +130,7 @@ impl IdentityFile {
         }
     }
 
-    /// The error of a node whose log is missing or empty, and was not.
+    /// The error of a node whose log is missing or empty although it was created before.
     pub(crate) fn lost_log(&self, identity: &Identity) -> Error {
         Error::new(
             ErrorCode::Corrupt,
@@ -174,7 +175,7 @@ impl IdentityFile {
         let mut identity: Identity =
             serde_json::from_value(serde_json::Value::Object(fields)).map_err(damaged)?;
         if version == 1 {
-            // It did not say. A log that is missing is taken for one that was lost.
+            // Version 1 does not say whether a log was created: a missing one is taken for lost.
             identity.has_log = true;
         }
         Ok(Some(identity))
@@ -184,7 +185,10 @@ impl IdentityFile {
         Error::new(ErrorCode::Corrupt, format!("{}: {what}", self.path.display()))
     }
 
-    /// Stores it durably, before anything relies on it.
+    /// Stores the identity durably, before anything relies on it.
+    ///
+    /// # Errors
+    /// Those of the disk.
     pub(crate) fn store(&self, identity: &Identity) -> Result<()> {
         let encode = |error| Error::internal(format!("encode the identity: {error}"));
         let identity = Identity {
@@ -201,7 +205,7 @@ impl IdentityFile {
         self.disk.replace(&self.path, &bytes)
     }
 
-    /// Checks that the directory is this node's and this cluster's.
+    /// Checks that the directory belongs to this node and this cluster.
     ///
     /// # Errors
     /// [`ErrorCode::WrongCluster`] with both values.
@@ -225,7 +229,7 @@ impl IdentityFile {
 
 #[cfg(test)]
 impl Identity {
-    /// That of a node that has begun to found a cluster.
+    /// The identity of a node that has begun to found a cluster.
     pub(super) fn of_founder() -> Self {
         let mut identity = Identity::new("c0ffee".into(), "name".into(), "node-1".into(), 7);
         identity.founding = Some(ClusterConfig {

@@ -1,8 +1,8 @@
-//! The joining node's side: asking every address there is at once, until one lets it in.
+//! The joining node's side: asks all known addresses in parallel until a member admits the node.
 //!
-//! Nothing waits for anything else: each address has a pause and a deadline of its own, so any number of silent ones
-//! costs a good one nothing but the stagger between the first questions ("happy eyeballs"). A member is asked to let the
-//! node in only after it has answered a ping, which is small; the one that leads, as far as anybody says, first.
+//! Each address has a pause and a deadline of its own, so silent addresses delay a good one only by the stagger between
+//! the first requests ("happy eyeballs"). A member receives a join only after it has answered a ping, which is small;
+//! the presumed leader is asked first.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -22,38 +22,38 @@ use crate::net::{Lane, Transport};
 use crate::raft::Service;
 use crate::raft::{decode, encode};
 
-/// How long an address may take to say who is there: longer than a connection and a handshake may take, so that
-/// nobody there and somebody who does not answer are told apart.
+/// How long an address may take to answer a ping: longer than a connection and a handshake may take, so that an address
+/// without a node can be told from a node that does not answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(6);
-/// How long one member may take to let the node in; it has to dial back and to commit.
+/// How long one member may take to admit the node; it has to dial back and to commit.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(8);
-/// How long one member that was asked to let the node in is waited for before another is asked beside it.
+/// How long one member may take to answer a join before another is asked in parallel.
 const JOIN_STAGGER: Duration = Duration::from_millis(500);
-/// How long the first address is waited for before the next is asked beside it; half as long each time after.
+/// How long the first address may take before the next is asked in parallel; halved each time after.
 const FIRST_STAGGER: Duration = Duration::from_millis(50);
 const SHORTEST_STAGGER: Duration = Duration::from_millis(5);
-/// The pauses before one address is asked again.
+/// The first and the longest pause before an address is asked again.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Asks to be let in.
+/// Asks members to admit this node.
 pub(crate) struct Joiner {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) addresses: Arc<AddressBook>,
-    /// The configured addresses; names are looked up again and again.
+    /// The configured addresses; names are resolved again and again.
     pub(crate) join_addrs: Vec<String>,
     /// This node's own addresses, which are not asked.
     pub(crate) own: BTreeSet<String>,
-    /// Whom this node takes for the leader: asked first.
+    /// The address of the presumed leader, which is asked first.
     pub(crate) leader: Option<String>,
 }
 
 /// How a search ended.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Found<T> {
-    /// Let in.
+    /// A member admitted this node.
     Admitted(JoinReply),
-    /// The caller had heard enough.
+    /// The caller decided to end the search.
     Decided(T),
 }
 
@@ -77,8 +77,8 @@ impl Stagger {
 }
 
 impl Joiner {
-    /// Asks until somebody lets this node in or `decide`, which sees every new answer, has heard enough. By itself it
-    /// never ends.
+    /// Asks until a member admits this node, or until `decide`, which is called after every event, returns a decision.
+    /// The search has no deadline of its own.
     pub(crate) async fn search<T>(
         &self,
         request: &JoinRequest,
@@ -107,7 +107,7 @@ impl Joiner {
             let now = Instant::now();
             for (name, (due, pause)) in &mut lookups {
                 if now >= *due {
-                    // Looked up again when this one has been answered and a pause has passed, set there.
+                    // Keeps the name from being resolved twice at once. The answer sets the time of the next lookup.
                     *due = now + PING_TIMEOUT;
                     *pause = (*pause * 2).min(LONGEST_PAUSE);
                     running.push(self.look_up(name).boxed());
@@ -164,7 +164,7 @@ impl Joiner {
         }
     }
 
-    /// Brings the addresses that are asked up to date: what is configured, and every member that is known.
+    /// Updates the addresses to ask: the presumed leader, the known members, and the configured addresses.
     fn refresh(&self, discovery: &mut Discovery) {
         let known = self.addresses.entries().into_iter().map(|peer| peer.address);
         let configured = discovery.configured.values().flatten().cloned();
@@ -184,7 +184,7 @@ impl Joiner {
         }
     }
 
-    /// An address to ping now. The leader first; one that was never asked only when it is its turn.
+    /// An address to ping now, the leader's first. An address that was never asked waits for `turn`.
     fn next_to_ping(&self, discovery: &mut Discovery, now: Instant, turn: Instant) -> Option<String> {
         let is_due = |candidate: &Candidate| {
             !candidate.busy && now >= candidate.due && (candidate.outcome.is_some() || now >= turn)
@@ -273,7 +273,7 @@ impl Joiner {
         decode(&answer, "the answer of a node")
     }
 
-    /// What a member's answer makes of its address, unless the node is in.
+    /// Evaluates a member's answer to a join: the reply to a successful join, or the outcome for its address.
     fn record_answer(
         &self,
         request: &JoinRequest,
@@ -291,7 +291,7 @@ impl Joiner {
         let refused = own.is_none() && answer.result.as_ref().is_err_and(is_final);
         for peer in answer.peers {
             if refused {
-                // Of a cluster that this node may never belong to: known, and not asked.
+                // Addresses of a cluster that this node may never belong to: they are recorded, and not asked.
                 discovery.of_refusing.insert(peer.address);
             } else {
                 self.addresses.learn(peer);
@@ -316,7 +316,7 @@ impl Candidate {
 }
 
 impl Discovery {
-    /// Notes what an address answered; it is asked again after a pause.
+    /// Records the outcome for an address, which is asked again after a pause.
     fn settle(&mut self, address: &str, outcome: ProbeOutcome) {
         let candidate = self
             .candidates
@@ -329,17 +329,18 @@ impl Discovery {
     }
 }
 
-/// Jitter, so that nodes that were started together do not ask together for ever.
+/// The pause with jitter, so that nodes that started together do not keep asking together.
 fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + 0.5 * env::runtime::rng().random::<f64>())
 }
 
-/// Who is at an address; `None` for a member of a cluster that may be this node's, which is to be asked.
+/// Evaluates the answer to a ping; `None` for a member of a cluster that may be this node's, which is then asked to
+/// admit it.
 fn judge(request: &JoinRequest, answer: Result<Pong>) -> Option<ProbeOutcome> {
     let pong = match answer {
         Ok(pong) => pong,
         Err(error) if error.code() == ErrorCode::Unreachable => return Some(ProbeOutcome::Silent(error)),
-        // Another cluster's name, as the handshake found: for a node with a past that is nobody.
+        // The handshake found another cluster name: a node that belongs to a cluster ignores such nodes.
         Err(error) if error.code() == ErrorCode::WrongCluster && request.cluster_id.is_some() => {
             return Some(ProbeOutcome::Stranger(error));
         }
@@ -371,7 +372,8 @@ fn judge(request: &JoinRequest, answer: Result<Pong>) -> Option<ProbeOutcome> {
     None
 }
 
-/// What an error says of an address that has answered a ping: somebody is there, unless it has gone since.
+/// The outcome of a failed join at an address that has answered a ping: a node is there, unless the address is
+/// unreachable now.
 fn sign_of_life(error: Error) -> ProbeOutcome {
     match error.code() {
         ErrorCode::Unreachable => ProbeOutcome::Silent(error),

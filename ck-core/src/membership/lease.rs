@@ -1,8 +1,8 @@
 //! This node's lease: until when it may act as primary.
 //!
-//! What must stay true: a lease counts from the moment at which the node asked for it, by its own clock; it counts
-//! only once the node has applied the revision that it names; a lease that was asked for before the node gave its leases
-//! back never counts; and a role is acted on only under a lease that names the revision at which it was given.
+//! Invariants: a lease counts from the moment at which the node asked for it, by its own clock; it counts only once the
+//! node has applied the revision that it names; a lease that was asked for before the node gave its leases back never
+//! counts; and the node acts in a role only under a lease that names the revision of the grant, or a later one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,21 +13,21 @@ use crate::planted::planted;
 /// The leases that the leader has granted to this node.
 #[derive(Debug, Default)]
 pub(crate) struct Lease {
-    /// The end of the lease that counts, on this machine's clock; 0 for none. Apart from the rest, because every
-    /// lookup reads it and takes no lock.
+    /// The end of the valid lease, on this machine's clock; 0 for none. It is an atomic outside the lock, because every
+    /// lookup reads it.
     until: AtomicU64,
-    /// The revision that this lease names: roles that were given later wait for the next one.
+    /// The revision that this lease names: roles that were given later need the next lease.
     names: AtomicU64,
     terms: Mutex<LeaseTerms>,
-    /// Told when a lease begins to count.
+    /// Notified when a lease becomes valid.
     counted: ChangeNotifier,
 }
 
 #[derive(Debug, Default)]
 struct LeaseTerms {
-    /// Granted, and waiting for their revision to be applied.
+    /// Granted leases whose revision is not applied yet.
     waiting: Vec<PendingLease>,
-    /// What was asked for before that moment does not count.
+    /// A lease that was asked for up to that moment does not count.
     given_back: Option<Instant>,
 }
 
@@ -42,24 +42,24 @@ impl Lease {
         self.terms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The end of the lease that counts now. To use it, read it first, then what it is about, and then compare it
-    /// with the clock: so there is a moment at which all three held.
+    /// The end of the valid lease. A caller reads it first, then what the lease is to cover, and then compares it with
+    /// the clock: so there is a moment at which all three held.
     pub(crate) fn until(&self) -> Instant {
         Instant::from_nanos(self.until.load(Ordering::Acquire))
     }
 
-    /// The revision that the lease that counts names, or one that ends later: it covers the roles that were given up to
-    /// there. Read it after [`Lease::until`].
+    /// The revision that the valid lease names, or one that ends later: it covers the roles that were given up to that
+    /// revision. Read it after [`Lease::until`].
     pub(crate) fn names(&self) -> u64 {
         self.names.load(Ordering::Acquire)
     }
 
-    /// True at this very moment.
+    /// True if this node holds a valid lease at this moment.
     pub(crate) fn holds(&self) -> bool {
         Instant::now() < self.until()
     }
 
-    /// The leader has granted a lease until `until` that names `revision`; it was asked for at `asked`.
+    /// Records a lease from the leader that ends at `until` and names `revision`; this node asked for it at `asked`.
     pub(crate) fn granted(&self, asked: Instant, until: Instant, revision: u64, applied: u64) {
         let mut terms = self.terms();
         if terms.given_back.is_some_and(|moment| asked <= moment) {
@@ -69,14 +69,13 @@ impl Lease {
         self.count(&mut terms, applied);
     }
 
-    /// The node has applied the log up to `revision`.
+    /// Makes leases valid that waited for the log to be applied up to `revision`.
     pub(crate) fn applied(&self, revision: u64) {
         let mut terms = self.terms();
         self.count(&mut terms, revision);
     }
 
-    /// Gives back what there is: the node acts as primary no more until it is granted a lease that it asks for
-    /// later.
+    /// Gives all leases back: the node does not act as primary until it is granted a lease that it asks for later.
     pub(crate) fn give_back(&self) {
         let mut terms = self.terms();
         terms.given_back = Some(Instant::now());
@@ -95,7 +94,7 @@ impl Lease {
             !counts
         });
         let renewed = until > self.until();
-        // Before the end: whoever reads the new end reads what the new lease names.
+        // Stored before the end: a reader that sees the new end also sees the revision that the new lease names.
         self.names.store(names, Ordering::Release);
         self.until.store(until.nanos(), Ordering::Release);
         if renewed {

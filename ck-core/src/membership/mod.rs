@@ -1,7 +1,7 @@
-//! Membership: joining, admission, syncs and leases, failure detection, and who votes.
+//! The member's side of membership: identity, bootstrap, discovery, join, and the node's own lease.
 //!
-//! A node asks any member to be let in; the leader decides. MembershipService is one commit; the node then learns the
-//! log, and only when it has caught up is it a full member, and perhaps a voter: a joiner, honest or not, never
+//! A joining node asks any member; the leader decides. The join is one commit; the node then learns the log, and
+//! becomes a full member, and perhaps a voter, only when it has caught up. So a joining node, honest or not, never
 //! costs the cluster its quorum.
 
 mod address_book;

@@ -1,15 +1,15 @@
-//! What a node says in public of the process that it is.
+//! The public name of a node's process.
 
 use serde::{Deserialize, Serialize};
 
-/// Tells processes apart, and does not tell their numbers: a process's number is its proof that it is that process, when it
-/// asks to be let in again, or at another address. Whoever had it could move a live node to wherever he likes.
+/// Tells processes apart without revealing their numbers. The number of a process is its proof of identity when it
+/// joins again, or from another address: a client that knew the number could move a live node to any address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct ProcessTag(u64);
 
 impl ProcessTag {
-    /// The tag of a process with this number. Nobody finds the number from it but by trying 2^64 of them.
+    /// The tag of the process with this number. Finding the number from it takes a search through 2^64 numbers.
     pub(crate) fn of(process: u64) -> Self {
         let mut named = b"the tag of ClusterKit process ".to_vec();
         named.extend_from_slice(&process.to_be_bytes());

@@ -1,4 +1,4 @@
-//! What a node says of itself is held to what it could have been told to say.
+//! Checks a joining node's description of itself against the bounds of its options.
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::options::Options;
@@ -7,8 +7,8 @@ use crate::state::NodeSpec;
 /// The longest explanation, in characters.
 const MAX_SHOWN: usize = 300;
 
-/// Refuses a node that no build of this version describes so: what is admitted is on every node's disk, and in every page
-/// and message about it.
+/// Refuses a description that no build of this version could have made: what is admitted is stored on every node's
+/// disk, and appears in every page and message about the node.
 ///
 /// # Errors
 /// [`ErrorCode::InvalidArgument`]: names the field, its value and what would be right.
@@ -16,7 +16,7 @@ pub(crate) fn check_spec(spec: &NodeSpec) -> Result<()> {
     let mut options = Options::default();
     let mut check = |field: &str, value: &str| {
         options.set(field, value).map_err(|error| {
-            // It may repeat the name of an entry, however long that is.
+            // The message may repeat the name of an entry, however long that is.
             let what: String = error.message().chars().take(MAX_SHOWN).collect();
             Error::new(
                 ErrorCode::InvalidArgument,

@@ -1,4 +1,4 @@
-//! What members and would-be members say to each other.
+//! The messages between members, and between joining nodes and members.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,71 +9,72 @@ use crate::model::{ClusterConfig, NodeHealthState, NodeId, RebalanceStatus};
 use crate::raft::RaftId;
 use crate::state::NodeSpec;
 
-/// One call of one node to another.
+/// A call from one node to another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MemberRequest {
-    /// The caller's cluster id, empty where it has none yet.
+    /// The caller's cluster id; empty where it has none yet.
     pub(crate) cluster: String,
-    /// True when a member has forwarded it: it is not forwarded again.
+    /// True when a member has forwarded the call: it is not forwarded again.
     pub(crate) forwarded: bool,
     pub(crate) call: MemberCall,
-    /// The member that passes the call on, where one does: one that was taken out orders nothing any more.
+    /// The member that makes the call or forwards it: the orders of a removed member are refused.
     #[serde(default)]
     pub(crate) from: Option<NodeId>,
-    /// The epoch of the leader that the caller knows, for an order; 0 where it knows none. An order is for that leader: one
-    /// that turns up later, again or late, does nothing.
+    /// The leader epoch that the caller knows, for an order; 0 where it knows none. An order is meant for that leader:
+    /// one that arrives under a later epoch, repeated or delayed, is refused.
     #[serde(default)]
     pub(crate) epoch: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum MemberCall {
-    /// Who are you?
+    /// Asks which node and which process answers.
     Ping,
-    /// Let me in, or back in.
+    /// Asks to join, as a new node or as a new process of a member.
     Join(Box<JoinRequest>),
-    /// I am here, and this far.
+    /// A heartbeat: reports that the member lives and what it has applied, and asks for a lease.
     Sync(SyncReport),
-    /// Give your leases back: act as primary no more before you are granted one that you ask for later.
+    /// Asks the member to give its leases back: it acts as primary again only under a lease that it asks for later.
     GiveBack { node: NodeId, incarnation: u64 },
-    /// I am about to stop.
+    /// The member reports that it is about to stop.
     Stop { node: NodeId, incarnation: u64 },
-    /// My log has failed, and I act as primary no more: give my roles to others.
+    /// The member reports that its log has failed and that it does not act as primary any more: others take its roles.
     Failed { node: NodeId, incarnation: u64 },
-    /// Take that member out for good; forced, even where what it alone holds is lost by that.
+    /// Removes a member; with `force` also where data is lost that only this member holds.
     Remove {
         node: NodeId,
         #[serde(default)]
         force: bool,
-        /// Which process of it was meant, where one was known: not one that was let in meanwhile.
+        /// The incarnation that is meant, where one is known: a process that joined meanwhile is not removed.
         #[serde(default)]
         incarnation: Option<u64>,
     },
-    /// Move partitions to where they belong.
+    /// Asks the leader to plan a rebalance now.
     Rebalance,
-    /// Create the partitions if there are none.
+    /// Creates the partitions if there are none.
     CreatePartitions,
-    /// Give leadership up, to that node where one is named, and do not stand for it again for so long.
+    /// Asks the leader to transfer leadership, to `to` where it is given, and not to campaign again for `cooldown_ms`.
     StepDown {
         to: Option<NodeId>,
         cooldown_ms: Option<u64>,
     },
-    /// Move what I have elsewhere, then take me out.
+    /// Asks to drain the member: its copies move elsewhere, then it is removed.
     Leave { node: NodeId, incarnation: u64 },
-    /// Plan no more moves, for this reason; with none, plan again.
+    /// Begins maintenance for this reason, so that no moves are planned; `None` ends it.
     Maintenance { reason: Option<String> },
-    /// What is under way?
+    /// Asks for the migrations under way.
     RebalanceStatus,
-    /// When were the members last heard of?
+    /// Asks when the leader last heard of each member.
     LastSeen,
-    /// Promise to let this node found the cluster, and nobody else.
+    /// Asks for the promise to let only this node found the cluster.
     Promise { founder: NodeId, expect: u32 },
-    /// What that node has of a partition counts as its data from now on.
+    /// Accepts the copy of node `from` as the partition's data.
     Recover { number: u32, from: NodeId, force: bool },
 }
 
 impl MemberCall {
-    /// True for what somebody orders and wants to know the outcome of. The rest is said again and again.
+    /// True for an order: a call on behalf of a person or a program that waits for its outcome. All other calls nodes
+    /// make and repeat on their own.
     pub(crate) fn is_order(&self) -> bool {
         match self {
             MemberCall::Remove { .. }
@@ -100,7 +101,7 @@ impl MemberCall {
 pub(crate) enum MemberAnswer {
     Done(MemberReply),
     Join(Box<JoinAnswer>),
-    /// This node does not lead and does not forward; perhaps that address leads.
+    /// This node does not lead and does not forward; the leader's address, where this node knows one.
     NotLeader(Option<String>),
     Refused(Error),
 }
@@ -111,36 +112,36 @@ pub(crate) enum MemberReply {
     Sync(SyncReply),
     /// The leases are given back.
     GivenBack,
-    /// Committed with this revision; so many partitions are concerned.
+    /// Committed at this revision; so many partitions are affected.
     Revision {
         revision: u64,
         partitions: usize,
     },
     Rebalance(Box<RebalanceStatus>),
-    /// For how many milliseconds each member has been silent; those not heard of by this leader are left out.
+    /// For how many milliseconds each member has been silent, without those that this leader has not heard of.
     LastSeen(Vec<(NodeId, u64)>),
-    /// Promised, durably.
+    /// The promise is made, durably.
     Promised,
 }
 
-/// Who answers at an address.
+/// The identity of the node that answers at an address.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Pong {
     pub(crate) node_id: NodeId,
-    /// Which process of it, without its number: anybody may ask.
+    /// Names the process without its number, because any caller may ask.
     pub(crate) tag: ProcessTag,
     /// Empty before the node is a member.
     pub(crate) cluster_id: String,
     pub(crate) cluster_name: String,
-    /// How the node goes about a cluster, where it has none and may found one.
+    /// The node's part in founding a cluster, where it has none and may found one.
     #[serde(default)]
     pub(crate) forming: Option<Forming>,
 }
 
-/// What a node without a cluster says of its part in founding one.
+/// What a node without a cluster reports of its part in founding one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Forming {
-    /// How many nodes it expects before anybody founds; 0 for one that may found by itself.
+    /// How many nodes it expects before one founds; 0 for a node that may found alone.
     pub(crate) expect: u32,
     /// The nodes without a cluster that it knows of, itself included, in order.
     pub(crate) knows: Vec<NodeId>,
@@ -148,14 +149,14 @@ pub(crate) struct Forming {
     pub(crate) promised: Option<NodeId>,
 }
 
-/// A node that asks to be let in.
+/// A node's request to join.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct JoinRequest {
     pub(crate) spec: NodeSpec,
     pub(crate) cluster_name: String,
     /// The cluster that the node's data directory belongs to.
     pub(crate) cluster_id: Option<String>,
-    /// What it was told to ask for; unset, it takes what the cluster has.
+    /// The settings that the node is configured with; it takes the cluster's for each unset one.
     pub(crate) partition_count: Option<u32>,
     pub(crate) replication_factor: Option<u32>,
     #[serde(default)]
@@ -166,13 +167,13 @@ pub(crate) struct JoinRequest {
     pub(crate) election_timeout_ms: Option<u64>,
 }
 
-/// The answer, with what the member knows of others either way: a node whose cluster has no leader yet learns
-/// where its peers are.
+/// The answer to a join. It names the known peers in either case, so that a node whose cluster has no leader yet finds
+/// them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct JoinAnswer {
     pub(crate) result: Result<JoinReply, Error>,
     pub(crate) peers: Vec<PeerAddress>,
-    /// The cluster that has decided. A node that belongs to one believes no other's refusal.
+    /// The cluster that has decided. A node that belongs to a cluster ignores the refusals of others.
     #[serde(default)]
     pub(crate) cluster_id: String,
 }
@@ -186,27 +187,27 @@ pub(crate) struct JoinReply {
     pub(crate) revision: u64,
 }
 
-/// A member that says that it is here.
+/// A member's heartbeat.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SyncReport {
     pub(crate) node: NodeId,
     pub(crate) incarnation: u64,
-    /// How far it has applied the log.
+    /// The revision that it has applied.
     pub(crate) revision: u64,
     pub(crate) health: NodeHealthState,
     pub(crate) health_reason: String,
-    /// The copies whose hooks have failed, not all of them where there are many.
+    /// The copies whose hooks have failed; not all of them where there are many.
     #[serde(default)]
     pub(crate) copies: Vec<CopyReport>,
-    /// The delay to reckon with that it has seen lately: of its own timers, and of the leader's heartbeats.
+    /// The delay that it has observed lately, of its own timers and of the leader's Raft heartbeats.
     #[serde(default)]
     pub(crate) delay_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SyncReply {
-    /// The last change of members or partitions that the leader had applied when it answered: the lease counts once
-    /// the node has applied it too.
+    /// The last change of members or partitions that the leader had applied when it answered: the lease counts once the
+    /// node has applied it too.
     pub(crate) revision: u64,
     pub(crate) leader: NodeId,
     /// How long the lease lasts from the moment at which the node asked; 0 grants none.
@@ -214,14 +215,14 @@ pub(crate) struct SyncReply {
     pub(crate) lease_ms: u64,
 }
 
-/// What a node says of a copy that it does not get made.
+/// A member's report of a copy whose hook fails.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CopyReport {
     pub(crate) number: u32,
-    /// The revision that told it to copy.
+    /// The revision that assigned the copy to the node.
     pub(crate) since: u64,
     /// How often its hook has failed.
     pub(crate) attempts: u32,
-    /// Why it failed last.
+    /// The last error of the hook.
     pub(crate) error: String,
 }

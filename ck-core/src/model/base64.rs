@@ -1,4 +1,4 @@
-//! Values of the replicated store in JSON: standard base64 with padding (RFC 4648), as Go writes a `[]byte`.
+//! Values of the replicated store in JSON: standard base64 with padding (RFC 4648), as Go encodes a `[]byte`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,12 +15,12 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// The bytes that `text` stands for; `None` when it is not the one base64 form of any.
+/// The bytes that `text` encodes; `None` when it is not their one canonical base64 form.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
-/// One value.
+/// One value of the store, serialised as base64.
 struct Value(Bytes);
 
 impl Serialize for Value {
@@ -37,7 +37,7 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
-/// For `#[serde(with)]` on keys and values that may be left out.
+/// For `#[serde(with)]` on a map of keys to values that may be left out.
 pub(super) mod values {
     use super::{BTreeMap, Bytes, Deserializer, MapAccess, SerializeMap, Serializer, Value, Visitor, fmt};
 
@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    /// The vectors of RFC 4648, and bytes that are no text.
+    /// The test vectors of RFC 4648, and bytes that are not text.
     #[test]
     fn the_form_is_that_of_the_standard() {
         for (bytes, text) in [

@@ -1,7 +1,7 @@
-//! What the cluster tells the application.
+//! The events that the cluster emits to the application.
 //!
-//! Events come out of the replicated state machine, so every node sees the same ones in the same order.
-//! Only [`EventKind::BecomeLeader`] and [`EventKind::LoseLeadership`] are about one node and are told there alone.
+//! Events come out of the replicated state machine, so every node emits the same ones in the same order. Only
+//! [`EventKind::BecomeLeader`] and [`EventKind::LoseLeadership`] are about one node and are emitted there alone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::{Node, NodeId, Role, Timestamp};
 /// One event: what happened, when, and at which revision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// The revision (log index) that brought it about.
+    /// The revision (log index) that caused it.
     pub revision: u64,
     /// When the change was proposed, by the wall clock of the node that proposed it.
     pub timestamp: Timestamp,
@@ -31,7 +31,7 @@ pub enum EventKind {
     PartitionChange(PartitionChangeEvent),
     /// A node that was never a member has joined.
     NodeJoin(NodeJoinEvent),
-    /// A member is back, or has restarted.
+    /// A member has rejoined, after an absence or a restart.
     NodeRejoin(NodeRejoinEvent),
     /// A member stopped, failed, or was removed.
     NodeLeave(NodeLeaveEvent),
@@ -41,11 +41,11 @@ pub enum EventKind {
     RebalanceComplete(RebalanceEvent),
     /// The cluster's health changed.
     ClusterHealthChange(ClusterHealthEvent),
-    /// This node leads now. Told on this node only.
+    /// This node leads now. Emitted on this node only.
     BecomeLeader(LeadershipEvent),
-    /// This node leads no longer. Told on this node only.
+    /// This node leads no longer. Emitted on this node only.
     LoseLeadership(LeadershipEvent),
-    /// Another node leads now.
+    /// The leader of the cluster changed.
     LeaderChange(LeaderChangeEvent),
 }
 
@@ -76,24 +76,24 @@ pub enum ChangeReason {
     NodeJoin,
     /// A node stopped, failed or was removed.
     NodeLeave,
-    /// The controller found a better spread.
+    /// The controller found a better distribution.
     Rebalance,
-    /// Somebody asked.
+    /// It was requested.
     Manual,
 }
 
-/// What [`PartitionChangeEvent::node_id`] has of the partition now.
+/// What [`PartitionChangeEvent::node_id`] gained or lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RoleChange {
-    /// It is to hold a copy: copy the data, and return success when it is there.
+    /// It has to hold a copy: copy the data, and return success when it is there.
     GainedReplica,
     /// It takes the writes from now on.
     GainedPrimary,
-    /// It takes writes no longer; it still holds its copy.
+    /// It no longer takes writes; it still holds its copy.
     LostPrimary,
-    /// It holds the partition no longer, and may delete the data.
+    /// It no longer holds the partition, and may delete the data.
     LostCopy,
 }
 
@@ -111,26 +111,26 @@ impl RoleChange {
 /// A node gained or lost a partition, or a role in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PartitionChangeEvent {
-    /// `partition-5`.
+    /// The partition's name, such as `partition-5`.
     pub partition_id: String,
-    /// Its number.
+    /// The partition's number.
     pub number: u32,
-    /// The node whose part in it changes.
+    /// The node that gains or loses the copy or the role.
     pub node_id: NodeId,
-    /// How.
+    /// The change.
     pub change: RoleChange,
-    /// Live nodes that hold the data now, where `node_id` has to copy it. Empty where there is nothing to copy: for a
-    /// partition that is new, for a role that a copy with the data gains, and for a loss.
+    /// The live nodes that hold the data now, if `node_id` has to copy it. Empty when there is nothing to copy: for a
+    /// new partition, for a role that a copy with the data gains, and for a loss.
     pub copy_from_nodes: Vec<Arc<Node>>,
-    /// The record of `node_id`, whether it gains or loses; `None` only where nothing is known of that node any more.
+    /// The record of `node_id`, whether it gains or loses; `None` only when that node is no longer known.
     pub copy_to_node: Option<Arc<Node>>,
-    /// Why.
+    /// The reason.
     pub change_reason: ChangeReason,
     /// The primary before, empty when there was none.
     pub old_primary: NodeId,
     /// The primary after, empty when there is none.
     pub new_primary: NodeId,
-    /// The partition's epoch after the change.
+    /// The partition epoch after the change.
     pub epoch: u64,
 }
 
@@ -139,22 +139,22 @@ pub struct PartitionChangeEvent {
 pub struct NodeJoinEvent {
     /// The new member.
     pub node: Arc<Node>,
-    /// How many members there are with it.
+    /// The number of members, this one included.
     pub cluster_size: usize,
     /// True for the first node of a new cluster.
     pub is_bootstrap: bool,
 }
 
-/// A member is back, or has restarted.
+/// A member has rejoined, after an absence or a restart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NodeRejoinEvent {
     /// The member, with its new address and incarnation.
     pub node: Arc<Node>,
-    /// How long it was away: since it stopped, or since the leader last heard of it; a leader that never did counts from
-    /// its own election.
+    /// How long it was away: since it stopped, or since the leader last heard from it; a leader that never did counts
+    /// from its own election.
     #[serde(rename = "offline_duration_ms", with = "millis")]
     pub offline_duration: Duration,
-    /// When that was, by the leader's wall clock.
+    /// When it stopped or was last heard from, by the leader's wall clock.
     pub last_seen_at: Timestamp,
     /// The partitions it held when it left.
     pub partitions_before_leave: Vec<String>,
@@ -165,9 +165,9 @@ pub struct NodeRejoinEvent {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LeaveReason {
-    /// It did not sync for too long.
+    /// It sent no heartbeat for too long.
     HealthCheckFailure,
-    /// It stopped or left in an orderly way.
+    /// It stopped or left gracefully.
     GracefulShutdown,
     /// An administrator removed it.
     RemovedByAdmin,
@@ -178,7 +178,7 @@ pub enum LeaveReason {
 pub struct NodeLeaveEvent {
     /// The member as it was.
     pub node: Arc<Node>,
-    /// Why.
+    /// The reason.
     pub reason: LeaveReason,
     /// The partitions that it was primary of.
     pub partitions_owned: Vec<String>,
@@ -195,7 +195,7 @@ pub enum RebalanceTrigger {
     NodeJoin,
     /// A node left.
     NodeLeave,
-    /// Somebody asked.
+    /// It was requested.
     Manual,
 }
 
@@ -212,31 +212,31 @@ impl From<RebalanceTrigger> for ChangeReason {
 /// Partitions begin to move, or have moved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RebalanceEvent {
-    /// What made them move.
+    /// What caused the rebalance.
     pub trigger: RebalanceTrigger,
-    /// The node that did, empty for a manual one.
+    /// The node that caused it; empty for a manual rebalance.
     pub trigger_node_id: NodeId,
-    /// How many partitions change a holder or their primary.
+    /// The number of partitions that change a holder or their primary.
     pub partitions_to_move: usize,
     /// The nodes that gain or lose something, sorted.
     pub nodes_affected: Vec<NodeId>,
-    /// How long it took; zero at the start.
+    /// How long the rebalance took; zero at the start.
     #[serde(rename = "duration_ms", with = "millis")]
     pub duration: Duration,
 }
 
-/// How the cluster is.
+/// The health of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterHealthEvent {
-    /// Members that are up and say that they are well.
+    /// The number of members that are up and report that they are healthy.
     pub healthy_nodes: usize,
-    /// The others.
+    /// The number of the other members.
     pub unhealthy_nodes: usize,
-    /// All members.
+    /// The number of all members.
     pub total_nodes: usize,
     /// `healthy`, `degraded` (some are not) or `critical` (more than half are not, or partitions are lost).
     pub status: String,
-    /// The unhealthy ones, sorted.
+    /// The unhealthy members, sorted.
     pub unhealthy_node_ids: Vec<NodeId>,
     /// The partitions of which no node that is up holds the data, by number: `partition-5`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -250,12 +250,12 @@ pub struct LeadershipEvent {
     pub epoch: u64,
 }
 
-/// Somebody leads now.
+/// The leader of the cluster changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaderChangeEvent {
-    /// Who.
+    /// The new leader.
     pub node_id: NodeId,
-    /// The leader epoch, a fencing token: it only grows.
+    /// The leader epoch, a fencing token: it only increases.
     pub epoch: u64,
 }
 

@@ -1,46 +1,47 @@
-//! What is under way while partitions move, for people who watch it.
+//! The progress of migrations, for people who watch it.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Maintenance, NodeId, RebalanceTrigger, Timestamp};
 
-/// One step of a move: a copy that is to be made, or a role that goes from one node to another.
+/// One step of a partition's migration: a copy that has to be made, or the primary role that moves from one node to
+/// another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Migration {
-    /// `partition-5`.
+    /// The partition's name, such as `partition-5`.
     pub partition_id: String,
-    /// Its number.
+    /// The partition's number.
     pub number: u32,
-    /// The nodes that it can be copied from, or the one that the role goes from.
+    /// The nodes that it can be copied from, or the node that gives up the role.
     pub from: Vec<NodeId>,
     /// The node that gets the copy or the role.
     pub to: NodeId,
-    /// How far it is.
+    /// The state of the step.
     pub state: MigrationState,
-    /// Since when it is in the making, by the leader's clock. Unknown where it has not begun, and where the answer
-    /// is not the leader's.
+    /// When the step began, by the leader's clock. `None` when it has not begun, and when the answer is not the
+    /// leader's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// How often the hook of the node that copies has failed, as that node said in its last sync.
+    /// How often the hook of the node that copies has failed, as that node said in its last heartbeat.
     pub attempts: u32,
-    /// What it waits for, or why its hook failed last; empty where it goes its way.
+    /// What the step waits for, or why its hook failed last; empty when it makes progress.
     pub reason: String,
 }
 
-/// How far one step of a move is.
+/// The state of one step of a migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MigrationState {
-    /// The node has as many copies under way as it may.
+    /// The node has as many copies in progress as it may.
     Queued,
-    /// The node was told to copy.
+    /// The node has to copy the data.
     Copying,
-    /// The node was told to copy, its hook has failed, and is called again.
+    /// The node has to copy the data, its hook has failed, and the hook is called again.
     Retrying,
     /// No node that is up has the data.
     NoSource,
-    /// The copy is there; the role is taken from its holder and given to the other.
+    /// The copy is there; the primary role is taken from its holder and given to the other node.
     HandingOver,
 }
 
@@ -57,66 +58,66 @@ impl MigrationState {
     }
 }
 
-/// A member that is away and keeps its copies for the time being.
+/// A member that is away and keeps its copies for now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AwayNode {
-    /// Who.
+    /// The member.
     pub node: NodeId,
-    /// Since when.
+    /// When its absence began.
     pub since: Timestamp,
-    /// When its copies are made anew elsewhere, if it is not back by then and there is no maintenance. Unknown where
-    /// the answer is not the leader's.
+    /// When its copies are made elsewhere, if it is not back by then and there is no maintenance. `None` when the
+    /// answer is not the leader's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced_after: Option<Timestamp>,
 }
 
-/// A copy that was given up, and is not planned on that node for a while.
+/// An abandoned copy, which is not planned on that node for a while.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AvoidedCopy {
-    /// `partition-5`.
+    /// The partition's name, such as `partition-5`.
     pub partition_id: String,
-    /// Its number.
+    /// The partition's number.
     pub number: u32,
-    /// The node that did not get it copied.
+    /// The node that failed to copy it.
     pub node: NodeId,
-    /// How often that was given up; each time the node is avoided for twice as long.
+    /// How often the copy was abandoned; each time the node is avoided for twice as long.
     pub times: u32,
-    /// Until when it is avoided.
+    /// The time until which the node is avoided.
     pub until: Timestamp,
 }
 
-/// What moves, and what moves wait for.
+/// The migrations in progress and waiting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RebalanceStatus {
-    /// The node whose knowledge this is.
+    /// The node that this information comes from.
     pub answered_by: NodeId,
-    /// True when that node leads: others know neither clocks nor attempts nor what is avoided.
+    /// True when that node leads. Other nodes know neither times nor attempts nor avoided copies.
     pub from_leader: bool,
-    /// The revision that it is of.
+    /// The revision of this information.
     pub revision: u64,
-    /// True while partitions are on their way somewhere.
+    /// True while partitions are moving.
     pub running: bool,
-    /// What made them move.
+    /// What caused the rebalance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<RebalanceTrigger>,
-    /// The node that did, empty for a manual one and where nothing moves.
+    /// The node that caused it; empty for a manual rebalance, and when nothing moves.
     pub trigger_node_id: NodeId,
-    /// When that began.
+    /// When the rebalance began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
-    /// How many partitions were to change a holder or their primary.
+    /// The number of partitions that were to change a holder or their primary.
     pub partitions_to_move: usize,
-    /// How many of those are where they should be, or were given up.
+    /// The number of those that are where they should be, or were given up.
     pub moved: usize,
-    /// Set while no moves are planned.
+    /// Set during maintenance, while no migrations are planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<Maintenance>,
-    /// What is under way, then what waits: at most a thousand.
+    /// The steps in progress, then the waiting ones: at most a thousand.
     pub migrations: Vec<Migration>,
-    /// How many there are.
+    /// The number of all steps.
     pub migrations_total: usize,
-    /// Who is away.
+    /// The members that are away.
     pub away: Vec<AwayNode>,
-    /// What was given up and is not tried again for a while.
+    /// The abandoned copies, which are not tried again for a while.
     pub avoided: Vec<AvoidedCopy>,
 }

@@ -1,6 +1,6 @@
-//! Plain data: what a cluster is made of, as every other part and every language sees it.
+//! The plain data types of a cluster, as all other parts and all languages see them.
 //!
-//! No I/O, no clock, no behaviour beyond small questions about the data itself.
+//! No I/O, no clock, no behaviour beyond simple questions about the data itself.
 
 mod base64;
 mod event;
@@ -36,7 +36,7 @@ pub fn partition_id(number: u32) -> String {
     format!("partition-{number}")
 }
 
-/// The number in a partition's public name, or `None` when `id` is not such a name.
+/// The number in a partition's public name; `None` when `id` is not such a name.
 ///
 /// Only the canonical form is accepted: `partition-05` and `partition-+5` name nothing.
 pub fn partition_number(id: &str) -> Option<u32> {

@@ -10,20 +10,20 @@ use super::Timestamp;
 /// The name that the application gave a node; cheap to clone.
 pub type NodeId = Arc<str>;
 
-/// Where a member is in its life.
+/// The status of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NodeStatus {
-    /// Admitted, and catching up with the log. Holds no partition yet.
+    /// Admitted and catching up with the log. Holds no partition yet.
     Joining,
     /// A full member.
     Active,
     /// Handing its partitions over before it is removed.
     Leaving,
-    /// Shut down in an orderly way; expected back.
+    /// Shut down gracefully; expected to rejoin.
     Stopped,
-    /// Declared dead after too long without a sync; may come back.
+    /// Marked as failed after too long without a heartbeat; may rejoin.
     Failed,
 }
 
@@ -37,7 +37,7 @@ impl NodeStatus {
         NodeStatus::Failed,
     ];
 
-    /// The status as it is spelt in JSON.
+    /// The status as it is spelled in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             NodeStatus::Joining => "joining",
@@ -48,7 +48,7 @@ impl NodeStatus {
         }
     }
 
-    /// True when a process of this node is taking part in the cluster as far as the cluster knows.
+    /// True when a process of this node takes part in the cluster, as far as the cluster knows.
     pub const fn is_up(self) -> bool {
         matches!(
             self,
@@ -62,7 +62,7 @@ impl NodeStatus {
     }
 }
 
-/// What the application on a node says of itself.
+/// The health that the application on a node reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -70,7 +70,7 @@ pub enum NodeHealthState {
     /// All is well.
     #[default]
     Healthy,
-    /// It works, with something to look at.
+    /// It works, with a problem to look at.
     Degraded,
     /// It cannot do its work.
     Failing,
@@ -85,9 +85,9 @@ pub struct Node {
     pub ip: String,
     /// The port in [`Node::ip`].
     pub port: u16,
-    /// A name for people.
+    /// A display name.
     pub name: String,
-    /// Where it is in its life.
+    /// Its status.
     pub status: NodeStatus,
     /// The application's own endpoints: name to `:port` (this node's host) or `host:port`.
     #[serde(default)]
@@ -95,35 +95,35 @@ pub struct Node {
     /// The failure zone, if the operator named one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
-    /// Its share of the partitions relative to other nodes; 100 is usual, 0 takes nothing new.
+    /// Its share of the partitions relative to other nodes; 100 is usual, 0 takes no new ones.
     pub weight: u32,
-    /// Free labels.
+    /// Free-form labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// Grows with every start of this node's process: the revision at which the process was admitted. A message
-    /// of an earlier incarnation is stale.
+    /// Increases with every start of this node's process: the revision at which the process was admitted. A message of
+    /// an earlier incarnation is stale.
     pub incarnation: u64,
     /// True when it votes in elections.
     pub voter: bool,
-    /// What the application last said of itself.
+    /// The health that the application last reported.
     #[serde(default)]
     pub health: NodeHealthState,
-    /// Why, where it is not healthy.
+    /// The reason, if it is not healthy.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub health_reason: String,
-    /// When the cluster last recorded that it was there. Routine syncs do not touch it.
+    /// When the cluster last recorded contact with it. Routine heartbeats do not update it.
     pub last_seen: Timestamp,
     /// When it first joined.
     pub joined_at: Timestamp,
-    /// Its number in Raft: minted from the log, never reused.
+    /// Its Raft id: taken from the log, never reused.
     pub raft_id: u64,
-    /// Where peers dial it: [`Node::ip`] unless it has a listener of its own for peers.
+    /// The address that peers dial: [`Node::ip`], unless it has a separate listener for peers.
     pub peer_addr: String,
 }
 
 #[cfg(test)]
 impl Node {
-    /// An active voter like any other, for tests that are about something else.
+    /// An active voter, for tests of something else.
     pub(crate) fn sample(id: &str) -> Self {
         let address = format!("{id}.example:8080");
         Node {

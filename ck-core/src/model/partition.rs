@@ -1,10 +1,10 @@
-//! One partition: who holds it and who may write it.
+//! One partition: which nodes hold it, and which one may write it.
 
 use serde::{Deserialize, Serialize};
 
 use super::NodeId;
 
-/// What a node is to a partition.
+/// The role of a node for a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -15,7 +15,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The role as it is spelt in every language: `primary` or `replica`.
+    /// The role as it is spelled in every language: `primary` or `replica`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Role::Primary => "primary",
@@ -24,13 +24,13 @@ impl Role {
     }
 }
 
-/// How far one copy of a partition can be trusted.
+/// The state of one copy of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CopyState {
-    /// The holder has said that it has the data. Only such a copy can be primary.
+    /// The holder has confirmed that it has the data, or the partition was new. Only such a copy can be primary.
     Synced,
-    /// The holder has been told to copy the data and has not confirmed.
+    /// The holder has to copy the data and has not confirmed it.
     Pending,
 }
 
@@ -39,21 +39,21 @@ pub enum CopyState {
 pub struct PartitionCopy {
     /// The holder.
     pub node: NodeId,
-    /// How far it can be trusted.
+    /// The state of its copy.
     pub state: CopyState,
-    /// The revision at which the holder was last told to copy: a confirmation names it, so that one for an
-    /// earlier assignment counts for nothing.
+    /// The revision at which the holder was last assigned the copy. A confirmation names it, so that a confirmation of
+    /// an earlier assignment is ignored.
     pub since: u64,
-    /// The revision at which a copy that counted ceased to count, because its node went or others were ahead of it; 0
-    /// where it counts, or never did.
+    /// The revision at which a synced copy ceased to count, because its node was gone or other copies were ahead of it;
+    /// 0 when it counts, or never did.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub stale_since: u64,
-    /// The holder confirmed it while no hook that copies was registered: it counts as long as no better one is there, and
-    /// no longer than until the application has registered one, which is then asked.
+    /// The holder confirmed it while no hook that copies was registered. It counts while there is no better copy, and
+    /// no longer than until the application has registered such a hook, which is then called.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unhooked: bool,
-    /// A hook of the holder has said that the data is there. Neither holds for a copy that was never to be made: one of a
-    /// partition that was new.
+    /// A hook of the holder has confirmed the data. For a copy of a new partition, which never had to be made, both
+    /// this and `unhooked` are false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hooked: bool,
 }
@@ -63,7 +63,7 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl PartitionCopy {
-    /// The copy of a node that was told to copy at revision `since`.
+    /// The copy of a node that was assigned it at revision `since`.
     pub fn new(node: NodeId, state: CopyState, since: u64) -> Self {
         PartitionCopy {
             node,
@@ -76,12 +76,12 @@ impl PartitionCopy {
     }
 }
 
-/// Where a partition is going while it moves.
+/// The destination of a partition while it moves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// The nodes that are to hold it, sorted by id.
     pub nodes: Vec<NodeId>,
-    /// The one of them that is to be primary.
+    /// The node among them that is to be primary.
     pub primary: NodeId,
 }
 
@@ -99,15 +99,16 @@ pub struct Partition {
     /// Set while the partition moves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
-    /// Between release and grant: who had the role, and the revision at which it was taken away.
+    /// Between release and grant: the node that had the role, and the revision at which it was taken away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released: Option<(NodeId, u64)>,
-    /// The revision that gave the present primary its role. It acts only under a lease that names this revision or a
-    /// later one: so the leader that grants leases knows of a role that was given to a dead process that it never acted.
+    /// The revision that gave the present primary its role. The primary acts only under a lease that names this
+    /// revision or a later one. So, when a role was given to a process that had died, the leader that grants the leases
+    /// knows that it was never acted on.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub granted: u64,
-    /// Between this revision and [`Partition::granted`] nobody has acted as primary: whoever counted as holding the data
-    /// then still has all of it for as long as the present primary has not acted.
+    /// Between this revision and [`Partition::granted`] no node has acted as primary: every node that counted as
+    /// holding the data then still has all of it, for as long as the present primary has not acted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub idle_since: u64,
 }
@@ -117,14 +118,14 @@ pub struct Partition {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PartitionState {
-    /// It has a primary, nothing moves, and as many nodes that are up hold the data as the replication factor asks for.
+    /// It has a primary, nothing moves, and as many nodes that are up hold the data as the replication factor requires.
     Ok,
-    /// It has a primary and enough copies, and a copy or the role is on its way to another node.
+    /// It has a primary and enough copies, and a copy or the primary role is moving to another node.
     Moving,
-    /// It has a primary, and fewer nodes that are up hold the data than the replication factor asks for: copies are
+    /// It has a primary, and fewer nodes that are up hold the data than the replication factor requires: copies are
     /// being made, their nodes are away, or there are too few nodes.
     UnderReplicated,
-    /// The role is between two holders, or waits for one.
+    /// The primary role is between two holders, or no node has it yet.
     NoPrimary,
     /// No node that is up holds the data.
     Lost,
@@ -140,7 +141,7 @@ impl PartitionState {
         PartitionState::Ok,
     ];
 
-    /// The state as it is spelt in JSON.
+    /// The state as it is spelled in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             PartitionState::Ok => "ok",
@@ -172,8 +173,8 @@ impl Partition {
             .map(|copy| &copy.node)
     }
 
-    /// The holders that have the data, among those of `serving`; where a hook has confirmed any of them, without those that
-    /// were confirmed while there was none.
+    /// The holders that have the data, among the nodes that `serving` accepts. If a hook has confirmed any of their
+    /// copies, those that were confirmed without a hook are left out.
     pub fn successors(&self, serving: impl Fn(&NodeId) -> bool) -> Vec<&NodeId> {
         let able = |copy: &&PartitionCopy| copy.state == CopyState::Synced && serving(&copy.node);
         let successors: Vec<&PartitionCopy> = self.copies.iter().filter(able).collect();
@@ -190,7 +191,7 @@ impl Partition {
             .map(|copy| &copy.node)
     }
 
-    /// Every node that it names, some more than once.
+    /// Every node that the partition names, some more than once.
     pub(crate) fn named(&self) -> impl Iterator<Item = &NodeId> {
         let copies = self.copies.iter().map(|copy| &copy.node);
         let target = self.target.iter().flat_map(|target| &target.nodes);
@@ -198,8 +199,8 @@ impl Partition {
         copies.chain(&self.primary).chain(target).chain(released)
     }
 
-    /// True when nothing is under way and nothing amiss: it has a primary, every copy holds the data, and neither a copy
-    /// nor the role moves. Whether its nodes are up is not asked.
+    /// True when nothing is in progress or missing: it has a primary, every copy holds the data, and neither a copy nor
+    /// the role moves. This does not check whether its nodes are up.
     pub fn is_settled(&self) -> bool {
         self.primary.is_some()
             && self.target.is_none()
@@ -207,7 +208,7 @@ impl Partition {
             && self.pending().next().is_none()
     }
 
-    /// One that is settled, for tests that look at something else.
+    /// A settled partition, for tests of something else.
     #[cfg(test)]
     pub(crate) fn sample(number: u32) -> Self {
         Partition {
@@ -222,7 +223,7 @@ impl Partition {
         }
     }
 
-    /// True when `target` is where the partition is, with nothing left to do, or already on its way to.
+    /// True when the partition is already moving to `target`, or is there with nothing left to do.
     pub fn is_bound_for(&self, target: &Target) -> bool {
         if let Some(present) = &self.target {
             return present == target;
@@ -236,7 +237,8 @@ impl Partition {
                 .all(|(copy, node)| copy.node == *node)
     }
 
-    /// The partition's condition where `replication_factor` copies are wanted and the nodes that `serves` names are up.
+    /// The partition's condition when `replication_factor` copies are required and the nodes that `serves` accepts are
+    /// up.
     pub fn state(&self, replication_factor: u32, serves: impl Fn(&NodeId) -> bool) -> PartitionState {
         let copies = self.synced().filter(|node| serves(node)).count();
         if copies == 0 {

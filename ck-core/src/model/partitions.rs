@@ -1,7 +1,7 @@
-//! All partitions of a cluster: a vector of which two revisions share what has not changed between them.
+//! All partitions of a cluster: a vector whose revisions share what has not changed between them.
 //!
-//! What must stay true: copying the vector, and changing one partition of a copy, costs the chunks and the one chunk that
-//! the partition is in, not all partitions; equal contents are equal whatever they share.
+//! Invariant: cloning the vector costs the list of chunks, and changing one partition of a clone costs that list and
+//! the one chunk that holds the partition, not all partitions; equality depends on the contents, not on what is shared.
 
 use std::fmt;
 use std::ops::{Index, IndexMut};
@@ -12,23 +12,24 @@ use serde::ser::{Serialize, Serializer};
 
 use super::{NodeId, Partition};
 
-/// How many partitions are copied together. Half of a cluster's largest number of bits: with 65,536 partitions there are as
-/// many chunks as partitions in one. In unit tests so few that their small clusters have several.
+/// The number of partitions per chunk. With 65,536 partitions, the most that a cluster has, there are as many chunks as
+/// partitions in one. Unit tests use so few that their small clusters have several chunks.
 const CHUNK: usize = if cfg!(test) { 4 } else { 256 };
 
-/// Partitions by number. Cloning is cheap, and so is a change of a few: both cost about the square root of their number.
+/// Partitions by number. Cloning is cheap, and so is a change of a few: both cost about the square root of the number
+/// of partitions.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Partitions {
-    /// All full but the last, and none empty.
+    /// All chunks are full but the last, and none is empty.
     chunks: Vec<Arc<Chunk>>,
 }
 
-/// Partitions that are copied together.
+/// Partitions that are shared and copied together.
 pub(crate) struct Chunk {
     partitions: Vec<Arc<Partition>>,
-    /// Those of them, by place, that are not settled; found when somebody asks first.
+    /// Positions of the partitions that are not settled; computed on first use.
     unsettled: OnceLock<Vec<usize>>,
-    /// The nodes that they name, each once; found when somebody asks first.
+    /// The nodes that the partitions name, each once and sorted; computed on first use.
     named: OnceLock<Vec<NodeId>>,
 }
 
@@ -46,7 +47,7 @@ impl Chunk {
         &self.partitions
     }
 
-    /// To be changed: what was found of it is forgotten.
+    /// Its partitions, to be changed; what was computed from them is discarded.
     fn partitions_mut(&mut self) -> &mut [Arc<Partition>] {
         self.unsettled = OnceLock::new();
         self.named = OnceLock::new();
@@ -57,7 +58,7 @@ impl Chunk {
         let named = self.named.get_or_init(|| {
             let mut named: Vec<NodeId> = Vec::new();
             for node in self.partitions.iter().flat_map(|partition| partition.named()) {
-                // Each in its place: most partitions of a chunk name the same few.
+                // Inserted in order, without duplicates: most partitions of a chunk name the same few nodes.
                 if let Err(place) = named.binary_search(node) {
                     named.insert(place, node.clone());
                 }
@@ -97,7 +98,7 @@ impl PartialEq for Chunk {
 impl Eq for Chunk {}
 
 impl Partitions {
-    /// How many there are.
+    /// The number of partitions.
     pub fn len(&self) -> usize {
         match self.chunks.split_last() {
             Some((last, full)) => full.len() * CHUNK + last.partitions.len(),
@@ -105,7 +106,7 @@ impl Partitions {
         }
     }
 
-    /// True when there are none.
+    /// True when there are no partitions.
     pub fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
@@ -117,14 +118,14 @@ impl Partitions {
         self.chunks.get(chunk)?.partitions.get(place)
     }
 
-    /// Partition `number`, to be changed: its chunk is copied first where somebody else has it too.
+    /// Partition `number`, to be changed: its chunk is copied first if it is shared.
     pub fn get_mut(&mut self, number: usize) -> Option<&mut Arc<Partition>> {
         let (chunk, place) = Partitions::place(number);
         let chunk = Arc::make_mut(self.chunks.get_mut(chunk)?);
         chunk.partitions_mut().get_mut(place)
     }
 
-    /// All of them, by number.
+    /// All partitions, by number.
     pub fn iter(&self) -> Iter<'_> {
         Iter {
             chunks: self.chunks.iter(),
@@ -133,20 +134,21 @@ impl Partitions {
         }
     }
 
-    /// Those of which something is under way or amiss ([`Partition::is_settled`]), by number. Costs what those are, and
-    /// a look at each chunk that has changed since somebody asked.
+    /// The partitions that are not settled ([`Partition::is_settled`]), by number. Costs their number, and a scan of
+    /// each chunk that has changed since the last call.
     pub fn unsettled(&self) -> impl Iterator<Item = &Arc<Partition>> {
         self.chunks.iter().flat_map(|chunk| chunk.unsettled())
     }
 
-    /// Those that may have anything to do with a node, by number: all that name it, and their neighbours. Costs those, and
-    /// a look at each chunk that has changed since somebody asked.
+    /// The partitions that may concern a node, by number: all that name it, and the others in their chunks. Costs
+    /// these, and a scan of each chunk that has changed since the last call.
     pub(crate) fn near<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a Arc<Partition>> {
         let chunks = self.chunks.iter().filter(move |chunk| chunk.names(node));
         chunks.flat_map(|chunk| chunk.partitions())
     }
 
-    /// Those that are not what they were in `old`. Costs the chunks, and what is in those that have changed.
+    /// The partitions that have changed since `old`, compared by reference. Costs the number of chunks, and the
+    /// contents of those that have changed.
     pub(crate) fn changed_since<'a>(
         &'a self,
         old: &'a Partitions,
@@ -166,7 +168,7 @@ impl Partitions {
         })
     }
 
-    /// What is copied together, in order: two revisions that share a chunk (the same `Arc`) have the same partitions in it.
+    /// The chunks, in order: two revisions that share a chunk (the same `Arc`) have the same partitions in it.
     pub(crate) fn chunks(&self) -> &[Arc<Chunk>] {
         &self.chunks
     }
@@ -176,7 +178,7 @@ impl Partitions {
         chunk * CHUNK
     }
 
-    /// In which chunk a partition is, and where in it.
+    /// The chunk of a partition, and its position in the chunk.
     #[inline]
     pub(crate) const fn place(number: usize) -> (usize, usize) {
         (number / CHUNK, number % CHUNK)

@@ -1,4 +1,4 @@
-//! The records of the public API and of HTTP, in the shapes that users of the Go ClusterKit know.
+//! The records of the public API and of HTTP, in the shapes of the Go ClusterKit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{Maintenance, Node, NodeId, Partition, PartitionState, Timestamp, Topology, partition_id};
 
-/// What must agree in the whole cluster. Fixed at bootstrap.
+/// The settings that are the same in the whole cluster. Fixed at bootstrap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterConfig {
-    /// The cluster's name; a node that asks for another is refused.
+    /// The cluster's name; the join of a node that asks for another is refused.
     pub cluster_name: String,
-    /// How many partitions keys fall into: 1 to 65536.
+    /// The number of partitions that the keys are divided into: 1 to 65536.
     pub partition_count: u32,
-    /// How many copies each partition should have.
+    /// The number of copies that each partition should have.
     pub replication_factor: u32,
     /// How long a lease lasts, from the moment at which a node asked for it, in milliseconds.
     #[serde(default = "default_lease_ttl")]
@@ -24,7 +24,8 @@ pub struct ClusterConfig {
     /// How long a node may be silent before it is failed, in milliseconds. Longer than a lease and its margin.
     #[serde(default = "default_failure_timeout")]
     pub failure_timeout_ms: u64,
-    /// The longest election timeout, in milliseconds: for so long a voter that heard the leader votes for nobody else.
+    /// The longest election timeout, in milliseconds: for this long a voter that heard from the leader votes for no
+    /// other node.
     #[serde(default = "default_election_timeout")]
     pub election_timeout_ms: u64,
 }
@@ -46,7 +47,7 @@ const fn default_election_timeout() -> u64 {
 }
 
 impl Default for ClusterConfig {
-    /// No name, no partitions, and the timings of default options.
+    /// No name, no partitions, and the timings of the default options.
     fn default() -> Self {
         ClusterConfig {
             cluster_name: String::new(),
@@ -65,7 +66,7 @@ impl ClusterConfig {
         Duration::from_millis(self.lease_ttl_ms)
     }
 
-    /// By how much two clocks may differ in the time of a lease: a tenth of it. Real ones differ by far less.
+    /// How much two clocks may differ over the duration of a lease: a tenth of it. Real clocks differ by far less.
     pub const fn lease_margin(&self) -> Duration {
         Duration::from_millis(self.lease_ttl_ms.div_ceil(10))
     }
@@ -79,17 +80,17 @@ impl ClusterConfig {
 /// A partition as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionRecord {
-    /// `partition-5`.
+    /// The partition's name, such as `partition-5`.
     pub id: String,
-    /// Its number.
+    /// The partition's number.
     pub number: u32,
-    /// The node that takes writes, empty when there is none at this moment.
+    /// The node that takes writes, empty while there is none.
     pub primary_node: NodeId,
     /// The other nodes that hold the data.
     pub replica_nodes: Vec<NodeId>,
     /// The nodes that are still copying it.
     pub pending: Vec<NodeId>,
-    /// Grows whenever the primary changes.
+    /// The partition epoch, which grows whenever the primary changes.
     pub epoch: u64,
     /// Its condition.
     pub state: PartitionState,
@@ -127,7 +128,7 @@ pub struct PartitionMap {
 /// The whole cluster at one revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cluster {
-    /// The cluster's id, minted at bootstrap.
+    /// The cluster's id, created at bootstrap.
     pub id: String,
     /// Its name.
     pub name: String,
@@ -135,9 +136,9 @@ pub struct Cluster {
     pub nodes: Vec<Arc<Node>>,
     /// Every partition.
     pub partition_map: PartitionMap,
-    /// What must agree in the whole cluster.
+    /// The settings that are the same in the whole cluster.
     pub config: ClusterConfig,
-    /// The replicated store, key to value; `None` where it was not asked for. In JSON the values are base64.
+    /// The replicated store, key to value; `None` when it was not asked for. In JSON the values are base64.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -150,7 +151,7 @@ pub struct Cluster {
     pub leader: NodeId,
     /// The leader epoch.
     pub epoch: u64,
-    /// Set while no moves are planned, and why.
+    /// Set during maintenance, while no migrations are planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<Maintenance>,
     /// The partitions of which no node that is up holds the data, by number: `partition-5`.
@@ -172,27 +173,27 @@ pub(crate) struct StoredData {
 pub struct DataEntry {
     /// The bytes, 1 MiB at most.
     pub value: Bytes,
-    /// The revision that wrote it: what a compare-and-set compares.
+    /// The revision that wrote it, which a compare-and-set compares.
     pub revision: u64,
 }
 
-/// How partitions are spread.
+/// How the partitions are distributed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PartitionStats {
-    /// How many partitions there are.
+    /// The number of partitions.
     pub total_partitions: usize,
-    /// Primaries per node.
+    /// The number of primaries per node.
     pub partitions_per_node: BTreeMap<NodeId, usize>,
-    /// Other copies per node.
+    /// The number of other copies per node.
     pub replicas_per_node: BTreeMap<NodeId, usize>,
 }
 
-/// Who leads.
+/// The present leader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaderInfo {
     /// The leader's node id.
     pub leader_id: NodeId,
-    /// Its name for people.
+    /// Its display name.
     pub leader_name: String,
     /// Its advertised address.
     pub leader_ip: String,
@@ -200,11 +201,11 @@ pub struct LeaderInfo {
     pub term: u64,
     /// When it was elected.
     pub elected_at: Timestamp,
-    /// The leader epoch, a fencing token. The term is none.
+    /// The leader epoch, a fencing token. The term is not one.
     pub epoch: u64,
 }
 
-/// Raft's own numbers on this node.
+/// Raft statistics of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsensusStats {
     /// `Leader`, `Follower`, `Candidate`, `Learner` or `Shutdown`.
@@ -219,7 +220,7 @@ pub struct ConsensusStats {
     pub commit_index: u64,
     /// The last index applied here.
     pub applied_index: u64,
-    /// How many other nodes take part in Raft.
+    /// The number of other nodes that take part in Raft.
     pub num_peers: usize,
     /// The leader's node id, empty when none is known.
     pub leader: NodeId,
@@ -234,13 +235,13 @@ pub struct ConsensusStats {
 /// Counters and gauges of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metrics {
-    /// Members.
+    /// The number of members.
     pub node_count: usize,
-    /// Partitions.
+    /// The number of partitions.
     pub partition_count: usize,
-    /// HTTP requests answered by this node.
+    /// The number of HTTP requests answered by this node.
     pub request_count: u64,
-    /// Those of them that were answered with a 4xx or 5xx status.
+    /// The number of those that were answered with a 4xx or 5xx status.
     pub error_count: u64,
     /// When this node last heard from the leader, or led.
     pub last_sync: Timestamp,
@@ -252,32 +253,33 @@ pub struct Metrics {
     pub uptime_seconds: u64,
 }
 
-/// How this node is.
+/// The health of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthStatus {
     /// True when it is a member, knows a leader and applies the log.
     pub healthy: bool,
     /// This node.
     pub node_id: NodeId,
-    /// Its name for people.
+    /// Its display name.
     pub node_name: String,
     /// True when it leads.
     pub is_leader: bool,
-    /// Members.
+    /// The number of members.
     pub node_count: usize,
-    /// Partitions.
+    /// The number of partitions.
     pub partition_count: usize,
     /// As in [`ConsensusStats::state`].
     pub raft_state: String,
     /// When this node last heard from the leader, or led.
     pub last_sync: Timestamp,
-    /// For how long it has been running, in the form of a Go duration: `1h2m3.5s`.
+    /// How long it has been running, in the form of a Go duration: `1h2m3.5s`.
     pub uptime: String,
-    /// By how much the cluster stretches election timeouts, because timers and heartbeats come late: 1 on quiet machines.
+    /// The factor by which the cluster stretches election timeouts, because timers and heartbeats come late: 1 on quiet
+    /// machines.
     #[serde(default = "not_at_all")]
     pub election_stretch: u32,
-    /// How late this node's timers and what it hears of the leader were lately, in milliseconds: the second longest delay
-    /// of ten seconds.
+    /// How late this node's timers and messages from the leader were recently, in milliseconds: the second longest
+    /// delay of ten seconds.
     #[serde(default)]
     pub delay_ms: u64,
     /// Why it is not healthy; empty when it is.
@@ -285,15 +287,15 @@ pub struct HealthStatus {
     pub message: String,
 }
 
-/// How one member is, as the leader sees it.
+/// The health of one member, as the leader sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeHealth {
     /// The member.
     pub node_id: NodeId,
-    /// Syncs missed in a row.
+    /// The number of heartbeats missed in a row.
     pub failures: u32,
     /// When it was last heard from.
     pub last_seen: Timestamp,
-    /// True when it is up and well.
+    /// True when it is up and healthy.
     pub healthy: bool,
 }

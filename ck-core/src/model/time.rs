@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A moment of wall-clock time, in milliseconds since 1970 (UTC).
 ///
-/// It is set by the node that proposed a change and is there for people: nothing in ClusterKit decides
-/// anything by comparing wall clocks. In JSON it is an RFC 3339 string, in binary form a number.
+/// It is set by the node that proposed a change and is for people only: nothing in ClusterKit decides anything by
+/// comparing wall clocks. In JSON it is an RFC 3339 string, in binary form a number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
 
@@ -33,20 +33,20 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// The moment so long before this one, at the earliest the start of 1970.
+    /// The moment `duration` before this one, at the earliest the start of 1970.
     #[must_use]
     pub fn before(self, duration: Duration) -> Timestamp {
         Timestamp(self.0.saturating_sub(whole_millis(duration)))
     }
 
-    /// The moment so long after this one.
+    /// The moment `duration` after this one.
     #[must_use]
     pub fn after(self, duration: Duration) -> Timestamp {
         Timestamp(self.0.saturating_add(whole_millis(duration)))
     }
 }
 
-/// A duration in milliseconds, as commands, messages and records give it.
+/// A duration in whole milliseconds, as commands, messages and records contain it.
 pub(crate) fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

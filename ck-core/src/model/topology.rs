@@ -10,13 +10,13 @@ use super::{ClusterConfig, Node, NodeId, NodeStatus, Partition, Partitions, Time
 /// Members, partitions and leader at one revision. Shared and immutable once a view holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Topology {
-    /// The cluster's id, minted at bootstrap; empty before.
+    /// The cluster's id, created at bootstrap; empty before.
     pub cluster_id: String,
-    /// What must agree in the whole cluster.
+    /// The settings that are the same in the whole cluster.
     pub config: ClusterConfig,
     /// Every member, by id.
     pub nodes: BTreeMap<NodeId, Arc<Node>>,
-    /// Every partition, by number. Empty until there was a leader to create them.
+    /// Every partition, by number. Empty until a leader has created them.
     pub partitions: Partitions,
     /// The node whose leadership was recorded last.
     pub leader: Option<NodeId>,
@@ -24,12 +24,12 @@ pub struct Topology {
     pub leader_epoch: u64,
     /// The Raft term of that leadership.
     pub leader_term: u64,
-    /// When it began.
+    /// When that leadership began.
     pub elected_at: Timestamp,
-    /// Set while no moves are planned.
+    /// Set during maintenance, while no migrations are planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<Maintenance>,
-    /// By how much election timeouts are stretched, because heartbeats come late; 0 and 1 are not at all. See
+    /// The factor by which election timeouts are stretched, because heartbeats come late; 0 and 1 mean not at all. See
     /// [`election_stretch`](Topology::election_stretch).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub stretch: u32,
@@ -40,10 +40,11 @@ const fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// No moves are planned, and nothing is copied elsewhere for members that have failed. Primaries still fail over.
+/// Maintenance: no migrations are planned, and nothing is copied elsewhere for members that have failed. Primaries
+/// still fail over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Maintenance {
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: String,
     /// True when the cluster began it by itself, because more than half of the members had failed. Then it also ends
     /// by itself once all of them are back.
@@ -51,8 +52,8 @@ pub struct Maintenance {
 }
 
 impl Topology {
-    /// By how much election timeouts are stretched beyond what the options say, because the leader has seen heartbeats and
-    /// timers come late: 1 on quiet machines.
+    /// The factor by which election timeouts are stretched beyond what the options say, because the leader has seen
+    /// heartbeats and timers come late: 1 on quiet machines.
     pub const fn election_stretch(&self) -> u32 {
         if self.stretch == 0 { 1 } else { self.stretch }
     }
@@ -74,7 +75,7 @@ impl Topology {
         serving.map(|node| &node.id)
     }
 
-    /// How many members take new partitions.
+    /// The number of members that take new partitions.
     pub fn active_count(&self) -> usize {
         self.nodes
             .values()

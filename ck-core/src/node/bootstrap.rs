@@ -1,4 +1,5 @@
-//! How a node takes its place in a cluster: one that it founds, one that let it in, or the one that it comes back to.
+//! How a node becomes a member: it founds a cluster, completes a join, or restarts with the identity that it has
+//! stored.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,14 +15,18 @@ use crate::model::{ClusterConfig, NodeStatus, whole_millis};
 use crate::raft::{Addresses, RaftId};
 use crate::state::{Command, NodeSpec};
 
-/// How long founding a cluster may take: a few commits on one's own disk.
+/// How long founding a cluster may take. It takes a few commits on the node's own disk.
 const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(30);
-/// The number in Raft of the node that founds a cluster.
+/// The Raft id of the node that founds a cluster.
 const FOUNDER_RAFT_ID: RaftId = 1;
-/// How often a node that waits looks whether its log has failed.
+/// How often a waiting node checks whether its log has failed.
 const LOG_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 impl Node {
-    /// A founder that is started again with other values for what was fixed at bootstrap is told so.
+    /// Checks that a founder is restarted with the `partition_count` and `replication_factor` that were fixed at
+    /// bootstrap.
+    ///
+    /// # Errors
+    /// [`ErrorCode::ClusterMismatch`] where one of them differs.
     pub(super) fn check_agreement(&self, identity: &Identity) -> Result<()> {
         let Some(config) = &identity.founding else {
             return Ok(());
@@ -45,7 +50,10 @@ impl Node {
         }
     }
 
-    /// Waits for something that may take long and may be given up at any point.
+    /// Waits for a future that may take long and may be dropped at any point.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Stopped`] when the node stops first; otherwise those of the future.
     pub(super) async fn until_stopped<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             biased;
@@ -54,11 +62,15 @@ impl Node {
         }
     }
 
-    /// Admitted: takes its place, learns the log, and returns when it is a full member.
+    /// Completes a join that the cluster has admitted: stores the identity, starts Raft, and returns once this process
+    /// is an active member.
+    ///
+    /// # Errors
+    /// [`ErrorCode::JoinFailed`] when it has not caught up with the log within `join_timeout`.
     pub(super) async fn complete_join(self: &Arc<Self>, reply: JoinReply) -> Result<()> {
         let deadline = Instant::now() + self.options.join_timeout;
         {
-            // Nobody may count on this node's promise any more.
+            // This node belongs to a cluster now: no founder may rely on its promise any more.
             let _turn = self.bootstrap.lock_turn().await;
             self.bootstrap.close();
         }
@@ -97,13 +109,13 @@ impl Node {
             election_timeout_ms: whole_millis(self.options.timing.values().election_max),
         };
         let cluster_id = format!("{:032x}", env::runtime::rng().random::<u128>());
-        // Whoever meant to join another one must see it.
+        // An operator who meant to join an existing cluster must see this message.
         self.logger.warn(format_args!(
             "this node founds a NEW cluster {:?} with id {cluster_id}, alone in it so far; if it was to join one that exists, \
              stop it, move its data_dir away, and set join_addrs",
             config.cluster_name
         ));
-        // Others that may found too are told at once that there is a cluster now.
+        // From now on other nodes that may found a cluster learn that there is one.
         self.addresses.set_cluster_id(&cluster_id);
         let mut identity = Identity::new(
             cluster_id.clone(),
@@ -118,7 +130,8 @@ impl Node {
             .await?
     }
 
-    /// Founding, from wherever it was cut short. Once it is finished the identity says so, and it is never done again.
+    /// Founds the cluster, from whichever step an earlier attempt reached. Once this is finished the identity says so,
+    /// and it is never repeated.
     async fn finish_bootstrap(self: &Arc<Self>, identity: &Identity, config: &ClusterConfig) -> Result<()> {
         let member = self.member()?;
         if member.raft.is_pristine().await? {
@@ -138,7 +151,7 @@ impl Node {
             };
             match member.proposer.propose_here(command, BOOTSTRAP_TIMEOUT).await {
                 Ok(_) => {}
-                // The first election takes a moment.
+                // This node has not won its first election yet.
                 Err(error) if error.is_retriable() && Instant::now() < deadline => {
                     env::sleep(Duration::from_millis(2)).await;
                 }
@@ -156,7 +169,8 @@ impl Node {
         ))
     }
 
-    /// A node with a past takes its place again.
+    /// Restarts a node that has an identity: finishes an interrupted bootstrap, or rejoins the cluster. Returns once
+    /// this process is an active member, or after `join_timeout`: then the rejoin continues in the background.
     pub(super) async fn restart(self: &Arc<Self>, identity: Identity) -> Result<()> {
         let member = self.start_raft(&identity).await?;
         if identity.founded && member.raft.is_pristine().await? {
@@ -187,7 +201,7 @@ impl Node {
         }
     }
 
-    /// Waits for something that a node whose log has failed will not see.
+    /// Waits for an outcome that a node whose log has failed would never see.
     ///
     /// # Errors
     /// Why the log has failed.
@@ -207,7 +221,7 @@ impl Node {
         }
     }
 
-    /// That this node takes part no more and why, for people, if that is so.
+    /// Says, as text for people, that Raft has stopped on this node and why; `None` as in [`Node::log_failure`].
     pub(super) fn end_of_raft(&self) -> Option<String> {
         let error = self.log_failure()?;
         Some(match error.code() {
@@ -219,7 +233,8 @@ impl Node {
         })
     }
 
-    /// Why this node's log takes nothing any more, if that is so.
+    /// Why Raft has stopped on this node: the error of its log, or [`ErrorCode::Stopped`] where the log has none.
+    /// `None` while Raft runs, and when the node was asked to stop.
     pub(crate) fn log_failure(&self) -> Option<Error> {
         if !self.has_left_raft() {
             return None;
@@ -228,7 +243,7 @@ impl Node {
         Some(failure.unwrap_or_else(|| Error::new(ErrorCode::Stopped, "Raft has stopped on this node")))
     }
 
-    /// This node as it describes itself.
+    /// This node's description of itself, for a join.
     pub(super) fn spec(&self) -> NodeSpec {
         let (ip, peer_addr) = match self.listening.get() {
             Some(listening) => (listening.http_addr.clone(), listening.peer_addr.clone()),
@@ -252,7 +267,7 @@ impl Node {
         }
     }
 
-    /// What this node asks when it wants in; with an identity, back in.
+    /// The request to join; with an identity (Raft id and cluster id), the request to rejoin.
     pub(super) fn join_request(&self, identity: Option<(RaftId, String)>) -> JoinRequest {
         let mut spec = self.spec();
         spec.raft_id = identity.as_ref().map(|(raft_id, _)| *raft_id);
@@ -292,14 +307,14 @@ impl Node {
         env::blocking(move || file.store(&identity)).await?
     }
 
-    /// Proposals are remembered under the incarnation that the log gave this process.
+    /// Gives the proposer the incarnation that the log gave this process: retried proposals are deduplicated under it.
     pub(super) fn adopt_session(&self) {
         if let (Ok(member), Some(incarnation)) = (self.member(), self.applied.incarnation()) {
             member.proposer.set_session(incarnation);
         }
     }
 
-    /// True once this process is a full member; false when the deadline passes first.
+    /// True once this process is an active member; false when the deadline passes or the node stops first.
     pub(super) async fn wait_until_active(&self, deadline: Instant) -> bool {
         let active = || {
             let topology = self.applied.topology();
@@ -312,7 +327,8 @@ impl Node {
         self.wait_for_topology(deadline, active).await
     }
 
-    /// Waits for something that only a change of the topology can bring about.
+    /// Waits for a condition that only a change of the topology can make true. False when the deadline passes or the
+    /// node stops first.
     pub(super) async fn wait_for_topology(&self, deadline: Instant, condition: impl Fn() -> bool) -> bool {
         loop {
             let seen = self.applied.changed().count();
@@ -330,7 +346,7 @@ impl Node {
                     _ = self.applied.changed().after(seen) => {}
                 }
             };
-            // Out of time is found out at the top.
+            // The next pass of the loop checks the deadline.
             let _ = env::timeout(remaining, changed).await;
         }
     }

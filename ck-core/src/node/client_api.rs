@@ -1,4 +1,4 @@
-//! What the application asks of its node.
+//! The lookups, queries and writes that the application asks of its node.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ impl Node {
         let until = self.acts().then_some(until);
         let view = self.view();
         let names = self.lease.names();
-        // After the view: what is copied under an earlier one is found.
+        // Read after the view, so that a copy that began under an earlier view is seen.
         let copying = self.hooks.copying();
         LeasedView::new(until, view, names, (!copying.is_idle()).then(|| copying.clone()))
     }
@@ -40,11 +40,12 @@ impl Node {
         partition.is_some_and(|partition| leased.is_primary(&partition))
     }
 
-    /// The epoch of partition `number`, when this node takes its writes at this moment: what storage is fenced with.
+    /// The epoch of partition `number`, where this node takes its writes at this moment: the fencing token for storage.
     ///
     /// # Errors
-    /// [`ErrorCode::LeaseExpired`] when the node would be primary but holds no lease; [`ErrorCode::Conflict`] when
-    /// another node is, or nobody; [`ErrorCode::NotFound`] when there is no such partition.
+    /// [`ErrorCode::LeaseExpired`] when the node is primary but holds no lease for that role, or a hook still copies
+    /// the partition; [`ErrorCode::Conflict`] when another node is primary, or none; [`ErrorCode::NotFound`] when there
+    /// is no such partition.
     pub(crate) fn primary_epoch(&self, number: u32) -> Result<u64> {
         let leased = self.leased_view();
         let Some(partition) = leased.view().partition_by_number(number) else {
@@ -79,8 +80,8 @@ impl Node {
         ))
     }
 
-    /// What this node may do for each of `keys` at this moment, with whom to ask otherwise; `None` while there are no
-    /// partitions. All from one view, then the lease.
+    /// What this node may do for each of `keys` at this moment, and which nodes to ask otherwise; `None` while there
+    /// are no partitions. All routes are from one view, and are checked against the lease after it.
     pub(crate) fn route(&self, keys: &[&[u8]]) -> Option<Routes> {
         let leased = self.leased_view();
         let view = leased.view();
@@ -96,7 +97,8 @@ impl Node {
                 replicas: partition.replicas().cloned().collect(),
             });
         }
-        // One look at the clock for all of them: a primary has time left, and who has none is primary of nothing.
+        // The clock is read once for all routes: a route names this node as primary only where time is left on the
+        // lease.
         let left = leased.lease_left();
         if left.is_zero() {
             for route in routes.iter_mut().filter(|route| route.role == KeyRole::Primary) {
@@ -111,7 +113,7 @@ impl Node {
         })
     }
 
-    /// True while this node holds a lease.
+    /// True while this node may act and holds a lease.
     pub(crate) fn is_leased(&self) -> bool {
         self.acts() && self.lease.holds()
     }
@@ -124,7 +126,7 @@ impl Node {
     /// The leader epoch with which this node leads.
     ///
     /// # Errors
-    /// [`ErrorCode::LeaseExpired`] when it does not lead.
+    /// [`ErrorCode::LeaseExpired`] when it does not lead; those of [`Node::member`].
     pub(crate) fn leader_epoch(&self) -> Result<u64> {
         let epoch = self.member()?.leadership.epoch().filter(|_| self.acts());
         epoch.ok_or_else(|| Error::new(ErrorCode::LeaseExpired, "this node holds no leader lease"))
@@ -133,7 +135,7 @@ impl Node {
     /// Waits until a leader is known.
     ///
     /// # Errors
-    /// [`ErrorCode::NoLeader`] when there is none in time.
+    /// [`ErrorCode::NoLeader`] when there is none in time; [`ErrorCode::Stopped`] when the node has stopped.
     pub(crate) async fn wait_for_leader(&self, timeout: Duration) -> Result<LeaderInfo> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -150,18 +152,18 @@ impl Node {
                     format!("there was no leader within {timeout:?}"),
                 ));
             }
-            // A change of leader is a change of the topology, but Raft may know of it first.
+            // A new leader changes the topology, but Raft may know it earlier: so each wait is short.
             let seen = self.applied.changed().count();
             let step = remaining.min(Duration::from_millis(10));
             let _ = env::timeout(step, self.applied.changed().after(seen)).await;
         }
     }
 
-    /// The whole cluster at one revision, with the replicated store where it is asked for. It names no leader that this
-    /// node has not heard of for a lease.
+    /// The whole cluster at one revision, with the replicated store where it is asked for. It names no leader where the
+    /// leader has not answered this node within a lease.
     pub(crate) fn cluster(&self, with_data: bool) -> Cluster {
         let (view, data) = {
-            // The view is published under this lock, so the two are of one revision. Values are counted references.
+            // The view is published under this lock, so both are of one revision. Values are shared by reference count.
             let state = self.applied.state();
             let copied = |(key, entry): (&String, &DataEntry)| (key.clone(), entry.value.clone());
             let data = with_data.then(|| state.data().iter().map(copied).collect());
@@ -174,7 +176,7 @@ impl Node {
         cluster
     }
 
-    /// The replicated store. Values are counted references.
+    /// The replicated store. Values are shared by reference count.
     pub(crate) fn stored_data(&self) -> StoredData {
         let state = self.applied.state();
         let copied = |(key, entry): (&String, &DataEntry)| (key.clone(), entry.value.clone());
@@ -184,7 +186,7 @@ impl Node {
         }
     }
 
-    /// Raft's own numbers on this node.
+    /// Raft's statistics on this node.
     pub(crate) fn consensus_stats(&self) -> ConsensusStats {
         match self.member() {
             Ok(member) => {
@@ -228,7 +230,7 @@ impl Node {
         }
     }
 
-    /// How this node is.
+    /// The health of this node.
     pub(crate) fn health(&self) -> HealthStatus {
         let view = self.view();
         let raft = self.consensus_stats();
@@ -249,19 +251,19 @@ impl Node {
         }
     }
 
-    /// The delay to reckon with that this node has seen lately.
+    /// The delay to reckon with, as this node has seen lately in its own timers and in the leader's heartbeats.
     pub(super) fn delay(&self) -> Duration {
         self.member()
             .map_or(Duration::ZERO, |member| member.raft.lateness.delay())
     }
 
-    /// What keeps this node from being healthy, if something does.
+    /// Why this node is not healthy; `None` where it is.
     #[cfg(feature = "sim")]
     pub(crate) fn unhealthy_reason(&self) -> Option<String> {
         self.unhealthy_reason_in(&self.view())
     }
 
-    /// The same, where the answer that it is part of shows `view`.
+    /// The same, for an answer that shows `view`.
     pub(crate) fn unhealthy_reason_in(&self, view: &ClusterView) -> Option<String> {
         if let Some(error) = self.refusal() {
             return Some(error.to_string());
@@ -293,10 +295,10 @@ impl Node {
         None
     }
 
-    /// How a member is, as this node knows; the leader knows best.
+    /// The health of a member, as far as this node knows; the leader knows best.
     ///
     /// # Errors
-    /// [`ErrorCode::NotFound`].
+    /// [`ErrorCode::NotFound`] where there is no such member.
     pub(crate) fn node_health(&self, id: &str) -> Result<NodeHealth> {
         let view = self.view();
         let Some(node) = view.node(id) else {
@@ -321,7 +323,7 @@ impl Node {
         })
     }
 
-    /// A value of the replicated store, as applied here.
+    /// A value of the replicated store, as this node has applied it.
     pub(crate) fn data(&self, key: &str) -> Option<DataEntry> {
         self.applied.state().data().get(key).cloned()
     }
@@ -377,7 +379,8 @@ impl Node {
     async fn propose(&self, command: Command, timeout: Duration) -> Result<Response> {
         let member = self.member()?;
         self.check_member()?;
-        // Before the log has told this process its incarnation it has no session to be remembered in.
+        // Proposals are deduplicated by incarnation: until the log has given this process one, it has no session to
+        // propose in.
         let deadline = Instant::now() + timeout;
         while self.applied.incarnation().is_none() {
             let seen = self.applied.changed().count();
@@ -397,17 +400,17 @@ impl Node {
         self.adopt_session();
         let remaining = deadline.since(Instant::now());
         let response = member.proposer.propose(command, remaining).await?;
-        // Its place in the log may tell this node first that it is a member no more.
+        // The result of the proposal may be the first sign that this node is no longer a member.
         Ok(Response {
             result: response.result.map_err(|error| self.leaving_or(error)),
             ..response
         })
     }
 
-    /// Waits until this node has everything that was committed when the call began.
+    /// Waits until this node has applied everything that was committed when the call began; gives its revision.
     ///
     /// # Errors
-    /// [`ErrorCode::NoLeader`] or [`ErrorCode::Timeout`] when that cannot be told or reached in time;
+    /// [`ErrorCode::NoLeader`] or [`ErrorCode::Timeout`] when that cannot be established or reached in time;
     /// [`ErrorCode::Removed`] when it never will be.
     pub(crate) async fn read_barrier(&self, timeout: Duration) -> Result<u64> {
         let member = self.member()?;
@@ -419,7 +422,7 @@ impl Node {
     }
 }
 
-/// As Go writes a duration, to the millisecond: `1h2m3.5s`.
+/// Formats a duration as Go does, to the millisecond: `1h2m3.5s`.
 fn uptime(duration: Duration) -> String {
     let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);

@@ -1,5 +1,5 @@
-//! Confirming copies: when the application has the data, the cluster is told; and when it could not be asked before, it is
-//! asked again.
+//! Confirms copies: proposes to the log that this node has the data of its partitions. Copies that no hook has
+//! confirmed are emitted again once the application has registered a hook that copies, and are then confirmed again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,14 +12,15 @@ use crate::planted::planted;
 use crate::raft::is_over;
 use crate::state::Command;
 
-/// How long one confirmation may take.
+/// Timeout of one proposal.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many partitions one confirmation names.
+/// The most partitions that one proposal names.
 const MAX_BATCH: usize = 4096;
-/// The pause after one that failed.
+/// Pause before a failed proposal is retried.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Partitions whose data this node has got, to be confirmed together, and those of which its hooks must be asked again.
+/// Partitions whose data this node has, to be confirmed together, and the copies about which its hooks must be asked
+/// again.
 #[derive(Default)]
 pub(crate) struct Confirmations {
     due: Mutex<BTreeMap<u32, Copied>>,
@@ -27,23 +28,26 @@ pub(crate) struct Confirmations {
     doubt: Mutex<Unconfirmed>,
 }
 
-/// A copy that is made.
+/// A finished copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Copied {
-    /// The revision of the event that told the node to copy.
+    /// The revision of the event that asked this node to copy.
     revision: u64,
-    /// A hook said so; there was one.
+    /// True where a hook reported the copy, false where no hook that copies was registered.
     hooked: bool,
 }
 
-/// Copies of which the hooks of this node have to be told anew, by the revision at which they were told of last.
+/// Which copies the log must emit to this node's hooks again. Each field covers copies by the revision (`since`) at
+/// which they were last emitted, up to and including the field's value; 0 covers none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Unconfirmed {
-    /// Up to here those that are not confirmed, or were without a hook: it was registered at that revision.
+    /// Covers copies that are pending or were confirmed without a hook: a hook that copies was registered at this
+    /// revision.
     unheard: u64,
-    /// Up to here those that an earlier process confirmed without a hook: this one had hooks when it came back.
+    /// Covers copies that an earlier process confirmed without a hook: this process had a hook that copies when it
+    /// rejoined.
     inherited: u64,
-    /// Up to here all: a hook that cleans up was registered at that revision, after one that copies.
+    /// Covers every copy: a hook that cleans up was registered at this revision, after a hook that copies.
     all: u64,
 }
 
@@ -56,16 +60,16 @@ impl Unconfirmed {
     }
 }
 
-/// The copies in doubt.
+/// The copies that [`Unconfirmed`] covers at present.
 #[derive(Debug, Default)]
 struct UnconfirmedCopies {
-    /// By which doubt.
+    /// The bounds by which they are covered.
     doubt: Unconfirmed,
-    /// The partitions that were looked at.
+    /// The partitions as they were when they were last compared.
     seen: Partitions,
-    /// The revision at which this node was told to copy, by partition.
+    /// The revision at which this node was last asked to copy, by partition.
     copies: BTreeMap<u32, u64>,
-    /// They are not those that were asked of last.
+    /// True where `copies` has changed since the log was last asked to emit them.
     news: bool,
 }
 
@@ -83,7 +87,7 @@ impl Confirmations {
         self.doubt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// True for a copy that is in doubt as soon as a hook that copies is registered.
+    /// True for a copy that must be emitted again as soon as a hook that copies is registered.
     pub(super) fn would_doubt(&self, copy: &PartitionCopy) -> bool {
         let registered_now = Unconfirmed {
             unheard: u64::MAX,
@@ -92,7 +96,7 @@ impl Confirmations {
         registered_now.covers(copy)
     }
 
-    /// A hook that copies was registered at `revision`.
+    /// Records that a hook that copies was registered at `revision`.
     pub(super) fn doubt(&self, revision: u64) {
         if planted("late-hook-hears-nothing") {
             return;
@@ -101,26 +105,26 @@ impl Confirmations {
         self.added.notify();
     }
 
-    /// This process, which has a hook that copies, has been a member since `revision` or before.
+    /// Records that this process has a hook that copies, and has been a member since `revision` or earlier.
     pub(super) fn doubt_inherited(&self, revision: u64) {
         self.doubt_now().inherited = revision;
         self.added.notify();
     }
 
-    /// A hook that cleans up was registered at `revision`, after others had copied.
+    /// Records that a hook that cleans up was registered at `revision`, after other hooks had copied.
     pub(super) fn doubt_all(&self, revision: u64) {
         *self.doubt_now() = Unconfirmed {
             unheard: revision,
             all: revision,
             ..Unconfirmed::default()
         };
-        // They said so before the clean-up.
+        // These copies were finished before the clean-up, so they must not be confirmed.
         self.due().clear();
         self.added.notify();
     }
 
-    /// Brings the copies in doubt up to date; once there are none the doubt is over. Costs what has changed, for as long as
-    /// the doubt is the same.
+    /// Brings `doubted` up to date with the topology, and clears the bounds once they cover no copy. While the bounds
+    /// stay the same, only partitions that have changed are visited.
     fn follow(&self, topology: &Topology, me: &str, doubted: &mut UnconfirmedCopies) {
         let mut doubt = self.doubt_now();
         if doubted.doubt != *doubt {
@@ -151,7 +155,7 @@ impl Confirmations {
         std::mem::take(&mut *self.due())
     }
 
-    /// Puts back what could not be confirmed, where nothing newer has come.
+    /// Puts back copies that could not be confirmed, except where a newer copy of the partition was added meanwhile.
     fn put_back(&self, due: &BTreeMap<u32, Copied>) {
         let mut present = self.due();
         for (number, copied) in due {
@@ -161,7 +165,7 @@ impl Confirmations {
 }
 
 impl Node {
-    /// Confirms what there is to confirm, and has hooks asked of what is in doubt, for as long as the node lives.
+    /// Confirms finished copies, and has covered copies emitted again, for as long as the node runs.
     pub(super) async fn confirmation_loop(self: Arc<Self>) {
         let mut doubted = UnconfirmedCopies::default();
         loop {
@@ -174,7 +178,8 @@ impl Node {
                 let anew = async {
                     match doubted.copies.is_empty() {
                         true => std::future::pending().await,
-                        // What was asked for is about to be applied, or has nobody to copy from yet.
+                        // The requested events are about to be applied, or there is no node yet that the data can be
+                        // copied from.
                         false => self.applied.changed().after(applied).await,
                     }
                 };
@@ -201,10 +206,10 @@ impl Node {
         }
     }
 
-    /// False when it has to be tried again.
+    /// Confirms finished copies. False when this must be retried.
     async fn confirm(&self, due: &BTreeMap<u32, Copied>) -> bool {
-        // The assignment that the event told of may be gone, or confirmed already: only what is still awaited,
-        // and was told of at or after its assignment, is confirmed.
+        // The assignment may be gone or confirmed already: a copy is confirmed only if it is still awaited, and was
+        // last asked for no later than the event that was handled.
         let topology = self.applied.topology();
         for hooked in [true, false] {
             let awaited: Vec<(u32, u64)> = due
@@ -232,7 +237,7 @@ impl Node {
         true
     }
 
-    /// Has the log tell this node of copies anew. False when it has to be tried again.
+    /// Has the log emit the events of these copies again. False when this must be retried.
     async fn ask_again(&self, doubted: &[(u32, u64)]) -> bool {
         self.propose_for_copies(doubted, |node, incarnation, partitions| Command::Reconfirm {
             node,
@@ -256,7 +261,8 @@ impl Node {
             let command = command(self.me.clone(), incarnation, batch.to_vec());
             match member.proposer.propose(command, COMMIT_TIMEOUT).await {
                 Ok(response) if response.result.is_ok() => {}
-                // It may be about to be admitted anew: what is awaited of it then is looked up again.
+                // This process may be about to rejoin as a new incarnation: the retry looks up again which copies are
+                // awaited.
                 Ok(_) => return false,
                 Err(error) if is_over(&error) => return true,
                 Err(_) => return false,

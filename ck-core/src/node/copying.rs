@@ -1,4 +1,5 @@
-//! Copies that this node is to make: from whom, and of those that do not get made how often its hooks have failed, and why.
+//! Copies that this node has to make: the nodes it can copy from, and for copies that fail, how often its hooks have
+//! failed and why.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -9,10 +10,11 @@ use crate::model::{CopyState, EventKind, NodeId, RoleChange, Topology};
 use crate::raft::AppliedState;
 use crate::state::{MAX_REASON_CHARS, sources};
 
-/// How many copies one sync tells of.
+/// The most failed copies that one heartbeat reports.
 const REPORTED: usize = 64;
 
-/// Answers hooks that are about to copy. Weak: the applied state emits events to the hooks, and the hooks read it.
+/// Tells a hook that is about to copy which nodes have the data now. The reference is weak, because the applied state
+/// emits events to the hooks, and the hooks read the applied state.
 pub(super) fn holders(applied: Arc<OnceLock<Weak<AppliedState>>>, me: NodeId) -> HoldersNow {
     Arc::new(move |change, revision| {
         let Some(topology) = applied
@@ -39,14 +41,14 @@ pub(super) struct CopyFailures(Mutex<BTreeMap<u32, Failure>>);
 
 #[derive(Debug)]
 struct Failure {
-    /// The revision of the event that told this node to copy.
+    /// The revision of the event that asked this node to copy.
     revision: u64,
     attempts: u32,
     error: String,
 }
 
 impl CopyFailures {
-    /// Notes a failed hook, if it was to copy something to this node.
+    /// Records a failed hook, if the event asked this node to copy a partition.
     pub(super) fn note(&self, failure: &HookFailure, me: &NodeId) {
         let EventKind::PartitionChange(change) = &failure.event.kind else {
             return;
@@ -63,14 +65,14 @@ impl CopyFailures {
         failures.insert(change.number, noted);
     }
 
-    /// What the leader is to know; what is over is forgotten.
+    /// The failures to report to the leader. Failures of copies that are no longer awaited are forgotten.
     pub(super) fn report(&self, topology: &Topology, me: &NodeId) -> Vec<CopyReport> {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut reports = Vec::new();
         failures.retain(|number, failure| {
             let copy = topology.partitions.get(*number as usize).and_then(|p| p.copy(me));
             let awaited = copy.filter(|copy| {
-                // One that was told anew since has not failed yet.
+                // A copy that was emitted again after the failure has not failed yet.
                 copy.state == CopyState::Pending && copy.since <= failure.revision
             });
             if let Some(copy) = awaited

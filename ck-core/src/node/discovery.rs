@@ -1,4 +1,4 @@
-//! What a node without a past does: it joins a cluster, or founds one where there is none.
+//! How a node without an identity enters a cluster: it joins one, or founds one where there is none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,35 +13,35 @@ use crate::membership::{
 };
 use crate::model::NodeId;
 
-/// For how long nobody must have said that there is a cluster before a node that may found by itself does.
+/// How long a node that may found a cluster alone searches for an existing one before it founds.
 const BOOTSTRAP_QUIET: Duration = Duration::from_secs(1);
-/// How long another node has to store its promise.
+/// Timeout for another node to store its promise and answer.
 const PROMISE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The pause after promises were not given.
+/// Pause before the search continues after too few nodes gave their promise.
 const BOOTSTRAP_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// How a node without a past comes into a cluster.
+/// The ways into a cluster that a node without an identity may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum EntryPoint {
-    /// Joins one.
+    /// It may join a cluster.
     Join,
-    /// Joins one, or founds one by itself.
+    /// It may join a cluster, or found one alone.
     Alone,
-    /// Joins one, or founds one together with as many others as are expected.
+    /// It may join a cluster, or found one together with others: so many nodes are expected, this one included.
     Together(u32),
 }
 
-/// What a node without a past does that was not let in.
+/// The decision of a node that no cluster has admitted.
 #[derive(Debug, Clone, PartialEq)]
 enum Verdict {
-    /// It gives up.
+    /// The node gives up with this error.
     Refused(Error),
-    /// It founds, with the promises of these.
+    /// The node founds a cluster if these nodes promise to let it: the id and address of each.
     Found(Vec<(NodeId, String)>),
 }
 
 impl Node {
-    /// A node without a past joins a cluster, or founds one where there is none.
+    /// Joins a cluster, or founds one where there is none.
     pub(super) async fn bootstrap_or_join(self: &Arc<Self>) -> Result<()> {
         let options = &self.options;
         if options.join_addrs.is_empty() && options.may_found_alone() {
@@ -71,7 +71,8 @@ impl Node {
         }
     }
 
-    /// Asks everybody until there is a cluster to be in, a reason to found one, or a refusal that decides.
+    /// Asks every address until the node is admitted, has a reason to found a cluster, or is refused by an answer that
+    /// decides.
     async fn search(
         &self,
         entrance: EntryPoint,
@@ -96,11 +97,12 @@ impl Node {
         }
     }
 
-    /// What the answers so far come to. Founding is the last resort: only where every address is silent or says that
-    /// there is no cluster, and for a while, since a network may come up later than the node.
+    /// The decision that follows from the answers so far; `None` while the node must go on asking. Founding is the last
+    /// resort: every address must be silent or report that it has no cluster. A node that may found alone must also
+    /// have searched for [`BOOTSTRAP_QUIET`], because a network may come up later than the node.
     fn verdict(&self, entrance: EntryPoint, discovery: &Discovery) -> Option<Verdict> {
         let look = match entrance {
-            // Whoever may found waits for anything but a yes until time is up.
+            // Only a node that may not found gives up when its join is refused: any other asks until the deadline.
             EntryPoint::Join => return discovery.settled_refusal().map(Verdict::Refused),
             EntryPoint::Alone if !discovery.found_no_cluster() => BootstrapStep::Wait(discovery.describe()),
             EntryPoint::Alone if discovery.elapsed() < BOOTSTRAP_QUIET => BootstrapStep::Wait(
@@ -137,7 +139,7 @@ impl Node {
         }
     }
 
-    /// True when this node is to found the cluster: it may by itself, or the others have promised to let it.
+    /// True when this node founds the cluster: it may do so alone, or enough other nodes have promised to let it.
     async fn is_elected_founder(&self, others: &[(NodeId, String)]) -> Result<bool> {
         let Some(expect) = self.options.bootstrap_expect.filter(|expect| *expect > 1) else {
             return Ok(true);
@@ -168,7 +170,7 @@ impl Node {
             return Ok(false);
         }
         let _turn = self.bootstrap.lock_turn().await;
-        // It may have given itself up meanwhile.
+        // This node may have promised another founder meanwhile.
         if self.bootstrap.promised().as_ref() != Some(&self.me) {
             return Ok(false);
         }
@@ -176,7 +178,7 @@ impl Node {
         Ok(true)
     }
 
-    /// Promises durably to let `founder` found the cluster; false when something else was promised before.
+    /// Promises durably to let `founder` found the cluster; false where this node may not give that promise.
     async fn promise(&self, founder: &NodeId, expect: u32) -> Result<bool> {
         let _turn = self.bootstrap.lock_turn().await;
         if self.bootstrap.may_promise(founder, expect).is_err() {
@@ -191,7 +193,10 @@ impl Node {
         Ok(true)
     }
 
-    /// Another node asks for this node's promise.
+    /// Answers another node that asks for this node's promise.
+    ///
+    /// # Errors
+    /// Why the promise is not given.
     pub(super) async fn answer_promise(&self, founder: &NodeId, expect: u32) -> Result<MemberReply> {
         self.bootstrap.may_promise(founder, expect)?;
         if self.promise(founder, expect).await? {

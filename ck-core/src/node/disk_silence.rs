@@ -1,9 +1,10 @@
-//! A disk that hangs instead of failing: shown, and no reason for others to wait.
+//! Detects a disk that hangs instead of failing, so that it shows in the node's health and no other node has to wait
+//! for it.
 //!
-//! A write that does not return says nothing: a controller that resets, storage over a network that is gone, a file system
-//! that was frozen. It may go on after seconds or never. A leader with such a disk would go on committing, because the others
-//! have what it sends; but it keeps everything that they have in memory, and whatever needs its own disk waits. So it hands
-//! leadership over. A follower is shown as degraded.
+//! A write that does not return reports no error: a controller resets, storage behind a network is unreachable, a file
+//! system was frozen. The write may go on after seconds or never. A leader with such a disk would go on committing,
+//! because the other voters have what it sends. But it keeps in memory everything that its own disk has not taken, and
+//! whatever needs that disk waits. So the leader hands leadership over. A follower is shown as degraded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +13,17 @@ use super::Node;
 use crate::env::{self, Instant};
 use crate::model::NodeHealthState;
 
-/// How often it is looked.
+/// How often the disk is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
-/// A disk that has not answered for so long hangs, or for as many of the longest election timeouts where that is more: disks
-/// that are busy take hundreds of milliseconds at times.
+/// A disk that has not answered for this long hangs; or for [`HANGS_AFTER_ELECTIONS`] times the longest election
+/// timeout, where that is longer. Busy disks take hundreds of milliseconds at times.
 const HANGS_AFTER: Duration = Duration::from_secs(1);
 const HANGS_AFTER_ELECTIONS: u32 = 3;
-/// The pause after an attempt to hand leadership over that came to nothing.
+/// The shortest time between the beginnings of two attempts to hand leadership over.
 const HAND_OVER_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Node {
-    /// For how long the disk has not answered, where that is so long that it hangs.
+    /// How long the disk has not answered, where that is so long that the disk hangs.
     pub(crate) fn disk_silence(&self) -> Option<Duration> {
         let silence = self.member.get()?.raft.disk_silence()?;
         let election = self.options.timing.values().election_max;
@@ -30,7 +31,7 @@ impl Node {
         (silence >= bound).then_some(silence)
     }
 
-    /// The same for people.
+    /// The same as text for people.
     pub(super) fn disk_unhealthy_reason(&self) -> Option<String> {
         let silence = self.disk_silence()?;
         Some(format!(
@@ -41,11 +42,11 @@ impl Node {
         ))
     }
 
-    /// How this node is: as its application says, but not healthy while its disk hangs.
+    /// The health that this node reports: that of its application, but no better than degraded while the disk hangs.
     pub(super) fn present_health(&self) -> (NodeHealthState, String) {
         let said = self.own_health().clone();
         match said.0 {
-            // Without the time, which would be news with every sync.
+            // The reason does not say for how long, because every heartbeat would then report a change.
             NodeHealthState::Healthy if self.disk_silence().is_some() => (
                 NodeHealthState::Degraded,
                 "the disk of its data_dir does not answer".to_owned(),
@@ -54,7 +55,7 @@ impl Node {
         }
     }
 
-    /// Watches the disk for as long as the node lives.
+    /// Watches the disk for as long as the node runs.
     pub(super) async fn watch_disk(self: Arc<Self>) {
         let mut hung_since = None;
         let mut not_before = Instant::now();
@@ -90,7 +91,7 @@ impl Node {
                     Ok(_) => self.logger.warn(format_args!(
                         "this node handed leadership over, because its disk does not answer"
                     )),
-                    // It is tried again; where nobody else could lead it leads on.
+                    // The attempt is repeated later. Where no other voter can lead, this node keeps leading.
                     Err(error) => self.logger.warn(format_args!(
                         "the disk does not answer, and leadership cannot be handed over: {error}"
                     )),

@@ -1,25 +1,27 @@
-//! How many connections a node takes, out of the files that its process may open.
+//! Bounds the connections of a node by the number of files that its process may open.
 //!
-//! A connection is an open file, and so are the log's segments, the snapshot, and what the host has open. Whoever connects
-//! must never take the last one: a log that finds none cannot go on.
+//! A connection is an open file, and so are the log's segments, the snapshot, and the files of the host application.
+//! Invariant: connections never take the last free file, because a log that cannot open one cannot go on.
 
 use rustix::process::{Resource, getrlimit};
 
 use crate::http::HttpLimits;
 use crate::net::NetLimits;
 
-/// Open files that no connection gets: for the log, the snapshot, connections to other members, and the host.
+/// Open files that accepted connections leave free: for the log, the snapshot, connections to other members, and the
+/// host application.
 const RESERVED_FILES: usize = 160;
-/// So many connections of each kind there are, whatever the limit.
+/// The lower bound on each kind of connection. Under a very low limit the connections take some of the reserved files.
 const MIN_CONNECTIONS: usize = 16;
 
-/// The most files that this process may open at present; `None` where there is no limit.
+/// The number of files that this process may open at present; `None` where there is no limit.
 pub(super) fn limit() -> Option<usize> {
     let limit = getrlimit(Resource::Nofile).current?;
     Some(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// The bounds on connections where so many files may be open: no more than usual, and together less than the limit.
+/// The bounds on connections under this limit on open files: no more than the defaults, and together less than the
+/// limit; but at least [`MIN_CONNECTIONS`] of each kind.
 pub(super) fn bounds(limit: Option<usize>) -> (HttpLimits, NetLimits) {
     let (mut http, mut net) = (HttpLimits::default(), NetLimits::default());
     if let Some(limit) = limit {

@@ -1,4 +1,4 @@
-//! Taking leave of the others when a node stops.
+//! Graceful shutdown: a node that stops hands over to others first.
 
 use std::time::Duration;
 
@@ -9,15 +9,16 @@ use crate::env::{self, Instant};
 use crate::error::ErrorCode;
 use crate::membership::{MemberAnswer, MemberCall, first_success};
 
-/// How long a node that stops waits for the others to take over, before it goes without their knowing.
+/// How long a node that stops waits for others to take over, before it stops without their knowledge.
 const STOP_NOTICE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long another node has to answer a stop notice, or a probe whether it is still there.
+/// Timeout of a ping to a voter that may be gone.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(250);
-/// How often a voter that refuses connections is asked again. Two refusals in a row are believed.
+/// Pause between two rounds of pings: a voter that refuses connections in two rounds in a row counts as gone. Also the
+/// pause before the report of a failed log is retried.
 const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Node {
-    /// Hands over what this node has, for as long as there is hope that anybody takes it.
+    /// Hands over what this node has. Gives up after [`STOP_NOTICE_TIMEOUT`], or once most voters are gone.
     pub(super) async fn leave_raft_gracefully(&self, member: &RaftParts) {
         let goodbye = std::pin::pin!(self.notify_leader_of_stop(member));
         let alone = std::pin::pin!(self.quorum_unreachable());
@@ -32,16 +33,16 @@ impl Node {
         }
     }
 
-    /// Hands over what this node has: leadership first, then its partitions.
+    /// Hands over leadership first, then reports the stop to the leader, which gives this node's roles to others.
     async fn notify_leader_of_stop(&self, member: &RaftParts) {
         if !self.can_commit(&[]) {
-            // The others are gone already: nothing can be committed any more, and nobody is left to take over.
+            // Too few voters are up: nothing can be committed any more, and no node is left to take over.
             return;
         }
         if member.leadership.is_leader() {
             let timing = self.options.timing.values();
             if let Some(successor) = member.raft.successors(timing.heartbeat).first() {
-                // If that fails this node still leads, and takes leave of itself.
+                // If the transfer fails this node still leads, and handles its own stop notice below.
                 drop(member.raft.transfer(*successor, timing.election_max).await);
             }
         }
@@ -58,8 +59,9 @@ impl Node {
         }
     }
 
-    /// Tells the leader, through whichever member answers, that this node takes part no more, so that nobody has to wait
-    /// until its silence shows it; after that time there is nothing left to say. Its leases are given back by now.
+    /// Reports to the leader, through whichever member answers, that this node's log has failed, so that its roles move
+    /// before its silence shows the failure. Ends after the failure timeout, when the silence has shown it. The node
+    /// has already given its leases back.
     pub(super) async fn report_failed_log(&self) {
         let Some(incarnation) = self.applied.incarnation() else {
             return;
@@ -69,7 +71,7 @@ impl Node {
         while Instant::now() < deadline && self.has_left_raft() {
             let others = topology.nodes.values().filter(|node| node.id != self.me);
             let mut others: Vec<_> = others.filter(|node| node.status.is_up()).collect();
-            // The leader that was known last first: any other has to pass it on.
+            // The last known leader is asked first: any other member has to forward the report.
             others.sort_by_key(|node| topology.leader.as_ref() != Some(&node.id));
             let addresses: Vec<String> = others.into_iter().map(|node| node.peer_addr.clone()).collect();
             let told = first_success(addresses.into_iter().map(|address| {
@@ -90,7 +92,7 @@ impl Node {
         }
     }
 
-    /// True while most voters may be there, not counting those at `gone`.
+    /// True while most voters may be up, not counting those at the addresses in `gone`.
     fn can_commit(&self, gone: &[String]) -> bool {
         let topology = self.applied.topology();
         let voters = topology.nodes.values().filter(|node| node.voter);
@@ -101,9 +103,9 @@ impl Node {
         there * 2 > voters.count()
     }
 
-    /// Resolves when so many voters are gone that nothing can be committed any more. When all nodes of a cluster
-    /// stop at once the last ones have nobody to tell, and need not wait for anybody. Gone is only who refuses
-    /// connections, and does so again a moment later: who is silent may be slow, or cut off for a while.
+    /// Resolves when so many voters are gone that nothing can be committed any more. When all nodes of a cluster stop
+    /// at once, the last ones have no node left to notify and need not wait. A voter counts as gone only if it refuses
+    /// connections twice in a row: a silent voter may be slow, or cut off for a while.
     async fn quorum_unreachable(&self) {
         let mut before = Vec::new();
         loop {
@@ -121,7 +123,7 @@ impl Node {
         }
     }
 
-    /// The addresses of the other voters at which nobody listens.
+    /// The addresses of the other voters that refuse connections.
     async fn unreachable_voters(&self) -> Vec<String> {
         let topology = self.applied.topology();
         let asked = topology

@@ -1,5 +1,4 @@
-//! Staying a member: syncing with the leader, and asking to be let back in when the cluster does not know this
-//! process.
+//! Stays a member: sends heartbeats to the leader, and rejoins when the cluster does not know this process.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -14,7 +13,8 @@ use crate::model::{NodeHealthState, NodeId, Topology, whole_millis};
 use crate::planted::planted;
 use crate::state::MAX_REASON_CHARS;
 
-/// How long one attempt to be let back in may take before this node looks around again.
+/// Timeout of each step of an attempt to rejoin: the search for a member that admits this process, and the wait until
+/// the log shows the admission.
 const REJOIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer than any process lives.
 const FOREVER: Duration = Duration::from_secs(1 << 31);
@@ -22,7 +22,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Node {
-    /// Asks to be let back in until somebody does: for ever, because a healed network must heal the cluster.
+    /// Tries to rejoin until the cluster admits or refuses this node. It never stops otherwise, because a healed
+    /// network must heal the cluster.
     pub(super) async fn rejoin_loop(self: Arc<Self>) {
         let mut pause = FIRST_PAUSE;
         while self.is_running() && self.applied.incarnation().is_none() {
@@ -40,13 +41,15 @@ impl Node {
         self.adopt_session();
     }
 
-    /// One attempt. False when nobody answered yes; an error is a no for good, by this node's own cluster.
+    /// One attempt to rejoin. False when no member admitted this process; an error is a permanent refusal by this
+    /// node's own cluster.
     async fn try_rejoin(&self) -> Result<bool> {
         let Ok(member) = self.member() else {
             return Ok(false);
         };
         if self.has_left_raft() {
-            // Whoever cannot write its log is no member, whatever the others say: it would take roles and lose them.
+            // A node that cannot write its log must not rejoin, whatever the others answer: it would be given roles and
+            // lose them again.
             return Ok(false);
         }
         let leadership = member.leadership.changed().count();
@@ -61,13 +64,13 @@ impl Node {
             return Ok(false);
         };
         member.proposer.set_session(reply.incarnation);
-        // Known here as soon as the log says so; until then there is nothing to ask for.
+        // The log will show the admission on this node; until then a further request gains nothing.
         let _ = env::timeout(REJOIN_TIMEOUT, self.applied.wait_for(reply.revision)).await;
         Ok(self.applied.incarnation().is_some())
     }
 
-    /// Asks every address there is, until this node's own cluster has answered; less long where this node comes to
-    /// lead, or hears from its log that it is in.
+    /// Asks every known address until this node's own cluster has answered. Ends early where this node comes to lead,
+    /// or where its log shows that this process was admitted.
     async fn search_for_own(&self, request: &JoinRequest, leadership: u64) -> Result<Option<JoinReply>> {
         let member = self.member()?;
         let own = self.cluster_id();
@@ -103,7 +106,7 @@ impl Node {
         }
     }
 
-    /// Resolves when the log has admitted this process anew, as another incarnation than `before`.
+    /// Resolves when the log has admitted this process again, with another incarnation than `before`.
     async fn admitted_after(&self, before: Option<u64>) {
         loop {
             let seen = self.applied.changed().count();
@@ -115,15 +118,15 @@ impl Node {
         }
     }
 
-    /// What says that this process was taken out, if its own log does: the removal of an earlier process of this
-    /// node, which a log that is read anew tells of too, is none.
+    /// The error that says that this process was removed, if its own log shows that. A log that is replayed also shows
+    /// the removal of an earlier process of this node, which does not count.
     fn removal(&self) -> Option<Error> {
         let session = self.member().ok()?.proposer.session();
         let revision = self.applied.state().removed_at(&self.me)?;
         (session != 0 && revision > session).then(|| self.leaving_or(removed(&self.me, revision)))
     }
 
-    /// The error as this node tells it, which has left if it wanted to.
+    /// The error as this node reports it: a removal that the node asked for is reported as its leave.
     pub(super) fn leaving_or(&self, error: Error) -> Error {
         if !self.wants_to_leave.load(Ordering::Acquire) || error.code() != ErrorCode::Removed {
             return error;
@@ -137,10 +140,11 @@ impl Node {
         )
     }
 
-    /// Whether this process may write and order: it goes, and is not known to be a member no more.
+    /// Checks that this process may write and give orders: it is running, and not known to be removed or refused.
     ///
     /// # Errors
-    /// [`ErrorCode::Stopped`]; [`ErrorCode::Removed`] and whatever else the cluster has refused it with.
+    /// [`ErrorCode::Stopped`]; [`ErrorCode::Removed`], and any other error with which the cluster has refused this
+    /// node.
     pub(super) fn check_member(&self) -> Result<()> {
         if !self.is_running() {
             return Err(Error::new(ErrorCode::Stopped, "the node is stopping"));
@@ -156,7 +160,7 @@ impl Node {
         Ok(())
     }
 
-    /// The same, resolving when it is so no more.
+    /// Resolves with the error of [`Node::check_member`] once there is one.
     pub(super) async fn removed_or_refused(&self) -> Error {
         loop {
             let (phase, applied) = (self.phases.count(), self.applied.changed().count());
@@ -180,7 +184,7 @@ impl Node {
                 .warn(format_args!("the cluster refuses this node: {error}"));
         }
         if let Ok(member) = self.member() {
-            // It votes until the others have changed that, and is no good as a leader.
+            // The node votes until the others have removed it from the voters, but should not become leader.
             member.raft.hold_elections_for(FOREVER);
             member.proposer.bar(error.clone());
         }
@@ -189,7 +193,7 @@ impl Node {
         self.phases.notify();
     }
 
-    /// Resolves when the cluster has refused this node for good.
+    /// Resolves when the cluster has refused this node permanently.
     pub(super) async fn wait_for_refusal(&self, mut seen: u64) -> Error {
         loop {
             if let Some(error) = self.refusal() {
@@ -199,7 +203,7 @@ impl Node {
         }
     }
 
-    /// Why the cluster does not want this node any more, if it said so.
+    /// Why the cluster has refused this node, if it has.
     pub(crate) fn refusal(&self) -> Option<Error> {
         self.refusal
             .lock()
@@ -207,12 +211,12 @@ impl Node {
             .clone()
     }
 
-    /// Tells the leader that this node is here: at regular intervals, and at once when somebody waits for it.
+    /// Sends heartbeats to the leader: at regular intervals, and at once when another node waits for one.
     pub(super) async fn heartbeat_loop(self: Arc<Self>) {
         let mut admitted = false;
         loop {
             if let Some(why) = self.end_of_raft() {
-                // It will never hear what is taken from it or given to it: others must take over.
+                // This node will not learn of any further change to its roles: others must take them over.
                 self.lease.give_back();
                 self.logger.warn(format_args!("{why}"));
                 self.report_failed_log().await;
@@ -227,12 +231,13 @@ impl Node {
                 self.heartbeat_once(incarnation, reported, told.leader_epoch)
                     .await;
                 if self.refusal().is_some() {
-                    // For good: to ask again would bring the same answer.
+                    // The refusal is permanent: another heartbeat would get the same answer.
                     return;
                 }
             } else if admitted && self.is_running() {
-                // Its own log told it before anybody else could: it was removed, or another process was let in in its
-                // place, one that died since or one that lives. Asking tells which.
+                // This node's own log is the first to show that this process is no member any more: the node was
+                // removed, or another process of it was admitted, which may be alive or dead by now. A request to
+                // rejoin tells which.
                 let refused = match self.removal() {
                     Some(error) => Some(error),
                     None => self.try_rejoin().await.err(),
@@ -251,22 +256,22 @@ impl Node {
         }
     }
 
-    /// True when Raft has stopped on this node, which has not been asked to stop.
+    /// True when Raft has stopped on this node, though the node was not asked to stop.
     pub(crate) fn has_left_raft(&self) -> bool {
         matches!(self.phase(), Phase::Starting | Phase::Running)
             && self.member().is_ok_and(|member| member.raft.has_ended())
     }
 
-    /// How long to wait between two syncs: as set, but no longer than what the cluster's lease asks for.
+    /// The interval between two heartbeats: `sync_interval`, but at most a third of the cluster's lease.
     fn heartbeat_pause(&self) -> Duration {
         let config = self.applied.topology().config.clone();
         self.options.effective_sync_interval().min(config.lease_ttl() / 3)
     }
 
-    /// Gives this process's leases back to the leader, which wants to give its roles to others.
+    /// Gives this process's leases back to the leader, which wants to give its roles to other nodes.
     ///
     /// # Errors
-    /// [`ErrorCode::Conflict`] when it is about another process.
+    /// [`ErrorCode::Conflict`] when the call names another process.
     pub(super) fn give_back(&self, node: &NodeId, incarnation: u64) -> Result<MemberReply> {
         if *node != self.me || self.applied.incarnation() != Some(incarnation) {
             return Err(Error::new(
@@ -282,9 +287,10 @@ impl Node {
         self.own_health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The application says how it is; the leader hears of it at once, and everybody a commit later.
+    /// Records the health that the application reports. The leader learns it at once, by a heartbeat, and every other
+    /// member one commit later.
     pub(crate) fn report_health(&self, health: NodeHealthState, reason: &str) {
-        // Cut as everybody will know it, or it would seem to be news with every sync.
+        // Cut to the length that is replicated, or every heartbeat would report a change.
         let reason = match health {
             NodeHealthState::Healthy => String::new(),
             _ => reason.chars().take(MAX_REASON_CHARS).collect(),
@@ -302,15 +308,15 @@ impl Node {
     ) {
         let mut looked = told.clone();
         loop {
-            // A lease counts as soon as what it names is applied; and the log may have admitted this process anew
-            // before the answer to its request came, or though it never comes.
+            // A lease becomes valid once the revision that it names is applied. And the log may have admitted this
+            // process again before the answer to its request arrived, or without any answer.
             self.lease.applied(self.applied.revision());
             self.adopt_session();
             let now = self.applied.topology();
             if self.is_waited_for(&now, reported, (&told, &looked)) {
                 return;
             }
-            // Where nobody waited for what stood there, nobody does for as long as it stands.
+            // A partition that required no heartbeat requires none for as long as it does not change.
             looked = now;
             tokio::select! {
                 biased;
@@ -321,10 +327,15 @@ impl Node {
         }
     }
 
-    /// True when a role was taken from this node after `reported`: its next holder waits until the leader knows
-    /// that this node knows. When one was given to it: it acts on that only under a lease that names it. When this process
-    /// was admitted after it: whoever started it waits for a lease. And when another leadership began since `told`: until
-    /// its leader has answered, nobody here can say that it lives. Nobody waited when `looked` stood.
+    /// True when the next heartbeat must not wait:
+    /// - A role was taken from this node after `reported`: its next holder waits until the leader knows that this node
+    ///   has applied that.
+    /// - A role was given to this node after `reported`: the node acts on it only under a lease that names it.
+    /// - This process was admitted after `reported`: the start of the node waits for a lease.
+    /// - Another leadership began since `told`: until its leader has answered, this node cannot say that the leader
+    ///   lives.
+    ///
+    /// The partitions in `looked` were checked before and required no heartbeat, so only those that differ are checked.
     fn is_waited_for(
         &self,
         topology: &Topology,
@@ -352,8 +363,8 @@ impl Node {
             })
     }
 
-    /// One sync. One that is under way when another leadership begins than the one at `epoch` is given up: the leader that
-    /// it is for may be gone, and the new one is asked at once.
+    /// Sends one heartbeat. It is abandoned when another leadership begins than the one at `epoch`: the leader that it
+    /// is for may be gone, and the new leader is asked at once.
     async fn heartbeat_once(&self, incarnation: u64, revision: u64, epoch: u64) {
         let (health, health_reason) = self.present_health();
         let report = SyncReport {
@@ -365,7 +376,7 @@ impl Node {
             copies: self.copy_failures.report(&self.applied.topology(), &self.me),
             delay_ms: whole_millis(self.delay()),
         };
-        // The lease counts from here, whenever the answer comes.
+        // The lease counts from this moment, whenever the answer arrives.
         let asked = Instant::now();
         let timeout = self.options.effective_health_timeout();
         let answer = tokio::select! {
@@ -390,19 +401,19 @@ impl Node {
                 self.stop_rejoining(error);
             }
             Err(error) if matches!(error.code(), ErrorCode::Conflict | ErrorCode::NotFound) => {
-                // The cluster went on without this process: it comes back as a new incarnation.
+                // The leader does not accept this incarnation: the process rejoins as a new one.
                 if self.is_running()
                     && let Err(error) = self.try_rejoin().await
                 {
                     self.stop_rejoining(error);
                 }
             }
-            // No leader, or none that can be reached: the next sync is as good.
+            // There is no leader, or none that can be reached: the next heartbeat is the retry.
             Err(_) => {}
         }
     }
 
-    /// Resolves when the log tells of another leadership than the one at `epoch`.
+    /// Resolves when the log shows another leadership than the one at `epoch`.
     async fn leadership_after(&self, epoch: u64) {
         let mut seen = self.applied.changed().count();
         while self.applied.topology().leader_epoch == epoch {

@@ -23,9 +23,9 @@ use crate::model::{
 use crate::routing::ClusterView;
 use crate::state::{Expect, NodeSpec};
 
-/// How long a linearizable read waits for the leader; the caller's own bound is most often shorter.
+/// How long a linearizable read waits for the leader; the caller's own timeout is usually shorter.
 const READ_BARRIER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the leader may take to say what is under way, before this node says what it knows itself.
+/// How long the leader may take to report the migrations under way. After that this node answers from its own state.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Api for Node {
@@ -88,7 +88,7 @@ impl Api for Node {
     fn readiness(&self) -> Readiness {
         let view = Node::view(self);
         let partitions = view.topology().partitions.len();
-        // Of a past that is over nobody knows who is up.
+        // Without a leader that answers, this view may be outdated: no partition in it counts as served.
         let led = self.hears_leader_in(&view);
         let valid = if led { view.partition_counts().led } else { 0 };
         let message = match self.unhealthy_reason_in(&view) {

@@ -1,8 +1,9 @@
-//! Connections between members exist before they are needed.
+//! Keeps connections between members open before they are needed.
 //!
-//! When a leader dies, voters call each other who may never have had a reason to before. If that needs a resolver, and the
-//! resolver is what fails, nobody is elected until it is back. So voters keep in touch with every member, and every
-//! member with the voters: a small call now and then, on the lane on which votes go.
+//! When a leader dies, voters call each other that may never have had a reason to before. If such a call needs a
+//! resolver, and the resolver is what has failed, no leader is elected until the resolver works again. So voters keep
+//! connections to every member, and every member keeps connections to the voters: by a small call now and then, on the
+//! lane that carries votes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,17 +18,17 @@ use crate::net::Lane;
 use crate::planted::planted;
 use crate::raft::{Addresses, Service, encode};
 
-/// How often a member is called: a connection that nobody used is closed after a minute.
+/// How often a member is called: a connection that is unused for a minute is closed.
 const CONTACT_INTERVAL: Duration = Duration::from_secs(15);
-/// The pause before one that did not answer is called again.
+/// Pause before a member that did not answer is called again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// How long it has to answer.
+/// Timeout of one call.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
-/// Changes that come within this time are taken together.
+/// Changes of the topology within this time are handled together.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
 impl Node {
-    /// Keeps the connections up that others' death may make necessary.
+    /// Keeps the connections open that the death of another node may make necessary.
     pub(super) async fn keep_connected(self: Arc<Self>) {
         if planted("call-when-needed") {
             return;
@@ -59,12 +60,12 @@ impl Node {
                 .copied()
                 .unwrap_or_else(|| Instant::now() + CONTACT_INTERVAL);
             let remaining = next.since(Instant::now());
-            // Time or news, whichever comes first.
+            // Until the next call is due or the topology changes.
             let _ = env::timeout(remaining, self.applied.changed().after(seen)).await;
         }
     }
 
-    /// Whom this node may have to call in a hurry.
+    /// The addresses of the members that this node may have to call without delay.
     fn contacts(&self) -> Vec<String> {
         let topology = self.applied.topology();
         let votes = topology.nodes.get(&self.me).is_some_and(|me| me.voter);

@@ -1,8 +1,8 @@
 //! Hooks that are registered while the node runs.
 //!
-//! What must stay true: it makes no difference for the data whether an application registers its hooks before `start` or
-//! after. A hook that copies hears of every copy that the node holds, and no copy counts for good that was confirmed while
-//! there was none; a clean-up after a return comes before the copies.
+//! Invariant: for the data it makes no difference whether an application registers its hooks before `start` or after
+//! it. A hook that copies receives an event for every copy that the node holds; a copy that was confirmed while there
+//! was no such hook must be confirmed again; and a clean-up after a rejoin runs before the copies are made.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,12 +13,12 @@ use crate::hooks::{EventFilter, EventType, Hook, HookId, Rejected};
 use crate::model::{Event, EventKind, NodeId};
 use crate::state::own_copies;
 
-/// The event that told that this process is back.
+/// The event of this process's rejoin.
 #[derive(Debug, Default)]
 pub(super) struct OwnRejoin(Mutex<Option<Arc<Event>>>);
 
 impl OwnRejoin {
-    /// Keeps what `events` say of the return of `me`.
+    /// Keeps the latest rejoin of `me` among `events`.
     pub(super) fn note(&self, events: &[Arc<Event>], me: &NodeId) {
         let is_own =
             |event: &&Arc<Event>| matches!(&event.kind, EventKind::NodeRejoin(e) if e.node.id == *me);
@@ -27,7 +27,7 @@ impl OwnRejoin {
         }
     }
 
-    /// What told of the return of this `incarnation`.
+    /// The rejoin event of this `incarnation`, if it was seen.
     fn of(&self, incarnation: u64) -> Option<Arc<Event>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         kept.filter(
@@ -37,14 +37,15 @@ impl OwnRejoin {
 }
 
 impl Node {
-    /// Adds a hook, at any time. Where the node is a member already, one that copies is told what it holds: in the log,
-    /// so that it counts no more where somebody has a better copy, what was confirmed without a hook and what is not
-    /// confirmed; at once the rest. One that hears of returns is told of this node's own.
+    /// Adds a hook, at any time. Where the node is a member already, a hook that copies receives an event for every
+    /// copy that the node holds. Pending copies, and copies confirmed without a hook, are emitted through the log, so
+    /// that such a copy no longer counts where another node has a better one; the events of all others are emitted at
+    /// once. A hook that takes rejoins receives this node's own.
     ///
     /// # Errors
     /// [`ErrorCode::Stopped`](crate::ErrorCode::Stopped), with the hook.
     pub(crate) fn register_hook(&self, filter: EventFilter, hook: Hook) -> Result<HookId, Rejected> {
-        // While this is held nothing is applied, so nothing newer is told before.
+        // While this lock is held nothing is applied, so no newer event is emitted first.
         let state = self.applied.state();
         let topology = state.topology();
         let me = topology
@@ -59,7 +60,7 @@ impl Node {
             .own_rejoin
             .of(me.incarnation)
             .filter(|_| filter.accepts(EventType::NodeRejoin));
-        // Who cleans up when a node is back must not undo what was copied before it was there to do so.
+        // A hook that cleans up after a rejoin must not undo what other hooks copied before it was registered.
         let cleans_late = rejoin.is_some() && self.hooks.has_copier();
         let revision = state.revision();
         let mut before: Vec<Arc<Event>> = rejoin.into_iter().collect();

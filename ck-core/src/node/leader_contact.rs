@@ -1,8 +1,9 @@
-//! Facts of now: who leads, and how old is what this node knows.
+//! What this node knows about the present: who leads, and how old its knowledge is.
 //!
-//! What must stay true: nobody is named leader who has not answered this node for a lease (`lease_ttl`), however long
-//! Raft goes on calling it so. An answer counts from when the sync was sent: one that was held up on its way, or in a
-//! process that was paused, makes nobody seem alive. A node that has lost its majority knows the past only.
+//! Invariant: another node is named leader only if it has answered a heartbeat that this node sent less than a lease
+//! (`lease_ttl`) ago, however long Raft goes on naming it. An answer counts from when the heartbeat was sent: an answer
+//! that was delayed on its way, or in a process that was paused, must not make a leader seem alive. A node that has
+//! lost its majority knows only the past.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,12 +17,12 @@ use crate::model::{LeaderInfo, Node as NodeRecord, NodeId, Timestamp, whole_mill
 use crate::planted::planted;
 use crate::routing::ClusterView;
 
-/// How long the leader may take to say when it heard of the members; then what it said before is shown.
+/// Timeout for the leader to report when it heard from the members; after it the previous report is shown.
 const LAST_SEEN_TIMEOUT: Duration = Duration::from_millis(500);
-/// What the leader said is not asked for again for so long, however many ask this node.
+/// The shortest time between two such questions to the leader, however many clients ask this node.
 const LAST_SEEN_MAX_AGE: Duration = Duration::from_millis(500);
 
-/// The last sync that a leader answered: which leader, and when the sync was sent.
+/// The last heartbeat that a leader answered: which leader, and when the heartbeat was sent.
 #[derive(Debug, Default)]
 pub(super) struct SyncContact(Mutex<Option<(NodeId, Instant)>>);
 
@@ -35,7 +36,7 @@ impl SyncContact {
     }
 }
 
-/// What a leader said last of when it heard of the members, on this node's clock.
+/// When a leader last heard from each member, by its latest report, on this node's clock.
 #[derive(Debug, Default)]
 pub(super) struct LastSeen(Mutex<Told>);
 
@@ -52,19 +53,19 @@ impl LastSeen {
 }
 
 impl Node {
-    /// Who leads, where this node leads itself or that leader has answered it within a lease.
+    /// The present leader: this node where it leads, otherwise a leader that has answered this node within a lease.
     pub(crate) fn leader(&self) -> Option<LeaderInfo> {
         let view = self.view();
-        // The log names the leader a moment after its election; until then nobody leads with an epoch.
+        // The log names the leader a moment after its election; until then it has no leader epoch.
         self.hears_leader_in(&view).then(|| view.leader_info()).flatten()
     }
 
-    /// True when [`Node::leader`] names somebody.
+    /// True when this node leads, or its leader has answered it within a lease.
     pub(super) fn hears_leader(&self) -> bool {
         self.hears_leader_in(&self.view())
     }
 
-    /// True when the leader that `view` names is the one that Raft knows, and lives as far as this node can tell.
+    /// True when the leader that `view` names is the one that Raft knows, and is alive as far as this node can tell.
     pub(super) fn hears_leader_in(&self, view: &ClusterView) -> bool {
         let Ok(member) = self.member() else { return false };
         if self.has_left_raft() {
@@ -77,7 +78,7 @@ impl Node {
         if planted("leader-by-raft") {
             return true;
         }
-        // What it answered itself says nothing of whether it leads still.
+        // A node's answers to its own heartbeats do not show that it still leads.
         if leader.id == self.me {
             return member.leadership.is_leader();
         }
@@ -86,8 +87,8 @@ impl Node {
         synced.is_some_and(|(_, sent)| sent.elapsed() < lease)
     }
 
-    /// For how long this node has not heard of a leader, whichever that was: zero where it leads, `None` where it has
-    /// heard of none since its process began.
+    /// How long this node has not heard from a leader, whichever that was: zero where it leads, `None` where it has
+    /// heard from none since its process began.
     pub(crate) fn last_contact(&self) -> Option<Duration> {
         if self.is_leader() {
             return Some(Duration::ZERO);
@@ -95,7 +96,7 @@ impl Node {
         self.synced.last().map(|(_, sent)| sent.elapsed())
     }
 
-    /// Whether a leader is known, and how old is what this node knows of the cluster.
+    /// Whether a leader is known, and how old this node's knowledge of the cluster is.
     pub(super) fn contact(&self) -> Contact {
         Contact {
             leader_known: self.hears_leader(),
@@ -103,7 +104,7 @@ impl Node {
         }
     }
 
-    /// What this leader has heard of each member, for [`MemberCall::LastSeen`].
+    /// How many milliseconds ago this leader heard from each member, for [`MemberCall::LastSeen`].
     pub(super) fn silences(&self) -> Vec<(NodeId, u64)> {
         let view = self.view();
         let silence = |node: &Arc<NodeRecord>| {
@@ -116,8 +117,9 @@ impl Node {
         view.nodes().iter().filter_map(silence).collect()
     }
 
-    /// For how long a member has been silent, as far as this node knows: by its own account where it leads, otherwise by
-    /// what the leader said last. `None` where nobody here ever heard of it.
+    /// How long a member has been silent, as far as this node knows: by its own records where it leads, otherwise by
+    /// the leader's latest report and by the heartbeats that the member itself answered as leader. `None` where this
+    /// node knows of no contact.
     pub(super) fn silence_of(&self, node: &NodeId) -> Option<Duration> {
         if *node == self.me {
             return Some(Duration::ZERO);
@@ -130,7 +132,7 @@ impl Node {
         told.max(synced.map(|(_, at)| at)).map(Instant::elapsed)
     }
 
-    /// Has the leader say when it heard of the members, where one is known and has not said so a moment ago.
+    /// Asks the leader when it heard from the members, where a leader is known and was not asked a moment ago.
     async fn ask_last_seen(&self) {
         if self.is_leader() || !self.hears_leader() {
             return;
@@ -146,7 +148,8 @@ impl Node {
             }
             told.asked = Some(now);
         }
-        // An older leader does not know the question, and none may answer: then what is known already is shown.
+        // A leader of an older version does not know the call, and any leader may fail to answer: then the previous
+        // report stays.
         if let Ok(MemberReply::LastSeen(silences)) =
             self.ask_leader(MemberCall::LastSeen, LAST_SEEN_TIMEOUT).await
         {
@@ -157,7 +160,7 @@ impl Node {
         }
     }
 
-    /// Every member with when it was last heard of, and how many were heard of within the failure timeout.
+    /// Every member with the time of the last contact, and how many members were heard from within the failure timeout.
     pub(super) async fn members(&self) -> Members {
         self.ask_last_seen().await;
         let view = self.view().into_owned();
@@ -171,7 +174,7 @@ impl Node {
             let silence = self.silence_of(&node.id);
             let heard = match silence {
                 Some(silence) => silence < patience,
-                // The leader vouches for it, and has not said since when.
+                // The leader lists it as serving, but has not reported when it last heard from it.
                 None => led && node.status.is_serving(),
             };
             members.heard += usize::from(heard);
@@ -182,7 +185,7 @@ impl Node {
         members
     }
 
-    /// When this node last heard of a leader, or led, by the wall clock.
+    /// When this node last heard from a leader, or led, by the wall clock.
     pub(super) fn last_sync(&self) -> Timestamp {
         match self.last_contact() {
             Some(age) => env::wall_now().before(age),
@@ -191,7 +194,7 @@ impl Node {
     }
 }
 
-/// When a member that has been silent for so long was last heard of, by the wall clock.
+/// When a member with this silence was last heard from, by the wall clock; no earlier than its record says.
 pub(super) fn last_seen(node: &NodeRecord, silence: Option<Duration>) -> Timestamp {
     match silence {
         Some(silence) => env::wall_now().before(silence).max(node.last_seen),

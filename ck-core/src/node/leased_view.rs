@@ -1,4 +1,4 @@
-//! One view, and until when this node may act on what it says of it.
+//! One view of the cluster, and the time until which this node may act on it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,26 +9,28 @@ use crate::model::Role;
 use crate::planted::planted;
 use crate::routing::{ClusterView, PartitionRef, ViewGuard};
 
-/// The present view of the cluster and this node's lease, taken together: what a question that asks what this node may
-/// do *now* is answered from, whole. Two views in one answer would be of two revisions, and could name another node
-/// beside the role of this one.
+/// The present view of the cluster together with this node's lease. Every answer about what this node may do *now* is
+/// taken from one such pair: two views in one answer would be of two revisions, and could name another node as primary
+/// beside this node's own role.
 ///
-/// Meant for the length of a call, as [`ViewGuard`] is. Takes no lock and allocates nothing.
+/// Meant for the length of a call, as [`ViewGuard`] is. Allocates nothing, and takes no lock except while a hook copies
+/// partitions.
 #[derive(Debug)]
 pub struct LeasedView {
     view: ViewGuard,
-    /// When this node's lease ends; `None` when it may not act at all.
+    /// When this node's lease ends; `None` where the node may not act at all.
     until: Option<Instant>,
-    /// The revision that this lease names: a role that was given later waits for the next one.
+    /// The revision that this lease names: a role that was given later waits for the next lease.
     names: u64,
-    /// What the application was copying, where it was copying anything.
+    /// The copies under way; `None` where there were none when the view was taken.
     copying: Option<Arc<Copying>>,
 }
 
 impl LeasedView {
-    /// `until` is read before `view`, and compared with the clock after it, by every question: so there is a moment within
-    /// the call at which the lease counted and the node had applied all that the lease names. `names` is read after both: it
-    /// is what that lease names, or a later one, which ends later. `copying` is looked at after `view`.
+    /// `until` must be read before `view`, and every question compares it with the clock after that: so there is a
+    /// moment within the call at which the lease was valid and the node had applied everything that the lease names.
+    /// `names` must be read after both: it belongs to that lease, or to a later one, which ends later. `copying` must
+    /// be read after `view`.
     pub(super) fn new(
         until: Option<Instant>,
         view: ViewGuard,
@@ -43,32 +45,34 @@ impl LeasedView {
         }
     }
 
-    /// The view. Roles in it are those of the replicated state; those of this type count the lease too.
+    /// The view. Its roles are those of the replicated state; the roles of this type also depend on the lease.
     pub fn view(&self) -> &ClusterView {
         &self.view
     }
 
-    /// True when this node takes the writes of `partition`, one of this view, at this moment.
+    /// True when this node takes the writes of `partition` at this moment. The partition must be of this view.
     #[inline]
     pub fn is_primary(&self, partition: &PartitionRef<'_>) -> bool {
         partition.is_primary() && self.covers(partition) && !self.is_copying(partition) && self.is_leased()
     }
 
-    /// True when the lease is one for the role that was given last: until then the leader knows that it was not acted on.
+    /// True when the lease names the revision at which the role was given, or a later one. Without such a lease the
+    /// role is not acted on, and the leader relies on that.
     #[inline]
     fn covers(&self, partition: &PartitionRef<'_>) -> bool {
         partition.granted() <= self.names || planted("act-before-leased-for-it")
     }
 
-    /// True while a hook of this node copies the partition: what was written meanwhile could be lost under what it copies.
-    /// So a role that came before the copy was made is not acted on before the hook has returned.
+    /// True while a hook of this node copies the partition: the copy could overwrite what is written meanwhile. So a
+    /// role that was given before the copy was finished is not acted on until the hook has returned.
     #[inline]
     pub(super) fn is_copying(&self, partition: &PartitionRef<'_>) -> bool {
         let copying = self.copying.as_ref();
         copying.is_some_and(|copying| copying.is_copying(partition.number()))
     }
 
-    /// What this node is to `partition`, one of this view, at this moment: primary only under its lease.
+    /// This node's role for `partition` at this moment: primary only under its lease. The partition must be of this
+    /// view.
     #[inline]
     pub fn role(&self, partition: &PartitionRef<'_>) -> Option<Role> {
         match partition.role() {
@@ -81,13 +85,13 @@ impl LeasedView {
         }
     }
 
-    /// True while the lease runs that was there when this was taken.
+    /// True while the lease runs that the node held when this was taken.
     #[inline]
     pub fn is_leased(&self) -> bool {
         self.until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// For how long that lease still runs; zero without one.
+    /// How long that lease still runs; zero without one.
     pub fn lease_left(&self) -> Duration {
         self.until
             .map_or(Duration::ZERO, |until| until.since(Instant::now()))
@@ -96,8 +100,8 @@ impl LeasedView {
 
 #[cfg(test)]
 impl super::Node {
-    /// Has the node act as a member with a lease, though it never started: what it answers is the views' that a test
-    /// gives it.
+    /// Makes the node act as a member with a lease, though it never started. It answers from the views that a test
+    /// publishes.
     pub(crate) fn stand_in(&self, lease: Duration) {
         self.set_phase(super::Phase::Running);
         self.applied.admit();
@@ -105,7 +109,7 @@ impl super::Node {
         self.lease.granted(now, now + lease, u64::MAX, u64::MAX);
     }
 
-    /// Where it finds its views.
+    /// Where the node reads its views; a test publishes them here.
     pub(crate) fn shared_view(&self) -> &crate::routing::SharedView {
         self.applied.view()
     }

@@ -1,4 +1,4 @@
-//! Starting and stopping.
+//! Starts and stops a node.
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -17,18 +17,18 @@ use crate::model::{Event, EventKind, LeadershipEvent};
 use crate::raft::{Leadership, LeadershipChange, Proposer, RaftConfig, RaftNode};
 use crate::state::CopyLimit;
 
-/// How long hooks that run may take to return when the node stops.
+/// How long running hooks may take to return when the node stops.
 const HOOKS_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the disk may take to take what is written when the node stops.
+/// How long the disk may take for the last writes when the node stops.
 const FILES_TIMEOUT: Duration = Duration::from_secs(5);
-/// How much a disk must take before a node starts on it: no less than the log needs to take part.
+/// How many bytes a disk must accept before a node starts on it: at least what the log needs to take part.
 const PROBE_BYTES: usize = 256 * 1024;
 
 impl Node {
     /// Starts the node: opens the data directory, listens, and founds, joins or rejoins the cluster.
     ///
-    /// A node that has been a member before returns once it is one again or `join_timeout` has passed; it goes
-    /// on trying in the background. A new one fails when nobody lets it in by then.
+    /// A node that was a member before returns once it is a member again or `join_timeout` has passed; then it goes on
+    /// rejoining in the background. A new node fails when no member has admitted it by then.
     pub(crate) async fn start(self: &Arc<Self>) -> Result<()> {
         if let Err(phase) = self.advance(Phase::Created, Phase::Starting) {
             return Err(match phase {
@@ -44,7 +44,7 @@ impl Node {
             opened = self.open() => opened,
         };
         let opened = match opened {
-            // One whose log fails meanwhile has not started.
+            // A node whose log fails meanwhile has not started.
             Ok(()) => self.until_log_fails(self.wait_for_lease()).await,
             Err(error) => Err(error),
         };
@@ -58,7 +58,7 @@ impl Node {
             Ok(()) => Error::new(ErrorCode::Stopped, "the node was stopped while it started"),
             Err(error) => error,
         };
-        // What was opened is closed; the first error is the one to be told.
+        // Everything that was opened is closed. The caller gets the first error.
         self.logger.warn(format_args!("cannot start: {error}"));
         let closed = if self.is_running() {
             self.close_all().await
@@ -71,8 +71,9 @@ impl Node {
         Err(error)
     }
 
-    /// A member may act as primary as soon as its start has returned. Where no leader can be reached it starts all the
-    /// same, and gets its lease when there is one.
+    /// Waits for the first lease, at most for the lease's length: a member may act as primary as soon as its start has
+    /// returned. Where no leader can be reached the node starts all the same, and gets its lease once there is a
+    /// leader.
     async fn wait_for_lease(&self) {
         let patience = self.options.effective_lease_ttl();
         let leased = async {
@@ -91,7 +92,7 @@ impl Node {
     async fn open(self: &Arc<Self>) -> Result<()> {
         let identity = self.open_directory().await?;
         if let Some(identity) = &identity {
-            // Before anybody can ask: it must never seem to be a node without a cluster.
+            // Set before peers can call: this node must never seem to have no cluster.
             self.addresses.set_cluster_id(&identity.cluster_id);
         }
         let listening = self.listen.listen(self.clone(), self.peer_handler()).await?;
@@ -108,7 +109,7 @@ impl Node {
         }
     }
 
-    /// Locks the data directory and reads who this node is.
+    /// Locks the data directory and reads this node's identity, if it has one.
     async fn open_directory(&self) -> Result<Option<Identity>> {
         let disk = self.disk.clone();
         let dir = self.dir.clone();
@@ -137,7 +138,8 @@ impl Node {
         Ok(identity)
     }
 
-    /// Whoever may write in the directory may take the place of its files, and so of the node.
+    /// Warns where every user of the machine may write in the data directory: such a user may replace its files, and so
+    /// impersonate the node.
     async fn warn_of_open_permissions(&self) -> Result<()> {
         let (disk, dir) = (self.disk.clone(), self.dir.clone());
         if env::blocking(move || disk.is_world_writable(&dir)).await?? {
@@ -153,7 +155,7 @@ impl Node {
         IdentityFile::new(self.disk.clone(), &self.dir)
     }
 
-    /// Opens Raft and starts everything that needs a place in a cluster.
+    /// Opens Raft, and starts the tasks that need a Raft id.
     pub(super) async fn start_raft(self: &Arc<Self>, identity: &Identity) -> Result<&RaftParts> {
         let raft_id = identity.raft_id;
         let raft = RaftNode::open(RaftConfig {
@@ -169,7 +171,7 @@ impl Node {
         })
         .await?;
         if !identity.has_log {
-            // Before anything is asked of Raft or by it: from then on a directory without the log has lost it.
+            // Stored before Raft is used: from then on a data directory without a log has lost it.
             self.store_identity(identity.with_log()).await?;
         }
         let proposer = Arc::new(Proposer::new(
@@ -295,8 +297,8 @@ impl Node {
         }
     }
 
-    /// Stops in an orderly way: others take over first, then everything is closed. A second call waits for the
-    /// first, and one that comes while the node starts waits until that has been broken off.
+    /// Stops gracefully: others take over first, then everything is closed. A second call waits for the first. A call
+    /// while the node starts waits until the start has been aborted.
     pub(crate) async fn stop(self: &Arc<Self>) -> Result<()> {
         let was = loop {
             let phase = self.phase();
@@ -307,7 +309,7 @@ impl Node {
             }
         };
         match was {
-            // Whoever starts or stops it already closes it.
+            // The call that starts or stops the node already closes it.
             Phase::Starting | Phase::Stopping | Phase::Stopped => self.stopped().await,
             Phase::Created => {
                 self.set_phase(Phase::Stopped);
@@ -317,7 +319,7 @@ impl Node {
         }
     }
 
-    /// Takes leave of the others and closes everything.
+    /// Hands over to others, then closes everything.
     async fn shut_down_gracefully(self: &Arc<Self>) -> Result<()> {
         if let Some(member) = self.member.get() {
             self.leave_raft_gracefully(member).await;
@@ -325,7 +327,7 @@ impl Node {
         self.close_all().await
     }
 
-    /// Waits for the end of a stop that is under way or over, and for hooks that outlasted it.
+    /// Waits until a stop that is under way has ended, and for hooks that outlasted it.
     async fn stopped(&self) -> Result<()> {
         loop {
             let seen = self.phases.count();
@@ -336,7 +338,7 @@ impl Node {
         }
     }
 
-    /// Closes everything without a word to the others: nobody holds the node any more.
+    /// Closes everything without notifying other nodes: the application has dropped the node.
     pub(crate) async fn close_immediately(self: &Arc<Self>) -> Result<()> {
         if matches!(self.phase(), Phase::Stopping | Phase::Stopped) {
             return self.stopped().await;
@@ -365,8 +367,8 @@ impl Node {
         outcome.and(closed)
     }
 
-    /// Writes what is to be read later and closes the log, for as long as the disk answers: one that hangs may never do so
-    /// again, and whoever stops a node wants it stopped. Nothing that was acknowledged is lost by that.
+    /// Writes the state files and closes the log, for as long as the disk answers: a disk that hangs may never answer
+    /// again, and the node must stop all the same. Nothing that was acknowledged is lost by that.
     async fn close_files(self: &Arc<Self>, member: &RaftParts) -> Result<()> {
         let closing = async {
             self.write_state_files().await;
@@ -387,14 +389,14 @@ impl Node {
         }
     }
 
-    /// Waits for the hooks that run, and ends them.
+    /// Calls no further hook, and waits for those that run.
     async fn close_hooks(&self) -> Result<()> {
         if env::runtime::simulated() {
-            // There hooks are tasks, which go on only while nobody blocks.
+            // In the simulator hooks are tasks, which progress only while no code blocks.
             return self.hooks.close_async(HOOKS_TIMEOUT).await;
         }
-        // What hooks hold is dropped, and their threads are joined, where that may take its time; but nobody waits there for a
-        // hook that does not return: threads that block are few.
+        // Dropping what hooks hold and joining their threads may take long, so both run on a blocking thread. The wait
+        // for a hook that does not return does not, because blocking threads are few.
         let hooks = self.hooks.clone();
         env::blocking(move || hooks.shut()).await?;
         let closed = self.hooks.close_async(HOOKS_TIMEOUT).await;
@@ -404,8 +406,8 @@ impl Node {
     }
 }
 
-/// Writes, syncs and removes a file. A disk that takes nothing is found out before anybody counts on this node: one that
-/// was let in and then fails would cost its copies twice.
+/// Writes, fsyncs and removes a file, so that a disk that accepts no writes is found before other nodes rely on this
+/// one: a node that was admitted and then fails has its copies made twice.
 fn probe(disk: &dyn Disk, dir: &Path) -> Result<()> {
     let path = dir.join("start-probe");
     let written = disk.create(&path).and_then(|file| {

@@ -1,4 +1,4 @@
-//! One node of a cluster: all parts put together, on whatever runtime, network and disk it is given.
+//! One node of a cluster: composes all parts, on the runtime, network and disk that it is given.
 //!
 //! [`Node`] is asynchronous and runs unchanged in a process of its own and inside the simulator. The handle that
 //! applications use ([`crate::ClusterKit`]) wraps it with a runtime.
@@ -58,7 +58,7 @@ use late_hooks::OwnRejoin;
 use leader_contact::{LastSeen, SyncContact};
 use state_file::StateFiles;
 
-/// What a node stands on: the world outside it.
+/// What a node is given from outside: disk, network, listeners, the driver of its hooks, and the pace of snapshots.
 pub(crate) struct NodeDeps {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) transport: Arc<dyn Transport>,
@@ -67,11 +67,11 @@ pub(crate) struct NodeDeps {
     pub(crate) snapshots: SnapshotPace,
 }
 
-/// A node.
+/// A node: one process that embeds ClusterKit, whether or not it is a member of a cluster yet.
 pub(crate) struct Node {
     options: Options,
     me: NodeId,
-    /// Names this process among all processes of this node.
+    /// A random number that distinguishes this process from all other processes of this node.
     process: u64,
     created: Instant,
     dir: PathBuf,
@@ -82,67 +82,67 @@ pub(crate) struct Node {
     applied: Arc<AppliedState>,
     hooks: Arc<Hooks>,
     confirmations: Arc<Confirmations>,
-    /// How this process came back, for hooks that are registered after that.
+    /// The event of this process's rejoin, for hooks that are registered after it.
     own_rejoin: Arc<OwnRejoin>,
     copy_failures: Arc<CopyFailures>,
     addresses: Arc<AddressBook>,
-    /// Its part in founding a cluster, while it has none.
+    /// This node's part in founding a cluster, until the node belongs to one.
     bootstrap: Bootstrap,
-    /// What it waits for before it is ready; for people.
+    /// What the node waits for before it is ready, as text for people.
     waiting: Mutex<Option<String>>,
-    /// What this node has heard and granted while it leads.
+    /// The members' leases and liveness, while this node leads.
     leases: Arc<LeaseManager>,
-    /// Until when it may act as primary.
+    /// This node's own lease: the time until which it may act as primary.
     lease: Lease,
-    /// What the application says of itself, and why.
+    /// The health that the application reports, and the reason.
     own_health: Mutex<(NodeHealthState, String)>,
-    /// Told when that changes.
+    /// Notified when the reported health changes, and when the disk hangs or answers again.
     own_health_changed: ChangeNotifier,
     counters: Arc<RequestCounters>,
     logger: Arc<Logger>,
-    /// What has been told of nodes that were not let in.
+    /// Limits the log messages about refused joins.
     refused_joins: Sparse,
     phase: AtomicU8,
-    /// Told when the phase changes.
+    /// Notified when the phase changes, and when the cluster refuses this node.
     phases: ChangeNotifier,
-    /// Set when the cluster has refused this node for good; apart from the reason, because lookups read it and
-    /// take no lock.
+    /// Set when the cluster has refused this node permanently. Separate from the reason in `refusal`, because lookups
+    /// read this flag and take no lock.
     is_refused: AtomicBool,
-    /// Set when this node was asked to leave: being taken out is then what it waits for.
+    /// Set when this node was asked to leave. Its removal is then the expected outcome, not a failure.
     wants_to_leave: AtomicBool,
     listening: OnceLock<Listening>,
-    /// Everything that exists from the moment at which the node has a number in Raft.
+    /// Components that need a Raft id; set once, during bootstrap, join or restart.
     member: OnceLock<RaftParts>,
-    /// Why the cluster does not want this node any more, if it said so.
+    /// Why the cluster has refused this node, if it has.
     refusal: Mutex<Option<Error>>,
-    /// The last sync that the leader answered.
+    /// The last heartbeat that a leader answered.
     synced: SyncContact,
-    /// What the leader said last of the members.
+    /// When the leader last heard from each member, by its latest answer.
     last_seen: LastSeen,
     state_files: StateFiles,
     lock: Mutex<Option<DiskLock>>,
     tasks: Mutex<Vec<futures_util::future::AbortHandle>>,
 }
 
-/// The parts that need a place in a cluster.
+/// The components of a node that need a Raft id.
 pub(crate) struct RaftParts {
     pub(crate) raft: Arc<RaftNode>,
     pub(crate) proposer: Arc<Proposer>,
     pub(crate) leadership: Arc<Leadership>,
     pub(crate) rebalancer: Arc<Rebalancer>,
     pub(crate) membership: Arc<MembershipService>,
-    /// The delays that members told of while this node leads.
+    /// The delays that members have reported while this node leads.
     pub(crate) delays: Arc<ReportedDelays>,
 }
 
-/// Where a node is in its life. It goes through these in order, once.
+/// A phase of a node's life. A node passes through the phases in this order, never back, and may skip some.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Phase {
     Created,
     Starting,
     Running,
-    /// It acts as primary and as leader no more.
+    /// The node no longer acts as primary or as leader.
     Stopping,
     Stopped,
 }
@@ -158,7 +158,7 @@ impl Phase {
 }
 
 impl Node {
-    /// A node that has not started. Opens nothing yet.
+    /// Creates a node that has not started. Opens nothing yet.
     pub(crate) fn new(options: Options, deps: NodeDeps, logger: Arc<Logger>) -> Result<Arc<Self>> {
         options.validate()?;
         let me: NodeId = options.node_id.as_str().into();
@@ -194,7 +194,7 @@ impl Node {
             }),
         ));
         known.get_or_init(|| Arc::downgrade(&applied));
-        // An empty data_dir keeps everything in memory, under any name.
+        // With an empty data_dir the disk is in memory, and the path is only a name.
         let dir = if options.data_dir.is_empty() {
             "/memory".into()
         } else {
@@ -240,7 +240,7 @@ impl Node {
         }))
     }
 
-    /// The disk that these options ask for.
+    /// The disk for these options: in memory where `data_dir` is empty.
     pub(crate) fn disk_for(options: &Options) -> Arc<dyn Disk> {
         if options.data_dir.is_empty() {
             Arc::new(MemDisk::new())
@@ -254,7 +254,7 @@ impl Node {
         &self.me
     }
 
-    /// The number that names this process.
+    /// The random number of this process.
     #[cfg(feature = "sim")]
     pub(crate) fn process(&self) -> u64 {
         self.process
@@ -266,13 +266,13 @@ impl Node {
         self.applied.incarnation()
     }
 
-    /// The whole state as bytes.
+    /// The whole replicated state, encoded.
     #[cfg(feature = "sim")]
     pub(crate) fn state_bytes(&self) -> Vec<u8> {
         self.applied.state().encode().unwrap_or_default()
     }
 
-    /// The options that it was made with.
+    /// The options that the node was created with.
     pub(crate) fn options(&self) -> &Options {
         &self.options
     }
@@ -282,12 +282,12 @@ impl Node {
         &self.hooks
     }
 
-    /// Where it listens, once it does.
+    /// The addresses at which the node listens, once it does.
     pub(crate) fn listening(&self) -> Option<&Listening> {
         self.listening.get()
     }
 
-    /// Where it is in its life.
+    /// The present phase.
     pub(crate) fn phase(&self) -> Phase {
         let number = self.phase.load(Ordering::Acquire);
         Phase::ALL
@@ -296,7 +296,7 @@ impl Node {
             .unwrap_or(Phase::Stopped)
     }
 
-    /// Goes from one phase to another, unless it has gone elsewhere; then the answer is where it is.
+    /// Moves from phase `from` to phase `to`. Where the node is in another phase than `from`, fails with that phase.
     fn advance(&self, from: Phase, to: Phase) -> std::result::Result<(), Phase> {
         let done = self
             .phase
@@ -314,13 +314,13 @@ impl Node {
         self.phases.notify();
     }
 
-    /// True while it may act as primary or leader at all: it is running, the log has admitted this very
-    /// process, and the cluster has not refused it for good. Takes no lock.
+    /// True while the node may act as primary or leader at all: it is running, the log has admitted this very process,
+    /// and the cluster has not refused it. Takes no lock.
     pub(crate) fn acts(&self) -> bool {
         self.is_running() && self.applied.incarnation().is_some() && !self.is_refused.load(Ordering::Acquire)
     }
 
-    /// Resolves when the node is told to stop.
+    /// Resolves once the node begins to stop.
     async fn stopping(&self) {
         let mut seen = self.phases.count();
         while self.is_running() {
@@ -328,7 +328,7 @@ impl Node {
         }
     }
 
-    /// True from its start until it is told to stop. Takes no lock.
+    /// True from the node's start until it begins to stop. Takes no lock.
     pub(crate) fn is_running(&self) -> bool {
         matches!(self.phase(), Phase::Starting | Phase::Running)
     }
@@ -338,10 +338,10 @@ impl Node {
         self.phase() == Phase::Stopped
     }
 
-    /// The parts that need a place in a cluster.
+    /// The components that need a Raft id.
     ///
     /// # Errors
-    /// [`ErrorCode::NotStarted`] before there are any, [`ErrorCode::Stopped`] after.
+    /// [`ErrorCode::NotStarted`] before there are any, [`ErrorCode::Stopped`] once the node has stopped.
     pub(crate) fn member(&self) -> Result<&RaftParts> {
         if self.phase() == Phase::Stopped {
             return Err(Error::new(ErrorCode::Stopped, "the node has stopped"));
@@ -351,7 +351,7 @@ impl Node {
             .ok_or_else(|| Error::new(ErrorCode::NotStarted, "the node has not joined a cluster yet"))
     }
 
-    /// Runs a task until the node stops.
+    /// Spawns a task that is aborted when the node stops.
     fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
         let (task, handle) = futures_util::future::abortable(task);
         self.tasks
@@ -359,17 +359,17 @@ impl Node {
             .unwrap_or_else(PoisonError::into_inner)
             .push(handle);
         env::spawn(async move {
-            // Aborted is how these tasks end.
+            // Being aborted is the normal end of these tasks.
             let _ = task.await;
         });
     }
 
-    /// Notes what this node waits for.
+    /// Records what this node waits for, for people.
     fn waits_for(&self, what: String) {
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 
-    /// What this node waited for last, while it came into a cluster.
+    /// What this node last waited for while it entered a cluster.
     fn waiting(&self) -> Option<String> {
         self.waiting
             .lock()
@@ -377,7 +377,7 @@ impl Node {
             .clone()
     }
 
-    /// The node that a Raft number belongs to.
+    /// The member with this Raft id.
     fn node_of(&self, raft_id: RaftId) -> Option<NodeId> {
         let view = self.applied.view().load();
         view.nodes()

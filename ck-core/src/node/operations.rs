@@ -1,4 +1,4 @@
-//! What an operator asks: removing members, moving partitions.
+//! The operations that an operator requests: removing members, moving and recovering partitions, maintenance, leaving.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,7 @@ use crate::membership::{MemberCall, MemberReply};
 use crate::model::{NodeId, RebalanceStatus};
 
 impl Node {
-    /// Removes a member for good. A leader that is to go hands leadership over first.
+    /// Removes a member permanently. This node must lead, and refuses to remove itself: it has to step down first.
     pub(super) async fn remove_as_leader(
         &self,
         node: &NodeId,
@@ -31,8 +31,8 @@ impl Node {
         Ok(removed)
     }
 
-    /// Removes a member for good, from whichever node this is; gives the revision. What it alone counts as holding is
-    /// lost by that, so it has to be forced there.
+    /// Removes a member permanently, called on any node; gives the revision. Where only that member counts as holding
+    /// some data, the data is lost, so the removal has to be forced.
     ///
     /// # Errors
     /// [`ErrorCode::NotFound`], [`ErrorCode::Refused`], and those of every write.
@@ -47,7 +47,7 @@ impl Node {
         Ok(revision)
     }
 
-    /// What `from` has of partition `number` counts as its data from now on; gives the revision.
+    /// Accepts what `from` has of partition `number` as the partition's data from now on; gives the revision.
     ///
     /// # Errors
     /// [`ErrorCode::NotFound`], [`ErrorCode::Refused`] where a better copy is up or `from` has none, and those of every
@@ -64,7 +64,7 @@ impl Node {
             .map(|(revision, _)| revision)
     }
 
-    /// Moves partitions to where they belong; gives the revision and how many move.
+    /// Has the leader plan a rebalance now; gives the revision and how many partitions move.
     ///
     /// # Errors
     /// Those of every write.
@@ -81,7 +81,8 @@ impl Node {
             .await
     }
 
-    /// Begins or ends maintenance, in which no moves are planned; gives the revision.
+    /// Begins maintenance for `reason`, or ends it with `None`; gives the revision. During maintenance no migrations
+    /// are planned.
     ///
     /// # Errors
     /// Those of every write.
@@ -91,17 +92,17 @@ impl Node {
             .map(|(revision, _)| revision)
     }
 
-    /// Begins this node's departure: leadership goes first, then what it has is moved elsewhere, then it is taken
-    /// out. Gives the revision at which that begins.
+    /// Begins this node's leave: leadership is handed over first, then its copies are moved elsewhere, then the node is
+    /// removed. Gives the revision at which that begins.
     ///
     /// # Errors
-    /// [`ErrorCode::Refused`] where nobody could take over; those of every write.
+    /// [`ErrorCode::Refused`] where no other node could take over; those of every write.
     pub(crate) async fn begin_leaving(&self, timeout: Duration) -> Result<u64> {
         let member = self.member()?;
         if member.leadership.is_leader()
             && let Err(error) = self.step_down_as_leader(None, None).await
         {
-            // Where it cannot be handed over now it is later, before the node goes.
+            // Leadership that cannot be handed over now is handed over later, before the node is removed.
             self.logger
                 .warn(format_args!("leaving, and still leading: {error}"));
         }
@@ -126,15 +127,16 @@ impl Node {
         begun.map(|(revision, _)| revision)
     }
 
-    /// Leaves the cluster: returns when everything that this node had is elsewhere and it is no member any more, and
-    /// it has stopped.
+    /// Leaves the cluster: returns when everything that this node had is elsewhere, the node was removed, and it has
+    /// stopped.
     ///
     /// # Errors
-    /// As [`Node::begin_leaving`]; [`ErrorCode::Timeout`] when not all could be moved in time: moving goes on, and the
-    /// message says what is left.
+    /// As [`Node::begin_leaving`]; [`ErrorCode::Timeout`] when not everything could be moved in time: the migrations
+    /// continue, and the message says what is left.
     pub(crate) async fn leave(self: &Arc<Self>, timeout: Duration) -> Result<()> {
         let seen = self.phases.count();
-        // Its own log may never tell it that it is out: who is taken out is sent no more of it. Then its syncs do.
+        // A removed member is sent no more of the log, so its own log may never show the removal. Then the answers to
+        // its heartbeats do.
         tokio::select! {
             biased;
             refused = self.wait_for_refusal(seen) => {
@@ -147,11 +149,11 @@ impl Node {
         self.stop().await
     }
 
-    /// Has this node drained and taken out; returns when its log says that it is.
+    /// Has this node drained and removed; returns when its log shows the removal.
     async fn wait_until_drained(&self, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
         match self.begin_leaving(timeout).await {
-            // It is out already.
+            // The node was removed already.
             Err(error) if error.code() == ErrorCode::Removed => return Ok(()),
             begun => begun?,
         };
@@ -173,8 +175,8 @@ impl Node {
         Ok(())
     }
 
-    /// What moves, and what moves wait for: what the leader knows, or where it does not answer within `timeout` what
-    /// this node knows.
+    /// The migrations under way and what the others wait for: as the leader knows it, or as this node knows it where
+    /// the leader does not answer within `timeout`.
     pub(crate) async fn rebalance_status(&self, timeout: Duration) -> RebalanceStatus {
         match self.ask_leader(MemberCall::RebalanceStatus, timeout).await {
             Ok(MemberReply::Rebalance(status)) => *status,
@@ -189,7 +191,7 @@ impl Node {
         let deadline = Instant::now() + timeout;
         self.check_member()?;
         if self.has_left_raft() {
-            // It would never see it done.
+            // This node would never apply the result.
             return Err(Error::new(
                 ErrorCode::Io,
                 "Raft has stopped on this node: its log has failed; nothing was ordered, ask another node",
@@ -199,7 +201,8 @@ impl Node {
         let MemberReply::Revision { revision, partitions } = reply else {
             return Err(Error::internal("the leader answered out of turn"));
         };
-        // The caller reads its own write on this node. Where it cannot, what it is told must not deny that it is done.
+        // The caller reads its own write on this node. Where that fails, the error must still say that the write was
+        // done.
         let remaining = deadline.since(Instant::now());
         let applied = async { self.member()?.proposer.wait_for(revision, remaining).await };
         let seen = tokio::select! {

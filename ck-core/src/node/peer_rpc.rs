@@ -19,21 +19,21 @@ use crate::raft::{
     Addresses, Attempt, Outcome, RaftId, Service, WHAT_TO_DO, decode, encode, handle_forwarded,
 };
 
-/// The longest that one attempt waits for the leader.
+/// Timeout of one attempt to call the leader.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
-/// The pause between attempts while there is no leader.
+/// Pause between attempts while there is no leader, and between checks for another leader.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
-/// How long a leader takes at most to apply what a member that syncs has applied.
+/// How long a leader waits at most until it has applied what a member has, when that member sends a heartbeat.
 const APPLY_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// The longest call about members, in bytes: before it is decoded, because what takes a byte there may take a hundred in
-/// memory. The longest is the join of a node with all labels and services that it may have.
+/// The longest call about members, in bytes. Checked before the call is decoded, because one byte may take a hundred in
+/// memory. The longest valid call is the join of a node with as many labels and services as are allowed.
 const MAX_MEMBER_CALL: usize = 256 << 10;
-/// The longest that one that led keeps from standing for election because it was told to.
+/// The longest time for which a former leader can be ordered not to campaign.
 const MAX_COOLDOWN: Duration = Duration::from_secs(60 * 60);
 
 impl Node {
-    /// Answers peers for as long as the node lives.
+    /// The handler that answers peers, for as long as the node exists.
     pub(super) fn peer_handler(self: &Arc<Self>) -> Handler {
         let node = Arc::downgrade(self);
         Arc::new(move |request, info| {
@@ -83,7 +83,7 @@ impl Node {
         if matches!(request.call, MemberCall::Ping) {
             return Ok(MemberAnswer::Done(MemberReply::Pong(self.pong())));
         }
-        // A node that wants in may have no cluster yet, or another one: that is answered in more detail.
+        // A node that joins may have no cluster yet, or another one: its call gets a more detailed answer below.
         let cluster = self.addresses.cluster_id();
         if !matches!(request.call, MemberCall::Join(_)) && request.cluster != cluster {
             return Err(Error::new(
@@ -103,7 +103,8 @@ impl Node {
             && let Some(from) = &request.from
             && let Some(revision) = self.applied.state().removed_at(from)
         {
-            // It may not know yet. The order is not carried out: who gave it would never see it done.
+            // The sender may not know of its removal yet. The order is not carried out, because the sender would never
+            // see the result.
             return Err(removed(from, revision));
         }
         if call.is_order() && request.epoch > 0 {
@@ -140,7 +141,8 @@ impl Node {
         self.handle_member_call(call, request.forwarded, None).await
     }
 
-    /// Orders are for the leader that whoever gave them knew: what turns up under a later one was repeated, or is late.
+    /// An order is for the leader that its sender knew: an order that arrives under a later epoch was repeated or
+    /// delayed, and is refused.
     fn check_order_epoch(&self, epoch: u64) -> Result<()> {
         let known = self.applied.topology().leader_epoch;
         if epoch >= known {
@@ -159,7 +161,7 @@ impl Node {
     }
 
     /// Executes the call if this node leads, else forwards it to the known leader. A forwarded call is never forwarded
-    /// again. What another node asks for is not given up by this one, so it comes without `patience`.
+    /// again. A call that another node made has no `patience`: only its sender gives it up.
     async fn handle_member_call(
         &self,
         call: MemberCall,
@@ -187,7 +189,7 @@ impl Node {
                 let leading =
                     self.while_leader_unchanged(leader, self.call_member(&address, call, true, attempt));
                 match leading.await {
-                    // The leader is gone, and a node of another cluster has its port.
+                    // The leader is gone, and a node of another cluster listens at its address.
                     Ok(MemberAnswer::Refused(error)) | Err(error)
                         if error.code() == ErrorCode::WrongCluster =>
                     {
@@ -203,8 +205,8 @@ impl Node {
         }
     }
 
-    /// Waits for the leader's answer for as long as it is the leader: the next one is asked as soon as there is one. What
-    /// was asked of the former one may have been carried out.
+    /// Waits for the leader's answer for as long as no other node leads, so that the next leader is asked as soon as
+    /// there is one. The former leader may have carried the call out.
     async fn while_leader_unchanged(
         &self,
         leader: Option<RaftId>,
@@ -268,11 +270,12 @@ impl Node {
             MemberCall::Sync(report) => {
                 let raft_id = self.view().node(&report.node).map(|node| node.raft_id);
                 if raft_id.is_some_and(|id| member.raft.lost_by(id).is_some()) {
-                    // It asks to be let in again, and is told then.
+                    // The member then tries to rejoin, and gets the full error.
                     let message = format!("node {:?} has lost a part of its log", report.node);
                     return Err(Error::new(ErrorCode::Conflict, message));
                 }
-                // A member may have applied what this leader commits a moment before it does: the lease is to name it.
+                // A member may have applied what this leader commits a moment before the leader has. The lease must
+                // name that.
                 let reported = report.revision.min(member.raft.last_index());
                 let _ = env::timeout(APPLY_TIMEOUT, self.applied.wait_for(reported)).await;
                 let reply = member.membership.heartbeat(&report)?;
@@ -318,8 +321,8 @@ impl Node {
         Ok(MemberAnswer::Done(MemberReply::Revision { revision, partitions }))
     }
 
-    /// A node that comes back has what it had acknowledged to this leader. One that has not was set back to an earlier state,
-    /// and has forgotten votes as well: it must not take part again with that log.
+    /// Checks that a node that rejoins has what it had acknowledged to this leader. A node that has not was set back to
+    /// an earlier state, and has forgotten its votes as well: it must not take part again with that log.
     fn check_has_its_log(&self, request: &JoinRequest) -> Result<()> {
         let member = self.member()?;
         let raft_id = request.spec.raft_id;
@@ -329,7 +332,7 @@ impl Node {
         }
     }
 
-    /// One call to one node.
+    /// Makes one call to one node.
     pub(super) async fn call_member(
         &self,
         address: &str,
@@ -349,8 +352,8 @@ impl Node {
         decode(&answer, "the answer of a node")
     }
 
-    /// Has the leader do something, wherever it is, within `timeout`. It must be harmless twice: an attempt
-    /// whose answer was lost is made again.
+    /// Makes a call to the leader, whichever node that is, within `timeout`. The call must be idempotent: an attempt
+    /// whose answer was lost is retried.
     pub(crate) async fn ask_leader(&self, call: MemberCall, timeout: Duration) -> Result<MemberReply> {
         let deadline = Instant::now() + timeout;
         let is_order = call.is_order();
@@ -359,7 +362,8 @@ impl Node {
             let patience = deadline.since(Instant::now());
             let answer = self.handle_member_call(call.clone(), false, Some(patience)).await;
             let attempt = match attempt(answer) {
-                // What is no order is said again at the next occasion, and does not depend on what became of this.
+                // A call that is no order is repeated at the next occasion anyway, whatever the outcome of this
+                // attempt.
                 Attempt::Refused(error) if !is_order => return Err(error),
                 attempt => attempt,
             };
@@ -370,7 +374,7 @@ impl Node {
             if let Some(answer) = refused.and_then(|error| outcome.note(Attempt::Refused(error))) {
                 return answer;
             }
-            // An attempt that has no time for its answer would make unknown what is known so far.
+            // An attempt without enough time for its answer would turn a known outcome into an unknown one.
             if Instant::now() + 2 * RETRY_PAUSE >= deadline {
                 return Err(outcome.gave_up());
             }
@@ -398,21 +402,22 @@ fn join_result(answer: Result<MemberAnswer>) -> Result<JoinReply> {
     }
 }
 
-/// What one attempt at a call of the leader came to.
+/// The outcome of one attempt to call the leader.
 fn attempt(answer: Result<MemberAnswer>) -> Attempt<MemberReply> {
     match answer {
         Ok(MemberAnswer::Done(reply)) => Attempt::Answered(reply),
         Ok(MemberAnswer::NotLeader(_)) => Attempt::NotSent(no_leader()),
         Ok(MemberAnswer::Join(_)) => Attempt::Unknown("the leader answered out of turn".to_owned()),
         Ok(MemberAnswer::Refused(error)) => refused(error),
-        // Only what the network says is unknown where it does not say that nothing was sent.
+        // A network error leaves the outcome unknown, unless it says that nothing was sent.
         Err(error) if error.is_unsent() => Attempt::NotSent(error),
         Err(error) if error.code() == ErrorCode::Unreachable => Attempt::Unknown(error.to_string()),
         Err(error) => refused(error),
     }
 }
 
-/// What a refusal of the leader says of the attempt: that of a call whose proposal it gave up is none.
+/// The outcome that an error of the leader stands for. Where the leader gave up the call's own proposal, the error is
+/// no refusal and the outcome is unknown.
 fn refused(error: Error) -> Attempt<MemberReply> {
     match error.code() {
         ErrorCode::Timeout | ErrorCode::Internal | ErrorCode::Corrupt => Attempt::Unknown(error.to_string()),
@@ -421,7 +426,7 @@ fn refused(error: Error) -> Attempt<MemberReply> {
     }
 }
 
-/// What a node is told whose log has lost what it had acknowledged.
+/// The error for a node whose log has lost what the node had acknowledged.
 fn set_back(node: &NodeId, acknowledged: u64) -> Error {
     Error::new(
         ErrorCode::Corrupt,
@@ -432,7 +437,7 @@ fn set_back(node: &NodeId, acknowledged: u64) -> Error {
     )
 }
 
-/// What a node is told that is no member any more.
+/// The error for a node that is no longer a member.
 pub(super) fn removed(node: &NodeId, revision: u64) -> Error {
     Error::new(
         ErrorCode::Removed,

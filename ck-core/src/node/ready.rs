@@ -1,4 +1,4 @@
-//! Whether a node that was started is ready, and what it waits for until then.
+//! Whether a started node is ready, and what it waits for until then.
 
 use std::sync::atomic::Ordering;
 
@@ -6,15 +6,16 @@ use super::{Node, Phase};
 use crate::error::{Error, ErrorCode, Result};
 
 impl Node {
-    /// What this node waits for before it is ready; `None` when it is a member that was admitted, knows a leader and
-    /// holds a lease.
+    /// What this node waits for before it is ready; `None` when it is a member that was admitted, knows a leader, holds
+    /// a lease, and has a disk that answers.
     ///
     /// # Errors
-    /// Why it will never be ready: its cluster has refused it for good, or its log has failed before.
+    /// Why it will never be ready: its cluster has refused it permanently, its log has failed, or it is stopping
+    /// ([`ErrorCode::Stopped`]).
     pub(crate) fn waiting_for(&self) -> Result<Option<String>> {
         if let Some(refusal) = self.refusal() {
             let left = self.wants_to_leave.load(Ordering::Acquire) && refusal.code() == ErrorCode::Removed;
-            // Out is what it wanted: it ends when it is told to.
+            // The node asked for its removal, so this is no error: its process ends when it is told to.
             return if left {
                 Ok(Some(refusal.message().to_owned()))
             } else {

@@ -1,4 +1,4 @@
-//! Where a node listens.
+//! The listeners of a node, and the addresses that other nodes dial.
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
@@ -20,35 +20,35 @@ use crate::options::{ListenAddr, Options, advertised};
 
 use super::{Node, file_limit};
 
-/// How long peer calls under way may take to finish when the doors close.
+/// How long peer calls under way may take to finish when the listeners close.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
 
-/// Opens a node's doors.
+/// Opens a node's listeners.
 pub(crate) trait Listen: Send + Sync + 'static {
-    /// Binds, and serves peers with `handler` and everybody else with the REST API of `node`.
+    /// Binds, and serves peers with `handler` and all other clients with the REST API of `node`.
     fn listen(&self, node: Arc<Node>, handler: Handler) -> BoxFuture<'_, Result<Listening>>;
 }
 
-/// Open doors.
+/// Open listeners.
 #[derive(Debug)]
 pub(crate) struct Listening {
-    /// What others dial for HTTP.
+    /// The address that others dial for HTTP.
     pub(crate) http_addr: String,
-    /// What peers dial.
+    /// The address that peers dial.
     pub(crate) peer_addr: String,
-    /// Closes the doors.
+    /// Closes the listeners.
     pub(crate) close: Box<dyn Close>,
 }
 
-/// Closes doors: no new request is taken, those under way may finish.
+/// Closes listeners: no new request is accepted, and requests under way may finish.
 pub(crate) trait Close: Debug + Send + Sync {
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
-/// Real sockets.
+/// Listens on TCP sockets.
 #[derive(Debug)]
 pub(crate) struct TcpServer {
-    /// The runtime whose threads serve clients; those of the node itself where there is none.
+    /// The runtime whose threads serve clients; `None` uses the node's own runtime.
     pub(crate) clients: Option<Handle>,
 }
 
@@ -112,7 +112,7 @@ impl Listen for TcpServer {
             let clients = self.clients.clone();
             env::spawn(async move {
                 let stopped = async move {
-                    // An error means that the node is gone, which stops it as well.
+                    // An error means that the node is gone, which ends the server as well.
                     drop(stopping.wait_for(|stop| *stop).await);
                     stopping
                 };
@@ -122,7 +122,7 @@ impl Listen for TcpServer {
                     drop(tx.send(receiver));
                 };
                 http::serve(http, router, http_limits, clients, shutdown).await;
-                // Kept until here, so that whoever closes the doors can wait for it.
+                // The receiver is kept until here, so that `close` can wait for the end of the server.
                 drop(rx.await);
             });
             if let Some(raft) = raft {
@@ -138,11 +138,11 @@ impl Listen for TcpServer {
     }
 }
 
-/// `GET /peer`: where a peer turns its connection into one for frames.
+/// `GET /peer`: turns a peer's HTTP connection into one that carries frames.
 fn peer_route(peers: PeerServer) -> Router {
     let upgrade = move |mut request: axum::extract::Request| {
         let info = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        // Whoever serves this says where a connection comes from.
+        // The server adds the remote address to each request.
         let remote = info.map_or_else(|| SocketAddr::from(([0; 4], 0)), |info| info.0);
         let response = peers.upgrade(&mut request, remote);
         async move { response.map(axum::body::Body::new) }
@@ -150,7 +150,7 @@ fn peer_route(peers: PeerServer) -> Router {
     Router::new().route(PEER_PATH, axum::routing::get(upgrade))
 }
 
-/// The names that people may ask this node by in a browser, besides IP addresses and names without a dot.
+/// The names by which a browser may address this node, besides IP addresses and names without a dot.
 fn own_names(listen: &ListenAddr, advertised: &str) -> Vec<String> {
     let advertised = advertised.rsplit_once(':').map_or(advertised, |(host, _)| host);
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -159,13 +159,13 @@ fn own_names(listen: &ListenAddr, advertised: &str) -> Vec<String> {
     names
 }
 
-/// True for an address that only this machine can dial, of a node that others were meant to reach.
+/// True where a node that listens on every interface advertises an address that only this machine can dial.
 fn is_of_no_use(listen: &ListenAddr, advertised: &str) -> bool {
     let ip = advertised.parse::<SocketAddr>().map(|address| address.ip());
     listen.is_wildcard() && ip.is_ok_and(|ip| ip.is_loopback())
 }
 
-/// What others are to dial. Looking it up may ask the resolver.
+/// The HTTP address and the peer address that others dial. May ask the resolver.
 async fn addresses(
     options: &Options,
     http: &tokio::net::TcpListener,

@@ -1,8 +1,9 @@
-//! `cluster-state.json` and `custom-data.json`: the present state, for people and tools. Nothing reads them back.
+//! `cluster-state.json` and `custom-data.json`: the present state, for people and tools. The node never reads them
+//! back.
 //!
-//! They are what is left when a majority of the voters is lost, so together they hold all that the node knows: members and
-//! partitions, and the replicated store. Two files, each written whole when its own part has changed: a write of data costs
-//! the data, however many partitions there are.
+//! They are what remains when a majority of the voters is lost, so together they hold everything that the node knows:
+//! members and partitions, and the replicated store. There are two files, and each is written whole when its part has
+//! changed: a write of data costs the size of the data, however many partitions there are.
 
 mod text;
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 use super::Node;
 use crate::env::{self, ChangeNotifier, Instant};
 
-/// One of the files.
+/// One of the two state files.
 #[derive(Debug, Clone, Copy)]
 enum StateFile {
     /// Members and partitions.
@@ -32,7 +33,7 @@ impl StateFile {
         }
     }
 
-    /// Changes that come within this time of each other are written together.
+    /// Changes within this time are written together.
     const fn gather(self) -> Duration {
         match self {
             StateFile::Map => Duration::from_millis(500),
@@ -40,8 +41,8 @@ impl StateFile {
         }
     }
 
-    /// A file that took long to write is written that many times less often: data of 256 MiB must not keep a disk busy, nor
-    /// tens of thousands of partitions a processor while they move.
+    /// The pause before the next write, as a multiple of the time that the last write took. Data of 256 MiB must not
+    /// keep a disk busy, nor tens of thousands of partitions a processor while they move.
     const fn share(self) -> u32 {
         match self {
             StateFile::Map => 30,
@@ -50,17 +51,17 @@ impl StateFile {
     }
 }
 
-/// What a node remembers of its files.
+/// What a node remembers of its state files.
 #[derive(Debug, Default)]
 pub(super) struct StateFiles {
-    /// How often each part had changed when its file was written last, and one more; 0 before.
+    /// For each file, the change count of its part when the file was last written, plus one; 0 before the first write.
     written: [AtomicU64; StateFile::ALL.len()],
-    /// Held while one is written: a write that has begun outlasts the task that began it.
+    /// Held while a file is written: a write that has begun outlasts the task that began it.
     turn: Mutex<()>,
 }
 
 impl Node {
-    /// Writes the files after changes, for as long as the node lives.
+    /// Writes the files after changes, for as long as the node runs.
     pub(super) async fn keep_state_files(self: Arc<Self>) {
         if !self.options.data_dir.is_empty() {
             futures_util::join!(
@@ -87,7 +88,7 @@ impl Node {
         }
     }
 
-    /// Writes the files that are not up to date: the node stops.
+    /// Writes the files that are not up to date, when the node stops.
     pub(super) async fn write_state_files(self: &Arc<Self>) {
         if self.options.data_dir.is_empty() {
             return;
@@ -100,7 +101,7 @@ impl Node {
         }
     }
 
-    /// Replaces a file. A failure is logged: the node does not depend on it.
+    /// Replaces a file. A failure is only logged, because the node does not depend on the file.
     async fn write_state_file(self: &Arc<Self>, file: StateFile) {
         let node = self.clone();
         let disk = self.disk.clone();
@@ -112,7 +113,8 @@ impl Node {
                 .turn
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            // Made here too: tens of thousands of partitions would keep heartbeats waiting on the runtime's thread.
+            // The text is made on this blocking thread too: with tens of thousands of partitions it would delay
+            // heartbeats on the runtime's thread.
             let text = match file {
                 StateFile::Map => text::of_map(&node.view(), node.hears_leader())?,
                 StateFile::Data => text::of_data(&node.stored_data())?,

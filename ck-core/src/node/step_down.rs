@@ -1,4 +1,4 @@
-//! Changing the leader because somebody asked.
+//! Transfers leadership on request.
 
 use std::time::Duration;
 
@@ -9,20 +9,22 @@ use crate::membership::{MemberCall, MemberReply};
 use crate::model::{NodeId, whole_millis};
 use crate::raft::RaftId;
 
-/// How long a leader goes on looking for somebody who takes over. Most often the first one does, in milliseconds;
-/// on a busy machine it may need more than one attempt, or another node.
+/// How long a leader looks for a successor. Usually the first candidate takes over, within milliseconds; on a busy
+/// machine it may need more than one attempt, or another node.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a new leader has to make itself known.
+/// How long a new leader may take until the log names it.
 const SUCCESSOR_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often a condition is looked at that nothing announces.
+/// How often a condition is checked that no notifier announces.
 const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
 impl Node {
-    /// Gives leadership up, to `target` where one is named, and does not stand for it again for `cooldown`. This node
-    /// must lead. Who does not take over in time is asked again after the others, until [`TRANSFER_TIMEOUT`] has passed.
+    /// Transfers leadership, to `target` where one is named, and does not campaign again for `cooldown`: without one,
+    /// for twice the longest election timeout. This node must lead. A candidate that does not take over in time is
+    /// asked again after the others, until [`TRANSFER_TIMEOUT`] has passed.
     ///
     /// # Errors
-    /// [`ErrorCode::Refused`] with the reason where nobody could take over, or nobody did.
+    /// [`ErrorCode::Refused`] with the reason where no voter could take over, or none did; [`ErrorCode::NotFound`]
+    /// where there is no node `target`.
     pub(super) async fn step_down_as_leader(
         &self,
         target: Option<&NodeId>,
@@ -32,7 +34,7 @@ impl Node {
             return Ok(self.applied.revision());
         }
         let revision = self.hand_over(target).await?;
-        // Whoever took over has time to find its feet, though it may be slower than this node.
+        // Gives the new leader time to establish itself, though it may be slower than this node.
         let cooldown = cooldown.unwrap_or(self.options.timing.values().election_max * 2);
         self.member()?.raft.hold_elections_for(cooldown);
         Ok(revision)
@@ -61,7 +63,8 @@ impl Node {
             };
             tried.push(chosen);
             self.logger.warn(format_args!("stepping down: {error}"));
-            // Leadership comes back here, or goes to whoever was quicker: then it is given up all the same.
+            // Either this node leads again and asks the next candidate, or another node was quicker: then leadership
+            // was handed over all the same.
             loop {
                 if let Some(leader) = member.raft.leader()
                     && leader != member.raft.raft_id()
@@ -79,8 +82,9 @@ impl Node {
         }
     }
 
-    /// Who is to be asked next: the best one that was not asked yet, then the one asked longest ago. A voter that
-    /// was not heard of lately is waited for a little: one late heartbeat is no reason to refuse.
+    /// The candidate to ask next: the best one that was not asked yet, else the one that was asked longest ago. A voter
+    /// that was not heard from lately is waited for, for up to the longest election timeout: one late heartbeat is no
+    /// reason to refuse.
     async fn successor(
         &self,
         member: &RaftParts,
@@ -98,7 +102,7 @@ impl Node {
                 .into_iter()
                 .filter(eligible)
                 .collect();
-            // The first of those that come last in what was tried; nobody tried comes before everybody.
+            // A candidate that was not tried comes before those that were, and those in the order of their last try.
             let next = able
                 .into_iter()
                 .min_by_key(|id| tried.iter().rposition(|tried| tried == id));
@@ -122,7 +126,7 @@ impl Node {
         }
     }
 
-    /// Has the leader, whichever node that is, give leadership up; gives who leads afterwards.
+    /// Has the leader, whichever node that is, hand leadership over; gives the new leader.
     ///
     /// # Errors
     /// [`ErrorCode::Refused`] with the reason; [`ErrorCode::NotFound`].
@@ -130,8 +134,11 @@ impl Node {
         self.demote(target, None).await
     }
 
-    /// The same; the one that led does not stand for election for `cooldown`, twice the longest election timeout
+    /// The same, and the former leader does not campaign for `cooldown`, which is twice the longest election timeout
     /// where none is given. Where a target is named, it leads when this returns.
+    ///
+    /// # Errors
+    /// As [`Node::step_down`]; [`ErrorCode::Timeout`] when the log does not name a new leader in time.
     pub(crate) async fn demote(&self, target: Option<NodeId>, cooldown: Option<Duration>) -> Result<NodeId> {
         let member = self.member()?;
         self.check_member()?;
@@ -144,7 +151,7 @@ impl Node {
             }
             self.step_down_as_leader(target.as_ref(), cooldown).await?
         } else {
-            // Also where this node takes the target for the leader: it may be the last to do so.
+            // Ordered even where this node already takes the target for the leader: this node may be the last to do so.
             let call = MemberCall::StepDown {
                 to: target.clone(),
                 cooldown_ms: cooldown.map(whole_millis),
@@ -162,10 +169,11 @@ impl Node {
             let seen = self.applied.changed().count();
             let revision = self.applied.revision();
             let topology = self.applied.topology();
-            // One that took leadership back before somebody else had it has an epoch of its own.
+            // A leader that took leadership back before another node had it has a new epoch too, so the leader must
+            // differ as well.
             let changed = topology.leader_epoch > before && from != topology.leader;
             let leader = topology.leader.clone().filter(|leader| match &target {
-                // Up to there the log names the leader that was asked, which may have been the target already.
+                // Before that revision the log names the leader that was asked, which may have been the target already.
                 Some(target) => leader == target && revision >= ordered,
                 None => changed,
             });

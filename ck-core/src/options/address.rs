@@ -1,10 +1,10 @@
-//! Addresses: what a node listens on, and what it tells others to dial.
+//! Addresses: what a node listens on, and what other nodes dial.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 use crate::error::{Error, ErrorCode, Result};
 
-/// Where a listener binds: `:8080`, `host:port`, `[::1]:0`.
+/// The address that a listener binds: `:8080`, `host:port`, `[::1]:0`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ListenAddr {
     host: String,
@@ -12,7 +12,7 @@ pub struct ListenAddr {
 }
 
 impl ListenAddr {
-    /// Reads a listen address.
+    /// Parses a listen address.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidOption`] when it has no port, or an IPv6 host without brackets, or no valid host.
@@ -30,7 +30,7 @@ impl ListenAddr {
         if self.host.is_empty() { "::" } else { &self.host }
     }
 
-    /// The host to bind where [`ListenAddr::bind_host`] cannot be bound, if there is another: `0.0.0.0` for `:8080`, on
+    /// The host to bind when [`ListenAddr::bind_host`] cannot be bound, if there is another: `0.0.0.0` for `:8080`, on
     /// a machine without IPv6.
     pub fn fallback_host(&self) -> Option<&str> {
         self.host.is_empty().then_some("0.0.0.0")
@@ -51,13 +51,13 @@ impl ListenAddr {
 
 /// What other nodes should dial to reach a listener: always a host and a port, never a bare port.
 ///
-/// - `bound`: the address that the listener has, so that its port is real even where 0 was asked for;
+/// - `bound`: the address that the listener has, so that its port is the actual one even when 0 was asked for;
 /// - `advertise`: the option `advertise_addr`, which wins; without a port (or with 0) it takes the bound one;
 /// - `bind_host`: the host of the listen address as written ([`ListenAddr::host`]). A name is passed on as a
 ///   name, because addresses behind names change (pods).
 ///
-/// A wildcard (`:8080`, `0.0.0.0`, `[::]`) becomes this machine's own address towards the network. That may
-/// ask the system's resolver, so call it where blocking is allowed. IPv6 hosts come in brackets.
+/// A wildcard (`:8080`, `0.0.0.0`, `[::]`) is replaced by this machine's own address in the network. That may ask the
+/// system's resolver, so call this where blocking is allowed. IPv6 hosts are in brackets.
 ///
 /// # Errors
 /// [`ErrorCode::InvalidOption`] when `advertise` cannot be dialled.
@@ -80,7 +80,7 @@ fn advertised_with(
             port.filter(|port| *port != 0).unwrap_or(bound.port()),
         ));
     }
-    // "localhost" is left to the bound address: a dialler may resolve it to the other IP version.
+    // "localhost" is replaced by the bound address, because another node may resolve it to the other IP version.
     let is_name = !bind_host.is_empty()
         && bind_host.parse::<IpAddr>().is_err()
         && !bind_host.eq_ignore_ascii_case("localhost");
@@ -95,11 +95,11 @@ fn advertised_with(
     Ok(join_host_port(&ip.to_string(), bound.port()))
 }
 
-/// This machine's address as others see it: IPv4 if there is one beside loopback, else, when the listener
-/// takes IPv6, IPv6; else what the host name resolves to; else loopback.
+/// This machine's address as other machines see it: IPv4 if there is one besides loopback; else IPv6, if the listener
+/// takes it; else what the host name resolves to; else loopback.
 fn local_ip(ipv6: bool) -> IpAddr {
-    // Connecting a datagram socket sends nothing; it only makes the system choose the interface and
-    // source address that it would use. The targets are reserved for documentation.
+    // Connecting a datagram socket sends nothing; it only makes the system choose the interface and the source address
+    // that it would use. The target addresses are reserved for documentation.
     let outgoing = |from: IpAddr, towards: IpAddr| -> Option<IpAddr> {
         let socket = UdpSocket::bind((from, 0)).ok()?;
         socket.connect((towards, 9)).ok()?;
@@ -115,7 +115,7 @@ fn local_ip(ipv6: bool) -> IpAddr {
         ipv6.then(|| outgoing(Ipv6Addr::UNSPECIFIED.into(), towards.into()))
             .flatten()
     };
-    // A network without a default route (an internal container network) still knows its own name.
+    // In a network without a default route (an internal container network) the machine can still resolve its own name.
     let by_name = || {
         let uname = rustix::system::uname();
         let name = uname.nodename().to_str().ok()?;
@@ -164,7 +164,7 @@ pub(super) fn check_listen(text: &str) -> std::result::Result<ListenAddr, String
     }
 }
 
-/// Checks an address that others dial: a host, with or without a port.
+/// Checks an address that other nodes dial: a host, with or without a port.
 pub(super) fn check_advertise(text: &str) -> std::result::Result<(String, Option<u16>), String> {
     let (host, port) = split(text)?;
     if host.is_empty() {
@@ -190,7 +190,7 @@ pub(super) fn check_dial(text: &str) -> std::result::Result<(), String> {
     }
 }
 
-/// Checks where a service is found: `:port` on the node's own host, or `host:port`.
+/// Checks the address of a service: `:port` on the node's own host, or `host:port`.
 pub(super) fn check_service(text: &str) -> std::result::Result<(), String> {
     match split(text)? {
         (_, None) => Err("has no port; write \":9080\" (on the node's own host) or \"host:9080\"".into()),
@@ -406,7 +406,7 @@ mod tests {
             let ip = local_ip(ipv6);
             assert!(!ip.is_unspecified());
             assert!(ipv6 || ip.is_ipv4());
-            // It is this machine's: a socket can bind it.
+            // The address belongs to this machine: a socket can bind it.
             UdpSocket::bind((ip, 0)).unwrap();
         }
         let text = advertised("0.0.0.0:8080".parse().unwrap(), None, "").unwrap();

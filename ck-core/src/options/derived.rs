@@ -1,4 +1,4 @@
-//! What options come to when they are left to their defaults.
+//! The values of options that are not set, derived from other options.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use super::{ListenAddr, Options, TimingOptions, TimingProfile};
 use crate::error::Result;
 use crate::model::whole_millis;
 
-/// Partitions of a new cluster when nobody asked for a number.
+/// The number of partitions of a new cluster by default.
 const DEFAULT_PARTITION_COUNT: u32 = 64;
-/// How many intervals of silence make a node failed when nobody asked for a number.
+/// The number of intervals of silence after which a node is failed, by default.
 const DEFAULT_FAILURE_THRESHOLD: u32 = 4;
-/// Copies of each partition in a new cluster when nobody asked for a number.
+/// The number of copies of each partition in a new cluster by default.
 const DEFAULT_REPLICATION_FACTOR: u32 = 3;
 
-/// Nobody syncs more often than this, whatever is set besides.
+/// The shortest heartbeat interval that is derived from other options.
 const SHORTEST_SYNC_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Election timings with every value decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimingValues {
-    /// How often the leader calls the voters.
+    /// How often the leader sends Raft heartbeats to the voters.
     pub heartbeat: Duration,
     /// The shortest election timeout.
     pub election_min: Duration,
@@ -44,7 +44,7 @@ impl TimingProfile {
 }
 
 impl TimingProfile {
-    /// How often a node syncs where nobody asked for another pace.
+    /// The heartbeat interval of a node by default.
     const fn sync_interval(self) -> Duration {
         Duration::from_millis(match self {
             Self::Fast => 100,
@@ -54,8 +54,8 @@ impl TimingProfile {
 }
 
 impl TimingOptions {
-    /// The profile's values, overridden by those that are set. One of the profile's that does not fit what is set gives
-    /// way.
+    /// The profile's values, overridden by those that are set. A value of the profile that does not fit the set ones is
+    /// adjusted.
     pub fn values(&self) -> TimingValues {
         let profile = self.profile.values();
         let election_min = self.election_min.unwrap_or_else(|| {
@@ -88,14 +88,14 @@ impl TimingOptions {
 }
 
 impl Options {
-    /// Whether this node may found a cluster by itself where it finds none.
+    /// Whether this node may bootstrap a cluster by itself when it finds none.
     pub(crate) fn may_found_alone(&self) -> bool {
         let alone = self.join_addrs.is_empty() && self.bootstrap_expect.is_none();
         self.bootstrap.unwrap_or(alone) || self.bootstrap_expect == Some(1)
     }
 
-    /// How many nodes this one expects before any of them founds: 0 where it may found by itself, `None` where it may
-    /// not found at all.
+    /// How many nodes this node expects before one of them bootstraps the cluster: 0 when it may bootstrap by itself,
+    /// `None` when it may not bootstrap at all.
     pub(crate) fn founding(&self) -> Option<u32> {
         if self.may_found_alone() {
             return Some(0);
@@ -103,7 +103,7 @@ impl Options {
         self.bootstrap_expect
     }
 
-    /// The node's name for people: `node_name`, or `Server-1` for `node-1`, `server-1` and `1`, or the id itself.
+    /// The node's display name: `node_name`, or `Server-1` for `node-1`, `server-1` and `1`, or the id itself.
     pub fn effective_node_name(&self) -> String {
         if let Some(name) = &self.node_name {
             return name.clone();
@@ -132,7 +132,7 @@ impl Options {
         ListenAddr::parse(&self.http_addr).map_err(|error| error.context("option http_addr"))
     }
 
-    /// Where to listen for peers, if that is a listener of its own.
+    /// Where to listen for peers, if they have a separate listener.
     ///
     /// # Errors
     /// [`crate::ErrorCode::InvalidOption`] when `raft_addr` is malformed.
@@ -141,17 +141,17 @@ impl Options {
         parsed.map_err(|error| error.context("option raft_addr"))
     }
 
-    /// The partition count for a cluster that this node creates: asked for, or 64.
+    /// The partition count of a cluster that this node bootstraps: as set, or 64.
     pub fn bootstrap_partition_count(&self) -> u32 {
         self.partition_count.unwrap_or(DEFAULT_PARTITION_COUNT)
     }
 
-    /// The replication factor for a cluster that this node creates: asked for, or 3.
+    /// The replication factor of a cluster that this node bootstraps: as set, or 3.
     pub fn bootstrap_replication_factor(&self) -> u32 {
         self.replication_factor.unwrap_or(DEFAULT_REPLICATION_FACTOR)
     }
 
-    /// How often the node tells the leader that it lives: as set, or what the timing profile asks for, or more often
+    /// How often the node sends a heartbeat to the leader: as set, or the interval of the timing profile, or more often
     /// where a short lease or failure timeout is set.
     pub fn effective_sync_interval(&self) -> Duration {
         self.sync_interval.unwrap_or_else(|| {
@@ -170,8 +170,8 @@ impl Options {
         })
     }
 
-    /// How long a lease lasts: as set; or the longer of three renewals and what [`Options::lease_ttl_floor`] asks for,
-    /// but no longer than a failure timeout that is set allows. 1.5 s by default.
+    /// How long a lease lasts: as set; or the longer of three heartbeat intervals and [`Options::lease_ttl_floor`], but
+    /// no longer than a failure timeout that is set allows. 1.5 s by default.
     pub fn effective_lease_ttl(&self) -> Duration {
         self.lease_ttl.unwrap_or_else(|| {
             let wanted = self.unbounded_lease_ttl();
@@ -182,7 +182,7 @@ impl Options {
         })
     }
 
-    /// What a lease is where no failure timeout is set.
+    /// The derived lease when no failure timeout is set.
     fn unbounded_lease_ttl(&self) -> Duration {
         self.effective_sync_interval()
             .saturating_mul(3)
@@ -192,7 +192,7 @@ impl Options {
     /// The shortest lease that outlasts an election plus a renewal, so that a change of leader interrupts no
     /// primary.
     pub fn lease_ttl_floor(&self) -> Duration {
-        // A node renews at a third of its lease where `sync_interval` is longer than that.
+        // A node renews at a third of its lease when `sync_interval` is longer than that.
         let renewal = match self.set_failure_timeout() {
             Some(failure) if self.lease_ttl.is_none() => {
                 self.effective_sync_interval().min(lease_within(failure) / 3)
@@ -202,51 +202,52 @@ impl Options {
         self.longest_election().saturating_add(renewal)
     }
 
-    /// An election after a crash takes up to two maximal timeouts: voters wait one out first.
+    /// The longest election after a crash, two maximal timeouts: voters wait one out first.
     fn longest_election(&self) -> Duration {
         self.timing.values().election_max.saturating_mul(2)
     }
 
-    /// How much longer than a lease the failure timeout must be at least: a tenth of the lease. Clocks of two
-    /// machines count at rates that differ by far less; the rest is for a process that is scheduled late.
+    /// How much longer than a lease the failure timeout must at least be: a tenth of the lease. The clock rates of two
+    /// machines differ by far less; the rest is for a process that is scheduled late.
     pub fn lease_margin(&self) -> Duration {
         self.effective_lease_ttl() / 10
     }
 
-    /// How often the leader looks for silent nodes: as set, or `sync_interval`, or what makes the failure
-    /// timeout a third longer than the lease and no shorter than `health_check.timeout`. 500 ms by default.
+    /// How often the leader looks for silent nodes: as set; or `sync_interval`, or longer, so that the failure timeout
+    /// is a third longer than the lease and no shorter than `health_check.timeout`. 500 ms by default.
     pub fn effective_health_interval(&self) -> Duration {
         self.health_check.interval.unwrap_or_else(|| {
             let threshold = self.health_check.failure_threshold.max(1);
             let wanted = (self.effective_lease_ttl() / 3).saturating_mul(4);
             let wanted = wanted.max(self.health_check.timeout.unwrap_or(Duration::ZERO)) / threshold;
-            // Up to whole milliseconds: rounding must never shorten it.
+            // Rounded up to whole milliseconds, because rounding must never shorten it.
             self.effective_sync_interval().max(up_to_millis(wanted))
         })
     }
 
-    /// How long one sync waits for its answer: as set, or `sync_interval`, but no longer than a third of a lease.
+    /// How long one heartbeat waits for its answer: as set, or `sync_interval`, but no longer than a third of a lease.
     pub fn effective_health_timeout(&self) -> Duration {
         self.health_check
             .timeout
             .unwrap_or_else(|| self.effective_sync_interval().min(self.effective_lease_ttl() / 3))
     }
 
-    /// The failure timeout, where these options ask for one and do not only leave it to its default.
+    /// The failure timeout, if these options ask for one instead of leaving it to its default.
     pub(crate) fn asked_failure_timeout(&self) -> Option<Duration> {
         let asked = self.health_check.interval.is_some()
             || self.health_check.failure_threshold != DEFAULT_FAILURE_THRESHOLD;
         asked.then(|| self.failure_timeout())
     }
 
-    /// The failure timeout that `health_check.interval` sets. Leases and renewals that are not set give way to it.
+    /// The failure timeout that `health_check.interval` sets. A lease and a heartbeat interval that are not set adapt
+    /// to it.
     fn set_failure_timeout(&self) -> Option<Duration> {
         let interval = self.health_check.interval?;
         Some(interval.saturating_mul(self.effective_failure_threshold()))
     }
 
-    /// How many intervals of silence make a node failed: as set, or 4, or more where a short interval is set and four of
-    /// them leave no room for a lease.
+    /// The number of intervals of silence after which a node is failed: as set, or 4, or more when a short interval is
+    /// set and four of them leave no room for a lease.
     pub(crate) fn effective_failure_threshold(&self) -> u32 {
         let threshold = self.health_check.failure_threshold;
         let Some(interval) = self
@@ -285,16 +286,16 @@ impl Options {
         u32::try_from(intervals).unwrap_or(u32::MAX).max(threshold)
     }
 
-    /// How long a node may be silent before it is failed: health-check interval times failure threshold. 2 s
-    /// by default.
+    /// How long a node may be silent before it is failed: the health-check interval times the failure threshold. 2 s by
+    /// default.
     pub fn failure_timeout(&self) -> Duration {
         self.effective_health_interval()
             .saturating_mul(self.effective_failure_threshold())
     }
 }
 
-/// The lease that a failure timeout leaves room for when nobody sets one: three quarters, so that the failure timeout
-/// is a third longer, as by default.
+/// The lease that is derived from a failure timeout: three quarters of it, so that the failure timeout is a third
+/// longer, as by default.
 fn lease_within(failure: Duration) -> Duration {
     Duration::from_millis(whole_millis(failure / 4 * 3))
 }

@@ -15,11 +15,10 @@ const UNITS: &[(&str, u128)] = &[
 
 const NANOS_PER_MILLI: u128 = 1_000_000;
 
-/// Reads a duration: numbers with the units `d h m s ms us ns`, largest first or not, or a number without a
-/// unit, which counts milliseconds. Fractions are allowed (`1.5s`). `None` when it is none of these or
-/// exceeds 584 years.
+/// Parses a duration: numbers with the units `d h m s ms us ns` in any order, or a number without a unit, which counts
+/// milliseconds. Fractions are allowed (`1.5s`). `None` when it is none of these or exceeds 584 years.
 ///
-/// Whole numbers throughout: what [`format_duration`] writes comes back exactly.
+/// Uses integers only, so that what [`format_duration`] writes parses back exactly.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if rest.is_empty() {
@@ -47,7 +46,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     u64::try_from(total).ok().map(Duration::from_nanos)
 }
 
-/// `number` (digits, with at most one point) times `unit`, cut off to whole nanoseconds.
+/// `number` (digits with at most one point) times `unit`, truncated to whole nanoseconds.
 fn scaled(number: &str, unit: u128) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') || fraction.len() > 15 {
@@ -67,7 +66,7 @@ fn scaled(number: &str, unit: u128) -> Option<u128> {
     whole.checked_mul(unit)?.checked_add(fraction)
 }
 
-/// Writes a duration so that [`parse_duration`] reads the same one: `1m30s`, `500ms`, `0s`.
+/// Writes a duration so that [`parse_duration`] reads the same one back: `1m30s`, `500ms`, `0s`.
 pub fn format_duration(duration: Duration) -> String {
     let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
     if nanos != 0 {

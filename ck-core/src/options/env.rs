@@ -6,7 +6,7 @@ use super::{Options, table};
 use crate::error::{Error, ErrorCode, Result};
 
 impl Options {
-    /// Sets what the process's environment names; see [`Options::apply_env_with`].
+    /// Sets the options that the process's environment names; see [`Options::apply_env_with`].
     ///
     /// # Errors
     /// As [`Options::apply_env_with`], and [`ErrorCode::InvalidOption`] for a value that is not UTF-8.
@@ -14,8 +14,8 @@ impl Options {
         self.apply_env_below(&[]).map(drop)
     }
 
-    /// The same where something else wins over the environment: variables of the options named in `won` are not
-    /// looked at, whatever they say. Gives the options that were set, each with the variable that set it.
+    /// As [`Options::apply_env`], below a source of higher precedence: variables of the options named in `won` are not
+    /// looked at, whatever they contain. Returns the options that were set, each with the variable that set it.
     ///
     /// # Errors
     /// As [`Options::apply_env`].
@@ -40,8 +40,8 @@ impl Options {
         Ok(options)
     }
 
-    /// Sets every option of which `lookup` knows a variable. A variable that is set but empty counts as not
-    /// set: `DATA_DIR=` in a script is an accident more often than a wish to keep nothing. On an error nothing
+    /// Sets every option for which `lookup` returns a variable. A variable that is set but empty counts as not set:
+    /// `DATA_DIR=` in a script is an accident more often than a request to keep nothing on disk. On an error nothing
     /// changes.
     ///
     /// # Errors
@@ -81,15 +81,15 @@ impl Options {
     }
 }
 
-/// Kubernetes sets `HTTP_PORT=tcp://10.3.104.46:80` in every container beside a service that is called "http". Nobody asked
-/// this node for anything by it.
+/// Kubernetes sets `HTTP_PORT=tcp://10.3.104.46:80` in every container beside a service that is called "http". Such a
+/// value is not meant for this node.
 fn is_service_link(value: &str) -> bool {
     ["tcp://", "udp://", "sctp://"]
         .iter()
         .any(|scheme| value.starts_with(scheme))
 }
 
-/// HTTP_PORT is a bare number, which stands for `:number`.
+/// HTTP_PORT is a bare number, which means `:number`.
 fn port_only(value: String) -> Result<String> {
     if value.parse::<u16>().is_ok() && !value.starts_with('+') {
         return Ok(format!(":{value}"));

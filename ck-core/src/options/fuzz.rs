@@ -1,4 +1,4 @@
-//! Any text as options, as one option, as a duration, as an address.
+//! Fuzz target: any text as options, as one option, as a duration, as an address.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,11 +7,11 @@ use super::{ListenAddr, Options, advertised, format_duration, parse_duration, ta
 use crate::error::{Error, ErrorCode};
 use crate::fuzz::Input;
 
-/// A message is for people: long values are shown cut short.
+/// The maximum length of an error message, which must show long values shortened.
 const LONGEST_MESSAGE: usize = 2048;
 
-/// An input says first what its text is. What is taken means the same when it is written again; what is refused changes
-/// nothing and says why.
+/// The first byte of an input says what its text is. Accepted text must mean the same when it is written and read
+/// again; refused text must change nothing, and get an error that says why.
 pub(crate) fn options(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let kind = input.u8();
@@ -23,7 +23,7 @@ pub(crate) fn options(bytes: &[u8]) {
             let spec = &table()[number % table().len()];
             let name = match std::str::from_utf8(entry) {
                 Ok("") | Err(_) => spec.name.to_owned(),
-                // An entry of a map, or any name whatever.
+                // An entry of a map, or any other name.
                 Ok(entry) if spec.has_entries() => format!("{}.{entry}", spec.name),
                 Ok(name) => name.to_owned(),
             };
@@ -50,7 +50,7 @@ fn is_clear(error: &Error) {
     );
 }
 
-/// A set of options, whatever they came from: every one reads back, and so do all that are accepted together.
+/// Checks a set of options from any source: every value reads back, and so do all options that are valid together.
 fn look_at(options: &Options) {
     let mut again = Options::default();
     for spec in table() {
@@ -119,7 +119,7 @@ fn address(text: &str) {
     }
     let bound = SocketAddr::from(([10, 0, 0, 7], 8080));
     match advertised(bound, Some(text), "") {
-        // What others are told to dial can be dialled.
+        // The advertised address can be dialled.
         Ok(dialled) => assert!(
             Options::default().set("join_addrs", &dialled).is_ok(),
             "{dialled}"
@@ -128,7 +128,7 @@ fn address(text: &str) {
     }
 }
 
-/// Variables by the number of their option, each with a value.
+/// Variables, selected by number, each with a value.
 fn environment(mut input: Input<'_>) {
     let variables: Vec<_> = table().iter().flat_map(|spec| spec.env).collect();
     let mut values = BTreeMap::new();
@@ -149,7 +149,7 @@ fn environment(mut input: Input<'_>) {
     }
 }
 
-/// A document of each form, every option with its default, and what people write.
+/// Seed inputs: a document of each form, single options, and values as people write them.
 #[cfg(test)]
 pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
     use crate::fuzz::put_part;

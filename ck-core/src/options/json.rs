@@ -1,4 +1,4 @@
-//! Options from JSON: our own names, nested or dotted, and the form of go-cluster's files.
+//! Options from JSON: ClusterKit's own names, nested or dotted, and the form of go-cluster's files.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -11,7 +11,7 @@ use super::table::OptionKind;
 use super::{Options, Target, table};
 use crate::error::{Error, ErrorCode, Result};
 
-/// No honest options file comes near this.
+/// The maximum size of an options file, in bytes, which no real file comes near.
 const MAX_FILE: u64 = 1 << 20;
 
 impl Options {
@@ -36,8 +36,8 @@ impl Options {
         Ok(options)
     }
 
-    /// Sets what a JSON file of at most 1 MiB names, and leaves the rest. Gives the names of what it set. On an error
-    /// nothing changes.
+    /// Sets the options that a JSON file of at most 1 MiB names, and leaves the rest. Returns the names of the options
+    /// that it set. On an error nothing changes.
     ///
     /// # Errors
     /// As [`Options::from_file`].
@@ -58,22 +58,22 @@ impl Options {
         self.merge_named(&text).map_err(|error| error.context(what))
     }
 
-    /// Sets what a JSON object names, and leaves the rest. Names are those of [`table()`], with groups as
-    /// objects or with dots, or go-cluster's (`clusterId`, `election.leaseTtlMs`). `null` leaves an option as it
-    /// is. An object for `services` or `labels` replaces all entries. A byte order mark is passed over. On an error
-    /// nothing changes.
+    /// Sets the options that a JSON object names, and leaves the rest. Names are those of [`table()`], with groups as
+    /// objects or with dots, or go-cluster's (`clusterId`, `election.leaseTtlMs`). `null` leaves an option as it is. An
+    /// object for `services` or `labels` replaces all entries. A byte order mark is skipped. On an error nothing
+    /// changes.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidOption`]: no JSON object, a key twice, an unknown name, a wrong type, a value out of bounds,
-    /// an option given twice, or a go-cluster option that has no counterpart.
+    /// [`ErrorCode::InvalidOption`]: not a JSON object, a key that comes twice, an unknown name, a wrong type, a value
+    /// out of bounds, an option given twice, or a go-cluster option that has no counterpart.
     pub fn merge_json(&mut self, text: &str) -> Result<()> {
         self.merge_named(text).map(drop)
     }
 
-    /// The same, and gives the names of what was set.
+    /// As [`Options::merge_json`], and returns the names of the options that were set.
     fn merge_named(&mut self, text: &str) -> Result<Vec<String>> {
         let bad = |message: String| Error::new(ErrorCode::InvalidOption, message);
-        // Editors of Windows put one in front.
+        // Some editors on Windows write a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let Strict(value) = serde_json::from_str(text)
             .map_err(|error| bad(format!("options are not valid JSON: {error}")))?;
@@ -95,10 +95,10 @@ impl Options {
     }
 }
 
-/// A merge under way.
+/// A merge in progress.
 struct Merge {
     options: Options,
-    /// What was set, by its own name, with the name that the document used.
+    /// The options that were set, by canonical name, each with the name that the document used.
     given: BTreeMap<String, String>,
 }
 
@@ -157,7 +157,7 @@ fn text_of(name: &str, kind: &OptionKind, value: &Value) -> Result<String> {
         (OptionKind::AddressList, Value::Array(items)) => {
             let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
             match texts {
-                // Somebody meant to name others: it must not look like a list that was left empty.
+                // The user meant to name other nodes: it must not look like a list that was left empty.
                 Some(texts) if !texts.is_empty() && texts.iter().all(|text| text.trim().is_empty()) => {
                     "an array of addresses, each \"host:port\","
                 }
@@ -197,7 +197,7 @@ fn is_group(path: &str) -> bool {
         .any(|spec| below(spec.name) || spec.aliases.iter().any(|alias| below(alias)))
 }
 
-/// go-cluster's sections for which there is nothing to set: say so, and say what takes their place.
+/// Refuses the sections of go-cluster's files that have no counterpart, and says what takes their place.
 fn refuse_without_counterpart(path: &str) -> Result<()> {
     let advice = match path.split('.').next() {
         Some("nats") => {

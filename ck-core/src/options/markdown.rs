@@ -1,4 +1,4 @@
-//! docs/options.md, written from the table.
+//! docs/options.md, generated from the table.
 
 use super::table;
 
@@ -47,7 +47,7 @@ Left alone, `lease_ttl` and `health_check.interval` follow `sync_interval` and `
 always gives options that fit.
 ";
 
-/// The document docs/options.md, from the table.
+/// The text of docs/options.md, generated from the table.
 pub fn options_markdown() -> String {
     let mut text = HEAD.to_string();
     for spec in table() {

@@ -1,4 +1,4 @@
-//! Every option of a node: from code, by name, from JSON, from the environment. One table ([`table()`]) names
+//! Every option of a node, set from code, by name, from JSON, or from the environment. One table ([`table()`]) names
 //! them all.
 
 mod address;
@@ -34,70 +34,70 @@ pub use table::{OptionDefault, OptionKind, OptionSpec, table};
 
 use crate::error::{Error, ErrorCode, Result};
 
-/// What a node is started with.
+/// The options that a node is started with.
 ///
-/// Fields are public; [`Options::set`] reaches the same ones by name. Nothing is checked across fields until
-/// [`Options::validate`], which a start calls. Where a field is an `Option`, `None` leaves the choice to the
-/// default that [`table()`] describes, and a method such as [`Options::effective_lease_ttl`] says what it comes
-/// to.
+/// Fields are public; [`Options::set`] reaches the same fields by name. Fields are not checked against each other
+/// before [`Options::validate`], which a start calls. Where a field is an `Option`, `None` selects the default that
+/// [`table()`] describes, and a method such as [`Options::effective_lease_ttl`] returns the resulting value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
     /// This node's name in the cluster: 1 to 255 of `A-Za-z0-9._:-`.
     pub node_id: String,
-    /// A name for people.
+    /// A display name.
     pub node_name: Option<String>,
     /// Where the node listens: `:8080`, `host:port`, `[::1]:0`.
     pub http_addr: String,
-    /// A listener of its own for peers.
+    /// The address of a separate listener for peers.
     pub raft_addr: Option<String>,
-    /// What others dial: `host` or `host:port`.
+    /// The address that other nodes dial: `host` or `host:port`.
     pub advertise_addr: Option<String>,
     /// Members to join through, each `host:port`.
     pub join_addrs: Vec<String>,
     /// How long to try to join.
     pub join_timeout: Duration,
-    /// Whether this node may create a cluster; `None` decides by `join_addrs` and `data_dir`.
+    /// Whether this node may bootstrap a cluster. `None` allows it when neither `join_addrs` nor `bootstrap_expect` is
+    /// set; a node whose `data_dir` holds a cluster never does.
     pub bootstrap: Option<bool>,
-    /// How many nodes found a cluster together, none of them special; `None` leaves it to `bootstrap`.
+    /// How many nodes bootstrap a cluster together, all alike; `None` leaves it to `bootstrap`.
     pub bootstrap_expect: Option<u32>,
     /// The cluster's name.
     pub cluster_name: String,
-    /// Partitions asked for, 1 to 65536; `None` takes the cluster's.
+    /// The number of partitions asked for, 1 to 65536; `None` takes the cluster's.
     pub partition_count: Option<u32>,
-    /// Copies of each partition asked for; `None` takes the cluster's.
+    /// The number of copies of each partition asked for; `None` takes the cluster's.
     pub replication_factor: Option<u32>,
-    /// Where data is kept; empty means in memory.
+    /// The data directory; empty means in memory.
     pub data_dir: String,
-    /// How often the node renews its lease.
+    /// How often the node sends a heartbeat, which renews its lease.
     pub sync_interval: Option<Duration>,
     /// How long a lease lasts.
     pub lease_ttl: Option<Duration>,
     /// When a silent node counts as failed.
     pub health_check: HealthCheckOptions,
-    /// How long a failed node may stay away before its copies are made anew.
+    /// How long a failed node may stay away before its copies are made elsewhere.
     pub rebalance_delay: Duration,
     /// How long copying one partition may take.
     pub migration_timeout: Duration,
-    /// How many partitions one node copies at a time.
+    /// The maximum number of partitions that one node copies at a time.
     pub max_concurrent_migrations: u32,
-    /// How many partitions all nodes copy at a time; 0 for any number.
+    /// The maximum number of partitions that all nodes copy at a time; 0 for any number.
     pub max_cluster_migrations: u32,
-    /// The election's pace.
+    /// The timing of elections.
     pub timing: TimingOptions,
-    /// At most this many nodes vote.
+    /// The maximum number of voters.
     pub max_voters: u32,
-    /// Where the application's own services are found: name to `:port` or `host:port`.
+    /// The application's own endpoints: name to `:port` or `host:port`.
     pub services: BTreeMap<String, String>,
-    /// This node's share of the partitions; 0 takes none.
+    /// This node's relative share of the partitions; 0 takes none.
     pub weight: u32,
     /// The failure zone.
     pub zone: Option<String>,
-    /// Free labels.
+    /// Free-form labels.
     pub labels: BTreeMap<String, String>,
-    /// How many threads at most run a batch of partition hooks.
+    /// The maximum number of threads that run a batch of partition hooks.
     pub hook_concurrency: u32,
-    /// How many threads the runtime has that all nodes of the process share; the first of them decides.
+    /// The number of threads of the runtime that all nodes of the process share; the first node decides.
     pub runtime_threads: Option<u32>,
     /// The least severe messages that reach the log callback.
     pub log_level: LogLevel,
@@ -107,23 +107,23 @@ pub struct Options {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HealthCheckOptions {
-    /// Whether silent nodes are declared failed at all.
+    /// Whether silent nodes are marked as failed at all.
     pub enabled: bool,
-    /// How often the leader looks.
+    /// How often the leader looks for silent nodes.
     pub interval: Option<Duration>,
-    /// How long one sync waits for its answer.
+    /// How long one heartbeat waits for its answer.
     pub timeout: Option<Duration>,
-    /// How many intervals of silence make a node failed.
+    /// The number of intervals of silence after which a node is failed.
     pub failure_threshold: u32,
 }
 
-/// The election's pace: a profile, and values that override it.
+/// The timing of elections: a profile, and values that override it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TimingOptions {
-    /// Where unset values come from.
+    /// The profile that unset values come from.
     pub profile: TimingProfile,
-    /// How often the leader calls the voters.
+    /// How often the leader sends Raft heartbeats to the voters.
     pub heartbeat: Option<Duration>,
     /// The shortest election timeout.
     pub election_min: Option<Duration>,
@@ -159,25 +159,25 @@ impl TimingProfile {
     }
 }
 
-/// How severe a log message has to be.
+/// The severity of a log message, and the threshold for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
-    /// Nothing at all.
+    /// No message.
     Off,
-    /// What needs a human.
+    /// Problems that need action by a person.
     Error,
-    /// What may need one.
+    /// Problems that may need action.
     Warn,
-    /// What an operator wants to see: joins, leaders, moves.
+    /// Events of interest to operators: joins, leaders, migrations.
     Info,
-    /// What helps to find a fault.
+    /// Details that help to find a fault.
     Debug,
     /// Everything.
     Trace,
 }
 
 impl LogLevel {
-    /// Every level, the most silent first.
+    /// Every level, the least verbose first.
     pub const ALL: &'static [Self] = &[
         Self::Off,
         Self::Error,
@@ -209,7 +209,7 @@ impl LogLevel {
 }
 
 impl Default for Options {
-    /// Every default of [`table()`]; the required options are empty, which [`Options::validate`] refuses.
+    /// Every default of [`table()`]. The required options are empty, which [`Options::validate`] refuses.
     fn default() -> Self {
         let mut options = Options::unset();
         for spec in table() {
@@ -227,7 +227,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Options with every default, for a node of this id that listens there.
+    /// Options with every default, for a node with this id that listens on `http_addr`.
     pub fn new(node_id: impl Into<String>, http_addr: impl Into<String>) -> Self {
         Options {
             node_id: node_id.into(),
@@ -236,8 +236,8 @@ impl Options {
         }
     }
 
-    /// Sets an option by its name in [`table()`] or an alias, from its text form. `services.NAME` and
-    /// `labels.NAME` set one entry; the empty text unsets what may be unset. On an error nothing changes.
+    /// Sets an option by its name in [`table()`] or an alias, from its text form. `services.NAME` and `labels.NAME` set
+    /// one entry; the empty text unsets an option that may be unset. On an error nothing changes.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidOption`]: the name is unknown (the message suggests the nearest), or the value is
@@ -252,8 +252,8 @@ impl Options {
         .map_err(|problem| invalid(&target.name(), value, &problem))
     }
 
-    /// The value that an option was given or has by default, in the form that [`Options::set`] reads. Empty
-    /// when it is not set: none, or worked out from others.
+    /// The value of an option, set or by default, in the form that [`Options::set`] reads. Empty when it is not set: it
+    /// has no value, or one that is derived from other options.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidOption`] for an unknown name.
@@ -264,7 +264,7 @@ impl Options {
         })
     }
 
-    /// What the fields hold before the table's defaults are applied.
+    /// The values of the fields before the table's defaults are applied.
     fn unset() -> Self {
         Options {
             node_id: String::new(),
@@ -310,7 +310,7 @@ impl Options {
     }
 }
 
-/// What a name reaches: an option, or one entry of an option that is a map.
+/// The target of a name: an option, or one entry of an option that is a map.
 #[derive(Clone, Copy)]
 enum Target<'a> {
     Whole(&'static OptionSpec),
@@ -340,7 +340,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The option's own name, whatever alias it was found by.
+    /// The canonical name of the option, whatever alias it was found by.
     fn name(&self) -> String {
         match self {
             Target::Whole(spec) => spec.name.to_string(),
@@ -349,7 +349,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// The error for a bad value: names the option, the value (long ones cut short) and what would be right.
+/// The error for a bad value: names the option, the value (cut when long) and what would be right.
 fn invalid(name: &str, value: &str, problem: &str) -> Error {
     const SHOWN: usize = 80;
     let short = |text: &str| {
@@ -361,7 +361,7 @@ fn invalid(name: &str, value: &str, problem: &str) -> Error {
         Some(short) => format!("{short:?}..."),
         None => format!("{value:?}"),
     };
-    // That of an entry (labels.rack) is the caller's, too.
+    // The name of an entry (labels.rack) comes from the caller too, and may be long.
     let name = short(name).map_or_else(|| name.to_owned(), |short| short + "...");
     Error::new(
         ErrorCode::InvalidOption,
@@ -381,8 +381,8 @@ fn unknown(name: &str) -> Error {
     )
 }
 
-/// The option that was probably meant. Case and separators do not count (`partitionCount`), a group may be
-/// missing (`failure_threshold`), and about one letter in four may be wrong.
+/// The option that was probably meant. Case and separators are ignored (`partitionCount`), a group may be missing
+/// (`failure_threshold`), and about one letter in four may be wrong.
 fn nearest(name: &str) -> Option<&'static str> {
     let plain = |text: &str| -> String {
         text.chars()

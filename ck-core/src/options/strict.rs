@@ -1,13 +1,13 @@
-//! JSON in which no key comes twice.
+//! A JSON parser that refuses a key that comes twice.
 //!
-//! The usual reader takes the last of two and says nothing: whoever changed the first one wonders why nothing happens.
+//! serde_json keeps the last of two values silently, so an edit of the first one would have no effect.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// A JSON value that was read without overlooking anything. The reader adds line and column to its errors.
+/// A JSON value in which no key comes twice. The parser adds line and column to its errors.
 pub(super) struct Strict(pub(super) Value);
 
 impl<'de> Deserialize<'de> for Strict {

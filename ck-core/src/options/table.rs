@@ -1,7 +1,7 @@
-//! The one table of options. Everything that knows an option's name, type, default, bounds, environment
-//! variable or help reads it here: `set` and `get`, JSON, the environment, validation and docs/options.md.
+//! The one table of options. Everything that needs an option's name, type, default, bounds, environment variable or
+//! help reads it here: `set` and `get`, JSON, the environment, validation and docs/options.md.
 //!
-//! To add an option: a field in [`Options`], its "not set" value in `Options::unset`, and a row here.
+//! To add an option: add a field to [`Options`], its "not set" value to `Options::unset`, and a row here.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct OptionSpec {
     pub env: &'static [&'static str],
     /// The type and its bounds.
     pub kind: OptionKind,
-    /// What holds when nobody sets it.
+    /// The value that applies when it is not set.
     pub default: OptionDefault,
     /// What it is for, in one or two sentences.
     pub help: &'static str,
@@ -34,34 +34,34 @@ pub struct OptionSpec {
 pub enum OptionKind {
     /// 1 to 255 of `A-Z a-z 0-9 . _ : -`, and neither `.` nor `..`.
     Identifier,
-    /// A name for people: 1 to 255 bytes without control characters and outer blanks.
+    /// A display name: 1 to 255 bytes without control characters and outer blanks.
     Name,
-    /// A path in the file system; may be empty. Nobody expands `~` or takes quotes off, so both are refused.
+    /// A path in the file system; may be empty. ClusterKit neither expands `~` nor removes quotes, so both are refused.
     Path,
-    /// Where to listen: `:8080`, `host:port`, `[::1]:0`.
+    /// An address to listen on: `:8080`, `host:port`, `[::1]:0`.
     ListenAddress,
-    /// What others dial: `host` or `host:port`.
+    /// An address that other nodes dial: `host` or `host:port`.
     AdvertiseAddress,
-    /// Addresses to dial, `host:port`, separated by commas; a JSON array as well.
+    /// Addresses to dial, `host:port`, separated by commas; in JSON also an array.
     AddressList,
     /// Named service addresses: `kv=:9080,api=host:3000`; in JSON an object.
     Services,
-    /// Free labels: `rack=r1,disk=ssd`; in JSON an object.
+    /// Free-form labels: `rack=r1,disk=ssd`; in JSON an object.
     Labels,
     /// `true` or `false`.
     Bool,
     /// A whole number.
     Integer {
-        /// The smallest that is accepted.
+        /// The smallest accepted number.
         min: u32,
-        /// The largest that is accepted.
+        /// The largest accepted number.
         max: u32,
     },
     /// A duration: `5s`, `500ms`, `1m30s`, or a number of milliseconds.
     Duration {
-        /// The shortest that is accepted.
+        /// The shortest accepted duration.
         min: Duration,
-        /// The longest that is accepted.
+        /// The longest accepted duration.
         max: Duration,
     },
     /// One of these words.
@@ -103,7 +103,7 @@ impl OptionKind {
         }
     }
 
-    /// What a value has to be, to complete "is not ...".
+    /// What a value has to be; completes "is not ...".
     pub(super) fn expected(&self) -> String {
         let bounds = self.bounds();
         match self {
@@ -118,16 +118,16 @@ impl OptionKind {
     }
 }
 
-/// What holds when an option is not set.
+/// The value that applies when an option is not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OptionDefault {
     /// There is no default: a node cannot start without it.
     Required,
-    /// Nothing: the feature is off.
+    /// No value: the feature is off.
     None,
     /// This value, in the form that [`Options::set`] reads.
     Value(&'static str),
-    /// Worked out from other options, from the cluster or from the machine, as these words say.
+    /// Derived from other options, from the cluster or from the machine, as this text says.
     Derived(&'static str),
 }
 
@@ -142,7 +142,7 @@ impl OptionDefault {
     }
 }
 
-/// How to reach the option's field.
+/// The accessors of the option's field.
 #[derive(Debug)]
 pub(super) struct Access {
     pub(super) set: fn(&mut Options, &OptionKind, &str) -> Parsed<()>,

@@ -1,4 +1,4 @@
-//! The checks that need more than one option, and the bounds of fields that code has set directly.
+//! Checks that need more than one option, and the bounds of fields that code has set directly.
 
 use super::duration::format_duration;
 use super::table::OptionDefault;
@@ -9,8 +9,8 @@ impl Options {
     /// Checks every option against its bounds, and the options against each other. A start does this first.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidOption`] for the first thing that is wrong: the message names the options, their
-    /// values and what would be right.
+    /// [`ErrorCode::InvalidOption`] for the first problem: the message names the options, their values and what would
+    /// be right.
     pub fn validate(&self) -> Result<()> {
         self.check_each()?;
         self.check_timing()?;
@@ -18,7 +18,7 @@ impl Options {
         self.check_addresses()
     }
 
-    /// A field that code has set is held to what `set` accepts: its text form must read back as the same value.
+    /// Checks a field that code has set as `set` would: its text form must read back as the same value.
     fn check_each(&self) -> Result<()> {
         for spec in table() {
             let text = (spec.access.get)(self);
@@ -59,8 +59,8 @@ impl Options {
         Ok(())
     }
 
-    /// What is not set follows what is ([`Options::effective_lease_ttl`] and its like), so only values that were set can
-    /// contradict each other here, or the election's pace.
+    /// Options that are not set adapt to those that are ([`Options::effective_lease_ttl`] and others), so only values
+    /// that were set, or the timing of elections, can contradict each other here.
     fn check_leases(&self) -> Result<()> {
         let lease = self.effective_lease_ttl();
         let failure = self.failure_timeout();
@@ -148,7 +148,7 @@ impl Options {
                  them the same list, this node's own address included"
             )));
         }
-        // A node that may neither create a cluster nor join one, and has nothing on disk, can never start.
+        // A node that may neither bootstrap a cluster nor join one, and has nothing on disk, can never start.
         if self.bootstrap == Some(false) && self.join_addrs.is_empty() && self.data_dir.is_empty() {
             return Err(contradiction(
                 "bootstrap is false, join_addrs is empty and data_dir is empty (in memory): the node can belong to no \

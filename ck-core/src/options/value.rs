@@ -1,4 +1,4 @@
-//! From text to a field's value and back, bounded by the option's kind.
+//! Conversion between text and the value of a field, within the bounds of the option's kind.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::duration::{format_duration, parse_duration};
 use super::table::OptionKind;
 use super::{LogLevel, TimingProfile};
 
-/// What is wrong with a value; it completes a sentence that begins with the value.
+/// A value, or a text that says what is wrong with it: the text completes a sentence that begins with the value.
 pub(super) type Parsed<T> = Result<T, String>;
 
 const MAX_LIST: usize = 256;
@@ -16,18 +16,18 @@ const MAX_MAP: usize = 64;
 
 /// A type that an option's field can have.
 pub(super) trait Value: Sized {
-    /// Reads the text form, within the bounds of `kind`.
+    /// Parses the text form, within the bounds of `kind`.
     fn parse(kind: &OptionKind, text: &str) -> Parsed<Self>;
 
-    /// Writes what [`Value::parse`] reads; empty for "not set".
+    /// The text form that [`Value::parse`] reads; empty for "not set".
     fn format(&self) -> String;
 
-    /// One entry of a map, empty when it is not set.
+    /// The value of one entry of a map; empty when it is not set.
     fn entry(&self, _key: &str) -> String {
         String::new()
     }
 
-    /// Sets one entry of a map; what is no map has none.
+    /// Sets one entry of a map. Other types have no entries.
     fn set_entry(&mut self, _kind: &OptionKind, _key: &str, _text: &str) -> Parsed<()> {
         Err("belongs to an option that has no entries".into())
     }
@@ -50,7 +50,7 @@ impl<T: Value> Value for Option<T> {
 impl Value for String {
     fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
         match kind {
-            // As the last part of a URL's path the two dots mean something else.
+            // As the last segment of a URL path, "." and ".." have another meaning.
             OptionKind::Identifier if !is_identifier(text, 255) || matches!(text, "." | "..") => {
                 Err(wants(kind))
             }
@@ -152,7 +152,7 @@ impl Value for Vec<String> {
     fn parse(_kind: &OptionKind, text: &str) -> Parsed<Self> {
         let items: Vec<String> = list_items(text).map(str::to_string).collect();
         if items.is_empty() && !text.is_empty() {
-            // Somebody meant to name others. A node that asks nobody may found a cluster of its own.
+            // The user meant to name other nodes. A node without any could bootstrap a cluster of its own.
             return Err("names no address; leave it empty to name none".into());
         }
         if items.len() > MAX_LIST {
@@ -204,7 +204,7 @@ impl Value for BTreeMap<String, String> {
     }
 
     fn set_entry(&mut self, kind: &OptionKind, key: &str, text: &str) -> Parsed<()> {
-        // Labels may be named as Kubernetes names them: topology.kubernetes.io/zone.
+        // Labels may have names as in Kubernetes: topology.kubernetes.io/zone.
         let labels = matches!(kind, OptionKind::Labels);
         let plain = if labels {
             key.replace('/', ".")
@@ -234,7 +234,8 @@ impl Value for BTreeMap<String, String> {
     }
 }
 
-/// A directory under a name that nobody meant is an empty one, in which a node founds a cluster of its own.
+/// Refuses paths that are probably a mistake: the directory of that name would be empty, and the node could bootstrap a
+/// cluster of its own in it.
 fn check_path(text: &str) -> Parsed<()> {
     let problem = if text.contains(char::is_control) {
         "has a control character in it, such as the end of a line; write only the path"

@@ -1,4 +1,4 @@
-//! The replicated state as this node has applied it, which everything else on the node reads.
+//! The replicated state as this node has applied it. Every read on the node uses it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,28 +13,28 @@ use crate::planted::planted;
 use crate::routing::{ClusterView, SharedView};
 use crate::state::{Proposal, Response, State, diff_events};
 
-/// Where events go, in log order.
+/// Receives the emitted events in log order.
 pub(crate) type EventSink = Box<dyn FnMut(Vec<Arc<Event>>) + Send>;
 
-/// The state, the view that lookups read, and the tasks that wait for a revision.
+/// The applied state, the view that lookups read, and the tasks that wait for a revision.
 pub(crate) struct AppliedState {
     me: NodeId,
     process: u64,
     state: RwLock<State>,
     view: Arc<SharedView>,
-    /// The incarnation of the present process, 0 before the log has admitted it. Read by every lookup that asks
-    /// for a role, so it is no lock.
+    /// The incarnation of this process; 0 before its join has been applied. Atomic instead of locked, because every
+    /// role lookup reads it.
     incarnation: AtomicU64,
-    /// Notified after every batch that changed the topology.
+    /// Notified after every batch that changed the topology, after every installed snapshot, and when the node stops.
     changed: ChangeNotifier,
-    /// Notified after every batch that changed the replicated store.
+    /// Notified after every batch that changed the custom data, and after every installed snapshot.
     data_changed: ChangeNotifier,
     waiters: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
     sink: Mutex<EventSink>,
 }
 
 impl AppliedState {
-    /// The empty state of node `me`, whose present process is named `process`.
+    /// The empty state of node `me`, whose current process is identified by `process`.
     pub(crate) fn new(me: NodeId, process: u64, sink: EventSink) -> Self {
         let state = State::default();
         let view = ClusterView::new(state.topology().clone(), 0, &me);
@@ -51,7 +51,7 @@ impl AppliedState {
         }
     }
 
-    /// The state. Hold it briefly: applying waits for it.
+    /// Locks the state for reading. Hold the guard briefly: applying waits for it.
     pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -61,28 +61,28 @@ impl AppliedState {
         &self.view
     }
 
-    /// Members, partitions and leader.
+    /// The topology: members, partitions and leader.
     pub(crate) fn topology(&self) -> Arc<Topology> {
         self.state().topology().clone()
     }
 
-    /// The last revision applied.
+    /// The last applied revision.
     pub(crate) fn revision(&self) -> u64 {
         self.view.load().revision()
     }
 
-    /// Notified whenever the topology changed.
+    /// Notified whenever the topology may have changed, and when the node stops.
     pub(crate) fn changed(&self) -> &ChangeNotifier {
         &self.changed
     }
 
-    /// Notified whenever the replicated store changed.
+    /// Notified whenever the custom data may have changed.
     pub(crate) fn data_changed(&self) -> &ChangeNotifier {
         &self.data_changed
     }
 
-    /// This node's incarnation, once the join of its present process has been applied. Until then the node has no role:
-    /// what the log says is about an earlier process.
+    /// This node's incarnation, once the join of this process has been applied. Until then the node has no role,
+    /// because the topology describes an earlier process of it.
     pub(crate) fn incarnation(&self) -> Option<u64> {
         match self.incarnation.load(Ordering::Acquire) {
             0 => None,
@@ -90,7 +90,7 @@ impl AppliedState {
         }
     }
 
-    /// As if the log had admitted the present process.
+    /// Acts as if the join of this process had been applied.
     #[cfg(test)]
     pub(crate) fn admit(&self) {
         self.incarnation.store(1, Ordering::Release);
@@ -100,7 +100,7 @@ impl AppliedState {
         state.process_of(&self.me) == Some(self.process)
     }
 
-    /// Starts from a stored state. It emits no events: nothing in it is new.
+    /// Starts from a stored state. It emits no events, because nothing in it is new.
     pub(crate) fn restore(&self, stored: State) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         self.publish(&stored);
@@ -110,7 +110,8 @@ impl AppliedState {
         self.data_changed.notify();
     }
 
-    /// Applies a batch of entries in order. `None` stands for an entry without a command.
+    /// Applies a batch of entries in order. The result has one response for each entry, `None` for an entry without a
+    /// command.
     pub(crate) fn apply(&self, batch: &[Item]) -> Vec<Option<Response>> {
         let mut told = Vec::new();
         let mut responses = Vec::with_capacity(batch.len());
@@ -137,8 +138,8 @@ impl AppliedState {
                     Some(response)
                 }
             });
-            // Events from before this process joined are history and are not emitted again. Those about its own removal
-            // are emitted.
+            // Events from before this process joined are history and are not emitted again. Events about its own
+            // removal are emitted.
             if told.len() > from && !was_admitted && !self.admitted(&state) {
                 told.truncate(from);
             }
@@ -162,7 +163,7 @@ impl AppliedState {
             events: &told,
             snapshot: false,
         });
-        // Under the state's lock, so that no later batch can emit its events first.
+        // Emitted under the state lock, so that no later batch can emit its events first.
         self.emit(told);
         drop(state);
         if topology_changed {
@@ -175,7 +176,7 @@ impl AppliedState {
         responses
     }
 
-    /// Replaces the state by a newer one from a snapshot, and emits the net change.
+    /// Replaces the state with a newer one from a snapshot, and emits the net change as events.
     pub(crate) fn install(&self, new: State) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let revision = new.revision();
@@ -220,7 +221,7 @@ impl AppliedState {
                 .get(&self.me)
                 .filter(|_| self.admitted(state));
             let incarnation = node.map_or(0, |node| node.incarnation);
-            // Before the view: a reader believes a role in the view only where the incarnation is its own.
+            // Stored before the view: a reader trusts a role in the view only if the incarnation matches its own.
             self.incarnation.store(incarnation, Ordering::Release);
         }
         let view = before.updated(state.topology(), state.revision());
@@ -253,16 +254,20 @@ impl AppliedState {
         let due = std::mem::replace(&mut *waiters, later);
         drop(waiters);
         for waiter in due.into_values().flatten() {
-            // The receiver is gone where the waiting call was cancelled.
+            // Fails if the waiting call was cancelled.
             let _ = waiter.send(());
         }
     }
 
-    /// Waits until `revision` has been applied here.
+    /// Waits until this node has applied `revision`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Stopped`] when the node stops first.
     pub(crate) async fn wait_for(&self, revision: u64) -> Result<()> {
         let receiver = {
             let mut waiters = self.waiters();
-            // Checked under the lock: an applier publishes before it takes the lock to wake.
+            // Checked under the lock: `apply` publishes the view before it takes this lock to wake waiters, so no
+            // wake-up is missed.
             if self.revision() >= revision {
                 return Ok(());
             }
@@ -277,7 +282,7 @@ impl AppliedState {
             .map_err(|_| Error::new(ErrorCode::Stopped, "the node has stopped"))
     }
 
-    /// Ends every wait: the node stops.
+    /// Ends every wait, because the node stops.
     pub(crate) fn close(&self) {
         self.waiters().clear();
         self.changed.notify();
@@ -286,15 +291,15 @@ impl AppliedState {
 
 /// One log entry, decoded.
 pub(crate) enum Item {
-    /// Nothing but its index.
+    /// An entry without content.
     Blank(u64),
-    /// The voters from here on.
+    /// The voters from this entry on.
     Membership(u64, std::collections::BTreeSet<u64>),
     /// A proposal.
     Command(u64, Box<Proposal>),
 }
 
-/// The topology without `me`: what this node knew before it had joined.
+/// The topology without `me`: what this node knew before it joined.
 fn without(topology: &Topology, me: &NodeId) -> Topology {
     let mut old = topology.clone();
     old.nodes.remove(me);

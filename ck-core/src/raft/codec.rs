@@ -1,4 +1,5 @@
-//! Log entries and snapshots as bytes: our own forms, self-describing, so that versions one apart read each other.
+//! The encoding of log entries and snapshots. It is ClusterKit's own and self-describing, so that versions one apart
+//! can read each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,10 +22,10 @@ const KIND_BLANK: u8 = 0;
 const KIND_COMMAND: u8 = 1;
 const KIND_MEMBERSHIP: u8 = 2;
 
-/// The most nodes that take part in Raft, voting or not: what a membership of more is, is not known.
+/// The most nodes of a membership, voters and learners together. A larger membership is refused.
 const MAX_MEMBERS: usize = 65_536;
 
-/// Encodes with field names, so that a reader may know fewer or more of them.
+/// Encodes with field names, so that a reader of another version may know fewer or more fields.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Bytes> {
     match rmp_serde::to_vec_named(value) {
         Ok(bytes) => Ok(bytes.into()),
@@ -33,13 +34,16 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Bytes> {
 }
 
 /// Decodes what [`encode`] wrote.
+///
+/// # Errors
+/// [`ErrorCode::Corrupt`] with `what` in the message.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
     rmp_serde::from_slice(bytes)
         .map_err(|error| Error::new(ErrorCode::Corrupt, format!("{what} cannot be read: {error}")))
 }
 
-/// Decodes a list of `N` elements at most. An element may take a byte on the wire and a hundred in memory, so the bound on
-/// what is received does not bound what comes of it.
+/// Decodes a list of at most `N` elements. An element may take one byte on the wire and a hundred in memory, so the
+/// limit on message size alone does not bound the memory.
 pub(super) fn at_most<'de, D, T, const N: usize>(deserializer: D) -> std::result::Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -69,7 +73,7 @@ where
     deserializer.deserialize_seq(AtMost::<T, N>(PhantomData))
 }
 
-/// Who takes part in Raft: one set of voters, or two while it changes, and everybody.
+/// A Raft membership: one set of voters, or two during a joint change, and all voters and learners.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MembershipRecord {
     configs: Vec<BTreeSet<RaftId>>,
@@ -97,7 +101,7 @@ impl MembershipRecord {
     }
 }
 
-/// A log entry in the log's own form.
+/// Converts a log entry to the form of the write-ahead log.
 pub(crate) fn to_wal_entry(entry: &Entry) -> Result<wal::Entry> {
     let (kind, payload) = match &entry.payload {
         EntryPayload::Blank => (KIND_BLANK, Bytes::new()),
@@ -113,7 +117,7 @@ pub(crate) fn to_wal_entry(entry: &Entry) -> Result<wal::Entry> {
     })
 }
 
-/// A log entry in openraft's form.
+/// Converts a log entry to openraft's form.
 pub(crate) fn from_wal_entry(entry: wal::Entry) -> Result<Entry> {
     let payload: Payload = match entry.kind {
         KIND_BLANK => EntryPayload::Blank,
@@ -135,7 +139,8 @@ pub(crate) fn from_wal_entry(entry: wal::Entry) -> Result<Entry> {
     Ok(Entry::new(from_wal_id(entry.id), payload))
 }
 
-/// Refuses an entry that could not be applied: once it is in the log it stops every node that comes to it, for ever.
+/// Refuses an entry that could not be applied. Once such an entry is committed, it stops every node that reaches it, on
+/// every restart.
 pub(super) fn check_entry(entry: &Entry) -> Result<()> {
     match &entry.payload {
         EntryPayload::Blank => Ok(()),
@@ -148,7 +153,8 @@ pub(super) fn check_entry(entry: &Entry) -> Result<()> {
     }
 }
 
-/// Somebody votes, at most one change of voters is under way, and nobody votes who does not take part.
+/// Checks that every configuration has a voter, that there are one or two configurations (two during a joint change),
+/// that every voter is a member, and that there are at most [`MAX_MEMBERS`] members.
 fn check_membership(membership: &Membership) -> Result<()> {
     let configs = membership.get_joint_config();
     let count = membership.nodes().count();
@@ -167,7 +173,7 @@ fn check_membership(membership: &Membership) -> Result<()> {
     ))
 }
 
-/// What a snapshot covers.
+/// The header of a snapshot: its last entry and its membership.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SnapshotHeader {
     last: Option<wal::LogId>,
@@ -186,12 +192,12 @@ impl From<&SnapshotMeta> for SnapshotHeader {
 }
 
 impl SnapshotHeader {
-    /// Its last entry, and the one that its membership is of.
+    /// The id of the last entry, and of the entry that set the membership.
     pub(super) fn ids(&self) -> (Option<wal::LogId>, Option<wal::LogId>) {
         (self.last, self.membership_id)
     }
 
-    /// Makes it that of a snapshot up to entry `index`.
+    /// Changes the header to cover entries up to `index`.
     #[cfg(all(feature = "sim", any(test, feature = "fuzz")))]
     pub(super) fn cover(&mut self, index: u64) {
         for id in [&mut self.last, &mut self.membership_id].into_iter().flatten() {
@@ -199,14 +205,14 @@ impl SnapshotHeader {
         }
     }
 
-    /// The same in openraft's form, for a snapshot that another node sends.
+    /// Converts to openraft's form, and checks the membership, for a snapshot that another node sends.
     pub(super) fn into_checked_meta(self) -> Result<SnapshotMeta> {
         let meta = self.into_meta()?;
         check_membership(meta.last_membership.membership())?;
         Ok(meta)
     }
 
-    /// The same in openraft's form.
+    /// Converts to openraft's form.
     pub(crate) fn into_meta(self) -> Result<SnapshotMeta> {
         let membership = self.membership.into_membership()?;
         Ok(SnapshotMeta {

@@ -1,4 +1,4 @@
-//! Any bytes as the snapshot of a node, or as its note of what it has pledged.
+//! Fuzz targets that take any bytes as a node's snapshot or as its pledge file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ const SNAPSHOT: &str = "/data/snapshot";
 
 const REPAIR: u8 = 0;
 
-/// An input is the file, and then proposals, as they are in log entries: a snapshot that a node starts from stands whatever
-/// comes after it. Or what is wrong with it is said.
+/// The input is a snapshot file, then encoded proposals as they are in log entries. Either the node starts from the
+/// snapshot and applies whatever follows it, or the error says what is wrong with the file.
 pub(crate) fn snapshot(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let flags = input.flags();
@@ -66,7 +66,7 @@ pub(crate) fn snapshot(bytes: &[u8]) {
     survives_a_round_trip(&applied);
 }
 
-/// Any bytes as `pledges.json`.
+/// Takes any bytes as `pledges.json`.
 pub(crate) fn pledges(bytes: &[u8]) {
     let path = "/data/pledges.json";
     let file = PledgeFile::new(disk_with(path, bytes), Path::new(DIR));
@@ -86,7 +86,7 @@ fn proposal(command: Command) -> Proposal {
     Proposal::unremembered(command, Timestamp::default())
 }
 
-/// Asks what lookups and pages ask.
+/// Runs the queries of lookups and status pages.
 fn look_at(applied: &AppliedState) {
     let view = applied.view().load();
     let topology = view.topology();
@@ -119,13 +119,13 @@ fn disk_with(path: &str, content: &[u8]) -> Arc<dyn Disk> {
     Arc::new(disk)
 }
 
-/// What is wrong with a file names it.
+/// The error is of the right kind and names the file.
 fn is_clear(error: &Error, path: &str) {
     let is_clear = matches!(error.code(), ErrorCode::Corrupt | ErrorCode::Version);
     assert!(is_clear && error.message().contains(path), "{error}");
 }
 
-/// True for entries and snapshots, which may say who takes part from now on.
+/// True for append entries with entries and for snapshots: both can change the membership.
 #[cfg(feature = "sim")]
 pub(crate) fn may_change_members(call: &[u8]) -> bool {
     let request = codec::decode::<RaftRequest>(call, "a call");
@@ -136,8 +136,8 @@ pub(crate) fn may_change_members(call: &[u8]) -> bool {
     })
 }
 
-/// The same call where it appends or brings a snapshot, for a log that ends at `tip`: what does not follow the log is turned
-/// away before anything else of it is looked at.
+/// Adapts an append or a snapshot to a log that ends at `tip`. A call that does not follow the log is refused before
+/// anything else of it is checked.
 #[cfg(feature = "sim")]
 pub(crate) fn fit(call: &[u8], tip: LogId) -> Option<bytes::Bytes> {
     let mut request = codec::decode::<RaftRequest>(call, "a call").ok()?;
@@ -158,13 +158,13 @@ pub(crate) fn fit(call: &[u8], tip: LogId) -> Option<bytes::Bytes> {
     codec::encode(&request).ok()
 }
 
-/// Where the log of a node ends.
+/// The id of the last entry of the node's log.
 #[cfg(feature = "sim")]
 pub(crate) fn tip(node: &RaftNode) -> Option<LogId> {
     node.last_log_id().map(to_wal_id)
 }
 
-/// Calls that a node forwards to the leader.
+/// The calls that a node forwards to the leader.
 #[cfg(all(test, feature = "sim"))]
 pub(crate) fn forwarded_calls(cluster: &str, proposals: &[bytes::Bytes]) -> Vec<bytes::Bytes> {
     use super::Service;
@@ -186,7 +186,7 @@ pub(crate) fn forwarded_calls(cluster: &str, proposals: &[bytes::Bytes]) -> Vec<
     calls.map(call).to_vec()
 }
 
-/// Calls of a node that takes itself for the leader of a later term, or wants to be, by what they are about.
+/// Calls of a node that leads a later term, or is a candidate in it, grouped by topic.
 #[cfg(all(test, feature = "sim"))]
 pub(crate) fn raft_calls(cluster: &str, proposal: &bytes::Bytes) -> Vec<(&'static str, Vec<bytes::Bytes>)> {
     use super::Service;
@@ -265,8 +265,8 @@ pub(crate) fn raft_calls(cluster: &str, proposal: &bytes::Bytes) -> Vec<(&'stati
     ]
 }
 
-/// A snapshot of a cluster in use, the same with a checksum to be made right, an empty one, an old one; and what may come
-/// after them.
+/// Examples: a snapshot of a cluster in use, the same with the repair flag set, an empty one, one in the old format;
+/// and proposals behind them.
 #[cfg(test)]
 pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
     #[cfg(not(feature = "sim"))]
@@ -297,7 +297,7 @@ pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
     };
     let whole = file(&states[1]);
     let mut old = file(&State::default());
-    // The first version named no owner.
+    // Version 1 of the format names no owner.
     old[7] = b'1';
     old.drain(24..24 + Owner::LENGTH);
     snapshot_file::repair(&mut old);

@@ -1,9 +1,10 @@
-//! How far each follower has acknowledged the log of this leadership (`matchIndex` of the Raft paper, figure 2), and which
-//! has lost some of that again.
+//! The match index of each follower under this leadership (`matchIndex` of the Raft paper, figure 2), and which
+//! followers have lost acknowledged entries.
 //!
-//! A node whose disk was set back to an earlier state (a snapshot of its machine, a backup) has forgotten entries that count
-//! as stored, and votes. openraft takes a follower for one that never forgets: told of a conflict before what the follower has
-//! acknowledged it panics, or goes on from a state that cannot be. So it is not told; the node is told, and takes no part.
+//! A node whose disk was set back to an earlier state (a snapshot of its machine, a backup) has forgotten votes, and
+//! entries that the leader counts as stored. openraft assumes that a follower never forgets: if it learns of a conflict
+//! below the match index, it panics or continues from an impossible state. Therefore such a conflict is hidden from
+//! openraft. The follower itself is informed instead, and takes no part in the cluster.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,11 +13,12 @@ use std::time::Duration;
 use super::types::RaftId;
 use crate::env::Instant;
 
-/// A process that stood still handles what waits for it in any order, and the answer to a later request may say that the one
-/// before it has not come. That one's answer follows at once. After this time nothing of the kind is left.
+/// A follower that was stalled handles its queued requests in any order, so its answer to a later request may report a
+/// conflict although the request before it is only delayed. The answer to the delayed request follows at once. A
+/// conflict that persists for this long is a real loss.
 const CERTAIN_AFTER: Duration = Duration::from_millis(500);
 
-/// What followers have in one leadership of this node: its latest.
+/// The match indexes of one leadership of this node: its latest.
 #[derive(Debug, Default)]
 pub(super) struct MatchIndex {
     table: Mutex<FollowerTable>,
@@ -26,9 +28,9 @@ pub(super) struct MatchIndex {
 struct FollowerTable {
     /// The term of the leadership.
     term: u64,
-    /// The last index that each follower has.
+    /// The match index of each follower.
     upto: BTreeMap<RaftId, u64>,
-    /// Those that seem to have lost some, with what they had, and since when.
+    /// The followers that seem to have lost entries: the match index that each had, and when the loss was first seen.
     lost: BTreeMap<RaftId, (u64, Instant)>,
 }
 
@@ -44,8 +46,8 @@ impl MatchIndex {
         table
     }
 
-    /// `by` has the log of the leader of `term` up to `index`, durably. Where that is all that it had, it has lost nothing:
-    /// the answer that said so was a late one.
+    /// Records that `by` has durably stored the log of the leader of `term` up to `index`. If `index` is the known
+    /// match index, nothing was lost: the answer that reported a conflict was a late one.
     pub(super) fn note(&self, by: RaftId, term: u64, index: u64) {
         let mut table = self.table(term);
         if table.term == term {
@@ -57,7 +59,8 @@ impl MatchIndex {
         }
     }
 
-    /// `by` has not got entry `index` of that log. True where it had, and so has lost it.
+    /// Records that `by` does not have entry `index` of the log of the leader of `term`. True if it had acknowledged
+    /// that entry, and so has lost it.
     pub(super) fn lacks(&self, by: RaftId, term: u64, index: u64) -> bool {
         let mut table = self.table(term);
         let known = table.upto.get(&by).copied().filter(|known| index <= *known);
@@ -71,7 +74,7 @@ impl MatchIndex {
         }
     }
 
-    /// How far `by` had acknowledged the log of the leader of `term`, where it has certainly lost some of that.
+    /// The match index that `by` had under the leader of `term`, if `by` has certainly lost entries up to it.
     pub(super) fn lost_by(&self, by: RaftId, term: u64) -> Option<u64> {
         let table = self.table(term);
         let (known, since) = table.lost.get(&by)?;
@@ -83,7 +86,7 @@ impl MatchIndex {
 mod tests {
     use super::*;
 
-    /// As if half a second had passed.
+    /// Acts as if [`CERTAIN_AFTER`] had passed.
     fn is_certain(known: &MatchIndex) {
         let mut table = known.table.lock().unwrap();
         for (_, since) in table.lost.values_mut() {
@@ -105,18 +108,18 @@ mod tests {
         assert_eq!(known.lost_by(3, 5), None);
         known.note(2, 5, 9);
         assert_eq!(known.lost_by(2, 5), Some(10));
-        // It has it after all.
+        // The follower has the entries after all.
         known.note(2, 5, 10);
         assert_eq!(known.lost_by(2, 5), None);
-        // Found again and again, it is lost since the first time.
+        // If a loss is seen repeatedly, its time counts from the first sighting.
         assert!(known.lacks(2, 5, 10));
         is_certain(&known);
         assert!(known.lacks(2, 5, 9));
         assert_eq!(known.lost_by(2, 5), Some(10));
-        // What seemed so in an earlier leadership may have been an answer on its way.
+        // Under an earlier leadership the conflict may have been a late answer.
         assert_eq!(known.lost_by(2, 4), None);
         assert_eq!(known.lost_by(2, 6), None);
-        // Of what an earlier leadership sent the log may have been truncated since.
+        // Entries of an earlier leadership may have been truncated since.
         known.note(3, 6, 4);
         assert_eq!(known.lost_by(2, 6), None);
         known.note(2, 5, 20);

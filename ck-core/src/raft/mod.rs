@@ -1,14 +1,14 @@
-//! Raft: how the nodes agree on one log of commands, and on a leader. The engine is openraft.
+//! Raft: the nodes agree on one log of commands and on a leader. The engine is openraft.
 //!
-//! Everything that knows openraft is in here. Outside, there are proposals and their answers, the applied state that every
-//! read goes to, and leadership as epochs.
+//! Only this module uses openraft. The rest of the crate sees proposals and their outcomes, the applied state that
+//! serves every read, and leadership as epochs.
 //!
 //! - [`RaftNode`] is the handle of one node's Raft; [`open`] makes it.
-//! - [`AppliedState`] is what the log has come to here, with the view that lookups read.
+//! - [`AppliedState`] is the state that the log has produced on this node, with the view that lookups read.
 //! - `storage`: the write-ahead log, the state machine, snapshots on the disk.
-//! - `transport`: Raft's calls between nodes, and what of them is believed.
+//! - `transport`: Raft RPCs between nodes, and the checks that each of them must pass.
 //! - `election`: when a node campaigns, what it pledges to a leader, how long a leader's lease is.
-//! - `proposals`: the way of a command into the log, from any node, exactly once.
+//! - `proposals`: takes a command from any node into the log, exactly once.
 
 mod applied_state;
 mod codec;

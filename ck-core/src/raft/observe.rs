@@ -1,35 +1,36 @@
-//! What a simulation sees of every batch that a node applies, at the very moment at which it becomes visible.
+//! Lets a simulation observe every batch that a node applies, at the moment when it becomes visible.
 
 use std::cell::RefCell;
 
 use crate::model::Event;
 use crate::state::State;
 
-/// One batch, applied or installed.
+/// One batch of entries that was applied, or one snapshot that was installed.
 #[derive(Debug)]
 pub struct Applied<'a> {
-    /// The node.
+    /// The node's id.
     pub node: &'a str,
-    /// The number that names its process.
+    /// The number that identifies the process of the node.
     pub process: u64,
-    /// The revision before.
+    /// The revision before the batch.
     pub before: u64,
-    /// The state now. What asks the node for it would wait for ever: the batch holds the lock.
+    /// The state after the batch. The observer must not query the node: applying holds the state lock, so the query
+    /// would wait forever.
     pub state: &'a State,
-    /// What is told of it, before any hook hears it.
+    /// The events of the batch, before any hook receives them.
     pub events: &'a [Event],
-    /// It came as a snapshot, and the events are the net change.
+    /// True if the state came as a snapshot; the events are then the net change.
     pub snapshot: bool,
 }
 
-/// Is called with every batch, on the thread that applies it.
+/// A callback that receives every batch, on the thread that applies it.
 pub type Observer = Box<dyn Fn(&Applied<'_>)>;
 
 thread_local! {
     static OBSERVER: RefCell<Option<Observer>> = const { RefCell::new(None) };
 }
 
-/// Has every batch that is applied on this thread shown to `observer`, or to nobody.
+/// Sets the observer of all batches that this thread applies; `None` removes it.
 pub fn observe(observer: Option<Observer>) {
     OBSERVER.with(|present| *present.borrow_mut() = observer);
 }

@@ -1,4 +1,4 @@
-//! Opening a Raft node: its log, its snapshot, and the tasks beside openraft's own.
+//! Opens a Raft node: its log, its snapshot, and the background tasks that ClusterKit runs beside openraft's own.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -32,29 +32,30 @@ use crate::model::whole_millis;
 use crate::net::Transport;
 use crate::options::TimingValues;
 
-/// The folder of the log in a data directory.
+/// Name of the log folder inside a data directory.
 pub(crate) const LOG_DIR: &str = "wal.log";
-/// The file of the snapshot in a data directory.
+/// Name of the snapshot file inside a data directory.
 const SNAPSHOT: &str = "snapshot";
 
-/// True when a data directory has a log.
+/// True if the data directory holds a log.
 pub(crate) fn has_log(disk: &dyn Disk, dir: &Path) -> Result<bool> {
     Wal::exists(disk, &dir.join(LOG_DIR))
 }
 
-/// True when a data directory has a snapshot.
+/// True if the data directory holds a snapshot.
 pub(crate) fn has_snapshot(disk: &dyn Disk, dir: &Path) -> Result<bool> {
     Ok(disk.open(&dir.join(SNAPSHOT))?.is_some())
 }
 
-/// When snapshots are taken.
+/// Decides how often snapshots are taken, and how much of the log is kept after one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SnapshotPace {
-    /// After so many entries a snapshot is taken, but not before they have this many times the length of the last one: the
-    /// state of tens of thousands of partitions costs as much to write as a hundred thousand small entries.
+    /// A snapshot is due after this many entries, provided their bytes are at least `times` the size of the last
+    /// snapshot: the state of tens of thousands of partitions costs as much to write as a hundred thousand small
+    /// entries.
     pub(crate) entries: u64,
     pub(crate) times: u64,
-    /// So many entries stay in the log behind a snapshot, for followers that are a little late.
+    /// This many entries stay in the log behind a snapshot, so that followers that lag a little need no snapshot.
     pub(crate) kept: u64,
 }
 
@@ -68,7 +69,7 @@ impl Default for SnapshotPace {
     }
 }
 
-/// What a Raft node is opened with.
+/// The parameters of [`RaftNode::open`].
 pub(crate) struct RaftConfig {
     pub(crate) raft_id: RaftId,
     pub(crate) cluster_name: String,
@@ -82,7 +83,7 @@ pub(crate) struct RaftConfig {
 }
 
 impl RaftNode {
-    /// Opens the log and starts the node. Nothing is proposed yet.
+    /// Opens the log and starts the node. It proposes nothing yet.
     ///
     /// # Errors
     /// [`ErrorCode::Corrupt`], [`ErrorCode::DataDirInUse`], [`ErrorCode::Io`] from the disk.
@@ -210,14 +211,14 @@ impl RaftNode {
 fn spawn_abortable(task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
     let (task, handle) = abortable(task);
     env::spawn(async move {
-        // Aborted is how it ends.
+        // Being aborted is the normal end of these tasks.
         let _ = task.await;
     });
     handle
 }
 
-/// A log that begins behind its start stands on a snapshot. Without it what came before is unknown, and the node would
-/// silently be one that never had it.
+/// Checks that the snapshot reaches the first entry of a purged log. If the snapshot is missing or too old, the entries
+/// in between are lost, and the node would silently run with a state that never had them.
 fn check_snapshot(dir: &Path, purged: Option<wal::LogId>, snapshot: u64) -> Result<()> {
     let Some(purged) = purged.filter(|purged| purged.index > snapshot) else {
         return Ok(());
@@ -248,20 +249,21 @@ fn raft_config(
         heartbeat_interval: whole_millis(timing.heartbeat),
         election_timeout_min: whole_millis(timing.election_min),
         election_timeout_max: election_max,
-        // When to stand is decided by the election timer of our own.
+        // ClusterKit's own election timer decides when to campaign.
         enable_elect: false,
         enable_pre_vote: Some(true),
-        // A leader sends entries before its own disk has them. One that is killed then and goes on leading in the
-        // same term gives their places in the log to other entries, and nobody can tell the two apart: nodes apply
-        // different commands. It stands for election like everybody else, in a new term and with a new epoch.
+        // A leader sends entries to followers before its own disk has them. If it is killed at that moment and then
+        // resumes leading in the same term, it gives the same log positions to other entries. The two versions have the
+        // same term and index, so nodes cannot tell them apart and apply different commands. Therefore a restarted
+        // leader campaigns like every other node, in a new term and with a new epoch.
         enable_leader_restore: Some(false),
-        // A leader that hears of no quorum falls silent by our own count: see heartbeats.rs.
+        // ClusterKit itself decides when a leader without a quorum stops sending: see heartbeats.rs.
         quorum_loss_probe_interval: None,
-        // When one is due is for us to say: see log_compaction.rs.
+        // ClusterKit itself decides when a snapshot is due: see log_compaction.rs.
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: snapshots.kept,
         replication_lag_threshold: snapshots.entries + snapshots.kept,
-        // A snapshot goes in pieces, each with a deadline of its own; this bounds the whole.
+        // A snapshot is sent in chunks, each with a deadline of its own. This bounds the whole transfer.
         install_snapshot_timeout: 10 * 60 * 1000,
         ..openraft::Config::default()
     };

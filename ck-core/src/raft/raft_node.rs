@@ -1,4 +1,4 @@
-//! One Raft node: writing, membership, numbers, closing.
+//! The handle of one Raft node: membership changes, status, shutdown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::{ConsensusStats, NodeId};
 use crate::net::PeerConnection;
 
-/// A Raft node that runs.
+/// A running Raft node.
 pub(crate) struct RaftNode {
     pub(super) raft: Raft,
     pub(super) raft_id: RaftId,
@@ -37,50 +37,50 @@ pub(crate) struct RaftNode {
     pub(super) applied: Arc<AppliedState>,
     pub(super) acks: Arc<QuorumAcks>,
     pub(super) match_index: Arc<MatchIndex>,
-    /// For how long this node may act as leader after a quorum heard of it.
+    /// How long this node may act as leader after a quorum acknowledged it without naming a pledged time.
     pub(crate) lease: Duration,
     pub(super) heartbeat: Duration,
-    /// The vote of the leadership that this node is giving up: from then on it holds no lease.
+    /// The vote of the leadership that this node is transferring. From that moment this leadership has no lease.
     pub(super) handing_over: Mutex<Option<Vote>>,
-    /// Told when it begins to.
+    /// Notified when this node starts to give up a leadership.
     pub(super) gave_up: ChangeNotifier,
     pub(super) pledges: Arc<Pledges>,
     pub(super) elections: Arc<ElectionTimer>,
-    /// The delays that this node has seen.
+    /// The scheduling and network delays that this node observed recently.
     pub(crate) lateness: Arc<Lateness>,
-    /// End the tasks beside openraft's own.
+    /// Abort handles of the background tasks beside openraft's own.
     pub(super) tasks: Vec<AbortHandle>,
 }
 
-/// Who takes part in Raft, as this node knows it.
+/// The Raft membership as this node knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RaftMembers {
-    /// Who votes; while a change is under way, who will.
+    /// The voters. During a joint membership change, the voters of the new configuration.
     pub(crate) voters: BTreeSet<RaftId>,
     /// Voters and learners.
     pub(crate) all: BTreeSet<RaftId>,
-    /// A change of voters is half done.
+    /// True during a joint membership change (Raft paper, section 6).
     pub(crate) joint: bool,
 }
 
-/// A change of who votes.
+/// A change of the Raft membership.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum VoterChange {
-    /// Gives nodes the log, without a vote.
+    /// Adds nodes as learners: they receive the log and have no vote.
     AddLearners(BTreeSet<RaftId>),
-    /// Makes exactly these vote; others become learners.
+    /// Makes exactly these nodes the voters. Voters that are not listed become learners.
     Voters(BTreeSet<RaftId>),
-    /// Takes nodes out altogether.
+    /// Removes nodes from the membership.
     Remove(BTreeSet<RaftId>),
 }
 
 impl RaftNode {
-    /// This node's number.
+    /// This node's Raft id.
     pub(crate) fn raft_id(&self) -> RaftId {
         self.raft_id
     }
 
-    /// The replicated state as applied here.
+    /// The replicated state as this node has applied it.
     pub(crate) fn applied(&self) -> &Arc<AppliedState> {
         &self.applied
     }
@@ -89,7 +89,7 @@ impl RaftNode {
         &self.raft
     }
 
-    /// True when this node has never been part of a cluster's Raft.
+    /// True if this node has never been part of a Raft cluster.
     pub(crate) async fn is_pristine(&self) -> Result<bool> {
         self.raft
             .is_initialized()
@@ -107,43 +107,44 @@ impl RaftNode {
         }
     }
 
-    /// Answers a Raft call of another node.
+    /// Handles a Raft RPC from another node and gives the encoded answer.
     pub(crate) async fn handle_peer(&self, body: &[u8], over: &Arc<PeerConnection>) -> Bytes {
         self.server.handle(body, over).await
     }
 
-    /// Which leader last sent this node anything, and when.
+    /// The Raft id of the leader that this node heard from last, and when.
     pub(crate) fn last_heard(&self) -> Option<(RaftId, Instant)> {
         self.pledges.heard()
     }
 
-    /// The Raft node that leads as far as this one knows.
+    /// The current leader as far as this node knows.
     pub(crate) fn leader(&self) -> Option<RaftId> {
         let metrics = self.raft.metrics();
         metrics.borrow_watched().current_leader
     }
 
-    /// Begins to give up the leadership of `vote`. Before anybody is asked to take it over: who takes over is elected
-    /// inside the old leader's lease, so there must be none any more.
+    /// Starts to give up the leadership of `vote`, which ends its lease at once. This must happen before any node is
+    /// asked to take over: the successor can be elected while the lease would still be valid, and two leaders would
+    /// hold a lease at the same time.
     pub(super) fn give_up(&self, vote: Vote) {
         *self.handing_over.lock().unwrap_or_else(PoisonError::into_inner) = Some(vote);
         self.gave_up.notify();
     }
 
-    /// True when this node is giving up the leadership of `vote`.
+    /// True if this node is giving up the leadership of `vote`.
     pub(super) fn gives_up(&self, vote: Vote) -> bool {
         *self.handing_over.lock().unwrap_or_else(PoisonError::into_inner) == Some(vote)
     }
 
-    /// The last entry of this node's log.
+    /// The id of the last entry of this node's log.
     pub(super) fn last_log_id(&self) -> Option<LogId> {
         self.wal.last().map(from_wal_id)
     }
 
-    /// True when this node takes part in Raft no more: its log has failed, Raft has panicked, or it was closed.
+    /// True if this node no longer takes part in Raft: its log has failed, Raft has panicked, or it was closed.
     pub(crate) fn has_ended(&self) -> bool {
         let mut metrics = self.raft.metrics();
-        // One that panicked says nothing, and is gone.
+        // If Raft panicked, `running_state` still says that it runs, but the metrics channel is closed.
         metrics.borrow_and_update().running_state.is_err()
             || metrics
                 .changed()
@@ -151,25 +152,25 @@ impl RaftNode {
                 .is_some_and(|changed| changed.is_err())
     }
 
-    /// Why the log takes nothing in any more, where it has failed.
+    /// The error with which the log failed, if it did. From then on it refuses every append.
     pub(crate) fn log_failure(&self) -> Option<Error> {
         self.wal
             .failure()
             .filter(|error| error.code() != ErrorCode::Stopped)
     }
 
-    /// How many bytes wait for the disk.
+    /// How many bytes of the log are queued for the disk.
     #[cfg(test)]
     pub(crate) fn unwritten(&self) -> u64 {
         self.wal.unwritten()
     }
 
-    /// For how long the disk of the log has not answered, if it has been asked.
+    /// How long the log's writer has been waiting for the disk to answer; `None` if it is not waiting.
     pub(crate) fn disk_silence(&self) -> Option<Duration> {
         self.wal.waits_since().map(Instant::elapsed)
     }
 
-    /// Where Raft is, in one line.
+    /// The Raft state in one line, for traces.
     #[cfg(feature = "sim")]
     pub(crate) fn describe(&self) -> String {
         let metrics = self.raft.metrics();
@@ -187,7 +188,7 @@ impl RaftNode {
         )
     }
 
-    /// Raft's own numbers.
+    /// Raft's status and counters.
     pub(crate) fn stats(&self, node_of: impl Fn(RaftId) -> Option<NodeId>) -> ConsensusStats {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
@@ -224,7 +225,7 @@ impl RaftNode {
         }
     }
 
-    /// Who takes part in Raft.
+    /// The current Raft membership.
     pub(crate) fn raft_members(&self) -> RaftMembers {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
@@ -236,17 +237,17 @@ impl RaftNode {
         }
     }
 
-    /// True when no other node takes part, or none is known.
+    /// True if the known membership contains no node but this one.
     pub(crate) fn is_alone(&self) -> bool {
         self.raft_members().all.iter().all(|id| *id == self.raft_id)
     }
 
-    /// The index of the last entry in this node's log.
+    /// The index of the last entry of this node's log.
     pub(crate) fn last_index(&self) -> u64 {
         self.wal.last().map_or(0, |id| id.index)
     }
 
-    /// How far each follower's log is known to match the leader's; empty where this node does not lead.
+    /// The match index of each follower. Empty if this node does not lead.
     pub(crate) fn replication(&self) -> BTreeMap<RaftId, u64> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
@@ -259,14 +260,15 @@ impl RaftNode {
             .collect()
     }
 
-    /// Up to which entry a node had acknowledged the log, as this leader knows, where it has lost some of that.
+    /// If a follower has lost entries that it had acknowledged to this leader: the index up to which it had
+    /// acknowledged the log.
     pub(crate) fn lost_by(&self, raft_id: RaftId) -> Option<u64> {
         let term = self.raft.metrics().borrow_watched().vote.leader_id.term;
         self.match_index.lost_by(raft_id, term)
     }
 
-    /// Changes who takes part, if nothing else has changed that meanwhile; a change that was left half done is
-    /// finished by the next one.
+    /// Changes the membership, provided that it has not changed since it was read here. A joint change that was left
+    /// unfinished is completed by the next change.
     pub(crate) async fn change_members(&self, change: VoterChange) -> Result<()> {
         let (based_on, change, retain) = {
             let metrics = self.raft.metrics();
@@ -294,18 +296,18 @@ impl RaftNode {
         }
     }
 
-    /// Does not stand for election by itself for `duration`: others are to lead.
+    /// Keeps this node from campaigning on its own for `duration`, so that another node becomes leader.
     pub(crate) fn hold_elections_for(&self, duration: Duration) {
         self.elections.hold_for(duration);
     }
 
-    /// Ends the tasks beside openraft's own, and waits for nothing: the disk does not answer.
+    /// Aborts the background tasks without waiting for openraft or the log, because the disk does not answer.
     pub(crate) fn abandon(&self) {
         self.tasks.iter().for_each(AbortHandle::abort);
         self.applied.close();
     }
 
-    /// Stops Raft and closes the log; what was acknowledged is durable already.
+    /// Stops Raft and closes the log. Everything acknowledged is already durable.
     pub(crate) async fn close(&self) -> Result<()> {
         self.tasks.iter().for_each(AbortHandle::abort);
         let ended = self.raft.shutdown().await;

@@ -1,4 +1,4 @@
-//! The contract that openraft has with whoever stores for it, and what our own storage promises beyond it.
+//! Tests of the storage contract of openraft, and of what ClusterKit's own storage guarantees beyond it.
 
 mod forwarded;
 mod hung_disk;
@@ -25,7 +25,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::net::{Lane, Transport};
 use crate::options::TimingProfile;
 
-/// A network of one node.
+/// A network in which no other node can be reached.
 #[derive(Debug)]
 struct Nobody;
 
@@ -47,12 +47,12 @@ impl Addresses for Nobody {
     }
 }
 
-/// A Raft node that nobody has told of a cluster.
+/// A Raft node that has not been initialized.
 async fn open() -> Arc<RaftNode> {
     open_on(Arc::new(MemDisk::new())).await
 }
 
-/// The same on a disk that may have its log.
+/// The same, on a disk that may already have a log.
 async fn open_on(disk: Arc<MemDisk>) -> Arc<RaftNode> {
     let applied = Arc::new(AppliedState::new("node-1".into(), 1, Box::new(|_| {})));
     let config = RaftConfig {
@@ -69,7 +69,7 @@ async fn open_on(disk: Arc<MemDisk>) -> Arc<RaftNode> {
     RaftNode::open(config).await.unwrap()
 }
 
-/// The leader of a cluster of its own.
+/// The leader of a cluster of one node.
 async fn found() -> Arc<RaftNode> {
     let node = open().await;
     node.initialize().await.unwrap();

@@ -1,5 +1,5 @@
-//! The types that openraft is used with. They stay inside this module: nothing of openraft is on disk, on the
-//! wire or in a public API.
+//! The type parameters for openraft. They stay inside this module: no openraft type is on disk, on the wire or in a
+//! public API.
 
 use std::fmt;
 
@@ -10,7 +10,8 @@ use super::storage::wal;
 use crate::error::{Error, ErrorCode};
 use crate::state::Response;
 
-/// A proposal as bytes: encoded once, where it is proposed, and decoded once on each node, where it is applied.
+/// An encoded proposal. It is encoded once, on the node that proposes it, and decoded once on each node that applies
+/// it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Command(pub(crate) Bytes);
 
@@ -26,15 +27,16 @@ impl fmt::Display for Command {
     }
 }
 
-/// What applying an entry answers: nothing for blanks and memberships.
+/// The state machine's response to an entry; `None` for blank and membership entries.
 #[derive(Debug, Clone)]
 pub(crate) struct Applied(pub(crate) Option<Response>);
 
-/// Raft's number of a node, minted from the log and never reused.
+/// A node's Raft id. It is assigned through the log and never reused.
 pub(crate) type RaftId = u64;
 
 openraft::declare_raft_types!(
-    /// openraft's configuration: addresses come from the replicated topology, so nodes are empty here.
+    /// The type configuration of openraft. Node addresses come from the replicated topology, so openraft's node type is
+    /// empty.
     pub(crate) Types:
         D = Command,
         R = Applied,
@@ -52,7 +54,7 @@ pub(crate) type Membership = openraft::Membership<RaftId, openraft::EmptyNode>;
 pub(crate) type StoredMembership = openraft::alias::StoredMembershipOf<Types>;
 pub(crate) type SnapshotMeta = openraft::alias::SnapshotMetaOf<Types>;
 
-/// The same log id in the log's own form.
+/// Converts a log id to the form of the write-ahead log.
 pub(crate) fn to_wal_id(id: LogId) -> wal::LogId {
     wal::LogId {
         term: id.leader_id.term,
@@ -61,7 +63,7 @@ pub(crate) fn to_wal_id(id: LogId) -> wal::LogId {
     }
 }
 
-/// The same log id in openraft's form.
+/// Converts a log id to openraft's form.
 pub(crate) fn from_wal_id(id: wal::LogId) -> LogId {
     LogId::new(
         LeaderId {
@@ -72,7 +74,7 @@ pub(crate) fn from_wal_id(id: wal::LogId) -> LogId {
     )
 }
 
-/// The same vote in the log's own form.
+/// Converts a vote to the form of the write-ahead log.
 pub(crate) fn to_wal_vote(vote: &Vote) -> wal::Vote {
     wal::Vote {
         term: vote.leader_id.term,
@@ -81,7 +83,7 @@ pub(crate) fn to_wal_vote(vote: &Vote) -> wal::Vote {
     }
 }
 
-/// The same vote in openraft's form.
+/// Converts a vote to openraft's form.
 pub(crate) fn from_wal_vote(vote: wal::Vote) -> Vote {
     Vote {
         leader_id: LeaderId {
@@ -92,12 +94,12 @@ pub(crate) fn from_wal_vote(vote: wal::Vote) -> Vote {
     }
 }
 
-/// Our error as the `io::Error` that openraft wants.
+/// Wraps an error as the `io::Error` that the traits of openraft require.
 pub(crate) fn io_error(error: Error) -> std::io::Error {
     std::io::Error::other(error)
 }
 
-/// What a call of openraft says that cannot be made any more.
+/// The error of an openraft call that fails because Raft has stopped.
 pub(super) fn stopped(error: impl fmt::Display) -> Error {
     Error::new(
         ErrorCode::Stopped,

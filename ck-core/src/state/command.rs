@@ -1,4 +1,4 @@
-//! What can be asked of the state machine, and what it answers.
+//! The commands of the state machine, and its answers.
 
 use std::collections::BTreeMap;
 
@@ -10,33 +10,34 @@ use crate::model::{
     ClusterConfig, LeaveReason, NodeHealthState, NodeId, RebalanceTrigger, Target, Timestamp,
 };
 
-/// A command on its way through the log, with what makes it safe to retry.
+/// A command as an entry of the log, with what makes a retry safe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Proposal {
-    /// The incarnation of the node that proposes: the session whose memory recognises a retry. 0 proposes
-    /// without that memory, and is only for commands that are harmless twice.
+    /// The incarnation of the proposing node: the session that recognises a retry. 0 proposes without a session, and is
+    /// only for commands that are harmless when applied twice.
     #[serde(rename = "s")]
     pub session: u64,
     /// The proposal's number within its session.
     #[serde(rename = "q")]
     pub seq: u64,
-    /// Every earlier proposal of the session below this number is settled, and may be forgotten.
+    /// Every earlier proposal of the session below this number is settled; its answer may be forgotten.
     #[serde(rename = "l")]
     pub low: u64,
     /// The proposer's wall clock: the only time that the state machine knows.
     #[serde(rename = "t")]
     pub at: Timestamp,
-    /// The leader epoch that a leader decided this under, by what it alone knows: who is leased, who is silent. It
-    /// is refused once another leadership has been recorded.
+    /// The leader epoch under which the leader decided the command by what only it knows: leases and silence of
+    /// members. The command is refused once another leadership has been recorded.
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
-    /// What is asked.
+    /// The command.
     #[serde(rename = "c")]
     pub command: Command,
 }
 
 impl Proposal {
-    /// A proposal that no session remembers, so that a retry of it is another one: for commands that are harmless twice.
+    /// A proposal without a session, so that a retry of it counts as another proposal: for commands that are harmless
+    /// when applied twice.
     pub fn unremembered(command: Command, at: Timestamp) -> Self {
         Proposal {
             session: 0,
@@ -54,7 +55,7 @@ impl Proposal {
 pub struct CopyLimit {
     /// By one node.
     pub node: u32,
-    /// By all together.
+    /// By all nodes together.
     pub cluster: u32,
 }
 
@@ -65,216 +66,219 @@ pub enum Command {
     Bootstrap {
         /// The new cluster's id.
         cluster_id: String,
-        /// What must agree from now on.
+        /// The settings on which all members must agree.
         config: ClusterConfig,
-        /// The first member; its `raft_id` is given.
+        /// The first member; it keeps its `raft_id` where that is set, and gets the first Raft id otherwise.
         node: NodeSpec,
     },
     /// A leader's first committed command: raises the leader epoch.
     LeaderElected {
-        /// Who leads.
+        /// The leader.
         node: NodeId,
-        /// In which Raft term.
+        /// The Raft term in which it leads.
         term: u64,
     },
     /// Admits a node, or a new process of a member.
     Join {
         /// The node as it describes itself.
         node: NodeSpec,
-        /// Who takes over the roles that an earlier process of the node still had.
+        /// The new primaries of the partitions that an earlier process of the node still led.
         promotions: Vec<Promotion>,
         /// The topology revision that the promotions were planned on.
         planned_on: u64,
-        /// For how many milliseconds nothing had been heard of an earlier process when that was decided.
+        /// For how many milliseconds the earlier process had been silent when this was decided.
         #[serde(default)]
         silent_ms: u64,
-        /// No lease of the earlier process names this revision or a later one, as the leader knows: it never acted on a
-        /// role that it was given then.
+        /// No lease of the earlier process names this revision or a later one, whichever leader granted it: that
+        /// process never acted in a role that it was given from there on.
         #[serde(default)]
         unleased_from: Option<u64>,
     },
     /// The node has caught up and is a full member.
     Activate {
-        /// Who.
+        /// The node.
         node: NodeId,
-        /// Which process of it.
+        /// Its incarnation.
         incarnation: u64,
     },
-    /// A member stopped or is dead. Its place is kept.
+    /// A member has stopped or failed. It stays a member.
     #[serde(rename = "Down")]
     MarkDown {
-        /// Who.
+        /// The member.
         node: NodeId,
-        /// Which process of it.
+        /// Its incarnation.
         incarnation: u64,
-        /// Stopped in an orderly way, or failed.
+        /// Whether it stopped in an orderly way or failed.
         reason: LeaveReason,
-        /// Who takes over its roles.
+        /// The new primaries of the partitions that it led.
         promotions: Vec<Promotion>,
         /// The topology revision that the promotions were planned on.
         planned_on: u64,
-        /// For how many milliseconds nothing had been heard of it when that was decided.
+        /// For how many milliseconds the member had been silent when this was decided.
         #[serde(default)]
         silent_ms: u64,
-        /// No lease of the earlier process names this revision or a later one, as the leader knows: it never acted on a
-        /// role that it was given then.
+        /// No lease of this incarnation names this revision or a later one, whichever leader granted it: it never acted
+        /// in a role that it was given from there on.
         #[serde(default)]
         unleased_from: Option<u64>,
     },
-    /// A member is to be drained.
+    /// Begins to drain a member.
     Leave {
-        /// Who.
+        /// The member.
         node: NodeId,
-        /// Which process of it.
+        /// Its incarnation.
         incarnation: u64,
     },
-    /// A member is gone for good.
+    /// Removes a member.
     Remove {
-        /// Who.
+        /// The member.
         node: NodeId,
-        /// Why.
+        /// The reason.
         reason: LeaveReason,
-        /// Who takes over its roles.
+        /// The new primaries of the partitions that it led.
         promotions: Vec<Promotion>,
         /// The topology revision that the promotions were planned on.
         planned_on: u64,
-        /// It is refused where the member is the last that counts as holding a partition's data.
+        /// Refuses the removal where the member is the last that counts as holding a partition's data.
         #[serde(default)]
         keep_last: bool,
-        /// No lease of the earlier process names this revision or a later one, as the leader knows: it never acted on a
-        /// role that it was given then.
+        /// No lease of the member names this revision or a later one, whichever leader granted it: it never acted in a
+        /// role that it was given from there on.
         #[serde(default)]
         unleased_from: Option<u64>,
     },
-    /// The application on a node says how it is.
+    /// Reports the health of a node, as its application sees it.
     ReportHealth {
-        /// Who.
+        /// The node.
         node: NodeId,
-        /// Which process of it.
+        /// Its incarnation.
         incarnation: u64,
-        /// How.
+        /// Its health.
         health: NodeHealthState,
-        /// Why, where it is not healthy.
+        /// The reason, where it is not healthy.
         reason: String,
     },
-    /// The first assignment of all partitions.
+    /// Creates all partitions.
     CreatePartitions {
-        /// For each partition its holders and its primary.
+        /// The holders and the primary of each partition.
         assignments: Vec<Target>,
-        /// The topology revision that it was planned on.
+        /// The topology revision that the assignments were planned on.
         planned_on: u64,
     },
-    /// Partitions are to move.
+    /// Moves partitions.
     Plan {
-        /// Why.
+        /// The cause of the plan.
         trigger: RebalanceTrigger,
-        /// The node that is the reason, empty where somebody asked.
+        /// The node that caused it; empty where no node did, as for a manual rebalance.
         trigger_node: NodeId,
-        /// Partition numbers and where they go.
+        /// Partition numbers, each with its target.
         targets: Vec<(u32, Target)>,
-        /// The topology revision that it was planned on.
+        /// The topology revision that the plan was made on.
         planned_on: u64,
         /// How many copies are made at a time.
         #[serde(default)]
         limit: CopyLimit,
     },
-    /// A holder has the data of these partitions.
+    /// Confirms that a holder has the data of these partitions.
     Confirm {
-        /// Who.
+        /// The holder.
         node: NodeId,
-        /// Which process of it.
+        /// Its incarnation.
         incarnation: u64,
-        /// Partition numbers, each with the revision that told the node to copy.
+        /// Partition numbers, each with the revision that assigned the copy to the node.
         partitions: Vec<(u32, u64)>,
-        /// No hook of the node copies anything: its application has not said that it has the data, and as it confirms at once
-        /// what it is told to hold, nothing is gained by telling it a few at a time.
+        /// True where the node has no hook that copies: it confirms what it is assigned at once, without a word from
+        /// its application, so its copies need not be limited to a few at a time.
         #[serde(default)]
         at_once: bool,
     },
-    /// The primaries of these partitions are to stop: the first half of a planned change of primary.
+    /// Takes the primary role of these partitions from its holders: the first half of a handover.
     Release {
         /// Partition numbers, each with its epoch when this was decided.
         partitions: Vec<(u32, u64)>,
     },
-    /// Partitions without a primary get one: the second half of a planned change, or a holder that is back.
+    /// Grants the primary role of partitions without a primary: the second half of a handover, or after a holder's
+    /// return.
     Grant {
-        /// Who gets what.
+        /// The new primaries.
         grants: Vec<Grant>,
     },
-    /// No moves are planned from now on, for this reason; with none, they are again.
+    /// Begins maintenance, during which no moves are planned; `None` ends it.
     Maintenance {
-        /// Why, for people.
+        /// The reason, for people.
         reason: Option<String>,
     },
     /// Writes a value of the replicated store.
     SetData {
-        /// 1 to [`MAX_KEY_BYTES`](super::MAX_KEY_BYTES) bytes.
+        /// The key: 1 to [`MAX_KEY_BYTES`](super::MAX_KEY_BYTES) bytes.
         key: String,
-        /// Up to [`MAX_VALUE_BYTES`](super::MAX_VALUE_BYTES).
+        /// The value: up to [`MAX_VALUE_BYTES`](super::MAX_VALUE_BYTES) bytes.
         value: Bytes,
-        /// What must be true before.
+        /// The condition of the write.
         expect: Expect,
     },
     /// Deletes a value of the replicated store.
     DeleteData {
         /// The key.
         key: String,
-        /// What must be true before.
+        /// The condition of the deletion.
         expect: Expect,
     },
-    /// Election timeouts are stretched by so much from now on.
+    /// Sets the factor by which all election timeouts are stretched.
     Stretch {
-        /// 1 to [`MAX_STRETCH`](super::MAX_STRETCH).
+        /// The factor: 1 to [`MAX_STRETCH`](super::MAX_STRETCH).
         factor: u32,
     },
-    /// Copies that have been in the making for too long are given up, with the moves that they are part of.
+    /// Abandons copies that have been pending for too long, and the moves that they are part of.
     #[serde(rename = "GiveUp")]
     AbandonCopies {
-        /// Partition numbers, each with the node that copies and the revision that told it to.
+        /// Partition numbers, each with the node that copies and the revision that assigned the copy.
         copies: Vec<(u32, NodeId, u64)>,
     },
-    /// A person accepts what a node has of a partition as the data, because nobody better is left.
+    /// Accepts a node's copy of a partition as its data: a person's decision, where no better copy is left.
     Recover {
         /// The partition.
         number: u32,
-        /// Whose copy counts from now on.
+        /// The node whose copy counts from now on.
         from: NodeId,
-        /// Also where a holder that counts lives, which then copies from `from`, and where `from` holds no copy.
+        /// Also where a serving node has the data, which then copies from `from`, and where `from` holds no copy.
         force: bool,
     },
-    /// A node's application has registered its hook that copies after the node had confirmed these copies without one, or
-    /// is about to clean up: it is told of each anew, and they count again when it has confirmed them.
+    /// Asks a node to confirm these copies again, because its application registered a copying hook only after the node
+    /// had confirmed them without one, or has to clean up first. Where a serving node has a better copy, these count
+    /// again only after that confirmation.
     Reconfirm {
-        /// Who.
+        /// The node.
         node: NodeId,
-        /// Which process of it.
+        /// Its incarnation.
         incarnation: u64,
-        /// Partition numbers, each with the revision that told the node to copy.
+        /// Partition numbers, each with the revision that assigned the copy to the node.
         partitions: Vec<(u32, u64)>,
     },
-    /// A piece of a large value, on its way before the command that writes it: other commands pass between the pieces.
+    /// Stages a piece of a large value before the command that writes it; other commands may be applied between the
+    /// pieces.
     Stage {
         /// The number, within the session, of the proposal that is to write the value.
         of: u64,
-        /// Where in the value the piece belongs.
+        /// The offset of the piece within the value, in bytes.
         offset: u64,
         /// The piece.
         bytes: Bytes,
     },
-    /// Writes a value whose pieces were staged for this very proposal.
+    /// Writes a value whose pieces were staged for this proposal.
     SetStaged {
         /// The key.
         key: String,
-        /// How long the value is.
+        /// The length of the value, in bytes.
         length: u64,
-        /// What must be true before.
+        /// The condition of the write.
         expect: Expect,
     },
 }
 
 impl Command {
-    /// True for what any member may propose, through whoever leads. Everything else the leader decides by what it alone
-    /// knows, and never takes from another node.
+    /// True for a command that any member may propose through the leader. All others the leader decides by what only it
+    /// knows, and accepts from no other node.
     pub(crate) fn is_anybodys(&self) -> bool {
         match self {
             Command::Confirm { .. }
@@ -302,7 +306,7 @@ impl Command {
         }
     }
 
-    /// True for what may change the replicated store.
+    /// True for a command that may change the replicated store.
     pub(crate) const fn writes_data(&self) -> bool {
         matches!(
             self,
@@ -310,7 +314,8 @@ impl Command {
         )
     }
 
-    /// From which revision on the process that goes was leased for nothing, where that is known.
+    /// The revision from which on no lease of the process that stops, fails, is replaced or is removed names any, where
+    /// that is known.
     pub(super) fn unleased_from(&self) -> Option<u64> {
         match self {
             Command::Join { unleased_from, .. }
@@ -332,28 +337,28 @@ pub struct NodeSpec {
     pub ip: String,
     /// The port in `ip`.
     pub port: u16,
-    /// Where peers dial it.
+    /// The address at which peers dial it.
     pub peer_addr: String,
     /// The application's endpoints.
     pub services: BTreeMap<String, String>,
     /// The failure zone.
     pub zone: Option<String>,
-    /// Its share of the partitions.
+    /// Its share of the partitions, relative to other nodes' weights.
     pub weight: u32,
     /// Free labels.
     pub labels: BTreeMap<String, String>,
-    /// A random number that names this process, so that a repeated join is recognised as one.
+    /// A random number of this process, so that a repeated join is recognised.
     pub process: u64,
-    /// Its number in Raft, where it comes back with its log; a node without a log gets a new one.
+    /// Its Raft id, where it rejoins with its log; a node without a log gets a new one.
     pub raft_id: Option<u64>,
 }
 
-/// A partition's new primary where the old one is gone.
+/// A partition's new primary when the old one is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promotion {
     /// The partition.
     pub number: u32,
-    /// A live holder of the data.
+    /// A serving holder of the data.
     pub to: NodeId,
 }
 
@@ -362,33 +367,33 @@ pub struct Promotion {
 pub struct Grant {
     /// The partition.
     pub number: u32,
-    /// The epoch that it was decided on; the grant raises it.
+    /// The epoch on which this was decided; the grant raises it.
     pub epoch: u64,
-    /// A live holder of the data.
+    /// A serving holder of the data.
     pub to: NodeId,
 }
 
-/// What must be true of a key before it is written.
+/// The condition on a key before it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Expect {
-    /// Anything.
+    /// No condition.
     #[default]
     Any,
-    /// It does not exist.
+    /// The key does not exist.
     Absent,
-    /// It exists, and this revision wrote it.
+    /// The key exists, and this revision wrote it.
     Revision(u64),
 }
 
-/// What the state machine answers.
+/// The answer of the state machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Response {
     /// The log index of the command: the revision from which its effect can be read.
     pub revision: u64,
-    /// What came of it.
+    /// The result of the command.
     pub result: Result<Reply, Error>,
-    /// True when this is what came of the proposal, however often it was tried: the answer of the state machine, given
-    /// once and remembered. False for a refusal that speaks of this attempt only, and not of those before it.
+    /// True when the result holds for the proposal, however often it was tried: the answer that the state machine gave
+    /// once and remembers. False for a refusal of this attempt only, which says nothing of earlier attempts.
     #[serde(default = "settled")]
     pub settles: bool,
 }
@@ -397,23 +402,23 @@ fn settled() -> bool {
     true
 }
 
-/// What came of a command that was carried out.
+/// The result of a command that was carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// Done.
     Done,
-    /// The command was fine and there was nothing to do.
+    /// The command was valid and there was nothing to do.
     Unchanged,
     /// The node is admitted.
     Joined {
-        /// Its number in Raft.
+        /// Its Raft id.
         raft_id: u64,
-        /// Its incarnation: the revision of its admission.
+        /// Its incarnation: the revision of its join.
         incarnation: u64,
-        /// The number in Raft that it had before and must not use any more.
+        /// The Raft id that it had before and must not use any more.
         retired_raft_id: Option<u64>,
     },
-    /// So many partitions were affected.
+    /// The number of partitions that were affected.
     Partitions(usize),
     /// Whether the key existed.
     Deleted(bool),

@@ -1,4 +1,4 @@
-//! The replicated store: a few small values that every node has.
+//! The replicated store: a few small values, which every node has.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -14,17 +14,17 @@ use crate::model::DataEntry;
 pub const MAX_KEY_BYTES: usize = 1024;
 /// The largest value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
-/// The most that all keys and values may take together: every node keeps them in memory.
+/// The limit for all keys and values together, in bytes: every node keeps them in memory.
 pub const MAX_DATA_BYTES: usize = 256 * 1024 * 1024;
 
-/// Keys and values with the revision that wrote each.
+/// Keys and values, each with the revision that wrote it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataStore {
     entries: BTreeMap<String, DataEntry>,
     bytes: usize,
 }
 
-/// Checks a key before it is proposed; `apply` checks again, because a log may hold anything.
+/// Checks a key before it is proposed; applying checks it again, because a log may hold anything.
 pub(crate) fn check_key(key: &str) -> Result<(), Error> {
     if key.is_empty() || key.len() > MAX_KEY_BYTES {
         let code = if key.is_empty() {
@@ -40,7 +40,7 @@ pub(crate) fn check_key(key: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks a value before it is proposed.
+/// Checks a value before it is proposed; applying checks it again.
 pub(crate) fn check_value(value: &[u8]) -> Result<(), Error> {
     if value.len() > MAX_VALUE_BYTES {
         return Err(Error::new(
@@ -55,7 +55,7 @@ pub(crate) fn check_value(value: &[u8]) -> Result<(), Error> {
 }
 
 impl DataStore {
-    /// The value of `key`.
+    /// The value of `key`, with the revision that wrote it.
     pub fn get(&self, key: &str) -> Option<&DataEntry> {
         self.entries.get(key)
     }
@@ -83,17 +83,17 @@ impl DataStore {
             .take(limit)
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// True when there are none.
+    /// True when there are no keys.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// What all keys and values take together, in bytes.
+    /// The size of all keys and values together, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }

@@ -1,4 +1,4 @@
-//! The net change between two topologies, for a node that was given a snapshot instead of the log between them.
+//! The net change between two topologies, for a node that received a snapshot instead of the log entries between them.
 
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use crate::model::{
     partition_id,
 };
 
-/// What a node that knew `old` must be told to know `new`: the net change, not a replay of what happened.
+/// The events that lead a node from `old` to `new`: the net change, not a replay of what happened.
 ///
-/// `me` is the node that is told: what it has to copy is told again even where `old` had it, because only the
-/// state tells whether it was confirmed. A confirmation names [`since`](crate::model::PartitionCopy::since) of
-/// the copy, which is not the revision of these events. `revision` and `at` label the events.
+/// `me` is the node that receives the events. It is assigned its pending copies again even where `old` had them,
+/// because only the state says whether they were confirmed. A confirmation names
+/// [`since`](crate::model::PartitionCopy::since) of the copy, which is not the revision of these events. `revision` and
+/// `at` label the events.
 pub fn diff_events(old: &Topology, new: &Topology, me: &NodeId, revision: u64, at: Timestamp) -> Vec<Event> {
     let mut kinds = Vec::new();
     members(old, new, &mut kinds);
@@ -37,8 +38,8 @@ pub fn diff_events(old: &Topology, new: &Topology, me: &NodeId, revision: u64, a
         .collect()
 }
 
-/// What the application on `me` must be told that begins to listen now: the copies that it holds, with their sources, and
-/// its roles. `listed` are those of which it is told otherwise.
+/// The events for an application on `me` that registers a hook late: the copies that `me` holds, with their sources,
+/// and its primary roles. Copies that `listed` accepts are left out, because they are reported in another way.
 pub(crate) fn own_copies(
     topology: &Topology,
     me: &NodeId,
@@ -59,7 +60,7 @@ pub(crate) fn own_copies(
             gone: None,
         };
         let gained = told.event(me, RoleChange::GainedReplica, u64::MAX);
-        // Nobody who is up has the data: it is told when somebody is.
+        // A pending copy without a serving source is reported when there is one.
         if copy.state == CopyState::Synced || !gained.copy_from_nodes.is_empty() {
             events.push(gained);
         }
@@ -103,7 +104,7 @@ fn members(old: &Topology, new: &Topology, kinds: &mut Vec<EventKind>) {
         match known {
             Some(known) if known.incarnation == node.incarnation && known.status.is_serving() => {}
             Some(known) if known.status != NodeStatus::Joining => {
-                // Where its going was not told, nothing is known of when that was.
+                // Where the member's leave was not seen, the time of it is unknown.
                 let away = !known.status.is_up();
                 let last_seen_at = if away { known.last_seen } else { node.last_seen };
                 kinds.push(EventKind::NodeRejoin(NodeRejoinEvent {
@@ -126,7 +127,7 @@ fn members(old: &Topology, new: &Topology, kinds: &mut Vec<EventKind>) {
     }
 }
 
-/// False when the node was removed in between and has joined anew: then it is another member of that name.
+/// False when the node was removed and has joined again in between: then it is another member with the same id.
 fn is_same_member(old: &Node, new: &Node) -> bool {
     old.joined_at == new.joined_at
 }
@@ -143,7 +144,7 @@ fn held(topology: &Topology, id: &NodeId, primary: Option<bool>) -> Vec<String> 
 }
 
 fn partitions(old: &Topology, new: &Topology, me: &NodeId, kinds: &mut Vec<EventKind>) {
-    // Before it serves it is told nothing: that it is back comes first, and the copies with it.
+    // Before `me` serves it is assigned nothing: its rejoin event must come before its copies.
     let serving = new.nodes.get(me).is_some_and(|node| node.status.is_serving());
     for (number, now) in new.partitions.iter().enumerate() {
         let before = old.partitions.get(number);
@@ -169,7 +170,7 @@ fn partitions(old: &Topology, new: &Topology, me: &NodeId, kinds: &mut Vec<Event
         for copy in &now.copies {
             let held = before.and_then(|p| p.copy(&copy.node));
             let due = if copy.node == *me && copy.state == CopyState::Pending {
-                // The state machine tells it when there is a source, or when it serves.
+                // Otherwise the state machine emits it when there is a source, or when `me` serves.
                 serving && has_source
             } else {
                 held.is_none() && now.primary.as_ref() != Some(&copy.node)

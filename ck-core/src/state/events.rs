@@ -1,4 +1,4 @@
-//! What is told of a change of one partition.
+//! The events that are emitted for a change of one partition.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::model::{
 };
 
 impl State {
-    /// Tells of a change of each of `nodes`; `before` is the primary that was, where it is not the present one.
+    /// Emits one event for each of `nodes`; `before` is the former primary, where it is not the present one.
     pub(super) fn emit_changes(
         &self,
         number: u32,
@@ -36,14 +36,14 @@ impl State {
     }
 }
 
-/// One change of one partition, to be told of.
+/// One change of one partition, from which events are made.
 pub(super) struct Change<'a> {
     pub(super) topology: &'a Topology,
     pub(super) partition: &'a Partition,
     pub(super) reason: ChangeReason,
-    /// The primary that was, where it is not the present one.
+    /// The former primary, where it is not the present one.
     pub(super) before: Option<&'a NodeId>,
-    /// The record of the node that it is about, where that is no member any more.
+    /// The record of a node that is no member any more, for events about it.
     pub(super) gone: Option<&'a Arc<Node>>,
 }
 
@@ -53,12 +53,12 @@ impl Change<'_> {
         context.emit(EventKind::PartitionChange(event));
     }
 
-    /// The event that tells of it, to be told with revision `index`.
+    /// The event about `node`, to be emitted with revision `index`.
     pub(super) fn event(&self, node: &NodeId, change: RoleChange, index: u64) -> PartitionChangeEvent {
         let Change {
             topology, partition, ..
         } = *self;
-        // Only a replica is made by copying: who gains the role has the data already.
+        // Only a replica is made by copying: a node that becomes primary has the data already.
         let sources = match change {
             RoleChange::GainedReplica => sources(topology, partition, node, index),
             RoleChange::GainedPrimary | RoleChange::LostPrimary | RoleChange::LostCopy => Vec::new(),
@@ -85,9 +85,11 @@ impl Change<'_> {
     }
 }
 
-/// From whom `node` can copy what it was given at `index`: the live holders of the data other than itself; where a hook
-/// has confirmed any of them, those. Where all the copies were made at `index` itself there is nothing to copy yet, and
-/// nothing where its own copy is as good as any other, or leads.
+/// The nodes from which `node` can copy what it was assigned at `index`: the other serving holders of the data; where
+/// hooks have confirmed some of these, only those.
+///
+/// The list is empty where the copies were created at `index` with the partition itself, where a hook-confirmed copy
+/// exists elsewhere and `node` is the primary, and where no such copy exists and `node` has the data itself.
 pub(crate) fn sources(topology: &Topology, partition: &Partition, node: &str, index: u64) -> Vec<Arc<Node>> {
     let holders = || {
         partition

@@ -1,4 +1,4 @@
-//! The health of members and of the whole.
+//! The health of members and of the cluster.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl State {
                 format!("node {id:?} is {}", known.status.as_str()),
             );
         }
-        // Every node reports with every sync: only news may make plans stale.
+        // Every node reports with every heartbeat: only a change may make plans stale.
         if known.health == health && known.health_reason == reason {
             return Ok(Reply::Unchanged);
         }
@@ -41,7 +41,7 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// No plan depends on it, so none becomes stale.
+    /// Sets the stretch factor of election timeouts. No plan depends on it, so no plan becomes stale.
     pub(super) fn stretch(&mut self, factor: u32) -> Outcome {
         if !(1..=MAX_STRETCH).contains(&factor) {
             return refuse(
@@ -56,8 +56,8 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// With more than half of the members failed something is wrong that copies elsewhere do not mend, and that making
-    /// them would make worse: no moves are planned until somebody has looked.
+    /// Begins automatic maintenance when more than half of the members have failed. Copies elsewhere would not mend
+    /// such a failure and could make it worse, so no moves are planned until a person has looked.
     pub(super) fn record_mass_failure(&mut self, context: &Context<'_>) {
         if self.topology.maintenance.is_some() {
             return;
@@ -73,7 +73,7 @@ impl State {
         }
     }
 
-    /// Ends what began by itself: everybody is back, or was removed by somebody who has looked.
+    /// Ends automatic maintenance when no member is failed any more: all have rejoined, or a person has removed them.
     pub(super) fn end_mass_failure(&mut self, context: &Context<'_>) {
         let automatic = self.topology.maintenance.as_ref().is_some_and(|m| m.automatic);
         let mut nodes = self.topology.nodes.values();
@@ -95,7 +95,7 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// Tells when the cluster's health differs from what was told last.
+    /// Emits the cluster's health when it differs from the last one emitted.
     pub(super) fn update_health(&mut self, context: &mut Context<'_>) {
         let members = self.topology.nodes.values().filter(|node| self.is_member(node));
         let mut total = 0;
@@ -113,7 +113,7 @@ impl State {
             _ => "degraded",
         };
         let first = self.health.is_none();
-        // Tens of thousands may be lost, and most changes do not change which.
+        // Tens of thousands of partitions may be lost, and most changes do not change which.
         let lost_partitions = match &mut self.health {
             Some(last) if !context.lost_changed => std::mem::take(&mut last.lost_partitions),
             _ => self.lost.iter().copied().map(partition_id).collect(),
@@ -131,7 +131,7 @@ impl State {
                 && last.unhealthy_node_ids == now.unhealthy_node_ids
                 && (!context.lost_changed || last.lost_partitions == now.lost_partitions)
         });
-        // A new cluster is healthy: that is no news.
+        // A new cluster is healthy: no event is needed.
         let news = !told && (!first || status != "healthy");
         if news {
             context.emit(EventKind::ClusterHealthChange(now.clone()));

@@ -1,4 +1,4 @@
-//! Members: bootstrap, join, activate, leave, down, remove.
+//! Members: bootstrap, join, activate, leave, mark down, remove.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::model::{
 
 /// The most partitions that a cluster may have.
 pub(crate) const MAX_PARTITIONS: u32 = 65_536;
-/// The largest Raft id that a first member may bring: it leaves room to count on for ever.
+/// The largest Raft id of a first member: later ids can count up from it without overflow.
 const MAX_FIRST_RAFT_ID: u64 = u32::MAX as u64;
 
 impl State {
@@ -51,7 +51,8 @@ impl State {
         topology.cluster_id = cluster_id.to_owned();
         topology.config = config.clone();
         let mut node = node_from(spec, raft_id, NodeStatus::Active, context);
-        // The membership in which it votes stands in the log before it, when nobody knew it.
+        // The Raft membership in which it votes precedes this entry in the log, so `apply_membership` did not see the
+        // node.
         node.voter = true;
         let node = Arc::new(node);
         topology.nodes.insert(spec.id.clone(), node.clone());
@@ -79,7 +80,7 @@ impl State {
                 format!("term {term}; no term is above {MAX_TERM}"),
             );
         }
-        // Two nodes may lead in one term, one after the other: the place in the log is what counts.
+        // Two nodes may lead in one term, one after the other: the order in the log decides.
         if term == self.topology.leader_term && self.topology.leader.as_ref() == Some(id) {
             return Ok(Reply::Unchanged);
         }
@@ -157,7 +158,7 @@ impl State {
         })
     }
 
-    /// The same process asks again: its answer was lost, or its address changed.
+    /// The same process joins again: its answer was lost, or its address has changed.
     fn join_again(&mut self, known: &Arc<Node>, spec: &NodeSpec, context: &mut Context<'_>) -> Outcome {
         let mut node = (**known).clone();
         node.ip.clone_from(&spec.ip);
@@ -195,7 +196,7 @@ impl State {
             );
         }
         if known.status.is_serving() {
-            // Its crash went unnoticed until now.
+            // The earlier process crashed, and no node noticed until now.
             self.record_absence(&spec.id, heard);
         }
         if self.processes.get(&spec.id) != Some(&spec.process) {
@@ -211,7 +212,7 @@ impl State {
         })
     }
 
-    /// Enters the node as joining, with a new incarnation, and returns its number in Raft.
+    /// Enters the node as joining, with a new incarnation, and returns its Raft id.
     fn admit(&mut self, spec: &NodeSpec, known: Option<&Arc<Node>>, context: &Context<'_>) -> u64 {
         let raft_id = spec.raft_id.unwrap_or_else(|| {
             if let Some(known) = known.filter(|_| crate::planted::planted("reuse-raft-id")) {
@@ -298,7 +299,7 @@ impl State {
         self.check_planned_on(planned_on)?;
         let since = context.at.before(silent);
         self.record_absence(id, since);
-        // One that is failed may live, and has proposals on their way.
+        // A failed member's process may be alive, with proposals in flight, so its sessions stay open.
         match reason {
             LeaveReason::HealthCheckFailure => {}
             LeaveReason::GracefulShutdown => self.sessions.close(id, SessionEnd::Stopped, context.index),
@@ -393,8 +394,8 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// Keeps what a member holds that goes away now, for the day that it is back. One that was away already
-    /// has been since then, and one that never was a member is not missed.
+    /// Records what a member holds that goes down now, for its rejoin event. A member that is away already keeps its
+    /// record, and a node that never was a full member gets none.
     fn record_absence(&mut self, id: &NodeId, at: Timestamp) {
         if !self.is_serving(id) {
             return;
@@ -434,7 +435,7 @@ impl State {
         context.emit(EventKind::NodeLeave(event));
     }
 
-    /// The member `id`, or an error that says there is none.
+    /// The member `id`.
     ///
     /// # Errors
     /// [`ErrorCode::NotFound`].
@@ -446,7 +447,7 @@ impl State {
     }
 }
 
-/// The empty id means "none" wherever a node is named.
+/// Refuses the empty id, which means "none" wherever a node is named.
 fn check_id(id: &str) -> Result<(), Error> {
     if id.is_empty() {
         return Err(Error::new(

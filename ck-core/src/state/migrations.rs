@@ -1,7 +1,7 @@
-//! How many copies are made at a time, and copies that are given up.
+//! Migrations: how many copies are made at a time, and copies that are abandoned.
 //!
-//! What must stay true: a node of a target that holds no copy yet waits in its queue, and is told to copy as soon as
-//! fewer copies than the limits are under way, its own and all; nobody is told to copy from nobody.
+//! Invariant: a node of a target that holds no copy yet waits in its queue. Its copy starts as soon as the copies under
+//! way, both its own and the cluster's, are below the limits. No copy starts without a serving source.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::{Context, CopyLimit, Outcome, Reply, State};
 use crate::model::{CopyState, NodeId, Partition, PartitionCopy, RoleChange};
 
-/// What each node has still to copy for the moves under way. It follows from the targets, and is kept because looking
-/// for it anew with every step would take a walk through all partitions.
+/// The copies that each node has still to make for the moves under way. This index follows from the targets, and is
+/// kept because computing it in every step would walk through all partitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Migrations {
     /// How many copies are made at a time, as the last plan said.
@@ -20,23 +20,23 @@ pub(super) struct Migrations {
     pub(super) moving: usize,
     #[serde(rename = "lanes")]
     pub(super) by_node: BTreeMap<NodeId, NodeMigrations>,
-    /// The nodes whose last confirmation said that no hook copies there: they are told of all at once, and count for no
-    /// limit.
+    /// The nodes whose last confirmation said that they have no hook that copies: all their copies start at once, and
+    /// count for no limit.
     #[serde(default)]
     pub(super) at_once: BTreeSet<NodeId>,
 }
 
-/// What one node has still to copy.
+/// The copies that one node has still to make.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct NodeMigrations {
-    /// It was told to copy these and has not confirmed them.
+    /// Partitions whose copy was assigned to the node and is not confirmed yet.
     pub(super) running: BTreeSet<u32>,
-    /// These wait.
+    /// Partitions whose copy waits.
     pub(super) queued: BTreeSet<u32>,
 }
 
 impl Migrations {
-    /// How many copies one node, and all together, may make at a time.
+    /// How many copies one node, and all nodes together, may make at a time.
     pub(super) fn limits(&self) -> [usize; 2] {
         [self.limit.node, self.limit.cluster].map(|limit| match limit {
             0 => usize::MAX,
@@ -44,7 +44,8 @@ impl Migrations {
         })
     }
 
-    /// Whether any hook copies on a node, as its present process says; one that has not said so is told a few at a time.
+    /// Records whether the node's present process has no hook that copies. Until a process has said so, the limits
+    /// apply.
     pub(super) fn copies_at_once(&mut self, node: &NodeId, at_once: bool) {
         if !at_once {
             self.at_once.remove(node);
@@ -53,7 +54,7 @@ impl Migrations {
         }
     }
 
-    /// How many copies are being made that count for the limits.
+    /// How many copies are under way that count for the limits.
     pub(super) fn running(&self) -> usize {
         let by_node = self.by_node.iter();
         by_node
@@ -95,12 +96,12 @@ impl Migrations {
 }
 
 impl State {
-    /// The partitions of which no node that is up holds the data.
+    /// The partitions of which no serving node holds the data.
     pub fn lost(&self) -> &BTreeSet<u32> {
         &self.lost
     }
 
-    /// Brings up to date what is kept of the partitions that a command has changed.
+    /// Updates the indexes for the partitions that a command has changed.
     pub(super) fn update_indexes(&mut self, context: &mut Context<'_>) {
         for (number, before) in std::mem::take(&mut context.touched) {
             self.migrations.forget(&before);
@@ -116,7 +117,7 @@ impl State {
         }
     }
 
-    /// Tells nodes to copy what waits, as far as they have room for it.
+    /// Starts queued copies as far as the limits allow.
     pub(super) fn start_copies(&mut self, context: &mut Context<'_>) {
         let [limit, all] = self.migrations.limits();
         let running = self.migrations.running();
@@ -173,7 +174,7 @@ impl State {
         self.emit_changes(number, told, RoleChange::GainedReplica, reason, None, context);
     }
 
-    /// Drops copies that have been in the making for too long, with the moves that they are part of.
+    /// Abandons copies that have been pending for too long, and the moves that they are part of.
     pub(super) fn abandon_copies(
         &mut self,
         copies: &[(u32, NodeId, u64)],
@@ -186,7 +187,7 @@ impl State {
                 p.copy(node)
                     .is_some_and(|copy| copy.state == CopyState::Pending && copy.since == *since)
             });
-            // One that is away is expected back, and one that has nobody to copy from waits for that.
+            // A node that is away is expected back, and a copy without a serving source waits for one.
             if !awaited || !self.is_serving(node) || !self.has_other_serving_copy(*number, node) {
                 continue;
             }

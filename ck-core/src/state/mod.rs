@@ -1,8 +1,8 @@
-//! The replicated state machine: the same commands in the same order give the same state, the same answers
-//! and the same events on every node.
+//! The replicated state machine: the same commands in the same order give the same state, the same answers and the same
+//! events on every node.
 //!
-//! Pure: no clock, no I/O, no randomness. Time enters as a timestamp inside the proposal. A command that
-//! cannot be carried out changes nothing and answers with an error; it is never a reason to stop.
+//! Pure: no clock, no I/O, no randomness. Time enters as a timestamp inside the proposal. A command that cannot be
+//! carried out changes nothing and answers with an error; it never stops the state machine.
 
 mod command;
 mod data;
@@ -41,15 +41,15 @@ use crate::model::{
 use migrations::Migrations;
 use sessions::Sessions;
 
-/// Election timeouts are stretched by at most so much.
+/// The largest factor by which election timeouts are stretched.
 pub const MAX_STRETCH: u32 = 8;
-/// The highest term of Raft there is: far from the end of the numbers, so that there is always a next one.
+/// The highest valid Raft term: far from the overflow, so that there is always a next one.
 pub(crate) const MAX_TERM: u64 = 1 << 62;
 
-/// The version of the serialised state. A node refuses a state that is newer than it knows.
+/// The version of the serialised state. A node refuses a state with a newer version than it knows.
 pub const STATE_VERSION: u16 = 1;
 
-/// Everything that the cluster agrees on.
+/// The replicated state: everything that the cluster agrees on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
     version: u16,
@@ -57,21 +57,21 @@ pub struct State {
     topology: Arc<Topology>,
     /// The index of the last entry applied.
     revision: u64,
-    /// The last revision that changed what plans are made of.
+    /// The last revision that changed the input of plans.
     topology_revision: u64,
-    /// The next number in Raft to give away; numbers are never given twice.
+    /// The next Raft id to assign; no id is assigned twice.
     next_raft_id: u64,
     /// The process number of each member's present incarnation.
     processes: BTreeMap<NodeId, u64>,
-    /// Members that an administrator removed, with the revision; their old logs must not come back.
+    /// Members that were removed, with the revision: they must not return with their old logs.
     removed: BTreeMap<NodeId, u64>,
-    /// The members that are away; one that serves is not in it, nor one that never was a member.
+    /// The members that are away. A serving node is not in it, nor a node that never was a full member.
     absent: BTreeMap<NodeId, Absence>,
     rebalance: Option<RebalanceRun>,
-    /// What waits to be copied, and what is being copied.
+    /// The copies that wait, and those under way.
     #[serde(default, rename = "moves")]
     migrations: Migrations,
-    /// The partitions of which no node that is up holds the data.
+    /// The partitions of which no serving node holds the data.
     #[serde(default)]
     lost: BTreeSet<u32>,
     data: DataStore,
@@ -82,24 +82,24 @@ pub struct State {
 /// A member that is away, or whose new process has not caught up yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Absence {
-    /// When it went, as far as the cluster noticed.
+    /// When it went down, as far as the cluster noticed.
     since: Timestamp,
     /// The partitions that it held then.
     held: Vec<u32>,
-    /// Whether that was told: a restart that was over before anybody noticed is not.
+    /// Whether its leave event was emitted: none is for a restart that no node noticed before it rejoined.
     told: bool,
 }
 
 /// A rebalance under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RebalanceRun {
-    /// What made partitions move.
+    /// The cause of the rebalance.
     pub trigger: RebalanceTrigger,
-    /// The node that did.
+    /// The node that caused it; empty where no node did, as for a manual rebalance.
     pub trigger_node: NodeId,
     /// How many partitions change.
     pub partitions_to_move: usize,
-    /// The nodes that gain or lose something, sorted.
+    /// The nodes that gain or lose a copy or a role, sorted.
     pub nodes_affected: Vec<NodeId>,
     /// When it began.
     pub started_at: Timestamp,
@@ -126,20 +126,20 @@ impl Default for State {
     }
 }
 
-/// The command being applied: where it stands in the log, when it was proposed, and what it tells.
+/// The command being applied: its place in the log, the time of its proposal, and the events that it emits.
 struct Context<'a> {
     index: u64,
     at: Timestamp,
     /// The session and the number of the proposal.
     proposal: (u64, u64),
     events: &'a mut Vec<Event>,
-    /// The partitions that it has changed, as they were before.
+    /// The partitions that the command has changed, as they were before.
     touched: BTreeMap<u32, Arc<Partition>>,
-    /// Other partitions are lost than before.
+    /// Whether the set of lost partitions has changed.
     lost_changed: bool,
-    /// The member that it takes out.
+    /// The member that the command removes.
     gone: Option<Arc<Node>>,
-    /// A role that was given at this revision or later to the process that goes was never acted on.
+    /// The process that goes down never acted in a role that it was given at this revision or later.
     unleased_from: u64,
 }
 
@@ -170,7 +170,7 @@ impl State {
         self.revision
     }
 
-    /// The last revision that changed what plans are made of: a plan names it and is refused when it moved on.
+    /// The last revision that changed the input of plans. A plan names it, and is refused when it has changed since.
     pub fn topology_revision(&self) -> u64 {
         self.topology_revision
     }
@@ -185,32 +185,32 @@ impl State {
         self.rebalance.as_ref()
     }
 
-    /// How many partitions are on their way to where they were planned.
+    /// The number of partitions that have a target and have not reached it.
     pub fn moving(&self) -> usize {
         self.migrations.moving
     }
 
-    /// The number that names the present process of a member.
+    /// The number of a member's present process.
     pub fn process_of(&self, node: &str) -> Option<u64> {
         self.processes.get(node).copied()
     }
 
-    /// The revision at which an administrator removed `node`, if one did and it has not joined anew.
+    /// The revision at which `node` was removed, if it was and has not joined again.
     pub fn removed_at(&self, node: &str) -> Option<u64> {
         self.removed.get(node).copied()
     }
 
-    /// The cluster's health as last told.
+    /// The cluster's health as of the last change.
     pub fn health(&self) -> Option<&ClusterHealthEvent> {
         self.health.as_ref()
     }
 
-    /// Notes that the log has reached `index` without a command: a blank or a membership entry.
+    /// Records that the log has reached `index` without a command: a blank or a membership entry.
     pub fn advance(&mut self, index: u64) {
         self.revision = self.revision.max(index);
     }
 
-    /// Applies the command at `index`, appending what it tells to `events`.
+    /// Applies the command at `index`, and appends the events that it emits to `events`.
     pub fn apply(&mut self, index: u64, proposal: &Proposal, events: &mut Vec<Event>) -> Response {
         self.advance(index);
         match self.sessions.lookup(proposal.session, proposal.seq) {
@@ -250,7 +250,7 @@ impl State {
         response
     }
 
-    /// Records which members vote, as a committed membership says.
+    /// Records which members vote, from a committed Raft membership.
     pub fn apply_membership(&mut self, index: u64, is_voter: impl Fn(u64) -> bool) {
         self.advance(index);
         let differs = self
@@ -363,7 +363,7 @@ impl State {
         Ok(reply)
     }
 
-    /// What follows from a change, whatever it was.
+    /// Carries out what follows from any change of the topology.
     fn after_apply(&mut self, context: &mut Context<'_>) {
         if self.topology_revision == context.index {
             self.end_mass_failure(context);
@@ -374,7 +374,7 @@ impl State {
         }
     }
 
-    /// The topology, to be changed; plans made on what it was are stale from here on.
+    /// The topology, for a change: plans that were made before become stale.
     fn change(&mut self, index: u64) -> &mut Topology {
         self.topology_revision = index;
         Arc::make_mut(&mut self.topology)
@@ -425,7 +425,7 @@ impl State {
         ))
     }
 
-    /// True when `node` is a full member, here or away: not one that joins for the first time.
+    /// True when `node` is a full member, serving or away: not a node that joins for the first time.
     fn is_member(&self, node: &Node) -> bool {
         node.status.is_serving() || self.absent.contains_key(&node.id)
     }
@@ -441,13 +441,14 @@ impl State {
     /// The state in `bytes`.
     ///
     /// # Errors
-    /// [`ErrorCode::Corrupt`] when they are not a state, [`ErrorCode::Version`] when it is a newer one.
+    /// [`ErrorCode::Corrupt`] when they are not a state, [`ErrorCode::Version`] when it has a newer version than this
+    /// build knows.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         #[derive(Deserialize)]
         struct Header {
             version: u16,
         }
-        // The version is asked for on its own only where that explains a failure: it costs a pass over all bytes.
+        // The version is decoded on its own only after a failure, because that costs another pass over all bytes.
         let decoded = rmp_serde::from_slice::<Self>(bytes);
         let version = match &decoded {
             Ok(state) => state.version,

@@ -1,7 +1,7 @@
 //! Partitions: creation, moves in two phases, and changes of primary by release and grant.
 //!
-//! What must stay true: the epoch grows with every change of primary; a role is granted only where nobody
-//! holds it; a copy is dropped only where every wanted one has the data.
+//! Invariants: the epoch grows whenever a node is given the primary role; the role is granted only where no node holds
+//! it; a move drops a synced copy only when every serving node of its target has the data.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -100,8 +100,8 @@ impl State {
                 );
             }
             self.check_target(target, Some(partition))?;
-            // A partition whose data nobody has that is up stays as it is: there is nothing to copy, and a
-            // holder that is told to copy from nobody would hold nothing and call it the data.
+            // A partition without a serving holder of the data stays as it is: a new holder would have no source, and
+            // would confirm an empty copy as the data.
             let has_source = partition.synced().any(|node| self.is_serving(node));
             if has_source && !partition.is_bound_for(target) {
                 moving.push((*number, target));
@@ -118,7 +118,7 @@ impl State {
         Ok(Reply::Partitions(moving.len()))
     }
 
-    /// New holders and the primary must serve; a holder that is away may keep its place.
+    /// Checks a target: new holders and the primary must serve; a holder that is away may keep its copy.
     fn check_target(&self, target: &Target, present: Option<&Partition>) -> Result<(), Error> {
         let sorted = target.nodes.windows(2).all(|pair| pair[0] < pair[1]);
         let able = target.nodes.iter().all(|node| {
@@ -159,7 +159,7 @@ impl State {
             }
         }
         let mut affected: BTreeSet<NodeId> = affected.into_iter().cloned().collect();
-        // A plan made during a rebalance joins it: one start, one completion, the totals of both.
+        // A plan made during a rebalance joins it: one start event and one completion event, with the totals of both.
         if let Some(run) = &mut self.rebalance {
             run.partitions_to_move += moving.len();
             affected.extend(run.nodes_affected.iter().cloned());
@@ -186,8 +186,8 @@ impl State {
         }
     }
 
-    /// Sets where a partition goes: new holders are told to copy when it is their turn, half-made copies that are not
-    /// wanted go.
+    /// Sets a partition's target: new holders start their copies when the limits allow, and pending copies that the
+    /// target does not name are dropped.
     fn set_target(&mut self, number: u32, target: &Target, reason: ChangeReason, context: &mut Context<'_>) {
         let Some(partition) = self.partition_mut(number, context) else {
             return;
@@ -221,21 +221,21 @@ impl State {
             let copy = partition.and_then(|partition| partition.copy(id));
             match copy.filter(|copy| copy.since == *since).map(|copy| copy.state) {
                 Some(CopyState::Pending) => self.mark_synced(*number, id, reason, context),
-                // It counted without a hook's word, and now has it.
+                // The copy was confirmed without a hook, and a hook confirms it now.
                 Some(CopyState::Synced) if !at_once && copy.is_some_and(|copy| copy.unhooked) => {}
                 _ => continue,
             }
             confirmed += 1;
             self.mark_hooked(*number, id, at_once, context);
         }
-        // What confirms nothing says nothing of how copies are made either.
+        // A confirmation without effect says nothing of the node's hooks either.
         if confirmed > 0 {
             self.migrations.copies_at_once(id, at_once);
         }
         Ok(Reply::Partitions(confirmed))
     }
 
-    /// Notes whether a copy counts without a hook's word.
+    /// Records whether a copy was confirmed without a hook.
     fn mark_hooked(&mut self, number: u32, id: &NodeId, unhooked: bool, context: &mut Context<'_>) {
         let Some(partition) = self.partition_mut(number, context) else {
             return;
@@ -246,9 +246,9 @@ impl State {
         }
     }
 
-    /// The hook that copies is told of these copies anew, though they have been confirmed: where a better copy is up they
-    /// count again only when it has confirmed them, and their roles go there. Where there is none they are the best there
-    /// is, and go on counting.
+    /// Assigns these copies to the node again, although they were confirmed. Where a serving node has a better copy,
+    /// they count only after a new confirmation, and the node's primary roles are released. Where there is no better
+    /// copy, they go on counting as the best there is.
     pub(super) fn reconfirm(
         &mut self,
         id: &NodeId,
@@ -269,7 +269,7 @@ impl State {
             let Some(copy) = partition.copy(id).filter(|copy| copy.since == *since) else {
                 continue;
             };
-            // One that has nobody to copy from is told when there is somebody.
+            // A pending copy without a serving source is assigned when there is one.
             if copy.state == CopyState::Pending && !self.has_other_serving_copy(*number, id) {
                 continue;
             }
@@ -294,7 +294,7 @@ impl State {
             }
             let told = std::slice::from_ref(id);
             if leads {
-                // It acts for as long as it has not heard of this: who leads next waits for that.
+                // The node acts as primary until it has applied this: the next primary waits for that.
                 partition.primary = None;
                 partition.released = Some((id.clone(), index));
                 self.emit_changes(*number, told, RoleChange::LostPrimary, reason, Some(id), context);
@@ -307,8 +307,8 @@ impl State {
         Ok(Reply::Partitions(doubted))
     }
 
-    /// `id` has the data now. Where it is the first that is up to have it, whoever is away is behind it from
-    /// here on, and whoever waits for the data can have it from `id`.
+    /// Records that `id` has the data. Where no other serving node has it, holders that are away are behind from here
+    /// on, and nodes that wait for a source can copy from `id`.
     fn mark_synced(&mut self, number: u32, id: &NodeId, reason: ChangeReason, context: &mut Context<'_>) {
         let first = !self.has_other_serving_copy(number, id);
         let away: Vec<NodeId> = match self.topology.partitions.get(number as usize) {
@@ -331,7 +331,7 @@ impl State {
         self.complete_move(number, reason, context);
     }
 
-    /// Why a planned move happens: what started the rebalance that it belongs to.
+    /// The reason of a planned move: the trigger of the rebalance that it belongs to.
     pub(super) fn move_reason(&self) -> ChangeReason {
         self.rebalance
             .as_ref()
@@ -391,7 +391,7 @@ impl State {
                 && self.is_serving(&grant.to);
             if due {
                 granted += 1;
-                // A role that was not released was left behind by a node that went.
+                // A role that was not released was vacated by a node that went down.
                 let planned = partition.released.is_some() || partition.target.is_some();
                 let reason = if planned {
                     self.move_reason()

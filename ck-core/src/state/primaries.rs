@@ -1,7 +1,8 @@
-//! Who is primary of a partition, and what becomes of roles and copies when a member goes or comes back.
+//! Primaries of partitions, and what happens to roles and copies when a member goes down or rejoins.
 //!
-//! What must stay true: a primary is a synced copy on a node that serves; while a node that serves holds the
-//! data, nobody who does not serve counts as holding it; nobody is told to copy from nobody.
+//! Invariants: a primary is a synced copy on a serving node; while a serving node holds the data, only copies on
+//! serving nodes count as synced; apart from creation and recovery, a node is assigned a copy without a source only
+//! where its own copy is complete and has to be confirmed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use super::{Context, Promotion, State};
 use crate::model::{ChangeReason, CopyState, NodeId, Partition, RoleChange};
 
 impl State {
-    /// Takes the role from whoever has it and gives it to `to`, if to anybody: the one place where a role is
-    /// given, and where the epoch grows.
+    /// Takes the primary role from its holder, if there is one, and gives it to `to`, if that is set. This is the only
+    /// place where the role is given and where the epoch grows.
     pub(super) fn change_primary(
         &mut self,
         number: u32,
@@ -26,7 +27,7 @@ impl State {
         let loser = partition.primary.take();
         let released = partition.released.take().map(|(holder, _)| holder);
         if released.is_some() {
-            // It has applied its release, or what it was leased has run out.
+            // The former holder has applied its release, or its leases have run out.
             partition.idle_since = index;
         }
         if let Some(to) = to {
@@ -47,7 +48,7 @@ impl State {
         }
     }
 
-    /// Drops surplus copies once a partition is where it was to go.
+    /// Drops surplus copies once a partition has reached its target.
     pub(super) fn complete_move(&mut self, number: u32, reason: ChangeReason, context: &mut Context<'_>) {
         let Some(partition) = self.topology.partitions.get(number as usize) else {
             return;
@@ -55,7 +56,8 @@ impl State {
         let Some(target) = &partition.target else {
             return;
         };
-        // A holder that is away keeps its place, and is told what it missed when it is back: nobody waits for it.
+        // A move does not wait for a holder that is away: it keeps its place, and copies what it missed when it
+        // rejoins.
         let arrived = partition.primary.as_ref() == Some(&target.primary)
             && target
                 .nodes
@@ -80,8 +82,8 @@ impl State {
         self.emit_changes(number, &surplus, RoleChange::LostCopy, reason, None, context);
     }
 
-    /// A member (or its earlier process) has stopped serving, or is gone: others take its roles; its copies are
-    /// stale from now on, unless nobody else that is up has the data.
+    /// Takes the roles of a member, or of its earlier process, that has stopped serving or was removed, and gives them
+    /// to others. Its copies are stale from now on, unless no other serving node has the data.
     pub(super) fn hand_over_roles(
         &mut self,
         id: &NodeId,
@@ -94,7 +96,7 @@ impl State {
             successors.entry(promotion.number).or_insert(&promotion.to);
         }
         let is_target = |p: &Partition| p.target.as_ref().is_some_and(|t| t.nodes.contains(id));
-        // Its copy may be gone already, and it is waited for all the same.
+        // A released holder may have no copy any more, and the next primary waits for it nevertheless.
         let is_released = |p: &Partition| p.released.as_ref().is_some_and(|(holder, _)| holder == id);
         let concerned: Vec<(u32, bool)> = self
             .topology
@@ -132,13 +134,13 @@ impl State {
                     context,
                 );
             }
-            // It may have been the last that counted, or have been told that it is to count again without having
-            // confirmed it.
+            // The node may have been the last that counted, or a holder whose complete copy was assigned again and is
+            // not confirmed yet.
             self.restore_holders(number, context);
         }
     }
 
-    /// Takes from `id` what it has of a partition, except the role of primary.
+    /// Takes from `id` its copy of a partition and its place in a target, but not the primary role.
     fn remove_holder(&mut self, number: u32, id: &NodeId, gone: bool, context: &mut Context<'_>) {
         let others = self.has_other_serving_copy(number, id);
         let index = context.index;
@@ -150,7 +152,7 @@ impl State {
         } else if others {
             make_pending(partition, id, index);
         }
-        // Where nobody is left to copy from a move cannot go on either: it is planned anew when somebody is back.
+        // Without a source a move cannot continue either: it is planned again when a holder rejoins.
         let is_target = |target: &crate::model::Target| target.nodes.contains(id);
         if !others || partition.target.as_ref().is_some_and(is_target) {
             partition.target = None;
@@ -165,11 +167,13 @@ impl State {
         }
     }
 
-    /// The role was given to a process that never acted on it: whoever counted as holding the data when the one before
-    /// it went has all of it, and counts again, unless somebody who is up holds it anyway.
+    /// Restores the holders of a partition that no node has acted on since they ceased to count, such as after a
+    /// primary that never acted in its role: they still have all of the data, and count again, unless a serving node
+    /// has it anyway.
     ///
-    /// One that is back already was told to copy, and may be at it: what it is written as primary would be lost under
-    /// what it still copies. So it is told anew, that there is nothing to copy, and counts when it has confirmed that.
+    /// A holder that serves again was assigned a copy, and may still be copying. If it became primary now, that copy
+    /// would overwrite what it writes. So it is assigned the copy again, without sources, and counts when it has
+    /// confirmed that.
     fn restore_holders(&mut self, number: u32, context: &mut Context<'_>) {
         let Some(partition) = self.topology.partitions.get(number as usize) else {
             return;
@@ -195,7 +199,8 @@ impl State {
         self.restart_copies(number, &up, ChangeReason::NodeLeave, context);
     }
 
-    /// A member is back: it is told to copy what went on without it, and takes up again what only it has.
+    /// Resumes the copies of a member that rejoined: it copies what others wrote meanwhile, and leads again where only
+    /// it has the data.
     pub(super) fn resume_copies(&mut self, id: &NodeId, context: &mut Context<'_>) {
         let held: Vec<u32> = self
             .topology
@@ -213,14 +218,14 @@ impl State {
                 continue;
             };
             if !partition.is_synced(id) {
-                // Nobody who is up has the data: `id` is told to copy it as soon as somebody is.
+                // No serving node has the data: `id` is assigned the copy as soon as one has.
                 continue;
             }
-            // Others that counted as holding the data while nobody was up are behind from here on.
+            // Other holders that counted while no node served are behind from here on.
             let behind: Vec<NodeId> = partition.synced().filter(|node| *node != id).cloned().collect();
             let vacant = partition.primary.is_none() && partition.released.is_none();
             let index = context.index;
-            // Also where nothing of it changes: whether it is lost is looked at where something was touched.
+            // Also called where nothing changes: the lost partitions are updated only for touched ones.
             if let Some(partition) = self.partition_mut(number, context) {
                 for node in &behind {
                     make_pending(partition, node, index);
@@ -233,8 +238,8 @@ impl State {
         }
     }
 
-    /// Of all that are up, `source` alone has the data, and that is new: whoever waited for a source is told to
-    /// copy, and so is whoever was told to copy from a source that has gone since.
+    /// `source` is the only serving node that has the data, and has just become one: every node that waits for a source
+    /// is assigned its copy, and so is every node whose source has gone down since.
     pub(super) fn start_waiting_copies(
         &mut self,
         number: u32,
@@ -288,7 +293,8 @@ impl State {
             .is_some_and(|node| node.status.is_serving())
     }
 
-    /// A partition, to be changed: call it only where something does change, for plans are stale from here on.
+    /// A partition, for a change. Call it only where something changes, because plans that were made before become
+    /// stale.
     pub(super) fn partition_mut(&mut self, number: u32, context: &mut Context<'_>) -> Option<&mut Partition> {
         let partition = self.change(context.index).partitions.get_mut(number as usize)?;
         context.touched.entry(number).or_insert_with(|| partition.clone());
@@ -296,8 +302,9 @@ impl State {
     }
 }
 
-/// Who has all that was written without counting: whoever ceased to count since nobody acts on the partition. While it
-/// has a primary, or one that was asked to yield, somebody may.
+/// The holders that have all writes although their copies do not count: they ceased to count at or after `idle_since`,
+/// from which on no node has acted as primary. There are none while the partition has a primary, or a released one,
+/// because that node may act.
 pub(super) fn up_to_date_holders(partition: &Partition) -> impl Iterator<Item = &NodeId> {
     let idle = partition.idle_since.max(1);
     let vacant = partition.primary.is_none() && partition.released.is_none();
@@ -308,7 +315,7 @@ pub(super) fn up_to_date_holders(partition: &Partition) -> impl Iterator<Item = 
         .map(|copy| &copy.node)
 }
 
-/// The node's copy is to be made again from `index` on.
+/// Makes the node's copy pending, assigned at `index`.
 pub(super) fn make_pending(partition: &mut Partition, node: &NodeId, index: u64) {
     for copy in partition.copies.iter_mut().filter(|copy| copy.node == *node) {
         if copy.state == CopyState::Synced {

@@ -1,6 +1,7 @@
-//! Holders that cannot be done without, and what a person decides where none is left.
+//! Holders that cannot be removed without loss of data, and recovery by a person's decision where no holder is left.
 //!
-//! What must stay true: a copy that nobody confirmed counts only because a person said so, under an epoch of its own.
+//! Invariant: a copy that was not confirmed counts only because a person accepted it, and its node leads under a new
+//! epoch.
 
 use super::primaries::{make_pending, up_to_date_holders};
 use super::{Context, Outcome, Reply, State, refuse};
@@ -11,7 +12,7 @@ use crate::model::{ChangeReason, CopyState, NodeId, PartitionCopy, RoleChange, p
 const NAMED: usize = 8;
 
 impl State {
-    /// The partitions of which `id` alone counts as holding the data, up or away: without it they are lost for good.
+    /// The partitions of which only `id` counts as holding the data, up or away: without it the data is lost.
     pub(crate) fn held_by_alone(&self, id: &str) -> Vec<u32> {
         let alone = self.topology.partitions.iter().filter(|partition| {
             let mut holders = partition.synced().chain(up_to_date_holders(partition));
@@ -21,6 +22,9 @@ impl State {
     }
 
     /// Refuses where `id` is the last holder that counts.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Refused`], which names the partitions.
     pub(crate) fn check_not_last(&self, id: &str) -> Result<(), Error> {
         let alone = self.held_by_alone(id);
         if alone.is_empty() || crate::planted::planted("remove-the-last") {
@@ -40,7 +44,7 @@ impl State {
         ))
     }
 
-    /// What `from` has of a partition is the data from here on.
+    /// Accepts the copy of `from` as the partition's data.
     pub(super) fn recover(
         &mut self,
         number: u32,
@@ -92,7 +96,7 @@ impl State {
         partition.target = None;
         let is_new = partition.copy(from).is_none();
         if is_new {
-            // It was never told to copy.
+            // Revision 0: the copy was never assigned.
             partition
                 .copies
                 .push(PartitionCopy::new(from.clone(), CopyState::Pending, 0));
@@ -108,12 +112,12 @@ impl State {
         }
         let primary = partition.primary.clone();
         if is_new {
-            // There is nobody to copy from: it begins with what it has.
+            // There is no source: the node begins with what it has.
             let told = std::slice::from_ref(from);
             self.emit_changes(number, told, RoleChange::GainedReplica, reason, None, context);
         }
         if let Some(holder) = &primary {
-            // It may act for as long as it has not heard of this: its successor waits for that.
+            // The holder may act until it has applied this: its successor waits for that.
             if let Some(partition) = self.partition_mut(number, context) {
                 partition.primary = None;
                 partition.released = Some((holder.clone(), index));

@@ -1,8 +1,9 @@
-//! Which proposals have been applied, so that a retry is recognised (Raft dissertation, section 6.3).
+//! Sessions remember which proposals have been applied, so that a retry is recognised (Raft dissertation, section 6.3).
 //!
-//! A session is one admission of one process of a node. It numbers its proposals and says with each which of them are
-//! settled, so the memory holds only what is still in flight: exact, and without a clock. A process that was failed and
-//! admitted anew goes on trying under its earlier admission what it began then: its sessions end with the process.
+//! A session is one incarnation: one join of one process of a node. It numbers its proposals and names with each the
+//! lowest one that is not settled, so it remembers only the proposals in flight: exactly, and without a clock. A
+//! process that was failed and rejoined retries its earlier proposals in the earlier session, so a process's sessions
+//! end with the process.
 
 use std::collections::BTreeMap;
 
@@ -13,26 +14,26 @@ use super::{MAX_VALUE_BYTES, Outcome, Proposal, Reply, Response, refuse};
 use crate::error::{Error, ErrorCode};
 use crate::model::NodeId;
 
-/// The sessions of all present processes, by incarnation, and of those that ended last.
+/// The open sessions of all present processes, by incarnation, and the sessions that ended last.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sessions {
     open: BTreeMap<u64, Session>,
-    /// What was answered in sessions that have ended, for proposals that are tried again: a write that was carried out
-    /// must not be answered with a refusal because its proposer was removed before it heard of it.
+    /// The answers of ended sessions, for retries: a write that was carried out must not be refused only because its
+    /// proposer was removed before it received the answer.
     #[serde(default)]
     ended: BTreeMap<u64, Ended>,
 }
 
-/// How many ended sessions are kept, and how many answers in all of them: more than the processes that go, and what
-/// they have on its way, within the time for which a proposal is retried.
+/// How many ended sessions are kept, and how many answers in all of them: more than end, and have in flight, within the
+/// time for which a proposal is retried.
 const MAX_ENDED: usize = 1024;
 const MAX_ENDED_ANSWERS: usize = 65_536;
 
-/// How many sessions of one process are kept: one that is failed and comes back more often than that within the time
-/// that a proposal is retried has worse to worry about.
+/// How many sessions of one process are kept open. A process that fails and rejoins more often within the time for
+/// which a proposal is retried loses its oldest session, and with it the answers to earlier proposals.
 const MAX_OF_ONE: usize = 4;
 
-/// What one process may have staged at a time: the values that it writes, and those that it has given up meanwhile.
+/// How many bytes one process may have staged: the values that it writes, and those that it has abandoned meanwhile.
 const MAX_STAGED_BYTES: usize = 4 * MAX_VALUE_BYTES;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,8 +41,8 @@ struct Session {
     owner: NodeId,
     low: u64,
     done: BTreeMap<u64, Response>,
-    /// Pieces of values, by the number of the proposal that is to write the value, and by offset. They go when that is
-    /// settled.
+    /// Pieces of values, by the number of the proposal that is to write the value, and by offset. They are dropped when
+    /// that proposal is settled.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     staged: BTreeMap<u64, BTreeMap<u64, Bytes>>,
 }
@@ -58,11 +59,11 @@ struct Ended {
 /// Why a session has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum SessionEnd {
-    /// The node was taken out.
+    /// The node was removed.
     Removed,
-    /// The process said that it stops.
+    /// The process reported that it stops.
     Stopped,
-    /// Another process of the node was let in.
+    /// Another process of the node joined.
     Replaced,
 }
 
@@ -70,10 +71,10 @@ pub(super) enum SessionEnd {
 pub(super) enum Lookup {
     New,
     Answered(Response),
-    /// It is not carried out, because its session is over.
+    /// The proposal is not carried out, because its session has ended or its answer is forgotten.
     Over {
         error: Error,
-        /// True when no other attempt at it was carried out either, nor ever will be.
+        /// True when no other attempt of the proposal was carried out either, or ever will be.
         settles: bool,
     },
 }
@@ -94,7 +95,7 @@ impl Sessions {
         });
     }
 
-    /// Ends the sessions of a node's process at revision `at`: its proposals that are still on their way are refused.
+    /// Ends the sessions of a node's process at revision `at`: its proposals that arrive later are refused.
     pub(super) fn close(&mut self, owner: &NodeId, end: SessionEnd, at: u64) {
         let of_owner = self.open.iter().filter(|(_, known)| known.owner == *owner);
         let numbers: Vec<u64> = of_owner.map(|(number, _)| *number).collect();
@@ -157,7 +158,7 @@ impl Sessions {
             return;
         }
         let Some(session) = self.open.get_mut(&proposal.session) else {
-            // It was open when the proposal was looked up: the proposal itself has ended it.
+            // The session was open when the proposal was looked up: the proposal itself has ended it.
             if let Some(ended) = self.ended.get_mut(&proposal.session) {
                 ended.session.done.insert(proposal.seq, response.clone());
             }
@@ -177,7 +178,8 @@ impl Sessions {
 }
 
 impl Ended {
-    /// Why nothing is carried out in it: codes of its own, which no condition of a write is answered with.
+    /// The error for proposals in an ended session. Its codes differ from that of a failed write condition, so that a
+    /// caller can tell them apart.
     fn why(&self, incarnation: u64) -> Error {
         let owner = &self.session.owner;
         let (code, what) = match self.end {
@@ -196,7 +198,7 @@ impl Ended {
 }
 
 impl Sessions {
-    /// Forgets what was staged for proposals of a session below `low`: they are settled.
+    /// Drops what was staged for proposals of a session below `low`, which are settled.
     pub(super) fn settle(&mut self, session: u64, low: u64) {
         if let Some(known) = self.open.get_mut(&session)
             && !known.staged.is_empty()
@@ -205,7 +207,10 @@ impl Sessions {
         }
     }
 
-    /// Keeps a piece of a value until the proposal `of` writes it.
+    /// Stages a piece of a value until the proposal `of` writes it.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Refused`] without an open session; [`ErrorCode::Busy`] above the bound on staged bytes.
     pub(super) fn stage(&mut self, session: u64, of: u64, offset: u64, bytes: &Bytes) -> Outcome {
         let Some(known) = self.open.get_mut(&session) else {
             return refuse(
@@ -230,6 +235,9 @@ impl Sessions {
     }
 
     /// The value that was staged for the proposal `of`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] unless `length` bytes without a gap are staged.
     pub(super) fn staged(&self, session: u64, of: u64, length: u64) -> Result<Bytes, Error> {
         let pieces = self.open.get(&session).and_then(|known| known.staged.get(&of));
         let mut value = BytesMut::new();
@@ -251,7 +259,7 @@ impl Sessions {
         Ok(value.freeze())
     }
 
-    /// Forgets what was staged for the proposal `of`.
+    /// Drops what was staged for the proposal `of`.
     pub(super) fn unstage(&mut self, session: u64, of: u64) {
         if let Some(known) = self.open.get_mut(&session) {
             known.staged.remove(&of);

@@ -1,4 +1,4 @@
-//! Removing hooks, closing and dropping the handle, on threads.
+//! Removing hooks, closing and dropping the handle, with the thread driver.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
@@ -83,7 +83,7 @@ fn a_loss_is_heard_although_the_last_hook_is_being_removed() {
     assert!(fixture.copied.try_recv().is_err(), "a lost copy is confirmed");
 }
 
-/// What a hook gets to work on after it was registered.
+/// A value that a hook gets only after it was registered.
 fn slot<T>() -> (Arc<OnceLock<T>>, Arc<OnceLock<T>>) {
     let slot = Arc::new(OnceLock::new());
     (Arc::clone(&slot), slot)
@@ -177,7 +177,7 @@ fn dropping_the_handle_inside_a_hook_is_legal_and_ends_the_thread() {
     hooks.push_batch([event(1, leader(1)), event(2, leader(2))]);
     give.set(Mutex::new(Some(hooks))).unwrap();
     assert_eq!(next(&told), 1);
-    // The hook, and with the thread the sinks, are dropped: both channels end.
+    // The hook is dropped, and with the last thread the callbacks: both channels disconnect.
     assert!(dropped.recv_timeout(LONG).is_err());
     assert!(told.recv().is_err(), "no second call");
     assert_eq!(
@@ -287,7 +287,7 @@ fn a_destructor_that_panics_or_closes_the_handle_harms_nobody() {
     assert_eq!(fixture.hooks.close(LONG), Ok(()));
 }
 
-/// Its destructor waits, as one of an application may.
+/// A value whose destructor blocks, as destructors of an application may.
 struct SlowDestroy(Arc<Gate>);
 
 impl Drop for SlowDestroy {
@@ -296,7 +296,7 @@ impl Drop for SlowDestroy {
     }
 }
 
-/// Whoever takes a hook out drops it; meanwhile nobody else may say that all hooks are gone.
+/// The thread that removes a hook drops it; until then no other thread may report that all hooks are gone.
 #[test]
 fn an_end_is_not_reached_before_everybody_has_dropped_what_hooks_hold() {
     let moment = Duration::from_millis(1);

@@ -1,4 +1,4 @@
-//! Events to tell, and what the tests of all parts share.
+//! Sample events and helpers that the tests of all parts share.
 
 mod ending;
 mod order;
@@ -24,7 +24,7 @@ use super::types::{HookFailure, Outcome};
 
 /// The node whose hooks are under test.
 const ME: &str = "node-1";
-/// Another one.
+/// Another node.
 const OTHER: &str = "node-2";
 
 fn event(revision: u64, kind: EventKind) -> Arc<Event> {
@@ -105,7 +105,7 @@ fn leader(epoch: u64) -> EventKind {
     })
 }
 
-/// A schedule whose hooks are nothing, with what it did so far.
+/// A schedule with empty hooks, and a record of its effects so far.
 struct Bench {
     schedule: Schedule<()>,
     revision: u64,
@@ -125,7 +125,7 @@ impl Bench {
         }
     }
 
-    /// Pushes events with the revisions that follow, and gives the last one's.
+    /// Pushes events with consecutive revisions, and returns the last one.
     fn push(&mut self, kinds: impl IntoIterator<Item = EventKind>) -> u64 {
         for kind in kinds {
             self.revision += 1;
@@ -145,7 +145,7 @@ impl Bench {
         }
     }
 
-    /// Starts all that may start.
+    /// Starts every call that may start.
     fn start(&mut self) -> Vec<Job<()>> {
         self.schedule.next_ready(usize::MAX)
     }
@@ -166,7 +166,7 @@ impl Bench {
         }
     }
 
-    /// Starts and returns everything, one call at a time; gives the revisions in the order of their calls.
+    /// Makes every call, one at a time and with success; returns the revisions in the order of the calls.
     fn run_all(&mut self) -> Vec<u64> {
         let mut told = Vec::new();
         while let Some(job) = self.schedule.next_ready(1).pop() {
@@ -177,7 +177,7 @@ impl Bench {
     }
 }
 
-/// The revisions of jobs.
+/// The revisions of the jobs' events.
 fn revisions(jobs: &[Job<()>]) -> Vec<u64> {
     jobs.iter().map(|job| job.event.revision).collect()
 }

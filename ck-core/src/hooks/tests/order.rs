@@ -1,4 +1,4 @@
-//! Which call starts when.
+//! The order of calls: which call may start when.
 
 use crate::hooks::types::{EventFilter, EventType, Outcome};
 use crate::model::EventKind;
@@ -184,7 +184,7 @@ fn a_hook_hears_nothing_from_before_it_was_registered() {
     assert_eq!(told.len(), 3);
 }
 
-/// Every kind of event that others are fenced by, and one that is a barrier only.
+/// Every kind of event that takes part in the fence, and one that is a barrier only.
 fn movement() -> [EventKind; 5] {
     [
         rejoin(ME),
@@ -197,7 +197,7 @@ fn movement() -> [EventKind; 5] {
 
 #[test]
 fn who_observes_and_does_not_return_delays_nobody_and_vetoes_nothing() {
-    // One call at a time: an observer must not take that place either.
+    // Even where one call may run at a time, an observer must not take that place.
     for concurrency in [1, 50] {
         for observers in [1, 3] {
             let mut bench = Bench::new(concurrency, 100);
@@ -205,7 +205,7 @@ fn who_observes_and_does_not_return_delays_nobody_and_vetoes_nothing() {
                 bench.schedule.observe(EventFilter::ALL, ());
             }
             let copier = bench.schedule.register(EventFilter::ALL, ());
-            // Each observer hangs in its first call, which is about a change.
+            // Each observer hangs in its first call, which is for a partition change.
             bench.push([change(0, OTHER, GainedReplica)]);
             let hung = bench.start();
             assert_eq!(hung.len(), observers + 1);
@@ -232,7 +232,7 @@ fn who_observes_is_told_one_after_the_other_whatever_others_do() {
         let job = jobs.remove(at);
         assert!(jobs.iter().all(|job| job.hook_id != observer), "two at a time");
         told.push(job.event.revision);
-        // What it returns says nothing of the copy.
+        // The result of an observer does not affect the copy.
         bench.fail(job);
         jobs.extend(bench.start());
     }

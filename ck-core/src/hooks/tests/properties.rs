@@ -1,4 +1,4 @@
-//! Random events, registrations and calls that end in any order: what must hold whatever happens.
+//! Property tests: random events, registrations and outcomes in any order, and the invariants that must hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -54,11 +54,11 @@ fn filter(choice: u8) -> EventFilter {
     }
 }
 
-/// One call that is due: an event for a registration, or a retry of one.
+/// One expected call: an event for a registration, or a retry of one.
 #[derive(Debug)]
 struct Due {
     event: Arc<Event>,
-    /// Its place in the order: when it was pushed, or when its delay had passed.
+    /// When the event was pushed, or the delay of the retry had passed.
     place: u64,
     /// When its call began and returned.
     began: Option<u64>,
@@ -69,14 +69,14 @@ type Key = (HookId, u64, u32);
 
 #[derive(Default)]
 struct Record {
-    /// Counts everything that happens.
+    /// Logical clock: counts pushes, starts, ends and retries.
     now: u64,
     due: BTreeMap<Key, Due>,
     hooks: BTreeMap<HookId, EventFilter>,
     removed: BTreeSet<HookId>,
-    /// Those of all hooks that observe.
+    /// The hooks that observe.
     observers: BTreeSet<HookId>,
-    /// Own gains: who was told.
+    /// Gains of this node, each with the hooks that have to copy it.
     gains: BTreeMap<u64, (Arc<Event>, Vec<HookId>)>,
     copied: Vec<(u64, u64)>,
     log: Vec<(u64, Arc<Event>)>,
@@ -150,7 +150,7 @@ impl Run {
                     record.last_failed = Some((failure.hook, failure.event.revision, failure.attempt));
                 }
                 Effect::RetryAfter(id, _) => {
-                    // Told just before the failure that it follows: filled in by `finish`.
+                    // This effect comes just before the failure that caused it: `finish` fills in the key.
                     record
                         .retries
                         .push((id, (HookId(0), 0, 0), Arc::clone(&record.log[0].1)));
@@ -278,7 +278,7 @@ impl Run {
         }
     }
 
-    /// All delays pass and every call succeeds.
+    /// Lets all delays pass and every call succeed.
     fn drain(&mut self) {
         loop {
             self.start(usize::MAX);
@@ -325,7 +325,8 @@ fn check_order(record: &Record) {
                 .iter()
                 .any(|(k, due)| k.0 == key.0 && between(due) && partition_change(&due.event).is_none());
             let observed = [key.0, other.0].iter().any(|id| record.observers.contains(id));
-            // Nobody waits for who observes, who waits for nobody, and hears one after the other.
+            // No other hook waits for an observer, and it waits for no other hook; its own calls run one after the
+            // other.
             let waits = match observed {
                 true => same_hook,
                 false => must_wait(&earlier.event, &later.event, same_hook, barrier_between),
@@ -340,7 +341,7 @@ fn check_order(record: &Record) {
     }
 }
 
-/// Every event was told, or a later one in the same queue made it pointless, and that is counted.
+/// Every event was delivered, or a later one in the same queue made it obsolete, and that is counted.
 fn check_told(run: &Run) {
     let record = &run.record;
     for (id, filter) in &record.hooks {
@@ -353,7 +354,7 @@ fn check_told(run: &Run) {
         for (key, due) in untold {
             let later = |other: &Due| other.place > due.place && excuses(&other.event, &due.event);
             let given_up = |hooks: &[HookId]| hooks.iter().any(|hook| record.removed.contains(hook));
-            // Nobody copies again for a gain that is given up.
+            // A gain that was given up is not retried.
             let retry = key.2 > 1 && record.gains.get(&key.1).is_some_and(|(_, told)| given_up(told));
             let excused = retry || of_hook.iter().any(|(_, other)| later(other));
             assert!(excused, "{key:?} was lost: {due:?}");
@@ -372,7 +373,8 @@ fn check_told(run: &Run) {
     }
 }
 
-/// Whether `later` is a reason not to tell `event`: about the same thing, and never a gain for a loss.
+/// Whether `later` justifies that `event` is not delivered: both are about the same subject, and a gain never replaces
+/// a loss.
 fn excuses(later: &Event, event: &Event) -> bool {
     match (&later.kind, &event.kind) {
         (EventKind::PartitionChange(later), EventKind::PartitionChange(change)) => {
@@ -397,7 +399,7 @@ fn excuses(later: &Event, event: &Event) -> bool {
     }
 }
 
-/// The first later event about this node and the partition of `gain` of which `which` holds.
+/// The first later event about this node and the partition of `gain` that satisfies `which`.
 fn later_own(record: &Record, gain: &Event, which: impl Fn(&PartitionChangeEvent) -> bool) -> Option<u64> {
     let number = partition_change(gain).unwrap().number;
     let own =

@@ -139,7 +139,7 @@ fn a_second_try_never_runs_beside_a_clean_up() {
 
 #[test]
 fn a_loss_cancels_the_gain_whether_it_waits_runs_or_is_to_be_tried_again() {
-    // It runs: its success counts no more.
+    // The call is running: its success no longer counts.
     let mut bench = Bench::new(50, 100);
     bench.schedule.register(CHANGES, ());
     bench.push([change(1, ME, GainedReplica)]);
@@ -147,14 +147,14 @@ fn a_loss_cancels_the_gain_whether_it_waits_runs_or_is_to_be_tried_again() {
     let loss = bench.push([change(1, ME, LostCopy)]);
     bench.finish(copy, Outcome::Done);
     assert_eq!(bench.run_all(), [loss]);
-    // It is to be tried again: it is not.
+    // A retry is pending: it is removed.
     bench.push([change(1, ME, GainedReplica)]);
     let copy = bench.start().remove(0);
     bench.fail(copy);
     let loss = bench.push([change(1, ME, LostCopy)]);
     bench.retry_all();
     assert_eq!(bench.run_all(), [loss]);
-    // It waits: it is not told.
+    // The event is queued: it is not delivered.
     bench.push([change(1, ME, GainedReplica)]);
     let loss = bench.push([change(1, ME, LostCopy)]);
     assert_eq!(bench.run_all(), [loss]);
@@ -186,7 +186,7 @@ fn becoming_primary_lets_the_first_copy_go_on_but_allows_no_second() {
     bench.fail(copy);
     assert!(bench.retries.is_empty());
     assert_eq!(bench.run_all(), [2]);
-    // A second try that waits in the queue already.
+    // A retry that waits in the queue already is removed.
     bench.push([change(2, ME, GainedReplica)]);
     let copy = bench.start().remove(0);
     bench.fail(copy);
@@ -194,7 +194,7 @@ fn becoming_primary_lets_the_first_copy_go_on_but_allows_no_second() {
     let primary = bench.push([change(2, ME, GainedPrimary)]);
     assert_eq!(bench.run_all(), [primary]);
     assert!(bench.copied.is_empty());
-    // A first one that is not through is told, then the role, and it confirms.
+    // A first call that has not started is made, then the one for the role, and the copy is confirmed.
     let gain = bench.push([change(3, ME, GainedReplica)]);
     let primary = bench.push([change(3, ME, GainedPrimary)]);
     assert_eq!(bench.run_all(), [gain, primary]);
@@ -245,7 +245,7 @@ fn a_call_that_the_runtime_dropped_is_not_tried_again() {
     assert!(bench.retries.is_empty() && bench.copied.is_empty());
 }
 
-/// What is told of one partition on one node when none of it was started in between.
+/// The changes of one partition on one node that are delivered when no call was started in between.
 fn told(changes: &[crate::model::RoleChange]) -> Vec<crate::model::RoleChange> {
     let mut bench = Bench::new(50, 100);
     bench.schedule.register(CHANGES, ());

@@ -12,7 +12,7 @@ use crate::model::RoleChange::{GainedReplica, LostCopy};
 use super::task_driver::{CHANGES, LONG, Trace, hooks};
 use super::{ME, OTHER, change, complete, event, leader, rejoin, start};
 
-/// An async hook that takes its time.
+/// An async hook that takes a given time.
 fn slow(trace: &Trace, name: &'static str, takes: Duration) -> Hook {
     let trace = trace.clone();
     Hook::from_async(move |event| {
@@ -26,7 +26,7 @@ fn slow(trace: &Trace, name: &'static str, takes: Duration) -> Hook {
     })
 }
 
-/// One history with everything in it: a rejoin, a rebalance, copies that fail, hooks of both forms.
+/// One history with a rejoin, a rebalance, copies that fail, and hooks of both forms.
 async fn history() -> Vec<String> {
     let trace = Trace::new();
     let hooks = hooks(&trace);
@@ -90,6 +90,6 @@ fn a_simulated_history_is_the_same_every_time_and_keeps_the_order() {
     let first = run();
     assert_history(&first);
     assert_eq!(first, run());
-    // It fails at 20, 120 and 320 ms; when the next delay has passed the hook has changed its mind.
+    // The hook fails at 20, 120 and 320 ms, and succeeds when the next delay has passed.
     assert!(first.contains(&"720 copied 3".to_owned()), "{first:#?}");
 }

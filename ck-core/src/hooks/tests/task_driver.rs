@@ -1,4 +1,4 @@
-//! The handle on tasks, on tokio.
+//! The handle with the task driver, on tokio.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(super) const CHANGES: EventFilter = EventFilter::only(EventType::PartitionCh
 const LEADER: EventFilter = EventFilter::only(EventType::LeaderChange);
 pub(super) const LONG: Duration = Duration::from_secs(60);
 
-/// What happened, in order, with the milliseconds since the start.
+/// What happened, in order, each with the milliseconds since the start.
 #[derive(Clone)]
 pub(super) struct Trace {
     pub(super) began: Instant,
@@ -88,7 +88,7 @@ async fn a_copy_that_is_tried_again_is_told_who_holds_it_then() {
             .collect();
         let mut seen = seen.lock().unwrap();
         seen.push(ids);
-        // The first two it is sent to have gone when it asks them.
+        // The first two nodes to copy from are gone when the hook asks them.
         match seen.len() {
             1 => *holders.lock().unwrap() = Holders::Nodes(vec![node("b")]),
             2 => *holders.lock().unwrap() = Holders::Nobody,
@@ -103,7 +103,7 @@ async fn a_copy_that_is_tried_again_is_told_who_holds_it_then() {
     }
     hooks.push(event(7, gain));
     copied.notified().await;
-    // While nobody holds it there is no call; that this node does is said with an empty list.
+    // While no node holds the data there is no call; an empty list means that this node holds it.
     let expected: [&[&str]; 3] = [&["a"], &["b"], &[]];
     assert_eq!(*told.lock().unwrap(), expected);
 }

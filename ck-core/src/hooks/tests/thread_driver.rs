@@ -1,4 +1,4 @@
-//! The handle on threads.
+//! The handle with the thread driver.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -14,7 +14,7 @@ use super::{ME, OTHER, change, event, join, leader, rejoin};
 
 pub(super) const CHANGES: EventFilter = EventFilter::only(EventType::PartitionChange);
 pub(super) const LEADER: EventFilter = EventFilter::only(EventType::LeaderChange);
-/// Longer than anything here takes: only a deadlock gets there.
+/// Longer than any step of these tests takes; only a deadlock reaches it.
 pub(super) const LONG: Duration = Duration::from_secs(60);
 
 pub(super) struct Fixture {
@@ -58,7 +58,7 @@ impl Fixture {
     }
 }
 
-/// A hook that tells the revision of each call.
+/// A hook that sends the revision of each call.
 pub(super) fn teller() -> (Hook, Receiver<u64>) {
     let (sender, told) = mpsc::channel();
     let hook = Hook::blocking(move |event| {
@@ -72,7 +72,7 @@ pub(super) fn next<T>(receiver: &Receiver<T>) -> T {
     receiver.recv_timeout(LONG).unwrap()
 }
 
-/// A door that hooks wait at, and that tells how many do.
+/// A gate at which hooks wait, and which counts the waiting ones.
 #[derive(Default)]
 pub(super) struct Gate {
     state: Mutex<(usize, bool)>,
@@ -212,7 +212,7 @@ fn a_failed_copy_is_tried_again_even_while_every_thread_hangs() {
     gates[0].wait_for(1);
     fixture.push(2, change(1, ME, GainedReplica));
     assert_eq!(next(&fixture.failed).retry_in, Some(Duration::from_millis(100)));
-    // Whoever watches the clock now is given this.
+    // The thread that watches the timer takes this call, so another one has to watch.
     fixture.push(3, join("a"));
     gates[1].wait_for(1);
     assert_eq!(next(&fixture.copied), 2);
@@ -250,7 +250,7 @@ fn a_rejoins_clean_up_has_returned_before_the_first_copy_begins() {
     assert_eq!(next(&told), 1);
 }
 
-/// An earlier system failed here: it waited for a free hook under the lock that its hooks took.
+/// An earlier system failed here: it waited for a free hook under a lock that its hooks took.
 #[test]
 fn field_7_1_4_pushing_10000_events_under_a_lock_that_the_hook_takes_does_not_deadlock() {
     let fixture = fixture();

@@ -56,7 +56,7 @@ pub(crate) async fn leave(State(ctx): State<Ctx>, query: Query) -> Answered {
     )
 }
 
-/// What maintenance is for when nobody says.
+/// The reason for maintenance when the caller gives none.
 const NO_REASON: &str = "asked for by an administrator";
 
 pub(crate) async fn begin_maintenance(State(ctx): State<Ctx>, query: Query) -> Answered {
@@ -74,7 +74,7 @@ pub(crate) async fn end_maintenance(State(ctx): State<Ctx>, query: Query) -> Ans
     ok(&json!({ "success": true, "message": "moves are planned again", "revision": revision }))
 }
 
-/// The longest time for which a node that stepped down may be kept from leading again.
+/// The longest cooldown, for which a node that stepped down is kept from leading again.
 const MAX_COOLDOWN: Duration = Duration::from_secs(60 * 60);
 
 pub(crate) async fn step_down(State(ctx): State<Ctx>, query: Query) -> Answered {
@@ -92,7 +92,7 @@ pub(crate) async fn step_down(State(ctx): State<Ctx>, query: Query) -> Answered 
     ok(&json!({ "success": true, "message": message, "leader": leader }))
 }
 
-/// Accepts what a node has of a partition as its data.
+/// Accepts a node's copy of a partition as its data.
 pub(crate) async fn recover(State(ctx): State<Ctx>, uri: Uri, query: Query) -> Answered {
     let tail = path_tail(&uri, "/partitions/")?;
     let name = tail.strip_suffix("/recover").unwrap_or(&tail);

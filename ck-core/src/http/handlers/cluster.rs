@@ -17,10 +17,10 @@ use crate::routing::ClusterView;
 
 const MAX_PAGE: u32 = 1000;
 const DEFAULT_PAGE: u32 = 50;
-/// Far beyond any cluster; an offset behind the last node gives an empty page.
+/// Far beyond the size of any cluster; an offset behind the last node gives an empty page.
 const MAX_OFFSET: u32 = 1_000_000;
 
-/// How a client computes the partition of a key by itself. A published contract: it never changes.
+/// How a client computes the partition of a key by itself. This is a published contract and never changes.
 #[derive(Serialize)]
 struct HashConfig {
     algorithm: &'static str,
@@ -38,7 +38,7 @@ struct ClusterAnswer {
     cluster: Cluster,
 }
 
-/// The tag of `/cluster`: the same one means the same body, on every node.
+/// The tag of `/cluster`: the same tag means the same body, on every node.
 fn cluster_tag(revision: u64, with_data: bool, stale: bool) -> Tag {
     Tag::of(revision).with("data", with_data).with("stale", stale)
 }
@@ -50,7 +50,7 @@ pub(crate) async fn cluster(State(ctx): State<Ctx>, headers: HeaderMap, query: Q
         Some(other) => return Err(wrong("include", other, "custom_data")),
     };
     freshen_or_wait(&ctx, &query).await?;
-    // The state may move on behind this question; then the whole answer is simply a newer one.
+    // The state may change after this; then the whole answer is simply a newer one.
     let mut seen = Seen::now(&*ctx.api);
     let shared = ctx.clone();
     let tag = cluster_tag(seen.revision, with_data, seen.stale());
@@ -88,8 +88,8 @@ pub(crate) async fn cluster(State(ctx): State<Ctx>, headers: HeaderMap, query: Q
     Ok(response)
 }
 
-/// With `wait`, the long poll: returns as soon as the revision exceeds it, or when the timeout has passed; the
-/// answer then shows what there is, changed or not.
+/// With `wait`, a long poll: returns as soon as the revision exceeds `wait`, or when the timeout has passed; the answer
+/// then shows the present state, changed or not.
 async fn freshen_or_wait(ctx: &Ctx, query: &Query) -> Result<(), Failure> {
     let Some(wait) = query.number("wait", 0, u64::MAX)? else {
         return freshen(ctx, query).await;
@@ -141,10 +141,10 @@ pub(crate) async fn nodes(State(ctx): State<Ctx>, query: Query) -> Answered {
     })
 }
 
-/// How often an answer is made anew because members or partitions moved under it, before it goes out without a tag.
+/// How often an answer is built because members or partitions changed meanwhile, before it is sent without a tag.
 const ATTEMPTS: usize = 3;
 
-/// An answer that is a function of members and partitions: writes of data leave its tag as it is.
+/// An answer that depends on members and partitions only: writes to the replicated store do not change its tag.
 async fn tagged<T: Serialize>(
     ctx: Ctx,
     headers: HeaderMap,

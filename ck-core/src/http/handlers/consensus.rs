@@ -1,4 +1,4 @@
-//! Leadership, Raft's numbers, and metrics.
+//! Leadership, Raft statistics, and metrics.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(crate) async fn leader(State(ctx): State<Ctx>) -> Answered {
         Some(leader) => seen.ok(&leader),
         None => {
             let since = match seen.contact.last_contact {
-                // Whoever that was leads no longer, or its epoch is not known yet.
+                // The last known leader leads no longer, or its epoch is not known yet.
                 Some(age) if age < Duration::from_secs(1) => "no leader is known at present".to_owned(),
                 Some(age) => {
                     let age = format_duration(Duration::from_secs(age.as_secs()));
@@ -53,7 +53,7 @@ pub(crate) async fn metrics(State(ctx): State<Ctx>, headers: HeaderMap) -> Answe
         )
             .into_response()
     };
-    // One address, two forms: a cache must not give one for the other.
+    // One URL has two forms: a cache must not serve one for the other.
     response
         .headers_mut()
         .insert(header::VARY, HeaderValue::from_static("accept"));

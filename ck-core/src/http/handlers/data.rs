@@ -26,7 +26,7 @@ pub(crate) async fn list(State(ctx): State<Ctx>, query: Query) -> Answered {
     let after = query.text("after")?;
     freshen(&ctx, &query).await?;
     let mut seen = Seen::now(&*ctx.api);
-    // One more than asked for, to know whether there is more.
+    // One key more than asked for, to know whether there are more.
     let (revision, mut keys) = ctx.api.data_keys(&prefix, after.as_deref(), limit + 1);
     seen.revision = revision;
     let has_more = keys.len() > limit;
@@ -69,7 +69,7 @@ pub(crate) async fn put(State(ctx): State<Ctx>, query: Query, request: Request) 
     let timeout = write_timeout(&ctx, &query)?;
     let expect = expectation(&parts.headers)?;
     let buffered = read(&ctx, &parts.headers, body).await?;
-    // The request's parts lie in the connection's buffer, which it can use again while the write is under way.
+    // The request's parts refer to the connection's buffer, which can be reused while the write is in progress.
     drop(parts);
     if buffered.bytes.len() > MAX_VALUE_BYTES {
         return Err(Failure::new(
@@ -118,7 +118,7 @@ fn key_in(uri: &Uri) -> Result<String, Failure> {
     Ok(key)
 }
 
-/// HTTP has a status of its own for a precondition in a header that does not hold.
+/// HTTP has its own status, 412, for a precondition in a header that does not hold.
 fn refused(error: Error, expect: Expect) -> Failure {
     let failed = error.code() == ErrorCode::Conflict && expect != Expect::Any;
     let failure = Failure::from(error);

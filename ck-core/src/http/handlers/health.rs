@@ -1,4 +1,4 @@
-//! Alive, ready, and how.
+//! Liveness, readiness and health.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::http::Ctx;
 use crate::http::respond::{Answered, Seen, ok};
 
-/// The process is alive. Asks nothing of the node, so that nothing in it can make a living process look dead.
+/// Liveness: the process is alive. Asks nothing of the node, so that no fault in it makes a living process look dead.
 pub(crate) async fn alive() -> Answered {
     ok(&json!({ "success": true, "message": "the process is alive" }))
 }

@@ -1,4 +1,4 @@
-//! One function per call.
+//! The handlers: one function per route.
 
 pub(super) mod admin;
 pub(super) mod cluster;
@@ -16,21 +16,21 @@ use super::respond::Seen;
 use crate::env;
 use crate::error::{Error, ErrorCode};
 
-/// How long a read waits for its revision where the caller does not say.
+/// How long a read waits for its revision when the caller does not say.
 const DEFAULT_WAIT: Duration = Duration::from_secs(5);
 
-/// How long a write waits for its outcome where the caller does not say.
+/// How long a write waits for its outcome when the caller does not say.
 const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a call that changes something may take: `timeout`. The deadline of the request is later
-/// ([`guard`](super::guard)), so that the caller hears the reason.
+/// How long a call that changes something may take: parameter `timeout`. The deadline of the request is later
+/// ([`guard`](super::guard)), so that the caller gets the actual reason.
 fn write_timeout(ctx: &Ctx, query: &Query) -> Result<Duration, Failure> {
     let longest = ctx.limits.max_wait;
     let timeout = query.duration_from("timeout", Duration::from_millis(1), longest)?;
     Ok(timeout.unwrap_or(DEFAULT_WRITE_TIMEOUT.min(longest)))
 }
 
-/// Waits until this node's state is as fresh as the read asks: `revision` (read your writes), `consistency`
+/// Waits until this node's state is as fresh as the read requires: `revision` (read your writes), `consistency`
 /// (`local` or `linearizable`), and `timeout` for both together.
 async fn freshen(ctx: &Ctx, query: &Query) -> Result<(), Failure> {
     let timeout = query

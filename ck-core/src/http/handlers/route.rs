@@ -1,4 +1,4 @@
-//! What this node may do for a key at this moment, under its lease.
+//! `/route`: the role of this node for a key at this moment, under its lease.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -14,7 +14,7 @@ use crate::http::respond::{Answered, Seen};
 use crate::http::{Ctx, KeyRoute, Routes};
 use crate::model::NodeId;
 
-/// The most keys of one request: each answer names nodes with all that is known of them.
+/// The maximum number of keys in one request: the answer contains complete node records for each.
 const MAX_KEYS: usize = 1000;
 
 #[derive(Serialize)]

@@ -1,4 +1,4 @@
-//! Bounds on numbers, paths, methods, bodies and heads.
+//! Limits on numbers, paths, methods, bodies and heads.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::{LIMIT, Server, error_of, header, parsed};
 use crate::http::ROUTES;
 
-/// An earlier system failed here: one GET froze its node for ever.
+/// An earlier system failed here: one GET froze its node forever.
 #[tokio::test]
 async fn offset_minus_one_is_refused_and_the_node_goes_on() {
     let server = Server::start().await;
@@ -60,7 +60,7 @@ async fn bad_parameters_are_refused_by_name_value_and_bounds() {
     }
     let (status, _) = server.json("POST", "/rebalance?dry_run=maybe", "").await;
     assert_eq!(status, 400);
-    // What a call does not know is ignored.
+    // Parameters that a route does not know are ignored.
     let (status, _) = server.json("GET", "/nodes?color=red&color=blue&%FF=1", "").await;
     assert_eq!(status, 200);
 }
@@ -253,8 +253,8 @@ async fn a_body_that_is_too_large_is_refused_however_it_is_sent() {
     assert_eq!(answer.status, 200);
 }
 
-/// Sends a head and then `bytes` of body, whatever is answered meanwhile, then reads. The error is what a client
-/// sees that is told of a reset.
+/// Sends a head and then `bytes` of body, whatever the server answers meanwhile, then reads. An error is what a client
+/// sees whose connection is reset.
 async fn send_all_then_read(server: &Server, head: &str, bytes: usize) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(server.addr).await?;
     stream.write_all(head.as_bytes()).await?;
@@ -278,7 +278,7 @@ async fn who_sends_far_too_much_hears_the_refusal_and_not_a_reset() {
             "PUT /data/k HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2000000".to_owned(),
             "413",
         ),
-        // Refused before the body was looked at.
+        // Refused before the body is read.
         (
             format!("POST /join HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n{length}"),
             "415",
@@ -318,7 +318,7 @@ async fn who_never_stops_sending_is_cut_off_by_bytes_and_by_time() {
     let mut stream = TcpStream::connect(server.addr).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
     assert!(super::read_to_end(&mut stream).await.starts_with("HTTP/1.1 413 "));
-    // The client neither sends nor closes, and yet its connection ends: nothing else lets the server end.
+    // The client neither sends nor closes, and yet its connection must end: otherwise the server could not end.
     server.shutdown.take().unwrap().send(()).unwrap();
     tokio::time::timeout(LIMIT, &mut server.task)
         .await
@@ -335,7 +335,7 @@ async fn all_bodies_together_are_bounded() {
         (answer.status.as_u16(), error_of(&parsed(&answer)).0),
         (503, "BUSY")
     );
-    // What a finished request held is given back.
+    // A finished request gives back its part of the budget.
     for _ in 0..3 {
         let answer = server.send("PUT", "/data/k", &[], &"v".repeat(1000)).await;
         assert_eq!(answer.status, 200);

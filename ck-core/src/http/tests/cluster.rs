@@ -1,4 +1,4 @@
-//! `/cluster`: true ETags and the long poll. Freshness of reads.
+//! `/cluster`: correct ETags and the long poll. Freshness of reads.
 
 use std::time::{Duration, Instant};
 
@@ -67,7 +67,7 @@ async fn a_changed_body_has_a_new_etag_and_an_unchanged_one_is_304() {
 #[tokio::test]
 async fn a_long_poll_returns_when_the_revision_exceeds_the_one_named() {
     let server = Server::start().await;
-    // Already beyond it: at once.
+    // The revision exceeds it already: answered at once.
     let (status, body) = server.json("GET", "/cluster?wait=4&timeout=60s", "").await;
     assert_eq!((status, &body["revision"]), (200, &5.into()));
 

@@ -1,4 +1,4 @@
-//! Connections: bounded, given deadlines, upgraded, ended; and the client.
+//! Connections: limits, deadlines, upgrades and their end. The client.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::http::{Client, Readiness};
 #[tokio::test]
 async fn a_client_that_sends_its_head_slowly_is_cut_off() {
     let server = Server::with_limits(|limits| limits.header_deadline = Duration::from_millis(50)).await;
-    // A head that never ends, and a connection that never begins.
+    // A head that never ends, and a connection that sends nothing.
     for start in ["GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ", ""] {
         let mut stream = TcpStream::connect(server.addr).await.unwrap();
         stream.write_all(start.as_bytes()).await.unwrap();
@@ -49,7 +49,7 @@ async fn a_client_that_reads_nothing_is_cut_off() {
     server.send("PUT", "/data/k", &[], &value).await;
     drop(server.client);
     let mut reader = loop {
-        // The client's connection counts until the server has seen its end.
+        // The client's connection counts until the server has noticed its end.
         let mut stream = TcpStream::connect(server.addr).await.unwrap();
         let asked = stream
             .write_all("GET /data/k HTTP/1.1\r\nHost: x\r\n\r\n".repeat(64).as_bytes())
@@ -59,7 +59,8 @@ async fn a_client_that_reads_nothing_is_cut_off() {
             break stream;
         }
     };
-    // It reads no more, so 64 MiB cannot be sent. The only place becomes free again when it is given up.
+    // The client reads no more, so 64 MiB cannot be sent. The only place becomes free when the server gives the
+    // connection up.
     tokio::time::timeout(LIMIT, async {
         loop {
             let client = Client::new(server.addr.to_string()).with_timeout(LIMIT);
@@ -75,7 +76,7 @@ async fn a_client_that_reads_nothing_is_cut_off() {
     assert!(rest.len() < 64 * value.len());
 }
 
-/// A stand-in for the peers' routes: one takes the connection over and echoes.
+/// A stand-in for the peers' routes: `/peer` takes the connection over and echoes.
 fn peers() -> Router {
     async fn upgrade(request: Request) -> Response {
         let upgrade = hyper::upgrade::on(request);
@@ -127,7 +128,7 @@ async fn a_full_node_still_serves_its_peers_and_says_busy_to_others() {
     };
     let server = Server::with(Fake::new(), limits, Some(peers())).await;
     let busy = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
-    // An answer without an end: its connection does not make room.
+    // An answer without an end: its connection cannot be evicted.
     let hold = b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut places = Vec::new();
     for _ in 0..2 {
@@ -144,7 +145,7 @@ async fn a_full_node_still_serves_its_peers_and_says_busy_to_others() {
     );
     echoes(&mut upgraded(&server).await).await;
 
-    // The reserve is bounded too: two connections hold it, and the next is closed without a word.
+    // The reserve is bounded too: two connections fill it, and the next is closed without an answer.
     let mut reserve = Vec::new();
     for _ in 0..2 {
         let mut stream = TcpStream::connect(server.addr).await.unwrap();
@@ -154,14 +155,14 @@ async fn a_full_node_still_serves_its_peers_and_says_busy_to_others() {
     }
     assert_eq!(server.raw(busy.as_bytes()).await, "");
     drop((places, reserve));
-    // Places become free when their holders go.
+    // Places become free when their connections close.
     let after = tokio::time::timeout(LIMIT, async {
         while server.client.get::<serde_json::Value>("/health").await.is_err() {}
     });
     after.await.expect("places become free");
 }
 
-/// Whatever clients ask for, and however many there are, runs on other threads than what members say to each other.
+/// Client requests, whatever they are and however many, run on other threads than communication between members.
 #[test]
 fn clients_and_peers_have_threads_of_their_own() {
     let runtime = |name| {
@@ -206,7 +207,7 @@ fn clients_and_peers_have_threads_of_their_own() {
     clients.shutdown_background();
 }
 
-/// A thousand connections over which nothing is asked kept members out for as long as somebody held them.
+/// A thousand connections without a request kept members out for as long as a client held them.
 #[tokio::test]
 async fn connections_that_ask_for_nothing_make_room() {
     let server = Server::with_limits(|limits| {
@@ -229,12 +230,12 @@ async fn connections_that_ask_for_nothing_make_room() {
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         idle.push(TcpStream::connect(server.addr).await.unwrap());
     }
-    // The oldest went first, long before its time to send a head was over.
+    // The oldest connection was evicted first, long before its deadline for sending a head.
     let gone = tokio::time::timeout(LIMIT, read_to_end(&mut idle[0])).await;
     assert_eq!(gone.as_deref(), Ok(""));
 }
 
-/// One that was asked over and is idle goes last.
+/// An idle connection that has carried a request is evicted last.
 #[tokio::test]
 async fn connections_that_were_of_use_stay_longer() {
     let server = Server::with_limits(|limits| {
@@ -276,13 +277,13 @@ async fn upgraded_connections_need_no_place() {
 
 #[tokio::test]
 async fn shutdown_lets_requests_finish_and_closes_idle_connections() {
-    // Nothing may have to wait for a deadline to pass.
+    // The shutdown must not wait for any deadline.
     let mut server = Server::with_limits(|limits| {
         limits.shutdown_grace = 100 * LIMIT;
         limits.header_deadline = 100 * LIMIT;
     })
     .await;
-    // A connection that has said nothing yet, an idle one, and a request that waits.
+    // A connection that has sent nothing yet, an idle one, and a request that waits.
     let mut silent = TcpStream::connect(server.addr).await.unwrap();
     assert_eq!(server.get("/health").await.status, 200);
     let mut waiting = TcpStream::connect(server.addr).await.unwrap();
@@ -361,7 +362,7 @@ async fn the_client_maps_errors_back() {
 #[tokio::test]
 async fn the_client_uses_connections_again_and_survives_that_the_node_closes_them() {
     let server = Server::with_limits(|limits| limits.max_connections = 1).await;
-    // With one place, only a connection that is used again gets through: a new one is told to go.
+    // With one place only a reused connection is served: a new one would be refused.
     for _ in 0..20 {
         assert_eq!(server.get("/health").await.status, 200);
     }
@@ -371,7 +372,7 @@ async fn the_client_uses_connections_again_and_survives_that_the_node_closes_the
     let seen = Arc::new(AtomicUsize::new(0));
     let count = seen.clone();
     let node = tokio::spawn(async move {
-        // Answers one request per connection and then closes, without having said that it would.
+        // Answers one request per connection and then closes without announcing it.
         'next: loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut head = Vec::new();
@@ -388,8 +389,8 @@ async fn the_client_uses_connections_again_and_survives_that_the_node_closes_the
     });
     let mut answered = 0;
     for _ in 0..5 {
-        // The end of the connection may be noticed before the next request or with it. A request that was on
-        // its way already is reported, and never repeated.
+        // The client may notice the end of the connection before the next request or with it. A request that was sent
+        // already is reported as failed, and never repeated.
         match client.request(Method::GET, "/", &[], Bytes::new()).await {
             Ok(_) => answered += 1,
             Err(error) => assert_eq!(error.code(), ErrorCode::Timeout),
@@ -404,7 +405,7 @@ async fn the_client_uses_connections_again_and_survives_that_the_node_closes_the
     node.abort();
 }
 
-/// A proxy in front of the node and the node must not read two different messages, or one as two.
+/// A proxy in front of the node and the node must not read different messages, or one message as two.
 #[tokio::test]
 async fn a_request_has_one_host_and_one_coding_that_is_known() {
     let server = Server::start().await;
@@ -468,7 +469,7 @@ async fn a_long_poll_is_answered_though_the_client_has_closed_its_sending_side()
     let mut answer = Vec::new();
     let reading = async { stream.read_to_end(&mut answer).await.unwrap() };
     let changing = async {
-        // The poll is under way before anything changes.
+        // The poll is waiting before anything changes.
         server.fake.waiting(1).await;
         assert_eq!(server.send("PUT", "/data/k", &[], "v").await.status, 200);
     };

@@ -72,7 +72,7 @@ async fn keys_are_any_text_and_values_any_bytes() {
         assert_eq!(server.get(&path).await.body[..], value, "{key}");
         assert!(crate::http::Api::data(&*server.fake, key).1.is_some(), "{key}");
     }
-    // Slashes may also stand as they are.
+    // Slashes need no encoding.
     assert_eq!(server.get("/data/a/b/c").await.status, 200);
     for bad in ["/data/%FF", "/data/a%2", "/data/%zz"] {
         let (status, body) = server.json("GET", bad, "").await;

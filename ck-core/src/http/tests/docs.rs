@@ -1,4 +1,4 @@
-//! docs/http.md describes every call and every code, and nothing else.
+//! docs/http.md describes every route and every error code, and no others.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::http::{ROUTES, status_of};
 
 const PAGE: &str = include_str!("../../../../docs/http.md");
 
-/// The texts in backquotes that begin a table row.
+/// The texts in backquotes at the beginning of table rows.
 fn first_cells() -> Vec<&'static str> {
     PAGE.lines()
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())

@@ -1,4 +1,4 @@
-//! A node in memory: the real state machine without a log, so that shapes are real.
+//! A node in memory: the real state machine without a log, so that the shapes of its answers are real.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +30,7 @@ pub(super) struct Fake {
     pub(super) log_has_failed: AtomicBool,
     /// This node holds no lease.
     pub(super) leaseless: AtomicBool,
-    /// What the last write was given as its timeout.
+    /// The timeout of the last write.
     pub(super) timeout: Mutex<Duration>,
     /// Writes panic.
     pub(super) panics: AtomicBool,
@@ -120,7 +120,7 @@ impl Fake {
         response.result.map(|reply| (index, reply))
     }
 
-    /// Completes when so many calls wait for a revision.
+    /// Completes when `calls` calls wait for a revision.
     pub(super) async fn waiting(&self, calls: usize) {
         while self.applied.receiver_count() < calls {
             tokio::task::yield_now().await;

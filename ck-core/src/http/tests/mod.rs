@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 
 use super::{Answer, Client, HttpLimits, RequestCounters, router, serve};
 
-/// Longer than anything here takes; a test that needs it has failed.
+/// Longer than any step of these tests takes; a test that reaches it has failed.
 const LIMIT: Duration = Duration::from_secs(20);
 
 struct Server {
@@ -56,7 +56,7 @@ impl Server {
         let counters = Arc::new(RequestCounters::new());
         let router = router(fake.clone(), limits.clone(), counters.clone(), extra);
         let (shutdown, stopped) = oneshot::channel::<()>();
-        // As in a process: whoever connects is looked at before it is clear who serves it.
+        // As in a process: each connection is inspected before it is decided which runtime serves it.
         let clients = Some(tokio::runtime::Handle::current());
         let task = tokio::spawn(serve(listener, router, limits, clients, async move {
             let _ = stopped.await;
@@ -95,7 +95,7 @@ impl Server {
     /// Sends bytes as they are and reads until the server closes.
     async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.addr).await.unwrap();
-        // A server that has closed already makes this fail, and says nothing below.
+        // This fails when the server has closed already; the answer below is still checked.
         let _ = stream.write_all(bytes).await;
         read_to_end(&mut stream).await
     }
@@ -104,7 +104,7 @@ impl Server {
 async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     let read = tokio::time::timeout(LIMIT, stream.read_to_end(&mut answer)).await;
-    // A reset is an end too.
+    // A reset counts as the end too.
     let _ = read.expect("the server closes the connection");
     String::from_utf8_lossy(&answer).into_owned()
 }
@@ -121,7 +121,8 @@ fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
         .map_or("", |value| value.to_str().unwrap())
 }
 
-/// The code and the message in an error's body, which has nothing else but perhaps the revision that it is true of.
+/// The code and the message in an error's body, which has no other field but, possibly, the revision for which it is
+/// true.
 fn error_of(body: &Value) -> (&str, &str) {
     let error = body["error"].as_object().expect("an error object");
     let revision = usize::from(body["revision"].is_u64());

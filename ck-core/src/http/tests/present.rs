@@ -1,4 +1,4 @@
-//! Answers about the present say how old they are, and name no leader that is not heard of.
+//! Answers about the present state say how old they are, and name no leader without a recent contact.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Server, error_of, header, parsed};
 use crate::state::{Command, Expect};
 
-/// Every answer that is about the cluster now, with the path that gives it.
+/// The path of every answer that is about the present state of the cluster.
 const PRESENT: [&str; 15] = [
     "/ready",
     "/health/detailed",
@@ -60,7 +60,7 @@ async fn every_answer_about_the_present_says_how_old_it_is() {
             let stale = body.get("stale").cloned();
             assert_eq!(stale, leaderless.then_some(Value::Bool(true)), "{path}: {body}");
         }
-        // Who has the answer already is told its age all the same.
+        // A client that has the answer already still gets its age.
         for path in ["/cluster", "/partitions", "/data/a"] {
             let again = server.send("GET", path, &[("if-none-match", "*")], "").await;
             assert_eq!(again.status, 304, "{path}");
@@ -84,7 +84,7 @@ async fn no_leader_is_named_that_is_not_heard_of() {
 
     let answer = server.get("/cluster").await;
     assert_eq!(parsed(&answer)["cluster"]["leader"], "");
-    // It is another body at the same revision, so it has another tag: who has the old one is not told that it is good.
+    // The body differs at the same revision, so the tag differs too: a client with the old body must not get a 304.
     assert_eq!(header(&answer, "etag"), "\"5-stale\"");
     let tag = header(&before, "etag");
     let again = server
@@ -126,7 +126,7 @@ async fn custom_data_comes_when_it_is_asked_for_in_base64() {
     assert_eq!(empty["cluster"]["custom_data"], json!({}));
     server.fake.propose(set("text", b"hello")).unwrap();
     server.fake.propose(set("bytes", &[0xff, 0xfe])).unwrap();
-    // What every client polls does not grow with the data.
+    // The answer that every client polls must not grow with the data.
     let after = server.get("/cluster").await;
     assert_eq!(after.body.len(), plain.body.len());
     assert!(parsed(&after)["cluster"].get("custom_data").is_none());
@@ -135,7 +135,7 @@ async fn custom_data_comes_when_it_is_asked_for_in_base64() {
         parsed(&whole)["cluster"]["custom_data"],
         json!({ "bytes": "//4=", "text": "aGVsbG8=" })
     );
-    // Two forms, two tags.
+    // Two forms have two tags.
     assert_eq!(
         (header(&after, "etag"), header(&whole, "etag")),
         ("\"7\"", "\"7-data\"")
@@ -225,7 +225,7 @@ async fn every_write_takes_a_timeout() {
     }
 }
 
-/// The deadline of the request comes after the one that the caller gave, so that the caller hears what the node knows.
+/// The deadline of the request is later than the caller's timeout, so that the caller gets the node's own answer.
 #[tokio::test]
 async fn a_request_has_as_long_as_its_timeout_besides() {
     let server = Server::with_limits(|limits| limits.request_deadline = Duration::from_millis(20)).await;

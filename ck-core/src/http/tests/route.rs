@@ -1,4 +1,4 @@
-//! `/route`: what this node may do now.
+//! `/route`: the role of this node now.
 
 use std::sync::atomic::Ordering;
 
@@ -29,7 +29,7 @@ async fn a_key_is_routed_by_what_this_node_may_do_now() {
         (&"replica".into(), &"node-2".into())
     );
 
-    // The map still says node-1; without a lease it is primary of nothing.
+    // The partition map still names node-1, but without a lease it has no role.
     server.fake.leaseless.store(true, Ordering::Relaxed);
     let (_, body) = server.json("GET", "/route?key=user%3A123", "").await;
     assert_eq!((&body["role"], &body["lease_ms"]), (&"none".into(), &0.into()));

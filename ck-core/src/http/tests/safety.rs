@@ -43,7 +43,7 @@ async fn a_foreign_page_changes_nothing() {
     assert_eq!(server.send("GET", "/cluster", &upgrade, "").await.status, 403);
     let answer = server.send("PUT", "/data/k", &[("origin", &own)], "v").await;
     assert_eq!(answer.status, 200);
-    // A name that was rebound to this node agrees with itself and is still not the node's.
+    // Under a rebound name Origin and Host agree, and yet the name is not the node's.
     for (name, status) in [("evil.example", "403"), ("node.example", "200")] {
         let request = format!(
             "PUT /data/k HTTP/1.1\r\nHost: {name}:80\r\nOrigin: http://{name}\r\nContent-Length: 1\r\nConnection: \
@@ -106,7 +106,7 @@ async fn a_request_that_is_not_answered_in_time_is_504() {
     server.fake.hangs.store(true, Ordering::Relaxed);
     let (status, body) = server.json("POST", "/leave", "").await;
     assert_eq!((status, error_of(&body).0), (504, "TIMEOUT"));
-    // A body that never comes.
+    // A body that never arrives completely.
     let answer = server
         .raw(b"PUT /data/k HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab")
         .await;

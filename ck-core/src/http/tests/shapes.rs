@@ -1,4 +1,4 @@
-//! Every call's exact shape.
+//! The exact shape of every route's answer.
 
 use std::sync::atomic::Ordering;
 
@@ -305,7 +305,7 @@ async fn calls_that_change_the_cluster() {
     let (status, body) = server.json("POST", "/partitions", "").await;
     let expected = json!({ "success": true, "message": "there are 2 partitions", "count": 2, "revision": 5 });
     assert_eq!((status, &body), (200, &expected));
-    // They are there: that changes nothing, and is no error.
+    // The partitions exist already: that changes nothing, and is no error.
     assert_eq!(server.json("POST", "/partitions", "").await, (200, expected));
 
     let moves = json!([{
@@ -410,7 +410,7 @@ async fn what_would_be_lost_is_refused_and_a_copy_is_accepted() {
     let (_, body) = server.json("GET", "/partitions", "").await;
     assert_eq!(body["partitions"][0]["pending"], json!(["node-1"]), "{body}");
 
-    // node-2 alone counts as holding it now.
+    // Only node-2 counts as holding partition-0 now.
     let (status, body) = server.json("DELETE", "/nodes/node-2", "").await;
     let (code, message) = error_of(&body);
     assert_eq!((status, code), (409, "REFUSED"), "{body}");

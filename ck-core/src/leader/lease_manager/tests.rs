@@ -10,7 +10,7 @@ fn config() -> ClusterConfig {
     }
 }
 
-/// One in which every lease and every silence is over at once.
+/// A configuration under which every lease and every failure timeout ends at once.
 fn instant() -> ClusterConfig {
     ClusterConfig {
         lease_ttl_ms: 0,
@@ -62,7 +62,8 @@ fn a_new_leader_takes_everybody_to_be_leased_for_the_failure_timeout() {
 #[test]
 fn leases_that_name_the_release_do_not_prolong_the_wait_for_it() {
     let manager = leading();
-    // One that it can use, and that has run out; then those of a holder whose log is stuck.
+    // First a lease that the holder can use and that has run out, then a lease that a holder with a stuck log cannot
+    // use.
     manager.grant(&node(), 3, 9, 9, &instant());
     manager.grant(&node(), 3, 9, 10, &config());
     assert_eq!(manager.leased("node-1", 3, 10, &instant()), Leased::No);
@@ -126,7 +127,7 @@ fn nobody_is_condemned_who_was_heard_of_or_may_be_leased() {
         Ok(()),
         "it stays expired"
     );
-    // Whose leases are being recalled for another reason is not expired before they have run out.
+    // A member whose leases are being revoked for another reason is not expired before they have run out.
     let manager = leading();
     manager.grant(&node(), 3, 9, 9, &config());
     manager.revoke(EPOCH, &node(), 3, &config());
@@ -139,7 +140,7 @@ fn whoever_leads_on_with_the_same_epoch_grants_nothing_to_the_condemned() {
     assert_eq!(manager.try_expire(EPOCH, &node(), 3, &instant()), Ok(()));
     manager.end_term();
     manager.begin_term(EPOCH, 5);
-    // That it is failed may have been proposed, and may be committed only now.
+    // The proposal that marks it as failed may have been made before, and may be committed only now.
     assert!(!manager.grant(&node(), 3, 9, 9, &config()));
     manager.end_term();
     manager.begin_term(EPOCH + 1, 5);
@@ -178,8 +179,8 @@ fn who_does_not_lead_condemns_nobody() {
     assert!(manager.try_expire(EPOCH, &node(), 3, &instant()).is_err());
 }
 
-/// The one that led before went silent before this one led: it is not waited for twice. But nobody is failed while what it
-/// granted, itself included, may count.
+/// The previous leader went silent before this leader was elected: the new leader does not wait for the whole failure
+/// timeout again. But no node is failed while a lease that the previous leader granted, to itself too, may be valid.
 #[test]
 fn the_silence_of_the_former_leader_counts_from_when_it_was_heard_of() {
     let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -192,7 +193,7 @@ fn the_silence_of_the_former_leader_counts_from_when_it_was_heard_of() {
     let now = Instant::now();
     let near = |due: Duration, wanted: Duration| due <= wanted && due + 10 * second > wanted;
     assert!(near(due(now - 10 * second, &config()), 80 * second));
-    // Leases of 60 s and a tenth of that.
+    // Leases of 60 s and a margin of a tenth of that.
     assert!(near(due(now - 30 * second, &config()), 66 * second));
     let patient = ClusterConfig {
         failure_timeout_ms: 300_000,
@@ -214,7 +215,7 @@ fn what_no_lease_has_named_was_not_acted_on() {
     let manager = LeaseManager::default();
     assert_eq!(manager.unleased_from(EPOCH, "a", 3), None, "it does not lead");
     manager.begin_term(EPOCH, 5);
-    // What earlier leaders leased names nothing later than what was applied at the beginning.
+    // Leases of earlier leaders name no later revision than the one that was applied when this leadership began.
     assert_eq!(manager.unleased_from(EPOCH, &node(), 3), Some(6));
     let config = ClusterConfig::default();
     assert!(manager.grant(&node(), 3, 4, 4, &config));

@@ -1,4 +1,4 @@
-//! Who answers where: a node is admitted, and known, where it says that it is and answers as itself.
+//! Dialling back: a node is admitted, and its address recorded, only where that node itself answers at the address.
 
 use std::time::Duration;
 
@@ -11,11 +11,16 @@ use crate::model::Node;
 use crate::net::Lane;
 use crate::raft::{AppliedState, Service, decode, encode};
 
-/// How long a node that is asked who it is has to answer.
+/// How long a dialled node may take to answer.
 const DIAL_BACK_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl MembershipService {
-    /// A member with this id is known. Is it this process, an earlier one, or another one that lives?
+    /// Checks whether a join under the id of a known member comes from that process, from a later process, or from a
+    /// second live node with the same id.
+    ///
+    /// # Errors
+    /// [`ErrorCode::DuplicateNode`] where another process of the id answers at the known address;
+    /// [`ErrorCode::JoinRefused`] where the same process answers there and now names another address.
     pub(super) async fn check_duplicate(&self, known: &Node, request: &JoinRequest) -> Result<()> {
         if !known.status.is_up() {
             return Ok(());
@@ -52,7 +57,10 @@ impl MembershipService {
         ))
     }
 
-    /// A node is admitted only where it says that it is: one that cannot be reached could not vote.
+    /// Refuses a node that does not answer at its own address: it could neither vote nor hold data.
+    ///
+    /// # Errors
+    /// [`ErrorCode::JoinRefused`].
     pub(super) async fn dial_back(&self, request: &JoinRequest) -> Result<()> {
         let spec = &request.spec;
         let refused = |why: String| {
@@ -74,7 +82,7 @@ impl MembershipService {
         }
     }
 
-    /// Asks who is at an address.
+    /// Asks which node and which process answers at an address.
     pub(super) async fn ping(&self, address: &str) -> Result<Pong> {
         match self.call(address, MemberCall::Ping).await? {
             MemberReply::Pong(pong) => Ok(pong),
@@ -108,7 +116,8 @@ impl MembershipService {
         }
     }
 
-    /// A node told where it is before there is a leader to commit that: noted once it has been seen there.
+    /// Records the new address of a member that asks to join while no leader may exist to commit the address. The
+    /// address is recorded as a hint, and only after that member has answered there.
     pub(crate) async fn note_address(&self, request: &JoinRequest) {
         let Some(raft_id) = request.spec.raft_id else {
             return;
@@ -122,7 +131,7 @@ impl MembershipService {
         let Some(known) = known.filter(|node| ours && node.peer_addr != request.spec.peer_addr) else {
             return;
         };
-        // Who answers where it is known to be is nowhere else.
+        // A member that still answers at its known address is at no other.
         let (before, now) = futures_util::join!(self.ping(&known.peer_addr), self.dial_back(request));
         let is_there = before.is_ok_and(|pong| pong.node_id == known.id);
         if now.is_ok() && !is_there {

@@ -1,4 +1,4 @@
-//! Heartbeats of members (the call is named sync): each renews a lease.
+//! Heartbeats of members (the wire call is named sync): each renews a lease.
 
 use super::{COMMIT_TIMEOUT, MembershipService, not_leader};
 use crate::env;
@@ -7,7 +7,12 @@ use crate::membership::{SyncReply, SyncReport};
 use crate::state::{Command, MAX_REASON_CHARS};
 
 impl MembershipService {
-    /// Takes a member's heartbeat, and grants it a lease.
+    /// Takes a member's heartbeat and grants it a lease.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotLeader`]; [`ErrorCode::Removed`] or [`ErrorCode::NotFound`] for a node that is no member;
+    /// [`ErrorCode::Conflict`] for another incarnation than the known one, or one that is not up; [`ErrorCode::Busy`]
+    /// while the member's leases are being revoked.
     pub(crate) fn heartbeat(&self, report: &SyncReport) -> Result<SyncReply> {
         let epoch = self.context.leadership.epoch().ok_or_else(not_leader)?;
         let (topology, revision) = {
@@ -38,7 +43,7 @@ impl MembershipService {
                 ),
             ));
         }
-        // The revision that the lease names was read before the lease is granted: a role that is taken away later is
+        // The revision that the lease names is read before the lease is granted: a role that is taken away later is
         // taken at a later revision.
         let config = &topology.config;
         if !self.context.leases.grant(
@@ -56,7 +61,7 @@ impl MembershipService {
         if self.context.leadership.epoch() != Some(epoch) {
             return Err(not_leader());
         }
-        // As the state keeps it: a longer one would be proposed with every heartbeat.
+        // Compared as the state stores it: otherwise a longer reason would be proposed with every heartbeat.
         let reason = report.health_reason.chars().take(MAX_REASON_CHARS);
         if node.health != report.health || !node.health_reason.chars().eq(reason) {
             self.propose_health(report);
@@ -68,7 +73,8 @@ impl MembershipService {
         })
     }
 
-    /// Proposes a member's own health, which every node is to know. Should that fail, the next heartbeat says it again.
+    /// Proposes a member's own health, so that every node learns it. A proposal that fails is made again at the next
+    /// heartbeat.
     fn propose_health(&self, report: &SyncReport) {
         let command = Command::ReportHealth {
             node: report.node.clone(),

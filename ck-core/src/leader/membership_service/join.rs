@@ -1,4 +1,4 @@
-//! Joining: a new member, or a new process of a member.
+//! Joins: of a new member, or of a new process of a member.
 
 use super::{MembershipService, not_leader};
 #[cfg(doc)]
@@ -8,12 +8,12 @@ use crate::membership::{JoinReply, JoinRequest, check_config, check_spec};
 use crate::state::{Command, Reply};
 
 impl MembershipService {
-    /// Admits a node, or a new process of a member.
+    /// Admits a new node, or a new process of a member.
     ///
     /// # Errors
     /// [`ErrorCode::ClusterMismatch`] and [`ErrorCode::WrongCluster`] with both values, [`ErrorCode::DuplicateNode`],
-    /// [`ErrorCode::JoinRefused`] when the node cannot be reached at its address, [`ErrorCode::Removed`]. Nothing has changed
-    /// then.
+    /// [`ErrorCode::JoinRefused`] when the node cannot be reached at its address, [`ErrorCode::Removed`]. Nothing has
+    /// changed then.
     pub(crate) async fn join(&self, request: &JoinRequest) -> Result<JoinReply> {
         let epoch = self.context.leadership.epoch().ok_or_else(not_leader)?;
         let topology = self.context.applied.topology();
@@ -26,12 +26,12 @@ impl MembershipService {
                 None => Ok(()),
             }
         };
-        // At the same time: the address that the member had before may be silent.
+        // Both checks run at the same time, because the address that the member had before may not answer.
         let (duplicate, dialled) = futures_util::join!(duplicate, self.dial_back(request));
         duplicate?;
         dialled?;
-        // A process that has the node's log holds the lock of its directory, so the earlier process is dead. An earlier
-        // process of any other may live.
+        // A process that brings the node's log holds the lock of its data directory, so the earlier process is dead.
+        // Without the log the earlier process may be alive, and its leases are revoked first.
         let replaced = known.filter(|known| {
             known.status.is_up()
                 && request.spec.raft_id.is_none()

@@ -1,4 +1,4 @@
-//! Maintenance, and partitions that lost their data.
+//! Maintenance, and recovery of partitions that lost their data.
 
 use super::MembershipService;
 #[cfg(doc)]
@@ -8,7 +8,7 @@ use crate::model::NodeId;
 use crate::state::Command;
 
 impl MembershipService {
-    /// Begins or ends maintenance.
+    /// Begins maintenance for `reason`, or ends it with `None`.
     pub(crate) async fn set_maintenance(&self, reason: Option<String>) -> Result<(u64, usize)> {
         self.commit(Command::Maintenance { reason }).await
     }
@@ -16,7 +16,7 @@ impl MembershipService {
     /// Accepts a node's copy of a partition as the partition's data.
     ///
     /// # Errors
-    /// [`ErrorCode::NotFound`]; [`ErrorCode::Refused`] where a better copy would be given up and it is not forced.
+    /// [`ErrorCode::NotFound`]; [`ErrorCode::Refused`] where a better copy would be given up and `force` is not set.
     pub(crate) async fn recover(&self, number: u32, from: &NodeId, force: bool) -> Result<(u64, usize)> {
         let from = from.clone();
         self.commit(Command::Recover { number, from, force }).await

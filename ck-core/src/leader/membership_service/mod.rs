@@ -1,8 +1,9 @@
-//! The leader's membership service: who joins, renews its lease, stops, fails, leaves and is removed.
+//! The leader's membership service: members join, renew their leases, stop, fail, leave and are removed.
 //!
-//! Every change is one commit under the epoch that this node leads. A change that takes roles from a member is proposed only
-//! when none of the member's leases is valid any more: it gave them back, they ran out, or the failure detector has expired
-//! it.
+//! Every change is one commit under the epoch that this node leads.
+//!
+//! Invariant: a change that takes roles from a member is proposed only when none of the member's leases is valid any
+//! more: the member gave them back, they ran out, or the failure detector has expired the member.
 
 mod dial_back;
 mod heartbeat;
@@ -25,13 +26,13 @@ use crate::state::{Command, Promotion, Response};
 
 /// How long one commit may take.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a change is planned again because the topology has changed since.
+/// How often a change is planned again because the topology has changed meanwhile.
 const MAX_REPLANS: usize = 20;
 
-/// Changes the members. Every node has one; only the leader's answers calls.
+/// Changes the members. Every node has this service; only the leader's answers calls.
 pub(crate) struct MembershipService {
     context: LeaderContext,
-    /// What this node answers when it is asked who it is.
+    /// The answer of this node to a ping.
     pong: Pong,
     transport: Arc<dyn Transport>,
     addresses: Arc<AddressBook>,
@@ -57,8 +58,8 @@ impl MembershipService {
         response.result.map(|_| (response.revision, 0))
     }
 
-    /// Revokes the leases of a member's process; returns when none is valid any more: at once where the process gives them
-    /// back, otherwise when they have run out.
+    /// Revokes the leases of a member's process; returns when none is valid any more: at once where the process gives
+    /// them back, otherwise when they have run out.
     async fn revoke_leases(&self, epoch: u64, known: &Node) -> Result<()> {
         if planted("remove-the-leased") {
             return Ok(());
@@ -82,8 +83,8 @@ impl MembershipService {
         Ok(())
     }
 
-    /// Lets a member have leases again after the change that they were revoked for failed with `error`. Where the change may
-    /// still be committed, the member gets none: it will be failed for its silence, and rejoin.
+    /// Allows leases to a member again after the change that they were revoked for has failed with `error`. Where the
+    /// change may still be committed, they stay revoked: the member will be failed for its silence, and rejoin.
     fn cancel_revocation(&self, known: &Node, error: &Error) {
         let never = matches!(
             error.code(),
@@ -96,8 +97,8 @@ impl MembershipService {
         }
     }
 
-    /// Plans who takes over from `node`; gives the topology that this was planned on, too. Runs on a thread of its own: it
-    /// takes long where there are many partitions.
+    /// Plans which nodes take over the roles of `node`; gives the topology that was planned on, too. Runs on a blocking
+    /// thread, because it takes long where there are many partitions.
     async fn promotions(
         &self,
         topology: Arc<Topology>,
@@ -112,12 +113,13 @@ impl MembershipService {
         .await
     }
 
-    /// Proposes a command with the promotions of the nodes that take over from `node`. The promotions are amended as often as
-    /// the topology changes meanwhile.
+    /// Proposes a command with the promotions of the nodes that take over from `node`. The promotions are amended as
+    /// often as the topology changes meanwhile.
     ///
-    /// It is proposed only under `epoch`, whose leases it was decided by, and only while `node` has this `incarnation` (`None`:
-    /// while it is no member): a process that joined meanwhile may hold leases that were not revoked. No lease may be granted
-    /// to that incarnation any more, so the command also says from which revision on no lease of it names any.
+    /// The command is proposed only under `epoch`, because that leader's leases decided it, and only while `node` has
+    /// this `incarnation` (`None`: while it is no member), because a process that joined meanwhile may hold leases that
+    /// were not revoked. No lease may be granted to that incarnation any more, so the command also names the revision
+    /// from which on no lease of that incarnation names any.
     async fn with_promotions(
         &self,
         epoch: u64,
@@ -151,7 +153,7 @@ impl MembershipService {
             let unleased_from =
                 present.and_then(|incarnation| self.context.leases.unleased_from(epoch, node, incarnation));
             let command = command(promotions, planned_on, unleased_from);
-            // A leader of which the log says that it stopped has no session in which it could propose its own rejoin.
+            // A leader whose stop is committed has no open session, so it proposes its own rejoin without one.
             let is_own_join = *node == self.context.me && matches!(command, Command::Join { .. });
             let response = if is_own_join {
                 self.context

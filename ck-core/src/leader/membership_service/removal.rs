@@ -8,7 +8,7 @@ use crate::model::{LeaveReason, NodeId, whole_millis};
 use crate::state::Command;
 
 impl MembershipService {
-    /// A member reports that it stops: its roles go to others at once.
+    /// A member reports that it stops: its roles move to other members without a failure timeout.
     pub(crate) async fn stop(&self, node: &NodeId, incarnation: u64) -> Result<(u64, usize)> {
         self.mark_down_reported(node, incarnation, LeaveReason::GracefulShutdown)
             .await
@@ -20,8 +20,8 @@ impl MembershipService {
             .await
     }
 
-    /// The report may be forged: no other node takes over before the member has given its leases back, or they have run
-    /// out.
+    /// Marks a member down that reported so. The report may be forged, so no other node takes over before the member
+    /// has given its leases back, or they have run out.
     async fn mark_down_reported(
         &self,
         node: &NodeId,
@@ -41,8 +41,8 @@ impl MembershipService {
         downed
     }
 
-    /// Marks a member as failed. Its roles go to others that have the data, but not to those of `silent`, which are about to
-    /// be failed too. The caller knows, as the leader of `epoch`, that the member's leases have run out.
+    /// Marks a member as failed. Other holders of the data take over its roles, except the nodes in `silent`, which are
+    /// about to be failed too. The caller, as the leader of `epoch`, must know that the member's leases have run out.
     pub(in crate::leader) async fn fail(
         &self,
         epoch: u64,
@@ -105,8 +105,8 @@ impl MembershipService {
     /// Removes a member.
     ///
     /// # Errors
-    /// [`ErrorCode::NotFound`]; [`ErrorCode::Busy`] where another incarnation has joined than the one that was `meant`;
-    /// [`ErrorCode::Refused`] for the last member, and unless it is forced for the last holder of a partition's data.
+    /// [`ErrorCode::NotFound`]; [`ErrorCode::Busy`] where another incarnation than the `meant` one has joined;
+    /// [`ErrorCode::Refused`] for the last member, and without `force` for the last holder of a partition's data.
     pub(crate) async fn remove(
         &self,
         node: &NodeId,
@@ -125,7 +125,7 @@ impl MembershipService {
             return Err(replaced_meanwhile(node));
         }
         if !force {
-            // Before its leases are taken back: nothing has changed for it then.
+            // Checked before the leases are revoked: a refusal must change nothing for the member.
             self.context.applied.state().check_not_last(node)?;
         }
         let known = self.context.applied.topology().nodes.get(node).cloned();

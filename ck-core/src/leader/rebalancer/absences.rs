@@ -1,8 +1,8 @@
 //! How long members have been away, by the clock of this leader.
 //!
-//! Coming back ends no absence by itself: a member that is let in, fails and is let in again makes no progress, and its
-//! copies are to be replaced as if it had never come. So only time that it is away counts, and what has counted is
-//! forgotten when it has been up for long enough without a break.
+//! A rejoin alone does not end an absence: a member that rejoins and fails again and again makes no progress, and its
+//! copies must be replaced as if it had stayed away. So only the time that it is away counts, and that time is
+//! forgotten once the member has been up for long enough without a break.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,21 +10,22 @@ use std::time::Duration;
 use crate::env::Instant;
 use crate::model::{Node, NodeId, NodeStatus, Topology};
 
-/// A member that has been up for so long without a break has come back for good, however long the delay is.
+/// A member's absence is forgotten once it has been up without a break for the rebalance delay, or for this time where
+/// that is shorter.
 const MAX_TRIAL: Duration = Duration::from_secs(30);
 
-/// Who is away, or was lately.
+/// The members that are away, or were until recently.
 #[derive(Debug, Default)]
 pub(super) struct Absences {
     members: BTreeMap<NodeId, Absence>,
 }
 
-/// One member's absence, in as many pieces as there were.
+/// One member's absence, which may consist of several periods.
 #[derive(Debug, Clone, Copy)]
 struct Absence {
-    /// How long it was away before the present piece.
+    /// How long the member was away before the present period.
     before: Duration,
-    /// Since when it is what it is now: away, catching up, or up.
+    /// When the present period began.
     since: Instant,
     now: Presence,
 }
@@ -32,7 +33,7 @@ struct Absence {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Presence {
     Away,
-    /// It catches up with the log: neither away nor back.
+    /// The member catches up with the log: it is neither away nor back.
     Returning,
     Up,
 }
@@ -57,8 +58,8 @@ impl Absence {
 }
 
 impl Absences {
-    /// Looks at all members at `now`: who has been away for `delay` or longer and is away, and when somebody else will
-    /// have been.
+    /// Updates the absences of all members at `now`. Gives the members that are away and have been for `delay` or
+    /// longer in all, and the time until the next member has.
     pub(super) fn tick(
         &mut self,
         topology: &Topology,
@@ -104,7 +105,7 @@ impl Absences {
         (given_up, due)
     }
 
-    /// Since when this member has been away, and for how long in all, its earlier absences included.
+    /// When the present absence of this member began, and how long it has been away in all, with its earlier absences.
     pub(super) fn of(&self, id: &NodeId, now: Instant) -> Option<(Instant, Duration)> {
         let absence = self
             .members
@@ -142,7 +143,7 @@ mod tests {
             topology(NodeStatus::Joining),
             topology(NodeStatus::Active),
         );
-        // Away for four seconds, up for two, and so on: ten seconds of absence are full in the third piece.
+        // Away for four seconds, up for two, and so on: the third period completes ten seconds of absence.
         for (second, seen) in [
             (0, &away),
             (4, &joining),

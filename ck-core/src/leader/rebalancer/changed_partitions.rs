@@ -1,20 +1,20 @@
-//! Which partitions are to be looked at again: so that a look costs what has changed since the last one.
+//! The partitions that have changed since the last check, so that a check costs only what has changed.
 
 use std::sync::Arc;
 
 use crate::model::{NodeId, Partition, Partitions, Topology};
 
-/// What was looked at last.
+/// The state of the last check.
 #[derive(Debug, Default)]
 pub(super) struct ChangedPartitions {
     partitions: Partitions,
-    /// Who served then, by id: what a partition may do next depends on them.
+    /// The ids of the nodes that served then: the next step of a partition depends on them.
     serving: Vec<NodeId>,
 }
 
 impl ChangedPartitions {
-    /// Calls `look` with every partition that is not what it was when this was called last; with all where other members
-    /// serve than then.
+    /// Calls `look` with every partition that has changed since the last call, or with all partitions where the set of
+    /// serving nodes has changed.
     pub(super) fn changes(&mut self, topology: &Topology, look: impl FnMut(&Arc<Partition>)) {
         if topology.serving().eq(&self.serving) {
             topology.partitions.changed_since(&self.partitions).for_each(look);

@@ -1,4 +1,4 @@
-//! Copies that take too long: the leader's clocks, and what it avoids for a while.
+//! Copies that take too long: the leader's timers, and the pairs of partition and node that plans avoid for a while.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,62 +7,62 @@ use super::changed_partitions::ChangedPartitions;
 use crate::env::Instant;
 use crate::model::{CopyState, NodeId, Partition, Topology};
 
-/// A pair that was given up is avoided no longer than this.
+/// The longest pause for an abandoned pair, or the migration timeout where that is longer.
 const MAX_AVOIDED: Duration = Duration::from_secs(60 * 60);
 
-/// A node that had so many copies given up in a row gets nothing new for as long as any of them is avoided: it would
-/// only hold up what others can copy.
+/// After this many abandoned copies in a row a node gets no new copies while any of them is avoided: it would delay
+/// what other nodes can copy.
 const MAX_FAILURES: u32 = 3;
 
 /// A partition and a node that is to copy it.
 pub(crate) type Pair = (u32, NodeId);
 
-/// The copies in the making, by the clock of this leader: a new one counts anew.
+/// The pending copies, by the clock of this leader: every copy's time starts over under a new leader.
 #[derive(Debug, Default)]
 pub(super) struct CopyWatchdog {
     watched: ChangedPartitions,
-    /// By partition: its copies in the making.
+    /// By partition: its pending copies.
     seen: BTreeMap<u32, Vec<Copying>>,
-    /// The same by when they were seen first, so that only those that are overdue are looked at.
+    /// The same copies by the time at which they were first seen, so that a check reads only the overdue ones.
     order: BTreeSet<(Instant, u32, NodeId)>,
     avoided: BTreeMap<Pair, Avoided>,
-    /// How many copies each node had given up since it made one.
+    /// How many copies of each node were abandoned since it last completed one.
     failures: BTreeMap<NodeId, u32>,
 }
 
-/// A copy in the making.
+/// A pending copy.
 #[derive(Debug)]
 struct Copying {
     node: NodeId,
-    /// The revision that told the node to copy.
+    /// The revision that assigned the copy to the node.
     since: u64,
-    /// When this leader first saw it.
+    /// When this leader first saw the copy.
     at: Instant,
 }
 
-/// Not to be planned until then.
+/// A pair whose copy was abandoned; it is not planned again before `until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Avoided {
     pub(super) until: Instant,
-    /// How often it was given up.
+    /// How often the pair's copy was abandoned.
     pub(super) times: u32,
-    /// That it may be planned again has been noticed.
+    /// The pause has ended, and a new plan was requested for that.
     over: bool,
 }
 
-/// What came of looking at the copies in the making.
+/// The result of a check of the pending copies.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Overdue {
-    /// Copies to be given up, each with the revision that told the node to copy.
+    /// Copies to abandon, each with the revision that assigned it.
     pub(super) copies: Vec<(u32, NodeId, u64)>,
-    /// When to look again though nothing changes.
+    /// When to check again if nothing changes.
     pub(super) again: Option<Duration>,
-    /// Something may be planned again that was avoided.
+    /// The pause of an avoided pair has ended: a new plan may use it.
     pub(super) free: bool,
 }
 
 impl CopyWatchdog {
-    /// Looks at the copies in the making at `now`. Costs what has changed since the last look, and what is overdue.
+    /// Checks the pending copies at `now`. Costs what has changed since the last check, and what is overdue.
     pub(super) fn tick(&mut self, topology: &Topology, timeout: Duration, now: Instant) -> Overdue {
         let mut overdue = Overdue::default();
         let has_arrived = |number: u32, node: &NodeId| {
@@ -74,8 +74,8 @@ impl CopyWatchdog {
             watched.changes(topology, |partition| self.follow(topology, partition, now));
             self.watched = watched;
         } else {
-            // Without moves being planned what is given up would not be made elsewhere: time does not count, and when they
-            // are planned again all are new.
+            // During maintenance no moves are planned, so an abandoned copy would not be made elsewhere: its time does
+            // not count. When maintenance ends, all timers start over.
             for (number, copying) in std::mem::take(&mut self.seen) {
                 for arrived in copying
                     .iter()
@@ -114,7 +114,7 @@ impl CopyWatchdog {
         overdue
     }
 
-    /// A partition is not what it was.
+    /// Updates the pending copies of a partition that has changed.
     fn follow(&mut self, topology: &Topology, partition: &Partition, now: Instant) {
         let before = self.seen.remove(&partition.number).unwrap_or_default();
         for copying in &before {
@@ -124,7 +124,7 @@ impl CopyWatchdog {
                 self.failures.remove(&copying.node);
             }
         }
-        // What has nobody to copy from waits for that, and one that is away is expected back.
+        // A copy without a serving source has to wait, and a node that is away is expected back: neither has a timer.
         if !partition.synced().any(|node| topology.is_serving(node)) {
             return;
         }
@@ -150,7 +150,7 @@ impl CopyWatchdog {
         }
     }
 
-    /// A copy was given up: it is not planned there again for `timeout`, and for twice as long every further time.
+    /// Records that a copy was abandoned. The pair is avoided for `timeout`, and for twice as long every further time.
     pub(super) fn avoid(&mut self, pair: Pair, timeout: Duration, now: Instant) {
         let times = self.avoided.get(&pair).map_or(0, |avoided| avoided.times) + 1;
         let pause = timeout
@@ -165,13 +165,13 @@ impl CopyWatchdog {
         self.avoided.insert(pair, avoided);
     }
 
-    /// What is not to be planned now.
+    /// The pairs that plans avoid now.
     pub(super) fn pairs(&self) -> BTreeSet<Pair> {
         let pairs = self.avoided.iter().filter(|(_, avoided)| !avoided.over);
         pairs.map(|(pair, _)| pair.clone()).collect()
     }
 
-    /// Nodes that get nothing new now.
+    /// The nodes that get no new copies now.
     pub(super) fn failing(&self) -> BTreeSet<NodeId> {
         let nodes = self.avoided().map(|((_, node), _)| node);
         let struck = |node: &&NodeId| {
@@ -182,12 +182,12 @@ impl CopyWatchdog {
         nodes.filter(struck).cloned().collect()
     }
 
-    /// The same with how often and for how long.
+    /// The pairs that plans avoid now, with how often they were abandoned and until when they are avoided.
     pub(super) fn avoided(&self) -> impl Iterator<Item = (&Pair, &Avoided)> {
         self.avoided.iter().filter(|(_, avoided)| !avoided.over)
     }
 
-    /// When a copy in the making was first seen.
+    /// When a pending copy was first seen.
     pub(super) fn seen_at(&self, (number, node): &Pair) -> Option<Instant> {
         let mut copying = self.seen.get(number)?.iter();
         copying
@@ -198,7 +198,7 @@ impl CopyWatchdog {
 
 #[cfg(test)]
 impl CopyWatchdog {
-    /// The copies in the making, each with the revision that told the node to copy; both lists of them agree.
+    /// The pending copies, each with the revision that assigned it. Checks that both indexes agree.
     pub(super) fn copying(&self) -> BTreeSet<(u32, NodeId, u64)> {
         let seen = self.seen.iter();
         let all = seen.flat_map(|(number, copying)| copying.iter().map(move |copying| (*number, copying)));
@@ -240,11 +240,11 @@ mod tests {
             watchdog.tick(&topology, TIMEOUT, at(10)).copies,
             [(0, NodeId::from("b"), 1)]
         );
-        // Told anew, it begins anew.
+        // A copy that is assigned again starts a new timer.
         let told = Arc::make_mut(&mut topology.partitions[0]);
         told.copies[1].since = 7;
         assert_eq!(watchdog.tick(&topology, TIMEOUT, at(11)).again, Some(TIMEOUT));
-        // Maintenance stops the clocks.
+        // Maintenance stops the timers.
         topology.maintenance = Some(crate::model::Maintenance {
             reason: String::new(),
             automatic: false,
@@ -292,7 +292,7 @@ mod tests {
             assert!(watchdog.pairs().is_empty());
             assert_eq!(watchdog.tick(&topology, TIMEOUT, now), Overdue::default(), "once");
         }
-        // It has the data after all: all is forgotten.
+        // A pair that has the data after all is forgotten, with its count.
         topology.partitions = vec![Arc::new(partition(0, "a", &["a", "b"], &[]))].into();
         watchdog.tick(&topology, TIMEOUT, now);
         watchdog.avoid(pair.clone(), TIMEOUT, now);

@@ -1,4 +1,4 @@
-//! Which roles are to be taken or given, and to whom.
+//! Planned changes of primary: which roles to release or grant, and to which node.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::changed_partitions::ChangedPartitions;
 use crate::model::{NodeId, Partition, Topology};
 
-/// The partitions whose role is to be taken or given.
+/// The partitions whose role is to be released or granted.
 #[derive(Default)]
 pub(super) struct Handovers {
     watched: ChangedPartitions,
@@ -14,7 +14,8 @@ pub(super) struct Handovers {
 }
 
 impl Handovers {
-    /// Those of them that have a primary are to be released. Costs what has changed since the last look, and what is due.
+    /// The partitions that are due: one that has a primary is to be released, one without is to be granted. Costs what
+    /// has changed since the last check, and what is due.
     pub(super) fn due(&mut self, topology: &Topology) -> Vec<Arc<Partition>> {
         let Handovers { watched, due } = self;
         watched.changes(topology, |partition| {
@@ -29,7 +30,7 @@ impl Handovers {
     }
 }
 
-/// Whether the primary is to yield to the target's, which is ready.
+/// Whether the primary has to yield to the target's primary, which is ready.
 fn yields(topology: &Topology, partition: &Partition) -> bool {
     let target = partition.target.as_ref().map(|target| &target.primary);
     let other = target.filter(|target| partition.primary.as_ref() != Some(*target));
@@ -40,8 +41,9 @@ fn may_lead(topology: &Topology, partition: &Partition, node: &str) -> bool {
     partition.is_synced(node) && topology.is_serving(node)
 }
 
-/// Who gets a partition that nobody leads: its target as soon as that may lead, or else the first heir. A target whose
-/// copy no hook has confirmed is the target all the same: the role was released for it, and would be again.
+/// The next primary of a partition without one: its target as soon as the target is ready, otherwise the first
+/// successor. A target whose copy no hook has confirmed stays the target: the role was released for it, and would be
+/// released again.
 pub(super) fn successor(topology: &Topology, partition: &Partition) -> Option<NodeId> {
     let target = partition.target.as_ref().map(|target| &target.primary);
     let due = target.filter(|target| may_lead(topology, partition, target));

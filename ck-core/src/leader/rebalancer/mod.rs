@@ -1,4 +1,4 @@
-//! The rebalancer: creates partitions, plans where they go, and takes each move through its phases.
+//! The rebalancer: creates partitions, plans where their copies go, and takes each migration through its phases.
 
 mod absences;
 mod changed_partitions;

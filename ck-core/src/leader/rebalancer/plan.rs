@@ -1,4 +1,4 @@
-//! From the topology to the planner's question, and from its answer to targets. Pure.
+//! Turns the topology into the planner's input, and the planner's output into targets. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,15 +13,15 @@ mod avoid;
 /// What a plan leaves out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Exclusions {
-    /// Members that have been away for too long.
+    /// Members that have been away for longer than the rebalance delay.
     pub(crate) given_up: BTreeSet<NodeId>,
-    /// Copies that nodes have failed to make.
+    /// Copies that were abandoned: a partition and the node that did not copy it.
     pub(crate) avoided: BTreeSet<Pair>,
-    /// Nodes that have failed so often that they get nothing new.
+    /// Nodes that get no new copies, because too many of their copies were abandoned.
     pub(crate) failing: BTreeSet<NodeId>,
 }
 
-/// The first assignment of all partitions, over the members that are active.
+/// The first assignment of all partitions, over the active members.
 pub(crate) fn creation(topology: &Topology) -> Vec<Target> {
     let active = |node: &Node| node.status == NodeStatus::Active;
     let input = Input {
@@ -38,12 +38,12 @@ pub(crate) fn creation(topology: &Topology) -> Vec<Target> {
         .collect()
 }
 
-/// Where partitions should go that are not there, or on their way there, already.
+/// New targets for the partitions that are neither where they should be nor on their way there.
 ///
-/// Members that are away keep their copies: they are expected back, and no data moves meanwhile; nor while one that is
-/// back still catches up with the log. Only those given up have been away for too long.
+/// Members that are away keep their copies: they are expected back, and no data moves meanwhile, nor while a member
+/// that is back catches up with the log. Only the members in `exclusions.given_up` lose their copies.
 pub(crate) fn rebalance(topology: &Topology, exclusions: &Exclusions) -> Vec<(u32, Target)> {
-    // Only those that may be given something are asked to hold more.
+    // A joining node takes part only with the copies that it holds: it cannot be given new ones yet.
     let input = Input {
         replication_factor: topology.config.replication_factor,
         nodes: nodes(topology, |node| {
@@ -63,7 +63,7 @@ pub(crate) fn rebalance(topology: &Topology, exclusions: &Exclusions) -> Vec<(u3
         let reachable = wanted
             .iter()
             .all(|id| partition.copy(id).is_some() || is_active(topology, id));
-        // Nobody who is up has the data: there is nothing to copy it from.
+        // No serving node has the data: there is no source to copy from.
         let lost = !partition.synced().any(|id| is_serving(topology, id));
         if !reachable || lost {
             *wanted = partition.copies.iter().map(|copy| copy.node.clone()).collect();
@@ -86,7 +86,7 @@ pub(crate) fn rebalance(topology: &Topology, exclusions: &Exclusions) -> Vec<(u3
         .collect()
 }
 
-/// Primaries for these copies, balanced, once all holders that are up have the data.
+/// Elects balanced primaries for these copies, as if all serving holders had the data.
 fn primaries(topology: &Topology, copies: &[Vec<NodeId>]) -> Vec<Option<NodeId>> {
     let partitions = topology
         .partitions
@@ -116,8 +116,8 @@ fn primaries(topology: &Topology, copies: &[Vec<NodeId>]) -> Vec<Option<NodeId>>
         .collect()
 }
 
-/// Who takes over when `leaving` stops serving: live holders of the data, evenly, and nothing else changes. Nothing
-/// goes to `avoided`.
+/// The new primaries when `leaving` stops serving: serving holders of the data, evenly, without any other change. No
+/// role goes to a node in `avoided`.
 pub(crate) fn promotions(topology: &Topology, leaving: &str, avoided: &[NodeId]) -> Vec<Promotion> {
     let serving =
         |node: &Node| node.status.is_serving() && &*node.id != leaving && !avoided.contains(&node.id);
@@ -147,8 +147,8 @@ pub(crate) fn promotions(topology: &Topology, leaving: &str, avoided: &[NodeId])
         .collect()
 }
 
-/// The same promotions where partitions have changed since they were planned on `old`, and who serves has not: what has
-/// changed goes to any who may lead it, without a new plan for all.
+/// Amends promotions that were planned on `old` where partitions have changed since and the set of serving nodes has
+/// not: a changed partition gets any node that may lead it, without a new plan for all partitions.
 pub(crate) fn amended(
     mut promotions: Vec<Promotion>,
     (old, new): (&Topology, &Topology),
@@ -202,14 +202,14 @@ fn spec(partition: &Partition, synced: impl Fn(CopyState) -> bool) -> PartitionS
     }
 }
 
-/// Who may take over a partition from `leaving`, and who holds it.
+/// The copies of a partition, of which only those of its possible successors to `leaving` count as synced.
 fn successors(topology: &Topology, partition: &Partition, leaving: &str) -> PartitionSpec {
     let mut spec = spec(partition, |copy| copy == CopyState::Synced);
     if partition.primary.as_deref() != Some(leaving) {
         return spec;
     }
     let successors = partition.successors(|node| &**node != leaving && is_serving(topology, node));
-    // What the others have is not looked at where there are any.
+    // Where there are preferred successors, copies of other holders do not count.
     if !successors.is_empty() {
         let others = spec
             .copies
@@ -220,7 +220,7 @@ fn successors(topology: &Topology, partition: &Partition, leaving: &str) -> Part
     spec
 }
 
-/// The same with the copies that wait for their turn: those count as under way too.
+/// Adds the copies that are queued: they count as under way, too.
 fn under_way(partition: &Partition, mut spec: PartitionSpec) -> PartitionSpec {
     let wanted = partition.target.iter().flat_map(|target| &target.nodes);
     let waiting = wanted.filter(|node| partition.copy(node).is_none());
@@ -231,7 +231,7 @@ fn under_way(partition: &Partition, mut spec: PartitionSpec) -> PartitionSpec {
     spec
 }
 
-/// The cluster's own ids for the planner's, so that they are shared and not copied.
+/// Maps the planner's names to the cluster's own ids, which are shared instead of copied.
 fn ids(topology: &Topology, names: &[String]) -> Vec<NodeId> {
     let known: BTreeMap<&str, &NodeId> = topology.nodes.keys().map(|id| (&**id, id)).collect();
     names

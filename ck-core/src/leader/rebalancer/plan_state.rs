@@ -1,4 +1,4 @@
-//! What a leader remembers of its plans.
+//! What a leader remembers between plans.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,45 +9,45 @@ use super::plan::Exclusions;
 use crate::env::Instant;
 use crate::model::{NodeId, NodeStatus, RebalanceTrigger, Topology};
 
-/// Nodes that join within this time of each other are planned for together.
+/// Nodes that join within this time of each other share one plan.
 const DEBOUNCE: Duration = Duration::from_millis(15);
-/// And so much more for each that has come already: a plan tells all of them to copy, and one that is made too early has
-/// most of them copy what the next plan takes away.
+/// Added to `DEBOUNCE` for each node that has joined already: a plan assigns copies to all of them, and a plan that is
+/// made too early has most of them copy what the next plan takes away again.
 const DEBOUNCE_EACH: Duration = Duration::from_millis(3);
-/// A node that is still catching up is waited for no longer than this since the last one came, or caught up.
+/// How long a plan waits for joining nodes after the last change of the members.
 const WAIT_FOR_JOINING: Duration = Duration::from_millis(250);
-/// However many come, those that are there are planned for after this.
+/// The longest time that a plan is delayed for further nodes.
 const MAX_DEBOUNCE: Duration = Duration::from_secs(2);
 
-/// What the last plan was made on, and what time has brought since.
+/// The input of the last plan, and what has changed since.
 #[derive(Default)]
 pub(super) struct PlanState {
     pub(super) epoch: u64,
     pub(super) revision: u64,
     pub(super) active: BTreeSet<NodeId>,
     pub(super) members: Vec<Member>,
-    /// Who is there, and since when exactly those.
+    /// The members, and since when this list is unchanged.
     pub(super) gathered: Option<(Vec<Member>, Instant)>,
-    /// Since when the topology has differed from what was planned on.
+    /// Since when the topology has differed from the last plan's.
     pub(super) stale_since: Option<Instant>,
-    /// Who is away, and for how long as far as this leader saw.
+    /// The members that are away, and for how long as far as this leader knows.
     pub(super) absences: Absences,
-    /// Those of them whose copies have been planned anew elsewhere.
+    /// The members whose copies the last plan replaced, because they had been away for too long.
     pub(super) given_up: BTreeSet<NodeId>,
     pub(super) watchdog: CopyWatchdog,
-    /// Counts reasons to plan anew though nothing has changed that plans are made of.
+    /// Explicit replan requests, such as an abandoned copy.
     pub(super) wishes: u64,
-    /// How many of them the last plan knew of.
+    /// How many of these requests the last plan covers.
     pub(super) answered: u64,
     /// Why the last plan was made.
     pub(super) trigger: Option<(RebalanceTrigger, NodeId)>,
 }
 
-/// What of a member a plan depends on.
+/// The fields of a member that a plan depends on.
 pub(super) type Member = (NodeId, NodeStatus, u32, Option<String>);
 
 impl PlanState {
-    /// What a plan that is made now leaves out.
+    /// The exclusions of a plan that is made now.
     pub(super) fn exclusions(&mut self, topology: &Topology, delay: Duration) -> Exclusions {
         Exclusions {
             given_up: self.avoid_after_failure(topology, delay).0,
@@ -56,7 +56,7 @@ impl PlanState {
         }
     }
 
-    /// Forgets what an earlier leadership of this node's knew.
+    /// Forgets the state of an earlier leadership of this node.
     pub(super) fn begin(&mut self, epoch: u64, topology: &Topology) {
         if self.epoch != epoch {
             *self = PlanState {
@@ -67,7 +67,7 @@ impl PlanState {
         }
     }
 
-    /// How much longer others are waited for that may come together with those who have; zero when it is time to plan.
+    /// How much longer a plan waits for further nodes; zero when it is time to plan.
     pub(super) fn debounce(&mut self, topology: &Topology, joining: bool, now: Instant) -> Duration {
         let stale_since = *self.stale_since.get_or_insert(now);
         let there = members(topology);
@@ -89,7 +89,7 @@ impl PlanState {
         due.min(stale_since + MAX_DEBOUNCE).since(now)
     }
 
-    /// Who has been away for longer than `delay`, and when somebody else will have been.
+    /// The members that have been away for longer than `delay`, and the time until the next member has.
     pub(super) fn avoid_after_failure(
         &mut self,
         topology: &Topology,
@@ -121,7 +121,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Of these nodes the first ones were planned for already.
+    /// The last plan covered the first `known` of these nodes.
     fn planned(nodes: &[&str], known: usize) -> (PlanState, Topology) {
         let planned = PlanState {
             active: active(&topology(&nodes[..known], 3)),
@@ -146,7 +146,7 @@ mod tests {
         let now = Instant::now();
         assert_eq!(planned.debounce(&few, true, now), 250 * MS);
         assert_eq!(planned.debounce(&more, true, now + 200 * MS), 250 * MS);
-        // The last that was waited for is there, or is given up.
+        // The last joining node has caught up, or is not waited for any more.
         assert_eq!(planned.debounce(&more, false, now + 210 * MS), 11 * MS);
         assert_eq!(planned.debounce(&more, true, now + 450 * MS), Duration::ZERO);
     }
@@ -163,7 +163,7 @@ mod tests {
                 .debounce(&there, true, now + 100 * MS * (count - 2))
                 .is_zero()
         });
-        // One comes every tenth of a second: it is time after two seconds.
+        // A node joins every tenth of a second: after two seconds the plan is made.
         assert_eq!(planned_at, Some(22));
     }
 }

@@ -1,4 +1,4 @@
-//! The controller's loop.
+//! The rebalancer's loop.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,32 +16,32 @@ use crate::state::{Command, CopyLimit, Grant, Reply, Response};
 
 /// How long one proposal may take.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many partitions one command may name: keeps entries small.
+/// How many partitions one command may name: keeps log entries small.
 const MAX_BATCH: usize = 4096;
-/// How many partitions one entry of the log moves: every node does nothing else while it applies that.
+/// How many partitions one `Plan` entry moves: every node does nothing else while it applies the entry.
 const MAX_PLAN_BATCH: usize = 1024;
-/// How often a part of a plan is proposed, because something else was committed just before it.
+/// How often a part of a plan is proposed again because the topology changed just before it.
 const MAX_ATTEMPTS: usize = 50;
 /// The pause after a proposal that failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Runs on every node; acts where the leader is.
+/// Runs on every node; acts only on the leader.
 pub(crate) struct Rebalancer {
     pub(super) context: LeaderContext,
     pub(super) policy: RebalancePolicy,
     handovers: Mutex<Handovers>,
-    /// What the last plan was made on.
+    /// The input of the last plan.
     plan_state: Mutex<PlanState>,
-    /// What members said of their copies with their last syncs.
+    /// What members reported of their copies with their last heartbeats.
     reports: Mutex<BTreeMap<NodeId, Vec<CopyReport>>>,
 }
 
-/// How fast copies are made, and how long anything is waited for.
+/// The limits and delays of migrations.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RebalancePolicy {
-    /// How long a member may be away before its copies are made anew elsewhere.
+    /// How long a member may be away before its copies are made elsewhere.
     pub(crate) rebalance_delay: Duration,
-    /// How long a copy may take before it is given up.
+    /// How long a copy may take before it is abandoned.
     pub(crate) migration_timeout: Duration,
     /// How many copies are made at a time.
     pub(crate) limit: CopyLimit,
@@ -67,7 +67,7 @@ impl Rebalancer {
             let again = match self.context.leadership.epoch() {
                 Some(epoch) => match self.step(epoch).await {
                     Ok(wait) => wait,
-                    // Stale plans and lost leadership are the normal course of things: look again.
+                    // A stale plan or a lost leadership is normal: try again.
                     Err(_) if self.context.proposer.has_ended() => return,
                     Err(_) => Some(RETRY_PAUSE),
                 },
@@ -82,14 +82,14 @@ impl Rebalancer {
                 }
             };
             match again {
-                // Time or news, whichever comes first.
+                // Waits for a notification, but no longer than until the next step is due.
                 Some(wait) => env::timeout(wait, something).await.unwrap_or(()),
                 None => something.await,
             }
         }
     }
 
-    /// Does what is due. The answer is when to look again though nothing changes.
+    /// Takes every step that is due. Gives the time until the next step if nothing changes.
     async fn step(&self, epoch: u64) -> Result<Option<Duration>> {
         let (topology, revision, moving) = {
             let state = self.context.applied.state();
@@ -114,7 +114,7 @@ impl Rebalancer {
         }
     }
 
-    /// Creates the partitions over the nodes that there are.
+    /// Creates the partitions over the present active members.
     async fn create(&self, topology: &Arc<Topology>, planned_on: u64) -> Result<Response> {
         let topology = topology.clone();
         let assignments = env::blocking(move || plan::creation(&topology)).await?;
@@ -125,7 +125,7 @@ impl Rebalancer {
         self.propose(command).await
     }
 
-    /// Releases and grants what is due.
+    /// Releases and grants the roles that are due.
     async fn advance_handovers(&self, epoch: u64, topology: &Topology) -> Result<Progress> {
         let mut releases = Vec::new();
         let mut grants = Vec::new();
@@ -147,8 +147,8 @@ impl Rebalancer {
                 })),
             }
         }
-        // Grants first: there a partition is waiting without a primary. Who is leased this leader alone knows, so
-        // they count only for as long as it leads.
+        // Grants come first, because their partitions have no primary. Only this leader knows the leases, so the grants
+        // are valid only under its epoch.
         for batch in grants.chunks(MAX_BATCH) {
             let command = Command::Grant {
                 grants: batch.to_vec(),
@@ -171,13 +171,13 @@ impl Rebalancer {
         Ok(Progress::Made)
     }
 
-    /// Whether the last holder of a partition may still think that it is primary: until it has applied its release, or
-    /// is known to be gone, or what it was leased before has run out.
+    /// Whether the last primary of a partition may still act: until it has applied the release, it is known to be down,
+    /// or its leases from before the release have run out.
     fn leased(&self, topology: &Topology, partition: &Partition) -> Leased {
         let Some((holder, revision)) = &partition.released else {
             return Leased::No;
         };
-        // Whoever is not up has stopped, or was failed when no lease of it could count any more.
+        // A member that is not up has stopped, or was failed when none of its leases could be valid any more.
         let Some(node) = topology.nodes.get(holder).filter(|node| node.status.is_up()) else {
             return Leased::No;
         };
@@ -189,7 +189,7 @@ impl Rebalancer {
             .leased(holder, node.incarnation, *revision, &topology.config)
     }
 
-    /// Gives up copies that take too long; gives when to look again.
+    /// Abandons copies that take too long; gives the time until the next check.
     async fn abandon_stalled(&self, epoch: u64, topology: &Topology) -> Result<Option<Duration>> {
         let timeout = self.policy.migration_timeout;
         let overdue = {
@@ -202,7 +202,7 @@ impl Rebalancer {
             let command = Command::AbandonCopies {
                 copies: batch.to_vec(),
             };
-            // How long it took this leader alone knows.
+            // Only this leader knows how long the copies took.
             self.context
                 .proposer
                 .propose_under(Some(epoch), command, COMMIT_TIMEOUT)
@@ -240,7 +240,7 @@ impl Rebalancer {
                 return Ok(None);
             }
             let lost = given_up.difference(&planned.given_up).next().cloned();
-            // While partitions move, every step changes the topology, and none of them changes the plan.
+            // While partitions move, every step changes the topology without changing the plan.
             let same = planned.revision == revision || (moving && planned.members == members(topology));
             let wished = planned.wishes != planned.answered;
             if same && !wished && given_up == planned.given_up {
@@ -262,8 +262,8 @@ impl Rebalancer {
         Ok(due)
     }
 
-    /// Why partitions move, judged by who is here now and was not at the last plan, or the other way round. What is
-    /// planned `again` is for the same reason as before.
+    /// The trigger of a plan: a member that became active or ceased to be since the last plan. A plan that is made
+    /// `again` keeps the trigger of the last one.
     fn reason(&self, topology: &Topology, again: bool) -> (RebalanceTrigger, NodeId) {
         let now = active(topology);
         let planned = self.plan_state();
@@ -279,8 +279,8 @@ impl Rebalancer {
         (RebalanceTrigger::NodeJoin, "".into())
     }
 
-    /// Plans and commits the plan. Where the `epoch` of this leadership is given, roles are released and granted meanwhile:
-    /// tens of thousands of partitions take their time.
+    /// Plans and commits the plan. Where the `epoch` of this leadership is given, handovers continue meanwhile: a plan
+    /// of tens of thousands of partitions takes long.
     async fn plan(
         &self,
         epoch: Option<u64>,
@@ -315,7 +315,7 @@ impl Rebalancer {
         Ok(moved)
     }
 
-    /// Waits for `work`, and meanwhile releases and grants what is due.
+    /// Waits for `work`, and meanwhile releases and grants the roles that are due.
     async fn while_advancing<T>(&self, epoch: u64, work: impl Future<Output = T>) -> Result<T> {
         let mut work = std::pin::pin!(work);
         let mut look_at = Some(Instant::now());
@@ -347,8 +347,8 @@ impl Rebalancer {
         }
     }
 
-    /// Commits a plan in parts, so that entries of the log are short, and no node applies one for long. What else changes
-    /// meanwhile makes no part of it wrong, and none worse for as long as the members are the same.
+    /// Commits a plan in parts, so that log entries are short and no node applies one for long. Other changes meanwhile
+    /// do not invalidate the parts for as long as the members are the same.
     async fn commit_plan(
         &self,
         epoch: Option<u64>,
@@ -358,7 +358,7 @@ impl Rebalancer {
         targets: &[(u32, Target)],
     ) -> Result<Committed> {
         let mut moved = 0;
-        // A plan changes the topology itself; what it made of it is planned for by definition.
+        // The plan's own parts change the topology; the plan covers those changes.
         let mut covers = planned_on;
         let there = members(topology);
         let mut left = targets.len();
@@ -405,7 +405,7 @@ impl Rebalancer {
         })
     }
 
-    /// Plans now, because somebody asked. Gives how many partitions move.
+    /// Plans now, by request. Gives how many partitions move.
     pub(crate) async fn rebalance_now(&self) -> Result<(u64, usize)> {
         let (topology, revision) = {
             let state = self.context.applied.state();
@@ -424,13 +424,13 @@ impl Rebalancer {
         Ok((self.context.applied.revision(), moved))
     }
 
-    /// What a plan that is made now leaves out.
+    /// The exclusions of a plan that is made now.
     pub(crate) fn exclusions(&self, topology: &Topology) -> Exclusions {
         self.plan_state()
             .exclusions(topology, self.policy.rebalance_delay)
     }
 
-    /// What the last plan was made on.
+    /// The input of the last plan.
     pub(super) fn plan_state(&self) -> MutexGuard<'_, PlanState> {
         self.plan_state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -439,7 +439,7 @@ impl Rebalancer {
         self.handovers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What members said of their copies.
+    /// What members reported of their copies.
     pub(super) fn reports(&self) -> MutexGuard<'_, BTreeMap<NodeId, Vec<CopyReport>>> {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -468,15 +468,16 @@ impl Rebalancer {
     }
 }
 
-/// What came of committing a plan.
+/// The result of committing a plan.
 struct Committed {
     /// How many partitions move.
     moved: usize,
-    /// The revision that the plan made; `None` where members came or went meanwhile, and what is left is planned anew.
+    /// The revision up to which the plan covers the topology; `None` where the members changed meanwhile, and the rest
+    /// is planned again.
     covers: Option<u64>,
 }
 
-/// What came of carrying moves on.
+/// The result of a check of the handovers.
 enum Progress {
     Made,
     None {

@@ -1,4 +1,4 @@
-//! What is under way, and what it waits for.
+//! The status of migrations: what is under way, and what it waits for.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::state::{RebalanceRun, State};
 const MAX_LISTED: usize = 1000;
 
 impl Rebalancer {
-    /// Notes what a member said of its copies.
+    /// Records what a member reported of its copies.
     pub(crate) fn note_copies(&self, report: &SyncReport) {
         let mut reports = self.reports();
         if report.copies.is_empty() {
@@ -25,7 +25,7 @@ impl Rebalancer {
         }
     }
 
-    /// What moves, and what moves wait for, as this leader knows.
+    /// The migrations and what they wait for, as this leader knows.
     pub(crate) fn status(&self) -> RebalanceStatus {
         let now = RebalanceNow::of(&self.context.applied.state());
         let mut status = local(&self.context.me, &now);
@@ -79,7 +79,8 @@ impl Rebalancer {
     }
 }
 
-/// What of the state is shown. Applying waits for the state, and need not wait for what is made of this.
+/// The part of the state that a status shows. Applying waits while the state is locked, so it is copied first and
+/// evaluated without the lock.
 pub(crate) struct RebalanceNow {
     topology: Arc<Topology>,
     revision: u64,
@@ -98,7 +99,7 @@ impl RebalanceNow {
     }
 }
 
-/// The same as far as the state tells: that is what every node knows.
+/// The status as far as the replicated state shows it, which every node knows.
 pub(crate) fn local(me: &NodeId, now: &RebalanceNow) -> RebalanceStatus {
     let RebalanceNow {
         topology,
@@ -108,11 +109,11 @@ pub(crate) fn local(me: &NodeId, now: &RebalanceNow) -> RebalanceStatus {
     } = now;
     let run = run.as_ref();
     let mut migrations: Vec<Migration> = Vec::new();
-    // What is settled waits for nothing.
+    // A settled partition has no migrations.
     for partition in topology.partitions.unsettled() {
         under_way(topology, partition, &mut migrations);
     }
-    // What is under way comes first. Of what waits there may be a hundred times as much as is listed.
+    // Migrations under way come first. There may be a hundred times as many queued ones as an answer lists.
     let all_queued = || {
         topology
             .partitions
@@ -158,13 +159,13 @@ pub(crate) fn local(me: &NodeId, now: &RebalanceNow) -> RebalanceStatus {
     }
 }
 
-/// The nodes that wait for their turn to copy a partition.
+/// The nodes in whose queues the partition waits.
 fn queued(partition: &Partition) -> impl Iterator<Item = &NodeId> {
     let wanted = partition.target.iter().flat_map(|target| &target.nodes);
     wanted.filter(|node| partition.copy(node).is_none())
 }
 
-/// The nodes that have the data, and are up.
+/// The serving nodes that have the data.
 fn sources(topology: &Topology, partition: &Partition) -> Vec<NodeId> {
     let synced = partition.synced().filter(|node| topology.is_serving(node));
     synced.cloned().collect()
@@ -188,7 +189,7 @@ fn migration(
     }
 }
 
-/// Adds what is under way for a partition.
+/// Adds the migrations of a partition that are under way.
 fn under_way(topology: &Topology, partition: &Partition, migrations: &mut Vec<Migration>) {
     for node in partition.pending().filter(|node| topology.is_serving(node)) {
         let from = sources(topology, partition);
@@ -221,7 +222,7 @@ fn under_way(topology: &Topology, partition: &Partition, migrations: &mut Vec<Mi
     }
 }
 
-/// A moment of this machine's clock as wall time.
+/// A moment of this machine's monotonic clock as wall time.
 fn at(moment: Instant) -> Timestamp {
     env::wall_now().before(moment.elapsed())
 }

@@ -18,7 +18,7 @@ pub(super) fn topology(nodes: &[&str], replication_factor: u32) -> Topology {
     topology
 }
 
-/// A partition with these copies, told of at revision 1.
+/// A partition with these copies, assigned at revision 1.
 pub(super) fn partition(number: u32, primary: &str, synced: &[&str], pending: &[&str]) -> Partition {
     let copy = |state: CopyState| move |id: &&str| PartitionCopy::new((*id).into(), state, 1);
     let synced = synced.iter().map(copy(CopyState::Synced));

@@ -1,4 +1,4 @@
-//! What the controller keeps from one look to the next is what a first look would find, whatever the log says.
+//! What the rebalancer keeps between checks equals what a first check would find, for any log.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,7 +17,7 @@ fn what_is_kept_between_looks_is_what_a_first_look_finds() {
         let (mut roles, mut watchdog) = (Handovers::default(), CopyWatchdog::default());
         let start = Instant::now();
         for (step, topology) in topologies.iter().enumerate() {
-            // Some changes are seen together.
+            // Some changes are skipped, so that a later check sees several at once.
             if (log + step) % 4 == 3 {
                 continue;
             }

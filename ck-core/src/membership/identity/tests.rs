@@ -29,7 +29,7 @@ fn no_flipped_bit_makes_another_identity() {
             flipped[at] ^= 1 << bit;
             disk.replace(&file.path, &flipped).unwrap();
             match file.load() {
-                // White space.
+                // The bit changed white space only.
                 Ok(read) => assert_eq!(read.unwrap(), stored, "byte {at} bit {bit}"),
                 Err(error) => {
                     noticed += 1;

@@ -1,4 +1,4 @@
-//! The state files as text: JSON that people can read, a line for each node and partition.
+//! The text of the state files: JSON that people can read, with one line for each node and partition.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::error::{Error, Result};
 use crate::model::{ClusterConfig, Maintenance, Node, NodeId, StoredData, partition_id};
 use crate::routing::ClusterView;
 
-/// What is nested deeper stands on one line.
+/// Values that are nested deeper are written on one line.
 const DEPTH: usize = 3;
 
-/// A cluster as `GET /cluster` shows it, without its data. Partitions are written one after the other: as records, all at
-/// once, tens of thousands would take more memory than everything else of the node.
+/// A cluster as `GET /cluster` shows it, without its data. Partitions are serialized one after the other: tens of
+/// thousands of records at once would take more memory than everything else of the node.
 #[derive(Serialize)]
 struct MapFile<'a> {
     id: &'a str,
@@ -50,7 +50,7 @@ impl Serialize for Partitions<'_> {
     }
 }
 
-/// Members and partitions.
+/// The text of `cluster-state.json`: members and partitions.
 pub(super) fn of_map(view: &ClusterView, hears_leader: bool) -> Result<Vec<u8>> {
     let topology = view.topology();
     let leader = view.leader().filter(|_| hears_leader);
@@ -71,7 +71,7 @@ pub(super) fn of_map(view: &ClusterView, hears_leader: bool) -> Result<Vec<u8>> 
     text(&map)
 }
 
-/// The replicated store.
+/// The text of `custom-data.json`: the replicated store.
 pub(super) fn of_data(data: &StoredData) -> Result<Vec<u8>> {
     text(data)
 }
@@ -86,7 +86,7 @@ fn text(value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Indents what is outside and writes what is inside in one line.
+/// Indents the outer levels, and writes each value inside them on one line.
 #[derive(Default)]
 struct Lines {
     depth: usize,

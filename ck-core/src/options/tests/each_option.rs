@@ -1,11 +1,11 @@
-//! Every option: its default, what it takes and gives back, both bounds, and what it says to bad values.
+//! Every option: its default, the values it accepts and returns, both bounds, and the errors for bad values.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// One option's expectations: name; default as `get` gives it; texts it takes, with what `get` gives back;
-/// texts it refuses, with words of the message.
+/// What is expected of one option: its name; its default as `get` returns it; accepted texts, with what `get` returns
+/// afterwards; refused texts, with words of the message.
 type Case = (
     &'static str,
     &'static str,
@@ -324,7 +324,7 @@ fn no_name_or_variable_means_two_options() {
     }
 }
 
-/// The names of the published contract are all there, with their variables.
+/// All names of the published contract exist, with their variables.
 #[test]
 fn the_published_names_are_there() {
     let expected: BTreeMap<&str, &str> = [
@@ -364,7 +364,7 @@ fn the_published_names_are_there() {
     .into();
     for (name, variable) in expected {
         let spec = Target::find(name).unwrap().spec();
-        // What is surely meant for this node comes first.
+        // The prefixed variable, which is certainly meant for this node, comes first.
         let prefixed = format!("CLUSTERKIT_{}", spec.name.to_uppercase().replace('.', "_"));
         assert_eq!(spec.env[..2], [prefixed.as_str(), variable], "{name}");
     }

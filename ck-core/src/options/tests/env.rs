@@ -69,7 +69,7 @@ fn every_variable_sets_its_option() {
 #[test]
 fn http_port_stands_in_for_http_addr() {
     assert_eq!(apply(&[("HTTP_PORT", "8080")]).unwrap().http_addr, ":8080");
-    // Kubernetes sets HTTP_PORT to a URL when a service is named "http": HTTP_ADDR wins, whatever it says.
+    // Kubernetes sets HTTP_PORT to a URL when a service is named "http": HTTP_ADDR wins, whatever HTTP_PORT contains.
     let options = apply(&[("HTTP_ADDR", "host:1"), ("HTTP_PORT", "tcp://10.0.0.1:80")]).unwrap();
     assert_eq!(options.http_addr, "host:1");
     for value in ["http://10.0.0.1:80", ":8080", "+80", "65536", "-1", " 80"] {
@@ -81,7 +81,7 @@ fn http_port_stands_in_for_http_addr() {
     }
 }
 
-/// What Kubernetes sets is nobody's wish, also where a file or code says where to listen.
+/// A value set by Kubernetes is ignored, also when a file or code sets the listen address.
 #[test]
 fn a_service_link_of_kubernetes_is_passed_over() {
     for value in ["tcp://10.3.104.46:80", "udp://10.3.104.46:80"] {
@@ -156,7 +156,7 @@ fn a_bad_variable_is_named_and_changes_nothing() {
 
 #[test]
 fn the_process_environment_is_read() {
-    // Which variables this process has is not ours to say: both ways of reading it must agree.
+    // The test does not control which variables this process has: both ways of reading them must agree.
     let mut options = Options::default();
     let looked_up = options.apply_env_with(|name| std::env::var(name).ok());
     assert_eq!(Options::from_env(), looked_up.map(|()| options));

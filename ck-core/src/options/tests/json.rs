@@ -74,7 +74,7 @@ fn go_cluster_files() {
     assert_eq!(options.node_id, "node-1");
     assert_eq!(options.lease_ttl, Some(Duration::from_secs(10)));
     assert_eq!(options.sync_interval, Some(Duration::from_secs(3)));
-    // Its own defaults are options that fit together here.
+    // go-cluster's defaults are options that fit together here.
     let complete = Options {
         http_addr: ":8080".into(),
         ..options

@@ -1,4 +1,4 @@
-//! Tests of the options: each option by itself, the sources, the rules between options, the document.
+//! Tests of the options: each option by itself, the sources, the rules between options, the documentation.
 
 mod each_option;
 mod env;
@@ -12,7 +12,7 @@ fn valid() -> Options {
     Options::new("node-1", ":8080")
 }
 
-/// The message of an error that must be there and must be about an option.
+/// The message of an expected error, which must be about an option.
 #[track_caller]
 fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
     let error = result.unwrap_err();

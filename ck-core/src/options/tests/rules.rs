@@ -1,4 +1,4 @@
-//! The rules between options, and what unset options come to.
+//! The rules between options, and the derived values of unset options.
 
 use super::*;
 
@@ -71,7 +71,7 @@ fn profiles() {
     );
 }
 
-/// Whatever sync interval and profile are chosen, the rest follows so that the options fit.
+/// For every sync interval and profile, the derived options fit together.
 #[test]
 fn unset_leases_and_timeouts_follow() {
     assert_eq!(millis(&with(&[("timing", "wan")])), (4_500, 6_000));
@@ -93,7 +93,7 @@ fn unset_leases_and_timeouts_follow() {
     }
 }
 
-/// The option sets that the documentation of the Go libraries shows.
+/// The sets of options that the documentation of the Go libraries shows.
 #[test]
 fn the_seeds_settings_are_valid() {
     for pairs in [
@@ -122,7 +122,7 @@ fn the_seeds_settings_are_valid() {
     }
 }
 
-/// Nobody wrote these sets, only the values in them: the rest follows.
+/// Only these values are set; the derived options fit them.
 #[test]
 fn what_is_not_set_gives_way_to_what_is() {
     let go = [
@@ -134,7 +134,7 @@ fn what_is_not_set_gives_way_to_what_is() {
     ];
     let options = with(&go);
     options.validate().unwrap();
-    // The failure timeout is the one that was asked for, and the lease ends before it.
+    // The failure timeout is as set, and the lease ends before it.
     assert_eq!(millis(&options), (11_250, 15_000));
     for (pairs, lease, failure) in [
         (&[("lease_ttl", "1s")][..], 1_000, 1_336),
@@ -171,7 +171,7 @@ fn what_is_not_set_gives_way_to_what_is() {
     }
 }
 
-/// One value alone contradicts nothing, unless the election's pace has no room for it.
+/// A single value is accepted, unless the timing of elections leaves no room for it.
 #[test]
 fn one_value_alone_is_accepted_wherever_the_pace_of_elections_allows_it() {
     for (name, values) in [
@@ -309,7 +309,7 @@ fn the_last_value_before_a_contradiction_is_fine() {
     ] {
         with(pairs).validate().unwrap();
     }
-    // Port 0 is another port each time.
+    // Port 0 gives another port each time.
     let mut options = Options::new("n", ":0");
     options.raft_addr = Some(":0".into());
     options.validate().unwrap();

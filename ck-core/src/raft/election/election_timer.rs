@@ -1,8 +1,8 @@
-//! The election timer. openraft's own is off.
+//! The election timer. openraft's own election timer is disabled.
 //!
-//! The leader's silence is counted in time that this node ran: a timer that fires late (a busy machine, a throttled
-//! container, a stopped process) counts for little more than it was set to, because a node that did not run did not listen
-//! either. What arrived meanwhile is heard before the timer fires next.
+//! The silence of the leader is counted in time that this node ran. A timer that fires late (a busy machine, a
+//! throttled container, a stopped process) counts for little more than its interval, because a node that did not run
+//! did not listen either. Messages that arrived meanwhile are handled before the timer fires next.
 
 use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
@@ -21,8 +21,8 @@ use crate::raft::applied_state::AppliedState;
 use crate::raft::storage::state_machine::Raft;
 use crate::raft::types::{RaftId, Vote};
 
-/// A node whose elections are held campaigns all the same after it has heard of no leader for so many of the longest
-/// election timeouts: it may be the only one that has every entry, and then no other node can lead.
+/// A node that holds its elections campaigns anyway after a silence of this many of the longest election timeouts: it
+/// may be the only node with every entry, and then no other node can lead.
 const MAX_HELD_TIMEOUTS: u32 = 10;
 
 /// Decides when this node campaigns.
@@ -33,17 +33,17 @@ pub(in crate::raft) struct ElectionTimer {
     applied: Arc<AppliedState>,
     pledges: Arc<Pledges>,
     lateness: Arc<Lateness>,
-    /// Deadline before which this node must not campaign: it restarted, and has forgotten the lease that it granted.
+    /// Deadline before which this node must not campaign: it restarted, and no longer knows what it had pledged.
     restart_hold: Option<Instant>,
     /// Deadline before which this node leaves elections to others.
     held_until: Mutex<Option<Instant>>,
 }
 
-/// The leader's silence, as this node counts it.
+/// The silence of the leader, as this node counts it.
 #[derive(Debug)]
 struct Silence {
     counted: Duration,
-    /// When a leader was last heard of.
+    /// When this node last heard from a leader.
     heard: Option<Instant>,
     /// The vote of this node.
     vote: Option<Vote>,
@@ -52,7 +52,7 @@ struct Silence {
 }
 
 impl Silence {
-    /// Counts `time`, and resets the count where a leader was heard of or the vote has changed.
+    /// Adds `time` to the silence. Resets it if this node heard from a leader or its vote has changed.
     fn pass(&mut self, time: Duration, now: Instant, heard: Option<Instant>, vote: Vote, lease: Duration) {
         self.counted += time;
         if heard > self.heard {
@@ -61,14 +61,14 @@ impl Silence {
             self.counted = self.counted.min(since);
         }
         if self.vote.is_some_and(|before| before != vote) {
-            // A committed vote is a leader that will be heard; any other is a candidate, which gets the random part of a
-            // timeout to win.
+            // A committed vote belongs to a leader, which will send messages. Any other vote belongs to a candidate,
+            // which gets the random part of a timeout to win.
             self.counted = if vote.committed { Duration::ZERO } else { lease };
         }
         self.vote = Some(vote);
     }
 
-    /// The node campaigns now; the next time is after another random timeout.
+    /// Restarts the count, because the node campaigns now. Its next campaign follows after another random timeout.
     fn campaigned(&mut self, lease: Duration, chance: u32) {
         self.counted = lease;
         self.chance = chance;
@@ -98,9 +98,9 @@ impl ElectionTimer {
         }
     }
 
-    /// Holds elections of this node for `duration` from now on, or for as long as they are held anyway where that is longer.
-    /// The hold ends early when there is no leader for long, and does not keep the node from taking leadership that is
-    /// transferred to it.
+    /// Keeps this node from campaigning for `duration` from now on; a longer hold that is in force stays. The hold ends
+    /// early if there is no leader for long, and does not keep the node from taking leadership that is transferred to
+    /// it.
     pub(in crate::raft) fn hold_for(&self, duration: Duration) {
         let until = Instant::now() + duration;
         let mut held = self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,7 +112,8 @@ impl ElectionTimer {
         held.is_some_and(|until| now < until)
     }
 
-    /// The factor that timeouts are stretched by: the cluster's, or this node's own where it sees longer delays.
+    /// The factor that timeouts are stretched by: the factor that the cluster agreed on, or this node's own if it
+    /// observes longer delays.
     fn stretch(&self) -> u32 {
         let own = stretch_for(
             self.lateness.delay(),
@@ -126,7 +127,7 @@ impl ElectionTimer {
         env::runtime::rng().random_range(0..1000)
     }
 
-    /// The fixed part of a timeout: no node campaigns for so long after it heard of a leader.
+    /// The fixed part of a timeout: no node campaigns for this long after it heard from a leader.
     fn lease(&self, stretch: u32) -> Duration {
         self.timing.election_max * stretch
     }
@@ -139,12 +140,12 @@ impl ElectionTimer {
 
     /// Runs until Raft stops.
     pub(in crate::raft) async fn run(self: Arc<Self>) {
-        // These change with state, vote and voters, not with every entry.
+        // These metrics change with the state, the vote and the voters, and not with every entry.
         let mut changes = self.raft.server_metrics();
         let tick = self.timing.heartbeat;
         let mut last = Instant::now();
         let mut silence = Silence {
-            // No leader was heard of yet, and perhaps there is none; the other nodes may be starting as well.
+            // No leader was heard from yet, and perhaps there is none. The other nodes may be starting as well.
             counted: self.timing.election_max / 2,
             heard: None,
             vote: None,
@@ -171,8 +172,8 @@ impl ElectionTimer {
         }
     }
 
-    /// Campaigns where it is time; gives the time until then. A timer that fired far too late decides nothing: what arrived
-    /// meanwhile may not have been heard yet.
+    /// Campaigns if it is due. The result is the time until then. A timer that fired far too late decides nothing,
+    /// because messages that arrived meanwhile may not have been handled yet.
     async fn tick(&self, silence: &mut Silence, counted: Duration, in_time: bool, now: Instant) -> Duration {
         let (state, vote, voters) = {
             let metrics = self.raft.metrics();
@@ -193,7 +194,7 @@ impl ElectionTimer {
             return self.timing.heartbeat;
         }
         if voters.len() == 1 {
-            // The lease that it may have forgotten was its own.
+            // Any pledge that a sole voter may have forgotten was to itself.
             if state != ServerState::Candidate {
                 self.campaign(false).await;
             }
@@ -216,7 +217,7 @@ impl ElectionTimer {
     }
 
     async fn campaign(&self, pre_vote: bool) {
-        // An error says that Raft has stopped, which the metrics say as well.
+        // An error means that Raft has stopped, which the metrics report as well.
         drop(self.raft.trigger().elect(pre_vote).await);
     }
 }
@@ -261,7 +262,7 @@ mod tests {
         assert_eq!(silence.counted, ms(10));
         silence.pass(ms(50), at(1_050), Some(at(990)), vote(1, false), LEASE);
         assert_eq!(silence.counted, ms(60));
-        // It was away for a second, and a message came in the middle of that.
+        // The node did not run for a second, and a message arrived in the middle of it.
         silence.pass(ms(75), at(2_050), Some(at(1_500)), vote(1, false), LEASE);
         assert_eq!(silence.counted, ms(135));
         silence.pass(ms(50), at(2_100), Some(at(2_090)), vote(1, false), LEASE);

@@ -1,7 +1,8 @@
-//! How late things are on this node: its own timers, what it hears of the leader, and what it hears of the quorum.
+//! The delays of this node: of its own timers, of the messages from the leader, and of the acknowledgements of the
+//! quorum.
 //!
-//! A node that does not run cannot hear. What it missed meanwhile is its own silence and nobody else's: whoever waits for
-//! another counts only the time in which this node was there to listen.
+//! A node that does not run cannot receive messages. The silence in that time is its own and not that of another node.
+//! So a node that waits for another one counts only the time in which it could have received messages itself.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,16 +12,16 @@ use crate::env::Instant;
 use crate::planted::planted;
 use crate::state::MAX_STRETCH;
 
-/// For how long a delay is remembered.
+/// How long a delay is remembered.
 const DELAY_WINDOW: Duration = Duration::from_secs(10);
-/// At most so many are.
+/// The most delays that are remembered.
 const MAX_DELAYS: usize = 256;
-/// No election timeout is stretched beyond this, however long it is by itself.
+/// No election timeout is stretched beyond this; a longer configured timeout stays as it is.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// So many times the delays that are seen must fit into an election timeout.
+/// An election timeout must be at least this many times the observed delay.
 const DELAYS_PER_TIMEOUT: u32 = 2;
 
-/// The delays that this node has seen lately.
+/// The delays that this node observed lately.
 #[derive(Debug, Default)]
 pub(crate) struct Lateness {
     heartbeat: Duration,
@@ -30,13 +31,13 @@ pub(crate) struct Lateness {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// For how long this node did not run although it should have, all in all.
+    /// The total time for which this node did not run although it should have.
     stalled: Duration,
     delays: VecDeque<(Instant, Duration)>,
 }
 
 impl Lateness {
-    /// Nothing seen yet. A leader calls every `heartbeat`, and voters wait for it for `election_max` at least.
+    /// No delays yet. A leader sends every `heartbeat`, and voters wait for it for at least `election_max`.
     pub(crate) fn new(heartbeat: Duration, election_max: Duration) -> Self {
         Lateness {
             heartbeat,
@@ -49,8 +50,8 @@ impl Lateness {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How much of the time that has `passed` since a timer of one heartbeat was set counts as another's silence: little
-    /// more than that heartbeat, because a node that did not run did not listen either.
+    /// How much of the time that `passed` since a timer of one heartbeat was set counts as the silence of another node:
+    /// at most one and a half heartbeats, because a node that did not run did not listen either.
     pub(in crate::raft) fn listened(&self, passed: Duration) -> Duration {
         if planted("late-timers-count") {
             return passed;
@@ -58,7 +59,7 @@ impl Lateness {
         passed.min(self.heartbeat * 3 / 2)
     }
 
-    /// A timer of this node's own was late by so much.
+    /// Records that a timer of this node fired late by this much.
     pub(in crate::raft) fn timer_was_late(&self, by: Duration) {
         // Timers are never exact.
         if by < self.heartbeat / 4 {
@@ -69,8 +70,8 @@ impl Lateness {
         self.note(&mut seen, by);
     }
 
-    /// The leader, or the quorum, was heard of again after so long. Longer than any timeout it was cut off, or dead: that
-    /// says nothing about how long a living one takes.
+    /// Records that the leader, or the quorum, was heard from again after this gap. A gap longer than any election
+    /// timeout means that it was cut off or dead, and says nothing about the delays of a live one.
     pub(in crate::raft) fn heard_after(&self, gap: Duration) {
         if gap < self.election_max * MAX_STRETCH {
             let delay = gap.saturating_sub(self.heartbeat);
@@ -79,7 +80,7 @@ impl Lateness {
     }
 
     fn note(&self, seen: &mut Seen, delay: Duration) {
-        // What is shorter changes nothing, and would crowd out what is longer.
+        // Shorter delays have no effect, and would push longer ones out.
         if delay < self.heartbeat / 2 {
             return;
         }
@@ -89,12 +90,13 @@ impl Lateness {
         seen.delays.push_back((Instant::now(), delay));
     }
 
-    /// For how long this node did not run although it should have, since it started.
+    /// The total time since the start for which this node did not run although it should have.
     pub(crate) fn stalled(&self) -> Duration {
         self.seen().stalled
     }
 
-    /// The delay to reckon with: the second longest that was seen lately. A single one is an accident.
+    /// The delay that timeouts must allow for: the second longest of those seen lately, because a single one is an
+    /// accident.
     pub(crate) fn delay(&self) -> Duration {
         let mut seen = self.seen();
         let now = Instant::now();
@@ -117,10 +119,10 @@ impl Lateness {
     }
 }
 
-/// By how much election timeouts are to be stretched so that delays of `delay` end no leadership: 1, 2, 4 or 8, and no
-/// further than to five seconds.
+/// The factor by which election timeouts must be stretched so that delays of `delay` end no leadership: 1, 2, 4 or 8. A
+/// stretched longest election timeout is at most five seconds.
 pub(crate) fn stretch_for(delay: Duration, election_min: Duration, election_max: Duration) -> u32 {
-    // The shortest silence after which a voter stands for election.
+    // The shortest silence after which a voter campaigns.
     let patience = election_max + election_min;
     let mut stretch = 1;
     while stretch * 2 <= MAX_STRETCH
@@ -149,7 +151,7 @@ mod tests {
         assert_eq!(lateness.delay(), ms(200));
         lateness.heard_after(ms(350));
         assert_eq!(lateness.delay(), ms(300));
-        // An end of a cut, and a delay that does not matter.
+        // The end of a network partition, and a delay that is too short to matter.
         lateness.heard_after(ms(60_000));
         lateness.heard_after(ms(60));
         assert_eq!(lateness.delay(), ms(300));

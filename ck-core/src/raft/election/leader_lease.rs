@@ -1,4 +1,4 @@
-//! Until when this node leads for sure, and reads that rest on it.
+//! The leader's lease, and the linearizable reads that depend on a quorum's acknowledgements.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use crate::planted::planted;
 use crate::raft::raft_node::RaftNode;
 use crate::raft::types::{RaftId, Types, Vote, stopped};
 
-/// The committed vote for `me`, if there is one: its leadership.
+/// The committed vote for `me`, if `me` leads. It identifies one leadership.
 pub(in crate::raft) fn leadership(metrics: &RaftMetrics<Types>, me: RaftId) -> Option<Vote> {
     let leads = metrics.state == ServerState::Leader && metrics.vote.committed;
     (leads && metrics.vote.leader_id.node_id == me).then_some(metrics.vote)
 }
 
 impl RaftNode {
-    /// The committed vote for this node, if there is one: what tells two of its leaderships apart.
+    /// The committed vote for this node, if it leads. It distinguishes two leaderships of the same node.
     pub(in crate::raft) fn leading(&self) -> Option<Vote> {
-        // Not `server_metrics`: those are not told when Raft stops.
+        // Not `server_metrics`: their receivers are not notified when Raft stops.
         let metrics = self.raft().metrics();
         self.vote_of(&metrics.borrow_watched())
     }
@@ -30,10 +30,10 @@ impl RaftNode {
         leadership(metrics, self.raft_id())
     }
 
-    /// Until when this node may act as leader: a quorum has acknowledged it, and no voter gives its vote to
-    /// another for so long. Counted from when the acknowledged message was *sent*.
+    /// The end of this leader's lease: a quorum has pledged to vote for no other candidate until then. A pledge counts
+    /// from when the acknowledged message was *sent*. `None` if this node holds no lease.
     pub(crate) fn lease_until(&self) -> Option<Instant> {
-        // One look: the vote and the voters of one moment.
+        // One borrow, so that the vote and the voters are of the same moment.
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
         let vote = self.vote_of(&metrics)?;
@@ -44,12 +44,12 @@ impl RaftNode {
             .pledges
             .has_left((vote.leader_id.term, vote.leader_id.node_id))
         {
-            // A vote for another has left this node: who needs it no more may lead already.
+            // A vote for another candidate has left this node, so that candidate may already lead.
             return None;
         }
         if !self.votes_in(&metrics) {
-            // The others need no vote of this node's. A sole voter does not even wait for the lease that it granted:
-            // Raft lets it elect itself at once.
+            // Without a vote of its own, this node cannot prevent the election of another leader. A sole voter does not
+            // even wait for the end of its pledge: Raft lets it elect itself at once.
             return None;
         }
         let now = Instant::now();
@@ -68,8 +68,8 @@ impl RaftNode {
             .quorum_pledged_until(self.raft_id(), term, configs, now + self.lease)
     }
 
-    /// When the newest message of this leadership was sent that a quorum has acknowledged. Its own acknowledgement counts
-    /// at any moment: for a sole voter that is now.
+    /// The send time of the newest message of this leadership that a quorum has acknowledged. This node acknowledges
+    /// itself at any moment, so for a sole voter that is now.
     fn acknowledged(&self, metrics: &RaftMetrics<Types>) -> Option<Instant> {
         let configs = metrics.membership_config.get_joint_config();
         let term = metrics.vote.leader_id.term;
@@ -77,7 +77,7 @@ impl RaftNode {
             .quorum_acked_at(self.raft_id(), term, configs, Instant::now())
     }
 
-    /// True when this node has a vote.
+    /// True if this node is a voter.
     pub(in crate::raft) fn votes(&self) -> bool {
         let metrics = self.raft().metrics();
         self.votes_in(&metrics.borrow_watched())
@@ -88,14 +88,14 @@ impl RaftNode {
         voters.any(|voter| voter == self.raft_id())
     }
 
-    /// True when a node of Raft has acknowledged something of this leader's that was sent within `time`.
+    /// True if a Raft node has acknowledged a message that this leader sent within the last `time`.
     pub(crate) fn was_heard_of(&self, raft_id: RaftId, time: Duration) -> bool {
         let metrics = self.raft().metrics();
         self.was_heard_of_in(&metrics.borrow_watched(), raft_id, time)
     }
 
-    /// [`was_heard_of`](Self::was_heard_of) for who looks at the metrics already: to look again meanwhile would wait for
-    /// Raft, which waits for the first look to end.
+    /// [`was_heard_of`](Self::was_heard_of) for a caller that already borrows the metrics. A second borrow could wait
+    /// for Raft to update them, and Raft waits for the first borrow to end.
     pub(in crate::raft) fn was_heard_of_in(
         &self,
         metrics: &RaftMetrics<Types>,
@@ -107,8 +107,8 @@ impl RaftNode {
         heard.is_some_and(|at| at.elapsed() < time)
     }
 
-    /// The revision that a read must see to be linearizable. Only the leader can tell; `Err` is who leads instead, as far
-    /// as is known.
+    /// The revision that a read must reach to be linearizable. Only the leader knows it; the inner `Err` names the
+    /// leader to ask instead, if it is known.
     pub(in crate::raft) async fn read_index(&self) -> Result<std::result::Result<u64, Option<RaftId>>> {
         if planted("read-without-quorum") {
             return Ok(Ok(self.applied().revision()));
@@ -128,7 +128,8 @@ impl RaftNode {
         if planted("read-by-openraft") {
             return Ok(Ok(index));
         }
-        // openraft has asked a quorum, but see quorum_acks.rs: what it took for the answer may be one to an earlier question.
+        // openraft has asked a quorum, but it may have counted an answer to an earlier request (see quorum_acks.rs). So
+        // this waits until a quorum acknowledges a request that was sent after the read began.
         loop {
             let seen = self.acks.changed().count();
             {

@@ -1,4 +1,4 @@
-//! Leadership as the cluster sees it: an epoch, counted by the state machine, held under a lease.
+//! Leadership as the cluster sees it: an epoch that the state machine counts, held under a lease.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,24 +14,25 @@ use crate::raft::raft_node::RaftNode;
 use crate::raft::types::Vote;
 use crate::state::Command;
 
-/// How long a new leader tries to have its epoch committed before it looks whether it leads at all.
+/// How long a new leader tries to commit its epoch before it checks whether it still leads.
 const ATTEMPT: Duration = Duration::from_secs(1);
-/// The pause after an attempt that failed although this node leads: a leader takes no writes at its very beginning
-/// and its very end, and every attempt changes the metrics that are waited for. It doubles up to the longest: what is
-/// refused each time is refused for a reason that does not pass, and each attempt may be an entry of the log.
+/// The pause after a failed attempt of a node that leads. A leader accepts no writes at the very beginning and the very
+/// end of its leadership, and every attempt changes the metrics that the loop waits for. The pause doubles up to the
+/// longest: an attempt that is refused each time has a cause that does not pass, and each attempt may append an entry
+/// to the log.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// This node's leadership began or ended.
+/// A change of the leadership of this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LeadershipChange {
-    /// It leads, with this epoch.
+    /// The node leads, with this epoch.
     Became(u64),
-    /// It leads no longer; the epoch is the one that ended.
+    /// The node no longer leads. This is the epoch that ended.
     Lost(u64),
 }
 
-/// Watches Raft and keeps the answer to "do I lead, and with which epoch?".
+/// Watches Raft and records whether this node leads, and with which epoch.
 pub(crate) struct Leadership {
     me: NodeId,
     node: Arc<RaftNode>,
@@ -41,7 +42,7 @@ pub(crate) struct Leadership {
     changed: env::ChangeNotifier,
 }
 
-/// A leadership whose first command is committed.
+/// A leadership whose epoch is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
     epoch: u64,
@@ -65,28 +66,27 @@ impl Leadership {
         }
     }
 
-    /// The epoch with which this node leads, if it does at this very moment: a quorum acknowledged it so lately
-    /// that nobody else can lead. That Raft calls it leader is not enough: one that is cut off goes on being
-    /// called so.
+    /// The epoch with which this node leads at this moment. A quorum acknowledged it so recently that no other node can
+    /// lead. The leader state of Raft alone is not enough: a leader that is cut off stays in it.
     pub(crate) fn epoch(&self) -> Option<u64> {
         let held = (*self.held.lock().unwrap_or_else(PoisonError::into_inner))?;
         let valid = self.node.leading() == Some(held.vote) && self.is_leased();
         valid.then_some(held.epoch)
     }
 
-    /// True when this node leads at this very moment.
+    /// True if this node leads at this moment.
     pub(crate) fn is_leader(&self) -> bool {
         self.epoch().is_some()
     }
 
-    /// Told whenever leadership begins or ends here.
+    /// Notified whenever the leadership of this node begins or ends.
     pub(crate) fn changed(&self) -> &env::ChangeNotifier {
         &self.changed
     }
 
-    /// Runs until Raft stops; `tell` hears of every change, in order.
+    /// Runs until Raft stops. `tell` is called with every change, in order.
     pub(crate) async fn run(&self, tell: impl Fn(LeadershipChange)) {
-        // What it is told of is little: not every entry.
+        // These metrics change rarely, and not with every entry.
         let mut metrics = self.node.raft().server_metrics();
         let mut pause = FIRST_PAUSE;
         loop {
@@ -99,7 +99,7 @@ impl Leadership {
                 continue;
             }
             pause = FIRST_PAUSE;
-            // The end of the lease is no event of Raft's: somebody has to wait for it.
+            // The end of the lease is no event of Raft, so this waits for it.
             let lease = self.node.lease_until().filter(|_| self.held().is_some());
             let changed = metrics.changed();
             let alive = match lease {
@@ -109,7 +109,8 @@ impl Leadership {
                     _ = self.node.gave_up.after(gave_up) => true,
                     () = env::sleep_until(until) => true,
                 },
-                // One that has no lease yet gets it with an acknowledgement, and is recorded once it is a member.
+                // A leader without a lease gets it by an acknowledgement, and its epoch is recorded once it is a
+                // member.
                 None => tokio::select! {
                     biased;
                     changed = changed => changed.is_ok(),
@@ -130,7 +131,7 @@ impl Leadership {
             .is_some_and(|until| Instant::now() < until)
     }
 
-    /// False when it has to be tried again soon.
+    /// False if the step must be retried soon.
     async fn step(&self, tell: &impl Fn(LeadershipChange)) -> bool {
         if let Some(held) = self.held()
             && (self.node.leading() != Some(held.vote) || !self.is_leased())
@@ -141,18 +142,19 @@ impl Leadership {
             return true;
         };
         if !self.node.votes() {
-            // Raft elects one that lost its vote by an entry that is not committed yet. It never has a lease.
+            // Raft can elect a node whose vote was removed by an entry that is not committed yet. Such a leader never
+            // has a lease.
             return self.give_way().await;
         }
-        // Without a lease there is nothing to record: a leader that is cut off only fills its log.
+        // Without a lease no epoch is proposed: a leader that is cut off would only fill its log.
         if self.held().is_some() || !self.is_leased() {
             return true;
         }
         let topology = self.node.applied().topology();
         if !topology.nodes.contains_key(&self.me) {
-            // One that was removed may be elected all the same, for as long as it votes, and may have been the only one
-            // with every entry: nobody can act under it, so it gives way. One that founds a cluster does not know itself
-            // yet, and has nothing to be recorded under.
+            // A removed node may still be elected while it votes, perhaps because only it has every entry. It cannot be
+            // recorded as leader, so it transfers its leadership. A node that bootstraps a cluster is not in the
+            // topology yet either: it leads, but there is no member to record.
             return topology.cluster_id.is_empty() || self.give_way().await;
         }
         let command = Command::LeaderElected {
@@ -180,7 +182,7 @@ impl Leadership {
         true
     }
 
-    /// Hands leadership to whoever can take it. False when it has to be tried again.
+    /// Transfers leadership to the best successor. False if this must be retried.
     async fn give_way(&self) -> bool {
         match self.node.successors(self.timing.heartbeat).first() {
             Some(successor) => {

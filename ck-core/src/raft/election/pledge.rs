@@ -1,14 +1,14 @@
-//! What this node has pledged to a leader, and for whom it votes.
+//! The pledges of this node to leaders, and the votes that it has made known.
 //!
-//! A leader acts under a lease because a quorum of the voters has pledged to it, for a while from when they heard of it,
-//! to help nobody else into office. Pledges are kept here and not in openraft: there an acknowledgement waits for the disk,
-//! and a disk that stalls for half a second would end the lease of a leader that is alive.
+//! A leader acts under a lease because a quorum of the voters has pledged to vote for no other candidate for some time
+//! after they heard from it. Pledges are kept here and not in openraft, whose acknowledgements wait for the disk: a
+//! disk that stalls for half a second would end the lease of a leader that is alive.
 //!
-//! What must stay true: no vote of this node's for another leaves it while a pledge is in force, and no pledge is given
-//! to a leader once a vote for a higher one has left. A granted vote leaves with its answer, a vote for this node itself
-//! with the calls that ask others for theirs: [`Pledges::may_vote`] stands before both, and has one lock with
-//! [`Pledges::hear`]. Two quorums have a voter in common, so whoever is elected is elected after the lease of the leader
-//! before it has ended. A hand-over is the exception: there the leader has given its lease up first.
+//! Invariant: no vote of this node for another candidate leaves it while a pledge is in force, and no pledge is given
+//! to a leader once a vote for a higher one has left. A granted vote leaves with its answer; a vote for this node
+//! itself leaves with its vote requests. [`Pledges::may_vote`] is called before both, and shares one lock with
+//! [`Pledges::hear`]. Two quorums have a voter in common, so a new leader is elected only after the lease of the
+//! previous leader has ended. The exception is a transfer of leadership, where the leader has given up its lease first.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,35 +18,35 @@ use crate::env::Instant;
 use crate::planted::planted;
 use crate::raft::types::RaftId;
 
-/// Term and node: a vote, or a leadership. The higher one counts.
+/// Term and node of a vote or of a leadership. The higher one takes precedence.
 pub(in crate::raft) type Claimant = (u64, RaftId);
 
-/// The pledges of this node, and its votes as far as others have been told.
+/// The pledges of this node, and those of its votes that have left it.
 #[derive(Debug)]
 pub(in crate::raft) struct Pledges {
     book: Mutex<Book>,
-    /// For how long a pledge that is not stretched holds from when the leader was heard of.
+    /// How long an unstretched pledge lasts after the leader was heard from.
     lasts: Duration,
     lateness: Arc<Lateness>,
 }
 
 #[derive(Debug)]
 struct Book {
-    /// The highest for whom a vote of this node's has left it, or to whom it has pledged.
+    /// The highest candidate or leader for which a vote has left this node, or to which it has pledged.
     highest: Claimant,
-    /// When the pledge ends. A node that restarted has forgotten to whom it had pledged.
+    /// When the pledge ends. It names no leader, because a node that restarted does not know to whom it had pledged.
     until: Option<Instant>,
-    /// The leader that was heard of last, and when.
+    /// The leader that was heard from last, and when.
     heard: Option<(Claimant, Instant)>,
-    /// So many times as long a pledge holds that is given now.
+    /// The factor by which a pledge given now is longer.
     stretch: u32,
-    /// The leader that hands over: it holds no lease any more, and nothing is pledged to it.
+    /// The leader that transfers its leadership. It holds no lease any more, so nothing is pledged to it.
     released: Option<Claimant>,
 }
 
 impl Pledges {
-    /// Those of a node that starts. With `voted_before` it may have pledged to somebody, for `stretch` times `lasts` at
-    /// most, and keeps to that.
+    /// The pledges of a node that starts. With `voted_before` it may have given a pledge of at most `stretch` times
+    /// `lasts`, and keeps it.
     pub(in crate::raft) fn new(
         voted_before: Option<Claimant>,
         lasts: Duration,
@@ -71,8 +71,8 @@ impl Pledges {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hears of a leader; gives for how long this node has pledged to it from now on. `None` where a higher vote is known,
-    /// or the leader hands over.
+    /// Records a message from a leader. The result is how long this node has pledged to it from now on; `None` if a
+    /// higher vote is known, or if the leader transfers its leadership.
     pub(in crate::raft) fn hear(&self, leader: Claimant) -> Option<Duration> {
         let mut book = self.book();
         if leader < book.highest {
@@ -95,18 +95,18 @@ impl Pledges {
         Some(lasts)
     }
 
-    /// The same for the leader that was heard of last, and nobody else.
+    /// The same, but only for the leader that was heard from last.
     pub(in crate::raft) fn hear_again(&self, leader: Claimant) -> Option<Duration> {
         let known = self.book().heard.is_some_and(|(heard, _)| heard == leader);
         known.then(|| self.hear(leader)).flatten()
     }
 
-    /// Pledges last so many times as long from now on; those that were given last as long as was said.
+    /// Sets the factor for pledges given from now on. Pledges that were given keep their length.
     pub(in crate::raft) fn stretch_to(&self, stretch: u32) {
         self.book().stretch = stretch;
     }
 
-    /// `leader` hands over, to whoever takes it, and has given its lease up: this node is bound to it no longer.
+    /// Records that `leader` transfers its leadership and has given up its lease. This ends the pledge to it.
     pub(in crate::raft) fn release(&self, leader: Claimant) {
         let mut book = self.book();
         if leader >= book.highest {
@@ -115,13 +115,14 @@ impl Pledges {
         }
     }
 
-    /// True while this node helps nobody else into office.
+    /// True while this node has pledged to vote for no other candidate.
     pub(in crate::raft) fn in_force(&self) -> bool {
         self.book().until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// True when a vote for `candidate` may leave this node; from then on it follows nobody lower. With `hand_over` the
-    /// leader that this node has pledged to has asked for it.
+    /// True if a vote for `candidate` may leave this node; from then on it follows no lower candidate or leader. With
+    /// `hand_over`, the leader that this node has pledged to asked for the vote by a transfer of leadership, which ends
+    /// the pledge.
     pub(in crate::raft) fn may_vote(&self, candidate: Claimant, hand_over: bool) -> bool {
         let mut book = self.book();
         if hand_over {
@@ -133,18 +134,18 @@ impl Pledges {
         true
     }
 
-    /// True once this node has pledged to somebody higher than `leader`, or a vote for one has left it: then `leader`, which
-    /// may be this node, holds no lease any more.
+    /// True once this node has pledged to a leader higher than `leader`, or a vote for a higher candidate has left it.
+    /// Then `leader`, which may be this node, holds no lease any more.
     pub(in crate::raft) fn has_left(&self, leader: Claimant) -> bool {
         self.book().highest > leader
     }
 
-    /// True once a leader was heard of that was elected after `leader`.
+    /// True once this node has heard from a leader that was elected after `leader`.
     pub(in crate::raft) fn heard_of_one_after(&self, leader: Claimant) -> bool {
         self.book().heard.is_some_and(|(heard, _)| heard > leader)
     }
 
-    /// The leader that was heard of last, and when.
+    /// The leader that was heard from last, and when.
     pub(in crate::raft) fn heard(&self) -> Option<(RaftId, Instant)> {
         self.book().heard.map(|((_, leader), at)| (leader, at))
     }
@@ -168,7 +169,7 @@ mod tests {
         assert_eq!(pledges.hear((3, 1)), Some(LASTS));
         assert!(pledges.in_force());
         assert!(!pledges.may_vote((4, 2), false));
-        // Not refused for good: the leader goes on being followed.
+        // The leader is still followed after the refused vote.
         assert_eq!(pledges.hear((3, 1)), Some(LASTS));
         assert_eq!(pledges.heard().map(|(leader, _)| leader), Some(1));
     }

@@ -1,8 +1,8 @@
-//! For how long this node may have pledged, kept in its data directory: a node that restarts has forgotten to whom it had
-//! pledged, and keeps to the longest pledge that it may have given.
+//! The longest pledge that this node may have given, kept in its data directory. A node that restarts no longer knows
+//! to whom it had pledged, and so keeps the longest pledge that it may have given.
 //!
-//! What must stay true: a longer pledge is given only once the file says so, and the file says less only when every longer
-//! one has ended.
+//! Invariant: a longer pledge is given only after the file allows it, and the file is lowered only after every longer
+//! pledge has ended.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,20 +18,20 @@ use crate::raft::applied_state::AppliedState;
 use crate::raft::storage::wal::{WHAT_TO_DO, too_long_is_damage};
 use crate::state::MAX_STRETCH;
 
-/// The longest file that is read.
+/// The longest file that is read, in bytes.
 const MAX_BYTES: u64 = 4 * 1024;
 const VERSION: u16 = 1;
-/// The pause after a write that failed.
+/// The pause before a failed write is retried.
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Content {
     version: u16,
-    /// Pledges lasted so many times the longest election timeout at most.
+    /// Pledges last at most this many times the longest election timeout.
     stretch: u32,
 }
 
-/// `pledges.json` in the data directory. Without it no pledge was stretched.
+/// `pledges.json` in the data directory. If it is missing, no pledge was stretched.
 pub(in crate::raft) struct PledgeFile {
     disk: Arc<dyn Disk>,
     path: PathBuf,
@@ -45,6 +45,8 @@ impl PledgeFile {
         }
     }
 
+    /// Loads the stored stretch; 1 if there is no file.
+    ///
     /// # Errors
     /// [`ErrorCode::Corrupt`] when it cannot be read, [`ErrorCode::Version`] when it is newer than this build.
     pub(in crate::raft) fn load(&self) -> Result<u32> {
@@ -91,7 +93,8 @@ impl PledgeFile {
     }
 }
 
-/// Stretches this node's pledges as the cluster agrees, until its task is dropped. `durable` is what the file says.
+/// Stretches this node's pledges as the cluster agrees, until its task is aborted. `durable` is the stretch in the
+/// file.
 pub(in crate::raft) async fn stretch_pledges(
     file: Arc<PledgeFile>,
     pledges: Arc<Pledges>,
@@ -104,7 +107,7 @@ pub(in crate::raft) async fn stretch_pledges(
         let agreed = applied.topology().election_stretch().min(MAX_STRETCH);
         if agreed < durable {
             pledges.stretch_to(agreed);
-            // Longer ones that were given end by then.
+            // The longer pledges that were given have ended by then.
             env::sleep(lasts * durable).await;
         }
         if agreed != durable {
@@ -114,7 +117,7 @@ pub(in crate::raft) async fn stretch_pledges(
                     durable = agreed;
                     pledges.stretch_to(agreed);
                 }
-                // It says more than is pledged, or nothing more is pledged: either is safe, and it is tried again.
+                // The file still allows at least as much as is pledged, so this is safe. The write is retried.
                 Ok(Err(_)) | Err(_) => env::sleep(PAUSE).await,
             }
             continue;

@@ -1,4 +1,4 @@
-//! Handing leadership over.
+//! Transfer of leadership to another voter.
 
 use std::time::Duration;
 
@@ -10,11 +10,12 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::raft::raft_node::RaftNode;
 use crate::raft::types::{RaftId, Vote, stopped};
 
-/// How many entries a successor may lack: it must have them before it can take over.
+/// How many entries a successor may lack. It must receive them before it can take over.
 const CLOSE: u64 = 500;
 
 impl RaftNode {
-    /// The voters that could take over now: they have the log, and were heard of lately. Best first.
+    /// The voters that could take over now: their log is close to complete, and they have acknowledged this leader
+    /// recently. The best one comes first.
     pub(crate) fn successors(&self, heartbeat: Duration) -> Vec<RaftId> {
         let last = self.last_index();
         let metrics = self.raft().metrics();
@@ -36,11 +37,12 @@ impl RaftNode {
         able.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// Hands leadership to `to`, and takes it back when that node does not take it within `deadline`: openraft
-    /// itself would accept no writes until somebody else leads, which may be never.
+    /// Transfers leadership to `to`, and takes it back if `to` does not take it within `deadline`. Without that,
+    /// openraft would accept no writes until another node leads, which may be never.
     ///
     /// # Errors
-    /// [`ErrorCode::Refused`] when the hand-over failed and this node leads again, or tries to.
+    /// [`ErrorCode::Refused`] when the transfer failed and this node leads again, or tries to. [`ErrorCode::Stopped`]
+    /// when Raft has stopped.
     pub(crate) async fn transfer(&self, to: RaftId, deadline: Duration) -> Result<()> {
         let mut metrics = self.raft().metrics();
         let before = metrics.borrow_watched().vote;
@@ -75,25 +77,26 @@ impl RaftNode {
         ))
     }
 
-    /// True where another leader was heard of, though Raft may not know yet: its vote for that one waits for the disk.
+    /// True if this node has heard from a later leader. Raft may not know it yet, because its vote for that leader
+    /// waits for the disk.
     fn has_successor(&self, given_up: Vote) -> bool {
         let leader = (given_up.leader_id.term, given_up.leader_id.node_id);
         self.pledges.heard_of_one_after(leader)
     }
 
-    /// Ends a leadership that is handed over and that nobody took; false where somebody has taken it meanwhile. A leader
-    /// that is handing over does nothing any more, and openraft lets no leader campaign. So it first gives the target its
-    /// vote for the next term, which is what a hand-over is about and makes it a follower; then it campaigns for the term
-    /// after that.
+    /// Ends a leadership whose transfer failed, and campaigns; false if another node leads meanwhile. A leader that
+    /// transfers its leadership processes nothing more, and openraft lets no leader campaign. So this node first gives
+    /// the target its vote for the next term, which is the purpose of a transfer and makes this node a follower. Then
+    /// it campaigns for the term after that.
     async fn take_back(&self, given_up: Vote, target: RaftId) -> Result<bool> {
         let mut next = given_up;
         next.leader_id.term += 1;
         next.leader_id.node_id = target;
         next.committed = false;
         let mut request = VoteRequest::new(next, self.last_log_id());
-        // No lease stands in the way: it is this node's own, and it has given that up.
+        // No lease prevents the vote: the lease is that of this node, which has given it up.
         request.leadership_transfer = true;
-        // That waits for the disk, which may take its time.
+        // This waits for the disk, which may be slow.
         self.raft().vote(request).await.map_err(stopped)?;
         if self.has_successor(given_up) {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! Calls that only the leader can answer, forwarded by any other node.
+//! Calls that only the leader can answer, forwarded to it by other nodes.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -11,14 +11,14 @@ use crate::raft::raft_node::RaftNode;
 use crate::raft::transport::network::Addresses;
 use crate::raft::types::RaftId;
 
-/// The most proposals that are taken in one call.
+/// The most proposals of one call.
 pub(in crate::raft) const MAX_FORWARDED: usize = 4096;
 
-/// What a node asks of the one that it takes for the leader.
+/// A call to the node that the sender takes for the leader.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ForwardRequest {
     pub(crate) cluster: String,
-    /// Who forwards it.
+    /// The Raft id of the sender.
     #[serde(default)]
     pub(crate) from: Option<RaftId>,
     pub(crate) call: ForwardCall,
@@ -28,24 +28,24 @@ pub(crate) struct ForwardRequest {
 pub(crate) enum ForwardCall {
     /// Commit this encoded proposal.
     Propose(Bytes),
-    /// Commit these encoded proposals, which wait at the same node; each has an outcome of its own.
+    /// Commit these encoded proposals, which wait at the same node. Each has an outcome of its own.
     ProposeMany(#[serde(deserialize_with = "codec::at_most::<_, _, MAX_FORWARDED>")] Vec<Bytes>),
-    /// Which revision must a linearizable read see?
+    /// Give the revision that a linearizable read must reach.
     ReadIndex,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ForwardAnswer {
     Written(WriteOutcome),
-    /// What came of each proposal, in their order.
+    /// The outcome of each proposal, in order.
     WrittenMany(Vec<WriteOutcome>),
     ReadIndex(u64),
-    /// Not the leader; perhaps that node is.
+    /// The receiver does not lead; the leader as far as it knows.
     NotLeader(Option<RaftId>),
     Refused(Error),
 }
 
-/// Answers a call that only the leader can answer.
+/// Handles a forwarded call and gives the encoded answer.
 pub(crate) async fn handle_forwarded(
     node: &RaftNode,
     addresses: &dyn Addresses,
@@ -92,7 +92,7 @@ async fn answer(
     })
 }
 
-/// The answer of a node that takes no part in Raft yet.
+/// The answer of a node that does not take part in Raft yet.
 pub(crate) fn refuse_forwarded(error: &Error) -> Bytes {
     codec::encode(&ForwardAnswer::Refused(error.clone())).unwrap_or_default()
 }

@@ -1,4 +1,5 @@
-//! Sends batches of proposals to the leader: into this node's own log, or to another node in one message.
+//! Sends batches of proposals to the leader: into the local log if this node leads, otherwise to the leader in one
+//! message.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +21,15 @@ use crate::raft::transport::network::Addresses;
 use crate::raft::transport::service::Service;
 use crate::raft::types::RaftId;
 
-/// The longest that one attempt waits for the leader's answer before another is made, besides the time for its bytes.
+/// The longest time that one attempt waits for the leader's answer before the proposer retries, besides the time for
+/// its bytes.
 pub(in crate::raft) const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// So much earlier than its proposer a call gives up, or a tenth where that is less: the network says whether anything was
-/// sent, and a proposer that stopped waiting at the same moment would not hear it.
+/// How much earlier than its proposer a call times out, or a tenth of its timeout if that is less. The transport
+/// reports whether anything was sent, and a proposer that stopped waiting at the same moment would miss that.
 const LEEWAY: Duration = Duration::from_millis(10);
 
-/// Forwards proposals and reads to the leader, wherever it is.
+/// Forwards proposals and reads to the leader.
 pub(in crate::raft) struct ProposalForwarder {
     node: Arc<RaftNode>,
     transport: Arc<dyn Transport>,
@@ -47,10 +49,10 @@ impl ProposalForwarder {
         }
     }
 
-    /// One call of the node that this one takes for the leader.
+    /// Makes one call to the node that this node takes for the leader.
     ///
     /// # Errors
-    /// [`ErrorCode::NoLeader`] when it was not even sent; those of the transport.
+    /// [`ErrorCode::NoLeader`] when the call was not sent, because no address is known; those of the transport.
     pub(in crate::raft) async fn ask(
         &self,
         leader: RaftId,
@@ -82,7 +84,7 @@ impl ProposalForwarder {
         let mut answers = answers.into_iter();
         let tell = |written| {
             if let Some(answer) = answers.next() {
-                // Gone when the caller has given up.
+                // Fails if the proposer has given up.
                 let _ = answer.send(written);
             }
         };
@@ -104,7 +106,7 @@ impl ProposalForwarder {
         }
     }
 
-    /// What came of each, in the same order.
+    /// The outcome of each proposal, in the same order.
     async fn forward_bodies(
         &self,
         leader: RaftId,
@@ -121,7 +123,7 @@ impl ProposalForwarder {
             Ok(ForwardAnswer::WrittenMany(all)) if all.len() == count => {
                 return all.into_iter().map(as_remote).collect();
             }
-            // A leader of an earlier version, which cannot read many at once, and has done nothing.
+            // A leader of an earlier version cannot decode a batch, and has appended nothing.
             Ok(ForwardAnswer::Refused(error)) if error.code() == ErrorCode::Corrupt => {
                 let one_by_one = bodies
                     .into_iter()
@@ -138,23 +140,24 @@ impl ProposalForwarder {
     }
 }
 
-/// The outcome of every proposal of one message, from its answer.
+/// The outcome of every proposal of one message, derived from its answer.
 fn outcome_of(answer: Result<ForwardAnswer>) -> WriteOutcome {
     match answer {
         Ok(ForwardAnswer::Written(written)) => as_remote(written),
         Ok(ForwardAnswer::NotLeader(leader)) => WriteOutcome::NotLeader(leader),
-        // Refused before it was looked at: nothing was appended there.
+        // Refused before any proposal was read, so nothing was appended there.
         Ok(ForwardAnswer::Refused(_)) => WriteOutcome::NotLeader(None),
         Ok(ForwardAnswer::ReadIndex(_) | ForwardAnswer::WrittenMany(_)) => {
             WriteOutcome::Unknown("the leader answered out of turn".to_owned())
         }
         Err(error) if error.is_unsent() => WriteOutcome::NotLeader(None),
-        // Also when it cannot be reached any more: the connection may have broken after the leader took it.
+        // This includes a peer that became unreachable: the connection may have broken after the leader received the
+        // message.
         Err(error) => WriteOutcome::Unknown(error.to_string()),
     }
 }
 
-/// A fatal outcome of another node is not fatal here: a third node may lead.
+/// Converts the outcome of another node: a fatal outcome there is not fatal here, because a third node may lead.
 fn as_remote(written: WriteOutcome) -> WriteOutcome {
     match written {
         WriteOutcome::Fatal(_) => WriteOutcome::NotLeader(None),
@@ -167,7 +170,7 @@ impl BatchSender for ProposalForwarder {
         if to == self.node.raft_id() {
             return None;
         }
-        // Where no address is known, sending the batch says so.
+        // If no address is known, sending the batch reports that.
         let address = self.addresses.address_of(to)?;
         let reach = async move {
             let reached = self

@@ -1,7 +1,7 @@
-//! Proposals: the way of a command into the log, from any node, exactly once.
+//! Proposals: they take a command from any node into the log, exactly once.
 //!
-//! The [`Proposer`] numbers a command and tries until it knows the outcome; the batcher puts proposals that wait at the same
-//! time into one message; the forwarder sends that to the leader; `write` appends it there.
+//! The [`Proposer`] numbers a command and retries until it knows the outcome; the batcher puts proposals that wait at
+//! the same time into one message; the forwarder sends that to the leader; `write` appends it there.
 
 pub(in crate::raft) mod batcher;
 pub(in crate::raft) mod forward;

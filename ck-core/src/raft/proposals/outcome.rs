@@ -1,24 +1,23 @@
-//! What may be said of a call that was tried more than once.
+//! Combines the attempts of one call into one answer.
 //!
-//! An attempt ends in one of four ways, and [`Outcome`] is the one place that makes one answer of them. What must stay
-//! true: an error other than `TIMEOUT` is told only of what did not happen and never will, and `TIMEOUT` only where
-//! something was sent.
+//! An attempt ends in one of four ways, and only [`Outcome`] combines them. Invariant: a call fails with an error other
+//! than `TIMEOUT` only if it did not happen and never will, and with `TIMEOUT` only if something was sent.
 
 use std::time::Duration;
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::whole_millis;
 
-/// What one attempt at a call came to.
+/// The result of one attempt at a call.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Attempt<T> {
-    /// Nothing was appended or ordered by it, and nothing will be. The next attempt may do better.
+    /// The attempt appended and triggered nothing, and never will. The next attempt may succeed.
     NotSent(Error),
-    /// It was sent, and nobody said what became of it: it may have happened, or may yet.
+    /// The attempt was sent, and its result is unknown: it may have happened, or may still happen.
     Unknown(String),
-    /// Refused for good. By this attempt nothing happened; of earlier ones that says nothing.
+    /// The attempt was refused permanently, and caused nothing. This says nothing about earlier attempts.
     Refused(Error),
-    /// What came of the call, however often it was tried: each attempt gets this answer.
+    /// The answer of the call. Every attempt at it gets the same answer.
     Answered(T),
 }
 
@@ -26,14 +25,14 @@ pub(crate) enum Attempt<T> {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     timeout: Duration,
-    /// Why nobody knows what became of an earlier attempt. The first reason: later ones only add to it.
+    /// Why the result of an earlier attempt is unknown. The first reason is kept.
     unknown: Option<String>,
-    /// Why the last attempt that was not sent was not.
+    /// The error of the latest attempt that was not sent.
     not_sent: Option<Error>,
 }
 
 impl Outcome {
-    /// That of a call which ends after `timeout`.
+    /// The outcome of a call that ends after `timeout`.
     pub(crate) fn new(timeout: Duration) -> Self {
         Outcome {
             timeout,
@@ -42,7 +41,7 @@ impl Outcome {
         }
     }
 
-    /// Takes one more attempt into account. An answer ends the call; without one it may be tried again.
+    /// Adds one attempt. `Some` is the answer and ends the call; after `None` the call may be retried.
     pub(crate) fn note<T>(&mut self, attempt: Attempt<T>) -> Option<Result<T>> {
         match attempt {
             Attempt::Answered(answer) => return Some(Ok(answer)),
@@ -53,7 +52,7 @@ impl Outcome {
         None
     }
 
-    /// The error of a call that is given up because its time is over.
+    /// The error of a call whose time is over.
     pub(crate) fn gave_up(self) -> Error {
         match (&self.unknown, self.not_sent) {
             (Some(why), _) => unknown(self.timeout, why),
@@ -72,7 +71,7 @@ impl Outcome {
     }
 }
 
-/// The error of a write for which nobody who leads was found.
+/// The error of a write for which no leader was found.
 pub(in crate::raft) fn no_leader(timeout: Duration) -> Error {
     let within = to_the_millisecond(timeout);
     Error::new(
@@ -81,7 +80,8 @@ pub(in crate::raft) fn no_leader(timeout: Duration) -> Error {
     )
 }
 
-/// As the caller gave it: a few microseconds of it have passed on the way here.
+/// Rounds up to the millisecond, so that a message shows the timeout as the caller gave it: a few microseconds have
+/// passed since.
 fn to_the_millisecond(timeout: Duration) -> Duration {
     Duration::from_millis(whole_millis(
         timeout.saturating_add(Duration::from_nanos(999_999)),
@@ -96,7 +96,7 @@ fn unknown(timeout: Duration, why: &str) -> Error {
     )
 }
 
-/// True when an error of a proposal means that this node proposes nothing any more: it has stopped, or its log has failed.
+/// True if an error of a proposal means that this node never proposes again: it has stopped, or its log has failed.
 pub(crate) fn is_over(error: &Error) -> bool {
     matches!(error.code(), ErrorCode::Stopped | ErrorCode::Io)
 }
@@ -121,7 +121,7 @@ mod tests {
         Attempt::Refused(Error::new(ErrorCode::Removed, "removed"))
     }
 
-    /// The code that a call with these attempts ends with; 0 for its answer.
+    /// The error code with which a call with these attempts ends, or its answer.
     fn fold(attempts: &[Case]) -> std::result::Result<u8, ErrorCode> {
         let mut outcome = Outcome::new(Duration::from_secs(1));
         for attempt in attempts {
@@ -168,7 +168,7 @@ mod tests {
         }
     }
 
-    /// The rule itself, over every sequence of up to five attempts.
+    /// The invariant, checked for every sequence of up to five attempts.
     #[test]
     fn unknown_is_told_exactly_when_an_attempt_was_unknown_and_none_answered() {
         let kinds = [not_sent(), unknown(), refused(), Attempt::Answered(7)];

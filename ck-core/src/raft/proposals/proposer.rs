@@ -1,4 +1,4 @@
-//! Getting a command committed, from any node, exactly once.
+//! Commits commands from any node, exactly once.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,29 +29,29 @@ use crate::state::{Command, Proposal, Response};
 
 const NOT_COMMITTED: &str = "the log did not commit it in time";
 
-/// The pause between attempts while there is no leader.
+/// The pause between attempts while no leader is known.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// So many hints in a row are followed without a pause.
+/// The most attempts in a row that follow a leader hint without a pause.
 const MAX_HOPS: u32 = 3;
 
-/// A value of more bytes goes into the log in pieces, so that other entries need not wait behind the whole.
+/// A larger value is written to the log in pieces, so that other entries need not wait behind all of it.
 const STAGED_FROM: usize = 32 << 10;
 
-/// Proposes on behalf of this node. The proposals of one process form a session: a retry has the number of the
-/// first attempt, so the state machine carries it out once.
+/// Proposes on behalf of this node. The proposals of one process form a session. A retry carries the number of the
+/// first attempt, so that the state machine executes the command once.
 pub(crate) struct Proposer {
     node: Arc<RaftNode>,
     forwarder: Arc<ProposalForwarder>,
-    /// To the task that puts together what waits; it ends with this.
+    /// Sends proposals to the task that batches them. The task ends when this is dropped.
     queue: UnboundedSender<PendingProposal>,
     session: AtomicU64,
     numbers: Mutex<Numbers>,
-    /// Why the cluster takes nothing from this node any more, once it has said so.
+    /// The reason why the cluster permanently refuses this node, once it is known.
     barred: OnceLock<Error>,
-    /// Held by who stages a large value.
+    /// Held while a large value is staged, so that one is staged at a time.
     staging: tokio::sync::Mutex<()>,
-    /// How much of one may be on its way.
+    /// Limits the bytes of a staged value that are in flight.
     flow: Mutex<Flow>,
 }
 
@@ -61,7 +61,7 @@ struct Numbers {
     open: BTreeSet<u64>,
 }
 
-/// A number in use; it is settled when this is dropped, whatever the outcome.
+/// A number in use. It is settled when this is dropped, whatever the outcome.
 struct Number<'a> {
     proposer: &'a Proposer,
     seq: u64,
@@ -95,41 +95,41 @@ impl Proposer {
         }
     }
 
-    /// From now on nothing is tried again: the cluster refuses this node for good.
+    /// Stops all retries from now on, because the cluster permanently refuses this node.
     pub(crate) fn bar(&self, why: Error) {
-        // The first reason stays.
+        // The first reason is kept.
         self.barred.get_or_init(|| why);
     }
 
-    /// True when nothing can be proposed here any more: Raft has ended on this node.
+    /// True if this node can propose nothing any more, because Raft has ended on it.
     pub(crate) fn has_ended(&self) -> bool {
         self.node.has_ended()
     }
 
-    /// The incarnation under which proposals are remembered; 0 before there is one.
+    /// The incarnation under which the cluster remembers the proposals of this process; 0 before it has one.
     pub(crate) fn session(&self) -> u64 {
         self.session.load(Ordering::Acquire)
     }
 
-    /// From now on the proposals of this process are remembered under its incarnation.
+    /// Sets the incarnation under which the proposals of this process are remembered from now on.
     pub(crate) fn set_session(&self, incarnation: u64) {
         self.session.store(incarnation, Ordering::Release);
     }
 
-    /// Commits `command`, wherever the leader is, within `timeout`.
+    /// Commits `command` within `timeout`, whichever node leads.
     ///
     /// # Errors
-    /// Those of the state machine; [`ErrorCode::NoLeader`] when nothing was appended anywhere;
-    /// [`ErrorCode::Timeout`] when it may or may not have happened, or may yet happen.
+    /// Those of the state machine; [`ErrorCode::NoLeader`] when nothing was appended anywhere; [`ErrorCode::Timeout`]
+    /// when it may or may not have happened, or may still happen.
     pub(crate) async fn propose(&self, command: Command, timeout: Duration) -> Result<Response> {
         self.propose_under(None, command, timeout).await
     }
 
-    /// [`Proposer::propose`] for what a leader decided by what it alone knows: it is refused once another leadership
-    /// than that of `epoch` has been recorded.
+    /// [`Proposer::propose`] for a decision of the leader that depends on what only the leader knows. The state machine
+    /// refuses it once a leadership other than that of `epoch` has been recorded.
     ///
     /// # Errors
-    /// As [`Proposer::propose`]; the state machine answers [`ErrorCode::NotLeader`] then.
+    /// As [`Proposer::propose`]; [`ErrorCode::NotLeader`] from the state machine in that case.
     pub(crate) async fn propose_under(
         &self,
         epoch: Option<u64>,
@@ -140,7 +140,8 @@ impl Proposer {
         self.propose_in(session, epoch, command, timeout).await
     }
 
-    /// [`Proposer::propose_under`] outside this process's session: for what is harmless twice, also where the session is over.
+    /// [`Proposer::propose_under`] outside the session of this process: for commands that may be executed twice without
+    /// harm, even after the session has ended.
     ///
     /// # Errors
     /// As [`Proposer::propose_under`].
@@ -153,11 +154,11 @@ impl Proposer {
         self.propose_in(0, Some(epoch), command, timeout).await
     }
 
-    /// Commits `command` through this node's own log or not at all, once, and without memory of retries: for
-    /// what only the leader itself may say.
+    /// Commits `command` through the local log or not at all, in one attempt and outside the session: for commands that
+    /// only the leader itself may propose.
     ///
     /// # Errors
-    /// As [`Proposer::propose`]; [`ErrorCode::NotLeader`] where this node does not lead.
+    /// As [`Proposer::propose`]; [`ErrorCode::NotLeader`] when this node does not lead.
     pub(crate) async fn propose_here(&self, command: Command, timeout: Duration) -> Result<Response> {
         let proposal = Proposal::unremembered(command, env::wall_now());
         let body = codec::encode(&proposal)?;
@@ -200,9 +201,10 @@ impl Proposer {
             .await
     }
 
-    /// Sends a large value ahead in pieces. One at a time from this node, and no more at once than the cluster commits in a
-    /// few milliseconds: what others write meanwhile stands behind that, not behind the whole. After an error nothing is
-    /// written: that takes the command which comes after the pieces.
+    /// Writes a large value to the log in pieces, ahead of the command that refers to them. This node stages one value
+    /// at a time, and keeps no more in flight than the cluster commits in a few milliseconds. So the writes of others
+    /// wait behind that much, and not behind the whole value. After an error nothing is written, because only the
+    /// command after the pieces writes the value.
     async fn stage(
         &self,
         (session, of): (u64, u64),
@@ -248,7 +250,7 @@ impl Proposer {
         }
     }
 
-    /// Proposes under a number: attempts until it is known what came of it, or the time is over.
+    /// Proposes under a number: retries until the outcome is known or the deadline has passed.
     async fn propose_as(
         &self,
         session: u64,
@@ -275,24 +277,24 @@ impl Proposer {
             if let Some(answer) = outcome.note(written.into_attempt(timeout)) {
                 return answer;
             }
-            // Nobody takes anything from this node any more; what was sent before may have been written.
+            // The cluster accepts nothing from this node any more, but what was sent before may have been written.
             let barred = self.barred.get().cloned();
             if let Some(answer) = barred.and_then(|error| outcome.note(Attempt::Refused(error))) {
                 return answer;
             }
-            // An attempt that has no time for its answer would make unknown what is known so far.
+            // An attempt without enough time for its answer could only turn a known outcome into an unknown one.
             if Instant::now() + 2 * PAUSE >= deadline {
                 return Err(outcome.gave_up());
             }
             hops += 1;
-            // Nodes that take each other for the leader would send a proposal round for ever.
+            // Two nodes that each take the other for the leader would forward a proposal back and forth forever.
             if hint.is_none() || hops % MAX_HOPS == 0 {
                 env::sleep(PAUSE.min(deadline.since(Instant::now()))).await;
             }
         }
     }
 
-    /// One attempt: at the leader, where that is another node, or here.
+    /// Makes one attempt: at the node of the hint or at the known leader, otherwise at this node.
     async fn attempt(&self, body: &Bytes, hint: Option<RaftId>, deadline: Instant) -> WriteOutcome {
         let me = self.node.raft_id();
         let to = hint.or_else(|| self.node.leader()).unwrap_or(me);
@@ -319,17 +321,17 @@ impl Proposer {
         }
         match env::timeout(patience, written).await {
             Ok(Ok(written)) => written,
-            // It stood in the queue all the while, and will not be sent any more.
+            // It was still in the queue, and will not be sent any more.
             _ if send_state.withdraw() => WriteOutcome::NotLeader(None),
             Ok(Err(_)) => WriteOutcome::Unknown("the proposal was dropped".to_owned()),
             Err(_) => WriteOutcome::Unknown(silence.to_owned()),
         }
     }
 
-    /// Waits until this node has everything that was committed when the call began.
+    /// Waits until this node has applied every entry that was committed when the call began.
     ///
     /// # Errors
-    /// [`ErrorCode::NoLeader`] or [`ErrorCode::Timeout`] when that cannot be told or reached in time.
+    /// [`ErrorCode::NoLeader`] or [`ErrorCode::Timeout`] when the revision cannot be determined or reached in time.
     pub(crate) async fn read_barrier(&self, timeout: Duration) -> Result<u64> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -405,7 +407,8 @@ impl Proposer {
     }
 }
 
-/// The error of a write whose value did not go ahead of it as a whole. Whatever became of the pieces, it never happens.
+/// The error of a write whose value was not staged completely. Whatever the outcome of the pieces, the write never
+/// happens.
 fn not_staged(error: Error, timeout: Duration) -> Error {
     match error.code() {
         ErrorCode::Timeout => Error::new(

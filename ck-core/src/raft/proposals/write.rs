@@ -1,4 +1,4 @@
-//! Writing on this node, which succeeds only where the leader is.
+//! Writes to the local log, which succeeds only if this node leads.
 
 use std::time::Duration;
 
@@ -14,30 +14,30 @@ use crate::raft::raft_node::RaftNode;
 use crate::raft::types::{Command, RaftId, Types, stopped};
 use crate::state::{MAX_VALUE_BYTES, Proposal, Response};
 
-/// So many bytes may wait for the disk. Then nothing more is taken in.
+/// The most bytes that may wait for the disk. Beyond that no proposal is accepted.
 const MAX_UNWRITTEN: u64 = 64 << 20;
-/// The most bytes of a proposal that comes from another node: a value, or the confirmation of as many partitions as
-/// there may be.
+/// The most bytes of a proposal from another node: enough for a value, or for a confirmation of as many partitions as
+/// there can be.
 const MAX_PROPOSAL_BYTES: usize = 2 * MAX_VALUE_BYTES;
 
-/// What came of a write that was tried on this node. On the wire the variants keep the names that they had first.
+/// The outcome of a write that was attempted on this node. On the wire the variants keep their original names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum WriteOutcome {
-    /// It is committed and applied, and this is its answer.
+    /// The proposal is committed and applied, and this is its response; or it was refused before it was appended.
     #[serde(rename = "Done")]
     Applied(Response),
-    /// It was not appended; perhaps that node leads.
+    /// The proposal was not appended here. The leader as far as it is known.
     #[serde(rename = "NotHere")]
     NotLeader(Option<RaftId>),
-    /// It may or may not be committed one day.
+    /// The proposal may or may not be committed, now or later.
     Unknown(String),
-    /// It was not appended, and nothing will be again on this node: it has stopped, or its log has failed.
+    /// The proposal was not appended, and this node will never append again: it has stopped, or its log has failed.
     #[serde(rename = "Ended")]
     Fatal(Error),
 }
 
 impl WriteOutcome {
-    /// The node that perhaps leads, where the one that was asked does not.
+    /// The node that may lead, if the node that was asked does not.
     pub(in crate::raft) fn hint(&self) -> Option<RaftId> {
         match self {
             WriteOutcome::NotLeader(leader) => *leader,
@@ -45,7 +45,7 @@ impl WriteOutcome {
         }
     }
 
-    /// What it means for the call that it was an attempt at.
+    /// What this outcome means for the call that made the attempt.
     pub(in crate::raft) fn into_attempt(self, timeout: Duration) -> Attempt<Response> {
         match self {
             WriteOutcome::Applied(Response {
@@ -76,15 +76,15 @@ impl WriteOutcome {
 }
 
 impl RaftNode {
-    /// Tries to commit an encoded proposal here.
+    /// Tries to commit an encoded proposal on this node.
     pub(in crate::raft) async fn write(&self, proposal: Bytes) -> WriteOutcome {
         let mut outcome = WriteOutcome::Unknown("it gave no answer".to_owned());
         self.write_many(vec![proposal], |written| outcome = written).await;
         outcome
     }
 
-    /// Tries to commit encoded proposals here, in this order and in one go. `tell` hears what came of each as
-    /// soon as that is known, in the same order: what comes of one says nothing of the next.
+    /// Tries to commit encoded proposals on this node, in this order and in one batch. `tell` is called with each
+    /// outcome as soon as it is known, in the same order. The outcome of one proposal says nothing about the next.
     pub(in crate::raft) async fn write_many(
         &self,
         proposals: Vec<Bytes>,
@@ -122,14 +122,14 @@ impl RaftNode {
                     left -= 1;
                 }
             }
-            // Raft takes nothing in any more: this never came as far as the log.
+            // Raft accepts nothing any more: these proposals never reached the log.
             Err(fatal) => {
                 let ended = self.ended().unwrap_or_else(|| stopped(fatal));
                 (0..left).for_each(|_| tell(WriteOutcome::Fatal(ended.clone())));
                 return;
             }
         }
-        // Appended, perhaps, when Raft ended.
+        // These may have been appended when Raft ended.
         for _ in 0..left {
             tell(WriteOutcome::Unknown(format!(
                 "Raft has stopped on this node: {why}"
@@ -137,7 +137,7 @@ impl RaftNode {
         }
     }
 
-    /// Why nothing is appended here any more, if that is so.
+    /// The error if this node appends nothing any more.
     fn ended(&self) -> Option<Error> {
         if let Some(error) = self.log_failure() {
             return Some(Error::new(
@@ -153,8 +153,8 @@ impl RaftNode {
         })
     }
 
-    /// Why nothing more is appended at present, if that is so: others may have these entries, and commit them, while this
-    /// node's disk answers nothing, and what waits for it is memory.
+    /// The error if this node appends nothing at present, because too many bytes wait for its disk. Followers may store
+    /// and commit entries while the disk of this node does not answer, and every entry that waits for it takes memory.
     fn queue_is_full(&self) -> Option<Error> {
         let unwritten = self.wal.unwritten();
         (unwritten > MAX_UNWRITTEN).then(|| {
@@ -169,7 +169,8 @@ impl RaftNode {
         })
     }
 
-    /// A forwarded proposal: checked before it is appended, because what is in the log is there for good.
+    /// Writes a forwarded proposal. It is checked before it is appended, because an entry cannot be removed from the
+    /// log again.
     pub(in crate::raft) async fn write_forwarded(&self, proposal: Bytes) -> WriteOutcome {
         match check_forwarded(&proposal) {
             Ok(()) => self.write(proposal).await,
@@ -177,7 +178,8 @@ impl RaftNode {
         }
     }
 
-    /// Forwarded proposals; what came of each, in their order. One that cannot be read does not keep the others.
+    /// Writes forwarded proposals. The result is the outcome of each, in order. A proposal that cannot be decoded does
+    /// not prevent the others.
     pub(in crate::raft) async fn write_forwarded_many(&self, proposals: Vec<Bytes>) -> Vec<WriteOutcome> {
         let mut outcomes = Vec::with_capacity(proposals.len());
         let mut appended = Vec::with_capacity(proposals.len());
@@ -203,7 +205,7 @@ impl RaftNode {
     }
 }
 
-/// It was not appended, for this reason.
+/// The outcome of a proposal that was refused before it was appended.
 fn refused(error: Error) -> WriteOutcome {
     WriteOutcome::Applied(Response {
         revision: 0,
@@ -212,7 +214,8 @@ fn refused(error: Error) -> WriteOutcome {
     })
 }
 
-/// Refuses what could not be applied, and what only the leader itself decides. What is refused was not appended.
+/// Refuses a proposal that could not be applied, and one that only the leader itself may make. A refused proposal was
+/// not appended.
 fn check_forwarded(proposal: &[u8]) -> Result<(), WriteOutcome> {
     let refused = |error| Err(refused(error));
     if proposal.len() > MAX_PROPOSAL_BYTES {

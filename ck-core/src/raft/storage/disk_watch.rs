@@ -1,8 +1,8 @@
-//! Notices that the data directory is gone, or cannot be written any more, while nothing is being written.
+//! Detects that the data directory was removed or became read-only while nothing is being written.
 //!
-//! Files that are open outlive their names: a log whose folder was removed goes on without an error, and the node would
-//! acknowledge what no later process finds. A folder that turned read-only shows with the next write, which on a quiet
-//! node may be hours away.
+//! Open files outlive their names: a log whose folder was removed continues without an error, and the node would
+//! acknowledge entries that no later process finds. A folder that turned read-only shows only at the next write, which
+//! on a quiet node may be hours away.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::env::disk::Disk;
 use crate::error::Result;
 use crate::raft::open::LOG_DIR;
 
-/// How often it looks.
+/// The interval between checks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A disk that cannot be looked at once may be short of something that passes; twice in a row it has failed.
+/// After this many failed checks in a row the disk counts as failed. A single failure may be a shortage that passes.
 const FAILURES: u32 = 2;
 
-/// Looks until the directory or the log has failed, and then ends Raft: a leader that has nothing to write would never
-/// find out by itself, and would lead on.
+/// Checks the disk until the directory or the log has failed, then shuts Raft down. Without this, a leader with nothing
+/// to write would never notice the failure and would continue to lead.
 pub(in crate::raft) async fn watch_disk(wal: Arc<Wal>, raft: Raft, disk: Arc<dyn Disk>, dir: PathBuf) {
     let mut failures = 0;
     while wal.failure().is_none() {
@@ -34,11 +34,11 @@ pub(in crate::raft) async fn watch_disk(wal: Arc<Wal>, raft: Raft, disk: Arc<dyn
                     wal.fail(error.context("the data directory has failed"));
                 }
             }
-            // It is there, or the runtime is ending, which has no time to look.
+            // The directory is there, or the runtime is shutting down and ran no check.
             Ok(Ok(())) | Err(_) => failures = 0,
         }
     }
-    // How it ends matters to nobody: it is over.
+    // The log has failed already, so an error of the shutdown changes nothing.
     drop(raft.shutdown().await);
 }
 

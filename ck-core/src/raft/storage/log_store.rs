@@ -1,4 +1,4 @@
-//! openraft's view of the write-ahead log.
+//! The log storage for openraft, backed by the write-ahead log.
 
 use std::fmt::Debug;
 use std::io;
@@ -16,14 +16,14 @@ use crate::raft::types::{
     Entry, LogId, Types, Vote, from_wal_id, from_wal_vote, io_error, to_wal_id, to_wal_vote,
 };
 
-/// The most that one read of the log returns: bounds what replication holds in memory per follower.
+/// The most bytes that one limited read of the log returns. It bounds the memory that replication holds per follower.
 const MAX_READ_BYTES: u64 = 1024 * 1024;
 
-/// The log, for openraft. Clones share it.
+/// The log storage. Clones share the log.
 #[derive(Clone)]
 pub(crate) struct LogStore {
     wal: Arc<Wal>,
-    /// The index up to which a snapshot is durable, where there are snapshots.
+    /// The last index of the newest durable snapshot; `None` where there are no snapshots.
     snapshot: Option<Arc<AtomicU64>>,
 }
 
@@ -32,14 +32,16 @@ impl LogStore {
         LogStore { wal, snapshot: None }
     }
 
-    /// Never gives up entries that are in no durable snapshot: without either the node could not start again.
+    /// Refuses to purge entries that no durable snapshot covers: without the entries and without the snapshot the node
+    /// could not start again.
     pub(crate) fn behind(mut self, snapshot: Arc<AtomicU64>) -> Self {
         self.snapshot = Some(snapshot);
         self
     }
 
-    /// Fewer entries than were asked for are an answer only of a log that takes entries in: one that has failed has
-    /// not got what openraft gave it, and must not let it believe that this was applied.
+    /// Refuses an incomplete read of a log that has failed. Such a log did not store every entry that openraft
+    /// appended, and with a short answer openraft would take those entries for applied. A healthy log may answer with
+    /// fewer entries than were asked for.
     fn check_complete(&self, asked: u64, held: u64) -> Result<(), io::Error> {
         match self.wal.failure() {
             Some(error) if asked > held => Err(io_error(error)),
@@ -48,10 +50,10 @@ impl LogStore {
     }
 }
 
-/// A completion, and the future that sees it.
+/// A completion callback for the log, and the future that waits for it.
 fn completion() -> (Done, impl Future<Output = io::Result<()>>) {
     let (tx, rx) = tokio::sync::oneshot::channel();
-    // The receiver is gone only when the caller was dropped; then nobody wants to know.
+    // The receiver is dropped only with the future of its caller, and then the result does not matter.
     let done: Done = Box::new(move |result| drop(tx.send(result)));
     let wait = async move {
         match rx.await {

@@ -1,4 +1,4 @@
-//! What Raft keeps on the disk: the write-ahead log, the state machine, and the snapshot.
+//! Raft storage: the write-ahead log, the state machine, and the snapshot.
 
 pub(in crate::raft) mod disk_watch;
 pub(in crate::raft) mod log_compaction;

@@ -1,7 +1,7 @@
-//! The snapshot on the disk: one file, checked as a whole.
+//! The snapshot on the disk: one file with one checksum.
 //!
-//! Layout, little-endian: magic `CKSNAP02`; the lengths of head and state (u32, u64); the CRC-32C of all that follows;
-//! the owner (the cluster's id filled up to 32 bytes, the Raft id as u64); head; state. `CKSNAP01` names no owner.
+//! Layout, little-endian: magic `CKSNAP02`; the lengths of head and state (u32, u64); the CRC-32C of everything after
+//! it; the owner (the cluster's id padded to 32 bytes, the Raft id as u64); head; state. `CKSNAP01` names no owner.
 
 use std::path::Path;
 
@@ -14,10 +14,10 @@ use crate::error::{Error, ErrorCode, Result};
 const MAGIC: &[u8; 8] = b"CKSNAP02";
 const MAGIC_1: &[u8; 8] = b"CKSNAP01";
 const HEADER: usize = 8 + 4 + 8 + 4;
-/// The longest snapshot file that is read: the store's bound, doubled for keys and everything else.
+/// The longest snapshot file that is read: the limit of the custom data, doubled for keys and everything else.
 pub(crate) const MAX_BYTES: u64 = 1 << 30;
 
-/// Replaces the snapshot, durably: whoever looks finds the old one or the new one, whole.
+/// Replaces the snapshot durably and atomically: a reader finds either the old or the new one, complete.
 pub(crate) fn write(disk: &dyn Disk, path: &Path, owner: Owner, head: &[u8], state: &[u8]) -> Result<()> {
     let head_length = u32::try_from(head.len())
         .map_err(|_| Error::new(ErrorCode::TooLarge, "the head of the snapshot is too long"))?;
@@ -36,10 +36,10 @@ pub(crate) fn write(disk: &dyn Disk, path: &Path, owner: Owner, head: &[u8], sta
     disk.replace(path, &file)
 }
 
-/// The stored snapshot as head and state; `None` when there is none.
+/// Reads the stored snapshot as head and state; `None` if there is none.
 ///
 /// # Errors
-/// [`ErrorCode::Corrupt`] when it is damaged or belongs to somebody else.
+/// [`ErrorCode::Corrupt`] when it is damaged or belongs to another owner.
 pub(crate) fn read(disk: &dyn Disk, path: &Path, expected: Owner) -> Result<Option<(Bytes, Bytes)>> {
     let Some(file) = disk.read(path, MAX_BYTES).map_err(too_long_is_damage)? else {
         return Ok(None);
@@ -93,7 +93,7 @@ fn header(file: &[u8]) -> Option<(&[u8; 8], u64, u64, u32)> {
     Some((magic, u64::from(head), state, crc))
 }
 
-/// Makes the checksum and the length of the state right, for what is otherwise whatever it is.
+/// Corrects the checksum and the length of the state, whatever the other bytes are.
 #[cfg(any(test, feature = "fuzz"))]
 pub(in crate::raft) fn repair(file: &mut [u8]) {
     let Some((MAGIC | MAGIC_1, head_length, ..)) = header(file) else {

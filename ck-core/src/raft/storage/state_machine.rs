@@ -1,4 +1,4 @@
-//! openraft's view of the replicated state: applying entries, building and installing snapshots.
+//! The state machine for openraft: applies entries, builds and installs snapshots.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,17 +28,17 @@ const MAX_BATCH: usize = 1024;
 pub(crate) type Snapshot =
     openraft::storage::Snapshot<openraft::alias::CommittedLeaderIdOf<Types>, u64, openraft::EmptyNode, Bytes>;
 
-/// Where snapshots are kept: on the disk, with the newest also in memory when the disk is memory anyway.
+/// The store of the newest snapshot: one file on the disk.
 #[derive(Clone)]
 pub(crate) struct SnapshotStore {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     owner: Owner,
-    /// The index up to which a snapshot is durable.
+    /// The last index of the newest durable snapshot; 0 if there is none.
     durable: Arc<AtomicU64>,
-    /// How long that is.
+    /// The size of its state in bytes.
     length: Arc<AtomicU64>,
-    /// One is written at a time.
+    /// Held while a snapshot is written.
     writing: Arc<Mutex<()>>,
 }
 
@@ -54,7 +54,7 @@ impl SnapshotStore {
         }
     }
 
-    /// The index up to which a snapshot is durable, 0 where there is none.
+    /// The last index of the newest durable snapshot; 0 if there is none.
     pub(crate) fn durable(&self) -> Arc<AtomicU64> {
         self.durable.clone()
     }
@@ -74,7 +74,7 @@ impl SnapshotStore {
         Ok(Some((meta, state)))
     }
 
-    /// Why nothing can be made of a snapshot that is as it was written.
+    /// The error for a snapshot whose checksum is right but which cannot be decoded.
     fn of_no_use(&self, error: &Error) -> Error {
         let what_to_do = match error.code() {
             ErrorCode::Version => "start the version that wrote it, or a later one",
@@ -84,8 +84,8 @@ impl SnapshotStore {
         Error::new(error.code(), message)
     }
 
-    /// The stored snapshot, from which the node starts: its name may not have been durable when the process before
-    /// died.
+    /// The stored snapshot, from which the node starts. The folder is synced, because the previous process may have
+    /// died before the name of the file was durable.
     fn open(&self) -> Result<Option<(SnapshotMeta, Bytes)>> {
         let stored = self.read()?;
         if let Some((meta, state)) = &stored {
@@ -95,8 +95,8 @@ impl SnapshotStore {
         Ok(stored)
     }
 
-    /// Makes a snapshot durable before anybody relies on it. One that is behind what is stored, because it took long
-    /// to build while a newer one came from the leader, is let go: the log before the newer one may be gone.
+    /// Makes a snapshot durable before any component relies on it. A snapshot older than the stored one is dropped: it
+    /// took long to build while a newer one came from the leader, and the log between the two may already be purged.
     fn write(&self, meta: &SnapshotMeta, state: &Bytes) -> Result<()> {
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let index = meta.last_log_id.map_or(0, |id| id.index);
@@ -110,7 +110,7 @@ impl SnapshotStore {
     }
 }
 
-/// A Raft node with this state machine.
+/// The openraft handle with this state machine.
 pub(crate) type Raft = openraft::Raft<Types, StateMachine>;
 
 /// The state machine. openraft owns it and calls it from one task.
@@ -124,7 +124,10 @@ pub(crate) struct StateMachine {
 }
 
 impl StateMachine {
-    /// The state machine as the stored snapshot has it; the log after it is applied again by openraft.
+    /// Restores the state machine from the stored snapshot. openraft then applies the log after it again.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupt`], [`ErrorCode::Version`] when the snapshot cannot be used; those of the disk.
     pub(crate) fn open(
         applied: Arc<AppliedState>,
         store: SnapshotStore,
@@ -178,8 +181,8 @@ impl RaftStateMachine<Types> for StateMachine {
                 let index = entry.log_id.index;
                 items.push(match entry.payload {
                     EntryPayload::Blank => Item::Blank(index),
-                    // A command that this build cannot read stops it here: to skip it would be to disagree
-                    // with the nodes that can.
+                    // A command that this build cannot decode stops the node here: skipping it would make this state
+                    // differ from that of nodes that can decode it.
                     EntryPayload::Normal(command) => match codec::decode(&command.0, "a command") {
                         Ok(proposal) => {
                             let snapshot = self.store.length.load(Ordering::Acquire);
@@ -222,7 +225,7 @@ impl RaftStateMachine<Types> for StateMachine {
                 last_log_id: self.last,
                 last_membership: self.membership.clone(),
             },
-            // A copy of the state as of now; values and nodes are shared, so it costs the tree, not the data.
+            // A copy of the current state. Values and tree nodes are shared, so it copies the tree and not the data.
             state: self.applied.state().clone(),
             store: self.store.clone(),
         }
@@ -251,7 +254,7 @@ impl RaftStateMachine<Types> for StateMachine {
     }
 }
 
-/// Builds one snapshot, beside further applying.
+/// Builds one snapshot while the state machine continues to apply.
 pub(crate) struct SnapshotBuilder {
     meta: SnapshotMeta,
     state: State,

@@ -1,4 +1,4 @@
-//! Forwarded proposals, many in one call: each has an outcome of its own.
+//! Tests of several proposals forwarded in one call: each has an outcome of its own.
 
 use bytes::Bytes;
 use openraft_rt::AsyncRuntime;
@@ -29,7 +29,7 @@ fn forwarded(command: Command, epoch: Option<u64>, (seq, low): (u64, u64)) -> By
         seq,
         low,
         epoch,
-        // Nobody was admitted here who could have a session.
+        // No node has joined here, so there is no session.
         ..Proposal::unremembered(command, Timestamp::default())
     })
     .unwrap()
@@ -105,7 +105,7 @@ fn too_many_at_once_are_refused_before_any_is_appended() {
     });
 }
 
-/// What any member may have said, in the words of a stranger.
+/// Commands that only the leader may propose are refused when another node forwards them.
 #[test]
 fn what_only_a_leader_decides_is_not_taken_from_another_node() {
     let node = || crate::model::NodeId::from("node-1");

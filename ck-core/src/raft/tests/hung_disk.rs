@@ -1,4 +1,4 @@
-//! A disk that answers nothing for a while.
+//! Tests with a disk that does not answer for a while.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn proposal(number: u64) -> Bytes {
     .unwrap()
 }
 
-/// A log that grows in memory for as long as its disk does not answer takes its host's memory in a minute.
+/// Without a bound, a log whose disk does not answer grows until it has used up its host's memory, within a minute.
 #[test]
 fn what_waits_for_the_disk_is_bounded_and_nothing_of_it_is_lost() {
     Runtime::run(async {
@@ -41,7 +41,7 @@ fn what_waits_for_the_disk_is_bounded_and_nothing_of_it_is_lost() {
         let (mut waiting, mut refused) = (FuturesUnordered::new(), 0);
         for number in 0..100 {
             let mut writing = Box::pin(node.write(proposal(number)));
-            // Either it waits for the disk, or it is refused at once.
+            // The write either waits for the disk, or is refused at once.
             match env::timeout(Duration::from_millis(20), &mut writing).await {
                 Ok(WriteOutcome::Applied(response)) => {
                     let error = response.result.unwrap_err();

@@ -1,4 +1,5 @@
-//! Frames of a stranger against a node that leads: whatever it is told, it writes afterwards, and after a restart.
+//! Sends crafted calls to a node that leads. Whatever it receives, it must be able to write afterwards, and after a
+//! restart.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,12 +62,12 @@ fn proposal(value: u64) -> Bytes {
     .unwrap()
 }
 
-/// Leads, if it has to be elected for that, and writes.
+/// Waits until the node leads, and writes.
 async fn writes(node: &RaftNode, value: u64) {
     writes_after(node, value, "").await;
 }
 
-/// The same, and what came before for the message.
+/// The same, with a description of what came before for the message.
 async fn writes_after(node: &RaftNode, value: u64, after: &str) {
     let written = async {
         loop {
@@ -86,7 +87,7 @@ async fn writes_after(node: &RaftNode, value: u64, after: &str) {
     assert_eq!(data.as_deref(), Some(value.to_string().as_bytes()));
 }
 
-/// Where the log of the node ends.
+/// The id of the last entry of the node's log.
 fn tip(node: &RaftNode) -> wal::LogId {
     let last = node.last_log_id().expect("it has founded");
     crate::raft::types::to_wal_id(last)
@@ -105,7 +106,7 @@ fn append(
     RaftCall::Append(AppendEntries::of_parts(vote(term, true), prev, entries, commit))
 }
 
-/// What somebody may say who has found out how to say it.
+/// Calls that an attacker with knowledge of the protocol may send.
 fn attacks(tip: wal::LogId) -> Vec<RaftCall> {
     let term = tip.term + 5;
     let next = tip.index + 1;
@@ -190,7 +191,7 @@ fn no_frame_of_a_stranger_bricks_a_node() {
     });
 }
 
-/// A call that may be anything, with numbers that are often near those that matter.
+/// A random call, with numbers that are often close to the limits and to the end of the log.
 fn any_call(random: &mut StdRng, tip: wal::LogId) -> RaftCall {
     let number = |random: &mut StdRng, near: u64| match random.random_range(0..6) {
         0 => u64::MAX - random.random_range(0..3),
@@ -223,7 +224,8 @@ fn any_call(random: &mut StdRng, tip: wal::LogId) -> RaftCall {
                     };
                     let payload = match random.random_range(0..4) {
                         0 => proposal(random.random()),
-                        // Nobody else is made a voter: that takes no more than a valid entry of a leader.
+                        // No other node is made a voter: a single valid entry of a leader can do that, and it is no
+                        // defect.
                         1 => membership(&[&[1]]),
                         2 => membership(&[]),
                         _ => Bytes::from_static(b"\x81\xa1"),

@@ -1,4 +1,4 @@
-//! Which of openraft's calls go over which lane.
+//! Tests which lane each call of openraft uses.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::raft::storage::wal;
 use crate::raft::transport::network::{Addresses, Network};
 use crate::raft::types::{RaftId, from_wal_vote};
 
-/// Answers nothing, and remembers what it was asked over.
+/// Answers no call, and records the lane of each.
 #[derive(Debug, Default)]
 struct Recorder(Mutex<Vec<Lane>>);
 
@@ -63,7 +63,7 @@ fn heartbeats_and_votes_do_not_wait_behind_entries() {
         let mut log = network.new_client(2, &EmptyNode::new()).await;
         let mut heartbeat = network.new_heartbeat_client(2, &EmptyNode::new()).await;
         let entries = log.append_entries(append(), option()).await;
-        // An unreachable peer is told as one: openraft then backs off.
+        // The error for an unreachable peer is `Unreachable`, so that openraft backs off.
         assert!(matches!(entries, Err(openraft::errors::RPCError::Unreachable(_))));
         assert!(heartbeat.append_entries(append(), option()).await.is_err());
         assert!(log.vote(VoteRequest::new(vote, None), option()).await.is_err());

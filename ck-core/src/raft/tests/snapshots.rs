@@ -1,4 +1,4 @@
-//! Installing a snapshot is all or nothing, and durable before it is visible.
+//! Tests that a snapshot is installed completely or not at all, and is durable before it is visible.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn machine(disk: &Arc<MemDisk>, applied: &Arc<AppliedState>) -> StateMachine {
     StateMachine::open(applied.clone(), store, Arc::default(), SnapshotPace::default()).unwrap()
 }
 
-/// A snapshot of a state in which `index` wrote a key.
+/// A snapshot of a state in which entry `index` wrote a key.
 fn snapshot(index: u64) -> (SnapshotMeta, Bytes) {
     let mut state = State::default();
     let command = Command::SetData {
@@ -65,7 +65,7 @@ fn a_snapshot_is_durable_before_it_is_visible() {
         tested.install_snapshot(&meta, bytes).await.unwrap();
         assert_eq!(value(&seen).unwrap(), "10");
 
-        // A disk that fails: nothing of the newer one shows, neither now nor after a power loss.
+        // The disk fails: nothing of the newer snapshot shows, neither now nor after a power loss.
         let (newer, bytes) = snapshot(20);
         disk.set_faults(Faults {
             fail_sync: Some(0),
@@ -74,7 +74,7 @@ fn a_snapshot_is_durable_before_it_is_visible() {
         assert!(tested.install_snapshot(&newer, bytes.clone()).await.is_err());
         assert_eq!(value(&seen).unwrap(), "10");
         assert_eq!(tested.applied_state().await.unwrap().0, meta.last_log_id);
-        // One that cannot be read is refused whole.
+        // A snapshot that cannot be decoded is refused as a whole.
         let cut = bytes.slice(..bytes.len() / 2);
         assert!(tested.install_snapshot(&newer, cut).await.is_err());
         assert_eq!(value(&seen).unwrap(), "10");
@@ -84,7 +84,7 @@ fn a_snapshot_is_durable_before_it_is_visible() {
         assert_eq!(value(&after).unwrap(), "10");
         assert_eq!(reopened.applied_state().await.unwrap().0, meta.last_log_id);
 
-        // What was installed survives the power loss that follows at once.
+        // An installed snapshot survives a power loss right after it.
         let (meta, bytes) = snapshot(30);
         reopened.install_snapshot(&meta, bytes).await.unwrap();
         disk.crash(2);
@@ -95,8 +95,9 @@ fn a_snapshot_is_durable_before_it_is_visible() {
     });
 }
 
-/// Seed 109 of the simulation: a node stood still while it built a snapshot, was given a newer one and gave up the log
-/// before that; then the older one was finished and took its place. The node could never start again.
+/// Seed 109 of the simulation: a node stalled while it built a snapshot. Meanwhile a newer snapshot was installed and
+/// the log before it was purged. Then the older snapshot was finished and replaced the newer one, and the node could
+/// never start again.
 #[test]
 fn a_snapshot_that_took_long_to_build_does_not_replace_a_newer_one() {
     Runtime::run(async {
@@ -116,7 +117,7 @@ fn a_snapshot_that_took_long_to_build_does_not_replace_a_newer_one() {
     });
 }
 
-/// Found by fuzzing: what was wrong was said, but neither where nor what to do.
+/// Found by fuzzing: the error said what was wrong, but neither in which file nor what to do.
 #[test]
 fn a_stored_snapshot_of_which_nothing_can_be_made_is_named() {
     let path = Path::new("/node/snapshot");

@@ -1,4 +1,4 @@
-//! openraft's own storage suite, on our log and state machine.
+//! Runs openraft's own storage suite on ClusterKit's log and state machine.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::raft::types::Types;
 
 struct Builder;
 
-/// Keeps the log's writer until a test of the suite is over.
+/// Keeps the log's writer running until a test of the suite is over.
 struct Guard {
     wal: Arc<Wal>,
     writer: Option<WalThread>,
@@ -37,7 +37,7 @@ impl StoreBuilder<Types, LogStore, StateMachine, Guard> for Builder {
     async fn build(&self) -> Result<(Guard, LogStore, StateMachine), StorageError<Types>> {
         let disk = Arc::new(MemDisk::new());
         let options = WalOptions {
-            // Small segments, so that purging and truncating cross their borders.
+            // Small segments, so that purging and truncating cross segment boundaries.
             segment_bytes: 16 << 10,
             cache_bytes: 1 << 10,
             ..WalOptions::default()

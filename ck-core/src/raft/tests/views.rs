@@ -1,4 +1,4 @@
-//! The views that a node makes from batch to batch, and what it tells of a batch.
+//! Tests of the views that a node builds from batch to batch, and of the notifications after a batch.
 
 use crate::model::{ClusterConfig, PartitionState, Timestamp};
 use crate::raft::applied_state::{AppliedState, Item};
@@ -6,7 +6,7 @@ use crate::routing::ClusterView;
 use crate::state::tests::random_topologies;
 use crate::state::{Command, Expect, NodeSpec, Proposal};
 
-/// Whoever acts on members and partitions is not woken by writes of data, nor whoever acts on data by those.
+/// Writes of custom data do not wake tasks that wait for topology changes, and the other way round.
 #[test]
 fn data_and_topology_are_told_of_apart() {
     let applied = AppliedState::new("a".into(), 1, Box::new(|_| {}));
@@ -46,7 +46,7 @@ fn data_and_topology_are_told_of_apart() {
     };
     apply(2, set(Expect::Any));
     assert_eq!(changes(), (1, 1));
-    // Refused: nothing has changed.
+    // Refused, so nothing has changed and no notifier is notified.
     apply(3, set(Expect::Absent));
     assert_eq!(changes(), (1, 1));
     let delete = Command::DeleteData {
@@ -60,14 +60,14 @@ fn data_and_topology_are_told_of_apart() {
     assert!(std::sync::Arc::ptr_eq(view.topology(), tables.topology()));
 }
 
-/// A view that took over what it could from the one before answers as one that was built from nothing.
+/// A view that was updated incrementally answers like a view that was built from nothing.
 #[test]
 fn views_that_follow_a_log_are_those_that_are_built_anew() {
     let mut states = [0; PartitionState::ALL.len()];
     for (log, topologies) in random_topologies(30).into_iter().enumerate() {
         let mut view = ClusterView::new(topologies[0].clone(), 0, "b");
         for (topology, step) in topologies.iter().zip(0u64..) {
-            // Counted or not, and some changes in one batch.
+            // Every fifth step is skipped, so that some updates cover several changes.
             if step % 5 == 4 {
                 continue;
             }

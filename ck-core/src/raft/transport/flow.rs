@@ -1,10 +1,10 @@
-//! How much may be on its way at a time: as much as a link and a disk take in a few milliseconds.
+//! Flow control: limits the bytes in flight to what a link and a disk handle in a few milliseconds.
 //!
-//! What is written to a connection queues in this machine's kernel and on the link, and what comes behind it waits, the
-//! heartbeats on a connection of their own too: they share the link. So what is under way is bounded by the rate at which it
-//! was answered lately, times the shortest time that an answer takes and a few milliseconds: enough to keep the link busy,
-//! and no more. The rate is the best of the last seconds, so that a sync that took long costs nothing; one that has really
-//! fallen is noticed by what is under way taking many times as long as it should.
+//! Bytes written to a connection queue in the kernel of this machine and on the link, and everything behind them waits,
+//! even heartbeats on a connection of their own, because they share the link. So the bytes in flight are limited to the
+//! rate at which bytes were answered lately, times the sum of the shortest answer time and a few milliseconds: enough
+//! to keep the link busy, and no more. The rate is the best of the last seconds, so that one slow fsync does not reduce
+//! it. A real drop of the rate shows when an answer takes many times longer than expected.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,41 +15,44 @@ use openraft::raft::AppendEntriesRequest;
 use crate::env::Instant;
 use crate::raft::types::{Entry, Types};
 
-/// The least and the most that may be under way, in bytes.
+/// The smallest and the largest limit of the bytes in flight.
 const LEAST: usize = 4 << 10;
 const MOST: usize = 1 << 20;
 /// The smallest piece that a request is split into, unless a single entry is larger, and the largest.
 const LEAST_PIECE: usize = 4 << 10;
 const MOST_PIECE: usize = 256 << 10;
-/// By how much an answer may be late because of what is under way before it, or half of the shortest time.
+/// How much later an answer may be because of the bytes in flight before it, or half of the shortest answer time if
+/// that is longer.
 const QUEUE: Duration = Duration::from_millis(5);
-/// After once or twice this a rate, and a shortest time, is forgotten.
+/// A rate and a shortest answer time are forgotten after one to two times this.
 const REMEMBERED: Duration = Duration::from_secs(5);
-/// An answer that takes so much longer than it should tells that the rate has fallen.
+/// An answer that takes this much longer than the shortest answer time and twice the expected transfer time, at less
+/// than a quarter of the best rate, shows that the rate has dropped.
 const FALLEN: Duration = Duration::from_millis(50);
-/// Where answers take so long at least, two of the smallest pieces go at once so often: one alone shows how long the way is,
-/// and not how much it carries.
+/// Probing: if the shortest answer time is at least [`PROBED_FROM`], two of the smallest pieces are sent at once every
+/// [`PROBED_EVERY`], even if the limit is lower. One piece at a time shows the latency of the link, but not its
+/// bandwidth.
 const PROBED_FROM: Duration = Duration::from_millis(20);
 const PROBED_EVERY: Duration = Duration::from_secs(1);
-/// The slowest link that a message is given time for, in bytes a second.
+/// The slowest link, in bytes a second, for which a message still gets enough time.
 const SLOWEST: usize = 16 << 10;
 
-/// What is known of a way: to one follower, or into the log.
+/// The measurements of one path: to one follower, or into the log.
 #[derive(Debug, Default)]
 pub(in crate::raft) struct Flow {
-    /// Bytes that were ever answered.
+    /// The total of the bytes answered so far.
     delivered: u64,
-    /// The best of the present time and of the one before, each [`REMEMBERED`] long.
+    /// The best values of the current and of the previous window, each [`REMEMBERED`] long.
     best: [Best; 2],
     since: Option<Instant>,
-    /// When more was sent than fits.
+    /// When a probe above the limit was last sent.
     probed: Option<Instant>,
 }
 
-/// The best that was seen in some time.
+/// The best values of one window.
 #[derive(Debug, Clone, Copy)]
 struct Best {
-    /// Bytes a second.
+    /// In bytes a second.
     rate: f64,
     shortest: Duration,
 }
@@ -63,7 +66,7 @@ impl Default for Best {
     }
 }
 
-/// What was sent, and where the flow stood then.
+/// One message in flight, and the total of the bytes answered when it was sent.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::raft) struct Sent {
     bytes: usize,
@@ -72,7 +75,8 @@ pub(in crate::raft) struct Sent {
 }
 
 impl Flow {
-    /// What was seen lately; what is older says nothing of the way as it is now, also where nothing was sent since.
+    /// The best values of the last two windows. Older values say nothing about the path now, even if nothing was sent
+    /// since.
     fn best(&self) -> Best {
         let age = self
             .since
@@ -88,7 +92,7 @@ impl Flow {
         }
     }
 
-    /// How many bytes may be under way.
+    /// The most bytes that may be in flight.
     pub(in crate::raft) fn limit(&self) -> usize {
         let best = self.best();
         if best.shortest == Duration::MAX {
@@ -98,12 +102,12 @@ impl Flow {
         ((best.rate * time.as_secs_f64()) as usize).clamp(LEAST, MOST)
     }
 
-    /// The most in one request.
+    /// The most bytes of one request.
     pub(in crate::raft) fn piece(&self) -> usize {
         (self.limit() / 2).clamp(LEAST_PIECE, MOST_PIECE)
     }
 
-    /// Whether a piece of `bytes` may go beside the bytes that are under way.
+    /// True if a piece of `bytes` may be sent beside the bytes that are `under_way`.
     pub(in crate::raft) fn has_room_for(&mut self, bytes: usize, under_way: usize) -> bool {
         let limit = self.limit();
         if under_way == 0 || under_way + bytes <= limit {
@@ -121,13 +125,13 @@ impl Flow {
         probes
     }
 
-    /// Forgets what was known: the way may be another one.
+    /// Forgets all measurements, because the path may have changed.
     pub(in crate::raft) fn restart(&mut self) {
         self.best = [Best::default(); 2];
         self.since = None;
     }
 
-    /// Notes that so many bytes leave.
+    /// Records that this many bytes are sent.
     pub(in crate::raft) fn sends(&self, bytes: usize) -> Sent {
         Sent {
             bytes,
@@ -136,10 +140,10 @@ impl Flow {
         }
     }
 
-    /// Notes that what was sent is answered.
+    /// Records that a message was answered.
     pub(in crate::raft) fn answered(&mut self, sent: Sent) {
         let now = Instant::now();
-        // The clock may stand still between the two.
+        // The clock may not advance between the two.
         let took = now.since(sent.at).max(Duration::from_micros(10));
         self.delivered += sent.bytes as u64;
         let rate = (self.delivered - sent.delivered) as f64 / took.as_secs_f64();
@@ -164,12 +168,12 @@ impl Flow {
     }
 }
 
-/// How long so many bytes may take on the slowest link that is waited for.
+/// How long this many bytes may take on the slowest supported link.
 pub(in crate::raft) fn time_for(bytes: usize) -> Duration {
     Duration::from_millis((bytes * 1000 / SLOWEST) as u64)
 }
 
-/// What an entry takes in a message, about.
+/// The approximate size of an entry in a message, in bytes.
 pub(in crate::raft) fn size_of_entry(entry: &Entry) -> usize {
     const HEAD: usize = 32;
     match &entry.payload {
@@ -178,7 +182,7 @@ pub(in crate::raft) fn size_of_entry(entry: &Entry) -> usize {
     }
 }
 
-/// Splits a request into such of at most `most` bytes each, or one entry.
+/// Splits a request into requests of at most `most` bytes, or of one entry if it is larger.
 pub(in crate::raft) fn split(
     request: AppendEntriesRequest<Types>,
     most: usize,
@@ -232,7 +236,7 @@ mod tests {
         });
     }
 
-    /// One small piece at a time says only how long the way is.
+    /// One small piece at a time would only show the latency.
     #[test]
     fn a_long_way_that_carries_much_is_found_out() {
         simulate(2, async {

@@ -1,8 +1,9 @@
-//! What a leader says to the voters at every heartbeat, and what their answers are worth to it.
+//! The heartbeats that a leader sends to the voters, and what it learns from their answers.
 //!
-//! Apart from openraft's own: there a heartbeat is an append, whose answer waits for the disk of whoever answers and is
-//! thrown away when it comes later than the next heartbeat is due. Under load that ends the lease of a leader that is
-//! alive. These are answered by [`Server`](super::rpc_server::Server) at once, and a late answer counts for what it is worth.
+//! openraft has heartbeats of its own: appends, whose answer waits for the follower's disk and is dropped when it comes
+//! after the next heartbeat is due. Under load this would end the lease of a leader that is alive. These heartbeats are
+//! answered by [`Server`](super::rpc_server::Server) at once, and a late answer still counts from the time when its
+//! heartbeat was sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,17 +24,17 @@ use crate::raft::election::quorum_acks::QuorumAcks;
 use crate::raft::storage::state_machine::Raft;
 use crate::raft::types::{RaftId, Vote};
 
-/// An answer is waited for that many of the longest election timeouts: later it is worth nothing. It also bounds how many
-/// heartbeats to one voter are on their way.
+/// The timeout of a heartbeat, in longest election timeouts: a later answer has no value. It also bounds how many
+/// heartbeats to one voter are in flight.
 const ANSWER_TIMEOUTS: u32 = 4;
 
-/// A leader that hears of no quorum speaks for so many of the longest election timeouts, and is silent for the rest of the
-/// cycle: a voter stands after two, and takes a while to win.
+/// A leader that no quorum acknowledges sends for this many of the longest election timeouts, and then is mute for the
+/// rest of the cycle. A voter campaigns after two election timeouts without a leader, and needs time to win.
 const MUTE_AFTER: u128 = 2;
 const MUTE_CYCLE: u128 = 5;
 
-/// Set while this leader has not heard of a quorum for so long that others should take over: it falls silent towards
-/// them, in case they hear it although it does not hear them.
+/// Set while no quorum has acknowledged this leader for so long that the others should elect another. The leader then
+/// sends them nothing, in case they receive its messages although it does not receive theirs.
 #[derive(Debug, Default)]
 pub(in crate::raft) struct Mute(AtomicBool);
 
@@ -47,7 +48,7 @@ impl Mute {
     }
 }
 
-/// Sends heartbeats for as long as this node leads.
+/// Sends heartbeats while this node leads.
 pub(in crate::raft) struct Heartbeats {
     pub(in crate::raft) raft: Raft,
     pub(in crate::raft) me: RaftId,
@@ -59,11 +60,11 @@ pub(in crate::raft) struct Heartbeats {
     pub(in crate::raft) network: Network,
 }
 
-/// For how long no quorum has answered, as this node counts it.
+/// How long no quorum has answered, in time that this node ran.
 #[derive(Debug, Default)]
 struct QuorumSilence {
     counted: Duration,
-    /// When the newest message was sent that a quorum has acknowledged.
+    /// The send time of the newest message that a quorum has acknowledged.
     acknowledged: Option<Instant>,
 }
 
@@ -118,10 +119,10 @@ impl Heartbeats {
     fn call(&self, voter: RaftId, vote: Vote) -> BoxFuture<'static, Answer> {
         let peer = self.network.control(voter);
         let timeout = self.timing.election_max * ANSWER_TIMEOUTS;
-        // Before it leaves: whoever takes it does so later.
+        // Taken before the heartbeat is sent: the pledge of the voter begins when it receives it, which is later.
         let sent = Instant::now();
         Box::pin(async move {
-            // No answer is as good as one that pledges nothing.
+            // A failed call counts like an answer that pledges nothing.
             let pledged = peer.heartbeat(&vote, timeout).await.unwrap_or_default();
             (voter, sent, pledged)
         })
@@ -134,8 +135,8 @@ impl Heartbeats {
         voters.filter(|voter| *voter != self.me).collect()
     }
 
-    /// Falls silent, and speaks again, by what was heard of a quorum: silent for as long as it takes others to elect, then
-    /// speaking for as long, should it be heard again.
+    /// Mutes and unmutes this leader by how long no quorum has answered: see [`MUTE_AFTER`] and [`MUTE_CYCLE`]. It
+    /// stays mute long enough for the others to elect a leader, then sends again, in case they can receive it now.
     fn listen(&self, silence: &mut QuorumSilence, passed: Duration, now: Instant, term: u64) {
         let acknowledged = {
             let metrics = self.raft.metrics();

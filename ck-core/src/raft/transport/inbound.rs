@@ -1,10 +1,9 @@
-//! What of another Raft node's words is believed: everything is checked here before openraft, the log or the pledges
-//! see it.
+//! Checks everything that another Raft node sends, before openraft, the log or the pledges see it.
 //!
-//! A frame that passes its checksum may still be nonsense: of a defect, of another version, of a stranger. openraft takes
-//! what it is given: a gap in the log is an error of its storage and ends it, a term at the end of the numbers leaves no
-//! term for the next election, a command that nobody can read stops every node that commits it. All of that is on disk
-//! then, so a restart does not help.
+//! A frame with a right checksum may still be nonsense: from a defect, another version or a stranger. openraft trusts
+//! its input: a gap in the log is a storage error and stops it, a term close to the largest number leaves no term for
+//! the next election, and a command that no node can decode stops every node that commits it. By then all of this is on
+//! disk, so a restart does not help.
 
 use std::cmp::Ordering;
 
@@ -19,27 +18,28 @@ use crate::raft::storage::wal::{self, Wal};
 use crate::raft::types::{RaftId, to_wal_id};
 use crate::state::MAX_TERM;
 
-/// The highest index there is: far from the end of the type, so that adding to one never wraps.
+/// The highest valid index: far from the end of the type, so that adding one never overflows.
 const MAX_INDEX: u64 = 1 << 62;
-/// How far above the term that a node knows another node's may be. At one election in 150 ms it takes twenty years to get
-/// there, and somebody who raises it by as much with every call needs 2^30 of them to get near [`MAX_TERM`].
+/// How far another node's term may be above this node's. At one election in 150 ms it takes twenty years to get there,
+/// and an attacker who raises the term by this much with every call needs 2^30 calls to get near [`MAX_TERM`].
 const TERM_STEP: u64 = 1 << 32;
-/// How far ahead of a node's log a snapshot may be: as far as a cluster gets in ninety years at 100,000 entries a second.
+/// How far a snapshot may be ahead of the log of a node: as far as a cluster gets in ninety years at 100,000 entries a
+/// second.
 const INDEX_STEP: u64 = 1 << 48;
 
-/// What a node knows by itself when it is told something.
+/// What a node knows without trusting the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::raft) struct Known {
-    /// Its term.
+    /// Its current term.
     pub(in crate::raft) term: u64,
-    /// The last index of its log; `None` while it has never had an entry, nor a vote.
+    /// The last index of its log; `None` if it has never had an entry or a vote.
     pub(in crate::raft) last_index: Option<u64>,
-    /// The last entry that it knows to be committed: up to there its log never changes.
+    /// The last entry that it knows to be committed. Up to there its log never changes.
     pub(in crate::raft) committed: Option<wal::LogId>,
 }
 
 impl Known {
-    /// What a node knows that has this log.
+    /// Reads what the node with this Raft and this log knows.
     pub(in crate::raft) fn new(raft: &Raft, wal: &Wal) -> Self {
         let metrics = raft.metrics();
         let metrics = metrics.borrow_watched();
@@ -48,13 +48,14 @@ impl Known {
         Known {
             term,
             last_index: last.or((term > 0).then_some(0)),
-            // What is committed is noted before it is applied, and before whoever told of it hears that it was taken.
+            // The commit index is recorded before entries are applied, and before the leader that sent it gets the
+            // answer.
             committed: metrics.last_applied.map(to_wal_id).max(wal.committed()),
         }
     }
 
     fn check_term(self, term: u64) -> Result<()> {
-        // One that has no past takes the term that there is: the cluster may be old.
+        // A new node accepts the present term whatever it is: the cluster may be old.
         let limit = match self.last_index {
             Some(_) => MAX_TERM.min(self.term.saturating_add(TERM_STEP)),
             None => MAX_TERM,
@@ -81,7 +82,8 @@ impl Known {
         Ok(())
     }
 
-    /// An entry that is named by, or to, whoever stands or leads as `claimant`: nobody has seen one of a later leader.
+    /// Checks the id of an entry that the candidate or leader `claimant` names: no entry can be of a later leader than
+    /// the claimant.
     fn check_id(self, id: Option<wal::LogId>, claimant: Claimant, what: &str) -> Result<()> {
         let Some(id) = id else { return Ok(()) };
         self.check_index(id.index)?;
@@ -94,7 +96,8 @@ impl Known {
         Ok(())
     }
 
-    /// An entry of a leader's log, which is not an earlier log than this node's where that is committed.
+    /// Checks the id of an entry of a leader's log: at or below the commit index no entry can be of a later leader than
+    /// the committed one.
     fn check_entry(self, id: Option<wal::LogId>, claimant: Claimant, what: &str) -> Result<()> {
         self.check_id(id, claimant, what)?;
         match (id, self.committed) {
@@ -110,7 +113,7 @@ impl Known {
         }
     }
 
-    /// Refuses a call that no node makes.
+    /// Refuses a call that no correct node makes.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidArgument`] with what is wrong with it.
@@ -142,7 +145,8 @@ impl Known {
         }
     }
 
-    /// Entries follow the one before them, and each other, without a gap; none is of an earlier leader than the one before.
+    /// Checks that entries follow the previous entry and each other without a gap, and that none is of an earlier
+    /// leader than the entry before it.
     fn check_entries(
         self,
         prev: Option<wal::LogId>,
@@ -170,7 +174,7 @@ impl Known {
         Ok(())
     }
 
-    /// What a snapshot covers that a leader sends; gives its last index.
+    /// Checks the header of a snapshot from a leader. The result is its last index.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidArgument`] with what is wrong with it.
@@ -187,11 +191,11 @@ impl Known {
     }
 }
 
-/// What a leader says is committed is an entry of its log: of what it sends with that, of what it says comes before, or of
-/// what this node has.
+/// Checks that the commit index of an append names an entry of the leader's log: one of the entries sent with it, the
+/// entry before them, or an entry that this node has.
 ///
 /// # Errors
-/// [`ErrorCode::InvalidArgument`] where it is another.
+/// [`ErrorCode::InvalidArgument`] when it names another entry.
 pub(in crate::raft) fn check_commit(
     append: &AppendEntries,
     id_at: impl Fn(u64) -> Option<wal::LogId>,
@@ -210,7 +214,8 @@ pub(in crate::raft) fn check_commit(
         };
         last = Some(id);
     }
-    // Where the logs part before what it sends they may differ in what is committed, and Raft says so. Behind it they may, too.
+    // If the previous entry does not match this log, the logs may also differ at the commit index, and Raft reports the
+    // conflict. The same is true of a commit index after the last entry of the append.
     let follows = append.prev().is_some_and(|prev| id_at(prev.index) == Some(prev));
     if follows && last.is_some_and(|last| commit.index <= last.index) {
         fits &= id_at(commit.index).is_none_or(|own| {
@@ -229,12 +234,12 @@ pub(in crate::raft) fn check_commit(
     )))
 }
 
-/// In which term a call is made: what its answer may speak of depends on that.
+/// The term in which a call is made. It limits the terms that the answer may contain.
 pub(in crate::raft) fn term_of(call: &RaftCall) -> u64 {
     claimant(call).0
 }
 
-/// Refuses an answer that no node gives to a call made in `term`: what it says of its own vote would end in openraft.
+/// Refuses an answer that no correct node gives to a call made in `term`: openraft takes over the vote in an answer.
 ///
 /// # Errors
 /// [`ErrorCode::InvalidArgument`] with what is wrong with it.
@@ -256,8 +261,8 @@ pub(in crate::raft) fn check_answer(term: u64, answer: &RaftAnswer) -> Result<()
     }
 }
 
-/// Refuses an answer that a follower has entries which were never sent to it: what was sent ends with `last`, and begins
-/// behind `prev`.
+/// Refuses an answer in which a follower reports entries that were never sent to it. The request began after `prev` and
+/// ended with `last`.
 ///
 /// # Errors
 /// [`ErrorCode::Corrupt`].
@@ -279,7 +284,7 @@ fn leader_of(id: wal::LogId) -> Claimant {
     (id.term, id.node)
 }
 
-/// In whose name a call is made, and in which term.
+/// The term and the node in whose name a call is made.
 fn claimant(call: &RaftCall) -> Claimant {
     match call {
         RaftCall::Append(append) => append.leader(),
@@ -290,7 +295,7 @@ fn claimant(call: &RaftCall) -> Claimant {
     }
 }
 
-/// Only who was elected says that it leads.
+/// Only an elected leader, whose vote is committed, sends these calls.
 fn check_elected(vote: wal::Vote) -> Result<()> {
     if vote.committed {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Raft's calls between nodes: sending, receiving, and checking all of them before Raft, the log or the pledges see them.
+//! Raft RPCs between nodes: sends them, receives them, and checks each one before Raft, the log or the pledges see it.
 
 pub(in crate::raft) mod flow;
 pub(in crate::raft) mod heartbeats;

@@ -1,4 +1,4 @@
-//! openraft's calls to other nodes, over the peer transport.
+//! Sends openraft's RPCs to other nodes, over the peer transport.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,18 +34,18 @@ use crate::raft::match_index::MatchIndex;
 use crate::raft::storage::state_machine::Snapshot;
 use crate::raft::types::{RaftId, Types, Vote, to_wal_id, to_wal_vote};
 
-/// Until when the answer to a heartbeat is waited for.
+/// How long the answer to a heartbeat of openraft is awaited, unless its timeout is longer.
 const LATEST: Duration = Duration::from_secs(1);
 
-/// Where a Raft node is to be dialled, as far as is known now.
+/// Resolves Raft ids to addresses, as far as they are known now.
 pub(crate) trait Addresses: Send + Sync + 'static {
-    /// The address of a Raft node, `None` when nobody knows it.
+    /// The address of a Raft node; `None` if it is not known.
     fn address_of(&self, raft_id: RaftId) -> Option<String>;
-    /// The cluster's id, to be put into every message.
+    /// The cluster's id, which every message carries.
     fn cluster_id(&self) -> String;
 }
 
-/// Makes connections to Raft nodes.
+/// Makes clients for Raft nodes.
 #[derive(Clone)]
 pub(crate) struct Network {
     me: RaftId,
@@ -78,7 +78,7 @@ impl Network {
         }
     }
 
-    /// That of node 1, which has pledged nothing.
+    /// The network of node 1, which has pledged nothing.
     #[cfg(test)]
     pub(in crate::raft) fn of_a_test(transport: Arc<dyn Transport>, addresses: Arc<dyn Addresses>) -> Self {
         let acks = Arc::new(QuorumAcks::new(Duration::ZERO));
@@ -94,7 +94,7 @@ impl Network {
         )
     }
 
-    /// The way to a node for what must not wait behind entries.
+    /// A client on the control lane, for messages that must not wait behind entries.
     pub(in crate::raft) fn control(&self, target: RaftId) -> Peer {
         self.peer(target, Lane::Control)
     }
@@ -126,15 +126,15 @@ impl RaftNetworkFactory<Types> for Network {
     }
 }
 
-/// One Raft node, over one lane. Clones are the same.
+/// A client for one Raft node on one lane. Clones share their state.
 #[derive(Clone)]
 pub(crate) struct Peer {
     target: RaftId,
     lane: Lane,
     network: Network,
-    /// How much may be under way to it.
+    /// Limits the bytes in flight to the node.
     flow: Arc<Mutex<Flow>>,
-    /// The vote of the leadership whose latest heartbeat it acknowledged, and told when it acknowledges one.
+    /// Late acknowledgements of heartbeats: see [`Peer::beat`].
     late: Arc<Late>,
 }
 
@@ -174,14 +174,14 @@ impl Peer {
         &self.flow
     }
 
-    /// True on the lane of heartbeats.
+    /// True on the control lane, which carries the heartbeats of openraft.
     pub(in crate::raft) fn beats(&self) -> bool {
         self.lane == Lane::Control
     }
 
-    /// One heartbeat. Its answer counts whenever it comes: one that is later than `timeout` renews the leader's lease all
-    /// the same, and tells the heartbeat that is sent meanwhile that the follower is there. Otherwise a link whose answers
-    /// take a little longer than that would look like a dead one.
+    /// Sends one heartbeat of openraft. Its answer counts whenever it comes: an answer later than `timeout` still
+    /// renews the leader's lease, and acknowledges the heartbeat that is in flight by then. Otherwise a link whose
+    /// answers take a little longer than `timeout` would look dead.
     pub(in crate::raft) async fn beat(
         &self,
         request: AppendEntriesRequest<Types>,
@@ -193,7 +193,7 @@ impl Peer {
         env::spawn(async move {
             let result = peer.append(&request, timeout.max(LATEST)).await;
             let follows = matches!(&result, Ok(AppendEntriesResponse::Success));
-            // Gone when nobody waits for this one any more.
+            // Fails if the caller no longer waits for this heartbeat.
             if answer.send(result).is_err() && follows {
                 *peer.late.vote.lock().unwrap_or_else(PoisonError::into_inner) = Some(vote);
                 peer.late.told.notify();
@@ -218,7 +218,7 @@ impl Peer {
         }
     }
 
-    /// One append, one answer.
+    /// Sends one append entries RPC and returns its answer.
     pub(in crate::raft) async fn append(
         &self,
         request: &AppendEntriesRequest<Types>,
@@ -232,7 +232,8 @@ impl Peer {
             )));
         }
         let call = RaftCall::Append(AppendEntries::new(request).map_err(fail)?);
-        // Before it leaves: whoever takes it does so later.
+        // Taken before the request is sent: the follower receives it later, so a lease counted from here ends no later
+        // than its promise.
         let sent = Instant::now();
         let answer = match self.call(self.lane, call, timeout).await.map_err(fail)? {
             RaftAnswer::Appended(appended) => appended.into(),
@@ -240,12 +241,13 @@ impl Peer {
         };
         self.note_progress(request, &answer).map_err(fail)?;
         match &answer {
-            // Also one with another log follows this leader.
+            // A follower with a conflicting log follows this leader, too.
             AppendEntriesResponse::Success
             | AppendEntriesResponse::PartialSuccess(_)
             | AppendEntriesResponse::Conflict => {
                 let term = request.vote.leader_id.term;
-                // For so long openraft refuses others by itself.
+                // No pledged time: after an append openraft itself makes the follower refuse other candidates, for the
+                // default time.
                 self.network.acks.record(self.target, term, sent, None);
             }
             AppendEntriesResponse::HigherVote(_) => {}
@@ -253,11 +255,11 @@ impl Peer {
         Ok(answer)
     }
 
-    /// Notes how far the follower has the log.
+    /// Records the match index of the follower.
     ///
     /// # Errors
-    /// [`ErrorCode::Corrupt`] where it has what was never sent to it, [`ErrorCode::Refused`] where it lacks what it had
-    /// acknowledged.
+    /// [`ErrorCode::Corrupt`] when it reports entries that were never sent to it, [`ErrorCode::Refused`] when it lacks
+    /// entries that it had acknowledged.
     fn note_progress(
         &self,
         request: &AppendEntriesRequest<Types>,
@@ -297,7 +299,7 @@ impl Peer {
         Ok(())
     }
 
-    /// What it is when a follower finds a conflict before the first entry of a log: a defect of the peer.
+    /// The error when a follower reports a conflict before the first entry of a log, which is a defect of the peer.
     pub(in crate::raft) fn conflict_with_nothing(&self, timeout: Duration) -> RPCError<Types> {
         let error = Error::new(
             ErrorCode::Corrupt,
@@ -314,14 +316,14 @@ impl Peer {
                 target: self.target,
                 timeout,
             }),
-            // Unreachable makes openraft back off, which is right for everything that will not pass at once.
+            // `Unreachable` makes openraft back off, which is right for every error that does not pass at once.
             ErrorCode::TooLarge | ErrorCode::Corrupt => RPCError::Network(NetworkError::new(error)),
             _ => RPCError::Unreachable(Unreachable::new(error)),
         }
     }
 }
 
-/// What an answer of the wrong kind is: a defect of the peer.
+/// The error for an answer of the wrong kind, which is a defect of the peer.
 pub(in crate::raft) fn unexpected(answer: &RaftAnswer) -> Error {
     Error::new(
         ErrorCode::Version,
@@ -358,7 +360,7 @@ impl RaftNetworkV2<Types> for Peer {
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         let request = RequestVote::new(&rpc);
-        // With the first of these calls this node's vote for itself leaves it.
+        // The first vote request makes the vote of this node for itself known to others.
         if !self
             .network
             .pledges
@@ -422,7 +424,7 @@ impl RaftNetworkV2<Types> for Peer {
     }
 
     fn backoff(&self) -> Option<Backoff> {
-        // A peer that restarts is back within milliseconds; dialling a dead one costs next to nothing.
+        // A peer that restarts is back within milliseconds, and dialling a dead peer costs next to nothing.
         let first = [20, 50, 100].into_iter().map(Duration::from_millis);
         Some(Backoff::new(
             first.chain(std::iter::repeat(Duration::from_millis(200))),
@@ -431,7 +433,8 @@ impl RaftNetworkV2<Types> for Peer {
 }
 
 impl Peer {
-    /// Tells the node that this one leads; gives for how long it has pledged to help nobody else into office.
+    /// Sends a heartbeat to the node. The result is how long the node has pledged to vote for no other candidate;
+    /// `None` if it pledged nothing.
     pub(in crate::raft) async fn heartbeat(
         &self,
         vote: &Vote,
@@ -444,7 +447,7 @@ impl Peer {
         }
     }
 
-    /// What it is when this node stands for election while it has pledged not to.
+    /// The error when this node campaigns although it has pledged not to.
     fn pledged(&self, timeout: Duration) -> RPCError<Types> {
         let error = Error::new(
             ErrorCode::Refused,

@@ -1,4 +1,4 @@
-//! Several appends on their way to one follower at a time.
+//! Pipelines append entries RPCs: several are in flight to one follower at a time.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -15,22 +15,23 @@ use crate::env::{self, Instant};
 use crate::planted::planted;
 use crate::raft::types::{LogId, Types};
 
-/// How many requests may be on their way to one follower. Two would keep the network and the follower's disk busy
-/// at once; more even out what takes long now and then.
+/// The most requests in flight to one follower. Two would keep the network and the follower's disk busy at the same
+/// time; more smooth out requests that occasionally take long.
 const IN_FLIGHT: usize = 8;
 
-/// How long an append may take besides its bytes. It ends with an answer, or with its connection, which notices a dead peer
-/// by its silence: this is for a follower that lives and whose disk hangs.
+/// The timeout of an append, besides the time for its bytes. A connection detects a dead peer by its silence and then
+/// fails the append, so this timeout only matters for a follower that is alive but whose disk hangs.
 const APPEND_PATIENCE: Duration = Duration::from_secs(5);
 
-/// While entries follow each other within this time, a request that only tells what is committed waits as long for the
-/// next entries, which tell that as well: else every second message were one. A single write is told at once.
+/// If the last two appends with entries were less than this apart, a request that carries only the commit index waits
+/// up to this long for the next entries, which carry the commit index as well. Otherwise every second message would be
+/// such a request. After a single write the commit index is sent at once.
 const TELL_WITHIN: Duration = Duration::from_millis(1);
 
-/// What came of each append, in the order of the requests.
+/// The result of each append, in the order of the requests.
 pub(in crate::raft) type Answers<'p> = BoxStream<'p, Result<StreamAppendResult<Types>, RPCError<Types>>>;
 
-/// One request on its way: what it follows, what it ends with, its bytes, and the answer.
+/// One request that was sent: the entry before it, its last entry, its bytes, and the answer.
 struct Asked {
     prev: Option<LogId>,
     last: Option<LogId>,
@@ -43,25 +44,25 @@ struct Pipeline<'p, S> {
     peer: &'p Peer,
     timeout: Duration,
     requests: Option<S>,
-    /// Pieces of a request that was too large for one message, in their order; they go before the next request.
+    /// Pieces of a request that was too large for one message, in order. They are sent before the next request.
     pieces: VecDeque<AppendEntriesRequest<Types>>,
     in_flight: FuturesOrdered<BoxFuture<'p, Asked>>,
     flow: &'p Mutex<Flow>,
-    /// How many bytes are on their way.
+    /// The bytes in flight.
     bytes: usize,
-    /// How many may be on their way: one until the first has succeeded. Only then the connection stands, on which
-    /// requests keep their order, and the follower's log is known to match, so that the next ones will.
+    /// The most requests in flight: one until the first has succeeded. Only then is the connection established, which
+    /// keeps requests in order, and the follower known to match the log, so that the next requests will match too.
     window: usize,
-    /// What is committed, and waits for entries until then.
+    /// A request that carries only the commit index, and the time until which it waits for entries.
     held: Option<(AppendEntriesRequest<Types>, Instant)>,
-    /// When the last entries were sent, and how long after those before.
+    /// When the last entries were sent, and how long after the entries before them.
     last_entries: Option<(Instant, Duration)>,
 }
 
-/// Sends what `requests` makes, without waiting for one answer before sending the next.
+/// Sends the requests of `requests`, without waiting for one answer before sending the next.
 ///
-/// The stream ends with the first answer that is not a full success: what was sent behind it is taken for lost,
-/// and openraft sends it again from where the follower is.
+/// The stream ends with the first answer that is not a full success. The requests sent after that one count as lost,
+/// and openraft sends their entries again from the match index of the follower.
 pub(in crate::raft) fn append_all<'p, S>(peer: &'p Peer, requests: S, timeout: Duration) -> Answers<'p>
 where
     S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
@@ -86,7 +87,7 @@ impl<'p, S> Pipeline<'p, S>
 where
     S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
 {
-    /// The next answer, and the pipeline if it goes on.
+    /// The next answer, and the pipeline if more answers follow.
     async fn next(mut self) -> Option<(Result<StreamAppendResult<Types>, RPCError<Types>>, Option<Self>)> {
         loop {
             while self.has_room()
@@ -107,7 +108,8 @@ where
             let due = self.held.as_ref().map(|(_, due)| *due);
             let (answered, request) = (self.in_flight.next(), next_of(&mut self.requests));
             tokio::select! {
-                // What there is to send goes first; a future of the set is begun in the order of its adding.
+                // Sending takes precedence over answers. The futures of the set are first polled in the order in which
+                // they were added, so requests are sent in order.
                 biased;
                 request = request, if room => match request {
                     Some(request) => self.take_up(request),
@@ -124,13 +126,13 @@ where
         }
     }
 
-    /// Whether another request may be sent. One always may, however large it is.
+    /// True if another request may be sent. One request always may be in flight, however large it is.
     fn has_room(&self) -> bool {
         self.in_flight.is_empty()
             || (self.in_flight.len() < self.window && self.bytes < lock(self.flow).limit())
     }
 
-    /// Sends a request, or holds it for a while where the next one will tell all of it.
+    /// Sends a request, or holds it back for a while if the next request will carry the same information.
     fn take_up(&mut self, request: AppendEntriesRequest<Types>) {
         let now = Instant::now();
         if !request.entries.is_empty() {
@@ -165,7 +167,7 @@ where
             let answer = if peer.beats() {
                 peer.beat(request, timeout).await
             } else {
-                // Each waits for those before it.
+                // Each request waits behind the bytes in flight before it.
                 let patience = match planted("append-in-a-heartbeat") {
                     true => timeout,
                     false => timeout.max(APPEND_PATIENCE) + time_for(before + bytes),
@@ -212,7 +214,7 @@ where
     }
 }
 
-/// That moment, or never.
+/// Waits until `moment`; forever if there is none.
 async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => env::sleep_until(moment).await,
@@ -220,7 +222,7 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-/// The next one, or never where there will be none.
+/// The next item of the stream; waits forever if there is no stream.
 async fn next_of<S: Stream + Unpin>(stream: &mut Option<S>) -> Option<S::Item> {
     match stream {
         Some(stream) => stream.next().await,

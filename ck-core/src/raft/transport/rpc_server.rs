@@ -1,4 +1,4 @@
-//! Raft calls from other nodes.
+//! Handles Raft RPCs from other nodes.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::raft::storage::state_machine::Raft;
 use crate::raft::storage::wal::Wal;
 use crate::raft::types::{RaftId, from_wal_vote, stopped, to_wal_vote};
 
-/// Answers other Raft nodes.
+/// The server side of the Raft RPCs.
 pub(crate) struct Server {
     raft: Raft,
     me: RaftId,
@@ -52,18 +52,18 @@ impl Server {
         }
     }
 
-    /// What this node knows of terms and indexes by itself.
+    /// The terms and indexes that this node knows without trusting the caller.
     fn known(&self) -> Known {
         Known::new(&self.raft, &self.wal)
     }
 
-    /// Answers one call that came over a connection.
+    /// Handles one call that came over a connection and gives the encoded answer.
     pub(crate) async fn handle(&self, body: &[u8], over: &Arc<PeerConnection>) -> Bytes {
         let answer = match self.answer(body, over).await {
             Ok(answer) => answer,
             Err(error) => RaftAnswer::Refused(error),
         };
-        // An answer that cannot be encoded is a defect; the peer sees an empty one and tries again.
+        // An answer that cannot be encoded is a defect. The peer receives an empty answer and retries.
         codec::encode(&answer).unwrap_or_default()
     }
 
@@ -99,9 +99,11 @@ impl Server {
             RaftCall::Append(append) => {
                 inbound::check_commit(&append, |index| self.wal.id_at(index))?;
                 let leader = append.leader();
-                // Before anything is pledged: who sends what cannot be taken in is no leader to this node.
+                // Checked before anything is pledged: a sender of entries that cannot be applied is not accepted as
+                // leader.
                 let append = append.into_request()?;
-                // What it pledges to is what openraft answers: the append may be refused yet.
+                // The pledge precedes the answer of openraft, which may still refuse the append. The leader counts the
+                // pledge only if openraft does not answer with a higher vote.
                 if leader >= self.voted_for() {
                     self.pledges.hear(leader);
                 }
@@ -116,7 +118,7 @@ impl Server {
             RaftCall::Vote(ballot) => {
                 let (candidate, hand_over) = (ballot.candidate(), ballot.transfer);
                 let response = self.raft.vote(ballot.into_request()).await.map_err(stopped)?;
-                // Looked at once more as the vote leaves: meanwhile this node may have pledged to the leader.
+                // Checked again before the vote leaves this node: it may have pledged to the leader meanwhile.
                 if response.vote_granted && !self.pledges.may_vote(candidate, hand_over) {
                     return Ok(self.refuse_vote());
                 }
@@ -148,21 +150,21 @@ impl Server {
         }
     }
 
-    /// For whom this node votes, or whom it follows, as Raft knows it.
+    /// The candidate that this node votes for, or the leader that it follows, as Raft knows it.
     fn voted_for(&self) -> Claimant {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         (metrics.vote.leader_id.term, metrics.vote.leader_id.node_id)
     }
 
-    /// A leader says that it leads; gives for how long this node helps nobody else into office. `None` where it knows of
-    /// a higher vote, or of none as high: what Raft has not heard of, by an append, is no leadership to be bound to. Raft
-    /// would never come to know of it, and whoever is elected then would be behind it.
+    /// Handles a heartbeat. The result is how long this node votes for no other candidate. `None` if a higher vote is
+    /// known, or if Raft has not learned of this leadership by an append: a pledge to a leadership that Raft does not
+    /// know would keep Raft in a lower term, and a leader elected then could have a lower term, too.
     fn hear(&self, leader: Claimant) -> Option<Duration> {
         match leader.cmp(&self.voted_for()) {
             Ordering::Less => None,
             Ordering::Equal => self.pledges.hear(leader),
-            // Raft hears of it now: its append waits for the disk.
+            // Raft is learning of this leader at this moment: its append waits for the disk.
             Ordering::Greater => self.pledges.hear_again(leader),
         }
     }
@@ -181,13 +183,13 @@ impl Server {
         let (of, vote) = (chunk.vote, from_wal_vote(chunk.vote));
         let newest = self.raft.metrics().borrow_watched().vote;
         if newest > vote {
-            // A newer leader is known: the sender must hear of it and stop.
+            // A newer leader is known: the sender must learn of it and stop.
             return Ok(RaftAnswer::Snapshot {
                 vote: to_wal_vote(&newest),
             });
         }
         if newest.leader_id != vote.leader_id {
-            // A leader appends before it finds out that a follower needs a snapshot.
+            // A leader always sends an append before it finds that a follower needs a snapshot.
             return Err(Error::new(
                 ErrorCode::Conflict,
                 format!(
@@ -213,7 +215,7 @@ impl Server {
     }
 }
 
-/// The answer of a node that takes no part in Raft yet.
+/// The answer of a node that does not take part in Raft yet.
 pub(crate) fn refuse_raft(error: &Error) -> Bytes {
     codec::encode(&RaftAnswer::Refused(error.clone())).unwrap_or_default()
 }

@@ -1,15 +1,15 @@
-//! Which part of a node a peer's call is for.
+//! The service of a node that a call from a peer addresses.
 
 use bytes::Bytes;
 
-/// The first byte of a call.
+/// The service of a call, encoded as its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Service {
-    /// Raft's own calls.
+    /// Raft RPCs.
     Raft,
-    /// Calls that only the leader can answer.
+    /// Calls that only the leader can answer, forwarded to it.
     Forward,
-    /// Joining, syncing and the rest of membership.
+    /// Membership calls: join, sync and the others.
     Member,
 }
 
@@ -24,7 +24,7 @@ impl Service {
         }
     }
 
-    /// The call, marked as one for this part.
+    /// Encodes a call for this service.
     pub(crate) fn envelope(self, body: &[u8]) -> Bytes {
         let mut call = Vec::with_capacity(1 + body.len());
         call.push(self.code());
@@ -32,7 +32,7 @@ impl Service {
         call.into()
     }
 
-    /// What a call is for, and its body; `None` for a service that this build does not know.
+    /// Decodes the service and the body of a call; `None` for a service that this build does not know.
     pub(crate) fn open(call: &[u8]) -> Option<(Self, &[u8])> {
         let (code, body) = call.split_first()?;
         let service = Self::ALL.into_iter().find(|service| service.code() == *code)?;

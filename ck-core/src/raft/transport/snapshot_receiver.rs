@@ -1,7 +1,8 @@
-//! A snapshot on its way from the leader, piece by piece.
+//! Receives a snapshot from the leader, chunk by chunk.
 //!
-//! One is taken at a time, and its pieces are kept for as long as it can still come to something: under the vote that it
-//! came with, over the connection that it comes over. Whoever sends the half of one and goes away leaves nothing behind.
+//! One snapshot is received at a time. Its chunks are kept only while the transfer can still complete: under the vote
+//! that it came with, and while its connection exists. A sender that disappears in the middle of a transfer leaves no
+//! data behind.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -19,13 +20,13 @@ use crate::raft::storage::state_machine::Snapshot;
 use crate::raft::storage::wal;
 use crate::state::State;
 
-/// How often it is looked whether the connection of what came so far still stands.
+/// How often the connection of the chunks received so far is checked.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// A sender that sends no piece for so long has given up.
+/// A sender that sends no chunk for this long has given up.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The pieces that have come.
+/// The chunks received so far.
 #[derive(Default)]
 pub(in crate::raft) struct SnapshotReceiver {
     incoming: Mutex<Option<Incoming>>,
@@ -36,7 +37,7 @@ struct Incoming {
     head: Bytes,
     data: BytesMut,
     over: Weak<PeerConnection>,
-    /// When the last piece came.
+    /// When the last chunk arrived.
     last: Instant,
 }
 
@@ -45,7 +46,7 @@ impl SnapshotReceiver {
         self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets go, for ever, what came over connections that are gone, and what nothing more comes of.
+    /// Drops chunks whose connection is gone or whose sender has given up, until it is aborted.
     pub(in crate::raft) async fn run(self: Arc<Self>) {
         loop {
             env::sleep(CHECK_EVERY).await;
@@ -60,11 +61,11 @@ impl SnapshotReceiver {
         self.incoming().take_if(is_over);
     }
 
-    /// Adds a piece; gives the whole snapshot once it is complete.
+    /// Adds a chunk. The result is the whole snapshot once it is complete.
     ///
     /// # Errors
-    /// [`ErrorCode::TooLarge`], [`ErrorCode::Conflict`] for a piece out of order, [`ErrorCode::Corrupt`] for more pieces
-    /// than were announced.
+    /// [`ErrorCode::TooLarge`], [`ErrorCode::Conflict`] for a chunk out of order, [`ErrorCode::Corrupt`] for a chunk
+    /// that ends after the announced total, or for a head that cannot be decoded.
     pub(in crate::raft) fn take(
         &self,
         chunk: SnapshotChunk,
@@ -106,12 +107,12 @@ impl SnapshotReceiver {
             .filter(|known| known.vote == vote && known.head == head && offset <= known.data.len() as u64);
         let out_of_order = || Error::new(ErrorCode::Conflict, "a piece of a snapshot came out of order");
         let known = known.ok_or_else(out_of_order)?;
-        // A sender that lost its connection goes on over another one.
+        // A sender that lost its connection continues over another one.
         known.over = Arc::downgrade(over);
         known.last = Instant::now();
         let has = known.data.len() as u64;
         if offset < has && end <= has {
-            // It came before, and its answer was lost.
+            // A repeated chunk: its answer was lost.
             return Ok(None);
         }
         if offset != has {
@@ -132,10 +133,10 @@ impl SnapshotReceiver {
     }
 }
 
-/// Refuses a snapshot that does not fit this node or itself: installed, it would be the end of this node's Raft.
+/// Checks that a snapshot is consistent and fits this node. Installing one that does not would stop Raft on this node.
 ///
 /// # Errors
-/// [`ErrorCode::InvalidArgument`], [`ErrorCode::WrongCluster`], [`ErrorCode::Corrupt`].
+/// [`ErrorCode::InvalidArgument`], [`ErrorCode::WrongCluster`], [`ErrorCode::Corrupt`], [`ErrorCode::Version`].
 pub(in crate::raft) fn checked(
     known: Known,
     vote: wal::Vote,

@@ -1,4 +1,4 @@
-//! A snapshot on its way to a follower: in pieces as large as the link takes in a few milliseconds.
+//! Sends a snapshot to a follower, in chunks as large as the link carries in a few milliseconds.
 
 use std::time::Duration;
 
@@ -14,24 +14,25 @@ use crate::raft::codec::{self, SnapshotHeader};
 use crate::raft::storage::state_machine::Snapshot;
 use crate::raft::types::{Types, Vote, from_wal_vote, to_wal_vote};
 
-/// The least and the most of a snapshot that goes in one message. The least goes first.
+/// The smallest and the largest chunk in bytes. The first chunk is the smallest.
 const LEAST_CHUNK: usize = 8 << 10;
 const MOST_CHUNK: usize = 1 << 20;
-/// How long a piece of a snapshot may keep the link busy, or three times the shortest answer where that is more: what is
-/// sent meanwhile, heartbeats too, waits as long.
+/// How long a chunk may keep the link busy, or three times the shortest answer time if that is longer, but at most 40
+/// times this. Whatever is sent meanwhile, heartbeats too, waits as long.
 const CHUNK_TIME: Duration = Duration::from_millis(10);
-/// A piece that was lost is sent again so many times, after this pause.
+/// A lost chunk, except the first, is sent again at most this many times in a row, each time after this pause.
 const CHUNK_RETRIES: u32 = 10;
 const CHUNK_PAUSE: Duration = Duration::from_millis(200);
-/// How long one piece of a snapshot may take. Not longer: while a lost piece is waited for, a follower that can be
-/// reached again is not helped.
+/// The timeout of one chunk. It is short, because a follower that is reachable again gets no entries while the sender
+/// waits for a lost chunk.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(5);
-/// The last piece takes longer, because the snapshot is installed with it: at least so much of it in a second.
+/// The last chunk gets more time, because the follower installs the snapshot with it: it installs at least this many
+/// bytes in a second.
 const INSTALLED_PER_SECOND: usize = 16 * 1024 * 1024;
 
 impl Peer {
-    /// Sends the pieces one after the other. The answer is that to the last, or to the first from a node that follows
-    /// somebody else.
+    /// Sends the chunks one after the other. The result is the answer to the last chunk, or the first answer with
+    /// another vote: that node follows another leader.
     pub(in crate::raft) async fn send_snapshot(
         &self,
         vote: Vote,
@@ -69,7 +70,7 @@ impl Peer {
             };
             let answer = match answer {
                 Ok(answer) => answer,
-                // Its connection was lost, or it: what has arrived before is not sent again.
+                // The connection or the chunk was lost. The chunks that arrived before are not sent again.
                 Err(error) if offset > 0 && lost < CHUNK_RETRIES && is_passing(&error) => {
                     lost += 1;
                     pace = ChunkPace::default();
@@ -95,7 +96,7 @@ fn is_passing(error: &Error) -> bool {
     matches!(error.code(), ErrorCode::Timeout | ErrorCode::Unreachable)
 }
 
-/// How large the pieces of a snapshot are, by how long they took.
+/// Chooses the size of the chunks by how long the answers took.
 #[derive(Debug)]
 struct ChunkPace {
     bytes: usize,
@@ -116,7 +117,7 @@ impl ChunkPace {
         self.shortest = self.shortest.min(took);
         let wanted = CHUNK_TIME.max(self.shortest.saturating_mul(3).min(CHUNK_TIME * 40));
         let fits = bytes as f64 * wanted.as_secs_f64() / took.as_secs_f64().max(1e-6);
-        // No more than twice as much at a time: one quick answer says little.
+        // At most doubled each time, because one quick answer says little.
         self.bytes = (fits as usize).min(bytes * 2).clamp(LEAST_CHUNK, MOST_CHUNK);
     }
 }

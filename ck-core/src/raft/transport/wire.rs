@@ -1,4 +1,4 @@
-//! What Raft nodes say to each other, in our own form: openraft's types do not go over the wire.
+//! The messages between Raft nodes, in ClusterKit's own form: openraft's types are not on the wire.
 
 use bytes::Bytes;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
@@ -10,8 +10,8 @@ use crate::raft::election::pledge::Claimant;
 use crate::raft::storage::wal;
 use crate::raft::types::{LogId, RaftId, Types, Vote, from_wal_id, from_wal_vote, to_wal_id, to_wal_vote};
 
-/// One call from one Raft node to another. A receiver of another cluster, or with another number, refuses it:
-/// addresses are reused, numbers are not.
+/// One call from one Raft node to another. A receiver in another cluster or with another Raft id refuses it: addresses
+/// are reused, Raft ids are not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RaftRequest {
     pub(crate) cluster: String,
@@ -27,14 +27,14 @@ pub(crate) enum RaftCall {
     PreVote(RequestVote),
     Snapshot(SnapshotChunk),
     Transfer(Transfer),
-    /// The caller leads: do you go on following it?
+    /// The caller leads: does the receiver still follow it?
     Heartbeat(wal::Vote),
 }
 
-/// The most entries of one append; openraft sends a few hundred.
+/// The most entries of one append. openraft sends a few hundred.
 const MAX_ENTRIES: usize = 16_384;
 
-/// Entries to append; none is a heartbeat.
+/// Append entries. Without entries it is a heartbeat of openraft, or carries only the commit index.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AppendEntries {
     vote: wal::Vote,
@@ -51,11 +51,11 @@ pub(in crate::raft) type WireEntry = (u64, u64, u64, u8, Bytes);
 pub(crate) struct RequestVote {
     vote: wal::Vote,
     last: Option<wal::LogId>,
-    /// Asked for because the leader hands over: no lease stands in the way.
+    /// True if the leader transfers its leadership to the candidate, so that no pledge prevents the vote.
     pub(crate) transfer: bool,
 }
 
-/// A piece of a snapshot; pieces come in order, and the receiver installs it when the last has come.
+/// A chunk of a snapshot. Chunks are sent in order, and the receiver installs the snapshot with the last one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SnapshotChunk {
     pub(crate) vote: wal::Vote,
@@ -80,15 +80,16 @@ pub(crate) enum RaftAnswer {
         granted: bool,
         last: Option<wal::LogId>,
     },
-    /// The receiver's vote; the snapshot is installed when it was the last piece and the vote is the sender's.
+    /// The receiver's vote. The snapshot is installed if this answers the last chunk and the vote is the sender's.
     Snapshot {
         vote: wal::Vote,
     },
-    /// Why not, if not.
+    /// `None` if the receiver accepted the transfer, else why it did not.
     Transferred(Option<String>),
     Refused(Error),
-    /// For how many milliseconds, from when it heard of the leader, the receiver helps nobody else into office; `None`
-    /// where it knows of a higher vote.
+    /// For how many milliseconds, from when it received the heartbeat, the receiver votes for no other candidate.
+    /// `None` if it pledged nothing: it knows a higher vote, its Raft does not know this leadership yet, or the leader
+    /// transfers its leadership.
     Heard {
         pledged_ms: Option<u64>,
     },
@@ -122,7 +123,7 @@ impl AppendEntries {
         })
     }
 
-    /// Who says that it leads.
+    /// The term and the node of the sender, which says that it leads.
     pub(crate) fn leader(&self) -> Claimant {
         (self.vote.term, self.vote.node)
     }
@@ -131,17 +132,17 @@ impl AppendEntries {
         self.vote
     }
 
-    /// The entry before the first.
+    /// The entry before the first one.
     pub(in crate::raft) fn prev(&self) -> Option<wal::LogId> {
         self.prev
     }
 
-    /// Up to where the leader knows the log to be committed.
+    /// The commit index of the leader.
     pub(in crate::raft) fn commit(&self) -> Option<wal::LogId> {
         self.commit
     }
 
-    /// The places of the entries.
+    /// The ids of the entries.
     pub(in crate::raft) fn ids(&self) -> impl Iterator<Item = wal::LogId> {
         let entries = self.entries.iter();
         entries.map(|(term, node, index, ..)| wal::LogId {
@@ -151,7 +152,7 @@ impl AppendEntries {
         })
     }
 
-    /// Makes it follow a log that ends at `tip`.
+    /// Changes the append so that it follows a log that ends at `tip`.
     #[cfg(all(feature = "sim", any(test, feature = "fuzz")))]
     pub(in crate::raft) fn follow(&mut self, tip: wal::LogId) {
         self.prev = Some(tip);
@@ -163,7 +164,7 @@ impl AppendEntries {
         }
     }
 
-    /// In openraft's form, once it is known that every entry can be applied here.
+    /// Converts to openraft's form, and refuses entries that could not be applied here.
     pub(crate) fn into_request(self) -> Result<AppendEntriesRequest<Types>> {
         let entries = self
             .entries
@@ -222,7 +223,7 @@ impl RequestVote {
         self.last
     }
 
-    /// For whom a vote is asked.
+    /// The term and the node of the candidate.
     pub(crate) fn candidate(&self) -> Claimant {
         (self.vote.term, self.vote.node)
     }
@@ -244,7 +245,7 @@ impl From<VoteResponse<Types>> for RaftAnswer {
     }
 }
 
-/// The answer to a vote, in openraft's form.
+/// Converts the answer to a vote request to openraft's form.
 pub(crate) fn vote_response(vote: wal::Vote, granted: bool, last: Option<wal::LogId>) -> VoteResponse<Types> {
     VoteResponse::new(from_wal_vote(vote), last.map(from_wal_id), granted)
 }
@@ -258,12 +259,12 @@ impl Transfer {
         }
     }
 
-    /// The leadership that is handed over.
+    /// The vote of the leadership that is transferred.
     pub(in crate::raft) fn from(&self) -> wal::Vote {
         self.from
     }
 
-    /// The last entry of that leader's log.
+    /// The last entry of the leader's log.
     pub(in crate::raft) fn last(&self) -> Option<wal::LogId> {
         self.last
     }

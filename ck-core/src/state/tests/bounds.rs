@@ -1,4 +1,4 @@
-//! Limits, garbage, and what is stored.
+//! Bounds, invalid input, and the stored form of the state.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ fn a_leadership_is_counted_once_and_never_an_older_one() {
     assert_eq!(lab.ok(elected("a", 3)), Reply::Unchanged);
     assert_eq!(lab.refused(elected("b", 2)), ErrorCode::Conflict);
     assert_eq!(lab.refused(elected("x", 4)), ErrorCode::NotFound);
-    // Two leaders may share a term, one after the other: that is why the term is no fencing token.
+    // Two nodes may lead in one term, one after the other: that is why the term is no fencing token.
     assert_eq!(lab.ok(elected("b", 3)), Reply::Done);
     assert_eq!(lab.ok(elected("b", 4)), Reply::Done);
     assert_eq!(
@@ -139,7 +139,7 @@ fn a_state_of_a_newer_build_and_no_state_at_all_are_refused() {
     };
     let code = |bytes: &[u8]| State::decode(bytes).map_err(|error| error.code());
     assert_eq!(code(&newer.encode().unwrap()), Err(ErrorCode::Version));
-    // One that has other fields than this build knows.
+    // A state with other fields than this build knows.
     let other = rmp_serde::to_vec_named(&BTreeMap::from([("version", crate::state::STATE_VERSION + 1)]));
     assert_eq!(code(&other.unwrap()), Err(ErrorCode::Version));
     let bytes = State::default().encode().unwrap();
@@ -177,7 +177,7 @@ fn a_value_that_was_staged_in_pieces_is_written_whole_once_and_forgotten() {
         length,
         expect: Expect::Absent,
     };
-    // The next number is 101; the one that writes is 104. Pieces may come in any order.
+    // The first proposal has number 101; number 104 writes the value. Pieces may arrive in any order.
     for (offset, bytes) in [(3, &b"def"[..]), (0, b"abc"), (6, b"g")] {
         assert_eq!(propose(&mut lab, 101, stage(104, offset, bytes)), Ok(Reply::Done));
     }
@@ -186,7 +186,7 @@ fn a_value_that_was_staged_in_pieces_is_written_whole_once_and_forgotten() {
         lab.state.data().get("k").map(|entry| &entry.value[..]),
         Some(&b"abcdefg"[..])
     );
-    // Nothing is left for another, and a gap is no value.
+    // The written value's pieces are dropped, and pieces with a gap are no value.
     let code = |result: Result<Reply, crate::Error>| result.map_err(|error| error.code());
     assert_eq!(
         code(propose(&mut lab, 105, write(7))),
@@ -197,7 +197,7 @@ fn a_value_that_was_staged_in_pieces_is_written_whole_once_and_forgotten() {
         code(propose(&mut lab, 105, write(1))),
         Err(ErrorCode::InvalidArgument)
     );
-    // What was given up goes with its number, and until then there is a bound.
+    // Pieces of an abandoned value are dropped when its number is settled; until then they count for the bound.
     let before = lab.state.clone();
     let large = Command::Stage {
         of: 200,

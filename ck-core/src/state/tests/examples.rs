@@ -1,11 +1,11 @@
-//! A state in use, for others to begin with.
+//! A state in use, as a starting point for other tests.
 
 use super::lab::{Entry, Lab, target};
 use crate::model::{LeaveReason, RebalanceTrigger};
 use crate::state::{Command, Expect, Proposal, State};
 
-/// The state of a cluster that was just founded; the same after a while, with nodes that came and went, data and moves; and
-/// commands of every kind that such clusters see.
+/// The state of a cluster that was just founded; the state after a while, with nodes that came and went, data and
+/// moves; and commands of the kinds that such a cluster applies.
 pub(crate) fn story() -> ([State; 2], Vec<Proposal>) {
     let first = [target("node-1 b"), target("b node-1")];
     let mut lab = Lab::cluster(&["node-1", "b"], &first, 2);

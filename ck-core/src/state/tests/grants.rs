@@ -1,11 +1,11 @@
-//! Roles that were given to processes that never acted on them.
+//! Roles that were given to processes that never acted in them.
 
 use super::lab::{Lab, target};
 use crate::model::{EventKind, LeaveReason, RoleChange};
 use crate::state::Command;
 
 impl Lab {
-    /// The node is failed, and no lease of its process has named revision `from` or a later one.
+    /// Fails the node, whose process had no lease that named revision `from` or a later one.
     fn fail_unleased(&mut self, id: &str, from: u64) {
         let mut down = self.mark_down(id, LeaveReason::HealthCheckFailure);
         if let Command::MarkDown { unleased_from, .. } = &mut down {
@@ -18,7 +18,7 @@ impl Lab {
         self.state.topology.partitions[number].granted
     }
 
-    /// From whom the node was told to copy when it last was.
+    /// The sources of the copy that was assigned to the node last.
     fn last_gain(&self, id: &str) -> Vec<&str> {
         let mut gains = self.events.iter().filter_map(|event| match &event.kind {
             EventKind::PartitionChange(change) => Some(change),
@@ -138,7 +138,7 @@ fn a_chain_that_somebody_acted_in_leads_back_no_further() {
     lab.fail("c");
     let last = lab.granted(0);
     lab.fail_unleased("d", last);
-    // c acted after b had gone; d had all of it.
+    // c acted after b had gone down, and d had all of c's writes.
     assert_eq!(lab.partition(0), "-@3 b? c d");
 }
 

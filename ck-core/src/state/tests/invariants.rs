@@ -1,4 +1,4 @@
-//! What must hold in every state, and of every step from one state to the next.
+//! The invariants of every state, and of every step from one state to the next.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use crate::state::migrations::Migrations;
 use crate::state::primaries::up_to_date_holders;
 use crate::state::{Command, Grant, MAX_DATA_BYTES, Proposal, Reply, Response, State};
 
-/// What was seen so far of a log, to judge its next entry by.
+/// What was observed of a log so far, to check its next entry.
 #[derive(Debug, Default)]
 pub(super) struct Witness {
     pub(super) shadow: Shadow,
-    /// Every Raft id ever given, with its owner.
+    /// Every Raft id ever assigned, with its owner.
     raft_ids: BTreeMap<u64, NodeId>,
     retired: BTreeSet<u64>,
     incarnations: BTreeSet<u64>,
 }
 
 impl Witness {
-    /// Judges one applied proposal.
+    /// Checks one applied proposal.
     pub(super) fn judge(
         &mut self,
         (before, after): (&State, &State),
@@ -63,7 +63,7 @@ impl Witness {
                         Command::Recover { number, from, .. } => {
                             *from == change.node_id && *number == change.number
                         }
-                        // What it has is the best there is.
+                        // A node whose own copy is the best gets no source.
                         Command::Reconfirm { .. } => {
                             after.topology.partitions[change.number as usize].is_synced(&change.node_id)
                         }
@@ -87,7 +87,7 @@ impl Witness {
         holds(after);
     }
 
-    /// Judges a membership entry, which tells nothing and makes no plan stale.
+    /// Checks a membership entry, which emits no event and makes no plan stale.
     pub(super) fn judge_membership(&self, before: &State, after: &State) {
         assert_eq!(before.topology_revision, after.topology_revision);
         assert_eq!(before.topology.partitions, after.topology.partitions);
@@ -174,15 +174,15 @@ impl Witness {
     }
 }
 
-/// Nobody is told to copy from nobody, from itself, or from somebody who is not there; except who has all there is, and
-/// is to say so.
+/// Sources serve, and are other nodes than the one that copies. A copy is assigned without a source only to a node that
+/// has all of the data and is to confirm that.
 fn change_is_sound(after: &State, change: &PartitionChangeEvent, creation: bool) {
     let sources = &change.copy_from_nodes;
     assert!(sources.iter().all(|node| node.status.is_serving()));
     assert!(sources.iter().all(|node| node.id != change.node_id));
     let concerned = change.copy_to_node.as_ref().map(|node| &node.id);
     assert_eq!(concerned, Some(&change.node_id), "{change:?}");
-    // Sources are named where there is something to copy, and nowhere else.
+    // An event names sources where there is something to copy, and only there.
     let partition = &after.topology.partitions[change.number as usize];
     let mut whole =
         up_to_date_holders(partition).filter(|_| !partition.synced().any(|node| after.is_serving(node)));
@@ -194,11 +194,11 @@ fn change_is_sound(after: &State, change: &PartitionChangeEvent, creation: bool)
     }
 }
 
-/// Who copies as much as it may, or more, is told to copy no more.
+/// A node at its limit starts no further copy.
 fn nobody_copies_too_much(before: &State, after: &State, proposal: &Proposal) {
-    // A plan may have its own limit, and take in copies that are under way already.
+    // A plan may set a lower limit, and include copies that are under way already.
     let [limit, all] = after.migrations.limits();
-    // Those count whose hooks copy something, as far as they have said by now.
+    // Only copies of nodes whose hooks copy count, as far as the nodes have said by now.
     let count = |state: &State| -> usize {
         let by_node = state.migrations.by_node.iter();
         let counted = by_node.filter(|(node, _)| !after.migrations.at_once.contains(*node));
@@ -211,7 +211,7 @@ fn nobody_copies_too_much(before: &State, after: &State, proposal: &Proposal) {
         after.migrations
     );
     for (node, lane) in &after.migrations.by_node {
-        // Whose hooks copy nothing is told of all there is.
+        // A node whose hooks copy nothing has no limit.
         let limit = if after.migrations.at_once.contains(node) {
             usize::MAX
         } else {
@@ -252,7 +252,7 @@ fn partitions_step(before: &State, after: &State, proposal: &Proposal) {
                         && *incarnation == before.topology.nodes[node].incarnation
                         && told.is_some_and(|told| partitions.contains(&told))
                 }
-                // Or nobody has acted since it counted.
+                // Or no node has acted on the partition since the copy counted.
                 Command::MarkDown {
                     node: gone,
                     unleased_from,
@@ -268,7 +268,7 @@ fn partitions_step(before: &State, after: &State, proposal: &Proposal) {
                     unleased_from,
                     ..
                 } => restored(old, node, &gone.id, *unleased_from),
-                // Or a person said so.
+                // Or a person accepted the copy.
                 Command::Recover { number, from, .. } => *number == old.number && from == node,
                 _ => false,
             };
@@ -277,7 +277,7 @@ fn partitions_step(before: &State, after: &State, proposal: &Proposal) {
         if old.primary != new.primary {
             role_was_moved_by_right(old, new, &proposal.command);
         }
-        // Who has all of it may have to say so first.
+        // A holder that has all of the data may have to confirm that first.
         let is_held = new.synced().chain(up_to_date_holders(new)).next().is_some();
         if old.synced().next().is_some() && !is_held {
             let Command::Remove { node, keep_last, .. } = &proposal.command else {
@@ -290,8 +290,8 @@ fn partitions_step(before: &State, after: &State, proposal: &Proposal) {
     assert!(after.topology.partitions.len() >= before.topology.partitions.len());
 }
 
-/// True where `gone` was given the role of `old` and never acted on it, or nobody has the role, and `node` had all that
-/// there was before.
+/// True where `node` had all of the data and its copy may count again: `gone` had the role of `old` and never acted in
+/// it, or no node had the role.
 fn restored(old: &Partition, node: &NodeId, gone: &NodeId, unleased_from: Option<u64>) -> bool {
     let void = match &old.primary {
         Some(primary) => primary == gone && unleased_from.is_some_and(|from| from <= old.granted),
@@ -301,12 +301,12 @@ fn restored(old: &Partition, node: &NodeId, gone: &NodeId, unleased_from: Option
     void && copy.is_some_and(|copy| copy.stale_since > 0 && copy.stale_since >= old.idle_since)
 }
 
-/// A role is taken by a release that knows the epoch, or from a node that goes; it is given by a grant that knows
-/// the epoch, or to a node that is back.
+/// A role is taken by a release that names the epoch, or from a node that goes down; it is given by a grant that names
+/// the epoch, or to a node that has rejoined.
 fn role_was_moved_by_right(old: &Partition, new: &Partition, command: &Command) {
     let by_right = match command {
         Command::Release { partitions } => partitions.contains(&(old.number, old.epoch)),
-        // Where a better copy is up.
+        // Taken where a better copy is up.
         Command::Reconfirm { node, .. } => {
             let better =
                 |other: &&NodeId| *other != node && old.copy(other).is_some_and(|copy| !copy.unhooked);
@@ -323,7 +323,7 @@ fn role_was_moved_by_right(old: &Partition, new: &Partition, command: &Command) 
         }
         Command::MarkDown { node, .. } | Command::Remove { node, .. } => old.primary.as_ref() == Some(node),
         Command::Join { node, .. } => old.primary.as_ref() == Some(&node.id),
-        // Where somebody may still act, the role is taken first and granted later.
+        // Where a node may still act, the role is taken first and granted later.
         Command::Recover { number, from, .. } => {
             *number == old.number
                 && (new.primary.is_none() || (old.primary.is_none() && new.primary.as_ref() == Some(from)))
@@ -334,7 +334,7 @@ fn role_was_moved_by_right(old: &Partition, new: &Partition, command: &Command) 
     assert!(by_right, "{command:?}: {old:?} -> {new:?}");
 }
 
-/// What must hold in every state.
+/// The invariants of every state.
 pub(super) fn holds(state: &State) {
     let topology = &state.topology;
     for (number, partition) in topology.partitions.iter().enumerate() {
@@ -419,7 +419,7 @@ fn partition_holds(state: &State, partition: &Partition) {
         "{partition:?}"
     );
     assert!(copies.iter().all(|c| c.since <= state.revision), "{partition:?}");
-    // A primary has the data and serves. One that joins or has stopped is none.
+    // A primary has the data and serves: it neither joins nor has stopped.
     if let Some(primary) = &partition.primary {
         assert!(partition.is_synced(primary) && serving(primary), "{partition:?}");
         assert!(partition.released.is_none(), "{partition:?}");
@@ -443,7 +443,7 @@ fn partition_holds(state: &State, partition: &Partition) {
         );
         assert!(serving(&target.primary), "{partition:?}");
     }
-    // While one that serves has the data, one that is away is behind it.
+    // While a serving node has the data, a node that is away is behind it.
     let (up, away): (Vec<&NodeId>, Vec<&NodeId>) = partition.synced().partition(|node| serving(node));
     assert!(up.is_empty() || away.is_empty(), "{partition:?}");
     let fresh = copies.iter().filter(|copy| copy.state == CopyState::Synced);

@@ -1,5 +1,5 @@
-//! A cluster without nodes: a log, the state that it leads to, and a leader's planning in its simplest form.
-//! Every command is judged by the invariants.
+//! A cluster without nodes: a log, the state that it leads to, and a leader's planning in its simplest form. Every
+//! applied entry is checked against the invariants.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(super) enum Entry {
 pub(super) struct Lab {
     pub(super) state: State,
     pub(super) log: Vec<Entry>,
-    /// Milliseconds; every command takes one.
+    /// The clock, in milliseconds; every command advances it by one.
     pub(super) now: u64,
     /// The limits that plans name.
     pub(super) limit: CopyLimit,
@@ -34,7 +34,7 @@ pub(super) struct Lab {
 }
 
 impl Lab {
-    /// A cluster of `nodes`, the first of which formed it, with every partition created.
+    /// A cluster of `nodes`, founded by the first of them, with all partitions created.
     pub(super) fn cluster(nodes: &[&str], assignments: &[Target], replication_factor: u32) -> Self {
         let mut lab = Lab::default();
         let count = u32::try_from(assignments.len()).unwrap();
@@ -52,7 +52,7 @@ impl Lab {
         lab
     }
 
-    /// Applies the next entry of the log and judges it.
+    /// Applies the next entry of the log and checks it.
     pub(super) fn apply(&mut self, proposal: Proposal) -> Response {
         let before = self.state.clone();
         let mut events = Vec::new();
@@ -96,7 +96,7 @@ impl Lab {
         }
     }
 
-    /// The node, which is known.
+    /// The record of a known node.
     pub(super) fn node(&self, id: &str) -> Node {
         (**self.state.node(id).unwrap()).clone()
     }
@@ -125,7 +125,7 @@ impl Lab {
         self.ok(self.activate(id));
     }
 
-    /// The same with the log that the node has, under a new process.
+    /// A new process of the node rejoins with the node's log.
     pub(super) fn restart(&mut self, id: &str) {
         let raft_id = self.node(id).raft_id;
         let process = self.state.process_of(id).unwrap() + 1000;
@@ -163,7 +163,7 @@ impl Lab {
         }
     }
 
-    /// For each partition that `id` is primary of, the first other holder that serves.
+    /// For each partition that `id` leads, the first other serving holder.
     pub(super) fn promotions(&self, id: &str) -> Vec<Promotion> {
         let led = self.state.topology.partitions.iter();
         led.filter(|p| p.primary.as_deref() == Some(id))
@@ -189,7 +189,7 @@ impl Lab {
         }
     }
 
-    /// The node confirms every copy that it was told to make.
+    /// The node confirms every pending copy.
     pub(super) fn confirm(&self, id: &str) -> Command {
         let pending = self.state.topology.partitions.iter().filter_map(|p| {
             let copy = p.copy(id)?;
@@ -217,7 +217,8 @@ impl Lab {
         }
     }
 
-    /// The application on the node registers its hook only now; or cleans up, and all its copies are in doubt.
+    /// The application on the node registers its hook late; with `all` it also cleans up, so that all its copies are in
+    /// doubt.
     pub(super) fn reconfirm(&self, id: &str, all: bool) -> Command {
         let held = self.state.topology.partitions.iter().filter_map(|p| {
             let copy = p.copy(id)?;
@@ -230,7 +231,7 @@ impl Lab {
         }
     }
 
-    /// Every copy that `id` was told to make and has not confirmed is given up.
+    /// Abandons every pending copy of `id`.
     pub(super) fn abandon_copies(&self, id: &str) -> Command {
         let pending = self.state.topology.partitions.iter().filter_map(|p| {
             let copy = p.copy(id)?;
@@ -241,7 +242,7 @@ impl Lab {
         }
     }
 
-    /// The release of every primary that is to move.
+    /// A release of every partition that moves.
     pub(super) fn release(&self) -> Command {
         let moving = self
             .state
@@ -254,7 +255,7 @@ impl Lab {
         }
     }
 
-    /// A grant of every vacant partition to where it is to go, else to the first that can take it.
+    /// A grant of every vacant partition to its target where that is ready, otherwise to the first holder that is.
     pub(super) fn grant(&self) -> Command {
         let vacant = self
             .state
@@ -277,14 +278,14 @@ impl Lab {
         }
     }
 
-    /// What was told since this was asked last, a line for each event.
+    /// The events since the last call, one line for each.
     pub(super) fn told(&mut self) -> Vec<String> {
         let news = self.events[self.read..].iter().map(line).collect();
         self.read = self.events.len();
         news
     }
 
-    /// A partition in a line: its primary, its epoch, and its copies, `?` after one that is not confirmed.
+    /// A partition in one line: its primary, its epoch, and its copies, with `?` after a pending one.
     pub(super) fn partition(&self, number: usize) -> String {
         let p = &self.state.topology.partitions[number];
         let copies: Vec<String> = p
@@ -348,7 +349,7 @@ pub(super) fn spec(id: &str, process: u64, raft_id: Option<u64>) -> NodeSpec {
     }
 }
 
-/// `"a b c"`: on these nodes, the first of which is primary.
+/// The target `"a b c"`: on these nodes, with the first as primary.
 pub(super) fn target(nodes: &str) -> Target {
     let mut nodes: Vec<NodeId> = nodes.split(' ').map(NodeId::from).collect();
     let primary = nodes[0].clone();
@@ -356,7 +357,7 @@ pub(super) fn target(nodes: &str) -> Target {
     Target { nodes, primary }
 }
 
-/// One event in a line.
+/// One event in one line.
 pub(super) fn line(event: &Event) -> String {
     match &event.kind {
         EventKind::PartitionChange(change) => partition_line(change),

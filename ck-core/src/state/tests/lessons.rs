@@ -1,4 +1,4 @@
-//! What earlier systems got wrong and the state machine decides.
+//! Mistakes of earlier systems that the state machine avoids.
 
 use super::lab::{Lab, target};
 use crate::error::ErrorCode;
@@ -21,7 +21,7 @@ fn a_new_replica_copies_from_the_promoted_one() {
     lab.fail("a");
     lab.ok(lab.plan(RebalanceTrigger::NodeLeave, "a", &[(0, target("b c"))]));
     assert_eq!(sources(&lab, "c"), ["b".into()]);
-    // The promoted one has the data: it is told to copy nothing, and from nobody.
+    // The promoted node has the data: it has nothing to copy, and no source.
     let mut lab = Lab::cluster(&["a", "b", "c"], &[target("a b c")], 3);
     lab.fail("a");
     assert_eq!(lab.partition(0), "b@2 a? b c");

@@ -1,5 +1,5 @@
-//! Tests of the state machine: what must always hold (`invariants`, `shadow`) is checked after every command,
-//! in the random runs and in the told stories alike.
+//! Tests of the state machine: the invariants (`invariants`, `shadow`) are checked after every command, in the random
+//! runs and in the stories alike.
 
 mod bounds;
 mod examples;

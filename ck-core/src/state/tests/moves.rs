@@ -1,11 +1,11 @@
-//! Migrations in two phases, and what can come between the phases.
+//! Moves in two phases, and what can happen between the phases.
 
 use super::lab::{Lab, target};
 use crate::error::ErrorCode;
 use crate::model::{LeaveReason, RebalanceTrigger, Target};
 use crate::state::{Command, Expect, Grant, Reply};
 
-/// Partition 0 is on a, and on its way to b.
+/// Partition 0 is on a, and moves to b.
 fn on_its_way() -> Lab {
     let mut lab = Lab::cluster(&["a", "b", "c"], &[target("a")], 1);
     lab.ok(lab.plan(RebalanceTrigger::Manual, "", &[(0, target("b"))]));

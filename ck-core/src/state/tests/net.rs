@@ -8,7 +8,7 @@ use super::shadow::Shadow;
 use crate::model::{CopyState, LeaveReason, NodeId, Timestamp, Topology};
 use crate::state::diff_events;
 
-/// Checks it for each of the topologies that a log went through, as each node sees it.
+/// Checks the net change from each topology of a log to the last one, as each node sees it.
 pub(super) fn net_changes_lead_from_any_to_any(seen: &[Arc<Topology>], lab: &Lab) {
     let last = lab.state.topology();
     let at = Timestamp::from_millis(1);
@@ -33,7 +33,7 @@ pub(super) fn net_changes_lead_from_any_to_any(seen: &[Arc<Topology>], lab: &Lab
     }
 }
 
-/// A copy that `me` is to make is told when it can be made, and not before.
+/// Removes the pending copies of `me` that cannot be made yet: their events come later.
 fn forget_untold(wanted: &mut Shadow, old: &Topology, new: &Topology, me: &NodeId) {
     let serves = |id: &NodeId| new.nodes.get(id).is_some_and(|node| node.status.is_serving());
     for partition in &new.partitions {

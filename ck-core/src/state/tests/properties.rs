@@ -1,4 +1,4 @@
-//! Any log keeps the invariants, gives the same whoever applies it, and survives being written down.
+//! Any log keeps the invariants, gives the same state on every node, and survives encoding.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::random::{Author, Drawn};
 use crate::model::{Event, Topology};
 use crate::state::{Command, Proposal, Response, State};
 
-/// How a command went: its name, and the error code or `OK`.
+/// The outcomes of commands: a command's name, with an error code or `OK`.
 type Outcomes = BTreeMap<(&'static str, &'static str), usize>;
 
-/// Another node that applies the same log, from a snapshot of it on.
+/// Another node that applies the same log, beginning with a snapshot.
 struct Follower {
     state: State,
     events: Vec<Event>,
@@ -97,7 +97,7 @@ fn run(steps: &[u64], outcomes: &mut Outcomes) -> Lab {
     lab
 }
 
-/// A proposal that was sent before changes nothing, and is answered as it was, or told that it is settled.
+/// A retry of a proposal changes nothing; its answer is the first one, or a refusal.
 fn retry(
     lab: &mut Lab,
     proposal: Proposal,
@@ -163,7 +163,7 @@ proptest! {
     }
 }
 
-/// The property above says nothing about what its logs never do. This test says what they do.
+/// The property above says nothing about commands that its logs never contain. This test checks what they contain.
 #[test]
 fn the_random_logs_reach_every_command_and_every_outcome() {
     let mut runner = TestRunner::deterministic();

@@ -1,5 +1,4 @@
-//! Random logs: each step is a number, and becomes a command that the state at hand makes sense of, or a
-//! command that makes none.
+//! Random logs: each step is a number, and becomes a command that fits the present state, or an invalid one.
 
 use super::lab::{Lab, bootstrap, spec};
 use crate::model::{
@@ -9,7 +8,7 @@ use crate::state::{Command, Expect, Grant, Promotion, Proposal};
 
 const UNIVERSE: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 
-/// A small generator of its own, so that a step is one number and shrinks well.
+/// A small random generator, so that one number defines a step and shrinks well.
 pub(super) struct Dice(u64);
 
 impl Dice {
@@ -39,7 +38,7 @@ impl Dice {
     }
 }
 
-/// Draws logs; remembers what sessions have used.
+/// Draws logs; remembers the numbers that sessions have used.
 #[derive(Debug, Default)]
 pub(super) struct Author {
     seq: u64,
@@ -48,10 +47,10 @@ pub(super) struct Author {
     sent: Vec<Proposal>,
 }
 
-/// What a step came to.
+/// The result of a step.
 pub(super) enum Drawn {
     Proposal(Proposal),
-    /// The same proposal as before, word for word: index into what was sent.
+    /// A proposal that was sent before, unchanged.
     Again(Proposal),
     Membership(Vec<u64>),
 }
@@ -111,7 +110,7 @@ impl Author {
             seq,
             low,
             at: Timestamp::from_millis(at),
-            // A decision of the present leader, of an earlier one, or of nobody in particular.
+            // Decided by the present leader, by an earlier one, or under no epoch.
             epoch: match dice.below(8) {
                 0 => Some(lab.state.topology.leader_epoch),
                 1 => Some(lab.state.topology.leader_epoch.saturating_sub(1)),
@@ -169,7 +168,7 @@ impl Author {
                 };
                 let mut down = lab.mark_down(dice.pick(&up).map_or("", |id| id), reason);
                 if let Command::MarkDown { unleased_from, .. } = &mut down {
-                    // Sometimes the process was leased for nothing of late.
+                    // Sometimes the process had no lease of late.
                     let back = dice.below(12) as u64;
                     *unleased_from = dice.one_in(2).then(|| lab.state.revision().saturating_sub(back));
                 }
@@ -236,7 +235,7 @@ impl Author {
             29..=30 => lab.grant(),
             31 if !serving.is_empty() => lab.abandon_copies(dice.pick(&serving).map_or("", |id| id)),
             32 => {
-                // Vacant ones, to whoever it may be and on whatever epoch.
+                // Vacant partitions, granted to any node and on any epoch.
                 let vacant = topology.partitions.iter().filter(|p| p.primary.is_none());
                 let grants = vacant.map(|p| Grant {
                     number: p.number,
@@ -248,7 +247,7 @@ impl Author {
                 }
             }
             33 => {
-                // A leader is late, or the term is from another life.
+                // The command is late, or its term is an arbitrary later one.
                 self.term += dice.below(3) as u64;
                 Command::LeaderElected {
                     node: any(dice, &nodes),
@@ -259,7 +258,7 @@ impl Author {
                 reason: dice.one_in(2).then(|| "x".repeat(dice.below(300))),
             },
             35 => {
-                // One that is lost where there is one, else any.
+                // A lost partition where there is one, otherwise any.
                 let lost: Vec<u32> = lab.state.lost().iter().copied().collect();
                 let number = dice.pick(&lost).copied();
                 let any_number = dice.below(topology.partitions.len() + 1);
@@ -375,7 +374,7 @@ fn data(lab: &Lab, dice: &mut Dice) -> Command {
     }
 }
 
-/// Makes a command wrong, one way or another.
+/// Makes a command invalid in a random way.
 fn spoil(command: &mut Command, dice: &mut Dice) {
     let huge = [0, 1, u64::MAX][dice.below(3)];
     match command {
@@ -483,7 +482,7 @@ fn spoil(command: &mut Command, dice: &mut Dice) {
     }
 }
 
-/// True when nothing on `node` waits to be confirmed.
+/// True when `node` has no pending copy.
 pub(super) fn has_nothing_pending(lab: &Lab, node: &str) -> bool {
     let mut partitions = lab.state.topology.partitions.iter();
     partitions.all(|p| p.copy(node).is_none_or(|copy| copy.state == CopyState::Synced))

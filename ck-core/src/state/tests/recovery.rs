@@ -1,4 +1,4 @@
-//! The last holder of the data, and what a person may decide where none is left.
+//! The last holder of the data, and what a person may decide where no holder is left.
 
 use super::lab::{Lab, target};
 use crate::error::ErrorCode;
@@ -23,7 +23,7 @@ fn kept(lab: &Lab, id: &str) -> Command {
     remove
 }
 
-/// p0 on b and c, of which b went first and is back without the data, and c has died.
+/// p0 is on b and c. b failed first and is back without the data; c has failed, too.
 fn lost() -> Lab {
     let mut lab = Lab::cluster(&["a", "b", "c"], &[target("b c"), target("a b")], 2);
     lab.fail("b");
@@ -109,7 +109,7 @@ fn where_the_data_is_there_is_nothing_to_recover() {
 fn who_may_act_is_waited_for_before_another_copy_leads() {
     let mut lab = lost();
     lab.ok(recover(1, "b", true));
-    // a is asked to stop, and copies from b; b leads when that is known.
+    // a's role is released, and a copies from b; b leads when a is known to have stopped.
     assert_eq!(lab.partition(1), "-@1 a? b");
     assert_eq!(
         lab.told(),
@@ -155,7 +155,7 @@ fn copies_of_nodes_that_are_away_are_missing() {
 #[test]
 fn a_partition_whose_role_is_waited_for_is_lost_no_longer_when_its_holder_is_back() {
     let mut lab = Lab::cluster(&["a", "b"], &[target("a")], 1);
-    // a is asked to yield to b, which goes before it leads: a serves on, and may act until that is known.
+    // a's role is released for b, which goes down before it leads: a serves on, and may act until it has applied that.
     lab.ok(recover(0, "b", true));
     lab.fail("b");
     assert_eq!(lab.partition(0), "-@1 a? b");

@@ -1,4 +1,4 @@
-//! Members that stop, crash, restart and come back.
+//! Members that stop, crash, restart and rejoin.
 
 use super::lab::{Lab, spec, target};
 use crate::error::ErrorCode;
@@ -156,7 +156,7 @@ fn after_a_stop_of_the_whole_cluster_the_last_to_go_has_the_data() {
     }
     assert_eq!(lab.partition(0), "-@3 a? b? c");
     lab.told();
-    // Nobody who is up has the data: a is back, and waits instead of copying from nobody.
+    // No serving node has the data: a is back, and waits for a source.
     lab.restart("a");
     assert_eq!(
         lab.told(),
@@ -191,7 +191,7 @@ fn whoever_has_the_data_first_makes_the_one_that_is_away_stale() {
     lab.restart("b");
     lab.fail("a");
     assert_eq!(lab.partition(0), "-@1 a b?");
-    // b finished its copy before a went.
+    // b finished its copy before a went down.
     lab.ok(lab.confirm("b"));
     lab.ok(lab.grant());
     assert_eq!(lab.partition(0), "b@2 a? b");
@@ -238,7 +238,7 @@ fn the_same_process_joins_once_and_another_takes_its_place() {
     assert_eq!(lab.ok(again(node)), joined);
     assert_eq!(lab.node("b").peer_addr, "elsewhere:1");
 
-    // A new process without the log: a new incarnation, and a new number in Raft.
+    // A new process without the log gets a new incarnation and a new Raft id.
     let reply = lab.ok(lab.join("b", process + 1, None));
     let second = lab.node("b");
     assert_eq!(

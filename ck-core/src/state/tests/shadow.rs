@@ -1,4 +1,4 @@
-//! What somebody knows who hears the events and nothing else.
+//! What a client knows that receives the events and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ pub(super) struct Shadow {
     pub(super) leader_epoch: u64,
     /// Whether a rebalance has started and not completed. Not part of a topology.
     pub(super) rebalancing: bool,
-    /// The health told last. Not part of a topology.
+    /// The health of the last health event. Not part of a topology.
     pub(super) health: Option<(String, Vec<NodeId>, Vec<String>)>,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct Held {
 }
 
 impl Shadow {
-    /// What the events that led to `topology` must have told.
+    /// What a client must know from the events that led to `topology`.
     pub(super) fn of(topology: &Topology) -> Self {
         let members = topology.nodes.values().filter(|node| node.status.is_serving());
         let partitions = topology.partitions.iter().map(|p| {
@@ -45,9 +45,9 @@ impl Shadow {
         }
     }
 
-    /// The same without what events do not tell at once: a member whose new process has not caught up yet may be
-    /// known as a member (nobody noticed its crash) or not. An epoch counts only where there is a primary to
-    /// use it, and a partition only where somebody holds it.
+    /// This shadow without what events do not say at once: a member whose new process has not caught up may be known as
+    /// a member (where no node noticed its crash) or not. An epoch counts only where there is a primary, and a
+    /// partition only where it has a holder.
     pub(super) fn settled(&self, topology: &Topology) -> Self {
         let mut settled = self.clone();
         settled.rebalancing = false;
@@ -70,7 +70,7 @@ impl Shadow {
         settled
     }
 
-    /// Takes in one event, which must be possible after those before it.
+    /// Takes in one event, which must be possible after the earlier ones.
     pub(super) fn hear(&mut self, event: &Event) {
         match &event.kind {
             EventKind::NodeJoin(join) => {

@@ -1,4 +1,4 @@
-//! The life of a cluster, told by its events.
+//! The life of a cluster, as its events describe it.
 
 use super::lab::{Lab, bootstrap, target};
 use crate::error::ErrorCode;
@@ -161,7 +161,7 @@ fn a_drained_node_is_removed_and_nothing_goes_untold() {
     lab.ok(lab.release());
     lab.ok(lab.grant());
     lab.told();
-    // One copy is still there when the deadline passes: its loss is told too.
+    // One copy is still there when the deadline passes: the event for its loss is emitted, too.
     lab.ok(lab.remove("b", LeaveReason::GracefulShutdown));
     assert_eq!(
         lab.told(),

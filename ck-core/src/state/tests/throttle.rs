@@ -1,10 +1,10 @@
-//! How many copies a node makes at a time, copies that are given up, and partitions that nobody has.
+//! How many copies a node makes at a time, abandoned copies, and partitions that no node has.
 
 use super::lab::{Lab, target};
 use crate::model::{LeaveReason, RebalanceTrigger, Target};
 use crate::state::{Command, Reply};
 
-/// Six partitions on a, on their way to b, which copies two at a time.
+/// Six partitions on a, moving to b, which copies two at a time.
 fn throttled() -> Lab {
     let assignments: Vec<Target> = (0..6).map(|_| target("a")).collect();
     let mut lab = Lab::cluster(&["a", "b", "c"], &assignments, 1);
@@ -64,7 +64,7 @@ fn a_node_whose_hooks_copy_nothing_is_told_of_all_at_once() {
     lab.ok(confirm);
     let rest = [2, 3, 4, 5].map(|number| format!("p{number} b to copy from a (manual)"));
     assert_eq!(copies(&mut lab), rest);
-    // Once a hook has copied something, it is a few at a time again.
+    // Once a hook has copied something, the limit applies again.
     lab.ok(lab.confirm("b"));
     assert!(!lab.state.migrations.at_once.contains("b"));
 }
@@ -127,7 +127,7 @@ fn a_copy_that_is_given_up_makes_room_for_the_next() {
     );
     assert_eq!(lab.partition(0), "a@1 a");
     assert_eq!(lab.ok(stale), Reply::Partitions(0), "they are given up already");
-    // Planned anew, a copy is another one: what was given up does not concern it.
+    // A copy that is planned again is another one: the earlier abandonment does not apply to it.
     let stale = lab.abandon_copies("b");
     lab.ok(lab.confirm("b"));
     assert_eq!(lab.ok(stale), Reply::Partitions(0), "they are there");

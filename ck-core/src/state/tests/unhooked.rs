@@ -5,7 +5,7 @@ use crate::model::RebalanceTrigger;
 use crate::state::{Command, Reply};
 
 impl Lab {
-    /// The node confirms all that it was told to copy, without a hook.
+    /// The node confirms all its pending copies, without a hook.
     fn confirm_unhooked(&mut self, id: &str) {
         let mut confirm = self.confirm(id);
         if let Command::Confirm { at_once, .. } = &mut confirm {
@@ -15,7 +15,7 @@ impl Lab {
     }
 }
 
-/// c has joined and got a copy of p0 and p1, the role of p0 too, and has copied nothing.
+/// c has joined and got copies of p0 and p1, and the primary role of p0, and has copied nothing.
 fn joined() -> Lab {
     let mut lab = Lab::cluster(&["a", "b", "c"], &[target("a b"), target("b a")], 2);
     let targets = [(0, target("c b")), (1, target("b c"))];
@@ -77,7 +77,7 @@ fn what_was_confirmed_before_does_not_count_for_what_is_asked_anew() {
 
 #[test]
 fn where_nobody_has_better_a_copy_goes_on_counting() {
-    // All register late, whoever has not copied first.
+    // All nodes register late, a node without the data first.
     let mut lab = joined();
     lab.fail("b");
     lab.told();

@@ -1,4 +1,4 @@
-//! Where a copy goes that a node has failed to make: to the next best one.
+//! Replaces a node that did not make a copy by the next best node.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,9 +6,9 @@ use super::super::copy_watchdog::Pair;
 use super::Exclusions;
 use crate::model::{CopyState, Node, NodeId, NodeStatus, Partition, Topology};
 
-/// Takes what is avoided out of the planner's answer. In its place comes, in this order: who adds least to a zone, who
-/// has the data already, who is copying it, who has least for its weight. Where there is nobody, there is a copy less
-/// until the pair may be tried again.
+/// Removes excluded pairs from the planner's output. The replacement is the node with, in this order: fewest copies of
+/// the partition in its zone, the data already, a pending copy, the least load for its weight. Without such a node the
+/// partition has one copy less until the pair may be tried again.
 pub(super) fn avoid(topology: &Topology, copies: &mut [Vec<NodeId>], exclusions: &Exclusions) {
     let mut avoided: BTreeSet<Pair> = exclusions.avoided.clone();
     if !exclusions.failing.is_empty() {
@@ -57,7 +57,7 @@ pub(super) fn avoid(topology: &Topology, copies: &mut [Vec<NodeId>], exclusions:
             )
         });
         let next = next.map(|node| &node.id);
-        // One that was to leave stays where its copy is the only one.
+        // A holder that was to lose its copy keeps it where it would be the only one.
         let next = next.or_else(|| partition.synced().next().filter(|_| others.is_empty()));
         match next {
             Some(next) => {
@@ -74,7 +74,7 @@ pub(super) fn avoid(topology: &Topology, copies: &mut [Vec<NodeId>], exclusions:
     }
 }
 
-/// How many of the others lie in the zone of a node.
+/// How many of the others are in the zone of a node.
 fn in_zone_of(topology: &Topology, node: &Node, others: &[NodeId]) -> usize {
     let nodes = others.iter().filter_map(|id| topology.nodes.get(id));
     nodes.filter(|other| other.zone == node.zone).count()

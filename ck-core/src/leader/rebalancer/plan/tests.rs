@@ -1,4 +1,4 @@
-//! Who keeps copies.
+//! Tests of plans: which nodes keep copies, and which get them.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ fn node(id: &str, status: NodeStatus) -> (NodeId, Arc<Node>) {
     (id.into(), Arc::new(node))
 }
 
-/// Four nodes whose partitions have been placed, of which `d` has this status now.
+/// Four nodes whose partitions are placed; `d` then gets this status.
 fn placed(status: NodeStatus) -> Topology {
     let mut topology = Topology::default();
     topology.config.partition_count = 64;
@@ -66,7 +66,7 @@ fn a_new_node_is_given_nothing_before_it_has_caught_up() {
     assert!(!rebalance(&topology, &Exclusions::default()).is_empty());
 }
 
-/// Everything as a plan says.
+/// The topology after a plan was carried out.
 fn carried_out(topology: &Topology, plan: &[(u32, Target)]) -> Topology {
     let mut topology = topology.clone();
     for (number, target) in plan {
@@ -87,7 +87,7 @@ fn a_plan_under_way_is_not_planned_anew() {
     topology.nodes.extend([node("e", NodeStatus::Active)]);
     let plan = rebalance(&topology, &Exclusions::default());
     for (number, target) in plan {
-        // Nothing has been copied yet.
+        // No copy has been made yet.
         Arc::make_mut(&mut topology.partitions[number as usize]).target = Some(target);
     }
     assert_eq!(rebalance(&topology, &Exclusions::default()), []);
@@ -114,7 +114,7 @@ fn what_is_avoided_goes_to_the_next_best_node() {
         assert!(partition.copy(node).is_none(), "{partition:?}");
         assert_eq!(partition.copies.len(), 3);
     }
-    // It gets its share all the same, of others, and then nothing moves any more.
+    // The avoided node gets its share of other partitions, and then the plan is stable.
     let plan = rebalance(&after, &exclusions);
     let after = carried_out(&after, &plan);
     let held = |id: &str| after.partitions.iter().filter(|p| p.copy(id).is_some()).count();
@@ -140,7 +140,7 @@ fn where_nobody_else_is_a_copy_is_missing_or_a_holder_stays() {
     assert_eq!(rebalance(&topology, &exclusions), []);
     topology.nodes.extend([node("a", NodeStatus::Leaving)]);
     assert_eq!(rebalance(&topology, &exclusions), [], "a has the only copy");
-    // With somebody else it is drained.
+    // With another node available, `a` is drained.
     topology.nodes.extend([node("c", NodeStatus::Active)]);
     let plan = rebalance(&topology, &exclusions);
     assert_eq!(plan.len(), 1);

@@ -8,10 +8,10 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use super::*;
 use crate::env::{self, Runtime};
 
-/// What was delivered, and how to end its delivery.
+/// A batch in flight, and the sender that completes it.
 type Batch = (Vec<PendingProposal>, oneshot::Sender<()>);
 
-/// Holds every batch until it is let go; a proposal is answered with its own body.
+/// Holds every batch until the test answers it. A proposal is answered with its own body.
 #[derive(Default)]
 struct Held {
     seen: Mutex<Vec<(RaftId, usize)>>,
@@ -30,7 +30,7 @@ impl BatchSender for Held {
 }
 
 impl Held {
-    /// Lets the oldest batch go.
+    /// Answers the oldest batch.
     async fn answer_next(&self) {
         loop {
             let next = self.batches.lock().unwrap().pop_front();
@@ -95,7 +95,7 @@ fn what_waits_behind_batches_under_way_goes_together_and_each_hears_its_own() {
         }
         env::spawn(ProposalBatcher::new(waiting, held.clone()).run());
         held.arrived.notified().await;
-        // One may still go; the rest waits for an answer, but not what goes to another node.
+        // One more batch may be sent. The rest waits for an answer, except proposals for another node.
         let second = put(&queue, 1, "5");
         held.arrived.notified().await;
         let later = ["6", "7", "8"].map(|n| put(&queue, 1, n));
@@ -124,7 +124,7 @@ fn a_batch_is_bounded_in_number_and_bytes_and_leaves_out_who_gave_up() {
     let mut answers: Vec<_> = (0..MAX_PROPOSALS + 2).map(|_| put(&queue, 1, "a")).collect();
     answers.extend((0..3).map(|_| put(&queue, 1, vec![0; MAX_BYTES / 2])));
     answers.push(put(&queue, 1, vec![0; MAX_BYTES + 1]));
-    // The second one is not sent any more.
+    // The second proposal is not sent any more.
     drop(answers.remove(1));
     while let Ok(next) = waiting.try_recv() {
         line.waiting.push_back(next);

@@ -54,7 +54,7 @@ fn what_nodes_say_is_believed() {
         append(leads, tip, &[], None),
         append(leads, tip, &[id(6, 1, 101), id(6, 1, 102)], Some(id(5, 1, 90))),
         append(leads, None, &[id(0, 0, 0), id(1, 2, 1)], None),
-        // What is committed here comes again: an answer was lost.
+        // A committed entry is sent again because an answer was lost.
         append(leads, Some(id(4, 1, 80)), &[id(5, 1, 81)], Some(id(6, 1, 103))),
         ballot(6, Some(id(5, 7, 4000))),
         ballot(7, None),
@@ -80,7 +80,7 @@ fn what_no_node_says_is_refused() {
     let tip = Some(id(5, 2, 100));
     let far = 5 + TERM_STEP + 1;
     let calls = [
-        // Terms that leave no room for the next, or come from nowhere.
+        // Terms that leave no room for the next term, or are too far above the known one.
         ballot(u64::MAX, None),
         ballot(u64::MAX - 1, None),
         ballot(far, None),
@@ -88,14 +88,14 @@ fn what_no_node_says_is_refused() {
         append(vote(far, 1, true), tip, &[], None),
         RaftCall::Heartbeat(vote(far, 1, true)),
         RaftCall::Transfer(Transfer::of_parts(vote(far, 1, true), ME, None)),
-        // Nobody has elected it.
+        // The sender was not elected.
         append(vote(6, 1, false), tip, &[], None),
         RaftCall::Heartbeat(vote(6, 1, false)),
         RaftCall::Transfer(Transfer::of_parts(vote(6, 1, false), ME, None)),
-        // In another's name.
+        // In the name of another node.
         append(vote(6, 2, true), tip, &[], None),
         RaftCall::Heartbeat(vote(6, 2, true)),
-        // Indexes at the end of the numbers.
+        // Indexes at the end of the number range.
         append(leads, Some(id(6, 1, u64::MAX)), &[], None),
         append(leads, None, &[id(6, 1, u64::MAX)], None),
         append(leads, tip, &[], Some(id(6, 1, u64::MAX))),
@@ -106,14 +106,14 @@ fn what_no_node_says_is_refused() {
         append(leads, tip, &[id(6, 1, 101), id(6, 1, 103)], None),
         append(leads, tip, &[id(6, 1, 102), id(6, 1, 101)], None),
         append(leads, tip, &[id(6, 1, 101), id(6, 1, 101)], None),
-        // Entries of leaders that are still to come, or that follow those of later ones.
+        // Entries of leaders later than the sender, and entries that follow those of a later leader.
         append(leads, tip, &[id(7, 1, 101)], None),
         append(leads, tip, &[id(6, 2, 101)], None),
         append(leads, Some(id(7, 1, 100)), &[], None),
         append(leads, tip, &[id(4, 1, 101)], None),
         append(leads, tip, &[], Some(id(7, 1, 100))),
         ballot(6, Some(id(7, 1, 100))),
-        // What is committed would change.
+        // Committed entries would change.
         append(leads, Some(id(6, 1, 90)), &[], None),
         append(leads, Some(id(5, 1, 80)), &[id(6, 1, 81)], None),
         append(leads, None, &[id(6, 1, 0)], None),
@@ -124,7 +124,7 @@ fn what_no_node_says_is_refused() {
     }
 }
 
-/// A cluster may be old when a node comes to it for the first time.
+/// A cluster may be old when a node joins it for the first time.
 #[test]
 fn a_node_without_a_past_takes_the_term_that_there_is() {
     let new = Known {

@@ -16,7 +16,8 @@ use crate::raft::codec;
 use crate::raft::storage::wal;
 use crate::raft::types::{RaftId, from_wal_id, from_wal_vote};
 
-/// A follower that answers by a script, the last answers only once that many requests are under way together.
+/// A follower that answers by a script. The first `alone` answers come at once; each later answer waits until
+/// `together` requests are in flight.
 #[derive(Debug)]
 struct Follower {
     script: Mutex<VecDeque<Appended>>,
@@ -81,7 +82,7 @@ fn id(index: u64) -> LogId {
     })
 }
 
-/// An append without entries behind the entry `prev`: its answer names that entry.
+/// An append without entries after the entry `prev`. Its answer names that entry.
 fn behind(prev: Option<u64>) -> AppendEntriesRequest<Types> {
     AppendEntriesRequest {
         vote: from_wal_vote(wal::Vote {
@@ -149,7 +150,7 @@ async fn a_conflict_before_the_first_entry_is_an_error_of_the_peer() {
     assert!(matches!(answers[..], [Err(RPCError::Network(_))]), "{answers:?}");
 }
 
-/// What is told to a follower while entries come, in simulated time.
+/// Tests, in simulated time, when the commit index is sent while entries arrive.
 #[cfg(feature = "sim")]
 mod in_time {
     use openraft::EntryPayload;
@@ -161,7 +162,7 @@ mod in_time {
 
     const GAP: Duration = Duration::from_micros(400);
 
-    /// An append of the entry `index`, or of none behind it.
+    /// An append of the entry `index`, or an append without entries after it.
     fn request(index: u64, with_entry: bool) -> AppendEntriesRequest<Types> {
         let mut request = behind(Some(if with_entry { index - 1 } else { index }));
         if with_entry {
@@ -171,7 +172,8 @@ mod in_time {
         request
     }
 
-    /// How many requests the follower was asked when `steps` were given `GAP` apart, and how many `TELL_WITHIN` later.
+    /// How many requests the follower had received when `steps` had been sent [`GAP`] apart, and how many
+    /// [`TELL_WITHIN`] later.
     fn asked(steps: &[(u64, bool)]) -> (usize, usize) {
         let steps = steps.to_vec();
         env::runtime::simulate(1, async move {

@@ -20,7 +20,7 @@ fn piece(vote: wal::Vote, offset: u64, total: u64, data: &'static [u8]) -> Snaps
     }
 }
 
-/// How many bytes are kept of what came.
+/// How many bytes of the chunks are kept.
 fn kept(receiver: &SnapshotReceiver) -> usize {
     receiver
         .incoming()
@@ -36,7 +36,7 @@ fn code<T>(result: Result<T>) -> Option<ErrorCode> {
 fn pieces_come_together_in_their_order_and_once() {
     let (receiver, over) = (SnapshotReceiver::default(), Arc::default());
     let take = |offset, data| receiver.take(piece(LEADER, offset, 6, data), &over).unwrap();
-    // Twice each: the answer was lost.
+    // Each chunk is sent twice, as if its answer had been lost.
     for (offset, data) in [(0, b"ab"), (0, b"ab"), (2, b"cd"), (2, b"cd")] {
         assert!(take(offset, data).is_none());
     }
@@ -74,14 +74,14 @@ fn pieces_that_fit_nothing_are_refused() {
     assert_eq!(code(receiver.take(huge, &over)), Some(ErrorCode::TooLarge));
 }
 
-/// A gigabyte stayed for as long as the process after the half of a snapshot from a stranger.
+/// Half a snapshot from a stranger once kept a gigabyte for the lifetime of the process.
 #[test]
 fn what_came_over_a_connection_that_is_gone_is_let_go() {
     let (receiver, over) = (SnapshotReceiver::default(), Arc::default());
     receiver.take(piece(LEADER, 0, 6, b"ab"), &over).unwrap();
     receiver.let_go();
     assert_eq!(kept(&receiver), 2, "it may still come to something");
-    // The sender goes on over another connection.
+    // The sender continues over another connection.
     let another = Arc::default();
     receiver.take(piece(LEADER, 2, 6, b"cd"), &another).unwrap();
     drop(over);
@@ -92,7 +92,7 @@ fn what_came_over_a_connection_that_is_gone_is_let_go() {
     assert_eq!(kept(&receiver), 0);
 }
 
-/// The state after one command, which was entry `index`.
+/// The encoded state after one command, which was entry `index`.
 fn state_after(index: u64, command: Command) -> Bytes {
     let mut state = State::default();
     let proposal = Proposal::unremembered(command, Timestamp::default());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ck_core::Options;
 use ck_core::env::disk::MemDisk;
 use ck_core::env::sim_process::outside;
-use ck_core::env::{self, Signal};
+use ck_core::env::{self, ChangeNotifier};
 use ck_core::hooks::EventFilter;
 use ck_core::net::sim::SimNetwork;
 use ck_core::sim::{SimNode, SimSpec};
@@ -48,13 +48,13 @@ pub(crate) struct Inner {
     slots: Mutex<Vec<Slot>>,
     violation: Mutex<Option<Violation>>,
     calm: AtomicBool,
-    failed: Signal,
+    failed: ChangeNotifier,
     /// The node that went on last after it had stood still, and told when one does.
     woken: Mutex<usize>,
-    wakes: Signal,
+    wakes: ChangeNotifier,
     /// The node that is about to be taken out, and told when one is.
     parting: Mutex<usize>,
-    partings: Signal,
+    partings: ChangeNotifier,
     /// Violations of what is not promised yet.
     pub(crate) unpromised: AtomicU64,
 }
@@ -101,11 +101,11 @@ impl World {
                 slots: Mutex::new(slots),
                 violation: Mutex::new(None),
                 calm: AtomicBool::new(false),
-                failed: Signal::default(),
+                failed: ChangeNotifier::default(),
                 woken: Mutex::new(0),
-                wakes: Signal::default(),
+                wakes: ChangeNotifier::default(),
                 parting: Mutex::new(0),
-                partings: Signal::default(),
+                partings: ChangeNotifier::default(),
                 unpromised: AtomicU64::new(0),
                 plan,
             }),

@@ -7,10 +7,21 @@ use std::time::Duration;
 use super::types::HookFailure;
 use crate::model::{Node, NodeId, PartitionChangeEvent};
 
-/// Callback: this node holds a partition that it gained. Called once for each gain, with the revision of its event. The
-/// flag is true when a hook that copies has confirmed the data, false when no such hook is registered. Called on the
+/// What became of a copy that this node gained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyOutcome {
+    /// All hooks that copy have returned success: the data is here.
+    Confirmed,
+    /// No hook that copies is registered.
+    Unheard,
+    /// A hook failed, and is not called for this gain again because the node's role has changed meanwhile. The copy may
+    /// count all the same, and no hook has confirmed it.
+    Abandoned,
+}
+
+/// Callback: a gain of a copy has ended. Called at most once for each gain, with the revision of its event. Called on the
 /// thread that finds this out, which may be the thread that pushes events: it must not block.
-pub type OnCopied = Arc<dyn Fn(&PartitionChangeEvent, u64, bool) + Send + Sync>;
+pub type OnCopied = Arc<dyn Fn(&PartitionChangeEvent, u64, CopyOutcome) + Send + Sync>;
 
 /// The nodes that hold the data of a partition that this node gained.
 #[derive(Debug, Clone)]

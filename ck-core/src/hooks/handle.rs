@@ -12,7 +12,7 @@ use crate::env::{self, Instant};
 use crate::model::Event;
 use crate::{Error, ErrorCode, Result};
 
-use super::config::{Driver, HooksConfig};
+use super::config::{CopyOutcome, Driver, HooksConfig};
 use super::copying::Copying;
 use super::job::{CallId, Effect, RetryId};
 use super::queue::{change_of, is_own_gain};
@@ -133,17 +133,18 @@ impl Shared {
     fn tell(&self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Copied(event) => self.tell_copied(&event, true),
-                Effect::Unheard(event) => self.tell_copied(&event, false),
+                Effect::Copied(event) => self.tell_copied(&event, CopyOutcome::Confirmed),
+                Effect::Unheard(event) => self.tell_copied(&event, CopyOutcome::Unheard),
+                Effect::Abandoned(event) => self.tell_copied(&event, CopyOutcome::Abandoned),
                 Effect::Failed(failure) => catch_panic(|| (self.config.report)(failure)),
                 Effect::RetryAfter(..) => {}
             }
         }
     }
 
-    fn tell_copied(&self, event: &Event, hooked: bool) {
+    fn tell_copied(&self, event: &Event, outcome: CopyOutcome) {
         if let Some(change) = change_of(event) {
-            catch_panic(|| (self.config.on_copied)(change, event.revision, hooked));
+            catch_panic(|| (self.config.on_copied)(change, event.revision, outcome));
         }
     }
 
@@ -335,7 +336,7 @@ impl Hooks {
             events
                 .into_iter()
                 .filter(own)
-                .for_each(|event| shared.tell_copied(&event, false));
+                .for_each(|event| shared.tell_copied(&event, CopyOutcome::Unheard));
             return;
         }
         let mut state = shared.lock();

@@ -38,6 +38,9 @@ pub enum Effect {
     Copied(Arc<Event>),
     /// This node gained a copy of the partition of this event, and no hook that copies is registered.
     Unheard(Arc<Event>),
+    /// This node gained a copy of the partition of this event; a hook failed for it, and is not called for it again,
+    /// because this node's role of the partition has changed meanwhile.
+    Abandoned(Arc<Event>),
     /// A call failed: report it to the log.
     Failed(HookFailure),
     /// Call [`Schedule::retry_due`](super::schedule::Schedule::retry_due) after this delay.

@@ -81,7 +81,7 @@ mod tests;
 pub(crate) use copying::Copying;
 pub(crate) use scope::on_hook_thread;
 
-pub use config::{Driver, Holders, HoldersNow, HooksConfig, OnCopied, OnFailure};
+pub use config::{CopyOutcome, Driver, Holders, HoldersNow, HooksConfig, OnCopied, OnFailure};
 pub use handle::{Hooks, Unregistered};
 pub use types::{
     AsyncHook, BlockingHook, EventFilter, EventType, FailureReason, Hook, HookFailure, HookId, HookStats,

@@ -333,8 +333,17 @@ impl<H: Clone> Schedule<H> {
                 .values()
                 .any(|hook| hook.queue.waits_again(change.number, id));
         let over = matches!(change.change, RoleChange::LostCopy | RoleChange::GainedReplica);
-        if over || retrying {
+        if over {
             self.end_gain(change.number);
+        } else if retrying {
+            self.abandon_gain(change.number);
+        }
+    }
+
+    /// Ends a gain for which a hook has failed. The copy may count all the same, though no hook has confirmed it.
+    fn abandon_gain(&mut self, number: u32) {
+        if let Some(gain) = self.end_gain(number) {
+            self.effects.push(Effect::Abandoned(gain.event));
         }
     }
 
@@ -504,8 +513,12 @@ impl<H: Clone> Schedule<H> {
     fn plan_retry(&mut self, hook_id: HookId, queued: Queued, reason: FailureReason) -> Option<Duration> {
         let registered = self.hooks.contains_key(&hook_id);
         let (number, gain) = self.gain_of(&queued)?;
-        if !registered || !gain.may_retry || reason == FailureReason::Cancelled {
+        if !registered || reason == FailureReason::Cancelled {
             self.end_gain(number);
+            return None;
+        }
+        if !gain.may_retry {
+            self.abandon_gain(number);
             return None;
         }
         let delay = retry_delay(queued.attempt);

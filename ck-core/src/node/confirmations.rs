@@ -26,6 +26,8 @@ pub(crate) struct Confirmations {
     due: Mutex<BTreeMap<u32, Copied>>,
     added: ChangeNotifier,
     doubt: Mutex<Unconfirmed>,
+    /// Copies for which a hook failed that is not called again, by partition, with the revision of the event.
+    abandoned: Mutex<BTreeMap<u32, u64>>,
 }
 
 /// A finished copy.
@@ -77,6 +79,26 @@ impl Confirmations {
     pub(crate) fn add(&self, number: u32, revision: u64, hooked: bool) {
         self.due().insert(number, Copied { revision, hooked });
         self.added.notify();
+    }
+
+    /// Has the log emit a copy again for which a hook failed at `revision`, if the copy still counts without a hook's word.
+    pub(crate) fn ask_again(&self, number: u32, revision: u64) {
+        self.abandoned_now().insert(number, revision);
+        self.added.notify();
+    }
+
+    fn abandoned_now(&self) -> MutexGuard<'_, BTreeMap<u32, u64>> {
+        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The abandoned copies that count without a hook's word, by partition and the revision at which they were emitted last.
+    fn take_abandoned(&self, topology: &Topology, me: &str) -> Vec<(u32, u64)> {
+        let abandoned = std::mem::take(&mut *self.abandoned_now());
+        let counts = |(number, revision): (u32, u64)| {
+            let copy = topology.partitions.get(number as usize)?.copy(me)?;
+            (copy.unhooked && copy.since <= revision).then_some((number, copy.since))
+        };
+        abandoned.into_iter().filter_map(counts).collect()
     }
 
     fn due(&self) -> MutexGuard<'_, BTreeMap<u32, Copied>> {
@@ -172,9 +194,10 @@ impl Node {
             let added = self.confirmations.added.count();
             let applied = self.applied.changed().count();
             let due = self.confirmations.take();
-            self.confirmations
-                .follow(&self.applied.topology(), &self.me, &mut doubted);
-            if due.is_empty() && !doubted.news {
+            let topology = self.applied.topology();
+            self.confirmations.follow(&topology, &self.me, &mut doubted);
+            let abandoned = self.confirmations.take_abandoned(&topology, &self.me);
+            if due.is_empty() && !doubted.news && abandoned.is_empty() {
                 let anew = async {
                     match doubted.copies.is_empty() {
                         true => std::future::pending().await,
@@ -190,8 +213,11 @@ impl Node {
                 }
                 continue;
             }
-            if !self.confirm(&due).await {
+            if !self.confirm(&due).await || !self.ask_again(&abandoned).await {
                 self.confirmations.put_back(&due);
+                for (number, since) in abandoned {
+                    self.confirmations.abandoned_now().entry(number).or_insert(since);
+                }
                 env::sleep(RETRY_PAUSE).await;
                 continue;
             }

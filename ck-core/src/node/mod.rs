@@ -42,7 +42,7 @@ pub(crate) use server::{Listen, Listening, TcpServer};
 use crate::env::disk::{Disk, DiskLock, MemDisk, RealDisk};
 use crate::env::{self, ChangeNotifier, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::hooks::{Driver, Hooks, HooksConfig};
+use crate::hooks::{CopyOutcome, Driver, Hooks, HooksConfig};
 use crate::http::RequestCounters;
 use crate::leader::{LeaseManager, MembershipService, Rebalancer, ReportedDelays};
 use crate::logger::{Logger, Sparse};
@@ -172,7 +172,11 @@ impl Node {
         let mut config = HooksConfig::new(
             me.clone(),
             deps.hooks,
-            Arc::new(move |event, revision, hooked| copied.add(event.number, revision, hooked)),
+            Arc::new(move |event, revision, outcome| match outcome {
+                CopyOutcome::Confirmed => copied.add(event.number, revision, true),
+                CopyOutcome::Unheard => copied.add(event.number, revision, false),
+                CopyOutcome::Abandoned => copied.ask_again(event.number, revision),
+            }),
             Arc::new(move |failure| {
                 failed.note(&failure, &myself);
                 warnings.warn(format_args!("{failure}"));

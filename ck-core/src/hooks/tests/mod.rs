@@ -110,6 +110,7 @@ struct Bench {
     schedule: Schedule<()>,
     revision: u64,
     copied: Vec<u64>,
+    abandoned: Vec<u64>,
     failed: Vec<HookFailure>,
     retries: Vec<(RetryId, Duration)>,
 }
@@ -120,6 +121,7 @@ impl Bench {
             schedule: Schedule::new(ME.into(), concurrency, high_water),
             revision: 0,
             copied: Vec::new(),
+            abandoned: Vec::new(),
             failed: Vec::new(),
             retries: Vec::new(),
         }
@@ -139,6 +141,7 @@ impl Bench {
         for effect in self.schedule.take_effects() {
             match effect {
                 Effect::Copied(event) | Effect::Unheard(event) => self.copied.push(event.revision),
+                Effect::Abandoned(event) => self.abandoned.push(event.revision),
                 Effect::Failed(failure) => self.failed.push(failure),
                 Effect::RetryAfter(id, delay) => self.retries.push((id, delay)),
             }

@@ -146,6 +146,13 @@ impl Run {
                 Effect::Copied(event) | Effect::Unheard(event) => {
                     record.copied.push((event.revision, record.now))
                 }
+                Effect::Abandoned(event) => {
+                    let gain = event.revision;
+                    assert!(
+                        record.copied.iter().all(|(copied, _)| *copied != gain),
+                        "{gain} was copied, and abandoned"
+                    );
+                }
                 Effect::Failed(failure) => {
                     record.last_failed = Some((failure.hook, failure.event.revision, failure.attempt));
                 }

@@ -281,6 +281,34 @@ fn a_superseded_gain_vanishes_and_a_loss_is_always_told() {
 }
 
 #[test]
+fn a_copy_whose_role_came_before_its_hook_failed_is_abandoned_once() {
+    // The hook fails after the role has come, or had failed before and waits for its retry.
+    for role_first in [true, false] {
+        let mut bench = Bench::new(50, 100);
+        bench.schedule.register(EventFilter::ALL, ());
+        bench.push([change(1, ME, GainedReplica)]);
+        let call = bench.start().remove(0);
+        if role_first {
+            bench.push([change(1, ME, GainedPrimary)]);
+            bench.fail(call);
+        } else {
+            bench.fail(call);
+            bench.push([change(1, ME, GainedPrimary)]);
+        }
+        assert_eq!(bench.abandoned, [1], "role first: {role_first}");
+        assert_eq!(bench.copied, [] as [u64; 0]);
+        bench.run_all();
+        assert_eq!(bench.abandoned, [1]);
+        // What is over says nothing: the copy is gone, or starts over with a gain of its own.
+        bench.push([change(2, ME, GainedReplica)]);
+        let call = bench.start().remove(0);
+        bench.fail(call);
+        bench.push([change(2, ME, LostCopy)]);
+        assert_eq!(bench.abandoned, [1]);
+    }
+}
+
+#[test]
 fn at_most_four_changes_wait_for_one_partition_and_node() {
     let mut bench = Bench::new(50, 100);
     bench.schedule.register(EventFilter::ALL, ());

@@ -2,8 +2,8 @@
 //!
 //! Two things are watched: what the state says (a primary is a synced copy), and what the application's own data says. An
 //! application has data because it was told to lead a partition that was new, or because its copy hook found a source
-//! that had it. Whoever acts as primary writes, to all holders that it knows to be up and to whoever has copied from it;
-//! nobody acts later who has missed that.
+//! that had it. A primary writes to all holders that it knows to be up. A node that others have copied from passes on to
+//! them what it writes and what it is sent. No node acts as primary later that has missed a write.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -78,28 +78,36 @@ impl HeldData {
             ));
         }
         *written = partition.epoch.max(*written);
-        let copied = self.copied_from.get(&(number, node.to_owned()));
-        let mut gets = |other: &str| {
-            let key = (number, other.to_owned());
+        let up = |holder: &&str| {
+            let known = topology.nodes.get(*holder);
+            known.is_some_and(|node| node.status.is_serving())
+        };
+        let holders = partition.copies.iter().map(|copy| &*copy.node).filter(up);
+        let mut due: Vec<String> = holders.map(str::to_owned).collect();
+        due.extend(
+            self.copied_from
+                .get(&(number, node.to_owned()))
+                .into_iter()
+                .flatten()
+                .cloned(),
+        );
+        if partition.copy(node).is_some() {
+            due.push(node.to_owned());
+        }
+        let mut sent_to = BTreeSet::new();
+        while let Some(receiver) = due.pop() {
+            if !sent_to.insert(receiver.clone()) {
+                continue;
+            }
+            let key = (number, receiver);
+            due.extend(self.copied_from.get(&key).into_iter().flatten().cloned());
             // What it writes itself while it copies is gone under what it copies.
-            if other != node
+            if key.1 != node
                 && let Some(sent) = self.being_made.get_mut(&key)
             {
                 *sent = Some(*written);
             }
             self.has.insert(key, *written);
-        };
-        for other in copied.into_iter().flatten() {
-            gets(other);
-        }
-        for copy in &partition.copies {
-            let up = topology
-                .nodes
-                .get(&copy.node)
-                .is_some_and(|node| node.status.is_serving());
-            if up || *copy.node == *node {
-                gets(&copy.node);
-            }
         }
         Ok(())
     }

@@ -2,17 +2,17 @@
 
 mod absences;
 mod changed_partitions;
+mod control_loop;
 mod copy_watchdog;
 mod handovers;
 mod plan;
 mod plan_state;
-mod rebalancer;
 mod status;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use control_loop::{RebalancePolicy, Rebalancer};
 pub(crate) use plan::{amended, promotions, rebalance};
-pub(crate) use rebalancer::{RebalancePolicy, Rebalancer};
 pub(crate) use status::{RebalanceNow, local as local_status};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::rebalancer::Rebalancer;
+use super::control_loop::Rebalancer;
 use crate::env::{self, Instant};
 use crate::membership::SyncReport;
 use crate::model::{

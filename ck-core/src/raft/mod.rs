@@ -3,8 +3,8 @@
 //! Only this module uses openraft. The rest of the crate sees proposals and their outcomes, the applied state that
 //! serves every read, and leadership as epochs.
 //!
-//! - [`RaftNode`] is the handle of one node's Raft; [`open`] makes it.
-//! - [`AppliedState`] is the state that the log has produced on this node, with the view that lookups read.
+//! - `RaftNode` is the handle of one node's Raft; `open` makes it.
+//! - `AppliedState` is the state that the log has produced on this node, with the view that lookups read.
 //! - `storage`: the write-ahead log, the state machine, snapshots on the disk.
 //! - `transport`: Raft RPCs between nodes, and the checks that each of them must pass.
 //! - `election`: when a node campaigns, what it pledges to a leader, how long a leader's lease is.

@@ -78,7 +78,7 @@ enum Part {
     /// Durable writes over HTTP, beside the native call.
     Http,
     /// Forming, joining, restarting.
-    Bootstrap,
+    Formation,
     /// Forming, joining, restarting with many nodes, each a process.
     Many,
     /// What the number of partitions costs: forming and data writes, with few and with the most there can be.
@@ -167,7 +167,7 @@ fn run(arguments: &Arguments) -> Outcome {
     if wanted(Part::Http) {
         http::measure(&mut report, &arguments.dir, Duration::from_millis(arguments.turn))?;
     }
-    if wanted(Part::Bootstrap) {
+    if wanted(Part::Formation) {
         formation::measure(&mut report, &arguments.dir)?;
     }
     if wanted(Part::Many) {

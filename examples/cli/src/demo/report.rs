@@ -8,7 +8,7 @@ use super::routing::Distribution;
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     /// How the cluster formed.
-    pub(super) formation: Bootstrap,
+    pub(super) formation: Formation,
     /// Where the keys fell.
     pub(super) routing: Routing,
     /// What a new node cost.
@@ -23,7 +23,7 @@ pub(super) struct Report {
 
 /// How the cluster formed.
 #[derive(Debug, Serialize)]
-pub(super) struct Bootstrap {
+pub(super) struct Formation {
     /// Each node, in the order in which they became ready.
     pub(super) nodes: Vec<NodeReady>,
     /// The leader.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use ck_core::ErrorCode;
 
 use super::cluster::{Cluster, Started};
-use super::report::{Bootstrap, Join, NodeReady, Report, Routing, Stop};
+use super::report::{Formation, Join, NodeReady, Report, Routing, Stop};
 use super::routing::{distribute, rerouted};
 use crate::api::ClusterAnswer;
 use crate::args::DemoArgs;
@@ -58,7 +58,7 @@ impl<'a> Tour<'a> {
     }
 
     /// Stop 1: processes form a cluster. The first one makes it, the others join, all at once.
-    fn form(&mut self) -> Result<(Bootstrap, ClusterAnswer)> {
+    fn form(&mut self) -> Result<(Formation, ClusterAnswer)> {
         let count = self.args.nodes as usize;
         let start = Instant::now();
         self.title(&format!("{} form a cluster", plural(count, "process")))?;
@@ -86,7 +86,7 @@ impl<'a> Tour<'a> {
             time(seconds),
         ))?;
         self.map(&layout, None)?;
-        let formation = Bootstrap {
+        let formation = Formation {
             nodes: ready
                 .into_iter()
                 .map(|node| NodeReady {

@@ -82,7 +82,7 @@ impl Confirmations {
     }
 
     /// Has the log emit a copy again for which a hook failed at `revision`, if the copy still counts without a hook's word.
-    pub(crate) fn ask_again(&self, number: u32, revision: u64) {
+    pub(crate) fn add_abandoned(&self, number: u32, revision: u64) {
         self.abandoned_now().insert(number, revision);
         self.added.notify();
     }

@@ -175,7 +175,7 @@ impl Node {
             Arc::new(move |event, revision, outcome| match outcome {
                 CopyOutcome::Confirmed => copied.add(event.number, revision, true),
                 CopyOutcome::Unheard => copied.add(event.number, revision, false),
-                CopyOutcome::Abandoned => copied.ask_again(event.number, revision),
+                CopyOutcome::Abandoned => copied.add_abandoned(event.number, revision),
             }),
             Arc::new(move |failure| {
                 failed.note(&failure, &myself);

@@ -37,31 +37,29 @@ impl MembershipService {
                 && request.spec.raft_id.is_none()
                 && self.context.applied.state().process_of(&known.id) != Some(request.spec.process)
         });
-        if let Some(known) = replaced {
-            self.revoke_leases(epoch, known).await?;
-        }
         let known = known.map(|known| known.incarnation);
-        let silent_ms = known.map_or(0, |known| self.silent_ms(&request.spec.id, known));
-        let joined = self
-            .with_promotions(
-                epoch,
-                &request.spec.id,
-                known,
-                &[],
-                |promotions, planned_on, unleased_from| Command::Join {
-                    node: request.spec.clone(),
-                    promotions,
-                    planned_on,
-                    silent_ms,
-                    unleased_from,
-                },
-            )
-            .await;
-        let joined = joined.and_then(|response| response.result.map(|reply| (response.revision, reply)));
-        if let (Some(known), Err(error)) = (replaced, &joined) {
-            self.cancel_revocation(known, error);
-        }
-        let (revision, reply) = joined?;
+        let join = async {
+            let silent_ms = known.map_or(0, |known| self.silent_ms(&request.spec.id, known));
+            let response = self
+                .with_promotions(
+                    epoch,
+                    &request.spec.id,
+                    known,
+                    &[],
+                    |promotions, planned_on, unleased_from| Command::Join {
+                        node: request.spec.clone(),
+                        promotions,
+                        planned_on,
+                        silent_ms,
+                        unleased_from,
+                    },
+                )
+                .await?;
+            response.result.map(|reply| (response.revision, reply))
+        };
+        let (revision, reply) = self
+            .with_leases_revoked(epoch, replaced.map(AsRef::as_ref), join)
+            .await?;
         match reply {
             Reply::Joined {
                 raft_id, incarnation, ..

@@ -58,6 +58,23 @@ impl MembershipService {
         response.result.map(|_| (response.revision, 0))
     }
 
+    /// Makes a `change` that takes roles from the process of `known`, where it may have leases: revokes them first, and lets
+    /// the member have leases again where the change certainly did not happen.
+    async fn with_leases_revoked<T>(
+        &self,
+        epoch: u64,
+        known: Option<&Node>,
+        change: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let Some(known) = known else { return change.await };
+        self.revoke_leases(epoch, known).await?;
+        let changed = change.await;
+        if let Err(error) = &changed {
+            self.cancel_revocation(known, error);
+        }
+        changed
+    }
+
     /// Revokes the leases of a member's process; returns when none is valid any more: at once where the process gives
     /// them back, otherwise when they have run out.
     async fn revoke_leases(&self, epoch: u64, known: &Node) -> Result<()> {

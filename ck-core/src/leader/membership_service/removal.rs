@@ -31,14 +31,8 @@ impl MembershipService {
         let epoch = self.context.leadership.epoch().ok_or_else(not_leader)?;
         let known = self.context.applied.topology().nodes.get(node).cloned();
         let known = known.filter(|known| known.status.is_up() && known.incarnation == incarnation);
-        if let Some(known) = &known {
-            self.revoke_leases(epoch, known).await?;
-        }
-        let downed = self.mark_down(epoch, node, incarnation, reason, &[]).await;
-        if let (Some(known), Err(error)) = (&known, &downed) {
-            self.cancel_revocation(known, error);
-        }
-        downed
+        let mark_down = self.mark_down(epoch, node, incarnation, reason, &[]);
+        self.with_leases_revoked(epoch, known.as_deref(), mark_down).await
     }
 
     /// Marks a member as failed. Other holders of the data take over its roles, except the nodes in `silent`, which are
@@ -131,29 +125,25 @@ impl MembershipService {
         let known = self.context.applied.topology().nodes.get(node).cloned();
         let incarnation = known.as_ref().map(|known| known.incarnation);
         let up = known.filter(|known| known.status.is_up());
-        if let Some(known) = &up {
-            self.revoke_leases(epoch, known).await?;
-        }
-        let removed = self
-            .with_promotions(
-                epoch,
-                node,
-                incarnation,
-                &[],
-                |promotions, planned_on, unleased_from| Command::Remove {
-                    node: node.clone(),
-                    reason: LeaveReason::RemovedByAdmin,
-                    promotions,
-                    planned_on,
-                    keep_last: !force,
-                    unleased_from,
-                },
-            )
-            .await
-            .and_then(|response| response.result.map(|_| (response.revision, 0)));
-        if let (Err(error), Some(known)) = (&removed, &up) {
-            self.cancel_revocation(known, error);
-        }
-        removed
+        let remove = async {
+            let response = self
+                .with_promotions(
+                    epoch,
+                    node,
+                    incarnation,
+                    &[],
+                    |promotions, planned_on, unleased_from| Command::Remove {
+                        node: node.clone(),
+                        reason: LeaveReason::RemovedByAdmin,
+                        promotions,
+                        planned_on,
+                        keep_last: !force,
+                        unleased_from,
+                    },
+                )
+                .await?;
+            response.result.map(|_| (response.revision, 0))
+        };
+        self.with_leases_revoked(epoch, up.as_deref(), remove).await
     }
 }

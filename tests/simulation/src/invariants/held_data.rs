@@ -83,17 +83,7 @@ impl HeldData {
             known.is_some_and(|node| node.status.is_serving())
         };
         let holders = partition.copies.iter().map(|copy| &*copy.node).filter(up);
-        let mut due: Vec<String> = holders.map(str::to_owned).collect();
-        due.extend(
-            self.copied_from
-                .get(&(number, node.to_owned()))
-                .into_iter()
-                .flatten()
-                .cloned(),
-        );
-        if partition.copy(node).is_some() {
-            due.push(node.to_owned());
-        }
+        let mut due: Vec<String> = holders.chain([node]).map(str::to_owned).collect();
         let mut sent_to = BTreeSet::new();
         while let Some(receiver) = due.pop() {
             if !sent_to.insert(receiver.clone()) {

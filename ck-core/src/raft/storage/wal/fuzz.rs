@@ -28,7 +28,7 @@ pub(crate) fn log(bytes: &[u8]) {
     let is_written = write_files(&disk, bytes);
     assert!(is_written.is_ok(), "{is_written:?}");
     let disk: Arc<dyn Disk> = Arc::new(disk);
-    match Logger::open(disk.clone()) {
+    match Log::open(disk.clone()) {
         Err(error) => {
             let is_clear = matches!(error.code(), ErrorCode::Corrupt | ErrorCode::Version)
                 && error.message().contains(DIR)
@@ -103,7 +103,7 @@ fn repair(file: &mut [u8]) {
 }
 
 /// A log with its writer.
-struct Logger {
+struct Log {
     wal: Wal,
     writer: WalWriter,
     answers: Arc<Mutex<Vec<Result<()>>>>,
@@ -119,16 +119,16 @@ struct Says {
 }
 
 /// Closes a log and opens it again, which nothing can keep it from.
-fn reopen(log: Logger, disk: &Arc<dyn Disk>) -> Logger {
+fn reopen(log: Log, disk: &Arc<dyn Disk>) -> Log {
     log.close();
-    match Logger::open(disk.clone()) {
+    match Log::open(disk.clone()) {
         Ok(log) => log,
         Err(error) => unreachable!("it was open before: {error}"),
     }
 }
 
-impl Logger {
-    fn open(disk: Arc<dyn Disk>) -> Result<Logger> {
+impl Log {
+    fn open(disk: Arc<dyn Disk>) -> Result<Log> {
         let options = WalOptions {
             segment_bytes: MIN_SEGMENT,
             cache_bytes: 1024,
@@ -136,7 +136,7 @@ impl Logger {
             owner: Owner::default(),
         };
         let (wal, writer) = Wal::open(disk, Path::new(DIR), &options)?;
-        Ok(Logger {
+        Ok(Log {
             wal,
             writer,
             answers: Arc::default(),
@@ -220,7 +220,7 @@ pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
     use super::segment::put_format_1;
 
     let disk = MemDisk::new();
-    let mut log = Logger::open(Arc::new(disk.clone())).unwrap();
+    let mut log = Log::open(Arc::new(disk.clone())).unwrap();
     let id = |index| LogId {
         term: 1 + index / 3,
         node: 1,

@@ -4,7 +4,7 @@
     reason = "a helper of a test fails by panicking, as a test does"
 )]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -32,11 +32,13 @@ fn is_empty(folder: &Path) -> bool {
     std::fs::read_dir(folder).unwrap().next().is_none()
 }
 
-/// Reads the demo's output until `wanted` shows, and returns the addresses that were named on the way.
+/// Reads the demo's output until `wanted` shows, and returns the addresses that were named on the way. The child keeps
+/// its output: a reader that goes away ends the demo, which is another test.
 fn read_until(child: &mut Child, wanted: &str) -> Vec<String> {
     let mut addrs = Vec::new();
-    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        let line = line.unwrap();
+    let mut output = BufReader::new(child.stdout.as_mut().unwrap());
+    let mut line = String::new();
+    while output.read_line(&mut line).unwrap() > 0 {
         addrs.extend(
             line.split_whitespace()
                 .filter(|word| word.starts_with("127.0.0.1:"))
@@ -45,6 +47,7 @@ fn read_until(child: &mut Child, wanted: &str) -> Vec<String> {
         if line.contains(wanted) {
             return addrs;
         }
+        line.clear();
     }
     let stderr = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
     assert_eq!(stderr, "", "the demo ended before {wanted:?}");
@@ -140,6 +143,26 @@ fn ctrl_c_cleans_up() {
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
+    assert!(is_empty(folder.path()), "files are left");
+    wait_silence(&addrs);
+}
+
+#[test]
+fn a_demo_whose_reader_went_away_cleans_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = demo(folder.path(), &["--nodes", "3", "--partitions", "8"])
+        .spawn()
+        .unwrap();
+    let addrs = read_until(&mut child, "node-1");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap().as_str()
+        ),
+        (Some(0), "")
+    );
     assert!(is_empty(folder.path()), "files are left");
     wait_silence(&addrs);
 }

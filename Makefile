@@ -39,6 +39,9 @@ help: ## Show this
 .PHONY: build
 build: tools ## Build the libraries and the clusterkit command, optimised
 	@cargo build --release --workspace --locked
+	# Cargo's name for them is that of their crate, which cannot be the name of the library for Rust.
+	ln -f "$(RELEASE)/libck_ffi.so" "$(RELEASE)/libclusterkit.so"
+	ln -f "$(RELEASE)/libck_ffi.a" "$(RELEASE)/libclusterkit.a"
 
 .PHONY: demo
 demo: tools ## Ten real processes form a cluster, route keys, take in an eleventh, survive a restart (ARGS=...)
@@ -56,7 +59,7 @@ chaos: tools ## Kill, stop and cut off real processes until the time is over (MI
 
 .PHONY: bench
 bench: tools ## Run the benchmarks: one table, also as JSON and in docs/benchmarks.md (ARGS=...)
-	@cargo bench --locked -p ck-core --bench '*'
+	@cargo bench --locked -p clusterkit --bench '*'
 	# As it is shipped: size counts, too.
 	cargo run --profile dist --locked -p ck-bench -- --json "$(CARGO_TARGET_DIR)/bench.json" --dir "$(CARGO_TARGET_DIR)" $(ARGS)
 	# The page shows everything or nothing: a run of some parts does not touch it.
@@ -99,8 +102,8 @@ planted: tools ## Every fault that is planted must be found by the simulation (O
 lint: tools-lint ## Check format, lints, documentation and the rules of the house
 	@cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo clippy -p ck-core --features sim --all-targets --locked -- -D warnings
-	cargo clippy -p ck-core --features fuzz --all-targets --locked -- -D warnings
+	cargo clippy -p clusterkit --features sim --all-targets --locked -- -D warnings
+	cargo clippy -p clusterkit --features fuzz --all-targets --locked -- -D warnings
 	cargo clippy -p ck-simulation --features planted-bugs --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 	python3 tests/house.py
@@ -109,10 +112,10 @@ lint: tools-lint ## Check format, lints, documentation and the rules of the hous
 install: tools ## Install command, libraries, headers and pkg-config file under PREFIX (/usr/local; DESTDIR for packages)
 	@cargo build --profile dist --locked -p clusterkit-cli -p ck-ffi
 	root="$(DESTDIR)$(PREFIX)"
-	so="$(DIST)/libclusterkit.so"
+	so="$(DIST)/libck_ffi.so"
 	install -d "$$root/bin" "$$root/lib/pkgconfig" "$$root/include"
 	install -m 755 "$(DIST)/clusterkit" "$$root/bin/"
-	install -m 644 "$(DIST)/libclusterkit.a" "$$root/lib/"
+	install -m 644 "$(DIST)/libck_ffi.a" "$$root/lib/libclusterkit.a"
 	install -m 755 "$$so" "$$root/lib/libclusterkit.so.$(VERSION)"
 	# The name that programs are linked to, from the library itself.
 	soname="$$(LC_ALL=C readelf -d "$$so" | sed -n 's/.*(SONAME).*\[\(.*\)\].*/\1/p')"

@@ -42,12 +42,12 @@ RUNNERS = [
     Runner("vectors", "tests/vectors is what Python's MD5 says",
            [sys.executable, "tests/vectors/make.py", "--check"]),
     Runner("rust", "every crate but the core, with examples, documentation and the C ABI",
-           ["cargo", "test", "--workspace", "--exclude", "ck-core", "--locked", "--no-fail-fast"], CARGO),
+           ["cargo", "test", "--workspace", "--exclude", "clusterkit", "--locked", "--no-fail-fast"], CARGO),
     Runner("docs", "the examples in the core's documentation, as they are built for users",
-           ["cargo", "test", "-p", "ck-core", "--doc", "--locked"], CARGO),
+           ["cargo", "test", "-p", "clusterkit", "--doc", "--locked"], CARGO),
     # Its tests without the simulator are part of these, so they are built and run once.
     Runner("core", "the core, on tokio and in its simulator",
-           ["cargo", "test", "-p", "ck-core", "--features", "sim", "--lib", "--tests", "--locked", "--no-fail-fast"],
+           ["cargo", "test", "-p", "clusterkit", "--features", "sim", "--lib", "--tests", "--locked", "--no-fail-fast"],
            CARGO),
     # Bounded by time: a slow machine runs fewer seeds, and the whole of the tests stays within its limit.
     Runner("simulation", "whole clusters in simulated time, one test for each seed",

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ck_core::{ClusterKit, Options, TimingProfile};
+use clusterkit::{ClusterKit, Options, TimingProfile};
 use tempfile::TempDir;
 
 use crate::Outcome;

@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::time::Instant;
 
-use ck_core::state::Expect;
-use ck_core::{ClusterKit, TimingProfile};
+use clusterkit::state::Expect;
+use clusterkit::{ClusterKit, TimingProfile};
 
 use crate::Outcome;
 use crate::cluster::{Kind, Nodes, PARTITIONS, PATIENCE, until};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ck_core::model::NodeStatus;
+use clusterkit::model::NodeStatus;
 
 use crate::Outcome;
 use crate::cluster::until;

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use ck_core::{ClusterKit, Options};
+use clusterkit::{ClusterKit, Options};
 
 use crate::Outcome;
 use crate::report::{Report, median};

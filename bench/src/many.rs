@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ck_core::TimingProfile;
+use clusterkit::TimingProfile;
 
 use crate::cluster::PATIENCE;
 use crate::process::NodeProcess;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use ck_core::TimingProfile;
+use clusterkit::TimingProfile;
 use tempfile::TempDir;
 
 use crate::process::{NodeProcess, Usage};

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use ck_core::hooks::{EventFilter, Hook};
-use ck_core::model::Event;
-use ck_core::routing::ClusterView;
-use ck_core::state::Expect;
-use ck_core::{ClusterKit, Options, TimingProfile};
+use clusterkit::hooks::{EventFilter, Hook};
+use clusterkit::model::Event;
+use clusterkit::routing::ClusterView;
+use clusterkit::state::Expect;
+use clusterkit::{ClusterKit, Options, TimingProfile};
 
 use crate::cluster::{PARTITIONS, PATIENCE, until, until_every};
 use crate::report::{Aim, Report};
@@ -111,7 +111,7 @@ fn write_for(node: &ClusterKit, writers: usize, turn: Duration) -> Outcome<u64> 
     std::thread::scope(|scope| {
         let running: Vec<_> = (0..writers)
             .map(|writer| {
-                scope.spawn(move || -> ck_core::Result<u64> {
+                scope.spawn(move || -> clusterkit::Result<u64> {
                     let (key, mut count) = (format!("bench/{writer}"), 0);
                     while std::time::Instant::now() < over {
                         node.set_custom_data(&key, &[7; 100][..], Expect::Any, PATIENCE)?;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ck_core::hooks::{EventFilter, Hook};
-use ck_core::model::{EventKind, LeaveReason};
+use clusterkit::hooks::{EventFilter, Hook};
+use clusterkit::model::{EventKind, LeaveReason};
 
 use crate::Outcome;
 use crate::cluster::Nodes;
@@ -76,7 +76,7 @@ pub(crate) fn starved(report: &mut Report, dir: &Path, time: Duration) -> Outcom
     let nodes = Nodes::formed(dir, 3)?;
     let (failed, elected) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (failures, elections) = (failed.clone(), elected.clone());
-    let count = move |event: &ck_core::model::Event| {
+    let count = move |event: &clusterkit::model::Event| {
         match &event.kind {
             EventKind::NodeLeave(leave) if leave.reason == LeaveReason::HealthCheckFailure => {
                 failures.fetch_add(1, Ordering::Relaxed);

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ck_core::ClusterKit;
-use ck_core::state::Expect;
+use clusterkit::ClusterKit;
+use clusterkit::state::Expect;
 
 use crate::cluster::{Nodes, PATIENCE};
 use crate::rate::{self, Rate};

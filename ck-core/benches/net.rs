@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ck_core::net::{Handler, Lane, NetLimits, PeerServer, Plaintext, TcpTransport, Transport, bind};
+use clusterkit::net::{Handler, Lane, NetLimits, PeerServer, Plaintext, TcpTransport, Transport, bind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -89,7 +89,7 @@ async fn calls(lane: Lane, in_flight: u32) -> Result<f64, Failure> {
                     transport.call(&addr, lane, body.clone(), TIMEOUT).await?;
                     count += 1;
                 }
-                Ok::<u32, ck_core::Error>(count)
+                Ok::<u32, clusterkit::Error>(count)
             })
         })
         .collect();

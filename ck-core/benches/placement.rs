@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::io::Write;
 use std::time::Duration;
 
-use ck_core::placement::{CopySpec, Input, NodeSpec, PartitionSpec, Placement, place};
+use clusterkit::placement::{CopySpec, Input, NodeSpec, PartitionSpec, Placement, place};
 use criterion::Criterion;
 
 const REPLICATION_FACTOR: usize = 3;

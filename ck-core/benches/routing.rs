@@ -12,8 +12,8 @@ use std::hint::black_box;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use ck_core::model::{Partition, Topology};
-use ck_core::routing::{ClusterView, SharedView, partition_for};
+use clusterkit::model::{Partition, Topology};
+use clusterkit::routing::{ClusterView, SharedView, partition_for};
 use rustix::time::{ClockId, clock_gettime};
 
 const ROUNDS: usize = 400;

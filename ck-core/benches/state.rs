@@ -11,11 +11,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ck_core::model::{
+use clusterkit::model::{
     ClusterConfig, Event, EventKind, LeaveReason, NodeId, RebalanceTrigger, RoleChange, Target, Timestamp,
 };
-use ck_core::routing::{ClusterView, SharedView};
-use ck_core::state::{Command, CopyLimit, Expect, Grant, NodeSpec, Promotion, Proposal, Reply, State};
+use clusterkit::routing::{ClusterView, SharedView};
+use clusterkit::state::{Command, CopyLimit, Expect, Grant, NodeSpec, Promotion, Proposal, Reply, State};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 const PARTITIONS: u32 = 16_384;

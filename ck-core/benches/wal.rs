@@ -14,8 +14,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ck_core::env::{Disk, MemDisk, RealDisk};
-use ck_core::raft::storage::wal::{Entry, LogId, Wal, WalOptions, WalThread};
+use clusterkit::env::{Disk, MemDisk, RealDisk};
+use clusterkit::raft::storage::wal::{Entry, LogId, Wal, WalOptions, WalThread};
 
 const GROUPS: [u64; 4] = [1, 16, 64, 256];
 const PAYLOAD: usize = 100;
@@ -30,8 +30,8 @@ struct Log {
     thread: WalThread,
     next: u64,
     payload: Bytes,
-    sender: Sender<ck_core::Result<()>>,
-    receiver: Receiver<ck_core::Result<()>>,
+    sender: Sender<clusterkit::Result<()>>,
+    receiver: Receiver<clusterkit::Result<()>>,
 }
 
 impl Log {

@@ -12,12 +12,12 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use ck_core::hooks::EventType;
-//! use ck_core::model::Role;
-//! use ck_core::state::Expect;
-//! use ck_core::{ClusterKit, Options};
+//! use clusterkit::hooks::EventType;
+//! use clusterkit::model::Role;
+//! use clusterkit::state::Expect;
+//! use clusterkit::{ClusterKit, Options};
 //!
-//! # fn main() -> ck_core::Result<()> {
+//! # fn main() -> clusterkit::Result<()> {
 //! let mut options = Options::new("node-1", "127.0.0.1:0"); // port 0 takes any free one
 //! options.data_dir = String::new(); // in memory; by default it is durable
 //! let node = ClusterKit::new(options)?;

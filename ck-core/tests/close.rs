@@ -5,8 +5,8 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ck_core::hooks::EventType;
-use ck_core::{ClusterKit, ErrorCode, Options};
+use clusterkit::hooks::EventType;
+use clusterkit::{ClusterKit, ErrorCode, Options};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 

@@ -8,9 +8,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use allocation_counter::measure;
-use ck_core::model::{ClusterConfig, NodeId, Target, Timestamp};
-use ck_core::routing::{ClusterView, SharedView};
-use ck_core::state::{Command, Expect, NodeSpec, Proposal, State};
+use clusterkit::model::{ClusterConfig, NodeId, Target, Timestamp};
+use clusterkit::routing::{ClusterView, SharedView};
+use clusterkit::state::{Command, Expect, NodeSpec, Proposal, State};
 
 fn shared() -> SharedView {
     let shared = SharedView::new(ClusterView::new(

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use ck_core::state::Expect;
-use ck_core::{ClusterKit, Options};
+use clusterkit::state::Expect;
+use clusterkit::{ClusterKit, Options};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -6,9 +6,9 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ck_core::hooks::{EventFilter, EventType, Hook};
-use ck_core::state::Expect;
-use ck_core::{ClusterKit, ErrorCode, Options};
+use clusterkit::hooks::{EventFilter, EventType, Hook};
+use clusterkit::state::Expect;
+use clusterkit::{ClusterKit, ErrorCode, Options};
 use tokio::runtime::{Builder, Runtime};
 
 /// How long one call may take, and how long all calls of a test may take.
@@ -135,7 +135,7 @@ fn calls_inside_an_async_hook_return() {
         let node = ClusterKit::new(options).unwrap();
         let (done, is_done) = channel();
         let (hooked, done) = (node.clone(), Arc::new(Mutex::new(Some(done))));
-        let hook = move |_event: Arc<ck_core::model::Event>| {
+        let hook = move |_event: Arc<clusterkit::model::Event>| {
             let (hooked, done) = (hooked.clone(), done.clone());
             async move {
                 let Some(done) = done.lock().unwrap().take() else {

@@ -6,7 +6,7 @@ mod support;
 use std::num::ParseIntError;
 use std::sync::Arc;
 
-use ck_core::routing::{ClusterView, partition_for};
+use clusterkit::routing::{ClusterView, partition_for};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

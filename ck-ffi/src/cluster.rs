@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::time::Duration;
 
-use ck_core::{ClusterKit, Error, ErrorCode};
+use clusterkit::{ClusterKit, Error, ErrorCode};
 
 use crate::error::ck_error_t;
 use crate::guard::{fallible, watch_forks};

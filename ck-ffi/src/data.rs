@@ -4,9 +4,9 @@ use std::ffi::{c_char, c_void};
 use std::ptr::null;
 
 use bytes::Bytes;
-use ck_core::model::DataEntry;
-use ck_core::state::Expect;
-use ck_core::{Error, ErrorCode};
+use clusterkit::model::DataEntry;
+use clusterkit::state::Expect;
+use clusterkit::{Error, ErrorCode};
 
 use crate::cluster::{ck_cluster_t, millis};
 use crate::error::ck_error_t;

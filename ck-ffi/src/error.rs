@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::ptr::null;
 
-use ck_core::Error;
+use clusterkit::Error;
 
 use crate::handle::{self, Handle};
 use crate::text::CText;
@@ -144,7 +144,7 @@ pub unsafe extern "C" fn ck_error_free(error: *mut ck_error_t) {
 
 #[cfg(test)]
 mod tests {
-    use ck_core::ErrorCode;
+    use clusterkit::ErrorCode;
 
     /// Every code of the core is in the header, under its number and its name.
     #[test]

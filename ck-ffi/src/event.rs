@@ -3,8 +3,8 @@
 use std::ffi::c_char;
 use std::ptr::null;
 
-use ck_core::hooks::EventType;
-use ck_core::model::{Event, EventKind, RoleChange};
+use clusterkit::hooks::EventType;
+use clusterkit::model::{Event, EventKind, RoleChange};
 
 use crate::lookup::CK_NO_PARTITION;
 use crate::node::{Nodes, ck_node_t};

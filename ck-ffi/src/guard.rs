@@ -6,7 +6,7 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use ck_core::{Error, ErrorCode, Result};
+use clusterkit::{Error, ErrorCode, Result};
 
 use crate::error::ck_error_t;
 use crate::handle::Handle;

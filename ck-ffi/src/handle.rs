@@ -1,7 +1,7 @@
 //! Handles: Rust values that C holds by a pointer. The only place where such pointers are made, checked,
 //! borrowed and taken back.
 
-use ck_core::{Error, ErrorCode, Result};
+use clusterkit::{Error, ErrorCode, Result};
 
 use crate::guard;
 

@@ -2,8 +2,8 @@
 
 use std::ffi::c_void;
 
-use ck_core::hooks::{EventFilter, EventType, Hook, HookId};
-use ck_core::{Error, ErrorCode, Result};
+use clusterkit::hooks::{EventFilter, EventType, Hook, HookId};
+use clusterkit::{Error, ErrorCode, Result};
 
 use crate::cluster::ck_cluster_t;
 use crate::error::ck_error_t;

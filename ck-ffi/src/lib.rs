@@ -1,4 +1,4 @@
-//! The C ABI of ClusterKit. It holds no logic: it converts between C and [`ck_core`].
+//! The C ABI of ClusterKit. It holds no logic: it converts between C and [`clusterkit`].
 //!
 //! - `handle` and `text` are the border: every pointer from C is checked there, and nowhere else.
 //! - `guard` is around every function: no panic gets out, and a forked child is told that it cannot go on.
@@ -6,7 +6,7 @@
 //! - Every other module is one noun of the header: its functions written out, because cbindgen must see them.
 //!
 //! The rules that all functions follow stand at the top of the header (`cbindgen.toml`). Rust applications use
-//! `ck-core`; this crate is a Rust library only for its own tests.
+//! `clusterkit`.
 #![deny(missing_docs)]
 #![allow(
     non_camel_case_types,

@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
-use ck_core::LogLevel;
+use clusterkit::LogLevel;
 
 use crate::cluster::ck_cluster_t;
 use crate::error::ck_error_t;
@@ -73,21 +73,23 @@ pub unsafe extern "C" fn ck_cluster_set_log(
         let cluster = unsafe { borrow(cluster, "cluster") }?;
         // With no callback the data ends here, by the same rule.
         let foreign = Foreign::new(user_data, destroy);
-        cluster.0.on_log(callback.map(|callback| -> ck_core::LogCallback {
-            Arc::new(move |level, message| {
-                let message = CText::new(message);
-                // SAFETY: C gave the function for such a call, with this data, which lives as long as the
-                // closure. An exception that gets out of it ends the process.
-                drop(caught(|| unsafe {
-                    callback(
-                        level_number(level),
-                        message.as_ptr(),
-                        message.len(),
-                        foreign.data(),
-                    );
-                }));
-            })
-        }));
+        cluster
+            .0
+            .on_log(callback.map(|callback| -> clusterkit::LogCallback {
+                Arc::new(move |level, message| {
+                    let message = CText::new(message);
+                    // SAFETY: C gave the function for such a call, with this data, which lives as long as the
+                    // closure. An exception that gets out of it ends the process.
+                    drop(caught(|| unsafe {
+                        callback(
+                            level_number(level),
+                            message.as_ptr(),
+                            message.len(),
+                            foreign.data(),
+                        );
+                    }));
+                })
+            }));
         Ok(())
     })
 }

@@ -2,8 +2,8 @@
 
 use std::ffi::{c_char, c_void};
 
-use ck_core::model::Role;
-use ck_core::{Error, ErrorCode};
+use clusterkit::model::Role;
+use clusterkit::{Error, ErrorCode};
 
 use crate::cluster::ck_cluster_t;
 use crate::error::ck_error_t;

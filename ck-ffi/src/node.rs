@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use std::ptr::null;
 use std::sync::Arc;
 
-use ck_core::model::{Node, NodeHealthState, NodeStatus};
+use clusterkit::model::{Node, NodeHealthState, NodeStatus};
 
 use crate::text::CText;
 

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ck_core::Options;
+use clusterkit::Options;
 
 use crate::error::ck_error_t;
 use crate::guard::{fallible, watch_forks};

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
-use ck_core::{Error, ErrorCode, Result};
+use clusterkit::{Error, ErrorCode, Result};
 
 use crate::handle::null;
 

@@ -4,8 +4,8 @@ use std::ffi::{c_char, c_void};
 use std::ptr::null;
 use std::sync::{Arc, OnceLock};
 
-use ck_core::model::Node;
-use ck_core::routing::{ClusterView, PartitionRef};
+use clusterkit::model::Node;
+use clusterkit::routing::{ClusterView, PartitionRef};
 
 use crate::cluster::ck_cluster_t;
 use crate::error::ck_error_t;

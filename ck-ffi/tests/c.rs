@@ -27,7 +27,7 @@ fn root() -> PathBuf {
 /// The shared library that cargo built for these tests: it lies beside them.
 fn library() -> PathBuf {
     let here = std::env::current_exe().unwrap();
-    let library = here.parent().unwrap().join("libclusterkit.so");
+    let library = here.parent().unwrap().join("libck_ffi.so");
     assert!(library.exists(), "{} was not built", library.display());
     library
 }

@@ -1,6 +1,6 @@
-//! What every fuzz target does: it runs one of the functions of `ck_core::fuzz`, and looks at the memory that it takes.
+//! What every fuzz target does: it runs one of the functions of `clusterkit::fuzz`, and looks at the memory that it takes.
 
-use ck_core::fuzz::Target;
+use clusterkit::fuzz::Target;
 
 /// Runs a target on some bytes.
 ///

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use ck_core::ErrorCode;
 use ck_tests::{Node, wait_until};
+use clusterkit::ErrorCode;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
 

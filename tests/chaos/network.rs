@@ -4,9 +4,9 @@
 use std::ops::Deref;
 use std::thread;
 
-use ck_core::model::NodeStatus;
 use ck_tests::Network;
 use ck_tests::claims::{self, Subject};
+use clusterkit::model::NodeStatus;
 
 use crate::support::{LONG, Machine, Scene, skipped};
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use ck_core::model::NodeStatus;
 use ck_tests::claims::{self, Claims, Subject};
+use clusterkit::model::NodeStatus;
 
 use crate::support::{LONG, Machine, Scene};
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ck_core::model::{EventKind, NodeRejoinEvent, NodeStatus, RoleChange};
 use ck_tests::claims::{self, Subject};
 use ck_tests::copies;
+use clusterkit::model::{EventKind, NodeRejoinEvent, NodeStatus, RoleChange};
 
 use crate::support::{LONG, Machine, PARTITIONS, Scene, Told};
 

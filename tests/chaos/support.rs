@@ -5,9 +5,9 @@ use std::io::Write;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use ck_core::model::{Event, EventKind, LeaveReason, NodeLeaveEvent, NodeStatus};
 use ck_tests::claims::{self, History, Subject};
 use ck_tests::{Cluster, Holders, Load, copies, primaries};
+use clusterkit::model::{Event, EventKind, LeaveReason, NodeLeaveEvent, NodeStatus};
 use serde::Deserialize;
 use tempfile::TempDir;
 

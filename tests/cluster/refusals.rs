@@ -1,7 +1,7 @@
 //! What a node is refused, with what words; and that nothing has changed then.
 
-use ck_core::model::Cluster as ClusterRecord;
 use ck_tests::{Cluster, Ended, Node, copies, primaries};
+use clusterkit::model::Cluster as ClusterRecord;
 
 use crate::PROGRAM;
 

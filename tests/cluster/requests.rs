@@ -1,7 +1,7 @@
 //! Requests that broke an earlier system.
 
-use ck_core::model::NodeStatus;
 use ck_tests::{Api, Cluster};
+use clusterkit::model::NodeStatus;
 use hyper::Method;
 use serde_json::json;
 
@@ -128,7 +128,7 @@ fn to_remove_a_node_that_does_not_exist_is_an_error_through_any_node() {
         let answer = api.request(&Method::DELETE, "/nodes/nobody", &[], "").unwrap();
         assert_eq!(answer.status, 404);
         let error = answer.into_ok().unwrap_err();
-        assert_eq!(error.code(), ck_core::ErrorCode::NotFound, "{error}");
+        assert_eq!(error.code(), clusterkit::ErrorCode::NotFound, "{error}");
     }
     cluster.settle();
 }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use ck_core::model::NodeStatus;
 use ck_tests::{Cluster, Load, copies, primaries};
+use clusterkit::model::NodeStatus;
 
 use crate::PROGRAM;
 
@@ -50,7 +50,7 @@ fn stop_and_return(of_leader: bool) {
         ("value".into(), revision)
     );
     assert!(cluster.api(place).value("while away", 0).unwrap().is_some());
-    let incarnation = |cluster: &ck_core::model::Cluster| {
+    let incarnation = |cluster: &clusterkit::model::Cluster| {
         let node = cluster.nodes.iter().find(|node| *node.id == *id).unwrap();
         (node.raft_id, node.incarnation)
     };

@@ -1,7 +1,7 @@
 //! Writes through any node.
 
-use ck_core::ErrorCode;
 use ck_tests::Cluster;
+use clusterkit::ErrorCode;
 
 use crate::PROGRAM;
 

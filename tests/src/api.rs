@@ -4,9 +4,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ck_core::http::{Answer, Client, encode_component};
-use ck_core::model::{Cluster, ConsensusStats, LeaderInfo, Node};
-use ck_core::{ErrorCode, Result};
+use clusterkit::http::{Answer, Client, encode_component};
+use clusterkit::model::{Cluster, ConsensusStats, LeaderInfo, Node};
+use clusterkit::{ErrorCode, Result};
 use hyper::Method;
 use serde::Deserialize;
 use tokio::runtime::Runtime;

@@ -25,7 +25,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ck_core::ClusterKit;
+use clusterkit::ClusterKit;
 
 /// How often a process looks again when an answer and its epoch contradict each other: a role may end between the
 /// two questions, but not three times in a row.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ck_core::model::{Cluster as ClusterRecord, NodeStatus, PartitionState};
+use clusterkit::model::{Cluster as ClusterRecord, NodeStatus, PartitionState};
 use tempfile::TempDir;
 
 use crate::{Api, LIMIT, Node, Snapshot, wait_until};

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ck_core::model::Cluster as ClusterRecord;
-use ck_core::{ErrorCode, Result};
+use clusterkit::model::Cluster as ClusterRecord;
+use clusterkit::{ErrorCode, Result};
 
 use crate::Api;
 use crate::load::number;

@@ -12,10 +12,10 @@ use super::{ClusterKit, Inner};
 /// hook that holds this handle does not.
 ///
 /// ```
-/// use ck_core::hooks::EventType;
-/// use ck_core::{ClusterKit, Options};
+/// use clusterkit::hooks::EventType;
+/// use clusterkit::{ClusterKit, Options};
 ///
-/// # fn main() -> ck_core::Result<()> {
+/// # fn main() -> clusterkit::Result<()> {
 /// let mut options = Options::new("node-1", "127.0.0.1:0");
 /// options.data_dir = String::new();
 /// let node = ClusterKit::new(options)?;

@@ -1,6 +1,6 @@
 //! The committed corpus: generated from valid examples, compared with them by a test, and run once with every test run.
 //!
-//! `UPDATE_CORPUS=1 cargo test -p ck-core --features sim fuzz` regenerates it. Inputs that a fuzzer found are beside
+//! `UPDATE_CORPUS=1 cargo test -p clusterkit --features sim fuzz` regenerates it. Inputs that a fuzzer found are beside
 //! it, under names that begin with `found-`. They are run as well, so that a fixed defect stays fixed.
 
 use std::cell::Cell;

@@ -6,7 +6,7 @@ const HEAD: &str = "\
 # Options
 
 This page is generated from the table in `ck-core/src/options/table.rs`; a test fails when the two differ
-(`UPDATE_DOCS=1 cargo test -p ck-core options` writes it anew).
+(`UPDATE_DOCS=1 cargo test -p clusterkit options` writes it anew).
 
 Options are set in code, by name (`set(\"health_check.interval\", \"1s\")`), from a JSON file, or from the environment.
 Unknown names are errors that suggest the nearest name. `clusterkit serve` takes a flag before the environment, and that

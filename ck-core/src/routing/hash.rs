@@ -10,7 +10,7 @@
 /// which no cluster has, gives 0.
 ///
 /// ```
-/// assert_eq!(ck_core::routing::partition_for(b"user:1", 64), 16);
+/// assert_eq!(clusterkit::routing::partition_for(b"user:1", 64), 16);
 /// ```
 #[inline]
 pub fn partition_for(key: &[u8], partition_count: u32) -> u32 {

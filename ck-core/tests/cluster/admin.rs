@@ -1,8 +1,8 @@
 //! Removing members.
 
-use ck_core::ErrorCode;
-use ck_core::model::{EventKind, LeaveReason};
-use ck_core::state::Expect;
+use clusterkit::ErrorCode;
+use clusterkit::model::{EventKind, LeaveReason};
+use clusterkit::state::Expect;
 
 use crate::support::{TIMEOUT, TestNode, cluster, durable_cluster, follower, leader, settle, stop, until};
 

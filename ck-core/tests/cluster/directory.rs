@@ -3,8 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 
-use ck_core::ErrorCode;
-use ck_core::state::Expect;
+use clusterkit::ErrorCode;
+use clusterkit::state::Expect;
 
 use crate::support::{TIMEOUT, TestNode, durable_cluster, founder, stop, until};
 

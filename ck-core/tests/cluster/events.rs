@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ck_core::ClusterKit;
-use ck_core::hooks::{EventFilter, EventType, Hook};
-use ck_core::model::{Event, EventKind, RoleChange};
-use ck_core::state::Expect;
+use clusterkit::ClusterKit;
+use clusterkit::hooks::{EventFilter, EventType, Hook};
+use clusterkit::model::{Event, EventKind, RoleChange};
+use clusterkit::state::Expect;
 
 use crate::support::{
     TIMEOUT, TestNode, cluster, durable_cluster, follower, founder, join, options, settle, step_down, stop,
@@ -169,7 +169,7 @@ fn a_node_that_joins_late_is_told_its_own_partitions() {
 }
 
 /// A node whose hooks, one that blocks and one that is a future, call everything that there is to call.
-fn busy_node(options: ck_core::Options) -> (TestNode, Arc<AtomicUsize>) {
+fn busy_node(options: clusterkit::Options) -> (TestNode, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
     let node = TestNode::start_with(options, |kit| {
@@ -232,7 +232,7 @@ fn look_at_everything(kit: &ClusterKit) {
         view.list_partitions(),
     );
     // What waits for hooks cannot be called in one, and says so.
-    assert_eq!(kit.stop().unwrap_err().code(), ck_core::ErrorCode::InHook);
+    assert_eq!(kit.stop().unwrap_err().code(), clusterkit::ErrorCode::InHook);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ck_core::ErrorCode;
+use clusterkit::ErrorCode;
 
 use crate::support::{TIMEOUT, TestNode, cluster, options, until};
 

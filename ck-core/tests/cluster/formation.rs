@@ -1,6 +1,6 @@
 //! Nodes find each other and become a cluster.
 
-use ck_core::model::{EventKind, RebalanceTrigger};
+use clusterkit::model::{EventKind, RebalanceTrigger};
 
 use crate::support::{PARTITIONS, TestNode, cluster, founder, join, leader, options, settle, stop, until};
 

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use ck_core::ErrorCode;
-use ck_core::model::EventKind;
-use ck_core::state::Expect;
+use clusterkit::ErrorCode;
+use clusterkit::model::EventKind;
+use clusterkit::state::Expect;
 
 use crate::support::{TIMEOUT, TestNode, cluster, founder, leader, settle, step_down, stop, until};
 

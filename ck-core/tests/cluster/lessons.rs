@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ck_core::http::{Answer, Client};
-use ck_core::model::Role;
-use ck_core::state::Expect;
-use ck_core::{ClusterKit, ErrorCode};
+use clusterkit::http::{Answer, Client};
+use clusterkit::model::Role;
+use clusterkit::state::Expect;
+use clusterkit::{ClusterKit, ErrorCode};
 use hyper::Method;
 
 use crate::support::{
@@ -168,12 +168,12 @@ fn a_node_that_returns_at_another_address_is_known_there_by_all_and_gets_the_log
 /// An earlier system's `/join` with an id that exists overwrote that node's address.
 #[test]
 fn a_join_with_the_id_of_a_living_node_leaves_its_address_alone() {
-    use ck_core::http::JoinNode;
+    use clusterkit::http::JoinNode;
     let nodes = cluster(3);
     let stranger = TestNode::start(founder("stranger")).unwrap();
     let addresses = |node: &TestNode| -> Vec<(String, String)> {
         let view = node.kit.view();
-        let of = |node: &Arc<ck_core::model::Node>| (node.ip.to_string(), node.peer_addr.to_string());
+        let of = |node: &Arc<clusterkit::model::Node>| (node.ip.to_string(), node.peer_addr.to_string());
         view.nodes().iter().map(of).collect()
     };
     let before = addresses(&nodes[0]);

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-use ck_core::ClusterKit;
-use ck_core::hooks::EventType;
-use ck_core::state::Expect;
+use clusterkit::ClusterKit;
+use clusterkit::hooks::EventType;
+use clusterkit::state::Expect;
 
 use crate::support::{TIMEOUT, cluster, options, settle, until};
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ck_core::http::JoinNode;
-use ck_core::model::NodeStatus;
-use ck_core::state::Expect;
-use ck_core::{Error, ErrorCode, Options};
+use clusterkit::http::JoinNode;
+use clusterkit::model::NodeStatus;
+use clusterkit::state::Expect;
+use clusterkit::{Error, ErrorCode, Options};
 
 use crate::support::{
     PARTITIONS, TIMEOUT, TestNode, cluster, durable_cluster, founder, join, leader, options, post_join,
@@ -223,7 +223,7 @@ fn nobody_can_be_joined_by_somebody_else() {
     let mut waiting = options("half");
     waiting.join_addrs = vec!["127.0.0.1:1".to_owned()];
     waiting.join_timeout = TIMEOUT;
-    let kit = ck_core::ClusterKit::new(waiting).unwrap();
+    let kit = clusterkit::ClusterKit::new(waiting).unwrap();
     let starting = kit.clone();
     let starts = std::thread::spawn(move || starting.start());
     crate::support::until("it listens", || kit.http_addr().is_some());

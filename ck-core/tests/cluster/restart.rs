@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ck_core::model::{EventKind, LeaveReason, NodeStatus};
-use ck_core::state::Expect;
+use clusterkit::model::{EventKind, LeaveReason, NodeStatus};
+use clusterkit::state::Expect;
 
 use crate::support::{TIMEOUT, TestNode, copies, durable_cluster, follower, leader, settle, stop, until};
 

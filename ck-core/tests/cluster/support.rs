@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ck_core::http::{Client, JoinNode, JoinRequest, JoinTerms};
-use ck_core::model::{Event, EventKind, NodeStatus};
-use ck_core::{ClusterKit, Error, ErrorCode, Options};
+use clusterkit::http::{Client, JoinNode, JoinRequest, JoinTerms};
+use clusterkit::model::{Event, EventKind, NodeStatus};
+use clusterkit::{ClusterKit, Error, ErrorCode, Options};
 use serde_json::Value;
 
 /// How long anything may take before a test fails. Generous: the machine may be busy.

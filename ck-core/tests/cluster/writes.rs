@@ -1,7 +1,7 @@
 //! The replicated store, from any node.
 
-use ck_core::ErrorCode;
-use ck_core::state::Expect;
+use clusterkit::ErrorCode;
+use clusterkit::state::Expect;
 
 use crate::support::{TIMEOUT, cluster, follower, leader, stop};
 

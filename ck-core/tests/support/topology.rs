@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ck_core::model::{
+use clusterkit::model::{
     ClusterConfig, CopyState, Node, NodeHealthState, NodeId, NodeStatus, Partition, PartitionCopy, Timestamp,
     Topology,
 };

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ck_core::ErrorCode;
-use ck_core::model::{Cluster, HealthStatus, LeaderInfo, Node, NodeId, PartitionRecord, RebalanceStatus};
-use ck_core::state::Expect;
+use clusterkit::ErrorCode;
+use clusterkit::model::{Cluster, HealthStatus, LeaderInfo, Node, NodeId, PartitionRecord, RebalanceStatus};
+use clusterkit::state::Expect;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -335,7 +335,7 @@ impl Api {
 
 /// A time for people: `34s`.
 pub(crate) fn whole_seconds(millis: u64) -> String {
-    ck_core::format_duration(Duration::from_secs(millis / 1000))
+    clusterkit::format_duration(Duration::from_secs(millis / 1000))
 }
 
 fn get(path: &str) -> Request<'_> {

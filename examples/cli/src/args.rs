@@ -339,7 +339,7 @@ Examples:
   clusterkit completions fish > ~/.config/fish/completions/clusterkit.fish";
 
 fn duration(text: &str) -> Result<Duration, String> {
-    match ck_core::parse_duration(text) {
+    match clusterkit::parse_duration(text) {
         Some(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("write it like 5s, 500ms or 1m30s".to_string()),
     }

@@ -18,7 +18,7 @@ pub(crate) enum CliError {
     Unknown(String),
     /// A node answered with an error, or the work itself failed.
     Failed {
-        /// A stable code, as in `ck_core::ErrorCode`.
+        /// A stable code, as in `clusterkit::ErrorCode`.
         code: String,
         /// What happened, for people.
         message: String,
@@ -31,7 +31,7 @@ pub(crate) enum CliError {
 
 impl CliError {
     /// A failure with a code of the C ABI.
-    pub(crate) fn failed(code: ck_core::ErrorCode, message: impl Into<String>) -> Self {
+    pub(crate) fn failed(code: clusterkit::ErrorCode, message: impl Into<String>) -> Self {
         CliError::Failed {
             code: code.name().to_string(),
             message: message.into(),
@@ -41,25 +41,25 @@ impl CliError {
     /// An answer of a node that this program does not understand.
     pub(crate) fn bad_answer(what: impl fmt::Display) -> Self {
         CliError::failed(
-            ck_core::ErrorCode::Version,
+            clusterkit::ErrorCode::Version,
             format!("the answer makes no sense: {what}"),
         )
     }
 
     /// A local file or stream that could not be read or written.
     pub(crate) fn io(what: impl fmt::Display, error: &io::Error) -> Self {
-        CliError::failed(ck_core::ErrorCode::Io, format!("{what}: {error}"))
+        CliError::failed(clusterkit::ErrorCode::Io, format!("{what}: {error}"))
     }
 
     /// The code that programs compare.
     pub(crate) fn code(&self) -> &str {
         match self {
-            CliError::Usage(_) => ck_core::ErrorCode::InvalidArgument.name(),
-            CliError::Unreachable(_) => ck_core::ErrorCode::Unreachable.name(),
-            CliError::Unknown(_) => ck_core::ErrorCode::Timeout.name(),
+            CliError::Usage(_) => clusterkit::ErrorCode::InvalidArgument.name(),
+            CliError::Unreachable(_) => clusterkit::ErrorCode::Unreachable.name(),
+            CliError::Unknown(_) => clusterkit::ErrorCode::Timeout.name(),
             CliError::Failed { code, .. } => code,
             CliError::Interrupted => "INTERRUPTED",
-            CliError::BrokenPipe => ck_core::ErrorCode::Io.name(),
+            CliError::BrokenPipe => clusterkit::ErrorCode::Io.name(),
         }
     }
 
@@ -102,11 +102,11 @@ impl fmt::Display for CliError {
     }
 }
 
-impl From<ck_core::Error> for CliError {
+impl From<clusterkit::Error> for CliError {
     /// A mistake in the options is the caller's, as a wrong flag is; everything else is a failure.
-    fn from(error: ck_core::Error) -> Self {
+    fn from(error: clusterkit::Error) -> Self {
         match error.code() {
-            ck_core::ErrorCode::InvalidOption => CliError::Usage(error.message().to_string()),
+            clusterkit::ErrorCode::InvalidOption => CliError::Usage(error.message().to_string()),
             code => CliError::failed(code, error.message()),
         }
     }
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_failure_has_its_documented_exit_code() {
-        let failed = CliError::failed(ck_core::ErrorCode::NotFound, "no such node");
+        let failed = CliError::failed(clusterkit::ErrorCode::NotFound, "no such node");
         for (error, code) in [
             (failed, 1),
             (CliError::Usage("x".into()), 2),
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_wrong_option_is_a_usage_error_and_keeps_its_message() {
-        let error = ck_core::Options::default()
+        let error = clusterkit::Options::default()
             .set("partitoin_count", "1")
             .unwrap_err();
         let error = CliError::from(error);

@@ -24,7 +24,7 @@ impl HashConfig {
             return Ok(());
         }
         Err(CliError::failed(
-            ck_core::ErrorCode::Version,
+            clusterkit::ErrorCode::Version,
             format!(
                 "the cluster maps keys by {} / {} modulo {}, which this program does not know",
                 self.algorithm, self.encoding, self.modulo

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use ck_core::model::{Cluster, NodeStatus, PartitionState};
+use clusterkit::model::{Cluster, NodeStatus, PartitionState};
 
 /// One partition's holders.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Layout {
         nodes.sort_by(|a, b| natural(a, b));
         let mut records: Vec<_> = cluster.partition_map.partitions.values().collect();
         records.sort_by_key(|record| record.number);
-        let names = |ids: &[ck_core::model::NodeId]| ids.iter().map(|id| id.to_string()).collect();
+        let names = |ids: &[clusterkit::model::NodeId]| ids.iter().map(|id| id.to_string()).collect();
         let partitions = records
             .iter()
             .map(|record| Holders {

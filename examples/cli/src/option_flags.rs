@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ck_core::{OptionDefault, OptionSpec, Options, options_table};
 use clap::{Arg, ArgMatches, Command};
+use clusterkit::{OptionDefault, OptionSpec, Options, options_table};
 
 use crate::error::{CliError, Result};
 
@@ -44,7 +44,7 @@ impl OptionFlags {
     fn resolve_with(
         &self,
         file: Option<&Path>,
-        environment: impl FnOnce(&mut Options, &[&str]) -> ck_core::Result<Vec<(&'static str, &'static str)>>,
+        environment: impl FnOnce(&mut Options, &[&str]) -> clusterkit::Result<Vec<(&'static str, &'static str)>>,
     ) -> Result<Resolved> {
         let mut options = Options::default();
         let mut sources = BTreeMap::new();

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// The command, with nothing of the caller's environment that it would obey.
 fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clusterkit"));
-    for variable in ck_core::options_table().iter().flat_map(|spec| spec.env) {
+    for variable in clusterkit::options_table().iter().flat_map(|spec| spec.env) {
         command.env_remove(variable);
     }
     command.env_remove("CLUSTERKIT_ADDR").current_dir(folder);
@@ -265,7 +265,7 @@ fn print_options_says_each_value_and_where_it_came_from_and_starts_nothing() {
     let out = show(&["--json"]);
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let shown: Vec<Value> = serde_json::from_slice(&out.stdout).unwrap();
-    assert_eq!(shown.len(), ck_core::options_table().len());
+    assert_eq!(shown.len(), clusterkit::options_table().len());
     for (name, value, source) in [
         ("node_id", "n", "flag"),
         ("http_addr", ":1", "flag"),

@@ -7,10 +7,10 @@
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use ck_core::hooks::EventType;
-use ck_core::model::{Event, EventKind, NodeId, PartitionState, Role, RoleChange};
-use ck_core::state::Expect;
-use ck_core::{ClusterKit, Error, ErrorCode, Options, Result};
+use clusterkit::hooks::EventType;
+use clusterkit::model::{Event, EventKind, NodeId, PartitionState, Role, RoleChange};
+use clusterkit::state::Expect;
+use clusterkit::{ClusterKit, Error, ErrorCode, Options, Result};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const KEY: &[u8] = b"user:123";

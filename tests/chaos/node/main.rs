@@ -23,10 +23,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use ck_core::hooks::{EventFilter, Hook};
-use ck_core::model::{Event, EventKind, RoleChange};
-use ck_core::{ClusterKit, Error, Options};
 use ck_tests::claims::{self, Recorder, Sample};
+use clusterkit::hooks::{EventFilter, Hook};
+use clusterkit::model::{Event, EventKind, RoleChange};
+use clusterkit::{ClusterKit, Error, Options};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -172,7 +172,7 @@ fn obey(kit: &ClusterKit, line: &str) -> Result<String, Error> {
             .unwrap_or(u32::MAX)
             .to_string()),
         (other, _) => Err(Error::new(
-            ck_core::ErrorCode::InvalidArgument,
+            clusterkit::ErrorCode::InvalidArgument,
             format!("there is no command {other:?}"),
         )),
     }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ck_core::env;
-use ck_core::hooks::{EventFilter, Hook};
-use ck_core::model::{Event, EventKind, RoleChange};
-use ck_core::sim::SimNode;
+use clusterkit::env;
+use clusterkit::hooks::{EventFilter, Hook};
+use clusterkit::model::{Event, EventKind, RoleChange};
+use clusterkit::sim::SimNode;
 use rand::RngExt;
 
 use crate::world::World;

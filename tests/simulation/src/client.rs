@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ck_core::env::sim_process::outside;
-use ck_core::env::{self, Instant};
-use ck_core::sim::SimNode;
-use ck_core::state::Expect;
-use ck_core::{Error, ErrorCode};
+use clusterkit::env::sim_process::outside;
+use clusterkit::env::{self, Instant};
+use clusterkit::sim::SimNode;
+use clusterkit::state::Expect;
+use clusterkit::{Error, ErrorCode};
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
@@ -179,7 +179,7 @@ impl Client {
         if count > 0 {
             let key = self.rng.random::<u64>().to_be_bytes();
             let found = view.partition(&key).map(|partition| partition.number());
-            if found != Some(ck_core::routing::partition_for(&key, count)) {
+            if found != Some(clusterkit::routing::partition_for(&key, count)) {
                 let what = format!("{} looks {key:?} up in {found:?}", node.id());
                 self.world.violated(Claim::Linearizable, what);
             }

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use ck_core::env;
-use ck_core::state::Expect;
+use clusterkit::env;
+use clusterkit::state::Expect;
 use futures_util::future::join_all;
 
 use crate::invariants::Claim;

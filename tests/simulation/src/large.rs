@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ck_core::Result;
-use ck_core::sim::SimNode;
-use ck_core::state::Expect;
+use clusterkit::Result;
+use clusterkit::sim::SimNode;
+use clusterkit::state::Expect;
 
 use crate::world::World;
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use ck_core::env;
-use ck_core::env::disk::Faults;
-use ck_core::model::{NodeId, Partition};
-use ck_core::net::sim::Resolver;
-use ck_core::sim::SimNode;
-use ck_core::state::Expect;
+use clusterkit::env;
+use clusterkit::env::disk::Faults;
+use clusterkit::model::{NodeId, Partition};
+use clusterkit::net::sim::Resolver;
+use clusterkit::sim::SimNode;
+use clusterkit::state::Expect;
 
 use crate::client::SharedBook;
 use crate::drills;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use ck_core::TimingProfile;
+use clusterkit::TimingProfile;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 

@@ -239,7 +239,7 @@ pub const BUGS: &[Bug] = &[
 /// Looks for a planted fault; gives the how many-th seed showed it, and what was seen.
 #[cfg(feature = "planted-bugs")]
 pub fn hunt(bug: &Bug, first_seed: u64) -> Option<(u64, Violation)> {
-    ck_core::planted::plant(bug.name);
+    clusterkit::planted::plant(bug.name);
     let mut found = None;
     for i in bug.skip..bug.skip + bug.within {
         let drawn = Plan::draw(first_seed + i);
@@ -252,15 +252,15 @@ pub fn hunt(bug: &Bug, first_seed: u64) -> Option<(u64, Violation)> {
         }
         if let Some(violation) = crate::run::run(&plan).violation {
             // It was found only where the seed is fine without it.
-            ck_core::planted::plant("");
+            clusterkit::planted::plant("");
             let clean = crate::run::run(&plan).violation.is_none();
-            ck_core::planted::plant(bug.name);
+            clusterkit::planted::plant(bug.name);
             if clean {
                 found = Some((i + 1, violation));
                 break;
             }
         }
     }
-    ck_core::planted::plant("");
+    clusterkit::planted::plant("");
     found
 }

@@ -5,8 +5,8 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use ck_core::env;
-use ck_core::sim::{observe, observe_sent, simulate};
+use clusterkit::env;
+use clusterkit::sim::{observe, observe_sent, simulate};
 
 use crate::application::PLANNED;
 use crate::client;

@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use ck_core::env::Instant;
-use ck_core::env::sim_process::outside;
+use clusterkit::env::Instant;
+use clusterkit::env::sim_process::outside;
 
 /// Simulated time begins one day in.
 const START_NANOS: u64 = 86_400 * 1_000_000_000;

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ck_core::Options;
-use ck_core::env::disk::MemDisk;
-use ck_core::env::sim_process::outside;
-use ck_core::env::{self, ChangeNotifier};
-use ck_core::hooks::EventFilter;
-use ck_core::net::sim::SimNetwork;
-use ck_core::sim::{SimNode, SimSpec};
+use clusterkit::Options;
+use clusterkit::env::disk::MemDisk;
+use clusterkit::env::sim_process::outside;
+use clusterkit::env::{self, ChangeNotifier};
+use clusterkit::hooks::EventFilter;
+use clusterkit::net::sim::SimNetwork;
+use clusterkit::sim::{SimNode, SimSpec};
 
 use crate::application;
 use crate::invariants::{Checks, Claim, Violation};

@@ -31,7 +31,7 @@ fn docs_options_md_is_what_the_table_says() {
     let committed = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         committed == wanted,
-        "docs/options.md differs from the table; run: UPDATE_DOCS=1 cargo test -p ck-core options"
+        "docs/options.md differs from the table; run: UPDATE_DOCS=1 cargo test -p clusterkit options"
     );
 }
 

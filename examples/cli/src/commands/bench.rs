@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use ck_core::state::Expect;
+use clusterkit::state::Expect;
 use serde::Serialize;
 
 use crate::api::Api;

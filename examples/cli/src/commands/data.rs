@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Read};
 
-use ck_core::state::Expect;
+use clusterkit::state::Expect;
 use serde_json::json;
 
 use crate::api::Api;
@@ -11,7 +11,7 @@ use crate::error::{CliError, Result};
 use crate::output::{Out, plural, printable};
 
 /// What the store takes; reading one byte more shows that there is more.
-const MAX_VALUE: u64 = ck_core::state::MAX_VALUE_BYTES as u64;
+const MAX_VALUE: u64 = clusterkit::state::MAX_VALUE_BYTES as u64;
 
 /// Reads or writes.
 pub(crate) fn run(command: &DataCommand, api: &mut Api, out: &mut Out) -> Result<()> {

@@ -62,7 +62,7 @@ fn locate<'a>(answer: &'a ClusterAnswer, key: &'a str) -> Result<Located<'a>> {
     let partitions = &answer.cluster.partition_map.partitions;
     let record = partitions.get(&id).ok_or_else(|| {
         CliError::failed(
-            ck_core::ErrorCode::NotFound,
+            clusterkit::ErrorCode::NotFound,
             format!("the cluster has no {id} yet; it is still forming"),
         )
     })?;

@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use ck_core::ErrorCode;
+use clusterkit::ErrorCode;
 use serde_json::{Value, json};
 
 use crate::api::Api;

@@ -1,6 +1,6 @@
 //! `rebalance`: what moves, what would, and the order to move it.
 
-use ck_core::model::{Migration, MigrationState, RebalanceStatus, Timestamp};
+use clusterkit::model::{Migration, MigrationState, RebalanceStatus, Timestamp};
 
 use crate::api::Api;
 use crate::args::RebalanceArgs;

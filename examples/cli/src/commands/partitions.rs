@@ -1,6 +1,6 @@
 //! `partitions`: who holds what.
 
-use ck_core::model::PartitionState;
+use clusterkit::model::PartitionState;
 
 use crate::api::Api;
 use crate::args::PartitionsArgs;
@@ -15,11 +15,11 @@ pub(crate) fn run(args: &PartitionsArgs, api: &mut Api, out: &mut Out) -> Result
         && answer.node(id).is_none()
     {
         let message = format!("the cluster has no node {id:?}");
-        return Err(CliError::failed(ck_core::ErrorCode::NotFound, message));
+        return Err(CliError::failed(clusterkit::ErrorCode::NotFound, message));
     }
     let mut records: Vec<_> = answer.cluster.partition_map.partitions.values().collect();
     records.sort_by_key(|record| record.number);
-    let wanted = |record: &&ck_core::model::PartitionRecord| {
+    let wanted = |record: &&clusterkit::model::PartitionRecord| {
         let holders = || {
             record
                 .replica_nodes

@@ -1,6 +1,6 @@
 //! `serve --print-options`: each option, its value, and where that came from.
 
-use ck_core::{OptionDefault, options_table};
+use clusterkit::{OptionDefault, options_table};
 use serde::Serialize;
 
 use crate::error::Result;

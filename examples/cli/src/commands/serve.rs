@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use ck_core::model::{Event, Timestamp};
-use ck_core::{ClusterKit, Error, ErrorCode, LogLevel};
+use clusterkit::model::{Event, Timestamp};
+use clusterkit::{ClusterKit, Error, ErrorCode, LogLevel};
 use serde::{Deserialize, Serialize};
 use signal_hook::iterator::Signals;
 
@@ -45,7 +45,7 @@ pub(crate) struct ReadyRecord {
 /// What the main thread waits for.
 enum Message {
     /// The start is over, one way or the other.
-    Started(ck_core::Result<()>),
+    Started(clusterkit::Result<()>),
     /// Somebody wants the node to end, for this reason.
     End(&'static str),
 }

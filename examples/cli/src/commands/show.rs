@@ -1,6 +1,6 @@
 //! `status`, `nodes` and `leader`: what a cluster looks like.
 
-use ck_core::model::{Cluster, Node, NodeStatus, PartitionState};
+use clusterkit::model::{Cluster, Node, NodeStatus, PartitionState};
 use serde_json::json;
 
 use super::partitions::state_tone;

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use ck_core::ErrorCode;
+use clusterkit::ErrorCode;
 use tempfile::TempDir;
 
 use super::process::{Process, Settings, Told};

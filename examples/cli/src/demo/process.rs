@@ -9,7 +9,7 @@ use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Instant;
 
-use ck_core::options_table;
+use clusterkit::options_table;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::commands::ReadyRecord;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ck_core::state::Expect;
+use clusterkit::state::Expect;
 
 use super::report::Restart;
 use super::tour::{Tour, copies, time, wrong};

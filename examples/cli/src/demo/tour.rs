@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ck_core::ErrorCode;
+use clusterkit::ErrorCode;
 
 use super::cluster::{Cluster, Started};
 use super::report::{Formation, Join, NodeReady, Report, Routing, Stop};

@@ -87,7 +87,7 @@ impl Out {
 
 fn internal(error: &serde_json::Error) -> CliError {
     CliError::failed(
-        ck_core::ErrorCode::Internal,
+        clusterkit::ErrorCode::Internal,
         format!("cannot write JSON: {error}"),
     )
 }

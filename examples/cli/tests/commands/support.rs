@@ -204,7 +204,7 @@ impl Run {
 /// The command, with nothing of the caller's environment that it would obey.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clusterkit"));
-    let variables = ck_core::options_table().iter().flat_map(|spec| spec.env);
+    let variables = clusterkit::options_table().iter().flat_map(|spec| spec.env);
     for variable in variables.copied().chain(["CLUSTERKIT_ADDR"]) {
         command.env_remove(variable);
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ck_core::state::State;
+use clusterkit::state::State;
 
 use crate::trace::FNV;
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ck_core::sim::SimNode;
+use clusterkit::sim::SimNode;
 
 fn memchr_all(wanted: u8, bytes: &[u8]) -> impl Iterator<Item = usize> {
     let found = bytes.iter().enumerate().filter(move |(_, byte)| **byte == wanted);

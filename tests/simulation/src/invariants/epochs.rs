@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ck_core::model::Topology;
+use clusterkit::model::Topology;
 
 #[derive(Default)]
 pub(crate) struct Epochs {

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ck_core::model::{EventKind, LeaveReason};
-use ck_core::sim::Applied;
+use clusterkit::model::{EventKind, LeaveReason};
+use clusterkit::sim::Applied;
 
 use crate::plan::Plan;
 use crate::trace;

@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ck_core::model::{EventKind, RoleChange, Topology};
-use ck_core::sim::Applied;
+use clusterkit::model::{EventKind, RoleChange, Topology};
+use clusterkit::sim::Applied;
 
 #[derive(Default)]
 pub(crate) struct HeldData {

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ck_core::model::{Event, EventKind, RoleChange};
-use ck_core::sim::Applied;
+use clusterkit::model::{Event, EventKind, RoleChange};
+use clusterkit::sim::Applied;
 
 #[derive(Default)]
 pub(crate) struct HookOrder {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ck_core::model::Topology;
-use ck_core::sim::SimNode;
+use clusterkit::model::Topology;
+use clusterkit::sim::SimNode;
 
 use crate::trace;
 

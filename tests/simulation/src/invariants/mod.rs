@@ -16,7 +16,7 @@ pub(crate) mod told_roles;
 
 use std::fmt;
 
-use ck_core::sim::{Applied, SimNode};
+use clusterkit::sim::{Applied, SimNode};
 
 use crate::plan::Plan;
 use crate::world::World;

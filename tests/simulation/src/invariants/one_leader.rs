@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ck_core::sim::SimNode;
+use clusterkit::sim::SimNode;
 
 /// Who led with which epoch.
 #[derive(Default)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ck_core::sim::SimNode;
+use clusterkit::sim::SimNode;
 
 /// Asks every node about every partition.
 pub(crate) fn check(up: &[SimNode]) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! At rest: copies on different nodes, as many as there should be; per node, copies and primaries within one of an equal
 //! share, since all weights are equal here.
 
-use ck_core::model::{Partition, Topology};
+use clusterkit::model::{Partition, Topology};
 
 pub(crate) fn check(topology: &Topology, is_lost: impl Fn(&Partition) -> bool) -> Result<(), String> {
     let serving: Vec<_> = topology

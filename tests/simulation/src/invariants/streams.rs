@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use ck_core::model::EventKind;
-use ck_core::sim::Applied;
+use clusterkit::model::EventKind;
+use clusterkit::sim::Applied;
 
 use crate::trace::{FNV, fnv};
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ck_core::model::{EventKind, NodeId, RoleChange, Topology};
-use ck_core::sim::Applied;
+use clusterkit::model::{EventKind, NodeId, RoleChange, Topology};
+use clusterkit::sim::Applied;
 
 /// What each member process saw last.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ck_core::env::{self};
+use clusterkit::env::{self};
 use rand::RngExt;
 use rand::rngs::SmallRng;
 

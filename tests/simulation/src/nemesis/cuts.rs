@@ -1,6 +1,6 @@
 //! Nodes that do not hear each other: isolation, one-way cuts, divisions, bridges, flapping, swizzle-clogging.
 
-use ck_core::sim::SimNode;
+use clusterkit::sim::SimNode;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;

@@ -1,6 +1,6 @@
 //! Disks that fail: a write or a sync that returns an error, a disk that is full, one that stops in the middle.
 
-use ck_core::env::disk::Faults;
+use clusterkit::env::disk::Faults;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 

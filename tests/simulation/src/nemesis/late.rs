@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use ck_core::env;
-use ck_core::sim::SimNode;
+use clusterkit::env;
+use clusterkit::sim::SimNode;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;

@@ -18,7 +18,7 @@ mod weather;
 
 use std::time::Duration;
 
-use ck_core::sim::SimNode;
+use clusterkit::sim::SimNode;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 

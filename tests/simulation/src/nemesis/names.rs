@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ck_core::env::{self, Instant};
-use ck_core::net::sim::Resolver;
+use clusterkit::env::{self, Instant};
+use clusterkit::net::sim::Resolver;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ck_core::env;
+use clusterkit::env;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 

@@ -1,8 +1,8 @@
 //! Members that are taken out while they write: removed by an administrator, or leaving by themselves, most often while the
 //! leader's answers do not reach them. What they are told of their writes must be so all the same.
 
-use ck_core::env;
-use ck_core::sim::SimNode;
+use clusterkit::env;
+use clusterkit::sim::SimNode;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 

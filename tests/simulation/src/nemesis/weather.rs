@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ck_core::net::sim::LinkConditions;
+use clusterkit::net::sim::LinkConditions;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 

@@ -12,8 +12,10 @@ mod sparse;
 mod tests;
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::RwLock;
 
 pub(crate) use sparse::Sparse;
 
@@ -51,7 +53,7 @@ impl Default for Logger {
 
 impl Logger {
     pub(crate) fn set_level(&self, level: LogLevel) {
-        *self.level.write().unwrap_or_else(PoisonError::into_inner) = level;
+        *self.level.write() = level;
     }
 
     /// Sets the callback. Never waits: a running call of the previous callback continues, and that callback is dropped
@@ -62,7 +64,7 @@ impl Logger {
 
     /// Writes a message. Never waits for the callback.
     pub(crate) fn write(&self, level: LogLevel, message: fmt::Arguments<'_>) {
-        if level <= *self.level.read().unwrap_or_else(PoisonError::into_inner) && self.reader.is_wanted() {
+        if level <= *self.level.read() && self.reader.is_wanted() {
             self.reader.put(level, message.to_string());
         }
     }

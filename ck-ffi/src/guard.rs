@@ -4,9 +4,9 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use clusterkit::{Error, ErrorCode, Result};
+use parking_lot::Mutex;
 
 use crate::error::ck_error_t;
 use crate::handle::Handle;
@@ -22,7 +22,7 @@ extern "C" fn in_child() {
 /// asking for the process id would cost each a system call.
 pub(crate) fn watch_forks() -> Result<()> {
     static WATCHED: Mutex<bool> = Mutex::new(false);
-    let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut watched = WATCHED.lock();
     if !*watched {
         // SAFETY: the handler only stores to an atomic, which is legal in the child of a process with threads,
         // and it stays where it is: the library is linked with `nodelete`.

@@ -1,9 +1,9 @@
 //! Options, by name.
 
 use std::ffi::c_char;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clusterkit::Options;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::error::ck_error_t;
 use crate::guard::{fallible, watch_forks};
@@ -19,7 +19,7 @@ impl ck_options_t {
     /// The options, for a moment.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Options> {
         // A change either happens or not: what a panic leaves behind is whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -5,10 +5,11 @@
 use std::num::NonZero;
 use std::panic::AssertUnwindSafe;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::env;
@@ -39,7 +40,7 @@ static PRESENT: Mutex<Weak<SharedRuntime>> = Mutex::new(Weak::new());
 impl SharedRuntime {
     /// The existing runtime, or a new one with this many threads.
     pub(super) fn get(threads: Option<u32>) -> Result<Arc<Self>> {
-        let mut present = PRESENT.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut present = PRESENT.lock();
         if let Some(runtime) = present.upgrade() {
             return Ok(runtime);
         }
@@ -205,7 +206,7 @@ mod tests {
         let shared = SharedRuntime::get(None).unwrap();
         let (begun, running) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let gate = Arc::new(Mutex::new(()));
-        let held = gate.lock().unwrap();
+        let held = gate.lock();
         let (ended, ends) = mpsc::channel();
         for _ in 0..JOBS {
             let (begun, running, gate, ended) = (begun.clone(), running.clone(), gate.clone(), ended.clone());

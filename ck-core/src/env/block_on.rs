@@ -1,8 +1,10 @@
 //! Waiting for a future on a thread of one's own.
 
 use std::future::Future;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+
+use parking_lot::{Condvar, Mutex};
 
 /// Polls a future to its end on this thread, which may be anybody's: a thread of another runtime, too, where tokio's
 /// own `block_on` would panic. Timers and sockets are those of the runtime that the thread has entered.
@@ -34,9 +36,9 @@ struct Parked {
 
 impl Parked {
     fn wait(&self) {
-        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut woken = self.woken.lock();
         while !*woken {
-            woken = self.wake.wait(woken).unwrap_or_else(PoisonError::into_inner);
+            self.wake.wait(&mut woken);
         }
         *woken = false;
     }
@@ -48,10 +50,7 @@ impl Wake for Parked {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let before = std::mem::replace(
-            &mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner),
-            true,
-        );
+        let before = std::mem::replace(&mut *self.woken.lock(), true);
         if !before {
             self.wake.notify_one();
         }

@@ -7,11 +7,12 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 
 /// A millionth of a clock's rate.
@@ -129,7 +130,7 @@ impl SimProcess {
     }
 
     fn take_parked(&self) -> Vec<Waker> {
-        std::mem::take(&mut *self.inner.parked.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.inner.parked.lock())
     }
 }
 
@@ -223,11 +224,7 @@ impl<F: Future> Future for Scoped<F> {
             }
             Some(PAUSED) => {
                 if let Some(sim_process) = this.sim_process {
-                    let mut parked = sim_process
-                        .inner
-                        .parked
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner);
+                    let mut parked = sim_process.inner.parked.lock();
                     parked.push(cx.waker().clone());
                 }
                 Poll::Pending

@@ -5,8 +5,10 @@
 //! after that, under the lock under which topologies are applied.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// The partitions whose data a hook is copying to this node.
 #[derive(Debug, Default)]
@@ -19,7 +21,7 @@ pub(crate) struct Copying {
 
 impl Copying {
     fn numbers(&self) -> MutexGuard<'_, BTreeMap<u32, usize>> {
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.numbers.lock()
     }
 
     /// Records that a hook copies a partition, until the returned guard is dropped.

@@ -1,10 +1,11 @@
 //! The handle: the hooks, the schedule behind a lock, and the code that both drivers share.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::catch_panic::{catch_panic, drop_catching_panic};
@@ -97,7 +98,7 @@ impl Shared {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // Application code never runs under the lock, so the state is consistent even after a panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Carries out what a change of the schedule requires: its effects, and the calls that may start now.
@@ -300,7 +301,7 @@ impl Hooks {
         let may_wait = threads && blocking && !self.in_hook();
         let mut state = shared.lock();
         while may_wait && state.schedule.calls_of(id) > 0 {
-            state = shared.quiet.wait(state).unwrap_or_else(PoisonError::into_inner);
+            shared.quiet.wait(&mut state);
         }
         let running = state.schedule.calls_of(id) > 0;
         drop(state);
@@ -385,8 +386,7 @@ impl Hooks {
             if left.is_zero() {
                 break;
             }
-            let waited = shared.quiet.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            shared.quiet.wait_for(&mut state, left);
         }
         let closed = Self::closed(&mut state);
         let quiet = state.is_quiet();
@@ -457,12 +457,10 @@ impl Hooks {
     /// Blocks until the handle has this many threads or fewer.
     #[cfg(test)]
     pub(super) fn wait_for_threads(&self, at_most: usize) {
-        let state = self.shared.lock();
-        drop(
-            self.shared
-                .quiet
-                .wait_while(state, |state| state.pool.threads() > at_most),
-        );
+        let mut state = self.shared.lock();
+        self.shared
+            .quiet
+            .wait_while(&mut state, |state| state.pool.threads() > at_most);
     }
 }
 

@@ -7,9 +7,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use parking_lot::MutexGuard;
 
 use crate::env::{self, Instant};
 
@@ -140,13 +142,12 @@ impl Shared {
                 break;
             };
             state.pool.idle += 1;
-            state = match patience {
+            match patience {
                 Some(time) => {
-                    let waited = self.work.wait_timeout(state, time);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
+                    self.work.wait_for(&mut state, time);
                 }
-                None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
-            };
+                None => self.work.wait(&mut state),
+            }
             state.pool.idle -= 1;
         }
         let thread = state.pool.threads.remove(&id).flatten();

@@ -1,6 +1,5 @@
 //! A small HTTP client for programs that talk to a node: the command line, and tests.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +7,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, body::Incoming, header};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -216,7 +216,7 @@ impl Client {
 
     async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<Answer> {
         loop {
-            let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let kept = self.idle.lock().pop();
             let reused = kept.is_some();
             let mut sender = match kept {
                 Some(sender) => sender,
@@ -230,7 +230,7 @@ impl Client {
             match sent {
                 Ok(response) => {
                     let answer = self.read(response).await?;
-                    let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut idle = self.idle.lock();
                     if idle.len() < MAX_IDLE && !sender.is_closed() {
                         idle.push(sender);
                     }

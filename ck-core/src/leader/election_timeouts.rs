@@ -8,8 +8,10 @@
 //! answers allows.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::LeaderContext;
 use crate::env::{self, Instant};
@@ -34,13 +36,13 @@ pub(crate) struct ReportedDelays(Mutex<BTreeMap<NodeId, (Instant, Duration)>>);
 impl ReportedDelays {
     /// Records the delay that a member has reported.
     pub(crate) fn note(&self, node: &NodeId, delay: Duration) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.0.lock();
         told.insert(node.clone(), (Instant::now(), delay));
     }
 
     /// The longest recent delay among the nodes that `counts` accepts.
     fn longest(&self, counts: impl Fn(&NodeId) -> bool) -> Duration {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.0.lock();
         let now = Instant::now();
         told.retain(|_, (at, _)| now.since(*at) <= MAX_REPORT_AGE);
         let delays = told.iter().filter(|(node, _)| counts(node));

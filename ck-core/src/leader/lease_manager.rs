@@ -7,8 +7,9 @@
 //! between, and what it has proposed may still be committed.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::env::{ChangeNotifier, Instant};
 use crate::model::{ClusterConfig, NodeId};
@@ -70,7 +71,7 @@ pub(crate) enum Leased {
 
 impl LeaseManager {
     fn state(&self) -> MutexGuard<'_, LeaseState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// This node leads from now on in `epoch`, and has applied `revision`. What was known in another epoch is

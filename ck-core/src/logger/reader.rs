@@ -1,10 +1,12 @@
 //! The thread that calls the application's callback with messages, and the calls that wait for it.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::LogCallback;
 use super::queue::Queue;
@@ -57,7 +59,7 @@ impl State {
 impl Reader {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Only bookkeeping happens under the lock, so the state is consistent even after a panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Identifies this log; unique among live logs.
@@ -140,7 +142,7 @@ impl Reader {
                 break;
             }
             let Some(message) = state.queue.pop() else {
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                self.work.wait(&mut state);
                 continue;
             };
             let Some(callback) = state.callback.clone() else {
@@ -216,8 +218,7 @@ impl Reader {
             if left.is_zero() {
                 break;
             }
-            let waited = self.quiet.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.quiet.wait_for(&mut state, left);
         }
         state
     }

@@ -1,8 +1,9 @@
 //! Rate limit for log messages about events that unknown clients can cause as often as they like.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::env::Instant;
 use crate::error::ErrorCode;
@@ -21,7 +22,7 @@ pub(crate) struct Sparse {
 impl Sparse {
     /// `Some` when an event with this reason is to be logged, with text about the events that were left out before.
     pub(crate) fn admit(&self, reason: ErrorCode) -> Option<String> {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         let now = Instant::now();
         match told.get_mut(&reason.number()) {
             Some((last, left_out)) if now.since(*last) < SPARSELY => {
@@ -56,7 +57,6 @@ mod tests {
         sparse
             .told
             .lock()
-            .unwrap()
             .get_mut(&ErrorCode::WrongCluster.number())
             .unwrap()
             .0 = long_ago;

@@ -1,8 +1,9 @@
 //! The addresses at which Raft nodes are dialled.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use crate::raft::{Addresses, AppliedState, RaftId};
@@ -46,7 +47,7 @@ impl AddressBook {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     pub(crate) fn set_cluster_id(&self, id: &str) {

@@ -5,7 +5,8 @@
 //! counts; and the node acts in a role only under a lease that names the revision of the grant, or a later one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::env::{ChangeNotifier, Instant};
 use crate::planted::planted;
@@ -39,7 +40,7 @@ struct PendingLease {
 
 impl Lease {
     fn terms(&self) -> MutexGuard<'_, LeaseTerms> {
-        self.terms.lock().unwrap_or_else(PoisonError::into_inner)
+        self.terms.lock()
     }
 
     /// The end of the valid lease. A caller reads it first, then what the lease is to cover, and then compares it with

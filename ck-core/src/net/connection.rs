@@ -1,16 +1,17 @@
 //! The calling end of one connection: requests in flight, matched to their answers by id.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::io::ReadHalf;
 use tokio::sync::{Notify, oneshot};
 
 use super::frame::{Frame, FrameReader, Kind};
 use super::outbox::Outbox;
-use super::{Lane, NetLimits, PeerStream, lock};
+use super::{Lane, NetLimits, PeerStream};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::planted::planted;
@@ -83,12 +84,12 @@ impl Connection {
 
     /// True when the connection takes requests.
     pub(super) fn is_open(&self) -> bool {
-        matches!(lock(&self.calls).phase, Phase::Open)
+        matches!(self.calls.lock().phase, Phase::Open)
     }
 
     /// True when the peer has ever answered on it.
     pub(super) fn is_proven(&self) -> bool {
-        lock(&self.calls).proven
+        self.calls.lock().proven
     }
 
     /// One request, one answer. Dropping the future forgets the call. Calls `sent` once the request is on its way, or may
@@ -108,7 +109,7 @@ impl Connection {
     /// Fails every call in flight, and takes no more.
     pub(super) fn close(&self, error: Error) {
         let waiting = {
-            let mut calls = lock(&self.calls);
+            let mut calls = self.calls.lock();
             if matches!(calls.phase, Phase::Closed(_)) {
                 return;
             }
@@ -123,7 +124,7 @@ impl Connection {
     }
 
     fn open_slot(&self) -> Result<(Slot<'_>, oneshot::Receiver<Result<Bytes>>)> {
-        let mut calls = lock(&self.calls);
+        let mut calls = self.calls.lock();
         match &calls.phase {
             Phase::Open => {}
             Phase::Leaving => return Err(lost("the peer is closing it")),
@@ -138,7 +139,7 @@ impl Connection {
     }
 
     fn why_closed(&self) -> Error {
-        match &lock(&self.calls).phase {
+        match &self.calls.lock().phase {
             Phase::Closed(error) => error.clone(),
             Phase::Open | Phase::Leaving => lost("it was closed"),
         }
@@ -182,13 +183,13 @@ impl Connection {
         if !planted("silence-of-a-call") {
             return false;
         }
-        let calls = lock(&self.calls);
+        let calls = self.calls.lock();
         calls.waiting.is_empty() || calls.used_at.elapsed() < self.max_silence / 2
     }
 
     fn take(&self, frame: Frame) -> Result<()> {
         let answer = {
-            let mut calls = lock(&self.calls);
+            let mut calls = self.calls.lock();
             calls.proven = true;
             match frame.kind {
                 Kind::Response | Kind::Error => calls.waiting.remove(&frame.id),
@@ -215,7 +216,7 @@ impl Connection {
 
     /// A connection that the peer is leaving ends with its last answer.
     fn check_leaving(&self) -> Result<()> {
-        let calls = lock(&self.calls);
+        let calls = self.calls.lock();
         if matches!(calls.phase, Phase::Leaving) && calls.waiting.is_empty() {
             return Err(lost("the peer is closing it"));
         }
@@ -229,7 +230,7 @@ impl Connection {
     /// call either, and must be replaced before it comes.
     fn check(&self, quiet: Duration) -> Result<()> {
         self.check_leaving()?;
-        let calls = lock(&self.calls);
+        let calls = self.calls.lock();
         if calls.waiting.is_empty() && calls.used_at.elapsed() >= self.idle_timeout {
             return Err(lost("it was idle"));
         }
@@ -284,7 +285,7 @@ struct Slot<'c> {
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        lock(&self.connection.calls).waiting.remove(&self.id);
+        self.connection.calls.lock().waiting.remove(&self.id);
     }
 }
 
@@ -310,6 +311,6 @@ fn decode_error(body: &[u8]) -> Error {
 impl Connection {
     /// How many calls wait for an answer.
     pub(super) fn in_flight(&self) -> usize {
-        lock(&self.calls).waiting.len()
+        self.calls.lock().waiting.len()
     }
 }

@@ -7,11 +7,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
-
-use super::lock;
 
 /// Places that can be taken back. Clones share them.
 #[derive(Debug, Clone)]
@@ -68,13 +67,13 @@ impl Crowd {
 
     /// Has one connection make room; false where there is none that could.
     pub(crate) fn make_room(&self) -> bool {
-        lock(&self.shared).evict()
+        self.shared.lock().evict()
     }
 
     /// How many there are that could make room.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        lock(&self.shared).count
+        self.shared.lock().count
     }
 }
 
@@ -111,11 +110,11 @@ impl Shared {
 impl Place {
     /// From now on it may be taken back, later than those that may be already.
     fn wait(&self, useful: bool) {
-        let mut turn = lock(&self.turn);
+        let mut turn = self.turn.lock();
         if turn.is_some() {
             return;
         }
-        let mut shared = lock(&self.crowd.shared);
+        let mut shared = self.crowd.shared.lock();
         if shared.count >= self.crowd.most {
             shared.evict();
         }
@@ -132,8 +131,8 @@ impl Place {
 
     /// It is of use: from now on it is not taken back.
     pub(crate) fn is_of_use(&self) {
-        if let Some(turn) = lock(&self.turn).take() {
-            lock(&self.crowd.shared).remove(self.network, turn);
+        if let Some(turn) = self.turn.lock().take() {
+            self.crowd.shared.lock().remove(self.network, turn);
         }
     }
 

@@ -2,19 +2,20 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use super::link::{Dial, Dialled};
 use super::names::{Lookup, Names, Records};
-use super::{Hello, Lane, NetLimits, PeerStream, Security, Socket, handshake, lock};
+use super::{Hello, Lane, NetLimits, PeerStream, Security, Socket, handshake};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -152,11 +153,11 @@ pub(super) struct Progress(Arc<Mutex<Option<Instant>>>);
 
 impl Progress {
     pub(super) fn connected(&self) {
-        lock(&self.0).get_or_insert_with(Instant::now);
+        self.0.lock().get_or_insert_with(Instant::now);
     }
 
     fn connected_at(&self) -> Option<Instant> {
-        *lock(&self.0)
+        *self.0.lock()
     }
 }
 

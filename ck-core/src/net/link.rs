@@ -1,15 +1,16 @@
 //! The connection to one address on one lane: dialled when a call needs it, and again when it has ended.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::connection::Connection;
 use super::pool::stopped;
-use super::{Lane, NetLimits, PeerStream, lock};
+use super::{Lane, NetLimits, PeerStream};
 use crate::env::runtime::Home;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
@@ -82,7 +83,7 @@ impl Link {
     }
 
     pub(super) fn is_connected(&self) -> bool {
-        matches!(&*lock(&self.state), State::Up { connection, .. } if connection.is_open())
+        matches!(&*self.state.lock(), State::Up { connection, .. } if connection.is_open())
     }
 
     /// The connection, dialled when there is none.
@@ -91,7 +92,7 @@ impl Link {
             // Made before the look, so that a change after the look wakes it.
             let changed = self.changed.notified();
             {
-                let mut state = lock(&self.state);
+                let mut state = self.state.lock();
                 state.move_on(dialler.limits());
                 match &*state {
                     State::Up { connection, .. } => return Ok(connection.clone()),
@@ -111,7 +112,7 @@ impl Link {
     async fn dial(self: Arc<Self>, dialler: Arc<dyn Dial>) {
         let result = dialler.dial(&self.addr, self.lane).await;
         {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             // Closed meanwhile: the stream is dropped.
             if let State::Dialling { failures } = *state {
                 *state = match result {
@@ -153,7 +154,7 @@ impl Link {
     }
 
     pub(super) fn close(&self) {
-        let state = std::mem::replace(&mut *lock(&self.state), State::Closed);
+        let state = std::mem::replace(&mut *self.state.lock(), State::Closed);
         if let State::Up { connection, .. } = state {
             connection.close(stopped());
         }

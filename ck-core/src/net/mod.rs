@@ -240,8 +240,3 @@ impl Default for NetLimits {
         }
     }
 }
-
-/// Locks a mutex. A panic elsewhere must not spread: every critical section here leaves its data whole.
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 
-use super::lock;
 use crate::env::{self, ChangeNotifier, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::planted::planted;
@@ -87,7 +87,7 @@ impl<R: Clone + PartialEq + Debug + Send + Sync + 'static> Names<R> {
         loop {
             let ended = entry.ended.count();
             let wait = {
-                let mut state = lock(&entry.state);
+                let mut state = entry.state.lock();
                 let now = Instant::now();
                 state.used = now;
                 if let Some(said) = state.said
@@ -115,7 +115,7 @@ impl<R: Clone + PartialEq + Debug + Send + Sync + 'static> Names<R> {
                 return Err(unresolved(name, "the name is not resolved in time"));
             }
             if env::timeout(wait, entry.ended.after(ended)).await.is_ok() {
-                let state = lock(&entry.state);
+                let state = entry.state.lock();
                 return match &state.failure {
                     None if !state.records.is_empty() => Ok(state.records(false)),
                     Some(_) if !state.records.is_empty() && !planted("forget-addresses") => {
@@ -136,10 +136,10 @@ impl<R: Clone + PartialEq + Debug + Send + Sync + 'static> Names<R> {
 
     /// Notes that `record` turned out to be right.
     pub(super) fn worked(&self, name: &str, record: &R) {
-        let Some(entry) = lock(&self.entries).get(name).cloned() else {
+        let Some(entry) = self.entries.lock().get(name).cloned() else {
             return;
         };
-        let mut state = lock(&entry.state);
+        let mut state = entry.state.lock();
         if let Some(place) = state.records.iter().position(|known| known == record)
             && let Some(first) = state.records.get_mut(..=place)
         {
@@ -148,12 +148,12 @@ impl<R: Clone + PartialEq + Debug + Send + Sync + 'static> Names<R> {
     }
 
     fn entry(&self, name: &str) -> Arc<Entry<R>> {
-        let mut entries = lock(&self.entries);
+        let mut entries = self.entries.lock();
         if let Some(entry) = entries.get(name) {
             return entry.clone();
         }
         if entries.len() >= MAX_NAMES {
-            let oldest = entries.iter().min_by_key(|(_, entry)| lock(&entry.state).used);
+            let oldest = entries.iter().min_by_key(|(_, entry)| entry.state.lock().used);
             if let Some(name) = oldest.map(|(name, _)| name.clone()) {
                 entries.remove(&name);
             }
@@ -187,7 +187,7 @@ impl<R: Clone + PartialEq> Entry<R> {
     async fn ask(self: Arc<Self>, question: BoxFuture<'static, Result<Vec<R>>>) {
         let answer = question.await;
         {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             state.asked = None;
             match answer {
                 Ok(mut records) if !records.is_empty() => {
@@ -238,7 +238,7 @@ mod tests {
     impl Lookup<u8> for Script {
         fn look_up(&self, _: String) -> BoxFuture<'static, Result<Vec<u8>>> {
             self.asked.fetch_add(1, Ordering::Relaxed);
-            match lock(&self.answer).clone() {
+            match self.answer.lock().clone() {
                 Some(answer) => Box::pin(std::future::ready(answer)),
                 None => Box::pin(std::future::pending()),
             }
@@ -265,10 +265,10 @@ mod tests {
 
     async fn used_while_the_resolver_fails() {
         let (script, names) = names();
-        *lock(&script.answer) = Some(Ok(vec![1, 2]));
+        *script.answer.lock() = Some(Ok(vec![1, 2]));
         assert_eq!(names.resolve("a").await.unwrap().records, [1, 2]);
         names.worked("a", &2);
-        *lock(&script.answer) = Some(down());
+        *script.answer.lock() = Some(down());
         env::sleep(FRESH * 2).await;
         for _ in 0..3 {
             let found = names.resolve("a").await.unwrap();
@@ -278,7 +278,7 @@ mod tests {
         let error = names.resolve("b").await.unwrap_err();
         assert!(error.message().contains("name server"), "{error}");
         // What it says once it is back wins.
-        *lock(&script.answer) = Some(Ok(vec![3]));
+        *script.answer.lock() = Some(Ok(vec![3]));
         names.resolve("a").await.unwrap();
         env::sleep(Duration::from_millis(1)).await;
         let found = names.resolve("a").await.unwrap();
@@ -292,9 +292,9 @@ mod tests {
 
     async fn nobody_is_delayed() {
         let (script, names) = names();
-        *lock(&script.answer) = Some(Ok(vec![1]));
+        *script.answer.lock() = Some(Ok(vec![1]));
         names.resolve("a").await.unwrap();
-        *lock(&script.answer) = None;
+        *script.answer.lock() = None;
         env::sleep(FRESH * 2).await;
         let began = Instant::now();
         for _ in 0..20 {

@@ -2,16 +2,15 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use parking_lot::Mutex;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, Semaphore};
 
 use super::frame::{self, Kind};
-use super::lock;
 use crate::env;
 
 /// Bodies up to this length are copied behind their header; larger ones are queued as they are.
@@ -91,7 +90,7 @@ impl Outbox {
     fn push(&self, kind: Kind, id: u64, body: &Bytes, room: usize) -> Result<(), Closed> {
         // The checksum is worked out before the lock is taken.
         let header = frame::header(kind, id, body);
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         if queue.closed {
             return Err(Closed);
         }
@@ -112,7 +111,7 @@ impl Outbox {
 
     /// Takes no more frames; the writer ends when it has written those that wait.
     pub(super) fn finish(&self) {
-        lock(&self.queue).closed = true;
+        self.queue.lock().closed = true;
         self.room.close();
         self.wake.notify_one();
     }
@@ -145,7 +144,7 @@ impl Outbox {
         let mut chunks = Vec::new();
         loop {
             let (taken, closed) = {
-                let mut queue = lock(&self.queue);
+                let mut queue = self.queue.lock();
                 chunks.append(&mut queue.chunks);
                 if !queue.tail.is_empty() {
                     chunks.push(queue.tail.split().freeze());

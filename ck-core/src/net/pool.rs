@@ -1,15 +1,16 @@
 //! Every connection of one transport: one per address and lane.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 
+use super::Lane;
 use super::link::{Dial, Link};
-use super::{Lane, lock};
 use crate::env;
 use crate::env::runtime::Home;
 use crate::error::{Error, ErrorCode, Result};
@@ -55,13 +56,13 @@ impl Pool {
 
     /// How many connections stand at this moment.
     pub(super) fn connections(&self) -> usize {
-        let pool = lock(&self.links);
+        let pool = self.links.lock();
         let links = pool.addresses.values().flatten();
         links.filter(|link| link.is_connected()).count()
     }
 
     fn link(&self, addr: &str, lane: Lane) -> Result<Arc<Link>> {
-        let mut pool = lock(&self.links);
+        let mut pool = self.links.lock();
         if pool.closed {
             return Err(stopped());
         }
@@ -138,7 +139,7 @@ impl Pool {
     /// Closes every connection, and makes no more.
     pub(super) fn close(&self) {
         let addresses = {
-            let mut pool = lock(&self.links);
+            let mut pool = self.links.lock();
             pool.closed = true;
             std::mem::take(&mut pool.addresses)
         };

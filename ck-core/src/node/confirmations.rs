@@ -2,8 +2,10 @@
 //! confirmed are emitted again once the application has registered a hook that copies, and are then confirmed again.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::Node;
 use crate::env::{self, ChangeNotifier};
@@ -88,7 +90,7 @@ impl Confirmations {
     }
 
     fn abandoned_now(&self) -> MutexGuard<'_, BTreeMap<u32, u64>> {
-        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
+        self.abandoned.lock()
     }
 
     /// The abandoned copies that count without a hook's word, by partition and the revision at which they were emitted last.
@@ -102,11 +104,11 @@ impl Confirmations {
     }
 
     fn due(&self) -> MutexGuard<'_, BTreeMap<u32, Copied>> {
-        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+        self.due.lock()
     }
 
     fn doubt_now(&self) -> MutexGuard<'_, Unconfirmed> {
-        self.doubt.lock().unwrap_or_else(PoisonError::into_inner)
+        self.doubt.lock()
     }
 
     /// True for a copy that must be emitted again as soon as a hook that copies is registered.

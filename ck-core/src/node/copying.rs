@@ -2,7 +2,9 @@
 //! failed and why.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::Mutex;
 
 use crate::hooks::{Holders, HoldersNow, HookFailure};
 use crate::membership::CopyReport;
@@ -61,13 +63,13 @@ impl CopyFailures {
             attempts: failure.attempt,
             error: failure.message.chars().take(MAX_REASON_CHARS).collect(),
         };
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.0.lock();
         failures.insert(change.number, noted);
     }
 
     /// The failures to report to the leader. Failures of copies that are no longer awaited are forgotten.
     pub(super) fn report(&self, topology: &Topology, me: &NodeId) -> Vec<CopyReport> {
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.0.lock();
         let mut reports = Vec::new();
         failures.retain(|number, failure| {
             let copy = topology.partitions.get(*number as usize).and_then(|p| p.copy(me));

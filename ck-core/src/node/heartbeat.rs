@@ -1,8 +1,10 @@
 //! Stays a member: sends heartbeats to the leader, and rejoins when the cluster does not know this process.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::MutexGuard;
 
 use super::peer_rpc::removed;
 use super::{Node, Phase};
@@ -189,7 +191,7 @@ impl Node {
             member.proposer.bar(error.clone());
         }
         self.is_refused.store(true, Ordering::Release);
-        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *self.refusal.lock() = Some(error);
         self.phases.notify();
     }
 
@@ -205,10 +207,7 @@ impl Node {
 
     /// Why the cluster has refused this node, if it has.
     pub(crate) fn refusal(&self) -> Option<Error> {
-        self.refusal
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.refusal.lock().clone()
     }
 
     /// Sends heartbeats to the leader: at regular intervals, and at once when another node waits for one.
@@ -284,7 +283,7 @@ impl Node {
     }
 
     pub(super) fn own_health(&self) -> MutexGuard<'_, (NodeHealthState, String)> {
-        self.own_health.lock().unwrap_or_else(PoisonError::into_inner)
+        self.own_health.lock()
     }
 
     /// Records the health that the application reports. The leader learns it at once, by a heartbeat, and every other

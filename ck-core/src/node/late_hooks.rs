@@ -4,7 +4,9 @@
 //! it. A hook that copies receives an event for every copy that the node holds; a copy that was confirmed while there
 //! was no such hook must be confirmed again; and a clean-up after a rejoin runs before the copies are made.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::Node;
 use crate::env;
@@ -23,13 +25,13 @@ impl OwnRejoin {
         let is_own =
             |event: &&Arc<Event>| matches!(&event.kind, EventKind::NodeRejoin(e) if e.node.id == *me);
         if let Some(event) = events.iter().rev().find(is_own) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(event.clone());
+            *self.0.lock() = Some(event.clone());
         }
     }
 
     /// The rejoin event of this `incarnation`, if it was seen.
     fn of(&self, incarnation: u64) -> Option<Arc<Event>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let kept = self.0.lock().clone();
         kept.filter(
             |event| matches!(&event.kind, EventKind::NodeRejoin(e) if e.node.incarnation == incarnation),
         )

@@ -6,8 +6,10 @@
 //! lost its majority knows only the past.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::Node;
 use crate::env::{self, Instant};
@@ -28,11 +30,11 @@ pub(super) struct SyncContact(Mutex<Option<(NodeId, Instant)>>);
 
 impl SyncContact {
     pub(super) fn note(&self, leader: NodeId, sent: Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((leader, sent));
+        *self.0.lock() = Some((leader, sent));
     }
 
     fn last(&self) -> Option<(NodeId, Instant)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 }
 
@@ -48,7 +50,7 @@ struct Told {
 
 impl LastSeen {
     fn told(&self) -> MutexGuard<'_, Told> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Starts and stops a node.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Node, Phase, RaftParts};
@@ -128,7 +128,7 @@ impl Node {
         if let Some(founder) = promised {
             self.bootstrap.promise(founder);
         }
-        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+        *self.lock.lock() = Some(lock);
         self.warn_of_open_permissions().await?;
         if let Some(identity) = &identity {
             self.identity_file()
@@ -348,7 +348,7 @@ impl Node {
 
     async fn close_all(self: &Arc<Self>) -> Result<()> {
         self.set_phase(Phase::Stopping);
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let tasks = std::mem::take(&mut *self.tasks.lock());
         for task in tasks {
             task.abort();
         }
@@ -362,7 +362,7 @@ impl Node {
         self.transport.close();
         self.applied.close();
         let closed = self.close_hooks().await;
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.lock.lock().take();
         self.set_phase(Phase::Stopped);
         outcome.and(closed)
     }

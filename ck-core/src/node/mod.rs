@@ -30,8 +30,9 @@ mod step_down;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
+use parking_lot::Mutex;
 use rand::RngExt;
 
 pub use leased_view::LeasedView;
@@ -358,10 +359,7 @@ impl Node {
     /// Spawns a task that is aborted when the node stops.
     fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
         let (task, handle) = futures_util::future::abortable(task);
-        self.tasks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(handle);
+        self.tasks.lock().push(handle);
         env::spawn(async move {
             // Being aborted is the normal end of these tasks.
             let _ = task.await;
@@ -370,15 +368,12 @@ impl Node {
 
     /// Records what this node waits for, for people.
     fn waits_for(&self, what: String) {
-        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+        *self.waiting.lock() = Some(what);
     }
 
     /// What this node last waited for while it entered a cluster.
     fn waiting(&self) -> Option<String> {
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.waiting.lock().clone()
     }
 
     /// The member with this Raft id.

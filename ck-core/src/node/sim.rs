@@ -24,8 +24,10 @@ mod step_down;
 mod strangers;
 mod tests;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::{Node, NodeDeps};
 use crate::env::disk::MemDisk;
@@ -159,15 +161,13 @@ impl SimNode {
     fn recorder(&self) -> Hook {
         let told = self.events.clone();
         Hook::from_async(move |event| {
-            told.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push((*event).clone());
+            told.lock().push((*event).clone());
             async { Ok(()) }
         })
     }
 
     fn events(&self) -> Vec<Event> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.events.lock().clone()
     }
 
     /// What every node must have been told alike, from `revision` on, in the order of the log: calls for different

@@ -7,9 +7,11 @@
 
 mod text;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::Node;
 use crate::env::{self, ChangeNotifier, Instant};
@@ -108,11 +110,7 @@ impl Node {
         let path = self.dir.join(file.name());
         let seen = self.changes_of(file).count();
         let writing = env::blocking(move || {
-            let _turn = node
-                .state_files
-                .turn
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let _turn = node.state_files.turn.lock();
             // The text is made on this blocking thread too: with tens of thousands of partitions it would delay
             // heartbeats on the runtime's thread.
             let text = match file {

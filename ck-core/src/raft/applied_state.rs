@@ -1,9 +1,10 @@
 //! The replicated state as this node has applied it. Every read on the node uses it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use tokio::sync::oneshot;
 
 use crate::env::ChangeNotifier;
@@ -53,7 +54,7 @@ impl AppliedState {
 
     /// Locks the state for reading. Hold the guard briefly: applying waits for it.
     pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
+        self.state.read()
     }
 
     /// The view that lookups read.
@@ -102,7 +103,7 @@ impl AppliedState {
 
     /// Starts from a stored state. It emits no events, because nothing in it is new.
     pub(crate) fn restore(&self, stored: State) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.write();
         self.publish(&stored);
         *state = stored;
         drop(state);
@@ -115,7 +116,7 @@ impl AppliedState {
     pub(crate) fn apply(&self, batch: &[Item]) -> Vec<Option<Response>> {
         let mut told = Vec::new();
         let mut responses = Vec::with_capacity(batch.len());
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.write();
         let before = state.topology().clone();
         let mut data_changed = false;
         #[cfg(feature = "sim")]
@@ -178,7 +179,7 @@ impl AppliedState {
 
     /// Replaces the state with a newer one from a snapshot, and emits the net change as events.
     pub(crate) fn install(&self, new: State) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.write();
         let revision = new.revision();
         if self.admitted(&new) {
             let old = if self.admitted(&state) {
@@ -234,12 +235,12 @@ impl AppliedState {
             return;
         }
         let events = events.into_iter().map(Arc::new).collect();
-        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sink = self.sink.lock();
         (*sink)(events);
     }
 
     fn waiters(&self) -> MutexGuard<'_, BTreeMap<u64, Vec<oneshot::Sender<()>>>> {
-        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiters.lock()
     }
 
     fn wake(&self, revision: u64) {

@@ -7,8 +7,9 @@
 //! openraft. The follower itself is informed instead, and takes no part in the cluster.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::types::RaftId;
 use crate::env::Instant;
@@ -36,7 +37,7 @@ struct FollowerTable {
 
 impl MatchIndex {
     fn table(&self, term: u64) -> MutexGuard<'_, FollowerTable> {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.lock();
         if term > table.term {
             *table = FollowerTable {
                 term,
@@ -88,7 +89,7 @@ mod tests {
 
     /// Acts as if [`CERTAIN_AFTER`] had passed.
     fn is_certain(known: &MatchIndex) {
-        let mut table = known.table.lock().unwrap();
+        let mut table = known.table.lock();
         for (_, since) in table.lost.values_mut() {
             *since -= CERTAIN_AFTER;
         }

@@ -1,11 +1,12 @@
 //! Opens a Raft node: its log, its snapshot, and the background tasks that ClusterKit runs beside openraft's own.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 
 use futures_util::future::{AbortHandle, abortable};
 use openraft::SnapshotPolicy;
+use parking_lot::Mutex;
 
 use super::applied_state::AppliedState;
 use super::election::election_timer::ElectionTimer;

@@ -1,7 +1,7 @@
 //! The handle of one Raft node: membership changes, status, shutdown.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
 use openraft::raft::Precondition;
 use openraft::{ChangeMembers, EmptyNode, ServerState};
+use parking_lot::Mutex;
 
 use super::applied_state::AppliedState;
 use super::election::election_timer::ElectionTimer;
@@ -127,13 +128,13 @@ impl RaftNode {
     /// asked to take over: the successor can be elected while the lease would still be valid, and two leaders would
     /// hold a lease at the same time.
     pub(super) fn give_up(&self, vote: Vote) {
-        *self.handing_over.lock().unwrap_or_else(PoisonError::into_inner) = Some(vote);
+        *self.handing_over.lock() = Some(vote);
         self.gave_up.notify();
     }
 
     /// True if this node is giving up the leadership of `vote`.
     pub(super) fn gives_up(&self, vote: Vote) -> bool {
-        *self.handing_over.lock().unwrap_or_else(PoisonError::into_inner) == Some(vote)
+        *self.handing_over.lock() == Some(vote)
     }
 
     /// The id of the last entry of this node's log.
@@ -314,7 +315,7 @@ impl RaftNode {
         let (tx, rx) = tokio::sync::oneshot::channel();
         self.wal.close(Box::new(move |result| drop(tx.send(result))));
         let closed = rx.await.unwrap_or(Ok(()));
-        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.writer.lock().take();
         if let Some(thread) = thread {
             env::blocking(move || thread.join()).await??;
         }

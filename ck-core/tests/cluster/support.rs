@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clusterkit::http::{Client, JoinNode, JoinRequest, JoinTerms};
 use clusterkit::model::{Event, EventKind, NodeStatus};
 use clusterkit::{ClusterKit, Error, ErrorCode, Options};
+use parking_lot::Mutex;
 use serde_json::Value;
 
 /// How long anything may take before a test fails. Generous: the machine may be busy.
@@ -54,9 +55,7 @@ impl TestNode {
         let events = Arc::new(Mutex::new(Vec::new()));
         let told = events.clone();
         kit.on_event(move |event| {
-            told.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(event.clone());
+            told.lock().push(event.clone());
             Ok(())
         })?;
         kit.start()?;
@@ -76,7 +75,7 @@ impl TestNode {
 
     /// What its hooks were told so far.
     pub(crate) fn events(&self) -> Vec<Event> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.events.lock().clone()
     }
 
     /// What its hooks were told and `pick` picks.

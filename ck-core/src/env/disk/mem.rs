@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -108,7 +109,7 @@ impl Dir {
         }
         self.names = self.durable.clone();
         for inode in self.names.values() {
-            lock(inode).crash(rng);
+            inode.lock().crash(rng);
         }
     }
 }
@@ -211,10 +212,6 @@ fn due(countdown: &mut Option<u64>) -> bool {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |error| Error::io(format!("{what} {}", path.display()), &error)
 }
@@ -234,7 +231,7 @@ impl MemDisk {
 
     /// Replaces what goes wrong from now on.
     pub fn set_faults(&self, faults: Faults) {
-        lock(&self.shared).faults = faults;
+        self.shared.lock().faults = faults;
     }
 
     /// From now on syncs do not return until this is taken back: the disk hangs. In a simulation, where nothing may block,
@@ -245,14 +242,14 @@ impl MemDisk {
 
     /// How many changing operations the disk has been asked for.
     pub fn operations(&self) -> u64 {
-        lock(&self.shared).operations
+        self.shared.lock().operations
     }
 
     /// A power loss: what was synced stays; of the rest the seed decides what is lost, kept or torn.
     /// Locks are released, faults end, and handles from before fail from now on.
     pub fn crash(&self, seed: u64) {
         let mut rng = StdRng::seed_from_u64(seed);
-        let mut state = lock(&self.shared);
+        let mut state = self.shared.lock();
         state.generation += 1;
         state.locks.clear();
         state.faults = Faults::default();
@@ -265,7 +262,7 @@ impl MemDisk {
     /// The process that used the disk is gone, the machine is not: nothing is lost, locks are released, faults end,
     /// and handles from before fail from now on.
     pub fn orphan(&self) {
-        let mut state = lock(&self.shared);
+        let mut state = self.shared.lock();
         state.generation += 1;
         state.locks.clear();
         state.faults = Faults::default();
@@ -289,7 +286,7 @@ impl Disk for MemDisk {
     }
 
     fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>> {
-        let mut state = lock(&self.shared);
+        let mut state = self.shared.lock();
         state.take_file("create", path)?;
         let inode = Inode::default();
         let create = |state: &mut State| {
@@ -304,7 +301,7 @@ impl Disk for MemDisk {
     }
 
     fn open(&self, path: &Path) -> Result<Option<Arc<dyn DiskFile>>> {
-        let mut state = lock(&self.shared);
+        let mut state = self.shared.lock();
         state.take_file("open", path)?;
         let name = name(path).map_err(failed("open", path))?;
         let found = state
@@ -315,7 +312,7 @@ impl Disk for MemDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        let mut state = lock(&self.shared);
+        let mut state = self.shared.lock();
         let rename = |state: &mut State| {
             state.admit(&Kind::Other, 0)?;
             let (old, new) = (name(from)?, name(to)?);
@@ -333,7 +330,7 @@ impl Disk for MemDisk {
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
-        let mut state = lock(&self.shared);
+        let mut state = self.shared.lock();
         let remove = |state: &mut State| {
             state.admit(&Kind::Other, 0)?;
             let name = name(path)?;
@@ -347,7 +344,7 @@ impl Disk for MemDisk {
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<String>> {
-        let mut state = lock(&self.shared);
+        let mut state = self.shared.lock();
         let names = &state.dir(dir).map_err(failed("list", dir))?.names;
         Ok(names
             .keys()
@@ -356,7 +353,7 @@ impl Disk for MemDisk {
     }
 
     fn create_dir_all(&self, dir: &Path) -> Result<()> {
-        let mut state = lock(&self.shared);
+        let mut state = self.shared.lock();
         state
             .admit(&Kind::Other, 0)
             .map_err(failed("create folder", dir))?;
@@ -373,7 +370,7 @@ impl Disk for MemDisk {
     }
 
     fn check_dir(&self, dir: &Path) -> Result<()> {
-        let mut state = lock(&self.shared);
+        let mut state = self.shared.lock();
         if state.faults.read_only {
             let error = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
             return Err(failed("write in", dir)(error));
@@ -386,12 +383,12 @@ impl Disk for MemDisk {
     }
 
     fn dir_sync(&self, dir: &Path) -> Result<DirSync> {
-        let mut state = lock(&self.shared);
+        let mut state = self.shared.lock();
         state.take_file("open folder", dir)?;
         let generation = state.generation;
         let (disk, dir) = (self.clone(), dir.to_owned());
         Ok(Box::new(move || {
-            let mut state = lock(&disk.shared);
+            let mut state = disk.shared.lock();
             if state.generation != generation {
                 let error = io::Error::other("the disk has crashed since the folder was opened");
                 return Err(failed("sync folder", &dir)(error));
@@ -401,13 +398,13 @@ impl Disk for MemDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<()> {
-        let mut state = lock(&self.shared);
+        let mut state = self.shared.lock();
         state.take_file("sync folder", dir)?;
         state.sync_dir(dir)
     }
 
     fn lock(&self, path: &Path) -> Result<DiskLock> {
-        let mut state = lock(&self.shared);
+        let mut state = self.shared.lock();
         state.take_file("open", path)?;
         if !state.locks.insert(path.to_owned()) {
             let message = format!("{} is in use", parent(path).display());
@@ -418,7 +415,7 @@ impl Disk for MemDisk {
         let check = Arc::new(move || disk.check_dir(&folder));
         let (disk, path) = (self.clone(), path.to_owned());
         let release = move || {
-            let mut state = lock(&disk.shared);
+            let mut state = disk.shared.lock();
             // A crash has released it already, and somebody else may hold it now.
             if state.generation == generation {
                 state.locks.remove(&path);
@@ -437,7 +434,7 @@ struct MemFile {
 
 impl MemFile {
     fn state(&self) -> io::Result<MutexGuard<'_, State>> {
-        let state = lock(&self.disk.shared);
+        let state = self.disk.shared.lock();
         if state.generation != self.generation {
             return Err(io::Error::other("the disk has crashed since the file was opened"));
         }
@@ -451,7 +448,7 @@ impl MemFile {
     fn write(&self, data: &[u8], offset: u64) -> io::Result<usize> {
         let admitted = self.admit(&Kind::Write, data.len())?;
         let data = data.get(..admitted.length).unwrap_or_default();
-        lock(&self.inode).write(data, offset);
+        self.inode.lock().write(data, offset);
         if admitted.halted {
             Err(io::Error::other("halted"))
         } else {
@@ -466,10 +463,10 @@ impl MemFile {
             return Err(io::Error::other("halted"));
         }
         if admitted.failed {
-            lock(&self.inode).sync_failed();
+            self.inode.lock().sync_failed();
             return Err(io::Error::other("injected sync failure"));
         }
-        lock(&self.inode).sync();
+        self.inode.lock().sync();
         Ok(())
     }
 }
@@ -480,12 +477,12 @@ impl DiskFile for MemFile {
     }
 
     fn size(&self) -> Result<u64> {
-        Ok(lock(&self.inode).size())
+        Ok(self.inode.lock().size())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         drop(self.state().map_err(failed("read", &self.path))?);
-        Ok(lock(&self.inode).read(buffer, offset))
+        Ok(self.inode.lock().read(buffer, offset))
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> Result<usize> {
@@ -495,7 +492,7 @@ impl DiskFile for MemFile {
     fn set_len(&self, length: u64) -> Result<()> {
         self.admit(&Kind::Other, 0)
             .map_err(failed("resize", &self.path))?;
-        lock(&self.inode).resize(length);
+        self.inode.lock().resize(length);
         Ok(())
     }
 

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -170,7 +172,7 @@ fn dropping_the_handle_inside_a_hook_is_legal_and_ends_the_thread() {
     let (give, own) = slot::<Mutex<Option<Arc<Hooks>>>>();
     let hook = Hook::blocking(move |event| {
         let _ = &ended;
-        drop(own.wait().lock().unwrap().take());
+        drop(own.wait().lock().take());
         sender.send(event.revision).map_err(|error| error.to_string())
     });
     hooks.register(LEADER, hook).unwrap();

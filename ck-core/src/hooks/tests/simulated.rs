@@ -61,7 +61,7 @@ async fn history() -> Vec<String> {
     hooks.push(event(8, change(3, ME, LostCopy)));
     env::sleep(Duration::from_secs(2)).await;
     assert_eq!(hooks.close_async(LONG).await, Ok(()));
-    trace.lines.lock().unwrap().clone()
+    trace.lines.lock().clone()
 }
 
 fn place(lines: &[String], word: &str) -> usize {

@@ -1,6 +1,8 @@
 //! The handle with the task driver, on tokio.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use crate::env::Instant;
@@ -34,12 +36,12 @@ impl Trace {
 
     pub(super) fn add(&self, line: &str) {
         let at = self.began.elapsed().as_millis();
-        self.lines.lock().unwrap().push(format!("{at} {line}"));
+        self.lines.lock().push(format!("{at} {line}"));
     }
 
     /// The lines without their times.
     fn words(&self) -> Vec<String> {
-        let lines = self.lines.lock().unwrap();
+        let lines = self.lines.lock();
         let words = lines
             .iter()
             .map(|line| line.split_once(' ').unwrap().1.to_owned());
@@ -70,11 +72,11 @@ async fn a_copy_that_is_tried_again_is_told_who_holds_it_then() {
         Arc::new(move |_, _, _| done.notify_one()),
         Arc::new(move |failure: HookFailure| {
             if failure.message.starts_with("not called") {
-                *heal.lock().unwrap() = Holders::Nodes(Vec::new());
+                *heal.lock() = Holders::Nodes(Vec::new());
             }
         }),
     );
-    config.holders = Some(Arc::new(move |_, _| now.lock().unwrap().clone()));
+    config.holders = Some(Arc::new(move |_, _| now.lock().clone()));
     let hooks = Hooks::new(config);
     let holders = holding.clone();
     let hook = Hook::blocking(move |event| {
@@ -86,12 +88,12 @@ async fn a_copy_that_is_tried_again_is_told_who_holds_it_then() {
             .iter()
             .map(|node| node.id.to_string())
             .collect();
-        let mut seen = seen.lock().unwrap();
+        let mut seen = seen.lock();
         seen.push(ids);
         // The first two nodes to copy from are gone when the hook asks them.
         match seen.len() {
-            1 => *holders.lock().unwrap() = Holders::Nodes(vec![node("b")]),
-            2 => *holders.lock().unwrap() = Holders::Nobody,
+            1 => *holders.lock() = Holders::Nodes(vec![node("b")]),
+            2 => *holders.lock() = Holders::Nobody,
             _ => return Ok(()),
         }
         Err("gone".to_owned())
@@ -105,7 +107,7 @@ async fn a_copy_that_is_tried_again_is_told_who_holds_it_then() {
     copied.notified().await;
     // While no node holds the data there is no call; an empty list means that this node holds it.
     let expected: [&[&str]; 3] = [&["a"], &["b"], &[]];
-    assert_eq!(*told.lock().unwrap(), expected);
+    assert_eq!(*told.lock(), expected);
 }
 
 #[tokio::test]
@@ -155,14 +157,14 @@ async fn removing_or_closing_from_inside_an_async_hook_does_not_wait_for_it() {
             let hooks = weak.upgrade().ok_or("gone")?;
             let closed = hooks.close_async(LONG).await.map_err(|error: Error| error.code());
             assert_eq!(closed, Err(ErrorCode::InHook));
-            let id = id.lock().unwrap().ok_or("no id")?;
+            let id = id.lock().ok_or("no id")?;
             assert_eq!(hooks.unregister(id), Unregistered::AfterCall);
             lines.add("removed");
             Ok(())
         }
     });
     let id = hooks.register(LEADER, hook).unwrap();
-    *own.lock().unwrap() = Some(id);
+    *own.lock() = Some(id);
     hooks.push_batch([event(1, leader(1)), event(2, leader(2))]);
     hooks.unregistered(id).await;
     assert_eq!(hooks.unregister(id), Unregistered::Unknown);
@@ -177,7 +179,7 @@ async fn close_async_gives_up_at_its_deadline_and_the_call_goes_on() {
     let (open, door) = tokio::sync::oneshot::channel::<()>();
     let door = Arc::new(Mutex::new(Some(door)));
     let hook = Hook::from_async(move |_| {
-        let door = door.lock().unwrap().take();
+        let door = door.lock().take();
         async move {
             if let Some(door) = door {
                 door.await.map_err(|error| error.to_string())?;

@@ -1,8 +1,10 @@
 //! A node in memory: the real state machine without a log, so that the shapes of its answers are real.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -95,7 +97,7 @@ impl Fake {
     }
 
     pub(super) fn add(&self, id: &str, number: u16) {
-        let planned_on = self.state.lock().unwrap().topology_revision();
+        let planned_on = self.state.lock().topology_revision();
         let join = Command::Join {
             node: spec(id, number),
             promotions: vec![],
@@ -112,7 +114,7 @@ impl Fake {
     }
 
     pub(super) fn propose(&self, command: Command) -> Result<(u64, Reply)> {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         let proposal = Proposal::unremembered(command, NOW);
         let index = state.revision() + 1;
         let response = state.apply(index, &proposal, &mut Vec::new());
@@ -128,7 +130,7 @@ impl Fake {
     }
 
     fn create(&self) -> Result<(u64, Reply)> {
-        let planned_on = self.state.lock().unwrap().topology_revision();
+        let planned_on = self.state.lock().topology_revision();
         let target = |primary: &str| Target {
             nodes: vec!["node-1".into(), "node-2".into()],
             primary: primary.into(),
@@ -152,7 +154,7 @@ impl Fake {
         timeout: Duration,
         act: impl FnOnce() -> Result<T> + Send,
     ) -> BoxFuture<'_, Result<T>> {
-        *self.timeout.lock().unwrap() = timeout;
+        *self.timeout.lock() = timeout;
         self.answer(act)
     }
 
@@ -167,7 +169,7 @@ impl Fake {
 
 impl Api for Fake {
     fn revision(&self) -> u64 {
-        self.state.lock().unwrap().revision()
+        self.state.lock().revision()
     }
 
     fn contact(&self) -> Contact {
@@ -179,12 +181,12 @@ impl Api for Fake {
     }
 
     fn topology_revision(&self) -> u64 {
-        self.state.lock().unwrap().topology_revision()
+        self.state.lock().topology_revision()
     }
 
     fn cluster(&self, with_data: bool) -> Cluster {
         let partitions = self.view().list_partitions();
-        let state = self.state.lock().unwrap();
+        let state = self.state.lock();
         let topology = state.topology();
         Cluster {
             id: topology.cluster_id.clone(),
@@ -211,7 +213,7 @@ impl Api for Fake {
     }
 
     fn view(&self) -> Arc<ClusterView> {
-        let state = self.state.lock().unwrap();
+        let state = self.state.lock();
         let topology = state.topology().clone();
         Arc::new(ClusterView::new(topology, state.revision(), "a"))
     }
@@ -269,7 +271,7 @@ impl Api for Fake {
         if self.leaderless.load(Ordering::Relaxed) {
             return None;
         }
-        let state = self.state.lock().unwrap();
+        let state = self.state.lock();
         let topology = state.topology();
         let node = topology.nodes.get(topology.leader.as_ref()?)?;
         Some(LeaderInfo {
@@ -354,12 +356,12 @@ impl Api for Fake {
     }
 
     fn data(&self, key: &str) -> (u64, Option<DataEntry>) {
-        let state = self.state.lock().unwrap();
+        let state = self.state.lock();
         (state.revision(), state.data().get(key).cloned())
     }
 
     fn data_keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> (u64, Vec<String>) {
-        let state = self.state.lock().unwrap();
+        let state = self.state.lock();
         (
             state.revision(),
             state.data().keys(prefix, after, limit).cloned().collect(),
@@ -412,7 +414,7 @@ impl Api for Fake {
     fn join(&self, node: NodeSpec, terms: JoinTerms, timeout: Duration) -> BoxFuture<'_, Result<JoinReply>> {
         self.write(timeout, || {
             let (config, planned_on, cluster_id) = {
-                let state = self.state.lock().unwrap();
+                let state = self.state.lock();
                 let topology = state.topology();
                 (
                     topology.config.clone(),
@@ -460,7 +462,7 @@ impl Api for Fake {
 
     fn sync(&self, request: SyncRequest, timeout: Duration) -> BoxFuture<'_, Result<SyncReply>> {
         self.write(timeout, || {
-            self.state.lock().unwrap().node(&request.node)?;
+            self.state.lock().node(&request.node)?;
             Ok(SyncReply {
                 lease_ms: 0,
                 revision: self.revision(),
@@ -471,7 +473,7 @@ impl Api for Fake {
 
     fn rebalance(&self, dry_run: bool, timeout: Duration) -> BoxFuture<'_, Result<RebalanceReply>> {
         self.write(timeout, || {
-            let planned_on = self.state.lock().unwrap().topology_revision();
+            let planned_on = self.state.lock().topology_revision();
             let mut revision = planned_on;
             if !dry_run {
                 let target = Target {
@@ -505,7 +507,7 @@ impl Api for Fake {
 
     fn create_partitions(&self, timeout: Duration) -> BoxFuture<'_, Result<(u64, usize)>> {
         self.write(timeout, || {
-            let there = self.state.lock().unwrap().topology().partitions.len();
+            let there = self.state.lock().topology().partitions.len();
             if there > 0 {
                 return Ok((self.revision(), there));
             }
@@ -531,7 +533,7 @@ impl Api for Fake {
     }
 
     fn rebalance_status(&self) -> BoxFuture<'_, RebalanceStatus> {
-        let now = crate::leader::RebalanceNow::of(&self.state.lock().unwrap());
+        let now = crate::leader::RebalanceNow::of(&self.state.lock());
         let status = crate::leader::local_status(&"node-1".into(), &now);
         Box::pin(async move { status })
     }
@@ -567,7 +569,7 @@ impl Api for Fake {
 
     fn remove_node(&self, node: NodeId, force: bool, timeout: Duration) -> BoxFuture<'_, Result<u64>> {
         self.write(timeout, || {
-            let planned_on = self.state.lock().unwrap().topology_revision();
+            let planned_on = self.state.lock().topology_revision();
             let remove = Command::Remove {
                 node,
                 reason: LeaveReason::RemovedByAdmin,

@@ -202,10 +202,10 @@ async fn every_write_takes_a_timeout() {
             ("?timeout=7", 7),
             ("", 10_000),
         ] {
-            *server.fake.timeout.lock().unwrap() = Duration::ZERO;
+            *server.fake.timeout.lock() = Duration::ZERO;
             let json: &[(&str, &str)] = &[("content-type", "application/json")];
             server.send(method, &format!("{path}{text}"), json, body).await;
-            let given = *server.fake.timeout.lock().unwrap();
+            let given = *server.fake.timeout.lock();
             assert_eq!(given, Duration::from_millis(expected), "{method} {path}{text}");
         }
         for bad in ["0", "61s", "soon", "-1s"] {

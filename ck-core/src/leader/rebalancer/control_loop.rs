@@ -1,8 +1,10 @@
 //! The rebalancer's loop.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::handovers::{Handovers, successor};
 use super::plan::{self, Exclusions};
@@ -432,16 +434,16 @@ impl Rebalancer {
 
     /// The input of the last plan.
     pub(super) fn plan_state(&self) -> MutexGuard<'_, PlanState> {
-        self.plan_state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.plan_state.lock()
     }
 
     fn handovers(&self) -> MutexGuard<'_, Handovers> {
-        self.handovers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.handovers.lock()
     }
 
     /// What members reported of their copies.
     pub(super) fn reports(&self) -> MutexGuard<'_, BTreeMap<NodeId, Vec<CopyReport>>> {
-        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reports.lock()
     }
 
     /// Creates the partitions now, if there are none yet. Gives how many there are.

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::stream::{FIRST_RETRANSMISSION, SimStream};
-use super::{Lane, Shared, lock};
+use super::{Lane, Shared};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::budget::Budget;
@@ -62,7 +62,7 @@ impl Dial for SimDialler {
 impl SimDialler {
     /// What is no name is an address.
     async fn resolve(&self, addr: &str) -> Result<Records<String>> {
-        let is_name = lock(&self.network.world).names.contains_key(addr);
+        let is_name = self.network.world.lock().names.contains_key(addr);
         if is_name {
             return self.names.resolve(addr).await;
         }
@@ -85,8 +85,8 @@ impl SimDialler {
         if env::timeout(limit, connecting).await.is_err() {
             return Err(unreachable("no connection"));
         }
-        let Some(server) = lock(&self.network.world).servers.get(&addr).cloned() else {
-            lock(&self.network.world).stats.refused += 1;
+        let Some(server) = self.network.world.lock().servers.get(&addr).cloned() else {
+            self.network.world.lock().stats.refused += 1;
             return Err(unreachable("nobody is there"));
         };
         progress.connected();

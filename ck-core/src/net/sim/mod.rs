@@ -21,15 +21,16 @@ mod tests;
 mod transport;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::serve::Stage;
-use super::{Handler, Lane, Transport, lock};
+use super::{Handler, Lane, Transport};
 use crate::env::{self, Instant};
 use conditions::Barriers;
 use stream::Flow;
@@ -185,13 +186,13 @@ impl SimNetwork {
             gone: Arc::new(Notify::new()),
             log_turns: Arc::default(),
         };
-        lock(&self.shared.world).servers.insert(addr.to_owned(), server);
+        self.shared.world.lock().servers.insert(addr.to_owned(), server);
     }
 
     /// Stops serving an address: what it is handling is dropped where it stands, and its callers, like later
     /// ones, learn that it is unreachable.
     pub fn unserve(&self, addr: &str) {
-        let server = lock(&self.shared.world).servers.remove(addr);
+        let server = self.shared.world.lock().servers.remove(addr);
         if let Some(server) = server {
             server.gone.notify_waiters();
             server.stage.send_replace(Stage::Closed);
@@ -211,13 +212,13 @@ impl SimNetwork {
 
     /// From now on calls go over simulated connections, by the code that real ones go by.
     pub fn use_connections(&self) {
-        lock(&self.shared.world).connections = true;
+        self.shared.world.lock().connections = true;
     }
 
     /// So many bytes a second pass on the way from an address, and as many on the way to it; more wait. `None` for as many
     /// as come. For connections only.
     pub fn set_rate(&self, addr: &str, bytes_per_second: Option<u64>) {
-        let mut world = lock(&self.shared.world);
+        let mut world = self.shared.world.lock();
         match bytes_per_second {
             Some(rate) => drop(world.rates.insert(addr.to_owned(), rate.max(1))),
             None => drop(world.rates.remove(addr)),
@@ -249,39 +250,39 @@ impl SimNetwork {
     }
 
     fn flows(&self) -> Vec<Arc<Flow>> {
-        let world = lock(&self.shared.world);
+        let world = self.shared.world.lock();
         world.flows.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Gives an address a name, in the place of the address that the name had before.
     pub fn name(&self, name: &str, addr: &str) {
-        let mut world = lock(&self.shared.world);
+        let mut world = self.shared.world.lock();
         world.names.insert(name.to_owned(), addr.to_owned());
     }
 
     /// Says how the resolver is from now on.
     pub fn set_resolver(&self, resolver: Resolver) {
-        lock(&self.shared.world).resolver = resolver;
+        self.shared.world.lock().resolver = resolver;
     }
 
     /// The addresses that are served, sorted.
     pub fn addresses(&self) -> Vec<String> {
-        lock(&self.shared.world).servers.keys().cloned().collect()
+        self.shared.world.lock().servers.keys().cloned().collect()
     }
 
     /// Sets the conditions of every link that has none of its own.
     pub fn set_conditions(&self, conditions: LinkConditions) {
-        lock(&self.shared.world).usual = conditions;
+        self.shared.world.lock().usual = conditions;
     }
 
     /// Sets the conditions of one link.
     pub fn set_link(&self, from: &str, to: &str, conditions: LinkConditions) {
-        lock(&self.shared.world).links.insert(link(from, to), conditions);
+        self.shared.world.lock().links.insert(link(from, to), conditions);
     }
 
     /// Gives every link the default conditions: short delays, no chance of loss. Cuts and clogs stay.
     pub fn calm(&self) {
-        let mut world = lock(&self.shared.world);
+        let mut world = self.shared.world.lock();
         world.usual = LinkConditions::default();
         world.links.clear();
     }
@@ -364,23 +365,23 @@ impl SimNetwork {
 
     /// What was carried so far.
     pub fn stats(&self) -> SimStats {
-        lock(&self.shared.world).stats
+        self.shared.world.lock().stats
     }
 
     /// Starts or stops to record what happens to each message.
     pub fn record_trace(&self, record: bool) {
-        lock(&self.shared.world).trace = record.then(Vec::new);
+        self.shared.world.lock().trace = record.then(Vec::new);
     }
 
     /// What was recorded since the last time: one line per event, with the time since the network was made.
     pub fn take_trace(&self) -> Vec<String> {
-        let mut world = lock(&self.shared.world);
+        let mut world = self.shared.world.lock();
         world.trace.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Changes the barriers, and lets go what none of them holds any more.
     fn change<T>(&self, change: impl FnOnce(&mut Barriers) -> T) {
-        let mut world = lock(&self.shared.world);
+        let mut world = self.shared.world.lock();
         change(&mut world.barriers);
         let World { held, barriers, .. } = &mut *world;
         let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(held)
@@ -441,7 +442,7 @@ impl Shared {
         }
         let link = link(from, to);
         let arrival = {
-            let mut world = lock(&self.world);
+            let mut world = self.world.lock();
             world.stats.sent += 1;
             let conditions = world.conditions(&link);
             let lost = world.chance(conditions.loss);
@@ -461,7 +462,7 @@ impl Shared {
         env::sleep_until(arrival).await;
         loop {
             let released = {
-                let mut world = lock(&self.world);
+                let mut world = self.world.lock();
                 if world.barriers.is_cut(from, to) {
                     world.lose(self.start, message, &link);
                     return false;

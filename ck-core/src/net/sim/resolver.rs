@@ -9,7 +9,6 @@ use futures_util::future::BoxFuture;
 use super::{Resolver, Shared};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
-use crate::net::lock;
 use crate::net::names::Lookup;
 
 /// How long an answer takes.
@@ -32,7 +31,7 @@ impl Lookup<String> for SimLookup {
         async move {
             env::sleep(ANSWER).await;
             let (resolver, found) = {
-                let world = lock(&network.world);
+                let world = network.world.lock();
                 (world.resolver, world.names.get(&name).cloned())
             };
             let failed = |why: &str| Error::new(ErrorCode::Unreachable, why.to_owned());

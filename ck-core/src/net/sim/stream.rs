@@ -9,15 +9,16 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
-use super::{Lane, Shared, lock};
+use super::{Lane, Shared};
 use crate::env::{self, Instant};
 use crate::net::USER_TIMEOUT;
 
@@ -52,7 +53,7 @@ impl Flow {
     pub(super) fn abandon(&self, addr: &str) {
         let end = usize::from(self.to == addr);
         self.fail(end, io::ErrorKind::ConnectionReset);
-        for pipe in lock(&self.pipes).iter().filter_map(Weak::upgrade) {
+        for pipe in self.pipes.lock().iter().filter_map(Weak::upgrade) {
             if pipe.end == end {
                 pipe.close();
             } else {
@@ -63,14 +64,14 @@ impl Flow {
 
     /// What happens at one end: reads and writes there fail from now on.
     fn fail(&self, end: usize, kind: io::ErrorKind) {
-        lock(&self.over)[end].get_or_insert(kind);
-        for pipe in lock(&self.pipes).iter().filter_map(Weak::upgrade) {
+        self.over.lock()[end].get_or_insert(kind);
+        for pipe in self.pipes.lock().iter().filter_map(Weak::upgrade) {
             pipe.wake();
         }
     }
 
     fn failure(&self, end: usize) -> Option<io::Error> {
-        lock(&self.over)[end].map(io::Error::from)
+        self.over.lock()[end].map(io::Error::from)
     }
 }
 
@@ -102,20 +103,20 @@ struct PipeState {
 
 impl Pipe {
     fn close(&self) {
-        lock(&self.state).closed = true;
+        self.state.lock().closed = true;
         self.changed.notify_waiters();
         self.changed.notify_one();
     }
 
     fn forsake(&self) {
-        lock(&self.state).forsaken = true;
+        self.state.lock().forsaken = true;
         self.changed.notify_waiters();
         self.changed.notify_one();
     }
 
     fn wake(&self) {
         let wakers = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             [state.writer.take(), state.reader.take()]
         };
         wakers.into_iter().flatten().for_each(Waker::wake);
@@ -145,7 +146,7 @@ impl AsyncRead for SimStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut state = lock(&self.incoming.state);
+        let mut state = self.incoming.state.lock();
         if !state.received.is_empty() {
             let count = buffer.remaining().min(state.received.len());
             buffer.put_slice(&state.received[..count]);
@@ -170,7 +171,7 @@ impl AsyncWrite for SimStream {
         if let Some(error) = self.flow.failure(self.end) {
             return Poll::Ready(Err(error));
         }
-        let mut state = lock(&self.outgoing.state);
+        let mut state = self.outgoing.state.lock();
         if state.closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
@@ -221,9 +222,11 @@ impl Shared {
             })
         };
         let (there, back) = (pipe(0), pipe(1));
-        lock(&flow.pipes).extend([Arc::downgrade(&there), Arc::downgrade(&back)]);
+        flow.pipes
+            .lock()
+            .extend([Arc::downgrade(&there), Arc::downgrade(&back)]);
         {
-            let mut world = lock(&self.world);
+            let mut world = self.world.lock();
             world.flows.retain(|flow| flow.strong_count() > 0);
             world.flows.push(Arc::downgrade(&flow));
         }
@@ -250,13 +253,13 @@ impl Shared {
         let mut under_way: VecDeque<Segment> = VecDeque::new();
         let mut last_sent = false;
         loop {
-            if pipe.flow.failure(pipe.end).is_some() && lock(&pipe.state).ended {
+            if pipe.flow.failure(pipe.end).is_some() && pipe.state.lock().ended {
                 return;
             }
             // Everything that is there goes onto the link.
             while !last_sent {
                 let bytes = {
-                    let mut state = lock(&pipe.state);
+                    let mut state = pipe.state.lock();
                     let count = state.to_send.len().min(SEGMENT);
                     if count == 0 && !state.closed {
                         break;
@@ -299,7 +302,7 @@ impl Shared {
     pub(super) fn departs(&self, from: &str, to: &str, bytes: usize) -> Instant {
         /// What a packet has besides its bytes.
         const OVERHEAD: usize = 60;
-        let mut world = lock(&self.world);
+        let mut world = self.world.lock();
         world.stats.sent += 1;
         let link = super::link(from, to);
         let conditions = world.conditions(&link);
@@ -322,7 +325,7 @@ impl Shared {
             return true;
         }
         let link = super::link(from, to);
-        let mut world = lock(&self.world);
+        let mut world = self.world.lock();
         let conditions = world.conditions(&link);
         let lost = world.chance(conditions.loss)
             || world.barriers.is_cut(from, to)
@@ -346,7 +349,7 @@ impl Shared {
         let mut first = true;
         loop {
             let released = {
-                let mut world = lock(&self.world);
+                let mut world = self.world.lock();
                 let conditions = world.conditions(&link);
                 let by_chance = first && world.chance(conditions.loss);
                 first = false;
@@ -384,7 +387,7 @@ async fn deliver(pipe: &Pipe, bytes: Bytes) -> bool {
     loop {
         let changed = pipe.changed.notified();
         {
-            let mut state = lock(&pipe.state);
+            let mut state = pipe.state.lock();
             if bytes.is_empty() {
                 state.ended = true;
                 drop(state);

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,7 +30,7 @@ fn notebook() -> (Arc<Mutex<Vec<u8>>>, Handler) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let written = seen.clone();
     let handler: Handler = Arc::new(move |request: Bytes, _| {
-        lock(&written).push(request[0]);
+        written.lock().push(request[0]);
         std::future::ready(request).boxed()
     });
     (seen, handler)
@@ -171,10 +173,10 @@ fn a_one_way_cut_lets_requests_arrive_and_loses_their_answers() {
         network.serve("a:1", echo());
         network.cut_one_way("b:1", "a:1");
         assert_eq!(outcome(&network, "a:1", "b:1").await, Some(ErrorCode::Timeout));
-        assert_eq!(lock(&seen).len(), 1);
+        assert_eq!(seen.lock().len(), 1);
         network.cut("a:1", "b:1");
         assert_eq!(outcome(&network, "a:1", "b:1").await, Some(ErrorCode::Timeout));
-        assert_eq!(lock(&seen).len(), 1);
+        assert_eq!(seen.lock().len(), 1);
         assert_eq!(
             outcome(&network, "c:1", "b:1").await,
             None,
@@ -237,11 +239,11 @@ fn a_clogged_link_holds_everything_and_loses_nothing() {
         for answer in join_all(calls).await {
             assert_eq!(answer.unwrap_err().code(), ErrorCode::Timeout);
         }
-        assert!(lock(&seen).is_empty());
+        assert!(seen.lock().is_empty());
         assert_eq!(network.stats().held, 5);
         network.unclog("b:1");
         sleep(SECOND).await;
-        assert_eq!(*lock(&seen), [0, 1, 2, 3, 4], "late, and in order");
+        assert_eq!(*seen.lock(), [0, 1, 2, 3, 4], "late, and in order");
         assert_eq!(outcome(&network, "a:1", "b:1").await, None);
     });
 }
@@ -258,10 +260,10 @@ fn a_clogged_log_lane_holds_entries_and_nothing_else() {
         assert_eq!(entries.await.unwrap_err().code(), ErrorCode::Timeout);
         let call = transport.call("b:1", Lane::Request, Bytes::from_static(&[2]), SECOND);
         call.await.unwrap();
-        assert_eq!(*lock(&seen), [2]);
+        assert_eq!(*seen.lock(), [2]);
         network.unclog_log("a:1", "b:1");
         sleep(SECOND).await;
-        assert_eq!(*lock(&seen), [2, 1], "late, and not lost");
+        assert_eq!(*seen.lock(), [2, 1], "late, and not lost");
     });
 }
 
@@ -281,7 +283,7 @@ fn the_log_lane_keeps_its_order_where_others_do_not() {
             for answer in join_all(calls).await {
                 answer.unwrap();
             }
-            assert_eq!(lock(&seen).is_sorted(), ordered, "{lane:?}");
+            assert_eq!(seen.lock().is_sorted(), ordered, "{lane:?}");
         }
     });
 }
@@ -295,7 +297,7 @@ fn the_log_lane_begins_requests_in_order_and_handles_them_together() {
         let handler: Handler = Arc::new(move |request, _| {
             let (seen, all) = (seen.clone(), all.clone());
             async move {
-                lock(&seen).push(request[0]);
+                seen.lock().push(request[0]);
                 // Answered only when all have begun.
                 all.wait().await;
                 request
@@ -308,7 +310,7 @@ fn the_log_lane_begins_requests_in_order_and_handles_them_together() {
         for (i, answer) in (0..).zip(join_all(calls).await) {
             assert_eq!(answer.unwrap(), vec![i]);
         }
-        assert_eq!(*lock(&begun), (0..20).collect::<Vec<u8>>());
+        assert_eq!(*begun.lock(), (0..20).collect::<Vec<u8>>());
     });
 }
 
@@ -324,7 +326,7 @@ fn a_duplicate_is_handled_twice_and_answered_once() {
         });
         assert_eq!(outcome(&network, "a:1", "b:1").await, None);
         sleep(SECOND).await;
-        assert_eq!(lock(&seen).len(), 2);
+        assert_eq!(seen.lock().len(), 2);
     });
 }
 
@@ -339,7 +341,7 @@ fn a_crash_drops_what_is_being_handled_and_tells_the_caller() {
             async move {
                 started.notify_one();
                 sleep(SECOND / 2).await;
-                *lock(&survived) = true;
+                *survived.lock() = true;
                 request
             }
             .boxed()
@@ -352,7 +354,7 @@ fn a_crash_drops_what_is_being_handled_and_tells_the_caller() {
         let (result, ()) = futures_util::future::join(ask(&network, "a:1", "b:1"), crash).await;
         assert_eq!(result.unwrap_err().code(), ErrorCode::Unreachable);
         sleep(SECOND).await;
-        assert!(!*lock(&after));
+        assert!(!*after.lock());
         network.serve("b:1", echo());
         assert_eq!(outcome(&network, "a:1", "b:1").await, None);
     });

@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::dialler::SimDialler;
 use super::resolver::SimLookup;
-use super::{Lane, Server, Shared, Transport, lock};
+use super::{Lane, Server, Shared, Transport};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::names::Names;
@@ -110,7 +111,8 @@ impl SimTransport {
                 }
                 None => return,
             };
-            if let Some(slot) = lock(&waiting)
+            if let Some(slot) = waiting
+                .lock()
                 .as_mut()
                 .and_then(|waiting| waiting.remove(&number))
             {
@@ -145,7 +147,7 @@ impl SimTransport {
     async fn ask_by_name(&self, mut exchange: Exchange, request: Bytes, timeout: Duration) -> Result<Bytes> {
         let link = (exchange.to.clone(), exchange.lane);
         let began = Instant::now();
-        let connected = lock(&self.connected).get(&link).cloned();
+        let connected = self.connected.lock().get(&link).cloned();
         exchange.to = match connected {
             Some(address) => address,
             None => match env::timeout(timeout, self.names.resolve(&link.0)).await {
@@ -166,10 +168,10 @@ impl SimTransport {
         match &answer {
             Ok(_) => {
                 self.names.worked(&link.0, &address);
-                lock(&self.connected).insert(link, address);
+                self.connected.lock().insert(link, address);
             }
             Err(error) if error.code() == ErrorCode::Unreachable => {
-                lock(&self.connected).remove(&link);
+                self.connected.lock().remove(&link);
             }
             Err(_) => {}
         }
@@ -178,7 +180,7 @@ impl SimTransport {
 
     fn open_slot(&self, number: u64) -> Option<(Slot, oneshot::Receiver<Result<Bytes>>)> {
         let (sender, answer) = oneshot::channel();
-        lock(&self.waiting).as_mut()?.insert(number, sender);
+        self.waiting.lock().as_mut()?.insert(number, sender);
         let slot = Slot {
             waiting: self.waiting.clone(),
             number,
@@ -189,7 +191,7 @@ impl SimTransport {
 
 impl Transport for SimTransport {
     fn reach<'a>(&'a self, addr: &'a str, lane: Lane, timeout: Duration) -> BoxFuture<'a, Result<()>> {
-        if lock(&self.network.world).connections {
+        if self.network.world.lock().connections {
             return self.pool.reach(addr, lane, timeout);
         }
         std::future::ready(Ok(())).boxed()
@@ -202,7 +204,7 @@ impl Transport for SimTransport {
         request: Bytes,
         timeout: Duration,
     ) -> BoxFuture<'_, Result<Bytes>> {
-        if lock(&self.network.world).connections {
+        if self.network.world.lock().connections {
             return self.pool.call(addr, lane, request, timeout);
         }
         if let Err(error) = NetLimits::default().check_request(&request) {
@@ -213,13 +215,15 @@ impl Transport for SimTransport {
             from: self.local_addr.clone(),
             to: addr.to_owned(),
             lane,
-            connection: lock(&self.stand_ins)
+            connection: self
+                .stand_ins
+                .lock()
                 .entry((addr.to_owned(), lane))
                 .or_default()
                 .clone(),
             met: Arc::default(),
         };
-        if lock(&self.network.world).names.contains_key(addr) {
+        if self.network.world.lock().names.contains_key(addr) {
             return self.ask_by_name(exchange, request, timeout).boxed();
         }
         self.ask(exchange, request, timeout).boxed()
@@ -227,7 +231,7 @@ impl Transport for SimTransport {
 
     fn close(&self) {
         // Dropping the senders tells the callers.
-        lock(&self.waiting).take();
+        self.waiting.lock().take();
         self.pool.close();
     }
 }
@@ -248,7 +252,7 @@ struct Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if let Some(waiting) = lock(&self.waiting).as_mut() {
+        if let Some(waiting) = self.waiting.lock().as_mut() {
             waiting.remove(&self.number);
         }
     }
@@ -269,7 +273,7 @@ struct Exchange {
 impl Exchange {
     /// Numbers the request, and decides whether it arrives twice.
     fn send(&self) -> (u64, bool) {
-        let mut world = lock(&self.network.world);
+        let mut world = self.network.world.lock();
         world.next_message += 1;
         let number = world.next_message;
         let (from, to, lane) = (&self.from, &self.to, self.lane.name());
@@ -283,7 +287,7 @@ impl Exchange {
     }
 
     fn is_cut(&self) -> bool {
-        let world = lock(&self.network.world);
+        let world = self.network.world.lock();
         world.barriers.is_cut(&self.from, &self.to) || world.barriers.is_cut(&self.to, &self.from)
     }
 
@@ -308,7 +312,7 @@ impl Exchange {
             None => None,
         };
         let result = handled.unwrap_or_else(|| {
-            let mut world = lock(&network.world);
+            let mut world = network.world.lock();
             world.stats.refused += 1;
             let to = &self.to;
             world.record(network.start, || format!("#{number} {to} is not there"));
@@ -364,13 +368,13 @@ impl Exchange {
     }
 
     fn server(&self) -> Option<Server> {
-        lock(&self.network.world).servers.get(&self.to).cloned()
+        self.network.world.lock().servers.get(&self.to).cloned()
     }
 }
 
 impl Server {
     fn log_turn(&self, from: &str) -> Arc<tokio::sync::Mutex<()>> {
-        lock(&self.log_turns).entry(from.to_owned()).or_default().clone()
+        self.log_turns.lock().entry(from.to_owned()).or_default().clone()
     }
 }
 
@@ -378,6 +382,6 @@ impl Server {
 impl SimTransport {
     /// How many calls wait for an answer.
     pub(super) fn in_flight(&self) -> usize {
-        lock(&self.waiting).as_ref().map_or(0, Waiting::len)
+        self.waiting.lock().as_ref().map_or(0, Waiting::len)
     }
 }

@@ -1,5 +1,5 @@
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
@@ -168,7 +168,7 @@ async fn the_log_lane_begins_requests_in_order_and_handles_them_together() {
     let (_server, addr) = serve(handler(move |request, _| {
         let (log, all) = (log.clone(), all.clone());
         async move {
-            log.lock().unwrap().push(request[0]);
+            log.lock().push(request[0]);
             if request[0] > 0 {
                 // Answered only when all have begun.
                 all.wait().await;
@@ -187,7 +187,7 @@ async fn the_log_lane_begins_requests_in_order_and_handles_them_together() {
     for (i, answer) in (1..).zip(join_all(calls).await) {
         assert_eq!(answer.unwrap(), vec![i]);
     }
-    assert_eq!(*seen.lock().unwrap(), (0..=200).collect::<Vec<u8>>());
+    assert_eq!(*seen.lock(), (0..=200).collect::<Vec<u8>>());
 }
 
 #[tokio::test]

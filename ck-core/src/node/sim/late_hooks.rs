@@ -1,8 +1,10 @@
 //! Programs that register their hooks after they have started their node, as those of the Go library do.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::failure::served;
 use super::tests::simulate;
@@ -70,7 +72,7 @@ impl Gate {
     }
 
     fn open(&self) {
-        *self.open.lock().unwrap() = true;
+        *self.open.lock() = true;
         self.opened.notify();
     }
 
@@ -78,13 +80,13 @@ impl Gate {
     fn hook(self: &Arc<Self>, sim: &SimNode) -> Hook {
         let (gate, told, me) = (self.clone(), sim.events.clone(), sim.node.id().clone());
         Hook::from_async(move |event| {
-            told.lock().unwrap().push((*event).clone());
+            told.lock().push((*event).clone());
             let copies = is_own_gain(&event, &me);
             let gate = gate.clone();
             async move {
                 loop {
                     let seen = gate.opened.count();
-                    if !copies || *gate.open.lock().unwrap() {
+                    if !copies || *gate.open.lock() {
                         return Ok(());
                     }
                     gate.opened.after(seen).await;

@@ -1,9 +1,10 @@
 //! Many nodes that start at once: what is counted is log entries, because every one of them goes to every node.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 
 use super::tests::simulate;
 use super::{World, until};
@@ -69,7 +70,7 @@ fn a_large_plan_is_committed_in_parts_and_moves_all() {
     let heard = told.clone();
     observe(Some(Box::new(move |applied| {
         let events = applied.events.iter().filter(|_| applied.node == "node-1");
-        let mut told = heard.lock().unwrap();
+        let mut told = heard.lock();
         told.extend(events.filter_map(|event| match &event.kind {
             EventKind::RebalanceStart(run) => Some((true, run.partitions_to_move)),
             EventKind::RebalanceComplete(run) => Some((false, run.partitions_to_move)),
@@ -93,7 +94,7 @@ fn a_large_plan_is_committed_in_parts_and_moves_all() {
         }
     });
     observe(None);
-    let told = told.lock().unwrap();
+    let told = told.lock();
     let sizes = |start: bool| told.iter().filter(move |run| run.0 == start).map(|run| run.1);
     assert!(sizes(true).all(|size| size <= PART), "{told:?}");
     assert!(sizes(false).sum::<usize>() >= LARGE as usize, "{told:?}");

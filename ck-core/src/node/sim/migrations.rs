@@ -1,9 +1,11 @@
 //! Moves in simulated time: how many at once, hooks that fail and hang, and whoever dies half way.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::tests::simulate;
 use super::{PATIENCE, SimNode, World, leader, leads, settle, until};
@@ -21,14 +23,11 @@ struct Copies {
 
 impl Copies {
     fn told(&self) -> Vec<u32> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.told.lock().clone()
     }
 
     fn begin(&self, number: u32) {
-        self.told
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(number);
+        self.told.lock().push(number);
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(running, Ordering::SeqCst);
     }
@@ -61,7 +60,7 @@ fn copies_with(sim: &SimNode, copy: Copy) -> Arc<Copies> {
                 return Ok(());
             }
             let call = {
-                let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut calls = calls.lock();
                 let calls = calls.entry(change.number).or_default();
                 *calls += 1;
                 *calls

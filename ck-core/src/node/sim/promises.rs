@@ -1,8 +1,10 @@
 //! What users of such systems ask for, and what earlier systems got wrong, in simulated time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::failure::{claims, served, status, watched};
 use super::tests::{simulate, write};
@@ -75,7 +77,7 @@ fn application(stores: &Stores, me: &str) -> Hook {
             match change.change {
                 RoleChange::GainedReplica if !is_new => {
                     env::sleep(Duration::from_millis(200)).await;
-                    let mut stores = stores.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut stores = stores.lock();
                     let has = |id: &str| stores.get(id).is_some_and(|held| held.contains(&change.number));
                     if !change.copy_from_nodes.iter().any(|node| has(&node.id)) {
                         return Err(format!("nobody that was named has partition {}", change.number));
@@ -83,11 +85,11 @@ fn application(stores: &Stores, me: &str) -> Hook {
                     stores.entry(me).or_default().insert(change.number);
                 }
                 RoleChange::GainedReplica | RoleChange::GainedPrimary if is_new && change.epoch <= 1 => {
-                    let mut stores = stores.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut stores = stores.lock();
                     stores.entry(me).or_default().insert(change.number);
                 }
                 RoleChange::LostCopy => {
-                    let mut stores = stores.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut stores = stores.lock();
                     stores.entry(me).or_default().remove(&change.number);
                 }
                 _ => {}
@@ -100,7 +102,7 @@ fn application(stores: &Stores, me: &str) -> Hook {
 /// Watches until `condition`: whoever claims to be primary has the data.
 async fn with_data(what: &str, stores: &Stores, nodes: &[&SimNode], condition: impl Fn() -> bool) {
     watched(what, nodes, || {
-        let stores = stores.lock().unwrap_or_else(PoisonError::into_inner);
+        let stores = stores.lock();
         for sim in nodes {
             let id = &**sim.node.id();
             let partitions = sim.node.view().partition_count();
@@ -176,7 +178,7 @@ fn whoever_leads_has_the_data_through_stops_crashes_and_departures() {
                 }
                 // Its memory is gone.
                 let id = gone.node.id().to_string();
-                stores.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                stores.lock().remove(&id);
                 let present = all(&nodes);
                 with_data("failover", &stores, &present, || {
                     claims(&present).iter().sum::<usize>() == 12

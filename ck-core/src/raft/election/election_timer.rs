@@ -5,11 +5,11 @@
 //! did not listen either. Messages that arrived meanwhile are handled before the timer fires next.
 
 use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
+use parking_lot::Mutex;
 use rand::RngExt;
 
 use super::lateness::{Lateness, stretch_for};
@@ -103,12 +103,12 @@ impl ElectionTimer {
     /// it.
     pub(in crate::raft) fn hold_for(&self, duration: Duration) {
         let until = Instant::now() + duration;
-        let mut held = self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held_until.lock();
         *held = Some(held.map_or(until, |present| present.max(until)));
     }
 
     fn is_held(&self, now: Instant) -> bool {
-        let held = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = *self.held_until.lock();
         held.is_some_and(|until| now < until)
     }
 

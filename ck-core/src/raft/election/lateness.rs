@@ -5,8 +5,9 @@
 //! So a node that waits for another one counts only the time in which it could have received messages itself.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::env::Instant;
 use crate::planted::planted;
@@ -47,7 +48,7 @@ impl Lateness {
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock()
     }
 
     /// How much of the time that `passed` since a timer of one heartbeat was set counts as the silence of another node:

@@ -1,9 +1,10 @@
 //! Leadership as the cluster sees it: an epoch that the state machine counts, held under a lease.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
+use parking_lot::Mutex;
 
 use crate::env::{self, Instant};
 use crate::model::NodeId;
@@ -69,7 +70,7 @@ impl Leadership {
     /// The epoch with which this node leads at this moment. A quorum acknowledged it so recently that no other node can
     /// lead. The leader state of Raft alone is not enough: a leader that is cut off stays in it.
     pub(crate) fn epoch(&self) -> Option<u64> {
-        let held = (*self.held.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let held = (*self.held.lock())?;
         let valid = self.node.leading() == Some(held.vote) && self.is_leased();
         valid.then_some(held.epoch)
     }
@@ -174,7 +175,7 @@ impl Leadership {
             let topology = self.node.applied().topology();
             if topology.leader.as_ref() == Some(&self.me) && topology.leader_term == vote.leader_id.term {
                 let epoch = topology.leader_epoch;
-                *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held { epoch, vote });
+                *self.held.lock() = Some(Held { epoch, vote });
                 tell(LeadershipChange::Became(epoch));
                 self.changed.notify();
             }
@@ -194,11 +195,11 @@ impl Leadership {
     }
 
     fn held(&self) -> Option<Held> {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.held.lock()
     }
 
     fn lose(&self, tell: &impl Fn(LeadershipChange)) {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let held = self.held.lock().take();
         if let Some(held) = held {
             tell(LeadershipChange::Lost(held.epoch));
             self.changed.notify();

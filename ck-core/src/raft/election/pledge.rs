@@ -10,8 +10,10 @@
 //! [`Pledges::hear`]. Two quorums have a voter in common, so a new leader is elected only after the lease of the
 //! previous leader has ended. The exception is a transfer of leadership, where the leader has given up its lease first.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::lateness::Lateness;
 use crate::env::Instant;
@@ -68,7 +70,7 @@ impl Pledges {
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock()
     }
 
     /// Records a message from a leader. The result is how long this node has pledged to it from now on; `None` if a

@@ -6,8 +6,9 @@
 //! lease.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::env::{ChangeNotifier, Instant};
 use crate::raft::types::RaftId;
@@ -160,7 +161,7 @@ impl QuorumAcks {
     }
 
     fn table(&self) -> MutexGuard<'_, AckTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::oneshot;
 
@@ -220,7 +221,7 @@ impl Proposer {
         let mut pieces = FuturesUnordered::new();
         loop {
             let (room, most) = {
-                let mut flow = flow::lock(&self.flow);
+                let mut flow = self.flow.lock();
                 let most = flow.piece();
                 (flow.has_room_for(most, under_way), most)
             };
@@ -231,7 +232,7 @@ impl Proposer {
                 offset += length as u64;
                 under_way += length;
                 pieces.push(async move {
-                    let (sent, number) = (flow::lock(&self.flow).sends(length), self.number());
+                    let (sent, number) = (self.flow.lock().sends(length), self.number());
                     let staged = self
                         .propose_as(session, &number, epoch, command, (deadline, timeout))
                         .await;
@@ -242,7 +243,7 @@ impl Proposer {
             match pieces.next().await {
                 Some(staged) => {
                     let (length, sent) = staged?;
-                    flow::lock(&self.flow).answered(sent);
+                    self.flow.lock().answered(sent);
                     under_way -= length;
                 }
                 None => return Ok(()),
@@ -389,7 +390,7 @@ impl Proposer {
     }
 
     fn numbers(&self) -> MutexGuard<'_, Numbers> {
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.numbers.lock()
     }
 
     fn number(&self) -> Number<'_> {

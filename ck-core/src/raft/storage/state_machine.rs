@@ -2,13 +2,14 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use parking_lot::Mutex;
 
 use super::log_compaction::{CompactionTrigger, LogSizeTracker};
 use super::snapshot_file;
@@ -98,7 +99,7 @@ impl SnapshotStore {
     /// Makes a snapshot durable before any component relies on it. A snapshot older than the stored one is dropped: it
     /// took long to build while a newer one came from the leader, and the log between the two may already be purged.
     fn write(&self, meta: &SnapshotMeta, state: &Bytes) -> Result<()> {
-        let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = self.writing.lock();
         let index = meta.last_log_id.map_or(0, |id| id.index);
         if index < self.durable.load(Ordering::Acquire) {
             return Ok(());

@@ -1,6 +1,8 @@
 //! Tests which lane each call of openraft uses.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,7 +26,7 @@ struct Recorder(Mutex<Vec<Lane>>);
 
 impl Transport for Recorder {
     fn call(&self, _: &str, lane: Lane, _: Bytes, _: Duration) -> BoxFuture<'_, Result<Bytes>> {
-        self.0.lock().unwrap().push(lane);
+        self.0.lock().push(lane);
         std::future::ready(Err(Error::new(ErrorCode::Unreachable, "nobody"))).boxed()
     }
 
@@ -73,7 +75,7 @@ fn heartbeats_and_votes_do_not_wait_behind_entries() {
                 .is_err()
         );
         assert_eq!(
-            *recorder.0.lock().unwrap(),
+            *recorder.0.lock(),
             [Lane::Log, Lane::Control, Lane::Control, Lane::Control]
         );
     });

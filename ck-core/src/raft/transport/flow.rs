@@ -6,7 +6,6 @@
 //! to keep the link busy, and no more. The rate is the best of the last seconds, so that one slow fsync does not reduce
 //! it. A real drop of the rate shows when an answer takes many times longer than expected.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openraft::EntryPayload;
@@ -211,10 +210,6 @@ pub(in crate::raft) fn split(
             leader_commit,
         })
     })
-}
-
-pub(in crate::raft) fn lock(flow: &Mutex<Flow>) -> MutexGuard<'_, Flow> {
-    flow.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(all(test, feature = "sim"))]

@@ -1,7 +1,7 @@
 //! Sends openraft's RPCs to other nodes, over the peer transport.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use openraft::raft::{
     VoteResponse,
 };
 use openraft::{EmptyNode, RPCTypes};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::flow::Flow;
@@ -195,7 +196,7 @@ impl Peer {
             let follows = matches!(&result, Ok(AppendEntriesResponse::Success));
             // Fails if the caller no longer waits for this heartbeat.
             if answer.send(result).is_err() && follows {
-                *peer.late.vote.lock().unwrap_or_else(PoisonError::into_inner) = Some(vote);
+                *peer.late.vote.lock() = Some(vote);
                 peer.late.told.notify();
             }
         });
@@ -203,7 +204,7 @@ impl Peer {
             let mut seen = seen;
             loop {
                 seen = self.late.told.after(seen).await;
-                if *self.late.vote.lock().unwrap_or_else(PoisonError::into_inner) == Some(vote) {
+                if *self.late.vote.lock() == Some(vote) {
                     return AppendEntriesResponse::Success;
                 }
             }

@@ -1,15 +1,15 @@
 //! Pipelines append entries RPCs: several are in flight to one follower at a time.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, FuturesOrdered, Stream, StreamExt};
 use openraft::errors::RPCError;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendResult};
+use parking_lot::Mutex;
 
-use super::flow::{Flow, Sent, lock, size_of_entry, split, time_for};
+use super::flow::{Flow, Sent, size_of_entry, split, time_for};
 use super::network::Peer;
 use crate::env::{self, Instant};
 use crate::planted::planted;
@@ -67,7 +67,7 @@ pub(in crate::raft) fn append_all<'p, S>(peer: &'p Peer, requests: S, timeout: D
 where
     S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
 {
-    lock(peer.flow()).restart();
+    peer.flow().lock().restart();
     let pipeline = Pipeline {
         peer,
         timeout,
@@ -129,7 +129,7 @@ where
     /// True if another request may be sent. One request always may be in flight, however large it is.
     fn has_room(&self) -> bool {
         self.in_flight.is_empty()
-            || (self.in_flight.len() < self.window && self.bytes < lock(self.flow).limit())
+            || (self.in_flight.len() < self.window && self.bytes < self.flow.lock().limit())
     }
 
     /// Sends a request, or holds it back for a while if the next request will carry the same information.
@@ -139,7 +139,7 @@ where
             let gap = self.last_entries.map_or(Duration::MAX, |(at, _)| now.since(at));
             self.last_entries = Some((now, gap));
             self.held = None;
-            let most = lock(self.flow).piece();
+            let most = self.flow.lock().piece();
             self.pieces.extend(split(request, most));
             if let Some(first) = self.pieces.pop_front() {
                 self.send(first);
@@ -160,7 +160,7 @@ where
         let last = request.entries.last().map(|entry| entry.log_id).or(prev);
         let bytes = request.entries.iter().map(size_of_entry).sum();
         let peer = self.peer;
-        let (sent, before) = (lock(self.flow).sends(bytes), self.bytes);
+        let (sent, before) = (self.flow.lock().sends(bytes), self.bytes);
         self.bytes += bytes;
         let timeout = self.timeout;
         self.in_flight.push_back(Box::pin(async move {
@@ -193,7 +193,7 @@ where
             answer,
         } = asked;
         if answer.is_ok() && bytes > 0 {
-            lock(self.flow).answered(sent);
+            self.flow.lock().answered(sent);
         }
         self.bytes = self.bytes.saturating_sub(bytes);
         match answer {

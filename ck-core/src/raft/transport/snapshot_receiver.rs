@@ -4,10 +4,11 @@
 //! that it came with, and while its connection exists. A sender that disappears in the middle of a transfer leaves no
 //! data behind.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::inbound::Known;
 use super::wire::SnapshotChunk;
@@ -43,7 +44,7 @@ struct Incoming {
 
 impl SnapshotReceiver {
     fn incoming(&self) -> MutexGuard<'_, Option<Incoming>> {
-        self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
+        self.incoming.lock()
     }
 
     /// Drops chunks whose connection is gone or whose sender has given up, until it is aborted.

@@ -1,6 +1,8 @@
 //! A disk that does not answer: what is asked of it ends when it does again.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::env::ChangeNotifier;
 use crate::env::runtime::simulated;
@@ -19,7 +21,7 @@ struct Shared {
 
 impl Hang {
     fn hangs(&self) -> MutexGuard<'_, bool> {
-        self.0.hangs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.hangs.lock()
     }
 
     pub(super) fn set(&self, hangs: bool) {
@@ -33,9 +35,7 @@ impl Hang {
         if simulated() {
             return;
         }
-        let hangs = self.hangs();
-        let waited = self.0.answers.wait_while(hangs, |hangs| *hangs);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        self.0.answers.wait_while(&mut self.hangs(), |hangs| *hangs);
     }
 
     /// Returns when the disk answers.

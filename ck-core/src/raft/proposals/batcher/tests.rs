@@ -1,4 +1,4 @@
-use std::sync::Mutex;
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -22,8 +22,8 @@ struct Held {
 impl BatchSender for Held {
     fn send_batch(&self, to: RaftId, batch: Vec<PendingProposal>) -> BoxFuture<'_, ()> {
         let (over, done) = oneshot::channel();
-        self.seen.lock().unwrap().push((to, batch.len()));
-        self.batches.lock().unwrap().push_back((batch, over));
+        self.seen.lock().push((to, batch.len()));
+        self.batches.lock().push_back((batch, over));
         self.arrived.notify_one();
         async move { drop(done.await) }.boxed()
     }
@@ -33,7 +33,7 @@ impl Held {
     /// Answers the oldest batch.
     async fn answer_next(&self) {
         loop {
-            let next = self.batches.lock().unwrap().pop_front();
+            let next = self.batches.lock().pop_front();
             if let Some((batch, over)) = next {
                 for waiting in batch {
                     let echo = String::from_utf8_lossy(&waiting.body).into_owned();
@@ -47,7 +47,7 @@ impl Held {
     }
 
     fn seen(&self) -> Vec<(RaftId, usize)> {
-        self.seen.lock().unwrap().clone()
+        self.seen.lock().clone()
     }
 }
 

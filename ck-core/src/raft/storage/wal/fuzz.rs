@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::frame::{self, HEADER, Place};
 use super::segment::{FIRST, MARKS, file_name};
@@ -156,7 +157,7 @@ impl Log {
 
     fn done(&self) -> Done {
         let answers = self.answers.clone();
-        Box::new(move |answer| lock(&answers).push(answer))
+        Box::new(move |answer| answers.lock().push(answer))
     }
 
     /// Lets the writer do what was asked for; all of it has to succeed.
@@ -167,7 +168,7 @@ impl Log {
         }
         let asked = ops.iter().filter(|op| op.done.is_some()).count();
         self.writer.step(&mut ops);
-        let answers = std::mem::take(&mut *lock(&self.answers));
+        let answers = std::mem::take(&mut *self.answers.lock());
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
         assert_eq!(answers.len(), asked);
     }
@@ -207,10 +208,6 @@ impl Log {
         self.wal.close(self.done());
         self.step();
     }
-}
-
-fn lock(answers: &Mutex<Vec<Result<()>>>) -> MutexGuard<'_, Vec<Result<()>>> {
-    answers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A log over three segments with every kind of record, closed; the same torn; its segments without the first; one of

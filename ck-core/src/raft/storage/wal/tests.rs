@@ -13,7 +13,9 @@ mod shortage;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use bytes::Bytes;
 
@@ -83,20 +85,15 @@ struct Answers(Arc<Mutex<Vec<Answer>>>);
 impl Answers {
     fn done(&self, call: usize) -> Done {
         let answers = self.0.clone();
-        Box::new(move |result| answers.lock().unwrap().push((call, result)))
+        Box::new(move |result| answers.lock().push((call, result)))
     }
 
     fn take(&self) -> Vec<Answer> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.0.lock())
     }
 
     fn acknowledged(&self) -> usize {
-        self.0
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|(_, result)| result.is_ok())
-            .count()
+        self.0.lock().iter().filter(|(_, result)| result.is_ok()).count()
     }
 }
 

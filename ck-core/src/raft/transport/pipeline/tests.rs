@@ -1,11 +1,12 @@
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use openraft::EmptyNode;
 use openraft::network::RaftNetworkFactory;
 use openraft::raft::StreamAppendError;
+use parking_lot::Mutex;
 use tokio::sync::Barrier;
 
 use super::super::network::{Addresses, Network};
@@ -37,7 +38,7 @@ impl Follower {
     }
 
     fn asked(&self) -> usize {
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.asked.lock()
     }
 }
 
@@ -46,11 +47,11 @@ impl Transport for Follower {
         assert_eq!(lane, Lane::Log);
         async move {
             let number = {
-                let mut asked = self.asked.lock().unwrap();
+                let mut asked = self.asked.lock();
                 *asked += 1;
                 *asked
             };
-            let answer = self.script.lock().unwrap().pop_front().unwrap();
+            let answer = self.script.lock().pop_front().unwrap();
             if number > self.alone {
                 self.together.wait().await;
             }

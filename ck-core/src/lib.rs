@@ -73,6 +73,15 @@
 //! what is not, is in `docs/consistency.md`: read it before you rely on it.
 #![deny(missing_docs)]
 
+// First: its macro is used in all that follow.
+#[macro_use]
+#[cfg(feature = "planted-bugs")]
+#[doc(hidden)]
+pub mod planted;
+#[macro_use]
+#[cfg(not(feature = "planted-bugs"))]
+mod planted;
+
 mod catch_panic;
 mod clusterkit;
 #[doc(hidden)]
@@ -97,11 +106,6 @@ pub mod net;
 mod node;
 mod options;
 pub mod placement;
-#[cfg(feature = "planted-bugs")]
-#[doc(hidden)]
-pub mod planted;
-#[cfg(not(feature = "planted-bugs"))]
-mod planted;
 #[doc(hidden)]
 pub mod raft;
 pub mod routing;

@@ -471,7 +471,7 @@ impl<H: Clone> Schedule<H> {
             registration.panics += u64::from(matches!(outcome, Outcome::Panicked(_)));
         }
         let (reason, message) = match outcome {
-            Outcome::Failed(_) if crate::planted::planted("confirm-failed-copy") => {
+            Outcome::Failed(_) if planted!("confirm-failed-copy") => {
                 return self.copied(hook_id, &queued);
             }
             Outcome::Done => return self.copied(hook_id, &queued),

@@ -10,7 +10,6 @@ use std::time::Duration;
 use super::{LeaderContext, MembershipService};
 use crate::env::{self, Instant};
 use crate::model::{Node, NodeId, NodeStatus};
-use crate::planted::planted;
 
 /// The pause before a failed member whose `MarkDown` was not committed is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -60,7 +59,7 @@ impl FailureDetector {
             }
             last = Instant::now();
             let stalls = self.context.raft.lateness.stalled();
-            if !planted("late-timers-count") {
+            if !planted!("late-timers-count") {
                 self.context
                     .leases
                     .discount_silence(stalls.saturating_sub(stalled).max(late));

@@ -13,7 +13,6 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::env::{ChangeNotifier, Instant};
 use crate::model::{ClusterConfig, NodeId};
-use crate::planted::planted;
 
 /// Grants the members' leases, and says when a member's leases have certainly run out.
 #[derive(Default)]
@@ -181,9 +180,7 @@ impl LeaseManager {
             Some(known) if known.incarnation == incarnation => known.named,
             _ => 0,
         };
-        if planted("acted-on-nothing") {
-            return Some(0);
-        }
+        planted!("acted-on-nothing", return Some(0));
         Some(named.max(state.began_at_revision) + 1)
     }
 
@@ -195,9 +192,7 @@ impl LeaseManager {
         revision: u64,
         config: &ClusterConfig,
     ) -> Leased {
-        if planted("grant-what-is-leased") {
-            return Leased::No;
-        }
+        planted!("grant-what-is-leased", return Leased::No);
         let state = self.state();
         let known = state
             .members
@@ -272,7 +267,7 @@ impl LeaseManager {
         let known = state.entry(node, incarnation, now);
         let due = (known.heard_at + timeout).max(others_end);
         let leased = known.leases.iter().any(|granted| granted.ends > now);
-        if planted("fail-the-leased") && now >= known.heard_at + timeout / 3 {
+        if planted!("fail-the-leased") && now >= known.heard_at + timeout / 3 {
             known.expired = true;
             return Ok(());
         }

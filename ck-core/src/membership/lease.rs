@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::env::{ChangeNotifier, Instant};
-use crate::planted::planted;
 
 /// The leases that the leader has granted to this node.
 #[derive(Debug, Default)]
@@ -88,7 +87,7 @@ impl Lease {
         let mut until = self.until();
         let mut names = self.names();
         terms.waiting.retain(|lease| {
-            let counts = lease.revision <= applied || planted("lease-before-applied");
+            let counts = lease.revision <= applied || planted!("lease-before-applied");
             if counts && lease.until > until {
                 (until, names) = (lease.until, lease.revision);
             }

@@ -14,7 +14,6 @@ use super::outbox::Outbox;
 use super::{Lane, NetLimits, PeerStream};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::planted::planted;
 
 type Reader = FrameReader<ReadHalf<Box<dyn PeerStream>>>;
 
@@ -180,7 +179,7 @@ impl Connection {
 
     /// Planted: silence is what a call waits through, and starts anew with each.
     fn is_unwatched(&self) -> bool {
-        if !planted("silence-of-a-call") {
+        if !planted!("silence-of-a-call") {
             return false;
         }
         let calls = self.calls.lock();

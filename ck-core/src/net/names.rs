@@ -14,7 +14,6 @@ use parking_lot::Mutex;
 
 use crate::env::{self, ChangeNotifier, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::planted::planted;
 
 /// Names to remember before the one that was used longest ago is forgotten.
 const MAX_NAMES: usize = 1024;
@@ -92,7 +91,7 @@ impl<R: Clone + PartialEq + Debug + Send + Sync + 'static> Names<R> {
                 state.used = now;
                 if let Some(said) = state.said
                     && now.since(said) < FRESH
-                    && !planted("forget-addresses")
+                    && !planted!("forget-addresses")
                 {
                     return Ok(state.records(false));
                 }
@@ -101,7 +100,7 @@ impl<R: Clone + PartialEq + Debug + Send + Sync + 'static> Names<R> {
                     state.asked = Some(now);
                     env::spawn(entry.clone().ask(self.resolver.look_up(name.to_owned())));
                 }
-                let known = !state.records.is_empty() && !planted("forget-addresses");
+                let known = !state.records.is_empty() && !planted!("forget-addresses");
                 match (known, asked) {
                     // It failed a moment ago, or it hangs: there is nothing to wait for.
                     (true, _) if state.failure.is_some() => return Ok(state.records(true)),
@@ -118,7 +117,7 @@ impl<R: Clone + PartialEq + Debug + Send + Sync + 'static> Names<R> {
                 let state = entry.state.lock();
                 return match &state.failure {
                     None if !state.records.is_empty() => Ok(state.records(false)),
-                    Some(_) if !state.records.is_empty() && !planted("forget-addresses") => {
+                    Some(_) if !state.records.is_empty() && !planted!("forget-addresses") => {
                         Ok(state.records(true))
                     }
                     Some(error) => Err(unresolved(name, error.message())),

@@ -10,7 +10,6 @@ use parking_lot::{Mutex, MutexGuard};
 use super::Node;
 use crate::env::{self, ChangeNotifier};
 use crate::model::{CopyState, PartitionCopy, Partitions, Topology};
-use crate::planted::planted;
 use crate::raft::is_over;
 use crate::state::Command;
 
@@ -122,9 +121,7 @@ impl Confirmations {
 
     /// Records that a hook that copies was registered at `revision`.
     pub(super) fn doubt(&self, revision: u64) {
-        if planted("late-hook-hears-nothing") {
-            return;
-        }
+        planted!("late-hook-hears-nothing", return);
         self.doubt_now().unheard = revision;
         self.added.notify();
     }
@@ -249,7 +246,7 @@ impl Node {
                     (awaited && copy.since <= copied.revision).then_some((*number, copy.since))
                 })
                 .collect();
-            let at_once = !hooked && !planted("confirm-without-a-hook");
+            let at_once = !hooked && !planted!("confirm-without-a-hook");
             let told = self
                 .propose_for_copies(&awaited, |node, incarnation, partitions| Command::Confirm {
                     node,

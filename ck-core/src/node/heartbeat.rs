@@ -12,7 +12,6 @@ use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{Discovery, Found, JoinReply, JoinRequest, MemberCall, MemberReply, SyncReport};
 use crate::model::{NodeHealthState, NodeId, Topology, whole_millis};
-use crate::planted::planted;
 use crate::state::MAX_REASON_CHARS;
 
 /// Timeout of each step of an attempt to rejoin: the search for a member that admits this process, and the wait until
@@ -386,11 +385,7 @@ impl Node {
         match answer {
             Ok(MemberReply::Sync(reply)) => {
                 self.synced.note(reply.leader.clone(), asked);
-                let from = if planted("lease-from-receipt") {
-                    Instant::now()
-                } else {
-                    asked
-                };
+                let from = planted!("lease-from-receipt" => Instant::now(), asked);
                 let until = from + Duration::from_millis(reply.lease_ms);
                 self.lease
                     .granted(asked, until, reply.revision, self.applied.revision());

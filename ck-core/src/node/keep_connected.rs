@@ -15,7 +15,6 @@ use super::{Node, Phase};
 use crate::env::{self, Instant};
 use crate::membership::{MemberCall, MemberRequest};
 use crate::net::Lane;
-use crate::planted::planted;
 use crate::raft::{Addresses, Service, encode};
 
 /// How often a member is called: a connection that is unused for a minute is closed.
@@ -30,9 +29,7 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 impl Node {
     /// Keeps the connections open that the death of another node may make necessary.
     pub(super) async fn keep_connected(self: Arc<Self>) {
-        if planted("call-when-needed") {
-            return;
-        }
+        planted!("call-when-needed", return);
         let mut due: BTreeMap<String, Instant> = BTreeMap::new();
         while matches!(self.phase(), Phase::Starting | Phase::Running) {
             let seen = self.applied.changed().count();

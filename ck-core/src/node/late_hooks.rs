@@ -66,7 +66,7 @@ impl Node {
         let cleans_late = rejoin.is_some() && self.hooks.has_copier();
         let revision = state.revision();
         let mut before: Vec<Arc<Event>> = rejoin.into_iter().collect();
-        if copies && !cleans_late && !crate::planted::planted("late-hook-hears-nothing") {
+        if copies && !cleans_late && !planted!("late-hook-hears-nothing") {
             let in_doubt = |copy: &crate::model::PartitionCopy| self.confirmations.would_doubt(copy);
             let held = own_copies(topology, &self.me, revision, env::wall_now(), in_doubt);
             before.extend(held.into_iter().map(Arc::new));

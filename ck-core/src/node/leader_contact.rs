@@ -16,7 +16,6 @@ use crate::env::{self, Instant};
 use crate::http::{Contact, Members};
 use crate::membership::{MemberCall, MemberReply};
 use crate::model::{LeaderInfo, Node as NodeRecord, NodeId, Timestamp, whole_millis};
-use crate::planted::planted;
 use crate::routing::ClusterView;
 
 /// Timeout for the leader to report when it heard from the members; after it the previous report is shown.
@@ -77,9 +76,7 @@ impl Node {
         let Some(leader) = view.leader().filter(|node| Some(node.raft_id) == raft_leader) else {
             return false;
         };
-        if planted("leader-by-raft") {
-            return true;
-        }
+        planted!("leader-by-raft", return true);
         // A node's answers to its own heartbeats do not show that it still leads.
         if leader.id == self.me {
             return member.leadership.is_leader();

@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::env::Instant;
 use crate::hooks::Copying;
 use crate::model::Role;
-use crate::planted::planted;
 use crate::routing::{ClusterView, PartitionRef, ViewGuard};
 
 /// The present view of the cluster together with this node's lease. Every answer about what this node may do *now* is
@@ -60,7 +59,7 @@ impl LeasedView {
     /// role is not acted on, and the leader relies on that.
     #[inline]
     fn covers(&self, partition: &PartitionRef<'_>) -> bool {
-        partition.granted() <= self.names || planted("act-before-leased-for-it")
+        partition.granted() <= self.names || planted!("act-before-leased-for-it")
     }
 
     /// True while a hook of this node copies the partition: the copy could overwrite what is written meanwhile. So a

@@ -10,7 +10,6 @@ use tokio::sync::oneshot;
 use crate::env::ChangeNotifier;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Event, NodeId, Topology};
-use crate::planted::planted;
 use crate::routing::{ClusterView, SharedView};
 use crate::state::{Proposal, Response, State, diff_events};
 
@@ -149,10 +148,10 @@ impl AppliedState {
         drop(before);
         self.publish(&state);
         let revision = state.revision();
-        if planted("drop-an-event") && revision.is_multiple_of(7) && self.process.is_multiple_of(2) {
+        if planted!("drop-an-event") && revision.is_multiple_of(7) && self.process.is_multiple_of(2) {
             told.pop();
         }
-        if planted("events-out-of-order") && self.process.is_multiple_of(2) {
+        if planted!("events-out-of-order") && self.process.is_multiple_of(2) {
             told.reverse();
         }
         #[cfg(feature = "sim")]
@@ -188,10 +187,7 @@ impl AppliedState {
                 Arc::new(without(new.topology(), &self.me))
             };
             let at = crate::env::wall_now();
-            let events = match planted("snapshot-tells-nothing") {
-                true => Vec::new(),
-                false => diff_events(&old, new.topology(), &self.me, revision, at),
-            };
+            let events = planted!("snapshot-tells-nothing" => Vec::new(), diff_events(&old, new.topology(), &self.me, revision, at));
             self.publish(&new);
             #[cfg(feature = "sim")]
             super::observe::show(&super::observe::Applied {

@@ -101,7 +101,7 @@ impl DataStore {
     fn check(&self, key: &str, expect: Expect) -> Result<(), Error> {
         let actual = self.entries.get(key).map(|entry| entry.revision);
         match (expect, actual) {
-            _ if crate::planted::planted("swap-blindly") => Ok(()),
+            _ if planted!("swap-blindly") => Ok(()),
             (Expect::Any, _) | (Expect::Absent, None) => Ok(()),
             (Expect::Revision(wanted), Some(actual)) if wanted == actual => Ok(()),
             (_, Some(actual)) => Err(Error::new(

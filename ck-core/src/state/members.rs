@@ -215,7 +215,7 @@ impl State {
     /// Enters the node as joining, with a new incarnation, and returns its Raft id.
     fn admit(&mut self, spec: &NodeSpec, known: Option<&Arc<Node>>, context: &Context<'_>) -> u64 {
         let raft_id = spec.raft_id.unwrap_or_else(|| {
-            if let Some(known) = known.filter(|_| crate::planted::planted("reuse-raft-id")) {
+            if let Some(known) = known.filter(|_| planted!("reuse-raft-id")) {
                 return known.raft_id;
             }
             let minted = self.next_raft_id;

@@ -158,10 +158,7 @@ impl State {
         let Some(partition) = self.partition_mut(number, context) else {
             return;
         };
-        let state = match crate::planted::planted("promote-unsynced") {
-            true => CopyState::Synced,
-            false => CopyState::Pending,
-        };
+        let state = planted!("promote-unsynced" => CopyState::Synced, CopyState::Pending);
         partition
             .copies
             .push(PartitionCopy::new(node.clone(), state, since));

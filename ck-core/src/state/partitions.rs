@@ -363,7 +363,7 @@ impl State {
             partition.primary = None;
             partition.released = Some((holder.clone(), index));
             let heir = partition.target.as_ref().map(|target| target.primary.clone());
-            if crate::planted::planted("flip-in-one-commit") {
+            if planted!("flip-in-one-commit") {
                 self.change_primary(*number, heir.as_ref(), reason, context);
                 continue;
             }

@@ -31,7 +31,7 @@ impl State {
             partition.idle_since = index;
         }
         if let Some(to) = to {
-            partition.epoch += u64::from(!crate::planted::planted("epoch-stands-still"));
+            partition.epoch += u64::from(!planted!("epoch-stands-still"));
             partition.primary = Some(to.clone());
             partition.granted = index;
         }

@@ -27,7 +27,7 @@ impl State {
     /// [`ErrorCode::Refused`], which names the partitions.
     pub(crate) fn check_not_last(&self, id: &str) -> Result<(), Error> {
         let alone = self.held_by_alone(id);
-        if alone.is_empty() || crate::planted::planted("remove-the-last") {
+        if alone.is_empty() || planted!("remove-the-last") {
             return Ok(());
         }
         let mut names: Vec<String> = alone.iter().take(NAMED).map(|n| partition_id(*n)).collect();

@@ -118,7 +118,7 @@ impl Sessions {
     }
 
     pub(super) fn lookup(&self, session: u64, seq: u64) -> Lookup {
-        if session == 0 || crate::planted::planted("forget-request-id") {
+        if session == 0 || planted!("forget-request-id") {
             return Lookup::New;
         }
         let ended = self.ended.get(&session);
@@ -131,7 +131,7 @@ impl Sessions {
                 settles: false,
             };
         };
-        let forgotten = ended.is_some() && crate::planted::planted("forget-ended-session");
+        let forgotten = ended.is_some() && planted!("forget-ended-session");
         if let Some(response) = known.done.get(&seq).filter(|_| !forgotten) {
             return Lookup::Answered(response.clone());
         }

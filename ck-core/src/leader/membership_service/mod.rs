@@ -21,7 +21,6 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::membership::{AddressBook, MemberCall, MemberReply, Pong};
 use crate::model::{Node, NodeId, Topology};
 use crate::net::Transport;
-use crate::planted::planted;
 use crate::state::{Command, Promotion, Response};
 
 /// How long one commit may take.
@@ -78,9 +77,7 @@ impl MembershipService {
     /// Revokes the leases of a member's process; returns when none is valid any more: at once where the process gives
     /// them back, otherwise when they have run out.
     async fn revoke_leases(&self, epoch: u64, known: &Node) -> Result<()> {
-        if planted("remove-the-leased") {
-            return Ok(());
-        }
+        planted!("remove-the-leased", return Ok(()));
         let config = self.context.applied.topology().config.clone();
         let ended = self
             .context

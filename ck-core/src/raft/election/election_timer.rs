@@ -16,7 +16,6 @@ use super::lateness::{Lateness, stretch_for};
 use super::pledge::Pledges;
 use crate::env::{self, Instant};
 use crate::options::TimingValues;
-use crate::planted::planted;
 use crate::raft::applied_state::AppliedState;
 use crate::raft::storage::state_machine::Raft;
 use crate::raft::types::{RaftId, Vote};
@@ -209,7 +208,7 @@ impl ElectionTimer {
         if silence.counted < timeout {
             return timeout - silence.counted;
         }
-        if in_time || planted("late-timers-count") {
+        if in_time || planted!("late-timers-count") {
             silence.campaigned(lease, Self::chance());
             self.campaign(true).await;
         }

@@ -10,7 +10,6 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::env::Instant;
-use crate::planted::planted;
 use crate::state::MAX_STRETCH;
 
 /// How long a delay is remembered.
@@ -54,9 +53,7 @@ impl Lateness {
     /// How much of the time that `passed` since a timer of one heartbeat was set counts as the silence of another node:
     /// at most one and a half heartbeats, because a node that did not run did not listen either.
     pub(in crate::raft) fn listened(&self, passed: Duration) -> Duration {
-        if planted("late-timers-count") {
-            return passed;
-        }
+        planted!("late-timers-count", return passed);
         passed.min(self.heartbeat * 3 / 2)
     }
 

@@ -8,7 +8,6 @@ use openraft::{RaftMetrics, ReadPolicy, ServerState};
 
 use crate::env::{self, Instant};
 use crate::error::Result;
-use crate::planted::planted;
 use crate::raft::raft_node::RaftNode;
 use crate::raft::types::{RaftId, Types, Vote, stopped};
 
@@ -53,15 +52,14 @@ impl RaftNode {
             return None;
         }
         let now = Instant::now();
-        if planted("leader-without-lease") {
-            return Some(now + self.lease);
-        }
-        if planted("lease-by-openraft") && metrics.membership_config.voter_ids().count() > 1 {
+        planted!("leader-without-lease", return Some(now + self.lease));
+        if planted!("lease-by-openraft") && metrics.membership_config.voter_ids().count() > 1 {
             return metrics.last_quorum_acked.map(|acked| *acked + self.lease);
         }
-        if planted("lease-too-long") {
-            return Some(self.acknowledged(&metrics)? + 4 * self.lease);
-        }
+        planted!(
+            "lease-too-long",
+            return Some(self.acknowledged(&metrics)? + 4 * self.lease)
+        );
         let configs = metrics.membership_config.get_joint_config();
         let term = vote.leader_id.term;
         self.acks
@@ -110,9 +108,7 @@ impl RaftNode {
     /// The revision that a read must reach to be linearizable. Only the leader knows it; the inner `Err` names the
     /// leader to ask instead, if it is known.
     pub(in crate::raft) async fn read_index(&self) -> Result<std::result::Result<u64, Option<RaftId>>> {
-        if planted("read-without-quorum") {
-            return Ok(Ok(self.applied().revision()));
-        }
+        planted!("read-without-quorum", return Ok(Ok(self.applied().revision())));
         let asked = Instant::now();
         let Some(vote) = self.leading() else {
             return Ok(Err(self.leader()));
@@ -125,9 +121,7 @@ impl RaftNode {
             Err(RaftError::APIError(_)) => return Ok(Err(None)),
             Err(RaftError::Fatal(fatal)) => return Err(stopped(fatal)),
         };
-        if planted("read-by-openraft") {
-            return Ok(Ok(index));
-        }
+        planted!("read-by-openraft", return Ok(Ok(index)));
         // openraft has asked a quorum, but it may have counted an answer to an earlier request (see quorum_acks.rs). So
         // this waits until a quorum acknowledges a request that was sent after the read began.
         loop {

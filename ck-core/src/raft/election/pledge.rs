@@ -17,7 +17,6 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::lateness::Lateness;
 use crate::env::Instant;
-use crate::planted::planted;
 use crate::raft::types::RaftId;
 
 /// Term and node of a vote or of a leadership. The higher one takes precedence.
@@ -55,7 +54,7 @@ impl Pledges {
         stretch: u32,
         lateness: Arc<Lateness>,
     ) -> Self {
-        let keeps = voted_before.is_some() && !planted("vote-without-guard");
+        let keeps = voted_before.is_some() && !planted!("vote-without-guard");
         Pledges {
             book: Mutex::new(Book {
                 highest: voted_before.unwrap_or_default(),

@@ -64,7 +64,7 @@ impl Outcome {
     /// The error of a call whose last attempt was refused.
     fn refused(&self, error: Error) -> Error {
         match &self.unknown {
-            Some(_) if crate::planted::planted("refusal-hides-unknown") => error,
+            Some(_) if planted!("refusal-hides-unknown") => error,
             Some(why) => unknown(self.timeout, &format!("{why}; then {error}")),
             None => error,
         }

@@ -20,7 +20,6 @@ use super::write::WriteOutcome;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::Transport;
-use crate::planted::planted;
 use crate::raft::codec;
 use crate::raft::raft_node::RaftNode;
 use crate::raft::transport::flow::{self, Flow};
@@ -188,7 +187,7 @@ impl Proposer {
         let number = self.number();
         let command = match command {
             Command::SetData { key, value, expect }
-                if session != 0 && value.len() > STAGED_FROM && !planted("append-in-a-heartbeat") =>
+                if session != 0 && value.len() > STAGED_FROM && !planted!("append-in-a-heartbeat") =>
             {
                 let length = value.len() as u64;
                 self.stage((session, number.seq), epoch, value, (deadline, timeout))

@@ -10,7 +10,6 @@ use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
 use super::wal::{Done, Wal};
 use crate::error::Error;
-use crate::planted::planted;
 use crate::raft::codec::{from_wal_entry, to_wal_entry};
 use crate::raft::types::{
     Entry, LogId, Types, Vote, from_wal_id, from_wal_vote, io_error, to_wal_id, to_wal_vote,
@@ -138,9 +137,7 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
-        if planted("lose-a-vote") {
-            return Ok(());
-        }
+        planted!("lose-a-vote", return Ok(()));
         let (done, wait) = completion();
         self.wal.save_vote(to_wal_vote(vote), done);
         wait.await
@@ -174,9 +171,7 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
-        if planted("skip-truncate") {
-            return Ok(());
-        }
+        planted!("skip-truncate", return Ok(()));
         let (done, wait) = completion();
         self.wal.truncate_after(last_log_id.map(to_wal_id), done);
         wait.await

@@ -12,7 +12,6 @@ use parking_lot::Mutex;
 use super::flow::{Flow, Sent, size_of_entry, split, time_for};
 use super::network::Peer;
 use crate::env::{self, Instant};
-use crate::planted::planted;
 use crate::raft::types::{LogId, Types};
 
 /// The most requests in flight to one follower. Two would keep the network and the follower's disk busy at the same
@@ -168,10 +167,7 @@ where
                 peer.beat(request, timeout).await
             } else {
                 // Each request waits behind the bytes in flight before it.
-                let patience = match planted("append-in-a-heartbeat") {
-                    true => timeout,
-                    false => timeout.max(APPEND_PATIENCE) + time_for(before + bytes),
-                };
+                let patience = planted!("append-in-a-heartbeat" => timeout, timeout.max(APPEND_PATIENCE) + time_for(before + bytes));
                 peer.append(&request, patience).await
             };
             Asked {

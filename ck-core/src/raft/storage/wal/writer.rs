@@ -311,7 +311,7 @@ impl WalWriter {
     }
 
     fn sync(&mut self) -> Result<()> {
-        if !crate::planted::planted("acknowledge-before-fsync") {
+        if !planted!("acknowledge-before-fsync") {
             self.segment.file.sync_data()?;
         }
         self.synced = self.end;

@@ -28,17 +28,18 @@ STANDS_ON = {
     "routing": {"model"},
     "logger": {"env", "options"},
     "net": {"env", "model", "options"},
-    "raft": {"env", "model", "net", "options", "routing", "state"},
-    "membership": {"env", "model", "net", "options", "raft", "state"},
-    "leader": {"env", "logger", "membership", "model", "net", "options", "placement", "raft", "state"},
-    "hooks": {"env", "model"},
+    "rpc": {"model", "net", "state"},
+    "raft": {"env", "model", "net", "options", "routing", "rpc", "state"},
+    "membership": {"env", "model", "net", "options", "raft", "rpc", "state"},
+    "leader": {"env", "logger", "membership", "model", "net", "options", "placement", "raft", "rpc", "state"},
+    "hooks": {"env", "logger", "model", "raft", "rpc", "state"},
     "http": {"env", "model", "net", "options", "routing", "state"},
     "node": {"env", "hooks", "http", "leader", "logger", "membership", "model", "net", "options", "raft", "routing",
-             "state"},
+             "rpc", "state"},
     "clusterkit": {"env", "hooks", "logger", "model", "net", "node", "options", "raft", "routing", "state"},
     # For tests: whole nodes in the simulator, and the fuzz targets.
     "sim": {"env", "hooks", "http", "logger", "model", "net", "node", "options", "raft", "routing", "state"},
-    "fuzz": {"env", "http", "membership", "model", "net", "options", "raft", "sim", "state"},
+    "fuzz": {"env", "http", "membership", "model", "net", "options", "raft", "rpc", "sim", "state"},
 }
 # What these may not name: they do no I/O, read no clock and spawn nothing.
 PURE = ("model", "state", "placement", "routing")
@@ -229,7 +230,7 @@ def calls() -> list[str]:
     page = text("docs/protocol.md")
     wrong = []
     for name, enum in [("raft/transport/wire.rs", "RaftCall"), ("raft/proposals/forward.rs", "ForwardCall"),
-                       ("membership/wire.rs", "MemberCall")]:
+                       ("rpc/messages.rs", "MemberCall")]:
         body = re.search(rf"enum {enum} \{{\n(.*?)\n\}}", text(CORE + name), re.DOTALL)
         variants = re.findall(r"(?m)^    ([A-Z]\w*)", body.group(1)) if body else []
         if not variants:

@@ -22,7 +22,7 @@ use crate::model::{
     NodeHealthState, NodeId, RebalanceStatus, Role,
 };
 use crate::net::TcpTransport;
-use crate::node::{LeasedView, Node, NodeDeps, TcpServer};
+use crate::node::{LeasedView, Node, NodeDeps, TcpServer, disk_for};
 use crate::options::Options;
 use crate::raft::SnapshotPace;
 use crate::routing::ViewGuard;
@@ -100,7 +100,7 @@ impl ClusterKit {
         let runtime = SharedRuntime::get(options.runtime_threads)?;
         let logger = Arc::new(Logger::default());
         let deps = NodeDeps {
-            disk: Node::disk_for(&options),
+            disk: disk_for(&options),
             // Created inside the runtime that drives its connections, whatever thread calls this.
             transport: runtime.enter(|| Arc::new(TcpTransport::plaintext(&*options.cluster_name))),
             listen: Arc::new(TcpServer {
@@ -415,7 +415,7 @@ impl ClusterKit {
     /// # Errors
     /// [`ErrorCode::Timeout`].
     pub fn wait_for_revision(&self, revision: u64, timeout: Duration) -> Result<()> {
-        self.block_on(move |node| async move { node.member()?.proposer.wait_for(revision, timeout).await })
+        self.block_on(move |node| async move { node.wait_for_revision(revision, timeout).await })
     }
 
     /// Waits until this node has applied everything that any node acknowledged before this call: a read that follows is

@@ -109,6 +109,7 @@ pub mod placement;
 #[doc(hidden)]
 pub mod raft;
 pub mod routing;
+mod rpc;
 #[cfg(feature = "sim")]
 #[doc(hidden)]
 pub mod sim;

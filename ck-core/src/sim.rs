@@ -148,7 +148,7 @@ impl SimNode {
     /// The id of the last entry of its log.
     #[cfg(any(test, feature = "fuzz"))]
     pub(crate) fn tip(&self) -> Option<crate::raft::storage::wal::LogId> {
-        crate::raft::fuzz::tip(&self.node.member().ok()?.raft)
+        crate::raft::fuzz::tip(&self.node.raft_parts().ok()?.raft)
     }
 
     /// The node's id.
@@ -227,7 +227,7 @@ impl SimNode {
     pub fn has_failed(&self) -> bool {
         self.sim_process
             .enter(|| self.node.consensus_stats().state == "Shutdown")
-            && self.node.member().is_ok()
+            && self.node.raft_parts().is_ok()
     }
 
     /// Adds a hook.
@@ -264,8 +264,8 @@ impl SimNode {
     /// True if it may still act as leader towards other nodes, even while it stops.
     pub fn holds_leadership(&self) -> bool {
         let leads = || {
-            let member = self.node.member();
-            member.is_ok_and(|member| member.leadership.is_leader())
+            let parts = self.node.raft_parts();
+            parts.is_ok_and(|parts| parts.leadership.is_leader())
         };
         self.sim_process.is_running() && self.sim_process.enter(leads)
     }
@@ -302,15 +302,15 @@ impl SimNode {
 
     /// Its Raft id, and the Raft ids of the voters.
     pub fn raft(&self) -> Option<(u64, Vec<u64>)> {
-        let member = self.node.member().ok()?;
-        let voters = member.raft.raft_members().voters;
-        Some((member.raft.raft_id(), voters.into_iter().collect()))
+        let parts = self.node.raft_parts().ok()?;
+        let voters = parts.raft.raft_members().voters;
+        Some((parts.raft.raft_id(), voters.into_iter().collect()))
     }
 
     /// The state of its Raft, for traces.
     pub fn raft_state(&self) -> String {
         self.node
-            .member()
+            .raft_parts()
             .map_or_else(|error| error.to_string(), |member| member.raft.describe())
     }
 
@@ -358,7 +358,7 @@ impl SimNode {
     /// # Errors
     /// When it is not applied in time.
     pub async fn wait_revision(&self, revision: u64, timeout: Duration) -> Result<()> {
-        let wait = async { self.node.member()?.proposer.wait_for(revision, timeout).await };
+        let wait = self.node.wait_for_revision(revision, timeout);
         self.sim_process.wrap(wait).await
     }
 

@@ -15,12 +15,13 @@ use crate::env::disk::{Disk, MemDisk};
 use crate::env::{self, Instant};
 use crate::error::{ErrorCode, Result};
 use crate::http::{HttpLimits, RequestCounters, router};
-use crate::membership::{Identity, IdentityFile, MemberCall, MemberRequest};
+use crate::membership::{Identity, IdentityFile};
 use crate::model::{ClusterConfig, whole_millis};
 use crate::net::Lane;
 use crate::net::sim::SimNetwork;
 use crate::options::Options;
-use crate::raft::{Service, decode, fuzz as consensus};
+use crate::raft::fuzz as consensus;
+use crate::rpc::{MemberCall, MemberRequest, Service, decode};
 use crate::sim::{SimNode, SimSpec, simulate};
 use crate::state::Expect;
 
@@ -219,9 +220,9 @@ fn may_take_long(call: &[u8]) -> bool {
 /// Examples of every call, as a sender that knows the protocol would make it.
 #[cfg(test)]
 pub(crate) fn examples() -> Vec<super::Example> {
-    use crate::membership::{JoinRequest, SyncReport};
     use crate::model::NodeHealthState;
-    use crate::raft::encode;
+    use crate::rpc::encode;
+    use crate::rpc::{JoinRequest, SyncReport};
     use crate::state::{Command, NodeSpec, Proposal};
 
     let member = |call: MemberCall| {

@@ -17,7 +17,7 @@ use crate::env;
 use crate::model::{Event, EventKind, Node};
 
 use super::config::Holders;
-use super::copying::Copies;
+use super::copies::CopyGuard;
 use super::handle::Shared;
 use super::job::CallId;
 use super::queue::is_own_gain;
@@ -103,8 +103,8 @@ impl Shared {
     /// The outcome of the call when no node that is up holds the data now. The hook is not called then, because the
     /// former holders may have missed later writes. An event that names no node to copy from means that there is
     /// nothing to copy, and is delivered unchanged.
-    fn as_of_now(&self, event: Arc<Event>) -> Result<(Arc<Event>, Option<Copies>), Outcome> {
-        let (Some(holders), EventKind::PartitionChange(change)) = (&self.config.holders, &event.kind) else {
+    fn as_of_now(&self, event: Arc<Event>) -> Result<(Arc<Event>, Option<CopyGuard>), Outcome> {
+        let EventKind::PartitionChange(change) = &event.kind else {
             return Ok((event, None));
         };
         if change.copy_from_nodes.is_empty() || !is_own_gain(&event, &self.config.node_id) {
@@ -112,7 +112,7 @@ impl Shared {
         }
         // Recorded before the lookup: the invariant of `copying.rs` requires this order.
         let copies = Some(self.copying.begin(change.number));
-        let now = match holders(change, event.revision) {
+        let now = match self.config.host.holders(change, event.revision) {
             Holders::AsTold => return Ok((event, copies)),
             Holders::Nodes(now) => now,
             Holders::Nobody => {
@@ -169,7 +169,7 @@ pub(super) struct CallFuture {
     /// Taken by the first poll.
     event: Option<Arc<Event>>,
     running: Option<BoxFuture<'static, Result<(), String>>>,
-    copies: Option<Copies>,
+    copies: Option<CopyGuard>,
     // Last field, so that the call ends only after everything that belongs to the application has been dropped.
     ending: Ending,
 }

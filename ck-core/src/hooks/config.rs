@@ -1,4 +1,4 @@
-//! The configuration of a [`Hooks`](super::Hooks), and the callbacks through which it reports.
+//! The configuration of a [`Hooks`](super::Hooks), and the node that it reports to.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,10 +19,6 @@ pub enum CopyOutcome {
     Abandoned,
 }
 
-/// Callback: a gain of a copy has ended. Called at most once for each gain, with the revision of its event. Called on the
-/// thread that finds this out, which may be the thread that pushes events: it must not block.
-pub type OnCopied = Arc<dyn Fn(&PartitionChangeEvent, u64, CopyOutcome) + Send + Sync>;
-
 /// The nodes that hold the data of a partition that this node gained.
 #[derive(Debug, Clone)]
 pub enum Holders {
@@ -34,12 +30,22 @@ pub enum Holders {
     Nobody,
 }
 
-/// Callback: which nodes hold the data of a partition that this node gained, as of now. The number is the revision of
-/// the event. Called on whatever thread makes the hook call, outside of every lock; it must not block.
-pub type HoldersNow = Arc<dyn Fn(&PartitionChangeEvent, u64) -> Holders + Send + Sync>;
+/// The node that hooks belong to: what a [`Hooks`](super::Hooks) reports to it, and asks it. Every method is called
+/// outside of every lock, on whatever thread makes a hook call or pushes events; none may block.
+pub trait HookHost: Send + Sync {
+    /// A gain of a copy has ended. Called at most once for each gain, with the revision of its event.
+    fn copied(&self, change: &PartitionChangeEvent, revision: u64, outcome: CopyOutcome);
 
-/// Callback for each failed call. Called outside of every lock; it must not block for long.
-pub type OnFailure = Arc<dyn Fn(HookFailure) + Send + Sync>;
+    /// A call of a hook has failed.
+    fn failed(&self, failure: HookFailure);
+
+    /// Which nodes hold the data of a partition that this node gained, as of now. The number is the revision of the
+    /// event.
+    fn holders(&self, change: &PartitionChangeEvent, revision: u64) -> Holders {
+        let _ = (change, revision);
+        Holders::AsTold
+    }
+}
 
 /// Where calls run.
 #[derive(Debug, Clone)]
@@ -65,26 +71,20 @@ pub struct HooksConfig {
     pub high_water: usize,
     /// Idle time after which a thread ends; one thread stays.
     pub thread_idle: Duration,
-    /// Looks up the nodes to copy from at the time of a call; without it hooks get the nodes that the event names.
-    pub holders: Option<HoldersNow>,
-    /// Called for each confirmed copy.
-    pub on_copied: OnCopied,
-    /// Called for each failed call.
-    pub report: OnFailure,
+    /// The node that the hooks belong to.
+    pub host: Arc<dyn HookHost>,
 }
 
 impl HooksConfig {
     /// A configuration with 50 concurrent partition changes, a high-water mark of 1024 events and an idle time of 10 s.
-    pub fn new(node_id: NodeId, driver: Driver, on_copied: OnCopied, report: OnFailure) -> Self {
+    pub fn new(node_id: NodeId, driver: Driver, host: Arc<dyn HookHost>) -> Self {
         HooksConfig {
             node_id,
             driver,
             concurrency: 50,
             high_water: 1024,
             thread_idle: Duration::from_secs(10),
-            holders: None,
-            on_copied,
-            report,
+            host,
         }
     }
 }

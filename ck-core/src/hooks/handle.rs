@@ -14,7 +14,7 @@ use crate::model::Event;
 use crate::{Error, ErrorCode, Result};
 
 use super::config::{CopyOutcome, Driver, HooksConfig};
-use super::copying::Copying;
+use super::copies::Copying;
 use super::job::{CallId, Effect, RetryId};
 use super::queue::{change_of, is_own_gain};
 use super::schedule::Schedule;
@@ -137,7 +137,7 @@ impl Shared {
                 Effect::Copied(event) => self.tell_copied(&event, CopyOutcome::Confirmed),
                 Effect::Unheard(event) => self.tell_copied(&event, CopyOutcome::Unheard),
                 Effect::Abandoned(event) => self.tell_copied(&event, CopyOutcome::Abandoned),
-                Effect::Failed(failure) => catch_panic(|| (self.config.report)(failure)),
+                Effect::Failed(failure) => catch_panic(|| self.config.host.failed(failure)),
                 Effect::RetryAfter(..) => {}
             }
         }
@@ -145,7 +145,7 @@ impl Shared {
 
     fn tell_copied(&self, event: &Event, outcome: CopyOutcome) {
         if let Some(change) = change_of(event) {
-            catch_panic(|| (self.config.on_copied)(change, event.revision, outcome));
+            catch_panic(|| self.config.host.copied(change, event.revision, outcome));
         }
     }
 

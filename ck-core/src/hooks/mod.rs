@@ -28,7 +28,7 @@
 //! # Copies
 //!
 //! A `PartitionChange` by which this node gains a copy asks the application to copy data. When the calls of
-//! all registrations that were told have returned success, [`OnCopied`] is called, once; where nobody is
+//! all registrations that were told have returned success, [`HookHost::copied`] is called, once; where nobody is
 //! registered at once. A call that fails is made again, for the failed registration only, after 100 ms, then
 //! twice as long each time, up to 30 s. While it waits for its delay it holds neither queue nor fence; when
 //! the delay has passed it joins the end of the queue as if its event were pushed then, so it never runs
@@ -65,7 +65,7 @@
 mod call;
 mod coalesce;
 mod config;
-mod copying;
+mod copies;
 mod handle;
 pub mod job;
 mod queue;
@@ -78,10 +78,10 @@ mod types;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use copying::Copying;
+pub(crate) use copies::{CopyConfirmer, CopyFailures, CopyTracker, Copying};
 pub(crate) use scope::on_hook_thread;
 
-pub use config::{CopyOutcome, Driver, Holders, HoldersNow, HooksConfig, OnCopied, OnFailure};
+pub use config::{CopyOutcome, Driver, Holders, HookHost, HooksConfig};
 pub use handle::{Hooks, Unregistered};
 pub use types::{
     AsyncHook, BlockingHook, EventFilter, EventType, FailureReason, Hook, HookFailure, HookId, HookStats,

@@ -11,6 +11,8 @@ mod lease_manager;
 mod membership_service;
 mod raft_membership;
 mod rebalancer;
+mod service;
+mod transfer;
 mod voters;
 
 use std::sync::Arc;
@@ -21,6 +23,8 @@ pub(crate) use lease_manager::{LeaseManager, Leased};
 pub(crate) use membership_service::MembershipService;
 pub(crate) use raft_membership::MembershipReconciler;
 pub(crate) use rebalancer::{RebalanceNow, RebalancePolicy, Rebalancer, local_status, rebalance};
+pub(crate) use service::LeaderService;
+pub(crate) use transfer::{LeadershipTransfer, TRANSFER_TIMEOUT};
 
 use crate::logger::Logger;
 use crate::model::NodeId;

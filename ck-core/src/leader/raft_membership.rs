@@ -10,8 +10,9 @@ use futures_util::future::join_all;
 use super::{LeaderContext, voters};
 use crate::env;
 use crate::error::Result;
+use crate::model::RaftId;
 use crate::model::{LeaveReason, Node, NodeId, NodeStatus, Topology};
-use crate::raft::{RaftId, VoterChange};
+use crate::raft::VoterChange;
 use crate::state::Command;
 
 /// A follower that lacks at most this many entries has caught up.

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::model::RaftId;
 use crate::model::{Node, NodeStatus, Topology};
-use crate::raft::RaftId;
 
 /// The nodes that should vote: an odd number, at most `max_voters`, spread over zones, with as few changes as possible.
 /// A stopped voter keeps its seat, because it is expected back; a failed or leaving voter gives its seat to a live

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
-use serde::{Deserialize, Serialize};
 
-use crate::raft::{Addresses, AppliedState, RaftId};
+use crate::model::RaftId;
+use crate::raft::AppliedState;
+use crate::rpc::{Addresses, PeerAddress};
 
 /// Addresses from the replicated topology, and hints for addresses that it does not have yet: a cluster whose members
 /// restart with new addresses has no leader that could commit them before they have found each other.
@@ -19,17 +20,6 @@ pub(crate) struct AddressBook {
 struct Inner {
     cluster_id: String,
     hints: BTreeMap<RaftId, Hint>,
-}
-
-/// The known address of a Raft node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PeerAddress {
-    pub(crate) raft_id: RaftId,
-    pub(crate) address: String,
-    /// The node's incarnation as far as the sender knows: the address of a later incarnation is right.
-    pub(crate) incarnation: u64,
-    /// The node named the address itself, and the log does not have it yet.
-    pub(crate) hinted: bool,
 }
 
 struct Hint {

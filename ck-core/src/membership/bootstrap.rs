@@ -19,11 +19,12 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
-use super::{Discovery, Forming, Pong, ProcessTag};
+use super::Discovery;
 use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::NodeId;
 use crate::raft::{WHAT_TO_DO, too_long_is_damage};
+use crate::rpc::{Forming, Pong, ProcessTag};
 
 /// The longest promise file that is read.
 const MAX_BYTES: u64 = 64 * 1024;

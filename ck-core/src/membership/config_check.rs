@@ -3,10 +3,10 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use super::JoinRequest;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::ClusterConfig;
 use crate::options::format_duration;
+use crate::rpc::JoinRequest;
 
 /// Checks the settings that must be equal in the whole cluster.
 ///

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Pong;
 use crate::env::Instant;
 use crate::error::{Error, ErrorCode};
+use crate::rpc::Pong;
 
 /// The outcome of the last request to an address.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
+use crate::model::RaftId;
 use crate::model::{ClusterConfig, NodeId};
-use crate::raft::{LOG_DIR, RaftId, WHAT_TO_DO, has_log, has_snapshot, too_long_is_damage};
+use crate::raft::{LOG_DIR, WHAT_TO_DO, has_log, has_snapshot, too_long_is_damage};
 
 /// The longest identity file that is read.
 const MAX_BYTES: u64 = 64 * 1024;

@@ -13,14 +13,14 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use rand::RngExt;
 
+use super::AddressBook;
 use super::discovery::{Candidate, Discovery, ProbeOutcome, is_final};
-use super::{AddressBook, JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply};
-use super::{MemberRequest, Pong, ProcessTag};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::net::{Lane, Transport};
-use crate::raft::Service;
-use crate::raft::{decode, encode};
+use crate::net::Lane;
+use crate::rpc::{
+    JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberRequest, PeerClient, Pong, ProcessTag,
+};
 
 /// How long an address may take to answer a ping: longer than a connection and a handshake may take, so that an address
 /// without a node can be told from a node that does not answer.
@@ -38,7 +38,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Asks members to admit this node.
 pub(crate) struct Joiner {
-    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) peers: PeerClient,
     pub(crate) addresses: Arc<AddressBook>,
     /// The configured addresses; names are resolved again and again.
     pub(crate) join_addrs: Vec<String>,
@@ -225,18 +225,14 @@ impl Joiner {
     }
 
     async fn look_up(&self, name: &str) -> Event {
-        Event::Resolved(name.to_owned(), self.transport.resolve(name).await)
+        Event::Resolved(name.to_owned(), self.peers.resolve(name).await)
     }
 
     async fn ping(&self, address: String, request: &JoinRequest) -> Event {
         let answer = self
             .call(&address, Lane::Control, MemberCall::Ping, request, PING_TIMEOUT)
             .await;
-        let pong = answer.and_then(|answer| match answer {
-            MemberAnswer::Done(MemberReply::Pong(pong)) => Ok(pong),
-            MemberAnswer::Refused(error) => Err(error),
-            other => Err(out_of_turn("a ping", &other)),
-        });
+        let pong = answer.and_then(|answer| answer.into_reply()?.into_pong());
         Event::Pinged(address, pong)
     }
 
@@ -245,14 +241,10 @@ impl Joiner {
         let answer = self
             .call(&address, Lane::Request, call, request, JOIN_TIMEOUT)
             .await;
-        let answer = answer.and_then(|answer| match answer {
-            MemberAnswer::Join(answer) => Ok(*answer),
-            MemberAnswer::Refused(error) => Err(error),
-            other => Err(out_of_turn("a join", &other)),
-        });
-        Event::Joined(address, answer)
+        Event::Joined(address, answer.and_then(MemberAnswer::into_join))
     }
 
+    /// Makes a call in the name of the cluster that this node's data belongs to, if there is one.
     async fn call(
         &self,
         address: &str,
@@ -261,16 +253,9 @@ impl Joiner {
         request: &JoinRequest,
         timeout: Duration,
     ) -> Result<MemberAnswer> {
-        let request = MemberRequest {
-            cluster: request.cluster_id.clone().unwrap_or_default(),
-            forwarded: false,
-            call,
-            from: None,
-            epoch: 0,
-        };
-        let body = Service::Member.envelope(&encode(&request)?);
-        let answer = self.transport.call(address, lane, body, timeout).await?;
-        decode(&answer, "the answer of a node")
+        let cluster = request.cluster_id.clone().unwrap_or_default();
+        let request = MemberRequest::new(cluster, None, call);
+        self.peers.call(address, lane, &request, timeout).await
     }
 
     /// Evaluates a member's answer to a join: the reply to a successful join, or the outcome for its address.
@@ -386,8 +371,4 @@ fn another_cluster(id: &str) -> Error {
         ErrorCode::WrongCluster,
         format!("a node of another cluster answers there, of cluster id {id:?}"),
     )
-}
-
-fn out_of_turn(what: &str, answer: &MemberAnswer) -> Error {
-    Error::new(ErrorCode::Version, format!("{what} was answered with {answer:?}"))
 }

@@ -20,9 +20,7 @@ mod hedge;
 mod identity;
 mod joiner;
 mod lease;
-mod process_tag;
 mod spec_check;
-mod wire;
 
 pub(crate) use address_book::AddressBook;
 pub(crate) use bootstrap::{Bootstrap, BootstrapStep, PromiseFile};
@@ -32,9 +30,4 @@ pub(crate) use hedge::first_success;
 pub(crate) use identity::{Identity, IdentityFile};
 pub(crate) use joiner::{Found, Joiner};
 pub(crate) use lease::Lease;
-pub(crate) use process_tag::ProcessTag;
 pub(crate) use spec_check::check_spec;
-pub(crate) use wire::{
-    CopyReport, Forming, JoinAnswer, JoinReply, JoinRequest, MemberAnswer, MemberCall, MemberReply,
-    MemberRequest, Pong, SyncReply, SyncReport,
-};

@@ -18,6 +18,7 @@ pub use event::{
     RoleChange,
 };
 pub use migration::{AvoidedCopy, AwayNode, Migration, MigrationState, RebalanceStatus};
+pub(crate) use node::RaftId;
 pub use node::{Node, NodeHealthState, NodeId, NodeStatus};
 pub use partition::{CopyState, Partition, PartitionCopy, PartitionState, Role, Target};
 pub(crate) use partitions::Chunk;

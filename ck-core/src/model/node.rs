@@ -10,6 +10,9 @@ use super::Timestamp;
 /// The name that the application gave a node; cheap to clone.
 pub type NodeId = Arc<str>;
 
+/// A node's Raft id. It is assigned through the log and never reused.
+pub(crate) type RaftId = u64;
+
 /// The status of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

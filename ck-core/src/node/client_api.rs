@@ -5,13 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::leader_contact::last_seen;
-use super::{LeasedView, Node, Phase};
+use super::phase::Phase;
+use super::{LeasedView, Node};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{KeyRole, KeyRoute, Routes};
 use crate::model::{
     Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, NodeHealth, NodeHealthState,
-    NodeStatus, StoredData, whole_millis,
+    NodeStatus, whole_millis,
 };
 use crate::routing::{ClusterView, ViewGuard};
 use crate::state::{Command, Expect, Reply, Response, check_key, check_value};
@@ -19,17 +20,17 @@ use crate::state::{Command, Expect, Reply, Response, check_key, check_value};
 impl Node {
     /// The view that lookups read. Takes no lock.
     pub(crate) fn view(&self) -> ViewGuard {
-        self.applied.view().load()
+        self.context.applied.view().load()
     }
 
     /// The view that lookups read, and this node's lease beside it. Takes no lock.
     pub(crate) fn leased_view(&self) -> LeasedView {
-        let until = self.lease.until();
-        let until = self.acts().then_some(until);
+        let until = self.context.lease.until();
+        let until = self.context.acts().then_some(until);
         let view = self.view();
-        let names = self.lease.names();
+        let names = self.context.lease.names();
         // Read after the view, so that a copy that began under an earlier view is seen.
-        let copying = self.hooks.copying();
+        let copying = self.hooks.hooks.copying();
         LeasedView::new(until, view, names, (!copying.is_idle()).then(|| copying.clone()))
     }
 
@@ -106,7 +107,7 @@ impl Node {
             }
         }
         Some(Routes {
-            node_id: self.me.clone(),
+            node_id: self.context.me.clone(),
             lease_ms: whole_millis(left),
             revision: view.revision(),
             routes,
@@ -115,12 +116,12 @@ impl Node {
 
     /// True while this node may act and holds a lease.
     pub(crate) fn is_leased(&self) -> bool {
-        self.acts() && self.lease.holds()
+        self.context.acts() && self.context.lease.holds()
     }
 
     /// True when this node leads the cluster at this moment.
     pub(crate) fn is_leader(&self) -> bool {
-        self.acts() && self.member().is_ok_and(|member| member.leadership.is_leader())
+        self.context.is_leader()
     }
 
     /// The leader epoch with which this node leads.
@@ -128,8 +129,18 @@ impl Node {
     /// # Errors
     /// [`ErrorCode::LeaseExpired`] when it does not lead; those of [`Node::member`].
     pub(crate) fn leader_epoch(&self) -> Result<u64> {
-        let epoch = self.member()?.leadership.epoch().filter(|_| self.acts());
+        let epoch = self
+            .context
+            .raft_parts()?
+            .leadership
+            .epoch()
+            .filter(|_| self.context.acts());
         epoch.ok_or_else(|| Error::new(ErrorCode::LeaseExpired, "this node holds no leader lease"))
+    }
+
+    /// The present leader: this node where it leads, otherwise a leader that has answered this node within a lease.
+    pub(crate) fn leader(&self) -> Option<LeaderInfo> {
+        self.contact.leader()
     }
 
     /// Waits until a leader is known.
@@ -139,10 +150,10 @@ impl Node {
     pub(crate) async fn wait_for_leader(&self, timeout: Duration) -> Result<LeaderInfo> {
         let deadline = Instant::now() + timeout;
         loop {
-            if self.phase() == Phase::Stopped {
+            if self.context.lifecycle.has_stopped() {
                 return Err(Error::new(ErrorCode::Stopped, "the node has stopped"));
             }
-            if let Some(leader) = self.leader() {
+            if let Some(leader) = self.contact.leader() {
                 return Ok(leader);
             }
             let remaining = deadline.since(Instant::now());
@@ -153,9 +164,9 @@ impl Node {
                 ));
             }
             // A new leader changes the topology, but Raft may know it earlier: so each wait is short.
-            let seen = self.applied.changed().count();
+            let seen = self.context.applied.changed().count();
             let step = remaining.min(Duration::from_millis(10));
-            let _ = env::timeout(step, self.applied.changed().after(seen)).await;
+            let _ = env::timeout(step, self.context.applied.changed().after(seen)).await;
         }
     }
 
@@ -164,35 +175,25 @@ impl Node {
     pub(crate) fn cluster(&self, with_data: bool) -> Cluster {
         let (view, data) = {
             // The view is published under this lock, so both are of one revision. Values are shared by reference count.
-            let state = self.applied.state();
+            let state = self.context.applied.state();
             let copied = |(key, entry): (&String, &DataEntry)| (key.clone(), entry.value.clone());
             let data = with_data.then(|| state.data().iter().map(copied).collect());
             (self.view(), data)
         };
         let mut cluster = view.cluster(data);
-        if !self.hears_leader_in(&view) {
+        if !self.contact.hears_leader_in(&view) {
             cluster.leader = "".into();
         }
         cluster
     }
 
-    /// The replicated store. Values are shared by reference count.
-    pub(crate) fn stored_data(&self) -> StoredData {
-        let state = self.applied.state();
-        let copied = |(key, entry): (&String, &DataEntry)| (key.clone(), entry.value.clone());
-        StoredData {
-            revision: state.revision(),
-            custom_data: Some(state.data().iter().map(copied).collect()),
-        }
-    }
-
     /// Raft's statistics on this node.
     pub(crate) fn consensus_stats(&self) -> ConsensusStats {
-        match self.member() {
-            Ok(member) => {
-                let mut stats = member.raft.stats(|raft_id| self.node_of(raft_id));
+        match self.context.raft_parts() {
+            Ok(parts) => {
+                let mut stats = parts.raft.stats(|raft_id| self.context.node_of(raft_id));
                 stats.is_leader = self.is_leader();
-                if !self.hears_leader() {
+                if !self.contact.hears_leader() {
                     stats.leader = "".into();
                     stats.current_leader = "".into();
                 }
@@ -204,7 +205,7 @@ impl Node {
                 last_log_index: 0,
                 last_log_term: 0,
                 commit_index: 0,
-                applied_index: self.applied.revision(),
+                applied_index: self.context.applied.revision(),
                 num_peers: 0,
                 leader: "".into(),
                 current_term: 0,
@@ -221,12 +222,12 @@ impl Node {
         Metrics {
             node_count: view.nodes().len(),
             partition_count: view.topology().partitions.len(),
-            request_count: self.counters.requests(),
-            error_count: self.counters.errors(),
-            last_sync: self.last_sync(),
+            request_count: self.server.counters().requests(),
+            error_count: self.server.counters().errors(),
+            last_sync: self.contact.last_sync(),
             is_leader: raft.is_leader,
             raft_state: raft.state,
-            uptime_seconds: self.created.elapsed().as_secs(),
+            uptime_seconds: self.context.lifecycle.uptime().as_secs(),
         }
     }
 
@@ -237,24 +238,18 @@ impl Node {
         let message = self.unhealthy_reason_in(&view).unwrap_or_default();
         HealthStatus {
             healthy: message.is_empty(),
-            node_id: self.me.clone(),
-            node_name: self.options.effective_node_name(),
+            node_id: self.context.me.clone(),
+            node_name: self.context.options.effective_node_name(),
             is_leader: raft.is_leader,
             node_count: view.nodes().len(),
             partition_count: view.topology().partitions.len(),
             raft_state: raft.state,
-            last_sync: self.last_sync(),
-            uptime: uptime(self.created.elapsed()),
+            last_sync: self.contact.last_sync(),
+            uptime: uptime(self.context.lifecycle.uptime()),
             election_stretch: view.topology().election_stretch(),
-            delay_ms: whole_millis(self.delay()),
+            delay_ms: whole_millis(self.context.delay()),
             message,
         }
-    }
-
-    /// The delay to reckon with, as this node has seen lately in its own timers and in the leader's heartbeats.
-    pub(super) fn delay(&self) -> Duration {
-        self.member()
-            .map_or(Duration::ZERO, |member| member.raft.lateness.delay())
     }
 
     /// Why this node is not healthy; `None` where it is.
@@ -265,28 +260,28 @@ impl Node {
 
     /// The same, for an answer that shows `view`.
     pub(crate) fn unhealthy_reason_in(&self, view: &ClusterView) -> Option<String> {
-        if let Some(error) = self.refusal() {
+        if let Some(error) = self.context.standing.refusal() {
             return Some(error.to_string());
         }
-        match self.phase() {
+        match self.context.lifecycle.phase() {
             Phase::Created => return Some("not started".to_owned()),
             Phase::Stopping | Phase::Stopped => return Some("stopping".to_owned()),
             Phase::Starting | Phase::Running => {}
         }
-        if let Some(why) = self.end_of_raft() {
+        if let Some(why) = self.context.end_of_raft() {
             return Some(why);
         }
-        if let Some(complaint) = self.disk_unhealthy_reason() {
+        if let Some(complaint) = self.context.disk_unhealthy_reason() {
             return Some(complaint);
         }
         if !view
             .my_node()
             .is_some_and(|node| node.status == NodeStatus::Active)
-            || self.applied.incarnation().is_none()
+            || self.context.applied.incarnation().is_none()
         {
             return Some("not a member of the cluster yet".to_owned());
         }
-        if !self.hears_leader_in(view) {
+        if !self.contact.hears_leader_in(view) {
             return Some("no leader is known".to_owned());
         }
         if !self.is_leased() {
@@ -308,10 +303,11 @@ impl Node {
             ));
         };
         let interval = self
+            .context
             .options
             .effective_health_interval()
             .max(Duration::from_millis(1));
-        let silence = self.silence_of(&node.id);
+        let silence = self.contact.silence_of(&node.id);
         let failures = silence.map_or(0, |s| {
             u32::try_from(s.as_millis() / interval.as_millis()).unwrap_or(u32::MAX)
         });
@@ -325,12 +321,13 @@ impl Node {
 
     /// A value of the replicated store, as this node has applied it.
     pub(crate) fn data(&self, key: &str) -> Option<DataEntry> {
-        self.applied.state().data().get(key).cloned()
+        self.context.applied.state().data().get(key).cloned()
     }
 
     /// Up to `limit` keys that begin with `prefix` and come after `after`, in order.
     pub(crate) fn data_keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
-        self.applied
+        self.context
+            .applied
             .state()
             .data()
             .keys(prefix, after, limit)
@@ -377,13 +374,13 @@ impl Node {
     }
 
     async fn propose(&self, command: Command, timeout: Duration) -> Result<Response> {
-        let member = self.member()?;
-        self.check_member()?;
+        let parts = self.context.raft_parts()?;
+        self.context.check_member()?;
         // Proposals are deduplicated by incarnation: until the log has given this process one, it has no session to
         // propose in.
         let deadline = Instant::now() + timeout;
-        while self.applied.incarnation().is_none() {
-            let seen = self.applied.changed().count();
+        while self.context.applied.incarnation().is_none() {
+            let seen = self.context.applied.changed().count();
             let remaining = deadline.since(Instant::now());
             if remaining.is_zero() {
                 return Err(Error::new(
@@ -393,18 +390,30 @@ impl Node {
             }
             tokio::select! {
                 biased;
-                error = self.removed_or_refused() => return Err(error),
-                _ = env::timeout(remaining, self.applied.changed().after(seen)) => {}
+                error = self.context.removed_or_refused() => return Err(error),
+                _ = env::timeout(remaining, self.context.applied.changed().after(seen)) => {}
             }
         }
-        self.adopt_session();
+        self.context.adopt_session();
         let remaining = deadline.since(Instant::now());
-        let response = member.proposer.propose(command, remaining).await?;
+        let response = parts.proposer.propose(command, remaining).await?;
         // The result of the proposal may be the first sign that this node is no longer a member.
         Ok(Response {
-            result: response.result.map_err(|error| self.leaving_or(error)),
+            result: response.result.map_err(|error| self.context.leaving_or(error)),
             ..response
         })
+    }
+
+    /// Waits until this node has applied `revision`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Timeout`].
+    pub(crate) async fn wait_for_revision(&self, revision: u64, timeout: Duration) -> Result<()> {
+        self.context
+            .raft_parts()?
+            .proposer
+            .wait_for(revision, timeout)
+            .await
     }
 
     /// Waits until this node has applied everything that was committed when the call began; gives its revision.
@@ -413,11 +422,11 @@ impl Node {
     /// [`ErrorCode::NoLeader`] or [`ErrorCode::Timeout`] when that cannot be established or reached in time;
     /// [`ErrorCode::Removed`] when it never will be.
     pub(crate) async fn read_barrier(&self, timeout: Duration) -> Result<u64> {
-        let member = self.member()?;
+        let parts = self.context.raft_parts()?;
         tokio::select! {
             biased;
-            error = self.removed_or_refused() => Err(error),
-            revision = member.proposer.read_barrier(timeout) => revision,
+            error = self.context.removed_or_refused() => Err(error),
+            revision = parts.proposer.read_barrier(timeout) => revision,
         }
     }
 }

@@ -1,17 +1,15 @@
 //! How a node without an identity enters a cluster: it joins one, or founds one where there is none.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::Node;
+use super::cluster_entry::ClusterEntry;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::membership::{
-    BootstrapStep, Discovery, Found, MemberAnswer, MemberCall, MemberReply, PromiseFile,
-};
+use crate::membership::{BootstrapStep, Discovery, Found};
 use crate::model::NodeId;
+use crate::rpc::{JoinReply, MemberAnswer, MemberCall, MemberReply};
 
 /// How long a node that may found a cluster alone searches for an existing one before it founds.
 const BOOTSTRAP_QUIET: Duration = Duration::from_secs(1);
@@ -40,12 +38,25 @@ enum Verdict {
     Found(Vec<(NodeId, String)>),
 }
 
-impl Node {
-    /// Joins a cluster, or founds one where there is none.
-    pub(super) async fn bootstrap_or_join(self: &Arc<Self>) -> Result<()> {
-        let options = &self.options;
+/// How a node without an identity enters a cluster.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// A member has admitted it.
+    Join(JoinReply),
+    /// It founds a cluster.
+    Bootstrap,
+}
+
+impl ClusterEntry {
+    /// Searches for a cluster until one admits this node, or until the node is to found one.
+    ///
+    /// # Errors
+    /// Why the node can do neither; [`ErrorCode::Stopped`].
+    pub(super) async fn find_cluster(&self) -> Result<Way> {
+        let context = &self.context;
+        let options = &context.options;
         if options.join_addrs.is_empty() && options.may_found_alone() {
-            return self.bootstrap().await;
+            return Ok(Way::Bootstrap);
         }
         let entrance = match (options.may_found_alone(), options.bootstrap_expect) {
             (true, _) => EntryPoint::Alone,
@@ -56,14 +67,14 @@ impl Node {
         let mut discovery = Discovery::new();
         loop {
             match self.search(entrance, &mut discovery, deadline).await? {
-                Found::Admitted(reply) => return self.complete_join(reply).await,
+                Found::Admitted(reply) => return Ok(Way::Join(reply)),
                 Found::Decided(Verdict::Refused(error)) => return Err(error),
                 Found::Decided(Verdict::Found(others)) => {
                     if self.is_elected_founder(&others).await? {
-                        self.logger.info(format_args!(
+                        context.logger.info(format_args!(
                             "no address knows of a cluster: this node founds one"
                         ));
-                        return self.bootstrap().await;
+                        return Ok(Way::Bootstrap);
                     }
                     env::sleep(BOOTSTRAP_RETRY_PAUSE).await;
                 }
@@ -91,7 +102,7 @@ impl Node {
         let searching = joiner.search(&request, discovery, decide);
         let remaining = deadline.since(Instant::now());
         let limited = async { Ok(env::timeout(remaining, searching).await) };
-        match self.until_stopped(limited).await? {
+        match self.context.until_stopped(limited).await? {
             Ok(found) => Ok(found),
             Err(_) => Err(self.entrance_failed(entrance, discovery)),
         }
@@ -122,7 +133,7 @@ impl Node {
     }
 
     fn entrance_failed(&self, entrance: EntryPoint, discovery: &Discovery) -> Error {
-        let error = discovery.failure(self.options.join_timeout);
+        let error = discovery.failure(self.context.options.join_timeout);
         match entrance {
             EntryPoint::Join if error.code() == ErrorCode::JoinFailed => Error::new(
                 ErrorCode::JoinFailed,
@@ -141,19 +152,19 @@ impl Node {
 
     /// True when this node founds the cluster: it may do so alone, or enough other nodes have promised to let it.
     async fn is_elected_founder(&self, others: &[(NodeId, String)]) -> Result<bool> {
-        let Some(expect) = self.options.bootstrap_expect.filter(|expect| *expect > 1) else {
+        let Some(expect) = self.context.options.bootstrap_expect.filter(|expect| *expect > 1) else {
             return Ok(true);
         };
-        if !self.promise(&self.me, expect).await? {
+        if !self.promise(&self.context.me, expect).await? {
             return Ok(false);
         }
         let asked = others.iter().map(|(_, address)| {
             let call = MemberCall::Promise {
-                founder: self.me.clone(),
+                founder: self.context.me.clone(),
                 expect,
             };
             async move {
-                let answer = self.call_member(address, call, false, PROMISE_TIMEOUT).await;
+                let answer = self.leader.call(address, call, false, PROMISE_TIMEOUT).await;
                 matches!(answer, Ok(MemberAnswer::Done(MemberReply::Promised)))
             }
         });
@@ -171,7 +182,7 @@ impl Node {
         }
         let _turn = self.bootstrap.lock_turn().await;
         // This node may have promised another founder meanwhile.
-        if self.bootstrap.promised().as_ref() != Some(&self.me) {
+        if self.bootstrap.promised().as_ref() != Some(&self.context.me) {
             return Ok(false);
         }
         self.bootstrap.close();
@@ -185,9 +196,7 @@ impl Node {
             return Ok(false);
         }
         if self.bootstrap.promised().as_ref() != Some(founder) {
-            let file = PromiseFile::new(self.disk.clone(), &self.dir);
-            let word = founder.clone();
-            env::blocking(move || file.store(&word)).await??;
+            self.context.data_dir.store_promise(founder.clone()).await?;
             self.bootstrap.promise(founder.clone());
         }
         Ok(true)

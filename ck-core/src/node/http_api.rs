@@ -15,12 +15,12 @@ use crate::http::{
     SyncRequest,
 };
 use crate::leader;
-use crate::membership::{JoinRequest, MemberCall, MemberReply, SyncReport};
 use crate::model::{
     Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, NodeId, RebalanceStatus,
     partition_id,
 };
 use crate::routing::ClusterView;
+use crate::rpc::{JoinRequest, MemberCall, SyncReport};
 use crate::state::{Expect, NodeSpec};
 
 /// How long a linearizable read waits for the leader; the caller's own timeout is usually shorter.
@@ -30,15 +30,15 @@ const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Api for Node {
     fn revision(&self) -> u64 {
-        self.applied.revision()
+        self.context.applied.revision()
     }
 
     fn contact(&self) -> Contact {
-        Node::contact(self)
+        self.contact.contact()
     }
 
     fn topology_revision(&self) -> u64 {
-        self.applied.state().topology_revision()
+        self.context.applied.state().topology_revision()
     }
 
     fn cluster(&self, with_data: bool) -> Cluster {
@@ -50,7 +50,7 @@ impl Api for Node {
     }
 
     fn members(&self) -> BoxFuture<'_, Members> {
-        Node::members(self).boxed()
+        self.contact.members().boxed()
     }
 
     fn route(&self, keys: &[&[u8]]) -> Option<Routes> {
@@ -58,7 +58,7 @@ impl Api for Node {
     }
 
     fn leader(&self) -> Option<LeaderInfo> {
-        Node::leader(self)
+        self.contact.leader()
     }
 
     fn consensus_stats(&self) -> ConsensusStats {
@@ -74,22 +74,22 @@ impl Api for Node {
     }
 
     fn log_has_failed(&self) -> bool {
-        self.log_failure().is_some()
+        self.context.log_failure().is_some()
     }
 
     fn disk_silence(&self) -> Option<Duration> {
-        Node::disk_silence(self)
+        self.context.disk_silence()
     }
 
     fn log_messages_dropped(&self) -> u64 {
-        self.logger.dropped()
+        self.context.logger.dropped()
     }
 
     fn readiness(&self) -> Readiness {
         let view = Node::view(self);
         let partitions = view.topology().partitions.len();
         // Without a leader that answers, this view may be outdated: no partition in it counts as served.
-        let led = self.hears_leader_in(&view);
+        let led = self.contact.hears_leader_in(&view);
         let valid = if led { view.partition_counts().led } else { 0 };
         let message = match self.unhealthy_reason_in(&view) {
             Some(complaint) => complaint,
@@ -112,20 +112,20 @@ impl Api for Node {
     }
 
     fn data(&self, key: &str) -> (u64, Option<DataEntry>) {
-        let state = self.applied.state();
+        let state = self.context.applied.state();
         (state.revision(), state.data().get(key).cloned())
     }
 
     fn data_keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> (u64, Vec<String>) {
-        let state = self.applied.state();
+        let state = self.context.applied.state();
         let keys = state.data().keys(prefix, after, limit).cloned().collect();
         (state.revision(), keys)
     }
 
     fn wait_revision(&self, revision: u64) -> BoxFuture<'_, Result<u64>> {
         async move {
-            self.applied.wait_for(revision).await?;
-            Ok(self.applied.revision())
+            self.context.applied.wait_for(revision).await?;
+            Ok(self.context.applied.revision())
         }
         .boxed()
     }
@@ -169,7 +169,7 @@ impl Api for Node {
                 failure_timeout_ms: None,
                 election_timeout_ms: None,
             };
-            let reply = self.forward_join(request, timeout).await?;
+            let reply = self.leader.join(request, timeout).await?;
             Ok(JoinReply {
                 node_id,
                 cluster_id: reply.cluster_id,
@@ -194,14 +194,13 @@ impl Api for Node {
                 copies: Vec::new(),
                 delay_ms: 0,
             };
-            match self.ask_leader(MemberCall::Sync(report), timeout).await? {
-                MemberReply::Sync(reply) => Ok(SyncReply {
-                    lease_ms: reply.lease_ms,
-                    revision: reply.revision,
-                    leader: reply.leader,
-                }),
-                _ => Err(Error::internal("the leader answered out of turn")),
-            }
+            let reply = self.leader.ask(MemberCall::Sync(report), timeout).await?;
+            let reply = reply.into_sync()?;
+            Ok(SyncReply {
+                lease_ms: reply.lease_ms,
+                revision: reply.revision,
+                leader: reply.leader,
+            })
         }
         .boxed()
     }
@@ -209,11 +208,11 @@ impl Api for Node {
     fn rebalance(&self, dry_run: bool, timeout: Duration) -> BoxFuture<'_, Result<RebalanceReply>> {
         async move {
             let (topology, planned_on) = {
-                let state = self.applied.state();
+                let state = self.context.applied.state();
                 (state.topology().clone(), state.topology_revision())
             };
             let before = topology.clone();
-            let exclusions = self.member()?.rebalancer.exclusions(&topology);
+            let exclusions = self.context.raft_parts()?.leader.rebalancer.exclusions(&topology);
             let targets = env::blocking(move || leader::rebalance(&topology, &exclusions)).await?;
             let moves: Vec<Moved> = targets
                 .iter()

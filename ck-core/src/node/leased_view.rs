@@ -102,14 +102,14 @@ impl super::Node {
     /// Makes the node act as a member with a lease, though it never started. It answers from the views that a test
     /// publishes.
     pub(crate) fn stand_in(&self, lease: Duration) {
-        self.set_phase(super::Phase::Running);
-        self.applied.admit();
+        self.context.lifecycle.set(super::Phase::Running);
+        self.context.applied.admit();
         let now = Instant::now();
-        self.lease.granted(now, now + lease, u64::MAX, u64::MAX);
+        self.context.lease.granted(now, now + lease, u64::MAX, u64::MAX);
     }
 
     /// Where the node reads its views; a test publishes them here.
     pub(crate) fn shared_view(&self) -> &crate::routing::SharedView {
-        self.applied.view()
+        self.context.applied.view()
     }
 }

@@ -1,28 +1,30 @@
 //! Starts and stops a node.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Node, Phase, RaftParts};
+use super::Node;
+use super::connection_keeper::ConnectionKeeper;
+use super::context::RaftParts;
+use super::disk_watch::DiskWatch;
+use super::graceful_shutdown::GracefulShutdown;
+use super::heartbeat::Heartbeats;
+use super::phase::Phase;
+use super::rejoin::Rejoiner;
 use crate::env;
-use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
+use crate::hooks::CopyConfirmer;
 use crate::leader::{
-    ElectionTimeoutTuner, FailureDetector, LeaderContext, MembershipReconciler, MembershipService,
-    RebalancePolicy, Rebalancer, ReportedDelays,
+    FailureDetector, LeaderContext, LeaderService, LeaseManager, MembershipReconciler, RebalancePolicy,
 };
-use crate::membership::{Identity, IdentityFile, Pong, ProcessTag, PromiseFile};
+use crate::membership::Identity;
 use crate::model::{Event, EventKind, LeadershipEvent};
-use crate::raft::{Leadership, LeadershipChange, Proposer, RaftConfig, RaftNode};
+use crate::net::Handler;
+use crate::raft::{ForwardServer, Leadership, LeadershipChange, Proposer, RaftConfig, RaftNode};
 use crate::state::CopyLimit;
 
-/// How long running hooks may take to return when the node stops.
-const HOOKS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the disk may take for the last writes when the node stops.
 const FILES_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many bytes a disk must accept before a node starts on it: at least what the log needs to take part.
-const PROBE_BYTES: usize = 256 * 1024;
 
 impl Node {
     /// Starts the node: opens the data directory, listens, and founds, joins or rejoins the cluster.
@@ -30,7 +32,8 @@ impl Node {
     /// A node that was a member before returns once it is a member again or `join_timeout` has passed; then it goes on
     /// rejoining in the background. A new node fails when no member has admitted it by then.
     pub(crate) async fn start(self: &Arc<Self>) -> Result<()> {
-        if let Err(phase) = self.advance(Phase::Created, Phase::Starting) {
+        let context = &self.context;
+        if let Err(phase) = context.lifecycle.advance(Phase::Created, Phase::Starting) {
             return Err(match phase {
                 Phase::Stopping | Phase::Stopped => {
                     Error::new(ErrorCode::Stopped, "the node has stopped; make a new one")
@@ -38,35 +41,34 @@ impl Node {
                 _ => Error::new(ErrorCode::AlreadyStarted, "the node has been started before"),
             });
         }
+        let stopped = || Error::new(ErrorCode::Stopped, "the node was stopped while it started");
         let opened = tokio::select! {
             biased;
-            () = self.stopping() => Err(Error::new(ErrorCode::Stopped, "the node was stopped while it started")),
+            () = context.lifecycle.stopping() => Err(stopped()),
             opened = self.open() => opened,
         };
         let opened = match opened {
             // A node whose log fails meanwhile has not started.
-            Ok(()) => self.until_log_fails(self.wait_for_lease()).await,
+            Ok(()) => context.until_log_fails(self.wait_for_lease()).await,
             Err(error) => Err(error),
         };
         let error = match opened {
-            Ok(()) if self.advance(Phase::Starting, Phase::Running).is_ok() => {
-                if self.hooks.has_copier() {
-                    self.confirmations.doubt_inherited(self.applied.revision());
-                }
+            Ok(()) if context.lifecycle.advance(Phase::Starting, Phase::Running).is_ok() => {
+                self.hooks.started();
                 return Ok(());
             }
-            Ok(()) => Error::new(ErrorCode::Stopped, "the node was stopped while it started"),
+            Ok(()) => stopped(),
             Err(error) => error,
         };
         // Everything that was opened is closed. The caller gets the first error.
-        self.logger.warn(format_args!("cannot start: {error}"));
-        let closed = if self.is_running() {
+        context.logger.warn(format_args!("cannot start: {error}"));
+        let closed = if context.lifecycle.is_running() {
             self.close_all().await
         } else {
             self.shut_down_gracefully().await
         };
         if let Err(later) = closed {
-            self.logger.warn(format_args!("and cannot close: {later}"));
+            context.logger.warn(format_args!("and cannot close: {later}"));
         }
         Err(error)
     }
@@ -75,16 +77,18 @@ impl Node {
     /// returned. Where no leader can be reached the node starts all the same, and gets its lease once there is a
     /// leader.
     async fn wait_for_lease(&self) {
-        let patience = self.options.effective_lease_ttl();
+        let context = &self.context;
+        let patience = context.options.effective_lease_ttl();
         let leased = async {
             tokio::select! {
                 biased;
-                () = self.stopping() => {}
-                () = self.lease.held() => {}
+                () = context.lifecycle.stopping() => {}
+                () = context.lease.held() => {}
             }
         };
-        if self.applied.incarnation().is_some() && env::timeout(patience, leased).await.is_err() {
-            self.logger
+        if context.applied.incarnation().is_some() && env::timeout(patience, leased).await.is_err() {
+            context
+                .logger
                 .warn(format_args!("no leader has granted this node a lease yet"));
         }
     }
@@ -93,16 +97,13 @@ impl Node {
         let identity = self.open_directory().await?;
         if let Some(identity) = &identity {
             // Set before peers can call: this node must never seem to have no cluster.
-            self.addresses.set_cluster_id(&identity.cluster_id);
+            self.context.addresses.set_cluster_id(&identity.cluster_id);
         }
-        let listening = self.listen.listen(self.clone(), self.peer_handler()).await?;
-        self.logger.info(format_args!(
+        let listening = self.server.open(self.clone(), self.peer_handler()).await?;
+        self.context.logger.info(format_args!(
             "node {} listens at {}",
-            self.me, listening.http_addr
+            self.context.me, listening.http_addr
         ));
-        if self.listening.set(listening).is_err() {
-            return Err(Error::internal("a node listens once"));
-        }
         match identity {
             Some(identity) => self.restart(identity).await,
             None => self.bootstrap_or_join().await,
@@ -111,199 +112,212 @@ impl Node {
 
     /// Locks the data directory and reads this node's identity, if it has one.
     async fn open_directory(&self) -> Result<Option<Identity>> {
-        let disk = self.disk.clone();
-        let dir = self.dir.clone();
-        let opening = env::blocking(move || {
-            disk.create_dir_all(&dir)?;
-            let lock = disk.lock(&dir.join("LOCK"))?;
-            let identity = IdentityFile::new(disk.clone(), &dir).load()?;
-            probe(&*disk, &dir)?;
-            let promised = match &identity {
-                None => PromiseFile::new(disk, &dir).load()?,
-                Some(_) => None,
-            };
-            Ok::<_, Error>((lock, identity, promised))
-        });
-        let (lock, identity, promised) = opening.await??;
-        if let Some(founder) = promised {
-            self.bootstrap.promise(founder);
+        let context = &self.context;
+        let remembered = context.data_dir.open().await?;
+        if let Some(founder) = remembered.promised {
+            self.entry.remember_promise(founder);
         }
-        *self.lock.lock() = Some(lock);
-        self.warn_of_open_permissions().await?;
-        if let Some(identity) = &identity {
-            self.identity_file()
-                .check(identity, &self.me, &self.options.cluster_name)?;
-            self.check_agreement(identity)?;
-        }
-        Ok(identity)
-    }
-
-    /// Warns where every user of the machine may write in the data directory: such a user may replace its files, and so
-    /// impersonate the node.
-    async fn warn_of_open_permissions(&self) -> Result<()> {
-        let (disk, dir) = (self.disk.clone(), self.dir.clone());
-        if env::blocking(move || disk.is_world_writable(&dir)).await?? {
-            self.logger.warn(format_args!(
+        if context.data_dir.is_world_writable().await? {
+            context.logger.warn(format_args!(
                 "data_dir {}: every user of this machine may replace its files; make it private (chmod 700)",
-                self.dir.display()
+                context.data_dir.path.display()
             ));
         }
-        Ok(())
+        if let Some(identity) = &remembered.identity {
+            let file = context.data_dir.identity_file();
+            file.check(identity, &context.me, &context.options.cluster_name)?;
+            self.entry.check_agreement(identity)?;
+        }
+        Ok(remembered.identity)
     }
 
-    pub(super) fn identity_file(&self) -> IdentityFile {
-        IdentityFile::new(self.disk.clone(), &self.dir)
+    /// Answers peers, for as long as the node exists.
+    fn peer_handler(&self) -> Handler {
+        let dispatcher = Arc::downgrade(&self.dispatcher);
+        Arc::new(move |request, info| {
+            let dispatcher = dispatcher.upgrade();
+            Box::pin(async move {
+                match dispatcher {
+                    Some(dispatcher) => dispatcher.dispatch(&request, &info.connection).await,
+                    None => bytes::Bytes::new(),
+                }
+            })
+        })
     }
 
     /// Opens Raft, and starts the tasks that need a Raft id.
     pub(super) async fn start_raft(self: &Arc<Self>, identity: &Identity) -> Result<&RaftParts> {
-        let raft_id = identity.raft_id;
+        let context = &self.context;
+        let options = &context.options;
+        let timing = options.timing.values();
         let raft = RaftNode::open(RaftConfig {
-            raft_id,
-            cluster_name: self.options.cluster_name.clone(),
-            timing: self.options.timing.values(),
-            disk: self.disk.clone(),
-            dir: self.dir.clone(),
-            transport: self.transport.clone(),
-            addresses: self.addresses.clone(),
-            applied: self.applied.clone(),
+            raft_id: identity.raft_id,
+            cluster_name: options.cluster_name.clone(),
+            timing,
+            disk: context.data_dir.disk.clone(),
+            dir: context.data_dir.path.clone(),
+            peers: context.peers.clone(),
+            applied: context.applied.clone(),
             snapshots: self.snapshots,
         })
         .await?;
         if !identity.has_log {
             // Stored before Raft is used: from then on a data directory without a log has lost it.
-            self.store_identity(identity.with_log()).await?;
+            context.data_dir.store_identity(identity.with_log()).await?;
         }
-        let proposer = Arc::new(Proposer::new(
-            raft.clone(),
-            self.transport.clone(),
-            self.addresses.clone(),
-        ));
+        let proposer = Arc::new(Proposer::new(raft.clone(), context.peers.clone()));
         let leadership = Arc::new(Leadership::new(
-            self.me.clone(),
+            context.me.clone(),
             raft.clone(),
             proposer.clone(),
-            self.options.timing.values(),
+            timing,
         ));
-        let context = LeaderContext {
-            me: self.me.clone(),
+        let leader_context = LeaderContext {
+            me: context.me.clone(),
             raft: raft.clone(),
-            applied: self.applied.clone(),
+            applied: context.applied.clone(),
             proposer: proposer.clone(),
             leadership: leadership.clone(),
-            leases: self.leases.clone(),
-            logger: self.logger.clone(),
+            leases: Arc::<LeaseManager>::default(),
+            logger: context.logger.clone(),
         };
-        let policy = RebalancePolicy {
-            rebalance_delay: self.options.rebalance_delay,
-            migration_timeout: self.options.migration_timeout,
-            limit: CopyLimit {
-                node: self.options.max_concurrent_migrations,
-                cluster: self.options.max_cluster_migrations,
-            },
-        };
-        let rebalancer = Arc::new(Rebalancer::new(context.clone(), policy));
-        let pong = Pong {
-            node_id: self.me.clone(),
-            tag: ProcessTag::of(self.process),
-            cluster_id: String::new(),
-            cluster_name: self.options.cluster_name.clone(),
-            forming: None,
-        };
-        let membership = Arc::new(MembershipService::new(
-            context.clone(),
-            pong,
-            self.transport.clone(),
-            self.addresses.clone(),
+        let leader = Arc::new(LeaderService::new(
+            leader_context.clone(),
+            context.peers.clone(),
+            context.addresses.clone(),
+            self.rebalance_policy(),
+            timing,
         ));
-        let reconciler = MembershipReconciler::new(context.clone(), self.options.max_voters as usize);
-        let detector = FailureDetector::new(
-            context.clone(),
-            membership.clone(),
-            self.options.effective_health_interval(),
-        );
-        let delays = Arc::<ReportedDelays>::default();
-        let tuner = ElectionTimeoutTuner {
-            context,
-            delays: delays.clone(),
-            timing: self.options.timing.values(),
+        let parts = RaftParts {
+            raft: raft.clone(),
+            proposer: proposer.clone(),
+            leadership: leadership.clone(),
+            leader: leader.clone(),
         };
-        let member = RaftParts {
-            raft,
-            proposer,
-            leadership,
-            rebalancer,
-            membership,
-            delays,
-        };
-        if self.member.set(member).is_err() {
+        if context.raft.set(parts).is_err() {
             return Err(Error::internal("a node takes part once"));
         }
-        let member = self.member()?;
-        let (leadership, rebalancer) = (member.leadership.clone(), member.rebalancer.clone());
+        self.dispatcher.add(raft.server().clone());
+        let forwarded = ForwardServer::new(raft.clone(), context.peers.clone());
+        self.dispatcher.add(Arc::new(forwarded));
+
         let node = self.clone();
-        self.run(async move { leadership.run(|change| node.leadership_changed(change)).await });
-        self.run(async move { rebalancer.run().await });
-        self.run(async move { reconciler.run().await });
-        self.run(async move { tuner.run().await });
-        if self.options.health_check.enabled {
-            self.run(async move { detector.run().await });
+        self.tasks
+            .spawn(async move { leadership.run(|change| node.leadership_changed(change)).await });
+        let rebalancer = leader.rebalancer.clone();
+        self.tasks.spawn(async move { rebalancer.run().await });
+        let reconciler = MembershipReconciler::new(leader_context.clone(), options.max_voters as usize);
+        self.tasks.spawn(async move { reconciler.run().await });
+        let tuner = leader.election_timeout_tuner(timing);
+        self.tasks.spawn(async move { tuner.run().await });
+        if options.health_check.enabled {
+            let interval = options.effective_health_interval();
+            let detector = FailureDetector::new(leader_context, leader.membership.clone(), interval);
+            self.tasks.spawn(async move { detector.run().await });
         }
-        self.run(self.clone().confirmation_loop());
-        self.run(self.clone().heartbeat_loop());
-        self.run(self.clone().keep_connected());
-        self.run(self.clone().keep_state_files());
-        self.run(self.clone().watch_disk());
-        Ok(member)
+        self.tasks.spawn(self.copy_confirmer(proposer).run());
+        self.tasks.spawn(self.heartbeats().run());
+        self.tasks.spawn(self.connection_keeper().run());
+        self.tasks.spawn(self.state_files.clone().run());
+        self.tasks.spawn(self.disk_watch().run());
+        context.raft_parts()
+    }
+
+    fn rebalance_policy(&self) -> RebalancePolicy {
+        let options = &self.context.options;
+        RebalancePolicy {
+            rebalance_delay: options.rebalance_delay,
+            migration_timeout: options.migration_timeout,
+            limit: CopyLimit {
+                node: options.max_concurrent_migrations,
+                cluster: options.max_cluster_migrations,
+            },
+        }
+    }
+
+    fn copy_confirmer(&self, proposer: Arc<Proposer>) -> CopyConfirmer {
+        CopyConfirmer {
+            me: self.context.me.clone(),
+            applied: self.context.applied.clone(),
+            confirmations: self.hooks.copies.confirmations.clone(),
+            proposer,
+        }
+    }
+
+    fn heartbeats(&self) -> Heartbeats {
+        Heartbeats {
+            context: self.context.clone(),
+            leader: self.leader.clone(),
+            contact: self.contact.clone(),
+            health: self.health.clone(),
+            copy_failures: self.hooks.copies.failures.clone(),
+            rejoiner: self.rejoiner(),
+            shutdown: self.graceful_shutdown(),
+        }
+    }
+
+    pub(super) fn rejoiner(&self) -> Rejoiner {
+        Rejoiner::new(self.context.clone(), self.entry.clone())
+    }
+
+    fn graceful_shutdown(&self) -> GracefulShutdown {
+        GracefulShutdown::new(self.context.clone(), self.leader.clone())
+    }
+
+    fn connection_keeper(&self) -> ConnectionKeeper {
+        ConnectionKeeper {
+            context: self.context.clone(),
+        }
+    }
+
+    fn disk_watch(&self) -> DiskWatch {
+        DiskWatch {
+            context: self.context.clone(),
+            health: self.health.clone(),
+        }
     }
 
     fn leadership_changed(&self, change: LeadershipChange) {
-        match change {
-            LeadershipChange::Became(epoch) => self.begin_leadership(epoch),
-            LeadershipChange::Lost(_) => self.leases.end_term(),
+        let context = &self.context;
+        if let Some(parts) = context.raft.get() {
+            match change {
+                LeadershipChange::Became(epoch) => {
+                    let election_max = context.options.timing.values().election_max;
+                    parts.leader.begin_term(epoch, election_max);
+                }
+                LeadershipChange::Lost(_) => parts.leader.end_term(),
+            }
         }
         let kind = match change {
             LeadershipChange::Became(epoch) => {
-                self.logger
+                context
+                    .logger
                     .info(format_args!("this node leads now, with epoch {epoch}"));
                 EventKind::BecomeLeader(LeadershipEvent { epoch })
             }
             LeadershipChange::Lost(epoch) => {
-                self.logger
+                context
+                    .logger
                     .info(format_args!("this node leads no longer; its epoch was {epoch}"));
                 EventKind::LoseLeadership(LeadershipEvent { epoch })
             }
         };
         let event = Event {
-            revision: self.applied.revision(),
+            revision: context.applied.revision(),
             timestamp: env::wall_now(),
             kind,
         };
-        self.hooks.push(Arc::new(event));
-    }
-
-    fn begin_leadership(&self, epoch: u64) {
-        self.leases.begin_term(epoch, self.applied.revision());
-        let heard = self.member().ok().and_then(|member| member.raft.last_heard());
-        let topology = self.applied.topology();
-        let former = heard.and_then(|(raft_id, at)| {
-            let node = topology.nodes.values().find(|node| node.raft_id == raft_id)?;
-            Some((node, at))
-        });
-        if let Some((node, heard)) = former {
-            let patience = self.options.timing.values().election_max;
-            self.leases
-                .seed_previous_leader(&node.id, node.incarnation, heard, patience);
-        }
+        self.hooks.hooks.push(Arc::new(event));
     }
 
     /// Stops gracefully: others take over first, then everything is closed. A second call waits for the first. A call
     /// while the node starts waits until the start has been aborted.
     pub(crate) async fn stop(self: &Arc<Self>) -> Result<()> {
+        let lifecycle = &self.context.lifecycle;
         let was = loop {
-            let phase = self.phase();
+            let phase = lifecycle.phase();
             if matches!(phase, Phase::Stopping | Phase::Stopped)
-                || self.advance(phase, Phase::Stopping).is_ok()
+                || lifecycle.advance(phase, Phase::Stopping).is_ok()
             {
                 break phase;
             }
@@ -312,8 +326,8 @@ impl Node {
             // The call that starts or stops the node already closes it.
             Phase::Starting | Phase::Stopping | Phase::Stopped => self.stopped().await,
             Phase::Created => {
-                self.set_phase(Phase::Stopped);
-                self.close_hooks().await
+                lifecycle.set(Phase::Stopped);
+                self.hooks.close().await
             }
             Phase::Running => self.shut_down_gracefully().await,
         }
@@ -321,20 +335,21 @@ impl Node {
 
     /// Hands over to others, then closes everything.
     async fn shut_down_gracefully(self: &Arc<Self>) -> Result<()> {
-        if let Some(member) = self.member.get() {
-            self.leave_raft_gracefully(member).await;
+        if let Some(parts) = self.context.raft.get() {
+            self.graceful_shutdown().run(parts).await;
         }
         self.close_all().await
     }
 
     /// Waits until a stop that is under way has ended, and for hooks that outlasted it.
     async fn stopped(&self) -> Result<()> {
+        let lifecycle = &self.context.lifecycle;
         loop {
-            let seen = self.phases.count();
-            if self.has_stopped() {
-                return self.close_hooks().await;
+            let seen = lifecycle.changed().count();
+            if lifecycle.has_stopped() {
+                return self.hooks.close().await;
             }
-            self.phases.after(seen).await;
+            lifecycle.changed().after(seen).await;
         }
     }
 
@@ -347,75 +362,41 @@ impl Node {
     }
 
     async fn close_all(self: &Arc<Self>) -> Result<()> {
-        self.set_phase(Phase::Stopping);
-        let tasks = std::mem::take(&mut *self.tasks.lock());
-        for task in tasks {
-            task.abort();
-        }
+        let context = &self.context;
+        context.lifecycle.set(Phase::Stopping);
+        self.tasks.abort_all();
+        self.server.close().await;
         let mut outcome = Ok(());
-        if let Some(listening) = self.listening.get() {
-            listening.close.close().await;
+        if let Some(parts) = context.raft.get() {
+            outcome = self.close_files(parts).await;
         }
-        if let Some(member) = self.member.get() {
-            outcome = self.close_files(member).await;
-        }
-        self.transport.close();
-        self.applied.close();
-        let closed = self.close_hooks().await;
-        self.lock.lock().take();
-        self.set_phase(Phase::Stopped);
+        context.peers.close();
+        context.applied.close();
+        let closed = self.hooks.close().await;
+        context.data_dir.unlock();
+        context.lifecycle.set(Phase::Stopped);
         outcome.and(closed)
     }
 
     /// Writes the state files and closes the log, for as long as the disk answers: a disk that hangs may never answer
     /// again, and the node must stop all the same. Nothing that was acknowledged is lost by that.
-    async fn close_files(self: &Arc<Self>, member: &RaftParts) -> Result<()> {
+    async fn close_files(self: &Arc<Self>, parts: &RaftParts) -> Result<()> {
         let closing = async {
-            self.write_state_files().await;
-            member.raft.close().await
+            self.state_files.flush().await;
+            parts.raft.close().await
         };
         match env::timeout(FILES_TIMEOUT, closing).await {
             Ok(closed) => closed,
             Err(_) => {
-                member.raft.abandon();
+                parts.raft.abandon();
                 Err(Error::new(
                     ErrorCode::Timeout,
                     format!(
                         "the disk of data_dir {} did not answer within {FILES_TIMEOUT:?}; the log was not closed in an orderly way",
-                        self.dir.display()
+                        self.context.data_dir.path.display()
                     ),
                 ))
             }
         }
     }
-
-    /// Calls no further hook, and waits for those that run.
-    async fn close_hooks(&self) -> Result<()> {
-        if env::runtime::simulated() {
-            // In the simulator hooks are tasks, which progress only while no code blocks.
-            return self.hooks.close_async(HOOKS_TIMEOUT).await;
-        }
-        // Dropping what hooks hold and joining their threads may take long, so both run on a blocking thread. The wait
-        // for a hook that does not return does not, because blocking threads are few.
-        let hooks = self.hooks.clone();
-        env::blocking(move || hooks.shut()).await?;
-        let closed = self.hooks.close_async(HOOKS_TIMEOUT).await;
-        let hooks = self.hooks.clone();
-        env::blocking(move || hooks.join_threads()).await?;
-        closed
-    }
-}
-
-/// Writes, fsyncs and removes a file, so that a disk that accepts no writes is found before other nodes rely on this
-/// one: a node that was admitted and then fails has its copies made twice.
-fn probe(disk: &dyn Disk, dir: &Path) -> Result<()> {
-    let path = dir.join("start-probe");
-    let written = disk.create(&path).and_then(|file| {
-        file.append(&[0; PROBE_BYTES])?;
-        file.sync_data()
-    });
-    let removed = disk.remove(&path);
-    written
-        .and(removed)
-        .map_err(|error| error.context("this node cannot write its data"))
 }

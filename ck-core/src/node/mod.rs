@@ -2,62 +2,93 @@
 //!
 //! [`Node`] is asynchronous and runs unchanged in a process of its own and inside the simulator. The handle that
 //! applications use ([`crate::ClusterKit`]) wraps it with a runtime.
+//!
+//! Every part owns what it changes, and holds the [`NodeContext`], which says who the node is and what it may do. Start
+//! with `lifecycle`: `start_raft` is the list of the tasks that a node runs.
+//!
+//! - *Life.* `phase`, `lifecycle` (start, stop), `bootstrap` with `cluster_entry` and `discovery` (founding, joining,
+//!   restarting), `rejoin`, `standing` (refused, removed, leaving), `graceful_shutdown`, `tasks`.
+//! - *Tasks of every member.* `heartbeat`, `connection_keeper`, `state_file`, `disk_watch`; those of the leader are in
+//!   [`crate::leader`], that of the copies is in [`crate::hooks`].
+//! - *Calls.* `server` listens, `member_server` answers peers, `leader_client` asks the leader; `client_api`,
+//!   `operations` and `step_down` are what the application asks, and `http_api` hands the same to HTTP.
+//! - *What a node knows.* `leader_contact`, `own_health`, `leased_view`, `ready`.
+//!
+//! Locks: each part locks its own fields for the length of one statement, and calls nothing while it does. The only lock
+//! under which other code runs is that of the applied state, which `node_hooks` holds while it registers a hook.
 
 mod bootstrap;
 mod client_api;
-mod confirmations;
-mod copying;
+mod cluster_entry;
+mod connection_keeper;
+mod context;
+mod data_dir;
 mod discovery;
-mod disk_silence;
+mod disk_watch;
 mod file_limit;
 mod graceful_shutdown;
 mod heartbeat;
 mod http_api;
-mod keep_connected;
-mod late_hooks;
+mod leader_client;
 mod leader_contact;
 mod leased_view;
 mod lifecycle;
+mod member_server;
+mod node_hooks;
 mod operations;
-mod peer_rpc;
+mod own_health;
+mod phase;
 mod ready;
+mod rejoin;
 mod server;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod sim;
+mod standing;
 mod state_file;
 mod step_down;
+mod tasks;
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
 use rand::RngExt;
 
+pub(crate) use data_dir::disk_for;
 pub use leased_view::LeasedView;
+pub(crate) use phase::Phase;
 #[cfg(feature = "sim")]
 pub(crate) use server::Close;
 pub(crate) use server::{Listen, Listening, TcpServer};
 
-use crate::env::disk::{Disk, DiskLock, MemDisk, RealDisk};
-use crate::env::{self, ChangeNotifier, Instant};
-use crate::error::{Error, ErrorCode, Result};
-use crate::hooks::{CopyOutcome, Driver, Hooks, HooksConfig};
-use crate::http::RequestCounters;
-use crate::leader::{LeaseManager, MembershipService, Rebalancer, ReportedDelays};
-use crate::logger::{Logger, Sparse};
-use crate::membership::{AddressBook, Bootstrap, Lease};
+use crate::env;
+use crate::env::disk::Disk;
+#[cfg(feature = "sim")]
+use crate::error::Error;
+use crate::error::Result;
+use crate::hooks::{Driver, EventFilter, Hook, HookId, Hooks, Rejected};
+use crate::logger::Logger;
+use crate::membership::{AddressBook, Lease};
 use crate::model::{NodeHealthState, NodeId};
 use crate::net::Transport;
 use crate::options::Options;
-use crate::raft::{AppliedState, Leadership, Proposer, RaftId, RaftNode, SnapshotPace};
+use crate::raft::{AppliedState, SnapshotPace};
+use crate::rpc::{Dispatcher, PeerClient};
 
-use confirmations::Confirmations;
-use copying::{CopyFailures, holders};
-use late_hooks::OwnRejoin;
-use leader_contact::{LastSeen, SyncContact};
+use cluster_entry::ClusterEntry;
+use context::NodeContext;
+#[cfg(feature = "sim")]
+use context::RaftParts;
+use data_dir::DataDir;
+use leader_client::LeaderClient;
+use leader_contact::LeaderContact;
+use member_server::MemberServer;
+use node_hooks::NodeHooks;
+use own_health::OwnHealth;
+use phase::Lifecycle;
+use server::Server;
+use standing::Standing;
 use state_file::StateFiles;
+use tasks::Tasks;
 
 /// What a node is given from outside: disk, network, listeners, the driver of its hooks, and the pace of snapshots.
 pub(crate) struct NodeDeps {
@@ -70,92 +101,18 @@ pub(crate) struct NodeDeps {
 
 /// A node: one process that embeds ClusterKit, whether or not it is a member of a cluster yet.
 pub(crate) struct Node {
-    options: Options,
-    me: NodeId,
-    /// A random number that distinguishes this process from all other processes of this node.
-    process: u64,
-    created: Instant,
-    dir: PathBuf,
-    disk: Arc<dyn Disk>,
-    transport: Arc<dyn Transport>,
-    listen: Arc<dyn Listen>,
+    context: Arc<NodeContext>,
+    server: Arc<Server>,
+    /// Answers the calls of peers.
+    dispatcher: Arc<Dispatcher>,
+    entry: Arc<ClusterEntry>,
+    leader: LeaderClient,
+    contact: Arc<LeaderContact>,
+    health: Arc<OwnHealth>,
+    hooks: NodeHooks,
+    state_files: Arc<StateFiles>,
     snapshots: SnapshotPace,
-    applied: Arc<AppliedState>,
-    hooks: Arc<Hooks>,
-    confirmations: Arc<Confirmations>,
-    /// The event of this process's rejoin, for hooks that are registered after it.
-    own_rejoin: Arc<OwnRejoin>,
-    copy_failures: Arc<CopyFailures>,
-    addresses: Arc<AddressBook>,
-    /// This node's part in founding a cluster, until the node belongs to one.
-    bootstrap: Bootstrap,
-    /// What the node waits for before it is ready, as text for people.
-    waiting: Mutex<Option<String>>,
-    /// The members' leases and liveness, while this node leads.
-    leases: Arc<LeaseManager>,
-    /// This node's own lease: the time until which it may act as primary.
-    lease: Lease,
-    /// The health that the application reports, and the reason.
-    own_health: Mutex<(NodeHealthState, String)>,
-    /// Notified when the reported health changes, and when the disk hangs or answers again.
-    own_health_changed: ChangeNotifier,
-    counters: Arc<RequestCounters>,
-    logger: Arc<Logger>,
-    /// Limits the log messages about refused joins.
-    refused_joins: Sparse,
-    phase: AtomicU8,
-    /// Notified when the phase changes, and when the cluster refuses this node.
-    phases: ChangeNotifier,
-    /// Set when the cluster has refused this node permanently. Separate from the reason in `refusal`, because lookups
-    /// read this flag and take no lock.
-    is_refused: AtomicBool,
-    /// Set when this node was asked to leave. Its removal is then the expected outcome, not a failure.
-    wants_to_leave: AtomicBool,
-    listening: OnceLock<Listening>,
-    /// Components that need a Raft id; set once, during bootstrap, join or restart.
-    member: OnceLock<RaftParts>,
-    /// Why the cluster has refused this node, if it has.
-    refusal: Mutex<Option<Error>>,
-    /// The last heartbeat that a leader answered.
-    synced: SyncContact,
-    /// When the leader last heard from each member, by its latest answer.
-    last_seen: LastSeen,
-    state_files: StateFiles,
-    lock: Mutex<Option<DiskLock>>,
-    tasks: Mutex<Vec<futures_util::future::AbortHandle>>,
-}
-
-/// The components of a node that need a Raft id.
-pub(crate) struct RaftParts {
-    pub(crate) raft: Arc<RaftNode>,
-    pub(crate) proposer: Arc<Proposer>,
-    pub(crate) leadership: Arc<Leadership>,
-    pub(crate) rebalancer: Arc<Rebalancer>,
-    pub(crate) membership: Arc<MembershipService>,
-    /// The delays that members have reported while this node leads.
-    pub(crate) delays: Arc<ReportedDelays>,
-}
-
-/// A phase of a node's life. A node passes through the phases in this order, never back, and may skip some.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(crate) enum Phase {
-    Created,
-    Starting,
-    Running,
-    /// The node no longer acts as primary or as leader.
-    Stopping,
-    Stopped,
-}
-
-impl Phase {
-    const ALL: [Phase; 5] = [
-        Phase::Created,
-        Phase::Starting,
-        Phase::Running,
-        Phase::Stopping,
-        Phase::Stopped,
-    ];
+    tasks: Tasks,
 }
 
 impl Node {
@@ -165,223 +122,133 @@ impl Node {
         let me: NodeId = options.node_id.as_str().into();
         let process = env::runtime::rng().random_range(1..u64::MAX);
         logger.set_level(options.log_level);
-        let confirmations = Arc::new(Confirmations::default());
-        let copied = confirmations.clone();
-        let copy_failures = Arc::new(CopyFailures::default());
-        let (failed, warnings) = (copy_failures.clone(), logger.clone());
-        let myself = me.clone();
-        let mut config = HooksConfig::new(
-            me.clone(),
-            deps.hooks,
-            Arc::new(move |event, revision, outcome| match outcome {
-                CopyOutcome::Confirmed => copied.add(event.number, revision, true),
-                CopyOutcome::Unheard => copied.add(event.number, revision, false),
-                CopyOutcome::Abandoned => copied.add_abandoned(event.number, revision),
-            }),
-            Arc::new(move |failure| {
-                failed.note(&failure, &myself);
-                warnings.warn(format_args!("{failure}"));
-            }),
-        );
-        config.concurrency = options.hook_concurrency as usize;
-        let known: Arc<OnceLock<Weak<AppliedState>>> = Arc::default();
-        config.holders = Some(holders(known.clone(), me.clone()));
-        let hooks = Arc::new(Hooks::new(config));
-        let told = hooks.clone();
-        let own_rejoin = Arc::new(OwnRejoin::default());
-        let (rejoins, myself) = (own_rejoin.clone(), me.clone());
-        let applied = Arc::new(AppliedState::new(
-            me.clone(),
-            process,
-            Box::new(move |events| {
-                rejoins.note(&events, &myself);
-                told.push_batch(events);
-            }),
-        ));
-        known.get_or_init(|| Arc::downgrade(&applied));
-        // With an empty data_dir the disk is in memory, and the path is only a name.
-        let dir = if options.data_dir.is_empty() {
-            "/memory".into()
-        } else {
-            PathBuf::from(&options.data_dir)
-        };
-        Ok(Arc::new(Node {
+        let applied = Arc::new(AppliedState::new(me.clone(), process));
+        let addresses = Arc::new(AddressBook::new(applied.clone()));
+        let context = Arc::new(NodeContext {
             me,
             process,
-            created: Instant::now(),
-            dir,
-            disk: deps.disk,
-            transport: deps.transport,
-            listen: deps.listen,
-            snapshots: deps.snapshots,
-            addresses: Arc::new(AddressBook::new(applied.clone())),
-            bootstrap: Bootstrap::new(options.node_id.as_str().into(), process, options.founding()),
-            waiting: Mutex::default(),
-            applied,
-            hooks,
-            confirmations,
-            own_rejoin,
-            copy_failures,
-            leases: Arc::default(),
-            lease: Lease::default(),
-            own_health: Mutex::default(),
-            own_health_changed: ChangeNotifier::default(),
-            counters: Arc::default(),
             logger,
-            refused_joins: Sparse::default(),
-            phase: AtomicU8::new(Phase::Created as u8),
-            phases: ChangeNotifier::default(),
-            is_refused: AtomicBool::new(false),
-            wants_to_leave: AtomicBool::new(false),
-            listening: OnceLock::new(),
-            member: OnceLock::new(),
-            refusal: Mutex::new(None),
-            synced: SyncContact::default(),
-            state_files: StateFiles::default(),
-            last_seen: LastSeen::default(),
-            lock: Mutex::new(None),
-            tasks: Mutex::default(),
+            data_dir: DataDir::new(&options.data_dir, deps.disk),
+            peers: PeerClient::new(deps.transport, addresses.clone()),
+            addresses: addresses.clone(),
+            applied,
+            lease: Lease::default(),
+            lifecycle: Lifecycle::new(),
+            standing: Standing::default(),
+            raft: OnceLock::new(),
             options,
+        });
+        let hooks = NodeHooks::new(context.clone(), deps.hooks);
+        let leader = LeaderClient::new(context.clone());
+        let server = Arc::new(Server::new(deps.listen));
+        let entry = Arc::new(ClusterEntry::new(context.clone(), leader.clone(), server.clone()));
+        let contact = Arc::new(LeaderContact::new(context.clone(), leader.clone()));
+        let dispatcher = Arc::new(Dispatcher::new(addresses));
+        let members = MemberServer::new(context.clone(), entry.clone(), leader.clone());
+        dispatcher.add(Arc::new(members));
+        Ok(Arc::new(Node {
+            server,
+            dispatcher,
+            entry,
+            leader,
+            health: Arc::default(),
+            hooks,
+            state_files: Arc::new(StateFiles::new(context.clone(), contact.clone())),
+            contact,
+            snapshots: deps.snapshots,
+            tasks: Tasks::default(),
+            context,
         }))
-    }
-
-    /// The disk for these options: in memory where `data_dir` is empty.
-    pub(crate) fn disk_for(options: &Options) -> Arc<dyn Disk> {
-        if options.data_dir.is_empty() {
-            Arc::new(MemDisk::new())
-        } else {
-            Arc::new(RealDisk)
-        }
     }
 
     /// This node's id.
     pub(crate) fn id(&self) -> &NodeId {
-        &self.me
+        &self.context.me
     }
 
     /// The random number of this process.
     #[cfg(feature = "sim")]
     pub(crate) fn process(&self) -> u64 {
-        self.process
+        self.context.process
     }
 
     /// The incarnation that the log gave this process.
     #[cfg(feature = "sim")]
     pub(crate) fn incarnation(&self) -> Option<u64> {
-        self.applied.incarnation()
+        self.context.applied.incarnation()
     }
 
     /// The whole replicated state, encoded.
     #[cfg(feature = "sim")]
     pub(crate) fn state_bytes(&self) -> Vec<u8> {
-        self.applied.state().encode().unwrap_or_default()
+        self.context.applied.state().encode().unwrap_or_default()
     }
 
     /// The options that the node was created with.
     pub(crate) fn options(&self) -> &Options {
-        &self.options
+        &self.context.options
     }
 
     /// The hooks of the application.
     pub(crate) fn hooks(&self) -> &Arc<Hooks> {
-        &self.hooks
+        &self.hooks.hooks
+    }
+
+    /// Adds a hook, at any time: see [`NodeHooks::register`].
+    ///
+    /// # Errors
+    /// [`ErrorCode::Stopped`](crate::ErrorCode::Stopped), with the hook.
+    pub(crate) fn register_hook(&self, filter: EventFilter, hook: Hook) -> Result<HookId, Rejected> {
+        self.hooks.register(filter, hook)
+    }
+
+    /// Adds a hook that observes every event from now on.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Stopped`](crate::ErrorCode::Stopped).
+    pub(crate) fn observe(&self, hook: Hook) -> Result<HookId> {
+        self.hooks.hooks.observe(hook)
     }
 
     /// The addresses at which the node listens, once it does.
     pub(crate) fn listening(&self) -> Option<&Listening> {
-        self.listening.get()
+        self.server.listening()
     }
 
     /// The present phase.
     pub(crate) fn phase(&self) -> Phase {
-        let number = self.phase.load(Ordering::Acquire);
-        Phase::ALL
-            .get(usize::from(number))
-            .copied()
-            .unwrap_or(Phase::Stopped)
-    }
-
-    /// Moves from phase `from` to phase `to`. Where the node is in another phase than `from`, fails with that phase.
-    fn advance(&self, from: Phase, to: Phase) -> std::result::Result<(), Phase> {
-        let done = self
-            .phase
-            .compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok();
-        if done {
-            self.phases.notify();
-            return Ok(());
-        }
-        Err(self.phase())
-    }
-
-    fn set_phase(&self, phase: Phase) {
-        self.phase.store(phase as u8, Ordering::Release);
-        self.phases.notify();
-    }
-
-    /// True while the node may act as primary or leader at all: it is running, the log has admitted this very process,
-    /// and the cluster has not refused it. Takes no lock.
-    pub(crate) fn acts(&self) -> bool {
-        self.is_running() && self.applied.incarnation().is_some() && !self.is_refused.load(Ordering::Acquire)
-    }
-
-    /// Resolves once the node begins to stop.
-    async fn stopping(&self) {
-        let mut seen = self.phases.count();
-        while self.is_running() {
-            seen = self.phases.after(seen).await;
-        }
+        self.context.lifecycle.phase()
     }
 
     /// True from the node's start until it begins to stop. Takes no lock.
+    #[cfg(feature = "sim")]
     pub(crate) fn is_running(&self) -> bool {
-        matches!(self.phase(), Phase::Starting | Phase::Running)
+        self.context.lifecycle.is_running()
     }
 
     /// True when everything is closed.
     pub(crate) fn has_stopped(&self) -> bool {
-        self.phase() == Phase::Stopped
+        self.context.lifecycle.has_stopped()
     }
 
     /// The components that need a Raft id.
     ///
     /// # Errors
-    /// [`ErrorCode::NotStarted`] before there are any, [`ErrorCode::Stopped`] once the node has stopped.
-    pub(crate) fn member(&self) -> Result<&RaftParts> {
-        if self.phase() == Phase::Stopped {
-            return Err(Error::new(ErrorCode::Stopped, "the node has stopped"));
-        }
-        self.member
-            .get()
-            .ok_or_else(|| Error::new(ErrorCode::NotStarted, "the node has not joined a cluster yet"))
+    /// [`ErrorCode::NotStarted`](crate::ErrorCode::NotStarted) before there are any,
+    /// [`ErrorCode::Stopped`](crate::ErrorCode::Stopped) once the node has stopped.
+    #[cfg(feature = "sim")]
+    pub(crate) fn raft_parts(&self) -> Result<&RaftParts> {
+        self.context.raft_parts()
     }
 
-    /// Spawns a task that is aborted when the node stops.
-    fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let (task, handle) = futures_util::future::abortable(task);
-        self.tasks.lock().push(handle);
-        env::spawn(async move {
-            // Being aborted is the normal end of these tasks.
-            let _ = task.await;
-        });
+    /// Why the cluster has refused this node, if it has.
+    #[cfg(feature = "sim")]
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        self.context.standing.refusal()
     }
 
-    /// Records what this node waits for, for people.
-    fn waits_for(&self, what: String) {
-        *self.waiting.lock() = Some(what);
-    }
-
-    /// What this node last waited for while it entered a cluster.
-    fn waiting(&self) -> Option<String> {
-        self.waiting.lock().clone()
-    }
-
-    /// The member with this Raft id.
-    fn node_of(&self, raft_id: RaftId) -> Option<NodeId> {
-        let view = self.applied.view().load();
-        view.nodes()
-            .iter()
-            .find(|node| node.raft_id == raft_id)
-            .map(|node| node.id.clone())
+    /// Records the health that the application reports.
+    pub(crate) fn report_health(&self, health: NodeHealthState, reason: &str) {
+        self.health.report(health, reason);
     }
 }

@@ -1,36 +1,16 @@
 //! The operations that an operator requests: removing members, moving and recovering partitions, maintenance, leaving.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Node;
 use crate::env::Instant;
 use crate::error::{Error, ErrorCode, Result};
 use crate::leader;
-use crate::membership::{MemberCall, MemberReply};
 use crate::model::{NodeId, RebalanceStatus};
+use crate::rpc::{MemberCall, MemberReply};
 
 impl Node {
-    /// Removes a member permanently. This node must lead, and refuses to remove itself: it has to step down first.
-    pub(super) async fn remove_as_leader(
-        &self,
-        node: &NodeId,
-        incarnation: Option<u64>,
-        force: bool,
-    ) -> Result<(u64, usize)> {
-        let member = self.member()?;
-        if *node == self.me {
-            return Err(Error::new(
-                ErrorCode::Refused,
-                format!("node {node:?} leads the cluster; have it step down first, then remove it"),
-            ));
-        }
-        let removed = member.membership.remove(node, incarnation, force).await?;
-        self.logger.info(format_args!("node {node} was removed"));
-        Ok(removed)
-    }
-
     /// Removes a member permanently, called on any node; gives the revision. Where only that member counts as holding
     /// some data, the data is lost, so the removal has to be forced.
     ///
@@ -98,31 +78,32 @@ impl Node {
     /// # Errors
     /// [`ErrorCode::Refused`] where no other node could take over; those of every write.
     pub(crate) async fn begin_leaving(&self, timeout: Duration) -> Result<u64> {
-        let member = self.member()?;
-        if member.leadership.is_leader()
-            && let Err(error) = self.step_down_as_leader(None, None).await
+        let parts = self.context.raft_parts()?;
+        if parts.leadership.is_leader()
+            && let Err(error) = parts.leader.transfer.step_down(None, None).await
         {
             // Leadership that cannot be handed over now is handed over later, before the node is removed.
-            self.logger
+            self.context
+                .logger
                 .warn(format_args!("leaving, and still leading: {error}"));
         }
-        let incarnation = self.applied.incarnation().ok_or_else(|| {
+        let incarnation = self.context.applied.incarnation().ok_or_else(|| {
             Error::new(
                 ErrorCode::NotStarted,
                 "this process is not a member of the cluster",
             )
         })?;
         let call = MemberCall::Leave {
-            node: self.me.clone(),
+            node: self.context.me.clone(),
             incarnation,
         };
-        self.wants_to_leave.store(true, Ordering::Release);
+        self.context.standing.set_wants_to_leave(true);
         let begun = self.revision_from_leader(call, timeout).await;
         if begun
             .as_ref()
             .is_err_and(|error| error.code() == ErrorCode::Refused)
         {
-            self.wants_to_leave.store(false, Ordering::Release);
+            self.context.standing.set_wants_to_leave(false);
         }
         begun.map(|(revision, _)| revision)
     }
@@ -134,12 +115,12 @@ impl Node {
     /// As [`Node::begin_leaving`]; [`ErrorCode::Timeout`] when not everything could be moved in time: the migrations
     /// continue, and the message says what is left.
     pub(crate) async fn leave(self: &Arc<Self>, timeout: Duration) -> Result<()> {
-        let seen = self.phases.count();
+        let seen = self.context.lifecycle.changed().count();
         // A removed member is sent no more of the log, so its own log may never show the removal. Then the answers to
         // its heartbeats do.
         tokio::select! {
             biased;
-            refused = self.wait_for_refusal(seen) => {
+            refused = self.context.wait_for_refusal(seen) => {
                 if refused.code() != ErrorCode::Removed {
                     return Err(refused);
                 }
@@ -157,13 +138,20 @@ impl Node {
             Err(error) if error.code() == ErrorCode::Removed => return Ok(()),
             begun => begun?,
         };
-        let gone = || !self.applied.topology().nodes.contains_key(&self.me);
-        if !self.wait_for_topology(deadline, gone).await && self.is_running() {
-            let topology = self.applied.topology();
+        let gone = || {
+            !self
+                .context
+                .applied
+                .topology()
+                .nodes
+                .contains_key(&self.context.me)
+        };
+        if !self.context.wait_for_topology(deadline, gone).await && self.context.lifecycle.is_running() {
+            let topology = self.context.applied.topology();
             let left = topology
                 .partitions
                 .iter()
-                .filter(|p| p.copy(&self.me).is_some())
+                .filter(|p| p.copy(&self.context.me).is_some())
                 .count();
             return Err(Error::new(
                 ErrorCode::Timeout,
@@ -178,37 +166,34 @@ impl Node {
     /// The migrations under way and what the others wait for: as the leader knows it, or as this node knows it where
     /// the leader does not answer within `timeout`.
     pub(crate) async fn rebalance_status(&self, timeout: Duration) -> RebalanceStatus {
-        match self.ask_leader(MemberCall::RebalanceStatus, timeout).await {
+        match self.leader.ask(MemberCall::RebalanceStatus, timeout).await {
             Ok(MemberReply::Rebalance(status)) => *status,
             _ => {
-                let now = leader::RebalanceNow::of(&self.applied.state());
-                leader::local_status(&self.me, &now)
+                let now = leader::RebalanceNow::of(&self.context.applied.state());
+                leader::local_status(&self.context.me, &now)
             }
         }
     }
 
     async fn revision_from_leader(&self, call: MemberCall, timeout: Duration) -> Result<(u64, usize)> {
         let deadline = Instant::now() + timeout;
-        self.check_member()?;
-        if self.has_left_raft() {
+        self.context.check_member()?;
+        if self.context.has_left_raft() {
             // This node would never apply the result.
             return Err(Error::new(
                 ErrorCode::Io,
                 "Raft has stopped on this node: its log has failed; nothing was ordered, ask another node",
             ));
         }
-        let reply = self.ask_leader(call, timeout).await?;
-        let MemberReply::Revision { revision, partitions } = reply else {
-            return Err(Error::internal("the leader answered out of turn"));
-        };
+        let (revision, partitions) = self.leader.ask(call, timeout).await?.into_revision()?;
         // The caller reads its own write on this node. Where that fails, the error must still say that the write was
         // done.
         let remaining = deadline.since(Instant::now());
-        let applied = async { self.member()?.proposer.wait_for(revision, remaining).await };
+        let applied = self.wait_for_revision(revision, remaining);
         let seen = tokio::select! {
             biased;
             applied = applied => applied,
-            error = self.removed_or_refused() => Err(error),
+            error = self.context.removed_or_refused() => Err(error),
         };
         match seen {
             Ok(()) => Ok((revision, partitions)),

@@ -1,8 +1,7 @@
 //! Whether a started node is ready, and what it waits for until then.
 
-use std::sync::atomic::Ordering;
-
-use super::{Node, Phase};
+use super::Node;
+use super::phase::Phase;
 use crate::error::{Error, ErrorCode, Result};
 
 impl Node {
@@ -13,8 +12,8 @@ impl Node {
     /// Why it will never be ready: its cluster has refused it permanently, its log has failed, or it is stopping
     /// ([`ErrorCode::Stopped`]).
     pub(crate) fn waiting_for(&self) -> Result<Option<String>> {
-        if let Some(refusal) = self.refusal() {
-            let left = self.wants_to_leave.load(Ordering::Acquire) && refusal.code() == ErrorCode::Removed;
+        if let Some(refusal) = self.context.standing.refusal() {
+            let left = self.context.standing.has_left(&refusal);
             // The node asked for its removal, so this is no error: its process ends when it is told to.
             return if left {
                 Ok(Some(refusal.message().to_owned()))
@@ -22,18 +21,18 @@ impl Node {
                 Err(refusal)
             };
         }
-        if let Some(error) = self.log_failure() {
+        if let Some(error) = self.context.log_failure() {
             return Err(error);
         }
-        match self.phase() {
+        match self.context.lifecycle.phase() {
             Phase::Created => return Ok(Some("its start".to_owned())),
             Phase::Stopping | Phase::Stopped => {
                 return Err(Error::new(ErrorCode::Stopped, "the node is stopping"));
             }
             Phase::Starting | Phase::Running => {}
         }
-        if self.applied.incarnation().is_none() {
-            let entering = self.waiting();
+        if self.context.applied.incarnation().is_none() {
+            let entering = self.entry.waiting();
             return Ok(Some(entering.unwrap_or_else(|| "its data to be read".to_owned())));
         }
         Ok(self.unhealthy_reason_in(&self.view()))

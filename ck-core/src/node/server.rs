@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -19,6 +19,7 @@ use crate::net::{self, Handler, PEER_PATH, PeerServer, Plaintext};
 use crate::options::{ListenAddr, Options, advertised};
 
 use super::{Node, file_limit};
+use crate::http::RequestCounters;
 
 /// How long peer calls under way may take to finish when the listeners close.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
@@ -43,6 +44,53 @@ pub(crate) struct Listening {
 /// Closes listeners: no new request is accepted, and requests under way may finish.
 pub(crate) trait Close: Debug + Send + Sync {
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// The listeners of one node.
+pub(super) struct Server {
+    listen: Arc<dyn Listen>,
+    listening: OnceLock<Listening>,
+    counters: Arc<RequestCounters>,
+}
+
+impl Server {
+    pub(super) fn new(listen: Arc<dyn Listen>) -> Self {
+        Server {
+            listen,
+            listening: OnceLock::new(),
+            counters: Arc::default(),
+        }
+    }
+
+    /// Opens the listeners: clients get the REST API of `node`, peers the answers of `handler`.
+    ///
+    /// # Errors
+    /// Those of the sockets.
+    pub(super) async fn open(&self, node: Arc<Node>, handler: Handler) -> Result<&Listening> {
+        let listening = self.listen.listen(node, handler).await?;
+        if self.listening.set(listening).is_err() {
+            return Err(Error::internal("a node listens once"));
+        }
+        self.listening()
+            .ok_or_else(|| Error::internal("a node that listens has addresses"))
+    }
+
+    /// The addresses at which the node listens, once it does.
+    pub(super) fn listening(&self) -> Option<&Listening> {
+        self.listening.get()
+    }
+
+    /// Counts the requests of clients.
+    pub(super) fn counters(&self) -> &Arc<RequestCounters> {
+        &self.counters
+    }
+
+    /// Closes the listeners, where they are open.
+    pub(super) async fn close(&self) {
+        if let Some(listening) = self.listening.get() {
+            listening.close.close().await;
+        }
+    }
 }
 
 /// Listens on TCP sockets.
@@ -77,7 +125,7 @@ impl Listen for TcpServer {
             let files = file_limit::limit();
             let (mut http_limits, net_limits) = file_limit::bounds(files);
             if let Some(files) = files.filter(|_| http_limits != http::HttpLimits::default()) {
-                node.logger.warn(format_args!(
+                node.context.logger.warn(format_args!(
                     "this process may open {files} files only: at most {} connections of clients and {} of peers are \
                      served; raise the limit (ulimit -n, LimitNOFILE=)",
                     http_limits.max_connections, net_limits.max_connections
@@ -96,7 +144,7 @@ impl Listen for TcpServer {
             };
             let (http_addr, peer_addr) = addresses(&options, &http, raft.as_ref()).await?;
             if is_of_no_use(&options.http_listen()?, &http_addr) && options.advertise_addr.is_none() {
-                node.logger.warn(format_args!(
+                node.context.logger.warn(format_args!(
                     "this node listens on every interface and tells others to dial {http_addr}, which is each machine's \
                      own: no address towards a network was found; set advertise_addr"
                 ));
@@ -106,7 +154,7 @@ impl Listen for TcpServer {
             let router = http::router(
                 node.clone(),
                 http_limits.clone(),
-                node.counters.clone(),
+                node.server.counters().clone(),
                 Some(peer_route(peers.clone())),
             );
             let clients = self.clients.clone();

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::Node;
+use super::context::NodeContext;
+use super::leader_contact::LeaderContact;
 use crate::env::{self, ChangeNotifier, Instant};
 
 /// One of the two state files.
@@ -53,30 +54,37 @@ impl StateFile {
     }
 }
 
-/// What a node remembers of its state files.
-#[derive(Debug, Default)]
+/// Writes the state files.
 pub(super) struct StateFiles {
+    context: Arc<NodeContext>,
+    contact: Arc<LeaderContact>,
     /// For each file, the change count of its part when the file was last written, plus one; 0 before the first write.
     written: [AtomicU64; StateFile::ALL.len()],
     /// Held while a file is written: a write that has begun outlasts the task that began it.
     turn: Mutex<()>,
 }
 
-impl Node {
-    /// Writes the files after changes, for as long as the node runs.
-    pub(super) async fn keep_state_files(self: Arc<Self>) {
-        if !self.options.data_dir.is_empty() {
-            futures_util::join!(
-                self.keep_state_file(StateFile::Map),
-                self.keep_state_file(StateFile::Data)
-            );
+impl StateFiles {
+    pub(super) fn new(context: Arc<NodeContext>, contact: Arc<LeaderContact>) -> Self {
+        StateFiles {
+            context,
+            contact,
+            written: Default::default(),
+            turn: Mutex::default(),
         }
     }
 
-    async fn keep_state_file(self: &Arc<Self>, file: StateFile) {
+    /// Writes the files after changes, for as long as the node runs.
+    pub(super) async fn run(self: Arc<Self>) {
+        if !self.context.options.data_dir.is_empty() {
+            futures_util::join!(self.keep(StateFile::Map), self.keep(StateFile::Data));
+        }
+    }
+
+    async fn keep(self: &Arc<Self>, file: StateFile) {
         loop {
             let (seen, begun) = (self.changes_of(file).count(), Instant::now());
-            self.write_state_file(file).await;
+            self.write(file).await;
             let took = begun.elapsed();
             self.changes_of(file).after(seen).await;
             env::sleep(file.gather().max(took * file.share())).await;
@@ -85,43 +93,43 @@ impl Node {
 
     fn changes_of(&self, file: StateFile) -> &ChangeNotifier {
         match file {
-            StateFile::Map => self.applied.changed(),
-            StateFile::Data => self.applied.data_changed(),
+            StateFile::Map => self.context.applied.changed(),
+            StateFile::Data => self.context.applied.data_changed(),
         }
     }
 
     /// Writes the files that are not up to date, when the node stops.
-    pub(super) async fn write_state_files(self: &Arc<Self>) {
-        if self.options.data_dir.is_empty() {
+    pub(super) async fn flush(self: &Arc<Self>) {
+        if self.context.options.data_dir.is_empty() {
             return;
         }
         for file in StateFile::ALL {
-            let written = self.state_files.written[file as usize].load(Ordering::Acquire);
+            let written = self.written[file as usize].load(Ordering::Acquire);
             if written != self.changes_of(file).count() + 1 {
-                self.write_state_file(file).await;
+                self.write(file).await;
             }
         }
     }
 
     /// Replaces a file. A failure is only logged, because the node does not depend on the file.
-    async fn write_state_file(self: &Arc<Self>, file: StateFile) {
-        let node = self.clone();
-        let disk = self.disk.clone();
-        let path = self.dir.join(file.name());
+    async fn write(self: &Arc<Self>, file: StateFile) {
+        let this = self.clone();
+        let path = self.context.data_dir.path.join(file.name());
         let seen = self.changes_of(file).count();
         let writing = env::blocking(move || {
-            let _turn = node.state_files.turn.lock();
+            let _turn = this.turn.lock();
             // The text is made on this blocking thread too: with tens of thousands of partitions it would delay
             // heartbeats on the runtime's thread.
             let text = match file {
-                StateFile::Map => text::of_map(&node.view(), node.hears_leader())?,
-                StateFile::Data => text::of_data(&node.stored_data())?,
+                StateFile::Map => text::of_map(&this.context.view(), this.contact.hears_leader())?,
+                StateFile::Data => text::of_data(&this.context.applied.stored_data())?,
             };
-            disk.replace(&path, &text)
+            this.context.data_dir.disk.replace(&path, &text)
         });
         match writing.await.and_then(|written| written) {
-            Ok(()) => self.state_files.written[file as usize].store(seen + 1, Ordering::Release),
+            Ok(()) => self.written[file as usize].store(seen + 1, Ordering::Release),
             Err(error) => self
+                .context
                 .logger
                 .warn(format_args!("{} cannot be written: {error}", file.name())),
         }

@@ -1,20 +1,20 @@
 //! The replicated state as this node has applied it. Every read on the node uses it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use tokio::sync::oneshot;
 
 use crate::env::ChangeNotifier;
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::{Event, NodeId, Topology};
+use crate::model::{DataEntry, Event, NodeId, StoredData, Topology};
 use crate::routing::{ClusterView, SharedView};
 use crate::state::{Proposal, Response, State, diff_events};
 
 /// Receives the emitted events in log order.
-pub(crate) type EventSink = Box<dyn FnMut(Vec<Arc<Event>>) + Send>;
+pub(crate) type EventSink = Box<dyn Fn(Vec<Arc<Event>>) + Send + Sync>;
 
 /// The applied state, the view that lookups read, and the tasks that wait for a revision.
 pub(crate) struct AppliedState {
@@ -30,12 +30,12 @@ pub(crate) struct AppliedState {
     /// Notified after every batch that changed the custom data, and after every installed snapshot.
     data_changed: ChangeNotifier,
     waiters: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
-    sink: Mutex<EventSink>,
+    sink: OnceLock<EventSink>,
 }
 
 impl AppliedState {
     /// The empty state of node `me`, whose current process is identified by `process`.
-    pub(crate) fn new(me: NodeId, process: u64, sink: EventSink) -> Self {
+    pub(crate) fn new(me: NodeId, process: u64) -> Self {
         let state = State::default();
         let view = ClusterView::new(state.topology().clone(), 0, &me);
         AppliedState {
@@ -47,8 +47,13 @@ impl AppliedState {
             changed: ChangeNotifier::default(),
             data_changed: ChangeNotifier::default(),
             waiters: Mutex::default(),
-            sink: Mutex::new(sink),
+            sink: OnceLock::new(),
         }
+    }
+
+    /// Has `sink` receive every event from now on. The first sink is kept.
+    pub(crate) fn emit_to(&self, sink: EventSink) {
+        self.sink.get_or_init(|| sink);
     }
 
     /// Locks the state for reading. Hold the guard briefly: applying waits for it.
@@ -64,6 +69,16 @@ impl AppliedState {
     /// The topology: members, partitions and leader.
     pub(crate) fn topology(&self) -> Arc<Topology> {
         self.state().topology().clone()
+    }
+
+    /// The replicated store. Values are shared by reference count.
+    pub(crate) fn stored_data(&self) -> StoredData {
+        let state = self.state();
+        let copied = |(key, entry): (&String, &DataEntry)| (key.clone(), entry.value.clone());
+        StoredData {
+            revision: state.revision(),
+            custom_data: Some(state.data().iter().map(copied).collect()),
+        }
     }
 
     /// The last applied revision.
@@ -230,9 +245,9 @@ impl AppliedState {
         if events.is_empty() {
             return;
         }
-        let events = events.into_iter().map(Arc::new).collect();
-        let mut sink = self.sink.lock();
-        (*sink)(events);
+        if let Some(sink) = self.sink.get() {
+            sink(events.into_iter().map(Arc::new).collect());
+        }
     }
 
     fn waiters(&self) -> MutexGuard<'_, BTreeMap<u64, Vec<oneshot::Sender<()>>>> {

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::applied_state::{AppliedState, Item};
-use super::codec;
 use super::election::pledge_file::PledgeFile;
 use super::open::SnapshotPace;
 use super::storage::snapshot_file;
@@ -21,6 +20,9 @@ use super::{
 use crate::env::disk::{Disk, MemDisk};
 use crate::fuzz::Input;
 use crate::model::Timestamp;
+use crate::rpc::decode;
+#[cfg(any(test, feature = "sim"))]
+use crate::rpc::encode;
 use crate::state::{Command, Expect, Proposal, State};
 use crate::{Error, ErrorCode};
 
@@ -39,7 +41,7 @@ pub(crate) fn snapshot(bytes: &[u8]) {
         snapshot_file::repair(&mut file);
     }
     let disk = disk_with(SNAPSHOT, &file);
-    let applied = Arc::new(AppliedState::new("node-1".into(), 7, Box::new(drop)));
+    let applied = Arc::new(AppliedState::new("node-1".into(), 7));
     let store = SnapshotStore::new(disk, SNAPSHOT.into(), Owner::default());
     if let Err(error) = StateMachine::open(applied.clone(), store, Arc::default(), SnapshotPace::default()) {
         is_clear(&error, SNAPSHOT);
@@ -54,7 +56,7 @@ pub(crate) fn snapshot(bytes: &[u8]) {
         look_at(&applied);
     };
     while !input.is_empty() {
-        if let Ok(proposal) = codec::decode(input.part(), "a proposal") {
+        if let Ok(proposal) = decode(input.part(), "a proposal") {
             apply(proposal);
         }
     }
@@ -128,7 +130,7 @@ fn is_clear(error: &Error, path: &str) {
 /// True for append entries with entries and for snapshots: both can change the membership.
 #[cfg(feature = "sim")]
 pub(crate) fn may_change_members(call: &[u8]) -> bool {
-    let request = codec::decode::<RaftRequest>(call, "a call");
+    let request = decode::<RaftRequest>(call, "a call");
     request.is_ok_and(|request| match request.call {
         RaftCall::Append(append) => append.ids().next().is_some(),
         RaftCall::Snapshot(_) => true,
@@ -140,22 +142,22 @@ pub(crate) fn may_change_members(call: &[u8]) -> bool {
 /// anything else of it is checked.
 #[cfg(feature = "sim")]
 pub(crate) fn fit(call: &[u8], tip: LogId) -> Option<bytes::Bytes> {
-    let mut request = codec::decode::<RaftRequest>(call, "a call").ok()?;
+    let mut request = decode::<RaftRequest>(call, "a call").ok()?;
     match &mut request.call {
         RaftCall::Append(append) => append.follow(tip),
         RaftCall::Snapshot(chunk) => {
-            let mut head: SnapshotHeader = codec::decode(&chunk.head, "a head").ok()?;
+            let mut head: SnapshotHeader = decode(&chunk.head, "a head").ok()?;
             let mut state = State::decode(&chunk.data).ok()?;
             state.advance(tip.index.checked_add(9)?);
             head.cover(state.revision());
-            chunk.head = codec::encode(&head).ok()?;
+            chunk.head = encode(&head).ok()?;
             chunk.data = state.encode().ok()?.into();
             chunk.offset = 0;
             chunk.total = chunk.data.len() as u64;
         }
         _ => {}
     }
-    codec::encode(&request).ok()
+    encode(&request).ok()
 }
 
 /// The id of the last entry of the node's log.
@@ -167,8 +169,8 @@ pub(crate) fn tip(node: &RaftNode) -> Option<LogId> {
 /// The calls that a node forwards to the leader.
 #[cfg(all(test, feature = "sim"))]
 pub(crate) fn forwarded_calls(cluster: &str, proposals: &[bytes::Bytes]) -> Vec<bytes::Bytes> {
-    use super::Service;
     use super::proposals::forward::{ForwardCall, ForwardRequest};
+    use crate::rpc::Service;
 
     let calls = [
         ForwardCall::Propose(proposals[0].clone()),
@@ -181,7 +183,7 @@ pub(crate) fn forwarded_calls(cluster: &str, proposals: &[bytes::Bytes]) -> Vec<
             from: Some(1),
             call,
         };
-        Service::Forward.envelope(&codec::encode(&request).unwrap())
+        Service::Forward.envelope(&encode(&request).unwrap())
     };
     calls.map(call).to_vec()
 }
@@ -189,10 +191,10 @@ pub(crate) fn forwarded_calls(cluster: &str, proposals: &[bytes::Bytes]) -> Vec<
 /// Calls of a node that leads a later term, or is a candidate in it, grouped by topic.
 #[cfg(all(test, feature = "sim"))]
 pub(crate) fn raft_calls(cluster: &str, proposal: &bytes::Bytes) -> Vec<(&'static str, Vec<bytes::Bytes>)> {
-    use super::Service;
     use super::codec::MembershipRecord;
     use super::storage::wal::Vote;
     use super::transport::wire::{AppendEntries, RequestVote, SnapshotChunk, Transfer};
+    use crate::rpc::Service;
 
     let id = |term, index| LogId {
         term,
@@ -211,9 +213,9 @@ pub(crate) fn raft_calls(cluster: &str, proposal: &bytes::Bytes) -> Vec<(&'stati
             to: 1,
             call,
         };
-        Service::Raft.envelope(&codec::encode(&request).unwrap())
+        Service::Raft.envelope(&encode(&request).unwrap())
     };
-    let members = codec::encode(&MembershipRecord::of_parts(&[&[1]])).unwrap();
+    let members = encode(&MembershipRecord::of_parts(&[&[1]])).unwrap();
     let append = |prev, entries, commit| {
         call(RaftCall::Append(AppendEntries::of_parts(
             vote(true),
@@ -228,7 +230,7 @@ pub(crate) fn raft_calls(cluster: &str, proposal: &bytes::Bytes) -> Vec<(&'stati
         let data: bytes::Bytes = state.encode().unwrap().into();
         call(RaftCall::Snapshot(SnapshotChunk {
             vote: vote(true),
-            head: codec::encode(&head).unwrap(),
+            head: encode(&head).unwrap(),
             offset: 0,
             total: data.len() as u64,
             data,
@@ -282,7 +284,7 @@ pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
         };
         let disk = disk_with("/data/other", b"");
         let head = SnapshotHeader::of_parts(Some(id), Some(id), &[&[1]]);
-        let head = codec::encode(&head).unwrap();
+        let head = encode(&head).unwrap();
         let state = state.encode().unwrap();
         snapshot_file::write(&*disk, Path::new(SNAPSHOT), Owner::default(), &head, &state).unwrap();
         disk.read(Path::new(SNAPSHOT), u64::MAX).unwrap().unwrap()
@@ -291,7 +293,7 @@ pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
         let mut input = vec![flags];
         put_part(&mut input, file);
         for proposal in proposals {
-            put_part(&mut input, &codec::encode(proposal).unwrap());
+            put_part(&mut input, &encode(proposal).unwrap());
         }
         input
     };

@@ -34,11 +34,8 @@ mod transport;
 mod types;
 
 pub(crate) use applied_state::AppliedState;
-pub(crate) use codec::{decode, encode};
 pub(crate) use election::{Leadership, LeadershipChange, stretch_for};
 pub(crate) use open::{LOG_DIR, RaftConfig, SnapshotPace, has_log, has_snapshot};
-pub(crate) use proposals::{Attempt, Outcome, Proposer, handle_forwarded, is_over, refuse_forwarded};
+pub(crate) use proposals::{Attempt, ForwardServer, LeaderRetry, Proposer, RETRY_PAUSE, is_over};
 pub(crate) use raft_node::{RaftNode, VoterChange};
 pub(crate) use storage::wal::{WHAT_TO_DO, too_long_is_damage};
-pub(crate) use transport::{Addresses, Service, refuse_raft};
-pub(crate) use types::RaftId;

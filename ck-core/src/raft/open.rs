@@ -22,16 +22,16 @@ use super::storage::log_store::LogStore;
 use super::storage::state_machine::{Raft, SnapshotStore, StateMachine};
 use super::storage::wal::{self, Owner, Wal, WalOptions};
 use super::transport::heartbeats::{Heartbeats, Mute};
-use super::transport::network::{Addresses, Network};
-use super::transport::rpc_server::Server;
+use super::transport::network::Network;
+use super::transport::rpc_server::RpcServer;
 use super::transport::snapshot_receiver::SnapshotReceiver;
 use super::types::RaftId;
 use crate::env::disk::Disk;
 use crate::env::{self, ChangeNotifier};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::whole_millis;
-use crate::net::Transport;
 use crate::options::TimingValues;
+use crate::rpc::PeerClient;
 
 /// Name of the log folder inside a data directory.
 pub(crate) const LOG_DIR: &str = "wal.log";
@@ -77,8 +77,7 @@ pub(crate) struct RaftConfig {
     pub(crate) timing: TimingValues,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
-    pub(crate) transport: Arc<dyn Transport>,
-    pub(crate) addresses: Arc<dyn Addresses>,
+    pub(crate) peers: PeerClient,
     pub(crate) applied: Arc<AppliedState>,
     pub(crate) snapshots: SnapshotPace,
 }
@@ -89,7 +88,7 @@ impl RaftNode {
     /// # Errors
     /// [`ErrorCode::Corrupt`], [`ErrorCode::DataDirInUse`], [`ErrorCode::Io`] from the disk.
     pub(crate) async fn open(config: RaftConfig) -> Result<Arc<Self>> {
-        let owner = Owner::new(&config.addresses.cluster_id(), config.raft_id)?;
+        let owner = Owner::new(&config.peers.cluster_id(), config.raft_id)?;
         let options = WalOptions {
             seed: seed(),
             owner,
@@ -127,8 +126,7 @@ impl RaftNode {
         let match_index = Arc::<MatchIndex>::default();
         let network = Network::new(
             config.raft_id,
-            config.transport,
-            config.addresses.clone(),
+            config.peers.clone(),
             acks.clone(),
             match_index.clone(),
             pledges.clone(),
@@ -180,14 +178,14 @@ impl RaftNode {
                 stretch,
             )),
         ];
-        let server = Server::new(
+        let server = Arc::new(RpcServer::new(
             raft.clone(),
             config.raft_id,
-            config.addresses,
+            config.peers,
             pledges.clone(),
             wal.clone(),
             snapshots,
-        );
+        ));
         Ok(Arc::new(RaftNode {
             raft,
             raft_id: config.raft_id,

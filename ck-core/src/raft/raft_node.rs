@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::AbortHandle;
 use openraft::async_runtime::WatchReceiver;
@@ -21,18 +20,17 @@ use super::election::quorum_acks::QuorumAcks;
 use super::match_index::MatchIndex;
 use super::storage::state_machine::Raft;
 use super::storage::wal::{Wal, WalThread};
-use super::transport::rpc_server::Server;
+use super::transport::rpc_server::RpcServer;
 use super::types::{LogId, RaftId, Vote, from_wal_id, stopped};
 use crate::env::{self, ChangeNotifier, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{ConsensusStats, NodeId};
-use crate::net::PeerConnection;
 
 /// A running Raft node.
 pub(crate) struct RaftNode {
     pub(super) raft: Raft,
     pub(super) raft_id: RaftId,
-    pub(super) server: Server,
+    pub(super) server: Arc<RpcServer>,
     pub(super) wal: Arc<Wal>,
     pub(super) writer: Mutex<Option<WalThread>>,
     pub(super) applied: Arc<AppliedState>,
@@ -108,9 +106,9 @@ impl RaftNode {
         }
     }
 
-    /// Handles a Raft RPC from another node and gives the encoded answer.
-    pub(crate) async fn handle_peer(&self, body: &[u8], over: &Arc<PeerConnection>) -> Bytes {
-        self.server.handle(body, over).await
+    /// Answers the Raft RPCs of other nodes.
+    pub(crate) fn server(&self) -> &Arc<RpcServer> {
+        &self.server
     }
 
     /// The Raft id of the leader that this node heard from last, and when.

@@ -16,7 +16,6 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::applied_state::AppliedState;
-use super::transport::network::Addresses;
 use super::types::RaftId;
 use super::{RaftConfig, RaftNode, SnapshotPace};
 use crate::env;
@@ -24,6 +23,7 @@ use crate::env::disk::MemDisk;
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::{Lane, Transport};
 use crate::options::TimingProfile;
+use crate::rpc::{Addresses, Dispatcher, PeerClient, PeerService};
 
 /// A network in which no other node can be reached.
 #[derive(Debug)]
@@ -47,6 +47,20 @@ impl Addresses for Nobody {
     }
 }
 
+/// A client that reaches no other node.
+fn peers() -> PeerClient {
+    PeerClient::new(Arc::new(Nobody), Arc::new(Nobody))
+}
+
+/// The encoded answer of a service to an encoded call of a peer.
+async fn answer_of<S: PeerService>(service: Arc<S>, call: &[u8]) -> Bytes {
+    let dispatcher = Dispatcher::new(Arc::new(Nobody));
+    dispatcher.add(service);
+    dispatcher
+        .dispatch(&S::SERVICE.envelope(call), &Arc::default())
+        .await
+}
+
 /// A Raft node that has not been initialized.
 async fn open() -> Arc<RaftNode> {
     open_on(Arc::new(MemDisk::new())).await
@@ -54,15 +68,14 @@ async fn open() -> Arc<RaftNode> {
 
 /// The same, on a disk that may already have a log.
 async fn open_on(disk: Arc<MemDisk>) -> Arc<RaftNode> {
-    let applied = Arc::new(AppliedState::new("node-1".into(), 1, Box::new(|_| {})));
+    let applied = Arc::new(AppliedState::new("node-1".into(), 1));
     let config = RaftConfig {
         raft_id: 1,
         cluster_name: "c".to_owned(),
         timing: TimingProfile::Lan.values(),
         disk,
         dir: "/node".into(),
-        transport: Arc::new(Nobody),
-        addresses: Arc::new(Nobody),
+        peers: peers(),
         applied,
         snapshots: SnapshotPace::default(),
     };

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::storage::wal;
 use crate::error::{Error, ErrorCode};
+pub(crate) use crate::model::RaftId;
 use crate::state::Response;
 
 /// An encoded proposal. It is encoded once, on the node that proposes it, and decoded once on each node that applies
@@ -30,9 +31,6 @@ impl fmt::Display for Command {
 /// The state machine's response to an entry; `None` for blank and membership entries.
 #[derive(Debug, Clone)]
 pub(crate) struct Applied(pub(crate) Option<Response>);
-
-/// A node's Raft id. It is assigned through the log and never reused.
-pub(crate) type RaftId = u64;
 
 openraft::declare_raft_types!(
     /// The type configuration of openraft. Node addresses come from the replicated topology, so openraft's node type is

@@ -18,6 +18,7 @@ use crate::model::{
     partition_id,
 };
 
+use super::config::{CopyOutcome, Holders, HookHost};
 use super::job::{Effect, Job, RetryId};
 use super::schedule::Schedule;
 use super::types::{HookFailure, Outcome};
@@ -26,6 +27,48 @@ use super::types::{HookFailure, Outcome};
 const ME: &str = "node-1";
 /// Another node.
 const OTHER: &str = "node-2";
+
+/// A host that passes on what it is told.
+struct TestHost {
+    copied: Box<dyn Fn(u64) + Send + Sync>,
+    failed: Box<dyn Fn(HookFailure) + Send + Sync>,
+    holders: Box<dyn Fn() -> Holders + Send + Sync>,
+}
+
+impl TestHost {
+    fn new(
+        copied: impl Fn(u64) + Send + Sync + 'static,
+        failed: impl Fn(HookFailure) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        TestHost::with_holders(copied, failed, || Holders::AsTold)
+    }
+
+    fn with_holders(
+        copied: impl Fn(u64) + Send + Sync + 'static,
+        failed: impl Fn(HookFailure) + Send + Sync + 'static,
+        holders: impl Fn() -> Holders + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(TestHost {
+            copied: Box::new(copied),
+            failed: Box::new(failed),
+            holders: Box::new(holders),
+        })
+    }
+}
+
+impl HookHost for TestHost {
+    fn copied(&self, _: &PartitionChangeEvent, revision: u64, _: CopyOutcome) {
+        (self.copied)(revision);
+    }
+
+    fn failed(&self, failure: HookFailure) {
+        (self.failed)(failure);
+    }
+
+    fn holders(&self, _: &PartitionChangeEvent, _: u64) -> Holders {
+        (self.holders)()
+    }
+}
 
 fn event(revision: u64, kind: EventKind) -> Arc<Event> {
     Arc::new(Event {

@@ -1,19 +1,17 @@
 //! The handle with the task driver, on tokio.
 
 use std::sync::Arc;
-
-use parking_lot::Mutex;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use crate::env::Instant;
-use crate::hooks::{
-    Driver, EventFilter, EventType, Holders, Hook, HookFailure, Hooks, HooksConfig, Unregistered,
-};
+use crate::hooks::{Driver, EventFilter, EventType, Holders, Hook, Hooks, HooksConfig, Unregistered};
 use crate::model::EventKind;
 use crate::model::RoleChange::GainedReplica;
 use crate::{Error, ErrorCode};
 
-use super::{ME, change, event, leader, node, rejoin};
+use super::{ME, TestHost, change, event, leader, node, rejoin};
 
 pub(super) const CHANGES: EventFilter = EventFilter::only(EventType::PartitionChange);
 const LEADER: EventFilter = EventFilter::only(EventType::LeaderChange);
@@ -54,8 +52,10 @@ pub(super) fn hooks(trace: &Trace) -> Arc<Hooks> {
     let config = HooksConfig::new(
         ME.into(),
         Driver::Tasks,
-        Arc::new(move |_, revision, _| copied.add(&format!("copied {revision}"))),
-        Arc::new(move |failure| failed.add(&failure.to_string())),
+        TestHost::new(
+            move |revision| copied.add(&format!("copied {revision}")),
+            move |failure| failed.add(&failure.to_string()),
+        ),
     );
     Arc::new(Hooks::new(config))
 }
@@ -66,18 +66,16 @@ async fn a_copy_that_is_tried_again_is_told_who_holds_it_then() {
     let holding = Arc::new(Mutex::new(Holders::Nodes(vec![node("a")])));
     let copied = Arc::new(tokio::sync::Notify::new());
     let (seen, now, heal, done) = (told.clone(), holding.clone(), holding.clone(), copied.clone());
-    let mut config = HooksConfig::new(
-        ME.into(),
-        Driver::Tasks,
-        Arc::new(move |_, _, _| done.notify_one()),
-        Arc::new(move |failure: HookFailure| {
+    let host = TestHost::with_holders(
+        move |_| done.notify_one(),
+        move |failure| {
             if failure.message.starts_with("not called") {
                 *heal.lock() = Holders::Nodes(Vec::new());
             }
-        }),
+        },
+        move || now.lock().clone(),
     );
-    config.holders = Some(Arc::new(move |_, _| now.lock().clone()));
-    let hooks = Hooks::new(config);
+    let hooks = Hooks::new(HooksConfig::new(ME.into(), Driver::Tasks, host));
     let holders = holding.clone();
     let hook = Hook::blocking(move |event| {
         let EventKind::PartitionChange(change) = &event.kind else {

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use crate::hooks::{Driver, EventFilter, EventType, FailureReason, Hook, HookFailure, Hooks, HooksConfig};
 use crate::model::RoleChange::GainedReplica;
 
-use super::{ME, OTHER, change, event, join, leader, rejoin};
+use super::{ME, OTHER, TestHost, change, event, join, leader, rejoin};
 
 pub(super) const CHANGES: EventFilter = EventFilter::only(EventType::PartitionChange);
 pub(super) const LEADER: EventFilter = EventFilter::only(EventType::LeaderChange);
@@ -37,8 +37,10 @@ pub(super) fn fixture_with(change: impl FnOnce(&mut HooksConfig)) -> Fixture {
     let mut config = HooksConfig::new(
         ME.into(),
         Driver::Threads(runtime().handle().clone()),
-        Arc::new(move |_, revision, _| on_copied.send(revision).unwrap_or_default()),
-        Arc::new(move |failure| on_failure.send(failure).unwrap_or_default()),
+        TestHost::new(
+            move |revision| on_copied.send(revision).unwrap_or_default(),
+            move |failure| on_failure.send(failure).unwrap_or_default(),
+        ),
     );
     change(&mut config);
     Fixture {

@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use super::MembershipService;
 use crate::error::{Error, ErrorCode, Result};
-use crate::membership::{
-    JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong, ProcessTag,
-};
 use crate::model::Node;
 use crate::net::Lane;
-use crate::raft::{AppliedState, Service, decode, encode};
+use crate::rpc::{JoinRequest, MemberCall, MemberReply, MemberRequest, Pong, ProcessTag};
 
 /// How long a dialled node may take to answer.
 const DIAL_BACK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -33,7 +30,7 @@ impl MembershipService {
         let Ok(pong) = self.ping(&known.peer_addr).await else {
             return Ok(());
         };
-        if pong.node_id != known.id || pong.cluster_id != self.pong.cluster_id_of(&self.context.applied) {
+        if pong.node_id != known.id || pong.cluster_id != self.peers.cluster_id() {
             return Ok(());
         }
         if again {
@@ -84,36 +81,16 @@ impl MembershipService {
 
     /// Asks which node and which process answers at an address.
     pub(super) async fn ping(&self, address: &str) -> Result<Pong> {
-        match self.call(address, MemberCall::Ping).await? {
-            MemberReply::Pong(pong) => Ok(pong),
-            other => Err(Error::new(
-                ErrorCode::Version,
-                format!("a ping was answered with {other:?}"),
-            )),
-        }
+        self.call(address, MemberCall::Ping).await?.into_pong()
     }
 
     pub(super) async fn call(&self, address: &str, call: MemberCall) -> Result<MemberReply> {
-        let request = MemberRequest {
-            cluster: self.pong.cluster_id_of(&self.context.applied),
-            forwarded: true,
-            epoch: 0,
-            call,
-            from: Some(self.context.me.clone()),
-        };
-        let body = Service::Member.envelope(&encode(&request)?);
+        let request =
+            MemberRequest::new(self.peers.cluster_id(), Some(self.context.me.clone()), call).forwarded(true);
         let answer = self
-            .transport
-            .call(address, Lane::Control, body, DIAL_BACK_TIMEOUT)
-            .await?;
-        match decode(&answer, "the answer of a node")? {
-            MemberAnswer::Done(reply) => Ok(reply),
-            MemberAnswer::Refused(error) => Err(error),
-            other => Err(Error::new(
-                ErrorCode::Version,
-                format!("the node answered out of turn: {other:?}"),
-            )),
-        }
+            .peers
+            .call(address, Lane::Control, &request, DIAL_BACK_TIMEOUT);
+        answer.await?.into_reply()
     }
 
     /// Records the new address of a member that asks to join while no leader may exist to commit the address. The
@@ -136,17 +113,6 @@ impl MembershipService {
         let is_there = before.is_ok_and(|pong| pong.node_id == known.id);
         if now.is_ok() && !is_there {
             self.addresses.hint(raft_id, request.spec.peer_addr.clone());
-        }
-    }
-}
-
-impl Pong {
-    /// The cluster id as of now: this node may have become a member since it started.
-    fn cluster_id_of(&self, applied: &AppliedState) -> String {
-        if self.cluster_id.is_empty() {
-            applied.topology().cluster_id.clone()
-        } else {
-            self.cluster_id.clone()
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{COMMIT_TIMEOUT, MembershipService, not_leader};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
-use crate::membership::{SyncReply, SyncReport};
+use crate::rpc::{SyncReply, SyncReport};
 use crate::state::{Command, MAX_REASON_CHARS};
 
 impl MembershipService {

@@ -4,7 +4,8 @@ use super::{MembershipService, not_leader};
 #[cfg(doc)]
 use crate::error::ErrorCode;
 use crate::error::{Error, Result};
-use crate::membership::{JoinReply, JoinRequest, check_config, check_spec};
+use crate::membership::{check_config, check_spec};
+use crate::rpc::{JoinReply, JoinRequest};
 use crate::state::{Command, Reply};
 
 impl MembershipService {

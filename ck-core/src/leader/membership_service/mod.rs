@@ -18,9 +18,9 @@ use super::LeaderContext;
 use super::rebalancer;
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
-use crate::membership::{AddressBook, MemberCall, MemberReply, Pong};
+use crate::membership::AddressBook;
 use crate::model::{Node, NodeId, Topology};
-use crate::net::Transport;
+use crate::rpc::{MemberCall, MemberReply, PeerClient};
 use crate::state::{Command, Promotion, Response};
 
 /// How long one commit may take.
@@ -31,23 +31,15 @@ const MAX_REPLANS: usize = 20;
 /// Changes the members. Every node has this service; only the leader's answers calls.
 pub(crate) struct MembershipService {
     context: LeaderContext,
-    /// The answer of this node to a ping.
-    pong: Pong,
-    transport: Arc<dyn Transport>,
+    peers: PeerClient,
     addresses: Arc<AddressBook>,
 }
 
 impl MembershipService {
-    pub(crate) fn new(
-        context: LeaderContext,
-        pong: Pong,
-        transport: Arc<dyn Transport>,
-        addresses: Arc<AddressBook>,
-    ) -> Self {
+    pub(crate) fn new(context: LeaderContext, peers: PeerClient, addresses: Arc<AddressBook>) -> Self {
         MembershipService {
             context,
-            pong,
-            transport,
+            peers,
             addresses,
         }
     }

@@ -12,8 +12,8 @@ use super::plan_state::{PlanState, active, members};
 use crate::env::{self, Instant};
 use crate::error::{ErrorCode, Result};
 use crate::leader::{LeaderContext, Leased};
-use crate::membership::CopyReport;
 use crate::model::{NodeId, NodeStatus, Partition, RebalanceTrigger, Target, Topology, partition_id};
+use crate::rpc::CopyReport;
 use crate::state::{Command, CopyLimit, Grant, Reply, Response};
 
 /// How long one proposal may take.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::control_loop::Rebalancer;
 use crate::env::{self, Instant};
-use crate::membership::SyncReport;
 use crate::model::{
     AvoidedCopy, AwayNode, CopyState, Migration, MigrationState, NodeId, Partition, RebalanceStatus,
     Timestamp, Topology, partition_id,
 };
+use crate::rpc::SyncReport;
 use crate::state::{RebalanceRun, State};
 
 /// How many migrations one answer lists.

@@ -43,12 +43,12 @@ fn a_node_that_has_lost_a_part_of_its_directory_says_so_and_takes_no_part() {
                 let all = |sim: &SimNode| sim.disk.open(Path::new("/data/snapshot")).unwrap().is_some();
                 until("snapshots", || nodes.iter().all(all)).await;
                 let sim = nodes.remove(if founder { 0 } else { 2 });
-                let cluster = nodes[0].node.cluster_id();
+                let cluster = nodes[0].node.context.peers.cluster_id();
                 let error = restart_without(&world, sim, lost).await.map(drop).unwrap_err();
                 assert_eq!(error.code(), ErrorCode::Corrupt, "{lost:?}: {error}");
                 assert!(error.message().contains(says), "{lost:?}: {error}");
                 assert!(error.message().contains("as a new node"), "{lost:?}: {error}");
-                assert_eq!(nodes[0].node.cluster_id(), cluster);
+                assert_eq!(nodes[0].node.context.peers.cluster_id(), cluster);
             });
         }
     }

@@ -62,7 +62,7 @@ fn a_lease_counts_from_the_request_that_was_acknowledged_not_from_a_later_one() 
         simulate(seed, async |world| {
             let late = Late::of(&world).await;
             late.answers_arrive(&world).await;
-            let raft = &late.nodes[late.leader].node.member().unwrap().raft;
+            let raft = &late.nodes[late.leader].node.raft_parts().unwrap().raft;
             let lease = raft.lease_until().unwrap();
             // Nobody heard of this leader since the cut, so nobody keeps still for longer than that.
             let longest = late.cut + raft.lease;
@@ -78,7 +78,7 @@ fn a_read_is_not_confirmed_by_an_answer_to_what_was_sent_before_it() {
             let late = Late::of(&world).await;
             let node = late.nodes[late.leader].node.clone();
             let reading = env::spawn(async move {
-                let member = node.member()?;
+                let member = node.raft_parts()?;
                 member.proposer.read_barrier(A_WHILE).await
             });
             env::sleep(MOMENT).await;

@@ -28,26 +28,27 @@ fn a_survivor_names_no_leader_when_a_lease_has_passed() {
                 assert_eq!(node.leader(), None, "{}", node.id());
                 assert_eq!(&*node.cluster(false).leader, "");
                 assert_eq!(&*node.consensus_stats().leader, "");
-                assert!(!node.contact().leader_known);
+                assert!(!node.contact.contact().leader_known);
                 assert!(
-                    node.last_contact()
+                    node.contact
+                        .last_contact()
                         .is_some_and(|age| age >= PAST - Duration::from_millis(600))
                 );
                 assert!(!node.health().healthy);
             }
-            let before = nodes[0].node.last_contact();
+            let before = nodes[0].node.contact.last_contact();
             let (synced, heard) = (
                 nodes[0].node.health().last_sync,
-                nodes[0].node.members().await.heard,
+                nodes[0].node.contact.members().await.heard,
             );
             env::sleep(PAST).await;
-            assert!(nodes[0].node.last_contact() > before, "the age grows");
+            assert!(nodes[0].node.contact.last_contact() > before, "the age grows");
             assert_eq!(
                 nodes[0].node.health().last_sync,
                 synced,
                 "it does not seem to have synced"
             );
-            assert!(heard < 3 && nodes[0].node.members().await.heard == 1);
+            assert!(heard < 3 && nodes[0].node.contact.members().await.heard == 1);
         });
     }
 }
@@ -82,10 +83,10 @@ fn every_member_is_seen_by_every_member_as_time_goes_on() {
         let nodes = world.cluster(3).await;
         write(&nodes[0], "k").await;
         for sim in &nodes {
-            let before = sim.node.members().await;
+            let before = sim.node.contact.members().await;
             assert_eq!((before.nodes.len(), before.heard), (3, 3));
             env::sleep(PAST).await;
-            let after = sim.node.members().await;
+            let after = sim.node.contact.members().await;
             for (now, then) in after.nodes.iter().zip(&before.nodes) {
                 assert!(
                     now.last_seen > then.last_seen,

@@ -220,7 +220,7 @@ fn a_removal_that_a_dying_leader_began_is_whole_or_not_at_all() {
             world.network.heal();
             env::sleep(Duration::from_secs(10)).await;
             let lead = leader(&nodes, None).await;
-            let member = nodes[lead].node.member().unwrap();
+            let member = nodes[lead].node.raft_parts().unwrap();
             let whole = || {
                 let view = nodes[lead].node.view();
                 let listed: BTreeSet<u64> = view.nodes().iter().map(|node| node.raft_id).collect();

@@ -59,8 +59,8 @@ fn a_hand_over_to_a_dead_node_is_undone() {
             let old = leader(&nodes, None).await;
             let target = (old + 1) % 3;
             world.network.isolate(nodes[target].addr());
-            let member = nodes[old].node.member().unwrap();
-            let to = nodes[target].node.member().unwrap().raft.raft_id();
+            let member = nodes[old].node.raft_parts().unwrap();
+            let to = nodes[target].node.raft_parts().unwrap().raft.raft_id();
             // It was heard of a moment ago, so the check of the target lets it pass.
             let began = Instant::now();
             let refused = member.raft.transfer(to, Duration::from_millis(300)).await;
@@ -123,8 +123,8 @@ fn a_hand_over_that_nobody_can_take_is_taken_back() {
         world
             .network
             .cut_one_way(nodes[other].addr(), nodes[target].addr());
-        let member = nodes[old].node.member().unwrap();
-        let to = nodes[target].node.member().unwrap().raft.raft_id();
+        let member = nodes[old].node.raft_parts().unwrap();
+        let to = nodes[target].node.raft_parts().unwrap().raft.raft_id();
         let handed = member.raft.transfer(to, Duration::from_millis(20)).await;
         assert_eq!(handed.unwrap_err().code(), ErrorCode::Refused);
         assert!(
@@ -143,9 +143,9 @@ fn stepping_down_tries_again_when_the_successor_does_not_take_over() {
         simulate(seed, async |world| {
             let nodes = world.cluster(3).await;
             let old = leader(&nodes, None).await;
-            let member = nodes[old].node.member().unwrap();
+            let member = nodes[old].node.raft_parts().unwrap();
             let first = *member.raft.successors(Duration::from_secs(1)).first().unwrap();
-            let raft_id = |sim: &SimNode| sim.node.member().unwrap().raft.raft_id();
+            let raft_id = |sim: &SimNode| sim.node.raft_parts().unwrap().raft.raft_id();
             let cut_off = nodes.iter().position(|sim| raft_id(sim) == first).unwrap();
             world.network.isolate(nodes[cut_off].addr());
             let began = Instant::now();
@@ -265,7 +265,7 @@ fn a_wiped_member_gets_another_raft_id_and_the_old_one_goes() {
         let mut nodes = world.cluster(3).await;
         let wiped = (leader(&nodes, None).await + 1) % 3;
         let gone = nodes.remove(wiped);
-        let old_id = gone.node.member().unwrap().raft.raft_id();
+        let old_id = gone.node.raft_parts().unwrap().raft.raft_id();
         world.network.unserve(gone.addr());
         drop(gone.node.close_immediately().await);
         let mut options = gone.options;
@@ -274,11 +274,11 @@ fn a_wiped_member_gets_another_raft_id_and_the_old_one_goes() {
         back.node.start().await.unwrap();
         nodes.insert(wiped, back);
         settle(&nodes).await;
-        let new_id = nodes[wiped].node.member().unwrap().raft.raft_id();
+        let new_id = nodes[wiped].node.raft_parts().unwrap().raft.raft_id();
         assert!(new_id > 3, "Raft id {new_id} was given before");
         for sim in &nodes {
             until("the old id to go", || {
-                let members = sim.node.member().unwrap().raft.raft_members();
+                let members = sim.node.raft_parts().unwrap().raft.raft_members();
                 !members.all.contains(&old_id) && members.voters.len() == 3 && !members.joint
             })
             .await;
@@ -305,7 +305,7 @@ fn a_half_done_change_of_voters_is_finished_by_the_next_leader() {
             env::spawn(async move { starting.start().await });
             let joint = |sim: &SimNode| {
                 sim.node
-                    .member()
+                    .raft_parts()
                     .is_ok_and(|member| member.raft.raft_members().joint)
             };
             let deadline = Instant::now() + Duration::from_secs(5);
@@ -323,7 +323,7 @@ fn a_half_done_change_of_voters_is_finished_by_the_next_leader() {
             settle(&nodes).await;
             for sim in &nodes {
                 until("five voters", || {
-                    let members = sim.node.member().unwrap().raft.raft_members();
+                    let members = sim.node.raft_parts().unwrap().raft.raft_members();
                     members.voters.len() == 5 && !members.joint
                 })
                 .await;
@@ -348,7 +348,7 @@ fn a_node_that_cannot_catch_up_is_neither_active_nor_a_voter() {
         world.network.isolate(&addr);
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(5) {
-            let members = nodes[leads_now].node.member().unwrap().raft.raft_members();
+            let members = nodes[leads_now].node.raft_parts().unwrap().raft.raft_members();
             assert_eq!(members.voters.len(), 3);
             assert_ne!(status(&nodes[leads_now]), Some(NodeStatus::Active));
             env::sleep(Duration::from_millis(10)).await;

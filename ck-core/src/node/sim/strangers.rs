@@ -11,12 +11,12 @@ use super::tests::{simulate, write};
 use super::{PATIENCE, SimNode, World, leader, settle, until};
 use crate::env::{self, Instant};
 use crate::error::ErrorCode;
-use crate::membership::{
-    JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong, ProcessTag,
-};
 use crate::model::{LeaveReason, NodeId, NodeStatus};
 use crate::net::Lane;
-use crate::raft::{Service, decode, encode};
+use crate::rpc::{
+    JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong, ProcessTag, Service, decode,
+    encode,
+};
 use crate::state::{Command, NodeSpec};
 
 const STRANGER: &str = "10.0.0.99:7000";
@@ -240,13 +240,13 @@ fn nobody_takes_over_from_whoever_is_said_to_stop_and_has_a_lease() {
 fn a_leader_of_which_the_log_says_that_it_stopped_comes_back() {
     simulate(47, async |world| {
         let nodes = world.cluster(1).await;
-        let member = nodes[0].node.member().unwrap();
+        let member = nodes[0].node.raft_parts().unwrap();
         let stopped = Command::MarkDown {
             node: nodes[0].node.id().clone(),
             incarnation: nodes[0].incarnation(),
             reason: LeaveReason::GracefulShutdown,
             promotions: Vec::new(),
-            planned_on: nodes[0].node.applied.state().topology_revision(),
+            planned_on: nodes[0].node.context.applied.state().topology_revision(),
             silent_ms: 0,
             unleased_from: None,
         };

@@ -1,15 +1,18 @@
 //! Calls that only the leader can answer, forwarded to it by other nodes.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use super::write::WriteOutcome;
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, Result};
 use crate::net::PeerConnection;
-use crate::raft::codec;
 use crate::raft::raft_node::RaftNode;
-use crate::raft::transport::network::Addresses;
 use crate::raft::types::RaftId;
+use crate::rpc::{PeerCall, PeerClient, PeerService, Service, at_most};
 
 /// The most proposals of one call.
 pub(in crate::raft) const MAX_FORWARDED: usize = 4096;
@@ -29,7 +32,7 @@ pub(crate) enum ForwardCall {
     /// Commit this encoded proposal.
     Propose(Bytes),
     /// Commit these encoded proposals, which wait at the same node. Each has an outcome of its own.
-    ProposeMany(#[serde(deserialize_with = "codec::at_most::<_, _, MAX_FORWARDED>")] Vec<Bytes>),
+    ProposeMany(#[serde(deserialize_with = "at_most::<_, _, MAX_FORWARDED>")] Vec<Bytes>),
     /// Give the revision that a linearizable read must reach.
     ReadIndex,
 }
@@ -45,54 +48,59 @@ pub(crate) enum ForwardAnswer {
     Refused(Error),
 }
 
-/// Handles a forwarded call and gives the encoded answer.
-pub(crate) async fn handle_forwarded(
-    node: &RaftNode,
-    addresses: &dyn Addresses,
-    body: &[u8],
-    over: &PeerConnection,
-) -> Bytes {
-    let answer = match answer(node, addresses, body, over).await {
-        Ok(answer) => answer,
-        Err(error) => ForwardAnswer::Refused(error),
-    };
-    codec::encode(&answer).unwrap_or_default()
+impl PeerCall for ForwardRequest {
+    type Answer = ForwardAnswer;
+    const SERVICE: Service = Service::Forward;
+    const ANSWER: &'static str = "the leader's answer";
 }
 
-async fn answer(
-    node: &RaftNode,
-    addresses: &dyn Addresses,
-    body: &[u8],
-    over: &PeerConnection,
-) -> Result<ForwardAnswer> {
-    let request: ForwardRequest = codec::decode(body, "a forwarded call")?;
-    let cluster = addresses.cluster_id();
-    if request.cluster != cluster {
-        let message = format!(
-            "this node is of cluster {cluster:?}, the call of {:?}",
-            request.cluster
-        );
-        return Err(Error::new(ErrorCode::WrongCluster, message));
+/// Answers the calls that other nodes forward to this one, because they take it for the leader.
+pub(crate) struct ForwardServer {
+    node: Arc<RaftNode>,
+    peers: PeerClient,
+}
+
+impl ForwardServer {
+    pub(crate) fn new(node: Arc<RaftNode>, peers: PeerClient) -> Self {
+        ForwardServer { node, peers }
     }
-    if request
-        .from
-        .is_some_and(|from| addresses.address_of(from).is_some())
-    {
-        over.prove();
-    }
-    Ok(match request.call {
-        ForwardCall::Propose(proposal) => ForwardAnswer::Written(node.write_forwarded(proposal).await),
-        ForwardCall::ProposeMany(proposals) => {
-            ForwardAnswer::WrittenMany(node.write_forwarded_many(proposals).await)
+
+    async fn answer(&self, request: ForwardRequest, connection: &PeerConnection) -> Result<ForwardAnswer> {
+        if request
+            .from
+            .is_some_and(|from| self.peers.address_of(from).is_some())
+        {
+            connection.prove();
         }
-        ForwardCall::ReadIndex => match node.read_index().await? {
-            Ok(revision) => ForwardAnswer::ReadIndex(revision),
-            Err(leader) => ForwardAnswer::NotLeader(leader),
-        },
-    })
+        let node = &self.node;
+        Ok(match request.call {
+            ForwardCall::Propose(proposal) => ForwardAnswer::Written(node.write_forwarded(proposal).await),
+            ForwardCall::ProposeMany(proposals) => {
+                ForwardAnswer::WrittenMany(node.write_forwarded_many(proposals).await)
+            }
+            ForwardCall::ReadIndex => match node.read_index().await? {
+                Ok(revision) => ForwardAnswer::ReadIndex(revision),
+                Err(leader) => ForwardAnswer::NotLeader(leader),
+            },
+        })
+    }
 }
 
-/// The answer of a node that does not take part in Raft yet.
-pub(crate) fn refuse_forwarded(error: &Error) -> Bytes {
-    codec::encode(&ForwardAnswer::Refused(error.clone())).unwrap_or_default()
+impl PeerService for ForwardServer {
+    type Call = ForwardRequest;
+    type Answer = ForwardAnswer;
+    const SERVICE: Service = Service::Forward;
+    const CALL: &'static str = "a forwarded call";
+
+    fn cluster_of(call: &ForwardRequest) -> Option<&str> {
+        Some(&call.cluster)
+    }
+
+    fn answer<'a>(
+        &'a self,
+        call: ForwardRequest,
+        connection: &'a Arc<PeerConnection>,
+    ) -> BoxFuture<'a, Result<ForwardAnswer>> {
+        ForwardServer::answer(self, call, connection).boxed()
+    }
 }

@@ -13,13 +13,11 @@ use super::forward::{ForwardAnswer, ForwardCall, ForwardRequest};
 use super::write::WriteOutcome;
 use crate::env::Instant;
 use crate::error::{Error, ErrorCode, Result};
-use crate::net::{Lane, Transport};
-use crate::raft::codec;
+use crate::net::Lane;
 use crate::raft::raft_node::RaftNode;
 use crate::raft::transport::flow::time_for;
-use crate::raft::transport::network::Addresses;
-use crate::raft::transport::service::Service;
 use crate::raft::types::RaftId;
+use crate::rpc::{PeerClient, unexpected};
 
 /// The longest time that one attempt waits for the leader's answer before the proposer retries, besides the time for
 /// its bytes.
@@ -32,21 +30,12 @@ const LEEWAY: Duration = Duration::from_millis(10);
 /// Forwards proposals and reads to the leader.
 pub(in crate::raft) struct ProposalForwarder {
     node: Arc<RaftNode>,
-    transport: Arc<dyn Transport>,
-    addresses: Arc<dyn Addresses>,
+    peers: PeerClient,
 }
 
 impl ProposalForwarder {
-    pub(in crate::raft) fn new(
-        node: Arc<RaftNode>,
-        transport: Arc<dyn Transport>,
-        addresses: Arc<dyn Addresses>,
-    ) -> Self {
-        ProposalForwarder {
-            node,
-            transport,
-            addresses,
-        }
+    pub(in crate::raft) fn new(node: Arc<RaftNode>, peers: PeerClient) -> Self {
+        ProposalForwarder { node, peers }
     }
 
     /// Makes one call to the node that this node takes for the leader.
@@ -59,21 +48,16 @@ impl ProposalForwarder {
         call: ForwardCall,
         timeout: Duration,
     ) -> Result<ForwardAnswer> {
-        let Some(address) = self.addresses.address_of(leader) else {
+        let Some(address) = self.peers.address_of(leader) else {
             let message = format!("no address is known for the leader, Raft id {leader}");
             return Err(Error::new(ErrorCode::NoLeader, message).unsent());
         };
         let request = ForwardRequest {
-            cluster: self.addresses.cluster_id(),
+            cluster: self.peers.cluster_id(),
             from: Some(self.node.raft_id()),
             call,
         };
-        let body = Service::Forward.envelope(&codec::encode(&request)?);
-        let answer = self
-            .transport
-            .call(&address, Lane::Request, body, timeout)
-            .await?;
-        codec::decode(&answer, "the leader's answer")
+        self.peers.call(&address, Lane::Request, &request, timeout).await
     }
 
     async fn write(&self, batch: Vec<PendingProposal>) {
@@ -147,8 +131,8 @@ fn outcome_of(answer: Result<ForwardAnswer>) -> WriteOutcome {
         Ok(ForwardAnswer::NotLeader(leader)) => WriteOutcome::NotLeader(leader),
         // Refused before any proposal was read, so nothing was appended there.
         Ok(ForwardAnswer::Refused(_)) => WriteOutcome::NotLeader(None),
-        Ok(ForwardAnswer::ReadIndex(_) | ForwardAnswer::WrittenMany(_)) => {
-            WriteOutcome::Unknown("the leader answered out of turn".to_owned())
+        Ok(other @ (ForwardAnswer::ReadIndex(_) | ForwardAnswer::WrittenMany(_))) => {
+            WriteOutcome::Unknown(unexpected(&other).message().to_owned())
         }
         Err(error) if error.is_unsent() => WriteOutcome::NotLeader(None),
         // This includes a peer that became unreachable: the connection may have broken after the leader received the
@@ -171,12 +155,9 @@ impl BatchSender for ProposalForwarder {
             return None;
         }
         // If no address is known, sending the batch reports that.
-        let address = self.addresses.address_of(to)?;
+        let address = self.peers.address_of(to)?;
         let reach = async move {
-            let reached = self
-                .transport
-                .reach(&address, Lane::Request, FORWARD_TIMEOUT)
-                .await;
+            let reached = self.peers.reach(&address, Lane::Request, FORWARD_TIMEOUT).await;
             reached.is_ok()
         };
         Some(reach.boxed())

@@ -8,8 +8,10 @@ pub(in crate::raft) mod forward;
 pub(in crate::raft) mod forwarder;
 pub(in crate::raft) mod outcome;
 pub(in crate::raft) mod proposer;
+pub(in crate::raft) mod retry;
 pub(in crate::raft) mod write;
 
-pub(crate) use forward::{handle_forwarded, refuse_forwarded};
-pub(crate) use outcome::{Attempt, Outcome, is_over};
+pub(crate) use forward::ForwardServer;
+pub(crate) use outcome::{Attempt, is_over};
 pub(crate) use proposer::Proposer;
+pub(crate) use retry::{LeaderRetry, RETRY_PAUSE};

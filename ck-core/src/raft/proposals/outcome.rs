@@ -53,10 +53,10 @@ impl Outcome {
     }
 
     /// The error of a call whose time is over.
-    pub(crate) fn gave_up(self) -> Error {
-        match (&self.unknown, self.not_sent) {
+    pub(crate) fn gave_up(&self) -> Error {
+        match (&self.unknown, &self.not_sent) {
             (Some(why), _) => unknown(self.timeout, why),
-            (None, Some(error)) => error,
+            (None, Some(error)) => error.clone(),
             (None, None) => no_leader(self.timeout),
         }
     }

@@ -16,24 +16,17 @@ use super::batcher::{PendingProposal, ProposalBatcher, SendState};
 use super::forward::{ForwardAnswer, ForwardCall};
 use super::forwarder::{FORWARD_TIMEOUT, ProposalForwarder};
 use super::outcome::{Attempt, Outcome};
+use super::retry::{LeaderRetry, RETRY_PAUSE};
 use super::write::WriteOutcome;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::net::Transport;
-use crate::raft::codec;
 use crate::raft::raft_node::RaftNode;
 use crate::raft::transport::flow::{self, Flow};
-use crate::raft::transport::network::Addresses;
 use crate::raft::types::RaftId;
+use crate::rpc::{PeerClient, encode};
 use crate::state::{Command, Proposal, Response};
 
 const NOT_COMMITTED: &str = "the log did not commit it in time";
-
-/// The pause between attempts while no leader is known.
-const PAUSE: Duration = Duration::from_millis(20);
-
-/// The most attempts in a row that follow a leader hint without a pause.
-const MAX_HOPS: u32 = 3;
 
 /// A larger value is written to the log in pieces, so that other entries need not wait behind all of it.
 const STAGED_FROM: usize = 32 << 10;
@@ -75,12 +68,8 @@ impl Drop for Number<'_> {
 }
 
 impl Proposer {
-    pub(crate) fn new(
-        node: Arc<RaftNode>,
-        transport: Arc<dyn Transport>,
-        addresses: Arc<dyn Addresses>,
-    ) -> Self {
-        let forwarder = Arc::new(ProposalForwarder::new(node.clone(), transport, addresses));
+    pub(crate) fn new(node: Arc<RaftNode>, peers: PeerClient) -> Self {
+        let forwarder = Arc::new(ProposalForwarder::new(node.clone(), peers));
         let (queue, waiting) = mpsc::unbounded_channel();
         env::spawn(ProposalBatcher::new(waiting, forwarder.clone()).run());
         Proposer {
@@ -114,6 +103,13 @@ impl Proposer {
     /// Sets the incarnation under which the proposals of this process are remembered from now on.
     pub(crate) fn set_session(&self, incarnation: u64) {
         self.session.store(incarnation, Ordering::Release);
+    }
+
+    /// Proposes from now on under the incarnation that the log gave this process, if it gave one.
+    pub(crate) fn adopt_session(&self) {
+        if let Some(incarnation) = self.node.applied().incarnation() {
+            self.set_session(incarnation);
+        }
     }
 
     /// Commits `command` within `timeout`, whichever node leads.
@@ -161,7 +157,7 @@ impl Proposer {
     /// As [`Proposer::propose`]; [`ErrorCode::NotLeader`] when this node does not lead.
     pub(crate) async fn propose_here(&self, command: Command, timeout: Duration) -> Result<Response> {
         let proposal = Proposal::unremembered(command, env::wall_now());
-        let body = codec::encode(&proposal)?;
+        let body = encode(&proposal)?;
         let attempt = match env::timeout(timeout, self.node.write(body)).await {
             Ok(WriteOutcome::NotLeader(_)) => {
                 Attempt::Refused(Error::new(ErrorCode::NotLeader, "this node does not lead"))
@@ -267,29 +263,16 @@ impl Proposer {
             epoch,
             command,
         };
-        let body = codec::encode(&proposal)?;
+        let body = encode(&proposal)?;
         let mut hint = None;
-        let mut outcome = Outcome::new(timeout);
-        let mut hops = 0;
+        let mut retry = LeaderRetry::new(deadline, timeout);
         loop {
             let written = self.attempt(&body, hint.take(), deadline).await;
             hint = written.hint().filter(|id| *id != self.node.raft_id());
-            if let Some(answer) = outcome.note(written.into_attempt(timeout)) {
+            let attempt = written.into_attempt(timeout);
+            let barred = || self.barred.get().cloned();
+            if let Some(answer) = retry.note(attempt, barred, hint.is_some()).await {
                 return answer;
-            }
-            // The cluster accepts nothing from this node any more, but what was sent before may have been written.
-            let barred = self.barred.get().cloned();
-            if let Some(answer) = barred.and_then(|error| outcome.note(Attempt::Refused(error))) {
-                return answer;
-            }
-            // An attempt without enough time for its answer could only turn a known outcome into an unknown one.
-            if Instant::now() + 2 * PAUSE >= deadline {
-                return Err(outcome.gave_up());
-            }
-            hops += 1;
-            // Two nodes that each take the other for the leader would forward a proposal back and forth forever.
-            if hint.is_none() || hops % MAX_HOPS == 0 {
-                env::sleep(PAUSE.min(deadline.since(Instant::now()))).await;
             }
         }
     }
@@ -343,7 +326,7 @@ impl Proposer {
                 Err(error) if Instant::now() >= deadline => return Err(error),
                 Err(_) => {}
             }
-            env::sleep(PAUSE.min(deadline.since(Instant::now()))).await;
+            env::sleep(RETRY_PAUSE.min(deadline.since(Instant::now()))).await;
         }
     }
 

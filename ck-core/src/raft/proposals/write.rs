@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::outcome::{Attempt, no_leader};
 use crate::error::{Error, ErrorCode};
-use crate::raft::codec;
 use crate::raft::raft_node::RaftNode;
 use crate::raft::types::{Command, RaftId, Types, stopped};
+use crate::rpc::decode;
 use crate::state::{MAX_VALUE_BYTES, Proposal, Response};
 
 /// The most bytes that may wait for the disk. Beyond that no proposal is accepted.
@@ -227,7 +227,7 @@ fn check_forwarded(proposal: &[u8]) -> Result<(), WriteOutcome> {
             ),
         ));
     }
-    match codec::decode::<Proposal>(proposal, "a forwarded proposal") {
+    match decode::<Proposal>(proposal, "a forwarded proposal") {
         Ok(read) if read.epoch.is_none() && read.command.is_anybodys() && read.low <= read.seq => Ok(()),
         Ok(read) if read.low > read.seq => refused(Error::new(
             ErrorCode::InvalidArgument,

@@ -18,9 +18,10 @@ use crate::env;
 use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
 use crate::raft::applied_state::{AppliedState, Item};
-use crate::raft::codec::{self, SnapshotHeader};
+use crate::raft::codec::SnapshotHeader;
 use crate::raft::open::SnapshotPace;
 use crate::raft::types::{Applied, LogId, SnapshotMeta, StoredMembership, Types, io_error};
+use crate::rpc::{decode, encode};
 use crate::state::State;
 
 /// The most entries that are applied under one lock and published as one view.
@@ -70,7 +71,7 @@ impl SnapshotStore {
         let Some((head, state)) = snapshot_file::read(&*self.disk, &self.path, self.owner)? else {
             return Ok(None);
         };
-        let meta = codec::decode(&head, "the head of the snapshot").and_then(SnapshotHeader::into_meta);
+        let meta = decode(&head, "the head of the snapshot").and_then(SnapshotHeader::into_meta);
         let meta = meta.map_err(|error| self.of_no_use(&error))?;
         Ok(Some((meta, state)))
     }
@@ -104,7 +105,7 @@ impl SnapshotStore {
         if index < self.durable.load(Ordering::Acquire) {
             return Ok(());
         }
-        let head = codec::encode(&SnapshotHeader::from(meta))?;
+        let head = encode(&SnapshotHeader::from(meta))?;
         snapshot_file::write(&*self.disk, &self.path, self.owner, &head, state)?;
         self.note(meta, state);
         Ok(())
@@ -184,7 +185,7 @@ impl RaftStateMachine<Types> for StateMachine {
                     EntryPayload::Blank => Item::Blank(index),
                     // A command that this build cannot decode stops the node here: skipping it would make this state
                     // differ from that of nodes that can decode it.
-                    EntryPayload::Normal(command) => match codec::decode(&command.0, "a command") {
+                    EntryPayload::Normal(command) => match decode(&command.0, "a command") {
                         Ok(proposal) => {
                             let snapshot = self.store.length.load(Ordering::Acquire);
                             self.log_size

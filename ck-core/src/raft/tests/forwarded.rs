@@ -1,18 +1,20 @@
 //! Tests of several proposals forwarded in one call: each has an outcome of its own.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use openraft_rt::AsyncRuntime;
 
-use super::{Nobody, found, open};
+use super::{answer_of, found, open, peers};
 use crate::env::Runtime;
 use crate::error::{Error, ErrorCode};
 use crate::model::{LeaveReason, RebalanceTrigger, Timestamp};
-use crate::net::PeerConnection;
+use crate::raft::RaftNode;
 use crate::raft::proposals::forward::{
-    ForwardAnswer, ForwardCall, ForwardRequest, MAX_FORWARDED, handle_forwarded,
+    ForwardAnswer, ForwardCall, ForwardRequest, ForwardServer, MAX_FORWARDED,
 };
 use crate::raft::proposals::write::WriteOutcome;
-use crate::raft::{RaftNode, decode, encode};
+use crate::rpc::{decode, encode};
 use crate::state::{Command, CopyLimit, Expect, Proposal};
 
 fn proposal(seq: u64, expect: Expect) -> Bytes {
@@ -35,14 +37,15 @@ fn forwarded(command: Command, epoch: Option<u64>, (seq, low): (u64, u64)) -> By
     .unwrap()
 }
 
-async fn ask(node: &RaftNode, proposals: Vec<Bytes>) -> ForwardAnswer {
+async fn ask(node: &Arc<RaftNode>, proposals: Vec<Bytes>) -> ForwardAnswer {
     let request = ForwardRequest {
         cluster: "c".to_owned(),
         from: None,
         call: ForwardCall::ProposeMany(proposals),
     };
     let body = encode(&request).unwrap();
-    let answer = handle_forwarded(node, &Nobody, &body, &PeerConnection::default()).await;
+    let server = Arc::new(ForwardServer::new(node.clone(), peers()));
+    let answer = answer_of(server, &body).await;
     decode(&answer, "an answer").unwrap()
 }
 

@@ -13,8 +13,8 @@ use crate::env::disk::MemDisk;
 use crate::env::{self, Runtime};
 use crate::error::ErrorCode;
 use crate::model::Timestamp;
-use crate::raft::encode;
 use crate::raft::proposals::write::WriteOutcome;
+use crate::rpc::encode;
 use crate::state::{Command, Expect, Proposal};
 
 fn proposal(number: u64) -> Bytes {

@@ -9,7 +9,7 @@ use openraft_rt::AsyncRuntime;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{RaftNode, leads, open_on};
+use super::{RaftNode, answer_of, leads, open_on};
 use crate::env::disk::MemDisk;
 use crate::env::{self, Runtime};
 use crate::model::Timestamp;
@@ -18,7 +18,7 @@ use crate::raft::storage::wal;
 use crate::raft::transport::wire::{
     AppendEntries, RaftAnswer, RaftCall, RaftRequest, RequestVote, SnapshotChunk, Transfer, WireEntry,
 };
-use crate::raft::{decode, encode};
+use crate::rpc::{decode, encode};
 use crate::state::{Command, Expect, Proposal, State};
 
 const STRANGER: u64 = 77;
@@ -44,9 +44,7 @@ async fn tell(node: &RaftNode, call: RaftCall) -> RaftAnswer {
         to: 1,
         call,
     };
-    let answer = node
-        .handle_peer(&encode(&request).unwrap(), &Arc::default())
-        .await;
+    let answer = answer_of(node.server().clone(), &encode(&request).unwrap()).await;
     decode(&answer, "an answer").unwrap()
 }
 

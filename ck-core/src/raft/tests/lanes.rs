@@ -1,8 +1,6 @@
 //! Tests which lane each call of openraft uses.
 
 use std::sync::Arc;
-
-use parking_lot::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,13 +10,15 @@ use openraft::EmptyNode;
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{AppendEntriesRequest, VoteRequest};
 use openraft_rt::AsyncRuntime;
+use parking_lot::Mutex;
 
 use crate::env::Runtime;
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::{Lane, Transport};
 use crate::raft::storage::wal;
-use crate::raft::transport::network::{Addresses, Network};
+use crate::raft::transport::network::Network;
 use crate::raft::types::{RaftId, from_wal_vote};
+use crate::rpc::{Addresses, PeerClient};
 
 /// Answers no call, and records the lane of each.
 #[derive(Debug, Default)]
@@ -49,7 +49,7 @@ impl Addresses for Everywhere {
 fn heartbeats_and_votes_do_not_wait_behind_entries() {
     Runtime::run(async {
         let recorder = Arc::new(Recorder::default());
-        let mut network = Network::of_a_test(recorder.clone(), Arc::new(Everywhere));
+        let mut network = Network::of_a_test(PeerClient::new(recorder.clone(), Arc::new(Everywhere)));
         let vote = from_wal_vote(wal::Vote {
             term: 1,
             node: 1,

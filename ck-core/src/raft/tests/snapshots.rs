@@ -21,7 +21,7 @@ use crate::raft::types::{SnapshotMeta, StoredMembership, from_wal_id};
 use crate::state::{Command, Expect, Proposal, State};
 
 fn applied() -> Arc<AppliedState> {
-    Arc::new(AppliedState::new("node-1".into(), 1, Box::new(|_| {})))
+    Arc::new(AppliedState::new("node-1".into(), 1))
 }
 
 fn machine(disk: &Arc<MemDisk>, applied: &Arc<AppliedState>) -> StateMachine {
@@ -122,7 +122,7 @@ fn a_snapshot_that_took_long_to_build_does_not_replace_a_newer_one() {
 fn a_stored_snapshot_of_which_nothing_can_be_made_is_named() {
     let path = Path::new("/node/snapshot");
     let newer = [&b"\x81\xa7version"[..], b"\xcd\x7f\xff"].concat();
-    let head = crate::raft::encode(&SnapshotHeader::default()).unwrap();
+    let head = crate::rpc::encode(&SnapshotHeader::default()).unwrap();
     for (head, state, code) in [
         (&b"no head"[..], &b""[..], ErrorCode::Corrupt),
         (&head, b"no state", ErrorCode::Corrupt),

@@ -48,7 +48,7 @@ impl StoreBuilder<Types, LogStore, StateMachine, Guard> for Builder {
             wal: wal.clone(),
             writer: Some(writer.spawn().unwrap()),
         };
-        let applied = Arc::new(AppliedState::new("node-1".into(), 1, Box::new(|_| {})));
+        let applied = Arc::new(AppliedState::new("node-1".into(), 1));
         let store = SnapshotStore::new(disk, "/node/snapshot".into(), Owner::default());
         let machine = StateMachine::open(applied, store, Arc::default(), SnapshotPace::default()).unwrap();
         Ok((guard, LogStore::new(wal), machine))

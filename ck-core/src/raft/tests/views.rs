@@ -9,7 +9,7 @@ use crate::state::{Command, Expect, NodeSpec, Proposal};
 /// Writes of custom data do not wake tasks that wait for topology changes, and the other way round.
 #[test]
 fn data_and_topology_are_told_of_apart() {
-    let applied = AppliedState::new("a".into(), 1, Box::new(|_| {}));
+    let applied = AppliedState::new("a".into(), 1);
     let changes = || (applied.changed().count(), applied.data_changed().count());
     let apply = |index: u64, command: Command| {
         let proposal = Proposal::unremembered(command, Timestamp::default());

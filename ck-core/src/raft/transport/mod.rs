@@ -6,11 +6,6 @@ pub(in crate::raft) mod inbound;
 pub(in crate::raft) mod network;
 pub(in crate::raft) mod pipeline;
 pub(in crate::raft) mod rpc_server;
-pub(in crate::raft) mod service;
 pub(in crate::raft) mod snapshot_receiver;
 pub(in crate::raft) mod snapshot_sender;
 pub(in crate::raft) mod wire;
-
-pub(crate) use network::Addresses;
-pub(crate) use rpc_server::refuse_raft;
-pub(crate) use service::Service;

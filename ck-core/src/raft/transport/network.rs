@@ -23,35 +23,25 @@ use super::flow::Flow;
 use super::heartbeats::Mute;
 use super::inbound;
 use super::pipeline::{self, Answers};
-use super::service::Service;
 use super::wire::{AppendEntries, RaftAnswer, RaftCall, RaftRequest, RequestVote, Transfer, vote_response};
 use crate::env::{self, ChangeNotifier, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::net::{Lane, Transport};
-use crate::raft::codec;
+use crate::net::Lane;
 use crate::raft::election::pledge::Pledges;
 use crate::raft::election::quorum_acks::QuorumAcks;
 use crate::raft::match_index::MatchIndex;
 use crate::raft::storage::state_machine::Snapshot;
 use crate::raft::types::{RaftId, Types, Vote, to_wal_id, to_wal_vote};
+use crate::rpc::{PeerClient, unexpected};
 
 /// How long the answer to a heartbeat of openraft is awaited, unless its timeout is longer.
 const LATEST: Duration = Duration::from_secs(1);
-
-/// Resolves Raft ids to addresses, as far as they are known now.
-pub(crate) trait Addresses: Send + Sync + 'static {
-    /// The address of a Raft node; `None` if it is not known.
-    fn address_of(&self, raft_id: RaftId) -> Option<String>;
-    /// The cluster's id, which every message carries.
-    fn cluster_id(&self) -> String;
-}
 
 /// Makes clients for Raft nodes.
 #[derive(Clone)]
 pub(crate) struct Network {
     me: RaftId,
-    transport: Arc<dyn Transport>,
-    addresses: Arc<dyn Addresses>,
+    peers: PeerClient,
     acks: Arc<QuorumAcks>,
     match_index: Arc<MatchIndex>,
     pledges: Arc<Pledges>,
@@ -61,19 +51,17 @@ pub(crate) struct Network {
 impl Network {
     pub(in crate::raft) fn new(
         me: RaftId,
-        transport: Arc<dyn Transport>,
-        addresses: Arc<dyn Addresses>,
+        peers: PeerClient,
         acks: Arc<QuorumAcks>,
         match_index: Arc<MatchIndex>,
         pledges: Arc<Pledges>,
         mute: Arc<Mute>,
     ) -> Self {
         Network {
-            match_index,
             me,
-            transport,
-            addresses,
+            peers,
             acks,
+            match_index,
             pledges,
             mute,
         }
@@ -81,18 +69,10 @@ impl Network {
 
     /// The network of node 1, which has pledged nothing.
     #[cfg(test)]
-    pub(in crate::raft) fn of_a_test(transport: Arc<dyn Transport>, addresses: Arc<dyn Addresses>) -> Self {
+    pub(in crate::raft) fn of_a_test(peers: PeerClient) -> Self {
         let acks = Arc::new(QuorumAcks::new(Duration::ZERO));
         let pledges = Arc::new(Pledges::new(None, Duration::ZERO, 1, Arc::default()));
-        Network::new(
-            1,
-            transport,
-            addresses,
-            acks,
-            Arc::default(),
-            pledges,
-            Arc::default(),
-        )
+        Network::new(1, peers, acks, Arc::default(), pledges, Arc::default())
     }
 
     /// A client on the control lane, for messages that must not wait behind entries.
@@ -152,20 +132,19 @@ impl Peer {
         call: RaftCall,
         timeout: Duration,
     ) -> Result<RaftAnswer> {
-        let Some(address) = self.network.addresses.address_of(self.target) else {
+        let peers = &self.network.peers;
+        let Some(address) = peers.address_of(self.target) else {
             let message = format!("no address is known for Raft id {}", self.target);
             return Err(Error::new(ErrorCode::Unreachable, message));
         };
         let request = RaftRequest {
-            cluster: self.network.addresses.cluster_id(),
+            cluster: peers.cluster_id(),
             from: self.network.me,
             to: self.target,
             call,
         };
         let term = inbound::term_of(&request.call);
-        let body = Service::Raft.envelope(&codec::encode(&request)?);
-        let answer = self.network.transport.call(&address, lane, body, timeout).await?;
-        match codec::decode(&answer, "the answer of a Raft node")? {
+        match peers.call(&address, lane, &request, timeout).await? {
             RaftAnswer::Refused(error) => Err(error),
             answer => inbound::check_answer(term, &answer).map(|()| answer),
         }
@@ -322,14 +301,6 @@ impl Peer {
             _ => RPCError::Unreachable(Unreachable::new(error)),
         }
     }
-}
-
-/// The error for an answer of the wrong kind, which is a defect of the peer.
-pub(in crate::raft) fn unexpected(answer: &RaftAnswer) -> Error {
-    Error::new(
-        ErrorCode::Version,
-        format!("the peer answered out of turn: {answer:?}"),
-    )
 }
 
 impl RaftNetworkV2<Types> for Peer {

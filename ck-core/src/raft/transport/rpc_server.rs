@@ -4,48 +4,48 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::TransferLeaderRequest;
 
 use super::inbound::{self, Known};
-use super::network::Addresses;
 use super::snapshot_receiver::{self, SnapshotReceiver};
 use super::wire::{RaftAnswer, RaftCall, RaftRequest, SnapshotChunk};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::whole_millis;
 use crate::net::PeerConnection;
-use crate::raft::codec;
 use crate::raft::election::pledge::{Claimant, Pledges};
 use crate::raft::storage::state_machine::Raft;
 use crate::raft::storage::wal::Wal;
 use crate::raft::types::{RaftId, from_wal_vote, stopped, to_wal_vote};
+use crate::rpc::{PeerClient, PeerService, Service};
 
-/// The server side of the Raft RPCs.
-pub(crate) struct Server {
+/// Answers the Raft RPCs of other nodes.
+pub(crate) struct RpcServer {
     raft: Raft,
     me: RaftId,
-    addresses: Arc<dyn Addresses>,
+    peers: PeerClient,
     pledges: Arc<Pledges>,
     wal: Arc<Wal>,
     snapshots: Arc<SnapshotReceiver>,
 }
 
-impl Server {
+impl RpcServer {
     /// A server for `raft`.
     pub(in crate::raft) fn new(
         raft: Raft,
         me: RaftId,
-        addresses: Arc<dyn Addresses>,
+        peers: PeerClient,
         pledges: Arc<Pledges>,
         wal: Arc<Wal>,
         snapshots: Arc<SnapshotReceiver>,
     ) -> Self {
-        Server {
+        RpcServer {
             raft,
             me,
-            addresses,
+            peers,
             pledges,
             wal,
             snapshots,
@@ -57,26 +57,7 @@ impl Server {
         Known::new(&self.raft, &self.wal)
     }
 
-    /// Handles one call that came over a connection and gives the encoded answer.
-    pub(crate) async fn handle(&self, body: &[u8], over: &Arc<PeerConnection>) -> Bytes {
-        let answer = match self.answer(body, over).await {
-            Ok(answer) => answer,
-            Err(error) => RaftAnswer::Refused(error),
-        };
-        // An answer that cannot be encoded is a defect. The peer receives an empty answer and retries.
-        codec::encode(&answer).unwrap_or_default()
-    }
-
-    async fn answer(&self, body: &[u8], over: &Arc<PeerConnection>) -> Result<RaftAnswer> {
-        let request: RaftRequest = codec::decode(body, "a Raft call")?;
-        let cluster = self.addresses.cluster_id();
-        if request.cluster != cluster {
-            let message = format!(
-                "this node is of cluster {cluster:?}, the call of {:?}",
-                request.cluster
-            );
-            return Err(Error::new(ErrorCode::WrongCluster, message));
-        }
+    async fn answer(&self, request: RaftRequest, over: &Arc<PeerConnection>) -> Result<RaftAnswer> {
         if request.to != self.me {
             let message = format!(
                 "this node has Raft id {}, the call is for {}",
@@ -92,7 +73,7 @@ impl Server {
             return Err(Error::new(ErrorCode::InvalidArgument, message));
         }
         self.known().check_call(request.from, &request.call)?;
-        if self.addresses.address_of(request.from).is_some() {
+        if self.peers.address_of(request.from).is_some() {
             over.prove();
         }
         match request.call {
@@ -201,7 +182,7 @@ impl Server {
         let Some((head, data)) = self.snapshots.take(chunk, over)? else {
             return Ok(RaftAnswer::Snapshot { vote: of });
         };
-        let (known, cluster_id) = (self.known(), self.addresses.cluster_id());
+        let (known, cluster_id) = (self.known(), self.peers.cluster_id());
         let checking = env::blocking(move || snapshot_receiver::checked(known, of, &cluster_id, head, data));
         let snapshot = checking.await??;
         let response = self
@@ -215,7 +196,21 @@ impl Server {
     }
 }
 
-/// The answer of a node that does not take part in Raft yet.
-pub(crate) fn refuse_raft(error: &Error) -> Bytes {
-    codec::encode(&RaftAnswer::Refused(error.clone())).unwrap_or_default()
+impl PeerService for RpcServer {
+    type Call = RaftRequest;
+    type Answer = RaftAnswer;
+    const SERVICE: Service = Service::Raft;
+    const CALL: &'static str = "a Raft call";
+
+    fn cluster_of(call: &RaftRequest) -> Option<&str> {
+        Some(&call.cluster)
+    }
+
+    fn answer<'a>(
+        &'a self,
+        call: RaftRequest,
+        connection: &'a Arc<PeerConnection>,
+    ) -> BoxFuture<'a, Result<RaftAnswer>> {
+        RpcServer::answer(self, call, connection).boxed()
+    }
 }

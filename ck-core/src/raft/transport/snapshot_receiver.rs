@@ -15,10 +15,11 @@ use super::wire::SnapshotChunk;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::PeerConnection;
-use crate::raft::codec::{self, SnapshotHeader};
+use crate::raft::codec::SnapshotHeader;
 use crate::raft::storage::snapshot_file;
 use crate::raft::storage::state_machine::Snapshot;
 use crate::raft::storage::wal;
+use crate::rpc::decode;
 use crate::state::State;
 
 /// How often the connection of the chunks received so far is checked.
@@ -129,7 +130,7 @@ impl SnapshotReceiver {
             .map(|known| known.data.freeze())
             .unwrap_or_default();
         drop(incoming);
-        let head = codec::decode(&head, "the head of a snapshot")?;
+        let head = decode(&head, "the head of a snapshot")?;
         Ok(Some((head, whole)))
     }
 }

@@ -5,14 +5,15 @@ use std::time::Duration;
 use openraft::network::RPCOption;
 use openraft::raft::SnapshotResponse;
 
-use super::network::{Peer, unexpected};
+use super::network::Peer;
 use super::wire::{RaftAnswer, RaftCall, SnapshotChunk};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::Lane;
-use crate::raft::codec::{self, SnapshotHeader};
+use crate::raft::codec::SnapshotHeader;
 use crate::raft::storage::state_machine::Snapshot;
 use crate::raft::types::{Types, Vote, from_wal_vote, to_wal_vote};
+use crate::rpc::{encode, unexpected};
 
 /// The smallest and the largest chunk in bytes. The first chunk is the smallest.
 const LEAST_CHUNK: usize = 8 << 10;
@@ -39,7 +40,7 @@ impl Peer {
         snapshot: Snapshot,
         option: RPCOption,
     ) -> Result<SnapshotResponse<Types>> {
-        let head = codec::encode(&SnapshotHeader::from(&snapshot.meta))?;
+        let head = encode(&SnapshotHeader::from(&snapshot.meta))?;
         let total = snapshot.snapshot.len();
         let installation = Duration::from_secs((total / INSTALLED_PER_SECOND) as u64);
         let mut pace = ChunkPace::default();

@@ -5,10 +5,11 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, V
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::raft::codec::{at_most, check_entry, from_wal_entry, to_wal_entry};
+use crate::raft::codec::{check_entry, from_wal_entry, to_wal_entry};
 use crate::raft::election::pledge::Claimant;
 use crate::raft::storage::wal;
 use crate::raft::types::{LogId, RaftId, Types, Vote, from_wal_id, from_wal_vote, to_wal_id, to_wal_vote};
+use crate::rpc::{PeerCall, Service, at_most};
 
 /// One call from one Raft node to another. A receiver in another cluster or with another Raft id refuses it: addresses
 /// are reused, Raft ids are not.
@@ -18,6 +19,12 @@ pub(crate) struct RaftRequest {
     pub(crate) from: RaftId,
     pub(crate) to: RaftId,
     pub(crate) call: RaftCall,
+}
+
+impl PeerCall for RaftRequest {
+    type Answer = RaftAnswer;
+    const SERVICE: Service = Service::Raft;
+    const ANSWER: &'static str = "the answer of a Raft node";
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

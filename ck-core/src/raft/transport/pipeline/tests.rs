@@ -9,13 +9,13 @@ use openraft::raft::StreamAppendError;
 use parking_lot::Mutex;
 use tokio::sync::Barrier;
 
-use super::super::network::{Addresses, Network};
+use super::super::network::Network;
 use super::super::wire::{Appended, RaftAnswer};
 use super::*;
 use crate::net::{Lane, Transport};
-use crate::raft::codec;
 use crate::raft::storage::wal;
 use crate::raft::types::{RaftId, from_wal_id, from_wal_vote};
+use crate::rpc::{Addresses, PeerClient, encode};
 
 /// A follower that answers by a script. The first `alone` answers come at once; each later answer waits until
 /// `together` requests are in flight.
@@ -55,7 +55,7 @@ impl Transport for Follower {
             if number > self.alone {
                 self.together.wait().await;
             }
-            codec::encode(&RaftAnswer::Appended(answer))
+            encode(&RaftAnswer::Appended(answer))
         }
         .boxed()
     }
@@ -101,7 +101,7 @@ async fn outcomes(
     follower: Arc<Follower>,
     requests: impl IntoIterator<Item = Option<u64>>,
 ) -> Vec<Result<StreamAppendResult<Types>, RPCError<Types>>> {
-    let mut network = Network::of_a_test(follower, Arc::new(Somewhere));
+    let mut network = Network::of_a_test(PeerClient::new(follower, Arc::new(Somewhere)));
     let peer = network.new_client(2, &EmptyNode::new()).await;
     let requests: Vec<_> = requests.into_iter().map(behind).collect();
     let answers = append_all(
@@ -180,7 +180,7 @@ mod in_time {
         env::runtime::simulate(1, async move {
             let follower = Follower::new(vec![Appended::All; steps.len()], steps.len(), 1);
             let (sender, requests) = mpsc::unbounded_channel();
-            let mut network = Network::of_a_test(follower.clone(), Arc::new(Somewhere));
+            let mut network = Network::of_a_test(PeerClient::new(follower.clone(), Arc::new(Somewhere)));
             env::spawn(async move {
                 let peer = network.new_client(2, &EmptyNode::new()).await;
                 let requests = futures_util::stream::unfold(requests, async |mut requests| {

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::model::{ClusterConfig, Timestamp};
+use crate::rpc::encode;
 use crate::state::{Command, Expect, NodeSpec, Proposal};
 
 const LEADER: wal::Vote = wal::Vote {
@@ -13,7 +14,7 @@ const LEADER: wal::Vote = wal::Vote {
 fn piece(vote: wal::Vote, offset: u64, total: u64, data: &'static [u8]) -> SnapshotChunk {
     SnapshotChunk {
         vote,
-        head: codec::encode(&SnapshotHeader::default()).unwrap(),
+        head: encode(&SnapshotHeader::default()).unwrap(),
         offset,
         total,
         data: Bytes::from_static(data),

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::{Node, Phase};
+use super::context::NodeContext;
+use super::phase::Phase;
 use crate::env::{self, Instant};
-use crate::membership::{MemberCall, MemberRequest};
 use crate::net::Lane;
-use crate::raft::{Addresses, Service, encode};
+use crate::rpc::{MemberCall, MemberRequest};
 
 /// How often a member is called: a connection that is unused for a minute is closed.
 const CONTACT_INTERVAL: Duration = Duration::from_secs(15);
@@ -26,13 +26,18 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Changes of the topology within this time are handled together.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
-impl Node {
-    /// Keeps the connections open that the death of another node may make necessary.
-    pub(super) async fn keep_connected(self: Arc<Self>) {
+/// Keeps connections to other members open.
+pub(super) struct ConnectionKeeper {
+    pub(super) context: Arc<NodeContext>,
+}
+
+impl ConnectionKeeper {
+    /// Runs until the node stops.
+    pub(super) async fn run(self) {
         planted!("call-when-needed", return);
         let mut due: BTreeMap<String, Instant> = BTreeMap::new();
-        while matches!(self.phase(), Phase::Starting | Phase::Running) {
-            let seen = self.applied.changed().count();
+        while matches!(self.context.lifecycle.phase(), Phase::Starting | Phase::Running) {
+            let seen = self.context.applied.changed().count();
             let contacts = self.contacts();
             due.retain(|address, _| contacts.contains(address));
             let now = Instant::now();
@@ -58,33 +63,28 @@ impl Node {
                 .unwrap_or_else(|| Instant::now() + CONTACT_INTERVAL);
             let remaining = next.since(Instant::now());
             // Until the next call is due or the topology changes.
-            let _ = env::timeout(remaining, self.applied.changed().after(seen)).await;
+            let _ = env::timeout(remaining, self.context.applied.changed().after(seen)).await;
         }
     }
 
     /// The addresses of the members that this node may have to call without delay.
     fn contacts(&self) -> Vec<String> {
-        let topology = self.applied.topology();
-        let votes = topology.nodes.get(&self.me).is_some_and(|me| me.voter);
-        let others = topology.nodes.values().filter(|node| node.id != self.me);
+        let topology = self.context.applied.topology();
+        let votes = topology.nodes.get(&self.context.me).is_some_and(|me| me.voter);
+        let others = topology.nodes.values().filter(|node| node.id != self.context.me);
         others
             .filter(|node| node.status.is_up() && (votes || node.voter))
-            .filter_map(|node| self.addresses.address_of(node.raft_id))
+            .filter_map(|node| self.context.peers.address_of(node.raft_id))
             .collect()
     }
 
     async fn greet(&self, address: &str) -> bool {
-        let request = MemberRequest {
-            cluster: self.addresses.cluster_id(),
-            forwarded: true,
-            call: MemberCall::Ping,
-            from: Some(self.me.clone()),
-            epoch: 0,
-        };
-        let Ok(body) = encode(&request) else { return false };
-        let body = Service::Member.envelope(&body);
-        self.transport
-            .call(address, Lane::Control, body, ANSWER_TIMEOUT)
+        let from = Some(self.context.me.clone());
+        let request =
+            MemberRequest::new(self.context.peers.cluster_id(), from, MemberCall::Ping).forwarded(true);
+        self.context
+            .peers
+            .call(address, Lane::Control, &request, ANSWER_TIMEOUT)
             .await
             .is_ok()
     }

@@ -1,45 +1,20 @@
-//! Copies that this node has to make: the nodes it can copy from, and for copies that fail, how often its hooks have
-//! failed and why.
+//! Copies that fail: how often the hooks of this node have failed for each, and why.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
-use crate::hooks::{Holders, HoldersNow, HookFailure};
-use crate::membership::CopyReport;
+use crate::hooks::HookFailure;
 use crate::model::{CopyState, EventKind, NodeId, RoleChange, Topology};
-use crate::raft::AppliedState;
-use crate::state::{MAX_REASON_CHARS, sources};
+use crate::rpc::CopyReport;
+use crate::state::MAX_REASON_CHARS;
 
 /// The most failed copies that one heartbeat reports.
 const REPORTED: usize = 64;
 
-/// Tells a hook that is about to copy which nodes have the data now. The reference is weak, because the applied state
-/// emits events to the hooks, and the hooks read the applied state.
-pub(super) fn holders(applied: Arc<OnceLock<Weak<AppliedState>>>, me: NodeId) -> HoldersNow {
-    Arc::new(move |change, revision| {
-        let Some(topology) = applied
-            .get()
-            .and_then(Weak::upgrade)
-            .map(|applied| applied.topology())
-        else {
-            return Holders::AsTold;
-        };
-        let Some(partition) = topology.partitions.get(change.number as usize) else {
-            return Holders::AsTold;
-        };
-        let now = sources(&topology, partition, &me, revision);
-        if now.is_empty() && !partition.is_synced(&me) {
-            return Holders::Nobody;
-        }
-        Holders::Nodes(now)
-    })
-}
-
 /// The last failure of each copy, by partition.
 #[derive(Debug, Default)]
-pub(super) struct CopyFailures(Mutex<BTreeMap<u32, Failure>>);
+pub(crate) struct CopyFailures(Mutex<BTreeMap<u32, Failure>>);
 
 #[derive(Debug)]
 struct Failure {
@@ -68,7 +43,7 @@ impl CopyFailures {
     }
 
     /// The failures to report to the leader. Failures of copies that are no longer awaited are forgotten.
-    pub(super) fn report(&self, topology: &Topology, me: &NodeId) -> Vec<CopyReport> {
+    pub(crate) fn report(&self, topology: &Topology, me: &NodeId) -> Vec<CopyReport> {
         let mut failures = self.0.lock();
         let mut reports = Vec::new();
         failures.retain(|number, failure| {

@@ -25,12 +25,12 @@ impl Copying {
     }
 
     /// Records that a hook copies a partition, until the returned guard is dropped.
-    pub(super) fn begin(self: &Arc<Self>, number: u32) -> Copies {
+    pub(in crate::hooks) fn begin(self: &Arc<Self>, number: u32) -> CopyGuard {
         let mut numbers = self.numbers();
         *numbers.entry(number).or_default() += 1;
         self.count.store(numbers.len(), Ordering::Release);
         drop(numbers);
-        Copies {
+        CopyGuard {
             copying: self.clone(),
             number,
         }
@@ -48,14 +48,14 @@ impl Copying {
     }
 }
 
-/// Guard: a hook copies the partition until this is dropped.
+/// A hook copies the partition until this is dropped.
 #[derive(Debug)]
-pub(super) struct Copies {
+pub(in crate::hooks) struct CopyGuard {
     copying: Arc<Copying>,
     number: u32,
 }
 
-impl Drop for Copies {
+impl Drop for CopyGuard {
     fn drop(&mut self) {
         let mut numbers = self.copying.numbers();
         if let Some(hooks) = numbers.get_mut(&self.number) {

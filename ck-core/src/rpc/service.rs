@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// The service of a call, encoded as its first byte.
+/// The service of a call, encoded as its first byte. The order of the variants is that of [`Service::ALL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Service {
     /// Raft RPCs.
@@ -14,7 +14,7 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    const ALL: [Service; 3] = [Service::Raft, Service::Forward, Service::Member];
+    pub(super) const ALL: [Service; 3] = [Service::Raft, Service::Forward, Service::Member];
 
     const fn code(self) -> u8 {
         match self {

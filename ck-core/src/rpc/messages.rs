@@ -1,15 +1,15 @@
-//! The messages between members, and between joining nodes and members.
+//! The calls about members, between members and from joining nodes to members, and their answers.
 
 use serde::{Deserialize, Serialize};
 
-use super::address_book::PeerAddress;
+use super::peer_client::{PeerCall, unexpected};
 use super::process_tag::ProcessTag;
-use crate::error::Error;
-use crate::model::{ClusterConfig, NodeHealthState, NodeId, RebalanceStatus};
-use crate::raft::RaftId;
+use super::service::Service;
+use crate::error::{Error, Result};
+use crate::model::{ClusterConfig, NodeHealthState, NodeId, RaftId, RebalanceStatus};
 use crate::state::NodeSpec;
 
-/// A call from one node to another.
+/// A call about members, from one node to another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MemberRequest {
     /// The caller's cluster id; empty where it has none yet.
@@ -26,6 +26,38 @@ pub(crate) struct MemberRequest {
     pub(crate) epoch: u64,
 }
 
+impl MemberRequest {
+    /// A call of a node that is not a member, or of one that names no leader.
+    pub(crate) fn new(cluster: String, from: Option<NodeId>, call: MemberCall) -> Self {
+        MemberRequest {
+            cluster,
+            forwarded: false,
+            call,
+            from,
+            epoch: 0,
+        }
+    }
+
+    /// Marks the call as one that is answered where it arrives, and not forwarded.
+    pub(crate) fn forwarded(mut self, forwarded: bool) -> Self {
+        self.forwarded = forwarded;
+        self
+    }
+
+    /// Names the leader epoch that the caller knows.
+    pub(crate) fn under(mut self, epoch: u64) -> Self {
+        self.epoch = epoch;
+        self
+    }
+}
+
+impl PeerCall for MemberRequest {
+    type Answer = MemberAnswer;
+    const SERVICE: Service = Service::Member;
+    const ANSWER: &'static str = "the answer of a node";
+}
+
+/// What a call about members asks for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum MemberCall {
     /// Asks which node and which process answers.
@@ -97,6 +129,7 @@ impl MemberCall {
     }
 }
 
+/// The answer to a call about members.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum MemberAnswer {
     Done(MemberReply),
@@ -106,6 +139,33 @@ pub(crate) enum MemberAnswer {
     Refused(Error),
 }
 
+impl MemberAnswer {
+    /// The reply of the node that was asked.
+    ///
+    /// # Errors
+    /// The error with which the node refused the call; [`unexpected`] for an answer of another kind.
+    pub(crate) fn into_reply(self) -> Result<MemberReply> {
+        match self {
+            MemberAnswer::Done(reply) => Ok(reply),
+            MemberAnswer::Refused(error) => Err(error),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The answer to a join.
+    ///
+    /// # Errors
+    /// As [`MemberAnswer::into_reply`].
+    pub(crate) fn into_join(self) -> Result<JoinAnswer> {
+        match self {
+            MemberAnswer::Join(answer) => Ok(*answer),
+            MemberAnswer::Refused(error) => Err(error),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// What a call about members results in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum MemberReply {
     Pong(Pong),
@@ -122,6 +182,41 @@ pub(crate) enum MemberReply {
     LastSeen(Vec<(NodeId, u64)>),
     /// The promise is made, durably.
     Promised,
+}
+
+impl MemberReply {
+    /// The reply to a ping.
+    ///
+    /// # Errors
+    /// [`unexpected`] for a reply of another kind.
+    pub(crate) fn into_pong(self) -> Result<Pong> {
+        match self {
+            MemberReply::Pong(pong) => Ok(pong),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The reply to a heartbeat.
+    ///
+    /// # Errors
+    /// As [`MemberReply::into_pong`].
+    pub(crate) fn into_sync(self) -> Result<SyncReply> {
+        match self {
+            MemberReply::Sync(reply) => Ok(reply),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The revision of a change, and how many partitions it affects.
+    ///
+    /// # Errors
+    /// As [`MemberReply::into_pong`].
+    pub(crate) fn into_revision(self) -> Result<(u64, usize)> {
+        match self {
+            MemberReply::Revision { revision, partitions } => Ok((revision, partitions)),
+            other => Err(unexpected(&other)),
+        }
+    }
 }
 
 /// The identity of the node that answers at an address.
@@ -167,11 +262,22 @@ pub(crate) struct JoinRequest {
     pub(crate) election_timeout_ms: Option<u64>,
 }
 
+/// The known address of a Raft node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PeerAddress {
+    pub(crate) raft_id: RaftId,
+    pub(crate) address: String,
+    /// The node's incarnation as far as the sender knows: the address of a later incarnation is right.
+    pub(crate) incarnation: u64,
+    /// The node named the address itself, and the log does not have it yet.
+    pub(crate) hinted: bool,
+}
+
 /// The answer to a join. It names the known peers in either case, so that a node whose cluster has no leader yet finds
 /// them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct JoinAnswer {
-    pub(crate) result: Result<JoinReply, Error>,
+    pub(crate) result: Result<JoinReply>,
     pub(crate) peers: Vec<PeerAddress>,
     /// The cluster that has decided. A node that belongs to a cluster ignores the refusals of others.
     #[serde(default)]

@@ -1,0 +1,163 @@
+//! Answers the calls about members that other nodes make.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::cluster_entry::ClusterEntry;
+use super::context::NodeContext;
+use super::leader_client::{LeaderClient, join_result};
+use super::standing::removed;
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::NodeId;
+use crate::net::PeerConnection;
+use crate::rpc::{
+    JoinAnswer, MemberAnswer, MemberCall, MemberReply, MemberRequest, PeerService, Pong, ProcessTag, Service,
+};
+
+/// Answers calls about members: itself, or through the leader.
+pub(super) struct MemberServer {
+    context: Arc<NodeContext>,
+    entry: Arc<ClusterEntry>,
+    leader: LeaderClient,
+}
+
+impl PeerService for MemberServer {
+    type Call = MemberRequest;
+    type Answer = MemberAnswer;
+    const SERVICE: Service = Service::Member;
+    const CALL: &'static str = "a call about members";
+    /// The longest valid call is the join of a node with as many labels and services as are allowed.
+    const MAX_BYTES: usize = 256 << 10;
+
+    fn cluster_of(request: &MemberRequest) -> Option<&str> {
+        match request.call {
+            // A node that joins may have no cluster yet, or another one: its call gets a more detailed answer.
+            MemberCall::Ping | MemberCall::Join(_) => None,
+            _ => Some(&request.cluster),
+        }
+    }
+
+    fn answer<'a>(
+        &'a self,
+        request: MemberRequest,
+        connection: &'a Arc<PeerConnection>,
+    ) -> BoxFuture<'a, Result<MemberAnswer>> {
+        MemberServer::answer(self, request, connection).boxed()
+    }
+}
+
+impl MemberServer {
+    pub(super) fn new(context: Arc<NodeContext>, entry: Arc<ClusterEntry>, leader: LeaderClient) -> Self {
+        MemberServer {
+            context,
+            entry,
+            leader,
+        }
+    }
+
+    async fn answer(&self, request: MemberRequest, connection: &PeerConnection) -> Result<MemberAnswer> {
+        let context = &self.context;
+        if matches!(request.call, MemberCall::Ping) {
+            return Ok(MemberAnswer::Done(MemberReply::Pong(self.pong())));
+        }
+        let cluster = context.peers.cluster_id();
+        let is_member = |from: &NodeId| context.applied.topology().nodes.contains_key(from);
+        if request.cluster == cluster && request.from.as_ref().is_some_and(is_member) {
+            connection.prove();
+        }
+        self.check_order(&request)?;
+        let call = request.call;
+        match &call {
+            MemberCall::GiveBack { node, incarnation } => {
+                self.give_back(node, *incarnation).map(MemberAnswer::Done)
+            }
+            MemberCall::Promise { founder, expect } => {
+                let promised = self.entry.answer_promise(founder, *expect).await;
+                promised.map(MemberAnswer::Done)
+            }
+            MemberCall::Join(join) => {
+                if let Ok(parts) = context.raft_parts() {
+                    parts.leader.membership.note_address(join).await;
+                }
+                let result = join_result(self.leader.execute(call, request.forwarded, None).await);
+                let peers = context.addresses.entries();
+                Ok(MemberAnswer::Join(Box::new(JoinAnswer {
+                    result,
+                    peers,
+                    cluster_id: cluster,
+                })))
+            }
+            _ => self.leader.execute(call, request.forwarded, None).await,
+        }
+    }
+
+    /// Refuses an order that must not be carried out: of a removed member, for another leader than the present one, or
+    /// about this node itself.
+    fn check_order(&self, request: &MemberRequest) -> Result<()> {
+        let context = &self.context;
+        let call = &request.call;
+        if call.is_order()
+            && let Some(from) = &request.from
+            && let Some(revision) = context.applied.state().removed_at(from)
+        {
+            // The sender may not know of its removal yet. The order is not carried out, because the sender would never
+            // see the result.
+            return Err(removed(from, revision));
+        }
+        if call.is_order() && request.epoch > 0 {
+            self.check_order_epoch(request.epoch)?;
+        }
+        if let MemberCall::Stop { node, .. } | MemberCall::Failed { node, .. } = call
+            && *node == context.me
+            && context.lifecycle.is_running()
+        {
+            return Err(Error::new(
+                ErrorCode::Refused,
+                format!("node {node:?} is this one, and goes on"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// An order is for the leader that its sender knew: an order that arrives under a later epoch was repeated or
+    /// delayed, and is refused.
+    fn check_order_epoch(&self, epoch: u64) -> Result<()> {
+        let known = self.context.applied.topology().leader_epoch;
+        if epoch >= known {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::NotLeader,
+            format!("the order is for the leader with epoch {epoch}; this node knows of epoch {known}"),
+        ))
+    }
+
+    /// Gives this process's leases back to the leader, which wants to give its roles to other nodes.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Conflict`] when the call names another process.
+    fn give_back(&self, node: &NodeId, incarnation: u64) -> Result<MemberReply> {
+        let context = &self.context;
+        if *node != context.me || context.applied.incarnation() != Some(incarnation) {
+            return Err(Error::new(
+                ErrorCode::Conflict,
+                format!("this is not incarnation {incarnation} of node {node:?}"),
+            ));
+        }
+        context.lease.give_back();
+        Ok(MemberReply::GivenBack)
+    }
+
+    fn pong(&self) -> Pong {
+        let context = &self.context;
+        Pong {
+            node_id: context.me.clone(),
+            tag: ProcessTag::of(context.process),
+            cluster_id: context.peers.cluster_id(),
+            cluster_name: context.options.cluster_name.clone(),
+            forming: self.entry.forming(),
+        }
+    }
+}

@@ -1,11 +1,15 @@
 //! The handle that applications hold: every public call, and the runtime behind it.
 
+mod async_clusterkit;
+mod events;
 mod life;
 mod readiness;
 mod recovery;
 mod runtime;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tracing")]
+mod tracing;
 mod weak;
 
 use std::fmt;
@@ -27,10 +31,15 @@ use crate::options::Options;
 use crate::raft::SnapshotPace;
 use crate::routing::ViewGuard;
 use crate::state::Expect;
+pub use async_clusterkit::AsyncClusterKit;
+pub use events::{Events, Lagged};
 use runtime::SharedRuntime;
 pub use weak::WeakClusterKit;
 
 /// A node of a cluster, embedded in this process.
+///
+/// For programs whose threads may block; [`AsyncClusterKit`] is the same node for programs that are asynchronous
+/// themselves.
 ///
 /// Clones refer to the same node. All calls may be made from any thread. Calls that wait for the cluster block the
 /// calling thread, for as long as they document, inside a task of the application's own tokio runtime too; lookups
@@ -347,11 +356,19 @@ impl ClusterKit {
         self.wait(|node| async move { node.step_down(None).await })
     }
 
+    /// [`ClusterKit::transfer_leadership`], by the name that it has in HTTP and in other languages.
+    ///
+    /// # Errors
+    /// As [`ClusterKit::transfer_leadership`].
+    pub fn promote(&self, node: &str) -> Result<NodeId> {
+        self.transfer_leadership(node)
+    }
+
     /// Asks the leader to transfer leadership to the voter `node`; returns the leader afterwards.
     ///
     /// # Errors
     /// As [`ClusterKit::step_down`]; [`ErrorCode::NotFound`].
-    pub fn promote(&self, node: &str) -> Result<NodeId> {
+    pub fn transfer_leadership(&self, node: &str) -> Result<NodeId> {
         let node: NodeId = node.into();
         self.wait(|this| async move { this.step_down(Some(node)).await })
     }

@@ -106,6 +106,7 @@ pub mod net;
 mod node;
 mod options;
 pub mod placement;
+pub mod prelude;
 #[doc(hidden)]
 pub mod raft;
 pub mod routing;
@@ -115,14 +116,14 @@ mod rpc;
 pub mod sim;
 pub mod state;
 
-pub use clusterkit::{ClusterKit, WeakClusterKit};
+pub use clusterkit::{AsyncClusterKit, ClusterKit, Events, Lagged, WeakClusterKit};
 pub use error::{Error, ErrorCode, Result};
 pub use logger::LogCallback;
 pub use node::LeasedView;
 pub use options::{
-    HealthCheckOptions, ListenAddr, LogLevel, OptionDefault, OptionKind, OptionSpec, Options, TimingOptions,
-    TimingProfile, TimingValues, advertised, format_duration, options_markdown, parse_duration,
-    table as options_table,
+    HealthCheckOptions, ListenAddr, LogLevel, OptionDefault, OptionKind, OptionSpec, Options, OptionsBuilder,
+    TimingOptions, TimingProfile, TimingValues, advertised, format_duration, options_markdown,
+    parse_duration, table as options_table,
 };
 
 /// The programs in the guides, compiled with the tests of the documentation.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::oneshot;
 
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
@@ -137,6 +138,26 @@ impl SharedRuntime {
         // The receiver may be dropped already.
         self.spawn(future.map(move |answer| drop(sender.send(answer))));
         receiver
+    }
+
+    /// Runs a future on the runtime's threads. It begins when this is first polled, and goes on when this is dropped.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let (sender, receiver) = oneshot::channel();
+        // The receiver may be dropped already.
+        self.spawn(future.map(move |answer| drop(sender.send(answer))));
+        let answer = receiver.await;
+        answer.unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
+    }
+
+    /// Runs work that blocks on a thread of the runtime that may block; `None` if it panicked.
+    pub(super) async fn run_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        self.runtime().spawn_blocking(work).await.ok()
     }
 
     fn refuse_own_threads(&self) -> Result<()> {

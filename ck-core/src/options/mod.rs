@@ -2,6 +2,7 @@
 //! them all.
 
 mod address;
+mod builder;
 mod derived;
 mod duration;
 mod env;
@@ -27,6 +28,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use address::{ListenAddr, advertised};
+pub use builder::OptionsBuilder;
 pub use derived::TimingValues;
 pub use duration::{format_duration, parse_duration};
 pub use markdown::options_markdown;

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod admin;
+mod async_calls;
 mod directory;
 mod events;
 mod fencing;

@@ -1,0 +1,7 @@
+//! What most applications name: `use clusterkit::prelude::*;`.
+
+pub use crate::hooks::{EventFilter, EventType, Hook, HookId};
+pub use crate::model::{Event, EventKind, NodeHealthState, NodeId, Role, RoleChange};
+pub use crate::options::{LogLevel, TimingProfile};
+pub use crate::state::Expect;
+pub use crate::{AsyncClusterKit, ClusterKit, ErrorCode, Options, WeakClusterKit};

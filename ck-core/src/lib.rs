@@ -6,65 +6,74 @@
 //!
 //! # A program
 //!
-//! One node that founds a cluster, routes a key, and writes to the replicated store. Give further nodes its address in
-//! [`Options::join_addrs`], and they join.
+//! One node that founds a cluster, routes a key, and writes to the replicated store. Give further nodes its address with
+//! `join_addrs`, and they join.
 //!
 //! ```
 //! use std::time::Duration;
 //!
-//! use clusterkit::hooks::EventType;
-//! use clusterkit::model::Role;
-//! use clusterkit::state::Expect;
-//! use clusterkit::{ClusterKit, Options};
+//! use clusterkit::prelude::*;
 //!
-//! # fn main() -> clusterkit::Result<()> {
-//! let mut options = Options::new("node-1", "127.0.0.1:0"); // port 0 takes any free one
-//! options.data_dir = String::new(); // in memory; by default it is durable
-//! let node = ClusterKit::new(options)?;
-//! node.on(EventType::PartitionChange, |event| {
-//!     println!("{event:?}"); // copy or drop your data here: returning Ok confirms the copy
-//!     Ok(())
-//! })?;
-//! node.start()?; // returns when the node is a member
+//! #[tokio::main(flavor = "current_thread")] // any executor will do
+//! async fn main() -> clusterkit::Result<()> {
+//!     let options = Options::builder("node-1", "127.0.0.1:0") // port 0 takes any free one
+//!         .data_dir("") // in memory; by default it is durable
+//!         .build()?;
+//!     let node = AsyncClusterKit::new(options)?;
+//!     node.on(EventType::PartitionChange, |event| {
+//!         println!("{event:?}"); // copy or drop your data here: returning Ok confirms the copy
+//!         Ok(())
+//!     })?;
+//!     node.start().await?; // resolves when the node is a member
 //!
-//! let key = b"user:123";
-//! let timeout = Duration::from_secs(10);
-//! node.wait_for_leader(timeout)?;
-//! let revision = node.set_custom_data("config/limit", "10", Expect::Any, timeout)?;
-//! node.wait_for_revision(revision, timeout)?;
-//! match node.should_handle_key(key) {
-//!     Some(Role::Primary) => println!("this node takes writes of the key"),
-//!     Some(Role::Replica) => println!("this node holds a copy"),
-//!     None => println!("ask {:?}", node.view().primary_node(key)),
+//!     let key = b"user:123";
+//!     let timeout = Duration::from_secs(10);
+//!     let revision = node.set_custom_data("config/limit", "10", Expect::Any, timeout).await?;
+//!     node.wait_for_revision(revision, timeout).await?;
+//!     match node.should_handle_key(key) {
+//!         Some(Role::Primary) => println!("this node takes writes of the key"),
+//!         Some(Role::Replica) => println!("this node holds a copy"),
+//!         None => println!("ask {:?}", node.view().primary_node(key)),
+//!     }
+//!     node.stop().await
 //! }
-//! node.stop()
-//! # }
 //! ```
+//!
+//! # Async or blocking
+//!
+//! There are two handles for one node. [`AsyncClusterKit`] is for programs that are asynchronous themselves: await its
+//! calls on any executor, drop them when you like. [`ClusterKit`] has the same calls for programs whose threads may
+//! block, and is what the other languages stand on. What does not wait (lookups, hooks, queries) is the same on both.
+//! They are two types, and not one type in two modules, because a program may use both on the same node: the service
+//! asynchronous, its storage engine's threads not.
 //!
 //! # Map of the modules
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`ClusterKit`] | the handle of a node: start, stop, leave, lookups, writes, hooks |
+//! | [`prelude`] | what most applications name |
+//! | [`AsyncClusterKit`], [`ClusterKit`] | the handle of a node: start, stop, leave, lookups, writes, hooks |
 //! | [`Options`] | every option with its default and bounds; from code, JSON, a file, the environment |
+//! | [`Events`] | the events of a node as a stream, to observe |
 //! | [`model`] | plain data: nodes, partitions, events, records |
 //! | [`routing`] | key to partition to nodes: the immutable view that every lookup reads |
 //! | [`hooks`] | what an application registers to be called with events |
 //! | [`state`] | the commands of the replicated state machine, and what a write expects |
 //! | [`placement`] | the planner by itself, for tools and tests |
-//! | [`http`] | the REST API, and a small client for it |
+//! | [`http`] | the REST API: its shapes and bounds |
 //! | [`net`] | bounds and timeouts of the transport between nodes |
 //!
 //! # Threads
 //!
-//! ClusterKit runs its own tokio runtime. Calls that wait block the calling thread, never one of the runtime's; a lookup
-//! waits for nothing, takes no lock and allocates nothing. Hooks run on threads of their own and may call everything that
-//! does not wait for them. The library installs no signal handler and no global logger, and never ends the process.
+//! ClusterKit runs its own tokio runtime. Calls that wait run there, or block the thread that made them; a lookup waits for
+//! nothing, takes no lock and allocates nothing. Hooks run on threads of their own and may call everything that does not
+//! wait for them. The library installs no signal handler and no global logger, and never ends the process.
 //!
 //! # Features
 //!
-//! None that an application needs. `sim` runs whole nodes on a deterministic simulator, `fuzz` exports the fuzz targets,
-//! `planted-bugs` adds faults for the simulation to find; none of them is part of a release build.
+//! `tracing` sends log messages to the crate of that name ([`ClusterKit::on_log`] needs no feature). No other is for
+//! applications: `sim` runs whole nodes on a deterministic simulator, `fuzz` exports the fuzz targets, `planted-bugs` adds
+//! faults for the simulation to find; none of them is part of a release build.
 //!
 //! # Where to read on
 //!

@@ -1,31 +1,29 @@
 //! Three nodes in one process: they form a cluster, are told what to copy, route a key, write and read.
 //!
 //! `cargo run -p clusterkit-example-rust`. The part between the `[quick start]` marks is the README's; a test
-//! holds the two equal.
+//! holds the two equal. A program whose threads may block uses `ClusterKit` in place of `AsyncClusterKit`: the same calls
+//! without `await`.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use clusterkit::hooks::EventType;
-use clusterkit::model::{Event, EventKind, NodeId, PartitionState, Role, RoleChange};
-use clusterkit::state::Expect;
-use clusterkit::{ClusterKit, Error, ErrorCode, Options, Result};
+use clusterkit::Result;
+use clusterkit::model::PartitionState;
+use clusterkit::prelude::*;
+use futures_util::StreamExt;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const KEY: &[u8] = b"user:123";
 
-fn main() -> Result<()> {
-    let first = start("node-1", &[])?;
+// Any executor will do: ClusterKit's work runs on its own threads.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let first = start("node-1", &[]).await?;
     let address = first.http_addr().unwrap_or_default();
-    // Told when partitions have moved: registered before there is anything to move.
-    let (sender, moved) = channel();
-    first.on(EventType::RebalanceComplete, move |_| {
-        sender.send(()).map_err(|error| error.to_string())
-    })?;
-    let members = [&address].map(String::as_str);
-    let nodes = [first, start("node-2", &members)?, start("node-3", &members)?];
-    wait_for_copies(&nodes[0], &moved)?;
+    let second = start("node-2", &[&address]).await?;
+    let third = start("node-3", &[&address]).await?;
+    let nodes = [first, second, third];
+    wait_for_copies(&nodes[0]).await?;
 
     println!("{} nodes", nodes[0].view().nodes().len());
     if let Some(partition) = nodes[0].view().partition(KEY) {
@@ -36,34 +34,36 @@ fn main() -> Result<()> {
         );
     }
     for node in &nodes {
-        node.wait_for_revision(nodes[0].view().revision(), TIMEOUT)?;
+        node.wait_for_revision(nodes[0].view().revision(), TIMEOUT)
+            .await?;
         println!("{}: {}", node.my_node_id(), serve(node));
     }
-    write_and_read(&nodes[2], &nodes[1])?;
+    write_and_read(&nodes[2], &nodes[1]).await?;
 
     // The last to join is the first to go: each hands over what it has to those that stay.
     for node in nodes.iter().rev() {
-        node.stop()?;
+        node.stop().await?;
     }
     println!("stopped");
     Ok(())
 }
 
 // [quick start]
-fn start(id: &str, members: &[&str]) -> Result<ClusterKit> {
-    let mut options = Options::new(id, "127.0.0.1:0"); // a name, and where to listen: 0 takes any free port
-    options.join_addrs = members.iter().map(ToString::to_string).collect(); // none: it founds a cluster
-    options.data_dir = String::new(); // in memory; leave this line out to be durable
-    let node = ClusterKit::new(options)?;
+async fn start(id: &str, members: &[&str]) -> Result<AsyncClusterKit> {
+    let options = Options::builder(id, "127.0.0.1:0") // a name, and where to listen: 0 takes any free port
+        .join_addrs(members.iter().copied()) // none: it founds a cluster
+        .data_dir("") // in memory; leave this line out to be durable
+        .build()?;
+    let node = AsyncClusterKit::new(options)?;
     let me = node.my_node_id().clone();
     node.on(EventType::PartitionChange, move |event| {
         on_partition_change(&me, event)
     })?; // copy your data here
-    node.start()?; // returns when the node is a member
+    node.start().await?; // resolves when the node is a member
     Ok(node)
 }
 
-fn serve(node: &ClusterKit) -> String {
+fn serve(node: &AsyncClusterKit) -> String {
     match node.should_handle_key(KEY) {
         Some(Role::Primary) => "I take its writes".to_owned(),
         Some(Role::Replica) => "I hold a copy".to_owned(),
@@ -92,8 +92,10 @@ fn on_partition_change(me: &NodeId, event: &Event) -> Result<(), String> {
     }
 }
 
-/// Waits until every partition is where it should be among the three nodes.
-fn wait_for_copies(node: &ClusterKit, moved: &Receiver<()>) -> Result<()> {
+/// Waits until every partition is where it should be among the three nodes, which events tell.
+async fn wait_for_copies(node: &AsyncClusterKit) -> Result<()> {
+    // Subscribed before the first look, so that no change is missed.
+    let mut events = node.events()?;
     let settled = || {
         let view = node.view();
         let ok = view
@@ -102,17 +104,17 @@ fn wait_for_copies(node: &ClusterKit, moved: &Receiver<()>) -> Result<()> {
         ok && view.nodes().len() == 3
     };
     while !settled() {
-        moved
-            .recv_timeout(TIMEOUT)
-            .map_err(|error| Error::new(ErrorCode::Timeout, format!("the copies were not made: {error}")))?;
+        events.next().await;
     }
     Ok(())
 }
 
 /// A small replicated store comes with it. Any node takes a write; one that must see it waits for its revision.
-fn write_and_read(writer: &ClusterKit, reader: &ClusterKit) -> Result<()> {
-    let revision = writer.set_custom_data("greeting", "hello", Expect::Any, TIMEOUT)?;
-    reader.wait_for_revision(revision, TIMEOUT)?;
+async fn write_and_read(writer: &AsyncClusterKit, reader: &AsyncClusterKit) -> Result<()> {
+    let revision = writer
+        .set_custom_data("greeting", "hello", Expect::Any, TIMEOUT)
+        .await?;
+    reader.wait_for_revision(revision, TIMEOUT).await?;
     if let Some(entry) = reader.custom_data("greeting") {
         println!("greeting: {}", String::from_utf8_lossy(&entry.value));
     }

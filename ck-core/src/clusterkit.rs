@@ -52,10 +52,10 @@ pub use weak::WeakClusterKit;
 /// handler of the application runs on them.
 #[derive(Clone)]
 pub struct ClusterKit {
-    inner: Arc<Inner>,
+    inner: Arc<ClusterKitInner>,
 }
 
-struct Inner {
+struct ClusterKitInner {
     node: Arc<Node>,
     logger: Arc<Logger>,
     runtime: Arc<SharedRuntime>,
@@ -69,7 +69,7 @@ impl fmt::Debug for ClusterKit {
     }
 }
 
-impl Drop for Inner {
+impl Drop for ClusterKitInner {
     fn drop(&mut self) {
         let node = self.node.clone();
         self.logger.close();
@@ -120,7 +120,7 @@ impl ClusterKit {
         };
         let node = runtime.enter(|| Node::new(options, deps, logger.clone()))?;
         Ok(ClusterKit {
-            inner: Arc::new(Inner {
+            inner: Arc::new(ClusterKitInner {
                 node,
                 logger,
                 runtime,

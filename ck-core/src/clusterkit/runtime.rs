@@ -152,12 +152,12 @@ impl SharedRuntime {
         answer.unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
     }
 
-    /// Runs work that blocks on a thread of the runtime that may block; `None` if it panicked.
+    /// Runs work that blocks on a thread of the runtime that may block.
     pub(super) async fn run_blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        self.runtime().spawn_blocking(work).await.ok()
+    ) -> Result<T> {
+        self.run(async move { env::blocking(work).await }).await
     }
 
     fn refuse_own_threads(&self) -> Result<()> {

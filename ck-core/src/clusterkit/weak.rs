@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use super::{ClusterKit, Inner};
+use super::{ClusterKit, ClusterKitInner};
 
 /// A handle that does not keep its node alive, for a hook or a log callback of that node.
 ///
@@ -32,7 +32,7 @@ use super::{ClusterKit, Inner};
 /// ```
 #[derive(Clone)]
 pub struct WeakClusterKit {
-    inner: Weak<Inner>,
+    inner: Weak<ClusterKitInner>,
 }
 
 impl WeakClusterKit {

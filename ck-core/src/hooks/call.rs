@@ -18,7 +18,7 @@ use crate::model::{Event, EventKind, Node};
 
 use super::config::Holders;
 use super::copies::CopyGuard;
-use super::handle::Shared;
+use super::handle::HooksShared;
 use super::job::CallId;
 use super::queue::is_own_gain;
 use super::scope;
@@ -41,7 +41,7 @@ fn outcome_of(result: Result<Result<(), String>, Box<dyn Any + Send>>) -> Outcom
 
 /// Calls a hook on this thread. The hook is dropped inside the call's scope: its destructor, too, must be able to find
 /// out that it is inside a hook, and must not wait for the thread that it runs on.
-pub(super) fn call_here(shared: &Shared, hook: BlockingHook, event: Arc<Event>) -> Outcome {
+pub(super) fn call_here(shared: &HooksShared, hook: BlockingHook, event: Arc<Event>) -> Outcome {
     let _scope = scope::enter(shared.key());
     let (event, copies) = match shared.as_of_now(event) {
         Ok(due) => due,
@@ -59,7 +59,7 @@ pub(super) fn call_here(shared: &Shared, hook: BlockingHook, event: Arc<Event>) 
 /// Polls a hook's future on this thread, with the runtime's timers and sockets, until it completes or the runtime shuts
 /// down. However long the future takes or blocks, no other call waits for this thread.
 pub(super) fn poll_here(
-    shared: &Shared,
+    shared: &HooksShared,
     runtime: &tokio::runtime::Handle,
     hook: AsyncHook,
     event: Arc<Event>,
@@ -94,7 +94,7 @@ pub(super) fn poll_here(
     outcome
 }
 
-impl Shared {
+impl HooksShared {
     /// The event with the nodes to copy from as of now. A copy may wait long for its first call, and longer for a
     /// retry, and the nodes that held the data when the event was emitted may not hold it any more. When this node
     /// itself counts as a holder meanwhile, there is nothing to copy and the list is empty.
@@ -143,7 +143,7 @@ impl Shared {
 
 /// Reports the end of a call, exactly once; a call dropped before its end is reported as cancelled.
 struct Ending {
-    shared: Arc<Shared>,
+    shared: Arc<HooksShared>,
     call_id: CallId,
     told: bool,
 }
@@ -175,7 +175,7 @@ pub(super) struct CallFuture {
 }
 
 impl CallFuture {
-    pub(super) fn new(shared: &Arc<Shared>, call_id: CallId, hook: Hook, event: Arc<Event>) -> Self {
+    pub(super) fn new(shared: &Arc<HooksShared>, call_id: CallId, hook: Hook, event: Arc<Event>) -> Self {
         CallFuture {
             hook: Some(hook),
             event: Some(event),

@@ -18,7 +18,7 @@ use super::copies::Copying;
 use super::job::{CallId, Effect, RetryId};
 use super::queue::{change_of, is_own_gain};
 use super::schedule::Schedule;
-use super::threads::Pool;
+use super::threads::ThreadPool;
 use super::types::{EventFilter, Hook, HookId, HookStats, Outcome, Rejected};
 use super::{scope, tasks};
 
@@ -37,13 +37,13 @@ pub enum Unregistered {
 /// The hooks of one cluster handle. Dropping it prevents further calls and does not wait for running ones.
 #[derive(Debug)]
 pub struct Hooks {
-    shared: Arc<Shared>,
+    shared: Arc<HooksShared>,
 }
 
 /// The state shared by the handle and its running calls.
-pub(super) struct Shared {
+pub(super) struct HooksShared {
     pub(super) config: HooksConfig,
-    state: Mutex<State>,
+    state: Mutex<HooksState>,
     /// Idle threads wait here for a call to make.
     pub(super) work: Condvar,
     /// Notified whenever a call or a thread has ended, or removed hooks have been dropped.
@@ -55,18 +55,18 @@ pub(super) struct Shared {
     pub(super) copying: Arc<Copying>,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for HooksShared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
+        f.debug_struct("HooksShared")
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
 }
 
 /// The state behind the lock, which is held for bookkeeping only, never while application code runs.
-pub(super) struct State {
+pub(super) struct HooksState {
     pub(super) schedule: Schedule<Hook>,
-    pub(super) pool: Pool,
+    pub(super) pool: ThreadPool,
     pub(super) closed: bool,
     /// Number of [`TakenOut`] that still have to drop their hooks. The handle is not quiet before this is 0.
     dropping: usize,
@@ -76,7 +76,7 @@ pub(super) struct State {
 /// they belong to the application, and their destructors may use the handle, but must not wait for a close that waits
 /// for them.
 struct TakenOut<'a> {
-    shared: &'a Shared,
+    shared: &'a HooksShared,
     hooks: Vec<Hook>,
 }
 
@@ -90,19 +90,19 @@ impl Drop for TakenOut<'_> {
     }
 }
 
-impl Shared {
+impl HooksShared {
     /// Identifies this handle for [`scope`]; unique among live handles.
     pub(super) fn key(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, HooksState> {
         // Application code never runs under the lock, so the state is consistent even after a panic.
         self.state.lock()
     }
 
     /// Carries out what a change of the schedule requires: its effects, and the calls that may start now.
-    pub(super) fn settle(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+    pub(super) fn settle(self: &Arc<Self>, mut state: MutexGuard<'_, HooksState>) {
         let effects = state.schedule.take_effects();
         match &self.config.driver {
             Driver::Threads(_) => {
@@ -189,11 +189,11 @@ impl Hooks {
     /// A handle without hooks. Starts no thread and no task.
     pub fn new(config: HooksConfig) -> Self {
         let schedule = Schedule::new(Arc::clone(&config.node_id), config.concurrency, config.high_water);
-        let shared = Shared {
+        let shared = HooksShared {
             config,
-            state: Mutex::new(State {
+            state: Mutex::new(HooksState {
                 schedule,
-                pool: Pool::default(),
+                pool: ThreadPool::default(),
                 closed: false,
                 dropping: 0,
             }),
@@ -406,7 +406,7 @@ impl Hooks {
         self.refuse_in_hook()?;
         drop(self.shared.shut());
         // The state shows whether it was in time.
-        let _ = env::timeout(timeout, self.wait_until(State::is_quiet)).await;
+        let _ = env::timeout(timeout, self.wait_until(HooksState::is_quiet)).await;
         Self::closed(&mut self.shared.lock())
     }
 
@@ -424,7 +424,7 @@ impl Hooks {
         Ok(())
     }
 
-    fn closed(state: &mut State) -> Result<()> {
+    fn closed(state: &mut HooksState) -> Result<()> {
         if state.is_quiet() {
             return Ok(());
         }
@@ -436,7 +436,7 @@ impl Hooks {
         Err(Error::new(ErrorCode::Timeout, message))
     }
 
-    async fn wait_until(&self, done: impl Fn(&State) -> bool) {
+    async fn wait_until(&self, done: impl Fn(&HooksState) -> bool) {
         loop {
             let mut changed = std::pin::pin!(self.shared.quiet_async.notified());
             // Registered before the state is checked, so that no notification is lost in between.
@@ -470,7 +470,7 @@ impl Drop for Hooks {
     }
 }
 
-impl State {
+impl HooksState {
     /// True when no call runs or will run, no hook is left to drop, and no thread is left.
     fn is_quiet(&self) -> bool {
         self.closed && self.schedule.running() == 0 && self.pool.threads() == 0 && self.dropping == 0

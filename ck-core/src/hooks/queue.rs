@@ -108,7 +108,7 @@ impl Fence {
 
 /// A registration's waiting events in order, indexed by sequence number and by partition, with the barriers among them.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(super) struct HookQueue {
     /// Whether the events of this queue take part in the fence.
     fenced: bool,
     waiting: BTreeMap<u64, Queued>,
@@ -118,9 +118,9 @@ pub(super) struct Queue {
     partitions: HashMap<u32, Vec<u64>>,
 }
 
-impl Queue {
+impl HookQueue {
     pub(super) fn new(fenced: bool) -> Self {
-        Queue {
+        HookQueue {
             fenced,
             waiting: BTreeMap::new(),
             barriers: BTreeSet::new(),
@@ -206,7 +206,7 @@ impl Queue {
 
     /// Removes all events, from the fence as well.
     pub(super) fn clear(&mut self, fence: &mut Fence) {
-        for (seq, queued) in std::mem::replace(self, Queue::new(self.fenced)).waiting {
+        for (seq, queued) in std::mem::replace(self, HookQueue::new(self.fenced)).waiting {
             if self.fenced {
                 fence.remove(FenceRole::of(&queued.event.kind), seq);
             }
@@ -218,7 +218,7 @@ impl Queue {
         &mut self,
         new: &Event,
         filter: EventFilter,
-        limits: Limits<'_>,
+        limits: QueueLimits<'_>,
         fence: &mut Fence,
     ) -> u64 {
         let pointless: Vec<u64> = match &new.kind {
@@ -268,7 +268,7 @@ impl Queue {
 
 /// Parameters of coalescing.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits<'a> {
+pub(super) struct QueueLimits<'a> {
     /// This node's id.
     pub(super) me: &'a str,
     /// Number of waiting barriers from which on they are coalesced.

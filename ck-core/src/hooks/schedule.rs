@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::model::{Event, NodeId, PartitionChangeEvent, RoleChange};
 
 use super::job::{CallId, Effect, Job, RetryId};
-use super::queue::{Fence, FenceRole, Limits, Queue, Queued, change_of, is_own_gain};
+use super::queue::{Fence, FenceRole, HookQueue, QueueLimits, Queued, change_of, is_own_gain};
 use super::types::{EventFilter, EventType, FailureReason, HookFailure, HookId, HookStats, Outcome};
 
 /// The delay before the first retry of a failed copy.
@@ -34,7 +34,7 @@ struct Registration<H> {
     /// Whether it only observes: no other call waits for it, it has no part in the fence and does not count towards
     /// `concurrency`. Its calls are made one after the other, so that it takes no more than one thread.
     observes: bool,
-    queue: Queue,
+    queue: HookQueue,
     /// A call for an event that is not a partition change is running; then it is the only call of this registration.
     barrier_running: bool,
     /// The partitions whose changes are being delivered.
@@ -139,7 +139,7 @@ impl<H: Clone> Schedule<H> {
             filter,
             copies: !observes && filter.accepts(EventType::PartitionChange),
             observes,
-            queue: Queue::new(!observes),
+            queue: HookQueue::new(!observes),
             barrier_running: false,
             changes_running: Vec::new(),
             calls: 0,
@@ -273,7 +273,7 @@ impl<H: Clone> Schedule<H> {
             self.supersede_gain(change);
         }
         let event_type = EventType::of(&event.kind);
-        let limits = Limits {
+        let limits = QueueLimits {
             me: &self.me,
             high_water: self.high_water,
         };

@@ -6,19 +6,19 @@ use std::time::Duration;
 use crate::env;
 
 use super::call::CallFuture;
-use super::handle::Shared;
+use super::handle::HooksShared;
 use super::job::{Job, RetryId};
 use super::types::Hook;
 
 /// Spawns a task for each call, in order.
-pub(super) fn spawn_calls(shared: &Arc<Shared>, jobs: Vec<Job<Hook>>) {
+pub(super) fn spawn_calls(shared: &Arc<HooksShared>, jobs: Vec<Job<Hook>>) {
     for job in jobs {
         env::spawn(CallFuture::new(shared, job.call_id, job.hook, job.event));
     }
 }
 
 /// Reports the retry as due to the schedule after the delay, if the handle still exists.
-pub(super) fn spawn_retry(shared: &Arc<Shared>, id: RetryId, delay: Duration) {
+pub(super) fn spawn_retry(shared: &Arc<HooksShared>, id: RetryId, delay: Duration) {
     let shared = Arc::downgrade(shared);
     env::spawn(async move {
         env::sleep(delay).await;

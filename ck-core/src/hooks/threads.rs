@@ -17,14 +17,14 @@ use crate::env::{self, Instant};
 
 use super::call::{call_here, poll_here};
 use super::config::Driver;
-use super::handle::{Shared, State};
+use super::handle::{HooksShared, HooksState};
 use super::job::{Job, RetryId};
 use super::scope;
 use super::types::{Hook, Outcome};
 
 /// The threads of one handle and the retry timers that they watch.
 #[derive(Debug, Default)]
-pub(super) struct Pool {
+pub(super) struct ThreadPool {
     /// Threads that run or are being started; the join handle is set when the start has returned.
     threads: HashMap<u64, Option<JoinHandle<()>>>,
     /// Threads that have ended because the handle was closed, and are not joined yet.
@@ -37,7 +37,7 @@ pub(super) struct Pool {
     pub(super) timers: BinaryHeap<Reverse<(Instant, RetryId)>>,
 }
 
-impl Pool {
+impl ThreadPool {
     pub(super) fn threads(&self) -> usize {
         self.threads.len()
     }
@@ -58,7 +58,7 @@ impl Pool {
     }
 }
 
-impl State {
+impl HooksState {
     fn fire_timers(&mut self) {
         while self.pool.next_timer().is_some_and(|left| left.is_zero()) {
             if let Some(Reverse((_, id))) = self.pool.timers.pop() {
@@ -81,9 +81,9 @@ impl State {
     }
 }
 
-impl Shared {
+impl HooksShared {
     /// Makes sure that a thread looks for ready calls and watches the timers: wakes an idle one, or starts one.
-    pub(super) fn wake_thread(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+    pub(super) fn wake_thread(self: &Arc<Self>, mut state: MutexGuard<'_, HooksState>) {
         let wanted = !state.closed && (!state.pool.timers.is_empty() || state.schedule.has_ready());
         if !wanted {
             return;

@@ -13,11 +13,11 @@ use crate::rpc::{Addresses, PeerAddress};
 /// restart with new addresses has no leader that could commit them before they have found each other.
 pub(crate) struct AddressBook {
     applied: Arc<AppliedState>,
-    inner: Mutex<Inner>,
+    inner: Mutex<AddressState>,
 }
 
 #[derive(Default)]
-struct Inner {
+struct AddressState {
     cluster_id: String,
     hints: BTreeMap<RaftId, Hint>,
 }
@@ -36,7 +36,7 @@ impl AddressBook {
         }
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, AddressState> {
         self.inner.lock()
     }
 

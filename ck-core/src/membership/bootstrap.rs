@@ -38,11 +38,11 @@ pub(crate) struct Bootstrap {
     expect: Option<u32>,
     /// Held while a promise is made, so that promises are made one after the other.
     turn: tokio::sync::Mutex<()>,
-    inner: Mutex<Inner>,
+    inner: Mutex<BootstrapState>,
 }
 
 #[derive(Default)]
-struct Inner {
+struct BootstrapState {
     promised: Option<NodeId>,
     /// This node founds a cluster or belongs to one: it makes no more promises.
     closed: bool,
@@ -73,7 +73,7 @@ impl Bootstrap {
         }
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, BootstrapState> {
         self.inner.lock()
     }
 

@@ -57,7 +57,7 @@ pub(crate) enum Found<T> {
     Decided(T),
 }
 
-enum Event {
+enum JoinerEvent {
     Resolved(String, Vec<String>),
     Pinged(String, Result<Pong>),
     Joined(String, Result<JoinAnswer>),
@@ -85,7 +85,7 @@ impl Joiner {
         discovery: &mut Discovery,
         mut decide: impl FnMut(&Discovery) -> Option<T> + Send,
     ) -> Found<T> {
-        let mut running: FuturesUnordered<BoxFuture<'_, Event>> = FuturesUnordered::new();
+        let mut running: FuturesUnordered<BoxFuture<'_, JoinerEvent>> = FuturesUnordered::new();
         let now = Instant::now();
         let mut lookups: BTreeMap<&String, (Instant, Duration)> = BTreeMap::new();
         for name in &self.join_addrs {
@@ -143,17 +143,17 @@ impl Joiner {
             };
             match event {
                 None => {}
-                Some(Event::Resolved(name, addresses)) => {
+                Some(JoinerEvent::Resolved(name, addresses)) => {
                     if let Some((due, pause)) = lookups.get_mut(&name) {
                         *due = Instant::now() + jittered(*pause);
                     }
                     discovery.configured.insert(name, addresses);
                 }
-                Some(Event::Pinged(address, answer)) => match judge(request, answer) {
+                Some(JoinerEvent::Pinged(address, answer)) => match judge(request, answer) {
                     Some(outcome) => discovery.settle(&address, outcome),
                     None => members.push_back(address),
                 },
-                Some(Event::Joined(address, answer)) => {
+                Some(JoinerEvent::Joined(address, answer)) => {
                     joins = joins.saturating_sub(1);
                     match self.record_answer(request, discovery, answer) {
                         Ok(reply) => return Found::Admitted(reply),
@@ -224,24 +224,24 @@ impl Joiner {
             .unwrap_or_else(|| Instant::now() + LONGEST_PAUSE)
     }
 
-    async fn look_up(&self, name: &str) -> Event {
-        Event::Resolved(name.to_owned(), self.peers.resolve(name).await)
+    async fn look_up(&self, name: &str) -> JoinerEvent {
+        JoinerEvent::Resolved(name.to_owned(), self.peers.resolve(name).await)
     }
 
-    async fn ping(&self, address: String, request: &JoinRequest) -> Event {
+    async fn ping(&self, address: String, request: &JoinRequest) -> JoinerEvent {
         let answer = self
             .call(&address, Lane::Control, MemberCall::Ping, request, PING_TIMEOUT)
             .await;
         let pong = answer.and_then(|answer| answer.into_reply()?.into_pong());
-        Event::Pinged(address, pong)
+        JoinerEvent::Pinged(address, pong)
     }
 
-    async fn ask(&self, address: String, request: &JoinRequest) -> Event {
+    async fn ask(&self, address: String, request: &JoinRequest) -> JoinerEvent {
         let call = MemberCall::Join(Box::new(request.clone()));
         let answer = self
             .call(&address, Lane::Request, call, request, JOIN_TIMEOUT)
             .await;
-        Event::Joined(address, answer.and_then(MemberAnswer::into_join))
+        JoinerEvent::Joined(address, answer.and_then(MemberAnswer::into_join))
     }
 
     /// Makes a call in the name of the cluster that this node's data belongs to, if there is one.

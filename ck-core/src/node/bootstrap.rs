@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::Node;
-use super::discovery::Way;
+use super::discovery::EntryDecision;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::membership::Identity;
@@ -24,8 +24,8 @@ impl Node {
     /// Joins a cluster, or founds one where there is none.
     pub(super) async fn bootstrap_or_join(self: &Arc<Self>) -> Result<()> {
         match self.entry.find_cluster().await? {
-            Way::Join(reply) => self.complete_join(reply).await,
-            Way::Bootstrap => self.bootstrap().await,
+            EntryDecision::Join(reply) => self.complete_join(reply).await,
+            EntryDecision::Bootstrap => self.bootstrap().await,
         }
     }
 

@@ -31,7 +31,7 @@ enum EntryPoint {
 
 /// The decision of a node that no cluster has admitted.
 #[derive(Debug, Clone, PartialEq)]
-enum Verdict {
+enum JoinVerdict {
     /// The node gives up with this error.
     Refused(Error),
     /// The node founds a cluster if these nodes promise to let it: the id and address of each.
@@ -40,7 +40,7 @@ enum Verdict {
 
 /// How a node without an identity enters a cluster.
 #[derive(Debug)]
-pub(super) enum Way {
+pub(super) enum EntryDecision {
     /// A member has admitted it.
     Join(JoinReply),
     /// It founds a cluster.
@@ -52,11 +52,11 @@ impl ClusterEntry {
     ///
     /// # Errors
     /// Why the node can do neither; [`ErrorCode::Stopped`].
-    pub(super) async fn find_cluster(&self) -> Result<Way> {
+    pub(super) async fn find_cluster(&self) -> Result<EntryDecision> {
         let context = &self.context;
         let options = &context.options;
         if options.join_addrs.is_empty() && options.may_found_alone() {
-            return Ok(Way::Bootstrap);
+            return Ok(EntryDecision::Bootstrap);
         }
         let entrance = match (options.may_found_alone(), options.bootstrap_expect) {
             (true, _) => EntryPoint::Alone,
@@ -67,14 +67,14 @@ impl ClusterEntry {
         let mut discovery = Discovery::new();
         loop {
             match self.search(entrance, &mut discovery, deadline).await? {
-                Found::Admitted(reply) => return Ok(Way::Join(reply)),
-                Found::Decided(Verdict::Refused(error)) => return Err(error),
-                Found::Decided(Verdict::Found(others)) => {
+                Found::Admitted(reply) => return Ok(EntryDecision::Join(reply)),
+                Found::Decided(JoinVerdict::Refused(error)) => return Err(error),
+                Found::Decided(JoinVerdict::Found(others)) => {
                     if self.is_elected_founder(&others).await? {
                         context.logger.info(format_args!(
                             "no address knows of a cluster: this node founds one"
                         ));
-                        return Ok(Way::Bootstrap);
+                        return Ok(EntryDecision::Bootstrap);
                     }
                     env::sleep(BOOTSTRAP_RETRY_PAUSE).await;
                 }
@@ -89,7 +89,7 @@ impl ClusterEntry {
         entrance: EntryPoint,
         discovery: &mut Discovery,
         deadline: Instant,
-    ) -> Result<Found<Verdict>> {
+    ) -> Result<Found<JoinVerdict>> {
         let joiner = self.joiner();
         let request = self.join_request(None);
         let decide = |discovery: &Discovery| {
@@ -111,10 +111,10 @@ impl ClusterEntry {
     /// The decision that follows from the answers so far; `None` while the node must go on asking. Founding is the last
     /// resort: every address must be silent or report that it has no cluster. A node that may found alone must also
     /// have searched for [`BOOTSTRAP_QUIET`], because a network may come up later than the node.
-    fn verdict(&self, entrance: EntryPoint, discovery: &Discovery) -> Option<Verdict> {
+    fn verdict(&self, entrance: EntryPoint, discovery: &Discovery) -> Option<JoinVerdict> {
         let look = match entrance {
             // Only a node that may not found gives up when its join is refused: any other asks until the deadline.
-            EntryPoint::Join => return discovery.settled_refusal().map(Verdict::Refused),
+            EntryPoint::Join => return discovery.settled_refusal().map(JoinVerdict::Refused),
             EntryPoint::Alone if !discovery.found_no_cluster() => BootstrapStep::Wait(discovery.describe()),
             EntryPoint::Alone if discovery.elapsed() < BOOTSTRAP_QUIET => BootstrapStep::Wait(
                 "addresses that are silent, to be sure that there is no cluster".to_owned(),
@@ -123,8 +123,8 @@ impl ClusterEntry {
             EntryPoint::Together(_) => self.bootstrap.next_step(discovery),
         };
         match look {
-            BootstrapStep::Propose(others) => Some(Verdict::Found(others)),
-            BootstrapStep::Disagree(error) => Some(Verdict::Refused(error)),
+            BootstrapStep::Propose(others) => Some(JoinVerdict::Found(others)),
+            BootstrapStep::Disagree(error) => Some(JoinVerdict::Refused(error)),
             BootstrapStep::Wait(why) => {
                 self.waits_for(why);
                 None

@@ -127,7 +127,7 @@ impl AppliedState {
 
     /// Applies a batch of entries in order. The result has one response for each entry, `None` for an entry without a
     /// command.
-    pub(crate) fn apply(&self, batch: &[Item]) -> Vec<Option<Response>> {
+    pub(crate) fn apply(&self, batch: &[LogItem]) -> Vec<Option<Response>> {
         let mut told = Vec::new();
         let mut responses = Vec::with_capacity(batch.len());
         let mut state = self.state.write();
@@ -139,15 +139,15 @@ impl AppliedState {
             let from = told.len();
             let was_admitted = self.admitted(&state);
             responses.push(match item {
-                Item::Blank(index) => {
+                LogItem::Blank(index) => {
                     state.advance(*index);
                     None
                 }
-                Item::Membership(index, voters) => {
+                LogItem::Membership(index, voters) => {
                     state.apply_membership(*index, |raft_id| voters.contains(&raft_id));
                     None
                 }
-                Item::Command(index, proposal) => {
+                LogItem::Command(index, proposal) => {
                     let response = state.apply(*index, proposal, &mut told);
                     data_changed |= proposal.command.writes_data() && response.result.is_ok();
                     Some(response)
@@ -302,7 +302,7 @@ impl AppliedState {
 }
 
 /// One log entry, decoded.
-pub(crate) enum Item {
+pub(crate) enum LogItem {
     /// An entry without content.
     Blank(u64),
     /// The voters from this entry on.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::applied_state::{AppliedState, Item};
+use super::applied_state::{AppliedState, LogItem};
 use super::election::pledge_file::PledgeFile;
 use super::open::SnapshotPace;
 use super::storage::snapshot_file;
@@ -52,7 +52,7 @@ pub(crate) fn snapshot(bytes: &[u8]) {
     let mut index = applied.revision();
     let mut apply = |proposal: Proposal| {
         index = index.saturating_add(1);
-        applied.apply(&[Item::Command(index, Box::new(proposal))]);
+        applied.apply(&[LogItem::Command(index, Box::new(proposal))]);
         look_at(&applied);
     };
     while !input.is_empty() {

@@ -11,7 +11,7 @@ use crate::model::{CopyState, PartitionCopy, Partitions, Topology};
 /// again.
 #[derive(Default)]
 pub(crate) struct Confirmations {
-    due: Mutex<BTreeMap<u32, Copied>>,
+    due: Mutex<BTreeMap<u32, FinishedCopy>>,
     pub(super) added: ChangeNotifier,
     doubt: Mutex<Unconfirmed>,
     /// Copies for which a hook failed that is not called again, by partition, with the revision of the event.
@@ -20,7 +20,7 @@ pub(crate) struct Confirmations {
 
 /// A finished copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Copied {
+pub(super) struct FinishedCopy {
     /// The revision of the event that asked this node to copy.
     pub(super) revision: u64,
     /// True where a hook reported the copy, false where no hook that copies was registered.
@@ -65,7 +65,7 @@ pub(super) struct UnconfirmedCopies {
 
 impl Confirmations {
     pub(crate) fn add(&self, number: u32, revision: u64, hooked: bool) {
-        self.due().insert(number, Copied { revision, hooked });
+        self.due().insert(number, FinishedCopy { revision, hooked });
         self.added.notify();
     }
 
@@ -89,7 +89,7 @@ impl Confirmations {
         abandoned.into_iter().filter_map(counts).collect()
     }
 
-    fn due(&self) -> MutexGuard<'_, BTreeMap<u32, Copied>> {
+    fn due(&self) -> MutexGuard<'_, BTreeMap<u32, FinishedCopy>> {
         self.due.lock()
     }
 
@@ -159,12 +159,12 @@ impl Confirmations {
         }
     }
 
-    pub(super) fn take(&self) -> BTreeMap<u32, Copied> {
+    pub(super) fn take(&self) -> BTreeMap<u32, FinishedCopy> {
         std::mem::take(&mut *self.due())
     }
 
     /// Puts back copies that could not be confirmed, except where a newer copy of the partition was added meanwhile.
-    pub(super) fn put_back(&self, due: &BTreeMap<u32, Copied>) {
+    pub(super) fn put_back(&self, due: &BTreeMap<u32, FinishedCopy>) {
         let mut present = self.due();
         for (number, copied) in due {
             present.entry(*number).or_insert(*copied);

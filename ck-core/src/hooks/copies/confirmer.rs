@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::confirmations::{Confirmations, Copied, UnconfirmedCopies};
+use super::confirmations::{Confirmations, FinishedCopy, UnconfirmedCopies};
 use crate::env;
 use crate::model::{CopyState, NodeId};
 use crate::raft::{AppliedState, Proposer, is_over};
@@ -73,7 +73,7 @@ impl CopyConfirmer {
     }
 
     /// Confirms finished copies. False when this must be retried.
-    async fn confirm(&self, due: &BTreeMap<u32, Copied>) -> bool {
+    async fn confirm(&self, due: &BTreeMap<u32, FinishedCopy>) -> bool {
         // The assignment may be gone or confirmed already: a copy is confirmed only if it is still awaited, and was
         // last asked for no later than the event that was handled.
         let topology = self.applied.topology();

@@ -14,10 +14,10 @@ const REPORTED: usize = 64;
 
 /// The last failure of each copy, by partition.
 #[derive(Debug, Default)]
-pub(crate) struct CopyFailures(Mutex<BTreeMap<u32, Failure>>);
+pub(crate) struct CopyFailures(Mutex<BTreeMap<u32, CopyFailure>>);
 
 #[derive(Debug)]
-struct Failure {
+struct CopyFailure {
     /// The revision of the event that asked this node to copy.
     revision: u64,
     attempts: u32,
@@ -33,7 +33,7 @@ impl CopyFailures {
         if change.node_id != *me || change.change != RoleChange::GainedReplica {
             return;
         }
-        let noted = Failure {
+        let noted = CopyFailure {
             revision: failure.event.revision,
             attempts: failure.attempt,
             error: failure.message.chars().take(MAX_REASON_CHARS).collect(),

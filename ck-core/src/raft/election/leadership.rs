@@ -16,13 +16,13 @@ use crate::raft::types::Vote;
 use crate::state::Command;
 
 /// How long a new leader tries to commit its epoch before it checks whether it still leads.
-const ATTEMPT: Duration = Duration::from_secs(1);
+const EPOCH_COMMIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause after a failed attempt of a node that leads. A leader accepts no writes at the very beginning and the very
 /// end of its leadership, and every attempt changes the metrics that the loop waits for. The pause doubles up to the
 /// longest: an attempt that is refused each time has a cause that does not pass, and each attempt may append an entry
 /// to the log.
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const FIRST_RETRY_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A change of the leadership of this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,13 +39,13 @@ pub(crate) struct Leadership {
     node: Arc<RaftNode>,
     proposer: Arc<Proposer>,
     timing: TimingValues,
-    held: Mutex<Option<Held>>,
+    held: Mutex<Option<HeldLeadership>>,
     changed: env::ChangeNotifier,
 }
 
 /// A leadership whose epoch is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Held {
+struct HeldLeadership {
     epoch: u64,
     vote: Vote,
 }
@@ -89,17 +89,17 @@ impl Leadership {
     pub(crate) async fn run(&self, tell: impl Fn(LeadershipChange)) {
         // These metrics change rarely, and not with every entry.
         let mut metrics = self.node.raft().server_metrics();
-        let mut pause = FIRST_PAUSE;
+        let mut pause = FIRST_RETRY_PAUSE;
         loop {
             let acknowledged = self.node.acks.changed().count();
             let gave_up = self.node.gave_up.count();
             let topology = self.node.applied().changed().count();
             if !self.step(&tell).await {
                 env::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                pause = (pause * 2).min(LONGEST_RETRY_PAUSE);
                 continue;
             }
-            pause = FIRST_PAUSE;
+            pause = FIRST_RETRY_PAUSE;
             // The end of the lease is no event of Raft, so this waits for it.
             let lease = self.node.lease_until().filter(|_| self.held().is_some());
             let changed = metrics.changed();
@@ -162,7 +162,7 @@ impl Leadership {
             node: self.me.clone(),
             term: vote.leader_id.term,
         };
-        let elected = self.proposer.propose_here(command, ATTEMPT).await;
+        let elected = self.proposer.propose_here(command, EPOCH_COMMIT_TIMEOUT).await;
         let recorded = match elected {
             Ok(response) => response.result.is_ok(),
             Err(error) if is_over(&error) => return true,
@@ -175,7 +175,7 @@ impl Leadership {
             let topology = self.node.applied().topology();
             if topology.leader.as_ref() == Some(&self.me) && topology.leader_term == vote.leader_id.term {
                 let epoch = topology.leader_epoch;
-                *self.held.lock() = Some(Held { epoch, vote });
+                *self.held.lock() = Some(HeldLeadership { epoch, vote });
                 tell(LeadershipChange::Became(epoch));
                 self.changed.notify();
             }
@@ -194,7 +194,7 @@ impl Leadership {
         }
     }
 
-    fn held(&self) -> Option<Held> {
+    fn held(&self) -> Option<HeldLeadership> {
         *self.held.lock()
     }
 

@@ -25,14 +25,14 @@ pub(in crate::raft) type Claimant = (u64, RaftId);
 /// The pledges of this node, and those of its votes that have left it.
 #[derive(Debug)]
 pub(in crate::raft) struct Pledges {
-    book: Mutex<Book>,
+    book: Mutex<PledgeState>,
     /// How long an unstretched pledge lasts after the leader was heard from.
     lasts: Duration,
     lateness: Arc<Lateness>,
 }
 
 #[derive(Debug)]
-struct Book {
+struct PledgeState {
     /// The highest candidate or leader for which a vote has left this node, or to which it has pledged.
     highest: Claimant,
     /// When the pledge ends. It names no leader, because a node that restarted does not know to whom it had pledged.
@@ -56,7 +56,7 @@ impl Pledges {
     ) -> Self {
         let keeps = voted_before.is_some() && !planted!("vote-without-guard");
         Pledges {
-            book: Mutex::new(Book {
+            book: Mutex::new(PledgeState {
                 highest: voted_before.unwrap_or_default(),
                 until: keeps.then(|| Instant::now() + lasts * stretch),
                 heard: None,
@@ -68,7 +68,7 @@ impl Pledges {
         }
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn book(&self) -> MutexGuard<'_, PledgeState> {
         self.book.lock()
     }
 

@@ -22,7 +22,7 @@ use crate::state::MAX_STRETCH;
 const MAX_BYTES: u64 = 4 * 1024;
 const VERSION: u16 = 1;
 /// The pause before a failed write is retried.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Content {
@@ -118,7 +118,7 @@ pub(in crate::raft) async fn stretch_pledges(
                     pledges.stretch_to(agreed);
                 }
                 // The file still allows at least as much as is pledged, so this is safe. The write is retried.
-                Ok(Err(_)) | Err(_) => env::sleep(PAUSE).await,
+                Ok(Err(_)) | Err(_) => env::sleep(RETRY_PAUSE).await,
             }
             continue;
         }

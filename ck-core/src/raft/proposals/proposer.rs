@@ -39,7 +39,7 @@ pub(crate) struct Proposer {
     /// Sends proposals to the task that batches them. The task ends when this is dropped.
     queue: UnboundedSender<PendingProposal>,
     session: AtomicU64,
-    numbers: Mutex<Numbers>,
+    numbers: Mutex<SequenceNumbers>,
     /// The reason why the cluster permanently refuses this node, once it is known.
     barred: OnceLock<Error>,
     /// Held while a large value is staged, so that one is staged at a time.
@@ -49,19 +49,19 @@ pub(crate) struct Proposer {
 }
 
 #[derive(Default)]
-struct Numbers {
+struct SequenceNumbers {
     next: u64,
     open: BTreeSet<u64>,
 }
 
 /// A number in use. It is settled when this is dropped, whatever the outcome.
-struct Number<'a> {
+struct SequenceNumber<'a> {
     proposer: &'a Proposer,
     seq: u64,
     low: u64,
 }
 
-impl Drop for Number<'_> {
+impl Drop for SequenceNumber<'_> {
     fn drop(&mut self) {
         self.proposer.numbers().open.remove(&self.seq);
     }
@@ -250,7 +250,7 @@ impl Proposer {
     async fn propose_as(
         &self,
         session: u64,
-        number: &Number<'_>,
+        number: &SequenceNumber<'_>,
         epoch: Option<u64>,
         command: Command,
         (deadline, timeout): (Instant, Duration),
@@ -371,18 +371,18 @@ impl Proposer {
         }
     }
 
-    fn numbers(&self) -> MutexGuard<'_, Numbers> {
+    fn numbers(&self) -> MutexGuard<'_, SequenceNumbers> {
         self.numbers.lock()
     }
 
-    fn number(&self) -> Number<'_> {
+    fn number(&self) -> SequenceNumber<'_> {
         let mut numbers = self.numbers();
         numbers.next += 1;
         let seq = numbers.next;
         numbers.open.insert(seq);
         let low = numbers.open.first().copied().unwrap_or(seq);
         drop(numbers);
-        Number {
+        SequenceNumber {
             proposer: self,
             seq,
             low,

@@ -16,21 +16,21 @@ use crate::error::Result;
 use crate::raft::open::LOG_DIR;
 
 /// The interval between checks.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// After this many failed checks in a row the disk counts as failed. A single failure may be a shortage that passes.
-const FAILURES: u32 = 2;
+const MAX_FAILED_CHECKS: u32 = 2;
 
 /// Checks the disk until the directory or the log has failed, then shuts Raft down. Without this, a leader with nothing
 /// to write would never notice the failure and would continue to lead.
 pub(in crate::raft) async fn watch_disk(wal: Arc<Wal>, raft: Raft, disk: Arc<dyn Disk>, dir: PathBuf) {
     let mut failures = 0;
     while wal.failure().is_none() {
-        env::sleep(LOOK_EVERY).await;
+        env::sleep(CHECK_INTERVAL).await;
         let (log, disk, dir) = (wal.clone(), disk.clone(), dir.clone());
         match env::blocking(move || look(&log, &*disk, &dir)).await {
             Ok(Err(error)) => {
                 failures += 1;
-                if failures == FAILURES {
+                if failures == MAX_FAILED_CHECKS {
                     wal.fail(error.context("the data directory has failed"));
                 }
             }

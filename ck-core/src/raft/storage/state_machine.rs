@@ -17,7 +17,7 @@ use super::wal::{Owner, WHAT_TO_DO};
 use crate::env;
 use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
-use crate::raft::applied_state::{AppliedState, Item};
+use crate::raft::applied_state::{AppliedState, LogItem};
 use crate::raft::codec::SnapshotHeader;
 use crate::raft::open::SnapshotPace;
 use crate::raft::types::{Applied, LogId, SnapshotMeta, StoredMembership, Types, io_error};
@@ -25,7 +25,7 @@ use crate::rpc::{decode, encode};
 use crate::state::State;
 
 /// The most entries that are applied under one lock and published as one view.
-const MAX_BATCH: usize = 1024;
+const MAX_APPLY_BATCH: usize = 1024;
 
 pub(crate) type Snapshot =
     openraft::storage::Snapshot<openraft::alias::CommittedLeaderIdOf<Types>, u64, openraft::EmptyNode, Bytes>;
@@ -166,7 +166,7 @@ impl RaftStateMachine<Types> for StateMachine {
     where
         S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + Send,
     {
-        let mut chunks = entries.ready_chunks(MAX_BATCH);
+        let mut chunks = entries.ready_chunks(MAX_APPLY_BATCH);
         while let Some(chunk) = chunks.next().await {
             let mut items = Vec::with_capacity(chunk.len());
             let mut responders = Vec::with_capacity(chunk.len());
@@ -182,7 +182,7 @@ impl RaftStateMachine<Types> for StateMachine {
                 };
                 let index = entry.log_id.index;
                 items.push(match entry.payload {
-                    EntryPayload::Blank => Item::Blank(index),
+                    EntryPayload::Blank => LogItem::Blank(index),
                     // A command that this build cannot decode stops the node here: skipping it would make this state
                     // differ from that of nodes that can decode it.
                     EntryPayload::Normal(command) => match decode(&command.0, "a command") {
@@ -190,7 +190,7 @@ impl RaftStateMachine<Types> for StateMachine {
                             let snapshot = self.store.length.load(Ordering::Acquire);
                             self.log_size
                                 .add(&self.compaction, index, command.0.len(), snapshot);
-                            Item::Command(index, Box::new(proposal))
+                            LogItem::Command(index, Box::new(proposal))
                         }
                         Err(error) => {
                             failed = Some(io_error(error.context(format!("log entry {index}"))));
@@ -200,7 +200,7 @@ impl RaftStateMachine<Types> for StateMachine {
                     EntryPayload::Membership(membership) => {
                         let voters = membership.voter_ids().collect();
                         self.membership = StoredMembership::new(Some(entry.log_id), membership);
-                        Item::Membership(index, voters)
+                        LogItem::Membership(index, voters)
                     }
                 });
                 last = Some(entry.log_id);

@@ -1,7 +1,7 @@
 //! Tests of the views that a node builds from batch to batch, and of the notifications after a batch.
 
 use crate::model::{ClusterConfig, PartitionState, Timestamp};
-use crate::raft::applied_state::{AppliedState, Item};
+use crate::raft::applied_state::{AppliedState, LogItem};
 use crate::routing::ClusterView;
 use crate::state::tests::random_topologies;
 use crate::state::{Command, Expect, NodeSpec, Proposal};
@@ -13,7 +13,7 @@ fn data_and_topology_are_told_of_apart() {
     let changes = || (applied.changed().count(), applied.data_changed().count());
     let apply = |index: u64, command: Command| {
         let proposal = Proposal::unremembered(command, Timestamp::default());
-        applied.apply(&[Item::Command(index, Box::new(proposal))])
+        applied.apply(&[LogItem::Command(index, Box::new(proposal))])
     };
     let bootstrap = Command::Bootstrap {
         cluster_id: "c".to_owned(),

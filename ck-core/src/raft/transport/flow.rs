@@ -15,33 +15,33 @@ use crate::env::Instant;
 use crate::raft::types::{Entry, Types};
 
 /// The smallest and the largest limit of the bytes in flight.
-const LEAST: usize = 4 << 10;
-const MOST: usize = 1 << 20;
+const MIN_IN_FLIGHT: usize = 4 << 10;
+const MAX_IN_FLIGHT: usize = 1 << 20;
 /// The smallest piece that a request is split into, unless a single entry is larger, and the largest.
-const LEAST_PIECE: usize = 4 << 10;
-const MOST_PIECE: usize = 256 << 10;
+const MIN_PIECE: usize = 4 << 10;
+const MAX_PIECE: usize = 256 << 10;
 /// How much later an answer may be because of the bytes in flight before it, or half of the shortest answer time if
 /// that is longer.
-const QUEUE: Duration = Duration::from_millis(5);
+const MAX_QUEUE_DELAY: Duration = Duration::from_millis(5);
 /// A rate and a shortest answer time are forgotten after one to two times this.
-const REMEMBERED: Duration = Duration::from_secs(5);
+const RATE_WINDOW: Duration = Duration::from_secs(5);
 /// An answer that takes this much longer than the shortest answer time and twice the expected transfer time, at less
 /// than a quarter of the best rate, shows that the rate has dropped.
-const FALLEN: Duration = Duration::from_millis(50);
-/// Probing: if the shortest answer time is at least [`PROBED_FROM`], two of the smallest pieces are sent at once every
-/// [`PROBED_EVERY`], even if the limit is lower. One piece at a time shows the latency of the link, but not its
+const RATE_DROP_DELAY: Duration = Duration::from_millis(50);
+/// Probing: if the shortest answer time is at least [`PROBE_MIN_RTT`], two of the smallest pieces are sent at once every
+/// [`PROBE_INTERVAL`], even if the limit is lower. One piece at a time shows the latency of the link, but not its
 /// bandwidth.
-const PROBED_FROM: Duration = Duration::from_millis(20);
-const PROBED_EVERY: Duration = Duration::from_secs(1);
+const PROBE_MIN_RTT: Duration = Duration::from_millis(20);
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// The slowest link, in bytes a second, for which a message still gets enough time.
-const SLOWEST: usize = 16 << 10;
+const SLOWEST_LINK: usize = 16 << 10;
 
 /// The measurements of one path: to one follower, or into the log.
 #[derive(Debug, Default)]
 pub(in crate::raft) struct Flow {
     /// The total of the bytes answered so far.
     delivered: u64,
-    /// The best values of the current and of the previous window, each [`REMEMBERED`] long.
+    /// The best values of the current and of the previous window, each [`RATE_WINDOW`] long.
     best: [Best; 2],
     since: Option<Instant>,
     /// When a probe above the limit was last sent.
@@ -81,8 +81,8 @@ impl Flow {
             .since
             .map_or(Duration::MAX, |since| Instant::now().since(since));
         let [now, before] = match age {
-            age if age < REMEMBERED => self.best,
-            age if age < REMEMBERED * 2 => [self.best[0], Best::default()],
+            age if age < RATE_WINDOW => self.best,
+            age if age < RATE_WINDOW * 2 => [self.best[0], Best::default()],
             _ => [Best::default(); 2],
         };
         Best {
@@ -95,15 +95,15 @@ impl Flow {
     pub(in crate::raft) fn limit(&self) -> usize {
         let best = self.best();
         if best.shortest == Duration::MAX {
-            return LEAST;
+            return MIN_IN_FLIGHT;
         }
-        let time = best.shortest + QUEUE.max(best.shortest / 2);
-        ((best.rate * time.as_secs_f64()) as usize).clamp(LEAST, MOST)
+        let time = best.shortest + MAX_QUEUE_DELAY.max(best.shortest / 2);
+        ((best.rate * time.as_secs_f64()) as usize).clamp(MIN_IN_FLIGHT, MAX_IN_FLIGHT)
     }
 
     /// The most bytes of one request.
     pub(in crate::raft) fn piece(&self) -> usize {
-        (self.limit() / 2).clamp(LEAST_PIECE, MOST_PIECE)
+        (self.limit() / 2).clamp(MIN_PIECE, MAX_PIECE)
     }
 
     /// True if a piece of `bytes` may be sent beside the bytes that are `under_way`.
@@ -113,11 +113,11 @@ impl Flow {
             return true;
         }
         let best = self.best();
-        if best.shortest == Duration::MAX || best.shortest < PROBED_FROM || under_way > LEAST_PIECE {
+        if best.shortest == Duration::MAX || best.shortest < PROBE_MIN_RTT || under_way > MIN_PIECE {
             return false;
         }
         let now = Instant::now();
-        let probes = self.probed.is_none_or(|at| now.since(at) >= PROBED_EVERY);
+        let probes = self.probed.is_none_or(|at| now.since(at) >= PROBE_INTERVAL);
         if probes {
             self.probed = Some(now);
         }
@@ -146,9 +146,9 @@ impl Flow {
         let took = now.since(sent.at).max(Duration::from_micros(10));
         self.delivered += sent.bytes as u64;
         let rate = (self.delivered - sent.delivered) as f64 / took.as_secs_f64();
-        if self.since.is_none_or(|since| now.since(since) >= REMEMBERED) {
+        if self.since.is_none_or(|since| now.since(since) >= RATE_WINDOW) {
             let before = match self.since {
-                Some(since) if now.since(since) < REMEMBERED * 2 => self.best[0],
+                Some(since) if now.since(since) < RATE_WINDOW * 2 => self.best[0],
                 _ => Best::default(),
             };
             self.best = [Best::default(), before];
@@ -157,7 +157,7 @@ impl Flow {
         let best = self.best();
         if best.rate > 0.0 {
             let expected = Duration::from_secs_f64(self.limit() as f64 / best.rate);
-            if took > best.shortest + expected * 2 + FALLEN && rate < best.rate / 4.0 {
+            if took > best.shortest + expected * 2 + RATE_DROP_DELAY && rate < best.rate / 4.0 {
                 self.best = [Best::default(), Best { rate, ..best }];
                 return;
             }
@@ -169,7 +169,7 @@ impl Flow {
 
 /// How long this many bytes may take on the slowest supported link.
 pub(in crate::raft) fn time_for(bytes: usize) -> Duration {
-    Duration::from_millis((bytes * 1000 / SLOWEST) as u64)
+    Duration::from_millis((bytes * 1000 / SLOWEST_LINK) as u64)
 }
 
 /// The approximate size of an entry in a message, in bytes.
@@ -225,9 +225,9 @@ mod tests {
             let sent = flow.sends(1 << 20);
             env::sleep(Duration::from_millis(1)).await;
             flow.answered(sent);
-            assert_eq!(flow.limit(), MOST);
-            env::sleep(REMEMBERED * 2).await;
-            assert_eq!(flow.limit(), LEAST);
+            assert_eq!(flow.limit(), MAX_IN_FLIGHT);
+            env::sleep(RATE_WINDOW * 2).await;
+            assert_eq!(flow.limit(), MIN_IN_FLIGHT);
         });
     }
 

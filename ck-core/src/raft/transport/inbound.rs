@@ -29,7 +29,7 @@ const INDEX_STEP: u64 = 1 << 48;
 
 /// What a node knows without trusting the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::raft) struct Known {
+pub(in crate::raft) struct LocalState {
     /// Its current term.
     pub(in crate::raft) term: u64,
     /// The last index of its log; `None` if it has never had an entry or a vote.
@@ -38,14 +38,14 @@ pub(in crate::raft) struct Known {
     pub(in crate::raft) committed: Option<wal::LogId>,
 }
 
-impl Known {
+impl LocalState {
     /// Reads what the node with this Raft and this log knows.
     pub(in crate::raft) fn new(raft: &Raft, wal: &Wal) -> Self {
         let metrics = raft.metrics();
         let metrics = metrics.borrow_watched();
         let term = metrics.vote.leader_id.term;
         let last = wal.last().map(|last| last.index);
-        Known {
+        LocalState {
             term,
             last_index: last.or((term > 0).then_some(0)),
             // The commit index is recorded before entries are applied, and before the leader that sent it gets the
@@ -244,7 +244,7 @@ pub(in crate::raft) fn term_of(call: &RaftCall) -> u64 {
 /// # Errors
 /// [`ErrorCode::InvalidArgument`] with what is wrong with it.
 pub(in crate::raft) fn check_answer(term: u64, answer: &RaftAnswer) -> Result<()> {
-    let known = Known {
+    let known = LocalState {
         term,
         last_index: Some(0),
         committed: None,

@@ -35,7 +35,7 @@ use crate::raft::types::{RaftId, Types, Vote, to_wal_id, to_wal_vote};
 use crate::rpc::{PeerClient, unexpected};
 
 /// How long the answer to a heartbeat of openraft is awaited, unless its timeout is longer.
-const LATEST: Duration = Duration::from_secs(1);
+const HEARTBEAT_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Makes clients for Raft nodes.
 #[derive(Clone)]
@@ -116,11 +116,11 @@ pub(crate) struct Peer {
     /// Limits the bytes in flight to the node.
     flow: Arc<Mutex<Flow>>,
     /// Late acknowledgements of heartbeats: see [`Peer::beat`].
-    late: Arc<Late>,
+    late: Arc<LateAnswers>,
 }
 
 #[derive(Debug, Default)]
-struct Late {
+struct LateAnswers {
     vote: Mutex<Option<Vote>>,
     told: ChangeNotifier,
 }
@@ -171,7 +171,7 @@ impl Peer {
         let (answer, answered) = oneshot::channel();
         let peer = self.clone();
         env::spawn(async move {
-            let result = peer.append(&request, timeout.max(LATEST)).await;
+            let result = peer.append(&request, timeout.max(HEARTBEAT_ANSWER_TIMEOUT)).await;
             let follows = matches!(&result, Ok(AppendEntriesResponse::Success));
             // Fails if the caller no longer waits for this heartbeat.
             if answer.send(result).is_err() && follows {

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::TransferLeaderRequest;
 
-use super::inbound::{self, Known};
+use super::inbound::{self, LocalState};
 use super::snapshot_receiver::{self, SnapshotReceiver};
 use super::wire::{RaftAnswer, RaftCall, RaftRequest, SnapshotChunk};
 use crate::env;
@@ -53,8 +53,8 @@ impl RpcServer {
     }
 
     /// The terms and indexes that this node knows without trusting the caller.
-    fn known(&self) -> Known {
-        Known::new(&self.raft, &self.wal)
+    fn known(&self) -> LocalState {
+        LocalState::new(&self.raft, &self.wal)
     }
 
     async fn answer(&self, request: RaftRequest, over: &Arc<PeerConnection>) -> Result<RaftAnswer> {

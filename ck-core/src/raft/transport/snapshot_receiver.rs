@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, MutexGuard};
 
-use super::inbound::Known;
+use super::inbound::LocalState;
 use super::wire::SnapshotChunk;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
@@ -23,10 +23,10 @@ use crate::rpc::decode;
 use crate::state::State;
 
 /// How often the connection of the chunks received so far is checked.
-const CHECK_EVERY: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A sender that sends no chunk for this long has given up.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const MAX_CHUNK_PAUSE: Duration = Duration::from_secs(60);
 
 /// The chunks received so far.
 #[derive(Default)]
@@ -51,14 +51,14 @@ impl SnapshotReceiver {
     /// Drops chunks whose connection is gone or whose sender has given up, until it is aborted.
     pub(in crate::raft) async fn run(self: Arc<Self>) {
         loop {
-            env::sleep(CHECK_EVERY).await;
+            env::sleep(CHECK_INTERVAL).await;
             self.let_go();
         }
     }
 
     fn let_go(&self) {
         let is_over = |incoming: &mut Incoming| {
-            incoming.over.strong_count() == 0 || incoming.last.elapsed() > LONGEST_PAUSE
+            incoming.over.strong_count() == 0 || incoming.last.elapsed() > MAX_CHUNK_PAUSE
         };
         self.incoming().take_if(is_over);
     }
@@ -140,7 +140,7 @@ impl SnapshotReceiver {
 /// # Errors
 /// [`ErrorCode::InvalidArgument`], [`ErrorCode::WrongCluster`], [`ErrorCode::Corrupt`], [`ErrorCode::Version`].
 pub(in crate::raft) fn checked(
-    known: Known,
+    known: LocalState,
     vote: wal::Vote,
     cluster_id: &str,
     head: SnapshotHeader,

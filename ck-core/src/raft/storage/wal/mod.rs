@@ -54,7 +54,7 @@ use crate::env::{self, Instant};
 use crate::{Error, ErrorCode, Result};
 use recovery::Recovered;
 use segment::{Header, Summary};
-use view::{Shared, View};
+use view::{View, WalShared};
 use writer::{Action, Op, failed_earlier};
 
 /// The longest payload of an entry, in bytes.
@@ -115,7 +115,7 @@ pub struct Stats {
 /// that have left the cache waits for the disk.
 #[derive(Clone)]
 pub struct Wal {
-    shared: Arc<Shared>,
+    shared: Arc<WalShared>,
     queue: UnboundedSender<Op>,
     lock_check: LockCheck,
 }
@@ -145,7 +145,7 @@ impl Wal {
             current,
             end,
         } = recovery::open(&*disk, dir, first)?;
-        let shared = Arc::new(Shared::new(View::new(
+        let shared = Arc::new(WalShared::new(View::new(
             summary,
             slots,
             segments,

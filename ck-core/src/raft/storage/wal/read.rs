@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::frame::{self, Reader, kind};
 use super::segment::Segment;
 use super::types::{Entry, LogId, corrupt};
-use super::view::Slot;
+use super::view::EntrySlot;
 use crate::Result;
 
 /// Frames are read back in pieces of about this size.
@@ -23,7 +23,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(segment: Segment, index: u64, slot: Slot) -> Self {
+    pub(super) fn new(segment: Segment, index: u64, slot: EntrySlot) -> Self {
         Run {
             segment,
             index,
@@ -34,7 +34,7 @@ impl Run {
     }
 
     /// Takes in the next entry if its frame follows at once.
-    pub(super) fn extend(&mut self, slot: Slot) -> bool {
+    pub(super) fn extend(&mut self, slot: EntrySlot) -> bool {
         let follows =
             slot.segment == self.segment.header.sequence && slot.offset == self.offset + self.length;
         if follows && self.length < RUN_LIMIT {

@@ -10,7 +10,7 @@ use super::frame::{self, Frame, HEADER, Reader, kind};
 use super::read::entry_head;
 use super::segment::{FIRST, Header, Segment, Summary, TEMPORARY, file_name, newer, sequence};
 use super::types::{LogId, Owner, Vote, corrupt};
-use super::view::{Slot, Slots};
+use super::view::{EntrySlot, Slots};
 use crate::env::disk::{DirSync, Disk, DiskLock};
 use crate::{Error, Result};
 
@@ -239,7 +239,7 @@ impl Replay {
             return Err(newer(path, offset));
         }
         let length = frame.length() as u32;
-        let slot = Slot {
+        let slot = EntrySlot {
             segment: segment.header.sequence,
             offset,
             length,
@@ -249,7 +249,7 @@ impl Replay {
     }
 
     /// `None` when the frame cannot come here, which no writer does and no accident makes.
-    fn transition(&mut self, frame: &Frame<'_>, slot: Slot) -> Option<()> {
+    fn transition(&mut self, frame: &Frame<'_>, slot: EntrySlot) -> Option<()> {
         let (last, purged) = (self.summary.last, self.summary.purged);
         let mut reader = Reader(frame.body);
         match frame.kind {

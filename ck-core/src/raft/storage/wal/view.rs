@@ -21,11 +21,11 @@ use crate::env::Instant;
 use crate::{Error, ErrorCode, Result};
 
 /// What an entry costs beside its payload: in the cache's budget and, about, on disk.
-const OVERHEAD: u64 = 96;
+const ENTRY_OVERHEAD: u64 = 96;
 
 /// Where an entry's frame lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slot {
+pub(super) struct EntrySlot {
     pub(super) segment: u32,
     pub(super) offset: u32,
     pub(super) length: u32,
@@ -35,11 +35,11 @@ pub(super) struct Slot {
 #[derive(Debug, Default)]
 pub(super) struct Slots {
     first: u64,
-    list: VecDeque<Slot>,
+    list: VecDeque<EntrySlot>,
 }
 
 impl Slots {
-    pub(super) fn push(&mut self, index: u64, slot: Slot) {
+    pub(super) fn push(&mut self, index: u64, slot: EntrySlot) {
         if self.list.is_empty() {
             self.first = index;
         }
@@ -60,11 +60,11 @@ impl Slots {
         self.first += gone as u64;
     }
 
-    pub(super) fn first(&self) -> Option<(u64, Slot)> {
+    pub(super) fn first(&self) -> Option<(u64, EntrySlot)> {
         self.list.front().map(|slot| (self.first, *slot))
     }
 
-    fn get(&self, index: u64) -> Option<Slot> {
+    fn get(&self, index: u64) -> Option<EntrySlot> {
         let at = usize::try_from(index.checked_sub(self.first)?).ok()?;
         self.list.get(at).copied()
     }
@@ -72,7 +72,7 @@ impl Slots {
 
 /// What a durable batch did to the slots.
 pub(super) enum Change {
-    Placed(u64, Slot),
+    Placed(u64, EntrySlot),
     Truncated(Option<u64>),
     Purged(u64),
 }
@@ -106,7 +106,7 @@ pub(super) struct View {
     pub(super) stats: Stats,
 }
 
-pub(super) struct Shared {
+pub(super) struct WalShared {
     view: Mutex<View>,
     /// Since when the writer waits for the disk, in nanoseconds of the clock; 0 while it does not.
     busy_since: AtomicU64,
@@ -114,9 +114,9 @@ pub(super) struct Shared {
     pub(super) synced: Notify,
 }
 
-impl Shared {
+impl WalShared {
     pub(super) fn new(view: View) -> Self {
-        Shared {
+        WalShared {
             view: Mutex::new(view),
             busy_since: AtomicU64::new(0),
             synced: Notify::new(),
@@ -410,5 +410,5 @@ impl View {
 }
 
 pub(super) fn cost(entry: &Entry) -> u64 {
-    entry.payload.len() as u64 + OVERHEAD
+    entry.payload.len() as u64 + ENTRY_OVERHEAD
 }

@@ -10,7 +10,7 @@ use super::frame::{self, HEADER, kind, put_u32};
 use super::read::ENTRY_HEAD;
 use super::segment::{FIRST, Header, RESERVED, Segment, Summary, file_name};
 use super::types::{Entry, LogId, Owner, Vote};
-use super::view::{Change, Shared, Slot, cost};
+use super::view::{Change, EntrySlot, WalShared, cost};
 use super::{Done, salt, stopped};
 use crate::env;
 use crate::env::disk::{DirSync, Disk, DiskFile, DiskLock, patiently};
@@ -23,8 +23,8 @@ const BUFFER_LIMIT: usize = 1 << 20;
 
 /// So much of a segment is filled with zeros at a time, ahead of the batches: a sync then has no new blocks to
 /// record, which takes about as long again as the data. A hole reads as zeros too, so nothing else changes.
-const FILL: u32 = 256 << 10;
-static ZEROS: [u8; FILL as usize] = [0; FILL as usize];
+const ZERO_FILL_BYTES: u32 = 256 << 10;
+static ZEROS: [u8; ZERO_FILL_BYTES as usize] = [0; ZERO_FILL_BYTES as usize];
 
 /// A call on its way to the writer.
 pub(super) struct Op {
@@ -58,7 +58,7 @@ pub(super) enum Action {
 /// The writing end of a log. Something must drive it, once: [`spawn`](WalWriter::spawn) or
 /// [`run`](WalWriter::run). When it is dropped, calls that are still queued are answered with an error.
 pub struct WalWriter {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<WalShared>,
     pub(super) queue: UnboundedReceiver<Op>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) dir: PathBuf,
@@ -253,7 +253,7 @@ impl WalWriter {
     }
 
     /// Adds a frame to the batch and says where it will be.
-    fn put(&mut self, kind: u8, body: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<Slot> {
+    fn put(&mut self, kind: u8, body: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<EntrySlot> {
         let length = (HEADER + body) as u32;
         if u64::from(self.end_of_batch()) + u64::from(length) + RESERVED as u64
             > u64::from(self.segment.header.size)
@@ -270,7 +270,7 @@ impl WalWriter {
             kind,
             write,
         );
-        Ok(Slot {
+        Ok(EntrySlot {
             segment: self.segment.header.sequence,
             offset,
             length,
@@ -304,7 +304,7 @@ impl WalWriter {
         if self.filled >= size.min(self.end.saturating_add(RESERVED as u32)) {
             return Ok(());
         }
-        let zeros = &ZEROS[..(size - self.end).min(FILL) as usize];
+        let zeros = &ZEROS[..(size - self.end).min(ZERO_FILL_BYTES) as usize];
         self.segment.file.write_all_at(zeros, u64::from(self.end))?;
         self.filled = self.end + zeros.len() as u32;
         Ok(())

@@ -5,8 +5,8 @@ use crate::raft::transport::wire::{AppendEntries, RequestVote, SnapshotChunk, Tr
 
 const ME: u64 = 3;
 
-fn known() -> Known {
-    Known {
+fn known() -> LocalState {
+    LocalState {
         term: 5,
         last_index: Some(100),
         committed: Some(id(5, 1, 90)),
@@ -127,7 +127,7 @@ fn what_no_node_says_is_refused() {
 /// A cluster may be old when a node joins it for the first time.
 #[test]
 fn a_node_without_a_past_takes_the_term_that_there_is() {
-    let new = Known {
+    let new = LocalState {
         term: 0,
         last_index: None,
         committed: None,

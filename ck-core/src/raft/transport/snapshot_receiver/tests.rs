@@ -121,7 +121,7 @@ fn head(last: u64, configs: &[&[u64]]) -> SnapshotHeader {
 
 #[test]
 fn a_snapshot_fits_itself_and_the_node_or_is_refused() {
-    let known = Known {
+    let known = LocalState {
         term: 2,
         last_index: Some(5),
         committed: None,

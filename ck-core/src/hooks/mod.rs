@@ -61,6 +61,20 @@
 //!
 //! No lock is held while a hook runs, and [`Hooks::push`] never waits for one, so a hook may call anything
 //! that does not wait for hooks. What does asks [`Hooks::in_hook`] and answers `IN_HOOK`.
+//!
+//! # Inside this module
+//!
+//! `handle` has the handle and its one lock, `schedule` decides, `threads` and `tasks` make the calls, and
+//! `copies` brings finished copies to the log. The threads are called `ck-hooks`: one starts when a call is
+//! ready, or a retry waits, and none is idle. One stays, and the others end when they have been idle for
+//! [`HooksConfig::thread_idle`].
+//!
+//! The lock guards the schedule and the threads, and is held for bookkeeping only. The applier calls
+//! [`Hooks::push_batch`] under the lock of the applied state, and [`HookHost::copied`] may be called from there:
+//! neither may read the applied state. [`HookHost::holders`] and the hooks themselves are called under no lock.
+//!
+//! Start with `handle.rs`: `push_batch`, then `settle`. `Schedule::push` and `Schedule::next_ready` have the
+//! rules.
 
 mod call;
 mod coalesce;

@@ -5,6 +5,10 @@
 //! are not replicated: a new leader starts with nothing, and takes every member to be leased until it has led for the
 //! failure timeout. A leader that continues with the same epoch after a pause keeps what it knew: no node led in
 //! between, and what it has proposed may still be committed.
+//!
+//! No task. Nothing else is locked under the lock, and `changed`, which wakes the rebalancer, is notified after it.
+//!
+//! Start with `LeaseManager::grant`, then `try_expire` (failure), `revoke` (removal) and `leased` (a planned move).
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -4,6 +4,19 @@
 //! Every node runs these tasks; each waits until its node leads. The tasks only propose. Their view may be out of date,
 //! so a command names the revision that it was planned on, and the state machine refuses a command that does not fit
 //! any more.
+//!
+//! - Calls of members: [`LeaderService`] executes them, by [`MembershipService`], [`Rebalancer`] and
+//!   [`LeadershipTransfer`], in the task of the call.
+//! - Tasks, which the node spawns: [`MembershipReconciler`] (with `voters`), [`FailureDetector`], [`Rebalancer`] and
+//!   [`ElectionTimeoutTuner`].
+//! - [`LeaseManager`] is shared by all of them: the last contact with each member, and its leases.
+//!
+//! Locks: those of [`LeaseManager`] and [`ReportedDelays`] are held alone. `rebalancer` has two that are held together.
+//!
+//! Invariants: what is decided by what only this leader knows (leases, silence, the age of a copy) is proposed under
+//! its epoch. No member is given a role while the last holder of the role may still act on it.
+//!
+//! Start with `service`, then `lease_manager`.
 
 mod election_timeouts;
 mod failure_detector;

@@ -4,6 +4,11 @@
 //! part is missing, or comes from another node, is refused: a node without its log has forgotten its votes and what it
 //! acknowledged, and if it took part in Raft it could lose committed entries or elect a second leader. Such a node can
 //! return only as a new node, with an empty directory.
+//!
+//! No task and no lock: `node::data_dir` loads and stores the file in the blocking pool, under the lock of the
+//! directory.
+//!
+//! Start with `IdentityFile::load`, which also looks for the log and the snapshot that belong to the identity.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -3,6 +3,20 @@
 //! A joining node asks any member; the leader decides. The join is one commit; the node then learns the log, and
 //! becomes a full member, and perhaps a voter, only when it has caught up. So a joining node, honest or not, never
 //! costs the cluster its quorum.
+//!
+//! - `identity` and `bootstrap` are what a node must not forget: who it is, and whom it has promised to let found.
+//! - `joiner` asks members to admit this node, and `discovery` has what every address has answered. `hedge` asks
+//!   several nodes for what any of them can answer.
+//! - `address_book`: where Raft nodes are dialled. `lease`: until when this node may act as primary.
+//! - `config_check` and `spec_check`: what the leader checks of a node that joins.
+//!
+//! Starts no task: `node::discovery`, `node::rejoin` and `node::heartbeat` call it from theirs.
+//!
+//! Locks: `Bootstrap::turn`, an asynchronous lock, is held while a promise is written to the disk; `Bootstrap::inner`
+//! is taken under it. `Lease::terms` and `AddressBook::inner` are held alone. Lookups read the lease's atomics and take
+//! no lock.
+//!
+//! The invariants are at the beginning of `identity`, `bootstrap` and `lease`. Start with `Joiner::search`.
 
 mod address_book;
 mod bootstrap;

@@ -9,6 +9,17 @@
 //! - `transport`: Raft RPCs between nodes, and the checks that each of them must pass.
 //! - `election`: when a node campaigns, what it pledges to a leader, how long a leader's lease is.
 //! - `proposals`: takes a command from any node into the log, exactly once.
+//!
+//! Tasks: `RaftNode::open` spawns seven beside openraft's own, and `RaftNode::close` aborts them. The log has a thread,
+//! the proposer a task that batches.
+//!
+//! Locks: `AppliedState::apply` hands the events of a batch to the hooks while it holds its state lock, so that they
+//! keep the order of the log: what is called from there must not read the applied state. A borrow of openraft's metrics
+//! is a read lock too: the pledges, the acknowledgements and the log's view are locked under it, but a second borrow is
+//! never taken, because Raft may wait in between to update them. Where two other locks are held together, the header of
+//! their folder says so.
+//!
+//! Start with `open`; docs/architecture.md walks through a write.
 
 mod applied_state;
 mod codec;

@@ -1,9 +1,18 @@
 //! The copies that the application makes for this node: what is being copied, what has been copied and must be
 //! confirmed to the cluster, and what fails.
 //!
-//! [`CopyTracker`] is told by the hooks how each copy ends. [`CopyConfirmer`] is a task: it proposes to the log what the
-//! tracker has gathered. [`Copying`] is what lookups ask: a node does not act as primary of a partition that a hook of it
-//! still copies.
+//! [`CopyTracker`] is told by the hooks how each copy ends. [`CopyConfirmer`] is a task, which the node spawns: it
+//! proposes to the log what the tracker has gathered. [`Copying`] is what lookups ask: a node does not act as primary
+//! of a partition that a hook of it still copies.
+//!
+//! Locks: `Confirmations` has three, [`CopyFailures`] and [`Copying`] one each. No two of them are held together, and
+//! nothing is called under them. `CopyTracker::copied` may be called while the applied state is locked, and must not
+//! read it; `CopyTracker::holders` reads it, and is called outside of that lock only.
+//!
+//! Invariants: a copy is confirmed only while it is awaited, and by no event that is older than the last one that asked
+//! for it. A copy is recorded in [`Copying`] before the topology is read.
+//!
+//! Start with [`CopyTracker`], then `CopyConfirmer::run`.
 
 mod confirmations;
 mod confirmer;

@@ -1,9 +1,20 @@
 //! The leader's membership service: members join, renew their leases, stop, fail, leave and are removed.
 //!
-//! Every change is one commit under the epoch that this node leads.
+//! - `join` admits a node that `dial_back` has found at the address that it names; `heartbeat` renews a lease.
+//! - `removal`: members that stop, fail, drain or are removed. `maintenance`: maintenance, and recovery of partitions.
+//! - This file has what they share: leases are revoked before a change, and successors are planned for it.
 //!
-//! Invariant: a change that takes roles from a member is proposed only when none of the member's leases is valid any
-//! more: the member gave them back, they ran out, or the failure detector has expired the member.
+//! Tasks: runs in the task of whoever asks: a peer's call, this node's own, the failure detector. It spawns one, to
+//! propose a member's changed health. Successors are planned in the blocking pool. A call waits for a commit, for a
+//! dial-back, and where roles are taken from a live process until its leases are given back or have run out.
+//!
+//! Locks: none of its own.
+//!
+//! Every change is one commit. Invariant: a change that takes roles from a member is proposed only under the epoch that
+//! this node leads, and only when none of the member's leases is valid any more: the member gave them back, they ran
+//! out, or the failure detector has expired the member.
+//!
+//! Start with `MembershipService::with_promotions`.
 
 mod dial_back;
 mod heartbeat;

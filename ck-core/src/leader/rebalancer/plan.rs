@@ -1,4 +1,16 @@
-//! Turns the topology into the planner's input, and the planner's output into targets. Pure.
+//! Turns the topology into the planner's input, and the planner's output into targets. Pure: no task, no lock, no
+//! clock.
+//!
+//! - `creation`: the first assignment of all partitions. `rebalance`: new targets for those that are neither where they
+//!   should be nor on their way there. `avoid` replaces copies that were abandoned.
+//! - `promotions` and `amended`: who takes over the roles of a member that stops serving.
+//!
+//! The callers run all but `amended` in the blocking pool, because they take long where there are many partitions.
+//!
+//! Invariants: new copies go to active members only; a partition without a serving holder of the data keeps its copies
+//! where they are; a member that is away keeps its copies until the exclusions name it.
+//!
+//! Start with `rebalance`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

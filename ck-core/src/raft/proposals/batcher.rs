@@ -1,4 +1,15 @@
 //! Batches proposals that wait at the same time, so that they share the fsyncs.
+//!
+//! One task, `ProposalBatcher::run`. A proposal, the answer to a batch, or a new connection wakes it. Batches and
+//! connections under way are futures of the task, so it never waits for one node alone.
+//!
+//! No lock: the queues belong to the task, and `SendState` is an atomic that it shares with the proposer.
+//!
+//! Invariants: a proposal is sent or withdrawn, never both, so a proposer that gives up knows whether its proposal may
+//! have been written. Nothing counts as sent before there is a connection. At most `MAX_IN_FLIGHT` batches are in
+//! flight for each node and size, and small proposals wait for no batch of large ones.
+//!
+//! Start with `ProposalBatcher::run`, then `LeaderQueue::next_batch`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

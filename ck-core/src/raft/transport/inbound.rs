@@ -4,6 +4,11 @@
 //! its input: a gap in the log is a storage error and stops it, a term close to the largest number leaves no term for
 //! the next election, and a command that no node can decode stops every node that commits it. By then all of this is on
 //! disk, so a restart does not help.
+//!
+//! No task, and no lock of its own: `Known::new` reads the log's view under one borrow of openraft's metrics, and
+//! `Known::check_call` judges by that copy. Every check of a call passes before anything of it is carried out.
+//!
+//! Start with `Known::check_call`; docs/protocol.md lists what is checked of each call.
 
 use std::cmp::Ordering;
 

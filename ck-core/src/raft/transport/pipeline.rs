@@ -1,4 +1,15 @@
 //! Pipelines append entries RPCs: several are in flight to one follower at a time.
+//!
+//! No task of its own: openraft's replication task, and on the control lane its heartbeat task, polls the stream that
+//! `append_all` returns. The requests in flight are futures of that stream.
+//!
+//! Lock: the flow of the peer, for one statement at a time.
+//!
+//! Invariants: requests are sent in the order of the log. Until the first one has succeeded only one is in flight;
+//! after that at most `IN_FLIGHT`, and `Flow::limit` bytes, except that one request always may be. The stream ends with
+//! the first answer that is not a full success, and what was sent after it counts as lost.
+//!
+//! Start with `Pipeline::next`.
 
 use std::collections::VecDeque;
 use std::time::Duration;

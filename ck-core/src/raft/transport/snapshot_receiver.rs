@@ -1,8 +1,14 @@
 //! Receives a snapshot from the leader, chunk by chunk.
 //!
-//! One snapshot is received at a time. Its chunks are kept only while the transfer can still complete: under the vote
-//! that it came with, and while its connection exists. A sender that disappears in the middle of a transfer leaves no
-//! data behind.
+//! Invariant: one snapshot is received at a time. Its chunks are kept only while the transfer can still complete: under
+//! the vote that it came with, and while its connection exists. A sender that disappears in the middle of a transfer
+//! leaves no data behind.
+//!
+//! Task: `SnapshotReceiver::run` looks every second for chunks whose connection is gone or whose sender has given up.
+//!
+//! Lock: `SnapshotReceiver::incoming`, while a chunk is added. Nothing else is locked under it.
+//!
+//! Start with `SnapshotReceiver::take`. `checked` is what a complete snapshot must pass; it runs in the blocking pool.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;

@@ -17,6 +17,12 @@
 //! ([`Wal::keep_marked`]), at the close and at the opening, so this is the work of that moment, before a process that was
 //! killed. All segments deleted at once look like a new log: whoever knows that there was one has to look for it first
 //! ([`Wal::exists`]).
+//!
+//! One thread, `ck-wal`, drives the writer ([`WalWriter::spawn`]); in a simulation a task does ([`WalWriter::run`]). One
+//! lock guards the view that readers see (`view.rs`): a call changes the view and joins the queue under it, so both
+//! happen in the same order. It is held neither while the disk is read or written nor while a callback runs.
+//!
+//! Start with [`Wal::append`], then `WalWriter::step` in `writer.rs`. `recovery.rs` opens a log.
 
 mod frame;
 #[cfg(any(test, feature = "fuzz"))]

@@ -113,6 +113,8 @@ pub mod routing;
 #[doc(hidden)]
 pub mod sim;
 pub mod state;
+#[cfg(test)]
+mod testing;
 
 pub use clusterkit::{ClusterKit, WeakClusterKit};
 pub use error::{Error, ErrorCode, Result};

@@ -124,6 +124,8 @@ mod rpc;
 #[doc(hidden)]
 pub mod sim;
 pub mod state;
+#[cfg(test)]
+mod testing;
 
 pub use clusterkit::{AsyncClusterKit, ClusterKit, Events, Lagged, WeakClusterKit};
 pub use error::{Error, ErrorCode, Result};

@@ -16,6 +16,10 @@ pub struct Instant(u64);
 impl Instant {
     /// This moment.
     pub fn now() -> Self {
+        #[cfg(test)]
+        if let Some(now) = super::testing::now() {
+            return now;
+        }
         #[cfg(feature = "sim")]
         if let Some(nanos) = super::runtime::simulated_nanos() {
             return Instant(super::sim_process::local_nanos(nanos));

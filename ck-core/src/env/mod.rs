@@ -11,6 +11,8 @@ mod notifier;
 pub mod runtime;
 #[cfg(feature = "sim")]
 pub mod sim_process;
+#[cfg(test)]
+pub(crate) mod testing;
 mod threads;
 
 pub(crate) use block_on::block_on;

@@ -77,6 +77,8 @@ fn odd(n: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    mod scenarios;
+
     use std::sync::Arc;
 
     use super::*;

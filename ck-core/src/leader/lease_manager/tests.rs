@@ -1,3 +1,5 @@
+mod scenarios;
+
 use super::*;
 
 const EPOCH: u64 = 7;

@@ -1,5 +1,7 @@
 //! What the rebalancer keeps between checks equals what a first check would find, for any log.
 
+mod scenarios;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

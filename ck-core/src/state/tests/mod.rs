@@ -13,6 +13,7 @@ mod properties;
 mod random;
 mod recovery;
 mod restarts;
+pub(crate) mod scenarios;
 mod shadow;
 mod stories;
 mod throttle;

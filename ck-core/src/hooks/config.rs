@@ -31,9 +31,10 @@ pub enum Holders {
 }
 
 /// The node that hooks belong to: what a [`Hooks`](super::Hooks) reports to it, and asks it. Every method is called
-/// outside of every lock, on whatever thread makes a hook call or pushes events; none may block.
+/// outside of the hooks' own lock, on whatever thread makes a hook call or pushes events; none may block.
 pub trait HookHost: Send + Sync {
-    /// A gain of a copy has ended. Called at most once for each gain, with the revision of its event.
+    /// A gain of a copy has ended. Called at most once for each gain, with the revision of its event. May be called by
+    /// the push of an event, under the lock of the applied state: it must not read that state.
     fn copied(&self, change: &PartitionChangeEvent, revision: u64, outcome: CopyOutcome);
 
     /// A call of a hook has failed.

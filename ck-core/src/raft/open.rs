@@ -21,7 +21,7 @@ use super::storage::log_compaction::{CompactionTrigger, run_compaction};
 use super::storage::log_store::LogStore;
 use super::storage::state_machine::{Raft, SnapshotStore, StateMachine};
 use super::storage::wal::{self, Owner, Wal, WalOptions};
-use super::transport::heartbeats::{Heartbeats, Mute};
+use super::transport::heartbeats::{LeaderHeartbeats, Mute};
 use super::transport::network::Network;
 use super::transport::rpc_server::RpcServer;
 use super::transport::snapshot_receiver::SnapshotReceiver;
@@ -151,7 +151,7 @@ impl RaftNode {
             lateness.clone(),
             voted_before.then_some(election_timeout_max * stretch),
         ));
-        let heartbeats = Heartbeats {
+        let heartbeats = LeaderHeartbeats {
             raft: raft.clone(),
             me: config.raft_id,
             timing: config.timing,

@@ -49,7 +49,7 @@ impl Mute {
 }
 
 /// Sends heartbeats while this node leads.
-pub(in crate::raft) struct Heartbeats {
+pub(in crate::raft) struct LeaderHeartbeats {
     pub(in crate::raft) raft: Raft,
     pub(in crate::raft) me: RaftId,
     pub(in crate::raft) timing: TimingValues,
@@ -70,7 +70,7 @@ struct QuorumSilence {
 
 type Answer = (RaftId, Instant, Option<Duration>);
 
-impl Heartbeats {
+impl LeaderHeartbeats {
     /// Runs until Raft stops.
     pub(in crate::raft) async fn run(self) {
         let mut changes = self.raft.server_metrics();

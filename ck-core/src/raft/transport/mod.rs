@@ -7,7 +7,7 @@
 //!   `snapshot_receiver` collects the chunks of a snapshot.
 //! - `wire`: the messages. No type of openraft is on the wire.
 //!
-//! Tasks: `Heartbeats::run` and `SnapshotReceiver::run`, which `RaftNode::open` spawns, and one for each heartbeat of
+//! Tasks: `LeaderHeartbeats::run` and `SnapshotReceiver::run`, which `RaftNode::open` spawns, and one for each heartbeat of
 //! openraft, so that a late answer counts (`Peer::beat`).
 //!
 //! Locks: the flow and the late acknowledgements of a peer, and the chunks received. None is held across an await.

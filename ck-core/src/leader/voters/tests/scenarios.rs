@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::leader::voters::choose;
 use crate::model::NodeId;
-use crate::raft::RaftId;
+use crate::model::RaftId;
 use crate::state::tests::scenarios::{Cluster, Output};
 use crate::testing::{list, run_scripts};
 

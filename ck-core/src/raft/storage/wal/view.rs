@@ -142,7 +142,7 @@ impl WalShared {
         }
     }
 
-    /// Nothing under this lock can leave the view half changed, so a poisoned one is as good.
+    /// Nothing under this lock can leave the view half changed.
     pub(super) fn view(&self) -> MutexGuard<'_, View> {
         self.view.lock()
     }

@@ -28,7 +28,7 @@ use super::half_close::{PendingResponses, hold_until_sent};
 use super::lingering_stream::{LingeringStream, UnreadBodyFlag};
 use super::middleware::OverCapacity;
 use crate::env;
-use crate::net::{Crowd, Place, Socket};
+use crate::net::{EvictionHandle, EvictionQueue, Socket};
 
 /// The maximum size of a request's head, in bytes: a key of 1 KiB, percent-encoded, and headers.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -55,7 +55,7 @@ pub async fn serve(
 ) {
     let limits = Arc::new(limits);
     let open = Arc::new(AtomicUsize::new(0));
-    let idle = Crowd::new(limits.max_connections.saturating_add(limits.reserved_connections));
+    let idle = EvictionQueue::new(limits.max_connections.saturating_add(limits.reserved_connections));
     let (stop, stopping) = watch::channel(false);
     let mut shutdown = pin!(shutdown);
     loop {
@@ -84,7 +84,7 @@ pub async fn serve(
         }
         let accepted = AcceptedConnection {
             remote,
-            place: idle.enter(remote.ip()),
+            eviction: idle.enter(remote.ip()),
             count,
             over_capacity,
         };
@@ -95,7 +95,7 @@ pub async fn serve(
                 env::spawn(async move {
                     let is_peer = tokio::select! {
                         biased;
-                        () = accepted.place.evicted() => None,
+                        () = accepted.eviction.evicted() => None,
                         is_peer = accepted.is_peer(&stream, &limits) => is_peer,
                         _ = stopping.wait_for(|stop| *stop) => None,
                     };
@@ -131,7 +131,7 @@ const PEER_REQUEST_PREFIX: &[u8] = b"GET /peer ";
 /// An accepted connection, without its stream.
 struct AcceptedConnection {
     remote: SocketAddr,
-    place: Place,
+    eviction: EvictionHandle,
     count: OpenCount,
     over_capacity: bool,
 }
@@ -153,18 +153,18 @@ impl AcceptedConnection {
         limits: Arc<HttpLimits>,
         stopping: watch::Receiver<bool>,
     ) {
-        let place = Arc::new(self.place);
+        let eviction = Arc::new(self.eviction);
         let connection = connection(
             (stream, self.remote),
             router,
             limits,
             self.over_capacity,
-            place.clone(),
+            eviction.clone(),
             stopping,
         );
         tokio::select! {
             biased;
-            () = place.evicted() => {}
+            () = eviction.evicted() => {}
             () = connection => {}
         }
         drop(self.count);
@@ -172,18 +172,18 @@ impl AcceptedConnection {
 }
 
 /// Marks a connection as busy while an answer is pending on it: it is not evicted.
-struct BusyGuard(Arc<Place>);
+struct BusyGuard(Arc<EvictionHandle>);
 
 impl BusyGuard {
-    fn new(place: Arc<Place>) -> Self {
-        place.is_of_use();
-        BusyGuard(place)
+    fn new(eviction: Arc<EvictionHandle>) -> Self {
+        eviction.protect();
+        BusyGuard(eviction)
     }
 }
 
 impl Drop for BusyGuard {
     fn drop(&mut self) {
-        self.0.is_idle();
+        self.0.mark_idle();
     }
 }
 
@@ -222,7 +222,7 @@ async fn connection(
     router: Router,
     limits: Arc<HttpLimits>,
     over_capacity: bool,
-    place: Arc<Place>,
+    eviction: Arc<EvictionHandle>,
     mut stopping: watch::Receiver<bool>,
 ) {
     // Answers are written whole; Nagle's algorithm would only delay them. A failure to disable it does no harm.
@@ -231,7 +231,7 @@ async fn connection(
     let stream = LingeringStream::new(Socket::new(stream), &limits, body_unread.clone(), pending.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let response_guard = pending.begin_response();
-        let busy = BusyGuard::new(place.clone());
+        let busy = BusyGuard::new(eviction.clone());
         let mut request = request.map(|body| Body::new(body_unread.track(body, &pending)));
         request.extensions_mut().insert(ConnectInfo(remote));
         let responding = respond(TowerToHyperService::new(router.clone()), request, over_capacity);

@@ -36,11 +36,11 @@ impl Node {
     /// The handler that answers peers, for as long as the node exists.
     pub(super) fn peer_handler(self: &Arc<Self>) -> Handler {
         let node = Arc::downgrade(self);
-        Arc::new(move |request, info| {
+        Arc::new(move |request, connection| {
             let node = node.clone();
             async move {
                 match node.upgrade() {
-                    Some(node) => node.answer_peer(request, &info.connection).await,
+                    Some(node) => node.answer_peer(request, &connection).await,
                     None => Bytes::new(),
                 }
             }
@@ -96,7 +96,7 @@ impl Node {
         }
         let is_member = |from: &NodeId| self.applied.topology().nodes.contains_key(from);
         if request.cluster == cluster && request.from.as_ref().is_some_and(is_member) {
-            over.prove();
+            over.mark_proven();
         }
         let call = request.call;
         if call.is_order()

@@ -78,7 +78,7 @@ async fn answer(
         .from
         .is_some_and(|from| addresses.address_of(from).is_some())
     {
-        over.prove();
+        over.mark_proven();
     }
     Ok(match request.call {
         ForwardCall::Propose(proposal) => ForwardAnswer::Written(node.write_forwarded(proposal).await),

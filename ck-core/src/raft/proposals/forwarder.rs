@@ -175,7 +175,7 @@ impl BatchSender for ProposalForwarder {
         let reach = async move {
             let reached = self
                 .transport
-                .reach(&address, Lane::Request, FORWARD_TIMEOUT)
+                .connect(&address, Lane::Request, FORWARD_TIMEOUT)
                 .await;
             reached.is_ok()
         };

@@ -84,7 +84,7 @@ impl Server {
             );
             return Err(Error::new(ErrorCode::WrongCluster, message));
         }
-        if !over.is_of(request.from) {
+        if !over.is_from(request.from) {
             let message = format!(
                 "another Raft node than {} calls over this connection",
                 request.from
@@ -93,7 +93,7 @@ impl Server {
         }
         self.known().check_call(request.from, &request.call)?;
         if self.addresses.address_of(request.from).is_some() {
-            over.prove();
+            over.mark_proven();
         }
         match request.call {
             RaftCall::Append(append) => {

@@ -278,7 +278,7 @@ impl Node {
             partition_count: self.options.partition_count,
             replication_factor: self.options.replication_factor,
             lease_ttl_ms: self.options.lease_ttl.map(whole_millis),
-            failure_timeout_ms: self.options.asked_failure_timeout().map(whole_millis),
+            failure_timeout_ms: self.options.requested_failure_timeout().map(whole_millis),
             election_timeout_ms: Some(whole_millis(self.options.timing.values().election_max)),
         }
     }

@@ -44,10 +44,10 @@ impl Node {
     /// Joins a cluster, or founds one where there is none.
     pub(super) async fn bootstrap_or_join(self: &Arc<Self>) -> Result<()> {
         let options = &self.options;
-        if options.join_addrs.is_empty() && options.may_found_alone() {
+        if options.join_addrs.is_empty() && options.may_bootstrap_alone() {
             return self.bootstrap().await;
         }
-        let entrance = match (options.may_found_alone(), options.bootstrap_expect) {
+        let entrance = match (options.may_bootstrap_alone(), options.bootstrap_expect) {
             (true, _) => EntryPoint::Alone,
             (false, Some(expect)) => EntryPoint::Together(expect),
             (false, None) => EntryPoint::Join,

@@ -215,7 +215,11 @@ impl Node {
             listen: deps.listen,
             snapshots: deps.snapshots,
             addresses: Arc::new(AddressBook::new(applied.clone())),
-            bootstrap: Bootstrap::new(options.node_id.as_str().into(), process, options.founding()),
+            bootstrap: Bootstrap::new(
+                options.node_id.as_str().into(),
+                process,
+                options.bootstrap_expectation(),
+            ),
             waiting: Mutex::default(),
             applied,
             hooks,

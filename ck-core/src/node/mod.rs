@@ -46,7 +46,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::{CopyOutcome, Driver, Hooks, HooksConfig};
 use crate::http::RequestCounters;
 use crate::leader::{LeaseManager, MembershipService, Rebalancer, ReportedDelays};
-use crate::logger::{Logger, Sparse};
+use crate::logger::{LogRateLimiter, Logger};
 use crate::membership::{AddressBook, Bootstrap, Lease};
 use crate::model::{NodeHealthState, NodeId};
 use crate::net::Transport;
@@ -102,7 +102,7 @@ pub(crate) struct Node {
     counters: Arc<RequestCounters>,
     logger: Arc<Logger>,
     /// Limits the log messages about refused joins.
-    refused_joins: Sparse,
+    refused_joins: LogRateLimiter,
     phase: AtomicU8,
     /// Notified when the phase changes, and when the cluster refuses this node.
     phases: ChangeNotifier,
@@ -232,7 +232,7 @@ impl Node {
             own_health_changed: ChangeNotifier::default(),
             counters: Arc::default(),
             logger,
-            refused_joins: Sparse::default(),
+            refused_joins: LogRateLimiter::default(),
             phase: AtomicU8::new(Phase::Created as u8),
             phases: ChangeNotifier::default(),
             is_refused: AtomicBool::new(false),

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::Lane;
 use super::pool_slot::{Dial, PoolSlot};
 use crate::env;
-use crate::env::runtime::Home;
+use crate::env::runtime::HomeRuntime;
 use crate::error::{Error, ErrorCode, Result};
 
 /// Number of addresses at which those without a connection are removed. Members are few, but seed addresses, former
@@ -26,7 +26,7 @@ const MAX_ADDRESSES: usize = 1024;
 #[derive(Debug)]
 pub(super) struct ConnectionPool {
     dialler: Arc<dyn Dial>,
-    home: Home,
+    home: HomeRuntime,
     state: Mutex<PoolState>,
 }
 
@@ -49,7 +49,7 @@ impl ConnectionPool {
     pub(super) fn new(dialler: Arc<dyn Dial>) -> Self {
         ConnectionPool {
             dialler,
-            home: Home::here(),
+            home: HomeRuntime::current(),
             state: Mutex::default(),
         }
     }

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::connection_pool::stopped;
 use super::outgoing_connection::OutgoingConnection;
 use super::{Lane, NetLimits, PeerStream};
-use crate::env::runtime::Home;
+use crate::env::runtime::HomeRuntime;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -45,7 +45,7 @@ pub(super) struct PoolSlot {
     /// The name of the slot in messages.
     pub(super) label: String,
     /// The runtime on which the tasks of its connection run.
-    home: Home,
+    home: HomeRuntime,
     state: Mutex<SlotState>,
     /// Notified when the state has changed.
     changed: Notify,
@@ -72,7 +72,7 @@ enum SlotState {
 }
 
 impl PoolSlot {
-    pub(super) fn new(addr: &str, lane: Lane, home: Home) -> Self {
+    pub(super) fn new(addr: &str, lane: Lane, home: HomeRuntime) -> Self {
         PoolSlot {
             home,
             addr: addr.to_owned(),

@@ -411,7 +411,7 @@ impl Node {
 fn probe(disk: &dyn Disk, dir: &Path) -> Result<()> {
     let path = dir.join("start-probe");
     let written = disk.create(&path).and_then(|file| {
-        file.append(&[0; PROBE_BYTES])?;
+        file.write_all_at(&[0; PROBE_BYTES], 0)?;
         file.sync_data()
     });
     let removed = disk.remove(&path);

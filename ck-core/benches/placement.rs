@@ -8,14 +8,14 @@ use std::hint::black_box;
 use std::io::Write;
 use std::time::Duration;
 
-use clusterkit::placement::{CopySpec, Input, NodeSpec, PartitionSpec, Placement, place};
+use clusterkit::placement::{Placement, PlannerCopy, PlannerInput, PlannerNode, PlannerPartition, place};
 use criterion::Criterion;
 
 const REPLICATION_FACTOR: usize = 3;
 const SIZES: [(usize, usize); 4] = [(256, 10), (1024, 50), (4096, 100), (16384, 1000)];
 
-fn node(number: usize) -> NodeSpec {
-    NodeSpec {
+fn node(number: usize) -> PlannerNode {
+    PlannerNode {
         id: format!("node-{number}"),
         weight: 100,
         zone: None,
@@ -23,21 +23,21 @@ fn node(number: usize) -> NodeSpec {
     }
 }
 
-fn fresh(partitions: usize, nodes: usize) -> Input {
-    Input {
+fn fresh(partitions: usize, nodes: usize) -> PlannerInput {
+    PlannerInput {
         replication_factor: REPLICATION_FACTOR as u32,
         nodes: (0..nodes).map(node).collect(),
-        partitions: vec![PartitionSpec::default(); partitions],
+        partitions: vec![PlannerPartition::default(); partitions],
     }
 }
 
 /// The cluster after `plan` was carried out.
-fn settled(input: &Input, plan: &Placement) -> Input {
+fn settled(input: &PlannerInput, plan: &Placement) -> PlannerInput {
     let id = |n: u32| plan.nodes[n as usize].clone();
     let copies = |nodes: &Vec<u32>| {
         nodes
             .iter()
-            .map(|&n| CopySpec {
+            .map(|&n| PlannerCopy {
                 node: id(n),
                 synced: true,
             })
@@ -47,12 +47,12 @@ fn settled(input: &Input, plan: &Placement) -> Input {
         .copies
         .iter()
         .zip(&plan.primaries)
-        .map(|(nodes, primary)| PartitionSpec {
+        .map(|(nodes, primary)| PlannerPartition {
             copies: copies(nodes),
             primary: primary.map(id),
         })
         .collect();
-    Input {
+    PlannerInput {
         partitions,
         ..input.clone()
     }
@@ -60,7 +60,7 @@ fn settled(input: &Input, plan: &Placement) -> Input {
 
 /// The fewest copies that any plan could make: those that are missing, or more where nodes hold more than their
 /// share rounded up (all nodes weigh the same here).
-fn lower_bound(input: &Input) -> usize {
+fn lower_bound(input: &PlannerInput) -> usize {
     let total = input.partitions.len() * REPLICATION_FACTOR;
     let mut held: BTreeMap<&str, usize> = input.nodes.iter().map(|n| (n.id.as_str(), 0)).collect();
     for copy in input.partitions.iter().flat_map(|p| &p.copies) {
@@ -87,7 +87,7 @@ fn range(counts: &[usize]) -> (usize, usize) {
 }
 
 /// What the plan achieves, in words.
-fn quality(input: &Input, plan: &Placement) -> String {
+fn quality(input: &PlannerInput, plan: &Placement) -> String {
     let nodes = plan.nodes.len();
     let (mut copies, mut primaries) = (vec![0; nodes], vec![0; nodes]);
     let mut pairs: BTreeMap<(u32, u32), usize> = BTreeMap::new();

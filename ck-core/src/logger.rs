@@ -1,13 +1,12 @@
 //! The node's log: messages go to the application's log callback, if there is one, and nowhere else. A library does not
 //! write to its host's stdout or stderr, and does not take over its global logger.
 //!
-//! Writers put their messages in a queue, and a thread of the log's own calls the application: a callback that is slow,
-//! hangs or panics delays nothing in the node. Messages that do not fit are dropped and counted, and a message says how
-//! many were.
+//! Messages are put in a queue, and a thread of the log calls the application: a callback that is slow, hangs or panics
+//! delays nothing in the node. Messages that do not fit are dropped and counted, and a message says how many were.
 
-mod queue;
-mod reader;
-mod sparse;
+mod dispatcher;
+mod message_queue;
+mod rate_limiter;
 #[cfg(test)]
 mod tests;
 
@@ -17,10 +16,10 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-pub(crate) use sparse::Sparse;
+pub(crate) use rate_limiter::LogRateLimiter;
 
 use crate::options::LogLevel;
-use reader::Reader;
+use dispatcher::Dispatcher;
 
 /// The application's log callback.
 ///
@@ -34,19 +33,19 @@ use reader::Reader;
 pub type LogCallback = Arc<dyn Fn(LogLevel, &str) + Send + Sync>;
 
 /// How long stopping or closing a node waits for the log callback, at most.
-pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
+pub(crate) const LOG_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One node's log.
 pub(crate) struct Logger {
     level: RwLock<LogLevel>,
-    reader: Arc<Reader>,
+    dispatcher: Arc<Dispatcher>,
 }
 
 impl Default for Logger {
     fn default() -> Self {
         Logger {
             level: RwLock::new(LogLevel::Info),
-            reader: Arc::default(),
+            dispatcher: Arc::default(),
         }
     }
 }
@@ -59,13 +58,13 @@ impl Logger {
     /// Sets the callback. Never waits: a running call of the previous callback continues, and that callback is dropped
     /// when the call returns, otherwise here. Waiting messages go to the new callback.
     pub(crate) fn set_callback(&self, callback: Option<LogCallback>) {
-        self.reader.set_callback(callback);
+        self.dispatcher.set_callback(callback);
     }
 
     /// Writes a message. Never waits for the callback.
     pub(crate) fn write(&self, level: LogLevel, message: fmt::Arguments<'_>) {
-        if level <= *self.level.read() && self.reader.is_wanted() {
-            self.reader.put(level, message.to_string());
+        if level <= *self.level.read() && self.dispatcher.has_callback() {
+            self.dispatcher.enqueue(level, message.to_string());
         }
     }
 
@@ -77,26 +76,27 @@ impl Logger {
         self.write(LogLevel::Warn, message);
     }
 
-    /// Number of messages that were dropped because they were not read in time.
+    /// Number of messages that were dropped because the callback did not take them in time.
     pub(crate) fn dropped(&self) -> u64 {
-        self.reader.dropped()
+        self.dispatcher.dropped()
     }
 
-    /// Waits until every message is delivered, at most for `limit`. Inside the callback it does not wait.
-    pub(crate) fn flush(&self, limit: Duration) {
-        self.reader.flush(limit);
+    /// Waits until every message is delivered, at most for `timeout`. Inside the callback it does not wait.
+    pub(crate) fn flush(&self, timeout: Duration) {
+        self.dispatcher.flush(timeout);
     }
 
     /// Takes no more messages. Waiting messages are still delivered; then the callback is dropped and its thread ends.
     /// Does not wait.
     pub(crate) fn close(&self) {
-        self.reader.close();
+        self.dispatcher.close();
     }
 
-    /// [`Logger::close`], and waits for that end, at most for `limit`; inside the callback it does not wait. After that
-    /// the remaining messages are dropped, and a running call is the last one; its callback is dropped when it returns.
-    pub(crate) fn close_within(&self, limit: Duration) {
-        self.reader.close_within(limit);
+    /// [`Logger::close`], and waits until the thread has ended, at most for `timeout`; inside the callback it does not wait.
+    /// After the timeout the remaining messages are dropped, and a running call is the last one; its callback is dropped
+    /// when it returns.
+    pub(crate) fn close_within(&self, timeout: Duration) {
+        self.dispatcher.close_within(timeout);
     }
 }
 

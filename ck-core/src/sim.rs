@@ -199,7 +199,7 @@ impl SimNode {
         self.network.crash(self.addr());
         match power_loss {
             Some(seed) => self.disk.crash(seed),
-            None => self.disk.orphan(),
+            None => self.disk.end_process(),
         }
     }
 

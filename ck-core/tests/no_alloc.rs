@@ -172,7 +172,7 @@ fn a_data_write_allocates_the_same_whatever_the_number_of_partitions() {
     let [few, many] = [64, 65_536].map(|partitions| {
         let (mut state, shared) = founded(partitions);
         // Somebody reads what was, as always.
-        let held = shared.load_owned();
+        let held = shared.load().into_owned();
         let info = measure(|| {
             for seq in 1..100 {
                 let key = format!("key-{}", seq % 10);

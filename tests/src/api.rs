@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use clusterkit::http::{Answer, Client, encode_component};
+use clusterkit::http::{Client, ClientResponse, encode_component};
 use clusterkit::model::{Cluster, ConsensusStats, LeaderInfo, Node};
 use clusterkit::{ErrorCode, Result};
 use hyper::Method;
@@ -58,7 +58,7 @@ impl Api {
         path: &str,
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
-    ) -> Result<Answer> {
+    ) -> Result<ClientResponse> {
         runtime().block_on(self.0.request(method.clone(), path, headers, body.into()))
     }
 
@@ -66,7 +66,7 @@ impl Api {
     ///
     /// # Errors
     /// The node's, or none came.
-    pub fn get(&self, path: &str) -> Result<Answer> {
+    pub fn get(&self, path: &str) -> Result<ClientResponse> {
         self.request(&Method::GET, path, &[], "")?.into_ok()
     }
 

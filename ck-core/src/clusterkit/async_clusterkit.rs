@@ -12,7 +12,7 @@ use super::{ClusterKit, Events, made_there};
 use crate::error::ErrorCode;
 use crate::error::Result;
 use crate::hooks::HookId;
-use crate::logger::LAST_WORDS;
+use crate::logger::LOG_CLOSE_TIMEOUT;
 use crate::model::{LeaderInfo, Migration, NodeId, RebalanceStatus};
 use crate::node::Node;
 use crate::options::Options;
@@ -128,7 +128,9 @@ impl AsyncClusterKit {
     async fn flush_log(&self) {
         let inner = &self.blocking.inner;
         let logger = inner.logger.clone();
-        let flushed = inner.runtime.run_blocking(move || logger.flush(LAST_WORDS));
+        let flushed = inner
+            .runtime
+            .run_blocking(move || logger.flush(LOG_CLOSE_TIMEOUT));
         // A callback that panics makes no stop fail.
         drop(flushed.await);
     }
@@ -167,7 +169,7 @@ impl AsyncClusterKit {
         let logger = inner.logger.clone();
         let closing = inner
             .runtime
-            .run_blocking(move || logger.close_within(LAST_WORDS));
+            .run_blocking(move || logger.close_within(LOG_CLOSE_TIMEOUT));
         drop(closing.await);
         closed
     }

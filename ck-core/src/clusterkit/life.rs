@@ -6,7 +6,7 @@ use super::{ClusterKit, made_there};
 #[cfg(doc)]
 use crate::error::ErrorCode;
 use crate::error::Result;
-use crate::logger::{LAST_WORDS, LogCallback};
+use crate::logger::{LOG_CLOSE_TIMEOUT, LogCallback};
 
 impl ClusterKit {
     /// Starts the node: it bootstraps a cluster, joins one, or rejoins its own, as its options and its data directory
@@ -37,7 +37,7 @@ impl ClusterKit {
     pub fn stop(&self) -> Result<()> {
         self.refuse_in_hook("stop")?;
         let stopped = self.wait(|node| async move { node.stop().await });
-        self.inner.logger.flush(LAST_WORDS);
+        self.inner.logger.flush(LOG_CLOSE_TIMEOUT);
         stopped
     }
 
@@ -52,7 +52,7 @@ impl ClusterKit {
         let stopping = made_there(self.node().clone(), |node| async move { node.stop().await });
         let stopped = self.inner.runtime.wait_within(stopping, timeout);
         let left = timeout.saturating_sub(began.elapsed());
-        self.inner.logger.flush(left.min(LAST_WORDS));
+        self.inner.logger.flush(left.min(LOG_CLOSE_TIMEOUT));
         stopped
     }
 
@@ -69,7 +69,7 @@ impl ClusterKit {
     pub fn close(self) -> Result<()> {
         self.refuse_in_hook("close")?;
         let closed = self.wait(|node| async move { node.close_immediately().await });
-        self.inner.logger.close_within(LAST_WORDS);
+        self.inner.logger.close_within(LOG_CLOSE_TIMEOUT);
         closed
     }
 
@@ -84,7 +84,7 @@ impl ClusterKit {
         self.refuse_in_hook("leave")?;
         let left = self.wait(move |node| async move { node.leave(timeout).await });
         if self.node().has_stopped() {
-            self.inner.logger.flush(LAST_WORDS);
+            self.inner.logger.flush(LOG_CLOSE_TIMEOUT);
         }
         left
     }

@@ -186,7 +186,7 @@ fn start(name: &str, threads: usize, blocking: usize) -> Result<Runtime> {
         .thread_name(name)
         .enable_all();
     // Threads that are started later by these inherit their blocked signals.
-    env::starting_threads(|| builder.build()).map_err(|error| Error::io("start the runtime", &error))
+    env::with_signals_blocked(|| builder.build()).map_err(|error| Error::io("start the runtime", &error))
 }
 
 impl Drop for SharedRuntime {

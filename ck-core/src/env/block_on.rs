@@ -1,4 +1,4 @@
-//! Waiting for a future on a thread of one's own.
+//! Blocking a thread until a future completes.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -6,45 +6,45 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use parking_lot::{Condvar, Mutex};
 
-/// Polls a future to its end on this thread, which may be anybody's: a thread of another runtime, too, where tokio's
+/// Polls a future to its end on the calling thread, which may be any thread, also one of another runtime, on which tokio's
 /// own `block_on` would panic. Timers and sockets are those of the runtime that the thread has entered.
 ///
-/// The thread may be inside a task of the application's runtime. The cooperative budget of that task is filled again only
-/// when the task yields, which it does not before this call returns: without a budget of its own the future would find
-/// every timer and channel "not ready" once it is spent, and never end.
+/// The thread may be inside a task of the application's runtime. The cooperative budget of that task is refilled only
+/// when the task yields, which it does not do before this call returns. With that budget the future would find every timer
+/// and channel "not ready" once the budget is spent, and never end. So the future runs without a budget.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let future = tokio::task::coop::unconstrained(future);
-    let parked = Arc::new(Parked::default());
-    let waker = Waker::from(Arc::clone(&parked));
+    let thread = Arc::new(WaitingThread::default());
+    let waker = Waker::from(Arc::clone(&thread));
     let mut context = Context::from_waker(&waker);
     let mut future = std::pin::pin!(future);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }
-        parked.wait();
+        thread.wait();
     }
 }
 
-/// A thread that waits for a future. Not `std::thread::park`: its one token per thread belongs to the
-/// application, which may be using it.
+/// The thread that waits for a future. `std::thread::park` is not used, because its one token per thread belongs to the
+/// application.
 #[derive(Default)]
-struct Parked {
+struct WaitingThread {
     woken: Mutex<bool>,
-    wake: Condvar,
+    woken_condvar: Condvar,
 }
 
-impl Parked {
+impl WaitingThread {
     fn wait(&self) {
         let mut woken = self.woken.lock();
         while !*woken {
-            self.wake.wait(&mut woken);
+            self.woken_condvar.wait(&mut woken);
         }
         *woken = false;
     }
 }
 
-impl Wake for Parked {
+impl Wake for WaitingThread {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -52,7 +52,7 @@ impl Wake for Parked {
     fn wake_by_ref(self: &Arc<Self>) {
         let before = std::mem::replace(&mut *self.woken.lock(), true);
         if !before {
-            self.wake.notify_one();
+            self.woken_condvar.notify_one();
         }
     }
 }

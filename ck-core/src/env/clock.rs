@@ -1,8 +1,8 @@
 //! Clocks.
 //!
-//! Safety rests on durations of a monotonic clock that goes on while the machine is suspended
-//! (`CLOCK_BOOTTIME` on Linux): with `CLOCK_MONOTONIC` a node that slept through its lease would wake up
-//! believing in it. The wall clock only labels things for people.
+//! Safety depends on durations of a monotonic clock that continues while the machine is suspended
+//! (`CLOCK_BOOTTIME` on Linux). With `CLOCK_MONOTONIC` a node whose lease ended while it was suspended would still
+//! consider it valid. The wall clock is used only for timestamps that people read.
 
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl Instant {
         self.0
     }
 
-    /// The moment that many nanoseconds after the clock's start.
+    /// The moment at so many nanoseconds after the clock's start.
     pub const fn from_nanos(nanos: u64) -> Self {
         Instant(nanos)
     }
@@ -64,7 +64,7 @@ fn boottime_nanos() -> u64 {
         .saturating_add(time.tv_nsec as u64)
 }
 
-/// Nanoseconds in a duration; a duration of centuries is as good as the longest one.
+/// Nanoseconds in a duration, saturated at 584 years.
 fn nanos_of(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -108,13 +108,13 @@ impl openraft_rt::Instant for Instant {
     }
 }
 
-/// The wall clock, for people. Under simulation it is the simulated time, off by what the node's clock is off.
+/// The time of the wall clock, for people. In a simulation it is the simulated time, with the offset of the node's clock.
 pub fn wall_now() -> Timestamp {
     #[cfg(feature = "sim")]
     if let Some(nanos) = super::runtime::simulated_nanos() {
-        /// Simulated time starts in 2023, so that dates in traces look like dates.
-        const START_MILLIS: u64 = 1_700_000_000_000;
-        let millis = START_MILLIS + nanos / 1_000_000;
+        /// Simulated time starts in 2023, so that times in traces look realistic.
+        const SIM_START_MILLIS: u64 = 1_700_000_000_000;
+        let millis = SIM_START_MILLIS + nanos / 1_000_000;
         return Timestamp::from_millis(millis.saturating_add_signed(super::sim_process::wall_offset_ms()));
     }
     Timestamp::from(std::time::SystemTime::now())

@@ -1,6 +1,6 @@
 //! The disk seam: the few file operations that ClusterKit needs, with their durability spelled out.
 //!
-//! The rules that callers rely on, and that [`MemDisk`] takes at their word when it crashes:
+//! The rules that callers rely on, and by which [`MemDisk`] decides what a crash keeps:
 //! - what was written to a file survives a power loss only after [`DiskFile::sync_data`] returned `Ok`;
 //! - a name (create, rename, remove) survives only after [`Disk::sync_dir`] of its folder returned `Ok`;
 //! - after a failed sync nothing is known about the file, and a later sync that succeeds proves nothing.
@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 pub use mem::{Faults, MemDisk};
 pub use real::RealDisk;
-pub use shortage::patiently;
+pub use shortage::retry_on_shortage;
 
 use futures_util::future::BoxFuture;
 
@@ -28,7 +28,7 @@ use crate::{Error, ErrorCode, Result};
 /// A file system, or something that behaves like one. Used as `Arc<dyn Disk>`.
 ///
 /// Errors carry the path and what was being done. A shortage that passes, of file descriptors or of memory, is
-/// [`ErrorCode::Busy`]: nothing was done, and the same call may succeed later ([`patiently`]). Files are created with mode 0600, folders with 0700.
+/// [`ErrorCode::Busy`]: nothing was done, and the same call may succeed later ([`retry_on_shortage`]). Files are created with mode 0600, folders with 0700.
 pub trait Disk: Send + Sync + 'static {
     /// Creates a file, or empties the one that is there, and opens it for reading and writing.
     fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>>;
@@ -48,34 +48,34 @@ pub trait Disk: Send + Sync + 'static {
     /// Creates a folder and its missing ancestors, durably; one that exists is no error.
     fn create_dir_all(&self, dir: &Path) -> Result<()>;
 
-    /// Looks, without writing, whether names can be made and removed in a folder: it is there, and neither it nor its file
+    /// Checks, without writing, whether names can be created and removed in a folder: it exists, and neither it nor its file
     /// system is read-only.
     fn check_dir(&self, dir: &Path) -> Result<()>;
 
-    /// True when every user of the machine may make and remove names in a folder.
+    /// True when every user of the machine may create and remove names in a folder.
     fn is_world_writable(&self, dir: &Path) -> Result<bool>;
 
     /// Makes the names in a folder durable.
     fn sync_dir(&self, dir: &Path) -> Result<()>;
 
-    /// Opens a folder, to make the names in it durable later without a file descriptor more.
+    /// Opens a folder, so that its names can be made durable later without a further file descriptor.
     fn dir_sync(&self, dir: &Path) -> Result<DirSync>;
 
     /// Takes an exclusive lock on a lock file, which is created when missing, for as long as the
-    /// returned value lives. A lock that somebody holds, in this process or another, is
+    /// returned value lives. A lock that is held already, in this process or another, is
     /// [`ErrorCode::DataDirInUse`].
     fn lock(&self, path: &Path) -> Result<DiskLock>;
 
-    /// Returns when the disk answers. A real one makes its callers wait themselves; in a simulation nothing may block, so
-    /// what may have to wait for a disk that hangs awaits this first.
-    fn answers(&self) -> BoxFuture<'_, ()> {
+    /// Returns when the disk does not hang. A call to a real disk that hangs blocks its caller. In a simulation nothing may
+    /// block, so code that may have to wait for the disk awaits this first.
+    fn wait_responsive(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 
     /// The whole content of a file; `None` when there is none. A file longer than `max_bytes` is
     /// [`ErrorCode::TooLarge`], and nothing is allocated for it. Waits for shortages to pass.
     fn read(&self, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
-        let Some(file) = patiently(|| self.open(path))? else {
+        let Some(file) = retry_on_shortage(|| self.open(path))? else {
             return Ok(None);
         };
         let size = file.size()?;
@@ -94,17 +94,17 @@ pub trait Disk: Send + Sync + 'static {
         Ok(Some(data))
     }
 
-    /// Replaces the content of a file: whoever looks, also after a power loss, finds the old content
-    /// or the new, whole. Durable on return. Uses `<path>.tmp` on the way. Waits for shortages to pass.
+    /// Replaces the content of a file atomically: a reader, also after a power loss, finds the whole old content or the
+    /// whole new one. Durable on return. Uses `<path>.tmp` temporarily. Waits for shortages to pass.
     fn replace(&self, path: &Path, data: &[u8]) -> Result<()> {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".tmp");
         let temporary = PathBuf::from(temporary);
-        let file = patiently(|| self.create(&temporary))?;
+        let file = retry_on_shortage(|| self.create(&temporary))?;
         file.write_all_at(data, 0)?;
         file.sync_data()?;
         self.rename(&temporary, path)?;
-        patiently(|| self.sync_dir(parent(path)))
+        retry_on_shortage(|| self.sync_dir(parent(path)))
     }
 }
 
@@ -161,11 +161,6 @@ pub trait DiskFile: Send + Sync {
         }
         Ok(())
     }
-
-    /// Writes all bytes at the end of the file. Meant for one writer: the end is looked up first.
-    fn append(&self, data: &[u8]) -> Result<()> {
-        self.write_all_at(data, self.size()?)
-    }
 }
 
 /// Makes the names in a folder durable. See [`Disk::dir_sync`].
@@ -177,12 +172,12 @@ pub struct DiskLock {
     check: LockCheck,
 }
 
-/// Looks, without writing, whether a lock file is still the one that was locked and may be written: an error says that the
-/// folder was removed, replaced, unmounted, or turned read-only. It needs no file descriptor. Clones look at the same.
+/// Checks, without writing, whether a lock file is still the one that was locked and may be written. An error says that the
+/// folder was removed, replaced, unmounted, or turned read-only. The check needs no file descriptor.
 pub type LockCheck = Arc<dyn Fn() -> Result<()> + Send + Sync>;
 
 impl DiskLock {
-    /// A lock that is given back by calling `release`, once, and looked after by `check`.
+    /// A lock that is released by one call of `release`, and checked by `check`.
     pub fn new(release: impl FnOnce() + Send + Sync + 'static, check: LockCheck) -> Self {
         DiskLock {
             release: Some(Box::new(release)),
@@ -190,7 +185,7 @@ impl DiskLock {
         }
     }
 
-    /// How to look whether the lock still protects what it was taken for.
+    /// The check whether the lock file still is the one that was locked.
     pub fn check(&self) -> LockCheck {
         self.check.clone()
     }

@@ -1,8 +1,8 @@
 //! The seams to the outside world: the runtime and its clock, and the disk.
 //!
-//! Everything in ck-core that waits, spawns, reads a clock or touches a file does it through here (the
-//! network's seam is in `net`), so that a whole node, unchanged, also runs on a deterministic simulator: with a
-//! disk that tears and fails, a clock that it moves, a runtime that it steps.
+//! All code in ck-core that waits, spawns, reads a clock or uses a file does so through this module (the network's seam is
+//! in `net`), so that a whole node, unchanged, also runs on a deterministic simulator: with a disk that tears writes and
+//! fails, a clock that the simulator moves, and a runtime that it steps.
 
 mod block_on;
 pub mod clock;
@@ -20,4 +20,4 @@ pub use clock::{Instant, wall_now};
 pub use disk::{DirSync, Disk, DiskFile, DiskLock, Faults, LockCheck, MemDisk, RealDisk};
 pub use notifier::ChangeNotifier;
 pub use runtime::{Runtime, blocking, sleep, sleep_until, spawn, timeout};
-pub(crate) use threads::{spawn_thread, starting_threads};
+pub(crate) use threads::{spawn_thread, with_signals_blocked};

@@ -1,11 +1,11 @@
-//! A bell: tells waiters that something changed, without saying what.
+//! A notification that something has changed, which does not say what.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-/// Counts changes and wakes whoever waits for the next one. A change is never missed, and several may be seen
-/// as one. Waiters wake in the order in which they came, so it is deterministic under simulation.
+/// Counts changes and wakes the tasks that wait for the next one. No change is missed, and several may be seen as one.
+/// Waiters wake in the order in which they began to wait, which is deterministic in a simulation.
 #[derive(Debug, Default)]
 pub struct ChangeNotifier {
     count: AtomicU64,
@@ -13,18 +13,18 @@ pub struct ChangeNotifier {
 }
 
 impl ChangeNotifier {
-    /// Tells everybody.
+    /// Counts a change and wakes all waiters.
     pub fn notify(&self) {
         self.count.fetch_add(1, Ordering::Release);
         self.notify.notify_waiters();
     }
 
-    /// How often it has been told.
+    /// Number of changes so far.
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Waits until it has been told more often than `seen`, and returns how often.
+    /// Waits until the number of changes differs from `seen`, and returns it.
     pub async fn after(&self, seen: u64) -> u64 {
         loop {
             let notified = self.notify.notified();

@@ -1,6 +1,6 @@
 //! The runtime: tokio, or the deterministic simulator when the calling thread is inside one.
 //!
-//! Static functions, as openraft wants them, so no handle has to be carried about. The `sim` feature adds the
+//! Free functions, as openraft requires, so that no handle has to be passed around. The `sim` feature adds the
 //! simulator's variants and changes nothing for code that runs on tokio.
 
 use std::future::Future;
@@ -21,7 +21,7 @@ pub struct Runtime {
     tokio: TokioRuntime,
 }
 
-/// Runs a future on its own.
+/// Runs a future as a task.
 pub fn spawn<T>(future: T) -> JoinHandle<T::Output>
 where
     T: Future + Send + 'static,
@@ -30,27 +30,27 @@ where
     <Runtime as AsyncRuntime>::spawn(future)
 }
 
-/// The runtime that something was made on. What it spawns runs there, whichever runtime's thread asks for it: work for
-/// clients has threads of its own, and must not take what belongs to peers along.
+/// The runtime on which a value was created. Tasks that are spawned through it run there, on whichever runtime the caller
+/// runs: clients are served on threads of their own, and the tasks of peer connections must not end up on those.
 #[derive(Debug, Clone)]
-pub struct Home(Option<tokio::runtime::Handle>);
+pub struct HomeRuntime(Option<tokio::runtime::Handle>);
 
-impl Home {
-    /// That of the caller.
-    pub fn here() -> Self {
-        Home(tokio::runtime::Handle::try_current().ok())
+impl HomeRuntime {
+    /// The runtime of the caller.
+    pub fn current() -> Self {
+        HomeRuntime(tokio::runtime::Handle::try_current().ok())
     }
 
-    /// Runs a future there; inside a simulation, and where the maker had no runtime, where the caller is.
+    /// Runs a future as a task on this runtime; on that of the caller in a simulation, or if there was no runtime.
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         match &self.0 {
-            Some(home) if !simulated() => drop(home.spawn(future)),
+            Some(handle) if !simulated() => drop(handle.spawn(future)),
             _ => drop(spawn(future)),
         }
     }
 }
 
-/// Waits.
+/// Waits for a duration.
 pub fn sleep(duration: Duration) -> Sleep {
     <Runtime as AsyncRuntime>::sleep(duration)
 }
@@ -78,23 +78,23 @@ where
     if simulated() {
         return Ok(work());
     }
-    // It may be called on a thread of the application, and start one of ours.
-    let started = super::starting_threads(|| tokio::task::spawn_blocking(work));
+    // The caller may be a thread of the application, and the call may start a thread of the library.
+    let started = super::with_signals_blocked(|| tokio::task::spawn_blocking(work));
     started
         .await
         .map_err(|error| Error::internal(format!("a blocking call failed: {}", JoinError::from(error))))
 }
 
-/// The simulated time of the simulation that this thread is in, if it is in one.
+/// The simulated time, if this thread runs a simulation.
 #[cfg(feature = "sim")]
 pub(super) fn simulated_nanos() -> Option<u64> {
     let since_start = openraft_rt_sim::SimInstant::try_now()?.elapsed_since_start();
-    // One day in, like the simulator's own clock, so that subtracting a timeout does not hit zero.
+    // The clock starts at one day, as the simulator's own does, so that a timeout can be subtracted.
     let nanos = since_start.as_nanos() + 86_400_000_000_000;
     Some(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-/// Runs a future to its end in a simulation of its own, which `seed` decides.
+/// Runs a future to its end in a simulation of its own, with random numbers from `seed`.
 #[cfg(feature = "sim")]
 pub fn simulate<F: Future>(seed: u64, future: F) -> F::Output {
     openraft_rt_sim::SimRuntime::with_seed(seed).block_on(future)
@@ -108,7 +108,7 @@ pub(crate) fn simulated() -> bool {
     false
 }
 
-/// Why a spawned future gave no value.
+/// Why a spawned task returned no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct JoinError {
@@ -136,7 +136,7 @@ impl From<openraft_rt_sim::SimJoinError> for JoinError {
     }
 }
 
-/// Resolves to what a spawned future returned. Dropping it lets the future go on.
+/// Resolves to the value of a spawned task. Dropping it detaches the task.
 #[derive(Debug)]
 pub struct JoinHandle<T> {
     inner: JoinInner<T>,
@@ -230,13 +230,13 @@ impl<F: Future> Future for Timeout<F> {
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        // A future that spends the whole budget of its task in every poll must not keep the deadline from being seen.
+        // A future that spends the whole cooperative budget in every poll must not prevent the check of the deadline.
         let sleep = tokio::task::coop::unconstrained(this.sleep);
         std::pin::pin!(sleep).poll(cx).map(|()| Err(Elapsed))
     }
 }
 
-/// Random numbers: the thread's own, or the simulation's.
+/// Random numbers: those of the thread, or of the simulation.
 #[derive(Debug)]
 pub enum Rng {
     /// The thread's own generator.
@@ -311,7 +311,7 @@ impl AsyncRuntime for Runtime {
     fn sleep(duration: Duration) -> Sleep {
         #[cfg(feature = "sim")]
         if simulated() {
-            let duration = super::sim_process::world_duration(duration);
+            let duration = super::sim_process::simulated_duration(duration);
             let sleep = <openraft_rt_sim::SimRuntime as AsyncRuntime>::sleep(duration);
             return Sleep {
                 inner: SleepInner::Sim { sleep },
@@ -351,7 +351,7 @@ impl AsyncRuntime for Runtime {
     }
 
     type Mpsc = TokioMpsc;
-    // Tokio's watch wakes its waiters in random order; the simulator brings one that does not.
+    // Tokio's watch wakes its waiters in random order; that of the simulator is deterministic.
     #[cfg(not(feature = "sim"))]
     type Watch = openraft_rt_tokio::TokioWatch;
     #[cfg(feature = "sim")]

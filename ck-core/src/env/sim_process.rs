@@ -1,8 +1,8 @@
-//! Whose turn it is in a simulation: every task of a simulated node belongs to that node's sim_process.
+//! The processes of a simulation: every task of a simulated node belongs to the process of that node.
 //!
-//! A sim_process has a clock of its own, which may run fast or slow and whose wall clock may jump. It can be paused, as by
-//! SIGSTOP: its tasks stand still where they are while time goes on. And it can be killed, as by SIGKILL: its tasks
-//! are never polled again. What a task spawns belongs to the sim_process that the task belongs to.
+//! A process has a clock of its own, which may run fast or slow and whose wall clock may jump. It can be paused, as by
+//! SIGSTOP: its tasks are not polled while time goes on. And it can be killed, as by SIGKILL: its tasks are never polled
+//! again. A spawned task belongs to the process of the task that spawned it.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -15,8 +15,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 
-/// A millionth of a clock's rate.
-const PPM: i128 = 1_000_000;
+/// The unit of a clock's drift.
+const PARTS_PER_MILLION: i128 = 1_000_000;
 
 const RUNNING: u8 = 0;
 const PAUSED: u8 = 1;
@@ -25,15 +25,15 @@ const DEAD: u8 = 2;
 /// The process that simulated tasks belong to. Clones are the same process.
 #[derive(Debug, Clone)]
 pub struct SimProcess {
-    inner: Arc<Inner>,
+    inner: Arc<SimProcessInner>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct SimProcessInner {
     drift_ppm: i32,
     wall_offset_ms: AtomicI64,
     state: AtomicU8,
-    /// The tasks that were to be polled while it was paused.
+    /// The tasks that would have been polled while the process was paused.
     parked: Mutex<Vec<Waker>>,
 }
 
@@ -42,10 +42,10 @@ thread_local! {
 }
 
 impl SimProcess {
-    /// A process that runs, whose monotonic clock is fast by so many millionths; slow where that is negative.
+    /// A running process whose monotonic clock is fast by so many parts per million, or slow if that is negative.
     pub fn new(drift_ppm: i32) -> Self {
         SimProcess {
-            inner: Arc::new(Inner {
+            inner: Arc::new(SimProcessInner {
                 drift_ppm,
                 wall_offset_ms: AtomicI64::new(0),
                 state: AtomicU8::new(RUNNING),
@@ -54,7 +54,7 @@ impl SimProcess {
         }
     }
 
-    /// The sim_process of the task that runs now.
+    /// The process of the running task.
     pub fn current() -> Option<SimProcess> {
         CURRENT.with(|current| current.borrow().clone())
     }
@@ -64,7 +64,7 @@ impl SimProcess {
         with(Some(self.clone()), work)
     }
 
-    /// A future that is polled as this process, while it runs.
+    /// A future that is polled as this process, and only while the process runs.
     pub fn wrap<F: Future>(&self, future: F) -> Scoped<F> {
         Scoped {
             sim_process: Some(self.clone()),
@@ -72,24 +72,24 @@ impl SimProcess {
         }
     }
 
-    /// Stops the process where it is.
+    /// Pauses the process.
     pub fn pause(&self) {
-        // One that is dead stays so, and one that is paused already too: either is as good.
+        // A process that is dead or paused already stays so.
         let _ = self
             .inner
             .state
             .compare_exchange(RUNNING, PAUSED, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Lets a paused process go on, with all its tasks at once.
+    /// Resumes a paused process, and all its tasks at once.
     pub fn resume(&self) {
-        self.resume_by_and_by().into_iter().for_each(Waker::wake);
+        self.resume_staggered().into_iter().for_each(Waker::wake);
     }
 
-    /// Lets a paused process go on. Its tasks that would have run meanwhile do so as they are woken, as the threads of a
-    /// process are scheduled one after the other; each may be woken by another one, too.
-    #[must_use = "who is not woken does not go on"]
-    pub fn resume_by_and_by(&self) -> Vec<Waker> {
+    /// Resumes a paused process, and returns its tasks that would have run during the pause. Each runs once its waker is
+    /// called, as the threads of a process are scheduled one after the other; another task may wake it, too.
+    #[must_use = "a task that is not woken does not run"]
+    pub fn resume_staggered(&self) -> Vec<Waker> {
         let was = self
             .inner
             .state
@@ -100,24 +100,24 @@ impl SimProcess {
         }
     }
 
-    /// Ends the process without a word: none of its tasks is polled again.
+    /// Ends the process: none of its tasks is polled again.
     pub fn kill(&self) {
         self.inner.state.store(DEAD, Ordering::Release);
         self.wake();
     }
 
-    /// True while it is neither paused nor dead.
+    /// True while the process is neither paused nor dead.
     pub fn is_running(&self) -> bool {
         self.state() == RUNNING
     }
 
-    /// True once it was killed.
+    /// True once the process was killed.
     pub fn is_dead(&self) -> bool {
         self.state() == DEAD
     }
 
-    /// Moves its wall clock by so many milliseconds.
-    pub fn jump_wall(&self, by_ms: i64) {
+    /// Shifts the wall clock of the process by so many milliseconds.
+    pub fn shift_wall_clock(&self, by_ms: i64) {
         self.inner.wall_offset_ms.fetch_add(by_ms, Ordering::Relaxed);
     }
 
@@ -134,24 +134,24 @@ impl SimProcess {
     }
 }
 
-/// Runs `work` outside of every process: the network's doing, or the simulation's own.
+/// Runs `work` outside of every process, as a part of the network or of the simulation itself.
 pub fn outside<T>(work: impl FnOnce() -> T) -> T {
     with(None, work)
 }
 
 fn with<T>(sim_process: Option<SimProcess>, work: impl FnOnce() -> T) -> T {
-    struct Back(Option<SimProcess>);
-    impl Drop for Back {
+    struct RestoreCurrent(Option<SimProcess>);
+    impl Drop for RestoreCurrent {
         fn drop(&mut self) {
             let before = self.0.take();
             CURRENT.with(|current| drop(current.replace(before)));
         }
     }
-    let _back = Back(CURRENT.with(|current| current.replace(sim_process)));
+    let _restore = RestoreCurrent(CURRENT.with(|current| current.replace(sim_process)));
     work()
 }
 
-fn read<T>(read: impl FnOnce(&Inner) -> T) -> Option<T> {
+fn with_current<T>(read: impl FnOnce(&SimProcessInner) -> T) -> Option<T> {
     CURRENT.with(|current| {
         current
             .borrow()
@@ -160,29 +160,31 @@ fn read<T>(read: impl FnOnce(&Inner) -> T) -> Option<T> {
     })
 }
 
-/// What the running process' monotonic clock shows when it is `nanos` in the world.
+/// The time on the monotonic clock of the current process at the simulated time `nanos`.
 pub(super) fn local_nanos(nanos: u64) -> u64 {
-    match read(|inner| inner.drift_ppm) {
+    match with_current(|inner| inner.drift_ppm) {
         None | Some(0) => nanos,
-        Some(ppm) => scale(nanos, PPM + i128::from(ppm), PPM),
+        Some(ppm) => scale(nanos, PARTS_PER_MILLION + i128::from(ppm), PARTS_PER_MILLION),
     }
 }
 
-/// How long it takes in the world until so much has passed on the running process' clock.
-pub(super) fn world_duration(local: Duration) -> Duration {
-    match read(|inner| inner.drift_ppm) {
+/// The simulated duration in which `local` passes on the clock of the current process.
+pub(super) fn simulated_duration(local: Duration) -> Duration {
+    match with_current(|inner| inner.drift_ppm) {
         None | Some(0) => local,
         Some(ppm) => {
             let nanos = u64::try_from(local.as_nanos()).unwrap_or(u64::MAX);
-            // Rounded up: whoever wakes finds that the time has passed.
-            Duration::from_nanos(scale(nanos, PPM, PPM + i128::from(ppm)).saturating_add(2))
+            // Rounded up, so that the local time has passed after the wait.
+            Duration::from_nanos(
+                scale(nanos, PARTS_PER_MILLION, PARTS_PER_MILLION + i128::from(ppm)).saturating_add(2),
+            )
         }
     }
 }
 
-/// How far the running process' wall clock is off.
+/// The offset of the wall clock of the current process, in milliseconds.
 pub(super) fn wall_offset_ms() -> i64 {
-    read(|inner| inner.wall_offset_ms.load(Ordering::Relaxed)).unwrap_or(0)
+    with_current(|inner| inner.wall_offset_ms.load(Ordering::Relaxed)).unwrap_or(0)
 }
 
 fn scale(value: u64, by: i128, of: i128) -> u64 {

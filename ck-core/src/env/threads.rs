@@ -1,23 +1,24 @@
-//! Threads of ours, in a process that belongs to somebody else.
+//! The threads of the library, in the process of an application.
 //!
-//! What must stay true: no signal handler of the host ever runs on one of our threads, and a signal that the host blocks and
-//! waits for (`sigwait`, `signalfd`) stays there for it. The system gives a signal that is sent to a process to any thread
-//! that does not block it, and a handler that runs on a thread which its host has never seen finds no thread-locals, a stack
-//! of another size, and perhaps a lock of ours held. So every thread of ours begins with all signals blocked but faults.
+//! What must stay true: no signal handler of the application ever runs on a thread of the library, and a signal that the
+//! application blocks and waits for (`sigwait`, `signalfd`) is delivered to it. The system delivers a signal for a process
+//! to any thread that does not block it. A handler on a thread that the application does not know would find no
+//! thread-locals, a stack of another size, and perhaps a lock of the library held. So every thread of the library begins
+//! with all signals blocked except synchronous ones.
 //!
-//! A new thread has the mask of the one that starts it. Setting it on the new thread would leave a moment in which a signal
-//! can come, so it is set on the starting one, and put back.
+//! A new thread inherits the mask of the thread that starts it. If the new thread set the mask itself, a signal could arrive
+//! before that. So the starting thread sets it, and restores its own mask afterwards.
 
 use std::io;
 use std::thread::{self, JoinHandle};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
-/// What a thread brings upon itself by what it executes. These come to the thread that faults, whatever others block, and a
-/// fault that is blocked ends the process without a word to the host's crash reporter, or to Rust's own message about a
-/// stack that is full. (SIGTRAP is a debugger's, SIGSYS that of a system call filter. SIGABRT is not among them: `abort`
-/// unblocks it itself. SIGPIPE and SIGXFSZ become errors of the call.)
-const FAULTS: [Signal; 6] = [
+/// The signals that a thread causes by what it executes. The system delivers them to that thread. A blocked one ends the
+/// process without a call of the application's crash reporter, and without Rust's message about a stack overflow. (SIGTRAP is
+/// for debuggers, SIGSYS for system call filters. SIGABRT is not among them, because `abort` unblocks it. SIGPIPE and
+/// SIGXFSZ become errors of the call.)
+const SYNCHRONOUS_SIGNALS: [Signal; 6] = [
     Signal::SIGSEGV,
     Signal::SIGBUS,
     Signal::SIGFPE,
@@ -26,21 +27,21 @@ const FAULTS: [Signal; 6] = [
     Signal::SIGSYS,
 ];
 
-/// The mask that was there before; put back when dropped, after a panic too.
-struct Masked(Option<SigSet>);
+/// The signal mask of the thread before; restored when this is dropped, after a panic too.
+struct SignalMaskGuard(Option<SigSet>);
 
-impl Masked {
-    fn now() -> Self {
-        let mut all_but_faults = SigSet::all();
-        for fault in FAULTS {
-            all_but_faults.remove(fault);
+impl SignalMaskGuard {
+    fn block_signals() -> Self {
+        let mut blocked = SigSet::all();
+        for signal in SYNCHRONOUS_SIGNALS {
+            blocked.remove(signal);
         }
-        // It fails for arguments that do not exist only, and these do.
-        Masked(all_but_faults.thread_swap_mask(SigmaskHow::SIG_SETMASK).ok())
+        // It fails only for invalid arguments, and these are valid.
+        SignalMaskGuard(blocked.thread_swap_mask(SigmaskHow::SIG_SETMASK).ok())
     }
 }
 
-impl Drop for Masked {
+impl Drop for SignalMaskGuard {
     fn drop(&mut self) {
         if let Some(before) = self.0.take() {
             let _ = before.thread_set_mask();
@@ -48,22 +49,22 @@ impl Drop for Masked {
     }
 }
 
-/// Runs `start`, which may start threads: they begin with all signals blocked but faults. It must be short: a signal for this
-/// thread waits meanwhile.
-pub(crate) fn starting_threads<T>(start: impl FnOnce() -> T) -> T {
-    let _masked = Masked::now();
+/// Runs `start` with all signals blocked except synchronous ones; threads that it starts inherit that. It must be short,
+/// because signals for the calling thread are delayed.
+pub(crate) fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
+    let _guard = SignalMaskGuard::block_signals();
     start()
 }
 
 /// Starts a thread with a name.
 ///
 /// # Errors
-/// When the system has no thread to give.
+/// When the system cannot create a thread.
 pub(crate) fn spawn_thread<T: Send + 'static>(
     name: &str,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
-    starting_threads(|| thread::Builder::new().name(name.to_owned()).spawn(body))
+    with_signals_blocked(|| thread::Builder::new().name(name.to_owned()).spawn(body))
 }
 
 #[cfg(test)]
@@ -75,16 +76,20 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_of_ours_blocks_all_but_faults_and_whoever_starts_it_is_left_as_it_was() {
+    fn a_thread_of_the_library_blocks_signals_and_the_mask_of_its_starter_is_restored() {
         let before = mask();
-        let theirs = spawn_thread("test", mask).unwrap().join().unwrap();
+        let inherited = spawn_thread("test", mask).unwrap().join().unwrap();
         for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP))
         {
-            assert_eq!(theirs.contains(signal), !FAULTS.contains(&signal), "{signal}");
+            assert_eq!(
+                inherited.contains(signal),
+                !SYNCHRONOUS_SIGNALS.contains(&signal),
+                "{signal}"
+            );
         }
         assert_eq!(mask(), before);
         let panicked =
-            std::panic::catch_unwind(|| starting_threads(|| std::panic::resume_unwind(Box::new(()))));
+            std::panic::catch_unwind(|| with_signals_blocked(|| std::panic::resume_unwind(Box::new(()))));
         assert!(panicked.is_err());
         assert_eq!(mask(), before);
     }

@@ -46,7 +46,7 @@ pub trait Api: Send + Sync + 'static {
 
     /// The role of this node for each of `keys` at this moment: all from one view, under its lease. `None` while there
     /// are no partitions.
-    fn route(&self, keys: &[&[u8]]) -> Option<Routes>;
+    fn route(&self, keys: &[&[u8]]) -> Option<KeyRoutes>;
 
     /// The leader; `None` when this node has had no contact with a leader for the duration of a lease.
     fn leader(&self) -> Option<LeaderInfo>;
@@ -205,7 +205,7 @@ pub struct Members {
 
 /// The roles of one node for some keys at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Routes {
+pub struct KeyRoutes {
     /// The node that answers.
     pub node_id: NodeId,
     /// What is left of its lease, in milliseconds; 0 without a lease.
@@ -308,12 +308,12 @@ pub struct RebalanceReply {
     /// Number of partitions that change a holder or their primary.
     pub partitions_to_move: usize,
     /// The changes, by partition number.
-    pub moves: Vec<Moved>,
+    pub moves: Vec<PlannedMove>,
 }
 
-/// One partition in a plan.
+/// What a plan changes for one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Moved {
+pub struct PlannedMove {
     /// The partition's name, such as `partition-5`.
     pub partition_id: String,
     /// The partition's number.

@@ -18,9 +18,9 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::net::Socket;
 
 /// Maximum number of idle connections that are kept for later requests.
-const MAX_IDLE: usize = 4;
+const MAX_IDLE_CONNECTIONS: usize = 4;
 /// The default limit on the size of an answer: many times the `/cluster` of the largest cluster without its data.
-const MAX_ANSWER: usize = 256 * 1024 * 1024;
+const DEFAULT_MAX_RESPONSE_BYTES: usize = 256 * 1024 * 1024;
 
 /// A client of one node. Cheap to create; connections are opened when needed, kept, and reused.
 ///
@@ -29,7 +29,7 @@ const MAX_ANSWER: usize = 256 * 1024 * 1024;
 pub struct Client {
     addr: String,
     timeout: Duration,
-    max_answer: usize,
+    max_response_bytes: usize,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
 }
 
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Client {
 
 /// A complete answer, whatever its status.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct ClientResponse {
     /// The status.
     pub status: StatusCode,
     /// The headers.
@@ -53,7 +53,7 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-impl Answer {
+impl ClientResponse {
     /// The body as JSON.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl Client {
         Client {
             addr: addr.into(),
             timeout: Duration::from_secs(10),
-            max_answer: MAX_ANSWER,
+            max_response_bytes: DEFAULT_MAX_RESPONSE_BYTES,
             idle: Mutex::new(Vec::new()),
         }
     }
@@ -191,7 +191,7 @@ impl Client {
         path: &str,
         headers: &[(&str, &str)],
         body: Bytes,
-    ) -> Result<Answer> {
+    ) -> Result<ClientResponse> {
         let mut builder = Request::builder()
             .method(method)
             .uri(path)
@@ -205,7 +205,7 @@ impl Client {
                 format!("{}{path}: {error}", self.addr),
             )
         })?;
-        match env::timeout(self.timeout, Box::pin(self.exchange(request))).await {
+        match env::timeout(self.timeout, Box::pin(self.round_trip(request))).await {
             Ok(outcome) => outcome.map_err(|error| error.context(&self.addr)),
             Err(_) => Err(Error::new(
                 ErrorCode::Timeout,
@@ -214,7 +214,7 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<Answer> {
+    async fn round_trip(&self, mut request: Request<Full<Bytes>>) -> Result<ClientResponse> {
         loop {
             let kept = self.idle.lock().pop();
             let reused = kept.is_some();
@@ -225,13 +225,13 @@ impl Client {
             let sent = match sender.ready().await {
                 Ok(()) => sender.try_send_request(request).await,
                 Err(_) if reused => continue,
-                Err(error) => return Err(broken(&error)),
+                Err(error) => return Err(connection_lost(&error)),
             };
             match sent {
                 Ok(response) => {
                     let answer = self.read(response).await?;
                     let mut idle = self.idle.lock();
-                    if idle.len() < MAX_IDLE && !sender.is_closed() {
+                    if idle.len() < MAX_IDLE_CONNECTIONS && !sender.is_closed() {
                         idle.push(sender);
                     }
                     return Ok(answer);
@@ -240,7 +240,7 @@ impl Client {
                 // connection.
                 Err(mut failed) => match failed.take_message() {
                     Some(unsent) if reused => request = unsent,
-                    _ => return Err(broken(&failed.into_error())),
+                    _ => return Err(connection_lost(&failed.into_error())),
                 },
             }
         }
@@ -264,23 +264,23 @@ impl Client {
         Ok(sender)
     }
 
-    async fn read(&self, response: Response<Incoming>) -> Result<Answer> {
+    async fn read(&self, response: Response<Incoming>) -> Result<ClientResponse> {
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, self.max_answer)
+        let body = Limited::new(body, self.max_response_bytes)
             .collect()
             .await
             .map_err(|error| {
                 if error.is::<http_body_util::LengthLimitError>() {
                     Error::new(
                         ErrorCode::TooLarge,
-                        format!("the answer exceeds {} bytes", self.max_answer),
+                        format!("the answer exceeds {} bytes", self.max_response_bytes),
                     )
                 } else {
                     Error::new(ErrorCode::Timeout, format!("the answer broke off: {error}"))
                 }
             })?
             .to_bytes();
-        Ok(Answer {
+        Ok(ClientResponse {
             status: head.status,
             headers: head.headers,
             body,
@@ -288,7 +288,7 @@ impl Client {
     }
 }
 
-fn broken(error: &hyper::Error) -> Error {
+fn connection_lost(error: &hyper::Error) -> Error {
     Error::new(
         ErrorCode::Timeout,
         format!("the connection broke before the answer came: {error}"),
@@ -296,7 +296,7 @@ fn broken(error: &hyper::Error) -> Error {
 }
 
 /// The characters to percent-encode in a path segment and in a query value: all but the unreserved ones of RFC 3986.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+const PERCENT_ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
@@ -304,5 +304,5 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
 
 /// Percent-encodes a text for use as a path segment or a query value, so that it arrives unchanged.
 pub fn encode_component(text: &str) -> String {
-    utf8_percent_encode(text, RESERVED).to_string()
+    utf8_percent_encode(text, PERCENT_ENCODED).to_string()
 }

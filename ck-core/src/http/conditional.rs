@@ -2,13 +2,13 @@
 
 use axum::http::{HeaderMap, HeaderName, header};
 
-use super::failure::Failure;
-use super::respond::Tag;
+use super::error_response::ErrorResponse;
+use super::response::ETag;
 use crate::state::Expect;
 
 /// True when `If-None-Match` says that the client has the version tagged `current` already. The comparison is weak, as
 /// for every GET; a tag that cannot be read matches nothing, so that the client then gets the whole answer.
-pub(super) fn has(headers: &HeaderMap, current: &Tag) -> bool {
+pub(super) fn matches_if_none_match(headers: &HeaderMap, current: &ETag) -> bool {
     headers
         .get_all(header::IF_NONE_MATCH)
         .iter()
@@ -18,25 +18,25 @@ pub(super) fn has(headers: &HeaderMap, current: &Tag) -> bool {
         .any(|tag| {
             let tag = tag.strip_prefix("W/").unwrap_or(tag);
             let quoted = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-            tag == "*" || quoted == Some(current.text())
+            tag == "*" || quoted == Some(current.as_str())
         })
 }
 
 /// The precondition of a write: none, `If-Match: "42"`, or `If-None-Match: *`; nothing else and not both.
-pub(super) fn expectation(headers: &HeaderMap) -> Result<Expect, Failure> {
-    let if_match = single(headers, &header::IF_MATCH)?;
-    let if_none_match = single(headers, &header::IF_NONE_MATCH)?;
+pub(super) fn write_precondition(headers: &HeaderMap) -> Result<Expect, ErrorResponse> {
+    let if_match = single_value(headers, &header::IF_MATCH)?;
+    let if_none_match = single_value(headers, &header::IF_NONE_MATCH)?;
     match (if_match, if_none_match) {
         (None, None) => Ok(Expect::Any),
-        (Some(_), Some(_)) => Err(Failure::invalid(
+        (Some(_), Some(_)) => Err(ErrorResponse::invalid(
             "If-Match and If-None-Match exclude each other; send one",
         )),
         (None, Some("*")) => Ok(Expect::Absent),
-        (None, Some(other)) => Err(Failure::invalid(format!(
+        (None, Some(other)) => Err(ErrorResponse::invalid(format!(
             "If-None-Match is {other:?}; a write takes only \"*\""
         ))),
         (Some(tag), None) => revision(tag).map(Expect::Revision).ok_or_else(|| {
-            Failure::invalid(format!(
+            ErrorResponse::invalid(format!(
                 "If-Match is {tag:?}; it has to be one revision as in the ETag, such as \"42\" in quotes"
             ))
         }),
@@ -52,18 +52,18 @@ fn revision(tag: &str) -> Option<u64> {
     plain.then(|| digits.parse().ok()).flatten()
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Failure> {
+fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ErrorResponse> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {
-        return Err(Failure::invalid(format!("header {name} was sent twice")));
+        return Err(ErrorResponse::invalid(format!("header {name} was sent twice")));
     }
     first
         .map(|value| {
             value
                 .to_str()
                 .map(str::trim)
-                .map_err(|_| Failure::invalid(format!("header {name} is not text")))
+                .map_err(|_| ErrorResponse::invalid(format!("header {name} is not text")))
         })
         .transpose()
 }
@@ -97,19 +97,19 @@ mod tests {
             ("\"abc\",,", false),
         ] {
             let map = headers(&[(header::IF_NONE_MATCH, value)]);
-            assert_eq!(has(&map, &Tag::of(42)), expected, "{value}");
+            assert_eq!(matches_if_none_match(&map, &ETag::of(42)), expected, "{value}");
         }
         let two_lines = headers(&[
             (header::IF_NONE_MATCH, "\"1\""),
             (header::IF_NONE_MATCH, "\"42\""),
         ]);
-        assert!(has(&two_lines, &Tag::of(42)));
-        assert!(!has(&HeaderMap::new(), &Tag::of(42)));
+        assert!(matches_if_none_match(&two_lines, &ETag::of(42)));
+        assert!(!matches_if_none_match(&HeaderMap::new(), &ETag::of(42)));
     }
 
     #[test]
     fn a_write_expects_one_revision_or_absence() {
-        let ok = |pairs: &[(HeaderName, &str)]| expectation(&headers(pairs)).unwrap();
+        let ok = |pairs: &[(HeaderName, &str)]| write_precondition(&headers(pairs)).unwrap();
         assert_eq!(ok(&[]), Expect::Any);
         assert_eq!(ok(&[(header::IF_MATCH, "\"42\"")]), Expect::Revision(42));
         assert_eq!(ok(&[(header::IF_MATCH, "42")]), Expect::Revision(42));
@@ -126,7 +126,7 @@ mod tests {
             &[(header::IF_MATCH, "42"), (header::IF_NONE_MATCH, "*")],
             &[(header::IF_MATCH, "42"), (header::IF_MATCH, "43")],
         ] {
-            assert!(expectation(&headers(bad)).is_err(), "{bad:?}");
+            assert!(write_precondition(&headers(bad)).is_err(), "{bad:?}");
         }
     }
 }

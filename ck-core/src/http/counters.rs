@@ -16,14 +16,14 @@ pub struct RequestCounters {
 
 /// One entry of [`RequestCounters::snapshot`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Count {
+pub(super) struct RequestCount {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
     pub(super) class: &'static str,
     pub(super) count: u64,
 }
 
-const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 impl Default for RequestCounters {
     fn default() -> Self {
@@ -78,17 +78,17 @@ impl RequestCounters {
     }
 
     /// Every count that is not zero, in a fixed order.
-    pub(super) fn snapshot(&self) -> Vec<Count> {
+    pub(super) fn snapshot(&self) -> Vec<RequestCount> {
         let mut counts = Vec::new();
         for (index, row) in self.rows.iter().enumerate() {
             // Unknown paths are not used as labels, because clients can invent any number of them.
             let (method, path) = ROUTES
                 .get(index)
                 .map_or(("other", "other"), |route| (route.method, route.path));
-            for (class, count) in CLASSES.into_iter().zip(row) {
+            for (class, count) in STATUS_CLASSES.into_iter().zip(row) {
                 let count = count.load(Ordering::Relaxed);
                 if count > 0 {
-                    counts.push(Count {
+                    counts.push(RequestCount {
                         method,
                         path,
                         class,

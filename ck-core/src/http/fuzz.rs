@@ -5,18 +5,18 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::response::IntoResponse;
 
-use super::conditional::{expectation, has};
-use super::failure::Failure;
+use super::conditional::{matches_if_none_match, write_precondition};
+use super::error_response::ErrorResponse;
 use super::params::{Query, path_tail};
-use super::respond::Tag;
-use super::{JoinRequest, SyncRequest, encode_component, form, origin};
+use super::response::ETag;
+use super::{JoinRequest, SyncRequest, encode_component, origin, request_head};
 use crate::fuzz::Input;
 use crate::options::{format_duration, parse_duration};
 use crate::state::Expect;
 use std::time::Duration;
 
 /// Flag: the requests are also sent to a node. The other checks always run, because they are cheaper.
-const ASK: u8 = 0;
+const SEND_TO_NODE: u8 = 0;
 
 /// An input is a sequence of requests, each written as its lines: method and target, headers, an empty line, the body.
 /// A refused request must get an error that says why; an accepted value must be within its bounds, and mean the same
@@ -31,17 +31,17 @@ pub(crate) fn http(bytes: &[u8]) {
         }
     }
     for (head, body) in &requests {
-        look_at_head(head);
-        look_at_parameters(head.uri());
-        look_at_conditions(head.headers());
-        look_at_body(body);
+        check_head(head);
+        check_parameters(head.uri());
+        check_conditions(head.headers());
+        check_body(body);
     }
     #[cfg(feature = "sim")]
-    if flags.has(ASK) && !requests.is_empty() {
+    if flags.has(SEND_TO_NODE) && !requests.is_empty() {
         crate::fuzz::node::ask(requests);
     }
     #[cfg(not(feature = "sim"))]
-    let _ = flags.has(ASK);
+    let _ = flags.has(SEND_TO_NODE);
 }
 
 /// Parses a request. `None` for bytes that are none: hyper would refuse them, and they would never reach the node.
@@ -69,7 +69,7 @@ fn request(bytes: &[u8]) -> Option<(Request, Vec<u8>)> {
 }
 
 /// A refusal must be a client error, or 501.
-fn is_clear(refused: Failure) {
+fn check_refusal(refused: ErrorResponse) {
     let response = refused.into_response();
     let status = response.status();
     assert!(
@@ -78,11 +78,11 @@ fn is_clear(refused: Failure) {
     );
 }
 
-fn look_at_head(request: &Request) {
+fn check_head(request: &Request) {
     let hosts = request.headers().get_all(header::HOST).iter().count();
-    match form::check(request) {
+    match request_head::check(request) {
         Ok(()) => assert!(hosts <= 1),
-        Err(refused) => is_clear(refused),
+        Err(refused) => check_refusal(refused),
     }
     let names = ["node.example".to_owned()];
     let shows_origin = request.headers().contains_key(header::ORIGIN);
@@ -96,11 +96,11 @@ fn look_at_head(request: &Request) {
                 request.headers()
             );
         }
-        Err(refused) => is_clear(refused),
+        Err(refused) => check_refusal(refused),
     }
 }
 
-fn look_at_parameters(uri: &Uri) {
+fn check_parameters(uri: &Uri) {
     let query = Query::of(uri);
     for name in ["key", "n", "wait", "timeout", "dry_run", "a b"] {
         match query.text(name) {
@@ -111,27 +111,27 @@ fn look_at_parameters(uri: &Uri) {
                 assert!(again.is_err() || again.is_ok_and(|again| again == Some(Some(text))));
             }
             Ok(None) => {}
-            Err(refused) => is_clear(refused),
+            Err(refused) => check_refusal(refused),
         }
         match query.number(name, 3, 99) {
             Ok(number) => assert!(number.is_none_or(|number| (3..=99).contains(&number))),
-            Err(refused) => is_clear(refused),
+            Err(refused) => check_refusal(refused),
         }
         match query.size(name, 1, 1000, 50) {
             Ok(size) => assert!((1..=1000).contains(&size)),
-            Err(refused) => is_clear(refused),
+            Err(refused) => check_refusal(refused),
         }
-        let (least, most) = (Duration::from_millis(5), Duration::from_secs(60));
-        match query.duration_from(name, least, most) {
+        let (min, max) = (Duration::from_millis(5), Duration::from_secs(60));
+        match query.duration_from(name, min, max) {
             Ok(Some(duration)) => {
-                assert!((least..=most).contains(&duration));
+                assert!((min..=max).contains(&duration));
                 assert_eq!(parse_duration(&format_duration(duration)), Some(duration));
             }
             Ok(None) => {}
-            Err(refused) => is_clear(refused),
+            Err(refused) => check_refusal(refused),
         }
         if let Err(refused) = query.flag(name) {
-            is_clear(refused);
+            check_refusal(refused);
         }
     }
     for prefix in ["/data/", "/nodes/", "/partitions/"] {
@@ -141,29 +141,29 @@ fn look_at_parameters(uri: &Uri) {
                 let again = again.map(|uri| path_tail(&uri, prefix).ok());
                 assert!(again.is_err() || again.is_ok_and(|again| again == Some(tail)));
             }
-            Err(refused) => is_clear(refused),
+            Err(refused) => check_refusal(refused),
         }
     }
 }
 
-fn look_at_conditions(headers: &HeaderMap) {
-    let tag = Tag::of(42);
-    if has(headers, &tag) {
+fn check_conditions(headers: &HeaderMap) {
+    let tag = ETag::of(42);
+    if matches_if_none_match(headers, &tag) {
         assert!(headers.contains_key(header::IF_NONE_MATCH));
     }
-    match expectation(headers) {
+    match write_precondition(headers) {
         Ok(Expect::Revision(revision)) => {
             let mut again = HeaderMap::new();
-            again.insert(header::IF_MATCH, Tag::of(revision).header());
-            assert!(matches!(expectation(&again), Ok(Expect::Revision(same)) if same == revision));
+            again.insert(header::IF_MATCH, ETag::of(revision).header_value());
+            assert!(matches!(write_precondition(&again), Ok(Expect::Revision(same)) if same == revision));
         }
         Ok(Expect::Absent) => assert!(headers.contains_key(header::IF_NONE_MATCH)),
         Ok(Expect::Any) => assert!(!headers.contains_key(header::IF_MATCH)),
-        Err(refused) => is_clear(refused),
+        Err(refused) => check_refusal(refused),
     }
 }
 
-fn look_at_body(body: &[u8]) {
+fn check_body(body: &[u8]) {
     if let Ok(join) = serde_json::from_slice::<JoinRequest>(body) {
         match join.spec() {
             Ok(spec) => {
@@ -176,7 +176,7 @@ fn look_at_body(body: &[u8]) {
             Err(error) => {
                 // The message must show the bad value shortened.
                 assert!(error.message().len() < 2048, "{error}");
-                is_clear(error.into());
+                check_refusal(error.into());
             }
         }
     }
@@ -248,7 +248,7 @@ pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
         ),
     ];
     let input = |(name, requests): &(&'static str, &[&str])| {
-        let mut input = vec![1 << ASK];
+        let mut input = vec![1 << SEND_TO_NODE];
         for request in *requests {
             put_part(&mut input, request.as_bytes());
         }

@@ -33,7 +33,7 @@ pub struct HttpLimits {
     pub max_buffered_bytes: usize,
     /// The bytes of large answers that may be in memory at once, over all connections; a larger answer is sent alone.
     /// 256 MiB by default.
-    pub max_answer_bytes: usize,
+    pub max_large_response_bytes: usize,
     /// How long a shutdown waits for requests in progress. 5 s by default.
     pub shutdown_grace: Duration,
     /// Host names under which a browser may address this node, besides IP addresses and names without a dot, such as
@@ -55,7 +55,7 @@ impl Default for HttpLimits {
             max_wait: Duration::from_secs(60),
             max_body: 2 * 1024 * 1024,
             max_buffered_bytes: 64 * 1024 * 1024,
-            max_answer_bytes: 256 * 1024 * 1024,
+            max_large_response_bytes: 256 * 1024 * 1024,
             shutdown_grace: Duration::from_secs(5),
             browser_hosts: Vec::new(),
         }

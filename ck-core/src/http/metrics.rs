@@ -32,7 +32,7 @@ impl Exposition {
         let _ = writeln!(self.0, " {value}");
     }
 
-    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+    fn unlabelled(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
     }
@@ -61,25 +61,25 @@ pub(super) fn text(
         ("version", env!("CARGO_PKG_VERSION")),
     ];
     out.sample("clusterkit_info", &labels, 1);
-    out.single(
+    out.unlabelled(
         "clusterkit_healthy",
         "gauge",
         "1 when this node is a member, knows a leader and applies the log.",
         u8::from(health.healthy),
     );
-    out.single(
+    out.unlabelled(
         "clusterkit_nodes",
         "gauge",
         "Members of the cluster.",
         metrics.node_count,
     );
-    out.single(
+    out.unlabelled(
         "clusterkit_partitions",
         "gauge",
         "Partitions of the cluster.",
         metrics.partition_count,
     );
-    out.single(
+    out.unlabelled(
         "clusterkit_is_leader",
         "gauge",
         "1 when this node leads.",
@@ -87,7 +87,7 @@ pub(super) fn text(
     );
     out.family("clusterkit_raft_state", "gauge", "1 for the state Raft is in.");
     out.sample("clusterkit_raft_state", &[("state", &metrics.raft_state)], 1);
-    out.single(
+    out.unlabelled(
         "clusterkit_leader_known",
         "gauge",
         "1 when this node leads, or has heard of the leader within a lease.",
@@ -97,7 +97,7 @@ pub(super) fn text(
     let age = contact
         .last_contact
         .unwrap_or(Duration::from_secs(metrics.uptime_seconds));
-    out.single(
+    out.unlabelled(
         "clusterkit_last_contact_seconds",
         "gauge",
         "For how long this node has not heard of a leader; 0 where it leads, since its start where it never has.",
@@ -152,7 +152,7 @@ pub(super) fn text(
             health.delay_ms,
         ),
     ] {
-        out.single(name, "gauge", help, value);
+        out.unlabelled(name, "gauge", help, value);
     }
     let name = "clusterkit_partitions_by_state";
     out.family(name, "gauge", "Partitions in each state.");
@@ -184,23 +184,23 @@ pub(super) fn text(
             usize::from(api.log_has_failed()),
         ),
     ] {
-        out.single(name, "gauge", help, value);
+        out.unlabelled(name, "gauge", help, value);
     }
     let silence = api.disk_silence().unwrap_or_default();
-    out.single(
+    out.unlabelled(
         "clusterkit_disk_silence_seconds",
         "gauge",
         "For how long the disk of this node's log has not answered; 0 where it does.",
         format_args!("{}.{:03}", silence.as_secs(), silence.subsec_millis()),
     );
-    out.single(
+    out.unlabelled(
         "clusterkit_log_messages_dropped_total",
         "counter",
         "Messages for people that were dropped because nobody read them in time.",
         api.log_messages_dropped(),
     );
     let last_sync = metrics.last_sync.as_millis();
-    out.single(
+    out.unlabelled(
         "clusterkit_last_sync_timestamp_seconds",
         "gauge",
         "When this node last heard from the leader, or led, in seconds since 1970.",
@@ -216,7 +216,7 @@ pub(super) fn text(
         ];
         out.sample(name, &labels, count.count);
     }
-    out.single(
+    out.unlabelled(
         "clusterkit_http_errors_total",
         "counter",
         "HTTP requests that were answered with a 4xx or 5xx status.",
@@ -227,12 +227,12 @@ pub(super) fn text(
 
 /// Whether `Accept` prefers JSON to text. In doubt the answer is text, which scrapers expect.
 pub(super) fn prefers_json(headers: &HeaderMap) -> bool {
-    let accept: Vec<Range> = headers
+    let accept: Vec<MediaRange> = headers
         .get_all(header::ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .filter_map(Range::parse)
+        .filter_map(MediaRange::parse)
         .collect();
     let json = best(&accept, "application", &["json"]);
     let text = best(&accept, "text", &["plain"])
@@ -251,7 +251,7 @@ pub(super) fn prefers_json(headers: &HeaderMap) -> bool {
 }
 
 /// One media range of an `Accept` header.
-struct Range {
+struct MediaRange {
     kind: String,
     subtype: String,
     /// The quality value, in thousandths.
@@ -259,7 +259,7 @@ struct Range {
 }
 
 /// How much a media type is preferred.
-struct Wanted {
+struct Preference {
     quality: u16,
     /// The position of the range in the header.
     position: usize,
@@ -267,8 +267,8 @@ struct Wanted {
     exact: bool,
 }
 
-impl Range {
-    fn parse(text: &str) -> Option<Range> {
+impl MediaRange {
+    fn parse(text: &str) -> Option<MediaRange> {
         let mut parts = text.split(';').map(str::trim);
         let (kind, subtype) = parts.next()?.split_once('/')?;
         let mut quality = 1000;
@@ -279,7 +279,7 @@ impl Range {
                 quality = (number * 1000.0).round() as u16;
             }
         }
-        Some(Range {
+        Some(MediaRange {
             kind: kind.to_ascii_lowercase(),
             subtype: subtype.to_ascii_lowercase(),
             quality,
@@ -288,8 +288,8 @@ impl Range {
 }
 
 /// How much `kind/subtype` is preferred: the most specific range that covers it decides.
-fn best(accept: &[Range], kind: &str, subtypes: &[&str]) -> Option<Wanted> {
-    let specificity = |range: &Range| {
+fn best(accept: &[MediaRange], kind: &str, subtypes: &[&str]) -> Option<Preference> {
+    let specificity = |range: &MediaRange| {
         if range.kind == kind && subtypes.contains(&range.subtype.as_str()) {
             Some(2)
         } else if range.kind == kind && range.subtype == "*" {
@@ -305,7 +305,7 @@ fn best(accept: &[Range], kind: &str, subtypes: &[&str]) -> Option<Wanted> {
         .enumerate()
         .filter_map(|(position, range)| Some((specificity(range)?, position, range)))
         .max_by_key(|(specificity, position, _)| (*specificity, std::cmp::Reverse(*position)))
-        .map(|(specificity, position, range)| Wanted {
+        .map(|(specificity, position, range)| Preference {
             quality: range.quality,
             position,
             exact: specificity == 2,

@@ -7,40 +7,40 @@ mod api;
 mod body;
 mod client;
 mod conditional;
-mod connection;
 mod counters;
-mod failure;
-mod form;
+mod error_response;
 #[cfg(any(test, feature = "fuzz"))]
 #[allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a target tells by a panic what it found"
+    reason = "a fuzz target reports what it found by a panic"
 )]
 pub(crate) mod fuzz;
-mod guard;
 mod half_close;
 mod handlers;
 mod join;
-mod large;
+mod large_responses;
 mod limits;
+mod lingering_stream;
 mod metrics;
+mod middleware;
 mod origin;
 mod params;
-mod respond;
+mod request_head;
+mod response;
 mod routes;
 mod serve;
 #[cfg(test)]
 mod tests;
 
 pub use api::{
-    Api, Contact, KeyLocation, KeyRole, KeyRoute, Members, Moved, Readiness, RebalanceReply, Routes,
+    Api, Contact, KeyLocation, KeyRole, KeyRoute, KeyRoutes, Members, PlannedMove, Readiness, RebalanceReply,
     SyncReply, SyncRequest,
 };
-pub use client::{Answer, Client, encode_component};
+pub use client::{Client, ClientResponse, encode_component};
 pub use counters::RequestCounters;
-pub use failure::status_of;
+pub use error_response::status_of;
 pub use join::{JoinNode, JoinReply, JoinRequest, JoinTerms};
 pub use limits::HttpLimits;
 pub use routes::{ROUTES, Route};
@@ -49,27 +49,30 @@ pub use serve::serve;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::middleware::from_fn_with_state;
 use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
 
-use large::LargeAnswers;
+use large_responses::LargeResponses;
 
 /// The state that every handler shares.
 #[derive(Clone)]
-struct Ctx(Arc<Shared>);
+struct AppState(Arc<AppStateInner>);
 
-struct Shared {
+struct AppStateInner {
     api: Arc<dyn Api>,
     limits: HttpLimits,
     counters: Arc<RequestCounters>,
     /// Bytes of request bodies that may still be buffered, over all connections.
     body_budget: Arc<Semaphore>,
-    large: LargeAnswers,
+    large_responses: LargeResponses,
 }
 
-impl std::ops::Deref for Ctx {
-    type Target = Shared;
-    fn deref(&self) -> &Shared {
+impl std::ops::Deref for AppState {
+    type Target = AppStateInner;
+    fn deref(&self) -> &AppStateInner {
         &self.0
     }
 }
@@ -86,24 +89,30 @@ pub fn router(
     extra: Option<Router>,
 ) -> Router {
     let budget = limits.max_buffered_bytes.min(Semaphore::MAX_PERMITS);
-    let large = LargeAnswers::new(limits.max_answer_bytes);
-    let ctx = Ctx(Arc::new(Shared {
+    let large_responses = LargeResponses::new(limits.max_large_response_bytes);
+    let app = AppState(Arc::new(AppStateInner {
         api,
         limits,
         counters,
         body_budget: Arc::new(Semaphore::new(budget)),
-        large,
+        large_responses,
     }));
     let own = ROUTES
         .iter()
         .fold(Router::new(), |router, route| route.add_to(router))
-        .with_state(ctx.clone());
+        .with_state(app.clone());
+    // Each layer wraps those above it: the last one is the outermost.
     own.merge(extra.unwrap_or_default())
-        .fallback(failure::unknown_path)
-        .method_not_allowed_fallback(failure::wrong_method)
-        .layer(axum::middleware::from_fn(
-            move |request: axum::extract::Request, next: axum::middleware::Next| {
-                guard::guard(State(ctx.clone()), request, next)
-            },
+        .fallback(error_response::unknown_path)
+        .method_not_allowed_fallback(error_response::wrong_method)
+        .layer(CatchPanicLayer::custom(error_response::panicked))
+        .layer(from_fn_with_state(app, middleware::admit_and_count))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        ))
+        .layer(SetResponseHeaderLayer::overriding(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
         ))
 }

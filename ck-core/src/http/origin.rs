@@ -12,12 +12,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 
-use super::failure::Failure;
+use super::error_response::ErrorResponse;
 use crate::error::ErrorCode;
 
 /// Refuses a request of a foreign page that changes something or upgrades the connection, and any request of a browser
 /// under a name that may have been rebound.
-pub(super) fn check(request: &Request, browser_hosts: &[String]) -> Result<(), Failure> {
+pub(super) fn check(request: &Request, browser_hosts: &[String]) -> Result<(), ErrorResponse> {
     let headers = request.headers();
     let only_reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
         && !headers.contains_key(header::UPGRADE);
@@ -31,7 +31,7 @@ pub(super) fn check(request: &Request, browser_hosts: &[String]) -> Result<(), F
     } else {
         return Ok(());
     };
-    Err(Failure::new(ErrorCode::Refused, problem).with_status(StatusCode::FORBIDDEN))
+    Err(ErrorResponse::new(ErrorCode::Refused, problem).with_status(StatusCode::FORBIDDEN))
 }
 
 /// True for requests with headers that only browsers send. A page cannot suppress all of them: `Accept-Language` is

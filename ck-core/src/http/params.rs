@@ -9,7 +9,7 @@ use axum::http::Uri;
 use axum::http::request::Parts;
 use percent_encoding::percent_decode_str;
 
-use super::failure::Failure;
+use super::error_response::ErrorResponse;
 use crate::options::{format_duration, parse_duration};
 
 /// A request's query. Parameters that a route does not know are ignored.
@@ -34,7 +34,7 @@ impl Query {
     }
 
     /// The parameter's value; an error when it is repeated or is not percent-encoded UTF-8.
-    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Failure> {
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, ErrorResponse> {
         let mut found = None;
         for pair in self.raw.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -43,11 +43,11 @@ impl Query {
                 continue;
             }
             if found.is_some() {
-                return Err(Failure::invalid(format!("parameter {name} is there twice")));
+                return Err(ErrorResponse::invalid(format!("parameter {name} is there twice")));
             }
             let value = decode(&value.replace('+', " ")).ok_or_else(|| {
-                let shown = shorten(value);
-                Failure::invalid(format!(
+                let shown = truncate(value);
+                ErrorResponse::invalid(format!(
                     "parameter {name} is {shown:?}; it has to be percent-encoded UTF-8"
                 ))
             })?;
@@ -57,14 +57,14 @@ impl Query {
     }
 
     /// A whole number from `min` to `max`.
-    pub(super) fn number(&self, name: &str, min: u64, max: u64) -> Result<Option<u64>, Failure> {
+    pub(super) fn number(&self, name: &str, min: u64, max: u64) -> Result<Option<u64>, ErrorResponse> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse() {
             Ok(number) if digits && (min..=max).contains(&number) => Ok(Some(number)),
-            _ => Err(wrong(
+            _ => Err(invalid_parameter(
                 name,
                 &text,
                 format_args!("a whole number from {min} to {max}"),
@@ -73,7 +73,7 @@ impl Query {
     }
 
     /// A whole number from `min` to `max` as a size; `default` when the parameter is missing.
-    pub(super) fn size(&self, name: &str, min: u32, max: u32, default: u32) -> Result<usize, Failure> {
+    pub(super) fn size(&self, name: &str, min: u32, max: u32, default: u32) -> Result<usize, ErrorResponse> {
         let number = self.number(name, min.into(), max.into())?;
         Ok(number.map_or(default as usize, |number| {
             usize::try_from(number).unwrap_or(usize::MAX)
@@ -81,7 +81,7 @@ impl Query {
     }
 
     /// A duration up to `max`: `5s`, `500ms`, or milliseconds as a number.
-    pub(super) fn duration(&self, name: &str, max: Duration) -> Result<Option<Duration>, Failure> {
+    pub(super) fn duration(&self, name: &str, max: Duration) -> Result<Option<Duration>, ErrorResponse> {
         self.duration_from(name, Duration::ZERO, max)
     }
 
@@ -91,7 +91,7 @@ impl Query {
         name: &str,
         min: Duration,
         max: Duration,
-    ) -> Result<Option<Duration>, Failure> {
+    ) -> Result<Option<Duration>, ErrorResponse> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
@@ -104,36 +104,36 @@ impl Query {
                 };
                 let most = format_duration(max);
                 let right = format_args!("a duration from {least} to {most}, such as \"5s\" or \"500ms\"");
-                Err(wrong(name, &text, right))
+                Err(invalid_parameter(name, &text, right))
             }
         }
     }
 
     /// `1` or `true`, `0` or `false`. A name without a value is true, a missing parameter false.
-    pub(super) fn flag(&self, name: &str) -> Result<bool, Failure> {
+    pub(super) fn flag(&self, name: &str) -> Result<bool, ErrorResponse> {
         match self.text(name)?.as_deref() {
             None | Some("0" | "false") => Ok(false),
             Some("" | "1" | "true") => Ok(true),
-            Some(other) => Err(wrong(name, other, "1, true, 0 or false")),
+            Some(other) => Err(invalid_parameter(name, other, "1, true, 0 or false")),
         }
     }
 }
 
 /// The error for a bad value: names the parameter, the value and what would be right.
-pub(super) fn wrong(name: &str, value: &str, right: impl Display) -> Failure {
-    Failure::invalid(format!(
+pub(super) fn invalid_parameter(name: &str, value: &str, right: impl Display) -> ErrorResponse {
+    ErrorResponse::invalid(format!(
         "parameter {name} is {:?}; it has to be {right}",
-        shorten(value)
+        truncate(value)
     ))
 }
 
 /// The part of the path after `prefix`, percent-decoded. It may contain slashes.
-pub(super) fn path_tail(uri: &Uri, prefix: &str) -> Result<String, Failure> {
+pub(super) fn path_tail(uri: &Uri, prefix: &str) -> Result<String, ErrorResponse> {
     let raw = uri.path().strip_prefix(prefix).unwrap_or_default();
     decode(raw).ok_or_else(|| {
-        Failure::invalid(format!(
+        ErrorResponse::invalid(format!(
             "{:?} in the path has to be percent-encoded UTF-8",
-            shorten(raw)
+            truncate(raw)
         ))
     })
 }
@@ -155,7 +155,7 @@ fn decode(text: &str) -> Option<String> {
         .map(|text| text.into_owned())
 }
 
-fn shorten(text: &str) -> String {
+fn truncate(text: &str) -> String {
     text.chars().take(80).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use axum::Router;
 
-use super::Ctx;
+use super::AppState;
 use super::handlers::{admin, cluster, consensus, data, health, route};
 
 /// One route of the REST API.
@@ -12,11 +12,11 @@ pub struct Route {
     pub method: &'static str,
     /// The path, with `{name}` for one segment and `{*name}` for the rest.
     pub path: &'static str,
-    add: fn(Router<Ctx>) -> Router<Ctx>,
+    add: fn(Router<AppState>) -> Router<AppState>,
 }
 
 impl Route {
-    pub(super) fn add_to(&self, router: Router<Ctx>) -> Router<Ctx> {
+    pub(super) fn add_to(&self, router: Router<AppState>) -> Router<AppState> {
         (self.add)(router)
     }
 }

@@ -24,20 +24,20 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::HttpLimits;
-use super::connection::{Guarded, Unread};
-use super::guard::OverCapacity;
-use super::half_close::{Owed, until_sent};
+use super::half_close::{PendingResponses, hold_until_sent};
+use super::lingering_stream::{LingeringStream, UnreadBodyFlag};
+use super::middleware::OverCapacity;
 use crate::env;
-use crate::net::{Crowd, Place, Socket};
+use crate::net::{EvictionHandle, EvictionQueue, Socket};
 
 /// The maximum size of a request's head, in bytes: a key of 1 KiB, percent-encoded, and headers.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// The maximum number of headers in a request.
 const MAX_HEADERS: usize = 64;
 /// How long a connection in a place reserved for peers may take to send a request's head: peers send it at once.
-const RESERVED_DEADLINE: Duration = Duration::from_secs(1);
-/// How long to pause when the system has no more file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const RESERVED_HEADER_DEADLINE: Duration = Duration::from_secs(1);
+/// The pause after an accept that failed for want of file descriptors, before the next one.
+const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves HTTP/1.1 on `listener` until `shutdown` completes. Then it accepts no more, lets the requests in progress
 /// finish for at most [`HttpLimits::shutdown_grace`], and closes the remaining connections.
@@ -55,7 +55,7 @@ pub async fn serve(
 ) {
     let limits = Arc::new(limits);
     let open = Arc::new(AtomicUsize::new(0));
-    let idle = Crowd::new(limits.max_connections.saturating_add(limits.reserved_connections));
+    let idle = EvictionQueue::new(limits.max_connections.saturating_add(limits.reserved_connections));
     let (stop, stopping) = watch::channel(false);
     let mut shutdown = pin!(shutdown);
     loop {
@@ -67,24 +67,25 @@ pub async fn serve(
         let Ok((stream, remote)) = accepted else {
             // The connection is closed already, or the system is out of file descriptors; then a loop without a pause
             // would only burn the processor.
-            env::sleep(ACCEPT_PAUSE).await;
+            env::sleep(ACCEPT_RETRY_PAUSE).await;
             continue;
         };
-        let slot = Slot::take(&open);
-        let mut over_capacity = slot.number > limits.max_connections;
+        let count = OpenCount::add(&open);
+        let mut over_capacity = count.number > limits.max_connections;
         if over_capacity {
             // If an idle connection is evicted there is room, and this connection is within capacity.
             let makes_room = idle.make_room();
-            if !makes_room && slot.number > limits.max_connections.saturating_add(limits.reserved_connections)
+            if !makes_room
+                && count.number > limits.max_connections.saturating_add(limits.reserved_connections)
             {
                 continue;
             }
             over_capacity = !makes_room;
         }
-        let seat = Seat {
+        let accepted = AcceptedConnection {
             remote,
-            place: idle.enter(remote.ip()),
-            slot,
+            eviction: idle.enter(remote.ip()),
+            count,
             over_capacity,
         };
         let (router, limits, mut stopping) = (router.clone(), limits.clone(), stopping.clone());
@@ -94,26 +95,26 @@ pub async fn serve(
                 env::spawn(async move {
                     let is_peer = tokio::select! {
                         biased;
-                        () = seat.place.evicted() => None,
-                        is_peer = seat.is_peer(&stream, &limits) => is_peer,
+                        () = accepted.eviction.evicted() => None,
+                        is_peer = accepted.is_peer(&stream, &limits) => is_peer,
                         _ = stopping.wait_for(|stop| *stop) => None,
                     };
                     // The connection ended before its first request.
                     let Some(is_peer) = is_peer else { return };
                     if is_peer {
-                        seat.serve(stream, router, limits, stopping).await;
+                        accepted.serve(stream, router, limits, stopping).await;
                         return;
                     }
                     // A connection that cannot be moved to the other runtime is closed, as if it had not been accepted.
                     let Ok(stream) = stream.into_std() else { return };
                     clients.spawn(async move {
                         if let Ok(stream) = TcpStream::from_std(stream) {
-                            seat.serve(stream, router, limits, stopping).await;
+                            accepted.serve(stream, router, limits, stopping).await;
                         }
                     });
                 });
             }
-            None => drop(env::spawn(seat.serve(stream, router, limits, stopping))),
+            None => drop(env::spawn(accepted.serve(stream, router, limits, stopping))),
         }
     }
     drop(listener);
@@ -125,24 +126,24 @@ pub async fn serve(
 }
 
 /// The first bytes of a peer's connection.
-const PEER: &[u8] = b"GET /peer ";
+const PEER_REQUEST_PREFIX: &[u8] = b"GET /peer ";
 
 /// An accepted connection, without its stream.
-struct Seat {
+struct AcceptedConnection {
     remote: SocketAddr,
-    place: Place,
-    slot: Slot,
+    eviction: EvictionHandle,
+    count: OpenCount,
     over_capacity: bool,
 }
 
-impl Seat {
+impl AcceptedConnection {
     /// Peeks at the first bytes of the connection, without reading them. Peers send them in one piece. `None` when the
     /// connection sends nothing in time.
     async fn is_peer(&self, stream: &TcpStream, limits: &HttpLimits) -> Option<bool> {
-        let mut first = [0; PEER.len()];
+        let mut first = [0; PEER_REQUEST_PREFIX.len()];
         let limit = header_deadline(limits, self.over_capacity);
         let count = env::timeout(limit, stream.peek(&mut first)).await.ok()?.ok()?;
-        Some(count == PEER.len() && first == *PEER)
+        Some(count == PEER_REQUEST_PREFIX.len() && first == *PEER_REQUEST_PREFIX)
     }
 
     async fn serve(
@@ -152,57 +153,57 @@ impl Seat {
         limits: Arc<HttpLimits>,
         stopping: watch::Receiver<bool>,
     ) {
-        let place = Arc::new(self.place);
+        let eviction = Arc::new(self.eviction);
         let connection = connection(
             (stream, self.remote),
             router,
             limits,
             self.over_capacity,
-            place.clone(),
+            eviction.clone(),
             stopping,
         );
         tokio::select! {
             biased;
-            () = place.evicted() => {}
+            () = eviction.evicted() => {}
             () = connection => {}
         }
-        drop(self.slot);
+        drop(self.count);
     }
 }
 
-/// Marks a connection as busy while it owes an answer: it is not evicted.
-struct Busy(Arc<Place>);
+/// Marks a connection as busy while an answer is pending on it: it is not evicted.
+struct BusyGuard(Arc<EvictionHandle>);
 
-impl Busy {
-    fn new(place: Arc<Place>) -> Self {
-        place.is_of_use();
-        Busy(place)
+impl BusyGuard {
+    fn new(eviction: Arc<EvictionHandle>) -> Self {
+        eviction.protect();
+        BusyGuard(eviction)
     }
 }
 
-impl Drop for Busy {
+impl Drop for BusyGuard {
     fn drop(&mut self) {
-        self.0.is_idle();
+        self.0.mark_idle();
     }
 }
 
 /// Counts a connection as open for as long as this lives.
-struct Slot {
+struct OpenCount {
     open: Arc<AtomicUsize>,
     number: usize,
 }
 
-impl Slot {
-    fn take(open: &Arc<AtomicUsize>) -> Self {
+impl OpenCount {
+    fn add(open: &Arc<AtomicUsize>) -> Self {
         let number = open.fetch_add(1, Ordering::AcqRel) + 1;
-        Slot {
+        OpenCount {
             open: open.clone(),
             number,
         }
     }
 }
 
-impl Drop for Slot {
+impl Drop for OpenCount {
     fn drop(&mut self) {
         self.open.fetch_sub(1, Ordering::AcqRel);
     }
@@ -211,7 +212,7 @@ impl Drop for Slot {
 /// How long a connection may take to send a request's head.
 fn header_deadline(limits: &HttpLimits, over_capacity: bool) -> Duration {
     match over_capacity {
-        true => limits.header_deadline.min(RESERVED_DEADLINE),
+        true => limits.header_deadline.min(RESERVED_HEADER_DEADLINE),
         false => limits.header_deadline,
     }
 }
@@ -221,20 +222,24 @@ async fn connection(
     router: Router,
     limits: Arc<HttpLimits>,
     over_capacity: bool,
-    place: Arc<Place>,
+    eviction: Arc<EvictionHandle>,
     mut stopping: watch::Receiver<bool>,
 ) {
     // Answers are written whole; Nagle's algorithm would only delay them. A failure to disable it does no harm.
     let _ = stream.set_nodelay(true);
-    let (unread, owed) = (Unread::default(), Owed::default());
-    let stream = Guarded::new(Socket::new(stream), &limits, unread.clone(), owed.clone());
+    let (body_unread, pending) = (UnreadBodyFlag::default(), PendingResponses::default());
+    let stream = LingeringStream::new(Socket::new(stream), &limits, body_unread.clone(), pending.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let debt = owed.answer();
-        let busy = Busy::new(place.clone());
-        let mut request = request.map(|body| Body::new(unread.watch(body, &owed)));
+        let response_guard = pending.begin_response();
+        let busy = BusyGuard::new(eviction.clone());
+        let mut request = request.map(|body| Body::new(body_unread.track(body, &pending)));
         request.extensions_mut().insert(ConnectInfo(remote));
-        let answering = answer(TowerToHyperService::new(router.clone()), request, over_capacity);
-        async move { answering.await.map(|response| until_sent(response, debt, busy)) }
+        let responding = respond(TowerToHyperService::new(router.clone()), request, over_capacity);
+        async move {
+            responding
+                .await
+                .map(|response| hold_until_sent(response, response_guard, busy))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -245,17 +250,17 @@ async fn connection(
         .with_upgrades();
     let mut connection = pin!(connection);
     // An error that ends a connection early is the client's doing, and the client sees it.
-    let told = match select(connection.as_mut(), pin!(stopping.wait_for(|stop| *stop))).await {
+    let is_stopping = match select(connection.as_mut(), pin!(stopping.wait_for(|stop| *stop))).await {
         Either::Left(_) => return,
-        Either::Right((told, _)) => told.is_ok(),
+        Either::Right((stop, _)) => stop.is_ok(),
     };
-    if told {
+    if is_stopping {
         connection.as_mut().graceful_shutdown();
         let _ = env::timeout(limits.shutdown_grace, connection).await;
     }
 }
 
-async fn answer(
+async fn respond(
     router: TowerToHyperService<Router>,
     mut request: Request<Body>,
     over_capacity: bool,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::logger::Sparse;
+use crate::logger::LogRateLimiter;
 use crate::membership::AddressBook;
 use crate::model::{Node, NodeId, partition_id, whole_millis};
 use crate::options::TimingValues;
@@ -34,7 +34,7 @@ pub(crate) struct LeaderService {
     /// The delays that members have reported while this node leads.
     delays: Arc<ReportedDelays>,
     /// Limits the log messages about refused joins.
-    refused_joins: Sparse,
+    refused_joins: LogRateLimiter,
 }
 
 impl LeaderService {
@@ -52,7 +52,7 @@ impl LeaderService {
             context,
             addresses,
             delays: Arc::default(),
-            refused_joins: Sparse::default(),
+            refused_joins: LogRateLimiter::default(),
         }
     }
 

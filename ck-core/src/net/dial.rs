@@ -13,19 +13,20 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::link::{Dial, Dialled};
-use super::names::{Lookup, Names, Records};
+use super::pool_slot::{Dial, DialledStream};
+use super::resolver_cache::{Lookup, ResolvedRecords, ResolverCache};
 use super::{Hello, Lane, NetLimits, PeerStream, Security, Socket, handshake};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 
-/// How long the first record is waited for before the next is tried beside it; half as long each time after.
-const FIRST_STAGGER: Duration = Duration::from_millis(50);
-const SHORTEST_STAGGER: Duration = Duration::from_millis(5);
-/// How long until a silent record is attempted anew, beside the attempts before.
-const RETRY: Duration = Duration::from_millis(200);
-/// How long a machine that took a connection is waited for before another is tried beside it.
-const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(1);
+/// The delay between the attempts at the first record and at the second; each further delay is half as long.
+const FIRST_STAGGER_DELAY: Duration = Duration::from_millis(50);
+/// The shortest delay between the attempts at two records.
+const MIN_STAGGER_DELAY: Duration = Duration::from_millis(5);
+/// The interval at which silent records are retried, besides the attempts in progress.
+const SILENT_RETRY_INTERVAL: Duration = Duration::from_millis(200);
+/// How long a handshake may take before further attempts are made besides it.
+const HANDSHAKE_HEDGE_DELAY: Duration = Duration::from_secs(1);
 
 /// The system's resolver.
 #[derive(Debug)]
@@ -33,11 +34,11 @@ pub(super) struct SystemLookup;
 
 impl Lookup<SocketAddr> for SystemLookup {
     fn look_up(&self, name: String) -> BoxFuture<'static, Result<Vec<SocketAddr>>> {
-        /// A resolver that hangs keeps a thread for each name: many names must not keep all that there are.
-        static AT_ONCE: Semaphore = Semaphore::const_new(16);
+        /// A lookup in a hanging resolver blocks a thread, and the lookups must not block all threads.
+        static LOOKUP_PERMITS: Semaphore = Semaphore::const_new(16);
         async move {
-            // Nobody closes it.
-            let _permit = AT_ONCE.acquire().await;
+            // The semaphore is never closed.
+            let _permit = LOOKUP_PERMITS.acquire().await;
             match tokio::net::lookup_host(&name).await {
                 Ok(records) => Ok(records.collect()),
                 Err(error) => Err(unreachable(error.to_string())),
@@ -47,17 +48,17 @@ impl Lookup<SocketAddr> for SystemLookup {
     }
 }
 
-/// What every dial of a transport shares.
+/// Dials over TCP, for one transport.
 #[derive(Debug)]
-pub(super) struct Dialler {
+pub(super) struct TcpDialler {
     pub(super) cluster: String,
     pub(super) limits: NetLimits,
     pub(super) security: Arc<dyn Security>,
-    pub(super) names: Names<SocketAddr>,
+    pub(super) resolver: ResolverCache<SocketAddr>,
 }
 
-impl Dial for Dialler {
-    fn dial<'a>(&'a self, addr: &'a str, lane: Lane) -> BoxFuture<'a, Result<Dialled>> {
+impl Dial for TcpDialler {
+    fn dial<'a>(&'a self, addr: &'a str, lane: Lane) -> BoxFuture<'a, Result<DialledStream>> {
         async move {
             let hello = Hello {
                 cluster: self.cluster.clone(),
@@ -68,10 +69,10 @@ impl Dial for Dialler {
         .boxed()
     }
 
-    fn leads_to<'a>(&'a self, addr: &'a str, record: &'a str) -> BoxFuture<'a, Option<bool>> {
+    fn resolves_to<'a>(&'a self, addr: &'a str, record: &'a str) -> BoxFuture<'a, Option<bool>> {
         async move {
             match record.parse() {
-                Ok(record) => self.names.leads_to(addr, &record).await,
+                Ok(record) => self.resolver.resolves_to(addr, &record).await,
                 Err(_) => Some(false),
             }
         }
@@ -83,30 +84,30 @@ impl Dial for Dialler {
     }
 }
 
-impl Dialler {
-    /// Connects to the first record of the address that turns out to be a peer of this cluster.
-    async fn connect(&self, addr: &str, hello: &Hello) -> Result<Dialled> {
+impl TcpDialler {
+    /// Connects to the first record of the address at which a peer of this cluster answers.
+    async fn connect(&self, addr: &str, hello: &Hello) -> Result<DialledStream> {
         let found = self.resolve(addr).await?;
         if found.records.is_empty() {
-            return Err(unreachable(format!("{addr}: it has no address")));
+            return Err(unreachable(format!("{addr}: the name has no address")));
         }
         let attempt = |record, progress| self.attempt(record, addr, hello, progress);
         let (record, stream) = race(found.records.into(), &self.limits, attempt).await?;
-        self.names.worked(addr, &record);
-        Ok(Dialled {
+        self.resolver.report_success(addr, &record);
+        Ok(DialledStream {
             stream,
-            remembered: found.remembered.then(|| record.to_string()),
+            stale_record: found.stale.then(|| record.to_string()),
         })
     }
 
-    /// The records of an address.
-    pub(super) async fn resolve(&self, addr: &str) -> Result<Records<SocketAddr>> {
+    /// The records of an address, which is a name or a record itself.
+    pub(super) async fn resolve(&self, addr: &str) -> Result<ResolvedRecords<SocketAddr>> {
         match addr.parse() {
-            Ok(record) => Ok(Records {
+            Ok(record) => Ok(ResolvedRecords {
                 records: vec![record],
-                remembered: false,
+                stale: false,
             }),
-            Err(_) => self.names.resolve(addr).await,
+            Err(_) => self.resolver.resolve(addr).await,
         }
     }
 
@@ -115,7 +116,7 @@ impl Dialler {
         record: SocketAddr,
         addr: &str,
         hello: &Hello,
-        progress: Progress,
+        progress: AttemptProgress,
     ) -> Result<Box<dyn PeerStream>> {
         let limit = self.limits.connect_timeout;
         let unreachable = |why: String| unreachable(format!("{record}: {why}"));
@@ -126,17 +127,19 @@ impl Dialler {
         };
         progress.connected();
         let limit = self.limits.handshake_timeout;
-        match env::timeout(limit, self.greet(stream, addr, hello)).await {
+        match env::timeout(limit, self.handshake(stream, addr, hello)).await {
             Ok(result) => result.map_err(|error| error.context(record)),
-            // Not the same as nobody: whoever takes connections is there.
+            // Not UNREACHABLE: a process that accepts connections is running.
             Err(_) => Err(Error::new(
                 ErrorCode::Busy,
-                format!("{record}: it takes connections, and did not answer the handshake within {limit:?}"),
+                format!(
+                    "{record}: it accepts connections, but did not answer the handshake within {limit:?}"
+                ),
             )),
         }
     }
 
-    async fn greet(&self, stream: TcpStream, addr: &str, hello: &Hello) -> Result<Box<dyn PeerStream>> {
+    async fn handshake(&self, stream: TcpStream, addr: &str, hello: &Hello) -> Result<Box<dyn PeerStream>> {
         let stream = self
             .security
             .outgoing(Socket::between_peers(stream), addr)
@@ -147,11 +150,11 @@ impl Dialler {
     }
 }
 
-/// How far an attempt has come: past the connect, the other end's machine has answered.
+/// The progress of an attempt: once it is connected, the other end's machine has answered.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Progress(Arc<Mutex<Option<Instant>>>);
+pub(super) struct AttemptProgress(Arc<Mutex<Option<Instant>>>);
 
-impl Progress {
+impl AttemptProgress {
     pub(super) fn connected(&self) {
         self.0.lock().get_or_insert_with(Instant::now);
     }
@@ -161,15 +164,16 @@ impl Progress {
     }
 }
 
-/// Attempts at every record, each beside those before it; the first that succeeds counts.
+/// Attempts to connect to all records, started one after the other without waiting for the earlier ones. Returns the first
+/// success (as "happy eyeballs", RFC 8305, does).
 ///
-/// A record that is silent is attempted anew, one every [`RETRY`]: its kernel sends the first packet of a connection again
-/// after one second, then two, then four, and after a cut a peer must be found at once. Fails when every record has refused, or
-/// no machine has answered within `connect_timeout`.
+/// Silent records are retried, one every [`SILENT_RETRY_INTERVAL`]: the kernel sends the first packet of a connection again
+/// only after one, two and four seconds, and after an outage of the network a peer must be found at once. Fails when every
+/// record has refused, or no machine has answered within `connect_timeout`.
 pub(super) async fn race<R, T, F>(
     mut untried: VecDeque<R>,
     limits: &NetLimits,
-    attempt: impl Fn(R, Progress) -> F + Send,
+    attempt: impl Fn(R, AttemptProgress) -> F + Send,
 ) -> Result<(R, T)>
 where
     R: Clone + Send,
@@ -177,47 +181,54 @@ where
 {
     let deadline = Instant::now() + limits.connect_timeout;
     let mut attempts = FuturesUnordered::new();
-    // Those under way, by their number.
-    let mut begun: BTreeMap<usize, Progress> = BTreeMap::new();
-    // Those to attempt anew, each with the number of the first attempt at it.
+    // The attempts in progress, by number.
+    let mut in_progress: BTreeMap<usize, AttemptProgress> = BTreeMap::new();
+    // The records to retry, each with the number of the first attempt at it.
     let mut silent: VecDeque<(usize, R)> = VecDeque::new();
     let mut count = 0;
     let mut failure: Option<Error> = None;
-    let mut stagger = FIRST_STAGGER;
+    let mut stagger = FIRST_STAGGER_DELAY;
     loop {
         let now = Instant::now();
-        let connected: Vec<Instant> = begun.values().filter_map(Progress::connected_at).collect();
+        let connected: Vec<Instant> = in_progress
+            .values()
+            .filter_map(AttemptProgress::connected_at)
+            .collect();
         if now >= deadline && connected.is_empty() {
             let why = || unreachable(format!("no connection within {:?}", limits.connect_timeout));
             return Err(failure.unwrap_or_else(why));
         }
-        // One whose machine has answered is given time for its handshake.
-        let hold = connected.iter().any(|at| now.since(*at) < HANDSHAKE_PATIENCE);
+        // No retry while an attempt is connected and has time left for its handshake.
+        let is_in_handshake = connected.iter().any(|at| now.since(*at) < HANDSHAKE_HEDGE_DELAY);
         let next = match untried.pop_front() {
             Some(record) => Some((count, record)),
-            None if hold => None,
+            None if is_in_handshake => None,
             None => silent.pop_front(),
         };
         if let Some((first, record)) = next {
-            let progress = Progress::default();
-            begun.insert(count, progress.clone());
+            let progress = AttemptProgress::default();
+            in_progress.insert(count, progress.clone());
             let trying = attempt(record.clone(), progress);
             let (number, tried) = (count, record.clone());
             attempts.push(async move { (number, first, tried, trying.await) });
             silent.push_back((first, record));
             count += 1;
         }
-        let wait = if untried.is_empty() { RETRY } else { stagger };
+        let wait = if untried.is_empty() {
+            SILENT_RETRY_INTERVAL
+        } else {
+            stagger
+        };
         tokio::select! {
             biased;
             Some((number, first, record, outcome)) = attempts.next() => {
-                begun.remove(&number);
+                in_progress.remove(&number);
                 match outcome {
                     Ok(stream) => return Ok((record, stream)),
                     Err(error) => {
                         silent.retain(|(record, _)| *record != first);
-                        failure = Some(more_telling(failure, error));
-                        if begun.is_empty() && untried.is_empty() && silent.is_empty() {
+                        failure = Some(more_specific(failure, error));
+                        if in_progress.is_empty() && untried.is_empty() && silent.is_empty() {
                             return Err(failure.unwrap_or_else(|| unreachable("no attempt".to_owned())));
                         }
                     }
@@ -225,7 +236,7 @@ where
             }
             () = env::sleep(wait) => {
                 if !untried.is_empty() {
-                    stagger = (stagger / 2).max(SHORTEST_STAGGER);
+                    stagger = (stagger / 2).max(MIN_STAGGER_DELAY);
                 }
             }
         }
@@ -236,8 +247,8 @@ fn unreachable(why: String) -> Error {
     Error::new(ErrorCode::Unreachable, why)
 }
 
-/// Of the failures of several records the one to report: a refusal by a peer says more than silence.
-fn more_telling(before: Option<Error>, error: Error) -> Error {
+/// Which of the errors of several records to report: a refusal by a peer says more than `UNREACHABLE`.
+fn more_specific(before: Option<Error>, error: Error) -> Error {
     match before {
         Some(before) if before.code() != ErrorCode::Unreachable || error.code() == ErrorCode::Unreachable => {
             before

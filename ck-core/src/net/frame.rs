@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Numbers are big-endian. The checksum covers the header before it and the body. A reader checks the length
-//! against its own bound before it makes room for anything.
+//! against its own limit before it allocates anything.
 
 use std::time::Duration;
 
@@ -18,51 +18,52 @@ use crate::env::{self, Instant};
 /// The length of a frame's header, in bytes.
 pub(super) const HEADER_LEN: usize = 20;
 const MAGIC: [u8; 2] = *b"CK";
-const VERSION: u8 = 1;
-const CHECKED_LEN: usize = 16;
+const FRAME_VERSION: u8 = 1;
+/// The part of the header that the checksum covers.
+const CHECKSUMMED_LEN: usize = 16;
 
-/// How much room is made at a time when reading: the least, and the most that a busy connection gets.
-const MIN_READ: usize = 4 << 10;
-const MAX_READ: usize = 64 << 10;
-/// A buffer that has grown past this for one large frame is given back after it.
-const KEEP_BUFFER: usize = 256 << 10;
+/// The room that the buffer has for one read: at the beginning, and at most on a busy connection.
+const MIN_READ_BYTES: usize = 4 << 10;
+const MAX_READ_BYTES: usize = 64 << 10;
+/// A frame with a body of at least this length does not leave its buffer to the next one.
+const MAX_KEPT_BUFFER: usize = 256 << 10;
 
-/// What a frame is for.
+/// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FrameKind {
     /// A call; its id is chosen by the caller and names the answer.
     Request = 1,
     /// The answer of the handler.
     Response = 2,
-    /// The answer where there is none from the handler: an error, as JSON.
+    /// An answer in place of that of the handler: an error, as JSON.
     Error = 3,
-    /// A sign of life is wanted.
+    /// Asks for a `Pong`.
     Ping = 4,
-    /// The sign of life.
+    /// Answers a `Ping`.
     Pong = 5,
-    /// The sender takes no more requests on this connection; those that it has read are still answered.
+    /// The sender takes no further requests on this connection, and answers those that it has read.
     Goodbye = 6,
 }
 
-impl Kind {
+impl FrameKind {
     fn from_byte(byte: u8) -> Option<Self> {
-        use Kind::{Error, Goodbye, Ping, Pong, Request, Response};
+        use FrameKind::{Error, Goodbye, Ping, Pong, Request, Response};
         [Request, Response, Error, Ping, Pong, Goodbye]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
     }
 }
 
-/// One message.
+/// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Frame {
-    pub(super) kind: Kind,
+    pub(super) kind: FrameKind,
     pub(super) id: u64,
     /// Shares the read buffer's memory.
     pub(super) body: Bytes,
 }
 
-/// Why bytes are not a frame. The connection is of no more use: nothing says where the next frame begins.
+/// Why bytes are not a frame. The connection cannot be used further, because nothing shows where the next frame begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FrameError {
     #[error("the bytes received are no ClusterKit frame")]
@@ -78,49 +79,49 @@ pub(super) enum FrameError {
 }
 
 /// The header of a frame. The caller has checked that the body's length is within the limit.
-pub(super) fn header(kind: Kind, id: u64, body: &[u8]) -> [u8; HEADER_LEN] {
+pub(super) fn header(kind: FrameKind, id: u64, body: &[u8]) -> [u8; HEADER_LEN] {
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
     let mut header = [0; HEADER_LEN];
     header[..2].copy_from_slice(&MAGIC);
-    header[2] = VERSION;
+    header[2] = FRAME_VERSION;
     header[3] = kind as u8;
     header[4..8].copy_from_slice(&length.to_be_bytes());
     header[8..16].copy_from_slice(&id.to_be_bytes());
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[..CHECKED_LEN]), body);
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[..CHECKSUMMED_LEN]), body);
     header[16..].copy_from_slice(&crc.to_be_bytes());
     header
 }
 
-/// What a look at the buffer tells.
+/// What the buffer begins with.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Decoded {
     Frame(Frame),
-    /// At least this many bytes are missing.
+    /// A part of a header; at least so many bytes are missing.
     Missing(usize),
-    /// So many are, of a frame whose body has this length.
+    /// A header and a part of its body of `length` bytes.
     Part {
         missing: usize,
         length: u32,
     },
 }
 
-/// Takes one frame off the front of the buffer, if it is there as a whole.
+/// Takes one frame off the front of the buffer, if the buffer has all of it.
 pub(super) fn decode(buffer: &mut BytesMut, limit: u32) -> Result<Decoded, FrameError> {
-    // Looked at as soon as it is there: what is no frame may never grow to the length of a header.
+    // Checked as soon as these bytes are there: other data may never reach the length of a header.
     if buffer.get(..2).is_some_and(|magic| magic != MAGIC) {
         return Err(FrameError::Magic);
     }
     let Some(mut header) = buffer.get(..HEADER_LEN) else {
         return Ok(Decoded::Missing(HEADER_LEN - buffer.len()));
     };
-    let checked = crc32c::crc32c(&header[..CHECKED_LEN]);
+    let checked = crc32c::crc32c(&header[..CHECKSUMMED_LEN]);
     header.advance(MAGIC.len());
     let version = header.get_u8();
-    if version != VERSION {
+    if version != FRAME_VERSION {
         return Err(FrameError::Version(version));
     }
     let kind = header.get_u8();
-    let kind = Kind::from_byte(kind).ok_or(FrameError::Kind(kind))?;
+    let kind = FrameKind::from_byte(kind).ok_or(FrameError::Kind(kind))?;
     let length = header.get_u32();
     let id = header.get_u64();
     let crc = header.get_u32();
@@ -140,19 +141,20 @@ pub(super) fn decode(buffer: &mut BytesMut, limit: u32) -> Result<Decoded, Frame
     Ok(Decoded::Frame(Frame { kind, id, body }))
 }
 
-/// Makes the checksum right of the frame that `data` begins with, and gives its length; `None` where it is not there as a whole.
+/// Corrects the checksum of the frame that `data` begins with, and returns its length; `None` if `data` has only a part of
+/// it.
 #[cfg(any(test, feature = "fuzz"))]
 pub(super) fn repair(data: &mut [u8]) -> Option<usize> {
     let (header, rest) = data.split_first_chunk_mut::<HEADER_LEN>()?;
     let length = u32::from_be_bytes(*header.get(4..)?.first_chunk()?) as usize;
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[..CHECKED_LEN]), rest.get(..length)?);
-    header[CHECKED_LEN..].copy_from_slice(&crc.to_be_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[..CHECKSUMMED_LEN]), rest.get(..length)?);
+    header[CHECKSUMMED_LEN..].copy_from_slice(&crc.to_be_bytes());
     Some(HEADER_LEN + length)
 }
 
 /// Why no frame could be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ReadError {
+pub(super) enum FrameReadError {
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error(transparent)]
@@ -163,18 +165,18 @@ pub(super) enum ReadError {
     Slow,
 }
 
-/// What comes next.
+/// What a reader reads next.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(super) enum NextFrame {
     Frame(Frame),
-    /// A frame with a body of this length has begun, and is longer than is read without being asked for.
-    Long(u32),
+    /// A frame with a body of this length has begun, which is read only after [`FrameReader::grant`].
+    NeedsGrant(u32),
     /// The connection ended between two frames.
     End,
 }
 
-/// The slowest that a frame may arrive, in bytes a second, after the time that each has.
-const SLOWEST: u32 = 64 << 10;
+/// The lowest rate at which a frame may arrive after its deadline, in bytes a second.
+const MIN_BYTES_PER_SECOND: u32 = 64 << 10;
 
 /// The reading half of a connection.
 #[derive(Debug)]
@@ -183,14 +185,16 @@ pub(super) struct FrameReader<R> {
     buffer: BytesMut,
     limit: u32,
     received: u64,
-    /// The room that is made at a time; doubled by each read that fills it.
+    /// The room for one read; doubled by each read that fills it.
     read_size: usize,
-    /// The longest body that is read without being asked for, and the present one.
-    unasked: u32,
-    granted: u32,
-    /// How long a frame may take, if there is a bound, and when the present one began to arrive.
+    /// The longest body that is read without a grant.
+    ungranted_limit: u32,
+    /// The longest body that is read now.
+    present_limit: u32,
+    /// How long a frame may take to arrive, if that is limited.
     deadline: Option<Duration>,
-    began: Option<Instant>,
+    /// When the present frame began to arrive.
+    frame_began: Option<Instant>,
 }
 
 impl<R: AsyncRead + Unpin + Send> FrameReader<R> {
@@ -200,114 +204,115 @@ impl<R: AsyncRead + Unpin + Send> FrameReader<R> {
             buffer: BytesMut::new(),
             limit,
             received: 0,
-            read_size: MIN_READ,
-            unasked: limit,
-            granted: limit,
+            read_size: MIN_READ_BYTES,
+            ungranted_limit: limit,
+            present_limit: limit,
             deadline: None,
-            began: None,
+            frame_began: None,
         }
     }
 
-    /// One that says [`Next::Long`] before it reads a body of more than `unasked` bytes, and fails where a frame takes
-    /// longer than `deadline` and the time for its bytes.
-    pub(super) fn bounded(io: R, limit: u32, unasked: u32, deadline: Duration) -> Self {
+    /// A reader that returns [`NextFrame::NeedsGrant`] before it reads a body of more than `ungranted_limit` bytes, and fails
+    /// if a frame takes longer than `deadline` and the time for its bytes.
+    pub(super) fn bounded(io: R, limit: u32, ungranted_limit: u32, deadline: Duration) -> Self {
         FrameReader {
-            unasked,
-            granted: unasked,
+            ungranted_limit,
+            present_limit: ungranted_limit,
             deadline: Some(deadline),
             ..FrameReader::new(io, limit)
         }
     }
 
-    /// The same without a bound on the time.
+    /// The same reader with a limit on bodies without a grant, and no deadline.
     #[cfg(any(test, feature = "fuzz"))]
-    pub(super) fn asking_from(self, unasked: u32) -> Self {
+    pub(super) fn with_ungranted_limit(self, ungranted_limit: u32) -> Self {
         FrameReader {
-            unasked,
-            granted: unasked,
+            ungranted_limit,
+            present_limit: ungranted_limit,
             ..self
         }
     }
 
-    /// How many bytes have arrived so far: a sign of life in the middle of a large frame.
+    /// Number of bytes received so far. It grows in the middle of a large frame, too.
     pub(super) fn received(&self) -> u64 {
         self.received
     }
 
-    /// The frame that has begun may be as long as it says; its time begins now.
+    /// Lets the frame that has begun be as long as its header says. Its deadline begins now.
     pub(super) fn grant(&mut self) {
-        self.granted = self.limit;
-        self.began = None;
+        self.present_limit = self.limit;
+        self.frame_began = None;
     }
 
-    /// The next frame; `None` when the connection ended between two frames. May be dropped and called
-    /// again without losing a byte.
-    pub(super) async fn next(&mut self) -> Result<Option<Frame>, ReadError> {
+    /// The next frame; `None` when the connection ended between two frames. Dropping the future loses no byte.
+    pub(super) async fn next(&mut self) -> Result<Option<Frame>, FrameReadError> {
         loop {
-            match self.next_or_long().await? {
-                Next::Frame(frame) => return Ok(Some(frame)),
-                Next::Long(_) => self.grant(),
-                Next::End => return Ok(None),
+            match self.next_or_needs_grant().await? {
+                NextFrame::Frame(frame) => return Ok(Some(frame)),
+                NextFrame::NeedsGrant(_) => self.grant(),
+                NextFrame::End => return Ok(None),
             }
         }
     }
 
-    /// What comes next. May be dropped and called again without losing a byte.
-    pub(super) async fn next_or_long(&mut self) -> Result<Next, ReadError> {
+    /// The next frame, or the need for a grant. Dropping the future loses no byte.
+    pub(super) async fn next_or_needs_grant(&mut self) -> Result<NextFrame, FrameReadError> {
         loop {
             let (missing, length) = match decode(&mut self.buffer, self.limit)? {
                 Decoded::Frame(frame) => {
-                    if frame.body.len() >= KEEP_BUFFER {
+                    if frame.body.len() >= MAX_KEPT_BUFFER {
                         self.buffer = BytesMut::from(&self.buffer[..]);
                     }
-                    self.granted = self.unasked;
-                    self.began = None;
-                    return Ok(Next::Frame(frame));
+                    self.present_limit = self.ungranted_limit;
+                    self.frame_began = None;
+                    return Ok(NextFrame::Frame(frame));
                 }
-                Decoded::Part { length, .. } if length > self.granted => return Ok(Next::Long(length)),
+                Decoded::Part { length, .. } if length > self.present_limit => {
+                    return Ok(NextFrame::NeedsGrant(length));
+                }
                 Decoded::Part { missing, length } => (missing, length),
                 Decoded::Missing(missing) => (missing, 0),
             };
-            // Room grows with what has arrived, not with what the header promises: a header is free to send.
+            // The buffer grows with what has arrived, not with the length in the header, which costs a sender nothing.
             if self.buffer.capacity() == self.buffer.len() || self.buffer.is_empty() {
-                let most = self.read_size.max(self.buffer.len());
-                self.buffer.reserve(missing.clamp(self.read_size, most));
+                let max_reserve = self.read_size.max(self.buffer.len());
+                self.buffer.reserve(missing.clamp(self.read_size, max_reserve));
             }
-            let due = self.due(length);
+            let frame_deadline = self.frame_deadline(length);
             let reading = self.io.read_buf(&mut self.buffer);
-            let count = match due {
-                Some(due) => match env::timeout(due.since(Instant::now()), reading).await {
+            let count = match frame_deadline {
+                Some(deadline) => match env::timeout(deadline.since(Instant::now()), reading).await {
                     Ok(count) => count?,
-                    Err(_) => return Err(ReadError::Slow),
+                    Err(_) => return Err(FrameReadError::Slow),
                 },
                 None => reading.await?,
             };
             if count == 0 {
                 return if self.buffer.is_empty() {
-                    Ok(Next::End)
+                    Ok(NextFrame::End)
                 } else {
-                    Err(ReadError::Cut)
+                    Err(FrameReadError::Cut)
                 };
             }
             self.received += count as u64;
             if self.buffer.capacity() == self.buffer.len() {
-                self.read_size = (self.read_size * 2).min(MAX_READ);
+                self.read_size = (self.read_size * 2).min(MAX_READ_BYTES);
             }
         }
     }
 
-    /// Until when the frame has to be there that has begun, where one has.
-    fn due(&mut self, length: u32) -> Option<Instant> {
+    /// The moment at which the frame that has begun must be complete; `None` without such a frame or a deadline.
+    fn frame_deadline(&mut self, length: u32) -> Option<Instant> {
         let deadline = self.deadline.filter(|_| !self.buffer.is_empty())?;
-        let began = *self.began.get_or_insert_with(Instant::now);
-        Some(began + deadline + Duration::from_secs(u64::from(length / SLOWEST)))
+        let began = *self.frame_began.get_or_insert_with(Instant::now);
+        Some(began + deadline + Duration::from_secs(u64::from(length / MIN_BYTES_PER_SECOND)))
     }
 
     /// Reads and discards until the other end closes.
     pub(super) async fn drain(&mut self) {
         loop {
             self.buffer.clear();
-            self.buffer.reserve(MIN_READ);
+            self.buffer.reserve(MIN_READ_BYTES);
             match self.io.read_buf(&mut self.buffer).await {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}

@@ -1,4 +1,4 @@
-//! Any bytes as what a peer sends on a connection, in pieces of any length.
+//! Fuzz target: any bytes as the data that a peer sends on a connection, in pieces of any length.
 
 use std::io;
 use std::pin::Pin;
@@ -8,77 +8,84 @@ use bytes::BytesMut;
 use futures_util::FutureExt;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::frame::{Decoded, Frame, FrameReader, HEADER_LEN, Next, ReadError, decode, header, repair};
+use super::frame::{
+    Decoded, Frame, FrameReadError, FrameReader, HEADER_LEN, NextFrame, decode, header, repair,
+};
 use crate::fuzz::Input;
 
-/// The longest body.
-const LIMIT: u32 = 1 << 20;
-/// The longest that is read without being asked for.
-const UNASKED: u32 = 1 << 10;
+/// The longest body, in bytes.
+const MAX_BODY: u32 = 1 << 20;
+/// The longest body that is read without a grant, in bytes.
+const MAX_UNGRANTED_BODY: u32 = 1 << 10;
 
-const REPAIR: u8 = 0;
-const WAITS: u8 = 1;
+/// Flag: the checksums of the frames are corrected first.
+const REPAIR_CHECKSUMS: u8 = 0;
+/// Flag: the stream is pending once between two pieces.
+const PENDING_BETWEEN_PIECES: u8 = 1;
 
-/// An input says how the bytes come: the length of each piece, over and over, and whether the reader is given up and asked
-/// again between them. The same frames come out, and the same end, as where all bytes come at once.
+/// An input says how the bytes arrive: the lengths of the pieces, repeated, and whether the reader is dropped and called
+/// again between them. The frames and the end must be the same as when all bytes arrive at once.
 pub(crate) fn frames(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let flags = input.flags();
     let pieces = input.part();
     let mut bytes = input.rest().to_vec();
-    if flags.has(REPAIR) {
+    if flags.has(REPAIR_CHECKSUMS) {
         let mut at = 0;
         while let Some(length) = bytes.get_mut(at..).and_then(repair) {
             at += length;
         }
     }
-    let (expected, end) = at_once(&bytes);
+    let (expected, end) = decode_at_once(&bytes);
     let stream = Pieces {
         bytes: &bytes,
         lengths: pieces.iter().cycle(),
-        waits: flags.has(WAITS),
+        waits: flags.has(PENDING_BETWEEN_PIECES),
         waited: false,
     };
-    let mut reader = FrameReader::new(stream, LIMIT).asking_from(UNASKED);
+    let mut reader = FrameReader::new(stream, MAX_BODY).with_ungranted_limit(MAX_UNGRANTED_BODY);
     let mut read = Vec::new();
-    let came_to = loop {
-        // A future that is dropped where it waits loses nothing.
-        match reader.next_or_long().now_or_never() {
+    let end_reached = loop {
+        // A future that is dropped while it waits must lose nothing.
+        match reader.next_or_needs_grant().now_or_never() {
             None => {}
-            // A frame that is kept keeps the buffer that it came in.
-            Some(Ok(Next::Frame(frame))) => read.extend(encoded(&frame)),
-            Some(Ok(Next::Long(length))) => {
-                assert!((UNASKED + 1..=LIMIT).contains(&length), "{length} were asked for");
+            // A frame that is kept keeps its read buffer alive.
+            Some(Ok(NextFrame::Frame(frame))) => read.extend(encoded(&frame)),
+            Some(Ok(NextFrame::NeedsGrant(length))) => {
+                assert!(
+                    (MAX_UNGRANTED_BODY + 1..=MAX_BODY).contains(&length),
+                    "a grant for {length} bytes"
+                );
                 reader.grant();
             }
-            Some(Ok(Next::End)) => break End::Between,
-            Some(Err(ReadError::Cut)) => break End::Inside,
-            Some(Err(ReadError::Frame(_))) => break End::NoFrame,
+            Some(Ok(NextFrame::End)) => break StreamEnd::Between,
+            Some(Err(FrameReadError::Cut)) => break StreamEnd::Inside,
+            Some(Err(FrameReadError::Frame(_))) => break StreamEnd::NoFrame,
             Some(Err(error)) => unreachable!("{error}"),
         }
         assert!(reader.received() <= bytes.len() as u64);
     };
-    assert_eq!((read, came_to), (expected, end));
+    assert_eq!((read, end_reached), (expected, end));
 }
 
 /// How a connection ended.
 #[derive(Debug, PartialEq)]
-enum End {
+enum StreamEnd {
     Between,
     Inside,
     NoFrame,
 }
 
-/// The frames that are in the bytes, as they would be written again.
-fn at_once(bytes: &[u8]) -> (Vec<u8>, End) {
+/// The frames in the bytes, encoded again.
+fn decode_at_once(bytes: &[u8]) -> (Vec<u8>, StreamEnd) {
     let mut buffer = BytesMut::from(bytes);
     let mut frames = Vec::new();
     let end = loop {
-        match decode(&mut buffer, LIMIT) {
+        match decode(&mut buffer, MAX_BODY) {
             Ok(Decoded::Frame(frame)) => frames.push(frame),
-            Ok(_) if buffer.is_empty() => break End::Between,
-            Ok(_) => break End::Inside,
-            Err(_) => break End::NoFrame,
+            Ok(_) if buffer.is_empty() => break StreamEnd::Between,
+            Ok(_) => break StreamEnd::Inside,
+            Err(_) => break StreamEnd::NoFrame,
         }
     };
     let written: Vec<u8> = frames.iter().flat_map(encoded).collect();
@@ -92,11 +99,11 @@ fn encoded(frame: &Frame) -> Vec<u8> {
     [&header[..], &frame.body].concat()
 }
 
-/// Bytes that come in pieces.
+/// A stream that delivers bytes in pieces.
 struct Pieces<'a, L> {
     bytes: &'a [u8],
     lengths: L,
-    /// Nothing is there between two pieces, for once.
+    /// The stream is pending once between two pieces.
     waits: bool,
     waited: bool,
 }
@@ -124,10 +131,10 @@ impl<'a, L: Iterator<Item = &'a u8> + Unpin> AsyncRead for Pieces<'a, L> {
     }
 }
 
-/// Frames of every kind, whole, in pieces, cut, too long.
+/// Seed inputs: frames of every kind, whole, in pieces, cut, too long.
 #[cfg(test)]
 pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
-    use super::frame::Kind::{Error, Goodbye, Ping, Pong, Request, Response};
+    use super::frame::FrameKind::{Error, Goodbye, Ping, Pong, Request, Response};
     use crate::fuzz::put_part;
 
     let frame = |kind, id, body: &[u8]| {
@@ -141,7 +148,7 @@ pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
         .collect();
     let long = frame(Request, 7, &[b'x'; 1500]);
     let mut too_long = frame(Request, 8, b"");
-    too_long[4..8].copy_from_slice(&(LIMIT + 1).to_be_bytes());
+    too_long[4..8].copy_from_slice(&(MAX_BODY + 1).to_be_bytes());
     let input = |flags: u8, pieces: &[u8], bytes: &[u8]| {
         let mut input = vec![flags];
         put_part(&mut input, pieces);
@@ -151,10 +158,13 @@ pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
     vec![
         ("nothing", vec![]),
         ("every-kind", input(0, &[], &every)),
-        ("every-kind-in-pieces", input(1 << WAITS, &[0, 4, 19, 30], &every)),
-        ("every-kind-repaired", input(1 << REPAIR, &[6], &every)),
-        ("long", input(1 << REPAIR, &[255], &long)),
-        ("too-long", input(1 << REPAIR, &[], &too_long)),
+        (
+            "every-kind-in-pieces",
+            input(1 << PENDING_BETWEEN_PIECES, &[0, 4, 19, 30], &every),
+        ),
+        ("every-kind-repaired", input(1 << REPAIR_CHECKSUMS, &[6], &every)),
+        ("long", input(1 << REPAIR_CHECKSUMS, &[255], &long)),
+        ("too-long", input(1 << REPAIR_CHECKSUMS, &[], &too_long)),
         ("cut", input(0, &[9], &every[..every.len() - 1])),
     ]
 }

@@ -1,4 +1,4 @@
-//! The upgrade: an HTTP/1.1 request that turns a connection into one for frames.
+//! The handshake: an HTTP/1.1 request that upgrades a connection to one that carries frames.
 //!
 //! ```text
 //! GET /peer HTTP/1.1                      HTTP/1.1 101 Switching Protocols
@@ -8,7 +8,7 @@
 //! clusterkit-lane: control
 //! ```
 //!
-//! Both ends compare the cluster's name, so that a wrong seed address merges nothing. A refusal is an
+//! Both ends compare the cluster's name, so that a wrong seed address does not join two clusters. A refusal is an
 //! ordinary HTTP answer with the error as JSON.
 
 use bytes::Bytes;
@@ -24,22 +24,22 @@ use super::{Lane, PeerStream};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 
-/// The path that peers upgrade on.
+/// The path on which peers upgrade their connection.
 pub const PEER_PATH: &str = "/peer";
 
 const PROTOCOL: &str = "clusterkit/1";
-const CLUSTER: HeaderName = HeaderName::from_static("clusterkit-cluster");
-const LANE: HeaderName = HeaderName::from_static("clusterkit-lane");
-/// What is left as it is in a header; the rest of a cluster's name is percent-encoded.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+const CLUSTER_HEADER: HeaderName = HeaderName::from_static("clusterkit-cluster");
+const LANE_HEADER: HeaderName = HeaderName::from_static("clusterkit-lane");
+/// The characters of a cluster's name that are percent-encoded in the header.
+const PERCENT_ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b':');
-/// The longest head of a request or answer, and the longest refusal, that is read.
-pub(super) const MAX_HEAD: usize = 16 << 10;
+/// The longest head of a request or answer, and the longest body of a refusal, that is read.
+pub(super) const MAX_HEAD_BYTES: usize = 16 << 10;
 
-/// What a connection is for.
+/// What the dialling end says of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
     /// The name of the cluster that both ends belong to.
@@ -50,13 +50,13 @@ pub struct Hello {
 
 /// The JSON shape of every HTTP error.
 #[derive(Serialize, Deserialize)]
-struct Refusal {
+struct RefusalBody {
     error: Error,
 }
 
 fn encode_name(name: &str) -> HeaderValue {
-    // Percent-encoded text is always a legal header value; the empty one would be refused by the peer.
-    HeaderValue::from_str(&utf8_percent_encode(name, ENCODED).to_string())
+    // Percent-encoded text is always a valid header value. The peer would refuse the empty one.
+    HeaderValue::from_str(&utf8_percent_encode(name, PERCENT_ENCODED).to_string())
         .unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
@@ -65,10 +65,10 @@ fn header_text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str>
 }
 
 fn check_cluster(headers: &HeaderMap, own: &str) -> Result<()> {
-    let Some(value) = header_text(headers, &CLUSTER) else {
+    let Some(value) = header_text(headers, &CLUSTER_HEADER) else {
         return Err(Error::new(
             ErrorCode::InvalidArgument,
-            format!("the header {CLUSTER} is missing"),
+            format!("the header {CLUSTER_HEADER} is missing"),
         ));
     };
     let name = percent_decode_str(value).decode_utf8_lossy();
@@ -101,7 +101,7 @@ pub(super) fn read_hello<B>(request: &Request<B>, own_cluster: &str) -> Result<H
         ));
     }
     check_cluster(headers, own_cluster)?;
-    let lane = header_text(headers, &LANE).unwrap_or_default();
+    let lane = header_text(headers, &LANE_HEADER).unwrap_or_default();
     let lane = Lane::from_name(lane)
         .ok_or_else(|| Error::new(ErrorCode::Version, format!("this node knows no lane {lane:?}")))?;
     Ok(Hello {
@@ -110,18 +110,18 @@ pub(super) fn read_hello<B>(request: &Request<B>, own_cluster: &str) -> Result<H
     })
 }
 
-/// The answer that accepts.
+/// The answer that accepts the upgrade.
 pub(super) fn accept(cluster: &str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static(PROTOCOL));
-    headers.insert(CLUSTER, encode_name(cluster));
+    headers.insert(CLUSTER_HEADER, encode_name(cluster));
     response
 }
 
-/// The answer that refuses.
+/// The answer that refuses the upgrade.
 pub(super) fn refuse(error: &Error) -> Response<Full<Bytes>> {
     let status = match error.code() {
         ErrorCode::InvalidArgument => StatusCode::BAD_REQUEST,
@@ -132,50 +132,50 @@ pub(super) fn refuse(error: &Error) -> Response<Full<Bytes>> {
         ErrorCode::Busy => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let refusal = Refusal { error: error.clone() };
+    let refusal = RefusalBody { error: error.clone() };
     let mut response = Response::new(Full::from(serde_json::to_vec(&refusal).unwrap_or_default()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    // A 426 must name what to upgrade to, and a client that got it wrong has no further business here.
+    // A 426 must name the protocol to upgrade to. A client with a wrong request has no further use for the connection.
     headers.insert(UPGRADE, HeaderValue::from_static(PROTOCOL));
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
-/// The dialling end's part: asks for the upgrade and gives the stream behind it.
+/// The dialling end: requests the upgrade and returns the upgraded stream.
 pub(super) async fn upgrade(stream: Box<dyn PeerStream>, addr: &str, hello: &Hello) -> Result<Upgraded> {
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
-        .max_buf_size(MAX_HEAD)
+        .max_buf_size(MAX_HEAD_BYTES)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| not_a_peer(&error))?;
+        .map_err(|error| handshake_failed(&error))?;
     env::spawn(async move {
-        // Its errors come out of send_request or of the upgraded stream.
+        // Its errors are returned by send_request, or by the upgraded stream.
         let _ = connection.with_upgrades().await;
     });
     let request = Request::get(PEER_PATH)
         .header(HOST, addr)
         .header(CONNECTION, "upgrade")
         .header(UPGRADE, PROTOCOL)
-        .header(CLUSTER, encode_name(&hello.cluster))
-        .header(LANE, hello.lane.name())
+        .header(CLUSTER_HEADER, encode_name(&hello.cluster))
+        .header(LANE_HEADER, hello.lane.name())
         .body(Empty::<Bytes>::new())
-        .map_err(|error| not_a_peer(&error))?;
+        .map_err(|error| handshake_failed(&error))?;
     let response = sender
         .send_request(request)
         .await
-        .map_err(|error| not_a_peer(&error))?;
+        .map_err(|error| handshake_failed(&error))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(read_refusal(response).await);
     }
     check_cluster(response.headers(), &hello.cluster)?;
     hyper::upgrade::on(response)
         .await
-        .map_err(|error| not_a_peer(&error))
+        .map_err(|error| handshake_failed(&error))
 }
 
-fn not_a_peer(error: &dyn std::error::Error) -> Error {
+fn handshake_failed(error: &dyn std::error::Error) -> Error {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -188,11 +188,11 @@ fn not_a_peer(error: &dyn std::error::Error) -> Error {
     )
 }
 
-/// The error that a refusing answer carries. Codes that a refusal has no business with are not believed.
+/// The error in the answer of a peer that refused. Only the codes that a refusal can have are accepted from a peer.
 async fn read_refusal(response: Response<hyper::body::Incoming>) -> Error {
     let status = response.status();
-    if let Ok(body) = Limited::new(response.into_body(), MAX_HEAD).collect().await
-        && let Ok(Refusal { error }) = serde_json::from_slice::<Refusal>(&body.to_bytes())
+    if let Ok(body) = Limited::new(response.into_body(), MAX_HEAD_BYTES).collect().await
+        && let Ok(RefusalBody { error }) = serde_json::from_slice::<RefusalBody>(&body.to_bytes())
         && matches!(
             error.code(),
             ErrorCode::WrongCluster | ErrorCode::Unauthenticated | ErrorCode::Version | ErrorCode::Busy
@@ -202,6 +202,6 @@ async fn read_refusal(response: Response<hyper::body::Incoming>) -> Error {
     }
     Error::new(
         ErrorCode::Unreachable,
-        format!("it is no ClusterKit peer: GET {PEER_PATH} was answered with {status}"),
+        format!("it is not a ClusterKit peer: GET {PEER_PATH} was answered with {status}"),
     )
 }

@@ -1,35 +1,37 @@
-//! The peer network: how one node puts a question to another, and nothing about what is asked.
+//! The peer network: requests from one node to another and their answers, whatever they are about.
 //!
 //! - [`Transport`] is the seam: one request, one answer. [`TcpTransport`] is the real one; the simulator's is
 //!   in `sim`.
 //! - [`PeerServer`] is the other end: it takes connections that were upgraded on `GET /peer` and hands their
 //!   requests to a [`Handler`].
+//! - `connection_pool` has a `pool_slot` for each address and lane, which dials an `outgoing_connection` when a call needs
+//!   one; `incoming_connection` is the served end.
 //! - `frame` is the encoding, `handshake` the upgrade, `outbox` the writing half of a connection.
 //!
-//! A peer is dialled once per [`Lane`], so that a snapshot never stands in front of a heartbeat.
+//! A peer is dialled once per [`Lane`], so that a snapshot never delays a heartbeat.
 
 mod bind;
-mod budget;
-mod connection;
-mod crowd;
+mod byte_budget;
+mod connection_pool;
 mod dial;
+mod eviction_queue;
 mod frame;
 #[cfg(any(test, feature = "fuzz"))]
 #[allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a target tells by a panic what it found"
+    reason = "a fuzz target reports what it found by a panic"
 )]
 pub(crate) mod fuzz;
 mod handshake;
-mod link;
-mod names;
+mod incoming_connection;
 mod outbox;
+mod outgoing_connection;
 mod peer_connection;
-mod pool;
+mod pool_slot;
+mod resolver_cache;
 mod security;
-mod serve;
 mod server;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -48,7 +50,7 @@ use futures_util::future::BoxFuture;
 use crate::error::{Error, ErrorCode, Result};
 
 pub use bind::bind;
-pub(crate) use crowd::{Crowd, Place};
+pub(crate) use eviction_queue::{EvictionHandle, EvictionQueue};
 pub use handshake::{Hello, PEER_PATH};
 pub use peer_connection::PeerConnection;
 pub use security::{PeerStream, Plaintext, Security};
@@ -61,9 +63,9 @@ pub use tcp::TcpTransport;
 pub enum Lane {
     /// Votes, heartbeats, pings: small and urgent. Handled concurrently.
     Control,
-    /// Log entries. The requests of one connection are begun strictly in the order of their sending: the
-    /// handler's future of one is first polled after that of the one before it has been. From there on they
-    /// are handled concurrently.
+    /// Log entries. The requests of one connection are begun strictly in the order in which they were sent: the handler's
+    /// future of a request is first polled after the future of the request before it. From then on they are handled
+    /// concurrently.
     Log,
     /// Snapshots. Handled concurrently.
     Bulk,
@@ -91,60 +93,47 @@ impl Lane {
     }
 }
 
-/// Who asks.
-#[derive(Debug, Clone)]
-pub struct PeerInfo {
-    /// The address that the connection comes from. For messages: it is no proof of identity, and its port is
-    /// not the one to dial.
-    pub remote: String,
-    /// The lane that the request came on.
-    pub lane: Lane,
-    /// The connection that the request came over.
-    pub connection: Arc<PeerConnection>,
-}
-
-/// Answers requests. It should return its future quickly and do its work inside it; what it awaits may take
-/// as long as it likes.
+/// Answers requests, each with the connection that it came over. It should return its future quickly and do its work
+/// inside the future, which may take any time.
 ///
-/// A call that was given up by its caller still runs to its end here. A panic is caught and answered with
-/// `INTERNAL`.
-pub type Handler = Arc<dyn Fn(Bytes, PeerInfo) -> BoxFuture<'static, Bytes> + Send + Sync>;
+/// A call that its caller gave up still runs to its end here. A panic is caught and answered with `INTERNAL`.
+pub type Handler = Arc<dyn Fn(Bytes, Arc<PeerConnection>) -> BoxFuture<'static, Bytes> + Send + Sync>;
 
-/// Puts requests to other nodes.
+/// Sends requests to other nodes.
 pub trait Transport: Send + Sync + Debug + 'static {
     /// One request, one answer, or an error within `timeout`.
     ///
     /// `addr` is `host:port`. Connections are made when first needed and kept. On [`Lane::Log`] requests are
-    /// sent in the order in which their futures were first polled, once the connection stands; those that
-    /// wait together for a connection may overtake one another. Dropping the future gives the call up, not
+    /// sent in the order in which their futures were first polled, once the connection is established; requests that
+    /// wait together for a connection may overtake one another. Dropping the future gives up the call, but not
     /// the request: it may have been sent.
     ///
     /// An error says whether the request left this node at all (`Error::is_unsent`).
     ///
     /// # Errors
-    /// - `UNREACHABLE`: refused, reset, no such host, not ClusterKit, or lately so (a short backoff). When
-    ///   the connection broke under the call, the request may or may not have been handled;
+    /// - `UNREACHABLE`: refused, reset, no such host, not ClusterKit, or one of these within the last backoff. When
+    ///   the connection broke during the call, the request may or may not have been handled;
     /// - `TIMEOUT`: no answer in time; the request may or may not have been handled;
     /// - `TOO_LARGE`: the request, or the answer, exceeds the frame limit. A request that does is not sent;
     /// - `WRONG_CLUSTER`: the peer belongs to another cluster; the message has both names;
     /// - `VERSION`: the peer speaks another peer protocol;
-    /// - `BUSY`: the peer has too many connections, or takes them and answers no handshake;
-    /// - `UNAUTHENTICATED`: the peer wants proof that this node did not give;
+    /// - `BUSY`: the peer has too many connections, or accepts them and answers no handshake;
+    /// - `UNAUTHENTICATED`: the peer requires a proof of identity that this node did not give;
     /// - `STOPPED`: after [`Transport::close`];
     /// - `INTERNAL`: the peer's handler failed.
     fn call(&self, addr: &str, lane: Lane, request: Bytes, timeout: Duration)
     -> BoxFuture<'_, Result<Bytes>>;
 
-    /// Makes the connection that a call of `addr` on `lane` needs, where there is none. Nothing is asked of the peer.
+    /// Makes the connection that a call of `addr` on `lane` needs, if there is none. Sends no request.
     ///
     /// # Errors
-    /// Those of a call that was not sent.
-    fn reach<'a>(&'a self, _addr: &'a str, _lane: Lane, _timeout: Duration) -> BoxFuture<'a, Result<()>> {
+    /// As [`Transport::call`], for a request that was not sent.
+    fn connect<'a>(&'a self, _addr: &'a str, _lane: Lane, _timeout: Duration) -> BoxFuture<'a, Result<()>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// The addresses behind `addr`: one for each record of a name, so that each can be asked by itself. An
-    /// address without a name to look up, or whose name has none, is its own answer.
+    /// The addresses that `addr` resolves to: one for each record of a name, so that each can be called by itself. An
+    /// address that is no name, or whose name has no record, resolves to itself.
     fn resolve<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, Vec<String>> {
         Box::pin(std::future::ready(vec![addr.to_owned()]))
     }
@@ -153,60 +142,60 @@ pub trait Transport: Send + Sync + Debug + 'static {
     fn close(&self);
 }
 
-/// For how long bytes that a peer sent, or that were sent to it, may go unacknowledged by the other end's kernel before the
-/// connection counts as lost (`TCP_USER_TIMEOUT`). The kernel's own patience is a quarter of an hour.
-const USER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long bytes that were sent between peers may go unacknowledged by the other end's kernel before the connection counts
+/// as lost. Without it the kernel waits a quarter of an hour.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The bounds of the peer network, for both ends.
+/// The limits of the peer network, for both ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NetLimits {
     /// The longest body of a request or an answer, in bytes. Default 16 MiB.
     pub max_body: u32,
-    /// Served connections at once; one more is answered `BUSY`. A peer uses up to four. Default 4096.
+    /// Connections served at once; a further one is answered with `BUSY`. A peer uses up to four. Default 4096.
     pub max_connections: u32,
-    /// Connections that may be served at once over which no member has called yet. One more takes the place of another: of
-    /// the address that has most of them, the one that is there longest. Default 256.
+    /// Unproven connections (over which no member has called yet) served at once. A further one evicts the oldest of the
+    /// address that has most of them. Default 256.
     pub max_unproven: u32,
-    /// A connection over which no member has called, and nothing comes, is closed after this time. Default 5 s.
+    /// An unproven connection that receives nothing for this long is closed. Default 5 s.
     pub unproven_timeout: Duration,
-    /// Bytes of served requests of more than 64 KiB in flight over all connections; at the bound, connections with such a
+    /// Bytes of received requests of more than 64 KiB in flight over all connections; at the limit, connections with such a
     /// request are not read. Default 128 MiB.
     pub max_buffered: u32,
-    /// The same for connections over which no member has called yet. Default 16 MiB.
+    /// The same for unproven connections. Default 16 MiB.
     pub max_buffered_unproven: u32,
-    /// A frame that has begun ends within this time and a second for each 64 KiB of it, or its connection is closed.
-    /// Default 10 s.
+    /// A frame that has begun must be complete within this time and a second for each 64 KiB of it, or its connection is
+    /// closed. Default 10 s.
     pub frame_deadline: Duration,
-    /// Bytes of answers that wait to be written on a served connection; at the bound it is not read. Default 1 MiB.
+    /// Bytes of answers that wait to be written on a served connection; at the limit it is not read. Default 1 MiB.
     pub max_answers: u32,
-    /// Served requests in flight per connection; at the bound the connection is not read. Default 1024.
+    /// Received requests in flight per connection; at the limit the connection is not read. Default 1024.
     pub max_requests: u32,
-    /// The same for a connection over which no member has called yet. Default 4.
+    /// The same for an unproven connection. Default 4.
     pub max_requests_unproven: u32,
-    /// Bytes of served requests in flight per connection, and of requests that wait to be sent on one; at the
-    /// bound the connection is not read. A single larger one passes alone. Default 32 MiB.
+    /// Bytes of received requests in flight per connection, and of requests that wait to be sent on one; at the
+    /// limit the connection is not read. A single larger request passes alone. Default 32 MiB.
     pub max_queued: u32,
-    /// How long one TCP connect may take; a name with several records is tried record by record, and a silent record anew
-    /// every 200 ms. Default 2 s.
+    /// How long one TCP connect may take. The records of a name are tried one after the other, and a silent record is
+    /// retried every 200 ms. Default 2 s.
     pub connect_timeout: Duration,
     /// How long the handshake after it may take, on either end. Default 3 s.
     pub handshake_timeout: Duration,
-    /// With not a byte moving for this long, though asked for a sign of life, the connection counts as lost,
-    /// whatever calls were made or given up meanwhile: waiting for TCP to find out would take minutes. Default 2 s.
+    /// How long a connection may move no byte, pings included, before it counts as lost, whatever calls were made or given
+    /// up meanwhile. TCP itself would need minutes to detect that. Default 2 s.
     pub max_silence: Duration,
-    /// A connection that nobody used for this long is closed by the node that dialled it; the other end
+    /// A connection without a call for this long is closed by the node that dialled it; the other end
     /// waits twice as long. Default 60 s.
     pub idle_timeout: Duration,
-    /// After a failed dial the first pause, which doubles up to `max_backoff`. Calls in the pause fail at
-    /// once; the first one after it dials. Default 10 ms.
+    /// The first backoff after a failed dial; it doubles with each further failure, up to `max_backoff`. Calls during the
+    /// backoff fail at once; the first call after it dials. Default 10 ms.
     pub min_backoff: Duration,
-    /// The longest pause. Default 250 ms, so that a restarted peer is found fast.
+    /// The longest backoff. Default 250 ms, so that a restarted peer is found fast.
     pub max_backoff: Duration,
 }
 
 impl NetLimits {
-    /// Refuses a request that is longer than any may be.
+    /// Refuses a request that is longer than `max_body`.
     fn check_request(&self, request: &Bytes) -> Result<()> {
         let (length, limit) = (request.len(), self.max_body);
         if length <= limit as usize {

@@ -1,4 +1,4 @@
-//! The writing half of a connection: frames wait here, and one task writes all that wait in one go.
+//! The writing half of a connection: a queue of frames, and one task that writes all queued frames together.
 
 use std::future::Future;
 use std::io;
@@ -10,123 +10,124 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, Semaphore};
 
-use super::frame::{self, Kind};
+use super::frame::{self, FrameKind};
 use crate::env;
 
-/// Bodies up to this length are copied behind their header; larger ones are queued as they are.
-const COPY_LIMIT: usize = 16 << 10;
-/// How long the other end may refuse to take a single byte.
-const STALLED: Duration = Duration::from_secs(30);
+/// Bodies up to this length, in bytes, are copied behind their header; larger ones are queued without a copy.
+const MAX_COPIED_BODY: usize = 16 << 10;
+/// How long the other end may accept no byte before the connection counts as lost.
+const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Frames to be written.
+/// The frames to be written on one connection.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    queue: Mutex<Queue>,
-    /// There is something to write, or nothing more will come.
+    state: Mutex<OutboxState>,
+    /// Wakes the writer: there are frames to write, or the outbox is closed.
     wake: Notify,
-    /// The writer shall stop where it is.
+    /// Stops the writer at once.
     abort: Notify,
-    /// Held by the one that waits for room: frames are queued in the order in which they were sent.
-    turn: tokio::sync::Mutex<()>,
+    /// Held by the sender that waits for room, so that frames are queued in the order in which they were sent.
+    send_order: tokio::sync::Mutex<()>,
     /// Bytes that may still be queued.
-    room: Semaphore,
+    free_bytes: Semaphore,
     capacity: u32,
-    /// Bytes that were ever queued, and those of them that the other end has taken.
-    queued: AtomicU64,
-    written: AtomicU64,
+    /// Bytes that were queued since the beginning.
+    total_queued: AtomicU64,
+    /// Bytes that the kernel has accepted since the beginning.
+    total_written: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct OutboxState {
     /// Whole chunks, before `tail`.
     chunks: Vec<Bytes>,
     tail: BytesMut,
-    /// The room that these take.
-    taken: usize,
+    /// The bytes of `free_bytes` that chunks and tail hold.
+    reserved: usize,
     closed: bool,
 }
 
-/// The connection takes no more frames.
+/// The outbox takes no further frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Closed;
+pub(super) struct OutboxClosed;
 
 impl Outbox {
     /// An outbox that holds up to about `capacity` bytes.
     pub(super) fn new(capacity: u32) -> Self {
         Outbox {
-            queue: Mutex::default(),
+            state: Mutex::default(),
             wake: Notify::new(),
             abort: Notify::new(),
-            turn: tokio::sync::Mutex::new(()),
-            room: Semaphore::new(capacity as usize),
+            send_order: tokio::sync::Mutex::new(()),
+            free_bytes: Semaphore::new(capacity as usize),
             capacity,
-            queued: AtomicU64::new(0),
-            written: AtomicU64::new(0),
+            total_queued: AtomicU64::new(0),
+            total_written: AtomicU64::new(0),
         }
     }
 
-    /// Queues a frame, when there is room for it.
-    pub(super) async fn send(&self, kind: Kind, id: u64, body: Bytes) -> Result<(), Closed> {
+    /// Queues a frame; waits until there is room for it.
+    pub(super) async fn send(&self, kind: FrameKind, id: u64, body: Bytes) -> Result<(), OutboxClosed> {
         let length = u32::try_from(frame::HEADER_LEN + body.len()).unwrap_or(u32::MAX);
-        // A frame larger than everything passes alone.
-        let room = length.min(self.capacity);
-        // Tokio's budget for a task could otherwise put one frame off and let the next pass.
+        // A frame larger than the capacity passes alone.
+        let reserved = length.min(self.capacity);
+        // Tokio's cooperative budget could otherwise delay one frame and let the next overtake it.
         tokio::task::unconstrained(async {
-            let _turn = self.turn.lock().await;
-            match self.room.acquire_many(room).await {
+            let _order = self.send_order.lock().await;
+            match self.free_bytes.acquire_many(reserved).await {
                 Ok(permit) => permit.forget(),
-                Err(_) => return Err(Closed),
+                Err(_) => return Err(OutboxClosed),
             }
-            self.push(kind, id, &body, room as usize)
+            self.push(kind, id, &body, reserved as usize)
         })
         .await
     }
 
-    /// Queues a frame without a body, room or not. For what is sent at most once in a while.
-    pub(super) fn send_now(&self, kind: Kind) -> Result<(), Closed> {
+    /// Queues a frame without a body, whether there is room or not. For frames that are sent rarely.
+    pub(super) fn send_now(&self, kind: FrameKind) -> Result<(), OutboxClosed> {
         self.push(kind, 0, &Bytes::new(), 0)
     }
 
-    fn push(&self, kind: Kind, id: u64, body: &Bytes, room: usize) -> Result<(), Closed> {
-        // The checksum is worked out before the lock is taken.
+    fn push(&self, kind: FrameKind, id: u64, body: &Bytes, reserved: usize) -> Result<(), OutboxClosed> {
+        // The checksum is computed before the lock is taken.
         let header = frame::header(kind, id, body);
-        let mut queue = self.queue.lock();
-        if queue.closed {
-            return Err(Closed);
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(OutboxClosed);
         }
-        queue.taken += room;
+        state.reserved += reserved;
         let length = (header.len() + body.len()) as u64;
-        self.queued.fetch_add(length, Ordering::Relaxed);
-        queue.tail.extend_from_slice(&header);
-        if body.len() <= COPY_LIMIT {
-            queue.tail.extend_from_slice(body);
+        self.total_queued.fetch_add(length, Ordering::Relaxed);
+        state.tail.extend_from_slice(&header);
+        if body.len() <= MAX_COPIED_BODY {
+            state.tail.extend_from_slice(body);
         } else {
-            let tail = queue.tail.split().freeze();
-            queue.chunks.extend([tail, body.clone()]);
+            let tail = state.tail.split().freeze();
+            state.chunks.extend([tail, body.clone()]);
         }
-        drop(queue);
+        drop(state);
         self.wake.notify_one();
         Ok(())
     }
 
-    /// Takes no more frames; the writer ends when it has written those that wait.
+    /// Takes no further frames; the writer ends when it has written the queued ones.
     pub(super) fn finish(&self) {
-        self.queue.lock().closed = true;
-        self.room.close();
+        self.state.lock().closed = true;
+        self.free_bytes.close();
         self.wake.notify_one();
     }
 
-    /// Takes no more frames, and the writer ends where it is.
+    /// Takes no further frames, and the writer ends at once.
     pub(super) fn abort(&self) {
         self.finish();
         self.abort.notify_one();
     }
 
-    /// How many bytes were written so far, while more of them wait. Then each of them is a sign that the other
-    /// end takes data; without such a backlog it may be only the kernel that took them.
+    /// Number of bytes written so far, if more bytes are queued. With such a backlog each written byte shows that the other
+    /// end reads; without one the bytes may only be in this machine's kernel.
     pub(super) fn written_of_backlog(&self) -> Option<u64> {
-        let written = self.written.load(Ordering::Relaxed);
-        (written < self.queued.load(Ordering::Relaxed)).then_some(written)
+        let written = self.total_written.load(Ordering::Relaxed);
+        (written < self.total_queued.load(Ordering::Relaxed)).then_some(written)
     }
 
     /// Writes until the outbox is finished or aborted, or the connection fails.
@@ -143,13 +144,13 @@ impl Outbox {
     async fn write_all<W: AsyncWrite + Send + Unpin>(&self, io: &mut W) -> io::Result<()> {
         let mut chunks = Vec::new();
         loop {
-            let (taken, closed) = {
-                let mut queue = self.queue.lock();
-                chunks.append(&mut queue.chunks);
-                if !queue.tail.is_empty() {
-                    chunks.push(queue.tail.split().freeze());
+            let (reserved, closed) = {
+                let mut state = self.state.lock();
+                chunks.append(&mut state.chunks);
+                if !state.tail.is_empty() {
+                    chunks.push(state.tail.split().freeze());
                 }
-                (std::mem::take(&mut queue.taken), queue.closed)
+                (std::mem::take(&mut state.reserved), state.closed)
             };
             if chunks.is_empty() {
                 if closed {
@@ -165,18 +166,21 @@ impl Outbox {
                         return Err(io::ErrorKind::WriteZero.into());
                     }
                     chunk.advance(count);
-                    self.written.fetch_add(count as u64, Ordering::Relaxed);
+                    self.total_written.fetch_add(count as u64, Ordering::Relaxed);
                 }
             }
             unless_stalled(io.flush()).await?;
-            self.room.add_permits(taken);
+            self.free_bytes.add_permits(reserved);
         }
     }
 }
 
 async fn unless_stalled<T>(write: impl Future<Output = io::Result<T>> + Send) -> io::Result<T> {
-    match env::timeout(STALLED, write).await {
+    match env::timeout(WRITE_STALL_TIMEOUT, write).await {
         Ok(result) => result,
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no data")),
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the peer accepts no data",
+        )),
     }
 }

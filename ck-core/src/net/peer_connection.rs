@@ -5,28 +5,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// There is one for as long as its connection is served, or a request that came over it is being answered: what is kept
-/// for a connection can hold it weakly, and go with it.
+/// There is one of these for as long as its connection is served, or a request that came over it is being answered. State
+/// that belongs to the connection can hold it weakly, and end with it.
 ///
-/// It remembers in whose name the first call was made that came over it: one process makes a connection, and speaks for
-/// one node. That is no proof, only a slip that shows.
+/// It keeps the Raft id in whose name the first call came over it: one process makes a connection, and acts for one node.
+/// That detects mistakes, and proves nothing.
 #[derive(Debug, Default)]
 pub struct PeerConnection {
-    speaker: OnceLock<u64>,
+    raft_id: OnceLock<u64>,
     proven: AtomicBool,
-    proved: Notify,
+    became_proven: Notify,
 }
 
 impl PeerConnection {
-    /// True unless an earlier call over this connection was made by another Raft node.
-    pub fn is_of(&self, raft_id: u64) -> bool {
-        *self.speaker.get_or_init(|| raft_id) == raft_id
+    /// True unless an earlier call over this connection was made in the name of another Raft node.
+    pub fn is_from(&self, raft_id: u64) -> bool {
+        *self.raft_id.get_or_init(|| raft_id) == raft_id
     }
 
-    /// A member has called over it: from now on it keeps its place, and may send as much as peers do.
-    pub fn prove(&self) {
+    /// Notes that a member has called over it: from now on it is not evicted, and has the limits of a peer.
+    pub fn mark_proven(&self) {
         if !self.proven.swap(true, Ordering::AcqRel) {
-            self.proved.notify_one();
+            self.became_proven.notify_one();
         }
     }
 
@@ -35,10 +35,10 @@ impl PeerConnection {
         self.proven.load(Ordering::Acquire)
     }
 
-    /// Returns once a member has called over it. To be awaited by one task.
-    pub(super) async fn proved(&self) {
+    /// Returns once a member has called over it. To be awaited by one task only.
+    pub(super) async fn wait_proven(&self) {
         while !self.is_proven() {
-            self.proved.notified().await;
+            self.became_proven.notified().await;
         }
     }
 }

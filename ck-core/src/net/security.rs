@@ -1,4 +1,4 @@
-//! Where encryption and proof of identity enter a connection.
+//! The hooks for encryption and proof of identity in a connection.
 
 use std::fmt::Debug;
 
@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{Hello, Socket};
 use crate::error::Result;
 
-/// The bytes of a connection, whatever carries them.
+/// The byte stream of a connection, such as TCP or TLS.
 pub trait PeerStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> PeerStream for T {}
@@ -20,7 +20,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> PeerStream for T {}
 /// [`Transport::call`](super::Transport::call); an error of the incoming ones closes the connection.
 pub trait Security: Debug + Send + Sync + 'static {
     /// Wraps a connection that this node dialled, before anything is sent on it (TLS). `addr` is the address
-    /// as the caller gave it: what the certificate must be for.
+    /// as the caller gave it, which the certificate must name.
     fn outgoing(&self, stream: Socket, _addr: &str) -> BoxFuture<'static, Result<Box<dyn PeerStream>>> {
         let stream: Box<dyn PeerStream> = Box::new(stream);
         ready(Ok(stream)).boxed()
@@ -32,7 +32,7 @@ pub trait Security: Debug + Send + Sync + 'static {
         ready(Ok(stream)).boxed()
     }
 
-    /// Proves to the peer who this node is, after the upgrade and before the first frame.
+    /// Proves the identity of this node to the peer, after the upgrade and before the first frame.
     fn prove(
         &self,
         stream: Box<dyn PeerStream>,
@@ -51,7 +51,7 @@ pub trait Security: Debug + Send + Sync + 'static {
     }
 }
 
-/// No encryption and no proof: whoever reaches the port is a peer.
+/// No encryption and no proof of identity: every program that reaches the port is taken for a peer.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Plaintext;
 

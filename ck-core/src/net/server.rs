@@ -1,4 +1,4 @@
-//! The answering end: connections taken from an HTTP server or from a listener of their own.
+//! The server for peers: takes connections from an HTTP server, or from a listener of its own.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -14,47 +14,50 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use super::budget::Budget;
-use super::serve::{Stage, serve};
-use super::{Crowd, Handler, NetLimits, PEER_PATH, PeerInfo, PeerStream, Place, Security, Socket, handshake};
+use super::byte_budget::ByteBudget;
+use super::incoming_connection::{IncomingConnection, ServerStage};
+use super::{
+    EvictionHandle, EvictionQueue, Handler, Lane, NetLimits, PEER_PATH, PeerConnection, PeerStream, Security,
+    Socket, handshake,
+};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 
-/// Connections of a listener that may be in their handshake at once; one more takes the place of another.
+/// Connections of a listener that may be in their handshake at once; a further one evicts another.
 const MAX_HANDSHAKES: usize = 256;
-/// How long connections that were told to go may take to be gone.
-const LAST_CALL: Duration = Duration::from_secs(1);
+/// How long connections may take to end after the server has closed them.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause after an accept that failed for want of file descriptors, which would fail again at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves peers. Clones share connections, counts and their end.
+/// Serves peers. Clones are the same server.
 ///
-/// Two ways in: [`PeerServer::upgrade`] inside an HTTP server's route for [`PEER_PATH`], and
+/// It takes connections in two ways: [`PeerServer::upgrade`] inside an HTTP server's route for [`PEER_PATH`], and
 /// [`PeerServer::listen`] for a port of its own.
 #[derive(Clone)]
 pub struct PeerServer {
-    shared: Arc<Shared>,
+    inner: Arc<PeerServerInner>,
 }
 
-struct Shared {
+struct PeerServerInner {
     cluster: String,
     handler: Handler,
     limits: NetLimits,
     security: Arc<dyn Security>,
     /// One permit for each connection.
     connections: Arc<Semaphore>,
-    /// Those over which no member has called yet.
-    unproven: Crowd,
-    /// Those whose handshake is under way on a listener of our own.
-    greeted: Crowd,
-    budget: Budget,
-    stage: watch::Sender<Stage>,
+    /// The unproven connections: no member has called over them yet.
+    unproven: EvictionQueue,
+    /// The connections of our own listener whose handshake is not complete.
+    handshaking: EvictionQueue,
+    budget: ByteBudget,
+    stage: watch::Sender<ServerStage>,
 }
 
 impl fmt::Debug for PeerServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PeerServer")
-            .field("cluster", &self.shared.cluster)
+            .field("cluster", &self.inner.cluster)
             .field("connections", &self.connections())
             .finish_non_exhaustive()
     }
@@ -70,113 +73,107 @@ impl PeerServer {
     ) -> Self {
         let connections = Arc::new(Semaphore::new(limits.max_connections as usize));
         PeerServer {
-            shared: Arc::new(Shared {
+            inner: Arc::new(PeerServerInner {
                 cluster: cluster.into(),
                 handler,
-                unproven: Crowd::new(limits.max_unproven as usize),
-                greeted: Crowd::new(MAX_HANDSHAKES),
-                budget: Budget::new(&limits),
+                unproven: EvictionQueue::new(limits.max_unproven as usize),
+                handshaking: EvictionQueue::new(MAX_HANDSHAKES),
+                budget: ByteBudget::new(&limits),
                 limits,
                 security,
                 connections,
-                stage: watch::Sender::new(Stage::Serving),
+                stage: watch::Sender::new(ServerStage::Serving),
             }),
         }
     }
 
-    /// How many connections are served at this moment.
+    /// Number of connections that are served.
     pub fn connections(&self) -> usize {
-        (self.shared.limits.max_connections as usize)
-            .saturating_sub(self.shared.connections.available_permits())
+        (self.inner.limits.max_connections as usize)
+            .saturating_sub(self.inner.connections.available_permits())
     }
 
-    /// Answers `GET /peer`: the response to send, 101 or a refusal. When it was sent, the connection is
-    /// served in the background.
+    /// Answers `GET /peer` with 101 or with a refusal. After a 101 was sent, the connection is served in the background.
     ///
-    /// `remote` is the caller's address. The HTTP server must serve with upgrades (axum does)
+    /// `remote` is the caller's address. The HTTP server must serve with upgrades (as axum does)
     /// and should set TCP_NODELAY on the connections that it accepts.
     pub fn upgrade<B>(&self, request: &mut Request<B>, remote: SocketAddr) -> Response<Full<Bytes>> {
         match self.accept(request, remote) {
-            Ok(()) => handshake::accept(&self.shared.cluster),
+            Ok(()) => handshake::accept(&self.inner.cluster),
             Err(error) => handshake::refuse(&error),
         }
     }
 
     fn accept<B>(&self, request: &mut Request<B>, remote: SocketAddr) -> Result<()> {
-        let shared = &self.shared;
-        let hello = handshake::read_hello(request, &shared.cluster)?;
-        if *shared.stage.borrow() != Stage::Serving {
+        let inner = &self.inner;
+        let hello = handshake::read_hello(request, &inner.cluster)?;
+        if *inner.stage.borrow() != ServerStage::Serving {
             return Err(Error::new(ErrorCode::Busy, "this node is stopping"));
         }
-        let permit = shared.connections.clone().try_acquire_owned().ok();
-        if permit.is_none() && !shared.unproven.make_room() {
-            let message = format!("{} peer connections are open", shared.limits.max_connections);
+        let permit = inner.connections.clone().try_acquire_owned().ok();
+        if permit.is_none() && !inner.unproven.make_room() {
+            let message = format!("{} peer connections are open", inner.limits.max_connections);
             return Err(Error::new(ErrorCode::Busy, message));
         }
         let upgrade = hyper::upgrade::on(request);
         let server = self.clone();
         env::spawn(async move {
-            let shared = &server.shared;
-            let place = shared.unproven.enter(remote.ip());
-            let info = PeerInfo {
-                remote: remote.to_string(),
-                lane: hello.lane,
-                connection: Arc::default(),
-            };
-            let greet = async {
-                // Somebody was told to make room for this one.
+            let inner = &server.inner;
+            let handle = inner.unproven.enter(remote.ip());
+            let handshake = async {
+                // Without a permit, another connection was evicted for this one, and its permit becomes free.
                 let permit = match permit {
                     Some(permit) => permit,
-                    None => shared.connections.clone().acquire_owned().await.ok()?,
+                    None => inner.connections.clone().acquire_owned().await.ok()?,
                 };
                 let upgraded = upgrade.await.ok()?;
                 let stream: Box<dyn PeerStream> = Box::new(TokioIo::new(upgraded));
-                let stream = shared.security.verify(stream, &hello).await.ok()?;
+                let stream = inner.security.verify(stream, &hello).await.ok()?;
                 Some((permit, stream))
             };
-            if let Ok(Some((permit, stream))) = env::timeout(shared.limits.handshake_timeout, greet).await {
-                server.serve(stream, info, place).await;
+            if let Ok(Some((permit, stream))) = env::timeout(inner.limits.handshake_timeout, handshake).await
+            {
+                server.serve(stream, hello.lane, handle).await;
                 drop(permit);
             }
         });
         Ok(())
     }
 
-    /// Serves a connection that is past its handshake until it ends, or has to make room before a member has called.
-    async fn serve(&self, stream: Box<dyn PeerStream>, info: PeerInfo, place: Place) {
-        let shared = &self.shared;
-        let connection = info.connection.clone();
+    /// Serves a connection whose handshake is complete, until it ends, or is evicted while it is unproven.
+    async fn serve(&self, stream: Box<dyn PeerStream>, lane: Lane, handle: EvictionHandle) {
+        let inner = &self.inner;
+        let connection = Arc::<PeerConnection>::default();
         let evicted = async {
             tokio::select! {
                 biased;
-                () = connection.proved() => {
-                    place.is_of_use();
+                () = connection.wait_proven() => {
+                    handle.protect();
                     std::future::pending().await
                 }
-                () = place.evicted() => {}
+                () = handle.evicted() => {}
             }
         };
-        serve(
+        let incoming = IncomingConnection {
             stream,
-            info,
-            shared.handler.clone(),
-            &shared.limits,
-            &shared.budget,
-            shared.stage.subscribe(),
-            evicted,
-        )
-        .await;
+            lane,
+            connection: connection.clone(),
+            handler: inner.handler.clone(),
+        };
+        incoming
+            .serve(&inner.limits, &inner.budget, inner.stage.subscribe(), evicted)
+            .await;
     }
 
-    /// Accepts peers on a listener in the background, until [`PeerServer::close`]. Nothing but
-    /// [`PEER_PATH`] is found there.
+    /// Accepts peers on a listener in the background, until [`PeerServer::close`]. The listener serves no other path than
+    /// [`PEER_PATH`].
     pub fn listen(&self, listener: TcpListener) {
         let server = self.clone();
         env::spawn(async move {
-            let mut stage = server.shared.stage.subscribe();
+            let mut stage = server.inner.stage.subscribe();
             tokio::select! {
                 biased;
-                _ = stage.wait_for(|stage| *stage != Stage::Serving) => {}
+                _ = stage.wait_for(|stage| *stage != ServerStage::Serving) => {}
                 () = server.accept_all(listener) => {}
             }
         });
@@ -185,28 +182,28 @@ impl PeerServer {
     async fn accept_all(&self, listener: TcpListener) {
         loop {
             let Ok((stream, remote)) = listener.accept().await else {
-                // Of a connection that is gone already, or for want of descriptors: both pass.
-                env::sleep(ACCEPT_PAUSE).await;
+                // The connection is closed already, or the process has no file descriptor left. Both are temporary.
+                env::sleep(ACCEPT_RETRY_PAUSE).await;
                 continue;
             };
             let server = self.clone();
-            let place = self.shared.greeted.enter(remote.ip());
+            let handle = self.inner.handshaking.enter(remote.ip());
             env::spawn(async move {
                 tokio::select! {
                     biased;
-                    () = place.evicted() => {}
-                    () = server.greet(stream, remote) => {}
+                    () = handle.evicted() => {}
+                    () = server.serve_handshake(stream, remote) => {}
                 }
             });
         }
     }
 
-    /// The HTTP part of a connection from a listener of our own: one request.
-    async fn greet(&self, stream: TcpStream, remote: SocketAddr) {
-        let limit = self.shared.limits.handshake_timeout;
-        let greeting = async {
+    /// Serves the HTTP part of a connection of our own listener: one request.
+    async fn serve_handshake(&self, stream: TcpStream, remote: SocketAddr) {
+        let limit = self.inner.limits.handshake_timeout;
+        let serving = async {
             let stream = self
-                .shared
+                .inner
                 .security
                 .incoming(Socket::between_peers(stream))
                 .await
@@ -223,28 +220,28 @@ impl PeerServer {
                 std::future::ready(Ok::<_, Infallible>(response))
             });
             hyper::server::conn::http1::Builder::new()
-                .max_buf_size(handshake::MAX_HEAD)
+                .max_buf_size(handshake::MAX_HEAD_BYTES)
                 .keep_alive(false)
                 .serve_connection(TokioIo::new(stream), service)
                 .with_upgrades()
                 .await
                 .ok()
         };
-        // A failure is the caller's to see; here it only ends the connection.
-        let _ = env::timeout(limit, greeting).await;
+        // A failure ends the connection, and the caller sees that.
+        let _ = env::timeout(limit, serving).await;
     }
 
-    /// Takes no more connections and requests, waits up to `grace` for the answers to those under way, then
-    /// closes every connection. Callers are told, so that their next request goes to a new connection.
+    /// Takes no further connections and requests, waits up to `grace` for the answers to requests in flight, then
+    /// closes every connection. Callers are notified, so that their next request uses a new connection.
     pub async fn close(&self, grace: Duration) {
-        let all = self.shared.limits.max_connections;
-        self.shared.stage.send_if_modified(|stage| {
-            let serving = *stage == Stage::Serving;
-            *stage = (*stage).max(Stage::Draining);
+        let all = self.inner.limits.max_connections;
+        self.inner.stage.send_if_modified(|stage| {
+            let serving = *stage == ServerStage::Serving;
+            *stage = (*stage).max(ServerStage::Draining);
             serving
         });
-        let _ = env::timeout(grace, self.shared.connections.acquire_many(all)).await;
-        self.shared.stage.send_replace(Stage::Closed);
-        let _ = env::timeout(LAST_CALL, self.shared.connections.acquire_many(all)).await;
+        let _ = env::timeout(grace, self.inner.connections.acquire_many(all)).await;
+        self.inner.stage.send_replace(ServerStage::Closed);
+        let _ = env::timeout(CLOSE_TIMEOUT, self.inner.connections.acquire_many(all)).await;
     }
 }

@@ -8,28 +8,27 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A TCP connection that one may write to when the other end has gone away.
+/// A TCP connection to which a write is safe after the other end has closed.
 ///
-/// Such a write raises SIGPIPE, which ends a host that is no Rust program (Rust's start code ignores it, an
-/// embedded library may not), unless it is asked not to. The standard library asks for plain writes, and cannot
-/// for vectored ones. So there are no vectored writes here: callers gather what they send.
+/// Such a write raises SIGPIPE, which ends a process that is no Rust program (Rust's start code ignores the signal, which
+/// an embedded library must not), unless the write has the flag `MSG_NOSIGNAL`. The standard library sets it for plain
+/// writes and cannot set it for vectored ones. So this type has no vectored writes: callers gather what they send.
 #[derive(Debug)]
 pub struct Socket(TcpStream);
 
 impl Socket {
-    /// The connection, from now on without vectored writes. What the other end's kernel does not acknowledge for half a
-    /// minute ends it.
+    /// The connection, without vectored writes. It ends when the other end's kernel acknowledges nothing for half a minute.
     pub fn new(stream: TcpStream) -> Self {
-        set_user_timeout(&stream, super::USER_TIMEOUT * 3);
+        set_user_timeout(&stream, super::TCP_USER_TIMEOUT * 3);
         Socket(stream)
     }
 
-    /// The same between peers: a frame leaves at once, and what the other end's kernel does not acknowledge for
-    /// ten seconds ends the connection, at whichever end it was written.
+    /// The same between peers: a frame is sent at once, and the connection ends when the other end's kernel acknowledges
+    /// nothing for ten seconds.
     pub(super) fn between_peers(stream: TcpStream) -> Self {
-        // Frames are written whole: waiting for more would only delay them. A stream that refuses this works.
+        // Frames are written whole, so Nagle's algorithm would only delay them. A failure to disable it does no harm.
         let _ = stream.set_nodelay(true);
-        set_user_timeout(&stream, super::USER_TIMEOUT);
+        set_user_timeout(&stream, super::TCP_USER_TIMEOUT);
         Socket(stream)
     }
 }
@@ -37,7 +36,7 @@ impl Socket {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn set_user_timeout(stream: &TcpStream, timeout: Duration) {
     let millis = crate::model::whole_millis(timeout).try_into().unwrap_or(u32::MAX);
-    // Without it the connection works, and silence is noticed by pings alone.
+    // A failure does no harm: then only pings detect a silent connection.
     let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, millis);
 }
 

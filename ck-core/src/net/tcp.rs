@@ -8,16 +8,16 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::dial::{Dialler, SystemLookup};
-use super::names::Names;
-use super::pool::Pool;
+use super::connection_pool::ConnectionPool;
+use super::dial::{SystemLookup, TcpDialler};
+use super::resolver_cache::ResolverCache;
 use super::{Lane, NetLimits, Plaintext, Security, Transport};
 use crate::error::Result;
 
 /// Calls peers over TCP.
 pub struct TcpTransport {
-    dialler: Arc<Dialler>,
-    pool: Pool,
+    dialler: Arc<TcpDialler>,
+    pool: ConnectionPool,
 }
 
 impl fmt::Debug for TcpTransport {
@@ -32,24 +32,24 @@ impl fmt::Debug for TcpTransport {
 impl TcpTransport {
     /// A transport for one cluster, by its name.
     pub fn new(cluster: impl Into<String>, limits: NetLimits, security: Arc<dyn Security>) -> Self {
-        let dialler = Arc::new(Dialler {
+        let dialler = Arc::new(TcpDialler {
             cluster: cluster.into(),
-            names: Names::new(Arc::new(SystemLookup), limits.connect_timeout),
+            resolver: ResolverCache::new(Arc::new(SystemLookup), limits.connect_timeout),
             limits,
             security,
         });
         TcpTransport {
-            pool: Pool::new(dialler.clone()),
+            pool: ConnectionPool::new(dialler.clone()),
             dialler,
         }
     }
 
-    /// A transport with the default bounds, without encryption or proof.
+    /// A transport with the default limits, without encryption or proof of identity.
     pub fn plaintext(cluster: impl Into<String>) -> Self {
         TcpTransport::new(cluster, NetLimits::default(), Arc::new(Plaintext))
     }
 
-    /// How many connections stand at this moment.
+    /// Number of open connections.
     pub fn connections(&self) -> usize {
         self.pool.connections()
     }
@@ -62,16 +62,16 @@ impl Transport for TcpTransport {
                 Ok(found) if found.records.len() > 1 => {
                     found.records.iter().map(ToString::to_string).collect()
                 }
-                // One record is dialled by its name, which may lead elsewhere tomorrow. No record is a failure
-                // that the call reports.
+                // A name with one record is dialled by its name, which may get another address later. A name without a
+                // record is an error that the call reports.
                 Ok(_) | Err(_) => vec![addr.to_owned()],
             }
         }
         .boxed()
     }
 
-    fn reach<'a>(&'a self, addr: &'a str, lane: Lane, timeout: Duration) -> BoxFuture<'a, Result<()>> {
-        self.pool.reach(addr, lane, timeout)
+    fn connect<'a>(&'a self, addr: &'a str, lane: Lane, timeout: Duration) -> BoxFuture<'a, Result<()>> {
+        self.pool.connect(addr, lane, timeout)
     }
 
     fn call(

@@ -9,7 +9,7 @@ use super::phase::Phase;
 use super::{LeasedView, Node};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::http::{KeyRole, KeyRoute, Routes};
+use crate::http::{KeyRole, KeyRoute, KeyRoutes};
 use crate::model::{
     Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, NodeHealth, NodeHealthState,
     NodeStatus, whole_millis,
@@ -83,7 +83,7 @@ impl Node {
 
     /// What this node may do for each of `keys` at this moment, and which nodes to ask otherwise; `None` while there
     /// are no partitions. All routes are from one view, and are checked against the lease after it.
-    pub(crate) fn route(&self, keys: &[&[u8]]) -> Option<Routes> {
+    pub(crate) fn route(&self, keys: &[&[u8]]) -> Option<KeyRoutes> {
         let leased = self.leased_view();
         let view = leased.view();
         let mut routes = Vec::with_capacity(keys.len());
@@ -106,7 +106,7 @@ impl Node {
                 route.role = KeyRole::None;
             }
         }
-        Some(Routes {
+        Some(KeyRoutes {
             node_id: self.context.me.clone(),
             lease_ms: whole_millis(left),
             revision: view.revision(),

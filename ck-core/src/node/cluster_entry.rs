@@ -27,7 +27,7 @@ pub(super) struct ClusterEntry {
 
 impl ClusterEntry {
     pub(super) fn new(context: Arc<NodeContext>, leader: LeaderClient, server: Arc<Server>) -> Self {
-        let founding = context.options.founding();
+        let founding = context.options.bootstrap_expectation();
         ClusterEntry {
             bootstrap: Bootstrap::new(context.me.clone(), context.process, founding),
             context,
@@ -129,7 +129,7 @@ impl ClusterEntry {
             partition_count: options.partition_count,
             replication_factor: options.replication_factor,
             lease_ttl_ms: options.lease_ttl.map(whole_millis),
-            failure_timeout_ms: options.asked_failure_timeout().map(whole_millis),
+            failure_timeout_ms: options.requested_failure_timeout().map(whole_millis),
             election_timeout_ms: Some(whole_millis(options.timing.values().election_max)),
         }
     }

@@ -108,7 +108,7 @@ pub(crate) fn disk_for(options: &Options) -> Arc<dyn Disk> {
 fn probe(disk: &dyn Disk, dir: &Path) -> Result<()> {
     let path = dir.join("start-probe");
     let written = disk.create(&path).and_then(|file| {
-        file.append(&[0; PROBE_BYTES])?;
+        file.write_all_at(&[0; PROBE_BYTES], 0)?;
         file.sync_data()
     });
     let removed = disk.remove(&path);

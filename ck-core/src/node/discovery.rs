@@ -55,10 +55,10 @@ impl ClusterEntry {
     pub(super) async fn find_cluster(&self) -> Result<EntryDecision> {
         let context = &self.context;
         let options = &context.options;
-        if options.join_addrs.is_empty() && options.may_found_alone() {
+        if options.join_addrs.is_empty() && options.may_bootstrap_alone() {
             return Ok(EntryDecision::Bootstrap);
         }
-        let entrance = match (options.may_found_alone(), options.bootstrap_expect) {
+        let entrance = match (options.may_bootstrap_alone(), options.bootstrap_expect) {
             (true, _) => EntryPoint::Alone,
             (false, Some(expect)) => EntryPoint::Together(expect),
             (false, None) => EntryPoint::Join,

@@ -11,8 +11,8 @@ use super::Node;
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{
-    Api, Contact, JoinReply, JoinTerms, Members, Moved, Readiness, RebalanceReply, Routes, SyncReply,
-    SyncRequest,
+    Api, Contact, JoinReply, JoinTerms, KeyRoutes, Members, PlannedMove, Readiness, RebalanceReply,
+    SyncReply, SyncRequest,
 };
 use crate::leader;
 use crate::model::{
@@ -53,7 +53,7 @@ impl Api for Node {
         self.contact.members().boxed()
     }
 
-    fn route(&self, keys: &[&[u8]]) -> Option<Routes> {
+    fn route(&self, keys: &[&[u8]]) -> Option<KeyRoutes> {
         Node::route(self, keys)
     }
 
@@ -214,12 +214,12 @@ impl Api for Node {
             let before = topology.clone();
             let exclusions = self.context.raft_parts()?.leader.rebalancer.exclusions(&topology);
             let targets = env::blocking(move || leader::rebalance(&topology, &exclusions)).await?;
-            let moves: Vec<Moved> = targets
+            let moves: Vec<PlannedMove> = targets
                 .iter()
                 .filter_map(|(number, target)| {
                     let partition = before.partitions.get(*number as usize)?;
                     let holds = |node: &NodeId| partition.copy(node).is_some();
-                    Some(Moved {
+                    Some(PlannedMove {
                         partition_id: partition_id(*number),
                         number: *number,
                         old_primary: partition.primary.clone().unwrap_or_else(|| "".into()),

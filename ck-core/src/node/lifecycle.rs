@@ -134,11 +134,11 @@ impl Node {
     /// Answers peers, for as long as the node exists.
     fn peer_handler(&self) -> Handler {
         let dispatcher = Arc::downgrade(&self.dispatcher);
-        Arc::new(move |request, info| {
+        Arc::new(move |request, connection| {
             let dispatcher = dispatcher.upgrade();
             Box::pin(async move {
                 match dispatcher {
-                    Some(dispatcher) => dispatcher.dispatch(&request, &info.connection).await,
+                    Some(dispatcher) => dispatcher.dispatch(&request, &connection).await,
                     None => bytes::Bytes::new(),
                 }
             })

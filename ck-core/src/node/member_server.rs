@@ -65,7 +65,7 @@ impl MemberServer {
         let cluster = context.peers.cluster_id();
         let is_member = |from: &NodeId| context.applied.topology().nodes.contains_key(from);
         if request.cluster == cluster && request.from.as_ref().is_some_and(is_member) {
-            connection.prove();
+            connection.mark_proven();
         }
         self.check_order(&request)?;
         let call = request.call;

@@ -422,7 +422,7 @@ mod tests {
         }
 
         #[test]
-        fn what_listens_on_an_ip_can_be_dialled(ip in any::<IpAddr>(), port in 1_u16..) {
+        fn an_address_that_listens_on_an_ip_can_be_dialled(ip in any::<IpAddr>(), port in 1_u16..) {
             let text = advertised(SocketAddr::new(ip, port), None, &ip.to_string()).unwrap();
             prop_assert_eq!(check_dial(&text), Ok(()));
         }

@@ -14,7 +14,7 @@ const DEFAULT_FAILURE_THRESHOLD: u32 = 4;
 const DEFAULT_REPLICATION_FACTOR: u32 = 3;
 
 /// The shortest heartbeat interval that is derived from other options.
-const SHORTEST_SYNC_INTERVAL: Duration = Duration::from_millis(10);
+const MIN_DERIVED_SYNC_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Election timings with every value decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,15 +89,15 @@ impl TimingOptions {
 
 impl Options {
     /// Whether this node may bootstrap a cluster by itself when it finds none.
-    pub(crate) fn may_found_alone(&self) -> bool {
+    pub(crate) fn may_bootstrap_alone(&self) -> bool {
         let alone = self.join_addrs.is_empty() && self.bootstrap_expect.is_none();
         self.bootstrap.unwrap_or(alone) || self.bootstrap_expect == Some(1)
     }
 
     /// How many nodes this node expects before one of them bootstraps the cluster: 0 when it may bootstrap by itself,
     /// `None` when it may not bootstrap at all.
-    pub(crate) fn founding(&self) -> Option<u32> {
-        if self.may_found_alone() {
+    pub(crate) fn bootstrap_expectation(&self) -> Option<u32> {
+        if self.may_bootstrap_alone() {
             return Some(0);
         }
         self.bootstrap_expect
@@ -157,13 +157,13 @@ impl Options {
         self.sync_interval.unwrap_or_else(|| {
             let lease = self
                 .lease_ttl
-                .or_else(|| self.set_failure_timeout().map(lease_within));
+                .or_else(|| self.explicit_failure_timeout().map(lease_within));
             let interval = self.timing.profile.sync_interval();
             match lease {
                 Some(lease) => {
                     let longest = (lease / 3).min(lease.saturating_sub(self.longest_election()));
                     let longest = Duration::from_millis(whole_millis(longest));
-                    interval.min(longest).max(SHORTEST_SYNC_INTERVAL)
+                    interval.min(longest).max(MIN_DERIVED_SYNC_INTERVAL)
                 }
                 None => interval,
             }
@@ -174,10 +174,10 @@ impl Options {
     /// no longer than a failure timeout that is set allows. 1.5 s by default.
     pub fn effective_lease_ttl(&self) -> Duration {
         self.lease_ttl.unwrap_or_else(|| {
-            let wanted = self.unbounded_lease_ttl();
-            match self.set_failure_timeout() {
-                Some(failure) if failure <= with_margin(wanted) => lease_within(failure),
-                _ => wanted,
+            let desired = self.unbounded_lease_ttl();
+            match self.explicit_failure_timeout() {
+                Some(failure) if failure <= with_margin(desired) => lease_within(failure),
+                _ => desired,
             }
         })
     }
@@ -193,7 +193,7 @@ impl Options {
     /// primary.
     pub fn lease_ttl_floor(&self) -> Duration {
         // A node renews at a third of its lease when `sync_interval` is longer than that.
-        let renewal = match self.set_failure_timeout() {
+        let renewal = match self.explicit_failure_timeout() {
             Some(failure) if self.lease_ttl.is_none() => {
                 self.effective_sync_interval().min(lease_within(failure) / 3)
             }
@@ -218,10 +218,10 @@ impl Options {
     pub fn effective_health_interval(&self) -> Duration {
         self.health_check.interval.unwrap_or_else(|| {
             let threshold = self.health_check.failure_threshold.max(1);
-            let wanted = (self.effective_lease_ttl() / 3).saturating_mul(4);
-            let wanted = wanted.max(self.health_check.timeout.unwrap_or(Duration::ZERO)) / threshold;
+            let desired = (self.effective_lease_ttl() / 3).saturating_mul(4);
+            let desired = desired.max(self.health_check.timeout.unwrap_or(Duration::ZERO)) / threshold;
             // Rounded up to whole milliseconds, because rounding must never shorten it.
-            self.effective_sync_interval().max(up_to_millis(wanted))
+            self.effective_sync_interval().max(round_up_to_millis(desired))
         })
     }
 
@@ -232,8 +232,8 @@ impl Options {
             .unwrap_or_else(|| self.effective_sync_interval().min(self.effective_lease_ttl() / 3))
     }
 
-    /// The failure timeout, if these options ask for one instead of leaving it to its default.
-    pub(crate) fn asked_failure_timeout(&self) -> Option<Duration> {
+    /// The failure timeout, if these options set it, directly or indirectly, instead of leaving it to its default.
+    pub(crate) fn requested_failure_timeout(&self) -> Option<Duration> {
         let asked = self.health_check.interval.is_some()
             || self.health_check.failure_threshold != DEFAULT_FAILURE_THRESHOLD;
         asked.then(|| self.failure_timeout())
@@ -241,7 +241,7 @@ impl Options {
 
     /// The failure timeout that `health_check.interval` sets. A lease and a heartbeat interval that are not set adapt
     /// to it.
-    fn set_failure_timeout(&self) -> Option<Duration> {
+    fn explicit_failure_timeout(&self) -> Option<Duration> {
         let interval = self.health_check.interval?;
         Some(interval.saturating_mul(self.effective_failure_threshold()))
     }
@@ -265,7 +265,7 @@ impl Options {
                 let lease = lease_within(failure);
                 let renewal = self
                     .sync_interval
-                    .unwrap_or(SHORTEST_SYNC_INTERVAL)
+                    .unwrap_or(MIN_DERIVED_SYNC_INTERVAL)
                     .min(lease / 3);
                 lease >= self.longest_election() + renewal
                     && self.sync_interval.is_none_or(|sync| failure >= sync * 2)
@@ -304,6 +304,6 @@ fn with_margin(lease: Duration) -> Duration {
     lease.saturating_add(lease / 10)
 }
 
-fn up_to_millis(duration: Duration) -> Duration {
+fn round_up_to_millis(duration: Duration) -> Duration {
     Duration::from_millis(u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
 }

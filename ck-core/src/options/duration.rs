@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-const UNITS: &[(&str, u128)] = &[
+const DURATION_UNITS: &[(&str, u128)] = &[
     ("ns", 1),
     ("us", 1_000),
     ("µs", 1_000),
@@ -37,7 +37,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         let (unit, tail) = tail.split_at(unit_len);
         let nanos = match unit {
             "" if first && tail.is_empty() => NANOS_PER_MILLI,
-            _ => UNITS.iter().find(|(name, _)| *name == unit)?.1,
+            _ => DURATION_UNITS.iter().find(|(name, _)| *name == unit)?.1,
         };
         total = total.checked_add(scaled(number, nanos)?)?;
         rest = tail;

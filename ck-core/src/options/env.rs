@@ -14,13 +14,13 @@ impl Options {
         self.apply_env_below(&[]).map(drop)
     }
 
-    /// As [`Options::apply_env`], below a source of higher precedence: variables of the options named in `won` are not
-    /// looked at, whatever they contain. Returns the options that were set, each with the variable that set it.
+    /// As [`Options::apply_env`], below a source of higher precedence: variables of the options named in `overridden` are not
+    /// read, whatever they contain. Returns the options that were set, each with the variable that set it.
     ///
     /// # Errors
     /// As [`Options::apply_env`].
-    pub fn apply_env_below(&mut self, won: &[&str]) -> Result<Vec<(&'static str, &'static str)>> {
-        self.apply_variables(won, |name| match std::env::var(name) {
+    pub fn apply_env_below(&mut self, overridden: &[&str]) -> Result<Vec<(&'static str, &'static str)>> {
+        self.apply_variables(overridden, |name| match std::env::var(name) {
             Ok(value) => Ok(Some(value)),
             Err(VarError::NotPresent) => Ok(None),
             Err(VarError::NotUnicode(_)) => {
@@ -52,12 +52,12 @@ impl Options {
 
     pub(super) fn apply_variables(
         &mut self,
-        won: &[&str],
+        overridden: &[&str],
         mut lookup: impl FnMut(&str) -> Result<Option<String>>,
     ) -> Result<Vec<(&'static str, &'static str)>> {
         let mut changed = self.clone();
         let mut set = Vec::new();
-        for spec in table().iter().filter(|spec| !won.contains(&spec.name)) {
+        for spec in table().iter().filter(|spec| !overridden.contains(&spec.name)) {
             for variable in spec.env {
                 let Some(value) = lookup(variable)?.filter(|value| !value.is_empty()) else {
                     continue;

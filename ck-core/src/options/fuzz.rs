@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorCode};
 use crate::fuzz::Input;
 
 /// The maximum length of an error message, which must show long values shortened.
-const LONGEST_MESSAGE: usize = 2048;
+const MAX_MESSAGE_BYTES: usize = 2048;
 
 /// The first byte of an input says what its text is. Accepted text must mean the same when it is written and read
 /// again; refused text must change nothing, and get an error that says why.
@@ -27,7 +27,7 @@ pub(crate) fn options(bytes: &[u8]) {
                 Ok(entry) if spec.has_entries() => format!("{}.{entry}", spec.name),
                 Ok(name) => name.to_owned(),
             };
-            with_text(input.rest(), |text| one(&name, text));
+            with_text(input.rest(), |text| single_option(&name, text));
         }
         2 => with_text(input.rest(), duration),
         3 => with_text(input.rest(), address),
@@ -35,23 +35,23 @@ pub(crate) fn options(bytes: &[u8]) {
     }
 }
 
-fn with_text(bytes: &[u8], look: impl FnOnce(&str)) {
+fn with_text(bytes: &[u8], check: impl FnOnce(&str)) {
     if let Ok(text) = std::str::from_utf8(bytes) {
-        look(text);
+        check(text);
     }
 }
 
-fn is_clear(error: &Error) {
+fn check_message(error: &Error) {
     assert_eq!(error.code(), ErrorCode::InvalidOption, "{error}");
     assert!(
-        error.message().len() <= LONGEST_MESSAGE,
+        error.message().len() <= MAX_MESSAGE_BYTES,
         "{} bytes",
         error.message().len()
     );
 }
 
 /// Checks a set of options from any source: every value reads back, and so do all options that are valid together.
-fn look_at(options: &Options) {
+fn check_options(options: &Options) {
     let mut again = Options::default();
     for spec in table() {
         let text = options.get(spec.name);
@@ -64,7 +64,7 @@ fn look_at(options: &Options) {
     }
     match options.validate() {
         Ok(()) => assert_eq!(&again, options),
-        Err(error) => is_clear(&error),
+        Err(error) => check_message(&error),
     }
     let _ = (
         options.effective_lease_ttl(),
@@ -78,21 +78,21 @@ fn document(text: &str) {
     let mut options = Options::new("node-1", ":0");
     let before = options.clone();
     match options.merge_json(text) {
-        Ok(()) => look_at(&options),
+        Ok(()) => check_options(&options),
         Err(error) => {
-            is_clear(&error);
+            check_message(&error);
             assert_eq!(options, before);
         }
     }
 }
 
-fn one(name: &str, text: &str) {
+fn single_option(name: &str, text: &str) {
     let mut options = Options::new("node-1", ":0");
     let before = options.clone();
     match options.set(name, text) {
-        Ok(()) => look_at(&options),
+        Ok(()) => check_options(&options),
         Err(error) => {
-            is_clear(&error);
+            check_message(&error);
             assert_eq!(options, before);
         }
     }
@@ -141,9 +141,9 @@ fn environment(mut input: Input<'_>) {
     let mut options = Options::new("node-1", ":0");
     let before = options.clone();
     match options.apply_env_with(|name| values.get(name).cloned()) {
-        Ok(()) => look_at(&options),
+        Ok(()) => check_options(&options),
         Err(error) => {
-            is_clear(&error);
+            check_message(&error);
             assert_eq!(options, before);
         }
     }

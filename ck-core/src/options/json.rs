@@ -6,13 +6,13 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::strict::Strict;
-use super::table::OptionKind;
-use super::{Options, Target, table};
+use super::spec::OptionKind;
+use super::strict_json::StrictJson;
+use super::{OptionTarget, Options, table};
 use crate::error::{Error, ErrorCode, Result};
 
 /// The maximum size of an options file, in bytes, which no real file comes near.
-const MAX_FILE: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 impl Options {
     /// The defaults, overridden by a JSON object; see [`Options::merge_json`].
@@ -46,13 +46,13 @@ impl Options {
         let what = format!("options file {}", path.display());
         let mut text = String::new();
         let file = std::fs::File::open(path).map_err(|error| Error::io(&what, &error))?;
-        file.take(MAX_FILE + 1)
+        file.take(MAX_FILE_BYTES + 1)
             .read_to_string(&mut text)
             .map_err(|error| Error::io(&what, &error))?;
-        if text.len() as u64 > MAX_FILE {
+        if text.len() as u64 > MAX_FILE_BYTES {
             return Err(Error::new(
                 ErrorCode::InvalidOption,
-                format!("{what}: is longer than {MAX_FILE} bytes"),
+                format!("{what}: is longer than {MAX_FILE_BYTES} bytes"),
             ));
         }
         self.merge_named(&text).map_err(|error| error.context(what))
@@ -72,18 +72,18 @@ impl Options {
 
     /// As [`Options::merge_json`], and returns the names of the options that were set.
     fn merge_named(&mut self, text: &str) -> Result<Vec<String>> {
-        let bad = |message: String| Error::new(ErrorCode::InvalidOption, message);
+        let invalid_json = |message: String| Error::new(ErrorCode::InvalidOption, message);
         // Some editors on Windows write a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let Strict(value) = serde_json::from_str(text)
-            .map_err(|error| bad(format!("options are not valid JSON: {error}")))?;
+        let StrictJson(value) = serde_json::from_str(text)
+            .map_err(|error| invalid_json(format!("options are not valid JSON: {error}")))?;
         let Value::Object(object) = value else {
-            return Err(bad(format!(
+            return Err(invalid_json(format!(
                 "options are a JSON object, and this is {}",
                 type_of(&value)
             )));
         };
-        let mut merge = Merge {
+        let mut merge = JsonMerge {
             options: self.clone(),
             given: BTreeMap::new(),
         };
@@ -96,13 +96,13 @@ impl Options {
 }
 
 /// A merge in progress.
-struct Merge {
+struct JsonMerge {
     options: Options,
     /// The options that were set, by canonical name, each with the name that the document used.
     given: BTreeMap<String, String>,
 }
 
-impl Merge {
+impl JsonMerge {
     fn member(&mut self, path: &str, value: &Value) -> Result<()> {
         refuse_without_counterpart(path)?;
         if let Value::Object(members) = value
@@ -112,7 +112,7 @@ impl Merge {
                 .iter()
                 .try_for_each(|(name, value)| self.member(&format!("{path}.{name}"), value));
         }
-        let target = Target::find(path)?;
+        let target = OptionTarget::find(path)?;
         if value.is_null() {
             return Ok(());
         }
@@ -125,7 +125,7 @@ impl Merge {
         }
         let name = target.name();
         match (target, value) {
-            (Target::Whole(spec), Value::Object(entries)) if spec.has_entries() => {
+            (OptionTarget::Whole(spec), Value::Object(entries)) if spec.has_entries() => {
                 self.options.set(&name, "")?;
                 entries.iter().try_for_each(|(key, value)| {
                     let entry = format!("{name}.{key}");
@@ -135,9 +135,9 @@ impl Merge {
                     self.options.set(&entry, text)
                 })
             }
-            (Target::Entry(..), Value::String(text)) => self.options.set(&name, text),
-            (Target::Entry(..), _) => Err(wrong_type(&name, "a string", value)),
-            (Target::Whole(spec), _) => self.options.set(&name, &text_of(&name, &spec.kind, value)?),
+            (OptionTarget::Entry(..), Value::String(text)) => self.options.set(&name, text),
+            (OptionTarget::Entry(..), _) => Err(wrong_type(&name, "a string", value)),
+            (OptionTarget::Whole(spec), _) => self.options.set(&name, &text_of(&name, &spec.kind, value)?),
         }
     }
 }

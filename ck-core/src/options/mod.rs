@@ -16,7 +16,8 @@ mod env;
 pub(crate) mod fuzz;
 mod json;
 mod markdown;
-mod strict;
+mod spec;
+mod strict_json;
 mod table;
 mod validate;
 mod value;
@@ -32,7 +33,8 @@ pub use builder::OptionsBuilder;
 pub use derived::TimingValues;
 pub use duration::{format_duration, parse_duration};
 pub use markdown::options_markdown;
-pub use table::{OptionDefault, OptionKind, OptionSpec, table};
+pub use spec::{OptionDefault, OptionKind, OptionSpec};
+pub use table::table;
 
 use crate::error::{Error, ErrorCode, Result};
 
@@ -245,11 +247,11 @@ impl Options {
     /// [`ErrorCode::InvalidOption`]: the name is unknown (the message suggests the nearest), or the value is
     /// malformed or out of bounds.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        let target = Target::find(name)?;
+        let target = OptionTarget::find(name)?;
         let spec = target.spec();
         match target {
-            Target::Whole(_) => (spec.access.set)(self, &spec.kind, value),
-            Target::Entry(_, key) => (spec.access.set_entry)(self, &spec.kind, key, value),
+            OptionTarget::Whole(_) => (spec.access.set)(self, &spec.kind, value),
+            OptionTarget::Entry(_, key) => (spec.access.set_entry)(self, &spec.kind, key, value),
         }
         .map_err(|problem| invalid(&target.name(), value, &problem))
     }
@@ -260,9 +262,9 @@ impl Options {
     /// # Errors
     /// [`ErrorCode::InvalidOption`] for an unknown name.
     pub fn get(&self, name: &str) -> Result<String> {
-        Ok(match Target::find(name)? {
-            Target::Whole(spec) => (spec.access.get)(self),
-            Target::Entry(spec, key) => (spec.access.entry)(self, key),
+        Ok(match OptionTarget::find(name)? {
+            OptionTarget::Whole(spec) => (spec.access.get)(self),
+            OptionTarget::Entry(spec, key) => (spec.access.entry)(self, key),
         })
     }
 
@@ -314,49 +316,49 @@ impl Options {
 
 /// The target of a name: an option, or one entry of an option that is a map.
 #[derive(Clone, Copy)]
-enum Target<'a> {
+enum OptionTarget<'a> {
     Whole(&'static OptionSpec),
     Entry(&'static OptionSpec, &'a str),
 }
 
-impl<'a> Target<'a> {
+impl<'a> OptionTarget<'a> {
     fn find(name: &'a str) -> Result<Self> {
         if let Some(spec) = table()
             .iter()
             .find(|spec| spec.name == name || spec.aliases.contains(&name))
         {
-            return Ok(Target::Whole(spec));
+            return Ok(OptionTarget::Whole(spec));
         }
         let entry = name.split_once('.').and_then(|(group, key)| {
             let spec = table()
                 .iter()
                 .find(|spec| spec.name == group && spec.has_entries())?;
-            Some(Target::Entry(spec, key))
+            Some(OptionTarget::Entry(spec, key))
         });
         entry.ok_or_else(|| unknown(name))
     }
 
     fn spec(&self) -> &'static OptionSpec {
         match self {
-            Target::Whole(spec) | Target::Entry(spec, _) => spec,
+            OptionTarget::Whole(spec) | OptionTarget::Entry(spec, _) => spec,
         }
     }
 
     /// The canonical name of the option, whatever alias it was found by.
     fn name(&self) -> String {
         match self {
-            Target::Whole(spec) => spec.name.to_string(),
-            Target::Entry(spec, key) => format!("{}.{key}", spec.name),
+            OptionTarget::Whole(spec) => spec.name.to_string(),
+            OptionTarget::Entry(spec, key) => format!("{}.{key}", spec.name),
         }
     }
 }
 
 /// The error for a bad value: names the option, the value (cut when long) and what would be right.
 fn invalid(name: &str, value: &str, problem: &str) -> Error {
-    const SHOWN: usize = 80;
+    const MAX_SHOWN_CHARS: usize = 80;
     let short = |text: &str| {
         text.char_indices()
-            .nth(SHOWN)
+            .nth(MAX_SHOWN_CHARS)
             .map(|(end, _)| text[..end].to_owned())
     };
     let shown = match short(value) {

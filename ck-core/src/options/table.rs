@@ -1,173 +1,24 @@
 //! The one table of options. Everything that needs an option's name, type, default, bounds, environment variable or
 //! help reads it here: `set` and `get`, JSON, the environment, validation and docs/options.md.
 //!
-//! To add an option: add a field to [`Options`], its "not set" value to `Options::unset`, and a row here.
+//! To add an option: add a field to [`Options`](super::Options), its "not set" value to `Options::unset`, and a row here.
 
 use std::time::Duration;
 
-use super::duration::format_duration;
-use super::value::{Parsed, Value};
-use super::{LogLevel, Options, TimingProfile};
-
-/// One option: what it is called, what it accepts and what it is for.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct OptionSpec {
-    /// The name, in snake_case; a dot separates a group from its member (`health_check.interval`).
-    pub name: &'static str,
-    /// Other names that [`Options::set`] and JSON files accept.
-    pub aliases: &'static [&'static str],
-    /// The environment variables that set it; where several are set, the first in this order counts.
-    pub env: &'static [&'static str],
-    /// The type and its bounds.
-    pub kind: OptionKind,
-    /// The value that applies when it is not set.
-    pub default: OptionDefault,
-    /// What it is for, in one or two sentences.
-    pub help: &'static str,
-    pub(super) access: Access,
-}
-
-/// An option's type and bounds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OptionKind {
-    /// 1 to 255 of `A-Z a-z 0-9 . _ : -`, and neither `.` nor `..`.
-    Identifier,
-    /// A display name: 1 to 255 bytes without control characters and outer blanks.
-    Name,
-    /// A path in the file system; may be empty. ClusterKit neither expands `~` nor removes quotes, so both are refused.
-    Path,
-    /// An address to listen on: `:8080`, `host:port`, `[::1]:0`.
-    ListenAddress,
-    /// An address that other nodes dial: `host` or `host:port`.
-    AdvertiseAddress,
-    /// Addresses to dial, `host:port`, separated by commas; in JSON also an array.
-    AddressList,
-    /// Named service addresses: `kv=:9080,api=host:3000`; in JSON an object.
-    Services,
-    /// Free-form labels: `rack=r1,disk=ssd`; in JSON an object.
-    Labels,
-    /// `true` or `false`.
-    Bool,
-    /// A whole number.
-    Integer {
-        /// The smallest accepted number.
-        min: u32,
-        /// The largest accepted number.
-        max: u32,
-    },
-    /// A duration: `5s`, `500ms`, `1m30s`, or a number of milliseconds.
-    Duration {
-        /// The shortest accepted duration.
-        min: Duration,
-        /// The longest accepted duration.
-        max: Duration,
-    },
-    /// One of these words.
-    Choice(&'static [&'static str]),
-}
-
-impl OptionKind {
-    /// The type in one word, the same in every language.
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            OptionKind::Identifier | OptionKind::Name | OptionKind::Path => "text",
-            OptionKind::ListenAddress | OptionKind::AdvertiseAddress => "address",
-            OptionKind::AddressList => "list",
-            OptionKind::Services | OptionKind::Labels => "map",
-            OptionKind::Bool => "boolean",
-            OptionKind::Integer { .. } => "integer",
-            OptionKind::Duration { .. } => "duration",
-            OptionKind::Choice(_) => "choice",
-        }
-    }
-
-    /// The bounds in words.
-    pub fn bounds(&self) -> String {
-        match self {
-            OptionKind::Identifier => "1 to 255 of A-Z a-z 0-9 . _ : -, and neither . nor ..".into(),
-            OptionKind::Name => "1 to 255 bytes, no control characters, no blanks at either end".into(),
-            OptionKind::Path => "a path, without quotes, a ~ or blanks around it".into(),
-            OptionKind::ListenAddress => ":port, host:port or [ipv6]:port; port 0 asks the system".into(),
-            OptionKind::AdvertiseAddress => "host or host:port, no wildcard".into(),
-            OptionKind::AddressList => "up to 256 of host:port, separated by commas".into(),
-            OptionKind::Services => "up to 64 of name=:port or name=host:port, separated by commas".into(),
-            OptionKind::Labels => "up to 64 of name=value, separated by commas".into(),
-            OptionKind::Bool => "true or false".into(),
-            OptionKind::Integer { min, max } => format!("{min} to {max}"),
-            OptionKind::Duration { min, max } => {
-                format!("{} to {}", format_duration(*min), format_duration(*max))
-            }
-            OptionKind::Choice(words) => words.join(", "),
-        }
-    }
-
-    /// What a value has to be; completes "is not ...".
-    pub(super) fn expected(&self) -> String {
-        let bounds = self.bounds();
-        match self {
-            OptionKind::Integer { .. } => format!("a whole number from {bounds}"),
-            OptionKind::Duration { .. } => format!(
-                "a duration from {bounds}; write it like \"5s\", \"500ms\", \"1m30s\" or as a number of \
-                 milliseconds"
-            ),
-            OptionKind::Choice(_) => format!("one of {bounds}"),
-            _ => bounds,
-        }
-    }
-}
-
-/// The value that applies when an option is not set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OptionDefault {
-    /// There is no default: a node cannot start without it.
-    Required,
-    /// No value: the feature is off.
-    None,
-    /// This value, in the form that [`Options::set`] reads.
-    Value(&'static str),
-    /// Derived from other options, from the cluster or from the machine, as this text says.
-    Derived(&'static str),
-}
-
-impl OptionDefault {
-    /// The default as documentation prints it.
-    pub fn text(&self) -> &'static str {
-        match self {
-            OptionDefault::Required => "required",
-            OptionDefault::None => "none",
-            OptionDefault::Value(text) | OptionDefault::Derived(text) => text,
-        }
-    }
-}
-
-/// The accessors of the option's field.
-#[derive(Debug)]
-pub(super) struct Access {
-    pub(super) set: fn(&mut Options, &OptionKind, &str) -> Parsed<()>,
-    pub(super) get: fn(&Options) -> String,
-    pub(super) set_entry: fn(&mut Options, &OptionKind, &str, &str) -> Parsed<()>,
-    pub(super) entry: fn(&Options, &str) -> String,
-}
-
-impl OptionSpec {
-    /// True when the option's entries are options too: `services.kv`, `labels.rack`.
-    pub fn has_entries(&self) -> bool {
-        matches!(self.kind, OptionKind::Services | OptionKind::Labels)
-    }
-}
+use super::spec::{OptionAccess, OptionDefault, OptionKind, OptionSpec};
+use super::value::OptionValue;
+use super::{LogLevel, TimingProfile};
 
 /// Every option, in the order of the documentation.
 pub fn table() -> &'static [OptionSpec] {
-    TABLE
+    OPTIONS
 }
 
 macro_rules! field {
     ($($path:ident).+) => {
-        Access {
+        OptionAccess {
             set: |options, kind, text| {
-                options.$($path).+ = Value::parse(kind, text)?;
+                options.$($path).+ = OptionValue::parse(kind, text)?;
                 Ok(())
             },
             get: |options| options.$($path).+.format(),
@@ -188,11 +39,11 @@ const fn millis(min: u64, max: u64) -> OptionKind {
     }
 }
 
-const MINUTE: u64 = 60_000;
-const HOUR: u64 = 60 * MINUTE;
-const WEEK: u64 = 7 * 24 * HOUR;
+const MINUTE_MS: u64 = 60_000;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+const WEEK_MS: u64 = 7 * 24 * HOUR_MS;
 
-static TABLE: &[OptionSpec] = &[
+static OPTIONS: &[OptionSpec] = &[
     OptionSpec {
         name: "node_id",
         aliases: &["nodeId"],
@@ -219,7 +70,7 @@ static TABLE: &[OptionSpec] = &[
         default: OptionDefault::Derived(
             "from node_id: node-1, server-1 and 1 become Server-1, any other id stays",
         ),
-        help: "A name for people.",
+        help: "The display name of the node.",
         access: field!(node_name),
     },
     OptionSpec {
@@ -228,7 +79,7 @@ static TABLE: &[OptionSpec] = &[
         env: &["CLUSTERKIT_RAFT_ADDR", "RAFT_ADDR"],
         kind: OptionKind::ListenAddress,
         default: OptionDefault::Derived("peers use http_addr"),
-        help: "A listener of its own for peers.",
+        help: "The address of a separate listener for peers.",
         access: field!(raft_addr),
     },
     OptionSpec {
@@ -236,8 +87,8 @@ static TABLE: &[OptionSpec] = &[
         aliases: &[],
         env: &["CLUSTERKIT_ADVERTISE_ADDR", "ADVERTISE_ADDR"],
         kind: OptionKind::AdvertiseAddress,
-        default: OptionDefault::Derived("worked out from http_addr and the machine, never a bare port"),
-        help: "What other nodes and clients dial. Without a port it takes the one that the node listens on.",
+        default: OptionDefault::Derived("derived from http_addr and the machine, never a bare port"),
+        help: "The address that other nodes and clients dial. Without a port it takes the port that the node listens on.",
         access: field!(advertise_addr),
     },
     OptionSpec {
@@ -246,16 +97,16 @@ static TABLE: &[OptionSpec] = &[
         env: &["CLUSTERKIT_JOIN_ADDRS", "JOIN_ADDR", "JOIN_ADDRS", "KNOWN_NODES"],
         kind: OptionKind::AddressList,
         default: OptionDefault::None,
-        help: "Members to join through: any of them will do, and a DNS name may have several records.",
+        help: "Members to join through. One reachable address is enough, and a DNS name may have several records.",
         access: field!(join_addrs),
     },
     OptionSpec {
         name: "join_timeout",
         aliases: &[],
         env: &["CLUSTERKIT_JOIN_TIMEOUT", "JOIN_TIMEOUT"],
-        kind: millis(10, WEEK),
+        kind: millis(10, WEEK_MS),
         default: OptionDefault::Value("30s"),
-        help: "How long a node tries to join, with growing pauses, before its start fails.",
+        help: "How long a node tries to join, with backoff, before its start fails.",
         access: field!(join_timeout),
     },
     OptionSpec {
@@ -273,8 +124,9 @@ static TABLE: &[OptionSpec] = &[
         env: &["CLUSTERKIT_BOOTSTRAP_EXPECT", "BOOTSTRAP_EXPECT"],
         kind: integer(1, 1_000),
         default: OptionDefault::None,
-        help: "How many nodes, all configured alike and with each other in join_addrs, found a cluster together: the \
-               one with the smallest node_id, once so many know of each other. Only where there is no cluster yet.",
+        help: "How many nodes, all configured alike and with each other in join_addrs, bootstrap a cluster together. The \
+               one with the smallest node_id does it, once so many have found each other. Only where there is no cluster \
+               yet.",
         access: field!(bootstrap_expect),
     },
     OptionSpec {
@@ -318,24 +170,24 @@ static TABLE: &[OptionSpec] = &[
         name: "sync_interval",
         aliases: &["election.renewIntervalMs"],
         env: &["CLUSTERKIT_SYNC_INTERVAL", "SYNC_INTERVAL"],
-        kind: millis(10, 10 * MINUTE),
+        kind: millis(10, 10 * MINUTE_MS),
         default: OptionDefault::Derived(
             "from timing: 500ms, with fast 100ms; less where a short lease or failure timeout is set",
         ),
-        help: "How often the node tells the leader that it lives and renews its lease. It does so at a third of the \
-               cluster's lease where that is more often.",
+        help: "How often the node sends a heartbeat to the leader, which renews its lease. A third of the cluster's lease is \
+               used where that is shorter.",
         access: field!(sync_interval),
     },
     OptionSpec {
         name: "lease_ttl",
         aliases: &["election.leaseTtlMs"],
         env: &["CLUSTERKIT_LEASE_TTL", "LEASE_TTL"],
-        kind: millis(30, HOUR),
+        kind: millis(30, HOUR_MS),
         default: OptionDefault::Derived(
             "3 x sync_interval, or 2 x timing.election_max + sync_interval if that is longer: 1500ms; at most three \
              quarters of a failure timeout that is set",
         ),
-        help: "How long a node may act as primary without hearing from the leader.",
+        help: "How long a node may act as primary without contact with the leader.",
         access: field!(lease_ttl),
     },
     OptionSpec {
@@ -344,27 +196,27 @@ static TABLE: &[OptionSpec] = &[
         env: &["CLUSTERKIT_HEALTH_CHECK_ENABLED", "HEALTH_CHECK_ENABLED"],
         kind: OptionKind::Bool,
         default: OptionDefault::Value("true"),
-        help: "Whether silent nodes are declared failed and their partitions handed over.",
+        help: "Whether silent nodes are declared failed and their partitions given to other nodes.",
         access: field!(health_check.enabled),
     },
     OptionSpec {
         name: "health_check.interval",
         aliases: &[],
         env: &["CLUSTERKIT_HEALTH_CHECK_INTERVAL", "HEALTH_CHECK_INTERVAL"],
-        kind: millis(1, HOUR),
+        kind: millis(1, HOUR_MS),
         default: OptionDefault::Derived(
             "sync_interval, or longer where the failure timeout has to outlast the lease or the timeout: 500ms",
         ),
-        help: "The leader looks for silent nodes this often. A node is failed after interval x failure_threshold.",
+        help: "How often the leader checks for silent nodes. A node is failed after interval x failure_threshold.",
         access: field!(health_check.interval),
     },
     OptionSpec {
         name: "health_check.timeout",
         aliases: &[],
         env: &["CLUSTERKIT_HEALTH_CHECK_TIMEOUT", "HEALTH_CHECK_TIMEOUT"],
-        kind: millis(1, HOUR),
+        kind: millis(1, HOUR_MS),
         default: OptionDefault::Derived("sync_interval, or a third of the lease if that is shorter: 500ms"),
-        help: "How long one sync waits for the leader's answer before it is tried again.",
+        help: "How long one heartbeat waits for the leader's answer before it is retried.",
         access: field!(health_check.timeout),
     },
     OptionSpec {
@@ -376,26 +228,26 @@ static TABLE: &[OptionSpec] = &[
         ],
         kind: integer(1, 1_000),
         default: OptionDefault::Value("4"),
-        help: "How many intervals without a sync make a node failed. Left at 4 it is more where four of a short interval \
-               leave no room for a lease.",
+        help: "After how many intervals without a heartbeat a node is failed. The default of 4 is raised where four short \
+               intervals leave no room for a lease.",
         access: field!(health_check.failure_threshold),
     },
     OptionSpec {
         name: "rebalance_delay",
         aliases: &[],
         env: &["CLUSTERKIT_REBALANCE_DELAY", "REBALANCE_DELAY"],
-        kind: millis(0, WEEK),
+        kind: millis(0, WEEK_MS),
         default: OptionDefault::Value("10s"),
-        help: "How long a failed node may stay away before its copies are made anew elsewhere.",
+        help: "How long a failed node may stay away before its copies are replaced on other nodes.",
         access: field!(rebalance_delay),
     },
     OptionSpec {
         name: "migration_timeout",
         aliases: &[],
         env: &["CLUSTERKIT_MIGRATION_TIMEOUT", "MIGRATION_TIMEOUT"],
-        kind: millis(10, WEEK),
+        kind: millis(10, WEEK_MS),
         default: OptionDefault::Value("5m"),
-        help: "How long copying one partition may take before it is given up and planned anew.",
+        help: "How long copying one partition may take before the migration is abandoned and planned again.",
         access: field!(migration_timeout),
     },
     OptionSpec {
@@ -425,7 +277,7 @@ static TABLE: &[OptionSpec] = &[
         env: &["CLUSTERKIT_TIMING", "TIMING"],
         kind: OptionKind::Choice(TimingProfile::NAMES),
         default: OptionDefault::Value("lan"),
-        help: "The election's pace: lan (heartbeat 50ms, election 150ms to 300ms), fast (30ms, 75ms to 150ms) or \
+        help: "The profile of Raft's timings: lan (heartbeat 50ms, election 150ms to 300ms), fast (30ms, 75ms to 150ms) or \
                wan (250ms, 1s to 2s).",
         access: field!(timing.profile),
     },
@@ -433,27 +285,27 @@ static TABLE: &[OptionSpec] = &[
         name: "timing.heartbeat",
         aliases: &[],
         env: &["CLUSTERKIT_TIMING_HEARTBEAT", "TIMING_HEARTBEAT"],
-        kind: millis(5, MINUTE),
+        kind: millis(5, MINUTE_MS),
         default: OptionDefault::Derived("from timing: 50ms; what suits the other two where they are set"),
-        help: "How often the leader calls the voters. Must exceed a round trip plus the slowest disk sync.",
+        help: "How often the leader sends Raft heartbeats to the voters. Must exceed a round trip plus the slowest disk sync.",
         access: field!(timing.heartbeat),
     },
     OptionSpec {
         name: "timing.election_min",
         aliases: &[],
         env: &["CLUSTERKIT_TIMING_ELECTION_MIN", "TIMING_ELECTION_MIN"],
-        kind: millis(10, 10 * MINUTE),
+        kind: millis(10, 10 * MINUTE_MS),
         default: OptionDefault::Derived("from timing: 150ms; what suits the other two where they are set"),
-        help: "The shortest silence of the leader after which a voter stands for election.",
+        help: "The shortest election timeout: how long a voter waits for the leader before it stands for election.",
         access: field!(timing.election_min),
     },
     OptionSpec {
         name: "timing.election_max",
         aliases: &[],
         env: &["CLUSTERKIT_TIMING_ELECTION_MAX", "TIMING_ELECTION_MAX"],
-        kind: millis(10, 10 * MINUTE),
+        kind: millis(10, 10 * MINUTE_MS),
         default: OptionDefault::Derived("from timing: 300ms; what suits the other two where they are set"),
-        help: "The longest such silence; each voter draws its own between the two.",
+        help: "The longest election timeout; each voter draws its own between the two.",
         access: field!(timing.election_max),
     },
     OptionSpec {
@@ -462,7 +314,7 @@ static TABLE: &[OptionSpec] = &[
         env: &["CLUSTERKIT_MAX_VOTERS", "MAX_VOTERS"],
         kind: integer(1, 15),
         default: OptionDefault::Value("5"),
-        help: "At most this many nodes vote; the others follow. Kept odd where it can be.",
+        help: "The maximum number of voters; the other members are learners. The number of voters is kept odd where possible.",
         access: field!(max_voters),
     },
     OptionSpec {
@@ -516,7 +368,7 @@ static TABLE: &[OptionSpec] = &[
         env: &["CLUSTERKIT_RUNTIME_THREADS"],
         kind: integer(1, 64),
         default: OptionDefault::Derived("half as many as processors, 1 to 4"),
-        help: "How many threads the runtime has that all nodes of the process share. The first node that is made decides.",
+        help: "The number of threads of the runtime that all nodes of the process share. The first node that is created decides.",
         access: field!(runtime_threads),
     },
     OptionSpec {

@@ -1,7 +1,7 @@
 //! Checks that need more than one option, and the bounds of fields that code has set directly.
 
 use super::duration::format_duration;
-use super::table::OptionDefault;
+use super::spec::OptionDefault;
 use super::{Options, invalid, table};
 use crate::error::{Error, ErrorCode, Result};
 

@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use super::address;
 use super::duration::{format_duration, parse_duration};
-use super::table::OptionKind;
+use super::spec::OptionKind;
 use super::{LogLevel, TimingProfile};
 
 /// A value, or a text that says what is wrong with it: the text completes a sentence that begins with the value.
-pub(super) type Parsed<T> = Result<T, String>;
+pub(super) type ParseResult<T> = Result<T, String>;
 
-const MAX_LIST: usize = 256;
-const MAX_MAP: usize = 64;
+const MAX_LIST_ITEMS: usize = 256;
+const MAX_MAP_ENTRIES: usize = 64;
 
 /// A type that an option's field can have.
-pub(super) trait Value: Sized {
+pub(super) trait OptionValue: Sized {
     /// Parses the text form, within the bounds of `kind`.
-    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self>;
+    fn parse(kind: &OptionKind, text: &str) -> ParseResult<Self>;
 
-    /// The text form that [`Value::parse`] reads; empty for "not set".
+    /// The text form that [`OptionValue::parse`] reads; empty for "not set".
     fn format(&self) -> String;
 
     /// The value of one entry of a map; empty when it is not set.
@@ -28,13 +28,13 @@ pub(super) trait Value: Sized {
     }
 
     /// Sets one entry of a map. Other types have no entries.
-    fn set_entry(&mut self, _kind: &OptionKind, _key: &str, _text: &str) -> Parsed<()> {
+    fn set_entry(&mut self, _kind: &OptionKind, _key: &str, _text: &str) -> ParseResult<()> {
         Err("belongs to an option that has no entries".into())
     }
 }
 
-impl<T: Value> Value for Option<T> {
-    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
+impl<T: OptionValue> OptionValue for Option<T> {
+    fn parse(kind: &OptionKind, text: &str) -> ParseResult<Self> {
         if text.is_empty() {
             Ok(None)
         } else {
@@ -47,12 +47,12 @@ impl<T: Value> Value for Option<T> {
     }
 }
 
-impl Value for String {
-    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
+impl OptionValue for String {
+    fn parse(kind: &OptionKind, text: &str) -> ParseResult<Self> {
         match kind {
             // As the last segment of a URL path, "." and ".." have another meaning.
             OptionKind::Identifier if !is_identifier(text, 255) || matches!(text, "." | "..") => {
-                Err(wants(kind))
+                Err(not_expected(kind))
             }
             OptionKind::Name
                 if text.is_empty()
@@ -60,7 +60,7 @@ impl Value for String {
                     || text.contains(char::is_control)
                     || text.trim() != text =>
             {
-                Err(wants(kind))
+                Err(not_expected(kind))
             }
             OptionKind::Path => check_path(text).map(|()| text.to_string()),
             OptionKind::ListenAddress => address::check_listen(text).map(|_| text.to_string()),
@@ -74,12 +74,12 @@ impl Value for String {
     }
 }
 
-impl Value for bool {
-    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
+impl OptionValue for bool {
+    fn parse(kind: &OptionKind, text: &str) -> ParseResult<Self> {
         match text.trim().to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" | "on" => Ok(true),
             "false" | "0" | "no" | "off" => Ok(false),
-            _ => Err(wants(kind)),
+            _ => Err(not_expected(kind)),
         }
     }
 
@@ -88,8 +88,8 @@ impl Value for bool {
     }
 }
 
-impl Value for u32 {
-    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
+impl OptionValue for u32 {
+    fn parse(kind: &OptionKind, text: &str) -> ParseResult<Self> {
         let (min, max) = match kind {
             OptionKind::Integer { min, max } => (*min, *max),
             _ => (0, u32::MAX),
@@ -98,7 +98,7 @@ impl Value for u32 {
             .parse()
             .ok()
             .filter(|n| (min..=max).contains(n))
-            .ok_or_else(|| wants(kind))
+            .ok_or_else(|| not_expected(kind))
     }
 
     fn format(&self) -> String {
@@ -106,11 +106,13 @@ impl Value for u32 {
     }
 }
 
-impl Value for Duration {
-    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
-        let duration = parse_duration(text).ok_or_else(|| wants(kind))?;
+impl OptionValue for Duration {
+    fn parse(kind: &OptionKind, text: &str) -> ParseResult<Self> {
+        let duration = parse_duration(text).ok_or_else(|| not_expected(kind))?;
         match kind {
-            OptionKind::Duration { min, max } if !(*min..=*max).contains(&duration) => Err(wants(kind)),
+            OptionKind::Duration { min, max } if !(*min..=*max).contains(&duration) => {
+                Err(not_expected(kind))
+            }
             _ => Ok(duration),
         }
     }
@@ -120,13 +122,13 @@ impl Value for Duration {
     }
 }
 
-impl Value for TimingProfile {
-    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
+impl OptionValue for TimingProfile {
+    fn parse(kind: &OptionKind, text: &str) -> ParseResult<Self> {
         Self::ALL
             .iter()
             .find(|profile| profile.name().eq_ignore_ascii_case(text.trim()))
             .copied()
-            .ok_or_else(|| wants(kind))
+            .ok_or_else(|| not_expected(kind))
     }
 
     fn format(&self) -> String {
@@ -134,13 +136,13 @@ impl Value for TimingProfile {
     }
 }
 
-impl Value for LogLevel {
-    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
+impl OptionValue for LogLevel {
+    fn parse(kind: &OptionKind, text: &str) -> ParseResult<Self> {
         Self::ALL
             .iter()
             .find(|level| level.name().eq_ignore_ascii_case(text.trim()))
             .copied()
-            .ok_or_else(|| wants(kind))
+            .ok_or_else(|| not_expected(kind))
     }
 
     fn format(&self) -> String {
@@ -148,16 +150,16 @@ impl Value for LogLevel {
     }
 }
 
-impl Value for Vec<String> {
-    fn parse(_kind: &OptionKind, text: &str) -> Parsed<Self> {
+impl OptionValue for Vec<String> {
+    fn parse(_kind: &OptionKind, text: &str) -> ParseResult<Self> {
         let items: Vec<String> = list_items(text).map(str::to_string).collect();
         if items.is_empty() && !text.is_empty() {
             // The user meant to name other nodes. A node without any could bootstrap a cluster of its own.
             return Err("names no address; leave it empty to name none".into());
         }
-        if items.len() > MAX_LIST {
+        if items.len() > MAX_LIST_ITEMS {
             return Err(format!(
-                "has {} addresses; at most {MAX_LIST} are accepted",
+                "has {} addresses; at most {MAX_LIST_ITEMS} are accepted",
                 items.len()
             ));
         }
@@ -172,8 +174,8 @@ impl Value for Vec<String> {
     }
 }
 
-impl Value for BTreeMap<String, String> {
-    fn parse(kind: &OptionKind, text: &str) -> Parsed<Self> {
+impl OptionValue for BTreeMap<String, String> {
+    fn parse(kind: &OptionKind, text: &str) -> ParseResult<Self> {
         let mut map = BTreeMap::new();
         for item in list_items(text) {
             let Some((key, value)) = item.split_once('=') else {
@@ -203,7 +205,7 @@ impl Value for BTreeMap<String, String> {
         self.get(key).cloned().unwrap_or_default()
     }
 
-    fn set_entry(&mut self, kind: &OptionKind, key: &str, text: &str) -> Parsed<()> {
+    fn set_entry(&mut self, kind: &OptionKind, key: &str, text: &str) -> ParseResult<()> {
         // Labels may have names as in Kubernetes: topology.kubernetes.io/zone.
         let labels = matches!(kind, OptionKind::Labels);
         let plain = if labels {
@@ -226,8 +228,10 @@ impl Value for BTreeMap<String, String> {
                 "is no label value: at most 255 bytes without commas, controls and outer spaces".into(),
             );
         }
-        if self.len() >= MAX_MAP && !self.contains_key(key) {
-            return Err(format!("is one entry too many; at most {MAX_MAP} are accepted"));
+        if self.len() >= MAX_MAP_ENTRIES && !self.contains_key(key) {
+            return Err(format!(
+                "is one entry too many; at most {MAX_MAP_ENTRIES} are accepted"
+            ));
         }
         self.insert(key.to_string(), text.to_string());
         Ok(())
@@ -236,7 +240,7 @@ impl Value for BTreeMap<String, String> {
 
 /// Refuses paths that are probably a mistake: the directory of that name would be empty, and the node could bootstrap a
 /// cluster of its own in it.
-fn check_path(text: &str) -> Parsed<()> {
+fn check_path(text: &str) -> ParseResult<()> {
     let problem = if text.contains(char::is_control) {
         "has a control character in it, such as the end of a line; write only the path"
     } else if text.trim() != text {
@@ -264,7 +268,7 @@ fn in_part(item: &str, problem: &str, name_it: bool) -> String {
     }
 }
 
-fn wants(kind: &OptionKind) -> String {
+fn not_expected(kind: &OptionKind) -> String {
     format!("is not {}", kind.expected())
 }
 

@@ -1,52 +1,51 @@
 //! Flow A: which nodes hold a copy of each partition.
 //!
-//! A unit is a copy; its number is its partition's. A copy where a synced one lies is free, one where an unsynced
-//! one lies costs 1, and a new copy costs more than all of those together: so the flow makes the fewest new copies,
+//! A unit is a copy; its number is its partition's. A copy on a node that has a synced one is free, on a node that has an
+//! unsynced one it costs 1, and a new copy costs more than all of those together. So the flow makes the fewest new copies,
 //! and keeps synced ones before unsynced ones.
 
+use super::copy_plan::CopyPlan;
 use super::flow::{self, Assignment, Cost, Levels, Penalty};
 use super::hash;
-use super::input::{Current, Topology};
-use super::plan::Plan;
+use super::input::{CurrentAssignment, NodeTable};
 use super::share;
 use super::spread::Spread;
 
-/// How many candidates one choice weighs against each other.
-const WINDOW: usize = 512;
-/// The same for the partitions that a node could give away, times the nodes that could take each.
-const GIVE_WINDOW: usize = 48;
-const TAKE_WINDOW: usize = 32;
+/// How many candidate nodes one choice compares.
+const CANDIDATE_WINDOW: usize = 512;
+/// How many partitions are compared when one is moved off a node.
+const PARTITION_WINDOW: usize = 48;
+/// How many nodes are compared for each of these partitions.
+const NODE_WINDOW: usize = 32;
 
 /// The target copies of every partition, by node number.
-pub(super) fn place(topology: &Topology, current: &Current, replication_factor: u32) -> Vec<Vec<u32>> {
-    let open = (0..topology.len()).filter(|&n| topology.is_open(n)).count();
-    let copies = replication_factor.max(1).min(open as u32);
+pub(super) fn place(
+    table: &NodeTable,
+    current: &CurrentAssignment,
+    replication_factor: u32,
+) -> Vec<Vec<u32>> {
+    let eligible = (0..table.len()).filter(|&n| table.is_eligible(n)).count();
+    let copies = replication_factor.max(1).min(eligible as u32);
     if copies == 0 {
-        return stay(current, replication_factor);
+        return keep_current(current, replication_factor);
     }
-    let mut sizes = vec![0; topology.zones];
-    (0..topology.len())
-        .filter(|&n| topology.is_open(n))
-        .for_each(|n| sizes[topology.zone[n] as usize] += 1);
+    let mut sizes = vec![0; table.zones];
+    (0..table.len())
+        .filter(|&n| table.is_eligible(n))
+        .for_each(|n| sizes[table.zone[n] as usize] += 1);
     let bounds = share::zone_bounds(&sizes, copies);
-    let shares = share::copies(
-        &topology.weight,
-        &topology.zone,
-        &bounds,
-        current.len() as u32,
-        copies,
-    );
+    let shares = share::copies(&table.weight, &table.zone, &bounds, current.len() as u32, copies);
 
-    let mut plan = Plan::new(topology, current, bounds, copies as usize, Spread::new(&shares));
-    let mut count: Vec<u32> = plan.on.iter().map(|on| on.len() as u32).collect();
+    let mut plan = CopyPlan::new(table, current, bounds, copies as usize, Spread::new(&shares));
+    let mut count: Vec<u32> = plan.by_node.iter().map(|units| units.len() as u32).collect();
     count.push((current.len() * copies as usize) as u32 - count.iter().sum::<u32>());
     let mut levels = Levels::new(shares, count, Penalty::Strict);
-    flow::settle(&mut plan, &mut levels);
+    flow::balance(&mut plan, &mut levels);
     (0..current.len()).map(|p| plan.sorted(p)).collect()
 }
 
-/// No node may get anything: every partition stays where it is, on at most as many nodes as it should have.
-fn stay(current: &Current, replication_factor: u32) -> Vec<Vec<u32>> {
+/// The plan if no node may get copies: every partition stays on its nodes, at most on as many as the replication factor.
+fn keep_current(current: &CurrentAssignment, replication_factor: u32) -> Vec<Vec<u32>> {
     (0..current.len())
         .map(|p| {
             let mut held = current.held(p).to_vec();
@@ -62,11 +61,11 @@ fn stay(current: &Current, replication_factor: u32) -> Vec<Vec<u32>> {
         .collect()
 }
 
-impl Assignment for Plan<'_> {
+impl Assignment for CopyPlan<'_> {
     fn moves(&mut self, from: usize, mut visit: impl FnMut(usize, Cost, u32)) {
         let from_zone = self.zone(from);
-        // Dearest copies first, so that the first move to a node that gets a new copy is a cheapest one; then few
-        // partitions are enough to reach all nodes.
+        // Copies of the highest cost first, so that the first move to a node that gets a new copy is a cheapest one. Then
+        // few partitions are enough to reach all nodes.
         let partitions = self.partitions_on(from);
         let mut partitions: Vec<(Cost, u32)> = match from_zone {
             None => partitions.iter().map(|&p| (0, p)).collect(),
@@ -77,8 +76,8 @@ impl Assignment for Plan<'_> {
         };
         partitions.sort_by_key(|&(cost, _)| std::cmp::Reverse(cost));
         let mut left: Vec<Vec<u32>> = vec![Vec::new(); self.bounds.len()];
-        for &node in &self.open {
-            left[self.topology.zone[node as usize] as usize].push(node);
+        for &node in &self.eligible {
+            left[self.table.zone[node as usize] as usize].push(node);
         }
         let mut zones: Vec<usize> = (0..left.len()).filter(|&z| !left[z].is_empty()).collect();
         for (cost, unit) in partitions {
@@ -86,8 +85,8 @@ impl Assignment for Plan<'_> {
             let view = self.load(p);
             for held in self.current.held(p) {
                 let to = held.node as usize;
-                let zone = self.topology.zone[to] as usize;
-                if self.topology.is_open(to) && !self.is_on(p, to) && self.fits(&view, from_zone, zone) {
+                let zone = self.table.zone[to] as usize;
+                if self.table.is_eligible(to) && !self.is_on(p, to) && self.fits(&view, from_zone, zone) {
                     visit(to, Cost::from(!held.synced) - cost, unit);
                 }
             }
@@ -110,11 +109,11 @@ impl Assignment for Plan<'_> {
     fn price(&mut self, unit: u32, from: usize, to: usize) -> Option<Cost> {
         let p = unit as usize;
         let (lies, now) = match self.zone(from) {
-            None => (self.has_hole(p), 0),
+            None => (self.has_empty_slot(p), 0),
             Some(_) => (self.is_on(p, from), self.cost(p, from)),
         };
         let view = self.load(p);
-        let fits = self.fits(&view, self.zone(from), self.topology.zone[to] as usize);
+        let fits = self.fits(&view, self.zone(from), self.table.zone[to] as usize);
         self.unload(p);
         (fits && lies && !self.is_on(p, to)).then(|| self.cost(p, to) - now)
     }
@@ -131,53 +130,56 @@ impl Assignment for Plan<'_> {
 
     fn apply(&mut self, unit: u32, from: usize, to: usize) {
         let p = unit as usize;
-        if from < self.on.len() {
-            self.take(p, from);
+        if from < self.by_node.len() {
+            self.empty_slot(p, from);
         }
-        self.put(p, to);
-        if from == self.on.len() && !self.has_hole(p) {
-            self.holes.retain(|&q| q != unit);
+        self.fill_slot(p, to);
+        if from == self.by_node.len() && !self.has_empty_slot(p) {
+            self.unfilled.retain(|&q| q != unit);
         }
     }
 
     fn bulk(&mut self, levels: &mut Levels, cost: Cost) -> usize {
-        self.fill_holes(levels, cost) + self.relieve(levels, cost)
+        self.fill_empty_slots(levels, cost) + self.move_surplus(levels, cost)
     }
 }
 
-impl Plan<'_> {
-    /// Single moves out of the pool.
-    fn fill_holes(&mut self, levels: &mut Levels, cost: Cost) -> usize {
-        let (pool, mut moved) = (self.on.len(), 0);
-        let holes = std::mem::take(&mut self.holes);
-        for &unit in &holes {
+impl CopyPlan<'_> {
+    /// Makes single moves out of the pool.
+    fn fill_empty_slots(&mut self, levels: &mut Levels, cost: Cost) -> usize {
+        let (pool, mut moved) = (self.by_node.len(), 0);
+        let unfilled = std::mem::take(&mut self.unfilled);
+        for &unit in &unfilled {
             let p = unit as usize;
-            while let Some(to) = self.best_for_hole(p, levels, cost) {
-                self.put(p, to);
-                levels.settle(pool, to);
+            while let Some(to) = self.best_node_for_empty_slot(p, levels, cost) {
+                self.fill_slot(p, to);
+                levels.record_move(pool, to);
                 moved += 1;
             }
         }
-        self.holes = holes.into_iter().filter(|&p| self.has_hole(p as usize)).collect();
+        self.unfilled = unfilled
+            .into_iter()
+            .filter(|&p| self.has_empty_slot(p as usize))
+            .collect();
         moved
     }
 
-    /// The node that takes a copy of `p` at this cost, holds the fewest beside its share, and shares least with the
-    /// partition's other holders.
-    fn best_for_hole(&mut self, p: usize, levels: &Levels, cost: Cost) -> Option<usize> {
-        if !self.has_hole(p) {
+    /// The node that can take a copy of `p` at this cost, is filled least relative to its share, and shares the fewest
+    /// partitions with the other holders of `p`.
+    fn best_node_for_empty_slot(&mut self, p: usize, levels: &Levels, cost: Cost) -> Option<usize> {
+        if !self.has_empty_slot(p) {
             return None;
         }
         let view = self.load(p);
         let mut best: Option<(u64, i64, usize)> = None;
-        let first = hash::start(p, self.nodes_of(p).count(), self.open.len());
+        let first = hash::scan_start(p, self.nodes_of(p).count(), self.eligible.len());
         let mut seen = 0;
-        for &node in self.open[first..].iter().chain(&self.open[..first]) {
+        for &node in self.eligible[first..].iter().chain(&self.eligible[..first]) {
             let to = node as usize;
             let fill = levels.fill(to);
             if best.is_some_and(|best| fill > best.0)
-                || !levels.takes(to)
-                || !self.fits(&view, None, self.topology.zone[to] as usize)
+                || !levels.wants_unit(to)
+                || !self.fits(&view, None, self.table.zone[to] as usize)
                 || self.is_on(p, to)
                 || self.cost(p, to) != cost
             {
@@ -188,7 +190,7 @@ impl Plan<'_> {
                 best = Some((fill, load, to));
             }
             seen += 1;
-            if seen == WINDOW {
+            if seen == CANDIDATE_WINDOW {
                 break;
             }
         }
@@ -196,27 +198,27 @@ impl Plan<'_> {
         best.map(|(_, _, to)| to)
     }
 
-    /// Single moves from nodes with too many copies to nodes with too few.
-    fn relieve(&mut self, levels: &mut Levels, cost: Cost) -> usize {
+    /// Makes single moves from nodes with too many copies to nodes with too few.
+    fn move_surplus(&mut self, levels: &mut Levels, cost: Cost) -> usize {
         let mut moved = 0;
-        let mut givers = self.open.clone();
-        givers.sort_by_key(|&n| hash::pair(n.into(), 1));
+        let mut sources = self.eligible.clone();
+        sources.sort_by_key(|&n| hash::pair(n.into(), 1));
         loop {
             let before = moved;
-            let takers: Vec<u32> = self
-                .open
+            let targets: Vec<u32> = self
+                .eligible
                 .iter()
                 .copied()
-                .filter(|&n| levels.takes(n as usize))
+                .filter(|&n| levels.wants_unit(n as usize))
                 .collect();
-            for &from in &givers {
+            for &from in &sources {
                 let from = from as usize;
-                if !levels.gives(from) {
+                if !levels.has_surplus(from) {
                     continue;
                 }
-                if let Some((unit, to)) = self.best_to_give(from, &takers, levels, cost) {
+                if let Some((unit, to)) = self.best_move_from(from, &targets, levels, cost) {
                     self.apply(unit, from, to);
-                    levels.settle(from, to);
+                    levels.record_move(from, to);
                     moved += 1;
                 }
             }
@@ -226,19 +228,19 @@ impl Plan<'_> {
         }
     }
 
-    fn best_to_give(
+    fn best_move_from(
         &mut self,
         from: usize,
-        takers: &[u32],
+        targets: &[u32],
         levels: &Levels,
         cost: Cost,
     ) -> Option<(u32, usize)> {
         let mut best: Option<((bool, i64), u32, usize)> = None;
-        let partitions = self.on[from].len();
-        let first = hash::start(from, levels.count(from) as usize, partitions);
+        let partitions = self.by_node[from].len();
+        let first = hash::scan_start(from, levels.count(from) as usize, partitions);
         let mut seen = 0;
         for i in 0..partitions {
-            let unit = self.on[from][(first + i) % partitions];
+            let unit = self.by_node[from][(first + i) % partitions];
             let p = unit as usize;
             let wanted = cost + self.cost(p, from);
             if wanted < 0 || wanted > self.new_cost {
@@ -247,12 +249,12 @@ impl Plan<'_> {
             let view = self.load(p);
             let relief = self.spread.load(from, self.nodes_of(p).filter(|&n| n != from));
             let leads = self.current.primary[p] == Some(from as u32);
-            let start = hash::start(p, from, takers.len());
+            let start = hash::scan_start(p, from, targets.len());
             let mut tried = 0;
-            for &to in takers[start..].iter().chain(&takers[..start]) {
+            for &to in targets[start..].iter().chain(&targets[..start]) {
                 let to = to as usize;
-                if !levels.takes(to)
-                    || !self.fits(&view, self.zone(from), self.topology.zone[to] as usize)
+                if !levels.wants_unit(to)
+                    || !self.fits(&view, self.zone(from), self.table.zone[to] as usize)
                     || self.is_on(p, to)
                     || self.cost(p, to) != wanted
                 {
@@ -264,13 +266,13 @@ impl Plan<'_> {
                     best = Some((key, unit, to));
                 }
                 tried += 1;
-                if tried == TAKE_WINDOW {
+                if tried == NODE_WINDOW {
                     break;
                 }
             }
             self.unload(p);
             seen += usize::from(tried > 0);
-            if seen == GIVE_WINDOW {
+            if seen == PARTITION_WINDOW {
                 break;
             }
         }

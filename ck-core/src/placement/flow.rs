@@ -1,7 +1,7 @@
 //! The solver: a min-cost flow on the graph of nodes, not of (partition, node) pairs.
 //!
 //! Units (copies, or primaries) sit on nodes. Each node has a share, and each single move of one unit has a cost.
-//! [`settle`] brings all nodes into their shares at the least total cost by successive shortest paths:
+//! [`balance`] brings all nodes into their shares at the least total cost by successive shortest paths:
 //!
 //! - It starts from an assignment of least cost that ignores the shares (everything stays where it is), and from a
 //!   flow into the sink, `claim`, that is as near to the assignment as the shares allow. The difference of the two
@@ -36,8 +36,8 @@ pub(super) trait Assignment {
     fn find(&mut self, from: usize, to: usize, cost: Cost, not: &[u32]) -> Option<u32>;
     /// Moves `unit`. The caller keeps the levels.
     fn apply(&mut self, unit: u32, from: usize, to: usize);
-    /// Makes single moves of exactly this cost from nodes that give to nodes that take, as many as it finds, and
-    /// returns their number.
+    /// Makes single moves of exactly this cost from nodes with a surplus to nodes with a deficit, as many as it finds,
+    /// and returns their number.
     fn bulk(&mut self, levels: &mut Levels, cost: Cost) -> usize;
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Levels {
     /// The mean share, rounded up.
     mean: u64,
     phase: Vec<u64>,
-    /// See [`Levels::fill`]; kept, because it is asked for far more often than it changes.
+    /// The result of [`Levels::fill`], which is read far more often than it changes.
     fill: Vec<u64>,
 }
 
@@ -83,8 +83,8 @@ impl Levels {
         let sum = |of: &[u32]| of.iter().map(|&x| i64::from(x)).sum::<i64>();
         let slack = sum(&claim) - sum(&count);
         let ceil = |s: &Share| u64::from(s.ceil);
-        let open = share.iter().filter(|s| s.ceil > 0).count().max(1) as u64;
-        let mean = share.iter().map(ceil).sum::<u64>().div_ceil(open);
+        let eligible = share.iter().filter(|s| s.ceil > 0).count().max(1) as u64;
+        let mean = share.iter().map(ceil).sum::<u64>().div_ceil(eligible);
         let phase = share
             .iter()
             .enumerate()
@@ -129,18 +129,18 @@ impl Levels {
         }
     }
 
-    /// True while the node should give a unit away.
-    pub(super) fn gives(&self, node: usize) -> bool {
+    /// True while a unit should move away from the node.
+    pub(super) fn has_surplus(&self, node: usize) -> bool {
         self.count[node] > self.claim[node] || (self.slack > 0 && self.claim[node] > self.floor(node))
     }
 
     /// True while the node should get a unit.
-    pub(super) fn takes(&self, node: usize) -> bool {
+    pub(super) fn wants_unit(&self, node: usize) -> bool {
         self.count[node] < self.claim[node] || (self.slack < 0 && self.claim[node] < self.share[node].ceil)
     }
 
-    /// Notes a single move from a node that gives to one that takes.
-    pub(super) fn settle(&mut self, from: usize, to: usize) {
+    /// Records a single move from a node with a surplus to a node with a deficit.
+    pub(super) fn record_move(&mut self, from: usize, to: usize) {
         if self.count[from] <= self.claim[from] {
             self.claim[from] -= 1;
             self.slack -= 1;
@@ -189,12 +189,12 @@ impl Levels {
             .map(|cost| -cost)
     }
 
-    fn is_of_sink(&self, step: Step) -> bool {
+    fn is_of_sink(&self, step: PathStep) -> bool {
         step.from.max(step.to) > self.pool()
     }
 
     /// The present price of a step into the sink or out of it.
-    fn sink_price(&self, step: Step) -> Option<Cost> {
+    fn sink_price(&self, step: PathStep) -> Option<Cost> {
         if step.to > self.pool() {
             self.raise(step.from)
         } else {
@@ -202,8 +202,8 @@ impl Levels {
         }
     }
 
-    fn walk(&mut self, step: Step, units: &mut impl Assignment) {
-        let Step { unit, from, to } = step;
+    fn walk(&mut self, step: PathStep, units: &mut impl Assignment) {
+        let PathStep { unit, from, to } = step;
         let sink = self.pool() + 1;
         if to == sink {
             self.claim[from] += 1;
@@ -226,19 +226,21 @@ impl Levels {
     }
 }
 
-const NOBODY: u32 = u32::MAX;
-const FAR: (Cost, u32) = (Cost::MAX, u32::MAX);
+/// No vertex, or no unit.
+const NO_VERTEX: u32 = u32::MAX;
+/// The distance of a vertex that was not reached.
+const UNREACHED: (Cost, u32) = (Cost::MAX, u32::MAX);
 
 /// A step of a path: a unit from node to node, or flow from a node to the sink or back.
 #[derive(Debug, Clone, Copy)]
-struct Step {
+struct PathStep {
     unit: u32,
     from: usize,
     to: usize,
 }
 
 /// One shortest-path search and the potentials that all of them share.
-struct Search {
+struct PathSearch {
     /// The length of a shortest path from any surplus to the vertex, as of the last search and at most the length
     /// to the nearest deficit. With them every residual move has a reduced cost of at least 0.
     potential: Vec<Cost>,
@@ -252,12 +254,12 @@ struct Search {
     found: Vec<usize>,
 }
 
-impl Search {
+impl PathSearch {
     fn new(vertices: usize) -> Self {
-        Search {
+        PathSearch {
             potential: vec![0; vertices],
-            distance: vec![FAR; vertices],
-            parent: vec![(NOBODY, NOBODY); vertices],
+            distance: vec![UNREACHED; vertices],
+            parent: vec![(NO_VERTEX, NO_VERTEX); vertices],
             done: vec![false; vertices],
             heap: BinaryHeap::new(),
             found: Vec::new(),
@@ -267,8 +269,8 @@ impl Search {
     /// Finds the nearest deficits and moves the potentials. False when no deficit can be reached.
     fn run(&mut self, units: &mut impl Assignment, levels: &Levels) -> bool {
         let sink = levels.pool() + 1;
-        self.distance.fill(FAR);
-        self.parent.fill((NOBODY, NOBODY));
+        self.distance.fill(UNREACHED);
+        self.parent.fill((NO_VERTEX, NO_VERTEX));
         self.done.fill(false);
         self.heap.clear();
         self.found.clear();
@@ -291,7 +293,7 @@ impl Search {
                 self.found.push(vertex);
                 continue;
             }
-            let Search {
+            let PathSearch {
                 potential,
                 distance,
                 parent,
@@ -312,13 +314,13 @@ impl Search {
             if vertex == sink {
                 for node in 0..levels.pool() {
                     if let Some(price) = levels.lower(node) {
-                        relax(node, price, NOBODY);
+                        relax(node, price, NO_VERTEX);
                     }
                 }
                 continue;
             }
             if let Some(price) = levels.share.get(vertex).and_then(|_| levels.raise(vertex)) {
-                relax(sink, price, NOBODY);
+                relax(sink, price, NO_VERTEX);
             }
             if levels.count[vertex] > 0 {
                 units.moves(vertex, relax);
@@ -337,12 +339,12 @@ impl Search {
     }
 
     /// The path to `end`, last step first.
-    fn path(&self, end: usize) -> Vec<Step> {
+    fn path(&self, end: usize) -> Vec<PathStep> {
         let mut path = Vec::new();
         let mut to = end;
-        while self.parent[to].0 != NOBODY {
+        while self.parent[to].0 != NO_VERTEX {
             let (from, unit) = self.parent[to];
-            path.push(Step {
+            path.push(PathStep {
                 unit,
                 from: from as usize,
                 to,
@@ -379,11 +381,11 @@ impl Search {
     }
 
     /// What a step without reduced cost costs.
-    fn price(&self, step: Step) -> Cost {
+    fn price(&self, step: PathStep) -> Cost {
         self.potential[step.to] - self.potential[step.from]
     }
 
-    fn is_tight(&self, step: Step, units: &mut impl Assignment, levels: &Levels) -> bool {
+    fn is_tight(&self, step: PathStep, units: &mut impl Assignment, levels: &Levels) -> bool {
         let price = if levels.is_of_sink(step) {
             levels.sink_price(step)
         } else {
@@ -393,7 +395,7 @@ impl Search {
     }
 
     /// Finds other units for the steps of a path. They are all different, so that each move leaves the others legal.
-    fn reuse(&self, path: &mut [Step], units: &mut impl Assignment, levels: &Levels) -> bool {
+    fn reuse(&self, path: &mut [PathStep], units: &mut impl Assignment, levels: &Levels) -> bool {
         let mut chosen = Vec::with_capacity(path.len());
         for step in path {
             if levels.is_of_sink(*step) {
@@ -415,9 +417,9 @@ impl Search {
 /// Brings every node into its share at the least cost. `units` must be where each of them is cheapest.
 ///
 /// With [`Penalty::Strict`] it ends early, with units left over, only when the shares cannot be met.
-pub(super) fn settle(units: &mut impl Assignment, levels: &mut Levels) {
+pub(super) fn balance(units: &mut impl Assignment, levels: &mut Levels) {
     let sink = levels.pool() + 1;
-    let mut search = Search::new(sink + 1);
+    let mut search = PathSearch::new(sink + 1);
     while (0..=sink).any(|vertex| levels.excess(vertex) > 0) {
         if !search.run(units, levels) {
             return;

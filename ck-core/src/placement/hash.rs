@@ -1,4 +1,5 @@
-//! The integer hash that breaks ties: the same on every platform, for ever (plans are compared across versions).
+//! The integer hash that breaks ties. It is the same on every platform and never changes, because plans are compared across
+//! versions.
 
 /// The finaliser of SplitMix64: every input bit reaches every output bit.
 const fn mix(mut x: u64) -> u64 {
@@ -13,7 +14,7 @@ pub(super) const fn pair(a: u64, b: u64) -> u64 {
 }
 
 /// A place in `0..len` to start a cyclic scan at; 0 when `len` is 0.
-pub(super) fn start(a: usize, b: usize, len: usize) -> usize {
+pub(super) fn scan_start(a: usize, b: usize, len: usize) -> usize {
     if len == 0 {
         0
     } else {
@@ -26,14 +27,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_fixed_for_ever() {
-        assert_eq!(pair(0, 0), GOLDEN[0]);
-        assert_eq!(pair(1, 2), GOLDEN[1]);
-        assert_eq!(pair(2, 1), GOLDEN[2]);
+    fn values_never_change() {
+        assert_eq!(pair(0, 0), GOLDEN_HASHES[0]);
+        assert_eq!(pair(1, 2), GOLDEN_HASHES[1]);
+        assert_eq!(pair(2, 1), GOLDEN_HASHES[2]);
     }
 
     // Computed by another program.
-    const GOLDEN: [u64; 3] = [
+    const GOLDEN_HASHES: [u64; 3] = [
         0x4821_8226_ff3c_d4bf,
         0x9130_6053_5674_8961,
         0x0d41_2a9b_93a2_d5a8,
@@ -42,8 +43,8 @@ mod tests {
     #[test]
     fn starts_are_spread_evenly() {
         let mut hits = [0u32; 10];
-        (0..10_000).for_each(|i| hits[start(i, 7, 10)] += 1);
+        (0..10_000).for_each(|i| hits[scan_start(i, 7, 10)] += 1);
         assert!(hits.iter().all(|&h| (900..1100).contains(&h)), "{hits:?}");
-        assert_eq!(start(1, 2, 0), 0);
+        assert_eq!(scan_start(1, 2, 0), 0);
     }
 }

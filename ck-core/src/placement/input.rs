@@ -1,22 +1,22 @@
-//! The input in a form that no longer depends on the order of its lists: nodes by number, sorted by id.
+//! The input in a form that does not depend on the order of its lists: nodes by number, sorted by id.
 
 use std::collections::HashMap;
 
-use super::{Input, NodeSpec};
+use super::{PlannerInput, PlannerNode};
 
 /// The listed nodes, numbered in the order of their ids.
-pub(super) struct Topology {
+pub(super) struct NodeTable {
     pub(super) ids: Vec<String>,
-    /// 0 for nodes that get nothing: draining, or of weight 0.
+    /// 0 for nodes that get no copies: draining ones, and those of weight 0.
     pub(super) weight: Vec<u32>,
     /// The zone of each node. Nodes without a zone share one of their own.
     pub(super) zone: Vec<u32>,
     pub(super) zones: usize,
 }
 
-impl Topology {
-    pub(super) fn new(nodes: &[NodeSpec]) -> Self {
-        let mut sorted: Vec<&NodeSpec> = nodes.iter().collect();
+impl NodeTable {
+    pub(super) fn new(nodes: &[PlannerNode]) -> Self {
+        let mut sorted: Vec<&PlannerNode> = nodes.iter().collect();
         sorted.sort_by(|a, b| {
             (&a.id, &a.zone, a.draining, a.weight).cmp(&(&b.id, &b.zone, b.draining, b.weight))
         });
@@ -28,7 +28,7 @@ impl Topology {
             .iter()
             .map(|n| names.partition_point(|&name| name < &n.zone) as u32)
             .collect();
-        Topology {
+        NodeTable {
             ids: sorted.iter().map(|n| n.id.clone()).collect(),
             weight: sorted
                 .iter()
@@ -44,53 +44,53 @@ impl Topology {
     }
 
     /// True when the node may get copies and primaries.
-    pub(super) fn is_open(&self, node: usize) -> bool {
+    pub(super) fn is_eligible(&self, node: usize) -> bool {
         self.weight[node] > 0
     }
 }
 
 /// One copy that exists on a listed node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct HeldCopy {
     pub(super) node: u32,
     pub(super) synced: bool,
 }
 
-/// What each partition has now, on listed nodes.
-pub(super) struct Current {
+/// The present copies and primaries, on listed nodes.
+pub(super) struct CurrentAssignment {
     starts: Vec<u32>,
-    held: Vec<Held>,
-    /// The primary, where its node is listed.
+    held: Vec<HeldCopy>,
+    /// The primary of each partition, if its node is listed.
     pub(super) primary: Vec<Option<u32>>,
-    /// A partition that was placed before has data somewhere; one that never was is *fresh*.
+    /// True for each partition that was placed before and so has data; the others are *fresh*.
     pub(super) placed: Vec<bool>,
 }
 
-impl Current {
-    pub(super) fn new(input: &Input, topology: &Topology) -> Self {
-        let number: HashMap<&str, u32> = topology
+impl CurrentAssignment {
+    pub(super) fn new(input: &PlannerInput, table: &NodeTable) -> Self {
+        let number: HashMap<&str, u32> = table
             .ids
             .iter()
             .enumerate()
             .map(|(n, id)| (id.as_str(), n as u32))
             .collect();
-        let mut current = Current {
+        let mut current = CurrentAssignment {
             starts: Vec::with_capacity(input.partitions.len() + 1),
             held: Vec::new(),
             primary: Vec::with_capacity(input.partitions.len()),
             placed: Vec::with_capacity(input.partitions.len()),
         };
         current.starts.push(0);
-        let mut copies: Vec<Held> = Vec::new();
+        let mut copies: Vec<HeldCopy> = Vec::new();
         for partition in &input.partitions {
             copies.clear();
             copies.extend(partition.copies.iter().filter_map(|copy| {
-                number.get(copy.node.as_str()).map(|&node| Held {
+                number.get(copy.node.as_str()).map(|&node| HeldCopy {
                     node,
                     synced: copy.synced,
                 })
             }));
-            // Of a copy that is listed twice the better word counts.
+            // A copy that is listed twice is synced if one entry says so.
             copies.sort_by_key(|held| (held.node, !held.synced));
             copies.dedup_by_key(|held| held.node);
             current.held.extend_from_slice(&copies);
@@ -112,7 +112,7 @@ impl Current {
     }
 
     /// The copies of a partition on listed nodes, by node.
-    pub(super) fn held(&self, partition: usize) -> &[Held] {
+    pub(super) fn held(&self, partition: usize) -> &[HeldCopy] {
         &self.held[self.starts[partition] as usize..self.starts[partition + 1] as usize]
     }
 

@@ -1,17 +1,18 @@
-//! How many partitions each pair of nodes shares: what a loss of the one asks of the other.
+//! How many partitions each pair of nodes shares: the load that the loss of one node puts on the other.
 
 use super::share::Share;
 
-/// Beyond this many nodes pairs are not counted: the table would outgrow the caches, and random choice shares few
-/// partitions anyhow (65,536 partitions of 3 copies on 2,048 nodes: 0.1 for each pair).
-const MAX_NODES: usize = 2048;
+/// With more nodes than this, pairs are not counted: the table would exceed the caches, and a random choice shares few
+/// partitions already (65,536 partitions of 3 copies on 2,048 nodes: 0.1 for each pair).
+const MAX_COUNTED_NODES: usize = 2048;
 
+/// The largest value of `Spread::scale`.
 const MAX_SCALE: i64 = (1 << 20) - 1;
 
 /// Counts of shared partitions, weighed by the sizes of the two nodes: heavy nodes may share more.
 pub(super) struct Spread {
     nodes: usize,
-    /// Saturating: nodes that share 65,535 partitions are too few to leave a choice.
+    /// Saturating: if nodes share 65,535 partitions, there are too few nodes to choose from.
     shared: Vec<u16>,
     /// Proportional to 1 / share of the node, and below 2^20, so that no sum overflows.
     scale: Vec<i64>,
@@ -20,7 +21,7 @@ pub(super) struct Spread {
 impl Spread {
     pub(super) fn new(shares: &[Share]) -> Self {
         let nodes = shares.len();
-        let counted = if nodes <= MAX_NODES { nodes } else { 0 };
+        let counted = if nodes <= MAX_COUNTED_NODES { nodes } else { 0 };
         let most = shares.iter().map(|s| i64::from(s.ceil)).max().unwrap_or(0);
         Spread {
             nodes: counted,
@@ -32,13 +33,13 @@ impl Spread {
         }
     }
 
-    /// Notes that `node` got a copy of a partition that lies on `others` too.
-    pub(super) fn join(&mut self, node: usize, others: impl Iterator<Item = usize>) {
+    /// Records that `node` got a copy of a partition that `others` hold, too.
+    pub(super) fn add_copy(&mut self, node: usize, others: impl Iterator<Item = usize>) {
         self.change(node, others, |count| count.saturating_add(1));
     }
 
-    /// Notes that `node` gave up a copy of a partition that lies on `others` too.
-    pub(super) fn part(&mut self, node: usize, others: impl Iterator<Item = usize>) {
+    /// Records that `node` lost its copy of a partition that `others` hold, too.
+    pub(super) fn remove_copy(&mut self, node: usize, others: impl Iterator<Item = usize>) {
         self.change(node, others, |count| count.saturating_sub(1));
     }
 
@@ -58,7 +59,7 @@ impl Spread {
         if self.nodes == 0 {
             return 0;
         }
-        // The table is symmetric. A choice asks for many nodes beside the same others: their rows stay in the cache.
+        // The table is symmetric. A choice compares many nodes with the same others, whose rows stay in the cache.
         let load = |other: usize| {
             i64::from(self.shared[other * self.nodes + node]) * self.scale[other] * self.scale[node]
         };

@@ -1,7 +1,7 @@
 //! The mapping from key to partition: a published contract.
 //!
 //! Smart clients compute it themselves from `hash_config` in `GET /cluster`, in any language, and
-//! applications store data under its answers. It never changes; `tests/vectors/` holds it in place.
+//! applications store data by its results. It never changes; the files in `tests/vectors/` prove that.
 
 /// The number of the partition that `key` belongs to among `partition_count`: the first four bytes of
 /// the key's MD5, read as a big-endian unsigned number, modulo the count.

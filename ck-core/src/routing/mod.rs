@@ -1,25 +1,25 @@
 //! Which partition a key belongs to, and who holds it.
 //!
 //! Three layers, each usable without the next: [`partition_for`] is the published mapping from key to
-//! partition; [`ClusterView`] is one immutable revision of the cluster with every question that can be
-//! asked of it; [`SharedView`] is where the applier puts the newest view and every lookup finds it.
+//! partition; [`ClusterView`] is one immutable revision of the cluster with every lookup; [`SharedView`] holds the newest
+//! view, which the applier stores and every lookup loads.
 //!
-//! Pure: no I/O, no clock, no tokio. A view says what the replicated state says. Whether this node may
-//! *act* on it (its lease) depends on the time and is asked on top, by the cluster handle.
+//! Pure: no I/O, no clock, no tokio. A view shows the replicated state. Whether this node may *act* on it (its lease)
+//! depends on the time, and the cluster handle checks that as well.
 
-mod counts;
+mod cluster_view;
 mod hash;
-mod lookup;
+mod partition_counts;
+mod partition_ref;
 mod records;
-mod shared;
+mod shared_view;
 mod tables;
-mod view;
 
 #[cfg(test)]
 mod tests;
 
+pub use cluster_view::{ClusterView, KeyCounts, Responsibility};
 pub use hash::partition_for;
-pub use lookup::{NodeIter, PartitionRef};
+pub use partition_ref::{NodeIter, PartitionRef};
 pub use records::NodePartitions;
-pub use shared::{SharedView, ViewGuard};
-pub use view::{ClusterView, KeyCounts, Responsibility};
+pub use shared_view::{SharedView, ViewGuard};

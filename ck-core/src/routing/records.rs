@@ -1,5 +1,5 @@
-//! A view's answers in the shapes of the public API. These allocate: they are for people, HTTP and
-//! clients that cache the map, not for the path of a key.
+//! The records of the public API, made from a view. They allocate: they are for HTTP, for people, and for clients that
+//! cache the map, not for the lookup of a key.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use crate::model::{
     Cluster, LeaderInfo, NodeId, PartitionMap, PartitionRecord, PartitionStats, Role, partition_id,
 };
 
-use super::view::ClusterView;
+use super::cluster_view::ClusterView;
 
 /// The partitions of one node, by number, ascending.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodePartitions {
-    /// Those that it is primary of.
+    /// The partitions of which it is the primary.
     pub primary: Vec<u32>,
-    /// Those whose data it holds besides.
+    /// The partitions whose data it holds as a replica.
     pub replica: Vec<u32>,
 }
 
@@ -53,7 +53,7 @@ impl ClusterView {
         }
     }
 
-    /// How partitions are spread. Every member is counted, also one that holds nothing.
+    /// The distribution of partitions over the members. Every member is counted, also one that holds nothing.
     pub fn partition_stats(&self) -> PartitionStats {
         let mut primaries = vec![0; self.nodes().len()];
         let mut replicas = primaries.clone();

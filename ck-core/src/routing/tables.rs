@@ -1,46 +1,46 @@
-//! The flat arrays behind a view: ids resolved to indexes once, so that a lookup follows none.
+//! The flat arrays of a view. Node ids are resolved to indexes once, so that a lookup resolves none.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::counts::Counted;
+use super::partition_counts::CachedCounts;
 use crate::model::{Node, Partition, Topology};
 
-/// Everything a view knows except its revision. Shared by all views of one topology.
+/// The data of a view, except its revision. Shared by all views of one topology.
 #[derive(Debug)]
 pub(super) struct Tables {
     pub(super) topology: Arc<Topology>,
     /// This node's id.
     pub(super) me: Arc<str>,
-    /// This node's index in `nodes`, when it is a member.
+    /// This node's index in `nodes`, if it is a member.
     pub(super) my_index: Option<u32>,
     /// Every member, sorted by id.
     pub(super) nodes: Vec<Arc<Node>>,
-    /// The partitions, in chunks as `topology.partitions` has them, so that two views share what two topologies do.
+    /// The partitions, in the chunks of `topology.partitions`: two views share the chunks that their topologies share.
     pub(super) chunks: Vec<Arc<Chunk>>,
-    /// What a key's hash is divided by: the cluster's partition count, fixed at bootstrap. Not the
-    /// number of slots, so that no state of the table could ever route a key elsewhere.
+    /// The divisor of a key's hash: the cluster's partition count, fixed at bootstrap. It is not the number of slots, so
+    /// that no content of the tables can route a key to another partition.
     pub(super) modulus: u32,
-    pub(super) counted: Counted,
+    pub(super) cached_counts: CachedCounts,
 }
 
 /// The partitions of one chunk.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Chunk {
-    /// By place.
-    pub(super) slots: Vec<Slot>,
-    /// The holders of all of them, as indexes into [`Tables::nodes`]; [`Slot`] says which are whose.
+    /// The partitions, by number.
+    pub(super) slots: Vec<PartitionSlot>,
+    /// The holders of all partitions, as indexes into [`Tables::nodes`]; each [`PartitionSlot`] has a range of them.
     pub(super) holders: Vec<u32>,
 }
 
-/// One partition's part of [`Chunk::holders`]:
+/// One partition, with its range of [`Chunk::holders`]:
 ///
 /// ```text
 /// start          start + has_primary     pending           end
 ///   [ primary? ]   [ replicas ... ]        [ pending ... ]
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slot {
+pub(super) struct PartitionSlot {
     pub(super) epoch: u64,
     /// The revision that gave the primary its role.
     pub(super) granted: u64,
@@ -51,8 +51,8 @@ pub(super) struct Slot {
 }
 
 impl Tables {
-    /// Resolves every id in `topology`. An id that names no member is left out: an answer only ever
-    /// names nodes that can be looked up in the same view.
+    /// Resolves every id in `topology`. An id of no member is left out, so that an answer names only nodes that are in the
+    /// same view.
     pub(super) fn new(topology: Arc<Topology>, me: Arc<str>) -> Self {
         let nodes: Vec<Arc<Node>> = topology.nodes.values().cloned().collect();
         let by_id: HashMap<&str, u32> = nodes.iter().map(|node| &*node.id).zip(0..).collect();
@@ -62,12 +62,12 @@ impl Tables {
             .map(|chunk| Arc::new(Chunk::new(chunk.partitions(), resolve)))
             .collect();
         drop(by_id);
-        let counted = Counted::new(&topology);
-        Tables::assemble(topology, me, nodes, (chunks, counted))
+        let cached_counts = CachedCounts::new(&topology);
+        Tables::assemble(topology, me, nodes, (chunks, cached_counts))
     }
 
-    /// The same as [`Tables::new`] for this node, taking over from `self` what has not changed. With the
-    /// same members, which is nearly always, a commit costs the partitions that it touched.
+    /// The same as [`Tables::new`] for this node; shares the unchanged parts with `self`. If the members are the same, which
+    /// is the usual case, a commit costs only the partitions that it changes.
     pub(super) fn updated(&self, topology: Arc<Topology>) -> Self {
         let same_members = self.nodes.len() == topology.nodes.len()
             && self
@@ -92,28 +92,28 @@ impl Tables {
                 None => Arc::new(Chunk::new(chunk.partitions(), |id| index_of(&nodes, id))),
             })
             .collect();
-        let counted = self.counted.updated(&self.topology, &topology);
-        Tables::assemble(topology, Arc::clone(&self.me), nodes, (chunks, counted))
+        let cached_counts = self.cached_counts.updated(&self.topology, &topology);
+        Tables::assemble(topology, Arc::clone(&self.me), nodes, (chunks, cached_counts))
     }
 
     fn assemble(
         topology: Arc<Topology>,
         me: Arc<str>,
         nodes: Vec<Arc<Node>>,
-        (chunks, counted): (Vec<Arc<Chunk>>, Counted),
+        (chunks, cached_counts): (Vec<Arc<Chunk>>, CachedCounts),
     ) -> Self {
         Tables {
             my_index: index_of(&nodes, &me),
             modulus: topology.config.partition_count,
             chunks,
-            counted,
+            cached_counts,
             nodes,
             me,
             topology,
         }
     }
 
-    /// How many partitions there are.
+    /// Number of partitions.
     pub(super) fn len(&self) -> u32 {
         // Bounded by the configuration's 65536.
         self.topology.partitions.len() as u32
@@ -125,7 +125,7 @@ impl Tables {
     }
 }
 
-impl Slot {
+impl PartitionSlot {
     /// True when there is a primary.
     #[inline]
     pub(super) fn has_primary(&self) -> bool {
@@ -168,21 +168,21 @@ fn index_of(nodes: &[Arc<Node>], id: &str) -> Option<u32> {
 
 impl Chunk {
     fn new(partitions: &[Arc<Partition>], resolve: impl Fn(&str) -> Option<u32>) -> Self {
-        let mut chunk = Chunk::with_room_for(partitions);
+        let mut chunk = Chunk::with_capacity_for(partitions);
         for partition in partitions {
             chunk.push(partition, &resolve);
         }
         chunk
     }
 
-    /// The same as [`Chunk::new`], taking over what has not changed from the chunk of an earlier topology with the same
-    /// members: its partitions, and what was made of them.
+    /// The same as [`Chunk::new`]; copies the slots of unchanged partitions from the chunk of an earlier topology with the
+    /// same members, which is given as its partitions and its table.
     fn updated(
         (before, table): (&[Arc<Partition>], &Chunk),
         partitions: &[Arc<Partition>],
         resolve: impl Fn(&str) -> Option<u32>,
     ) -> Self {
-        let mut chunk = Chunk::with_room_for(partitions);
+        let mut chunk = Chunk::with_capacity_for(partitions);
         let mut before = before
             .iter()
             .zip(&table.slots)
@@ -190,14 +190,16 @@ impl Chunk {
             .chain(std::iter::repeat(None));
         for partition in partitions {
             match before.next().flatten() {
-                Some((old, slot)) if Arc::ptr_eq(old, partition) => chunk.push_again(slot, &table.holders),
+                Some((old, slot)) if Arc::ptr_eq(old, partition) => {
+                    chunk.push_unchanged(slot, &table.holders)
+                }
                 _ => chunk.push(partition, &resolve),
             }
         }
         chunk
     }
 
-    fn with_room_for(partitions: &[Arc<Partition>]) -> Self {
+    fn with_capacity_for(partitions: &[Arc<Partition>]) -> Self {
         let copies = partitions.first().map_or(0, |partition| partition.copies.len());
         Chunk {
             slots: Vec::with_capacity(partitions.len()),
@@ -205,7 +207,7 @@ impl Chunk {
         }
     }
 
-    // A chunk's partitions have no four billion copies.
+    // The partitions of a chunk have fewer than four billion copies.
     fn len(&self) -> u32 {
         self.holders.len() as u32
     }
@@ -227,7 +229,7 @@ impl Chunk {
                 .filter_map(|id| resolve(id))
                 .filter(|index| Some(*index) != primary),
         );
-        self.slots.push(Slot {
+        self.slots.push(PartitionSlot {
             epoch: partition.epoch,
             granted: partition.granted,
             start,
@@ -237,12 +239,12 @@ impl Chunk {
         });
     }
 
-    /// Takes over a partition that has not changed from tables with the same members.
-    fn push_again(&mut self, slot: &Slot, holders: &[u32]) {
+    /// Copies the slot of an unchanged partition from a table with the same members.
+    fn push_unchanged(&mut self, slot: &PartitionSlot, holders: &[u32]) {
         let start = self.len();
         self.holders
             .extend_from_slice(&holders[slot.start as usize..slot.end as usize]);
-        self.slots.push(Slot {
+        self.slots.push(PartitionSlot {
             epoch: slot.epoch,
             granted: slot.granted,
             start,

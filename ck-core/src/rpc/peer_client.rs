@@ -72,9 +72,9 @@ impl PeerClient {
     /// Opens the connection that a call on this lane would use, where it is not open.
     ///
     /// # Errors
-    /// Those of [`Transport::reach`].
-    pub(crate) async fn reach(&self, address: &str, lane: Lane, timeout: Duration) -> Result<()> {
-        self.transport.reach(address, lane, timeout).await
+    /// Those of [`Transport::connect`].
+    pub(crate) async fn connect(&self, address: &str, lane: Lane, timeout: Duration) -> Result<()> {
+        self.transport.connect(address, lane, timeout).await
     }
 
     /// The addresses behind `name`: see [`Transport::resolve`].

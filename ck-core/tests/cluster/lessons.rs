@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clusterkit::http::{Answer, Client};
+use clusterkit::http::{Client, ClientResponse};
 use clusterkit::model::Role;
 use clusterkit::state::Expect;
 use clusterkit::{ClusterKit, ErrorCode};
@@ -19,7 +19,7 @@ use crate::support::{
 /// Short: nobody answers any more.
 const SHORT: Duration = Duration::from_millis(300);
 
-fn ask(addr: &str, path: &str) -> Answer {
+fn ask(addr: &str, path: &str) -> ClientResponse {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

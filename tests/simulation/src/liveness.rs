@@ -5,7 +5,7 @@ use std::time::Duration;
 use clusterkit::env;
 use clusterkit::env::disk::Faults;
 use clusterkit::model::{NodeId, Partition};
-use clusterkit::net::sim::Resolver;
+use clusterkit::net::sim::ResolverMode;
 use clusterkit::sim::SimNode;
 use clusterkit::state::Expect;
 
@@ -23,7 +23,7 @@ pub(crate) fn calm(world: &World) {
     world.be_calm();
     world.network.heal();
     world.network.calm();
-    world.network.set_resolver(Resolver::Answers);
+    world.network.set_resolver(ResolverMode::Answers);
     for addr in world.addrs() {
         world.network.set_rate(&addr, None);
     }

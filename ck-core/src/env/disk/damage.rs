@@ -1,4 +1,4 @@
-//! Damage of the kinds that disks, file systems and people do, for tests of whatever opens the files afterwards.
+//! Damage of the kinds that disks, file systems and people cause, for tests of the code that opens the files afterwards.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -7,24 +7,24 @@ use std::ops::Range;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-const SECTOR: usize = 512;
+const SECTOR_BYTES: usize = 512;
 
-/// A number that whoever runs the tests may set.
-pub(crate) fn number(variable: &str, default: u64) -> u64 {
+/// A number from an environment variable, with which the tests can be configured.
+pub(crate) fn env_number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
-/// Damages the files in one way and says which.
+/// Damages the files in one way, and returns a description.
 pub(crate) fn damage<K: Clone + Ord + Debug>(rng: &mut StdRng, files: &mut BTreeMap<K, Vec<u8>>) -> String {
     let names: Vec<K> = files.keys().cloned().collect();
     let name = names[rng.random_range(0..names.len())].clone();
     let other = names[rng.random_range(0..names.len())].clone();
     let mut content = files[&name].clone();
-    // Most of a segment of the log is empty: what is hit shall mostly be where something is.
+    // Most of a segment of the log is empty, and the damage should mostly hit the part that is in use.
     let used = content.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
     let length = if rng.random_bool(0.8) { used } else { content.len() };
     let part = range(rng, length);
-    let sectors = content.len() / SECTOR;
+    let sectors = content.len() / SECTOR_BYTES;
     let what = match rng.random_range(0..11) {
         0 => {
             content[part.clone()].fill(0);
@@ -49,8 +49,8 @@ pub(crate) fn damage<K: Clone + Ord + Debug>(rng: &mut StdRng, files: &mut BTree
         }
         5 if sectors > 0 => {
             let (one, two) = (rng.random_range(0..sectors), rng.random_range(0..sectors));
-            for at in 0..SECTOR {
-                content.swap(one * SECTOR + at, two * SECTOR + at);
+            for at in 0..SECTOR_BYTES {
+                content.swap(one * SECTOR_BYTES + at, two * SECTOR_BYTES + at);
             }
             format!("sectors {one} and {two} swapped")
         }
@@ -69,8 +69,8 @@ pub(crate) fn damage<K: Clone + Ord + Debug>(rng: &mut StdRng, files: &mut BTree
             return format!("{name:?} removed");
         }
         9 => {
-            let theirs = std::mem::replace(files.entry(other.clone()).or_default(), content);
-            files.insert(name.clone(), theirs);
+            let others = std::mem::replace(files.entry(other.clone()).or_default(), content);
+            files.insert(name.clone(), others);
             return format!("{name:?} and {other:?} swapped");
         }
         _ => {
@@ -84,7 +84,7 @@ pub(crate) fn damage<K: Clone + Ord + Debug>(rng: &mut StdRng, files: &mut BTree
 
 /// A range within `length` bytes, of whole sectors half of the time.
 fn range(rng: &mut StdRng, length: usize) -> Range<usize> {
-    let unit = if rng.random_bool(0.5) { SECTOR } else { 1 };
+    let unit = if rng.random_bool(0.5) { SECTOR_BYTES } else { 1 };
     let start = rng.random_range(0..length.max(1)) / unit * unit;
     let longest = [1, 20, 512, 4096, length][rng.random_range(0..5)];
     let end = start + rng.random_range(1..=longest.max(1)).next_multiple_of(unit);

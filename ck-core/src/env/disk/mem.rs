@@ -1,9 +1,8 @@
 //! A disk in memory, for nodes without a data directory and for simulations, where it can fail and crash.
 //!
-//! It keeps what a program sees apart from what a power loss would leave. Every unsynced write remembers
-//! the bytes that it replaced, so a crash can take it back, whole or in part; every unsynced change of a
-//! folder is a list, of which a crash keeps a prefix (file systems journal names in order). The outcome
-//! of a crash depends on the history and on the seed, on nothing else.
+//! It separates what a program sees from what a power loss would leave. Every unsynced write keeps the bytes that it
+//! replaced, so that a crash can undo it, whole or in part. The unsynced changes of a folder are a list, of which a crash
+//! keeps a prefix (file systems journal names in order). The outcome of a crash depends only on the history and the seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -13,30 +12,31 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 
 use super::{DirSync, Disk, DiskFile, DiskLock, parent};
 use crate::{Error, ErrorCode, Result};
 
 mod content;
+mod dir;
 mod hang;
-use content::Content;
+use dir::{Dir, DirChange, Inode};
 use hang::Hang;
 
-/// What goes wrong from now on. Counts are of operations on the whole disk, 0 meaning the next one.
+/// The faults from now on. Counts are of operations on the whole disk; 0 is the next one.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     /// This write fails and writes nothing; later ones succeed.
     pub fail_write: Option<u64>,
-    /// This file sync fails. As on Linux, what it should have made durable stays in sight but is never
-    /// written, whatever later syncs say; only writing it again helps.
+    /// This file sync fails. As on Linux, the data that it should have made durable stays visible but is never written,
+    /// although later syncs succeed. Only writing the data again makes it durable.
     pub fail_sync: Option<u64>,
     /// So many bytes can still be written; the write that crosses the bound is cut short, later ones fail.
     pub capacity: Option<u64>,
     /// No file descriptor is free: nothing can be created, opened or locked, and no folder synced.
     pub no_files: bool,
-    /// Nothing can be written any more, as on a file system that was mounted anew for reading only.
+    /// Nothing can be written any more, as on a file system that was remounted read-only.
     pub read_only: bool,
     /// Every write of more than one byte takes only half.
     pub short_writes: bool,
@@ -45,93 +45,41 @@ pub struct Faults {
     pub halt_after: Option<u64>,
 }
 
-/// A disk in memory. Clones share the content. See the module's text for what a crash does.
+/// A disk in memory. Clones share the content. The module's documentation describes a crash.
 #[derive(Clone, Default)]
 pub struct MemDisk {
-    shared: Arc<Mutex<State>>,
+    shared: Arc<Mutex<MemDiskState>>,
     hang: Hang,
 }
 
 #[derive(Default)]
-struct State {
+struct MemDiskState {
     dirs: BTreeMap<PathBuf, Dir>,
     locks: BTreeSet<PathBuf>,
-    /// Grows with each crash: handles from before it are dead.
+    /// Grows with each crash; handles of an earlier generation fail.
     generation: u64,
     faults: Faults,
     operations: u64,
 }
 
-type Inode = Arc<Mutex<Content>>;
-type Names = BTreeMap<OsString, Inode>;
-
-#[derive(Default)]
-struct Dir {
-    names: Names,
-    durable: Names,
-    unsynced: Vec<Change>,
-}
-
-enum Change {
-    Link(OsString, Inode),
-    Unlink(OsString),
-    Rename(OsString, OsString),
-}
-
-impl Change {
-    fn apply(&self, names: &mut Names) {
-        match self {
-            Change::Link(name, inode) => {
-                names.insert(name.clone(), inode.clone());
-            }
-            Change::Unlink(name) => {
-                names.remove(name);
-            }
-            Change::Rename(from, to) => {
-                if let Some(inode) = names.remove(from) {
-                    names.insert(to.clone(), inode);
-                }
-            }
-        }
-    }
-}
-
-impl Dir {
-    fn change(&mut self, change: Change) {
-        change.apply(&mut self.names);
-        self.unsynced.push(change);
-    }
-
-    fn crash(&mut self, rng: &mut StdRng) {
-        let kept = rng.random_range(0..=self.unsynced.len());
-        for change in self.unsynced.drain(..).take(kept) {
-            change.apply(&mut self.durable);
-        }
-        self.names = self.durable.clone();
-        for inode in self.names.values() {
-            inode.lock().crash(rng);
-        }
-    }
-}
-
-enum Kind {
+enum OperationKind {
     Write,
     Sync,
     Other,
 }
 
-/// What becomes of a write that the faults let through.
-struct Admitted {
+/// The outcome of an operation that the faults do not refuse.
+struct AdmittedOperation {
     length: usize,
     failed: bool,
     halted: bool,
 }
 
-impl State {
+impl MemDiskState {
     /// Counts a changing operation and applies the faults to it.
-    fn admit(&mut self, kind: &Kind, length: usize) -> io::Result<Admitted> {
+    fn admit(&mut self, kind: &OperationKind, length: usize) -> io::Result<AdmittedOperation> {
         self.operations += 1;
-        let mut admitted = Admitted {
+        let mut admitted = AdmittedOperation {
             length,
             failed: false,
             halted: false,
@@ -144,11 +92,11 @@ impl State {
             }
             None => {}
         }
-        if self.faults.read_only && !matches!(kind, Kind::Sync) {
+        if self.faults.read_only && !matches!(kind, OperationKind::Sync) {
             return Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem));
         }
         match kind {
-            Kind::Write => {
+            OperationKind::Write => {
                 if due(&mut self.faults.fail_write) {
                     return Err(io::Error::other("injected write failure"));
                 }
@@ -164,24 +112,24 @@ impl State {
                     *left -= admitted.length as u64;
                 }
             }
-            Kind::Sync => admitted.failed = due(&mut self.faults.fail_sync),
-            Kind::Other => {}
+            OperationKind::Sync => admitted.failed = due(&mut self.faults.fail_sync),
+            OperationKind::Other => {}
         }
-        if admitted.halted && matches!(kind, Kind::Other) {
+        if admitted.halted && matches!(kind, OperationKind::Other) {
             return Err(io::Error::other("halted"));
         }
         Ok(admitted)
     }
 
     fn sync_dir(&mut self, path: &Path) -> Result<()> {
-        self.admit(&Kind::Other, 0).map_err(failed("sync folder", path))?;
+        self.admit(&OperationKind::Other, 0)
+            .map_err(failed("sync folder", path))?;
         let dir = self.dir(path).map_err(failed("sync folder", path))?;
-        dir.unsynced.clear();
-        dir.durable = dir.names.clone();
+        dir.sync();
         Ok(())
     }
 
-    /// Takes a file descriptor for what is done at `path`.
+    /// Takes a file descriptor for an operation on `path`.
     fn take_file(&mut self, what: &str, path: &Path) -> Result<()> {
         if self.faults.no_files {
             self.operations += 1;
@@ -229,24 +177,24 @@ impl MemDisk {
         MemDisk::default()
     }
 
-    /// Replaces what goes wrong from now on.
+    /// Replaces the faults.
     pub fn set_faults(&self, faults: Faults) {
         self.shared.lock().faults = faults;
     }
 
-    /// From now on syncs do not return until this is taken back: the disk hangs. In a simulation, where nothing may block,
-    /// that is seen by whoever waits for [`Disk::answers`] first, as the log does.
+    /// Lets the disk hang: syncs do not return until it is set to false. In a simulation, where nothing may block, this has an
+    /// effect only on code that awaits [`Disk::wait_responsive`] first, as the log does.
     pub fn hang(&self, hangs: bool) {
         self.hang.set(hangs);
     }
 
-    /// How many changing operations the disk has been asked for.
+    /// Number of changing operations so far.
     pub fn operations(&self) -> u64 {
         self.shared.lock().operations
     }
 
-    /// A power loss: what was synced stays; of the rest the seed decides what is lost, kept or torn.
-    /// Locks are released, faults end, and handles from before fail from now on.
+    /// A power loss: synced changes stay; the seed decides which unsynced ones are lost, kept or torn. Locks are released,
+    /// faults end, and existing handles fail from now on.
     pub fn crash(&self, seed: u64) {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut state = self.shared.lock();
@@ -259,9 +207,9 @@ impl MemDisk {
         }
     }
 
-    /// The process that used the disk is gone, the machine is not: nothing is lost, locks are released, faults end,
-    /// and handles from before fail from now on.
-    pub fn orphan(&self) {
+    /// The process that used the disk ends, and the machine does not: no change is lost, locks are released, faults end,
+    /// and existing handles fail from now on.
+    pub fn end_process(&self) {
         let mut state = self.shared.lock();
         state.generation += 1;
         state.locks.clear();
@@ -269,7 +217,7 @@ impl MemDisk {
         self.hang.set(false);
     }
 
-    fn handle(&self, state: &State, path: &Path, inode: Inode) -> Arc<dyn DiskFile> {
+    fn handle(&self, state: &MemDiskState, path: &Path, inode: Inode) -> Arc<dyn DiskFile> {
         let generation = state.generation;
         Arc::new(MemFile {
             disk: self.clone(),
@@ -281,19 +229,19 @@ impl MemDisk {
 }
 
 impl Disk for MemDisk {
-    fn answers(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.hang.answers())
+    fn wait_responsive(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.hang.wait_responsive())
     }
 
     fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>> {
         let mut state = self.shared.lock();
         state.take_file("create", path)?;
         let inode = Inode::default();
-        let create = |state: &mut State| {
-            state.admit(&Kind::Other, 0)?;
+        let create = |state: &mut MemDiskState| {
+            state.admit(&OperationKind::Other, 0)?;
             state
                 .dir(parent(path))?
-                .change(Change::Link(name(path)?, inode.clone()));
+                .change(DirChange::Link(name(path)?, inode.clone()));
             Ok(())
         };
         create(&mut state).map_err(failed("create", path))?;
@@ -313,8 +261,8 @@ impl Disk for MemDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         let mut state = self.shared.lock();
-        let rename = |state: &mut State| {
-            state.admit(&Kind::Other, 0)?;
+        let rename = |state: &mut MemDiskState| {
+            state.admit(&OperationKind::Other, 0)?;
             let (old, new) = (name(from)?, name(to)?);
             if parent(from) != parent(to) {
                 return Err(io::Error::from(io::ErrorKind::CrossesDevices));
@@ -323,7 +271,7 @@ impl Disk for MemDisk {
             if !dir.names.contains_key(&old) {
                 return Err(io::Error::from(io::ErrorKind::NotFound));
             }
-            dir.change(Change::Rename(old, new));
+            dir.change(DirChange::Rename(old, new));
             Ok(())
         };
         rename(&mut state).map_err(failed("rename", from))
@@ -331,11 +279,11 @@ impl Disk for MemDisk {
 
     fn remove(&self, path: &Path) -> Result<()> {
         let mut state = self.shared.lock();
-        let remove = |state: &mut State| {
-            state.admit(&Kind::Other, 0)?;
+        let remove = |state: &mut MemDiskState| {
+            state.admit(&OperationKind::Other, 0)?;
             let name = name(path)?;
             match state.dir(parent(path)) {
-                Ok(dir) if dir.names.contains_key(&name) => dir.change(Change::Unlink(name)),
+                Ok(dir) if dir.names.contains_key(&name) => dir.change(DirChange::Unlink(name)),
                 _ => {}
             }
             Ok(())
@@ -355,7 +303,7 @@ impl Disk for MemDisk {
     fn create_dir_all(&self, dir: &Path) -> Result<()> {
         let mut state = self.shared.lock();
         state
-            .admit(&Kind::Other, 0)
+            .admit(&OperationKind::Other, 0)
             .map_err(failed("create folder", dir))?;
         let mut at = dir;
         loop {
@@ -416,7 +364,7 @@ impl Disk for MemDisk {
         let (disk, path) = (self.clone(), path.to_owned());
         let release = move || {
             let mut state = disk.shared.lock();
-            // A crash has released it already, and somebody else may hold it now.
+            // A crash has released it already, and another process may hold it now.
             if state.generation == generation {
                 state.locks.remove(&path);
             }
@@ -433,7 +381,7 @@ struct MemFile {
 }
 
 impl MemFile {
-    fn state(&self) -> io::Result<MutexGuard<'_, State>> {
+    fn state(&self) -> io::Result<MutexGuard<'_, MemDiskState>> {
         let state = self.disk.shared.lock();
         if state.generation != self.generation {
             return Err(io::Error::other("the disk has crashed since the file was opened"));
@@ -441,12 +389,12 @@ impl MemFile {
         Ok(state)
     }
 
-    fn admit(&self, kind: &Kind, length: usize) -> io::Result<Admitted> {
+    fn admit(&self, kind: &OperationKind, length: usize) -> io::Result<AdmittedOperation> {
         self.state()?.admit(kind, length)
     }
 
     fn write(&self, data: &[u8], offset: u64) -> io::Result<usize> {
-        let admitted = self.admit(&Kind::Write, data.len())?;
+        let admitted = self.admit(&OperationKind::Write, data.len())?;
         let data = data.get(..admitted.length).unwrap_or_default();
         self.inode.lock().write(data, offset);
         if admitted.halted {
@@ -458,7 +406,7 @@ impl MemFile {
 
     fn sync(&self) -> io::Result<()> {
         self.disk.hang.block();
-        let admitted = self.admit(&Kind::Sync, 0)?;
+        let admitted = self.admit(&OperationKind::Sync, 0)?;
         if admitted.halted {
             return Err(io::Error::other("halted"));
         }
@@ -490,7 +438,7 @@ impl DiskFile for MemFile {
     }
 
     fn set_len(&self, length: u64) -> Result<()> {
-        self.admit(&Kind::Other, 0)
+        self.admit(&OperationKind::Other, 0)
             .map_err(failed("resize", &self.path))?;
         self.inode.lock().resize(length);
         Ok(())

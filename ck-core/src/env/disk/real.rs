@@ -10,7 +10,7 @@ use rustix::fs::{Access, AtFlags, CWD, FlockOperation};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-use super::shortage::{is_shortage, patiently};
+use super::shortage::{is_shortage, retry_on_shortage};
 use super::{DirSync, Disk, DiskFile, DiskLock, LockCheck, parent};
 use crate::{Error, ErrorCode, Result};
 
@@ -33,14 +33,14 @@ fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     }
 }
 
-/// A sync that fails for a shortage has failed, too: what it was to make durable may count as written all the same.
-fn not_synced(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+/// The error of a sync, also for a shortage: after a failed sync the kernel may consider the data written.
+fn sync_failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |error| Error::io(format!("{what} {}", path.display()), &error)
 }
 
-/// Refuses what would go beyond the limit on the length of files (`ulimit -f`). The system would send SIGXFSZ, which ends
-/// the host unless that thread blocks it: a library must not.
-fn below_limit(end: u64) -> io::Result<()> {
+/// Refuses a write beyond the limit on the length of files (`ulimit -f`). The system would send SIGXFSZ, which ends the
+/// process unless the thread blocks it; a library must not cause that.
+fn check_size_limit(end: u64) -> io::Result<()> {
     match getrlimit(Resource::Fsize).current {
         Some(limit) if end > limit => Err(Errno::FBIG.into()),
         _ => Ok(()),
@@ -115,7 +115,7 @@ impl Disk for RealDisk {
         }
         for dir in missing.into_iter().rev() {
             match DirBuilder::new().mode(0o700).create(dir) {
-                // Somebody else made it in the meantime: as good.
+                // Another process has created it meanwhile.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && dir.is_dir() => {}
                 Err(error) => return Err(failed("create folder", dir)(error)),
                 Ok(()) => {}
@@ -142,7 +142,7 @@ impl Disk for RealDisk {
         let file = File::open(dir).map_err(failed("open folder", dir))?;
         let dir = dir.to_owned();
         Ok(Box::new(move || {
-            file.sync_all().map_err(not_synced("sync folder", &dir))
+            file.sync_all().map_err(sync_failed("sync folder", &dir))
         }))
     }
 
@@ -164,7 +164,7 @@ impl Disk for RealDisk {
             }
             Err(error) => return Err(failed("lock", path)(error.into())),
         }
-        // The number serves the message above only; the lock itself is the kernel's, and dies with us.
+        // The number serves only for the message above. The lock is the kernel's, and ends with this process.
         let holder = format!("{:<20}", std::process::id());
         file.write_all_at(holder.as_bytes(), 0)
             .map_err(failed("write", path))?;
@@ -174,7 +174,7 @@ impl Disk for RealDisk {
     }
 }
 
-/// While the lock is held no other file gets its number, so a file with that number at its path is the one.
+/// While the lock is held, no other file gets its inode number, so a file with that number at the path is the same file.
 fn lock_check(path: PathBuf, held: (u64, u64)) -> LockCheck {
     Arc::new(move || {
         let found = fs::metadata(&path).map_err(failed("find", &path))?;
@@ -189,7 +189,7 @@ fn lock_check(path: PathBuf, held: (u64, u64)) -> LockCheck {
     })
 }
 
-/// Asks as the user who the process acts for, which the plain `access` does not.
+/// Checks with the effective user id, which the plain `access` does not use.
 fn writable(path: &Path, access: Access) -> io::Result<()> {
     Ok(rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS)?)
 }
@@ -204,28 +204,33 @@ impl DiskFile for RealFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        patiently(|| uninterrupted(|| self.file.read_at(buffer, offset)).map_err(failed("read", &self.path)))
+        retry_on_shortage(|| {
+            retry_interrupted(|| self.file.read_at(buffer, offset)).map_err(failed("read", &self.path))
+        })
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> Result<usize> {
-        // Of a write across the limit the system takes what fits.
-        below_limit(offset.saturating_add(data.len().min(1) as u64)).map_err(failed("write", &self.path))?;
-        patiently(|| uninterrupted(|| self.file.write_at(data, offset)).map_err(failed("write", &self.path)))
+        // Of a write across the limit the system writes the part that fits.
+        check_size_limit(offset.saturating_add(data.len().min(1) as u64))
+            .map_err(failed("write", &self.path))?;
+        retry_on_shortage(|| {
+            retry_interrupted(|| self.file.write_at(data, offset)).map_err(failed("write", &self.path))
+        })
     }
 
     fn set_len(&self, length: u64) -> Result<()> {
         let longer = length > self.size()?;
-        let limited = if longer { below_limit(length) } else { Ok(()) };
+        let limited = if longer { check_size_limit(length) } else { Ok(()) };
         limited.map_err(failed("resize", &self.path))?;
-        patiently(|| self.file.set_len(length).map_err(failed("resize", &self.path)))
+        retry_on_shortage(|| self.file.set_len(length).map_err(failed("resize", &self.path)))
     }
 
     fn sync_data(&self) -> Result<()> {
-        self.file.sync_data().map_err(not_synced("sync", &self.path))
+        self.file.sync_data().map_err(sync_failed("sync", &self.path))
     }
 }
 
-fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+fn retry_interrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -1,5 +1,5 @@
-//! Shortages that pass: no file descriptor is free, or no memory. The disk is well, nothing was done, and the same call
-//! succeeds once others have given back what they hold.
+//! Temporary shortages of file descriptors or memory. The disk works, the call has done nothing, and the same call succeeds
+//! once other users have released some.
 
 use std::io;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use rustix::io::Errno;
 
 use crate::{ErrorCode, Result};
 
-/// How long a shortage is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long to wait between two tries.
-const PAUSE: Duration = Duration::from_millis(20);
+/// How long a call is retried during a shortage.
+const SHORTAGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The pause between two attempts.
+const SHORTAGE_RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// True for an error that says so.
+/// True for an error that reports a shortage.
 pub(super) fn is_shortage(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(
@@ -22,19 +22,19 @@ pub(super) fn is_shortage(error: &io::Error) -> bool {
     )
 }
 
-/// Makes a call again for as long as it is refused for a shortage, half a minute at most. It blocks meanwhile.
+/// Retries a call while it fails because of a shortage, for half a minute at most. Blocks the thread.
 ///
-/// Not for syncs: after one that failed nothing is known of what it was to make durable.
+/// Not for syncs: after a failed sync nothing is known of the data that it should have made durable.
 ///
 /// # Errors
 /// Those of the call; [`ErrorCode::Busy`] when the shortage does not pass.
-pub fn patiently<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
+pub fn retry_on_shortage<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
     let mut waited = Duration::ZERO;
     loop {
         match call() {
-            Err(error) if error.code() == ErrorCode::Busy && waited < PATIENCE => {
-                std::thread::sleep(PAUSE);
-                waited += PAUSE;
+            Err(error) if error.code() == ErrorCode::Busy && waited < SHORTAGE_TIMEOUT => {
+                std::thread::sleep(SHORTAGE_RETRY_PAUSE);
+                waited += SHORTAGE_RETRY_PAUSE;
             }
             result => return result,
         }

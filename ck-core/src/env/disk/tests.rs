@@ -18,8 +18,8 @@ fn files_can_be_written_read_renamed_listed_and_removed() {
         assert!(disk.open(&dir.join("x")).unwrap().is_none());
         assert_eq!(disk.read(&dir.join("x"), 10).unwrap(), None);
         let file = disk.create(&dir.join("x")).unwrap();
-        file.append(b"hello").unwrap();
-        file.append(b" world").unwrap();
+        file.write_all_at(b"hello", 0).unwrap();
+        file.write_all_at(b" world", 5).unwrap();
         file.write_all_at(b"W", 6).unwrap();
         file.sync_data().unwrap();
         assert_eq!(disk.read(&dir.join("x"), 11).unwrap().unwrap(), b"hello World");
@@ -122,7 +122,7 @@ fn a_crash_keeps_what_was_synced_and_may_lose_or_tear_the_rest() {
         }
         assert!(
             file.write_at(b"late", 0).is_err(),
-            "handles from before a crash are dead"
+            "handles of before the crash fail"
         );
     }
     assert!(lost > 20 && kept > 20 && torn > 20, "{lost} {kept} {torn}");
@@ -135,7 +135,7 @@ fn a_crash_may_lose_names_that_were_not_synced_but_never_synced_ones() {
         let disk = disk();
         disk.replace(&path("x"), b"old").unwrap();
         let file = disk.create(&path("t")).unwrap();
-        file.append(b"new").unwrap();
+        file.write_all_at(b"new", 0).unwrap();
         file.sync_data().unwrap();
         disk.rename(&path("t"), &path("x")).unwrap();
         disk.crash(seed);
@@ -195,9 +195,9 @@ fn injected_faults_hit_the_operation_that_they_name() {
         fail_sync: Some(0),
         ..Faults::default()
     });
-    file.append(b"a").unwrap();
-    assert!(file.append(b"b").is_err());
-    file.append(b"c").unwrap();
+    file.write_all_at(b"a", 0).unwrap();
+    assert!(file.write_all_at(b"b", 1).is_err());
+    file.write_all_at(b"c", 1).unwrap();
     assert!(file.sync_data().is_err());
     file.sync_data().unwrap();
     disk.set_faults(Faults {
@@ -205,18 +205,23 @@ fn injected_faults_hit_the_operation_that_they_name() {
         short_writes: true,
         ..Faults::default()
     });
-    assert!(file.append(b"12345").unwrap_err().message().contains("x"));
+    assert!(
+        file.write_all_at(b"12345", 2)
+            .unwrap_err()
+            .message()
+            .contains("x")
+    );
     assert_eq!(content(&disk, "x").unwrap(), b"ac123");
 }
 
 #[test]
-fn after_a_failed_sync_only_writing_again_makes_durable() {
+fn after_a_failed_sync_only_data_that_is_written_again_becomes_durable() {
     for again in [false, true] {
         for seed in 0..20 {
             let disk = disk();
             let file = disk.create(&path("x")).unwrap();
             disk.sync_dir(Path::new(DIR)).unwrap();
-            file.append(b"abc").unwrap();
+            file.write_all_at(b"abc", 0).unwrap();
             file.sync_data().unwrap();
             file.write_all_at(b"xyz", 1).unwrap();
             disk.set_faults(Faults {
@@ -249,7 +254,7 @@ fn a_lock_knows_when_its_folder_is_gone_or_was_replaced() {
         assert_eq!(error.code(), ErrorCode::Io);
         assert!(error.message().contains(dir.to_str().unwrap()), "{error}");
     }
-    // Somebody made another one.
+    // Another folder was created.
     RealDisk.create_dir_all(&dir).unwrap();
     let other = RealDisk.lock(&dir.join("LOCK")).unwrap();
     let error = check().unwrap_err();
@@ -261,7 +266,7 @@ fn a_lock_knows_when_its_folder_is_gone_or_was_replaced() {
 }
 
 #[test]
-fn a_folder_that_everybody_may_write_in_is_told_from_a_private_one() {
+fn a_world_writable_folder_is_recognised() {
     let folder = tempfile::tempdir().unwrap();
     for (mode, expected) in [(0o700, false), (0o775, false), (0o777, true), (0o1777, true)] {
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
@@ -269,7 +274,7 @@ fn a_folder_that_everybody_may_write_in_is_told_from_a_private_one() {
     }
 }
 
-/// Runs only in a process of its own, which the test below starts: a limit is the whole process's.
+/// Runs only in a process of its own, which the test below starts, because the limit holds for the whole process.
 #[test]
 fn a_process_with_a_limit_on_files() {
     let Ok(dir) = std::env::var("CK_TEST_FILE_LIMIT") else {
@@ -292,7 +297,7 @@ fn a_process_with_a_limit_on_files() {
     RealDisk.replace(&Path::new(&dir).join("lives"), b"yes").unwrap();
 }
 
-/// The system sends SIGXFSZ to whoever writes beyond the limit, which ends the process.
+/// The system sends SIGXFSZ to a process that writes beyond the limit, which ends the process.
 #[test]
 fn a_limit_on_the_length_of_files_is_an_error_and_ends_no_process() {
     let dir = tempfile::tempdir().unwrap();
@@ -301,9 +306,9 @@ fn a_limit_on_the_length_of_files_is_an_error_and_ends_no_process() {
         .env("CK_TEST_FILE_LIMIT", dir.path())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&out.stdout);
-    assert!(out.status.success(), "{}: {said}", out.status);
-    assert!(dir.path().join("lives").exists(), "{said}");
+    let output = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{}: {output}", out.status);
+    assert!(dir.path().join("lives").exists(), "{output}");
 }
 
 #[test]
@@ -315,9 +320,9 @@ fn a_shortage_of_descriptors_or_memory_is_busy_and_not_a_failure_of_the_disk() {
     for errno in [Errno::NOSPC, Errno::IO, Errno::ROFS, Errno::FBIG, Errno::NOENT] {
         assert!(!shortage::is_shortage(&errno.into()), "{errno}");
     }
-    // Given up only where it lasts.
+    // A call succeeds once the shortage has passed.
     let mut left = 3;
-    let outcome = patiently(|| {
+    let outcome = retry_on_shortage(|| {
         left -= 1;
         if left > 0 {
             return Err(Error::new(ErrorCode::Busy, "no descriptor is free"));

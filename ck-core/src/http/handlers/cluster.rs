@@ -4,19 +4,19 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
 
-use super::freshen;
+use super::await_consistency;
 use crate::env;
 use crate::error::ErrorCode;
-use crate::http::conditional::has;
-use crate::http::failure::Failure;
-use crate::http::params::{Query, wrong};
-use crate::http::respond::{Answered, Seen, Tag};
-use crate::http::{Ctx, KeyLocation, Members};
+use crate::http::conditional::matches_if_none_match;
+use crate::http::error_response::ErrorResponse;
+use crate::http::params::{Query, invalid_parameter};
+use crate::http::response::{ETag, Freshness, HandlerResult};
+use crate::http::{AppState, KeyLocation, Members};
 use crate::model::{Cluster, Node, PartitionRecord, PartitionStats};
 use crate::routing::ClusterView;
 
-const MAX_PAGE: u32 = 1000;
-const DEFAULT_PAGE: u32 = 50;
+const MAX_PAGE_SIZE: u32 = 1000;
+const DEFAULT_PAGE_SIZE: u32 = 50;
 /// Far beyond the size of any cluster; an offset behind the last node gives an empty page.
 const MAX_OFFSET: u32 = 1_000_000;
 
@@ -30,7 +30,7 @@ struct HashConfig {
 }
 
 #[derive(Serialize)]
-struct ClusterAnswer {
+struct ClusterResponse {
     hash_config: HashConfig,
     revision: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -39,71 +39,73 @@ struct ClusterAnswer {
 }
 
 /// The tag of `/cluster`: the same tag means the same body, on every node.
-fn cluster_tag(revision: u64, with_data: bool, stale: bool) -> Tag {
-    Tag::of(revision).with("data", with_data).with("stale", stale)
+fn cluster_tag(revision: u64, with_data: bool, stale: bool) -> ETag {
+    ETag::of(revision)
+        .with_form("data", with_data)
+        .with_form("stale", stale)
 }
 
-pub(crate) async fn cluster(State(ctx): State<Ctx>, headers: HeaderMap, query: Query) -> Answered {
+pub(crate) async fn cluster(State(app): State<AppState>, headers: HeaderMap, query: Query) -> HandlerResult {
     let with_data = match query.text("include")?.as_deref() {
         None | Some("") => false,
         Some("custom_data") => true,
-        Some(other) => return Err(wrong("include", other, "custom_data")),
+        Some(other) => return Err(invalid_parameter("include", other, "custom_data")),
     };
-    freshen_or_wait(&ctx, &query).await?;
+    await_change_or_consistency(&app, &query).await?;
     // The state may change after this; then the whole answer is simply a newer one.
-    let mut seen = Seen::now(&*ctx.api);
-    let shared = ctx.clone();
-    let tag = cluster_tag(seen.revision, with_data, seen.stale());
-    let mut response = if has(&headers, &tag) {
-        seen.not_modified(&tag)
+    let mut freshness = Freshness::now(&*app.api);
+    let shared = app.clone();
+    let tag = cluster_tag(freshness.revision, with_data, freshness.stale());
+    let mut response = if matches_if_none_match(&headers, &tag) {
+        freshness.not_modified(&tag)
     } else {
         shared
-            .large
-            .tagged(&tag, move || {
-                let cluster = ctx.api.cluster(with_data);
-                seen.revision = cluster.revision;
+            .large_responses
+            .build_or_share(&tag, move || {
+                let cluster = app.api.cluster(with_data);
+                freshness.revision = cluster.revision;
                 let stale = cluster.leader.is_empty();
-                seen.contact.leader_known = !stale;
+                freshness.contact.leader_known = !stale;
                 let hash_config = HashConfig {
                     algorithm: "md5",
                     encoding: "big_endian_uint32",
                     modulo: cluster.config.partition_count,
                     format: "partition-%d",
                 };
-                let tag = cluster_tag(seen.revision, with_data, stale);
-                let mut response = seen.ok(&ClusterAnswer {
+                let tag = cluster_tag(freshness.revision, with_data, stale);
+                let mut response = freshness.ok(&ClusterResponse {
                     hash_config,
-                    revision: seen.revision,
+                    revision: freshness.revision,
                     stale,
                     cluster,
                 })?;
-                response.headers_mut().insert(header::ETAG, tag.header());
+                response.headers_mut().insert(header::ETAG, tag.header_value());
                 Ok(response)
             })
             .await?
     };
     let headers = response.headers_mut();
-    Seen::now(&*shared.api).label_age(headers);
+    Freshness::now(&*shared.api).update_age_header(headers);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(response)
 }
 
 /// With `wait`, a long poll: returns as soon as the revision exceeds `wait`, or when the timeout has passed; the answer
 /// then shows the present state, changed or not.
-async fn freshen_or_wait(ctx: &Ctx, query: &Query) -> Result<(), Failure> {
+async fn await_change_or_consistency(app: &AppState, query: &Query) -> Result<(), ErrorResponse> {
     let Some(wait) = query.number("wait", 0, u64::MAX)? else {
-        return freshen(ctx, query).await;
+        return await_consistency(app, query).await;
     };
-    let longest = ctx.limits.max_wait;
+    let longest = app.limits.max_wait;
     let timeout = query.duration("timeout", longest)?.unwrap_or(longest / 2);
-    match env::timeout(timeout, ctx.api.wait_revision(wait.saturating_add(1))).await {
+    match env::timeout(timeout, app.api.wait_revision(wait.saturating_add(1))).await {
         Ok(outcome) => Ok(outcome.map(|_| ())?),
         Err(_) => Ok(()),
     }
 }
 
 #[derive(Serialize)]
-struct NodesAnswer<'a> {
+struct NodesResponse<'a> {
     nodes: &'a [Node],
     total: usize,
     heard: usize,
@@ -115,21 +117,21 @@ struct NodesAnswer<'a> {
     stale: bool,
 }
 
-pub(crate) async fn nodes(State(ctx): State<Ctx>, query: Query) -> Answered {
-    let limit = query.size("limit", 1, MAX_PAGE, DEFAULT_PAGE)?;
+pub(crate) async fn nodes(State(app): State<AppState>, query: Query) -> HandlerResult {
+    let limit = query.size("limit", 1, MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE)?;
     let offset = query.size("offset", 0, MAX_OFFSET, 0)?;
-    freshen(&ctx, &query).await?;
-    let mut seen = Seen::now(&*ctx.api);
+    await_consistency(&app, &query).await?;
+    let mut freshness = Freshness::now(&*app.api);
     let Members {
         revision,
         nodes,
         heard,
-    } = ctx.api.members().await;
-    seen.revision = revision;
+    } = app.api.members().await;
+    freshness.revision = revision;
     let end = offset.saturating_add(limit).min(nodes.len());
     let page = nodes.get(offset..end).unwrap_or_default();
     let has_more = end < nodes.len();
-    seen.ok(&NodesAnswer {
+    freshness.ok(&NodesResponse {
         nodes: page,
         total: nodes.len(),
         heard,
@@ -137,61 +139,65 @@ pub(crate) async fn nodes(State(ctx): State<Ctx>, query: Query) -> Answered {
         limit,
         has_more,
         next_offset: has_more.then_some(end),
-        stale: seen.stale(),
+        stale: freshness.stale(),
     })
 }
 
 /// How often an answer is built because members or partitions changed meanwhile, before it is sent without a tag.
-const ATTEMPTS: usize = 3;
+const MAX_BUILD_ATTEMPTS: usize = 3;
 
 /// An answer that depends on members and partitions only: writes to the replicated store do not change its tag.
-async fn tagged<T: Serialize>(
-    ctx: Ctx,
+async fn with_topology_etag<T: Serialize>(
+    app: AppState,
     headers: HeaderMap,
-    make: impl Fn(&ClusterView, bool) -> T + Send + 'static,
-) -> Answered {
-    let shared = ctx.clone();
-    let making = shared.large.answer(move || {
-        let api = &*ctx.api;
+    build: impl Fn(&ClusterView, bool) -> T + Send + 'static,
+) -> HandlerResult {
+    let shared = app.clone();
+    let building = shared.large_responses.build(move || {
+        let api = &*app.api;
         let mut attempts = 0;
         loop {
-            let mut seen = Seen::now(api);
+            let mut freshness = Freshness::now(api);
             let before = api.topology_revision();
-            let tag = Tag::of(before).with("stale", seen.stale());
-            if has(&headers, &tag) {
-                return Ok(seen.not_modified(&tag));
+            let tag = ETag::of(before).with_form("stale", freshness.stale());
+            if matches_if_none_match(&headers, &tag) {
+                return Ok(freshness.not_modified(&tag));
             }
             let view = api.view();
-            seen.revision = view.revision();
-            let mut response = seen.ok(&make(&view, seen.stale()))?;
+            freshness.revision = view.revision();
+            let mut response = freshness.ok(&build(&view, freshness.stale()))?;
             attempts += 1;
             if api.topology_revision() == before {
-                response.headers_mut().insert(header::ETAG, tag.header());
-            } else if attempts < ATTEMPTS {
+                response.headers_mut().insert(header::ETAG, tag.header_value());
+            } else if attempts < MAX_BUILD_ATTEMPTS {
                 continue;
             }
             return Ok(response);
         }
     });
-    let mut response = making.await?;
+    let mut response = building.await?;
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(response)
 }
 
 #[derive(Serialize)]
-struct PartitionsAnswer {
+struct PartitionsResponse {
     count: usize,
     partitions: Vec<PartitionRecord>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }
 
-pub(crate) async fn partitions(State(ctx): State<Ctx>, headers: HeaderMap, query: Query) -> Answered {
-    freshen(&ctx, &query).await?;
-    tagged(ctx, headers, |view, stale| {
+pub(crate) async fn partitions(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    query: Query,
+) -> HandlerResult {
+    await_consistency(&app, &query).await?;
+    with_topology_etag(app, headers, |view, stale| {
         let partitions = view.list_partitions();
-        PartitionsAnswer {
+        PartitionsResponse {
             count: partitions.len(),
             partitions,
             stale,
@@ -201,16 +207,20 @@ pub(crate) async fn partitions(State(ctx): State<Ctx>, headers: HeaderMap, query
 }
 
 #[derive(Serialize)]
-struct StatsAnswer {
+struct StatsResponse {
     #[serde(flatten)]
     stats: PartitionStats,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }
 
-pub(crate) async fn partition_stats(State(ctx): State<Ctx>, headers: HeaderMap, query: Query) -> Answered {
-    freshen(&ctx, &query).await?;
-    tagged(ctx, headers, |view, stale| StatsAnswer {
+pub(crate) async fn partition_stats(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    query: Query,
+) -> HandlerResult {
+    await_consistency(&app, &query).await?;
+    with_topology_etag(app, headers, |view, stale| StatsResponse {
         stats: view.partition_stats(),
         stale,
     })
@@ -218,7 +228,7 @@ pub(crate) async fn partition_stats(State(ctx): State<Ctx>, headers: HeaderMap, 
 }
 
 #[derive(Serialize)]
-struct KeyAnswer {
+struct KeyResponse {
     key: String,
     #[serde(flatten)]
     location: KeyLocation,
@@ -226,22 +236,21 @@ struct KeyAnswer {
     stale: bool,
 }
 
-pub(crate) async fn partition_of_key(State(ctx): State<Ctx>, query: Query) -> Answered {
-    let key = query
-        .text("key")?
-        .filter(|key| !key.is_empty())
-        .ok_or_else(|| Failure::invalid("parameter key is missing or empty: /partitions/key?key=KEY"))?;
-    freshen(&ctx, &query).await?;
-    let mut seen = Seen::now(&*ctx.api);
-    let view = ctx.api.view();
-    seen.revision = view.revision();
+pub(crate) async fn partition_of_key(State(app): State<AppState>, query: Query) -> HandlerResult {
+    let key = query.text("key")?.filter(|key| !key.is_empty()).ok_or_else(|| {
+        ErrorResponse::invalid("parameter key is missing or empty: /partitions/key?key=KEY")
+    })?;
+    await_consistency(&app, &query).await?;
+    let mut freshness = Freshness::now(&*app.api);
+    let view = app.api.view();
+    freshness.revision = view.revision();
     let partition = view
         .partition(key.as_bytes())
-        .ok_or_else(|| seen.failure(ErrorCode::NotFound, "the cluster has no partitions yet"))?;
+        .ok_or_else(|| freshness.error(ErrorCode::NotFound, "the cluster has no partitions yet"))?;
     let location = KeyLocation::of(&partition);
-    seen.ok(&KeyAnswer {
+    freshness.ok(&KeyResponse {
         key,
         location,
-        stale: seen.stale(),
+        stale: freshness.stale(),
     })
 }

@@ -7,16 +7,16 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::IntoResponse;
 
 use crate::error::ErrorCode;
-use crate::http::respond::{Answered, Seen};
-use crate::http::{Ctx, metrics as exposition};
+use crate::http::response::{Freshness, HandlerResult};
+use crate::http::{AppState, metrics as exposition};
 use crate::options::format_duration;
 
-pub(crate) async fn leader(State(ctx): State<Ctx>) -> Answered {
-    let seen = Seen::now(&*ctx.api);
-    match ctx.api.leader() {
-        Some(leader) => seen.ok(&leader),
+pub(crate) async fn leader(State(app): State<AppState>) -> HandlerResult {
+    let freshness = Freshness::now(&*app.api);
+    match app.api.leader() {
+        Some(leader) => freshness.ok(&leader),
         None => {
-            let since = match seen.contact.last_contact {
+            let since = match freshness.contact.last_contact {
                 // The last known leader leads no longer, or its epoch is not known yet.
                 Some(age) if age < Duration::from_secs(1) => "no leader is known at present".to_owned(),
                 Some(age) => {
@@ -25,25 +25,25 @@ pub(crate) async fn leader(State(ctx): State<Ctx>) -> Answered {
                 }
                 None => "no leader is known: this node has heard of none since it started".to_owned(),
             };
-            Err(seen.failure(ErrorCode::NoLeader, since))
+            Err(freshness.error(ErrorCode::NoLeader, since))
         }
     }
 }
 
-pub(crate) async fn stats(State(ctx): State<Ctx>) -> Answered {
-    let seen = Seen::now(&*ctx.api);
-    seen.ok(&ctx.api.consensus_stats())
+pub(crate) async fn stats(State(app): State<AppState>) -> HandlerResult {
+    let freshness = Freshness::now(&*app.api);
+    freshness.ok(&app.api.consensus_stats())
 }
 
-pub(crate) async fn metrics(State(ctx): State<Ctx>, headers: HeaderMap) -> Answered {
-    let seen = Seen::now(&*ctx.api);
-    let mut metrics = ctx.api.metrics();
-    metrics.request_count = ctx.counters.requests();
-    metrics.error_count = ctx.counters.errors();
+pub(crate) async fn metrics(State(app): State<AppState>, headers: HeaderMap) -> HandlerResult {
+    let freshness = Freshness::now(&*app.api);
+    let mut metrics = app.api.metrics();
+    metrics.request_count = app.counters.requests();
+    metrics.error_count = app.counters.errors();
     let mut response = if exposition::prefers_json(&headers) {
-        seen.ok(&metrics)?
+        freshness.ok(&metrics)?
     } else {
-        let text = exposition::text(&*ctx.api, &metrics, &ctx.counters, &seen.contact);
+        let text = exposition::text(&*app.api, &metrics, &app.counters, &freshness.contact);
         (
             [(
                 header::CONTENT_TYPE,

@@ -5,20 +5,20 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::freshen;
+use super::await_consistency;
 use crate::error::ErrorCode;
 use crate::http::body::read_json;
-use crate::http::failure::Failure;
+use crate::http::error_response::ErrorResponse;
 use crate::http::params::Query;
-use crate::http::respond::{Answered, Seen};
-use crate::http::{Ctx, KeyRoute, Routes};
+use crate::http::response::{Freshness, HandlerResult};
+use crate::http::{AppState, KeyRoute, KeyRoutes};
 use crate::model::NodeId;
 
 /// The maximum number of keys in one request: the answer contains complete node records for each.
-const MAX_KEYS: usize = 1000;
+const MAX_KEYS_PER_REQUEST: usize = 1000;
 
 #[derive(Serialize)]
-struct RouteAnswer<'a> {
+struct RouteResponse<'a> {
     key: &'a str,
     node_id: &'a NodeId,
     lease_ms: u64,
@@ -30,18 +30,18 @@ struct RouteAnswer<'a> {
 }
 
 #[derive(Serialize)]
-struct RoutesAnswer<'a> {
+struct RoutesResponse<'a> {
     node_id: &'a NodeId,
     lease_ms: u64,
     revision: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
     count: usize,
-    routes: Vec<OfKey<'a>>,
+    routes: Vec<KeyRouteResponse<'a>>,
 }
 
 #[derive(Serialize)]
-struct OfKey<'a> {
+struct KeyRouteResponse<'a> {
     key: &'a str,
     #[serde(flatten)]
     route: &'a KeyRoute,
@@ -52,53 +52,58 @@ struct RouteRequest {
     keys: Vec<String>,
 }
 
-pub(crate) async fn key(State(ctx): State<Ctx>, query: Query) -> Answered {
+pub(crate) async fn key(State(app): State<AppState>, query: Query) -> HandlerResult {
     let key = query
         .text("key")?
         .filter(|key| !key.is_empty())
-        .ok_or_else(|| Failure::invalid("parameter key is missing or empty: /route?key=KEY"))?;
-    freshen(&ctx, &query).await?;
-    let (mut seen, routes) = route(&ctx, &[key.as_bytes()])?;
-    seen.revision = routes.revision;
+        .ok_or_else(|| ErrorResponse::invalid("parameter key is missing or empty: /route?key=KEY"))?;
+    await_consistency(&app, &query).await?;
+    let (mut freshness, routes) = route(&app, &[key.as_bytes()])?;
+    freshness.revision = routes.revision;
     let Some(route) = routes.routes.first() else {
-        return Err(no_partitions(seen));
+        return Err(no_partitions(freshness));
     };
-    seen.ok(&RouteAnswer {
+    freshness.ok(&RouteResponse {
         key: &key,
         node_id: &routes.node_id,
         lease_ms: routes.lease_ms,
         revision: routes.revision,
-        stale: seen.stale(),
+        stale: freshness.stale(),
         route,
     })
 }
 
-pub(crate) async fn keys(State(ctx): State<Ctx>, query: Query, headers: HeaderMap, body: Body) -> Answered {
-    let request: RouteRequest = read_json(&ctx, &headers, body).await?;
+pub(crate) async fn keys(
+    State(app): State<AppState>,
+    query: Query,
+    headers: HeaderMap,
+    body: Body,
+) -> HandlerResult {
+    let request: RouteRequest = read_json(&app, &headers, body).await?;
     let keys = request.keys;
-    if keys.is_empty() || keys.len() > MAX_KEYS {
-        return Err(Failure::invalid(format!(
-            "keys has {} entries; it has to have 1 to {MAX_KEYS}",
+    if keys.is_empty() || keys.len() > MAX_KEYS_PER_REQUEST {
+        return Err(ErrorResponse::invalid(format!(
+            "keys has {} entries; it has to have 1 to {MAX_KEYS_PER_REQUEST}",
             keys.len()
         )));
     }
     if let Some(place) = keys.iter().position(String::is_empty) {
-        return Err(Failure::invalid(format!(
+        return Err(ErrorResponse::invalid(format!(
             "keys[{place}] is empty; a key has at least 1 byte"
         )));
     }
-    freshen(&ctx, &query).await?;
-    let shared = ctx.clone();
-    let making = shared.large.answer(move || {
+    await_consistency(&app, &query).await?;
+    let shared = app.clone();
+    let building = shared.large_responses.build(move || {
         let wanted: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
-        let (mut seen, routes) = route(&ctx, &wanted)?;
-        seen.revision = routes.revision;
-        let of_key = |(key, route)| OfKey { key, route };
-        seen.ok(&RoutesAnswer {
+        let (mut freshness, routes) = route(&app, &wanted)?;
+        freshness.revision = routes.revision;
+        let of_key = |(key, route)| KeyRouteResponse { key, route };
+        freshness.ok(&RoutesResponse {
             node_id: &routes.node_id,
             lease_ms: routes.lease_ms,
             revision: routes.revision,
-            stale: seen.stale(),
+            stale: freshness.stale(),
             count: routes.routes.len(),
             routes: keys
                 .iter()
@@ -108,15 +113,15 @@ pub(crate) async fn keys(State(ctx): State<Ctx>, query: Query, headers: HeaderMa
                 .collect(),
         })
     });
-    making.await
+    building.await
 }
 
-fn route(ctx: &Ctx, keys: &[&[u8]]) -> Result<(Seen, Routes), Failure> {
-    let seen = Seen::now(&*ctx.api);
-    let routes = ctx.api.route(keys).ok_or_else(|| no_partitions(seen))?;
-    Ok((seen, routes))
+fn route(app: &AppState, keys: &[&[u8]]) -> Result<(Freshness, KeyRoutes), ErrorResponse> {
+    let freshness = Freshness::now(&*app.api);
+    let routes = app.api.route(keys).ok_or_else(|| no_partitions(freshness))?;
+    Ok((freshness, routes))
 }
 
-fn no_partitions(seen: Seen) -> Failure {
-    seen.failure(ErrorCode::NotFound, "the cluster has no partitions yet")
+fn no_partitions(freshness: Freshness) -> ErrorResponse {
+    freshness.error(ErrorCode::NotFound, "the cluster has no partitions yet")
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{LIMIT, Server, error_of, header, parsed};
+use super::{Server, TEST_TIMEOUT, error_of, header, parsed};
 use crate::http::ROUTES;
 
 /// An earlier system failed here: one GET froze its node forever.
@@ -237,7 +237,7 @@ async fn a_joiner_that_describes_itself_badly_is_refused_and_nothing_changes() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_large_is_refused_however_it_is_sent() {
+async fn a_body_that_is_too_large_is_refused_in_every_encoding() {
     let server = Server::with_limits(|limits| limits.max_body = 1000).await;
     let announced = server
         .raw(b"PUT /data/k HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
@@ -268,10 +268,10 @@ async fn send_all_then_read(server: &Server, head: &str, bytes: usize) -> std::i
 }
 
 #[tokio::test]
-async fn who_sends_far_too_much_hears_the_refusal_and_not_a_reset() {
-    const MUCH: usize = 32 * 1024 * 1024;
+async fn a_client_that_sends_far_too_much_gets_the_refusal_and_not_a_reset() {
+    const OVERSIZED_BODY_BYTES: usize = 32 * 1024 * 1024;
     let server = Server::start().await;
-    let length = format!("Content-Length: {MUCH}");
+    let length = format!("Content-Length: {OVERSIZED_BODY_BYTES}");
     for (head, status) in [
         (format!("PUT /data/k HTTP/1.1\r\nHost: x\r\n{length}"), "413"),
         (
@@ -290,29 +290,29 @@ async fn who_sends_far_too_much_hears_the_refusal_and_not_a_reset() {
         } else {
             "\r\n\r\n"
         };
-        let answer = send_all_then_read(&server, &(head.clone() + end), MUCH).await;
+        let answer = send_all_then_read(&server, &(head.clone() + end), OVERSIZED_BODY_BYTES).await;
         let answer = answer.unwrap_or_else(|error| panic!("{head}: {error}"));
         assert_eq!(answer.get(9..12), Some(status), "{head}: {answer}");
     }
 }
 
 #[tokio::test]
-async fn who_never_stops_sending_is_cut_off_by_bytes_and_by_time() {
+async fn a_client_that_never_stops_sending_is_cut_off_by_bytes_and_by_time() {
     let head = "PUT /data/k HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n";
     let server = Server::with_limits(|limits| {
         limits.max_linger_bytes = 1024 * 1024;
-        limits.linger_deadline = 100 * LIMIT;
+        limits.linger_deadline = 100 * TEST_TIMEOUT;
     })
     .await;
     let sends = send_all_then_read(&server, head, 99_999_999_999);
-    tokio::time::timeout(LIMIT, sends)
+    tokio::time::timeout(TEST_TIMEOUT, sends)
         .await
         .expect("it is cut off by bytes")
         .unwrap_err();
 
     let mut server = Server::with_limits(|limits| {
         limits.linger_deadline = Duration::from_millis(50);
-        limits.shutdown_grace = 100 * LIMIT;
+        limits.shutdown_grace = 100 * TEST_TIMEOUT;
     })
     .await;
     let mut stream = TcpStream::connect(server.addr).await.unwrap();
@@ -320,7 +320,7 @@ async fn who_never_stops_sending_is_cut_off_by_bytes_and_by_time() {
     assert!(super::read_to_end(&mut stream).await.starts_with("HTTP/1.1 413 "));
     // The client neither sends nor closes, and yet its connection must end: otherwise the server could not end.
     server.shutdown.take().unwrap().send(()).unwrap();
-    tokio::time::timeout(LIMIT, &mut server.task)
+    tokio::time::timeout(TEST_TIMEOUT, &mut server.task)
         .await
         .expect("it is cut off by time")
         .unwrap();
@@ -365,7 +365,7 @@ async fn malformed_requests_are_answered_and_closed() {
 #[tokio::test]
 async fn no_path_or_query_breaks_any_route() {
     let server = Server::start().await;
-    let nasty = [
+    let malformed = [
         "%00",
         "%ff",
         "%",
@@ -378,7 +378,7 @@ async fn no_path_or_query_breaks_any_route() {
         "18446744073709551616",
     ];
     for route in ROUTES {
-        for text in nasty {
+        for text in malformed {
             let text = text.replace('"', "%22");
             let path = route
                 .path

@@ -19,8 +19,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::fake::Fake;
-use super::{HttpLimits, LIMIT, Server, read_to_end};
+use super::fake_node::FakeNode;
+use super::{HttpLimits, Server, TEST_TIMEOUT, read_to_end};
 use crate::error::ErrorCode;
 use crate::http::{Client, Readiness};
 
@@ -61,9 +61,9 @@ async fn a_client_that_reads_nothing_is_cut_off() {
     };
     // The client reads no more, so 64 MiB cannot be sent. The only place becomes free when the server gives the
     // connection up.
-    tokio::time::timeout(LIMIT, async {
+    tokio::time::timeout(TEST_TIMEOUT, async {
         loop {
-            let client = Client::new(server.addr.to_string()).with_timeout(LIMIT);
+            let client = Client::new(server.addr.to_string()).with_timeout(TEST_TIMEOUT);
             if client.get::<serde_json::Value>("/health").await.is_ok() {
                 break;
             }
@@ -120,13 +120,13 @@ async fn echoes(stream: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn a_full_node_still_serves_its_peers_and_says_busy_to_others() {
+async fn a_full_node_serves_its_peers_and_answers_others_with_busy() {
     let limits = HttpLimits {
         max_connections: 2,
         reserved_connections: 2,
         ..HttpLimits::default()
     };
-    let server = Server::with(Fake::new(), limits, Some(peers())).await;
+    let server = Server::with(FakeNode::new(), limits, Some(peers())).await;
     let busy = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
     // An answer without an end: its connection cannot be evicted.
     let hold = b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -156,7 +156,7 @@ async fn a_full_node_still_serves_its_peers_and_says_busy_to_others() {
     assert_eq!(server.raw(busy.as_bytes()).await, "");
     drop((places, reserve));
     // Places become free when their connections close.
-    let after = tokio::time::timeout(LIMIT, async {
+    let after = tokio::time::timeout(TEST_TIMEOUT, async {
         while server.client.get::<serde_json::Value>("/health").await.is_err() {}
     });
     after.await.expect("places become free");
@@ -179,7 +179,7 @@ fn clients_and_peers_have_threads_of_their_own() {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let addr = listener.local_addr().unwrap();
             let limits = HttpLimits::default();
-            let router = crate::http::router(Fake::new(), limits.clone(), Arc::default(), Some(extra));
+            let router = crate::http::router(FakeNode::new(), limits.clone(), Arc::default(), Some(extra));
             let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
             let serving = crate::http::serve(listener, router, limits, Some(handle), async {
                 drop(stopped.await);
@@ -209,7 +209,7 @@ fn clients_and_peers_have_threads_of_their_own() {
 
 /// A thousand connections without a request kept members out for as long as a client held them.
 #[tokio::test]
-async fn connections_that_ask_for_nothing_make_room() {
+async fn connections_without_a_request_are_evicted_for_new_ones() {
     let server = Server::with_limits(|limits| {
         limits.max_connections = 8;
         limits.reserved_connections = 2;
@@ -231,13 +231,13 @@ async fn connections_that_ask_for_nothing_make_room() {
         idle.push(TcpStream::connect(server.addr).await.unwrap());
     }
     // The oldest connection was evicted first, long before its deadline for sending a head.
-    let gone = tokio::time::timeout(LIMIT, read_to_end(&mut idle[0])).await;
+    let gone = tokio::time::timeout(TEST_TIMEOUT, read_to_end(&mut idle[0])).await;
     assert_eq!(gone.as_deref(), Ok(""));
 }
 
 /// An idle connection that has carried a request is evicted last.
 #[tokio::test]
-async fn connections_that_were_of_use_stay_longer() {
+async fn connections_that_carried_a_request_are_evicted_last() {
     let server = Server::with_limits(|limits| {
         limits.max_connections = 8;
         limits.reserved_connections = 2;
@@ -252,7 +252,7 @@ async fn connections_that_were_of_use_stay_longer() {
     for _ in 0..30 {
         strangers.push(TcpStream::connect(server.addr).await.unwrap());
     }
-    let gone = tokio::time::timeout(LIMIT, read_to_end(&mut strangers[0])).await;
+    let gone = tokio::time::timeout(TEST_TIMEOUT, read_to_end(&mut strangers[0])).await;
     assert_eq!(gone.as_deref(), Ok(""));
     let last = "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     useful.write_all(last.as_bytes()).await.unwrap();
@@ -261,13 +261,13 @@ async fn connections_that_were_of_use_stay_longer() {
 }
 
 #[tokio::test]
-async fn upgraded_connections_need_no_place() {
+async fn upgraded_connections_do_not_count_as_connections() {
     let limits = HttpLimits {
         max_connections: 1,
         reserved_connections: 0,
         ..HttpLimits::default()
     };
-    let server = Server::with(Fake::new(), limits, Some(peers())).await;
+    let server = Server::with(FakeNode::new(), limits, Some(peers())).await;
     let mut first = upgraded(&server).await;
     echoes(&mut first).await;
     let mut second = upgraded(&server).await;
@@ -279,8 +279,8 @@ async fn upgraded_connections_need_no_place() {
 async fn shutdown_lets_requests_finish_and_closes_idle_connections() {
     // The shutdown must not wait for any deadline.
     let mut server = Server::with_limits(|limits| {
-        limits.shutdown_grace = 100 * LIMIT;
-        limits.header_deadline = 100 * LIMIT;
+        limits.shutdown_grace = 100 * TEST_TIMEOUT;
+        limits.header_deadline = 100 * TEST_TIMEOUT;
     })
     .await;
     // A connection that has sent nothing yet, an idle one, and a request that waits.
@@ -294,7 +294,7 @@ async fn shutdown_lets_requests_finish_and_closes_idle_connections() {
     server.fake.waiting(1).await;
     server.shutdown.take().unwrap().send(()).unwrap();
     server.fake.add("node-3", 3);
-    tokio::time::timeout(LIMIT, &mut server.task)
+    tokio::time::timeout(TEST_TIMEOUT, &mut server.task)
         .await
         .expect("serve returns")
         .unwrap();
@@ -305,7 +305,7 @@ async fn shutdown_lets_requests_finish_and_closes_idle_connections() {
 }
 
 #[tokio::test]
-async fn shutdown_does_not_wait_for_ever() {
+async fn shutdown_does_not_wait_longer_than_its_grace() {
     let mut server = Server::with_limits(|limits| limits.shutdown_grace = Duration::from_millis(50)).await;
     let mut waiting = TcpStream::connect(server.addr).await.unwrap();
     waiting
@@ -314,7 +314,7 @@ async fn shutdown_does_not_wait_for_ever() {
         .unwrap();
     server.fake.waiting(1).await;
     server.shutdown.take().unwrap().send(()).unwrap();
-    tokio::time::timeout(LIMIT, &mut server.task)
+    tokio::time::timeout(TEST_TIMEOUT, &mut server.task)
         .await
         .expect("serve returns")
         .unwrap();
@@ -368,7 +368,7 @@ async fn the_client_uses_connections_again_and_survives_that_the_node_closes_the
     }
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = Client::new(listener.local_addr().unwrap().to_string()).with_timeout(LIMIT);
+    let client = Client::new(listener.local_addr().unwrap().to_string()).with_timeout(TEST_TIMEOUT);
     let seen = Arc::new(AtomicUsize::new(0));
     let count = seen.clone();
     let node = tokio::spawn(async move {
@@ -448,7 +448,7 @@ async fn a_request_has_one_host_and_one_coding_that_is_known() {
 }
 
 #[tokio::test]
-async fn a_client_of_http_2_hears_that_this_is_http_1() {
+async fn an_http_2_client_is_answered_with_an_http_1_error() {
     let server = Server::start().await;
     for preface in [
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -473,7 +473,7 @@ async fn a_long_poll_is_answered_though_the_client_has_closed_its_sending_side()
         server.fake.waiting(1).await;
         assert_eq!(server.send("PUT", "/data/k", &[], "v").await.status, 200);
     };
-    tokio::time::timeout(LIMIT, async { tokio::join!(reading, changing) })
+    tokio::time::timeout(TEST_TIMEOUT, async { tokio::join!(reading, changing) })
         .await
         .unwrap();
     let answer = String::from_utf8(answer).unwrap();

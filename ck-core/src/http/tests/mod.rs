@@ -5,8 +5,8 @@ mod cluster;
 mod connections;
 mod data;
 mod docs;
-mod fake;
-mod present;
+mod fake_node;
+mod freshness;
 mod route;
 mod safety;
 mod shapes;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
-use fake::Fake;
+use fake_node::FakeNode;
 use hyper::Method;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,13 +25,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Answer, Client, HttpLimits, RequestCounters, router, serve};
+use super::{Client, ClientResponse, HttpLimits, RequestCounters, router, serve};
 
 /// Longer than any step of these tests takes; a test that reaches it has failed.
-const LIMIT: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 struct Server {
-    fake: Arc<Fake>,
+    fake: Arc<FakeNode>,
     counters: Arc<RequestCounters>,
     addr: SocketAddr,
     client: Client,
@@ -41,16 +41,16 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
-        Self::with(Fake::new(), HttpLimits::default(), None).await
+        Self::with(FakeNode::new(), HttpLimits::default(), None).await
     }
 
     async fn with_limits(change: impl FnOnce(&mut HttpLimits)) -> Self {
         let mut limits = HttpLimits::default();
         change(&mut limits);
-        Self::with(Fake::new(), limits, None).await
+        Self::with(FakeNode::new(), limits, None).await
     }
 
-    async fn with(fake: Arc<Fake>, limits: HttpLimits, extra: Option<Router>) -> Self {
+    async fn with(fake: Arc<FakeNode>, limits: HttpLimits, extra: Option<Router>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let counters = Arc::new(RequestCounters::new());
@@ -65,19 +65,19 @@ impl Server {
             fake,
             counters,
             addr,
-            client: Client::new(addr.to_string()).with_timeout(LIMIT),
+            client: Client::new(addr.to_string()).with_timeout(TEST_TIMEOUT),
             shutdown: Some(shutdown),
             task,
         }
     }
 
-    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> ClientResponse {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let body = Bytes::copy_from_slice(body.as_bytes());
         self.client.request(method, path, headers, body).await.unwrap()
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    async fn get(&self, path: &str) -> ClientResponse {
         self.send("GET", path, &[], "").await
     }
 
@@ -103,18 +103,18 @@ impl Server {
 
 async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
-    let read = tokio::time::timeout(LIMIT, stream.read_to_end(&mut answer)).await;
+    let read = tokio::time::timeout(TEST_TIMEOUT, stream.read_to_end(&mut answer)).await;
     // A reset counts as the end too.
     let _ = read.expect("the server closes the connection");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn parsed(answer: &Answer) -> Value {
+fn parsed(answer: &ClientResponse) -> Value {
     serde_json::from_slice(&answer.body)
         .unwrap_or_else(|error| panic!("{}: {error}: {:?}", answer.status, answer.body))
 }
 
-fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
+fn header<'a>(answer: &'a ClientResponse, name: &str) -> &'a str {
     answer
         .headers
         .get(name)

@@ -4,12 +4,12 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
-use super::fake::Fake;
+use super::fake_node::FakeNode;
 use super::{HttpLimits, Server, error_of, header};
 
 // By md5sum: user:123 begins with 90db0030, which is even, and a with 0cc175b9, which is odd.
-const OF_NODE_1: &str = "user:123";
-const OF_NODE_2: &str = "a";
+const KEY_OF_NODE_1: &str = "user:123";
+const KEY_OF_NODE_2: &str = "a";
 
 #[tokio::test]
 async fn a_key_is_routed_by_what_this_node_may_do_now() {
@@ -17,7 +17,7 @@ async fn a_key_is_routed_by_what_this_node_may_do_now() {
     let (_, nodes) = server.json("GET", "/nodes", "").await;
     let answer = server.get("/route?key=user%3A123").await;
     let expected = json!({
-        "key": OF_NODE_1, "node_id": "node-1", "partition": "partition-0", "number": 0, "epoch": 1,
+        "key": KEY_OF_NODE_1, "node_id": "node-1", "partition": "partition-0", "number": 0, "epoch": 1,
         "role": "primary", "lease_ms": 1234, "revision": 5,
         "primary": nodes["nodes"][0], "replicas": [nodes["nodes"][1]],
     });
@@ -39,7 +39,7 @@ async fn a_key_is_routed_by_what_this_node_may_do_now() {
 #[tokio::test]
 async fn many_keys_are_routed_by_one_view() {
     let server = Server::start().await;
-    let asked = json!({ "keys": [OF_NODE_2, OF_NODE_1, OF_NODE_2] }).to_string();
+    let asked = json!({ "keys": [KEY_OF_NODE_2, KEY_OF_NODE_1, KEY_OF_NODE_2] }).to_string();
     let (status, body) = server.json("POST", "/route", &asked).await;
     assert_eq!(status, 200, "{body}");
     assert_eq!(
@@ -51,7 +51,7 @@ async fn many_keys_are_routed_by_one_view() {
         ),
         (&3.into(), &"node-1".into(), &1234.into(), &5.into())
     );
-    let told: Vec<(&Value, &Value, &Value)> = body["routes"]
+    let routes: Vec<(&Value, &Value, &Value)> = body["routes"]
         .as_array()
         .unwrap()
         .iter()
@@ -59,13 +59,16 @@ async fn many_keys_are_routed_by_one_view() {
         .collect();
     let [a, b] = [
         ("a", "partition-1", "replica"),
-        (OF_NODE_1, "partition-0", "primary"),
+        (KEY_OF_NODE_1, "partition-0", "primary"),
     ]
     .map(|(key, partition, role)| (Value::from(key), Value::from(partition), Value::from(role)));
-    assert_eq!(told, [(&a.0, &a.1, &a.2), (&b.0, &b.1, &b.2), (&a.0, &a.1, &a.2)]);
+    assert_eq!(
+        routes,
+        [(&a.0, &a.1, &a.2), (&b.0, &b.1, &b.2), (&a.0, &a.1, &a.2)]
+    );
 
-    let most = json!({ "keys": vec!["k"; 1000] }).to_string();
-    assert_eq!(server.json("POST", "/route", &most).await.0, 200);
+    let max_keys = json!({ "keys": vec!["k"; 1000] }).to_string();
+    assert_eq!(server.json("POST", "/route", &max_keys).await.0, 200);
     for bad in [
         json!({ "keys": [] }),
         json!({ "keys": vec!["k"; 1001] }),
@@ -89,7 +92,7 @@ async fn a_route_needs_a_key_and_partitions() {
         .json("GET", "/route?key=a&revision=99&timeout=5ms", "")
         .await;
     assert_eq!((status, error_of(&body).0), (504, "TIMEOUT"));
-    let empty = Server::with(Fake::without_partitions(), HttpLimits::default(), None).await;
+    let empty = Server::with(FakeNode::without_partitions(), HttpLimits::default(), None).await;
     for (method, path, body) in [
         ("GET", "/route?key=a", ""),
         ("POST", "/route", r#"{"keys":["a"]}"#),

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
-use super::fake::Fake;
+use super::fake_node::FakeNode;
 use super::{HttpLimits, Server, error_of, header, parsed};
 
 const NOW: &str = "2023-11-14T22:13:20.000Z";
@@ -61,7 +61,7 @@ async fn health_and_readiness() {
     });
     assert_eq!((status, body), (200, expected));
 
-    let unready = Server::with(Fake::without_partitions(), HttpLimits::default(), None).await;
+    let unready = Server::with(FakeNode::without_partitions(), HttpLimits::default(), None).await;
     let (status, body) = unready.json("GET", "/ready", "").await;
     let expected = json!({
         "ready": false, "nodes": 2, "partitions": 0, "valid_partitions": 0, "message": "no partitions",
@@ -135,7 +135,7 @@ async fn cluster_nodes_and_partitions() {
 
 #[tokio::test]
 async fn a_key_before_there_are_partitions_is_not_found() {
-    let server = Server::with(Fake::without_partitions(), HttpLimits::default(), None).await;
+    let server = Server::with(FakeNode::without_partitions(), HttpLimits::default(), None).await;
     let (status, body) = server.json("GET", "/partitions/key?key=a", "").await;
     assert_eq!((status, error_of(&body).0), (404, "NOT_FOUND"));
 }
@@ -301,7 +301,7 @@ async fn join_and_sync() {
 
 #[tokio::test]
 async fn calls_that_change_the_cluster() {
-    let server = Server::with(Fake::without_partitions(), HttpLimits::default(), None).await;
+    let server = Server::with(FakeNode::without_partitions(), HttpLimits::default(), None).await;
     let (status, body) = server.json("POST", "/partitions", "").await;
     let expected = json!({ "success": true, "message": "there are 2 partitions", "count": 2, "revision": 5 });
     assert_eq!((status, &body), (200, &expected));

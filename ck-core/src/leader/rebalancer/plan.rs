@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::copy_watchdog::Pair;
 use crate::model::{CopyState, Node, NodeId, NodeStatus, Partition, Target, Topology};
-use crate::placement::{self, CopySpec, Input, NodeSpec, PartitionSpec};
+use crate::placement::{self, PlannerCopy, PlannerInput, PlannerNode, PlannerPartition};
 use crate::state::Promotion;
 
 mod avoid;
@@ -36,10 +36,10 @@ pub(crate) struct Exclusions {
 /// The first assignment of all partitions, over the active members.
 pub(crate) fn creation(topology: &Topology) -> Vec<Target> {
     let active = |node: &Node| node.status == NodeStatus::Active;
-    let input = Input {
+    let input = PlannerInput {
         replication_factor: topology.config.replication_factor,
         nodes: nodes(topology, active),
-        partitions: vec![PartitionSpec::default(); topology.config.partition_count as usize],
+        partitions: vec![PlannerPartition::default(); topology.config.partition_count as usize],
     };
     let plan = placement::place(&input);
     let ids = ids(topology, &plan.nodes);
@@ -56,7 +56,7 @@ pub(crate) fn creation(topology: &Topology) -> Vec<Target> {
 /// that is back catches up with the log. Only the members in `exclusions.given_up` lose their copies.
 pub(crate) fn rebalance(topology: &Topology, exclusions: &Exclusions) -> Vec<(u32, Target)> {
     // A joining node takes part only with the copies that it holds: it cannot be given new ones yet.
-    let input = Input {
+    let input = PlannerInput {
         replication_factor: topology.config.replication_factor,
         nodes: nodes(topology, |node| {
             let settled = node.status != NodeStatus::Joining || holds_copies(topology, &node.id);
@@ -104,17 +104,17 @@ fn primaries(topology: &Topology, copies: &[Vec<NodeId>]) -> Vec<Option<NodeId>>
         .partitions
         .iter()
         .zip(copies)
-        .map(|(partition, nodes)| PartitionSpec {
+        .map(|(partition, nodes)| PlannerPartition {
             copies: nodes
                 .iter()
-                .map(|id| CopySpec {
+                .map(|id| PlannerCopy {
                     node: id.to_string(),
                     synced: is_serving(topology, id),
                 })
                 .collect(),
             primary: partition.primary.as_ref().map(ToString::to_string),
         });
-    let input = Input {
+    let input = PlannerInput {
         replication_factor: topology.config.replication_factor,
         nodes: nodes(topology, |node| node.status.is_serving()),
         partitions: partitions.collect(),
@@ -133,7 +133,7 @@ fn primaries(topology: &Topology, copies: &[Vec<NodeId>]) -> Vec<Option<NodeId>>
 pub(crate) fn promotions(topology: &Topology, leaving: &str, avoided: &[NodeId]) -> Vec<Promotion> {
     let serving =
         |node: &Node| node.status.is_serving() && &*node.id != leaving && !avoided.contains(&node.id);
-    let input = Input {
+    let input = PlannerInput {
         replication_factor: topology.config.replication_factor,
         nodes: nodes(topology, serving),
         partitions: topology
@@ -187,12 +187,12 @@ pub(crate) fn amended(
     promotions
 }
 
-fn nodes(topology: &Topology, include: impl Fn(&Node) -> bool) -> Vec<NodeSpec> {
+fn nodes(topology: &Topology, include: impl Fn(&Node) -> bool) -> Vec<PlannerNode> {
     topology
         .nodes
         .values()
         .filter(|node| include(node))
-        .map(|node| NodeSpec {
+        .map(|node| PlannerNode {
             id: node.id.to_string(),
             weight: node.weight,
             zone: node.zone.clone(),
@@ -201,11 +201,11 @@ fn nodes(topology: &Topology, include: impl Fn(&Node) -> bool) -> Vec<NodeSpec> 
         .collect()
 }
 
-fn spec(partition: &Partition, synced: impl Fn(CopyState) -> bool) -> PartitionSpec {
+fn spec(partition: &Partition, synced: impl Fn(CopyState) -> bool) -> PlannerPartition {
     let copies = partition.copies.iter();
-    PartitionSpec {
+    PlannerPartition {
         copies: copies
-            .map(|c| CopySpec {
+            .map(|c| PlannerCopy {
                 node: c.node.to_string(),
                 synced: synced(c.state),
             })
@@ -215,7 +215,7 @@ fn spec(partition: &Partition, synced: impl Fn(CopyState) -> bool) -> PartitionS
 }
 
 /// The copies of a partition, of which only those of its possible successors to `leaving` count as synced.
-fn successors(topology: &Topology, partition: &Partition, leaving: &str) -> PartitionSpec {
+fn successors(topology: &Topology, partition: &Partition, leaving: &str) -> PlannerPartition {
     let mut spec = spec(partition, |copy| copy == CopyState::Synced);
     if partition.primary.as_deref() != Some(leaving) {
         return spec;
@@ -233,10 +233,10 @@ fn successors(topology: &Topology, partition: &Partition, leaving: &str) -> Part
 }
 
 /// Adds the copies that are queued: they count as under way, too.
-fn under_way(partition: &Partition, mut spec: PartitionSpec) -> PartitionSpec {
+fn under_way(partition: &Partition, mut spec: PlannerPartition) -> PlannerPartition {
     let wanted = partition.target.iter().flat_map(|target| &target.nodes);
     let waiting = wanted.filter(|node| partition.copy(node).is_none());
-    spec.copies.extend(waiting.map(|node| CopySpec {
+    spec.copies.extend(waiting.map(|node| PlannerCopy {
         node: node.to_string(),
         synced: false,
     }));

@@ -1,4 +1,4 @@
-//! What a link does to messages, and what stands between addresses.
+//! The conditions of links, and the barriers between addresses.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
-use super::{Lane, Link};
+use super::{DirectedLink, Lane};
 
-/// What a link does to the messages on it. Probabilities are from 0 to 1.
+/// Delays and faults of the messages on a link. Probabilities are from 0 to 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinkConditions {
     /// The shortest delay. Default 0.1 ms.
     pub min_delay: Duration,
-    /// The longest usual delay; delays are drawn evenly between the two. Default 0.5 ms.
+    /// The longest usual delay; delays are drawn uniformly from the two. Default 0.5 ms.
     pub max_delay: Duration,
     /// The probability that a message is slow: it takes up to `slow_delay`, and others overtake it. Default 0.
     pub slow: f64,
@@ -49,16 +49,16 @@ impl LinkConditions {
     }
 }
 
-/// What stops or holds messages.
+/// What loses or holds messages between addresses.
 #[derive(Debug, Default)]
 pub(super) struct Barriers {
-    pub(super) cuts: BTreeSet<Link>,
+    pub(super) cuts: BTreeSet<DirectedLink>,
     pub(super) isolated: BTreeSet<String>,
     pub(super) groups: Vec<BTreeSet<String>>,
-    pub(super) clogged_links: BTreeSet<Link>,
+    pub(super) clogged_links: BTreeSet<DirectedLink>,
     pub(super) clogged_addresses: BTreeSet<String>,
-    /// Of these links only the log lane: each lane is a connection of its own.
-    pub(super) clogged_logs: BTreeSet<Link>,
+    /// Links of which only the log lane is clogged, as each lane is a connection of its own.
+    pub(super) clogged_logs: BTreeSet<DirectedLink>,
 }
 
 impl Barriers {
@@ -73,7 +73,7 @@ impl Barriers {
                     .any(|group| group.contains(from) && group.contains(to)))
     }
 
-    pub(super) fn is_clogged(&self, link: &Link, lane: Lane) -> bool {
+    pub(super) fn is_clogged(&self, link: &DirectedLink, lane: Lane) -> bool {
         self.clogged_addresses.contains(&link.0)
             || self.clogged_addresses.contains(&link.1)
             || self.clogged_links.contains(link)

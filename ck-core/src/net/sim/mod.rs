@@ -4,17 +4,17 @@
 //! [`mod@env`]. Under the simulator two runs with the same seed and the same calls do the same things
 //! at the same simulated moments.
 //!
-//! What it keeps of TCP: requests on [`Lane::Log`] arrive in order and are begun in order. Everything else may
-//! overtake. A message that is lost is not resent: its call times out.
+//! What it models of TCP: requests on [`Lane::Log`] arrive in order and are begun in order. Other messages may overtake
+//! one another. A message that is lost is not sent again: its call times out.
 //!
-//! With [`SimNetwork::use_connections`] calls go over simulated connections instead, by the code that real ones go by:
-//! dialling, lanes, pings, silence. Then links may have a bandwidth, and connections may die without a word while new ones
-//! work.
+//! With [`SimNetwork::use_connections`] calls go over simulated connections instead, by the same code as over TCP: dialling,
+//! lanes, pings, silence. Then links may have a bandwidth, and connections may be dropped by a device on the way while new
+//! ones work.
 
 mod conditions;
-mod dialler;
 mod resolver;
-mod sent;
+mod sent_observer;
+mod sim_dialler;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -29,7 +29,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{Notify, oneshot, watch};
 
-use super::serve::Stage;
+use super::incoming_connection::ServerStage;
 use super::{Handler, Lane, Transport};
 use crate::env::{self, Instant};
 use conditions::Barriers;
@@ -37,8 +37,8 @@ use stream::Flow;
 use transport::SimTransport;
 
 pub use conditions::LinkConditions;
-pub(crate) use sent::show_sent;
-pub use sent::{SentObserver, observe_sent};
+pub(crate) use sent_observer::report_sent;
+pub use sent_observer::{SentObserver, observe_sent};
 
 /// A network inside one process. Clones are the same network.
 ///
@@ -51,67 +51,67 @@ pub use sent::{SentObserver, observe_sent};
 /// *crash* is [`unserve`](Self::unserve) and closing the node's transport.
 #[derive(Clone)]
 pub struct SimNetwork {
-    shared: Arc<Shared>,
+    shared: Arc<SimNetworkInner>,
 }
 
-struct Shared {
-    world: Mutex<World>,
+struct SimNetworkInner {
+    state: Mutex<SimNetworkState>,
     start: Instant,
 }
 
-struct World {
+struct SimNetworkState {
     rng: SmallRng,
-    usual: LinkConditions,
-    links: BTreeMap<Link, LinkConditions>,
+    default_conditions: LinkConditions,
+    links: BTreeMap<DirectedLink, LinkConditions>,
     barriers: Barriers,
     /// Messages that clogged links hold, in the order of their arrival.
-    held: Vec<(Link, Lane, oneshot::Sender<()>)>,
-    servers: BTreeMap<String, Server>,
-    /// When the last request on a link's log lane arrives: the next must not arrive before.
-    last_log: BTreeMap<Link, Instant>,
+    held: Vec<(DirectedLink, Lane, oneshot::Sender<()>)>,
+    servers: BTreeMap<String, SimServer>,
+    /// The arrival of the last request on the log lane of a link: the next one must not arrive before it.
+    last_log: BTreeMap<DirectedLink, Instant>,
     next_message: u64,
     /// Calls go over simulated connections.
     connections: bool,
     flows: Vec<Weak<Flow>>,
     rates: BTreeMap<String, u64>,
-    /// Until when the way of an address, up where that is true, is taken by what was sent before.
-    busy: BTreeMap<(String, bool), Instant>,
+    /// When the uplink (true) or downlink (false) of an address has passed all packets so far.
+    busy_until: BTreeMap<(String, bool), Instant>,
     stats: SimStats,
     trace: Option<Vec<String>>,
-    /// What the resolver knows: the address behind each name.
+    /// The address of each name.
     names: BTreeMap<String, String>,
-    resolver: Resolver,
+    resolver: ResolverMode,
 }
 
-/// How the network's resolver is. Names that it has told before may be remembered.
+/// The behaviour of the simulated resolver. Names that were resolved before may have stale addresses in a cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Resolver {
+pub enum ResolverMode {
     /// It answers.
     #[default]
     Answers,
-    /// It says at once that it has no answer.
+    /// It fails at once.
     Fails,
-    /// It says nothing.
+    /// It does not answer.
     Hangs,
 }
 
 /// From, to.
-type Link = (String, String);
+type DirectedLink = (String, String);
 
 #[derive(Clone)]
-struct Server {
+struct SimServer {
     handler: Handler,
     /// The process that serves.
     sim_process: Option<env::sim_process::SimProcess>,
-    /// Its connections end when this says so.
-    stage: Arc<watch::Sender<Stage>>,
-    /// Notified when the server goes.
+    /// The stage that its connections follow.
+    stage: Arc<watch::Sender<ServerStage>>,
+    /// Notified when the address is no longer served.
     gone: Arc<Notify>,
-    /// Per caller, the right to be handled on the log lane.
+    /// For each caller, the lock that orders requests on the log lane.
     log_turns: Arc<Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>>,
 }
 
-/// What a network has carried so far; messages are requests and answers alike.
+/// What a network has carried so far. Messages are requests and answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SimStats {
@@ -125,7 +125,7 @@ pub struct SimStats {
     pub duplicated: u64,
     /// Messages that a clogged link held.
     pub held: u64,
-    /// Requests to an address that nobody serves, or whose server went away.
+    /// Requests to an address that is not served, or whose server ended.
     pub refused: u64,
 }
 
@@ -138,13 +138,13 @@ impl std::fmt::Debug for SimNetwork {
 }
 
 impl SimNetwork {
-    /// A network without faults, whose chances are drawn from `seed`.
+    /// A network without faults, whose random numbers are drawn from `seed`.
     pub fn new(seed: u64) -> Self {
         SimNetwork {
-            shared: Arc::new(Shared {
-                world: Mutex::new(World {
+            shared: Arc::new(SimNetworkInner {
+                state: Mutex::new(SimNetworkState {
                     rng: SmallRng::seed_from_u64(seed),
-                    usual: LinkConditions::default(),
+                    default_conditions: LinkConditions::default(),
                     links: BTreeMap::new(),
                     barriers: Barriers::default(),
                     held: Vec::new(),
@@ -154,11 +154,11 @@ impl SimNetwork {
                     connections: false,
                     flows: Vec::new(),
                     rates: BTreeMap::new(),
-                    busy: BTreeMap::new(),
+                    busy_until: BTreeMap::new(),
                     stats: SimStats::default(),
                     trace: None,
                     names: BTreeMap::new(),
-                    resolver: Resolver::default(),
+                    resolver: ResolverMode::default(),
                 }),
                 start: Instant::now(),
             }),
@@ -170,124 +170,123 @@ impl SimNetwork {
         Arc::new(SimTransport::new(self.shared.clone(), local_addr))
     }
 
-    /// Serves an address, in the place of whoever served it before.
+    /// Serves an address, and replaces an earlier handler.
     pub fn serve(&self, addr: &str, handler: Handler) {
         self.unserve(addr);
-        // Requests are handled by the process that serves, not by the one that asks.
+        // Requests are handled in the process that serves, not in the one that calls.
         let sim_process = env::sim_process::SimProcess::current();
         let handler = match sim_process.clone() {
             Some(sim_process) => scoped(sim_process, handler),
             None => handler,
         };
-        let server = Server {
+        let server = SimServer {
             handler,
             sim_process,
-            stage: Arc::new(watch::Sender::new(Stage::Serving)),
+            stage: Arc::new(watch::Sender::new(ServerStage::Serving)),
             gone: Arc::new(Notify::new()),
             log_turns: Arc::default(),
         };
-        self.shared.world.lock().servers.insert(addr.to_owned(), server);
+        self.shared.state.lock().servers.insert(addr.to_owned(), server);
     }
 
-    /// Stops serving an address: what it is handling is dropped where it stands, and its callers, like later
-    /// ones, learn that it is unreachable.
+    /// Stops serving an address: requests in progress are dropped, and their callers, like later ones, get `UNREACHABLE`.
     pub fn unserve(&self, addr: &str) {
-        let server = self.shared.world.lock().servers.remove(addr);
+        let server = self.shared.state.lock().servers.remove(addr);
         if let Some(server) = server {
             server.gone.notify_waiters();
-            server.stage.send_replace(Stage::Closed);
+            server.stage.send_replace(ServerStage::Closed);
         }
         for flow in self.flows().iter().filter(|flow| flow.to == addr) {
-            flow.abandon(addr);
+            flow.reset(addr);
         }
     }
 
-    /// The process at an address is gone: what it serves, and the connections that it dialled.
+    /// Ends the process at an address: its server, and the connections that it dialled.
     pub fn crash(&self, addr: &str) {
         self.unserve(addr);
         for flow in self.flows().iter().filter(|flow| flow.from == addr) {
-            flow.abandon(addr);
+            flow.reset(addr);
         }
     }
 
-    /// From now on calls go over simulated connections, by the code that real ones go by.
+    /// From now on calls go over simulated connections, by the same code as over TCP.
     pub fn use_connections(&self) {
-        self.shared.world.lock().connections = true;
+        self.shared.state.lock().connections = true;
     }
 
-    /// So many bytes a second pass on the way from an address, and as many on the way to it; more wait. `None` for as many
-    /// as come. For connections only.
+    /// Limits the uplink and the downlink of an address to so many bytes a second each; further bytes wait. `None` removes
+    /// the limit. Only for simulated connections.
     pub fn set_rate(&self, addr: &str, bytes_per_second: Option<u64>) {
-        let mut world = self.shared.world.lock();
+        let mut state = self.shared.state.lock();
         match bytes_per_second {
-            Some(rate) => drop(world.rates.insert(addr.to_owned(), rate.max(1))),
-            None => drop(world.rates.remove(addr)),
+            Some(rate) => drop(state.rates.insert(addr.to_owned(), rate.max(1))),
+            None => drop(state.rates.remove(addr)),
         }
     }
 
-    /// What stands between two addresses forgets their connections: nothing that is sent on those arrives any more, nobody is
-    /// told, and new ones work.
+    /// A device between two addresses drops its state of their connections: nothing that is sent on them arrives any more,
+    /// neither end is notified, and new connections work.
     pub fn forget_flows(&self, a: &str, b: &str) {
         let between = |flow: &Flow| (flow.from == a && flow.to == b) || (flow.from == b && flow.to == a);
         self.flows()
             .iter()
             .filter(|flow| between(flow))
-            .for_each(|flow| flow.die());
+            .for_each(|flow| flow.black_hole());
     }
 
-    /// [`forget_flows`](Self::forget_flows) for all of an address.
+    /// [`forget_flows`](Self::forget_flows) for all connections of an address.
     pub fn forget_flows_of(&self, addr: &str) {
         let of = |flow: &Flow| flow.from != flow.to && (flow.from == addr || flow.to == addr);
         self.flows()
             .iter()
             .filter(|flow| of(flow))
-            .for_each(|flow| flow.die());
+            .for_each(|flow| flow.black_hole());
     }
 
-    /// How many connections stand at this moment.
+    /// Number of open connections.
     pub fn connections(&self) -> usize {
         self.flows().len()
     }
 
     fn flows(&self) -> Vec<Arc<Flow>> {
-        let world = self.shared.world.lock();
-        world.flows.iter().filter_map(Weak::upgrade).collect()
+        let state = self.shared.state.lock();
+        state.flows.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Gives an address a name, in the place of the address that the name had before.
+    /// Lets a name resolve to an address, and to no other one.
     pub fn name(&self, name: &str, addr: &str) {
-        let mut world = self.shared.world.lock();
-        world.names.insert(name.to_owned(), addr.to_owned());
+        let mut state = self.shared.state.lock();
+        state.names.insert(name.to_owned(), addr.to_owned());
     }
 
-    /// Says how the resolver is from now on.
-    pub fn set_resolver(&self, resolver: Resolver) {
-        self.shared.world.lock().resolver = resolver;
+    /// Sets the behaviour of the resolver.
+    pub fn set_resolver(&self, resolver: ResolverMode) {
+        self.shared.state.lock().resolver = resolver;
     }
 
     /// The addresses that are served, sorted.
     pub fn addresses(&self) -> Vec<String> {
-        self.shared.world.lock().servers.keys().cloned().collect()
+        self.shared.state.lock().servers.keys().cloned().collect()
     }
 
     /// Sets the conditions of every link that has none of its own.
     pub fn set_conditions(&self, conditions: LinkConditions) {
-        self.shared.world.lock().usual = conditions;
+        self.shared.state.lock().default_conditions = conditions;
     }
 
     /// Sets the conditions of one link.
     pub fn set_link(&self, from: &str, to: &str, conditions: LinkConditions) {
-        self.shared.world.lock().links.insert(link(from, to), conditions);
+        self.shared.state.lock().links.insert(link(from, to), conditions);
     }
 
-    /// Gives every link the default conditions: short delays, no chance of loss. Cuts and clogs stay.
+    /// Gives every link the default conditions: short delays, no loss. Cuts and clogs stay.
     pub fn calm(&self) {
-        let mut world = self.shared.world.lock();
-        world.usual = LinkConditions::default();
-        world.links.clear();
+        let mut state = self.shared.state.lock();
+        state.default_conditions = LinkConditions::default();
+        state.links.clear();
     }
 
-    /// Loses all that `from` sends to `to`, what is under way included.
+    /// Loses all messages from `from` to `to`, including those in flight.
     pub fn cut_one_way(&self, from: &str, to: &str) {
         self.change(|barriers| barriers.cuts.insert(link(from, to)));
     }
@@ -319,15 +318,14 @@ impl SimNetwork {
         self.change(|barriers| barriers.isolated.remove(addr));
     }
 
-    /// Divides the network: two addresses reach one another only where some group has both. An address in
-    /// two groups is a bridge; one in none is alone. Takes the place of an earlier division; no groups at all
-    /// end it.
+    /// Divides the network: two addresses reach one another only if some group has both. An address in two groups is a
+    /// bridge, an address in none is isolated. Replaces an earlier division; an empty list ends it.
     pub fn partition(&self, groups: &[&[&str]]) {
         let named = |group: &&[&str]| group.iter().map(|addr| (*addr).to_owned()).collect();
         self.change(|barriers| barriers.groups = groups.iter().map(named).collect());
     }
 
-    /// Holds all that `from` sends to `to`, until it is unclogged. Nothing is lost, and it all arrives at once.
+    /// Holds all messages from `from` to `to` until the link is unclogged. Then they all arrive at once; none is lost.
     pub fn clog_one_way(&self, from: &str, to: &str) {
         self.change(|barriers| barriers.clogged_links.insert(link(from, to)));
     }
@@ -337,7 +335,7 @@ impl SimNetwork {
         self.change(|barriers| barriers.clogged_links.remove(&link(from, to)));
     }
 
-    /// Holds what `from` sends to `to` on the log lane, until it is unclogged; heartbeats, calls and their answers pass.
+    /// Holds the messages from `from` to `to` on the log lane, until it is unclogged; heartbeats, calls and answers pass.
     pub fn clog_log(&self, from: &str, to: &str) {
         self.change(|barriers| barriers.clogged_logs.insert(link(from, to)));
     }
@@ -363,51 +361,51 @@ impl SimNetwork {
         self.change(|barriers| *barriers = Barriers::default());
     }
 
-    /// What was carried so far.
+    /// The counts so far.
     pub fn stats(&self) -> SimStats {
-        self.shared.world.lock().stats
+        self.shared.state.lock().stats
     }
 
-    /// Starts or stops to record what happens to each message.
+    /// Starts or stops recording a trace of all messages.
     pub fn record_trace(&self, record: bool) {
-        self.shared.world.lock().trace = record.then(Vec::new);
+        self.shared.state.lock().trace = record.then(Vec::new);
     }
 
-    /// What was recorded since the last time: one line per event, with the time since the network was made.
+    /// The trace since the last call: one line per event, with the time since the network was made.
     pub fn take_trace(&self) -> Vec<String> {
-        let mut world = self.shared.world.lock();
-        world.trace.as_mut().map(std::mem::take).unwrap_or_default()
+        let mut state = self.shared.state.lock();
+        state.trace.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Changes the barriers, and lets go what none of them holds any more.
+    /// Changes the barriers, and releases the messages that none of them holds any more.
     fn change<T>(&self, change: impl FnOnce(&mut Barriers) -> T) {
-        let mut world = self.shared.world.lock();
-        change(&mut world.barriers);
-        let World { held, barriers, .. } = &mut *world;
-        let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(held)
+        let mut state = self.shared.state.lock();
+        change(&mut state.barriers);
+        let SimNetworkState { held, barriers, .. } = &mut *state;
+        let (still_held, released): (Vec<_>, Vec<_>) = std::mem::take(held)
             .into_iter()
             .partition(|(link, lane, _)| barriers.is_clogged(link, *lane));
-        *held = stay;
-        drop(world);
-        for (_, _, release) in go {
-            // A message whose journey was dropped has nobody to release.
+        *held = still_held;
+        drop(state);
+        for (_, _, release) in released {
+            // The task of a message may have been dropped.
             let _ = release.send(());
         }
     }
 }
 
 fn scoped(sim_process: env::sim_process::SimProcess, handler: Handler) -> Handler {
-    Arc::new(move |request, info| {
-        let handling = sim_process.enter(|| handler(request, info));
+    Arc::new(move |request, connection| {
+        let handling = sim_process.enter(|| handler(request, connection));
         Box::pin(sim_process.wrap(handling))
     })
 }
 
-fn link(from: &str, to: &str) -> Link {
+fn link(from: &str, to: &str) -> DirectedLink {
     (from.to_owned(), to.to_owned())
 }
 
-impl World {
+impl SimNetworkState {
     fn record(&mut self, start: Instant, event: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
             trace.push(format!("{:?} {}", start.elapsed(), event()));
@@ -415,46 +413,46 @@ impl World {
     }
 
     fn chance(&mut self, probability: f64) -> bool {
-        // Drawn even when it decides nothing: a changed probability then changes no later draw.
+        // Drawn even if the probability is 0 or 1, so that a changed probability changes no later draw.
         self.rng.random::<f64>() < probability
     }
 
-    /// When so many bytes that come at `at` have passed the way of an address.
-    fn through(&mut self, addr: &str, up: bool, at: Instant, bytes: usize) -> Instant {
+    /// The time at which so many bytes that arrive at `at` have passed the uplink (`up`) or the downlink of an address.
+    fn transmit(&mut self, addr: &str, up: bool, at: Instant, bytes: usize) -> Instant {
         let Some(rate) = self.rates.get(addr) else {
             return at;
         };
-        let busy = self.busy.entry((addr.to_owned(), up)).or_insert(at);
-        *busy = at.max(*busy) + Duration::from_nanos(bytes as u64 * 1_000_000_000 / rate);
-        *busy
+        let busy_until = self.busy_until.entry((addr.to_owned(), up)).or_insert(at);
+        *busy_until = at.max(*busy_until) + Duration::from_nanos(bytes as u64 * 1_000_000_000 / rate);
+        *busy_until
     }
 
-    fn conditions(&self, link: &Link) -> LinkConditions {
-        self.links.get(link).unwrap_or(&self.usual).clone()
+    fn conditions(&self, link: &DirectedLink) -> LinkConditions {
+        self.links.get(link).unwrap_or(&self.default_conditions).clone()
     }
 }
 
-impl Shared {
-    /// One message on its way; tells whether it arrives, when it does.
+impl SimNetworkInner {
+    /// Carries one message; returns when it arrives (true) or is lost (false).
     async fn travel(&self, message: u64, from: &str, to: &str, lane: Lane, in_order: bool) -> bool {
         if from == to {
             return true;
         }
         let link = link(from, to);
         let arrival = {
-            let mut world = self.world.lock();
-            world.stats.sent += 1;
-            let conditions = world.conditions(&link);
-            let lost = world.chance(conditions.loss);
-            let slow = world.chance(conditions.slow);
-            let mut arrival = Instant::now() + conditions.delay(slow, &mut world.rng);
+            let mut state = self.state.lock();
+            state.stats.sent += 1;
+            let conditions = state.conditions(&link);
+            let lost = state.chance(conditions.loss);
+            let slow = state.chance(conditions.slow);
+            let mut arrival = Instant::now() + conditions.delay(slow, &mut state.rng);
             if in_order {
-                let last = world.last_log.entry(link.clone()).or_insert(arrival);
+                let last = state.last_log.entry(link.clone()).or_insert(arrival);
                 *last = arrival.max(*last);
                 arrival = *last;
             }
-            if lost || world.barriers.is_cut(from, to) {
-                world.lose(self.start, message, &link);
+            if lost || state.barriers.is_cut(from, to) {
+                state.lose(self.start, message, &link);
                 return false;
             }
             arrival
@@ -462,20 +460,20 @@ impl Shared {
         env::sleep_until(arrival).await;
         loop {
             let released = {
-                let mut world = self.world.lock();
-                if world.barriers.is_cut(from, to) {
-                    world.lose(self.start, message, &link);
+                let mut state = self.state.lock();
+                if state.barriers.is_cut(from, to) {
+                    state.lose(self.start, message, &link);
                     return false;
                 }
-                if !world.barriers.is_clogged(&link, lane) {
-                    world.stats.delivered += 1;
-                    world.record(self.start, || format!("#{message} {from} -> {to} arrives"));
+                if !state.barriers.is_clogged(&link, lane) {
+                    state.stats.delivered += 1;
+                    state.record(self.start, || format!("#{message} {from} -> {to} arrives"));
                     return true;
                 }
-                world.stats.held += 1;
-                world.record(self.start, || format!("#{message} {from} -> {to} held"));
+                state.stats.held += 1;
+                state.record(self.start, || format!("#{message} {from} -> {to} held"));
                 let (release, released) = oneshot::channel();
-                world.held.push((link.clone(), lane, release));
+                state.held.push((link.clone(), lane, release));
                 released
             };
             if released.await.is_err() {
@@ -485,8 +483,8 @@ impl Shared {
     }
 }
 
-impl World {
-    fn lose(&mut self, start: Instant, message: u64, (from, to): &Link) {
+impl SimNetworkState {
+    fn lose(&mut self, start: Instant, message: u64, (from, to): &DirectedLink) {
         self.stats.lost += 1;
         self.record(start, || format!("#{message} {from} -> {to} lost"));
     }

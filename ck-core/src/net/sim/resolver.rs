@@ -1,4 +1,4 @@
-//! Names on the simulated network.
+//! Lookups of names on the simulated network.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,17 +6,19 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Resolver, Shared};
+use super::{ResolverMode, SimNetworkInner};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
-use crate::net::names::Lookup;
+use crate::net::resolver_cache::Lookup;
 
-/// How long an answer takes.
-const ANSWER: Duration = Duration::from_millis(1);
+/// How long a lookup takes.
+const LOOKUP_DELAY: Duration = Duration::from_millis(1);
+/// How long a hanging lookup takes until it fails.
+const HUNG_LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Asks the network's resolver.
+/// Looks names up in the simulated network.
 pub(super) struct SimLookup {
-    pub(super) network: Arc<Shared>,
+    pub(super) network: Arc<SimNetworkInner>,
 }
 
 impl std::fmt::Debug for SimLookup {
@@ -29,19 +31,19 @@ impl Lookup<String> for SimLookup {
     fn look_up(&self, name: String) -> BoxFuture<'static, Result<Vec<String>>> {
         let network = self.network.clone();
         async move {
-            env::sleep(ANSWER).await;
+            env::sleep(LOOKUP_DELAY).await;
             let (resolver, found) = {
-                let world = network.world.lock();
-                (world.resolver, world.names.get(&name).cloned())
+                let state = network.state.lock();
+                (state.resolver, state.names.get(&name).cloned())
             };
             let failed = |why: &str| Error::new(ErrorCode::Unreachable, why.to_owned());
             match resolver {
-                Resolver::Answers => found
+                ResolverMode::Answers => found
                     .map(|address| vec![address])
                     .ok_or_else(|| failed("there is no such name")),
-                Resolver::Fails => Err(failed("no answer from the name server")),
-                Resolver::Hangs => {
-                    env::sleep(HANG).await;
+                ResolverMode::Fails => Err(failed("no answer from the name server")),
+                ResolverMode::Hangs => {
+                    env::sleep(HUNG_LOOKUP_TIMEOUT).await;
                     Err(failed("no answer from the name server"))
                 }
             }
@@ -49,6 +51,3 @@ impl Lookup<String> for SimLookup {
         .boxed()
     }
 }
-
-/// How long one that hangs takes until it gives up.
-const HANG: Duration = Duration::from_secs(30);

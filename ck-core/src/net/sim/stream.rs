@@ -1,9 +1,10 @@
-//! A simulated connection: bytes in order, as TCP carries them over links that delay, lose, queue and forget.
+//! A simulated connection: bytes in order, as TCP carries them over links that delay, lose and queue packets and drop
+//! connections.
 //!
-//! What it keeps of TCP: a send buffer, a window of bytes under way, retransmission after a timeout that doubles, a receive
-//! buffer that holds the sender back, a reset when the other end is gone, and the user timeout that the real sockets set.
-//! What it leaves out: congestion control. A sender puts its whole window onto the link at once, which is the worst that it
-//! can do to those behind it.
+//! What it models of TCP: a send buffer, a window of bytes in flight, retransmission after a timeout that doubles, a receive
+//! buffer that stops the sender, a reset when the other end is gone, and the user timeout that the real sockets set.
+//! It has no congestion control: a sender puts its whole window onto the link at once, which is the worst case for the
+//! packets behind it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,60 +19,62 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
-use super::{Lane, Shared};
+use super::{Lane, SimNetworkInner};
 use crate::env::{self, Instant};
-use crate::net::USER_TIMEOUT;
+use crate::net::TCP_USER_TIMEOUT;
 
-/// What one end's kernel takes before a write has to wait, and what may be under way unacknowledged.
-const SEND_BUFFER: usize = 512 << 10;
-/// What the other end's kernel holds before it takes no more.
-const RECEIVE_BUFFER: usize = 256 << 10;
-/// How much travels at a time.
-const SEGMENT: usize = 8 << 10;
-/// The first retransmission comes after this, each further one after twice the time before.
-pub(super) const FIRST_RETRANSMISSION: Duration = Duration::from_millis(200);
-const LAST_RETRANSMISSION: Duration = Duration::from_secs(120);
+/// The send buffer of one end, which bounds the bytes that are unsent or unacknowledged.
+const SEND_BUFFER_BYTES: usize = 512 << 10;
+/// The receive buffer of the other end.
+const RECEIVE_BUFFER_BYTES: usize = 256 << 10;
+/// The bytes of one segment.
+const SEGMENT_BYTES: usize = 8 << 10;
+/// The delay before the first retransmission; it doubles with each further one.
+pub(super) const FIRST_RETRANSMISSION_DELAY: Duration = Duration::from_millis(200);
+/// The longest delay before a retransmission.
+const MAX_RETRANSMISSION_DELAY: Duration = Duration::from_secs(120);
 
 /// One connection between two addresses.
 pub(super) struct Flow {
     pub(super) from: String,
     pub(super) to: String,
-    /// What stands between the ends has forgotten it: nothing that is sent on it arrives, and nobody is told.
-    dead: AtomicBool,
-    /// Dropped, refused or given up: both ends see it when they next look.
-    over: Mutex<[Option<io::ErrorKind>; 2]>,
+    /// A device between the ends (a firewall, a NAT) has dropped its state of the connection: nothing that is sent on it
+    /// arrives, and neither end is notified.
+    black_holed: AtomicBool,
+    /// For each end, the error with which its reads and writes fail from now on.
+    failures: Mutex<[Option<io::ErrorKind>; 2]>,
     pipes: Mutex<Vec<Weak<Pipe>>>,
 }
 
 impl Flow {
-    /// From now on nothing on it arrives.
-    pub(super) fn die(&self) {
-        self.dead.store(true, Ordering::Relaxed);
+    /// From now on nothing that is sent on it arrives.
+    pub(super) fn black_hole(&self) {
+        self.black_holed.store(true, Ordering::Relaxed);
     }
 
-    /// The end at `addr` is gone without a word of its own: its kernel answers for it with a reset.
-    pub(super) fn abandon(&self, addr: &str) {
+    /// The process at `addr` is gone: its kernel answers with a reset.
+    pub(super) fn reset(&self, addr: &str) {
         let end = usize::from(self.to == addr);
         self.fail(end, io::ErrorKind::ConnectionReset);
         for pipe in self.pipes.lock().iter().filter_map(Weak::upgrade) {
             if pipe.end == end {
                 pipe.close();
             } else {
-                pipe.forsake();
+                pipe.drop_reader();
             }
         }
     }
 
-    /// What happens at one end: reads and writes there fail from now on.
+    /// Makes the reads and writes of one end fail from now on.
     fn fail(&self, end: usize, kind: io::ErrorKind) {
-        self.over.lock()[end].get_or_insert(kind);
+        self.failures.lock()[end].get_or_insert(kind);
         for pipe in self.pipes.lock().iter().filter_map(Weak::upgrade) {
             pipe.wake();
         }
     }
 
     fn failure(&self, end: usize) -> Option<io::Error> {
-        self.over.lock()[end].map(io::Error::from)
+        self.failures.lock()[end].map(io::Error::from)
     }
 }
 
@@ -81,22 +84,22 @@ struct Pipe {
     /// The end that writes: 0 is the one that dialled.
     end: usize,
     state: Mutex<PipeState>,
-    /// There is something to carry, or room for it.
+    /// Notified when there are bytes to carry, or room for them.
     changed: Notify,
 }
 
 #[derive(Default)]
 struct PipeState {
-    to_send: BytesMut,
-    /// Bytes that are under way.
-    under_way: usize,
+    unsent: BytesMut,
+    /// Number of bytes in flight.
+    in_flight: usize,
     received: BytesMut,
-    /// The writer has ended.
+    /// The writer has closed the direction.
     closed: bool,
-    /// So has the reader seen it.
+    /// The end of the direction has reached the reader.
     ended: bool,
-    /// The reader is gone: what arrives is answered with a reset.
-    forsaken: bool,
+    /// The reader is gone: data that arrives is answered with a reset.
+    reader_gone: bool,
     writer: Option<Waker>,
     reader: Option<Waker>,
 }
@@ -108,8 +111,8 @@ impl Pipe {
         self.changed.notify_one();
     }
 
-    fn forsake(&self) {
-        self.state.lock().forsaken = true;
+    fn drop_reader(&self) {
+        self.state.lock().reader_gone = true;
         self.changed.notify_waiters();
         self.changed.notify_one();
     }
@@ -136,7 +139,7 @@ pub(super) struct SimStream {
 impl Drop for SimStream {
     fn drop(&mut self) {
         self.outgoing.close();
-        self.incoming.forsake();
+        self.incoming.drop_reader();
     }
 }
 
@@ -175,13 +178,13 @@ impl AsyncWrite for SimStream {
         if state.closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let room = SEND_BUFFER.saturating_sub(state.to_send.len() + state.under_way);
+        let room = SEND_BUFFER_BYTES.saturating_sub(state.unsent.len() + state.in_flight);
         if room == 0 {
             state.writer = Some(context.waker().clone());
             return Poll::Pending;
         }
         let count = room.min(bytes.len());
-        state.to_send.extend_from_slice(&bytes[..count]);
+        state.unsent.extend_from_slice(&bytes[..count]);
         drop(state);
         self.outgoing.changed.notify_one();
         Poll::Ready(Ok(count))
@@ -197,20 +200,20 @@ impl AsyncWrite for SimStream {
     }
 }
 
-/// A segment under way; the last one of a direction is empty.
+/// A segment in flight; the last one of a direction is empty.
 struct Segment {
     bytes: Bytes,
     arrives: Instant,
 }
 
-impl Shared {
-    /// A connection from one address to another: the end that dialled, and the other.
+impl SimNetworkInner {
+    /// A connection between two addresses: the end that dialled, and the other end.
     pub(super) fn open_flow(self: &Arc<Self>, from: &str, to: &str, lane: Lane) -> (SimStream, SimStream) {
         let flow = Arc::new(Flow {
             from: from.to_owned(),
             to: to.to_owned(),
-            dead: AtomicBool::new(false),
-            over: Mutex::default(),
+            black_holed: AtomicBool::new(false),
+            failures: Mutex::default(),
             pipes: Mutex::default(),
         });
         let pipe = |end| {
@@ -226,13 +229,13 @@ impl Shared {
             .lock()
             .extend([Arc::downgrade(&there), Arc::downgrade(&back)]);
         {
-            let mut world = self.world.lock();
-            world.flows.retain(|flow| flow.strong_count() > 0);
-            world.flows.push(Arc::downgrade(&flow));
+            let mut state = self.state.lock();
+            state.flows.retain(|flow| flow.strong_count() > 0);
+            state.flows.push(Arc::downgrade(&flow));
         }
         for pipe in [&there, &back] {
             let (shared, pipe) = (self.clone(), pipe.clone());
-            // The network's doing, whatever becomes of the processes at its ends.
+            // The task belongs to the network, not to the processes at the ends.
             env::sim_process::outside(|| env::spawn(async move { shared.carry(pipe, lane).await }));
         }
         let end = |end, incoming: &Arc<Pipe>, outgoing: &Arc<Pipe>| SimStream {
@@ -250,31 +253,31 @@ impl Shared {
             0 => (pipe.flow.from.clone(), pipe.flow.to.clone()),
             _ => (pipe.flow.to.clone(), pipe.flow.from.clone()),
         };
-        let mut under_way: VecDeque<Segment> = VecDeque::new();
+        let mut in_flight: VecDeque<Segment> = VecDeque::new();
         let mut last_sent = false;
         loop {
             if pipe.flow.failure(pipe.end).is_some() && pipe.state.lock().ended {
                 return;
             }
-            // Everything that is there goes onto the link.
+            // All unsent bytes go onto the link.
             while !last_sent {
                 let bytes = {
                     let mut state = pipe.state.lock();
-                    let count = state.to_send.len().min(SEGMENT);
+                    let count = state.unsent.len().min(SEGMENT_BYTES);
                     if count == 0 && !state.closed {
                         break;
                     }
-                    state.under_way += count;
-                    state.to_send.split_to(count).freeze()
+                    state.in_flight += count;
+                    state.unsent.split_to(count).freeze()
                 };
                 last_sent = bytes.is_empty();
-                let mut arrives = self.departs(&from, &to, bytes.len());
-                if let Some(before) = under_way.back() {
+                let mut arrives = self.arrival_time(&from, &to, bytes.len());
+                if let Some(before) = in_flight.back() {
                     arrives = arrives.max(before.arrives);
                 }
-                under_way.push_back(Segment { bytes, arrives });
+                in_flight.push_back(Segment { bytes, arrives });
             }
-            let Some(next) = under_way.front() else {
+            let Some(next) = in_flight.front() else {
                 pipe.changed.notified().await;
                 continue;
             };
@@ -283,10 +286,10 @@ impl Shared {
                 biased;
                 () = pipe.changed.notified(), if !last_sent => {}
                 () = env::sleep_until(arrives) => {
-                    if !self.arrive(&pipe, &from, &to, lane).await {
+                    if !self.wait_arrival(&pipe, &from, &to, lane).await {
                         return;
                     }
-                    let Some(segment) = under_way.pop_front() else {
+                    let Some(segment) = in_flight.pop_front() else {
                         return;
                     };
                     if !deliver(&pipe, segment.bytes).await {
@@ -297,92 +300,95 @@ impl Shared {
         }
     }
 
-    /// When so many bytes that are sent now arrive: each address has one way up and one way down, and what is sent on them
-    /// waits for what was sent before.
-    pub(super) fn departs(&self, from: &str, to: &str, bytes: usize) -> Instant {
-        /// What a packet has besides its bytes.
-        const OVERHEAD: usize = 60;
-        let mut world = self.world.lock();
-        world.stats.sent += 1;
+    /// The time at which so many bytes that are sent now arrive. Each address has one uplink and one downlink, on which
+    /// packets queue.
+    pub(super) fn arrival_time(&self, from: &str, to: &str, bytes: usize) -> Instant {
+        /// The headers of a packet.
+        const PACKET_OVERHEAD_BYTES: usize = 60;
+        let mut state = self.state.lock();
+        state.stats.sent += 1;
         let link = super::link(from, to);
-        let conditions = world.conditions(&link);
-        let slow = world.chance(conditions.slow);
-        let delay = conditions.delay(slow, &mut world.rng);
+        let conditions = state.conditions(&link);
+        let slow = state.chance(conditions.slow);
+        let delay = conditions.delay(slow, &mut state.rng);
         let now = Instant::now();
         if from == to {
             return now;
         }
-        let size = bytes + OVERHEAD * (1 + bytes / 1448);
-        let left = world.through(from, true, now, size);
-        world.through(to, false, left + delay, size)
+        let size = bytes + PACKET_OVERHEAD_BYTES * (1 + bytes / 1448);
+        let left = state.transmit(from, true, now, size);
+        state.transmit(to, false, left + delay, size)
     }
 
     /// A packet without data; false when it is lost.
     pub(super) async fn packet(&self, from: &str, to: &str, lane: Lane) -> bool {
-        let arrives = self.departs(from, to, 0);
+        let arrives = self.arrival_time(from, to, 0);
         env::sleep_until(arrives).await;
         if from == to {
             return true;
         }
         let link = super::link(from, to);
-        let mut world = self.world.lock();
-        let conditions = world.conditions(&link);
-        let lost = world.chance(conditions.loss)
-            || world.barriers.is_cut(from, to)
-            || world.barriers.is_clogged(&link, lane);
+        let mut state = self.state.lock();
+        let conditions = state.conditions(&link);
+        let lost = state.chance(conditions.loss)
+            || state.barriers.is_cut(from, to)
+            || state.barriers.is_clogged(&link, lane);
         if lost {
-            world.stats.lost += 1;
+            state.stats.lost += 1;
         } else {
-            world.stats.delivered += 1;
+            state.stats.delivered += 1;
         }
         !lost
     }
 
-    /// Waits until the segment that is due arrives, by retransmission where it was lost; false when it never does.
-    async fn arrive(&self, pipe: &Pipe, from: &str, to: &str, lane: Lane) -> bool {
+    /// Waits until the next segment arrives, after retransmissions if it is lost; false if it never arrives.
+    async fn wait_arrival(&self, pipe: &Pipe, from: &str, to: &str, lane: Lane) -> bool {
         if from == to {
             return true;
         }
         let link = super::link(from, to);
-        let mut pause = FIRST_RETRANSMISSION;
+        let mut pause = FIRST_RETRANSMISSION_DELAY;
         let since = Instant::now();
         let mut first = true;
         loop {
             let released = {
-                let mut world = self.world.lock();
-                let conditions = world.conditions(&link);
-                let by_chance = first && world.chance(conditions.loss);
+                let mut state = self.state.lock();
+                let conditions = state.conditions(&link);
+                let by_chance = first && state.chance(conditions.loss);
                 first = false;
-                if by_chance || world.barriers.is_cut(from, to) || pipe.flow.dead.load(Ordering::Relaxed) {
-                    world.stats.lost += 1;
+                if by_chance
+                    || state.barriers.is_cut(from, to)
+                    || pipe.flow.black_holed.load(Ordering::Relaxed)
+                {
+                    state.stats.lost += 1;
                     None
-                } else if world.barriers.is_clogged(&link, lane) {
-                    world.stats.held += 1;
+                } else if state.barriers.is_clogged(&link, lane) {
+                    state.stats.held += 1;
                     let (release, released) = tokio::sync::oneshot::channel();
-                    world.held.push((link.clone(), lane, release));
+                    state.held.push((link.clone(), lane, release));
                     Some(released)
                 } else {
-                    world.stats.delivered += 1;
+                    state.stats.delivered += 1;
                     return true;
                 }
             };
             match released {
                 Some(released) => drop(released.await),
                 None => {
-                    if since.elapsed() + pause > USER_TIMEOUT {
-                        env::sleep(USER_TIMEOUT.saturating_sub(since.elapsed())).await;
+                    if since.elapsed() + pause > TCP_USER_TIMEOUT {
+                        env::sleep(TCP_USER_TIMEOUT.saturating_sub(since.elapsed())).await;
                         pipe.flow.fail(pipe.end, io::ErrorKind::TimedOut);
                         return false;
                     }
                     env::sleep(pause).await;
-                    pause = (pause * 2).min(LAST_RETRANSMISSION);
+                    pause = (pause * 2).min(MAX_RETRANSMISSION_DELAY);
                 }
             }
         }
     }
 }
 
-/// Hands bytes to the reader once there is room; false when the direction has ended.
+/// Gives bytes to the reader once there is room; false when the direction has ended.
 async fn deliver(pipe: &Pipe, bytes: Bytes) -> bool {
     loop {
         let changed = pipe.changed.notified();
@@ -394,13 +400,13 @@ async fn deliver(pipe: &Pipe, bytes: Bytes) -> bool {
                 pipe.wake();
                 return false;
             }
-            if state.forsaken {
+            if state.reader_gone {
                 drop(state);
                 pipe.flow.fail(pipe.end, io::ErrorKind::ConnectionReset);
                 return false;
             }
-            if state.received.len() < RECEIVE_BUFFER {
-                state.under_way = state.under_way.saturating_sub(bytes.len());
+            if state.received.len() < RECEIVE_BUFFER_BYTES {
+                state.in_flight = state.in_flight.saturating_sub(bytes.len());
                 state.received.extend_from_slice(&bytes);
                 let wakers = [state.writer.take(), state.reader.take()];
                 drop(state);

@@ -25,8 +25,8 @@ fn echo() -> Handler {
     Arc::new(|request, _| std::future::ready(request).boxed())
 }
 
-/// A handler that writes down what it gets.
-fn notebook() -> (Arc<Mutex<Vec<u8>>>, Handler) {
+/// A handler that records the requests.
+fn recorder() -> (Arc<Mutex<Vec<u8>>>, Handler) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let written = seen.clone();
     let handler: Handler = Arc::new(move |request: Bytes, _| {
@@ -56,7 +56,7 @@ fn lossy() -> LinkConditions {
     }
 }
 
-/// Three nodes that call one another under every fault.
+/// Three nodes that call one another under all kinds of faults.
 fn storm(seed: u64) -> (Vec<String>, SimStats) {
     simulate(seed, async {
         let network = SimNetwork::new(seed);
@@ -98,7 +98,7 @@ fn one_seed_gives_one_history() {
     let (trace, stats) = storm(7);
     assert_eq!((trace.clone(), stats), storm(7));
     assert_ne!(trace, storm(8).0);
-    // The storm has every kind of weather.
+    // Every kind of fault has happened.
     assert!(
         stats.delivered > 0 && stats.lost > 0 && stats.duplicated > 0,
         "{stats:?}"
@@ -140,7 +140,7 @@ fn an_answer_takes_two_delays_and_a_dead_address_as_long() {
 }
 
 #[test]
-fn a_lost_message_is_a_timeout_and_loss_is_as_frequent_as_was_said() {
+fn a_lost_message_is_a_timeout_and_messages_are_lost_with_the_given_probability() {
     simulate(2, async {
         let network = SimNetwork::new(2);
         network.serve("b:1", echo());
@@ -168,7 +168,7 @@ fn a_lost_message_is_a_timeout_and_loss_is_as_frequent_as_was_said() {
 fn a_one_way_cut_lets_requests_arrive_and_loses_their_answers() {
     simulate(3, async {
         let network = SimNetwork::new(3);
-        let (seen, handler) = notebook();
+        let (seen, handler) = recorder();
         network.serve("b:1", handler);
         network.serve("a:1", echo());
         network.cut_one_way("b:1", "a:1");
@@ -231,7 +231,7 @@ fn a_bridge_reaches_both_sides_and_the_sides_not_one_another() {
 fn a_clogged_link_holds_everything_and_loses_nothing() {
     simulate(5, async {
         let network = SimNetwork::new(5);
-        let (seen, handler) = notebook();
+        let (seen, handler) = recorder();
         network.serve("b:1", handler);
         network.clog("b:1");
         let transport = network.transport("a:1");
@@ -252,7 +252,7 @@ fn a_clogged_link_holds_everything_and_loses_nothing() {
 fn a_clogged_log_lane_holds_entries_and_nothing_else() {
     simulate(5, async {
         let network = SimNetwork::new(5);
-        let (seen, handler) = notebook();
+        let (seen, handler) = recorder();
         network.serve("b:1", handler);
         network.clog_log("a:1", "b:1");
         let transport = network.transport("a:1");
@@ -277,7 +277,7 @@ fn the_log_lane_keeps_its_order_where_others_do_not() {
         });
         let transport = network.transport("a:1");
         for (lane, ordered) in [(Lane::Log, true), (Lane::Request, false)] {
-            let (seen, handler) = notebook();
+            let (seen, handler) = recorder();
             network.serve("b:1", handler);
             let calls = (0..100u8).map(|i| transport.call("b:1", lane, Bytes::from(vec![i]), SECOND));
             for answer in join_all(calls).await {
@@ -318,7 +318,7 @@ fn the_log_lane_begins_requests_in_order_and_handles_them_together() {
 fn a_duplicate_is_handled_twice_and_answered_once() {
     simulate(8, async {
         let network = SimNetwork::new(8);
-        let (seen, handler) = notebook();
+        let (seen, handler) = recorder();
         network.serve("b:1", handler);
         network.set_conditions(LinkConditions {
             duplicate: 1.0,
@@ -331,7 +331,7 @@ fn a_duplicate_is_handled_twice_and_answered_once() {
 }
 
 #[test]
-fn a_crash_drops_what_is_being_handled_and_tells_the_caller() {
+fn a_crash_drops_requests_in_progress_and_fails_their_callers() {
     simulate(9, async {
         let network = SimNetwork::new(9);
         let (began, after) = (Arc::new(Notify::new()), Arc::new(Mutex::new(false)));
@@ -399,7 +399,7 @@ fn dropped_and_timed_out_calls_leave_nothing_behind() {
     });
 }
 
-/// Before there is a connection nothing is sent; on one that stands a request may have arrived.
+/// Without a connection nothing is sent; over an open one a request may have arrived.
 #[test]
 fn over_connections_a_call_says_whether_anything_was_sent() {
     simulate(12, async {
@@ -417,7 +417,7 @@ fn over_connections_a_call_says_whether_anything_was_sent() {
         assert_eq!(ask(1).await, Err((ErrorCode::Unreachable, true)));
         network.serve("b:1", echo());
         network.cut("a:1", "b:1");
-        // The pause after a failure.
+        // The backoff after a failure.
         sleep(SECOND).await;
         assert_eq!(ask(1).await, Err((ErrorCode::Timeout, true)));
         network.heal();

@@ -13,35 +13,35 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::dialler::SimDialler;
 use super::resolver::SimLookup;
-use super::{Lane, Server, Shared, Transport};
+use super::sim_dialler::SimDialler;
+use super::{Lane, SimNetworkInner, SimServer, Transport};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::net::names::Names;
-use crate::net::pool::Pool;
-use crate::net::{NetLimits, PeerConnection, PeerInfo};
+use crate::net::connection_pool::ConnectionPool;
+use crate::net::resolver_cache::ResolverCache;
+use crate::net::{NetLimits, PeerConnection};
 
-/// How soon a caller notices that something on its log lane was lost.
-const NOTICED: Duration = Duration::from_millis(50);
+/// How soon a caller detects that a message on its log lane was lost.
+const LOSS_DETECTION_DELAY: Duration = Duration::from_millis(50);
 
-/// One node's calls.
+/// The transport of one node.
 pub(super) struct SimTransport {
-    network: Arc<Shared>,
+    network: Arc<SimNetworkInner>,
     local_addr: String,
-    /// `None` when closed.
-    waiting: Arc<Mutex<Option<Waiting>>>,
-    names: Arc<Names<String>>,
-    /// Where the connections that stand lead to, by name and lane: a resolver is asked only for a new one.
+    /// `None` once the transport is closed.
+    pending: Arc<Mutex<Option<PendingCalls>>>,
+    resolver: Arc<ResolverCache<String>>,
+    /// The addresses of the open connections, by name and lane: a name is resolved only for a new connection.
     connected: Mutex<BTreeMap<(String, Lane), String>>,
-    /// What stands for each connection where there is none.
-    stand_ins: Mutex<BTreeMap<(String, Lane), Arc<PeerConnection>>>,
-    /// The connections themselves, where there are any.
-    pool: Pool,
+    /// The connection as its handler sees it, for each address and lane, while calls use no simulated connections.
+    virtual_connections: Mutex<BTreeMap<(String, Lane), Arc<PeerConnection>>>,
+    /// The simulated connections, after [`SimNetwork::use_connections`](super::SimNetwork::use_connections).
+    pool: ConnectionPool,
 }
 
-/// Calls in flight by their message number. A lost one stays here until its caller gives up.
-type Waiting = BTreeMap<u64, oneshot::Sender<Result<Bytes>>>;
+/// Calls in flight by their message number. A call whose message was lost stays here until its caller gives up.
+type PendingCalls = BTreeMap<u64, oneshot::Sender<Result<Bytes>>>;
 
 impl fmt::Debug for SimTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,87 +52,87 @@ impl fmt::Debug for SimTransport {
 }
 
 impl SimTransport {
-    pub(super) fn new(network: Arc<Shared>, local_addr: &str) -> Self {
+    pub(super) fn new(network: Arc<SimNetworkInner>, local_addr: &str) -> Self {
         let limits = NetLimits::default();
-        let resolver = SimLookup {
+        let lookup = SimLookup {
             network: network.clone(),
         };
-        let names = Arc::new(Names::new(Arc::new(resolver), limits.connect_timeout));
+        let resolver = Arc::new(ResolverCache::new(Arc::new(lookup), limits.connect_timeout));
         let dialler = SimDialler {
             network: network.clone(),
             local_addr: local_addr.to_owned(),
-            names: names.clone(),
+            resolver: resolver.clone(),
             limits,
         };
         SimTransport {
-            pool: Pool::new(Arc::new(dialler)),
+            pool: ConnectionPool::new(Arc::new(dialler)),
             network,
             local_addr: local_addr.to_owned(),
-            waiting: Arc::new(Mutex::new(Some(Waiting::new()))),
-            names,
+            pending: Arc::new(Mutex::new(Some(PendingCalls::new()))),
+            resolver,
             connected: Mutex::default(),
-            stand_ins: Mutex::default(),
+            virtual_connections: Mutex::default(),
         }
     }
 
-    async fn ask(&self, exchange: Exchange, request: Bytes, timeout: Duration) -> Result<Bytes> {
-        let (number, twice) = exchange.send();
-        if exchange.lane == Lane::Request {
-            super::sent::show_sent(&request);
+    async fn call_address(&self, call: SimCall, request: Bytes, timeout: Duration) -> Result<Bytes> {
+        let (number, twice) = call.send();
+        if call.lane == Lane::Request {
+            super::sent_observer::report_sent(&request);
         }
         let Some((_slot, answer)) = self.open_slot(number) else {
             return Err(stopped().unsent());
         };
         if twice {
-            let (copy, request) = (exchange.clone(), request.clone());
-            // Once sent, a message is the network's: whatever becomes of its sender.
+            let (copy, request) = (call.clone(), request.clone());
+            // A message that was sent belongs to the network, whatever its sender does.
             carry(async move {
-                // Late and out of order, like what an old connection still had in its buffers.
+                // Late and out of order, like data in the buffers of an old connection.
                 let _ = copy.carry(number, request, false).await;
             });
         }
-        let waiting = self.waiting.clone();
-        let in_order = exchange.lane == Lane::Log;
-        let to = exchange.to.clone();
-        // Nobody can be connected to across a cut: a call that has the time for it finds that out, as over TCP.
+        let pending = self.pending.clone();
+        let in_order = call.lane == Lane::Log;
+        let to = call.to.clone();
+        // No connection can be made across a cut: a call that is long enough fails for that reason, as over TCP.
         let connect = NetLimits::default().connect_timeout;
-        let unconnected = timeout > connect && exchange.is_cut();
-        let patience = if unconnected { connect } else { timeout };
+        let is_unconnected = timeout > connect && call.is_cut();
+        let call_timeout = if is_unconnected { connect } else { timeout };
         carry(async move {
-            let mut result = match exchange.carry(number, request, in_order).await {
+            let mut result = match call.carry(number, request, in_order).await {
                 Some(result) => result,
-                // Entries are not lost from a connection that stands: it breaks, and that is noticed.
+                // An open connection loses no entries: it breaks, and the caller detects that.
                 None if in_order => {
-                    env::sleep(NOTICED).await;
+                    env::sleep(LOSS_DETECTION_DELAY).await;
                     Err(Error::new(
                         ErrorCode::Unreachable,
-                        format!("{}: the connection is lost", exchange.to),
+                        format!("{}: the connection is lost", call.to),
                     ))
                 }
                 None => return,
             };
-            if let Some(slot) = waiting
+            if let Some(slot) = pending
                 .lock()
                 .as_mut()
-                .and_then(|waiting| waiting.remove(&number))
+                .and_then(|pending| pending.remove(&number))
             {
-                if twice && exchange.lane == Lane::Request {
-                    // What arrives twice was left in the buffers of a connection that broke: an answer to one of the two
-                    // says nothing of the other, and over TCP nobody hears it.
-                    let message = format!("{}: the connection is lost", exchange.to);
+                if twice && call.lane == Lane::Request {
+                    // A request that arrives twice was left in the buffers of a connection that broke: the answer to one
+                    // copy says nothing about the other, and over TCP the caller does not get it.
+                    let message = format!("{}: the connection is lost", call.to);
                     result = Err(Error::new(ErrorCode::Unreachable, message));
                 } else if twice {
-                    // Whatever this one met, its copy may be handled.
+                    // Whatever happened to this copy, the other one may be handled.
                     result = result.map_err(|error| Error::new(error.code(), error.message()));
                 }
-                // The caller may have gone at this very moment.
+                // The caller may have given up at this moment.
                 let _ = slot.send(result);
             }
         });
-        match env::timeout(patience, answer).await {
+        match env::timeout(call_timeout, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(stopped()),
-            Err(_) if unconnected => Err(Error::new(
+            Err(_) if is_unconnected => Err(Error::new(
                 ErrorCode::Unreachable,
                 format!("{to}: no connection within {connect:?}"),
             )),
@@ -143,14 +143,14 @@ impl SimTransport {
         }
     }
 
-    /// A call to a name: over the connection that stands, or over a new one to where the name leads.
-    async fn ask_by_name(&self, mut exchange: Exchange, request: Bytes, timeout: Duration) -> Result<Bytes> {
-        let link = (exchange.to.clone(), exchange.lane);
+    /// A call to a name: over the open connection, or over a new one to an address of the name.
+    async fn call_by_name(&self, mut call: SimCall, request: Bytes, timeout: Duration) -> Result<Bytes> {
+        let link = (call.to.clone(), call.lane);
         let began = Instant::now();
         let connected = self.connected.lock().get(&link).cloned();
-        exchange.to = match connected {
+        call.to = match connected {
             Some(address) => address,
-            None => match env::timeout(timeout, self.names.resolve(&link.0)).await {
+            None => match env::timeout(timeout, self.resolver.resolve(&link.0)).await {
                 Ok(found) => {
                     let found = found.map_err(Error::unsent)?;
                     found.records.into_iter().next().unwrap_or_default()
@@ -161,13 +161,13 @@ impl SimTransport {
                 }
             },
         };
-        let address = exchange.to.clone();
+        let address = call.to.clone();
         let answer = self
-            .ask(exchange, request, timeout.saturating_sub(began.elapsed()))
+            .call_address(call, request, timeout.saturating_sub(began.elapsed()))
             .await;
         match &answer {
             Ok(_) => {
-                self.names.worked(&link.0, &address);
+                self.resolver.report_success(&link.0, &address);
                 self.connected.lock().insert(link, address);
             }
             Err(error) if error.code() == ErrorCode::Unreachable => {
@@ -178,11 +178,11 @@ impl SimTransport {
         answer
     }
 
-    fn open_slot(&self, number: u64) -> Option<(Slot, oneshot::Receiver<Result<Bytes>>)> {
+    fn open_slot(&self, number: u64) -> Option<(CallSlot, oneshot::Receiver<Result<Bytes>>)> {
         let (sender, answer) = oneshot::channel();
-        self.waiting.lock().as_mut()?.insert(number, sender);
-        let slot = Slot {
-            waiting: self.waiting.clone(),
+        self.pending.lock().as_mut()?.insert(number, sender);
+        let slot = CallSlot {
+            pending: self.pending.clone(),
             number,
         };
         Some((slot, answer))
@@ -190,9 +190,9 @@ impl SimTransport {
 }
 
 impl Transport for SimTransport {
-    fn reach<'a>(&'a self, addr: &'a str, lane: Lane, timeout: Duration) -> BoxFuture<'a, Result<()>> {
-        if self.network.world.lock().connections {
-            return self.pool.reach(addr, lane, timeout);
+    fn connect<'a>(&'a self, addr: &'a str, lane: Lane, timeout: Duration) -> BoxFuture<'a, Result<()>> {
+        if self.network.state.lock().connections {
+            return self.pool.connect(addr, lane, timeout);
         }
         std::future::ready(Ok(())).boxed()
     }
@@ -204,34 +204,34 @@ impl Transport for SimTransport {
         request: Bytes,
         timeout: Duration,
     ) -> BoxFuture<'_, Result<Bytes>> {
-        if self.network.world.lock().connections {
+        if self.network.state.lock().connections {
             return self.pool.call(addr, lane, request, timeout);
         }
         if let Err(error) = NetLimits::default().check_request(&request) {
             return std::future::ready(Err(error.unsent())).boxed();
         }
-        let exchange = Exchange {
+        let call = SimCall {
             network: self.network.clone(),
             from: self.local_addr.clone(),
             to: addr.to_owned(),
             lane,
             connection: self
-                .stand_ins
+                .virtual_connections
                 .lock()
                 .entry((addr.to_owned(), lane))
                 .or_default()
                 .clone(),
-            met: Arc::default(),
+            first_server: Arc::default(),
         };
-        if self.network.world.lock().names.contains_key(addr) {
-            return self.ask_by_name(exchange, request, timeout).boxed();
+        if self.network.state.lock().names.contains_key(addr) {
+            return self.call_by_name(call, request, timeout).boxed();
         }
-        self.ask(exchange, request, timeout).boxed()
+        self.call_address(call, request, timeout).boxed()
     }
 
     fn close(&self) {
-        // Dropping the senders tells the callers.
-        self.waiting.lock().take();
+        // Dropping the senders fails the callers.
+        self.pending.lock().take();
         self.pool.close();
     }
 }
@@ -244,51 +244,51 @@ fn stopped() -> Error {
     Error::new(ErrorCode::Stopped, "the peer network is closed")
 }
 
-/// The place of a call; given back when its caller goes.
-struct Slot {
-    waiting: Arc<Mutex<Option<Waiting>>>,
+/// The entry of a call; removed when its caller gives up.
+struct CallSlot {
+    pending: Arc<Mutex<Option<PendingCalls>>>,
     number: u64,
 }
 
-impl Drop for Slot {
+impl Drop for CallSlot {
     fn drop(&mut self) {
-        if let Some(waiting) = self.waiting.lock().as_mut() {
-            waiting.remove(&self.number);
+        if let Some(pending) = self.pending.lock().as_mut() {
+            pending.remove(&self.number);
         }
     }
 }
 
-/// One request and its answer. It goes on when its caller has given up.
+/// One request and its answer. It continues when its caller has given up.
 #[derive(Clone)]
-struct Exchange {
-    network: Arc<Shared>,
+struct SimCall {
+    network: Arc<SimNetworkInner>,
     from: String,
     to: String,
     lane: Lane,
     connection: Arc<PeerConnection>,
-    /// The process at which it arrived first, by what tells of its end.
-    met: Arc<OnceLock<Arc<Notify>>>,
+    /// The server at which the request arrived first, by its `gone`.
+    first_server: Arc<OnceLock<Arc<Notify>>>,
 }
 
-impl Exchange {
+impl SimCall {
     /// Numbers the request, and decides whether it arrives twice.
     fn send(&self) -> (u64, bool) {
-        let mut world = self.network.world.lock();
-        world.next_message += 1;
-        let number = world.next_message;
+        let mut state = self.network.state.lock();
+        state.next_message += 1;
+        let number = state.next_message;
         let (from, to, lane) = (&self.from, &self.to, self.lane.name());
-        world.record(self.network.start, || {
+        state.record(self.network.start, || {
             format!("#{number} {from} -> {to} {lane} sent")
         });
-        let probability = world.conditions(&super::link(from, to)).duplicate;
-        let twice = world.chance(probability) && from != to;
-        world.stats.duplicated += u64::from(twice);
+        let probability = state.conditions(&super::link(from, to)).duplicate;
+        let twice = state.chance(probability) && from != to;
+        state.stats.duplicated += u64::from(twice);
         (number, twice)
     }
 
     fn is_cut(&self) -> bool {
-        let world = self.network.world.lock();
-        world.barriers.is_cut(&self.from, &self.to) || world.barriers.is_cut(&self.to, &self.from)
+        let state = self.network.state.lock();
+        state.barriers.is_cut(&self.from, &self.to) || state.barriers.is_cut(&self.to, &self.from)
     }
 
     /// The result as the caller sees it; `None` when the caller sees nothing.
@@ -302,9 +302,9 @@ impl Exchange {
         }
         let server = self.server();
         let is_there = server.is_some();
-        // A connection leads to one process: what arrives twice does not arrive at its successor.
+        // A connection leads to one process: a duplicate does not arrive at the next process at that address.
         let server = server.filter(|server| {
-            let first = self.met.get_or_init(|| server.gone.clone());
+            let first = self.first_server.get_or_init(|| server.gone.clone());
             Arc::ptr_eq(first, &server.gone)
         });
         let handled = match server {
@@ -312,12 +312,12 @@ impl Exchange {
             None => None,
         };
         let result = handled.unwrap_or_else(|| {
-            let mut world = network.world.lock();
-            world.stats.refused += 1;
+            let mut state = network.state.lock();
+            state.stats.refused += 1;
             let to = &self.to;
-            world.record(network.start, || format!("#{number} {to} is not there"));
-            let error = Error::new(ErrorCode::Unreachable, format!("{to}: nobody is there"));
-            // Like a refused connection, where nobody was there from the beginning.
+            state.record(network.start, || format!("#{number} {to} is not served"));
+            let error = Error::new(ErrorCode::Unreachable, format!("{to}: connection refused"));
+            // As for a refused connection, the request was not sent if the address was not served at all.
             Err(if is_there { error } else { error.unsent() })
         });
         if !network
@@ -329,16 +329,12 @@ impl Exchange {
         Some(result)
     }
 
-    /// Has the request handled; `None` when the server is gone before the end.
-    async fn handle(&self, server: Server, request: Bytes) -> Option<Result<Bytes>> {
+    /// Has the request handled; `None` if the server goes before the answer.
+    async fn handle(&self, server: SimServer, request: Bytes) -> Option<Result<Bytes>> {
         let gone = server.gone.notified();
         let handled = async {
-            let info = PeerInfo {
-                remote: self.from.clone(),
-                lane: self.lane,
-                connection: self.connection.clone(),
-            };
-            let handling = AssertUnwindSafe(async { (server.handler)(request, info).await });
+            let handling =
+                AssertUnwindSafe(async { (server.handler)(request, self.connection.clone()).await });
             let mut handling = std::pin::pin!(handling.catch_unwind());
             if self.lane == Lane::Log {
                 // Begun in order, then handled concurrently.
@@ -367,12 +363,12 @@ impl Exchange {
         }
     }
 
-    fn server(&self) -> Option<Server> {
-        self.network.world.lock().servers.get(&self.to).cloned()
+    fn server(&self) -> Option<SimServer> {
+        self.network.state.lock().servers.get(&self.to).cloned()
     }
 }
 
-impl Server {
+impl SimServer {
     fn log_turn(&self, from: &str) -> Arc<tokio::sync::Mutex<()>> {
         self.log_turns.lock().entry(from.to_owned()).or_default().clone()
     }
@@ -380,8 +376,8 @@ impl Server {
 
 #[cfg(test)]
 impl SimTransport {
-    /// How many calls wait for an answer.
+    /// Number of calls that wait for an answer.
     pub(super) fn in_flight(&self) -> usize {
-        self.waiting.lock().as_ref().map_or(0, Waiting::len)
+        self.pending.lock().as_ref().map_or(0, PendingCalls::len)
     }
 }

@@ -6,10 +6,10 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::error::ErrorCode;
-use crate::net::connection::Connection;
-use crate::net::frame::{FrameReader, Kind, header};
+use crate::net::frame::{FrameKind, FrameReader, header};
+use crate::net::outgoing_connection::OutgoingConnection;
 
-const ASK: Bytes = Bytes::from_static(b"ask");
+const REQUEST: Bytes = Bytes::from_static(b"ask");
 
 /// A handler that answers nothing before its gate opens.
 fn gated() -> (Arc<Semaphore>, Handler) {
@@ -30,11 +30,17 @@ async fn a_peer_that_restarts_on_its_port_is_found_again() {
     let (mut server, addr) = serve(echo()).await;
     let client = client();
     for _ in 0..3 {
-        client.call(&addr, Lane::Control, ASK, LONG).await.unwrap();
+        client
+            .call(&addr, Lane::Control, REQUEST, TEST_TIMEOUT)
+            .await
+            .unwrap();
         server.close(Duration::ZERO).await;
         let mut why = None;
         eventually("the peer is gone", async || {
-            why = client.call(&addr, Lane::Control, ASK, LONG).await.err();
+            why = client
+                .call(&addr, Lane::Control, REQUEST, TEST_TIMEOUT)
+                .await
+                .err();
             why.is_some()
         })
         .await;
@@ -42,7 +48,10 @@ async fn a_peer_that_restarts_on_its_port_is_found_again() {
         (server, _) = serve_at(&addr, echo(), NetLimits::default()).await;
         let since = Instant::now();
         eventually("the peer is back", async || {
-            client.call(&addr, Lane::Control, ASK, LONG).await.is_ok()
+            client
+                .call(&addr, Lane::Control, REQUEST, TEST_TIMEOUT)
+                .await
+                .is_ok()
         })
         .await;
         let took = since.elapsed();
@@ -51,30 +60,45 @@ async fn a_peer_that_restarts_on_its_port_is_found_again() {
 }
 
 #[tokio::test]
-async fn after_a_failed_dial_calls_fail_at_once_until_the_pause_is_over() {
+async fn after_a_failed_dial_calls_fail_at_once_until_the_backoff_is_over() {
     let listener = bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let for_ever = Duration::from_secs(3600);
+    let an_hour = Duration::from_secs(3600);
     let patient = client_with(NetLimits {
-        min_backoff: for_ever,
-        max_backoff: for_ever,
+        min_backoff: an_hour,
+        max_backoff: an_hour,
         ..NetLimits::default()
     });
     let hasty = client();
-    let first = patient.call(&addr, Lane::Control, ASK, LONG).await.unwrap_err();
+    let first = patient
+        .call(&addr, Lane::Control, REQUEST, TEST_TIMEOUT)
+        .await
+        .unwrap_err();
     assert_eq!(first.code(), ErrorCode::Unreachable);
-    hasty.call(&addr, Lane::Control, ASK, LONG).await.unwrap_err();
+    hasty
+        .call(&addr, Lane::Control, REQUEST, TEST_TIMEOUT)
+        .await
+        .unwrap_err();
 
     let (_server, _) = serve_at(&addr, echo(), NetLimits::default()).await;
     assert_eq!(
-        patient.call(&addr, Lane::Control, ASK, LONG).await.unwrap_err(),
+        patient
+            .call(&addr, Lane::Control, REQUEST, TEST_TIMEOUT)
+            .await
+            .unwrap_err(),
         first
     );
-    // Another lane has a connection, and a pause, of its own.
-    patient.call(&addr, Lane::Log, ASK, LONG).await.unwrap();
-    eventually("the short pause is over", async || {
-        hasty.call(&addr, Lane::Control, ASK, LONG).await.is_ok()
+    // Another lane has a connection and a backoff of its own.
+    patient
+        .call(&addr, Lane::Log, REQUEST, TEST_TIMEOUT)
+        .await
+        .unwrap();
+    eventually("the short backoff is over", async || {
+        hasty
+            .call(&addr, Lane::Control, REQUEST, TEST_TIMEOUT)
+            .await
+            .is_ok()
     })
     .await;
 }
@@ -84,7 +108,7 @@ async fn a_lost_connection_fails_every_call_in_flight_at_once() {
     let (_gate, answer) = gated();
     let (server, addr) = serve(answer).await;
     let client = client();
-    let calls = (0..20).map(|_| client.call(&addr, Lane::Request, ASK, LONG));
+    let calls = (0..20).map(|_| client.call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT));
     let (results, ()) = futures_util::future::join(join_all(calls), async {
         eventually("connected", async || server.connections() == 1).await;
         server.close(Duration::ZERO).await;
@@ -96,29 +120,44 @@ async fn a_lost_connection_fails_every_call_in_flight_at_once() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_refused_until_another_goes() {
+async fn a_connection_beyond_the_limit_is_refused_until_another_ends() {
     let limits = NetLimits {
         max_connections: 2,
         ..NetLimits::default()
     };
     let (server, addr) = serve_at("127.0.0.1:0", echo_to_members(), limits).await;
     let (first, second, third) = (client(), client(), client());
-    first.call(&addr, Lane::Request, ASK, LONG).await.unwrap();
-    second.call(&addr, Lane::Request, ASK, LONG).await.unwrap();
-    let error = third.call(&addr, Lane::Request, ASK, LONG).await.unwrap_err();
+    first
+        .call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT)
+        .await
+        .unwrap();
+    second
+        .call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT)
+        .await
+        .unwrap();
+    let error = third
+        .call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT)
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), ErrorCode::Busy);
     assert!(error.message().contains('2'), "{error}");
     assert_eq!(server.connections(), 2);
     first.close();
     eventually("there is room", async || {
-        third.call(&addr, Lane::Request, ASK, LONG).await.is_ok()
+        third
+            .call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT)
+            .await
+            .is_ok()
     })
     .await;
-    second.call(&addr, Lane::Request, ASK, LONG).await.unwrap();
+    second
+        .call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
-async fn closing_with_grace_finishes_what_is_under_way() {
+async fn closing_with_grace_answers_requests_in_flight() {
     for lane in Lane::ALL {
         let (gate, began) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
         let (closed, started) = (gate.clone(), began.clone());
@@ -132,12 +171,14 @@ async fn closing_with_grace_finishes_what_is_under_way() {
         });
         let (server, addr) = serve(answer).await;
         let client = Arc::new(client());
-        // Large answers, so that they are still being written when the server is done with them.
+        // Large answers, so that they are still being written when the handler has returned.
         let bodies = (0..10u8).map(|i| Bytes::from(vec![i; 1 << 20]));
         let calls: Vec<_> = bodies
             .map(|body| {
                 let (client, addr) = (client.clone(), addr.clone());
-                tokio::spawn(async move { (client.call(&addr, lane, body.clone(), LONG).await, body) })
+                tokio::spawn(
+                    async move { (client.call(&addr, lane, body.clone(), TEST_TIMEOUT).await, body) },
+                )
             })
             .collect();
         let at_once = calls.len();
@@ -146,7 +187,7 @@ async fn closing_with_grace_finishes_what_is_under_way() {
         })
         .await;
         let closing = server.clone();
-        let closing = tokio::spawn(async move { closing.close(LONG).await });
+        let closing = tokio::spawn(async move { closing.close(TEST_TIMEOUT).await });
         eventually("the port is closed", async || {
             TcpStream::connect(&addr).await.is_err()
         })
@@ -165,7 +206,7 @@ async fn closing_with_grace_finishes_what_is_under_way() {
             }
         }
         assert!(answered >= at_once, "{lane:?}: {answered} answers");
-        let error = client.call(&addr, lane, ASK, LONG).await.unwrap_err();
+        let error = client.call(&addr, lane, REQUEST, TEST_TIMEOUT).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::Unreachable);
     }
 }
@@ -175,7 +216,7 @@ async fn a_closed_transport_fails_calls_with_stopped() {
     let (_gate, answer) = gated();
     let (server, addr) = serve(answer).await;
     let client = client();
-    let call = client.call(&addr, Lane::Request, ASK, LONG);
+    let call = client.call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT);
     let (result, ()) = futures_util::future::join(call, async {
         eventually("connected", async || client.connections() == 1).await;
         client.close();
@@ -183,7 +224,11 @@ async fn a_closed_transport_fails_calls_with_stopped() {
     .await;
     assert_eq!(result.unwrap_err().code(), ErrorCode::Stopped);
     assert_eq!(
-        client.call(&addr, Lane::Log, ASK, LONG).await.unwrap_err().code(),
+        client
+            .call(&addr, Lane::Log, REQUEST, TEST_TIMEOUT)
+            .await
+            .unwrap_err()
+            .code(),
         ErrorCode::Stopped
     );
     eventually("the server sees it", async || server.connections() == 0).await;
@@ -198,48 +243,56 @@ async fn idle_connections_are_closed_by_either_end() {
     };
     let (server, addr) = serve(echo()).await;
     let tidy = client_with(short.clone());
-    tidy.call(&addr, Lane::Request, ASK, LONG).await.unwrap();
+    tidy.call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT)
+        .await
+        .unwrap();
     eventually("the client closes", async || tidy.connections() == 0).await;
     eventually("the server sees it", async || server.connections() == 0).await;
-    tidy.call(&addr, Lane::Request, ASK, LONG).await.unwrap();
+    tidy.call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT)
+        .await
+        .unwrap();
 
     let (server, addr) = serve_at("127.0.0.1:0", echo(), short).await;
     let lazy = client();
-    lazy.call(&addr, Lane::Request, ASK, LONG).await.unwrap();
+    lazy.call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT)
+        .await
+        .unwrap();
     eventually("the server closes", async || server.connections() == 0).await;
     eventually("the client sees it", async || lazy.connections() == 0).await;
-    lazy.call(&addr, Lane::Request, ASK, LONG).await.unwrap();
+    lazy.call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
-async fn a_peer_that_gives_no_sign_of_life_is_given_up_long_before_the_call_is() {
+async fn a_silent_peer_is_given_up_long_before_the_timeout_of_the_call() {
     let limits = NetLimits {
         max_silence: Duration::from_millis(60),
         ..NetLimits::default()
     };
-    // The far end takes every byte, like a kernel whose process or network is gone, and says nothing.
+    // The far end accepts every byte and sends none, like a kernel whose process or network is gone.
     let (near, mut far) = tokio::io::duplex(1 << 20);
-    let connection = Connection::start(Box::new(near), Lane::Control, &limits);
-    let heartbeats = (0..5).map(|_| connection.call(ASK, || {}));
+    let connection = OutgoingConnection::start(Box::new(near), Lane::Control, &limits);
+    let heartbeats = (0..5).map(|_| connection.call(REQUEST, || {}));
     for result in join_all(heartbeats).await {
         let error = result.unwrap_err();
         assert_eq!(error.code(), ErrorCode::Unreachable);
-        assert!(error.message().contains("no sign of life"), "{error}");
+        assert!(error.message().contains("has been silent for"), "{error}");
     }
     assert!(!connection.is_open());
     let mut sent = Vec::new();
     far.read_to_end(&mut sent).await.unwrap();
-    let ping = header(Kind::Ping, 0, b"");
+    let ping = header(FrameKind::Ping, 0, b"");
     assert!(
         sent.windows(ping.len()).any(|bytes| bytes == ping),
-        "it was not asked"
+        "no ping was sent"
     );
 }
 
 #[tokio::test]
 async fn a_peer_that_is_slow_but_alive_is_waited_for() {
     let limits = NetLimits {
-        // Long enough that a busy machine is not taken for a dead peer.
+        // Long enough that a busy machine does not look like a dead peer.
         max_silence: Duration::from_millis(400),
         ..NetLimits::default()
     };
@@ -250,21 +303,24 @@ async fn a_peer_that_is_slow_but_alive_is_waited_for() {
         });
         let (_server, addr) = serve(slow).await;
         let client = client_with(limits.clone());
-        assert_eq!(client.call(&addr, lane, ASK, LONG).await.unwrap(), ASK);
+        assert_eq!(
+            client.call(&addr, lane, REQUEST, TEST_TIMEOUT).await.unwrap(),
+            REQUEST
+        );
     }
 }
 
 #[tokio::test]
-async fn a_call_that_is_dropped_gives_its_place_back() {
+async fn a_call_that_is_dropped_is_removed() {
     let (near, far) = tokio::io::duplex(1 << 20);
-    let connection = Connection::start(Box::new(near), Lane::Control, &NetLimits::default());
+    let connection = OutgoingConnection::start(Box::new(near), Lane::Control, &NetLimits::default());
     let mut far = FrameReader::new(far, 1000);
     {
-        let call = connection.call(ASK, || {});
+        let call = connection.call(REQUEST, || {});
         tokio::select! {
             biased;
             _ = call => panic!("nobody answers"),
-            frame = far.next() => assert_eq!(frame.unwrap().unwrap().body, ASK),
+            frame = far.next() => assert_eq!(frame.unwrap().unwrap().body, REQUEST),
         }
         assert_eq!(connection.in_flight(), 0);
     }
@@ -272,7 +328,7 @@ async fn a_call_that_is_dropped_gives_its_place_back() {
 }
 
 #[tokio::test]
-async fn a_caller_that_reads_no_answers_is_read_no_further() {
+async fn a_caller_that_reads_no_answers_is_not_read() {
     let limits = NetLimits {
         max_queued: 64 << 10,
         max_body: 32 << 10,
@@ -281,7 +337,7 @@ async fn a_caller_that_reads_no_answers_is_read_no_further() {
     let (server, addr) = serve_at("127.0.0.1:0", echo(), limits).await;
     let mut greedy = raw_peer(&addr, "request").await;
     let body = vec![0; 32 << 10];
-    let request = [&header(Kind::Request, 1, &body)[..], &body].concat();
+    let request = [&header(FrameKind::Request, 1, &body)[..], &body].concat();
     // Far more than all buffers between here and the handler hold: at some point no more is taken.
     let writing = async {
         for _ in 0..4096 {
@@ -293,9 +349,18 @@ async fn a_caller_that_reads_no_answers_is_read_no_further() {
         stuck.is_err(),
         "128 MiB of requests were read, and their answers queued"
     );
-    // Nobody else suffers.
+    // Other connections are still served.
     let modest = client();
-    assert_eq!(modest.call(&addr, Lane::Request, ASK, LONG).await.unwrap(), ASK);
+    assert_eq!(
+        modest
+            .call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT)
+            .await
+            .unwrap(),
+        REQUEST
+    );
     drop(greedy);
-    eventually("the greedy one is gone", async || server.connections() == 1).await;
+    eventually("the greedy connection is gone", async || {
+        server.connections() == 1
+    })
+    .await;
 }

@@ -3,23 +3,23 @@ use proptest::prelude::*;
 use tokio::io::AsyncWriteExt;
 
 use crate::net::frame::{
-    Decoded, Frame, FrameError, FrameReader, HEADER_LEN, Kind, ReadError, decode, header,
+    Decoded, Frame, FrameError, FrameKind, FrameReadError, FrameReader, HEADER_LEN, decode, header,
 };
 
-const LIMIT: u32 = 4096;
+const MAX_BODY: u32 = 4096;
 
-fn encoded(kind: Kind, id: u64, body: &[u8]) -> Vec<u8> {
+fn encoded(kind: FrameKind, id: u64, body: &[u8]) -> Vec<u8> {
     [&header(kind, id, body)[..], body].concat()
 }
 
-fn any_kind() -> impl Strategy<Value = Kind> {
+fn any_kind() -> impl Strategy<Value = FrameKind> {
     prop::sample::select(vec![
-        Kind::Request,
-        Kind::Response,
-        Kind::Error,
-        Kind::Ping,
-        Kind::Pong,
-        Kind::Goodbye,
+        FrameKind::Request,
+        FrameKind::Response,
+        FrameKind::Error,
+        FrameKind::Ping,
+        FrameKind::Pong,
+        FrameKind::Goodbye,
     ])
 }
 
@@ -28,8 +28,8 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
-/// Everything that a reader makes of some bytes, and the most memory that it held.
-fn read_all(bytes: &[u8], limit: u32) -> (Vec<Frame>, Option<ReadError>, usize) {
+/// The frames and the error that a reader returns for some bytes, and the largest buffer that it had.
+fn read_all(bytes: &[u8], limit: u32) -> (Vec<Frame>, Option<FrameReadError>, usize) {
     block_on(async {
         let mut reader = FrameReader::new(bytes, limit);
         let (mut frames, mut most) = (Vec::new(), 0);
@@ -55,7 +55,7 @@ proptest! {
         let bytes: Vec<u8> = sent.iter().flat_map(|(kind, id, body)| encoded(*kind, *id, body)).collect();
         let received = block_on(async {
             let (near, mut far) = tokio::io::duplex(64);
-            let mut reader = FrameReader::new(near, LIMIT);
+            let mut reader = FrameReader::new(near, MAX_BODY);
             let write = async {
                 let mut rest = &bytes[..];
                 for cut in cuts.iter().cycle() {
@@ -82,7 +82,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_give_an_error_and_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        let (frames, error, most) = read_all(&bytes, LIMIT);
+        let (frames, error, most) = read_all(&bytes, MAX_BODY);
         prop_assert!(frames.is_empty(), "a checksum was met by chance: {:?}", frames);
         prop_assert_eq!(error.is_some(), !bytes.is_empty());
         prop_assert!(most <= 64 << 10);
@@ -96,9 +96,9 @@ proptest! {
         // A header that promises gigabytes costs as little as any other.
         prop_assert!(most <= 64 << 10, "{} bytes", most);
         match error {
-            Some(ReadError::Frame(FrameError::TooLarge { .. })) => prop_assert!(length > limit),
-            Some(ReadError::Cut) => prop_assert!(length <= limit),
-            Some(ReadError::Frame(FrameError::Checksum)) => prop_assert_eq!(length, 0),
+            Some(FrameReadError::Frame(FrameError::TooLarge { .. })) => prop_assert!(length > limit),
+            Some(FrameReadError::Cut) => prop_assert!(length <= limit),
+            Some(FrameReadError::Frame(FrameError::Checksum)) => prop_assert_eq!(length, 0),
             other => prop_assert!(length == 0 && other.is_none() && frames.len() == 1, "{:?}", other),
         }
     }
@@ -107,10 +107,10 @@ proptest! {
     fn a_flipped_bit_is_never_taken_for_a_frame(
         body in prop::collection::vec(any::<u8>(), 0..100), at in any::<prop::sample::Index>(), bit in 0u8..8,
     ) {
-        let mut bytes = encoded(Kind::Request, 9, &body);
+        let mut bytes = encoded(FrameKind::Request, 9, &body);
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
-        let (frames, error, _) = read_all(&bytes, LIMIT);
+        let (frames, error, _) = read_all(&bytes, MAX_BODY);
         prop_assert!(frames.is_empty());
         prop_assert!(error.is_some());
     }
@@ -118,28 +118,32 @@ proptest! {
 
 #[test]
 fn a_frame_at_the_limit_passes_and_one_above_does_not() {
-    let body = vec![7; LIMIT as usize];
-    let mut buffer = BytesMut::from(&encoded(Kind::Request, 1, &body)[..]);
+    let body = vec![7; MAX_BODY as usize];
+    let mut buffer = BytesMut::from(&encoded(FrameKind::Request, 1, &body)[..]);
     let frame = Frame {
-        kind: Kind::Request,
+        kind: FrameKind::Request,
         id: 1,
         body: Bytes::from(body.clone()),
     };
-    assert_eq!(decode(&mut buffer, LIMIT), Ok(Decoded::Frame(frame)));
-    assert_eq!(decode(&mut buffer, LIMIT), Ok(Decoded::Missing(HEADER_LEN)));
+    assert_eq!(decode(&mut buffer, MAX_BODY), Ok(Decoded::Frame(frame)));
+    assert_eq!(decode(&mut buffer, MAX_BODY), Ok(Decoded::Missing(HEADER_LEN)));
 
-    let mut buffer = BytesMut::from(&encoded(Kind::Request, 1, &body)[..]);
+    let mut buffer = BytesMut::from(&encoded(FrameKind::Request, 1, &body)[..]);
     let error = FrameError::TooLarge {
-        length: LIMIT,
-        limit: LIMIT - 1,
+        length: MAX_BODY,
+        limit: MAX_BODY - 1,
     };
-    assert_eq!(decode(&mut buffer, LIMIT - 1), Err(error));
+    assert_eq!(decode(&mut buffer, MAX_BODY - 1), Err(error));
 }
 
 #[test]
 fn the_memory_of_a_large_frame_is_given_back() {
     let large = vec![1; 8 << 20];
-    let bytes = [encoded(Kind::Request, 1, &large), encoded(Kind::Ping, 2, b"")].concat();
+    let bytes = [
+        encoded(FrameKind::Request, 1, &large),
+        encoded(FrameKind::Ping, 2, b""),
+    ]
+    .concat();
     block_on(async {
         let mut reader = FrameReader::new(&bytes[..], 16 << 20);
         let frame = reader.next().await.unwrap().unwrap();
@@ -149,7 +153,7 @@ fn the_memory_of_a_large_frame_is_given_back() {
             "{} bytes are kept",
             reader.capacity()
         );
-        assert_eq!(reader.next().await.unwrap().unwrap().kind, Kind::Ping);
+        assert_eq!(reader.next().await.unwrap().unwrap().kind, FrameKind::Ping);
         assert_eq!(reader.next().await.unwrap(), None);
     });
 }

@@ -1,14 +1,17 @@
 use super::*;
 use crate::error::ErrorCode;
 
-const ASK: Bytes = Bytes::from_static(b"ask");
+const REQUEST: Bytes = Bytes::from_static(b"ask");
 
 #[tokio::test]
-async fn another_cluster_is_refused_and_both_names_are_told() {
+async fn another_cluster_is_refused_with_both_names() {
     let (server, addr) = serve(echo()).await;
     for name in ["production", "tést %2F\u{1F980}", " test"] {
         let stranger = TcpTransport::plaintext(name);
-        let error = stranger.call(&addr, Lane::Request, ASK, LONG).await.unwrap_err();
+        let error = stranger
+            .call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT)
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), ErrorCode::WrongCluster);
         assert!(error.message().contains(&format!("{name:?}")), "{error}");
         assert!(error.message().contains("\"test\""), "{error}");
@@ -28,21 +31,27 @@ async fn any_legal_cluster_name_passes_the_handshake() {
         let addr = listener.local_addr().unwrap().to_string();
         PeerServer::new(name, echo(), NetLimits::default(), Arc::new(Plaintext)).listen(listener);
         let client = TcpTransport::plaintext(name);
-        assert_eq!(client.call(&addr, Lane::Request, ASK, LONG).await.unwrap(), ASK);
+        assert_eq!(
+            client
+                .call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT)
+                .await
+                .unwrap(),
+            REQUEST
+        );
     }
 }
 
 #[tokio::test]
 async fn garbage_closes_its_connection_and_the_server_goes_on() {
     let (server, addr) = serve(echo()).await;
-    let good = frame::header(frame::Kind::Request, 1, b"");
+    let good = frame::header(frame::FrameKind::Request, 1, b"");
     let mut flipped = good;
     flipped[17] ^= 1;
     let mut oversize = good;
     oversize[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
     let mut future = good;
     future[2] = 2;
-    let answer = frame::header(frame::Kind::Response, 1, b"");
+    let answer = frame::header(frame::FrameKind::Response, 1, b"");
     let zeros = [0; 64];
     for bytes in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],
@@ -75,11 +84,17 @@ async fn garbage_closes_its_connection_and_the_server_goes_on() {
         server.connections() == 0
     })
     .await;
-    assert_eq!(client().call(&addr, Lane::Request, ASK, LONG).await.unwrap(), ASK);
+    assert_eq!(
+        client()
+            .call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT)
+            .await
+            .unwrap(),
+        REQUEST
+    );
 }
 
 #[tokio::test]
-async fn what_is_no_upgrade_is_refused_in_http() {
+async fn requests_that_are_no_upgrade_are_refused_in_http() {
     let (_server, addr) = serve(echo()).await;
     let head = format!("host: {addr}\r\n");
     let upgrade = "connection: upgrade\r\nupgrade: clusterkit/1\r\n";
@@ -142,14 +157,17 @@ async fn a_port_that_speaks_something_else_is_unreachable() {
             let _ = stream.read(&mut request).await;
             let _ = stream.write_all(answer.as_bytes()).await;
         });
-        let error = client().call(&addr, Lane::Request, ASK, LONG).await.unwrap_err();
+        let error = client()
+            .call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT)
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), ErrorCode::Unreachable, "{error}");
         assert!(error.message().contains(&addr), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_silent_port_costs_the_handshake_timeout_and_no_more() {
+async fn a_silent_port_fails_after_the_handshake_timeout() {
     let listener = bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     let limits = NetLimits {
@@ -157,12 +175,12 @@ async fn a_silent_port_costs_the_handshake_timeout_and_no_more() {
         ..NetLimits::default()
     };
     let error = client_with(limits.clone())
-        .call(&addr, Lane::Request, ASK, LONG)
+        .call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT)
         .await
         .unwrap_err();
     assert_eq!(error.code(), ErrorCode::Busy, "{error}");
 
-    // And the other way round: a caller that says nothing is not waited for.
+    // The server does not wait longer for a silent caller either.
     let (_server, addr) = serve_at("127.0.0.1:0", echo(), limits).await;
     let mut silent = TcpStream::connect(&addr).await.unwrap();
     assert!(read_to_close(&mut silent).await.is_empty());
@@ -174,13 +192,13 @@ async fn a_name_whose_first_record_is_dead_is_reached_by_its_second() {
     let (_server, addr) = serve(echo()).await;
     let port = addr.rsplit(':').next().unwrap();
     let answer = client()
-        .call(&format!("localhost:{port}"), Lane::Request, ASK, LONG)
+        .call(&format!("localhost:{port}"), Lane::Request, REQUEST, TEST_TIMEOUT)
         .await;
-    assert_eq!(answer.unwrap(), ASK);
+    assert_eq!(answer.unwrap(), REQUEST);
 }
 
 #[tokio::test]
-async fn addresses_that_lead_nowhere_are_unreachable() {
+async fn addresses_without_a_listener_are_unreachable() {
     let client = client();
     for addr in [
         "no-such-host.invalid:80",
@@ -190,7 +208,10 @@ async fn addresses_that_lead_nowhere_are_unreachable() {
         "127.0.0.1:99999",
         "[::1:80",
     ] {
-        let error = client.call(addr, Lane::Request, ASK, LONG).await.unwrap_err();
+        let error = client
+            .call(addr, Lane::Request, REQUEST, TEST_TIMEOUT)
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), ErrorCode::Unreachable, "{addr}: {error}");
     }
 }
@@ -203,7 +224,13 @@ async fn ipv6_works_where_the_machine_has_it() {
     };
     let addr = listener.local_addr().unwrap().to_string();
     PeerServer::new("test", echo(), NetLimits::default(), Arc::new(Plaintext)).listen(listener);
-    assert_eq!(client().call(&addr, Lane::Request, ASK, LONG).await.unwrap(), ASK);
+    assert_eq!(
+        client()
+            .call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT)
+            .await
+            .unwrap(),
+        REQUEST
+    );
 }
 
 #[tokio::test]
@@ -223,7 +250,10 @@ async fn an_axum_server_mounts_peers_beside_its_own_routes() {
 
     let client = client();
     for lane in Lane::ALL {
-        assert_eq!(client.call(&addr, lane, ASK, LONG).await.unwrap(), ASK);
+        assert_eq!(
+            client.call(&addr, lane, REQUEST, TEST_TIMEOUT).await.unwrap(),
+            REQUEST
+        );
     }
     let mut stream = TcpStream::connect(&addr).await.unwrap();
     let request = format!("GET /health HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n");

@@ -1,11 +1,11 @@
 //! Tests over real loopback sockets, on ports that the system gives.
 
 mod connections;
-mod crowding;
 mod frames;
 mod handshakes;
 mod round_trips;
 mod silence;
+mod unproven_connections;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,32 +17,32 @@ use tokio::net::TcpStream;
 
 use super::*;
 
-/// A deadline that is never reached unless something is broken.
-const LONG: Duration = Duration::from_secs(20);
+/// A deadline that is reached only if something is broken.
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Answers with the request.
 fn echo() -> Handler {
     handler(|request, _| async move { request })
 }
 
-/// Answers with the request, and takes everybody for a member.
+/// Answers with the request, and marks every connection as proven.
 fn echo_to_members() -> Handler {
-    handler(|request, info| async move {
-        info.connection.prove();
+    handler(|request, connection| async move {
+        connection.mark_proven();
         request
     })
 }
 
-fn handler<F>(answer: impl Fn(Bytes, PeerInfo) -> F + Send + Sync + 'static) -> Handler
+fn handler<F>(answer: impl Fn(Bytes, Arc<PeerConnection>) -> F + Send + Sync + 'static) -> Handler
 where
     F: Future<Output = Bytes> + Send + 'static,
 {
-    Arc::new(move |request, info| answer(request, info).boxed())
+    Arc::new(move |request, connection| answer(request, connection).boxed())
 }
 
-/// A server of the cluster "test" on a port of its own; gives its address.
+/// A server of the cluster "test" on a port of its own, and its address.
 async fn serve(handler: Handler) -> (PeerServer, String) {
-    // Who asks is taken for a peer, whatever the handler thinks of it.
+    // Unproven connections have the limits of proven ones, so that handlers need not prove them.
     let limits = NetLimits {
         max_requests_unproven: NetLimits::default().max_requests,
         ..NetLimits::default()
@@ -66,17 +66,20 @@ fn client_with(limits: NetLimits) -> TcpTransport {
     TcpTransport::new("test", limits, Arc::new(Plaintext))
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let all = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    assert!(tokio::time::timeout(LONG, all).await.is_ok(), "never: {what}");
+    assert!(
+        tokio::time::timeout(TEST_TIMEOUT, all).await.is_ok(),
+        "never: {what}"
+    );
 }
 
-/// A connection past its handshake, with nothing behind it that keeps to the protocol.
+/// A connection whose handshake is complete, to send any bytes on.
 async fn raw_peer(addr: &str, lane: &str) -> TcpStream {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     let request = format!(
@@ -96,10 +99,10 @@ async fn raw_peer(addr: &str, lane: &str) -> TcpStream {
     stream
 }
 
-/// Waits for the other end to close, and tells what it sent until then.
+/// Waits for the other end to close, and returns what it sent until then.
 async fn read_to_close(stream: &mut TcpStream) -> Vec<u8> {
     let mut received = Vec::new();
-    let reading = tokio::time::timeout(LONG, stream.read_to_end(&mut received)).await;
+    let reading = tokio::time::timeout(TEST_TIMEOUT, stream.read_to_end(&mut received)).await;
     // A reset is a close too.
     let _ = reading.expect("the connection is still open");
     received

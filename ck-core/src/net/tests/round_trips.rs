@@ -9,21 +9,28 @@ use super::*;
 use crate::error::ErrorCode;
 
 #[tokio::test]
-async fn every_lane_carries_calls_and_names_itself() {
-    let (_server, addr) = serve(handler(|request, info| async move {
-        assert!(info.remote.starts_with("127.0.0.1:"));
-        Bytes::from(format!("{}:{}", info.lane.name(), request.len()))
+async fn every_lane_carries_calls_over_a_connection_of_its_own() {
+    let connections = Arc::new(Mutex::new(Vec::new()));
+    let seen = connections.clone();
+    let (_server, addr) = serve(handler(move |request, connection| {
+        seen.lock().push(connection);
+        async move { request }
     }))
     .await;
     let client = client();
     for lane in Lane::ALL {
         let answer = client
-            .call(&addr, lane, Bytes::from_static(b"four"), LONG)
+            .call(&addr, lane, Bytes::from_static(b"four"), TEST_TIMEOUT)
             .await
             .unwrap();
-        assert_eq!(answer, format!("{}:4", lane.name()));
+        assert_eq!(answer, "four");
     }
     assert_eq!(client.connections(), 4);
+    let connections = connections.lock();
+    for (index, connection) in connections.iter().enumerate() {
+        let others = &connections[index + 1..];
+        assert!(!others.iter().any(|other| Arc::ptr_eq(other, connection)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +43,7 @@ async fn a_thousand_concurrent_calls_get_each_its_own_answer_over_one_connection
             let body = Bytes::from(i.to_string().repeat(50));
             assert_eq!(
                 client
-                    .call(addr, Lane::Request, body.clone(), LONG)
+                    .call(addr, Lane::Request, body.clone(), TEST_TIMEOUT)
                     .await
                     .unwrap(),
                 body
@@ -53,12 +60,18 @@ async fn bodies_up_to_the_limit_pass_and_a_larger_one_is_not_sent() {
     let client = client();
     for length in [0, 1, 16 << 10, (16 << 10) + 1, 1 << 20, 16 << 20] {
         let body: Bytes = (0..length).map(|i: u32| i as u8).collect();
-        let answer = client.call(&addr, Lane::Bulk, body.clone(), LONG).await.unwrap();
+        let answer = client
+            .call(&addr, Lane::Bulk, body.clone(), TEST_TIMEOUT)
+            .await
+            .unwrap();
         assert_eq!(answer.len(), body.len());
         assert!(answer == body, "a body of {length} bytes came back changed");
     }
     let body = Bytes::from(vec![0; (16 << 20) + 1]);
-    let error = client.call(&addr, Lane::Bulk, body, LONG).await.unwrap_err();
+    let error = client
+        .call(&addr, Lane::Bulk, body, TEST_TIMEOUT)
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), ErrorCode::TooLarge);
     assert!(
         error.message().contains("16777217") && error.message().contains("16777216"),
@@ -76,15 +89,18 @@ async fn a_body_over_the_servers_limit_ends_that_connection_and_no_other() {
     let client = client();
     let request = |length| Bytes::from(vec![1; length]);
     client
-        .call(&addr, Lane::Control, request(1000), LONG)
+        .call(&addr, Lane::Control, request(1000), TEST_TIMEOUT)
         .await
         .unwrap();
     let error = client
-        .call(&addr, Lane::Request, request(1001), LONG)
+        .call(&addr, Lane::Request, request(1001), TEST_TIMEOUT)
         .await
         .unwrap_err();
     assert_eq!(error.code(), ErrorCode::Unreachable);
-    client.call(&addr, Lane::Control, request(1), LONG).await.unwrap();
+    client
+        .call(&addr, Lane::Control, request(1), TEST_TIMEOUT)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -97,12 +113,12 @@ async fn an_answer_over_the_limit_is_an_error_of_that_call_only() {
     let (server, addr) = serve_at("127.0.0.1:0", answer, small).await;
     let client = client();
     let error = client
-        .call(&addr, Lane::Request, Bytes::from_static(b"abc"), LONG)
+        .call(&addr, Lane::Request, Bytes::from_static(b"abc"), TEST_TIMEOUT)
         .await
         .unwrap_err();
     assert_eq!(error.code(), ErrorCode::TooLarge);
     client
-        .call(&addr, Lane::Request, Bytes::from_static(b"ab"), LONG)
+        .call(&addr, Lane::Request, Bytes::from_static(b"ab"), TEST_TIMEOUT)
         .await
         .unwrap();
     assert_eq!(server.connections(), 1);
@@ -118,12 +134,12 @@ async fn a_handler_that_panics_fails_its_call_and_nothing_else() {
     let client = client();
     for lane in [Lane::Log, Lane::Request] {
         let error = client
-            .call(&addr, lane, Bytes::from_static(b"panic"), LONG)
+            .call(&addr, lane, Bytes::from_static(b"panic"), TEST_TIMEOUT)
             .await
             .unwrap_err();
         assert_eq!(error.code(), ErrorCode::Internal);
         client
-            .call(&addr, lane, Bytes::from_static(b"fine"), LONG)
+            .call(&addr, lane, Bytes::from_static(b"fine"), TEST_TIMEOUT)
             .await
             .unwrap();
     }
@@ -147,12 +163,12 @@ async fn a_handler_that_hangs_delays_neither_other_lanes_nor_other_requests_of_i
     let client = Arc::new(client());
     let (slow, to) = (client.clone(), addr.clone());
     let hanging = tokio::spawn(async move {
-        slow.call(&to, Lane::Request, Bytes::from_static(b"hang"), LONG)
+        slow.call(&to, Lane::Request, Bytes::from_static(b"hang"), TEST_TIMEOUT)
             .await
     });
     for lane in [Lane::Control, Lane::Log, Lane::Bulk, Lane::Request] {
         client
-            .call(&addr, lane, Bytes::from_static(b"pass"), LONG)
+            .call(&addr, lane, Bytes::from_static(b"pass"), TEST_TIMEOUT)
             .await
             .unwrap();
     }
@@ -180,10 +196,10 @@ async fn the_log_lane_begins_requests_in_order_and_handles_them_together() {
     let client = client();
     // The first makes the connection; from then on the order of polling is the order of sending.
     client
-        .call(&addr, Lane::Log, Bytes::from_static(&[0]), LONG)
+        .call(&addr, Lane::Log, Bytes::from_static(&[0]), TEST_TIMEOUT)
         .await
         .unwrap();
-    let calls = (1..=200u8).map(|i| client.call(&addr, Lane::Log, Bytes::from(vec![i]), LONG));
+    let calls = (1..=200u8).map(|i| client.call(&addr, Lane::Log, Bytes::from(vec![i]), TEST_TIMEOUT));
     for (i, answer) in (1..).zip(join_all(calls).await) {
         assert_eq!(answer.unwrap(), vec![i]);
     }
@@ -191,7 +207,7 @@ async fn the_log_lane_begins_requests_in_order_and_handles_them_together() {
 }
 
 #[tokio::test]
-async fn a_call_without_an_answer_times_out_and_its_late_answer_goes_to_nobody() {
+async fn a_call_without_an_answer_times_out_and_its_late_answer_is_dropped() {
     let gate = Arc::new(Semaphore::new(0));
     let closed = gate.clone();
     let (_server, addr) = serve(handler(move |request, _| {
@@ -212,7 +228,7 @@ async fn a_call_without_an_answer_times_out_and_its_late_answer_goes_to_nobody()
     assert!(error.message().contains(&addr), "{error}");
     gate.add_permits(10);
     let answer = client
-        .call(&addr, Lane::Control, Bytes::from_static(b"next"), LONG)
+        .call(&addr, Lane::Control, Bytes::from_static(b"next"), TEST_TIMEOUT)
         .await
         .unwrap();
     assert_eq!(answer, "next");
@@ -235,14 +251,14 @@ async fn a_dropped_call_leaves_the_connection_usable() {
     .await;
     let client = client();
     for _ in 0..50 {
-        let call = client.call(&addr, Lane::Request, Bytes::from_static(b"forget"), LONG);
+        let call = client.call(&addr, Lane::Request, Bytes::from_static(b"forget"), TEST_TIMEOUT);
         tokio::select! {
             biased;
             _ = begun.recv() => {}
             answer = call => assert_eq!(answer.unwrap(), "forget"),
         }
         let answer = client
-            .call(&addr, Lane::Request, Bytes::from_static(b"keep"), LONG)
+            .call(&addr, Lane::Request, Bytes::from_static(b"keep"), TEST_TIMEOUT)
             .await
             .unwrap();
         assert_eq!(answer, "keep");
@@ -272,7 +288,7 @@ async fn requests_in_flight_are_bounded_by_not_reading() {
     });
     let (_server, addr) = serve_at("127.0.0.1:0", answer, limits).await;
     let client = client();
-    let calls = (0..100u8).map(|i| client.call(&addr, Lane::Request, Bytes::from(vec![i]), LONG));
+    let calls = (0..100u8).map(|i| client.call(&addr, Lane::Request, Bytes::from(vec![i]), TEST_TIMEOUT));
     let answers: BTreeSet<_> = join_all(calls)
         .await
         .into_iter()
@@ -293,7 +309,7 @@ async fn large_bodies_flow_both_ways_through_small_queues() {
     let client = client_with(limits);
     let calls = (0..40u8).map(|i| {
         let body = Bytes::from(vec![i; 300 << 10]);
-        let call = client.call(&addr, Lane::Bulk, body.clone(), LONG);
+        let call = client.call(&addr, Lane::Bulk, body.clone(), TEST_TIMEOUT);
         async move { assert!(call.await.unwrap() == body) }
     });
     join_all(calls).await;

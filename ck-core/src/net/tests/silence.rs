@@ -1,4 +1,4 @@
-//! Connections whose far end is silent, through a relay that forgets them: a firewall or a NAT that lost its state.
+//! Connections whose far end is silent, through a relay that drops their state, as a firewall or a NAT may.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::error::ErrorCode;
 
-const ASK: Bytes = Bytes::from_static(b"ask");
+const REQUEST: Bytes = Bytes::from_static(b"ask");
 
 /// Short enough for a test, long enough for a busy machine.
 fn limits() -> NetLimits {
@@ -17,10 +17,10 @@ fn limits() -> NetLimits {
     }
 }
 
-/// Passes connections on to a server, until it forgets those that it has.
+/// Forwards connections to a server, until it drops their state.
 struct Relay {
     addr: String,
-    /// Connections with an earlier number are forgotten: they stay open, and nothing passes.
+    /// Connections with a lower number stay open, but nothing passes over them.
     first_live: Arc<AtomicUsize>,
     accepted: Arc<AtomicUsize>,
 }
@@ -48,7 +48,7 @@ impl Relay {
         relay
     }
 
-    fn forget(&self) {
+    fn drop_state(&self) {
         self.first_live
             .store(self.accepted.load(Ordering::SeqCst), Ordering::SeqCst);
     }
@@ -64,7 +64,7 @@ async fn pass(
     loop {
         let count = from.read(&mut buffer).await.unwrap_or(0);
         if number < first_live.load(Ordering::SeqCst) {
-            // Neither end is told.
+            // Neither end is notified.
             std::future::pending::<()>().await;
         }
         if count == 0 || to.write_all(&buffer[..count]).await.is_err() {
@@ -74,52 +74,67 @@ async fn pass(
 }
 
 #[tokio::test]
-async fn a_connection_that_died_is_replaced_although_every_call_on_it_is_given_up_at_once() {
+async fn a_dead_connection_is_replaced_although_every_call_on_it_is_given_up_early() {
     let (_server, addr) = serve(echo()).await;
     let relay = Relay::to(addr).await;
     for lane in Lane::ALL {
         let client = client_with(limits());
-        client.call(&relay.addr, lane, ASK, LONG).await.unwrap();
-        relay.forget();
+        client
+            .call(&relay.addr, lane, REQUEST, TEST_TIMEOUT)
+            .await
+            .unwrap();
+        relay.drop_state();
         let before = relay.accepted.load(Ordering::SeqCst);
-        // As heartbeats: each is given up long before the silence is long enough.
+        // As heartbeats do: each call is given up long before `max_silence`.
         eventually("a new connection", async || {
             client
-                .call(&relay.addr, lane, ASK, limits().max_silence / 4)
+                .call(&relay.addr, lane, REQUEST, limits().max_silence / 4)
                 .await
                 .is_ok()
         })
         .await;
         let after = relay.accepted.load(Ordering::SeqCst);
-        assert!(after > before, "{lane:?}: it was not forgotten");
+        assert!(after > before, "{lane:?}: the relay kept its state");
     }
 }
 
 #[tokio::test]
-async fn an_idle_connection_that_died_is_noticed_before_it_is_used() {
+async fn a_dead_idle_connection_is_detected_before_it_is_used() {
     let (_server, addr) = serve(echo()).await;
     let relay = Relay::to(addr).await;
     let client = client_with(limits());
-    client.call(&relay.addr, Lane::Control, ASK, LONG).await.unwrap();
-    relay.forget();
+    client
+        .call(&relay.addr, Lane::Control, REQUEST, TEST_TIMEOUT)
+        .await
+        .unwrap();
+    relay.drop_state();
     eventually("it is closed", async || client.connections() == 0).await;
-    client.call(&relay.addr, Lane::Control, ASK, LONG).await.unwrap();
+    client
+        .call(&relay.addr, Lane::Control, REQUEST, TEST_TIMEOUT)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
-async fn an_idle_connection_that_lives_is_kept() {
+async fn a_live_idle_connection_is_kept() {
     let (_server, addr) = serve(echo()).await;
     let relay = Relay::to(addr).await;
     let client = client_with(limits());
-    client.call(&relay.addr, Lane::Control, ASK, LONG).await.unwrap();
+    client
+        .call(&relay.addr, Lane::Control, REQUEST, TEST_TIMEOUT)
+        .await
+        .unwrap();
     tokio::time::sleep(limits().max_silence * 3).await;
-    client.call(&relay.addr, Lane::Control, ASK, LONG).await.unwrap();
-    assert_eq!(relay.accepted.load(Ordering::SeqCst), 1, "it was dialled anew");
+    client
+        .call(&relay.addr, Lane::Control, REQUEST, TEST_TIMEOUT)
+        .await
+        .unwrap();
+    assert_eq!(relay.accepted.load(Ordering::SeqCst), 1, "it was redialled");
 }
 
 #[tokio::test]
-async fn a_peer_that_takes_connections_and_says_nothing_is_tried_anew() {
-    // Takes the first two connections and forgets them; the third reaches a server.
+async fn a_peer_that_accepts_connections_and_is_silent_is_retried() {
+    // Accepts the first two connections and ignores them; the third reaches a server.
     let (_server, addr) = serve(echo()).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let front = listener.local_addr().unwrap().to_string();
@@ -135,6 +150,9 @@ async fn a_peer_that_takes_connections_and_says_nothing_is_tried_anew() {
         }
     });
     let client = client();
-    let answer = client.call(&front, Lane::Control, ASK, LONG).await;
-    assert_eq!(answer.map_err(|error| error.code()), Ok::<Bytes, ErrorCode>(ASK));
+    let answer = client.call(&front, Lane::Control, REQUEST, TEST_TIMEOUT).await;
+    assert_eq!(
+        answer.map_err(|error| error.code()),
+        Ok::<Bytes, ErrorCode>(REQUEST)
+    );
 }

@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 
 use super::tests::{simulate, write};
 use super::{World, until};
-use crate::env::disk::damage::{damage, number};
+use crate::env::disk::damage::{damage, env_number};
 use crate::env::disk::{Disk, MemDisk};
 use crate::env::{self, Instant};
 use crate::error::ErrorCode;
@@ -40,7 +40,7 @@ fn disk_with(files: &Files) -> MemDisk {
     let disk = MemDisk::new();
     disk.create_dir_all(Path::new("/data/wal.log")).unwrap();
     for (path, content) in files {
-        disk.create(path).unwrap().append(content).unwrap();
+        disk.create(path).unwrap().write_all_at(content, 0).unwrap();
     }
     disk
 }
@@ -69,7 +69,7 @@ async fn subject(world: &World, writes: usize, stop: bool) -> Files {
 
 #[test]
 fn no_damage_to_a_data_directory_loses_what_was_acknowledged_without_a_word() {
-    let (first, count) = (number("CK_SEED", 1), number("CK_DIR_MUTATIONS", 200));
+    let (first, count) = (env_number("CK_SEED", 1), env_number("CK_DIR_MUTATIONS", 200));
     let mut refused = 0;
     for subject_seed in first..first + SUBJECTS {
         refused += simulate(subject_seed, async |world| {

@@ -8,7 +8,7 @@ use super::{SimNode, World, leader, settle, until};
 use crate::env::disk::MemDisk;
 use crate::env::{self, Instant};
 use crate::net::Lane;
-use crate::net::sim::Resolver;
+use crate::net::sim::ResolverMode;
 use crate::options::Options;
 
 /// In this time a new leader is there where names resolve.
@@ -41,7 +41,7 @@ async fn cluster(world: &World, n: usize) -> Vec<SimNode> {
 
 #[test]
 fn a_leader_that_dies_while_no_name_resolves_is_replaced_in_the_usual_time() {
-    for resolver in [Resolver::Fails, Resolver::Hangs] {
+    for resolver in [ResolverMode::Fails, ResolverMode::Hangs] {
         for (seed, connections) in [(1, false), (2, false), (3, true)] {
             simulate(seed, async |world| {
                 if connections {
@@ -121,12 +121,12 @@ fn a_remembered_address_is_left_when_the_resolver_knows_better() {
         };
         assert_eq!(ask(Lane::Request).await, "old");
         env::sleep(Duration::from_secs(2)).await;
-        network.set_resolver(Resolver::Fails);
+        network.set_resolver(ResolverMode::Fails);
         network.name(&name(1), "10.0.1.1:7000");
         network.serve("10.0.1.1:7000", answer("new"));
         // A new connection, to what is remembered.
         assert_eq!(ask(Lane::Control).await, "old");
-        network.set_resolver(Resolver::Answers);
+        network.set_resolver(ResolverMode::Answers);
         env::sleep(Duration::from_secs(3)).await;
         assert_eq!(ask(Lane::Control).await, "new");
         assert_eq!(ask(Lane::Request).await, "old", "the resolver had said so");

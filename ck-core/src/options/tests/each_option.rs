@@ -363,7 +363,7 @@ fn the_published_names_are_there() {
     ]
     .into();
     for (name, variable) in expected {
-        let spec = Target::find(name).unwrap().spec();
+        let spec = OptionTarget::find(name).unwrap().spec();
         // The prefixed variable, which is certainly meant for this node, comes first.
         let prefixed = format!("CLUSTERKIT_{}", spec.name.to_uppercase().replace('.', "_"));
         assert_eq!(spec.env[..2], [prefixed.as_str(), variable], "{name}");

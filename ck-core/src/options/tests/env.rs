@@ -83,7 +83,7 @@ fn http_port_stands_in_for_http_addr() {
 
 /// A value set by Kubernetes is ignored, also when a file or code sets the listen address.
 #[test]
-fn a_service_link_of_kubernetes_is_passed_over() {
+fn a_service_link_of_kubernetes_is_ignored() {
     for value in ["tcp://10.3.104.46:80", "udp://10.3.104.46:80"] {
         let mut options = Options::new("a", ":1");
         let set = options.apply_env_with(|name| (name == "HTTP_PORT").then(|| value.to_string()));
@@ -92,7 +92,7 @@ fn a_service_link_of_kubernetes_is_passed_over() {
 }
 
 #[test]
-fn the_prefixed_name_wins_and_what_loses_is_not_looked_at() {
+fn the_prefixed_name_wins_and_the_others_are_not_read() {
     let options = apply(&[
         ("CLUSTERKIT_HTTP_ADDR", ":1"),
         ("HTTP_ADDR", "nonsense"),
@@ -105,7 +105,7 @@ fn the_prefixed_name_wins_and_what_loses_is_not_looked_at() {
 }
 
 #[test]
-fn what_a_flag_overrides_is_not_looked_at() {
+fn overridden_variables_are_not_read() {
     let variables = |name: &str| match name {
         "HTTP_PORT" | "WEIGHT" => Ok(Some("nonsense".to_string())),
         "ZONE" => Ok(Some("a".to_string())),
@@ -121,7 +121,7 @@ fn what_a_flag_overrides_is_not_looked_at() {
 }
 
 #[test]
-fn a_list_that_names_nobody_is_no_empty_list() {
+fn a_list_of_separators_only_is_refused() {
     for value in [",", " , ", " "] {
         let message = message(apply(&[("JOIN_ADDR", value)]));
         assert!(message.contains("names no address"), "{message}");
@@ -163,7 +163,7 @@ fn the_process_environment_is_read() {
 }
 
 #[test]
-fn what_the_environment_does_not_name_stays() {
+fn options_without_a_variable_are_unchanged() {
     let mut options = valid();
     options.zone = Some("z".into());
     options

@@ -30,7 +30,7 @@ fn defaults_are_valid_and_as_designed() {
 }
 
 #[test]
-fn what_is_required_has_to_be_there() {
+fn required_options_must_be_set() {
     for (options, name) in [
         (Options::default(), "node_id"),
         (Options::new("n", ""), "http_addr"),
@@ -124,7 +124,7 @@ fn the_seeds_settings_are_valid() {
 
 /// Only these values are set; the derived options fit them.
 #[test]
-fn what_is_not_set_gives_way_to_what_is() {
+fn unset_options_adapt_to_set_ones() {
     let go = [
         ("sync_interval", "5s"),
         ("health_check.enabled", "true"),
@@ -173,7 +173,7 @@ fn what_is_not_set_gives_way_to_what_is() {
 
 /// A single value is accepted, unless the timing of elections leaves no room for it.
 #[test]
-fn one_value_alone_is_accepted_wherever_the_pace_of_elections_allows_it() {
+fn one_value_alone_is_accepted_wherever_the_election_timing_allows_it() {
     for (name, values) in [
         ("sync_interval", &["10ms", "1s", "7s", "10m"][..]),
         (

@@ -25,7 +25,7 @@ fn one_node_leads_everything() {
 }
 
 #[test]
-fn without_nodes_nothing_is_placed_and_what_had_data_is_lost() {
+fn without_nodes_nothing_is_placed_and_partitions_with_data_are_lost() {
     let plan = place(&fresh(4, 0, 3));
     assert_eq!(plan.copies, vec![Vec::<u32>::new(); 4]);
     assert_eq!(plan.primaries, vec![None; 4]);
@@ -38,18 +38,18 @@ fn without_nodes_nothing_is_placed_and_what_had_data_is_lost() {
     input.nodes.clear();
     assert_eq!(place(&input).moves.lost, [0, 1, 2, 3]);
     assert_eq!(elect(&input).lost, [0, 1, 2, 3]);
-    assert_eq!(place(&Input::default()).copies.len(), 0);
+    assert_eq!(place(&PlannerInput::default()).copies.len(), 0);
 }
 
 #[test]
-fn a_lost_partition_is_reported_and_led_by_nobody() {
+fn a_lost_partition_is_reported_and_has_no_primary() {
     let mut input = settled(64, 6, 2);
     let (a, b) = (
         input.partitions[5].copies[0].node.clone(),
         input.partitions[5].copies[1].node.clone(),
     );
     input.nodes.retain(|n| n.id != a && n.id != b);
-    let gone = |p: &PartitionSpec| p.copies.iter().all(|c| c.node == a || c.node == b);
+    let gone = |p: &PlannerPartition| p.copies.iter().all(|c| c.node == a || c.node == b);
     let lost: Vec<u32> = (0..64).filter(|&p| gone(&input.partitions[p as usize])).collect();
     assert!(lost.contains(&5));
     let plan = place(&input);
@@ -188,7 +188,7 @@ fn a_node_that_joins_leads_nothing_before_it_has_data() {
     let newcomer = node(3).id;
     for (partition, nodes) in input.partitions.iter_mut().zip(&plan.copies) {
         if nodes.contains(&3) {
-            partition.copies.push(CopySpec {
+            partition.copies.push(PlannerCopy {
                 node: newcomer.clone(),
                 synced: false,
             });
@@ -221,7 +221,7 @@ fn a_node_that_restarted_moves_no_data() {
 }
 
 #[test]
-fn failover_changes_only_what_has_no_primary() {
+fn failover_changes_only_partitions_without_a_primary() {
     let mut input = settled(256, 10, 3);
     let gone = input.nodes.remove(4).id;
     let election = failover(&input);
@@ -291,10 +291,10 @@ fn entries_listed_twice_count_once() {
     assert_eq!(place(&input), plan);
 }
 
-/// A cluster in every condition at once, and what the planner made of it when this test was written. Another value
-/// means that an upgrade, a platform or a compiler plans differently, which a cluster of mixed versions would see.
+/// A cluster with every condition at once, and the hash of its plan when this test was written. Another value means that an
+/// upgrade, a platform or a compiler plans differently, which matters in a cluster of mixed versions.
 #[test]
-fn the_same_input_gives_the_same_plan_for_ever() {
+fn the_same_input_gives_the_same_plan_in_every_version() {
     let mut input = fresh(200, 12, 3);
     for (n, node) in input.nodes.iter_mut().enumerate() {
         node.weight = [100, 200, 100, 50][n % 4];
@@ -304,7 +304,7 @@ fn the_same_input_gives_the_same_plan_for_ever() {
     adopt(&mut input, &first);
     input.nodes.remove(3);
     input.nodes[7].draining = true;
-    input.nodes.push(NodeSpec {
+    input.nodes.push(PlannerNode {
         zone: Some("zone-2".into()),
         ..node(77)
     });

@@ -1,19 +1,19 @@
-//! An independent judge of plans: fair shares by bisection in floating point, and the least possible cost by a plain
+//! An independent checker of plans: fair shares by bisection in floating point, and the least possible cost by a plain
 //! min-cost flow over (partition, zone, node). It shares no code with the planner, and is slow.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Election, Input, Placement};
+use super::super::{Election, Placement, PlannerInput};
 
 /// Successive shortest paths with Bellman-Ford; costs may be negative as long as no cycle is.
-struct Flow {
+struct ReferenceFlow {
     arcs: Vec<(usize, i64, i128)>,
     out: Vec<Vec<usize>>,
 }
 
-impl Flow {
+impl ReferenceFlow {
     fn new(vertices: usize) -> Self {
-        Flow {
+        ReferenceFlow {
             arcs: Vec::new(),
             out: vec![Vec::new(); vertices],
         }
@@ -84,8 +84,8 @@ fn rounded(shares: &[f64]) -> Vec<(i64, i64)> {
 }
 
 /// The cluster by node number, in the order of the ids.
-pub(super) struct Judge<'a> {
-    input: &'a Input,
+pub(super) struct PlanChecker<'a> {
+    input: &'a PlannerInput,
     ids: Vec<&'a str>,
     weight: Vec<f64>,
     zone: Vec<usize>,
@@ -96,8 +96,8 @@ pub(super) struct Judge<'a> {
     zones: Vec<(i64, i64)>,
 }
 
-impl<'a> Judge<'a> {
-    pub(super) fn new(input: &'a Input) -> Self {
+impl<'a> PlanChecker<'a> {
+    pub(super) fn new(input: &'a PlannerInput) -> Self {
         let mut nodes: Vec<_> = input.nodes.iter().collect();
         nodes.sort_by_key(|n| &n.id);
         let ids: Vec<&str> = nodes.iter().map(|n| n.id.as_str()).collect();
@@ -128,7 +128,7 @@ impl<'a> Judge<'a> {
             .iter()
             .map(|p| p.primary.as_deref().and_then(number))
             .collect();
-        let mut judge = Judge {
+        let mut judge = PlanChecker {
             input,
             weight,
             zone,
@@ -202,7 +202,7 @@ impl<'a> Judge<'a> {
         let partition = |p: usize| 2 + p;
         let zone = |p: usize, z: usize| 2 + partitions + p * zones + z;
         let node = |n: usize| 2 + partitions * (1 + zones) + n;
-        let mut flow = Flow::new(2 + partitions * (1 + zones) + nodes);
+        let mut flow = ReferenceFlow::new(2 + partitions * (1 + zones) + nodes);
         let mut musts = 0;
         for p in 0..partitions {
             flow.arc(source, partition(p), self.copies as i64, 0);
@@ -316,11 +316,11 @@ impl<'a> Judge<'a> {
                 if self.primary[p] == Some(n) {
                     0
                 } else if fresh || self.held[p].get(&n) == Some(&true) {
-                    CHANGE
+                    CHANGE_COST
                 } else if led {
-                    CHANGE + 1
+                    CHANGE_COST + 1
                 } else {
-                    WAIT
+                    WAIT_COST
                 }
             };
             let nodes = if lost.contains(&(p as u32)) {
@@ -354,7 +354,13 @@ impl<'a> Judge<'a> {
     }
 
     fn synced(&self, p: usize) -> BTreeMap<usize, i128> {
-        let cost = |n: usize| if self.primary[p] == Some(n) { 0 } else { CHANGE };
+        let cost = |n: usize| {
+            if self.primary[p] == Some(n) {
+                0
+            } else {
+                CHANGE_COST
+            }
+        };
         self.held[p]
             .iter()
             .filter(|&(_, &synced)| synced)
@@ -381,11 +387,11 @@ impl<'a> Judge<'a> {
         let slope = |n: usize, unit: i64| {
             let (floor, ceil) = shares[n];
             let beyond = (unit + 1 - ceil).max(0) - (floor - unit).max(0);
-            STEP * i128::from(beyond) + if ceil == 0 { CLOSED } else { 0 }
+            STEP_COST * i128::from(beyond) + if ceil == 0 { CLOSED_COST } else { 0 }
         };
 
         let (source, sink) = (0, 1);
-        let mut flow = Flow::new(2 + options.len() + nodes);
+        let mut flow = ReferenceFlow::new(2 + options.len() + nodes);
         let (mut cost, mut led) = (0, vec![0i64; nodes]);
         for (p, of) in options.iter().enumerate() {
             flow.arc(source, 2 + p, 1, 0);
@@ -411,7 +417,7 @@ impl<'a> Judge<'a> {
 }
 
 // Ranks for up to 99 partitions.
-const CHANGE: i128 = 100;
-const WAIT: i128 = 100 * CHANGE * 2;
-const STEP: i128 = 100 * WAIT * 2;
-const CLOSED: i128 = STEP * 100_000;
+const CHANGE_COST: i128 = 100;
+const WAIT_COST: i128 = 100 * CHANGE_COST * 2;
+const STEP_COST: i128 = 100 * WAIT_COST * 2;
+const CLOSED_COST: i128 = STEP_COST * 100_000;

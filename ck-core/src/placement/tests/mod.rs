@@ -6,8 +6,8 @@ mod scale;
 use super::*;
 
 /// Nodes of equal weight in no zone.
-fn node(number: usize) -> NodeSpec {
-    NodeSpec {
+fn node(number: usize) -> PlannerNode {
+    PlannerNode {
         id: format!("node-{number:04}"),
         weight: 100,
         zone: None,
@@ -16,16 +16,16 @@ fn node(number: usize) -> NodeSpec {
 }
 
 /// A cluster whose partitions were never placed.
-fn fresh(partitions: usize, nodes: usize, replication_factor: u32) -> Input {
-    Input {
+fn fresh(partitions: usize, nodes: usize, replication_factor: u32) -> PlannerInput {
+    PlannerInput {
         replication_factor,
         nodes: (0..nodes).map(node).collect(),
-        partitions: vec![PartitionSpec::default(); partitions],
+        partitions: vec![PlannerPartition::default(); partitions],
     }
 }
 
 /// A cluster that carried out its first plan.
-fn settled(partitions: usize, nodes: usize, replication_factor: u32) -> Input {
+fn settled(partitions: usize, nodes: usize, replication_factor: u32) -> PlannerInput {
     let mut input = fresh(partitions, nodes, replication_factor);
     let plan = place(&input);
     adopt(&mut input, &plan);
@@ -33,12 +33,12 @@ fn settled(partitions: usize, nodes: usize, replication_factor: u32) -> Input {
 }
 
 /// Carries out a plan: all target copies synced, all others gone.
-fn adopt(input: &mut Input, plan: &Placement) {
+fn adopt(input: &mut PlannerInput, plan: &Placement) {
     let id = |n: u32| plan.nodes[n as usize].clone();
     for ((partition, nodes), primary) in input.partitions.iter_mut().zip(&plan.copies).zip(&plan.primaries) {
         partition.copies = nodes
             .iter()
-            .map(|&n| CopySpec {
+            .map(|&n| PlannerCopy {
                 node: id(n),
                 synced: true,
             })
@@ -67,8 +67,8 @@ fn gap(counts: &[usize]) -> usize {
 }
 
 /// Target primaries that have no synced copy yet.
-fn cold(input: &Input, plan: &Placement) -> usize {
-    let is_cold = |(partition, primary): (&PartitionSpec, &Option<u32>)| {
+fn cold(input: &PlannerInput, plan: &Placement) -> usize {
+    let is_cold = |(partition, primary): (&PlannerPartition, &Option<u32>)| {
         primary.is_some_and(|n| {
             partition
                 .copies

@@ -1,22 +1,22 @@
-//! Random small clusters in any condition, judged by the independent checker.
+//! Random small clusters in any condition, checked by the independent checker.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 
-use super::super::{CopySpec, Input, NodeSpec, PartitionSpec, elect, failover, place};
+use super::super::{PlannerCopy, PlannerInput, PlannerNode, PlannerPartition, elect, failover, place};
 use super::adopt;
-use super::checker::Judge;
+use super::checker::PlanChecker;
 
 const NAMES: [&str; 8] = ["n3", "n1", "n7", "n2", "n5", "n8", "n4", "n6"];
 
-fn nodes() -> impl Strategy<Value = Vec<NodeSpec>> {
+fn nodes() -> impl Strategy<Value = Vec<PlannerNode>> {
     let node = (
         prop_oneof![1 => Just(0u32), 4 => Just(1), 4 => 1u32..5],
         0..4usize,
         prop::bool::weighted(0.1),
     );
     (0..4usize, prop::collection::vec(node, 0..=NAMES.len())).prop_map(|(zones, nodes)| {
-        let spec = |(i, (weight, zone, draining)): (usize, (u32, usize, bool))| NodeSpec {
+        let spec = |(i, (weight, zone, draining)): (usize, (u32, usize, bool))| PlannerNode {
             id: NAMES[i].into(),
             weight,
             zone: (zone < zones).then(|| format!("z{zone}")),
@@ -27,7 +27,7 @@ fn nodes() -> impl Strategy<Value = Vec<NodeSpec>> {
 }
 
 /// Copies on listed nodes and on nodes that are gone.
-fn partition() -> impl Strategy<Value = PartitionSpec> {
+fn partition() -> impl Strategy<Value = PlannerPartition> {
     let copies = subsequence(NAMES.to_vec(), 0..=4).prop_flat_map(|names| {
         (
             prop::collection::vec(prop::bool::weighted(0.8), names.len()),
@@ -36,20 +36,20 @@ fn partition() -> impl Strategy<Value = PartitionSpec> {
     });
     (copies, any::<Index>(), prop::bool::weighted(0.8)).prop_map(|((synced, names), primary, led)| {
         let primary = (led && !names.is_empty()).then(|| primary.get(&names).to_string());
-        let copies = names.iter().zip(synced).map(|(&node, synced)| CopySpec {
+        let copies = names.iter().zip(synced).map(|(&node, synced)| PlannerCopy {
             node: node.into(),
             synced,
         });
-        PartitionSpec {
+        PlannerPartition {
             copies: copies.collect(),
             primary,
         }
     })
 }
 
-fn input() -> impl Strategy<Value = Input> {
+fn input() -> impl Strategy<Value = PlannerInput> {
     (1..=5u32, nodes(), prop::collection::vec(partition(), 0..14)).prop_map(
-        |(replication_factor, nodes, partitions)| Input {
+        |(replication_factor, nodes, partitions)| PlannerInput {
             replication_factor,
             nodes,
             partitions,
@@ -57,8 +57,8 @@ fn input() -> impl Strategy<Value = Input> {
     )
 }
 
-fn judge(input: &Input) {
-    let judge = Judge::new(input);
+fn judge(input: &PlannerInput) {
+    let judge = PlanChecker::new(input);
     let plan = place(input);
     judge.copies(&plan);
     judge.primaries(&plan);
@@ -102,13 +102,13 @@ proptest! {
 
     /// New copies exist beside the old ones until they are synced: the next plan makes no others.
     #[test]
-    fn a_plan_that_is_being_carried_out_is_not_planned_anew(mut input in input()) {
+    fn a_plan_that_is_being_carried_out_is_not_changed(mut input in input()) {
         let plan = place(&input);
         for (partition, nodes) in input.partitions.iter_mut().zip(&plan.copies) {
             for &node in nodes {
                 let node = plan.nodes[node as usize].clone();
                 if partition.copies.iter().all(|copy| copy.node != node) {
-                    partition.copies.push(CopySpec { node, synced: false });
+                    partition.copies.push(PlannerCopy { node, synced: false });
                 }
             }
         }

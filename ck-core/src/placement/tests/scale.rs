@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::hash;
-use super::checker::Judge;
+use super::checker::PlanChecker;
 use super::*;
 
 /// The fewest copies that any plan could make with equal weights and no zones: every node keeps at most its share,
 /// and only so many nodes may round theirs up.
-fn lower_bound(input: &Input) -> usize {
+fn lower_bound(input: &PlannerInput) -> usize {
     let copies = input.nodes.len().min(input.replication_factor as usize);
     let total = input.partitions.len() * copies;
     let mut held: BTreeMap<&str, usize> = input.nodes.iter().map(|n| (n.id.as_str(), 0)).collect();
@@ -41,7 +41,7 @@ fn shared(plan: &Placement) -> Vec<usize> {
 
 /// Checks what every plan must be, and the bound on pairs: the most shared is at most `spread` times the mean, or 2
 /// above it where the mean is small.
-fn check(input: &Input, plan: &Placement, spread: f64) {
+fn check(input: &PlannerInput, plan: &Placement, spread: f64) {
     assert_eq!(plan.moves.copies_added as usize, lower_bound(input), "moves");
     assert!(gap(&copies(plan)) <= 1, "copies {:?}", copies(plan));
     let led = led(&plan.primaries, plan.nodes.len());
@@ -66,7 +66,7 @@ fn check_size(partitions: usize, nodes: usize, spread: f64) {
 }
 
 /// One node more, one less than a balanced cluster.
-fn check_changes(input: &Input, spread: f64) {
+fn check_changes(input: &PlannerInput, spread: f64) {
     let (partitions, nodes) = (input.partitions.len(), input.nodes.len());
     let mut join = input.clone();
     join.nodes.push(node(nodes));
@@ -97,7 +97,7 @@ fn check_changes(input: &Input, spread: f64) {
         (orphans..=orphans * 3 / 2).contains(&changed),
         "{changed} changes for {orphans} orphans"
     );
-    // Everybody can help: where pairs share two partitions in the mean, none shares nothing with the lost node.
+    // All nodes can help: where pairs share two partitions in the mean, none shares nothing with the lost node.
     let helped = input
         .partitions
         .iter()
@@ -149,7 +149,7 @@ fn plans_for_16384_partitions_on_1000_nodes_are_optimal() {
         let holders = [p, p + 1 + round * 29, p + 500 + round * 17].map(|n| node(n % nodes).id);
         partition.copies = holders
             .iter()
-            .map(|id| CopySpec {
+            .map(|id| PlannerCopy {
                 node: id.clone(),
                 synced: true,
             })
@@ -158,7 +158,7 @@ fn plans_for_16384_partitions_on_1000_nodes_are_optimal() {
     }
     assert_eq!(place(&input).moves, Moves::default());
     // The rest makes shares that are no whole numbers.
-    input.partitions.resize(16_384, PartitionSpec::default());
+    input.partitions.resize(16_384, PlannerPartition::default());
     let plan = place(&input);
     check(&input, &plan, 3.75);
     adopt(&mut input, &plan);
@@ -174,9 +174,9 @@ fn nodes_that_join_together_are_planned_together() {
     assert_eq!(plan.moves.copies_added, 6 * 256 * 3 / 16);
 }
 
-/// Nodes come and go 60 times. Spread must not wear off, and no plan may be worse for what came before.
+/// Nodes come and go 60 times. The spread must stay, and earlier plans must not make later ones worse.
 #[test]
-fn a_long_history_wears_nothing_off() {
+fn a_long_history_does_not_degrade_plans() {
     let mut input = settled(256, 8, 3);
     let mut next = 8;
     for step in 0..60u64 {
@@ -188,7 +188,7 @@ fn a_long_history_wears_nothing_off() {
         } else {
             for _ in 0..1 + (dice >> 8) % 3 {
                 // Ids that sort before and between the present ones.
-                input.nodes.push(NodeSpec {
+                input.nodes.push(PlannerNode {
                     id: format!("{}-{next}", dice % 7),
                     ..node(0)
                 });
@@ -216,23 +216,23 @@ fn a_long_history_with_zones_and_weights_stays_within_bounds() {
             2 => node.zone = [None, Some("a"), Some("b")][(dice(2) % 3) as usize].map(str::to_string),
             3 => drop(input.nodes.remove((dice(0) % nodes) as usize)),
             4 => input.replication_factor = 2 + (dice(2) % 3) as u32,
-            _ => input.nodes.push(NodeSpec {
+            _ => input.nodes.push(PlannerNode {
                 id: format!("new-{step}"),
                 ..super::node(0)
             }),
         }
         let plan = place(&input);
-        Judge::new(&input).bounds(&plan);
+        PlanChecker::new(&input).bounds(&plan);
         let before = input.partitions.clone();
         adopt(&mut input, &plan);
         for (p, old) in before.into_iter().enumerate() {
             if hash::pair(p as u64, step).is_multiple_of(4) && !old.copies.is_empty() {
                 // This one is still on its way: the old copies and the new ones side by side.
                 let new = std::mem::replace(&mut input.partitions[p], old).copies;
-                let missing: Vec<CopySpec> = new
+                let missing: Vec<PlannerCopy> = new
                     .into_iter()
                     .filter(|copy| input.partitions[p].copies.iter().all(|old| old.node != copy.node))
-                    .map(|copy| CopySpec {
+                    .map(|copy| PlannerCopy {
                         synced: false,
                         ..copy
                     })

@@ -70,7 +70,7 @@ impl ForwardServer {
             .from
             .is_some_and(|from| self.peers.address_of(from).is_some())
         {
-            connection.prove();
+            connection.mark_proven();
         }
         let node = &self.node;
         Ok(match request.call {

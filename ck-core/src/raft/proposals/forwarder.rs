@@ -157,7 +157,7 @@ impl BatchSender for ProposalForwarder {
         // If no address is known, sending the batch reports that.
         let address = self.peers.address_of(to)?;
         let reach = async move {
-            let reached = self.peers.reach(&address, Lane::Request, FORWARD_TIMEOUT).await;
+            let reached = self.peers.connect(&address, Lane::Request, FORWARD_TIMEOUT).await;
             reached.is_ok()
         };
         Some(reach.boxed())

@@ -102,7 +102,7 @@ impl RaftNode {
         #[cfg(feature = "sim")]
         proposals
             .iter()
-            .for_each(|proposal| crate::net::sim::show_sent(proposal));
+            .for_each(|proposal| crate::net::sim::report_sent(proposal));
         let mut why = "it gave no answer".to_owned();
         match self
             .raft()

@@ -38,7 +38,7 @@ fn data_and_topology_are_told_of_apart() {
     };
     apply(1, bootstrap);
     assert_eq!(changes(), (1, 0));
-    let tables = applied.view().load_owned();
+    let tables = applied.view().load().into_owned();
     let set = |expect: Expect| Command::SetData {
         key: "k".to_owned(),
         value: "v".into(),
@@ -55,7 +55,7 @@ fn data_and_topology_are_told_of_apart() {
     };
     apply(4, delete);
     assert_eq!(changes(), (1, 2));
-    let view = applied.view().load_owned();
+    let view = applied.view().load().into_owned();
     assert_eq!(view.revision(), 4);
     assert!(std::sync::Arc::ptr_eq(view.topology(), tables.topology()));
 }

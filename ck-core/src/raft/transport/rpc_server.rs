@@ -65,7 +65,7 @@ impl RpcServer {
             );
             return Err(Error::new(ErrorCode::WrongCluster, message));
         }
-        if !over.is_of(request.from) {
+        if !over.is_from(request.from) {
             let message = format!(
                 "another Raft node than {} calls over this connection",
                 request.from
@@ -74,7 +74,7 @@ impl RpcServer {
         }
         self.known().check_call(request.from, &request.call)?;
         if self.peers.address_of(request.from).is_some() {
-            over.prove();
+            over.mark_proven();
         }
         match request.call {
             RaftCall::Append(append) => {

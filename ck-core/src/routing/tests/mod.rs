@@ -1,8 +1,8 @@
-//! What a view must answer, and small clusters to ask it of.
+//! Tests of views, and the small clusters that they use.
 
+mod cluster_view;
 mod records;
-mod shared;
-mod view;
+mod shared_view;
 
 use std::sync::Arc;
 

@@ -46,7 +46,7 @@ fn copies_count_where_their_nodes_serve() {
     let mut b = (*node("b")).clone();
     b.status = NodeStatus::Failed;
     alone.nodes.insert("b".into(), Arc::new(b));
-    // That the other node is away makes one copy no better.
+    // The absence of the other node does not improve the state.
     assert_eq!(state(&alone), PartitionState::UnderReplicated);
     let mut a = (*node("a")).clone();
     a.status = NodeStatus::Stopped;
@@ -101,7 +101,7 @@ fn stats_count_each_node_and_agree_with_the_lists() {
 }
 
 #[test]
-fn the_leader_is_told_when_it_is_a_member() {
+fn the_leader_is_reported_if_it_is_a_member() {
     let mut led = small();
     assert!(view(led.clone()).leader_info().is_none());
     led.leader = Some("b".into());

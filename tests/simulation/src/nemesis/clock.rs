@@ -21,6 +21,6 @@ pub(crate) async fn run(world: World, mut rng: SmallRng) {
         world
             .trace
             .add(format_args!("{}'s wall clock jumps by {by} ms", node.id()));
-        node.sim_process().jump_wall(by);
+        node.sim_process().shift_wall_clock(by);
     }
 }

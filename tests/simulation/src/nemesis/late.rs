@@ -61,7 +61,7 @@ async fn late_once(world: &World, taken: &[(usize, SimNode)], longest: Duration,
     let going = world.pause_for(longest.mul_f64(rng.random_range(0.1..1.0))).await;
     let mut tasks = Vec::new();
     for (i, node) in taken {
-        tasks.extend(node.sim_process().resume_by_and_by());
+        tasks.extend(node.sim_process().resume_staggered());
         world.goes_on(*i);
     }
     tasks.shuffle(rng);

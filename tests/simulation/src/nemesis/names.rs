@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clusterkit::env::{self, Instant};
-use clusterkit::net::sim::Resolver;
+use clusterkit::net::sim::ResolverMode;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
@@ -23,9 +23,9 @@ pub(crate) async fn run(world: World, mut rng: SmallRng) {
             continue;
         }
         let resolver = if rng.random_bool(0.5) {
-            Resolver::Fails
+            ResolverMode::Fails
         } else {
-            Resolver::Hangs
+            ResolverMode::Hangs
         };
         world.network.set_resolver(resolver);
         world
@@ -41,7 +41,7 @@ pub(crate) async fn run(world: World, mut rng: SmallRng) {
             if !elected(&world).await {
                 return;
             }
-            world.network.set_resolver(Resolver::Answers);
+            world.network.set_resolver(ResolverMode::Answers);
             let going = world.pause_for(millis(&mut rng, 1, 4000)).await;
             world.checks().eviction.ends(&World::id(i));
             if !going {
@@ -49,7 +49,7 @@ pub(crate) async fn run(world: World, mut rng: SmallRng) {
             }
             world.boot(i, false);
         }
-        world.network.set_resolver(Resolver::Answers);
+        world.network.set_resolver(ResolverMode::Answers);
         world.trace.add(format_args!("names: the resolver answers"));
         world.give_back(i);
     }

@@ -85,7 +85,7 @@ pub(crate) async fn pauses(world: World, mut rng: SmallRng) {
                 .for_each(|from| world.network.clog_one_way(from, node.addr()));
         }
         let going = world.pause_for(time).await;
-        let mut tasks = node.sim_process().resume_by_and_by();
+        let mut tasks = node.sim_process().resume_staggered();
         world.checks().eviction.ends(node.id());
         world.trace.add(format_args!("{} goes on", node.id()));
         // Before it has done anything: what it says now is what it believed when it stopped.

@@ -1,4 +1,4 @@
-//! A disk that does not answer: what is asked of it ends when it does again.
+//! A disk that hangs: calls to it return once it does not hang any more.
 
 use std::sync::Arc;
 
@@ -7,15 +7,16 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::env::ChangeNotifier;
 use crate::env::runtime::simulated;
 
-/// Whether the disk hangs. Clones are of the same disk.
+/// Whether the disk hangs. Clones belong to the same disk.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Hang(Arc<Shared>);
+pub(super) struct Hang(Arc<HangState>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct HangState {
     hangs: Mutex<bool>,
-    answers: Condvar,
-    /// The same for tasks.
+    /// Wakes threads when the disk does not hang any more.
+    ended: Condvar,
+    /// Wakes tasks.
     changed: ChangeNotifier,
 }
 
@@ -26,20 +27,20 @@ impl Hang {
 
     pub(super) fn set(&self, hangs: bool) {
         *self.hangs() = hangs;
-        self.0.answers.notify_all();
+        self.0.ended.notify_all();
         self.0.changed.notify();
     }
 
-    /// Blocks for as long as the disk hangs; a simulation has one thread, and waits with [`Hang::answers`] instead.
+    /// Blocks while the disk hangs. A simulation has one thread, and uses [`Hang::wait_responsive`] instead.
     pub(super) fn block(&self) {
         if simulated() {
             return;
         }
-        self.0.answers.wait_while(&mut self.hangs(), |hangs| *hangs);
+        self.0.ended.wait_while(&mut self.hangs(), |hangs| *hangs);
     }
 
-    /// Returns when the disk answers.
-    pub(super) async fn answers(&self) {
+    /// Returns when the disk does not hang.
+    pub(super) async fn wait_responsive(&self) {
         loop {
             let seen = self.0.changed.count();
             if !*self.hangs() {

@@ -75,7 +75,7 @@ fn write_files(disk: &MemDisk, bytes: &[u8]) -> Result<()> {
             repair(&mut content);
         }
         let path = Path::new(DIR).join(file_name(u32::from(number) + 1));
-        disk.create(&path)?.append(&content)?;
+        disk.create(&path)?.write_all_at(&content, 0)?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::types::{Entry, LogId, Owner, Vote};
 use super::view::{Change, EntrySlot, WalShared, cost};
 use super::{Done, salt, stopped};
 use crate::env;
-use crate::env::disk::{DirSync, Disk, DiskFile, DiskLock, patiently};
+use crate::env::disk::{DirSync, Disk, DiskFile, DiskLock, retry_on_shortage};
 use crate::{Error, ErrorCode, Result};
 
 /// At most so many calls go into one batch.
@@ -134,7 +134,7 @@ impl WalWriter {
         let mut ops = Vec::with_capacity(BATCH_CALLS);
         while self.queue.recv_many(&mut ops, BATCH_CALLS).await > 0 {
             self.shared.begin();
-            self.disk.answers().await;
+            self.disk.wait_responsive().await;
             let closed = self.step(&mut ops);
             self.shared.end();
             if closed {
@@ -358,7 +358,7 @@ impl WalWriter {
         };
         let spare = match self.spare.take() {
             Some(spare) => spare,
-            None => patiently(|| Segment::spare(&*self.disk, &self.dir))?,
+            None => retry_on_shortage(|| Segment::spare(&*self.disk, &self.dir))?,
         };
         let next = Segment::begin(&*self.disk, &self.dir, spare, &self.dir_sync, header)?;
         self.put_last(kind::SEAL, |out| put_u32(out, sequence))?;

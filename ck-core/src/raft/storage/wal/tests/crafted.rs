@@ -14,7 +14,7 @@ fn open(mut head: Vec<u8>, size: usize) -> Error {
     head.resize(size, 0);
     frame::repair(&mut head, Place { salt: 0, offset: 0 }).unwrap();
     let path = dir().join("0000000001.log");
-    disk.create(&path).unwrap().append(&head).unwrap();
+    disk.create(&path).unwrap().write_all_at(&head, 0).unwrap();
     let error = Rig::open(disk).err().unwrap();
     assert_eq!(error.code(), ErrorCode::Corrupt);
     error

@@ -245,7 +245,7 @@ fn a_power_loss_spares_one_copy_of_the_second_mark() {
         let state = rig.state();
         // Or it is lost while another process, after one that was killed, opens the log.
         if seed % 3 == 0 {
-            disk.orphan();
+            disk.end_process();
             disk.set_faults(Faults {
                 short_writes: true,
                 halt_after: Some(1 + seed % 23),

@@ -9,7 +9,10 @@ fn disk_with(files: &Files, changed: usize, content: &[u8]) -> MemDisk {
     disk.create_dir_all(dir()).unwrap();
     for (at, (name, original)) in files.iter().enumerate() {
         let content = if at == changed { content } else { original };
-        disk.create(&dir().join(name)).unwrap().append(content).unwrap();
+        disk.create(&dir().join(name))
+            .unwrap()
+            .write_all_at(content, 0)
+            .unwrap();
     }
     disk
 }

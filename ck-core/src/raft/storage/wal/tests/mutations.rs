@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::env::disk::damage::{damage, number};
+use crate::env::disk::damage::{damage, env_number};
 
 /// What is on a disk, by name.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -73,7 +73,10 @@ fn open_damaged(subject: &Subject, files: &Files, what: &str) -> Outcome {
     let disk = MemDisk::new();
     disk.create_dir_all(dir()).unwrap();
     for (name, content) in files {
-        disk.create(&dir().join(name)).unwrap().append(content).unwrap();
+        disk.create(&dir().join(name))
+            .unwrap()
+            .write_all_at(content, 0)
+            .unwrap();
     }
     match Rig::open(Arc::new(disk.clone())) {
         Ok(mut rig) => {
@@ -98,7 +101,7 @@ fn open_damaged(subject: &Subject, files: &Files, what: &str) -> Outcome {
 
 #[test]
 fn no_damage_to_the_log_loses_what_was_acknowledged_without_a_word() {
-    let (first, count) = (number("CK_SEED", 1), number("CK_MUTATIONS", 1000));
+    let (first, count) = (env_number("CK_SEED", 1), env_number("CK_MUTATIONS", 1000));
     let mut refused = 0;
     for seed in first..first + count {
         let mut rng = StdRng::seed_from_u64(seed);

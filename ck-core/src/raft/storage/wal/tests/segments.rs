@@ -87,7 +87,7 @@ fn a_missing_segment_is_named() {
         let error = Rig::open(Arc::new(disk.clone())).err().unwrap();
         assert_eq!(error.code(), ErrorCode::Corrupt, "{name}: {error}");
         assert!(error.message().contains(name), "{name}: {error}");
-        disk.create(&path).unwrap().append(&content).unwrap();
+        disk.create(&path).unwrap().write_all_at(&content, 0).unwrap();
     }
     Rig::open(Arc::new(disk)).unwrap();
 }
@@ -110,7 +110,7 @@ fn segments_that_come_back_after_a_purge_are_passed_over() {
         assert!(!left.contains(&all[at]));
         disk.create(&dir().join(&all[at]))
             .unwrap()
-            .append(&contents[at])
+            .write_all_at(&contents[at], 0)
             .unwrap();
     }
     let rig = Rig::open(Arc::new(disk.clone())).unwrap();

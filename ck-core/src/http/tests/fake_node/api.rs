@@ -1,173 +1,25 @@
-//! A node in memory: the real state machine without a log, so that the shapes of its answers are real.
+//! [`Api`] of the fake node.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use parking_lot::Mutex;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, pending};
-use tokio::sync::watch;
+use futures_util::future::BoxFuture;
 
+use super::{FakeNode, NOW};
 use crate::error::{Error, ErrorCode, Result};
-use crate::http::{Api, Contact, JoinReply, JoinTerms, KeyLocation, KeyRole, KeyRoute, Members, Moved};
-use crate::http::{Readiness, RebalanceReply, Routes, SyncReply, SyncRequest};
+use crate::http::{Api, Contact, JoinReply, JoinTerms, KeyLocation, KeyRole, KeyRoute, KeyRoutes, Members};
+use crate::http::{PlannedMove, Readiness, RebalanceReply, SyncReply, SyncRequest};
 use crate::model::{
-    Cluster, ClusterConfig, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, LeaveReason, Metrics, Node,
-    NodeId, PartitionMap, RebalanceStatus, RebalanceTrigger, Target, Timestamp, partition_id,
+    Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, LeaveReason, Metrics, Node, NodeId,
+    PartitionMap, RebalanceStatus, RebalanceTrigger, Target, partition_id,
 };
 use crate::routing::ClusterView;
-use crate::state::{Command, Expect, NodeSpec, Proposal, Reply, State};
+use crate::state::{Command, Expect, NodeSpec, Reply};
 
-pub(super) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-
-pub(super) struct Fake {
-    state: Mutex<State>,
-    applied: watch::Sender<u64>,
-    /// No leader is known.
-    pub(super) leaderless: AtomicBool,
-    pub(super) log_has_failed: AtomicBool,
-    /// This node holds no lease.
-    pub(super) leaseless: AtomicBool,
-    /// The timeout of the last write.
-    pub(super) timeout: Mutex<Duration>,
-    /// Writes panic.
-    pub(super) panics: AtomicBool,
-    /// Writes and linearizable reads are never answered.
-    pub(super) hangs: AtomicBool,
-}
-
-pub(super) fn spec(id: &str, number: u16) -> NodeSpec {
-    NodeSpec {
-        id: id.into(),
-        name: format!("Server-{number}"),
-        ip: format!("10.0.0.{number}:8080"),
-        port: 8080,
-        peer_addr: format!("10.0.0.{number}:8080"),
-        services: BTreeMap::from([("kv".to_owned(), ":9080".to_owned())]),
-        zone: None,
-        weight: 100,
-        labels: BTreeMap::new(),
-        process: u64::from(number),
-        raft_id: None,
-    }
-}
-
-impl Fake {
-    /// Two nodes, two partitions on both, `node-1` leads. Revision 5.
-    pub(super) fn new() -> Arc<Self> {
-        let fake = Self::without_partitions();
-        fake.create().unwrap();
-        fake
-    }
-
-    pub(super) fn without_partitions() -> Arc<Self> {
-        let fake = Fake {
-            state: Mutex::default(),
-            applied: watch::Sender::new(0),
-            leaderless: AtomicBool::new(false),
-            log_has_failed: AtomicBool::new(false),
-            leaseless: AtomicBool::new(false),
-            timeout: Mutex::default(),
-            panics: AtomicBool::new(false),
-            hangs: AtomicBool::new(false),
-        };
-        let config = ClusterConfig {
-            cluster_name: "test".into(),
-            partition_count: 2,
-            replication_factor: 2,
-            ..ClusterConfig::default()
-        };
-        let bootstrap = Command::Bootstrap {
-            cluster_id: "c-1".into(),
-            config,
-            node: spec("node-1", 1),
-        };
-        fake.propose(bootstrap).unwrap();
-        let elected = Command::LeaderElected {
-            node: "node-1".into(),
-            term: 3,
-        };
-        fake.propose(elected).unwrap();
-        fake.add("node-2", 2);
-        Arc::new(fake)
-    }
-
-    pub(super) fn add(&self, id: &str, number: u16) {
-        let planned_on = self.state.lock().topology_revision();
-        let join = Command::Join {
-            node: spec(id, number),
-            promotions: vec![],
-            planned_on,
-            silent_ms: 0,
-            unleased_from: None,
-        };
-        let (incarnation, _) = self.propose(join).unwrap();
-        let activate = Command::Activate {
-            node: id.into(),
-            incarnation,
-        };
-        self.propose(activate).unwrap();
-    }
-
-    pub(super) fn propose(&self, command: Command) -> Result<(u64, Reply)> {
-        let mut state = self.state.lock();
-        let proposal = Proposal::unremembered(command, NOW);
-        let index = state.revision() + 1;
-        let response = state.apply(index, &proposal, &mut Vec::new());
-        self.applied.send_replace(index);
-        response.result.map(|reply| (index, reply))
-    }
-
-    /// Completes when `calls` calls wait for a revision.
-    pub(super) async fn waiting(&self, calls: usize) {
-        while self.applied.receiver_count() < calls {
-            tokio::task::yield_now().await;
-        }
-    }
-
-    fn create(&self) -> Result<(u64, Reply)> {
-        let planned_on = self.state.lock().topology_revision();
-        let target = |primary: &str| Target {
-            nodes: vec!["node-1".into(), "node-2".into()],
-            primary: primary.into(),
-        };
-        self.propose(Command::CreatePartitions {
-            assignments: vec![target("node-1"), target("node-2")],
-            planned_on,
-        })
-    }
-
-    fn trouble<T>(&self) -> Option<BoxFuture<'_, T>>
-    where
-        T: Send + 'static,
-    {
-        assert!(!self.panics.load(Ordering::Relaxed), "asked to panic");
-        self.hangs.load(Ordering::Relaxed).then(|| pending().boxed())
-    }
-
-    fn write<T: Send + 'static>(
-        &self,
-        timeout: Duration,
-        act: impl FnOnce() -> Result<T> + Send,
-    ) -> BoxFuture<'_, Result<T>> {
-        *self.timeout.lock() = timeout;
-        self.answer(act)
-    }
-
-    fn answer<T: Send + 'static>(&self, act: impl FnOnce() -> Result<T> + Send) -> BoxFuture<'_, Result<T>> {
-        if let Some(trouble) = self.trouble() {
-            return trouble;
-        }
-        let outcome = act();
-        async move { outcome }.boxed()
-    }
-}
-
-impl Api for Fake {
+impl Api for FakeNode {
     fn revision(&self) -> u64 {
         self.state.lock().revision()
     }
@@ -236,7 +88,7 @@ impl Api for Fake {
         .boxed()
     }
 
-    fn route(&self, keys: &[&[u8]]) -> Option<Routes> {
+    fn route(&self, keys: &[&[u8]]) -> Option<KeyRoutes> {
         let leased = !self.leaseless.load(Ordering::Relaxed);
         let view = self.view();
         let route = |key: &&[u8]| {
@@ -259,7 +111,7 @@ impl Api for Fake {
                 replicas,
             })
         };
-        Some(Routes {
+        Some(KeyRoutes {
             node_id: "node-1".into(),
             lease_ms: if leased { 1_234 } else { 0 },
             revision: self.revision(),
@@ -380,7 +232,7 @@ impl Api for Fake {
     }
 
     fn linearize(&self) -> BoxFuture<'_, Result<()>> {
-        self.answer(|| match self.leaderless.load(Ordering::Relaxed) {
+        self.run(|| match self.leaderless.load(Ordering::Relaxed) {
             true => Err(Error::new(ErrorCode::NoLeader, "no leader is known")),
             false => Ok(()),
         })
@@ -493,7 +345,7 @@ impl Api for Fake {
                 dry_run,
                 revision,
                 partitions_to_move: 1,
-                moves: vec![Moved {
+                moves: vec![PlannedMove {
                     partition_id: partition_id(0),
                     number: 0,
                     old_primary: "node-1".into(),
@@ -507,11 +359,11 @@ impl Api for Fake {
 
     fn create_partitions(&self, timeout: Duration) -> BoxFuture<'_, Result<(u64, usize)>> {
         self.write(timeout, || {
-            let there = self.state.lock().topology().partitions.len();
-            if there > 0 {
-                return Ok((self.revision(), there));
+            let existing = self.state.lock().topology().partitions.len();
+            if existing > 0 {
+                return Ok((self.revision(), existing));
             }
-            self.create().map(|(revision, _)| (revision, 2))
+            self.create_two_partitions().map(|(revision, _)| (revision, 2))
         })
     }
 

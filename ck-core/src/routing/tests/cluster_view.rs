@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::model::{NodeStatus, PartitionState, Partitions, Role, Topology};
 
-use super::super::counts::PartitionCounts;
+use super::super::partition_counts::PartitionCounts;
 use super::super::{ClusterView, KeyCounts, PartitionRef, partition_for};
 use super::{ids, key_in, node, partition, small, topology};
 
@@ -84,7 +84,7 @@ fn every_key_call_agrees_with_the_partition_of_the_key() {
 }
 
 #[test]
-fn a_copy_on_its_way_is_no_role() {
+fn a_pending_copy_has_no_role() {
     let view = view(small(), "c");
     assert!(!view.is_primary(2) && !view.is_replica(2));
     assert_eq!(view.should_handle_key(&key_in(2, 5)), None);
@@ -277,8 +277,8 @@ fn any_topology() -> impl Strategy<Value = Topology> {
     })
 }
 
-/// The counts of a view without anything that was counted before.
-fn counted(view: &ClusterView) -> PartitionCounts {
+/// The counts of a view, computed without a cache.
+fn fresh_counts(view: &ClusterView) -> PartitionCounts {
     let counts = ClusterView::new(Arc::clone(view.topology()), 1, "b").partition_counts();
     for state in PartitionState::ALL {
         let found = view
@@ -299,7 +299,7 @@ fn counted(view: &ClusterView) -> PartitionCounts {
 }
 
 proptest! {
-    /// However two topologies differ, taking over from the old view gives what building anew gives.
+    /// However two topologies differ, updating the old view gives the same as building a new one.
     #[test]
     fn an_updated_view_equals_a_new_one(old in any_topology(), new in any_topology(), keep in any::<(u16, u16)>(),
                                         same_members in any::<bool>(), one_fails in any::<bool>(), in_place in any::<bool>()) {
@@ -313,7 +313,7 @@ proptest! {
         let kept = |i: &usize| (keep.0 | keep.1) & (1 << i) != 0;
         let both = 0..new.partitions.len().min(old.partitions.len());
         if in_place {
-            // A changed copy shares whole chunks; the same partitions put together anew share none.
+            // A changed clone shares whole chunks; the same partitions in a new collection share none.
             let drawn = std::mem::replace(&mut new.partitions, old.partitions.clone());
             for i in both.filter(|i| !kept(i)) {
                 new.partitions[i] = Arc::clone(&drawn[i]);
@@ -325,19 +325,19 @@ proptest! {
         }
         let new = Arc::new(new);
         let old = view(old, "b");
-        prop_assert_eq!(old.partition_counts(), counted(&old));
+        prop_assert_eq!(old.partition_counts(), fresh_counts(&old));
         let updated = old.updated(&new, 8);
         let fresh = ClusterView::new(Arc::clone(&new), 8, "b");
         prop_assert_eq!(&updated.tables.chunks, &fresh.tables.chunks);
         prop_assert_eq!(&updated.tables.nodes, &fresh.tables.nodes);
         prop_assert_eq!(updated.tables.my_index, fresh.tables.my_index);
         prop_assert_eq!(updated.tables.modulus, fresh.tables.modulus);
-        prop_assert_eq!(updated.partition_counts(), counted(&fresh));
+        prop_assert_eq!(updated.partition_counts(), fresh_counts(&fresh));
     }
 
-    /// A view says of each partition what the topology says, less what names no member.
+    /// A view shows each partition as the topology has it, without ids of no member.
     #[test]
-    fn a_view_says_what_the_topology_says(topology in any_topology()) {
+    fn a_view_shows_the_topology(topology in any_topology()) {
         let topology = Arc::new(topology);
         let view = ClusterView::new(Arc::clone(&topology), 1, "b");
         for (found, truth) in view.partitions().zip(&topology.partitions) {

@@ -1,4 +1,4 @@
-//! Rate limit for log messages about events that unknown clients can cause as often as they like.
+//! Rate limit for log messages about events that unknown clients can cause at any rate.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,29 +9,29 @@ use crate::env::Instant;
 use crate::error::ErrorCode;
 
 /// The shortest time between two messages with the same reason.
-const SPARSELY: Duration = Duration::from_secs(1);
+const MIN_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Keeps events that unknown clients can cause as often as they like from filling the log: at most one message a second
-/// for each reason. The next message says how many were left out.
+/// Prevents that events which unknown clients can cause at any rate fill the log: at most one message a second for each
+/// reason. The next message says how many were left out.
 #[derive(Default)]
-pub(crate) struct Sparse {
+pub(crate) struct LogRateLimiter {
     /// For each reason, when it was logged last, and how many events were left out since.
-    told: Mutex<BTreeMap<i32, (Instant, u64)>>,
+    last_logged: Mutex<BTreeMap<i32, (Instant, u64)>>,
 }
 
-impl Sparse {
+impl LogRateLimiter {
     /// `Some` when an event with this reason is to be logged, with text about the events that were left out before.
     pub(crate) fn admit(&self, reason: ErrorCode) -> Option<String> {
-        let mut told = self.told.lock();
+        let mut last_logged = self.last_logged.lock();
         let now = Instant::now();
-        match told.get_mut(&reason.number()) {
-            Some((last, left_out)) if now.since(*last) < SPARSELY => {
+        match last_logged.get_mut(&reason.number()) {
+            Some((last, left_out)) if now.since(*last) < MIN_LOG_INTERVAL => {
                 *left_out += 1;
                 None
             }
             before => {
                 let left_out = before.map_or(0, |(_, left_out)| *left_out);
-                told.insert(reason.number(), (now, 0));
+                last_logged.insert(reason.number(), (now, 0));
                 Some(match left_out {
                     0 => String::new(),
                     n => format!(" (and {n} more for such a reason since the last time)"),
@@ -46,21 +46,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_reason_is_told_once_a_second_at_most() {
-        let sparse = Sparse::default();
-        let first = sparse.admit(ErrorCode::WrongCluster);
-        let next: Vec<_> = (0..5).map(|_| sparse.admit(ErrorCode::WrongCluster)).collect();
+    fn each_reason_is_logged_once_a_second_at_most() {
+        let limiter = LogRateLimiter::default();
+        let first = limiter.admit(ErrorCode::WrongCluster);
+        let next: Vec<_> = (0..5).map(|_| limiter.admit(ErrorCode::WrongCluster)).collect();
         assert_eq!((first, next), (Some(String::new()), vec![None; 5]));
-        assert_eq!(sparse.admit(ErrorCode::DuplicateNode), Some(String::new()));
+        assert_eq!(limiter.admit(ErrorCode::DuplicateNode), Some(String::new()));
         // Simulates that the second has passed.
-        let long_ago = Instant::now() - SPARSELY;
-        sparse
-            .told
+        let long_ago = Instant::now() - MIN_LOG_INTERVAL;
+        limiter
+            .last_logged
             .lock()
             .get_mut(&ErrorCode::WrongCluster.number())
             .unwrap()
             .0 = long_ago;
-        let later = sparse.admit(ErrorCode::WrongCluster).unwrap();
+        let later = limiter.admit(ErrorCode::WrongCluster).unwrap();
         assert!(later.contains("5 more"), "{later}");
     }
 }

@@ -10,7 +10,7 @@ use super::{Server, error_of, header, parsed};
 use crate::state::{Command, Expect};
 
 /// The path of every answer that is about the present state of the cluster.
-const PRESENT: [&str; 15] = [
+const STATE_PATHS: [&str; 15] = [
     "/ready",
     "/health/detailed",
     "/cluster",
@@ -37,12 +37,12 @@ fn set(key: &str, value: &'static [u8]) -> Command {
 }
 
 #[tokio::test]
-async fn every_answer_about_the_present_says_how_old_it_is() {
+async fn every_answer_about_the_present_state_says_how_old_it_is() {
     let server = Server::start().await;
     server.fake.propose(set("a", b"x")).unwrap();
     for (leaderless, known, age) in [(false, "true", "0"), (true, "false", "34012")] {
         server.fake.leaderless.store(leaderless, Ordering::Relaxed);
-        for path in PRESENT {
+        for path in STATE_PATHS {
             let answer = server.get(path).await;
             assert_eq!(header(&answer, "x-clusterkit-known-leader"), known, "{path}");
             assert_eq!(header(&answer, "x-clusterkit-last-contact"), age, "{path}");
@@ -70,7 +70,7 @@ async fn every_answer_about_the_present_says_how_old_it_is() {
 }
 
 #[tokio::test]
-async fn no_leader_is_named_that_is_not_heard_of() {
+async fn a_leader_without_recent_contact_is_not_named() {
     let server = Server::start().await;
     let before = server.get("/cluster").await;
     server.fake.leaderless.store(true, Ordering::Relaxed);
@@ -107,7 +107,7 @@ async fn no_leader_is_named_that_is_not_heard_of() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_there_at_a_revision() {
+async fn a_missing_key_is_answered_with_the_revision() {
     let server = Server::start().await;
     let answer = server.get("/data/missing").await;
     assert_eq!(
@@ -227,7 +227,7 @@ async fn every_write_takes_a_timeout() {
 
 /// The deadline of the request is later than the caller's timeout, so that the caller gets the node's own answer.
 #[tokio::test]
-async fn a_request_has_as_long_as_its_timeout_besides() {
+async fn a_request_has_its_timeout_besides_the_deadline() {
     let server = Server::with_limits(|limits| limits.request_deadline = Duration::from_millis(20)).await;
     server.fake.hangs.store(true, Ordering::Relaxed);
     for (query, shortest) in [("", 20), ("?timeout=200ms", 220)] {

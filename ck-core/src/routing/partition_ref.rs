@@ -6,28 +6,28 @@ use std::sync::Arc;
 
 use crate::model::{Node, PartitionRecord, PartitionState, Partitions, Role};
 
-use super::tables::{Slot, Tables};
+use super::tables::{PartitionSlot, Tables};
 
 /// A partition in one view. Small and `Copy`; borrows the view and allocates nothing unless a method
 /// says so. It displays as its public name, `partition-5`.
 #[derive(Clone, Copy)]
 pub struct PartitionRef<'v> {
     tables: &'v Tables,
-    slot: &'v Slot,
-    /// The holders that the slot speaks of.
+    slot: &'v PartitionSlot,
+    /// The holders of the chunk, into which the slot refers.
     holders: &'v [u32],
     number: u32,
 }
 
 impl<'v> PartitionRef<'v> {
-    /// Partition `number`, where the tables have one.
+    /// Partition `number`, if the tables have it.
     #[inline]
     pub(super) fn new(tables: &'v Tables, number: u32) -> Option<Self> {
-        let (chunk, place) = Partitions::place(number as usize);
+        let (chunk, index) = Partitions::place(number as usize);
         let chunk = tables.chunks.get(chunk)?;
         Some(PartitionRef {
             tables,
-            slot: chunk.slots.get(place)?,
+            slot: chunk.slots.get(index)?,
             holders: &chunk.holders,
             number,
         })
@@ -36,12 +36,12 @@ impl<'v> PartitionRef<'v> {
     /// All partitions, by number.
     pub(super) fn all(tables: &'v Tables) -> impl ExactSizeIterator<Item = Self> + Clone {
         (0..tables.len()).map(move |number| {
-            // As many as `len` says.
-            let (chunk, place) = Partitions::place(number as usize);
+            // `len` is the number of slots.
+            let (chunk, index) = Partitions::place(number as usize);
             let chunk = &tables.chunks[chunk];
             PartitionRef {
                 tables,
-                slot: &chunk.slots[place],
+                slot: &chunk.slots[index],
                 holders: &chunk.holders,
                 number,
             }
@@ -52,7 +52,7 @@ impl<'v> PartitionRef<'v> {
     pub(super) fn in_chunk(tables: &'v Tables, chunk: usize) -> impl Iterator<Item = Self> {
         let first = Partitions::first_of(chunk);
         let chunk = tables.chunks.get(chunk).into_iter();
-        // Bounded by the configuration's 65536.
+        // There are at most 65,536 partitions.
         chunk
             .flat_map(|chunk| chunk.slots.iter().map(|slot| (slot, &chunk.holders)))
             .zip(first as u32..)
@@ -113,8 +113,8 @@ impl<'v> PartitionRef<'v> {
         self.iter(self.slot.pending(self.holders))
     }
 
-    /// What this node is to the partition, by the replicated state of this view. Whether this node's
-    /// lease lets it act on that is not known here.
+    /// The role of this node for the partition, by the replicated state of this view. Whether this node has the lease to
+    /// act in it is not known here.
     #[inline]
     pub fn role(&self) -> Option<Role> {
         self.role_of(self.tables.my_index?)
@@ -123,7 +123,7 @@ impl<'v> PartitionRef<'v> {
     /// True when this node is the primary, by the replicated state of this view; see [`Self::role`].
     #[inline]
     pub fn is_primary(&self) -> bool {
-        // Not by way of the role, which looks at the replicas too.
+        // The role would compare with the replicas, too.
         match (self.tables.my_index, self.primary_index()) {
             (Some(me), Some(primary)) => me == primary,
             _ => false,
@@ -136,7 +136,7 @@ impl<'v> PartitionRef<'v> {
         self.role() == Some(Role::Replica)
     }
 
-    /// Its condition.
+    /// Its state.
     pub fn state(&self) -> PartitionState {
         let topology = &self.tables.topology;
         let state = topology.partitions[self.number as usize]

@@ -1,4 +1,4 @@
-//! Where the newest view is found.
+//! The newest view, which one thread stores and all threads load.
 
 use std::fmt;
 use std::ops::Deref;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::view::ClusterView;
+use super::cluster_view::ClusterView;
 
 /// The newest view. Any number of threads load it without a lock and without slowing each other; one
 /// writer, the applier, replaces it.
@@ -20,21 +20,16 @@ impl SharedView {
         SharedView(ArcSwap::from_pointee(view))
     }
 
-    /// The newest view. It stays as it is while the guard lives, whatever is stored meanwhile.
+    /// The newest view. The guard keeps this view, also when a newer one is stored.
     ///
-    /// Meant for the length of a call: to keep a view for longer, take [`ViewGuard::into_owned`] (a
-    /// thread that holds many guards at once gets slower ones). The first load of a thread may allocate.
+    /// Meant for the length of a call: to keep a view for longer, use [`ViewGuard::into_owned`] (many guards at once make
+    /// the loads of a thread slower). The first load of a thread may allocate.
     #[inline]
     pub fn load(&self) -> ViewGuard {
         ViewGuard(self.0.load())
     }
 
-    /// The newest view, to keep.
-    pub fn load_owned(&self) -> Arc<ClusterView> {
-        self.0.load_full()
-    }
-
-    /// Replaces the view. Whoever loads after this has returned sees `view` or a newer one.
+    /// Replaces the view. A load after this has returned gives `view` or a newer one.
     pub fn store(&self, view: ClusterView) {
         self.0.store(Arc::new(view));
     }
@@ -48,11 +43,11 @@ impl fmt::Debug for SharedView {
     }
 }
 
-/// A view on loan from a [`SharedView`].
+/// A view loaded from a [`SharedView`].
 pub struct ViewGuard(Guard<Arc<ClusterView>>);
 
 impl ViewGuard {
-    /// The view, to keep for as long as one likes.
+    /// The view as an `Arc`, to be kept for any time.
     pub fn into_owned(self) -> Arc<ClusterView> {
         Guard::into_inner(self.0)
     }

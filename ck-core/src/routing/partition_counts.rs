@@ -1,24 +1,24 @@
-//! How many partitions are in which condition: counted once for what two views share, because it is asked again and again.
+//! The number of partitions in each state. Chunks that two views share are counted once, because the counts are read often.
 
 use std::sync::{Arc, OnceLock};
 
-use super::lookup::PartitionRef;
+use super::cluster_view::ClusterView;
+use super::partition_ref::PartitionRef;
 use super::tables::Tables;
-use super::view::ClusterView;
 use crate::model::{Chunk, PartitionState, Topology};
 
-/// Partitions by condition, and copies.
+/// The number of partitions in each state, and of pending copies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct PartitionCounts {
     by_state: [usize; PartitionState::ALL.len()],
-    /// Copies that are being made.
+    /// Number of pending copies.
     pub(crate) pending: usize,
-    /// Partitions whose primary serves.
+    /// Number of partitions whose primary is on a serving node.
     pub(crate) led: usize,
 }
 
 impl PartitionCounts {
-    /// How many partitions are in a state.
+    /// Number of partitions in a state.
     pub(crate) fn in_state(&self, state: PartitionState) -> usize {
         let states = PartitionState::ALL.iter().zip(self.by_state);
         states
@@ -46,41 +46,41 @@ impl PartitionCounts {
     }
 }
 
-type Counts = Arc<OnceLock<PartitionCounts>>;
+type ChunkCounts = Arc<OnceLock<PartitionCounts>>;
 
-/// The counts of each chunk, once somebody has asked for them.
+/// The counts of each chunk, computed when they are first read.
 #[derive(Debug, Default)]
-pub(super) struct Counted {
-    chunks: Vec<Counts>,
-    /// What they depend on beside the partitions: which nodes serve, in the order of the tables', and how many copies are
-    /// wanted.
+pub(super) struct CachedCounts {
+    chunks: Vec<ChunkCounts>,
+    /// Whether each node serves, in the order of the tables. The counts depend on it.
     serving: Vec<bool>,
+    /// The counts depend on it, too.
     replication_factor: u32,
 }
 
-impl Counted {
-    /// Nothing is counted yet.
+impl CachedCounts {
+    /// The cache of a new topology, without any count.
     pub(super) fn new(topology: &Topology) -> Self {
-        Counted::taking_over(topology, |_, _| None)
+        CachedCounts::with_known(topology, |_, _| None)
     }
 
-    /// That of a later topology with the same nodes: what is the same as in `before` is not counted again.
+    /// The cache of a later topology with the same nodes; it keeps the counts of the chunks that both topologies share.
     pub(super) fn updated(&self, before: &Topology, topology: &Topology) -> Self {
         let replication_factor = topology.config.replication_factor;
         let same = serving(topology).eq(self.serving.iter().copied())
             && replication_factor == self.replication_factor;
-        Counted::taking_over(topology, |place, chunk| {
-            let old = before.partitions.chunks().get(place);
+        CachedCounts::with_known(topology, |index, chunk| {
+            let old = before.partitions.chunks().get(index);
             let shared = same && old.is_some_and(|old| Arc::ptr_eq(old, chunk));
-            self.chunks.get(place).filter(|_| shared).cloned()
+            self.chunks.get(index).filter(|_| shared).cloned()
         })
     }
 
-    fn taking_over(topology: &Topology, known: impl Fn(usize, &Arc<Chunk>) -> Option<Counts>) -> Self {
+    fn with_known(topology: &Topology, known: impl Fn(usize, &Arc<Chunk>) -> Option<ChunkCounts>) -> Self {
         let chunks = topology.partitions.chunks().iter().enumerate();
-        Counted {
+        CachedCounts {
             chunks: chunks
-                .map(|(place, chunk)| known(place, chunk).unwrap_or_default())
+                .map(|(index, chunk)| known(index, chunk).unwrap_or_default())
                 .collect(),
             serving: serving(topology).collect(),
             replication_factor: topology.config.replication_factor,
@@ -88,20 +88,20 @@ impl Counted {
     }
 }
 
-/// The nodes that serve, in the order of the tables'.
+/// Whether each node serves, in the order of the tables.
 fn serving(topology: &Topology) -> impl Iterator<Item = bool> {
     topology.nodes.values().map(|node| node.status.is_serving())
 }
 
 impl ClusterView {
-    /// How many partitions are in which condition. Costs what has changed since a view was asked, and a sum.
+    /// The number of partitions in each state. Counts the chunks that have changed since the last call, and sums.
     pub(crate) fn partition_counts(&self) -> PartitionCounts {
         let tables: &Tables = &self.tables;
         let mut all = PartitionCounts::default();
-        for (place, counted) in tables.counted.chunks.iter().enumerate() {
-            all.add_all(counted.get_or_init(|| {
+        for (index, counts) in tables.cached_counts.chunks.iter().enumerate() {
+            all.add_all(counts.get_or_init(|| {
                 let mut counts = PartitionCounts::default();
-                PartitionRef::in_chunk(tables, place).for_each(|partition| counts.add(&partition));
+                PartitionRef::in_chunk(tables, index).for_each(|partition| counts.add(&partition));
                 counts
             }));
         }

@@ -6,9 +6,9 @@ use std::mem::size_of;
 use crate::options::LogLevel;
 
 /// The maximum number of waiting messages.
-pub(super) const MAX_MESSAGES: usize = 1024;
+pub(super) const MAX_QUEUED_MESSAGES: usize = 1024;
 /// The maximum memory that they take, in bytes.
-pub(super) const MAX_BYTES: usize = 1024 * 1024;
+pub(super) const MAX_QUEUE_BYTES: usize = 1024 * 1024;
 /// A longer message is cut, because some contain names and values from outside.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 
@@ -25,15 +25,15 @@ impl Message {
     }
 }
 
-/// Consecutive messages that were dropped.
+/// A gap in the queue: consecutive messages that were dropped.
 #[derive(Debug)]
-struct Gap {
+struct DroppedMessages {
     count: u64,
     /// The level of the most severe of them, so that a reader who filters for that level also sees the gap.
     level: LogLevel,
 }
 
-impl Gap {
+impl DroppedMessages {
     fn message(&self) -> Message {
         Message {
             level: self.level,
@@ -47,26 +47,26 @@ impl Gap {
 
 /// The waiting messages, in order. Where messages were dropped, a message says how many.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct MessageQueue {
     waiting: VecDeque<Message>,
     bytes: usize,
     /// The messages dropped since the last one that fitted; they belong after all waiting messages.
-    gap: Option<Gap>,
+    gap: Option<DroppedMessages>,
     dropped: u64,
 }
 
-impl Queue {
+impl MessageQueue {
     /// Adds a message at the end, or counts it as dropped.
     pub(super) fn push(&mut self, level: LogLevel, mut text: String) {
-        cut(&mut text);
+        truncate(&mut text);
         let message = Message { level, text };
-        let gap = self.gap.as_ref().map(Gap::message);
+        let gap = self.gap.as_ref().map(DroppedMessages::message);
         let added = [gap.as_ref(), Some(&message)];
         let count = added.iter().flatten().count();
         let bytes: usize = added.iter().flatten().map(|message| message.bytes()).sum();
-        if self.waiting.len() + count > MAX_MESSAGES || self.bytes + bytes > MAX_BYTES {
+        if self.waiting.len() + count > MAX_QUEUED_MESSAGES || self.bytes + bytes > MAX_QUEUE_BYTES {
             self.dropped += 1;
-            let gap = self.gap.get_or_insert(Gap { count: 0, level });
+            let gap = self.gap.get_or_insert(DroppedMessages { count: 0, level });
             gap.count += 1;
             gap.level = gap.level.min(level);
             return;
@@ -111,7 +111,7 @@ impl Queue {
 }
 
 /// Cuts a message to its maximum size, and says so in it.
-fn cut(text: &mut String) {
+fn truncate(text: &mut String) {
     if text.len() > MAX_MESSAGE_BYTES {
         // At most three bytes back: a character has at most four, and 0 is always a boundary.
         let mut end = MAX_MESSAGE_BYTES;
@@ -129,15 +129,15 @@ fn cut(text: &mut String) {
 mod tests {
     use super::*;
 
-    fn texts(queue: &mut Queue) -> Vec<String> {
+    fn texts(queue: &mut MessageQueue) -> Vec<String> {
         std::iter::from_fn(|| queue.pop().map(|message| message.text)).collect()
     }
 
     #[test]
-    fn what_does_not_fit_is_dropped_and_counted_where_it_is_missing() {
-        let mut queue = Queue::default();
-        for number in 0..MAX_MESSAGES + 3 {
-            let level = if number == MAX_MESSAGES + 1 {
+    fn messages_that_do_not_fit_are_dropped_and_counted_in_their_place() {
+        let mut queue = MessageQueue::default();
+        for number in 0..MAX_QUEUED_MESSAGES + 3 {
+            let level = if number == MAX_QUEUED_MESSAGES + 1 {
                 LogLevel::Error
             } else {
                 LogLevel::Info
@@ -151,9 +151,11 @@ mod tests {
         assert_eq!(queue.pop().unwrap().text, "1");
         queue.push(LogLevel::Info, "late".to_owned());
         let rest: Vec<Message> = std::iter::from_fn(|| queue.pop()).collect();
-        let numbers: Vec<String> = (2..MAX_MESSAGES).map(|number| number.to_string()).collect();
-        let told: Vec<&String> = rest.iter().map(|message| &message.text).collect();
-        assert_eq!(told[..numbers.len()], numbers.iter().collect::<Vec<_>>());
+        let numbers: Vec<String> = (2..MAX_QUEUED_MESSAGES)
+            .map(|number| number.to_string())
+            .collect();
+        let texts: Vec<&String> = rest.iter().map(|message| &message.text).collect();
+        assert_eq!(texts[..numbers.len()], numbers.iter().collect::<Vec<_>>());
         let gap = &rest[numbers.len()];
         assert!(gap.text.starts_with("4 messages dropped"), "{gap:?}");
         assert_eq!(gap.level, LogLevel::Error);
@@ -162,27 +164,27 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_at_the_end_is_told_when_all_else_is() {
-        let mut queue = Queue::default();
-        for _ in 0..=MAX_MESSAGES {
+    fn a_gap_at_the_end_is_delivered_after_all_messages() {
+        let mut queue = MessageQueue::default();
+        for _ in 0..=MAX_QUEUED_MESSAGES {
             queue.push(LogLevel::Warn, String::new());
         }
-        let told = texts(&mut queue);
-        assert_eq!(told.len(), MAX_MESSAGES + 1);
-        assert!(told[MAX_MESSAGES].starts_with("1 messages dropped"));
+        let delivered = texts(&mut queue);
+        assert_eq!(delivered.len(), MAX_QUEUED_MESSAGES + 1);
+        assert!(delivered[MAX_QUEUED_MESSAGES].starts_with("1 messages dropped"));
         assert_eq!(queue.pop(), None);
     }
 
     #[test]
     fn long_messages_are_cut_and_many_of_them_take_no_more_than_the_bound() {
-        let mut queue = Queue::default();
+        let mut queue = MessageQueue::default();
         let long = "ä".repeat(MAX_MESSAGE_BYTES);
-        for _ in 0..MAX_MESSAGES {
+        for _ in 0..MAX_QUEUED_MESSAGES {
             queue.push(LogLevel::Info, long.clone());
         }
-        let told = queue.waiting.iter().map(Message::bytes).sum::<usize>();
-        assert!(told <= MAX_BYTES && told > MAX_BYTES / 2, "{told}");
-        assert_eq!(queue.bytes, told);
+        let bytes = queue.waiting.iter().map(Message::bytes).sum::<usize>();
+        assert!(bytes <= MAX_QUEUE_BYTES && bytes > MAX_QUEUE_BYTES / 2, "{bytes}");
+        assert_eq!(queue.bytes, bytes);
         assert!(queue.dropped() > 900);
         let first = queue.pop().unwrap().text;
         assert!(first.len() < MAX_MESSAGE_BYTES + 64, "{}", first.len());
@@ -190,8 +192,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_abandoned_counts_and_what_nobody_wants_does_not() {
-        let mut queue = Queue::default();
+    fn abandoned_messages_count_as_dropped_and_cleared_ones_do_not() {
+        let mut queue = MessageQueue::default();
         queue.push(LogLevel::Info, "a".to_owned());
         queue.clear();
         assert_eq!((queue.dropped(), queue.pop()), (0, None));

@@ -6,14 +6,14 @@ use crate::model::{Partition, Topology};
 use super::super::{ClusterView, SharedView};
 use super::{partition, small, topology};
 
-const NODES: [&str; 4] = ["n0", "n1", "n2", "n3"];
-const PARTITIONS: u32 = 64;
+const NODE_IDS: [&str; 4] = ["n0", "n1", "n2", "n3"];
+const PARTITION_COUNT: u32 = 64;
 
-/// A cluster in which everything tells its generation: each partition's epoch is it, and the primary
-/// and the one replica of each follow from it.
+/// A cluster whose data shows its generation: the epoch of each partition is the generation, and primary and replica are
+/// derived from it.
 fn generation(number: u64) -> Arc<Topology> {
-    let name = |turn: u64| NODES[(turn % 4) as usize];
-    let partitions = (0..PARTITIONS)
+    let name = |turn: u64| NODE_IDS[(turn % 4) as usize];
+    let partitions = (0..PARTITION_COUNT)
         .map(|p| {
             let built = partition(p, &[name(number), name(number + 1)], &[]);
             Arc::new(Partition {
@@ -22,14 +22,14 @@ fn generation(number: u64) -> Arc<Topology> {
             })
         })
         .collect();
-    Arc::new(topology(&NODES, partitions))
+    Arc::new(topology(&NODE_IDS, partitions))
 }
 
 /// Every answer of one view must be of the generation that its revision names.
 fn check(view: &ClusterView) {
     let revision = view.revision();
-    let primary = NODES[(revision % 4) as usize];
-    let replica = NODES[((revision + 1) % 4) as usize];
+    let primary = NODE_IDS[(revision % 4) as usize];
+    let replica = NODE_IDS[((revision + 1) % 4) as usize];
     for found in view.partitions() {
         assert_eq!(found.epoch(), revision);
         assert_eq!(&*found.primary().unwrap().id, primary);
@@ -41,20 +41,20 @@ fn check(view: &ClusterView) {
     assert_eq!(view.is_replica_for_key(&key), replica == "n0");
     assert_eq!(
         view.partitions_for_node(primary).unwrap().primary.len(),
-        PARTITIONS as usize
+        PARTITION_COUNT as usize
     );
 }
 
 #[test]
 fn readers_see_whole_views_only_while_a_writer_swaps() {
-    const WANTED: u64 = 50;
-    const MOST_SWAPS: u64 = 100_000;
+    const MIN_VIEWS_SEEN: u64 = 50;
+    const MAX_SWAPS: u64 = 100_000;
     let shared = SharedView::new(ClusterView::new(generation(0), 0, "n0"));
     let done = AtomicBool::new(false);
     let seen = [AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0)];
-    // Set when a reader ends, by a failed assertion too: the writer must not wait for it then.
-    struct Ended<'a>(&'a AtomicBool);
-    impl Drop for Ended<'_> {
+    // Set when a reader ends, also by a failed assertion, so that the writer does not wait for it.
+    struct SetOnDrop<'a>(&'a AtomicBool);
+    impl Drop for SetOnDrop<'_> {
         fn drop(&mut self) {
             self.0.store(true, Ordering::Release);
         }
@@ -63,7 +63,7 @@ fn readers_see_whole_views_only_while_a_writer_swaps() {
         for seen in &seen {
             let (shared, done) = (&shared, &done);
             scope.spawn(move || {
-                let _ended = Ended(done);
+                let _ended = SetOnDrop(done);
                 let mut last = 0;
                 while !done.load(Ordering::Acquire) {
                     let view = shared.load();
@@ -76,29 +76,32 @@ fn readers_see_whole_views_only_while_a_writer_swaps() {
                 }
             });
         }
-        // Swaps until each reader has met many views, so that reads and swaps did overlap; far more
-        // swaps than that takes mean that what is stored is not seen.
-        for revision in 1..MOST_SWAPS {
+        // Swaps until each reader has seen many views, so that reads and swaps have overlapped. Far more swaps than that
+        // mean that readers do not see the stored views.
+        for revision in 1..MAX_SWAPS {
             if done.load(Ordering::Acquire) {
                 break;
             }
             let next = shared.load().updated(&generation(revision), revision);
             shared.store(next);
-            if seen.iter().all(|seen| seen.load(Ordering::Relaxed) >= WANTED) {
+            if seen
+                .iter()
+                .all(|seen| seen.load(Ordering::Relaxed) >= MIN_VIEWS_SEEN)
+            {
                 break;
             }
         }
         done.store(true, Ordering::Release);
     });
     for seen in seen {
-        assert!(seen.into_inner() >= WANTED);
+        assert!(seen.into_inner() >= MIN_VIEWS_SEEN);
     }
 }
 
 #[test]
 fn a_guard_keeps_its_view_whatever_is_stored() {
     let shared = SharedView::new(ClusterView::new(generation(1), 1, "n0"));
-    let (guard, owned) = (shared.load(), shared.load_owned());
+    let (guard, owned) = (shared.load(), shared.load().into_owned());
     shared.store(ClusterView::new(Arc::new(small()), 2, "a"));
     assert_eq!(shared.load().revision(), 2);
     check(&guard);

@@ -1,29 +1,29 @@
-//! One revision of the cluster, and every question about keys that can be asked of it.
+//! One revision of the cluster, and every lookup of keys in it.
 
 use std::sync::Arc;
 
 use crate::model::{Node, NodeId, Role, Topology, partition_number};
 
 use super::hash::partition_for;
-use super::lookup::{NodeIter, PartitionRef};
+use super::partition_ref::{NodeIter, PartitionRef};
 use super::tables::Tables;
 
 /// The cluster at one revision: immutable, so that every answer taken from one view agrees with every
 /// other, for as long as it is held. Cloning is cheap.
 ///
-/// Lookups borrow from the view, take no lock and allocate nothing. Nodes are `Arc`s: one that was taken
-/// out of a view goes on reading as it did then, whatever happens to the cluster. Before there are
+/// Lookups borrow from the view, take no lock and allocate nothing. Nodes are `Arc`s: a node that was taken out of a view
+/// does not change, whatever happens to the cluster. Before there are
 /// partitions, calls for a key or a partition answer `None` (or false, or 0).
 ///
-/// A view is pure: the roles that it gives are those of the replicated state at its revision. That this
-/// node may *act* as primary depends on its lease, and so on the time; the cluster handle checks it on top.
+/// A view is pure: its roles are those of the replicated state at its revision. Whether this node may *act* as primary
+/// depends on its lease, and so on the time; the cluster handle checks that as well.
 #[derive(Debug, Clone)]
 pub struct ClusterView {
     pub(super) tables: Arc<Tables>,
     revision: u64,
 }
 
-/// What this node is to a key, and who holds it.
+/// The role of this node for a key, and the nodes that hold it.
 #[derive(Debug, Clone)]
 pub struct Responsibility<'v> {
     /// This node's role, if it has one.
@@ -32,7 +32,7 @@ pub struct Responsibility<'v> {
     pub nodes: NodeIter<'v>,
 }
 
-/// How many of a set of keys belong to each node's primaries.
+/// How many of a set of keys each node is primary for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeyCounts {
     /// One count for each node, in the order of [`ClusterView::nodes`].
@@ -53,8 +53,8 @@ impl ClusterView {
         }
     }
 
-    /// The same topology at another revision: what a log entry that touches no topology makes. Shares
-    /// everything with `self`.
+    /// The same topology at another revision, as after a log entry that does not change the topology. Shares all data with
+    /// `self`.
     #[must_use]
     pub fn with_revision(&self, revision: u64) -> Self {
         ClusterView {
@@ -63,8 +63,8 @@ impl ClusterView {
         }
     }
 
-    /// The view that follows this one: of `topology` at `revision`, for the same node. Equal in every
-    /// answer to a new view, and cheaper by all that `topology` shares with this one's (the same `Arc`s).
+    /// The next view: of `topology` at `revision`, for the same node. It gives the same answers as a new view, and costs less
+    /// the more `Arc`s `topology` shares with the topology of this view.
     #[must_use]
     pub fn updated(&self, topology: &Arc<Topology>, revision: u64) -> Self {
         if Arc::ptr_eq(&self.tables.topology, topology) {
@@ -103,20 +103,20 @@ impl ClusterView {
         &self.tables.me
     }
 
-    /// This node, when it is a member.
+    /// This node, if it is a member.
     pub fn my_node(&self) -> Option<&Arc<Node>> {
         self.tables.nodes.get(self.tables.my_index? as usize)
     }
 
-    /// The node whose leadership was recorded last, when it is a member. Whether it leads at this moment
-    /// is a matter of leases, and not known here.
+    /// The node whose leadership was recorded last, if it is a member. Whether it leads at this moment depends on leases,
+    /// and is not known here.
     pub fn leader(&self) -> Option<&Arc<Node>> {
         self.node(self.tables.topology.leader.as_deref()?)
     }
 
     // Partitions.
 
-    /// How many partitions there are; 0 before they exist.
+    /// Number of partitions; 0 before they exist.
     pub fn partition_count(&self) -> u32 {
         self.tables.len()
     }
@@ -196,13 +196,13 @@ impl ClusterView {
         self.should_handle_key(key) == Some(Role::Replica)
     }
 
-    /// What this node is to `key`; `None` when it holds nothing of it.
+    /// The role of this node for `key`; `None` if it does not hold the partition.
     #[inline]
     pub fn should_handle_key(&self, key: &[u8]) -> Option<Role> {
         self.partition(key)?.role()
     }
 
-    /// What this node is to `key`, and whom to ask otherwise, in one lookup.
+    /// The role of this node for `key`, and the nodes that hold it, in one lookup.
     #[inline]
     pub fn am_i_responsible_for(&self, key: &[u8]) -> Option<Responsibility<'_>> {
         let partition = self.partition(key)?;

@@ -9,32 +9,33 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::LogCallback;
-use super::queue::Queue;
+use super::message_queue::MessageQueue;
 use crate::catch_panic::{catch_panic, drop_catching_panic};
 use crate::env::{self, Instant};
 use crate::options::LogLevel;
 
 thread_local! {
-    /// The key of the log whose thread this is; 0 on other threads.
+    /// The id of the log whose thread this is; 0 on other threads.
     static LOG_THREAD: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A queue, the callback that reads it, and its thread, which is started for the first message.
+/// A queue of messages, the callback that takes them, and the thread that calls it, which is started for the first
+/// message.
 #[derive(Default)]
-pub(super) struct Reader {
-    state: Mutex<State>,
-    /// False when no callback takes messages: then they are not even formatted.
-    wanted: AtomicBool,
+pub(super) struct Dispatcher {
+    state: Mutex<DispatcherState>,
+    /// False without a callback: then messages are not even formatted.
+    accepts_messages: AtomicBool,
     /// The thread waits here for messages.
     work: Condvar,
     /// Notified whenever a call or a thread has ended, or the callback has been replaced.
-    quiet: Condvar,
+    progress: Condvar,
 }
 
 /// The state behind the lock. Application code, destructors included, never runs under the lock.
 #[derive(Default)]
-struct State {
-    queue: Queue,
+struct DispatcherState {
+    queue: MessageQueue,
     callback: Option<LogCallback>,
     /// Id of the thread that calls the present callback. Any other thread ends as soon as its call of an earlier
     /// callback returns.
@@ -49,31 +50,31 @@ struct State {
     handles: Vec<JoinHandle<()>>,
 }
 
-impl State {
+impl DispatcherState {
     /// True when no message is left to deliver and no call runs, or there is no callback.
-    fn is_told(&self) -> bool {
+    fn is_delivered(&self) -> bool {
         self.callback.is_none() || (self.queue.is_empty() && !self.calling)
     }
 }
 
-impl Reader {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl Dispatcher {
+    fn lock(&self) -> MutexGuard<'_, DispatcherState> {
         // Only bookkeeping happens under the lock, so the state is consistent even after a panic.
         self.state.lock()
     }
 
     /// Identifies this log; unique among live logs.
-    fn key(&self) -> usize {
+    fn id(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 
-    /// True on a thread of this log, where waiting for the log would be waiting for itself.
-    fn is_here(&self) -> bool {
-        LOG_THREAD.try_with(Cell::get).unwrap_or(0) == self.key()
+    /// True on a thread of this log, which must not wait for itself.
+    fn is_on_log_thread(&self) -> bool {
+        LOG_THREAD.try_with(Cell::get).unwrap_or(0) == self.id()
     }
 
-    pub(super) fn is_wanted(&self) -> bool {
-        self.wanted.load(Ordering::Acquire)
+    pub(super) fn has_callback(&self) -> bool {
+        self.accepts_messages.load(Ordering::Acquire)
     }
 
     pub(super) fn dropped(&self) -> u64 {
@@ -85,7 +86,7 @@ impl Reader {
         let unused = if state.closed {
             callback
         } else {
-            self.wanted.store(callback.is_some(), Ordering::Release);
+            self.accepts_messages.store(callback.is_some(), Ordering::Release);
             let before = std::mem::replace(&mut state.callback, callback);
             if state.callback.is_none() {
                 state.queue.clear();
@@ -96,36 +97,36 @@ impl Reader {
                 state.calling = false;
             }
             if !state.queue.is_empty() {
-                self.see_to_thread(&mut state);
+                self.ensure_thread(&mut state);
             }
             before
         };
         drop(state);
         self.work.notify_all();
-        self.quiet.notify_all();
+        self.progress.notify_all();
         drop_catching_panic(unused);
     }
 
-    pub(super) fn put(self: &Arc<Self>, level: LogLevel, text: String) {
+    pub(super) fn enqueue(self: &Arc<Self>, level: LogLevel, text: String) {
         let mut state = self.lock();
         if state.closed || state.callback.is_none() {
             return;
         }
         state.queue.push(level, text);
-        self.see_to_thread(&mut state);
+        self.ensure_thread(&mut state);
         drop(state);
         self.work.notify_all();
     }
 
-    /// Makes sure that there is a thread. If the system refuses one, the queue waits for the next message.
-    fn see_to_thread(self: &Arc<Self>, state: &mut State) {
+    /// Starts a thread if there is none. If the system refuses one, the messages wait until the next one is written.
+    fn ensure_thread(self: &Arc<Self>, state: &mut DispatcherState) {
         if state.thread.is_some() {
             return;
         }
         state.last_thread += 1;
         let id = state.last_thread;
-        let reader = Arc::clone(self);
-        if let Ok(handle) = env::spawn_thread("ck-log", move || reader.read(id)) {
+        let dispatcher = Arc::clone(self);
+        if let Ok(handle) = env::spawn_thread("ck-log", move || dispatcher.run(id)) {
             state.thread = Some(id);
             state.running += 1;
             state.handles.retain(|handle| !handle.is_finished());
@@ -134,8 +135,8 @@ impl Reader {
     }
 
     /// The main loop of a thread.
-    fn read(self: Arc<Self>, id: u64) {
-        LOG_THREAD.set(self.key());
+    fn run(self: Arc<Self>, id: u64) {
+        LOG_THREAD.set(self.id());
         let mut state = self.lock();
         while state.thread == Some(id) {
             if state.callback.is_none() || (state.closed && state.queue.is_empty()) {
@@ -157,33 +158,33 @@ impl Reader {
             if state.thread == Some(id) {
                 state.calling = false;
             }
-            self.quiet.notify_all();
+            self.progress.notify_all();
         }
-        let mut over = None;
+        let mut unused_callback = None;
         if state.thread == Some(id) {
             state.thread = None;
             if state.closed {
-                over = state.callback.take();
+                unused_callback = state.callback.take();
             }
         }
         drop(state);
-        drop_catching_panic(over);
+        drop_catching_panic(unused_callback);
         self.lock().running -= 1;
-        self.quiet.notify_all();
+        self.progress.notify_all();
     }
 
-    pub(super) fn flush(&self, limit: Duration) {
-        if !self.is_here() {
-            drop(self.wait_until(limit, State::is_told));
+    pub(super) fn flush(&self, timeout: Duration) {
+        if !self.is_on_log_thread() {
+            drop(self.wait_until(timeout, DispatcherState::is_delivered));
         }
     }
 
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        self.wanted.store(false, Ordering::Release);
+        self.accepts_messages.store(false, Ordering::Release);
         // If there is a thread, it delivers the waiting messages and then drops the callback.
-        let over = match state.thread {
+        let unused_callback = match state.thread {
             Some(_) => None,
             None => {
                 state.queue.abandon();
@@ -192,14 +193,18 @@ impl Reader {
         };
         drop(state);
         self.work.notify_all();
-        drop_catching_panic(over);
+        drop_catching_panic(unused_callback);
     }
 
-    pub(super) fn close_within(&self, limit: Duration) {
+    pub(super) fn close_within(&self, timeout: Duration) {
         self.close();
         // Inside the callback this does not wait: that call is the last one.
-        let limit = if self.is_here() { Duration::ZERO } else { limit };
-        let mut state = self.wait_until(limit, |state| state.running == 0);
+        let timeout = if self.is_on_log_thread() {
+            Duration::ZERO
+        } else {
+            timeout
+        };
+        let mut state = self.wait_until(timeout, |state| state.running == 0);
         if state.running > 0 {
             state.queue.abandon();
             return;
@@ -210,15 +215,19 @@ impl Reader {
         handles.into_iter().for_each(|handle| drop(handle.join()));
     }
 
-    fn wait_until(&self, limit: Duration, done: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
-        let end = Instant::now() + limit;
+    fn wait_until(
+        &self,
+        timeout: Duration,
+        done: impl Fn(&DispatcherState) -> bool,
+    ) -> MutexGuard<'_, DispatcherState> {
+        let end = Instant::now() + timeout;
         let mut state = self.lock();
         while !done(&state) {
             let left = end.since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            self.quiet.wait_for(&mut state, left);
+            self.progress.wait_for(&mut state, left);
         }
         state
     }

@@ -4,19 +4,19 @@
 use axum::extract::Request;
 use axum::http::{StatusCode, Version, header};
 
-use super::failure::Failure;
+use super::error_response::ErrorResponse;
 use crate::error::ErrorCode;
 
 /// Refuses a request without exactly one `Host`, as HTTP/1.1 requires (HTTP/1.0 may leave it out), and a transfer
 /// coding that this node does not know. hyper looks only at whether the last coding is `chunked`.
-pub(super) fn check(request: &Request) -> Result<(), Failure> {
+pub(super) fn check(request: &Request) -> Result<(), ErrorResponse> {
     let hosts = request.headers().get_all(header::HOST).iter().count();
-    let is_right = match request.version() {
+    let is_valid = match request.version() {
         Version::HTTP_11 => hosts == 1,
         _ => hosts <= 1,
     };
-    if !is_right {
-        return Err(Failure::invalid(format!(
+    if !is_valid {
+        return Err(ErrorResponse::invalid(format!(
             "a request has one Host, and this has {hosts}"
         )));
     }
@@ -27,7 +27,7 @@ pub(super) fn check(request: &Request) -> Result<(), Failure> {
         (Some(_), Some(_)) => false,
     };
     if !is_known {
-        return Err(Failure::new(
+        return Err(ErrorResponse::new(
             ErrorCode::InvalidArgument,
             "Transfer-Encoding is \"chunked\" and nothing else",
         )

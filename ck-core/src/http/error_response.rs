@@ -1,10 +1,12 @@
 //! Errors as HTTP answers: a status and `{"error":{"code","message"}}`.
 
+use std::any::Any;
+
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::respond::{Seen, json_bytes};
+use super::response::{Freshness, json_bytes};
 use crate::error::{Error, ErrorCode};
 
 /// The HTTP status of an error code. This is the only place that maps them.
@@ -51,25 +53,25 @@ pub const fn status_of(code: ErrorCode) -> StatusCode {
 
 /// An error that becomes the answer to a request.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct ErrorResponse {
     status: StatusCode,
     error: Error,
     /// The state for which the error is true, if it depends on the state.
-    seen: Option<Seen>,
+    freshness: Option<Freshness>,
 }
 
-impl Failure {
+impl ErrorResponse {
     pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Error::new(code, message).into()
     }
 
     pub(super) fn invalid(message: impl Into<String>) -> Self {
-        Failure::new(ErrorCode::InvalidArgument, message)
+        ErrorResponse::new(ErrorCode::InvalidArgument, message)
     }
 
     /// The same error, labelled with the state for which it is true.
-    pub(super) fn at(mut self, seen: Seen) -> Self {
-        self.seen = Some(seen);
+    pub(super) fn with_freshness(mut self, freshness: Freshness) -> Self {
+        self.freshness = Some(freshness);
         self
     }
 
@@ -80,12 +82,12 @@ impl Failure {
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for ErrorResponse {
     fn from(error: Error) -> Self {
-        Failure {
+        ErrorResponse {
             status: status_of(error.code()),
             error,
-            seen: None,
+            freshness: None,
         }
     }
 }
@@ -97,11 +99,11 @@ struct ErrorBody<'a> {
     revision: Option<u64>,
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         let body = ErrorBody {
             error: &self.error,
-            revision: self.seen.map(|seen| seen.revision),
+            revision: self.freshness.map(|freshness| freshness.revision),
         };
         // An error is a code, a string and a number; serialising that cannot fail.
         let bytes = serde_json::to_vec(&body).unwrap_or_default();
@@ -111,23 +113,29 @@ impl IntoResponse for Failure {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        if let Some(seen) = self.seen {
-            seen.label(response.headers_mut());
+        if let Some(freshness) = self.freshness {
+            freshness.insert_headers(response.headers_mut());
         }
         response
     }
 }
 
-pub(super) async fn unknown_path(uri: Uri) -> Failure {
+/// The answer in place of that of a handler that panicked. No later request uses anything that the handler leaves
+/// behind, except the [`Api`](super::Api), which has to survive panics in any case.
+pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
+    ErrorResponse::from(Error::internal("the handler of this request panicked")).into_response()
+}
+
+pub(super) async fn unknown_path(uri: Uri) -> ErrorResponse {
     let path: String = uri.path().chars().take(200).collect();
-    Failure::new(ErrorCode::NotFound, format!("there is no path {path:?}"))
+    ErrorResponse::new(ErrorCode::NotFound, format!("there is no path {path:?}"))
 }
 
 /// The Allow header is added by the router.
-pub(super) async fn wrong_method(method: Method, uri: Uri) -> Failure {
+pub(super) async fn wrong_method(method: Method, uri: Uri) -> ErrorResponse {
     let path: String = uri.path().chars().take(200).collect();
     let method: String = method.as_str().chars().take(20).collect();
-    Failure::invalid(format!(
+    ErrorResponse::invalid(format!(
         "{path:?} does not take {method}; the Allow header says what it takes"
     ))
     .with_status(StatusCode::METHOD_NOT_ALLOWED)

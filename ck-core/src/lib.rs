@@ -52,7 +52,7 @@
 //! | [`hooks`] | what an application registers to be called with events |
 //! | [`state`] | the commands of the replicated state machine, and what a write expects |
 //! | [`placement`] | the planner by itself, for tools and tests |
-//! | [`http`] | the REST API, and a small client for it |
+//! | [`http`] | the REST API |
 //! | [`net`] | bounds and timeouts of the transport between nodes |
 //!
 //! # Threads

@@ -5,7 +5,6 @@
 
 mod api;
 mod body;
-mod client;
 mod conditional;
 mod connection;
 mod counters;
@@ -38,7 +37,6 @@ pub use api::{
     Api, Contact, KeyLocation, KeyRole, KeyRoute, Members, Moved, Readiness, RebalanceReply, Routes,
     SyncReply, SyncRequest,
 };
-pub use client::{Answer, Client, encode_component};
 pub use counters::RequestCounters;
 pub use failure::status_of;
 pub use join::{JoinNode, JoinReply, JoinRequest, JoinTerms};

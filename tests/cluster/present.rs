@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use ck_tests::{Api, Cluster};
-use hyper::Method;
+use ck_tests::{Api, Cluster, Method};
 use serde_json::Value;
 
 use crate::PROGRAM;

@@ -1,8 +1,7 @@
 //! Requests that broke an earlier system.
 
-use ck_tests::{Api, Cluster};
+use ck_tests::{Api, Cluster, Method};
 use clusterkit::model::NodeStatus;
-use hyper::Method;
 use serde_json::json;
 
 use crate::PROGRAM;

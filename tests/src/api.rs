@@ -1,28 +1,38 @@
 //! A node's REST API for tests: blocking, and every call has a deadline.
 
-use std::sync::OnceLock;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use bytes::Bytes;
-use clusterkit::http::{Client, ClientResponse, encode_component};
 use clusterkit::model::{Cluster, ConsensusStats, LeaderInfo, Node};
-use clusterkit::{ErrorCode, Result};
-use hyper::Method;
+use clusterkit::{Error, ErrorCode, Result};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use tokio::runtime::Runtime;
+use serde::de::DeserializeOwned;
+use ureq::Agent;
+use ureq::http::{HeaderMap, Method, Request, StatusCode, header};
 
-/// Where the clients of all tests in this process run.
-fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(2).enable_all().build().unwrap()
-    })
-}
+/// The maximum size of an answer: many times the `/cluster` of the largest cluster without its data.
+const MAX_ANSWER: u64 = 256 << 20;
 
 /// A client of one node.
 #[derive(Debug)]
-pub struct Api(Client);
+pub struct Api {
+    addr: String,
+    timeout: Duration,
+    agent: Agent,
+}
+
+/// A complete answer, whatever its status.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
 
 /// The whole cluster as one node answered it.
 #[derive(Debug, Clone)]
@@ -35,38 +45,129 @@ pub struct Snapshot {
     pub stale: bool,
 }
 
+impl Answer {
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Internal`] when it is not the expected JSON: the node is another program, or another version.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let status = self.status;
+            let message = format!("the answer (status {status}) is not as expected: {error}");
+            Error::new(ErrorCode::Internal, message)
+        })
+    }
+
+    /// The revision in the ETag.
+    pub fn etag(&self) -> Option<u64> {
+        let tag = self.headers.get(header::ETAG)?.to_str().ok()?;
+        tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok()
+    }
+
+    /// The answer if its status is 2xx or 3xx, otherwise the error that it carries.
+    ///
+    /// # Errors
+    /// The node's own error. [`ErrorCode::Internal`] with the status when the body is not an error of ClusterKit.
+    pub fn into_ok(self) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Body {
+            error: Error,
+        }
+        if self.status.is_success() || self.status.is_redirection() {
+            return Ok(self);
+        }
+        Err(match self.json::<Body>() {
+            Ok(Body { error }) => error,
+            Err(_) => {
+                let message = format!("status {}: {:?}", self.status, self.body);
+                Error::new(ErrorCode::Internal, message)
+            }
+        })
+    }
+}
+
 impl Api {
     /// A client of the node at `addr`, with a deadline of 15 s: longer than the node's own, so that the node can
     /// say what it waited for.
     pub fn new(addr: &str) -> Self {
-        Api(Client::new(addr).with_timeout(Duration::from_secs(15)))
+        let config = Agent::config_builder()
+            .proxy(None)
+            .max_redirects(0)
+            .http_status_as_error(false)
+            .build();
+        Api {
+            addr: addr.to_owned(),
+            timeout: Duration::from_secs(15),
+            agent: Agent::new_with_config(config),
+        }
     }
 
     /// The same client with another deadline.
     #[must_use]
-    pub fn with_timeout(self, timeout: Duration) -> Self {
-        Api(self.0.with_timeout(timeout))
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
     }
 
-    /// Any request; the answer whatever its status.
+    /// Any request, sent once; the answer whatever its status.
     ///
     /// # Errors
-    /// When no answer came.
+    /// [`ErrorCode::Unreachable`] when nobody listens or the name has no address: nothing has happened at the node.
+    /// [`ErrorCode::Timeout`] when no answer came for any other reason: the node may have executed the request.
+    /// [`ErrorCode::InvalidArgument`] when there is no such request. [`ErrorCode::TooLarge`] when the answer exceeds
+    /// 256 MiB.
     pub fn request(
         &self,
         method: &Method,
         path: &str,
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
-    ) -> Result<ClientResponse> {
-        runtime().block_on(self.0.request(method.clone(), path, headers, body.into()))
+    ) -> Result<Answer> {
+        self.exchange(method, path, headers, &body.into())
+            .map_err(|error| self.failure(&error))
+    }
+
+    fn exchange(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> std::result::Result<Answer, ureq::Error> {
+        let uri = format!("http://{}{path}", self.addr);
+        let mut builder = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        let request = self.agent.configure_request(builder.body(body)?);
+        let (head, body) = self
+            .agent
+            .run(request.timeout_global(Some(self.timeout)).build())?
+            .into_parts();
+        let body = body.into_with_config().limit(MAX_ANSWER).read_to_vec()?;
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body: body.into(),
+        })
+    }
+
+    fn failure(&self, error: &ureq::Error) -> Error {
+        let code = match error {
+            ureq::Error::HostNotFound => ErrorCode::Unreachable,
+            ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => ErrorCode::Unreachable,
+            ureq::Error::Http(_) => ErrorCode::InvalidArgument,
+            ureq::Error::BodyExceedsLimit(_) => ErrorCode::TooLarge,
+            _ => ErrorCode::Timeout,
+        };
+        Error::new(code, format!("{}: {error}", self.addr))
     }
 
     /// GET; anything but success is an error.
     ///
     /// # Errors
     /// The node's, or none came.
-    pub fn get(&self, path: &str) -> Result<ClientResponse> {
+    pub fn get(&self, path: &str) -> Result<Answer> {
         self.request(&Method::GET, path, &[], "")?.into_ok()
     }
 
@@ -150,8 +251,7 @@ impl Api {
         struct Body {
             revision: u64,
         }
-        let path = format!("/data/{}", encode_component(key));
-        let answer = self.request(&Method::PUT, &path, headers, value)?;
+        let answer = self.request(&Method::PUT, &data_path(key), headers, value)?;
         Ok(answer.into_ok()?.json::<Body>()?.revision)
     }
 
@@ -160,8 +260,8 @@ impl Api {
     /// # Errors
     /// As [`Api::get`].
     pub fn delete(&self, key: &str) -> Result<()> {
-        let path = format!("/data/{}", encode_component(key));
-        self.request(&Method::DELETE, &path, &[], "")?.into_ok().map(drop)
+        let answer = self.request(&Method::DELETE, &data_path(key), &[], "")?;
+        answer.into_ok().map(drop)
     }
 
     /// A value and the revision of its last write, as this node has it; with `at_least`, once it has applied that
@@ -170,11 +270,18 @@ impl Api {
     /// # Errors
     /// As [`Api::get`].
     pub fn value(&self, key: &str, at_least: u64) -> Result<Option<(Bytes, u64)>> {
-        let path = format!("/data/{}?revision={at_least}", encode_component(key));
-        match self.get(&path) {
+        match self.get(&format!("{}?revision={at_least}", data_path(key))) {
             Ok(answer) => Ok(Some((answer.body.clone(), answer.etag().unwrap()))),
             Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 }
+
+/// The path of a key's value.
+fn data_path(key: &str) -> String {
+    format!("/data/{}", utf8_percent_encode(key, NON_ALPHANUMERIC))
+}
+
+#[cfg(test)]
+mod tests;

@@ -25,11 +25,12 @@ mod node;
 mod wait;
 mod watch;
 
-pub use api::{Api, Snapshot};
+pub use api::{Answer, Api, Snapshot};
 pub use cluster::{Cluster, Holders, copies, primaries};
 pub use journal::Journal;
 pub use load::Load;
 pub use network::Network;
 pub use node::{Ended, Node};
+pub use ureq::http::Method;
 pub use wait::{LIMIT, wait_until};
 pub use watch::LeaderWatch;

@@ -4,12 +4,13 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::response::IntoResponse;
+use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 use super::conditional::{matches_if_none_match, write_precondition};
 use super::error_response::ErrorResponse;
 use super::params::{Query, path_tail};
 use super::response::ETag;
-use super::{JoinRequest, SyncRequest, encode_component, origin, request_head};
+use super::{JoinRequest, SyncRequest, origin, request_head};
 use crate::fuzz::Input;
 use crate::options::{format_duration, parse_duration};
 use crate::state::Expect;
@@ -105,7 +106,7 @@ fn check_parameters(uri: &Uri) {
     for name in ["key", "n", "wait", "timeout", "dry_run", "a b"] {
         match query.text(name) {
             Ok(Some(text)) => {
-                let again = format!("/?{}={}", encode_component(name), encode_component(&text));
+                let again = format!("/?{}={}", encode(name), encode(&text));
                 let again = Uri::try_from(again).map(|uri| Query::of(&uri).text(name).ok());
                 // A text that is too long for a URI is skipped.
                 assert!(again.is_err() || again.is_ok_and(|again| again == Some(Some(text))));
@@ -137,13 +138,17 @@ fn check_parameters(uri: &Uri) {
     for prefix in ["/data/", "/nodes/", "/partitions/"] {
         match path_tail(uri, prefix) {
             Ok(tail) => {
-                let again = Uri::try_from(format!("{prefix}{}", encode_component(&tail)));
+                let again = Uri::try_from(format!("{prefix}{}", encode(&tail)));
                 let again = again.map(|uri| path_tail(&uri, prefix).ok());
                 assert!(again.is_err() || again.is_ok_and(|again| again == Some(tail)));
             }
             Err(refused) => check_refusal(refused),
         }
     }
+}
+
+fn encode(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, NON_ALPHANUMERIC)
 }
 
 fn check_conditions(headers: &HeaderMap) {

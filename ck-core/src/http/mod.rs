@@ -5,7 +5,6 @@
 
 mod api;
 mod body;
-mod client;
 mod conditional;
 mod counters;
 mod error_response;
@@ -38,7 +37,6 @@ pub use api::{
     Api, Contact, KeyLocation, KeyRole, KeyRoute, KeyRoutes, Members, PlannedMove, Readiness, RebalanceReply,
     SyncReply, SyncRequest,
 };
-pub use client::{Client, ClientResponse, encode_component};
 pub use counters::RequestCounters;
 pub use error_response::status_of;
 pub use join::{JoinNode, JoinReply, JoinRequest, JoinTerms};

@@ -5,29 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clusterkit::http::{Client, ClientResponse};
 use clusterkit::model::Role;
 use clusterkit::state::Expect;
 use clusterkit::{ClusterKit, ErrorCode};
-use hyper::Method;
+use hyper::StatusCode;
 
 use crate::support::{
     PARTITIONS, TIMEOUT, TestNode, cluster, copies, durable_cluster, follower, founder, join, leader,
-    options, post_join, settle, step_down, stop, until,
+    options, post_join, send, settle, step_down, stop, until,
 };
 
 /// Short: nobody answers any more.
 const SHORT: Duration = Duration::from_millis(300);
 
-fn ask(addr: &str, path: &str) -> ClientResponse {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let client = Client::new(addr.to_owned()).with_timeout(TIMEOUT);
-    runtime
-        .block_on(client.request(Method::GET, path, &[], bytes::Bytes::new()))
-        .unwrap()
+fn status(addr: &str, path: &str) -> StatusCode {
+    send("GET", addr, path, Vec::new()).0
 }
 
 /// The probe of a StatefulSet lets the second pod start only when the first is ready, and asks each one that
@@ -36,7 +28,7 @@ fn ask(addr: &str, path: &str) -> ClientResponse {
 fn readiness_needs_no_other_node_and_waiting_for_the_cluster_is_no_death() {
     // A node alone is ready, however many copies are wanted.
     let first = TestNode::start(founder("node-1")).unwrap();
-    until("one node is ready", || ask(&first.addr(), "/ready").status == 200);
+    until("one node is ready", || status(&first.addr(), "/ready") == 200);
     let addr = first.addr();
     first.kit.stop().unwrap();
 
@@ -48,15 +40,14 @@ fn readiness_needs_no_other_node_and_waiting_for_the_cluster_is_no_death() {
     let starts = std::thread::spawn(move || starting.start());
     until("it listens", || kit.http_addr().is_some());
     let second = kit.http_addr().unwrap();
-    assert_eq!(ask(&second, "/health").status, 200);
-    let ready = ask(&second, "/ready");
-    assert_eq!(ready.status, 503, "{ready:?}");
+    assert_eq!(status(&second, "/health"), 200);
+    assert_eq!(status(&second, "/ready"), 503);
     let mut first = founder("node-1");
     first.http_addr = addr;
     let first = TestNode::start(first).unwrap();
     starts.join().unwrap().unwrap();
     for addr in [first.addr(), second] {
-        until("both are ready", || ask(&addr, "/ready").status == 200);
+        until("both are ready", || status(&addr, "/ready") == 200);
     }
     kit.stop().unwrap();
     stop(vec![first]);

@@ -5,10 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clusterkit::http::{Client, JoinNode, JoinRequest, JoinTerms};
+use bytes::Bytes;
+use clusterkit::http::{JoinNode, JoinRequest, JoinTerms};
 use clusterkit::model::{Event, EventKind, NodeStatus};
 use clusterkit::{ClusterKit, Error, ErrorCode, Options};
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, StatusCode};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use parking_lot::Mutex;
+use serde::Deserialize;
 use serde_json::Value;
 
 /// How long anything may take before a test fails. Generous: the machine may be busy.
@@ -254,19 +260,40 @@ pub(crate) fn post_join(to: &TestNode, node: JoinNode, raft_addr: &str) -> Resul
         raft_addr: raft_addr.to_owned(),
         terms: JoinTerms::default(),
     };
-    let addr = to.addr();
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: Error,
+    }
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        let (status, body) = send("POST", &to.addr(), "/join", serde_json::to_vec(&request).unwrap());
+        if status.is_success() {
+            return Ok(serde_json::from_slice(&body).unwrap());
+        }
+        let Refusal { error } = serde_json::from_slice(&body).unwrap();
+        // A busy machine may be without a leader for a moment.
+        if !error.is_retriable() || Instant::now() >= deadline {
+            return Err(error);
+        }
+    }
+}
+
+/// Sends a request over HTTP; the status and the body of its answer.
+pub(crate) fn send(method: &str, addr: &str, path: &str, body: Vec<u8>) -> (StatusCode, Bytes) {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("http://{addr}{path}"))
+        .header("content-type", "application/json")
+        .body(Full::<Bytes>::from(body))
+        .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    let client = Client::new(addr);
-    let deadline = Instant::now() + TIMEOUT;
-    loop {
-        let answer = runtime.block_on(client.post("/join", &request));
-        match answer {
-            // A busy machine may be without a leader for a moment.
-            Err(error) if error.is_retriable() && Instant::now() < deadline => {}
-            answer => return answer,
-        }
-    }
+    runtime.block_on(async {
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let answer = tokio::time::timeout(TIMEOUT, client.request(request)).await;
+        let (head, body) = answer.expect("an answer in time").unwrap().into_parts();
+        (head.status, body.collect().await.unwrap().to_bytes())
+    })
 }

@@ -1,23 +1,26 @@
-//! A small blocking HTTP/1.1 client: one kept connection, a deadline for every request, bounds on every answer.
+//! HTTP to one node: a deadline for every request, a bound on every answer, and an error that says whether the node may
+//! have heard the request.
 //!
-//! The commands ask one node a few questions; a runtime and a full client would cost more to start than the
-//! questions take.
+//! `ureq` speaks HTTP. `dialer` makes the connections.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::mpsc::channel;
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+use ureq::http::{self, HeaderMap, Uri, header};
+use ureq::{Agent, AsSendBody, Body};
 
 use crate::error::{CliError, Result};
 
-/// The longest answer that is read: the whole replicated store as JSON, and room.
+mod dialer;
+
+use dialer::{Dialer, NoResolver, NotConnected};
+
+/// The maximum size of an answer's body: the whole replicated store as JSON, and room.
 const MAX_BODY: u64 = 512 << 20;
-/// The longest line of a head, and the most lines.
-const MAX_LINE: u64 = 16 << 10;
-const MAX_HEADERS: usize = 100;
-/// How long one address of a name is waited for before the next is tried beside it.
-const STAGGER: Duration = Duration::from_millis(50);
+/// The maximum size of an answer's head.
+const MAX_HEAD: usize = 16 << 10;
 
 /// How much longer than the time that a node is given its answer may take to come.
 pub(crate) const ANSWER_GRACE: Duration = Duration::from_secs(2);
@@ -65,8 +68,13 @@ pub(crate) struct Response {
 #[derive(Debug)]
 pub(crate) struct Client {
     addr: String,
+    /// What requests are addressed to: `addr` as a part of a URI.
+    authority: String,
     timeout: Duration,
-    connection: Option<BufReader<TcpStream>>,
+    max_body: u64,
+    agent: Agent,
+    /// True when the last request needed a new connection.
+    dialled: Arc<AtomicBool>,
 }
 
 impl Client {
@@ -75,22 +83,34 @@ impl Client {
     pub(crate) fn new(addr: &str, timeout: Duration) -> Result<Self> {
         let plain = addr.trim().trim_end_matches('/');
         let plain = plain.strip_prefix("http://").unwrap_or(plain);
-        let port = plain
-            .rsplit_once(':')
-            .and_then(|(_, port)| port.parse::<u16>().ok());
-        if plain.contains("://") || plain.contains(char::is_whitespace) || port.is_none_or(|port| port == 0) {
+        let host_and_port = match plain.strip_prefix(':') {
+            Some(port) => format!("127.0.0.1:{port}"),
+            None => plain.to_owned(),
+        };
+        let Some(authority) = authority(&host_and_port) else {
             return Err(CliError::Usage(format!(
                 "{addr:?} is not the address of a node; write host:port"
             )));
-        }
-        let addr = match plain.strip_prefix(':') {
-            Some(port) => format!("127.0.0.1:{port}"),
-            None => plain.to_string(),
         };
+        let config = Agent::config_builder()
+            // The address is a node's. What the environment names as a proxy is for other traffic.
+            .proxy(None)
+            // A node never redirects: whoever does is none, and must not send an order elsewhere.
+            .max_redirects(0)
+            .http_status_as_error(false)
+            .user_agent("")
+            .accept("")
+            .max_response_header_size(MAX_HEAD)
+            .build();
+        let dialled = Arc::new(AtomicBool::new(false));
+        let dialer = Dialer::new(&host_and_port, Arc::clone(&dialled));
         Ok(Client {
-            addr,
+            addr: host_and_port,
+            authority,
             timeout,
-            connection: None,
+            max_body: MAX_BODY,
+            agent: Agent::with_parts(config, dialer, NoResolver),
+            dialled,
         })
     }
 
@@ -125,292 +145,131 @@ impl Client {
     /// request was heard: what must not happen twice is sent on a new connection, and only once.
     pub(crate) fn request_within(&mut self, timeout: Duration, request: Request<'_>) -> Result<Response> {
         let deadline = Instant::now() + timeout;
-        let kept = self.connection.take().filter(|_| request.repeatable);
-        let mut sent = false;
-        if let Some(connection) = kept {
-            sent = true;
-            match self.exchange(connection, deadline, request) {
-                Ok(response) => return Ok(response),
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    return Err(self.unanswered(&error, request));
-                }
-                Err(_) => {}
-            }
-        }
-        let connection = match self.connect(deadline) {
-            Ok(connection) => connection,
-            Err(error) if sent => return Err(self.unanswered(&error, request)),
-            Err(error) => return Err(CliError::Unreachable(self.unreachable(&error))),
-        };
-        let answer = self.exchange(connection, deadline, request);
-        answer.map_err(|error| self.unanswered(&error, request))
-    }
-
-    /// The error of a request that was sent, all of it or some.
-    fn unanswered(&self, error: &io::Error, request: Request<'_>) -> CliError {
-        let why = self.unreachable(error);
-        if request.changes() {
-            CliError::Unknown(format!("{why}; it may or may not have happened"))
+        let first = self.exchange(timeout, request, request.repeatable);
+        let is_repeated = request.repeatable
+            && !self.dialled.load(Ordering::Relaxed)
+            && first
+                .as_ref()
+                .is_err_and(|error| !matches!(error, ureq::Error::Timeout(_)));
+        let outcome = if is_repeated {
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.exchange(left, request, false)
         } else {
-            CliError::Unreachable(why)
-        }
-    }
-
-    fn unreachable(&self, error: &io::Error) -> String {
-        let why = match error.kind() {
-            io::ErrorKind::TimedOut => "no answer in time".to_string(),
-            io::ErrorKind::ConnectionRefused => "nobody listens there".to_string(),
-            io::ErrorKind::UnexpectedEof => "it closed the connection".to_string(),
-            _ => error.to_string(),
+            first
         };
-        format!("cannot reach a node at {}: {why}", self.addr)
+        outcome.map_err(|error| self.failure(&error, request, is_repeated))
     }
 
-    /// Tries every address that the name has: the next one when one has failed, and beside the others when they have
-    /// not answered for a moment.
-    fn connect(&self, deadline: Instant) -> io::Result<BufReader<TcpStream>> {
-        let mut waiting = self.addr.to_socket_addrs()?;
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        let (sender, outcomes) = channel();
-        let mut running = 0_usize;
-        let mut next = waiting.next();
-        loop {
-            if let Some(addr) = next {
-                let (sender, limit) = (sender.clone(), left(deadline)?);
-                running += 1;
-                next = waiting.next();
-                thread::spawn(move || {
-                    // Nobody waits any more where another was faster.
-                    drop(sender.send(TcpStream::connect_timeout(&addr, limit)));
-                });
-            } else if running == 0 {
-                return Err(last);
-            }
-            let patience = if next.is_some() { STAGGER } else { left(deadline)? };
-            match outcomes.recv_timeout(patience) {
-                Ok(Ok(stream)) => {
-                    // Requests are small and wait for their answer: Nagle's delay would only add to each.
-                    stream.set_nodelay(true)?;
-                    return Ok(BufReader::new(stream));
-                }
-                Ok(Err(error)) => {
-                    running -= 1;
-                    last = error;
-                }
-                Err(_) if next.is_some() => {}
-                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
-            }
-        }
-    }
-
+    /// Sends a request once and reads its answer, on a kept connection if it may and there is one.
     fn exchange(
-        &mut self,
-        mut connection: BufReader<TcpStream>,
-        deadline: Instant,
+        &self,
+        timeout: Duration,
         request: Request<'_>,
-    ) -> io::Result<Response> {
-        let Request {
-            method,
-            path,
-            header,
-            body,
-            ..
-        } = request;
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.addr);
-        if let Some((name, value)) = header {
-            head.push_str(&format!("{name}: {value}\r\n"));
+        may_be_kept: bool,
+    ) -> std::result::Result<Response, ureq::Error> {
+        self.dialled.store(false, Ordering::Relaxed);
+        let uri = format!("http://{}{}", self.authority, request.path);
+        let mut builder = http::Request::builder().method(request.method).uri(uri);
+        if let Some((name, value)) = request.header {
+            builder = builder.header(name, value);
         }
-        if let Some(body) = body {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
-        }
-        head.push_str("\r\n");
-        let mut bytes = head.into_bytes();
-        bytes.extend_from_slice(body.unwrap_or_default());
-        connection.get_ref().set_write_timeout(Some(left(deadline)?))?;
-        connection.get_mut().write_all(&bytes).map_err(timed_out)?;
-        let mut timed = Timed {
-            inner: &mut connection,
-            deadline,
+        let answer = match request.body {
+            Some(body) => self.run(builder.body(body)?, timeout, may_be_kept)?,
+            None => self.run(builder.body(())?, timeout, may_be_kept)?,
         };
-        let (response, keep) = read_response(&mut timed)?;
-        if keep {
-            self.connection = Some(connection);
+        let (head, body) = answer.into_parts();
+        Ok(Response {
+            status: head.status.as_u16(),
+            etag: number(&head.headers, header::ETAG.as_str()),
+            last_contact: number(&head.headers, "x-clusterkit-last-contact"),
+            body: body.into_with_config().limit(self.max_body).read_to_vec()?,
+        })
+    }
+
+    fn run(
+        &self,
+        request: http::Request<impl AsSendBody>,
+        timeout: Duration,
+        may_be_kept: bool,
+    ) -> std::result::Result<http::Response<Body>, ureq::Error> {
+        let mut settings = self
+            .agent
+            .configure_request(request)
+            .timeout_global(Some(timeout));
+        if !may_be_kept {
+            // No kept connection is that young.
+            settings = settings.max_idle_age(Duration::ZERO);
         }
-        Ok(response)
-    }
-}
-
-/// What is left until `deadline`; an error when nothing is.
-fn left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        Err(io::ErrorKind::TimedOut.into())
-    } else {
-        Ok(left)
-    }
-}
-
-/// A socket's timeout shows as `WouldBlock` on Unix.
-fn timed_out(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
-        _ => error,
-    }
-}
-
-/// A connection of which every read ends by the deadline, however slowly bytes trickle in.
-struct Timed<'a> {
-    inner: &'a mut BufReader<TcpStream>,
-    deadline: Instant,
-}
-
-impl Timed<'_> {
-    fn arm(&mut self) -> io::Result<()> {
-        self.inner.get_ref().set_read_timeout(Some(left(self.deadline)?))
-    }
-}
-
-impl Read for Timed<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.arm()?;
-        self.inner.read(buffer).map_err(timed_out)
-    }
-}
-
-impl BufRead for Timed<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.arm()?;
-        self.inner.fill_buf().map_err(timed_out)
+        self.agent.run(settings.build())
     }
 
-    fn consume(&mut self, amount: usize) {
-        self.inner.consume(amount);
-    }
-}
-
-fn invalid(what: &str) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("it does not speak HTTP: {what}"),
-    )
-}
-
-/// Reads one answer. The flag says whether the connection can carry another request.
-fn read_response(input: &mut impl BufRead) -> io::Result<(Response, bool)> {
-    let status_line = read_line(input)?;
-    let mut words = status_line.split(' ');
-    let version = words.next().unwrap_or_default();
-    if !version.starts_with("HTTP/1.") {
-        return Err(invalid("no HTTP/1 status line"));
-    }
-    let status: u16 = words
-        .next()
-        .and_then(|word| word.parse().ok())
-        .ok_or_else(|| invalid("no status"))?;
-    let (mut length, mut chunked, mut keep) = (None, false, version == "HTTP/1.1");
-    let (mut etag, mut last_contact) = (None, None);
-    for _ in 0..MAX_HEADERS {
-        let line = read_line(input)?;
-        if line.is_empty() {
-            let body = read_body(input, status, length, chunked)?;
-            // Without a length the end of the connection ended the body.
-            let keep = keep && (chunked || length.is_some() || matches!(status, 204 | 304));
-            let response = Response {
-                status,
-                etag,
-                last_contact,
-                body,
-            };
-            return Ok((response, keep));
-        }
-        let (name, value) = line
-            .split_once(':')
-            .ok_or_else(|| invalid("a header without a colon"))?;
-        let value = value.trim();
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => {
-                length = Some(value.parse().map_err(|_| invalid("a length that is no number"))?)
+    /// The error of a request without an answer. `was_sent` says that an earlier attempt may have reached the node.
+    fn failure(&self, error: &ureq::Error, request: Request<'_>, was_sent: bool) -> CliError {
+        let never_sent = matches!(error, ureq::Error::Other(error) if error.is::<NotConnected>());
+        let why = format!("cannot reach a node at {}: {}", self.addr, reason(error));
+        match error {
+            // It was never sent, to nobody: what it was made of is too long for a request.
+            ureq::Error::Http(error) => CliError::Usage(format!("that cannot be asked over HTTP: {error}")),
+            _ if request.changes() && (was_sent || !never_sent) => {
+                CliError::Unknown(format!("{why}; it may or may not have happened"))
             }
-            "transfer-encoding" => chunked = value.eq_ignore_ascii_case("chunked"),
-            "etag" => etag = value.trim_matches('"').parse().ok(),
-            "x-clusterkit-last-contact" => last_contact = value.parse().ok(),
-            "connection" => keep = keep && !value.eq_ignore_ascii_case("close"),
-            _ => {}
+            _ => CliError::Unreachable(why),
         }
     }
-    Err(invalid("too many headers"))
 }
 
-fn read_line(input: &mut impl BufRead) -> io::Result<String> {
-    let mut line = Vec::new();
-    input.take(MAX_LINE).read_until(b'\n', &mut line)?;
-    if line.pop() != Some(b'\n') {
-        let cut = if line.len() as u64 + 1 >= MAX_LINE {
-            invalid("a line that is too long")
-        } else {
-            io::ErrorKind::UnexpectedEof.into()
-        };
-        return Err(cut);
-    }
-    if line.last() == Some(&b'\r') {
-        line.pop();
-    }
-    String::from_utf8(line).map_err(|_| invalid("a head that is not text"))
+/// `addr` as the authority of a URI; `None` when it is no `host:port`.
+fn authority(addr: &str) -> Option<String> {
+    // The zone of an IPv6 address (`[fe80::1%2]:8080`) is a name of this machine's own: it is dialled, and not told.
+    let authority = match (addr.split_once('%'), addr.split_once(']')) {
+        (Some((ip, _)), Some((_, port))) => format!("{ip}]{port}"),
+        _ => addr.to_owned(),
+    };
+    let uri: Uri = format!("http://{authority}/").parse().ok()?;
+    // Anything else in it, such as a user's name or a path, would be taken for a part of the URI.
+    let is_whole = uri.path() == "/" && uri.query().is_none() && !authority.contains('@');
+    let has_port = uri.port_u16().is_some_and(|port| port != 0);
+    (is_whole && has_port).then_some(authority)
 }
 
-fn read_body(
-    input: &mut impl BufRead,
-    status: u16,
-    length: Option<u64>,
-    chunked: bool,
-) -> io::Result<Vec<u8>> {
-    let mut body = Vec::new();
-    if matches!(status, 204 | 304) {
-        return Ok(body);
-    }
-    if !chunked {
-        let wanted = length.unwrap_or(MAX_BODY + 1);
-        if length.is_some_and(|length| length > MAX_BODY) {
-            return Err(invalid("an answer that is too long"));
+/// The number in a header, which may be in quotation marks.
+fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
+    let value = headers.get(name)?.to_str().ok()?;
+    value.trim_matches('"').parse().ok()
+}
+
+/// Why there is no answer, for people.
+fn reason(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Timeout(_) => "no answer in time".to_owned(),
+        ureq::Error::HostNotFound => "the name has no address".to_owned(),
+        ureq::Error::Io(error) => match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+            std::io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
+            _ => error.to_string(),
+        },
+        ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => {
+            format!("it does not speak HTTP: {error}")
         }
-        input.take(wanted).read_to_end(&mut body)?;
-        return match length {
-            Some(length) if body.len() as u64 != length => Err(io::ErrorKind::UnexpectedEof.into()),
-            None if body.len() as u64 > MAX_BODY => Err(invalid("an answer that is too long")),
-            _ => Ok(body),
-        };
-    }
-    loop {
-        let line = read_line(input)?;
-        let size = line.split(';').next().unwrap_or_default().trim();
-        let size = u64::from_str_radix(size, 16).map_err(|_| invalid("a chunk without a size"))?;
-        if size > MAX_BODY - body.len() as u64 {
-            return Err(invalid("an answer that is too long"));
-        }
-        if size == 0 {
-            while !read_line(input)?.is_empty() {}
-            return Ok(body);
-        }
-        let before = body.len() as u64;
-        input.take(size).read_to_end(&mut body)?;
-        if body.len() as u64 - before != size || !read_line(input)?.is_empty() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        ureq::Error::BodyExceedsLimit(_) => "its answer is too long".to_owned(),
+        ureq::Error::Other(other) => match other.downcast_ref::<NotConnected>() {
+            Some(NotConnected(error)) => reason(error),
+            None => other.to_string(),
+        },
+        error => error.to_string(),
     }
 }
+
+/// All characters but the unreserved ones of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// `text` as one segment of a path or a value in a query.
-pub(crate) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                escaped.push(char::from(byte))
-            }
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
+pub(crate) fn escape(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, RESERVED)
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
-//! Connections: limits, deadlines, upgrades and their end. The client.
+//! Connections: limits, deadlines, upgrades and their end.
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,15 +13,12 @@ use axum::routing::get;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::pending;
-use hyper::Method;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::fake_node::FakeNode;
-use super::{HttpLimits, Server, TEST_TIMEOUT, read_to_end};
-use crate::error::ErrorCode;
-use crate::http::{Client, Readiness};
+use super::{Client, HttpLimits, Server, TEST_TIMEOUT, read_to_end};
 
 #[tokio::test]
 async fn a_client_that_sends_its_head_slowly_is_cut_off() {
@@ -63,8 +59,7 @@ async fn a_client_that_reads_nothing_is_cut_off() {
     // connection up.
     tokio::time::timeout(TEST_TIMEOUT, async {
         loop {
-            let client = Client::new(server.addr.to_string()).with_timeout(TEST_TIMEOUT);
-            if client.get::<serde_json::Value>("/health").await.is_ok() {
+            if Client::new(server.addr).is_served().await {
                 break;
             }
         }
@@ -156,9 +151,7 @@ async fn a_full_node_serves_its_peers_and_answers_others_with_busy() {
     assert_eq!(server.raw(busy.as_bytes()).await, "");
     drop((places, reserve));
     // Places become free when their connections close.
-    let after = tokio::time::timeout(TEST_TIMEOUT, async {
-        while server.client.get::<serde_json::Value>("/health").await.is_err() {}
-    });
+    let after = tokio::time::timeout(TEST_TIMEOUT, async { while !server.client.is_served().await {} });
     after.await.expect("places become free");
 }
 
@@ -319,90 +312,6 @@ async fn shutdown_does_not_wait_longer_than_its_grace() {
         .expect("serve returns")
         .unwrap();
     assert_eq!(read_to_end(&mut waiting).await, "");
-}
-
-#[tokio::test]
-async fn the_client_maps_errors_back() {
-    let server = Server::start().await;
-    let ready: Readiness = server.client.get("/ready").await.unwrap();
-    assert!(ready.ready);
-    let error = server
-        .client
-        .delete::<serde_json::Value>("/nodes/nobody")
-        .await
-        .unwrap_err();
-    assert_eq!(error.code(), ErrorCode::NotFound);
-    assert_eq!(error.message(), "there is no node \"nobody\"");
-    let error = server
-        .client
-        .post::<serde_json::Value>("/join", &1)
-        .await
-        .unwrap_err();
-    assert_eq!(error.code(), ErrorCode::InvalidArgument);
-    let error = server
-        .client
-        .get::<serde_json::Value>("/bad path")
-        .await
-        .unwrap_err();
-    assert_eq!(error.code(), ErrorCode::InvalidArgument);
-    let error = server.client.get::<Readiness>("/health").await.unwrap_err();
-    assert_eq!(error.code(), ErrorCode::Internal);
-
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = nobody.local_addr().unwrap().to_string();
-    let silent = Client::new(addr.clone()).with_timeout(Duration::from_millis(50));
-    let error = silent.get::<serde_json::Value>("/health").await.unwrap_err();
-    assert_eq!(error.code(), ErrorCode::Timeout);
-    drop(nobody);
-    let error = silent.get::<serde_json::Value>("/health").await.unwrap_err();
-    assert_eq!(error.code(), ErrorCode::Unreachable);
-    assert!(error.message().starts_with(&addr), "{error}");
-}
-
-#[tokio::test]
-async fn the_client_uses_connections_again_and_survives_that_the_node_closes_them() {
-    let server = Server::with_limits(|limits| limits.max_connections = 1).await;
-    // With one place only a reused connection is served: a new one would be refused.
-    for _ in 0..20 {
-        assert_eq!(server.get("/health").await.status, 200);
-    }
-
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = Client::new(listener.local_addr().unwrap().to_string()).with_timeout(TEST_TIMEOUT);
-    let seen = Arc::new(AtomicUsize::new(0));
-    let count = seen.clone();
-    let node = tokio::spawn(async move {
-        // Answers one request per connection and then closes without announcing it.
-        'next: loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                let Ok(byte) = stream.read_u8().await else {
-                    continue 'next;
-                };
-                head.push(byte);
-            }
-            count.fetch_add(1, Ordering::Relaxed);
-            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
-            let _ = stream.write_all(answer).await;
-        }
-    });
-    let mut answered = 0;
-    for _ in 0..5 {
-        // The client may notice the end of the connection before the next request or with it. A request that was sent
-        // already is reported as failed, and never repeated.
-        match client.request(Method::GET, "/", &[], Bytes::new()).await {
-            Ok(_) => answered += 1,
-            Err(error) => assert_eq!(error.code(), ErrorCode::Timeout),
-        }
-    }
-    assert!(answered >= 1);
-    assert_eq!(
-        seen.load(Ordering::Relaxed),
-        answered,
-        "each answer is for one request"
-    );
-    node.abort();
 }
 
 /// A proxy in front of the node and the node must not read different messages, or one message as two.

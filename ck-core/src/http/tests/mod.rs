@@ -16,19 +16,78 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use bytes::Bytes;
 use fake_node::FakeNode;
-use hyper::Method;
+use http_body_util::BodyExt;
+use hyper::{HeaderMap, Request, StatusCode};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Client, ClientResponse, HttpLimits, RequestCounters, router, serve};
+use super::{HttpLimits, RequestCounters, router, serve};
 
 /// Longer than any step of these tests takes; a test that reaches it has failed.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A client of the server under test. It keeps its connections, and they end with it.
+struct Client {
+    addr: SocketAddr,
+    inner: legacy::Client<HttpConnector, Body>,
+}
+
+/// A complete answer, whatever its status.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Client {
+    fn new(addr: SocketAddr) -> Self {
+        let inner = legacy::Client::builder(TokioExecutor::new()).build_http();
+        Client { addr, inner }
+    }
+
+    /// The answer; None when there is none, because the connection was refused or broke.
+    async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Answer> {
+        let uri = format!("http://{}{path}", self.addr);
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_vec())).unwrap();
+        let answer = async {
+            let (head, body) = self.inner.request(request).await.ok()?.into_parts();
+            Some(Answer {
+                status: head.status,
+                headers: head.headers,
+                body: body.collect().await.ok()?.to_bytes(),
+            })
+        };
+        let answer = tokio::time::timeout(TEST_TIMEOUT, answer).await;
+        answer.expect("the server answers in time")
+    }
+
+    /// True when the server answers, and says that all is well.
+    async fn is_served(&self) -> bool {
+        let answer = self.request("GET", "/health", &[], b"").await;
+        answer.is_some_and(|answer| answer.status == StatusCode::OK)
+    }
+}
 
 struct Server {
     fake: Arc<FakeNode>,
@@ -65,19 +124,18 @@ impl Server {
             fake,
             counters,
             addr,
-            client: Client::new(addr.to_string()).with_timeout(TEST_TIMEOUT),
+            client: Client::new(addr),
             shutdown: Some(shutdown),
             task,
         }
     }
 
-    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> ClientResponse {
-        let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let body = Bytes::copy_from_slice(body.as_bytes());
-        self.client.request(method, path, headers, body).await.unwrap()
+    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let answer = self.client.request(method, path, headers, body.as_bytes());
+        answer.await.expect("the server answers")
     }
 
-    async fn get(&self, path: &str) -> ClientResponse {
+    async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], "").await
     }
 
@@ -109,12 +167,17 @@ async fn read_to_end(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn parsed(answer: &ClientResponse) -> Value {
+/// The path of a key's value.
+fn data_path(key: &str) -> String {
+    format!("/data/{}", utf8_percent_encode(key, NON_ALPHANUMERIC))
+}
+
+fn parsed(answer: &Answer) -> Value {
     serde_json::from_slice(&answer.body)
         .unwrap_or_else(|error| panic!("{}: {error}: {:?}", answer.status, answer.body))
 }
 
-fn header<'a>(answer: &'a ClientResponse, name: &str) -> &'a str {
+fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
     answer
         .headers
         .get(name)

@@ -80,7 +80,7 @@ pub(crate) fn run(args: &BenchArgs, global: &Global, out: &mut Out) -> Result<()
             "results": all,
         }));
     }
-    out.text(table(&all).render(out.styles, 0))?;
+    out.text(table(&all).render(out.styles))?;
     if let Some(error) = all.iter().find_map(|measured| measured.first_error.as_ref()) {
         out.line(out.styles.paint(Tone::Bad, &format!("first error: {error}")))?;
     }

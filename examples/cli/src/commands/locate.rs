@@ -53,7 +53,7 @@ pub(crate) fn run(args: &LocateArgs, api: &mut Api, out: &mut Out) -> Result<()>
             found.replicas.join(" ").into(),
         ]);
     }
-    out.text(table.render(out.styles, 0))
+    out.text(table.render(out.styles))
 }
 
 fn locate<'a>(answer: &'a ClusterAnswer, key: &'a str) -> Result<Located<'a>> {

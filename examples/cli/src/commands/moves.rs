@@ -41,7 +41,7 @@ pub(crate) fn rebalance(args: &RebalanceArgs, api: &mut Api, out: &mut Out) -> R
         ]);
     }
     if !table.is_empty() {
-        out.text(table.render(out.styles, 0))?;
+        out.text(table.render(out.styles))?;
     }
     let verb = if answer.dry_run {
         "would move"
@@ -60,7 +60,7 @@ fn status(api: &mut Api, out: &mut Out) -> Result<()> {
         return out.json(&status);
     }
     if !status.migrations.is_empty() {
-        out.text(table(&status.migrations).render(out.styles, 0))?;
+        out.text(table(&status.migrations).render(out.styles))?;
         let more = status.migrations_total.saturating_sub(status.migrations.len());
         if more > 0 {
             out.line(format!("and {more} more"))?;

@@ -69,7 +69,7 @@ pub(crate) fn run(args: &PartitionsArgs, api: &mut Api, out: &mut Out) -> Result
         ]);
     }
     if !table.is_empty() {
-        out.text(table.render(out.styles, 0))?;
+        out.text(table.render(out.styles))?;
     }
     let line = format!(
         "{} at revision {}{}",

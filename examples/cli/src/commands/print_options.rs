@@ -62,5 +62,5 @@ pub(super) fn print_options(resolved: &Resolved, out: &mut Out) -> Result<()> {
             Cell::new(shown.value, tone),
         ]);
     }
-    out.text(table.render(out.styles, 0))
+    out.text(table.render(out.styles))
 }

@@ -186,7 +186,7 @@ pub(crate) fn nodes(api: &mut Api, out: &mut Out) -> Result<()> {
     }
     let answer = api.cluster()?;
     let layout = Layout::new(&answer.cluster);
-    out.text(node_table(&nodes, &layout, &answer).render(out.styles, 0))?;
+    out.text(node_table(&nodes, &layout, &answer).render(out.styles))?;
     let line = format!(
         "{} at revision {}{}",
         plural(nodes.len(), "node"),

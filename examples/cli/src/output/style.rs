@@ -41,11 +41,16 @@ impl Styles {
 
     /// `text` in the tone's colour.
     pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
-        if !self.colour || tone == Tone::Plain || text.is_empty() {
-            return text.to_string();
+        match self.style(tone) {
+            Some(style) if !text.is_empty() => format!("{style}{text}{style:#}"),
+            _ => text.to_string(),
         }
+    }
+
+    /// The tone's colour; `None` when text stays as it is.
+    pub(crate) fn style(self, tone: Tone) -> Option<Style> {
         let style = match tone {
-            Tone::Plain => Style::new(),
+            Tone::Plain => return None,
             Tone::Heading => Style::new().bold(),
             Tone::Dim => Style::new().dimmed(),
             Tone::Good => AnsiColor::Green.on_default(),
@@ -56,7 +61,7 @@ impl Styles {
             Tone::Pending => AnsiColor::Black.on(AnsiColor::Yellow),
             Tone::New => AnsiColor::Black.on(AnsiColor::Magenta).bold(),
         };
-        format!("{style}{text}{style:#}")
+        self.colour.then_some(style)
     }
 }
 

@@ -65,8 +65,8 @@ fn conditions_and_standard_input_reach_the_node() {
         body: body.to_string(),
     };
     let expected = [
-        asked(Some("If-None-Match: *"), "v"),
-        asked(Some("If-Match: \"7\""), "v"),
+        asked(Some("if-none-match: *"), "v"),
+        asked(Some("if-match: \"7\""), "v"),
         asked(None, "from\nafar\n"),
     ];
     assert_eq!(node.asked(), expected);

@@ -10,12 +10,14 @@ use std::thread;
 use serde_json::{Value, json};
 
 /// What is answered to `GET /path?query`.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Answer {
     status: u16,
     etag: Option<u64>,
     /// For how many milliseconds the node has not heard of a leader.
     contact: Option<u64>,
+    /// Where it redirects to.
+    location: Option<String>,
     body: Vec<u8>,
 }
 
@@ -47,9 +49,8 @@ impl Script {
             line.to_string(),
             Answer {
                 status,
-                etag: None,
-                contact: None,
                 body,
+                ..Answer::default()
             },
         );
         self
@@ -60,8 +61,8 @@ impl Script {
         let answer = Answer {
             status: 200,
             etag: Some(etag),
-            contact: None,
             body: body.to_vec(),
+            ..Answer::default()
         };
         self.0.insert(line.to_string(), answer);
         self
@@ -70,6 +71,18 @@ impl Script {
     /// Answers `line` as it does already, and has not heard of a leader for so many milliseconds.
     pub(crate) fn last_contact(mut self, line: &str, millis: u64) -> Self {
         self.0.get_mut(line).unwrap().contact = Some(millis);
+        self
+    }
+
+    /// Answers `line` with a redirect to the same path at `addr`.
+    pub(crate) fn redirect(mut self, line: &str, addr: &str) -> Self {
+        let (_, path) = line.split_once(' ').unwrap();
+        let answer = Answer {
+            status: 307,
+            location: Some(format!("http://{addr}{path}")),
+            ..Answer::default()
+        };
+        self.0.insert(line.to_string(), answer);
         self
     }
 
@@ -123,10 +136,12 @@ fn talk(stream: TcpStream, answers: &BTreeMap<String, Answer>, memory: &Mutex<Ve
             if header.is_empty() {
                 break;
             }
-            if let Some(value) = header.strip_prefix("Content-Length: ") {
-                length = value.parse().ok()?;
-            } else if header.starts_with("If-") {
-                condition = Some(header.to_string());
+            // Names of headers are the same in capitals.
+            let (name, value) = header.split_once(": ")?;
+            match name.to_ascii_lowercase() {
+                name if name == "content-length" => length = value.parse().ok()?,
+                name if name.starts_with("if-") => condition = Some(format!("{name}: {value}")),
+                _ => {}
             }
         }
         let mut body = vec![0; length];
@@ -134,11 +149,10 @@ fn talk(stream: TcpStream, answers: &BTreeMap<String, Answer>, memory: &Mutex<Ve
         let body = String::from_utf8_lossy(&body).into_owned();
         let missing = Answer {
             status: 404,
-            etag: None,
-            contact: None,
             body: error("NOT_FOUND", &format!("the test has no answer to {line}"))
                 .to_string()
                 .into_bytes(),
+            ..Answer::default()
         };
         // Most tests are not about how long a node is given.
         let (line, timeout) = if answers.contains_key(&line) {
@@ -161,8 +175,13 @@ fn talk(stream: TcpStream, answers: &BTreeMap<String, Answer>, memory: &Mutex<Ve
             .contact
             .map(|millis| format!("X-ClusterKit-Last-Contact: {millis}\r\n"))
             .unwrap_or_default();
+        let location = answer
+            .location
+            .as_ref()
+            .map(|place| format!("Location: {place}\r\n"))
+            .unwrap_or_default();
         let head = format!(
-            "HTTP/1.1 {} x\r\n{etag}{contact}Content-Length: {}\r\n\r\n",
+            "HTTP/1.1 {} x\r\n{etag}{contact}{location}Content-Length: {}\r\n\r\n",
             answer.status,
             answer.body.len()
         );

@@ -163,6 +163,41 @@ fn the_address_comes_from_the_environment_too() {
     assert_eq!(node.lines(), ["GET /cluster"]);
 }
 
+/// A proxy is for other traffic, and may not reach the node; the node's address is asked and no other.
+#[test]
+fn a_proxy_that_the_environment_names_is_not_used() {
+    let (node, proxy) = (script().serve(), Script::default().serve());
+    let url = format!("http://{}", proxy.addr);
+    let names = ["http_proxy", "https_proxy", "all_proxy"];
+    let output = command()
+        .args(["--addr", &node.addr, "partitions", "--json"])
+        .envs(names.map(|name| (name, &url)))
+        .envs(names.map(|name| (name.to_uppercase(), &url)))
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert_eq!(node.lines(), ["GET /cluster"]);
+    assert!(proxy.lines().is_empty(), "it was asked: {:?}", proxy.lines());
+}
+
+/// No node redirects: whoever does is none, and an order must not be carried elsewhere.
+#[test]
+fn a_redirect_is_an_answer_that_makes_no_sense() {
+    let elsewhere = script().serve();
+    let node = Script::default()
+        .redirect("GET /cluster", &elsewhere.addr)
+        .redirect("POST /maintenance", &elsewhere.addr)
+        .serve();
+    for args in [&["partitions"][..], &["maintenance", "on"]] {
+        let ran = node.run(args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{args:?}");
+        assert!(ran.stderr.contains("makes no sense"), "{}", ran.stderr);
+    }
+    assert!(elsewhere.lines().is_empty(), "{:?}", elsewhere.lines());
+}
+
 #[test]
 fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish"] {

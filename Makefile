@@ -11,11 +11,28 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
+# rust-toolchain.toml says stable. Where rustup has none, as in a container with a numbered one, its default has to do: no
+# target downloads a second toolchain in order to build.
+ifndef RUSTUP_TOOLCHAIN
+INSTEAD := $(shell PATH="$(PATH)" rustup toolchain list 2> /dev/null \
+  | awk '/^stable/ { stable = 1 } /default/ { name = $$1 } END { if (!stable) print name }')
+ifneq ($(INSTEAD),)
+export RUSTUP_TOOLCHAIN := $(INSTEAD)
+endif
+endif
+
 PREFIX ?= /usr/local
 DESTDIR ?=
 # Passed on: make demo ARGS='--nodes 5 --keep', make bench ARGS=writes.
 ARGS ?=
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)
+# The oldest Rust that will do.
+MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)
+# What is published on crates.io.
+CRATES = clusterkit clusterkit-cli
+# What cannot be had on a machine is skipped, and said. Where this is set, as in CI, it is a failure instead.
+export STRICT ?=
+skipped = { echo "SKIPPED: $(1)"; test -z "$$STRICT"; exit; }
 # For make sim and make soak: how many seeds from which, one to be replayed, how long.
 SEEDS ?= 200
 SIM_SECONDS ?=
@@ -85,7 +102,7 @@ soak: tools ## Fuzz, simulate, then trouble real processes, half of the time eac
 	fuzz/run.sh $$each || fuzzed=$$?
 	case $$fuzzed in
 	  0) ;;
-	  3) echo "SKIPPED: the fuzz targets"; each=0 ;;
+	  3) echo "SKIPPED: the fuzz targets"; test -z "$$STRICT"; each=0 ;;
 	  *) exit $$fuzzed ;;
 	esac
 	minutes=$$(( (all - each * targets / 60 + 1) / 2 ))
@@ -98,15 +115,61 @@ planted: tools ## Every fault that is planted must be found by the simulation (O
 	@$(BUILD_SIM)
 	exec "$(SIM)" planted $(if $(ONLY),--only $(ONLY))
 
+.PHONY: miri
+miri: tools ## Run the C layer's unit tests under Miri, which knows what C may do with a pointer and what not
+	@if ! cargo +nightly miri --version > /dev/null 2>&1 \
+	  && ! rustup component add --toolchain nightly miri rust-src 2> /dev/null \
+	  && ! rustup toolchain install nightly --no-self-update --allow-downgrade --profile minimal --component miri,rust-src; then
+	  $(call skipped,Miri: nightly Rust with it cannot be installed here)
+	fi
+	# A pointer that has gone through C is the same pointer: nothing may make one of a number.
+	MIRIFLAGS=-Zmiri-strict-provenance cargo +nightly miri test --locked -p ck-ffi --lib
+
+.PHONY: msrv
+msrv: tools ## Check everything with the oldest Rust that the project promises to build with
+	@if ! cargo +$(MSRV) --version > /dev/null 2>&1 \
+	  && ! rustup toolchain install $(MSRV) --no-self-update --profile minimal; then
+	  $(call skipped,rust-version: Rust $(MSRV) cannot be installed here)
+	fi
+	cargo +$(MSRV) check --workspace --all-targets --locked
+
 .PHONY: lint
-lint: tools-lint ## Check format, lints, documentation and the rules of the house
+lint: tools-lint ## Check format, lints, documentation, dependencies and the rules of the house
 	@cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p clusterkit --features sim --all-targets --locked -- -D warnings
 	cargo clippy -p clusterkit --features fuzz --all-targets --locked -- -D warnings
 	cargo clippy -p ck-simulation --features planted-bugs --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
+	tests/deny.sh
 	python3 tests/house.py
+
+.PHONY: package
+package: tools ## Make the crates for crates.io, and build each from its own tarball (ARGS=--allow-dirty)
+	@# Together, so that the command is built with the library's tarball: cargo can since 1.90.
+	cargo package --locked $(addprefix -p ,$(CRATES)) $(ARGS)
+	for crate in $(CRATES); do
+	  files="$$(tar -tf "$(CARGO_TARGET_DIR)/package/$$crate-$(VERSION).crate")"
+	  for file in README.md LICENSE-MIT LICENSE-APACHE; do
+	    grep -qx "$$crate-$(VERSION)/$$file" <<< "$$files" || { echo "$$crate is packed without $$file" >&2; exit 1; }
+	  done
+	done
+
+.PHONY: archive
+archive: tools ## Pack what make install installs, as a release has it
+	@name="clusterkit-$(VERSION)-linux-$$(uname -m)"
+	tree="$(CARGO_TARGET_DIR)/archive/$$name"
+	rm -rf "$$tree"
+	$(MAKE) --no-print-directory install DESTDIR="$$tree" PREFIX=
+	cp README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE "$$tree/"
+	cd "$(CARGO_TARGET_DIR)/archive"
+	tar --owner=0 --group=0 --sort=name -czf "$$name.tar.gz" "$$name"
+	sha256sum "$$name.tar.gz" > "$$name.tar.gz.sha256"
+	echo "$(CARGO_TARGET_DIR)/archive/$$name.tar.gz"
+
+.PHONY: version
+version: ## Print the version of the workspace
+	@echo "$(VERSION)"
 
 .PHONY: install
 install: tools ## Install command, libraries, headers and pkg-config file under PREFIX (/usr/local; DESTDIR for packages)

@@ -137,9 +137,11 @@ pub use options::{
     parse_duration, table as options_table,
 };
 
-/// The programs in the guides, compiled with the tests of the documentation.
+/// The programs in the guides and in the README, compiled with the tests of the documentation.
 #[cfg(doctest)]
 mod guides {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
     #[doc = include_str!("../../docs/hooks.md")]
     struct Hooks;
     #[doc = include_str!("../../docs/partitioning.md")]

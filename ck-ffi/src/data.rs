@@ -167,3 +167,43 @@ pub unsafe extern "C" fn ck_data_free(data: *mut ck_data_t) {
     // SAFETY: data that this library gave and nobody has freed, or NULL, says the header.
     unsafe { handle::take_back(data, drop) };
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ptr::null_mut;
+
+    use super::*;
+
+    #[test]
+    fn a_value_is_read_where_it_is_until_it_is_freed() {
+        let bytes = Bytes::from(vec![1_u8, 0, 255]);
+        let data = Box::new(ck_data_t(DataEntry {
+            value: bytes.clone(),
+            revision: 7,
+        }))
+        .give();
+        // SAFETY: live data, freed once; the length may be written.
+        unsafe {
+            let mut len = 0;
+            let value = ck_data_value(data, &raw mut len);
+            assert_eq!(ck_data_revision(data), 7);
+            // Again, without a length.
+            assert_eq!(ck_data_value(data, null_mut()), value);
+            assert_eq!(crate::text::bytes(value, len, "value").unwrap(), &bytes[..]);
+            ck_data_free(data);
+        }
+        // The library's own copy is as it was.
+        assert_eq!(&bytes[..], [1, 0, 255]);
+    }
+
+    #[test]
+    fn no_data_has_no_value() {
+        let mut len = 1;
+        // SAFETY: NULL is allowed, and the length may be written.
+        unsafe {
+            assert!(ck_data_value(null(), &raw mut len).is_null());
+            assert_eq!((len, ck_data_revision(null())), (0, 0));
+            ck_data_free(null_mut());
+        }
+    }
+}

@@ -144,7 +144,42 @@ pub unsafe extern "C" fn ck_error_free(error: *mut ck_error_t) {
 
 #[cfg(test)]
 mod tests {
+    use std::ptr::null_mut;
+
     use clusterkit::ErrorCode;
+
+    use super::*;
+    use crate::guard::fallible;
+    use crate::testing::text_at;
+
+    #[test]
+    fn an_error_is_read_and_freed() {
+        let error = fallible(|| Err(Error::new(ErrorCode::NoLeader, "nobody \u{1F431} leads")));
+        // SAFETY: a live error, freed once and not used afterwards.
+        unsafe {
+            assert_eq!(ck_error_code(error), CK_ERROR_NO_LEADER);
+            let (name, message) = (ck_error_name(error), ck_error_message(error));
+            assert!(ck_error_is_retriable(error));
+            // The texts are there until the error is freed, whatever was called in between.
+            assert_eq!(text_at(name), "NO_LEADER");
+            assert_eq!(text_at(message), "nobody \u{1F431} leads");
+            assert_eq!(ck_error_message(error), message);
+            ck_error_free(error);
+        }
+    }
+
+    #[test]
+    fn no_error_is_null() {
+        let error = fallible(|| Ok(()));
+        assert_eq!(error, null_mut());
+        // SAFETY: NULL is allowed.
+        unsafe {
+            assert_eq!(ck_error_code(error), CK_OK);
+            assert_eq!((ck_error_name(error), ck_error_message(error)), (null(), null()));
+            assert!(!ck_error_is_retriable(error));
+            ck_error_free(error);
+        }
+    }
 
     /// Every code of the core is in the header, under its number and its name.
     #[test]

@@ -126,10 +126,10 @@ impl CEvent {
                 revision: event.revision,
                 timestamp_ms: event.timestamp.as_millis(),
                 node_id: node_id.as_ref().map_or(null(), CText::as_ptr),
-                node: node.first_or_null(),
+                node: node.all_or_null(),
                 epoch,
                 partition,
-                copy_from: copy_from.first_or_null(),
+                copy_from: copy_from.all_or_null(),
                 copy_from_count: copy_from.len(),
                 json: json.as_ptr(),
                 json_len: json.len(),
@@ -159,5 +159,72 @@ fn change_number(change: RoleChange) -> i32 {
         RoleChange::LostPrimary => CK_CHANGE_LOST_PRIMARY,
         RoleChange::LostCopy => CK_CHANGE_LOST_COPY,
         _ => CK_CHANGE_NONE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use clusterkit::model::{ChangeReason, LeadershipEvent, PartitionChangeEvent, Timestamp};
+
+    use super::*;
+    use crate::testing::{node, text_at};
+
+    fn partition_change() -> Event {
+        Event {
+            revision: 9,
+            timestamp: Timestamp::default(),
+            kind: EventKind::PartitionChange(PartitionChangeEvent {
+                partition_id: "partition-5".into(),
+                number: 5,
+                node_id: "a".into(),
+                change: RoleChange::GainedReplica,
+                copy_from_nodes: vec![Arc::new(node("b")), Arc::new(node("c"))],
+                copy_to_node: Some(Arc::new(node("a"))),
+                change_reason: ChangeReason::NodeJoin,
+                old_primary: "b".into(),
+                new_primary: "b".into(),
+                epoch: 4,
+            }),
+        }
+    }
+
+    #[test]
+    fn what_an_event_points_at_stays_where_it_is() {
+        let event = Box::new(CEvent::new(&partition_change()).unwrap());
+        // SAFETY: `event` owns all of it and lives.
+        unsafe {
+            let told = &*event.as_ptr();
+            assert_eq!(
+                (told.kind, told.change),
+                (CK_EVENT_PARTITION_CHANGE, CK_CHANGE_GAINED_REPLICA)
+            );
+            assert_eq!((told.revision, told.epoch, told.partition), (9, 4, 5));
+            assert_eq!((text_at(told.node_id), text_at((*told.node).id)), ("a", "a"));
+            let from = std::slice::from_raw_parts(told.copy_from, told.copy_from_count);
+            assert_eq!(
+                from.iter().map(|node| text_at(node.id)).collect::<Vec<_>>(),
+                ["b", "c"]
+            );
+            let json = text_at(told.json);
+            assert_eq!(json.len(), told.json_len);
+            assert_eq!(serde_json::from_str::<Event>(json).unwrap(), partition_change());
+        }
+    }
+
+    #[test]
+    fn an_event_without_a_node_points_at_none() {
+        let event = CEvent::new(&Event {
+            revision: 1,
+            timestamp: Timestamp::default(),
+            kind: EventKind::BecomeLeader(LeadershipEvent { epoch: 3 }),
+        })
+        .unwrap();
+        // SAFETY: `event` lives.
+        let told = unsafe { &*event.as_ptr() };
+        assert_eq!((told.kind, told.epoch), (CK_EVENT_BECOME_LEADER, 3));
+        assert!(told.node_id.is_null() && told.node.is_null() && told.copy_from.is_null());
+        assert_eq!((told.copy_from_count, told.partition), (0, CK_NO_PARTITION));
     }
 }

@@ -66,3 +66,65 @@ impl Drop for Foreign {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    use super::*;
+    use crate::testing::{count_end, user_data};
+
+    #[test]
+    fn data_ends_once_when_the_last_who_may_call_has_gone() {
+        let ends = Arc::new(AtomicUsize::new(0));
+        let foreign = Arc::new(Foreign::new(user_data(&ends), Some(count_end)));
+        // Whoever registered it holds up nothing.
+        let claim = foreign.claim();
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                let foreign = Arc::clone(&foreign);
+                let ends = &ends;
+                scope.spawn(move || {
+                    assert!(!foreign.data().is_null());
+                    assert_eq!(ends.load(Ordering::Relaxed), 0);
+                });
+            }
+        });
+        drop(foreign);
+        assert_eq!(ends.load(Ordering::Relaxed), 1);
+        drop(claim);
+        assert_eq!(ends.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn data_that_was_given_back_is_the_callers_to_end() {
+        let ends = Arc::new(AtomicUsize::new(0));
+        let data = user_data(&ends);
+        let foreign = Foreign::new(data, Some(count_end));
+        foreign.claim().give_back();
+        drop(foreign);
+        assert_eq!(ends.load(Ordering::Relaxed), 0);
+        // SAFETY: nobody has ended it.
+        unsafe { count_end(data) };
+        assert_eq!(ends.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn data_without_a_destroy_function_is_left_alone() {
+        let mut value = 7;
+        let foreign = Foreign::new((&raw mut value).cast(), None);
+        assert_eq!(foreign.data(), (&raw mut value).cast());
+        drop(foreign);
+        assert_eq!(value, 7);
+    }
+
+    unsafe extern "C-unwind" fn panics(_: *mut c_void) {
+        std::panic::resume_unwind(Box::new("boom".to_owned()));
+    }
+
+    #[test]
+    fn a_destroy_function_that_unwinds_is_held() {
+        drop(Foreign::new(std::ptr::null_mut(), Some(panics)));
+    }
+}

@@ -23,7 +23,8 @@ extern "C" fn in_child() {
 pub(crate) fn watch_forks() -> Result<()> {
     static WATCHED: Mutex<bool> = Mutex::new(false);
     let mut watched = WATCHED.lock();
-    if !*watched {
+    // Miri has no forks, and does not know the call.
+    if !*watched && !cfg!(miri) {
         // SAFETY: the handler only stores to an atomic, which is legal in the child of a process with threads,
         // and it stays where it is: the library is linked with `nodelete`.
         let failed = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
@@ -86,13 +87,17 @@ pub(crate) fn caught<T>(body: impl FnOnce() -> T) -> Result<T> {
 
 #[cold]
 fn panicked(payload: Box<dyn Any + Send>) -> Error {
-    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (_, Some(text)) => text.clone(),
-        _ => "no message".to_owned(),
+    let text = match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => match payload.downcast::<&str>() {
+            Ok(text) => (*text).to_owned(),
+            Err(payload) => {
+                // Leaked: its destructor could panic again.
+                std::mem::forget(payload);
+                "no message".to_owned()
+            }
+        },
     };
-    // Leaked: its destructor could panic again.
-    std::mem::forget(payload);
     Error::new(ErrorCode::Internal, format!("ClusterKit panicked: {text}"))
 }
 
@@ -107,6 +112,22 @@ mod tests {
         let error = caught(|| -> u8 { panic() }).unwrap_err();
         assert_eq!(error.code(), ErrorCode::Internal);
         assert!(error.message().ends_with("boom"), "{error}");
+        let formatted = || std::panic::resume_unwind(Box::new("bang".to_owned()));
+        let error = caught(|| -> u8 { formatted() }).unwrap_err();
+        assert!(error.message().ends_with("bang"), "{error}");
         assert_eq!(plain(7, || Ok(panic())), 7);
+    }
+
+    /// Nothing of it is touched: it is not even dropped.
+    #[test]
+    fn a_panic_with_something_else_has_no_message() {
+        struct Fuse;
+        impl Drop for Fuse {
+            fn drop(&mut self) {
+                std::process::abort();
+            }
+        }
+        let error = caught(|| -> u8 { std::panic::resume_unwind(Box::new(Fuse)) }).unwrap_err();
+        assert!(error.message().ends_with("no message"), "{error}");
     }
 }

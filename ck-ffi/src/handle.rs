@@ -80,3 +80,137 @@ pub(crate) unsafe fn take_back<T: Handle>(pointer: *mut T, free: impl FnOnce(Box
     // A panic in a destructor is lost, but the process is not.
     drop(guard::caught(|| free(owned)));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ptr::{NonNull, null, null_mut};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    /// Counts its ends; one that is told to panics then.
+    struct Thing {
+        ends: Arc<AtomicUsize>,
+        panics: bool,
+    }
+
+    impl Handle for Thing {}
+
+    impl Drop for Thing {
+        fn drop(&mut self) {
+            self.ends.fetch_add(1, Ordering::Relaxed);
+            if self.panics {
+                std::panic::resume_unwind(Box::new("boom"));
+            }
+        }
+    }
+
+    /// A handle as C gets it, and how often it has ended.
+    fn given(panics: bool) -> (*mut Thing, Arc<AtomicUsize>) {
+        let ends = Arc::new(AtomicUsize::new(0));
+        let mut pointer = null_mut();
+        // SAFETY: the pointer is this function's own.
+        let slot = unsafe { out(&raw mut pointer, "out") }.unwrap();
+        slot.put(Thing {
+            ends: Arc::clone(&ends),
+            panics,
+        });
+        (pointer, ends)
+    }
+
+    #[test]
+    fn a_handle_is_borrowed_as_often_as_one_likes_and_ends_once() {
+        let (pointer, ends) = given(false);
+        // SAFETY: the handle lives until it is taken back, once.
+        unsafe {
+            let one = borrow(pointer, "thing").unwrap();
+            let other = borrow(pointer, "thing").unwrap();
+            assert!(std::ptr::eq(one, other));
+            assert_eq!(Arc::strong_count(&one.ends), 2);
+            assert_eq!(ends.load(Ordering::Relaxed), 0);
+            take_back(pointer, drop);
+        }
+        assert_eq!(ends.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn threads_borrow_one_handle_at_once_and_another_ends_it() {
+        let (pointer, ends) = given(false);
+        let address = AtomicPointer(pointer);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                // SAFETY: the handle lives until all of these have returned.
+                scope.spawn(|| unsafe {
+                    let thing = borrow(address.get(), "thing").unwrap();
+                    assert_eq!(thing.ends.load(Ordering::Relaxed), 0);
+                });
+            }
+        });
+        thread::scope(|scope| {
+            // SAFETY: nobody else uses the handle any more.
+            scope.spawn(|| unsafe { take_back(address.get(), drop) });
+        });
+        assert_eq!(ends.load(Ordering::Relaxed), 1);
+    }
+
+    /// C shares a pointer between threads without being asked.
+    struct AtomicPointer(*mut Thing);
+
+    // SAFETY: what it points at is shared by counters only.
+    unsafe impl Sync for AtomicPointer {}
+
+    impl AtomicPointer {
+        fn get(&self) -> *mut Thing {
+            self.0
+        }
+    }
+
+    #[test]
+    fn null_is_an_error_to_borrow_and_nothing_to_free() {
+        // SAFETY: NULL is allowed.
+        unsafe {
+            let error = borrow::<Thing>(null(), "thing").err().unwrap();
+            assert_eq!(error.code(), ErrorCode::InvalidArgument);
+            assert_eq!(error.message(), "thing is NULL");
+            assert!(out::<Thing>(null_mut(), "out").is_err());
+            take_back::<Thing>(null_mut(), drop);
+            store::<u64>(null_mut(), 1);
+        }
+    }
+
+    #[test]
+    fn a_call_that_fails_leaves_null_where_c_had_set_nothing() {
+        // What an uninitialised variable of C may hold: it must neither be read nor freed.
+        let mut pointer: *mut Thing = NonNull::dangling().as_ptr();
+        // SAFETY: the pointer is this test's own.
+        drop(unsafe { out(&raw mut pointer, "out") });
+        assert!(pointer.is_null());
+        let mut memory = std::mem::MaybeUninit::<*mut Thing>::uninit();
+        // SAFETY: it may be written, and has been when it is read.
+        unsafe {
+            drop(out(memory.as_mut_ptr(), "out"));
+            assert!(memory.assume_init().is_null());
+        }
+    }
+
+    #[test]
+    fn what_is_stored_needs_no_initialised_place() {
+        let mut place = std::mem::MaybeUninit::<String>::uninit();
+        // SAFETY: it may be written, and has been when it is read.
+        let stored = unsafe {
+            store(place.as_mut_ptr(), "text".to_owned());
+            place.assume_init()
+        };
+        assert_eq!(stored, "text");
+    }
+
+    #[test]
+    fn a_destructor_that_panics_is_not_heard_of() {
+        let (pointer, ends) = given(true);
+        // SAFETY: a live handle, not used again.
+        unsafe { take_back(pointer, drop) };
+        assert_eq!(ends.load(Ordering::Relaxed), 1);
+    }
+}

@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 
 use clusterkit::hooks::{EventFilter, EventType, Hook, HookId};
+use clusterkit::model::Event;
 use clusterkit::{Error, ErrorCode, Result};
 
 use crate::cluster::ck_cluster_t;
@@ -57,6 +58,21 @@ fn filter(events: u32) -> Result<EventFilter> {
     }
 }
 
+/// Calls a hook of C's with an event, which lives until it returns.
+fn call(
+    callback: unsafe extern "C-unwind" fn(*const ck_event_t, *mut c_void) -> i32,
+    event: &Event,
+    user_data: &Foreign,
+) -> std::result::Result<(), String> {
+    let event = CEvent::new(event)?;
+    // SAFETY: C gave the function for such a call, with this data, which is borrowed and so has not ended. An exception that
+    // gets out of it ends the process: Rust catches none of another language.
+    match unsafe { callback(event.as_ptr(), user_data.data()) } {
+        0 => Ok(()),
+        code => Err(format!("the callback returned {code}")),
+    }
+}
+
 /// Adds a hook: callback is called for every event of the kinds in events, a sum of CK_EVENT_* or CK_EVENT_ALL, in
 /// the order in which they happened. docs/hooks.md tells of order and concurrency. Any number of hooks may be added.
 ///
@@ -82,15 +98,7 @@ pub unsafe extern "C" fn ck_hook_add(
         let filter = filter(events)?;
         let foreign = Foreign::new(user_data, destroy);
         let claim = foreign.claim();
-        let hook = Hook::blocking(move |event| {
-            let event = CEvent::new(event)?;
-            // SAFETY: C gave the function for such a call, with this data, which lives as long as the closure. An
-            // exception that gets out of it ends the process: Rust catches none of another language.
-            match unsafe { callback(event.as_ptr(), foreign.data()) } {
-                0 => Ok(()),
-                code => Err(format!("the callback returned {code}")),
-            }
-        });
+        let hook = Hook::blocking(move |event| call(callback, event, &foreign));
         let id = cluster.0.try_register_hook(filter, hook).map_err(|rejected| {
             claim.give_back();
             rejected.into_error()
@@ -122,8 +130,46 @@ pub unsafe extern "C" fn ck_hook_remove(cluster: *mut ck_cluster_t, id: u64) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use clusterkit::model::{EventKind, NodeJoinEvent, Timestamp};
+
     use super::*;
     use crate::event::*;
+    use crate::testing::{count_end, node, text_at, user_data};
+
+    /// A hook as C has one: it reads the event and its data, and answers with how often it was called.
+    unsafe extern "C-unwind" fn counts(event: *const ck_event_t, user_data: *mut c_void) -> i32 {
+        // SAFETY: both are there until this returns.
+        unsafe {
+            assert_eq!(text_at((*(*event).node).id), "joined");
+            let calls = &*user_data.cast_const().cast::<AtomicUsize>();
+            i32::try_from(calls.fetch_add(1, Ordering::Relaxed)).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_hook_of_c_reads_the_event_and_says_how_it_went() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let foreign = Foreign::new(user_data(&calls), Some(count_end));
+        let event = Event {
+            revision: 1,
+            timestamp: Timestamp::default(),
+            kind: EventKind::NodeJoin(NodeJoinEvent {
+                node: Arc::new(node("joined")),
+                cluster_size: 1,
+                is_bootstrap: false,
+            }),
+        };
+        assert_eq!(call(counts, &event, &foreign), Ok(()));
+        let failed = call(counts, &event, &foreign).unwrap_err();
+        assert_eq!(failed, "the callback returned 1");
+        drop(foreign);
+        // Two calls, and one end.
+        assert_eq!(calls.load(Ordering::Relaxed), 3);
+        assert_eq!(Arc::strong_count(&calls), 1);
+    }
 
     #[test]
     fn every_constant_is_the_bit_of_its_type() {

@@ -29,6 +29,8 @@ mod log;
 mod lookup;
 mod node;
 mod options;
+#[cfg(test)]
+mod testing;
 mod text;
 mod version;
 mod view;

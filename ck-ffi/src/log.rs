@@ -52,6 +52,26 @@ fn level_number(level: LogLevel) -> i32 {
     }
 }
 
+/// Calls a log callback of C's with a message, which lives until it returns.
+fn call(
+    callback: unsafe extern "C-unwind" fn(i32, *const c_char, usize, *mut c_void),
+    level: LogLevel,
+    message: &str,
+    user_data: &Foreign,
+) {
+    let message = CText::new(message);
+    // SAFETY: C gave the function for such a call, with this data, which is borrowed and so has not ended. An exception that
+    // gets out of it ends the process.
+    drop(caught(|| unsafe {
+        callback(
+            level_number(level),
+            message.as_ptr(),
+            message.len(),
+            user_data.data(),
+        );
+    }));
+}
+
 /// Sets where messages of this node go, those that the option log_level lets through. It replaces an earlier
 /// callback, and is told what waited for that; NULL, which is the default, drops them. The library writes nowhere else.
 ///
@@ -76,20 +96,41 @@ pub unsafe extern "C" fn ck_cluster_set_log(
         cluster
             .0
             .on_log(callback.map(|callback| -> clusterkit::LogCallback {
-                Arc::new(move |level, message| {
-                    let message = CText::new(message);
-                    // SAFETY: C gave the function for such a call, with this data, which lives as long as the
-                    // closure. An exception that gets out of it ends the process.
-                    drop(caught(|| unsafe {
-                        callback(
-                            level_number(level),
-                            message.as_ptr(),
-                            message.len(),
-                            foreign.data(),
-                        );
-                    }));
-                })
+                Arc::new(move |level, message| call(callback, level, message, &foreign))
             }));
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::testing::{count_end, text_at, user_data};
+
+    /// Adds up the lengths of what it hears, and unwinds at an error.
+    unsafe extern "C-unwind" fn adds(level: i32, message: *const c_char, len: usize, user_data: *mut c_void) {
+        // SAFETY: both are there until this returns.
+        unsafe {
+            assert_eq!(text_at(message).len(), len);
+            let heard = &*user_data.cast_const().cast::<AtomicUsize>();
+            heard.fetch_add(len, Ordering::Relaxed);
+        }
+        if level == CK_LOG_ERROR {
+            std::panic::resume_unwind(Box::new("boom"));
+        }
+    }
+
+    #[test]
+    fn a_log_callback_of_c_hears_every_message() {
+        let heard = Arc::new(AtomicUsize::new(0));
+        let foreign = Foreign::new(user_data(&heard), Some(count_end));
+        call(adds, LogLevel::Info, "", &foreign);
+        call(adds, LogLevel::Error, "it unwinds", &foreign);
+        call(adds, LogLevel::Warn, "and hears more", &foreign);
+        assert_eq!(heard.load(Ordering::Relaxed), 24);
+        drop(foreign);
+        assert_eq!(Arc::strong_count(&heard), 1);
+    }
 }

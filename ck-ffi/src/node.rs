@@ -70,17 +70,18 @@ pub struct ck_node_t {
     pub voter: bool,
 }
 
-/// Nodes for C to borrow, and everything that they point at.
+/// Nodes for C to borrow, and everything that they point at. No boxes: whoever moves a box promises that no other pointer
+/// leads into it.
 #[derive(Default)]
 pub(crate) struct Nodes {
-    nodes: Box<[ck_node_t]>,
+    nodes: Vec<ck_node_t>,
     _owned: Vec<Owned>,
 }
 
-/// What one node points at. Boxed each, so that it stays where it is when this moves.
+/// What one node points at: each on the heap, so that it stays where it is when this moves.
 struct Owned {
     _texts: Vec<CText>,
-    _services: Box<[ck_pair_t]>,
+    _services: Vec<ck_pair_t>,
 }
 
 // SAFETY: the pointers lead to what the value itself owns, and nobody writes it after it was made.
@@ -91,18 +92,19 @@ unsafe impl Sync for Nodes {}
 impl Nodes {
     pub(crate) fn new(nodes: impl IntoIterator<Item = impl Borrow<Arc<Node>>>) -> Self {
         let (nodes, owned): (Vec<_>, Vec<_>) = nodes.into_iter().map(|node| convert(node.borrow())).unzip();
-        Nodes {
-            nodes: nodes.into(),
-            _owned: owned,
-        }
+        Nodes { nodes, _owned: owned }
     }
 
     pub(crate) fn get(&self, index: usize) -> *const ck_node_t {
         self.nodes.get(index).map_or(null(), std::ptr::from_ref)
     }
 
-    pub(crate) fn first_or_null(&self) -> *const ck_node_t {
-        self.get(0)
+    /// All of them, one after the other: this pointer may be moved to the others, which one to a single node may not.
+    pub(crate) fn all_or_null(&self) -> *const ck_node_t {
+        if self.nodes.is_empty() {
+            return null();
+        }
+        self.nodes.as_ptr()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -118,7 +120,7 @@ fn convert(node: &Node) -> (ck_node_t, Owned) {
         texts.push(text);
         pointer
     };
-    let services: Box<[ck_pair_t]> = node
+    let services: Vec<_> = node
         .services
         .iter()
         .map(|(name, value)| ck_pair_t {
@@ -168,5 +170,44 @@ fn health_number(health: NodeHealthState) -> i32 {
         NodeHealthState::Degraded => CK_HEALTH_DEGRADED,
         NodeHealthState::Failing => CK_HEALTH_FAILING,
         _ => CK_HEALTH_UNKNOWN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{node, text_at};
+
+    /// They are made, and then put where they stay.
+    #[test]
+    fn what_nodes_point_at_stays_where_it_is() {
+        let plain = Node {
+            zone: None,
+            services: [].into(),
+            ..node("plain")
+        };
+        let made = Nodes::new([Arc::new(node("full")), Arc::new(plain)]);
+        let first = made.all_or_null();
+        let nodes = Box::new(Some(made)).unwrap();
+        assert_eq!(nodes.len(), 2);
+        assert!(nodes.get(2).is_null());
+        // SAFETY: `nodes` owns all of it and lives.
+        unsafe {
+            assert_eq!(first, nodes.get(0));
+            assert_eq!(first.add(1), nodes.get(1));
+            let full = &*first;
+            assert_eq!((text_at(full.id), text_at(full.name)), ("full", "name of full"));
+            assert_eq!((text_at(full.ip), text_at(full.zone)), ("10.0.0.1:8080", "eu-1"));
+            let services = std::slice::from_raw_parts(full.services, full.service_count);
+            let services: Vec<_> = services
+                .iter()
+                .map(|pair| (text_at(pair.name), text_at(pair.value)))
+                .collect();
+            assert_eq!(services, [("grpc", ":9000"), ("http", ":9001")]);
+            assert_eq!((full.status, full.health), (CK_NODE_ACTIVE, CK_HEALTH_DEGRADED));
+            let plain = &*first.add(1);
+            assert_eq!(text_at(plain.id), "plain");
+            assert!(plain.zone.is_null() && plain.services.is_null() && plain.service_count == 0);
+        }
     }
 }

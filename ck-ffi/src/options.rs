@@ -92,3 +92,72 @@ pub unsafe extern "C" fn ck_options_load_json(
         options.lock().merge_json(json)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ptr::null_mut;
+
+    use super::*;
+    use crate::error::{
+        CK_ERROR_INVALID_ARGUMENT, CK_ERROR_INVALID_OPTION, ck_error_code, ck_error_free, ck_error_message,
+    };
+    use crate::testing::text_at;
+
+    fn new() -> *mut ck_options_t {
+        let mut options = null_mut();
+        // SAFETY: the pointer may be written.
+        assert!(unsafe { ck_options_new(&raw mut options) }.is_null());
+        options
+    }
+
+    /// Sets an option, and answers with the error's code, or 0.
+    ///
+    /// # Safety
+    /// `options` live.
+    unsafe fn set(options: *mut ck_options_t, name: &str, value: &str) -> i32 {
+        // SAFETY: the caller's promise; both texts are there. The error is freed once.
+        unsafe {
+            let error = ck_options_set(
+                options,
+                name.as_ptr().cast(),
+                name.len(),
+                value.as_ptr().cast(),
+                value.len(),
+            );
+            let code = ck_error_code(error);
+            ck_error_free(error);
+            code
+        }
+    }
+
+    #[test]
+    fn options_are_set_read_and_freed() {
+        let options = new();
+        let json = r#"{"http_addr": "127.0.0.1:0", "data_dir": ""}"#;
+        // SAFETY: live options, freed at the end.
+        unsafe {
+            assert_eq!(set(options, "node_id", "node-1"), 0);
+            assert!(ck_options_load_json(options, json.as_ptr().cast(), json.len()).is_null());
+            let held = borrow(options, "options").unwrap().lock();
+            assert_eq!((&*held.node_id, &*held.data_dir), ("node-1", ""));
+            drop(held);
+            ck_options_free(options);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_changes_nothing_and_is_said() {
+        let options = new();
+        // SAFETY: live options, and an error that is freed after its message was read.
+        unsafe {
+            assert_eq!(set(options, "node_id", "node-1"), 0);
+            assert_eq!(set(options, "node_idd", "x"), CK_ERROR_INVALID_OPTION);
+            assert_eq!(set(null_mut(), "node_id", "x"), CK_ERROR_INVALID_ARGUMENT);
+            let error = ck_options_load_json(options, c"{".as_ptr(), 1);
+            assert!(!text_at(ck_error_message(error)).is_empty());
+            ck_error_free(error);
+            assert_eq!(borrow(options, "options").unwrap().lock().node_id, "node-1");
+            ck_options_free(options);
+        }
+    }
+}

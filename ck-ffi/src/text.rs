@@ -43,15 +43,16 @@ pub(crate) unsafe fn text<'a>(pointer: *const c_char, len: usize, name: &str) ->
     })
 }
 
-/// Text for C to borrow: UTF-8 with a NUL behind it, which the length does not count.
-pub(crate) struct CText(Box<[u8]>);
+/// Text for C to borrow: UTF-8 with a NUL behind it, which the length does not count. Not a box: whoever moves a box
+/// promises that no other pointer leads into it.
+pub(crate) struct CText(Vec<u8>);
 
 impl CText {
     pub(crate) fn new(text: &str) -> Self {
         let mut bytes = Vec::with_capacity(text.len() + 1);
         bytes.extend_from_slice(text.as_bytes());
         bytes.push(0);
-        CText(bytes.into())
+        CText(bytes)
     }
 
     /// Valid for as long as `self` lives, wherever it is moved to.
@@ -79,14 +80,78 @@ pub(crate) fn fill<const N: usize>(buffer: &mut [c_char; N], text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::ptr::{NonNull, null};
+
     use super::*;
+    use crate::testing::text_at;
 
     #[test]
     fn text_ends_with_a_nul() {
         let text = CText::new("abc");
         assert_eq!(text.len(), 3);
-        assert_eq!(&*text.0, b"abc\0");
-        assert_eq!(&*CText::new("").0, b"\0");
+        assert_eq!(text.0, b"abc\0");
+        assert_eq!(CText::new("").0, b"\0");
+    }
+
+    /// The pointers are taken before their texts go where they are kept.
+    #[test]
+    fn a_text_stays_where_it_is_when_its_owner_moves() {
+        let mut pointers = Vec::new();
+        let mut kept = Vec::new();
+        for word in ["", "zone", "a longer text than the others"] {
+            let text = CText::new(word);
+            pointers.push((text.as_ptr(), word));
+            kept.push(Box::new(Some(text)));
+        }
+        let moved = kept;
+        for (pointer, word) in pointers {
+            // SAFETY: the texts are in `moved`.
+            assert_eq!(unsafe { text_at(pointer) }, word);
+        }
+        drop(moved);
+    }
+
+    #[test]
+    fn bytes_are_borrowed_where_they_are() {
+        let buffer = *b"0123456789";
+        let middle = &buffer[3..7];
+        // SAFETY: the buffer is there for as long as it is borrowed, twice at the same time.
+        unsafe {
+            let one = bytes(middle.as_ptr().cast(), middle.len(), "key").unwrap();
+            let other = text(middle.as_ptr().cast(), 2, "key").unwrap();
+            assert_eq!((one, other), (&b"3456"[..], "34"));
+            assert_eq!(one.as_ptr(), middle.as_ptr());
+        }
+    }
+
+    #[test]
+    fn no_bytes_need_no_place() {
+        for pointer in [null(), NonNull::<c_void>::dangling().as_ptr().cast_const()] {
+            // SAFETY: nothing is read.
+            unsafe {
+                assert!(bytes(pointer, 0, "key").unwrap().is_empty());
+                assert!(text(pointer.cast(), 0, "key").unwrap().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_cannot_be_there_are_refused_before_they_are_read() {
+        let one = 0_u8;
+        let place: *const c_void = (&raw const one).cast();
+        for (pointer, len) in [(null(), 1), (place, usize::MAX), (place, isize::MAX as usize + 1)] {
+            // SAFETY: nothing is read: either there is no place, or no object is so long.
+            let error = unsafe { bytes(pointer, len, "key") }.unwrap_err();
+            assert_eq!(error.code(), ErrorCode::InvalidArgument, "{len}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_names_the_byte() {
+        let bytes = *b"ab\xff";
+        // SAFETY: the bytes are there.
+        let error = unsafe { text(bytes.as_ptr().cast(), bytes.len(), "name") }.unwrap_err();
+        assert_eq!(error.message(), "name is not UTF-8 from byte 2 on");
     }
 
     #[test]

@@ -249,3 +249,128 @@ pub unsafe extern "C" fn ck_view_replica(
         ))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ptr::null_mut;
+    use std::thread;
+
+    use clusterkit::model::{ClusterConfig, CopyState, Partition, PartitionCopy, Topology};
+
+    use super::*;
+    use crate::lookup::{CK_ROLE_PRIMARY, CK_ROLE_REPLICA};
+    use crate::testing::{node, text_at};
+
+    /// A view of two nodes and two partitions: `a`, which asks, is primary of the first, and `b` of the second.
+    fn acquired() -> *mut ck_view_t {
+        let copy = |id: &str| PartitionCopy::new(id.into(), CopyState::Synced, 1);
+        let partition = |number, primary: &str| {
+            Arc::new(Partition {
+                number,
+                epoch: 5 + u64::from(number),
+                primary: Some(primary.into()),
+                copies: vec![copy("a"), copy("b")],
+                target: None,
+                released: None,
+                granted: 0,
+                idle_since: 0,
+            })
+        };
+        let topology = Topology {
+            config: ClusterConfig {
+                partition_count: 2,
+                replication_factor: 2,
+                ..ClusterConfig::default()
+            },
+            nodes: ["a", "b"].map(|id| (id.into(), Arc::new(node(id)))).into(),
+            partitions: [partition(0, "a"), partition(1, "b")].into_iter().collect(),
+            leader: Some("b".into()),
+            ..Topology::default()
+        };
+        Box::new(ck_view_t {
+            view: Arc::new(ClusterView::new(Arc::new(topology), 7, "a")),
+            nodes: OnceLock::new(),
+        })
+        .give()
+    }
+
+    /// C shares a pointer between threads without being asked.
+    #[derive(Clone, Copy)]
+    struct Shared(*mut ck_view_t);
+
+    // SAFETY: the header says that views may be used by any number of threads.
+    unsafe impl Send for Shared {}
+    // SAFETY: as above.
+    unsafe impl Sync for Shared {}
+
+    impl Shared {
+        fn get(self) -> *mut ck_view_t {
+            self.0
+        }
+    }
+
+    #[test]
+    fn what_is_borrowed_from_a_view_lives_until_it_is_released() {
+        let view = acquired();
+        // SAFETY: a live view, released at the end; nothing that was borrowed from it is used afterwards.
+        unsafe {
+            let primary = ck_view_primary(view, 0);
+            let name = (*primary).name;
+            // The same node, however it is found, and whatever else was asked in between.
+            assert_eq!(ck_view_my_node(view), primary);
+            assert_eq!(ck_view_node(view, 0), primary);
+            assert_eq!(ck_view_find_node(view, c"a".as_ptr(), 1), primary);
+            assert_eq!(ck_view_leader(view), ck_view_replica(view, 0, 0));
+            assert_eq!(text_at((*ck_view_leader(view)).id), "b");
+            assert_eq!(text_at(name), "name of a");
+            assert_eq!((ck_view_revision(view), ck_view_node_count(view)), (7, 2));
+            assert_eq!((ck_view_epoch(view, 0), ck_view_epoch(view, 1)), (5, 6));
+            assert_eq!(
+                (ck_view_role(view, 0), ck_view_role(view, 1)),
+                (CK_ROLE_PRIMARY, CK_ROLE_REPLICA)
+            );
+            let key = "user:123";
+            let partition = ck_view_partition_for_key(view, key.as_ptr().cast(), key.len());
+            assert!(partition < ck_view_partition_count(view));
+            ck_view_release(view);
+        }
+    }
+
+    #[test]
+    fn threads_ask_one_view_at_once_and_another_releases_it() {
+        let view = Shared(acquired());
+        // The first of them makes the nodes that all borrow.
+        thread::scope(|scope| {
+            for partition in [0, 1, 0] {
+                // SAFETY: a live view: it is released when these have returned.
+                scope.spawn(move || unsafe {
+                    let view = view.get();
+                    let primary = text_at((*ck_view_primary(view, partition)).id);
+                    assert_eq!(primary, ["a", "b"][partition as usize]);
+                });
+            }
+        });
+        thread::scope(|scope| {
+            // SAFETY: nobody else uses it any more.
+            scope.spawn(move || unsafe { ck_view_release(view.get()) });
+        });
+    }
+
+    #[test]
+    fn what_a_view_has_not_is_null() {
+        let view = acquired();
+        // SAFETY: a live view, released at the end, or NULL.
+        unsafe {
+            assert!(ck_view_node(view, 2).is_null());
+            assert!(ck_view_primary(view, 2).is_null());
+            assert!(ck_view_replica(view, 0, 1).is_null());
+            assert!(ck_view_find_node(view, c"c".as_ptr(), 1).is_null());
+            assert!(ck_view_find_node(view, null(), 0).is_null());
+            assert_eq!((ck_view_epoch(view, 2), ck_view_replica_count(view, 2)), (0, 0));
+            ck_view_release(view);
+            assert!(ck_view_node(null(), 0).is_null() && ck_view_my_node(null()).is_null());
+            assert_eq!(ck_view_partition_for_key(null(), null(), 0), CK_NO_PARTITION);
+            ck_view_release(null_mut());
+        }
+    }
+}

@@ -103,7 +103,7 @@ impl Query {
                     min => format_duration(min),
                 };
                 let most = format_duration(max);
-                let right = format_args!("a duration from {least} to {most}, such as \"5s\" or \"500ms\"");
+                let right = format!("a duration from {least} to {most}, such as \"5s\" or \"500ms\"");
                 Err(invalid_parameter(name, &text, right))
             }
         }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clusterkit::ErrorCode;
+use rustix::fs::{FlockOperation, flock};
 
 use crate::support::{TIMEOUT, TestNode, cluster, options, until};
 
@@ -51,7 +52,7 @@ impl FencedStore {
     /// One writer at a time, as a store sees to by its own means; here by a lock on the file.
     fn write(&self, partition: u32, epoch: u64, line: &str) -> Result<(), Refusal> {
         let lock = fs::File::create(self.path(partition, "lock"))?;
-        lock.lock()?;
+        flock(&lock, FlockOperation::LockExclusive).map_err(io::Error::from)?;
         let seen = self.epoch(partition)?;
         if epoch < seen {
             return Err(Refusal::Stale { seen });

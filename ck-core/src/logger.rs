@@ -4,7 +4,7 @@
 //! Messages are put in a queue, and a thread of the log calls the application: a callback that is slow, hangs or panics
 //! delays nothing in the node. Messages that do not fit are dropped and counted, and a message says how many were.
 
-mod dispatcher;
+mod log_dispatcher;
 mod message_queue;
 mod rate_limiter;
 #[cfg(test)]
@@ -19,7 +19,7 @@ use parking_lot::RwLock;
 pub(crate) use rate_limiter::LogRateLimiter;
 
 use crate::options::LogLevel;
-use dispatcher::Dispatcher;
+use log_dispatcher::LogDispatcher;
 
 /// The application's log callback.
 ///
@@ -38,7 +38,7 @@ pub(crate) const LOG_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// One node's log.
 pub(crate) struct Logger {
     level: RwLock<LogLevel>,
-    dispatcher: Arc<Dispatcher>,
+    dispatcher: Arc<LogDispatcher>,
 }
 
 impl Default for Logger {

@@ -22,8 +22,8 @@ thread_local! {
 /// A queue of messages, the callback that takes them, and the thread that calls it, which is started for the first
 /// message.
 #[derive(Default)]
-pub(super) struct Dispatcher {
-    state: Mutex<DispatcherState>,
+pub(super) struct LogDispatcher {
+    state: Mutex<LogDispatcherState>,
     /// False without a callback: then messages are not even formatted.
     accepts_messages: AtomicBool,
     /// The thread waits here for messages.
@@ -34,7 +34,7 @@ pub(super) struct Dispatcher {
 
 /// The state behind the lock. Application code, destructors included, never runs under the lock.
 #[derive(Default)]
-struct DispatcherState {
+struct LogDispatcherState {
     queue: MessageQueue,
     callback: Option<LogCallback>,
     /// Id of the thread that calls the present callback. Any other thread ends as soon as its call of an earlier
@@ -50,15 +50,15 @@ struct DispatcherState {
     handles: Vec<JoinHandle<()>>,
 }
 
-impl DispatcherState {
+impl LogDispatcherState {
     /// True when no message is left to deliver and no call runs, or there is no callback.
     fn is_delivered(&self) -> bool {
         self.callback.is_none() || (self.queue.is_empty() && !self.calling)
     }
 }
 
-impl Dispatcher {
-    fn lock(&self) -> MutexGuard<'_, DispatcherState> {
+impl LogDispatcher {
+    fn lock(&self) -> MutexGuard<'_, LogDispatcherState> {
         // Only bookkeeping happens under the lock, so the state is consistent even after a panic.
         self.state.lock()
     }
@@ -119,7 +119,7 @@ impl Dispatcher {
     }
 
     /// Starts a thread if there is none. If the system refuses one, the messages wait until the next one is written.
-    fn ensure_thread(self: &Arc<Self>, state: &mut DispatcherState) {
+    fn ensure_thread(self: &Arc<Self>, state: &mut LogDispatcherState) {
         if state.thread.is_some() {
             return;
         }
@@ -175,7 +175,7 @@ impl Dispatcher {
 
     pub(super) fn flush(&self, timeout: Duration) {
         if !self.is_on_log_thread() {
-            drop(self.wait_until(timeout, DispatcherState::is_delivered));
+            drop(self.wait_until(timeout, LogDispatcherState::is_delivered));
         }
     }
 
@@ -218,8 +218,8 @@ impl Dispatcher {
     fn wait_until(
         &self,
         timeout: Duration,
-        done: impl Fn(&DispatcherState) -> bool,
-    ) -> MutexGuard<'_, DispatcherState> {
+        done: impl Fn(&LogDispatcherState) -> bool,
+    ) -> MutexGuard<'_, LogDispatcherState> {
         let end = Instant::now() + timeout;
         let mut state = self.lock();
         while !done(&state) {

@@ -294,7 +294,7 @@ fn fresh_counts(view: &ClusterView) -> PartitionCounts {
             .sum::<usize>()
     );
     let led = |partition: &PartitionRef<'_>| partition.primary().is_some_and(|node| node.status.is_serving());
-    assert_eq!(counts.led, view.partitions().filter(led).count());
+    assert_eq!(counts.with_serving_primary, view.partitions().filter(led).count());
     counts
 }
 

@@ -1,20 +1,20 @@
 //! Tests of the state machine: the invariants (`invariants`, `shadow`) are checked after every command, in the random
-//! runs and in the stories alike.
+//! runs and in the scenarios alike.
 
 mod bounds;
 mod examples;
 mod grants;
+mod harness;
 mod invariants;
-mod lab;
-mod lessons;
 mod moves;
-mod net;
+mod net_change;
 mod properties;
 mod random;
 mod recovery;
+mod regressions;
 mod restarts;
+mod scenarios;
 mod shadow;
-mod stories;
 mod throttle;
 mod unhooked;
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::cluster_view::ClusterView;
 use super::partition_ref::PartitionRef;
 use super::tables::Tables;
-use crate::model::{Chunk, PartitionState, Topology};
+use crate::model::{PartitionChunk, PartitionState, Topology};
 
 /// The number of partitions in each state, and of pending copies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,7 +76,10 @@ impl CachedCounts {
         })
     }
 
-    fn with_known(topology: &Topology, known: impl Fn(usize, &Arc<Chunk>) -> Option<ChunkCounts>) -> Self {
+    fn with_known(
+        topology: &Topology,
+        known: impl Fn(usize, &Arc<PartitionChunk>) -> Option<ChunkCounts>,
+    ) -> Self {
         let chunks = topology.partitions.chunks().iter().enumerate();
         CachedCounts {
             chunks: chunks

@@ -59,10 +59,42 @@ OLD = {
     r"[Cc]ondemn\w*": "expire",
     r"[Ss]ay_goodbye|[Ff]arewell": "notify_leader_of_stop",
     r"[Qq]uietly": "catch_panic",
+    r"[Ff]reshen\w*": "await_consistency",
+    r"throw_away|[Ff]orsake\w*": "discard, drain, drop",
+    r"OwedBody": "HeldBody",
+    r"LargeAnswers": "LargeResponses",
+    r"Ctx": "AppState",
+    r"Guarded": "LingeringStream",
+    r"keeps_back": "withholds",
+    r"Crowd": "EvictionQueue",
+    r"Dialler": "TcpDialler",
+    r"PeerInfo": "PeerConnection",
+    r"is_of_use": "protect",
+    r"leads_to": "resolves_to",
+    r"next_or_long": "next_or_needs_grant",
+    r"more_telling": "more_specific",
+    r"[Pp]atiently": "retry_on_shortage",
+    r"starting_threads": "with_signals_blocked",
+    r"resume_by_and_by": "resume_staggered",
+    r"jump_wall": "shift_wall_clock",
+    r"may_found_alone": "may_bootstrap_alone",
+    r"asked_failure_timeout": "requested_failure_timeout",
+    r"see_to_thread": "ensure_thread",
+    r"is_told": "is_delivered",
+    r"SPARSELY|Sparse": "MIN_LOG_INTERVAL, LogRateLimiter",
+    r"unremembered": "without_session",
+    r"is_anybodys": "is_open_to_members",
+    r"held_by_alone": "held_only_by",
+    r"MAX_OF_ONE": "MAX_SESSIONS_PER_PROCESS",
     r"(DESIGN|FIELD) \d[\d.]*": "what it says, not where",
     r"(defect|trap)_\d+\w*": "a name that says the scenario",
 }
 OLD_WORDS = re.compile(r"\b(?:" + "|".join(OLD) + r")\b")
+# A constant's name says of what it is the limit, the pause or the timeout. In these folders:
+NOUNS = ("http/", "net/", "options/", "env/", "logger", "state/", "routing/", "placement/", "model/", "hooks/tests/")
+BARE_CONSTANT = re.compile(
+    r"\bconst (AGAIN|ATTEMPTS?|CHECK|FOR_GOOD|FRESH|GRACE|LIMIT|LINGER|LONG|LONGEST|LOOK|MAX|MIN|MOST|PATIENCE|PAUSE"
+    r"|RETRY|SHORT|SHORTEST|SOON|TIMEOUT|WAIT):")
 # Tests may stand anywhere: the simulator's runtime is openraft's.
 TEST = re.compile(r"(^|/)tests(/|\.rs$)|/testing\.rs$|/node/sim(/|\.rs$)")
 OPENRAFT = re.compile(r"\bopenraft(_\w+)?\b")
@@ -252,6 +284,13 @@ def old_words() -> list[str]:
     return wrong
 
 
+def constants() -> list[str]:
+    """Constants carry their noun: RETRY_PAUSE, not PAUSE."""
+    return [f"{name}:{number}: {found.group(1)} of what?"
+            for name in files(f"{CORE}*.rs") if name.removeprefix(CORE).startswith(NOUNS)
+            for number, line in enumerate(code(name), 1) if (found := BARE_CONSTANT.search(line))]
+
+
 def kinds_of_files() -> list[str]:
     """Only text is committed: what was built, fetched or packed is not."""
     binary = (".whl", ".gz", ".zip", ".so", ".a", ".o", ".jar", ".node", ".bin", ".exe", ".img")
@@ -267,7 +306,8 @@ def folders() -> list[str]:
             if not re.search(rf"(?m)^\s*{re.escape(name)}/", house)]
 
 
-RULES = [arrows, no_circles, old_words, openraft, threads, lengths, tests_do_not_hide, dependencies, links, calls, kinds_of_files, folders]
+RULES = [arrows, no_circles, old_words, constants, openraft, threads, lengths, tests_do_not_hide, dependencies, links,
+         calls, kinds_of_files, folders]
 
 
 def main() -> int:

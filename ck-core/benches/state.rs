@@ -21,7 +21,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 const PARTITIONS: u32 = 16_384;
 
 fn proposal(command: Command) -> Proposal {
-    Proposal::unremembered(command, Timestamp::from_millis(1))
+    Proposal::without_session(command, Timestamp::from_millis(1))
 }
 
 fn apply(state: &mut State, command: Command) -> Reply {

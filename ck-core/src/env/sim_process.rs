@@ -111,11 +111,6 @@ impl SimProcess {
         self.state() == RUNNING
     }
 
-    /// True once the process was killed.
-    pub fn is_dead(&self) -> bool {
-        self.state() == DEAD
-    }
-
     /// Shifts the wall clock of the process by so many milliseconds.
     pub fn shift_wall_clock(&self, by_ms: i64) {
         self.inner.wall_offset_ms.fetch_add(by_ms, Ordering::Relaxed);

@@ -165,7 +165,7 @@ impl MembershipReconciler {
         let drained = |node: &&Arc<Node>| {
             node.status == NodeStatus::Leaving
                 && node.raft_id != me
-                && topology.partitions.near(&node.id).all(|partition| {
+                && topology.partitions.maybe_involving(&node.id).all(|partition| {
                     let released = partition.released.as_ref();
                     partition.copy(&node.id).is_none() && released.is_none_or(|(from, _)| *from != node.id)
                 })

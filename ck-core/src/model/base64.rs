@@ -21,25 +21,27 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 /// One value of the store, serialised as base64.
-struct Value(Bytes);
+struct Base64Value(Bytes);
 
-impl Serialize for Value {
+impl Serialize for Base64Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&encode(&self.0))
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
+impl<'de> Deserialize<'de> for Base64Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         let bytes = decode(&text).ok_or_else(|| D::Error::custom("a value that is not base64"))?;
-        Ok(Value(bytes.into()))
+        Ok(Base64Value(bytes.into()))
     }
 }
 
 /// For `#[serde(with)]` on a map of keys to values that may be left out.
 pub(super) mod values {
-    use super::{BTreeMap, Bytes, Deserializer, MapAccess, SerializeMap, Serializer, Value, Visitor, fmt};
+    use super::{
+        BTreeMap, Base64Value, Bytes, Deserializer, MapAccess, SerializeMap, Serializer, Visitor, fmt,
+    };
 
     pub(in crate::model) fn serialize<S: Serializer>(
         values: &Option<BTreeMap<String, Bytes>>,
@@ -50,7 +52,7 @@ pub(super) mod values {
         };
         let mut map = serializer.serialize_map(Some(values.len()))?;
         for (key, value) in values {
-            map.serialize_entry(key, &Value(value.clone()))?;
+            map.serialize_entry(key, &Base64Value(value.clone()))?;
         }
         map.end()
     }
@@ -75,7 +77,7 @@ pub(super) mod values {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut values = BTreeMap::new();
-                while let Some((key, Value(value))) = map.next_entry()? {
+                while let Some((key, Base64Value(value))) = map.next_entry()? {
                     values.insert(key, value);
                 }
                 Ok(Some(values))

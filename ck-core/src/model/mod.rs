@@ -21,7 +21,7 @@ pub use migration::{AvoidedCopy, AwayNode, Migration, MigrationState, RebalanceS
 pub(crate) use node::RaftId;
 pub use node::{Node, NodeHealthState, NodeId, NodeStatus};
 pub use partition::{CopyState, Partition, PartitionCopy, PartitionState, Role, Target};
-pub(crate) use partitions::Chunk;
+pub(crate) use partitions::PartitionChunk;
 pub use partitions::Partitions;
 pub(crate) use records::StoredData;
 pub use records::{

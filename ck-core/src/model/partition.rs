@@ -192,7 +192,7 @@ impl Partition {
     }
 
     /// Every node that the partition names, some more than once.
-    pub(crate) fn named(&self) -> impl Iterator<Item = &NodeId> {
+    pub(crate) fn mentioned(&self) -> impl Iterator<Item = &NodeId> {
         let copies = self.copies.iter().map(|copy| &copy.node);
         let target = self.target.iter().flat_map(|target| &target.nodes);
         let released = self.released.iter().map(|(node, _)| node);
@@ -201,14 +201,14 @@ impl Partition {
 
     /// True when nothing is in progress or missing: it has a primary, every copy holds the data, and neither a copy nor
     /// the role moves. This does not check whether its nodes are up.
-    pub fn is_settled(&self) -> bool {
+    pub fn is_stable(&self) -> bool {
         self.primary.is_some()
             && self.target.is_none()
             && self.released.is_none()
             && self.pending().next().is_none()
     }
 
-    /// A settled partition, for tests of something else.
+    /// A stable partition, for tests of something else.
     #[cfg(test)]
     pub(crate) fn sample(number: u32) -> Self {
         Partition {
@@ -223,7 +223,7 @@ impl Partition {
         }
     }
 
-    /// True when the partition is already moving to `target`, or is there with nothing left to do.
+    /// True when the partition is already moving to `target`, or has reached it.
     pub fn is_bound_for(&self, target: &Target) -> bool {
         if let Some(present) = &self.target {
             return present == target;

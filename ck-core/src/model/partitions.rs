@@ -1,4 +1,4 @@
-//! All partitions of a cluster: a vector whose revisions share what has not changed between them.
+//! All partitions of a cluster: a vector whose revisions share their unchanged parts.
 //!
 //! Invariant: cloning the vector costs the list of chunks, and changing one partition of a clone costs that list and
 //! the one chunk that holds the partition, not all partitions; equality depends on the contents, not on what is shared.
@@ -12,33 +12,33 @@ use serde::ser::{Serialize, Serializer};
 
 use super::{NodeId, Partition};
 
-/// The number of partitions per chunk. With 65,536 partitions, the most that a cluster has, there are as many chunks as
-/// partitions in one. Unit tests use so few that their small clusters have several chunks.
-const CHUNK: usize = if cfg!(test) { 4 } else { 256 };
+/// The number of partitions in a chunk. With 65,536 partitions, the maximum of a cluster, there are as many chunks as
+/// partitions in a chunk. Unit tests use few, so that their small clusters have several chunks.
+const PARTITIONS_PER_CHUNK: usize = if cfg!(test) { 4 } else { 256 };
 
 /// Partitions by number. Cloning is cheap, and so is a change of a few: both cost about the square root of the number
 /// of partitions.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Partitions {
     /// All chunks are full but the last, and none is empty.
-    chunks: Vec<Arc<Chunk>>,
+    chunks: Vec<Arc<PartitionChunk>>,
 }
 
 /// Partitions that are shared and copied together.
-pub(crate) struct Chunk {
+pub(crate) struct PartitionChunk {
     partitions: Vec<Arc<Partition>>,
-    /// Positions of the partitions that are not settled; computed on first use.
-    unsettled: OnceLock<Vec<usize>>,
-    /// The nodes that the partitions name, each once and sorted; computed on first use.
-    named: OnceLock<Vec<NodeId>>,
+    /// Positions of the partitions that are not stable; computed on first use.
+    unstable: OnceLock<Vec<usize>>,
+    /// The nodes that the partitions mention, each once and sorted; computed on first use.
+    mentioned: OnceLock<Vec<NodeId>>,
 }
 
-impl Chunk {
+impl PartitionChunk {
     fn new(partitions: Vec<Arc<Partition>>) -> Arc<Self> {
-        Arc::new(Chunk {
+        Arc::new(PartitionChunk {
             partitions,
-            unsettled: OnceLock::new(),
-            named: OnceLock::new(),
+            unstable: OnceLock::new(),
+            mentioned: OnceLock::new(),
         })
     }
 
@@ -49,59 +49,59 @@ impl Chunk {
 
     /// Its partitions, to be changed; what was computed from them is discarded.
     fn partitions_mut(&mut self) -> &mut [Arc<Partition>] {
-        self.unsettled = OnceLock::new();
-        self.named = OnceLock::new();
+        self.unstable = OnceLock::new();
+        self.mentioned = OnceLock::new();
         &mut self.partitions
     }
 
-    fn names(&self, node: &str) -> bool {
-        let named = self.named.get_or_init(|| {
-            let mut named: Vec<NodeId> = Vec::new();
-            for node in self.partitions.iter().flat_map(|partition| partition.named()) {
+    fn mentions(&self, node: &str) -> bool {
+        let mentioned = self.mentioned.get_or_init(|| {
+            let mut mentioned: Vec<NodeId> = Vec::new();
+            for node in self.partitions.iter().flat_map(|partition| partition.mentioned()) {
                 // Inserted in order, without duplicates: most partitions of a chunk name the same few nodes.
-                if let Err(place) = named.binary_search(node) {
-                    named.insert(place, node.clone());
+                if let Err(index) = mentioned.binary_search(node) {
+                    mentioned.insert(index, node.clone());
                 }
             }
-            named
+            mentioned
         });
-        named.binary_search_by(|known| (**known).cmp(node)).is_ok()
+        mentioned.binary_search_by(|known| (**known).cmp(node)).is_ok()
     }
 
-    fn unsettled(&self) -> impl Iterator<Item = &Arc<Partition>> {
-        let places = self.unsettled.get_or_init(|| {
+    fn unstable(&self) -> impl Iterator<Item = &Arc<Partition>> {
+        let places = self.unstable.get_or_init(|| {
             let all = self.partitions.iter().enumerate();
-            all.filter(|(_, partition)| !partition.is_settled())
-                .map(|(place, _)| place)
+            all.filter(|(_, partition)| !partition.is_stable())
+                .map(|(index, _)| index)
                 .collect()
         });
-        places.iter().filter_map(|place| self.partitions.get(*place))
+        places.iter().filter_map(|index| self.partitions.get(*index))
     }
 }
 
-impl Clone for Chunk {
+impl Clone for PartitionChunk {
     fn clone(&self) -> Self {
-        Chunk {
+        PartitionChunk {
             partitions: self.partitions.clone(),
-            unsettled: OnceLock::new(),
-            named: OnceLock::new(),
+            unstable: OnceLock::new(),
+            mentioned: OnceLock::new(),
         }
     }
 }
 
-impl PartialEq for Chunk {
+impl PartialEq for PartitionChunk {
     fn eq(&self, other: &Self) -> bool {
         self.partitions == other.partitions
     }
 }
 
-impl Eq for Chunk {}
+impl Eq for PartitionChunk {}
 
 impl Partitions {
     /// The number of partitions.
     pub fn len(&self) -> usize {
         match self.chunks.split_last() {
-            Some((last, full)) => full.len() * CHUNK + last.partitions.len(),
+            Some((last, full)) => full.len() * PARTITIONS_PER_CHUNK + last.partitions.len(),
             None => 0,
         }
     }
@@ -114,36 +114,36 @@ impl Partitions {
     /// Partition `number`.
     #[inline]
     pub fn get(&self, number: usize) -> Option<&Arc<Partition>> {
-        let (chunk, place) = Partitions::place(number);
-        self.chunks.get(chunk)?.partitions.get(place)
+        let (chunk, index) = Partitions::chunk_and_index(number);
+        self.chunks.get(chunk)?.partitions.get(index)
     }
 
     /// Partition `number`, to be changed: its chunk is copied first if it is shared.
     pub fn get_mut(&mut self, number: usize) -> Option<&mut Arc<Partition>> {
-        let (chunk, place) = Partitions::place(number);
+        let (chunk, index) = Partitions::chunk_and_index(number);
         let chunk = Arc::make_mut(self.chunks.get_mut(chunk)?);
-        chunk.partitions_mut().get_mut(place)
+        chunk.partitions_mut().get_mut(index)
     }
 
     /// All partitions, by number.
-    pub fn iter(&self) -> Iter<'_> {
-        Iter {
+    pub fn iter(&self) -> PartitionsIter<'_> {
+        PartitionsIter {
             chunks: self.chunks.iter(),
             chunk: Default::default(),
             left: self.len(),
         }
     }
 
-    /// The partitions that are not settled ([`Partition::is_settled`]), by number. Costs their number, and a scan of
+    /// The partitions that are not stable ([`Partition::is_stable`]), by number. Costs their number, and a scan of
     /// each chunk that has changed since the last call.
-    pub fn unsettled(&self) -> impl Iterator<Item = &Arc<Partition>> {
-        self.chunks.iter().flat_map(|chunk| chunk.unsettled())
+    pub fn unstable(&self) -> impl Iterator<Item = &Arc<Partition>> {
+        self.chunks.iter().flat_map(|chunk| chunk.unstable())
     }
 
     /// The partitions that may concern a node, by number: all that name it, and the others in their chunks. Costs
     /// these, and a scan of each chunk that has changed since the last call.
-    pub(crate) fn near<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a Arc<Partition>> {
-        let chunks = self.chunks.iter().filter(move |chunk| chunk.names(node));
+    pub(crate) fn maybe_involving<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a Arc<Partition>> {
+        let chunks = self.chunks.iter().filter(move |chunk| chunk.mentions(node));
         chunks.flat_map(|chunk| chunk.partitions())
     }
 
@@ -155,9 +155,9 @@ impl Partitions {
     ) -> impl Iterator<Item = &'a Arc<Partition>> {
         let chunks = self.chunks.iter().enumerate();
         let changed =
-            chunks.filter(|(place, chunk)| old.chunks.get(*place).is_none_or(|old| !Arc::ptr_eq(old, chunk)));
-        changed.flat_map(|(place, chunk)| {
-            let before = old.chunks.get(place).map_or(&[][..], |chunk| chunk.partitions());
+            chunks.filter(|(index, chunk)| old.chunks.get(*index).is_none_or(|old| !Arc::ptr_eq(old, chunk)));
+        changed.flat_map(|(index, chunk)| {
+            let before = old.chunks.get(index).map_or(&[][..], |chunk| chunk.partitions());
             let differs = move |at: usize, now: &Arc<Partition>| {
                 before.get(at).is_none_or(|old| !Arc::ptr_eq(old, now))
             };
@@ -169,19 +169,19 @@ impl Partitions {
     }
 
     /// The chunks, in order: two revisions that share a chunk (the same `Arc`) have the same partitions in it.
-    pub(crate) fn chunks(&self) -> &[Arc<Chunk>] {
+    pub(crate) fn chunks(&self) -> &[Arc<PartitionChunk>] {
         &self.chunks
     }
 
     /// The number of the first partition of a chunk.
     pub(crate) const fn first_of(chunk: usize) -> usize {
-        chunk * CHUNK
+        chunk * PARTITIONS_PER_CHUNK
     }
 
     /// The chunk of a partition, and its position in the chunk.
     #[inline]
-    pub(crate) const fn place(number: usize) -> (usize, usize) {
-        (number / CHUNK, number % CHUNK)
+    pub(crate) const fn chunk_and_index(number: usize) -> (usize, usize) {
+        (number / PARTITIONS_PER_CHUNK, number % PARTITIONS_PER_CHUNK)
     }
 }
 
@@ -189,15 +189,15 @@ impl Index<usize> for Partitions {
     type Output = Arc<Partition>;
 
     fn index(&self, number: usize) -> &Arc<Partition> {
-        let (chunk, place) = Partitions::place(number);
-        &self.chunks[chunk].partitions[place]
+        let (chunk, index) = Partitions::chunk_and_index(number);
+        &self.chunks[chunk].partitions[index]
     }
 }
 
 impl IndexMut<usize> for Partitions {
     fn index_mut(&mut self, number: usize) -> &mut Arc<Partition> {
-        let (chunk, place) = Partitions::place(number);
-        &mut Arc::make_mut(&mut self.chunks[chunk]).partitions_mut()[place]
+        let (chunk, index) = Partitions::chunk_and_index(number);
+        &mut Arc::make_mut(&mut self.chunks[chunk]).partitions_mut()[index]
     }
 }
 
@@ -207,12 +207,12 @@ impl FromIterator<Arc<Partition>> for Partitions {
         let mut chunk = Vec::new();
         for partition in partitions {
             chunk.push(partition);
-            if chunk.len() == CHUNK {
-                chunks.push(Chunk::new(std::mem::take(&mut chunk)));
+            if chunk.len() == PARTITIONS_PER_CHUNK {
+                chunks.push(PartitionChunk::new(std::mem::take(&mut chunk)));
             }
         }
         if !chunk.is_empty() {
-            chunks.push(Chunk::new(chunk));
+            chunks.push(PartitionChunk::new(chunk));
         }
         Partitions { chunks }
     }
@@ -226,9 +226,9 @@ impl From<Vec<Arc<Partition>>> for Partitions {
 
 impl<'a> IntoIterator for &'a Partitions {
     type Item = &'a Arc<Partition>;
-    type IntoIter = Iter<'a>;
+    type IntoIter = PartitionsIter<'a>;
 
-    fn into_iter(self) -> Iter<'a> {
+    fn into_iter(self) -> PartitionsIter<'a> {
         self.iter()
     }
 }
@@ -253,13 +253,13 @@ impl<'de> Deserialize<'de> for Partitions {
 
 /// All partitions, by number.
 #[derive(Clone)]
-pub struct Iter<'a> {
-    chunks: std::slice::Iter<'a, Arc<Chunk>>,
+pub struct PartitionsIter<'a> {
+    chunks: std::slice::Iter<'a, Arc<PartitionChunk>>,
     chunk: std::slice::Iter<'a, Arc<Partition>>,
     left: usize,
 }
 
-impl<'a> Iterator for Iter<'a> {
+impl<'a> Iterator for PartitionsIter<'a> {
     type Item = &'a Arc<Partition>;
 
     #[inline]
@@ -278,7 +278,7 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
-impl ExactSizeIterator for Iter<'_> {}
+impl ExactSizeIterator for PartitionsIter<'_> {}
 
 #[cfg(test)]
 mod tests {
@@ -289,8 +289,15 @@ mod tests {
     }
 
     #[test]
-    fn it_is_a_vector() {
-        for count in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 1000] {
+    fn it_behaves_like_a_vector() {
+        for count in [
+            0,
+            1,
+            PARTITIONS_PER_CHUNK - 1,
+            PARTITIONS_PER_CHUNK,
+            PARTITIONS_PER_CHUNK + 1,
+            1000,
+        ] {
             let count = u32::try_from(count).unwrap();
             let all: Partitions = (0..count).map(partition).collect();
             assert_eq!(all.len(), count as usize);
@@ -305,7 +312,10 @@ mod tests {
 
     #[test]
     fn a_change_of_one_shares_all_but_its_chunk() {
-        let (size, changed) = (u32::try_from(4 * CHUNK).unwrap(), CHUNK + 1);
+        let (size, changed) = (
+            u32::try_from(4 * PARTITIONS_PER_CHUNK).unwrap(),
+            PARTITIONS_PER_CHUNK + 1,
+        );
         let before: Partitions = (0..size).map(partition).collect();
         let mut after = before.clone();
         Arc::make_mut(after.get_mut(changed).unwrap()).epoch += 1;
@@ -313,34 +323,40 @@ mod tests {
         assert_eq!(before[changed].epoch + 1, after[changed].epoch);
         let shared = |chunk: usize| Arc::ptr_eq(&before.chunks()[chunk], &after.chunks()[chunk]);
         assert_eq!([0, 1, 2, 3].map(shared), [true, false, true, true]);
-        assert!(after.get_mut(4 * CHUNK).is_none());
+        assert!(after.get_mut(4 * PARTITIONS_PER_CHUNK).is_none());
     }
 
     #[test]
-    fn what_is_unsettled_follows_each_change() {
+    fn unstable_partitions_follow_each_change() {
         let mut all: Partitions = (0..600).map(partition).collect();
-        let unsettled = |all: &Partitions| all.unsettled().map(|p| p.number).collect::<Vec<_>>();
-        assert!(unsettled(&all).is_empty());
+        let unstable = |all: &Partitions| all.unstable().map(|p| p.number).collect::<Vec<_>>();
+        assert!(unstable(&all).is_empty());
         for number in [599, 3, 300] {
             Arc::make_mut(&mut all[number]).primary = None;
-            assert!(unsettled(&all).contains(&u32::try_from(number).unwrap()));
+            assert!(unstable(&all).contains(&u32::try_from(number).unwrap()));
         }
         let before = all.clone();
         Arc::make_mut(all.get_mut(3).unwrap()).primary = Some("a".into());
-        assert_eq!(unsettled(&all), [300, 599]);
-        assert_eq!(unsettled(&before), [3, 300, 599]);
+        assert_eq!(unstable(&all), [300, 599]);
+        assert_eq!(unstable(&before), [3, 300, 599]);
     }
 
     #[test]
-    fn who_has_to_do_with_a_node_follows_each_change() {
+    fn partitions_that_may_involve_a_node_follow_each_change() {
         let mut all: Partitions = (0..600).map(partition).collect();
-        let near = |all: &Partitions, node: &str| all.near(node).count();
-        assert_eq!((near(&all, "a"), near(&all, "b")), (600, 0));
+        let involving = |all: &Partitions, node: &str| all.maybe_involving(node).count();
+        assert_eq!((involving(&all, "a"), involving(&all, "b")), (600, 0));
         Arc::make_mut(&mut all[300]).released = Some(("b".into(), 1));
-        assert_eq!((near(&all, "a"), near(&all, "b")), (600, CHUNK));
+        assert_eq!(
+            (involving(&all, "a"), involving(&all, "b")),
+            (600, PARTITIONS_PER_CHUNK)
+        );
         let before = all.clone();
         *all.get_mut(300).unwrap() = partition(300);
-        assert_eq!((near(&all, "b"), near(&before, "b")), (0, CHUNK));
+        assert_eq!(
+            (involving(&all, "b"), involving(&before, "b")),
+            (0, PARTITIONS_PER_CHUNK)
+        );
     }
 
     #[test]

@@ -90,7 +90,11 @@ impl Api for Node {
         let partitions = view.topology().partitions.len();
         // Without a leader that answers, this view may be outdated: no partition in it counts as served.
         let led = self.contact.hears_leader_in(&view);
-        let valid = if led { view.partition_counts().led } else { 0 };
+        let valid = if led {
+            view.partition_counts().with_serving_primary
+        } else {
+            0
+        };
         let message = match self.unhealthy_reason_in(&view) {
             Some(complaint) => complaint,
             None if partitions == 0 => "the partitions have not been created yet".to_owned(),

@@ -1,4 +1,4 @@
-//! The planner: which nodes hold which partition, and which of them leads it.
+//! The planner: which nodes hold which partition, and which of them is its primary.
 //!
 //! Pure and deterministic: a plan depends only on its [`PlannerInput`], and not on the order in which nodes and copies are
 //! listed. It is computed with integers only, so that it is the same on every platform. No code here does I/O or reads a

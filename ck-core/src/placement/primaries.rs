@@ -147,7 +147,7 @@ impl PrimaryCandidates {
 
 /// A primary for each partition that has a candidate.
 ///
-/// Every node gets its weighted share, of what it can lead, rounded down or up. Where the candidates do not allow
+/// Every node gets its weighted share of the partitions for which it is a candidate, rounded down or up. Where the candidates do not allow
 /// that, the shares are missed as little and as evenly as possible; a node that may get nothing is primary only where no
 /// other node can be.
 pub(super) fn assign(table: &NodeTable, candidates: &PrimaryCandidates) -> Vec<Option<u32>> {

@@ -85,7 +85,7 @@ pub(crate) fn pledges(bytes: &[u8]) {
 }
 
 fn proposal(command: Command) -> Proposal {
-    Proposal::unremembered(command, Timestamp::default())
+    Proposal::without_session(command, Timestamp::default())
 }
 
 /// Runs the queries of lookups and status pages.

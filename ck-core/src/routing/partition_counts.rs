@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::cluster_view::ClusterView;
 use super::partition_ref::PartitionRef;
 use super::tables::Tables;
-use crate::model::{Chunk, PartitionState, Topology};
+use crate::model::{PartitionChunk, PartitionState, Topology};
 
 /// The number of partitions in each state, and of pending copies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(crate) struct PartitionCounts {
     /// Number of pending copies.
     pub(crate) pending: usize,
     /// Number of partitions whose primary is on a serving node.
-    pub(crate) led: usize,
+    pub(crate) with_serving_primary: usize,
 }
 
 impl PartitionCounts {
@@ -33,8 +33,8 @@ impl PartitionCounts {
             *count += usize::from(*known == state);
         }
         self.pending += partition.pending().len();
-        let led = partition.primary().is_some_and(|node| node.status.is_serving());
-        self.led += usize::from(led);
+        let serves = partition.primary().is_some_and(|node| node.status.is_serving());
+        self.with_serving_primary += usize::from(serves);
     }
 
     fn add_all(&mut self, other: &PartitionCounts) {
@@ -42,7 +42,7 @@ impl PartitionCounts {
             *count += more;
         }
         self.pending += other.pending;
-        self.led += other.led;
+        self.with_serving_primary += other.with_serving_primary;
     }
 }
 
@@ -76,7 +76,10 @@ impl CachedCounts {
         })
     }
 
-    fn with_known(topology: &Topology, known: impl Fn(usize, &Arc<Chunk>) -> Option<ChunkCounts>) -> Self {
+    fn with_known(
+        topology: &Topology,
+        known: impl Fn(usize, &Arc<PartitionChunk>) -> Option<ChunkCounts>,
+    ) -> Self {
         let chunks = topology.partitions.chunks().iter().enumerate();
         CachedCounts {
             chunks: chunks

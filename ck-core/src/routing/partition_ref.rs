@@ -23,7 +23,7 @@ impl<'v> PartitionRef<'v> {
     /// Partition `number`, if the tables have it.
     #[inline]
     pub(super) fn new(tables: &'v Tables, number: u32) -> Option<Self> {
-        let (chunk, index) = Partitions::place(number as usize);
+        let (chunk, index) = Partitions::chunk_and_index(number as usize);
         let chunk = tables.chunks.get(chunk)?;
         Some(PartitionRef {
             tables,
@@ -37,7 +37,7 @@ impl<'v> PartitionRef<'v> {
     pub(super) fn all(tables: &'v Tables) -> impl ExactSizeIterator<Item = Self> + Clone {
         (0..tables.len()).map(move |number| {
             // `len` is the number of slots.
-            let (chunk, index) = Partitions::place(number as usize);
+            let (chunk, index) = Partitions::chunk_and_index(number as usize);
             let chunk = &tables.chunks[chunk];
             PartitionRef {
                 tables,

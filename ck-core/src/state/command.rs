@@ -38,7 +38,7 @@ pub struct Proposal {
 impl Proposal {
     /// A proposal without a session, so that a retry of it counts as another proposal: for commands that are harmless
     /// when applied twice.
-    pub fn unremembered(command: Command, at: Timestamp) -> Self {
+    pub fn without_session(command: Command, at: Timestamp) -> Self {
         Proposal {
             session: 0,
             seq: 0,
@@ -82,7 +82,7 @@ pub enum Command {
     Join {
         /// The node as it describes itself.
         node: NodeSpec,
-        /// The new primaries of the partitions that an earlier process of the node still led.
+        /// The new primaries of the partitions of which an earlier process of the node was still primary.
         promotions: Vec<Promotion>,
         /// The topology revision that the promotions were planned on.
         planned_on: u64,
@@ -110,7 +110,7 @@ pub enum Command {
         incarnation: u64,
         /// Whether it stopped in an orderly way or failed.
         reason: LeaveReason,
-        /// The new primaries of the partitions that it led.
+        /// The new primaries of the partitions of which it was primary.
         promotions: Vec<Promotion>,
         /// The topology revision that the promotions were planned on.
         planned_on: u64,
@@ -135,7 +135,7 @@ pub enum Command {
         node: NodeId,
         /// The reason.
         reason: LeaveReason,
-        /// The new primaries of the partitions that it led.
+        /// The new primaries of the partitions of which it was primary.
         promotions: Vec<Promotion>,
         /// The topology revision that the promotions were planned on.
         planned_on: u64,
@@ -187,8 +187,8 @@ pub enum Command {
         incarnation: u64,
         /// Partition numbers, each with the revision that assigned the copy to the node.
         partitions: Vec<(u32, u64)>,
-        /// True where the node has no hook that copies: it confirms what it is assigned at once, without a word from
-        /// its application, so its copies need not be limited to a few at a time.
+        /// True if the node has no hook for copies: it confirms assigned copies at once, without its application, so the
+        /// limits on copies do not apply to it.
         #[serde(default)]
         at_once: bool,
     },
@@ -226,7 +226,7 @@ pub enum Command {
     },
     /// Sets the factor by which all election timeouts are stretched.
     Stretch {
-        /// The factor: 1 to [`MAX_STRETCH`](super::MAX_STRETCH).
+        /// The factor: 1 to [`MAX_ELECTION_STRETCH`](super::MAX_ELECTION_STRETCH).
         factor: u32,
     },
     /// Abandons copies that have been pending for too long, and the moves that they are part of.
@@ -277,9 +277,9 @@ pub enum Command {
 }
 
 impl Command {
-    /// True for a command that any member may propose through the leader. All others the leader decides by what only it
-    /// knows, and accepts from no other node.
-    pub(crate) fn is_anybodys(&self) -> bool {
+    /// True for a command that any member may propose through the leader. The leader decides all others by what only it
+    /// knows, and does not accept them from other nodes.
+    pub(crate) fn is_open_to_members(&self) -> bool {
         match self {
             Command::Confirm { .. }
             | Command::Reconfirm { .. }
@@ -331,7 +331,7 @@ impl Command {
 pub struct NodeSpec {
     /// Its id.
     pub id: NodeId,
-    /// A name for people.
+    /// The display name.
     pub name: String,
     /// The advertised `host:port`.
     pub ip: String,
@@ -345,7 +345,7 @@ pub struct NodeSpec {
     pub zone: Option<String>,
     /// Its share of the partitions, relative to other nodes' weights.
     pub weight: u32,
-    /// Free labels.
+    /// Free-form labels.
     pub labels: BTreeMap<String, String>,
     /// A random number of this process, so that a repeated join is recognised.
     pub process: u64,

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Expect, Outcome, Reply, refuse};
+use super::{CommandResult, Expect, Reply, refuse};
 use crate::error::{Error, ErrorCode};
 use crate::model::DataEntry;
 
@@ -115,7 +115,7 @@ impl DataStore {
         }
     }
 
-    pub(super) fn set(&mut self, key: &str, value: &Bytes, expect: Expect, index: u64) -> Outcome {
+    pub(super) fn set(&mut self, key: &str, value: &Bytes, expect: Expect, index: u64) -> CommandResult {
         check_key(key)?;
         check_value(value)?;
         self.check(key, expect)?;
@@ -144,7 +144,7 @@ impl DataStore {
         Ok(Reply::Done)
     }
 
-    pub(super) fn delete(&mut self, key: &str, expect: Expect) -> Outcome {
+    pub(super) fn delete(&mut self, key: &str, expect: Expect) -> CommandResult {
         check_key(key)?;
         self.check(key, expect)?;
         match self.entries.remove(key) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::events::Change;
+use super::events::PartitionChange;
 use crate::model::{
     ChangeReason, CopyState, Event, EventKind, LeaderChangeEvent, LeaveReason, Node, NodeId, NodeJoinEvent,
     NodeLeaveEvent, NodeRejoinEvent, NodeStatus, PartitionCopy, RoleChange, Timestamp, Topology,
@@ -17,7 +17,7 @@ use crate::model::{
 /// `at` label the events.
 pub fn diff_events(old: &Topology, new: &Topology, me: &NodeId, revision: u64, at: Timestamp) -> Vec<Event> {
     let mut kinds = Vec::new();
-    members(old, new, &mut kinds);
+    member_events(old, new, &mut kinds);
     if new.leader_epoch != old.leader_epoch
         && let Some(leader) = &new.leader
     {
@@ -27,7 +27,7 @@ pub fn diff_events(old: &Topology, new: &Topology, me: &NodeId, revision: u64, a
         };
         kinds.push(EventKind::LeaderChange(event));
     }
-    partitions(old, new, me, &mut kinds);
+    partition_events(old, new, me, &mut kinds);
     kinds
         .into_iter()
         .map(|kind| Event {
@@ -39,33 +39,33 @@ pub fn diff_events(old: &Topology, new: &Topology, me: &NodeId, revision: u64, a
 }
 
 /// The events for an application on `me` that registers a hook late: the copies that `me` holds, with their sources,
-/// and its primary roles. Copies that `listed` accepts are left out, because they are reported in another way.
+/// and its primary roles. Copies that `is_excluded` accepts are left out, because they are reported in another way.
 pub(crate) fn own_copies(
     topology: &Topology,
     me: &NodeId,
     revision: u64,
     at: Timestamp,
-    listed: impl Fn(&PartitionCopy) -> bool,
+    is_excluded: impl Fn(&PartitionCopy) -> bool,
 ) -> Vec<Event> {
     let mut events = Vec::new();
     for partition in &topology.partitions {
-        let Some(copy) = partition.copy(me).filter(|copy| !listed(copy)) else {
+        let Some(copy) = partition.copy(me).filter(|copy| !is_excluded(copy)) else {
             continue;
         };
-        let told = Change {
+        let change = PartitionChange {
             topology,
             partition,
             reason: ChangeReason::NodeJoin,
             before: partition.primary.as_ref(),
             gone: None,
         };
-        let gained = told.event(me, RoleChange::GainedReplica, u64::MAX);
+        let gained = change.event(me, RoleChange::GainedReplica, u64::MAX);
         // A pending copy without a serving source is reported when there is one.
         if copy.state == CopyState::Synced || !gained.copy_from_nodes.is_empty() {
             events.push(gained);
         }
         if partition.primary.as_ref() == Some(me) {
-            events.push(told.event(me, RoleChange::GainedPrimary, u64::MAX));
+            events.push(change.event(me, RoleChange::GainedPrimary, u64::MAX));
         }
     }
     let event = |change| Event {
@@ -76,7 +76,7 @@ pub(crate) fn own_copies(
     events.into_iter().map(event).collect()
 }
 
-fn members(old: &Topology, new: &Topology, kinds: &mut Vec<EventKind>) {
+fn member_events(old: &Topology, new: &Topology, kinds: &mut Vec<EventKind>) {
     for (id, node) in &old.nodes {
         let present = new.nodes.get(id).filter(|now| is_same_member(node, now));
         let reason = match present.map(|now| now.status) {
@@ -89,8 +89,8 @@ fn members(old: &Topology, new: &Topology, kinds: &mut Vec<EventKind>) {
             kinds.push(EventKind::NodeLeave(NodeLeaveEvent {
                 node: node.clone(),
                 reason,
-                partitions_owned: held(old, id, Some(true)),
-                partitions_replica: held(old, id, Some(false)),
+                partitions_owned: partitions_held(old, id, Some(true)),
+                partitions_replica: partitions_held(old, id, Some(false)),
             }));
         }
     }
@@ -115,7 +115,7 @@ fn members(old: &Topology, new: &Topology, kinds: &mut Vec<EventKind>) {
                         Duration::ZERO
                     },
                     last_seen_at,
-                    partitions_before_leave: held(old, id, None),
+                    partitions_before_leave: partitions_held(old, id, None),
                 }));
             }
             _ => kinds.push(EventKind::NodeJoin(NodeJoinEvent {
@@ -133,7 +133,7 @@ fn is_same_member(old: &Node, new: &Node) -> bool {
 }
 
 /// The partitions that a node holds: as primary, not as primary, or either.
-fn held(topology: &Topology, id: &NodeId, primary: Option<bool>) -> Vec<String> {
+fn partitions_held(topology: &Topology, id: &NodeId, primary: Option<bool>) -> Vec<String> {
     topology
         .partitions
         .iter()
@@ -143,7 +143,7 @@ fn held(topology: &Topology, id: &NodeId, primary: Option<bool>) -> Vec<String> 
         .collect()
 }
 
-fn partitions(old: &Topology, new: &Topology, me: &NodeId, kinds: &mut Vec<EventKind>) {
+fn partition_events(old: &Topology, new: &Topology, me: &NodeId, kinds: &mut Vec<EventKind>) {
     // Before `me` serves it is assigned nothing: its rejoin event must come before its copies.
     let serving = new.nodes.get(me).is_some_and(|node| node.status.is_serving());
     for (number, now) in new.partitions.iter().enumerate() {
@@ -152,19 +152,19 @@ fn partitions(old: &Topology, new: &Topology, me: &NodeId, kinds: &mut Vec<Event
         let has_source = now
             .synced()
             .any(|node| new.nodes.get(node).is_some_and(|n| n.status.is_serving()));
-        let mut tell = |node: &NodeId, change: RoleChange| {
-            let told = Change {
+        let mut push_change = |node: &NodeId, role: RoleChange| {
+            let change = PartitionChange {
                 topology: new,
                 partition: now,
                 reason: ChangeReason::Rebalance,
                 before: old_primary,
                 gone: old.nodes.get(node),
             };
-            kinds.push(EventKind::PartitionChange(told.event(node, change, u64::MAX)));
+            kinds.push(EventKind::PartitionChange(change.event(node, role, u64::MAX)));
         };
         for copy in before.map(|p| p.copies.as_slice()).unwrap_or_default() {
             if now.copy(&copy.node).is_none() {
-                tell(&copy.node, RoleChange::LostCopy);
+                push_change(&copy.node, RoleChange::LostCopy);
             }
         }
         for copy in &now.copies {
@@ -176,7 +176,7 @@ fn partitions(old: &Topology, new: &Topology, me: &NodeId, kinds: &mut Vec<Event
                 held.is_none() && now.primary.as_ref() != Some(&copy.node)
             };
             if due {
-                tell(&copy.node, RoleChange::GainedReplica);
+                push_change(&copy.node, RoleChange::GainedReplica);
             }
         }
         if before.map(|p| p.epoch) == Some(now.epoch) && old_primary == now.primary.as_ref() {
@@ -184,10 +184,10 @@ fn partitions(old: &Topology, new: &Topology, me: &NodeId, kinds: &mut Vec<Event
         }
         let loser = old_primary.filter(|node| now.primary.as_ref() != Some(*node));
         if let Some(loser) = loser.filter(|node| now.copy(node).is_some()) {
-            tell(loser, RoleChange::LostPrimary);
+            push_change(loser, RoleChange::LostPrimary);
         }
         if let Some(primary) = &now.primary {
-            tell(primary, RoleChange::GainedPrimary);
+            push_change(primary, RoleChange::GainedPrimary);
         }
     }
 }

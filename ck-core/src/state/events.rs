@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, State};
+use super::{ApplyContext, State};
 use crate::model::{
     ChangeReason, CopyState, EventKind, Node, NodeId, Partition, PartitionChangeEvent, RoleChange, Topology,
     partition_id,
@@ -17,13 +17,13 @@ impl State {
         role: RoleChange,
         reason: ChangeReason,
         before: Option<&NodeId>,
-        context: &mut Context<'_>,
+        context: &mut ApplyContext<'_>,
     ) {
         let Some(partition) = self.topology.partitions.get(number as usize) else {
             return;
         };
         let gone = context.gone.clone();
-        let change = Change {
+        let change = PartitionChange {
             topology: &self.topology,
             partition,
             reason,
@@ -37,7 +37,7 @@ impl State {
 }
 
 /// One change of one partition, from which events are made.
-pub(super) struct Change<'a> {
+pub(super) struct PartitionChange<'a> {
     pub(super) topology: &'a Topology,
     pub(super) partition: &'a Partition,
     pub(super) reason: ChangeReason,
@@ -47,15 +47,15 @@ pub(super) struct Change<'a> {
     pub(super) gone: Option<&'a Arc<Node>>,
 }
 
-impl Change<'_> {
-    pub(super) fn emit(&self, node: &NodeId, change: RoleChange, context: &mut Context<'_>) {
+impl PartitionChange<'_> {
+    pub(super) fn emit(&self, node: &NodeId, change: RoleChange, context: &mut ApplyContext<'_>) {
         let event = self.event(node, change, context.index);
         context.emit(EventKind::PartitionChange(event));
     }
 
     /// The event about `node`, to be emitted with revision `index`.
     pub(super) fn event(&self, node: &NodeId, change: RoleChange, index: u64) -> PartitionChangeEvent {
-        let Change {
+        let PartitionChange {
             topology, partition, ..
         } = *self;
         // Only a replica is made by copying: a node that becomes primary has the data already.

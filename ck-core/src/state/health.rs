@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, MAX_STRETCH, Outcome, Reply, State, refuse};
+use super::{ApplyContext, CommandResult, MAX_ELECTION_STRETCH, Reply, State, refuse};
 use crate::error::ErrorCode;
 use crate::model::{
     ClusterHealthEvent, EventKind, Maintenance, NodeHealthState, NodeId, NodeStatus, partition_id,
@@ -18,8 +18,8 @@ impl State {
         incarnation: u64,
         health: NodeHealthState,
         reason: &str,
-        context: &Context<'_>,
-    ) -> Outcome {
+        context: &ApplyContext<'_>,
+    ) -> CommandResult {
         self.check_incarnation(id, incarnation)?;
         let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
         let known = self.node(id)?;
@@ -33,7 +33,7 @@ impl State {
         if known.health == health && known.health_reason == reason {
             return Ok(Reply::Unchanged);
         }
-        if let Some(slot) = self.change(context.index).nodes.get_mut(id) {
+        if let Some(slot) = self.topology_mut(context.index).nodes.get_mut(id) {
             let node = Arc::make_mut(slot);
             node.health = health;
             node.health_reason = reason;
@@ -42,11 +42,11 @@ impl State {
     }
 
     /// Sets the stretch factor of election timeouts. No plan depends on it, so no plan becomes stale.
-    pub(super) fn stretch(&mut self, factor: u32) -> Outcome {
-        if !(1..=MAX_STRETCH).contains(&factor) {
+    pub(super) fn set_election_stretch(&mut self, factor: u32) -> CommandResult {
+        if !(1..=MAX_ELECTION_STRETCH).contains(&factor) {
             return refuse(
                 ErrorCode::Conflict,
-                format!("election timeouts are stretched by 1 to {MAX_STRETCH}, not by {factor}"),
+                format!("election timeouts are stretched by 1 to {MAX_ELECTION_STRETCH}, not by {factor}"),
             );
         }
         if self.topology.election_stretch() == factor {
@@ -56,9 +56,9 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// Begins automatic maintenance when more than half of the members have failed. Copies elsewhere would not mend
-    /// such a failure and could make it worse, so no moves are planned until a person has looked.
-    pub(super) fn record_mass_failure(&mut self, context: &Context<'_>) {
+    /// Begins automatic maintenance when more than half of the members have failed. New copies would not repair
+    /// such a failure and could make it worse, so no moves are planned until an administrator has acted.
+    pub(super) fn record_mass_failure(&mut self, context: &ApplyContext<'_>) {
         if self.topology.maintenance.is_some() {
             return;
         }
@@ -66,37 +66,41 @@ impl State {
         let failed = members().filter(|node| node.status == NodeStatus::Failed).count();
         let total = members().count();
         if failed * 2 > total {
-            self.change(context.index).maintenance = Some(Maintenance {
+            self.topology_mut(context.index).maintenance = Some(Maintenance {
                 reason: format!("{failed} of {total} members have failed"),
                 automatic: true,
             });
         }
     }
 
-    /// Ends automatic maintenance when no member is failed any more: all have rejoined, or a person has removed them.
-    pub(super) fn end_mass_failure(&mut self, context: &Context<'_>) {
+    /// Ends automatic maintenance when no member is failed any more: all have rejoined, or an administrator has removed them.
+    pub(super) fn end_mass_failure(&mut self, context: &ApplyContext<'_>) {
         let automatic = self.topology.maintenance.as_ref().is_some_and(|m| m.automatic);
         let mut nodes = self.topology.nodes.values();
         if automatic && !nodes.any(|node| node.status == NodeStatus::Failed) {
-            self.change(context.index).maintenance = None;
+            self.topology_mut(context.index).maintenance = None;
         }
     }
 
     /// Begins or ends maintenance: while it lasts no moves are planned, and primaries still fail over.
-    pub(super) fn set_maintenance(&mut self, reason: Option<&str>, context: &Context<'_>) -> Outcome {
-        let wanted = reason.map(|reason| Maintenance {
+    pub(super) fn set_maintenance(
+        &mut self,
+        reason: Option<&str>,
+        context: &ApplyContext<'_>,
+    ) -> CommandResult {
+        let requested = reason.map(|reason| Maintenance {
             reason: reason.chars().take(MAX_REASON_CHARS).collect(),
             automatic: false,
         });
-        if self.topology.maintenance == wanted {
+        if self.topology.maintenance == requested {
             return Ok(Reply::Unchanged);
         }
-        self.change(context.index).maintenance = wanted;
+        self.topology_mut(context.index).maintenance = requested;
         Ok(Reply::Done)
     }
 
     /// Emits the cluster's health when it differs from the last one emitted.
-    pub(super) fn update_health(&mut self, context: &mut Context<'_>) {
+    pub(super) fn update_health(&mut self, context: &mut ApplyContext<'_>) {
         let members = self.topology.nodes.values().filter(|node| self.is_member(node));
         let mut total = 0;
         let mut unhealthy = Vec::new();
@@ -126,14 +130,14 @@ impl State {
             unhealthy_node_ids: unhealthy,
             lost_partitions,
         };
-        let told = self.health.as_ref().is_some_and(|last| {
+        let is_emitted = self.health.as_ref().is_some_and(|last| {
             last.status == now.status
                 && last.unhealthy_node_ids == now.unhealthy_node_ids
                 && (!context.lost_changed || last.lost_partitions == now.lost_partitions)
         });
         // A new cluster is healthy: no event is needed.
-        let news = !told && (!first || status != "healthy");
-        if news {
+        let is_new = !is_emitted && (!first || status != "healthy");
+        if is_new {
             context.emit(EventKind::ClusterHealthChange(now.clone()));
         }
         self.health = Some(now);

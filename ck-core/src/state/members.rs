@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sessions::SessionEnd;
-use super::{Absence, Context, MAX_TERM, NodeSpec, Outcome, Promotion, Reply, State, refuse};
+use super::{Absence, ApplyContext, CommandResult, MAX_TERM, NodeSpec, Promotion, Reply, State, refuse};
 use crate::error::{Error, ErrorCode};
 use crate::model::{
     ClusterConfig, EventKind, LeaderChangeEvent, LeaveReason, Node, NodeHealthState, NodeId, NodeJoinEvent,
     NodeLeaveEvent, NodeRejoinEvent, NodeStatus, Timestamp, partition_id,
 };
 
-/// The most partitions that a cluster may have.
+/// The maximum number of partitions of a cluster.
 pub(crate) const MAX_PARTITIONS: u32 = 65_536;
 /// The largest Raft id of a first member: later ids can count up from it without overflow.
 const MAX_FIRST_RAFT_ID: u64 = u32::MAX as u64;
@@ -22,8 +22,8 @@ impl State {
         cluster_id: &str,
         config: &ClusterConfig,
         spec: &NodeSpec,
-        context: &mut Context<'_>,
-    ) -> Outcome {
+        context: &mut ApplyContext<'_>,
+    ) -> CommandResult {
         if !self.topology.cluster_id.is_empty() {
             return refuse(ErrorCode::AlreadyExists, "the cluster exists already");
         }
@@ -47,7 +47,7 @@ impl State {
         }
         self.next_raft_id = raft_id + 1;
         let incarnation = context.index;
-        let topology = self.change(context.index);
+        let topology = self.topology_mut(context.index);
         topology.cluster_id = cluster_id.to_owned();
         topology.config = config.clone();
         let mut node = node_from(spec, raft_id, NodeStatus::Active, context);
@@ -70,7 +70,12 @@ impl State {
         })
     }
 
-    pub(super) fn leader_elected(&mut self, id: &NodeId, term: u64, context: &mut Context<'_>) -> Outcome {
+    pub(super) fn leader_elected(
+        &mut self,
+        id: &NodeId,
+        term: u64,
+        context: &mut ApplyContext<'_>,
+    ) -> CommandResult {
         if !self.topology.nodes.contains_key(id) {
             return refuse(ErrorCode::NotFound, format!("there is no node {id:?}"));
         }
@@ -112,8 +117,8 @@ impl State {
         promotions: &[Promotion],
         planned_on: u64,
         silent_ms: u64,
-        context: &mut Context<'_>,
-    ) -> Outcome {
+        context: &mut ApplyContext<'_>,
+    ) -> CommandResult {
         if self.topology.cluster_id.is_empty() {
             return refuse(ErrorCode::NotStarted, "the cluster has not been bootstrapped");
         }
@@ -122,30 +127,27 @@ impl State {
             return self.join_new(spec, context);
         };
         if known.status.is_up() && self.processes.get(&spec.id) == Some(&spec.process) {
-            return self.join_again(&known, spec, context);
+            return self.rejoin_same_process(&known, spec, context);
         }
         self.check_planned_on(planned_on)?;
-        let heard = context.at.before(Duration::from_millis(silent_ms));
-        self.join_returning(&known, heard, spec, promotions, context)
+        let last_contact = context.at.before(Duration::from_millis(silent_ms));
+        self.rejoin_new_process(&known, last_contact, spec, promotions, context)
     }
 
-    fn join_new(&mut self, spec: &NodeSpec, context: &mut Context<'_>) -> Outcome {
+    fn join_new(&mut self, spec: &NodeSpec, context: &mut ApplyContext<'_>) -> CommandResult {
         if spec.raft_id.is_some() {
             return match self.removed.get(&spec.id) {
                 Some(revision) => refuse(
                     ErrorCode::Removed,
                     format!(
                         "node {:?} was removed from the cluster at revision {revision}; \
-                         to join anew, start it with an empty data directory",
+                         to join again, start it with an empty data directory",
                         spec.id
                     ),
                 ),
                 None => refuse(
                     ErrorCode::WrongCluster,
-                    format!(
-                        "node {:?} brings a log, but this cluster does not know it",
-                        spec.id
-                    ),
+                    format!("node {:?} has a log, but this cluster does not know it", spec.id),
                 ),
             };
         }
@@ -159,13 +161,18 @@ impl State {
     }
 
     /// The same process joins again: its answer was lost, or its address has changed.
-    fn join_again(&mut self, known: &Arc<Node>, spec: &NodeSpec, context: &mut Context<'_>) -> Outcome {
+    fn rejoin_same_process(
+        &mut self,
+        known: &Arc<Node>,
+        spec: &NodeSpec,
+        context: &mut ApplyContext<'_>,
+    ) -> CommandResult {
         let mut node = (**known).clone();
         node.ip.clone_from(&spec.ip);
         node.port = spec.port;
         node.peer_addr.clone_from(&spec.peer_addr);
         if node != **known {
-            self.change(context.index)
+            self.topology_mut(context.index)
                 .nodes
                 .insert(spec.id.clone(), Arc::new(node));
         }
@@ -176,28 +183,28 @@ impl State {
         })
     }
 
-    fn join_returning(
+    fn rejoin_new_process(
         &mut self,
         known: &Arc<Node>,
-        heard: Timestamp,
+        last_contact: Timestamp,
         spec: &NodeSpec,
         promotions: &[Promotion],
-        context: &mut Context<'_>,
-    ) -> Outcome {
+        context: &mut ApplyContext<'_>,
+    ) -> CommandResult {
         if let Some(raft_id) = spec.raft_id
             && raft_id != known.raft_id
         {
             return refuse(
                 ErrorCode::WrongCluster,
                 format!(
-                    "node {:?} brings the log of Raft id {raft_id}, but is known with {}",
+                    "node {:?} has the log of Raft id {raft_id}, but is known with {}",
                     spec.id, known.raft_id
                 ),
             );
         }
         if known.status.is_serving() {
             // The earlier process crashed, and no node noticed until now.
-            self.record_absence(&spec.id, heard);
+            self.record_absence(&spec.id, last_contact);
         }
         if self.processes.get(&spec.id) != Some(&spec.process) {
             self.sessions.close(&spec.id, SessionEnd::Replaced, context.index);
@@ -213,14 +220,14 @@ impl State {
     }
 
     /// Enters the node as joining, with a new incarnation, and returns its Raft id.
-    fn admit(&mut self, spec: &NodeSpec, known: Option<&Arc<Node>>, context: &Context<'_>) -> u64 {
+    fn admit(&mut self, spec: &NodeSpec, known: Option<&Arc<Node>>, context: &ApplyContext<'_>) -> u64 {
         let raft_id = spec.raft_id.unwrap_or_else(|| {
             if let Some(known) = known.filter(|_| planted!("reuse-raft-id")) {
                 return known.raft_id;
             }
-            let minted = self.next_raft_id;
+            let assigned = self.next_raft_id;
             self.next_raft_id += 1;
-            minted
+            assigned
         });
         let mut node = node_from(spec, raft_id, NodeStatus::Joining, context);
         if let Some(known) = known {
@@ -230,16 +237,21 @@ impl State {
                 node.last_seen = known.last_seen;
             }
         }
-        self.change(context.index)
+        self.topology_mut(context.index)
             .nodes
             .insert(spec.id.clone(), Arc::new(node));
         self.processes.insert(spec.id.clone(), spec.process);
-        self.migrations.copies_at_once(&spec.id, false);
+        self.migrations.set_copies_at_once(&spec.id, false);
         self.sessions.open(context.index, &spec.id);
         raft_id
     }
 
-    pub(super) fn activate(&mut self, id: &NodeId, incarnation: u64, context: &mut Context<'_>) -> Outcome {
+    pub(super) fn activate(
+        &mut self,
+        id: &NodeId,
+        incarnation: u64,
+        context: &mut ApplyContext<'_>,
+    ) -> CommandResult {
         self.check_incarnation(id, incarnation)?;
         if self
             .topology
@@ -252,7 +264,7 @@ impl State {
         let absent = self.absent.remove(id);
         let at = context.at;
         let cluster_size = self.topology.nodes.values().filter(|n| self.is_member(n)).count() + 1;
-        let Some(slot) = self.change(context.index).nodes.get_mut(id) else {
+        let Some(slot) = self.topology_mut(context.index).nodes.get_mut(id) else {
             return Ok(Reply::Unchanged);
         };
         let node = Arc::make_mut(slot);
@@ -285,8 +297,8 @@ impl State {
         (reason, silent): (LeaveReason, Duration),
         promotions: &[Promotion],
         planned_on: u64,
-        context: &mut Context<'_>,
-    ) -> Outcome {
+        context: &mut ApplyContext<'_>,
+    ) -> CommandResult {
         self.check_incarnation(id, incarnation)?;
         if !self
             .topology
@@ -305,12 +317,12 @@ impl State {
             LeaveReason::GracefulShutdown => self.sessions.close(id, SessionEnd::Stopped, context.index),
             LeaveReason::RemovedByAdmin => self.sessions.close(id, SessionEnd::Removed, context.index),
         }
-        let untold = self.absent.get_mut(id).filter(|absence| !absence.told);
-        if let Some(absence) = untold {
-            absence.told = true;
+        let not_emitted = self.absent.get_mut(id).filter(|absence| !absence.leave_emitted);
+        if let Some(absence) = not_emitted {
+            absence.leave_emitted = true;
             self.emit_leave(id, reason, context);
         }
-        if let Some(slot) = self.change(context.index).nodes.get_mut(id) {
+        if let Some(slot) = self.topology_mut(context.index).nodes.get_mut(id) {
             let node = Arc::make_mut(slot);
             node.status = match reason {
                 LeaveReason::HealthCheckFailure => NodeStatus::Failed,
@@ -327,14 +339,21 @@ impl State {
         Ok(Reply::Done)
     }
 
-    pub(super) fn leave(&mut self, id: &NodeId, incarnation: u64, context: &Context<'_>) -> Outcome {
+    pub(super) fn leave(
+        &mut self,
+        id: &NodeId,
+        incarnation: u64,
+        context: &ApplyContext<'_>,
+    ) -> CommandResult {
         self.check_incarnation(id, incarnation)?;
         match self.node(id)?.status {
             NodeStatus::Active if self.topology.active_count() > 1 => {}
             NodeStatus::Active => {
                 return refuse(
                     ErrorCode::Refused,
-                    format!("node {id:?} is the only active one; nobody could take over what it has"),
+                    format!(
+                        "node {id:?} is the only active one; no other node could take over its partitions"
+                    ),
                 );
             }
             NodeStatus::Leaving => return Ok(Reply::Unchanged),
@@ -348,7 +367,7 @@ impl State {
                 );
             }
         }
-        if let Some(slot) = self.change(context.index).nodes.get_mut(id) {
+        if let Some(slot) = self.topology_mut(context.index).nodes.get_mut(id) {
             Arc::make_mut(slot).status = NodeStatus::Leaving;
         }
         Ok(Reply::Done)
@@ -360,8 +379,8 @@ impl State {
         reason: LeaveReason,
         promotions: &[Promotion],
         (planned_on, keep_last): (u64, bool),
-        context: &mut Context<'_>,
-    ) -> Outcome {
+        context: &mut ApplyContext<'_>,
+    ) -> CommandResult {
         let Some(node) = self.topology.nodes.get(id).cloned() else {
             return refuse(ErrorCode::NotFound, format!("there is no node {id:?}"));
         };
@@ -386,10 +405,10 @@ impl State {
         }
         self.sessions.close(id, SessionEnd::Removed, context.index);
         self.processes.remove(id);
-        self.migrations.copies_at_once(id, false);
+        self.migrations.set_copies_at_once(id, false);
         self.absent.remove(id);
         self.removed.insert(id.clone(), context.index);
-        context.gone = self.change(context.index).nodes.remove(id);
+        context.gone = self.topology_mut(context.index).nodes.remove(id);
         self.hand_over_roles(id, promotions, context);
         Ok(Reply::Done)
     }
@@ -410,12 +429,12 @@ impl State {
         let absence = Absence {
             since: at,
             held,
-            told: false,
+            leave_emitted: false,
         };
         self.absent.insert(id.clone(), absence);
     }
 
-    fn emit_leave(&self, id: &NodeId, reason: LeaveReason, context: &mut Context<'_>) {
+    fn emit_leave(&self, id: &NodeId, reason: LeaveReason, context: &mut ApplyContext<'_>) {
         let Some(node) = self.topology.nodes.get(id).cloned() else {
             return;
         };
@@ -458,7 +477,7 @@ fn check_id(id: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn node_from(spec: &NodeSpec, raft_id: u64, status: NodeStatus, context: &Context<'_>) -> Node {
+fn node_from(spec: &NodeSpec, raft_id: u64, status: NodeStatus, context: &ApplyContext<'_>) -> Node {
     Node {
         id: spec.id.clone(),
         ip: spec.ip.clone(),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, CopyLimit, Outcome, Reply, State};
+use super::{ApplyContext, CommandResult, CopyLimit, Reply, State};
 use crate::model::{CopyState, NodeId, Partition, PartitionCopy, RoleChange};
 
 /// The copies that each node has still to make for the moves under way. This index follows from the targets, and is
@@ -20,8 +20,7 @@ pub(super) struct Migrations {
     pub(super) moving: usize,
     #[serde(rename = "lanes")]
     pub(super) by_node: BTreeMap<NodeId, NodeMigrations>,
-    /// The nodes whose last confirmation said that they have no hook that copies: all their copies start at once, and
-    /// count for no limit.
+    /// The nodes that confirmed last without a hook for copies: all their copies start at once, and count for no limit.
     #[serde(default)]
     pub(super) at_once: BTreeSet<NodeId>,
 }
@@ -44,9 +43,9 @@ impl Migrations {
         })
     }
 
-    /// Records whether the node's present process has no hook that copies. Until a process has said so, the limits
-    /// apply.
-    pub(super) fn copies_at_once(&mut self, node: &NodeId, at_once: bool) {
+    /// Records whether the node's present process has no hook for copies. Until it has confirmed copies without one, the
+    /// limits apply.
+    pub(super) fn set_copies_at_once(&mut self, node: &NodeId, at_once: bool) {
         if !at_once {
             self.at_once.remove(node);
         } else if !self.at_once.contains(node) {
@@ -63,7 +62,7 @@ impl Migrations {
             .sum()
     }
 
-    fn forget(&mut self, partition: &Partition) {
+    fn unindex_partition(&mut self, partition: &Partition) {
         self.moving = self
             .moving
             .saturating_sub(usize::from(partition.target.is_some()));
@@ -79,7 +78,7 @@ impl Migrations {
         }
     }
 
-    pub(super) fn note(&mut self, partition: &Partition) {
+    pub(super) fn index_partition(&mut self, partition: &Partition) {
         self.moving += usize::from(partition.target.is_some());
         for node in partition.target.iter().flat_map(|target| &target.nodes) {
             let copy = partition.copy(node);
@@ -102,13 +101,13 @@ impl State {
     }
 
     /// Updates the indexes for the partitions that a command has changed.
-    pub(super) fn update_indexes(&mut self, context: &mut Context<'_>) {
+    pub(super) fn update_indexes(&mut self, context: &mut ApplyContext<'_>) {
         for (number, before) in std::mem::take(&mut context.touched) {
-            self.migrations.forget(&before);
+            self.migrations.unindex_partition(&before);
             let Some(partition) = self.topology.partitions.get(number as usize) else {
                 continue;
             };
-            self.migrations.note(partition);
+            self.migrations.index_partition(partition);
             context.lost_changed |= if partition.synced().any(|node| self.is_serving(node)) {
                 self.lost.remove(&number)
             } else {
@@ -118,38 +117,38 @@ impl State {
     }
 
     /// Starts queued copies as far as the limits allow.
-    pub(super) fn start_copies(&mut self, context: &mut Context<'_>) {
+    pub(super) fn start_copies(&mut self, context: &mut ApplyContext<'_>) {
         let [limit, all] = self.migrations.limits();
         let running = self.migrations.running();
         let mut due: Vec<(u32, NodeId)> = Vec::new();
-        let mut free: Vec<(u32, NodeId)> = Vec::new();
+        let mut unlimited: Vec<(u32, NodeId)> = Vec::new();
         for (node, queue) in &self.migrations.by_node {
             if queue.queued.is_empty() || !self.is_serving(node) {
                 continue;
             }
             if self.migrations.at_once.contains(node) {
-                free.extend(queue.queued.iter().map(|number| (*number, node.clone())));
+                unlimited.extend(queue.queued.iter().map(|number| (*number, node.clone())));
                 continue;
             }
-            let room = limit.saturating_sub(queue.running.len());
+            let free = limit.saturating_sub(queue.running.len());
             due.extend(
                 queue
                     .queued
                     .iter()
-                    .take(room)
+                    .take(free)
                     .map(|number| (*number, node.clone())),
             );
         }
         due.sort_unstable();
         due.truncate(all.saturating_sub(running));
-        due.append(&mut free);
+        due.append(&mut unlimited);
         due.sort_unstable();
         for (number, node) in due {
             self.start_copy(number, &node, context);
         }
     }
 
-    fn start_copy(&mut self, number: u32, node: &NodeId, context: &mut Context<'_>) {
+    fn start_copy(&mut self, number: u32, node: &NodeId, context: &mut ApplyContext<'_>) {
         if !self.has_other_serving_copy(number, node) {
             return;
         }
@@ -167,18 +166,18 @@ impl State {
             queue.queued.remove(&number);
             queue.running.insert(number);
         }
-        let told = std::slice::from_ref(node);
-        self.emit_changes(number, told, RoleChange::GainedReplica, reason, None, context);
+        let notified = std::slice::from_ref(node);
+        self.emit_changes(number, notified, RoleChange::GainedReplica, reason, None, context);
     }
 
     /// Abandons copies that have been pending for too long, and the moves that they are part of.
     pub(super) fn abandon_copies(
         &mut self,
         copies: &[(u32, NodeId, u64)],
-        context: &mut Context<'_>,
-    ) -> Outcome {
+        context: &mut ApplyContext<'_>,
+    ) -> CommandResult {
         let reason = self.move_reason();
-        let mut given_up = 0;
+        let mut abandoned = 0;
         for (number, node, since) in copies {
             let awaited = self.topology.partitions.get(*number as usize).is_some_and(|p| {
                 p.copy(node)
@@ -191,14 +190,14 @@ impl State {
             let Some(partition) = self.partition_mut(*number, context) else {
                 continue;
             };
-            given_up += 1;
+            abandoned += 1;
             partition.copies.retain(|copy| copy.node != *node);
             if partition.target.as_ref().is_some_and(|t| t.nodes.contains(node)) {
                 partition.target = None;
             }
-            let told = std::slice::from_ref(node);
-            self.emit_changes(*number, told, RoleChange::LostCopy, reason, None, context);
+            let notified = std::slice::from_ref(node);
+            self.emit_changes(*number, notified, RoleChange::LostCopy, reason, None, context);
         }
-        Ok(Reply::Partitions(given_up))
+        Ok(Reply::Partitions(abandoned))
     }
 }

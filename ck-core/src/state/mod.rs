@@ -41,8 +41,8 @@ use crate::model::{
 use migrations::Migrations;
 use sessions::Sessions;
 
-/// The largest factor by which election timeouts are stretched.
-pub const MAX_STRETCH: u32 = 8;
+/// The largest factor by which the election timeouts are stretched.
+pub const MAX_ELECTION_STRETCH: u32 = 8;
 /// The highest valid Raft term: far from the overflow, so that there is always a next one.
 pub(crate) const MAX_TERM: u64 = 1 << 62;
 
@@ -87,7 +87,8 @@ struct Absence {
     /// The partitions that it held then.
     held: Vec<u32>,
     /// Whether its leave event was emitted: none is for a restart that no node noticed before it rejoined.
-    told: bool,
+    #[serde(rename = "told")]
+    leave_emitted: bool,
 }
 
 /// A rebalance under way.
@@ -127,7 +128,7 @@ impl Default for State {
 }
 
 /// The command being applied: its place in the log, the time of its proposal, and the events that it emits.
-struct Context<'a> {
+struct ApplyContext<'a> {
     index: u64,
     at: Timestamp,
     /// The session and the number of the proposal.
@@ -143,7 +144,7 @@ struct Context<'a> {
     unleased_from: u64,
 }
 
-impl Context<'_> {
+impl ApplyContext<'_> {
     fn emit(&mut self, kind: EventKind) {
         self.events.push(Event {
             revision: self.index,
@@ -153,9 +154,9 @@ impl Context<'_> {
     }
 }
 
-type Outcome = Result<Reply, Error>;
+type CommandResult = Result<Reply, Error>;
 
-fn refuse(code: ErrorCode, message: impl Into<String>) -> Outcome {
+fn refuse(code: ErrorCode, message: impl Into<String>) -> CommandResult {
     Err(Error::new(code, message))
 }
 
@@ -214,9 +215,9 @@ impl State {
     pub fn apply(&mut self, index: u64, proposal: &Proposal, events: &mut Vec<Event>) -> Response {
         self.advance(index);
         match self.sessions.lookup(proposal.session, proposal.seq) {
-            sessions::Lookup::New => {}
-            sessions::Lookup::Answered(response) => return response,
-            sessions::Lookup::Over { error, settles } => {
+            sessions::SessionLookup::New => {}
+            sessions::SessionLookup::Answered(response) => return response,
+            sessions::SessionLookup::Refused { error, settles } => {
                 return Response {
                     revision: index,
                     result: Err(error),
@@ -224,8 +225,8 @@ impl State {
                 };
             }
         }
-        self.sessions.settle(proposal.session, proposal.low);
-        let mut context = Context {
+        self.sessions.drop_settled(proposal.session, proposal.low);
+        let mut context = ApplyContext {
             index,
             at: proposal.at,
             proposal: (proposal.session, proposal.seq),
@@ -268,7 +269,7 @@ impl State {
         }
     }
 
-    fn dispatch(&mut self, command: &Command, context: &mut Context<'_>) -> Outcome {
+    fn dispatch(&mut self, command: &Command, context: &mut ApplyContext<'_>) -> CommandResult {
         match command {
             Command::Bootstrap {
                 cluster_id,
@@ -343,7 +344,7 @@ impl State {
             Command::Release { partitions } => self.release(partitions, context),
             Command::Grant { grants } => self.grant(grants, context),
             Command::Maintenance { reason } => self.set_maintenance(reason.as_deref(), context),
-            Command::Stretch { factor } => self.stretch(*factor),
+            Command::Stretch { factor } => self.set_election_stretch(*factor),
             Command::AbandonCopies { copies } => self.abandon_copies(copies, context),
             Command::Recover { number, from, force } => self.recover(*number, from, *force, context),
             Command::SetData { key, value, expect } => self.data.set(key, value, *expect, context.index),
@@ -355,7 +356,13 @@ impl State {
         }
     }
 
-    fn set_staged(&mut self, key: &str, length: u64, expect: Expect, context: &Context<'_>) -> Outcome {
+    fn set_staged(
+        &mut self,
+        key: &str,
+        length: u64,
+        expect: Expect,
+        context: &ApplyContext<'_>,
+    ) -> CommandResult {
         let (session, seq) = context.proposal;
         let value = self.sessions.staged(session, seq, length)?;
         let reply = self.data.set(key, &value, expect, context.index)?;
@@ -364,7 +371,7 @@ impl State {
     }
 
     /// Carries out what follows from any change of the topology.
-    fn after_apply(&mut self, context: &mut Context<'_>) {
+    fn after_apply(&mut self, context: &mut ApplyContext<'_>) {
         if self.topology_revision == context.index {
             self.end_mass_failure(context);
             self.update_indexes(context);
@@ -374,8 +381,8 @@ impl State {
         }
     }
 
-    /// The topology, for a change: plans that were made before become stale.
-    fn change(&mut self, index: u64) -> &mut Topology {
+    /// The topology, to be changed: plans that were made before become stale.
+    fn topology_mut(&mut self, index: u64) -> &mut Topology {
         self.topology_revision = index;
         Arc::make_mut(&mut self.topology)
     }
@@ -445,14 +452,14 @@ impl State {
     /// build knows.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         #[derive(Deserialize)]
-        struct Header {
+        struct VersionHeader {
             version: u16,
         }
         // The version is decoded on its own only after a failure, because that costs another pass over all bytes.
         let decoded = rmp_serde::from_slice::<Self>(bytes);
         let version = match &decoded {
             Ok(state) => state.version,
-            Err(_) => rmp_serde::from_slice::<Header>(bytes).map_or(0, |header| header.version),
+            Err(_) => rmp_serde::from_slice::<VersionHeader>(bytes).map_or(0, |header| header.version),
         };
         if version > STATE_VERSION {
             return Err(Error::new(

@@ -6,9 +6,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::events::Change;
+use super::events::PartitionChange;
 use super::primaries::make_pending;
-use super::{Context, CopyLimit, Grant, Outcome, RebalanceRun, Reply, State, refuse};
+use super::{ApplyContext, CommandResult, CopyLimit, Grant, RebalanceRun, Reply, State, refuse};
 use crate::error::{Error, ErrorCode};
 use crate::model::{
     ChangeReason, CopyState, EventKind, NodeId, Partition, PartitionCopy, RebalanceEvent, RebalanceTrigger,
@@ -20,8 +20,8 @@ impl State {
         &mut self,
         assignments: &[Target],
         planned_on: u64,
-        context: &mut Context<'_>,
-    ) -> Outcome {
+        context: &mut ApplyContext<'_>,
+    ) -> CommandResult {
         if !self.topology.partitions.is_empty() {
             return refuse(ErrorCode::AlreadyExists, "the partitions exist already");
         }
@@ -40,7 +40,7 @@ impl State {
             self.check_target(target, None)?;
         }
         let index = context.index;
-        let topology = self.change(index);
+        let topology = self.topology_mut(index);
         topology.partitions = assignments
             .iter()
             .zip(0..)
@@ -63,7 +63,7 @@ impl State {
             .collect();
         let topology = self.topology.clone();
         for (partition, target) in topology.partitions.iter().zip(assignments) {
-            let change = Change {
+            let change = PartitionChange {
                 topology: &topology,
                 partition,
                 reason: ChangeReason::NodeJoin,
@@ -84,8 +84,8 @@ impl State {
         targets: &[(u32, Target)],
         planned_on: u64,
         limit: CopyLimit,
-        context: &mut Context<'_>,
-    ) -> Outcome {
+        context: &mut ApplyContext<'_>,
+    ) -> CommandResult {
         self.check_planned_on(planned_on)?;
         let mut named = HashSet::with_capacity(targets.len());
         let mut moving = Vec::new();
@@ -143,7 +143,7 @@ impl State {
         trigger: RebalanceTrigger,
         trigger_node: &NodeId,
         moving: &[(u32, &Target)],
-        context: &mut Context<'_>,
+        context: &mut ApplyContext<'_>,
     ) {
         let mut affected = HashSet::new();
         for (number, target) in moving {
@@ -177,7 +177,7 @@ impl State {
         self.rebalance = Some(run);
     }
 
-    pub(super) fn finish_rebalance(&mut self, context: &mut Context<'_>) {
+    pub(super) fn finish_rebalance(&mut self, context: &mut ApplyContext<'_>) {
         if self.rebalance.is_none() || self.migrations.moving > 0 {
             return;
         }
@@ -188,7 +188,13 @@ impl State {
 
     /// Sets a partition's target: new holders start their copies when the limits allow, and pending copies that the
     /// target does not name are dropped.
-    fn set_target(&mut self, number: u32, target: &Target, reason: ChangeReason, context: &mut Context<'_>) {
+    fn set_target(
+        &mut self,
+        number: u32,
+        target: &Target,
+        reason: ChangeReason,
+        context: &mut ApplyContext<'_>,
+    ) {
         let Some(partition) = self.partition_mut(number, context) else {
             return;
         };
@@ -208,8 +214,8 @@ impl State {
         id: &NodeId,
         incarnation: u64,
         (partitions, at_once): (&[(u32, u64)], bool),
-        context: &mut Context<'_>,
-    ) -> Outcome {
+        context: &mut ApplyContext<'_>,
+    ) -> CommandResult {
         self.check_incarnation(id, incarnation)?;
         if !self.is_serving(id) {
             return refuse(ErrorCode::Conflict, format!("node {id:?} does not serve"));
@@ -226,17 +232,17 @@ impl State {
                 _ => continue,
             }
             confirmed += 1;
-            self.mark_hooked(*number, id, at_once, context);
+            self.set_unhooked(*number, id, at_once, context);
         }
         // A confirmation without effect says nothing of the node's hooks either.
         if confirmed > 0 {
-            self.migrations.copies_at_once(id, at_once);
+            self.migrations.set_copies_at_once(id, at_once);
         }
         Ok(Reply::Partitions(confirmed))
     }
 
     /// Records whether a copy was confirmed without a hook.
-    fn mark_hooked(&mut self, number: u32, id: &NodeId, unhooked: bool, context: &mut Context<'_>) {
+    fn set_unhooked(&mut self, number: u32, id: &NodeId, unhooked: bool, context: &mut ApplyContext<'_>) {
         let Some(partition) = self.partition_mut(number, context) else {
             return;
         };
@@ -254,14 +260,14 @@ impl State {
         id: &NodeId,
         incarnation: u64,
         partitions: &[(u32, u64)],
-        context: &mut Context<'_>,
-    ) -> Outcome {
+        context: &mut ApplyContext<'_>,
+    ) -> CommandResult {
         self.check_incarnation(id, incarnation)?;
         if !self.is_serving(id) {
             return refuse(ErrorCode::Conflict, format!("node {id:?} does not serve"));
         }
         let (reason, index) = (ChangeReason::NodeJoin, context.index);
-        let mut doubted = 0;
+        let mut reassigned = 0;
         for (number, since) in partitions {
             let Some(partition) = self.topology.partitions.get(*number as usize) else {
                 continue;
@@ -273,7 +279,7 @@ impl State {
             if copy.state == CopyState::Pending && !self.has_other_serving_copy(*number, id) {
                 continue;
             }
-            doubted += 1;
+            reassigned += 1;
             let better = partition.copies.iter().any(|copy| {
                 copy.node != *id
                     && copy.state == CopyState::Synced
@@ -292,24 +298,44 @@ impl State {
                     copy.hooked = false;
                 }
             }
-            let told = std::slice::from_ref(id);
+            let notified = std::slice::from_ref(id);
             if leads {
                 // The node acts as primary until it has applied this: the next primary waits for that.
                 partition.primary = None;
                 partition.released = Some((id.clone(), index));
-                self.emit_changes(*number, told, RoleChange::LostPrimary, reason, Some(id), context);
+                self.emit_changes(
+                    *number,
+                    notified,
+                    RoleChange::LostPrimary,
+                    reason,
+                    Some(id),
+                    context,
+                );
             }
-            self.emit_changes(*number, told, RoleChange::GainedReplica, reason, None, context);
+            self.emit_changes(
+                *number,
+                notified,
+                RoleChange::GainedReplica,
+                reason,
+                None,
+                context,
+            );
         }
-        if doubted > 0 {
-            self.migrations.copies_at_once(id, false);
+        if reassigned > 0 {
+            self.migrations.set_copies_at_once(id, false);
         }
-        Ok(Reply::Partitions(doubted))
+        Ok(Reply::Partitions(reassigned))
     }
 
     /// Records that `id` has the data. Where no other serving node has it, holders that are away are behind from here
     /// on, and nodes that wait for a source can copy from `id`.
-    fn mark_synced(&mut self, number: u32, id: &NodeId, reason: ChangeReason, context: &mut Context<'_>) {
+    fn mark_synced(
+        &mut self,
+        number: u32,
+        id: &NodeId,
+        reason: ChangeReason,
+        context: &mut ApplyContext<'_>,
+    ) {
         let first = !self.has_other_serving_copy(number, id);
         let away: Vec<NodeId> = match self.topology.partitions.get(number as usize) {
             Some(partition) if first => partition.synced().cloned().collect(),
@@ -338,7 +364,11 @@ impl State {
             .map_or(ChangeReason::Rebalance, |run| run.trigger.into())
     }
 
-    pub(super) fn release(&mut self, partitions: &[(u32, u64)], context: &mut Context<'_>) -> Outcome {
+    pub(super) fn release(
+        &mut self,
+        partitions: &[(u32, u64)],
+        context: &mut ApplyContext<'_>,
+    ) -> CommandResult {
         let reason = self.move_reason();
         let mut released = 0;
         for (number, epoch) in partitions {
@@ -379,7 +409,7 @@ impl State {
         Ok(Reply::Partitions(released))
     }
 
-    pub(super) fn grant(&mut self, grants: &[Grant], context: &mut Context<'_>) -> Outcome {
+    pub(super) fn grant(&mut self, grants: &[Grant], context: &mut ApplyContext<'_>) -> CommandResult {
         let mut granted = 0;
         for grant in grants {
             let Some(partition) = self.topology.partitions.get(grant.number as usize) else {

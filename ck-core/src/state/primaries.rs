@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Context, Promotion, State};
+use super::{ApplyContext, Promotion, State};
 use crate::model::{ChangeReason, CopyState, NodeId, Partition, RoleChange};
 
 impl State {
@@ -18,7 +18,7 @@ impl State {
         number: u32,
         to: Option<&NodeId>,
         reason: ChangeReason,
-        context: &mut Context<'_>,
+        context: &mut ApplyContext<'_>,
     ) {
         let index = context.index;
         let Some(partition) = self.partition_mut(number, context) else {
@@ -49,7 +49,12 @@ impl State {
     }
 
     /// Drops surplus copies once a partition has reached its target.
-    pub(super) fn complete_move(&mut self, number: u32, reason: ChangeReason, context: &mut Context<'_>) {
+    pub(super) fn complete_move(
+        &mut self,
+        number: u32,
+        reason: ChangeReason,
+        context: &mut ApplyContext<'_>,
+    ) {
         let Some(partition) = self.topology.partitions.get(number as usize) else {
             return;
         };
@@ -88,7 +93,7 @@ impl State {
         &mut self,
         id: &NodeId,
         promotions: &[Promotion],
-        context: &mut Context<'_>,
+        context: &mut ApplyContext<'_>,
     ) {
         let gone = !self.topology.nodes.contains_key(id);
         let mut successors = BTreeMap::new();
@@ -141,7 +146,7 @@ impl State {
     }
 
     /// Takes from `id` its copy of a partition and its place in a target, but not the primary role.
-    fn remove_holder(&mut self, number: u32, id: &NodeId, gone: bool, context: &mut Context<'_>) {
+    fn remove_holder(&mut self, number: u32, id: &NodeId, gone: bool, context: &mut ApplyContext<'_>) {
         let others = self.has_other_serving_copy(number, id);
         let index = context.index;
         let Some(partition) = self.partition_mut(number, context) else {
@@ -174,7 +179,7 @@ impl State {
     /// A holder that serves again was assigned a copy, and may still be copying. If it became primary now, that copy
     /// would overwrite what it writes. So it is assigned the copy again, without sources, and counts when it has
     /// confirmed that.
-    fn restore_holders(&mut self, number: u32, context: &mut Context<'_>) {
+    fn restore_holders(&mut self, number: u32, context: &mut ApplyContext<'_>) {
         let Some(partition) = self.topology.partitions.get(number as usize) else {
             return;
         };
@@ -199,9 +204,9 @@ impl State {
         self.restart_copies(number, &up, ChangeReason::NodeLeave, context);
     }
 
-    /// Resumes the copies of a member that rejoined: it copies what others wrote meanwhile, and leads again where only
-    /// it has the data.
-    pub(super) fn resume_copies(&mut self, id: &NodeId, context: &mut Context<'_>) {
+    /// Resumes the copies of a member that rejoined: it copies what others wrote during its absence, and becomes primary
+    /// again where only it has the data.
+    pub(super) fn resume_copies(&mut self, id: &NodeId, context: &mut ApplyContext<'_>) {
         let held: Vec<u32> = self
             .topology
             .partitions
@@ -245,7 +250,7 @@ impl State {
         number: u32,
         source: &NodeId,
         reason: ChangeReason,
-        context: &mut Context<'_>,
+        context: &mut ApplyContext<'_>,
     ) {
         let Some(partition) = self.topology.partitions.get(number as usize) else {
             return;
@@ -263,7 +268,7 @@ impl State {
         number: u32,
         nodes: &[NodeId],
         reason: ChangeReason,
-        context: &mut Context<'_>,
+        context: &mut ApplyContext<'_>,
     ) {
         if nodes.is_empty() {
             return;
@@ -295,8 +300,15 @@ impl State {
 
     /// A partition, for a change. Call it only where something changes, because plans that were made before become
     /// stale.
-    pub(super) fn partition_mut(&mut self, number: u32, context: &mut Context<'_>) -> Option<&mut Partition> {
-        let partition = self.change(context.index).partitions.get_mut(number as usize)?;
+    pub(super) fn partition_mut(
+        &mut self,
+        number: u32,
+        context: &mut ApplyContext<'_>,
+    ) -> Option<&mut Partition> {
+        let partition = self
+            .topology_mut(context.index)
+            .partitions
+            .get_mut(number as usize)?;
         context.touched.entry(number).or_insert_with(|| partition.clone());
         Some(Arc::make_mut(partition))
     }

@@ -1,43 +1,47 @@
-//! Holders that cannot be removed without loss of data, and recovery by a person's decision where no holder is left.
+//! Holders that cannot be removed without loss of data, and recovery by an administrator where no holder is left.
 //!
-//! Invariant: a copy that was not confirmed counts only because a person accepted it, and its node leads under a new
-//! epoch.
+//! Invariant: a copy that was not confirmed counts only because an administrator accepted it, and its node is primary
+//! under a new epoch.
 
 use super::primaries::{make_pending, up_to_date_holders};
-use super::{Context, Outcome, Reply, State, refuse};
+use super::{ApplyContext, CommandResult, Reply, State, refuse};
 use crate::error::{Error, ErrorCode};
 use crate::model::{ChangeReason, CopyState, NodeId, PartitionCopy, RoleChange, partition_id};
 
 /// How many partitions an error names.
-const NAMED: usize = 8;
+const MAX_NAMED_PARTITIONS: usize = 8;
 
 impl State {
-    /// The partitions of which only `id` counts as holding the data, up or away: without it the data is lost.
-    pub(crate) fn held_by_alone(&self, id: &str) -> Vec<u32> {
-        let alone = self.topology.partitions.iter().filter(|partition| {
+    /// The partitions whose data is counted as held only by `id`, whether it is up or away: without it the data is lost.
+    pub(crate) fn held_only_by(&self, id: &str) -> Vec<u32> {
+        let sole = self.topology.partitions.iter().filter(|partition| {
             let mut holders = partition.synced().chain(up_to_date_holders(partition));
             holders.next().is_some_and(|first| &**first == id) && holders.next().is_none()
         });
-        alone.map(|partition| partition.number).collect()
+        sole.map(|partition| partition.number).collect()
     }
 
-    /// Refuses where `id` is the last holder that counts.
+    /// Refuses if `id` is the last holder of a partition's data.
     ///
     /// # Errors
     /// [`ErrorCode::Refused`], which names the partitions.
     pub(crate) fn check_not_last(&self, id: &str) -> Result<(), Error> {
-        let alone = self.held_by_alone(id);
-        if alone.is_empty() || planted!("remove-the-last") {
+        let sole = self.held_only_by(id);
+        if sole.is_empty() || planted!("remove-the-last") {
             return Ok(());
         }
-        let mut names: Vec<String> = alone.iter().take(NAMED).map(|n| partition_id(*n)).collect();
-        if alone.len() > NAMED {
-            names.push(format!("{} more", alone.len() - NAMED));
+        let mut names: Vec<String> = sole
+            .iter()
+            .take(MAX_NAMED_PARTITIONS)
+            .map(|n| partition_id(*n))
+            .collect();
+        if sole.len() > MAX_NAMED_PARTITIONS {
+            names.push(format!("{} more", sole.len() - MAX_NAMED_PARTITIONS));
         }
         Err(Error::new(
             ErrorCode::Refused,
             format!(
-                "no other node counts as holding the data of {}: without node {id:?} it is lost for good. Have it \
+                "no other node counts as holding the data of {}: without node {id:?} it is lost. Have it \
                  leave, wait until it is copied, accept another copy (recover), or force the removal",
                 names.join(", ")
             ),
@@ -50,8 +54,8 @@ impl State {
         number: u32,
         from: &NodeId,
         force: bool,
-        context: &mut Context<'_>,
-    ) -> Outcome {
+        context: &mut ApplyContext<'_>,
+    ) -> CommandResult {
         let name = partition_id(number);
         let Some(partition) = self.topology.partitions.get(number as usize).cloned() else {
             return refuse(ErrorCode::NotFound, format!("there is no {name}"));
@@ -61,14 +65,14 @@ impl State {
             return refuse(
                 ErrorCode::Refused,
                 format!(
-                    "node {from:?} is {}; only what a node has that is up can be accepted as {name}",
+                    "node {from:?} is {}; only the data of a node that is up can be accepted as {name}",
                     status.as_str()
                 ),
             );
         }
         let better = partition.synced().find(|node| self.is_serving(node));
-        let alone = partition.synced().eq([from]);
-        if partition.primary.as_ref() == Some(from) || (alone && partition.released.is_some()) {
+        let sole = partition.synced().eq([from]);
+        if partition.primary.as_ref() == Some(from) || (sole && partition.released.is_some()) {
             return Ok(Reply::Unchanged);
         }
         if let Some(better) = better.filter(|_| !force) {
@@ -80,14 +84,14 @@ impl State {
         if partition.copy(from).is_none() && !force {
             return refuse(
                 ErrorCode::Refused,
-                format!("node {from:?} holds no copy of {name}; force it to begin anew with what it has"),
+                format!("node {from:?} holds no copy of {name}; use force to accept the data that it has"),
             );
         }
         self.accept(number, from, context);
         Ok(Reply::Partitions(1))
     }
 
-    fn accept(&mut self, number: u32, from: &NodeId, context: &mut Context<'_>) {
+    fn accept(&mut self, number: u32, from: &NodeId, context: &mut ApplyContext<'_>) {
         let reason = ChangeReason::Manual;
         let index = context.index;
         let Some(partition) = self.partition_mut(number, context) else {
@@ -112,20 +116,20 @@ impl State {
         }
         let primary = partition.primary.clone();
         if is_new {
-            // There is no source: the node begins with what it has.
-            let told = std::slice::from_ref(from);
-            self.emit_changes(number, told, RoleChange::GainedReplica, reason, None, context);
+            // There is no source: the node starts with the data that it has.
+            let notified = std::slice::from_ref(from);
+            self.emit_changes(number, notified, RoleChange::GainedReplica, reason, None, context);
         }
         if let Some(holder) = &primary {
-            // The holder may act until it has applied this: its successor waits for that.
+            // The holder may act as primary until it has applied this entry, and its successor waits for that.
             if let Some(partition) = self.partition_mut(number, context) {
                 partition.primary = None;
                 partition.released = Some((holder.clone(), index));
             }
-            let told = std::slice::from_ref(holder);
+            let notified = std::slice::from_ref(holder);
             self.emit_changes(
                 number,
-                told,
+                notified,
                 RoleChange::LostPrimary,
                 reason,
                 Some(holder),

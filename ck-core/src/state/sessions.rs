@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_VALUE_BYTES, Outcome, Proposal, Reply, Response, refuse};
+use super::{CommandResult, MAX_VALUE_BYTES, Proposal, Reply, Response, refuse};
 use crate::error::{Error, ErrorCode};
 use crate::model::NodeId;
 
@@ -21,19 +21,19 @@ pub(super) struct Sessions {
     /// The answers of ended sessions, for retries: a write that was carried out must not be refused only because its
     /// proposer was removed before it received the answer.
     #[serde(default)]
-    ended: BTreeMap<u64, Ended>,
+    ended: BTreeMap<u64, EndedSession>,
 }
 
-/// How many ended sessions are kept, and how many answers in all of them: more than end, and have in flight, within the
-/// time for which a proposal is retried.
-const MAX_ENDED: usize = 1024;
+/// The number of ended sessions that are kept: more than end within the time for which a proposal is retried.
+const MAX_ENDED_SESSIONS: usize = 1024;
+/// The number of answers that are kept in all ended sessions: more than are in flight within that time.
 const MAX_ENDED_ANSWERS: usize = 65_536;
 
-/// How many sessions of one process are kept open. A process that fails and rejoins more often within the time for
+/// The number of open sessions of one process. A process that fails and rejoins more often within the time for
 /// which a proposal is retried loses its oldest session, and with it the answers to earlier proposals.
-const MAX_OF_ONE: usize = 4;
+const MAX_SESSIONS_PER_PROCESS: usize = 4;
 
-/// How many bytes one process may have staged: the values that it writes, and those that it has abandoned meanwhile.
+/// The bytes that one process may have staged: of the values that it writes, and of those that it has given up.
 const MAX_STAGED_BYTES: usize = 4 * MAX_VALUE_BYTES;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,9 +47,9 @@ struct Session {
     staged: BTreeMap<u64, BTreeMap<u64, Bytes>>,
 }
 
-/// A session in which nothing is carried out any more.
+/// A session in which no further proposal is applied.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Ended {
+struct EndedSession {
     session: Session,
     end: SessionEnd,
     /// The revision that ended it.
@@ -67,14 +67,14 @@ pub(super) enum SessionEnd {
     Replaced,
 }
 
-/// What is known of a proposal before it is carried out.
-pub(super) enum Lookup {
+/// What is known of a proposal before it is applied.
+pub(super) enum SessionLookup {
     New,
     Answered(Response),
-    /// The proposal is not carried out, because its session has ended or its answer is forgotten.
-    Over {
+    /// The proposal is not applied, because its session has ended or its answer is forgotten.
+    Refused {
         error: Error,
-        /// True when no other attempt of the proposal was carried out either, or ever will be.
+        /// True when no other attempt of the proposal was applied either, or ever will be.
         settles: bool,
     },
 }
@@ -84,7 +84,7 @@ impl Sessions {
         let of_owner = self.open.iter().filter(|(_, known)| known.owner == *owner);
         let mut of_owner = of_owner.map(|(session, _)| *session);
         let oldest = of_owner.next();
-        if of_owner.count() + 1 >= MAX_OF_ONE {
+        if of_owner.count() + 1 >= MAX_SESSIONS_PER_PROCESS {
             self.open.remove(&oldest.unwrap_or_default());
         }
         self.open.entry(session).or_insert_with(|| Session {
@@ -105,11 +105,11 @@ impl Sessions {
         for number in numbers {
             if let Some(mut session) = self.open.remove(&number) {
                 session.staged.clear();
-                self.ended.insert(number, Ended { session, end, at });
+                self.ended.insert(number, EndedSession { session, end, at });
             }
         }
         let mut answers: usize = self.ended.values().map(|ended| ended.session.done.len()).sum();
-        while self.ended.len() > MAX_ENDED || answers > MAX_ENDED_ANSWERS {
+        while self.ended.len() > MAX_ENDED_SESSIONS || answers > MAX_ENDED_ANSWERS {
             let Some((_, oldest)) = self.ended.pop_first() else {
                 return;
             };
@@ -117,26 +117,26 @@ impl Sessions {
         }
     }
 
-    pub(super) fn lookup(&self, session: u64, seq: u64) -> Lookup {
+    pub(super) fn lookup(&self, session: u64, seq: u64) -> SessionLookup {
         if session == 0 || planted!("forget-request-id") {
-            return Lookup::New;
+            return SessionLookup::New;
         }
         let ended = self.ended.get(&session);
         let Some(known) = self.open.get(&session).or(ended.map(|ended| &ended.session)) else {
-            return Lookup::Over {
+            return SessionLookup::Refused {
                 error: Error::new(
                     ErrorCode::Refused,
-                    format!("nothing is known any more of the process with incarnation {session}"),
+                    format!("the session of the process with incarnation {session} is forgotten"),
                 ),
                 settles: false,
             };
         };
         let forgotten = ended.is_some() && planted!("forget-ended-session");
         if let Some(response) = known.done.get(&seq).filter(|_| !forgotten) {
-            return Lookup::Answered(response.clone());
+            return SessionLookup::Answered(response.clone());
         }
         if seq < known.low {
-            return Lookup::Over {
+            return SessionLookup::Refused {
                 error: Error::new(
                     ErrorCode::Refused,
                     format!("proposal {seq} of session {session} was settled before"),
@@ -145,11 +145,11 @@ impl Sessions {
             };
         }
         match ended {
-            Some(ended) => Lookup::Over {
-                error: ended.why(session),
+            Some(ended) => SessionLookup::Refused {
+                error: ended.refusal(session),
                 settles: true,
             },
-            None => Lookup::New,
+            None => SessionLookup::New,
         }
     }
 
@@ -177,14 +177,14 @@ impl Sessions {
     }
 }
 
-impl Ended {
+impl EndedSession {
     /// The error for proposals in an ended session. Its codes differ from that of a failed write condition, so that a
     /// caller can tell them apart.
-    fn why(&self, incarnation: u64) -> Error {
+    fn refusal(&self, incarnation: u64) -> Error {
         let owner = &self.session.owner;
         let (code, what) = match self.end {
             SessionEnd::Removed => (ErrorCode::Removed, "was removed from the cluster"),
-            SessionEnd::Stopped => (ErrorCode::Stopped, "had said that it stops"),
+            SessionEnd::Stopped => (ErrorCode::Stopped, "had announced its stop"),
             SessionEnd::Replaced => (ErrorCode::DuplicateNode, "was replaced by another process of it"),
         };
         Error::new(
@@ -199,7 +199,7 @@ impl Ended {
 
 impl Sessions {
     /// Drops what was staged for proposals of a session below `low`, which are settled.
-    pub(super) fn settle(&mut self, session: u64, low: u64) {
+    pub(super) fn drop_settled(&mut self, session: u64, low: u64) {
         if let Some(known) = self.open.get_mut(&session)
             && !known.staged.is_empty()
         {
@@ -211,7 +211,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`ErrorCode::Refused`] without an open session; [`ErrorCode::Busy`] above the bound on staged bytes.
-    pub(super) fn stage(&mut self, session: u64, of: u64, offset: u64, bytes: &Bytes) -> Outcome {
+    pub(super) fn stage(&mut self, session: u64, of: u64, offset: u64, bytes: &Bytes) -> CommandResult {
         let Some(known) = self.open.get_mut(&session) else {
             return refuse(
                 ErrorCode::Refused,

@@ -1,9 +1,9 @@
 //! Sample events and helpers that the tests of all parts share.
 
-mod ending;
 mod order;
 mod properties;
 mod rules;
+mod shutdown;
 #[cfg(feature = "sim")]
 mod simulated;
 mod task_driver;
@@ -24,9 +24,9 @@ use super::schedule::Schedule;
 use super::types::{HookFailure, Outcome};
 
 /// The node whose hooks are under test.
-const ME: &str = "node-1";
+const OWN_NODE: &str = "node-1";
 /// Another node.
-const OTHER: &str = "node-2";
+const OTHER_NODE: &str = "node-2";
 
 /// A host that passes on what it is told.
 struct TestHost {
@@ -143,13 +143,13 @@ fn complete() -> EventKind {
 
 fn leader(epoch: u64) -> EventKind {
     EventKind::LeaderChange(LeaderChangeEvent {
-        node_id: ME.into(),
+        node_id: OWN_NODE.into(),
         epoch,
     })
 }
 
 /// A schedule with empty hooks, and a record of its effects so far.
-struct Bench {
+struct ScheduleFixture {
     schedule: Schedule<()>,
     revision: u64,
     copied: Vec<u64>,
@@ -158,10 +158,10 @@ struct Bench {
     retries: Vec<(RetryId, Duration)>,
 }
 
-impl Bench {
+impl ScheduleFixture {
     fn new(concurrency: usize, high_water: usize) -> Self {
-        Bench {
-            schedule: Schedule::new(ME.into(), concurrency, high_water),
+        ScheduleFixture {
+            schedule: Schedule::new(OWN_NODE.into(), concurrency, high_water),
             revision: 0,
             copied: Vec::new(),
             abandoned: Vec::new(),
@@ -214,12 +214,12 @@ impl Bench {
 
     /// Makes every call, one at a time and with success; returns the revisions in the order of the calls.
     fn run_all(&mut self) -> Vec<u64> {
-        let mut told = Vec::new();
+        let mut received = Vec::new();
         while let Some(job) = self.schedule.next_ready(1).pop() {
-            told.push(job.event.revision);
+            received.push(job.event.revision);
             self.finish(job, Outcome::Done);
         }
-        told
+        received
     }
 }
 

@@ -11,9 +11,9 @@ use crate::hooks::types::{EventFilter, EventType, HookId, Outcome};
 use crate::model::RoleChange::{GainedPrimary, GainedReplica, LostCopy, LostPrimary};
 use crate::model::{Event, EventKind, PartitionChangeEvent};
 
-use super::{ME, OTHER, change, complete, event, join, leader, leave, rejoin, start};
+use super::{OTHER_NODE, OWN_NODE, change, complete, event, join, leader, leave, rejoin, start};
 
-const CONCURRENCY: usize = 3;
+const MAX_CONCURRENT_CALLS: usize = 3;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -101,7 +101,7 @@ fn partition_change(event: &Event) -> Option<&PartitionChangeEvent> {
 impl Run {
     fn new() -> Self {
         Run {
-            schedule: Schedule::new(ME.into(), CONCURRENCY, 3),
+            schedule: Schedule::new(OWN_NODE.into(), MAX_CONCURRENT_CALLS, 3),
             record: Record::default(),
             running: Vec::new(),
             moving: false,
@@ -114,13 +114,13 @@ impl Run {
         let event = event(record.now, kind);
         record.log.push((record.now, Arc::clone(&event)));
         let accepts = |filter: &EventFilter| filter.accepts(EventType::of(&event.kind));
-        let told: Vec<HookId> = record
+        let received: Vec<HookId> = record
             .hooks
             .iter()
             .filter(|(_, filter)| accepts(filter))
             .map(|(id, _)| *id)
             .collect();
-        for id in &told {
+        for id in &received {
             let due = Due {
                 event: Arc::clone(&event),
                 place: record.now,
@@ -129,9 +129,10 @@ impl Run {
             };
             record.due.insert((*id, event.revision, 1), due);
         }
-        let own = partition_change(&event).is_some_and(|c| &*c.node_id == ME && c.change == GainedReplica);
+        let own =
+            partition_change(&event).is_some_and(|c| &*c.node_id == OWN_NODE && c.change == GainedReplica);
         if own {
-            let copiers = told.into_iter().filter(|id| !record.observers.contains(id));
+            let copiers = received.into_iter().filter(|id| !record.observers.contains(id));
             let gain = (Arc::clone(&event), copiers.collect());
             record.gains.insert(event.revision, gain);
         }
@@ -187,7 +188,7 @@ impl Run {
             .iter()
             .filter(|job| partition_change(&job.event).is_some())
             .filter(|job| !self.record.observers.contains(&job.hook_id));
-        assert!(changes.count() <= CONCURRENCY);
+        assert!(changes.count() <= MAX_CONCURRENT_CALLS);
     }
 
     fn finish(&mut self, which: usize, ok: bool) {
@@ -250,10 +251,10 @@ impl Run {
         match step {
             Step::Change(number, me, what) => {
                 let what = [GainedReplica, GainedPrimary, LostPrimary, LostCopy][usize::from(what)];
-                self.push(change(number, if me { ME } else { OTHER }, what));
+                self.push(change(number, if me { OWN_NODE } else { OTHER_NODE }, what));
             }
             Step::Node(me, what) => {
-                let id = if me { ME } else { OTHER };
+                let id = if me { OWN_NODE } else { OTHER_NODE };
                 self.push([join(id), rejoin(id), leave(id)][usize::from(what)].clone());
             }
             Step::Rebalance => {
@@ -349,7 +350,7 @@ fn check_order(record: &Record) {
 }
 
 /// Every event was delivered, or a later one in the same queue made it obsolete, and that is counted.
-fn check_told(run: &Run) {
+fn check_delivered(run: &Run) {
     let record = &run.record;
     for (id, filter) in &record.hooks {
         let of_hook: Vec<_> = record.due.iter().filter(|(key, _)| key.0 == *id).collect();
@@ -359,16 +360,20 @@ fn check_told(run: &Run) {
         assert_eq!(stats.coalesced, untold.len() as u64);
         assert_eq!(stats.calls + stats.coalesced, of_hook.len() as u64);
         for (key, due) in untold {
-            let later = |other: &Due| other.place > due.place && excuses(&other.event, &due.event);
+            let later = |other: &Due| other.place > due.place && supersedes(&other.event, &due.event);
             let given_up = |hooks: &[HookId]| hooks.iter().any(|hook| record.removed.contains(hook));
             // A gain that was given up is not retried.
-            let retry = key.2 > 1 && record.gains.get(&key.1).is_some_and(|(_, told)| given_up(told));
+            let retry = key.2 > 1
+                && record
+                    .gains
+                    .get(&key.1)
+                    .is_some_and(|(_, received)| given_up(received));
             let excused = retry || of_hook.iter().any(|(_, other)| later(other));
             assert!(excused, "{key:?} was lost: {due:?}");
         }
         if filter.accepts(EventType::RebalanceStart) && filter.accepts(EventType::RebalanceComplete) {
-            let told = of_hook.iter().filter(|(_, due)| due.began.is_some());
-            let types = told.map(|(_, due)| EventType::of(&due.event.kind));
+            let received = of_hook.iter().filter(|(_, due)| due.began.is_some());
+            let types = received.map(|(_, due)| EventType::of(&due.event.kind));
             let rebalances: Vec<_> = types
                 .filter(|kind| matches!(kind, EventType::RebalanceStart | EventType::RebalanceComplete))
                 .collect();
@@ -382,7 +387,7 @@ fn check_told(run: &Run) {
 
 /// Whether `later` justifies that `event` is not delivered: both are about the same subject, and a gain never replaces
 /// a loss.
-fn excuses(later: &Event, event: &Event) -> bool {
+fn supersedes(later: &Event, event: &Event) -> bool {
     match (&later.kind, &event.kind) {
         (EventKind::PartitionChange(later), EventKind::PartitionChange(change)) => {
             let loss = matches!(change.change, LostCopy | LostPrimary);
@@ -397,10 +402,10 @@ fn excuses(later: &Event, event: &Event) -> bool {
         (EventKind::NodeLeave(later), EventKind::NodeJoin(old)) => later.node.id == old.node.id,
         (EventKind::NodeJoin(later), EventKind::NodeJoin(old)) => later.node.id == old.node.id,
         (EventKind::NodeLeave(later), EventKind::NodeRejoin(old)) => {
-            later.node.id == old.node.id && &*old.node.id != ME
+            later.node.id == old.node.id && &*old.node.id != OWN_NODE
         }
         (EventKind::NodeRejoin(later), EventKind::NodeRejoin(old)) => {
-            later.node.id == old.node.id && &*old.node.id != ME
+            later.node.id == old.node.id && &*old.node.id != OWN_NODE
         }
         _ => false,
     }
@@ -409,8 +414,9 @@ fn excuses(later: &Event, event: &Event) -> bool {
 /// The first later event about this node and the partition of `gain` that satisfies `which`.
 fn later_own(record: &Record, gain: &Event, which: impl Fn(&PartitionChangeEvent) -> bool) -> Option<u64> {
     let number = partition_change(gain).unwrap().number;
-    let own =
-        |change: &PartitionChangeEvent| change.number == number && &*change.node_id == ME && which(change);
+    let own = |change: &PartitionChangeEvent| {
+        change.number == number && &*change.node_id == OWN_NODE && which(change)
+    };
     let mut later = record.log.iter().filter(|(at, _)| *at > gain.revision);
     later
         .find(|(_, event)| partition_change(event).is_some_and(own))
@@ -421,7 +427,7 @@ fn check_copied(record: &Record) {
     let revisions: BTreeSet<u64> = record.copied.iter().map(|(revision, _)| *revision).collect();
     assert_eq!(revisions.len(), record.copied.len(), "confirmed twice");
     for (revision, at) in &record.copied {
-        let (gain, told) = &record.gains[revision];
+        let (gain, received) = &record.gains[revision];
         let over = later_own(record, gain, |change| {
             matches!(change.change, LostCopy | GainedReplica)
         });
@@ -429,7 +435,7 @@ fn check_copied(record: &Record) {
             over.is_none_or(|over| over > *at),
             "{revision} was over when it was confirmed"
         );
-        for hook in told {
+        for hook in received {
             let calls = record
                 .due
                 .iter()
@@ -441,9 +447,9 @@ fn check_copied(record: &Record) {
             );
         }
     }
-    for (revision, (gain, told)) in &record.gains {
+    for (revision, (gain, received)) in &record.gains {
         let survives = later_own(record, gain, |_| true).is_none();
-        let abandoned = told.iter().any(|hook| record.removed.contains(hook));
+        let abandoned = received.iter().any(|hook| record.removed.contains(hook));
         if survives && !abandoned {
             assert!(revisions.contains(revision), "{revision} was never confirmed");
         }
@@ -463,7 +469,7 @@ proptest! {
         steps.into_iter().for_each(|step| run.step(step));
         run.drain();
         check_order(&run.record);
-        check_told(&run);
+        check_delivered(&run);
         check_copied(&run.record);
     }
 }

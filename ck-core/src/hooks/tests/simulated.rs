@@ -9,8 +9,8 @@ use crate::env;
 use crate::hooks::{EventFilter, EventType, Hook};
 use crate::model::RoleChange::{GainedReplica, LostCopy};
 
-use super::task_driver::{CHANGES, LONG, Trace, hooks};
-use super::{ME, OTHER, change, complete, event, leader, rejoin, start};
+use super::task_driver::{PARTITION_CHANGES, TEST_TIMEOUT, Trace, hooks};
+use super::{OTHER_NODE, OWN_NODE, change, complete, event, leader, rejoin, start};
 
 /// An async hook that takes a given time.
 fn slow(trace: &Trace, name: &'static str, takes: Duration) -> Hook {
@@ -31,7 +31,9 @@ async fn history() -> Vec<String> {
     let trace = Trace::new();
     let hooks = hooks(&trace);
     let takes = Duration::from_millis(20);
-    hooks.register(CHANGES, slow(&trace, "copy", takes)).unwrap();
+    hooks
+        .register(PARTITION_CHANGES, slow(&trace, "copy", takes))
+        .unwrap();
     let lines = trace.clone();
     let failing = Hook::blocking(move |event| {
         lines.add(&format!("check {}", event.revision));
@@ -41,26 +43,26 @@ async fn history() -> Vec<String> {
             Ok(())
         }
     });
-    hooks.register(CHANGES, failing).unwrap();
+    hooks.register(PARTITION_CHANGES, failing).unwrap();
     let clean_up = EventFilter::only(EventType::NodeRejoin);
     hooks.register(clean_up, slow(&trace, "clean up", takes)).unwrap();
     hooks
         .register(EventFilter::ALL, slow(&trace, "all", Duration::from_millis(1)))
         .unwrap();
     let kinds = [
-        rejoin(ME),
+        rejoin(OWN_NODE),
         start(),
-        change(1, ME, GainedReplica),
-        change(2, OTHER, GainedReplica),
-        change(3, ME, GainedReplica),
+        change(1, OWN_NODE, GainedReplica),
+        change(2, OTHER_NODE, GainedReplica),
+        change(3, OWN_NODE, GainedReplica),
         complete(),
         leader(1),
     ];
     hooks.push_batch((1..).zip(kinds).map(|(revision, kind)| event(revision, kind)));
     env::sleep(Duration::from_millis(200)).await;
-    hooks.push(event(8, change(3, ME, LostCopy)));
+    hooks.push(event(8, change(3, OWN_NODE, LostCopy)));
     env::sleep(Duration::from_secs(2)).await;
-    assert_eq!(hooks.close_async(LONG).await, Ok(()));
+    assert_eq!(hooks.close_async(TEST_TIMEOUT).await, Ok(()));
     trace.lines.lock().clone()
 }
 

@@ -11,11 +11,11 @@ use crate::model::EventKind;
 use crate::model::RoleChange::GainedReplica;
 use crate::{Error, ErrorCode};
 
-use super::{ME, TestHost, change, event, leader, node, rejoin};
+use super::{OWN_NODE, TestHost, change, event, leader, node, rejoin};
 
-pub(super) const CHANGES: EventFilter = EventFilter::only(EventType::PartitionChange);
-const LEADER: EventFilter = EventFilter::only(EventType::LeaderChange);
-pub(super) const LONG: Duration = Duration::from_secs(60);
+pub(super) const PARTITION_CHANGES: EventFilter = EventFilter::only(EventType::PartitionChange);
+const LEADER_CHANGES: EventFilter = EventFilter::only(EventType::LeaderChange);
+pub(super) const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What happened, in order, each with the milliseconds since the start.
 #[derive(Clone)]
@@ -50,7 +50,7 @@ impl Trace {
 pub(super) fn hooks(trace: &Trace) -> Arc<Hooks> {
     let (copied, failed) = (trace.clone(), trace.clone());
     let config = HooksConfig::new(
-        ME.into(),
+        OWN_NODE.into(),
         Driver::Tasks,
         TestHost::new(
             move |revision| copied.add(&format!("copied {revision}")),
@@ -61,11 +61,11 @@ pub(super) fn hooks(trace: &Trace) -> Arc<Hooks> {
 }
 
 #[tokio::test]
-async fn a_copy_that_is_tried_again_is_told_who_holds_it_then() {
-    let told: Arc<Mutex<Vec<Vec<String>>>> = Arc::default();
+async fn a_retried_copy_gets_the_holders_of_that_moment() {
+    let received: Arc<Mutex<Vec<Vec<String>>>> = Arc::default();
     let holding = Arc::new(Mutex::new(Holders::Nodes(vec![node("a")])));
     let copied = Arc::new(tokio::sync::Notify::new());
-    let (seen, now, heal, done) = (told.clone(), holding.clone(), holding.clone(), copied.clone());
+    let (seen, now, heal, done) = (received.clone(), holding.clone(), holding.clone(), copied.clone());
     let host = TestHost::with_holders(
         move |_| done.notify_one(),
         move |failure| {
@@ -75,7 +75,7 @@ async fn a_copy_that_is_tried_again_is_told_who_holds_it_then() {
         },
         move || now.lock().clone(),
     );
-    let hooks = Hooks::new(HooksConfig::new(ME.into(), Driver::Tasks, host));
+    let hooks = Hooks::new(HooksConfig::new(OWN_NODE.into(), Driver::Tasks, host));
     let holders = holding.clone();
     let hook = Hook::blocking(move |event| {
         let EventKind::PartitionChange(change) = &event.kind else {
@@ -96,8 +96,8 @@ async fn a_copy_that_is_tried_again_is_told_who_holds_it_then() {
         }
         Err("gone".to_owned())
     });
-    hooks.register(CHANGES, hook).unwrap();
-    let mut gain = change(3, ME, GainedReplica);
+    hooks.register(PARTITION_CHANGES, hook).unwrap();
+    let mut gain = change(3, OWN_NODE, GainedReplica);
     if let EventKind::PartitionChange(change) = &mut gain {
         change.copy_from_nodes = vec![node("a")];
     }
@@ -105,11 +105,11 @@ async fn a_copy_that_is_tried_again_is_told_who_holds_it_then() {
     copied.notified().await;
     // While no node holds the data there is no call; an empty list means that this node holds it.
     let expected: [&[&str]; 3] = [&["a"], &["b"], &[]];
-    assert_eq!(*told.lock(), expected);
+    assert_eq!(*received.lock(), expected);
 }
 
 #[tokio::test]
-async fn a_failed_copy_is_tried_again_and_confirmed_after_the_clean_up_on_tokio() {
+async fn a_failed_copy_is_retried_and_confirmed_after_the_clean_up_on_tokio() {
     let trace = Trace::new();
     let hooks = hooks(&trace);
     let lines = trace.clone();
@@ -132,13 +132,16 @@ async fn a_failed_copy_is_tried_again_and_confirmed_after_the_clean_up_on_tokio(
             Ok(())
         }
     });
-    hooks.register(CHANGES, copy).unwrap();
+    hooks.register(PARTITION_CHANGES, copy).unwrap();
     hooks
         .register(EventFilter::only(EventType::NodeRejoin), clean_up)
         .unwrap();
-    hooks.push_batch([event(1, rejoin(ME)), event(2, change(1, ME, GainedReplica))]);
+    hooks.push_batch([
+        event(1, rejoin(OWN_NODE)),
+        event(2, change(1, OWN_NODE, GainedReplica)),
+    ]);
     done.recv().await.unwrap();
-    assert_eq!(hooks.close_async(LONG).await, Ok(()));
+    assert_eq!(hooks.close_async(TEST_TIMEOUT).await, Ok(()));
     let failure = "hook 1 failed on partition_change of revision 2 (partition-1, node-1), attempt 1: not yet; again in 100 ms";
     assert_eq!(trace.words(), ["clean", "copy", failure, "copy", "copied 2"]);
 }
@@ -153,7 +156,10 @@ async fn removing_or_closing_from_inside_an_async_hook_does_not_wait_for_it() {
         let (weak, id, lines) = (weak.clone(), Arc::clone(&id), lines.clone());
         async move {
             let hooks = weak.upgrade().ok_or("gone")?;
-            let closed = hooks.close_async(LONG).await.map_err(|error: Error| error.code());
+            let closed = hooks
+                .close_async(TEST_TIMEOUT)
+                .await
+                .map_err(|error: Error| error.code());
             assert_eq!(closed, Err(ErrorCode::InHook));
             let id = id.lock().ok_or("no id")?;
             assert_eq!(hooks.unregister(id), Unregistered::AfterCall);
@@ -161,12 +167,12 @@ async fn removing_or_closing_from_inside_an_async_hook_does_not_wait_for_it() {
             Ok(())
         }
     });
-    let id = hooks.register(LEADER, hook).unwrap();
+    let id = hooks.register(LEADER_CHANGES, hook).unwrap();
     *own.lock() = Some(id);
     hooks.push_batch([event(1, leader(1)), event(2, leader(2))]);
     hooks.unregistered(id).await;
     assert_eq!(hooks.unregister(id), Unregistered::Unknown);
-    assert_eq!(hooks.close_async(LONG).await, Ok(()));
+    assert_eq!(hooks.close_async(TEST_TIMEOUT).await, Ok(()));
     assert_eq!(trace.words(), ["removed"]);
 }
 
@@ -185,11 +191,11 @@ async fn close_async_gives_up_at_its_deadline_and_the_call_goes_on() {
             Ok(())
         }
     });
-    hooks.register(LEADER, hook).unwrap();
+    hooks.register(LEADER_CHANGES, hook).unwrap();
     hooks.push_batch([event(1, leader(1)), event(2, leader(2))]);
     let closed = hooks.close_async(Duration::from_millis(1)).await;
     assert_eq!(closed.unwrap_err().code(), ErrorCode::Timeout);
     open.send(()).unwrap();
-    assert_eq!(hooks.close_async(LONG).await, Ok(()));
+    assert_eq!(hooks.close_async(TEST_TIMEOUT).await, Ok(()));
     assert!(trace.words().is_empty());
 }

@@ -10,12 +10,12 @@ use tokio::runtime::Runtime;
 use crate::hooks::{Driver, EventFilter, EventType, FailureReason, Hook, HookFailure, Hooks, HooksConfig};
 use crate::model::RoleChange::GainedReplica;
 
-use super::{ME, OTHER, TestHost, change, event, join, leader, rejoin};
+use super::{OTHER_NODE, OWN_NODE, TestHost, change, event, join, leader, rejoin};
 
-pub(super) const CHANGES: EventFilter = EventFilter::only(EventType::PartitionChange);
-pub(super) const LEADER: EventFilter = EventFilter::only(EventType::LeaderChange);
+pub(super) const PARTITION_CHANGES: EventFilter = EventFilter::only(EventType::PartitionChange);
+pub(super) const LEADER_CHANGES: EventFilter = EventFilter::only(EventType::LeaderChange);
 /// Longer than any step of these tests takes; only a deadlock reaches it.
-pub(super) const LONG: Duration = Duration::from_secs(60);
+pub(super) const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) struct Fixture {
     pub(super) hooks: Arc<Hooks>,
@@ -35,7 +35,7 @@ pub(super) fn fixture_with(change: impl FnOnce(&mut HooksConfig)) -> Fixture {
     let (on_copied, copied) = mpsc::channel();
     let (on_failure, failed) = mpsc::channel();
     let mut config = HooksConfig::new(
-        ME.into(),
+        OWN_NODE.into(),
         Driver::Threads(runtime().handle().clone()),
         TestHost::new(
             move |revision| on_copied.send(revision).unwrap_or_default(),
@@ -61,17 +61,17 @@ impl Fixture {
 }
 
 /// A hook that sends the revision of each call.
-pub(super) fn teller() -> (Hook, Receiver<u64>) {
-    let (sender, told) = mpsc::channel();
+pub(super) fn recorder() -> (Hook, Receiver<u64>) {
+    let (sender, received) = mpsc::channel();
     let hook = Hook::blocking(move |event| {
         sender.send(event.revision).unwrap();
         Ok(())
     });
-    (hook, told)
+    (hook, received)
 }
 
 pub(super) fn next<T>(receiver: &Receiver<T>) -> T {
-    receiver.recv_timeout(LONG).unwrap()
+    receiver.recv_timeout(TEST_TIMEOUT).unwrap()
 }
 
 /// A gate at which hooks wait, and which counts the waiting ones.
@@ -95,7 +95,10 @@ impl Gate {
     pub(super) fn wait_for(&self, waiting: usize) {
         let state = self.state.lock().unwrap();
         let fewer = |state: &mut (usize, bool)| state.0 < waiting;
-        let waited = self.changed.wait_timeout_while(state, LONG, fewer).unwrap();
+        let waited = self
+            .changed
+            .wait_timeout_while(state, TEST_TIMEOUT, fewer)
+            .unwrap();
         assert!(!waited.1.timed_out(), "fewer than {waiting} calls run");
     }
 
@@ -116,10 +119,10 @@ pub(super) fn gated(gate: &Arc<Gate>) -> Hook {
 #[test]
 fn without_hooks_gains_are_confirmed_by_push_and_no_thread_starts() {
     let fixture = fixture();
-    fixture.push(1, change(1, ME, GainedReplica));
+    fixture.push(1, change(1, OWN_NODE, GainedReplica));
     assert_eq!(fixture.copied.try_recv(), Ok(1));
-    fixture.hooks.register(LEADER, teller().0).unwrap();
-    fixture.push(2, change(2, ME, GainedReplica));
+    fixture.hooks.register(LEADER_CHANGES, recorder().0).unwrap();
+    fixture.push(2, change(2, OWN_NODE, GainedReplica));
     assert_eq!(fixture.copied.try_recv(), Ok(2));
     assert_eq!(fixture.hooks.threads(), 0);
 }
@@ -127,7 +130,7 @@ fn without_hooks_gains_are_confirmed_by_push_and_no_thread_starts() {
 #[test]
 fn a_panic_or_an_error_is_reported_and_the_queue_goes_on() {
     let fixture = fixture();
-    let (sender, told) = mpsc::channel();
+    let (sender, received) = mpsc::channel();
     let hook = Hook::blocking(move |event| match event.revision {
         1 => panic!("first"),
         2 => std::panic::panic_any(7_u8),
@@ -136,7 +139,7 @@ fn a_panic_or_an_error_is_reported_and_the_queue_goes_on() {
     });
     let id = fixture.hooks.register(EventFilter::ALL, hook).unwrap();
     (1..=4).for_each(|revision| fixture.push(revision, leader(revision)));
-    assert_eq!(next(&told), 4);
+    assert_eq!(next(&received), 4);
     let failures: Vec<_> = (0..3).map(|_| next(&fixture.failed)).collect();
     assert_eq!(
         (failures[0].reason, &*failures[0].message),
@@ -148,7 +151,7 @@ fn a_panic_or_an_error_is_reported_and_the_queue_goes_on() {
         (FailureReason::Error, "third")
     );
     assert!(failures.iter().all(|failure| failure.hook == id));
-    assert_eq!(fixture.hooks.close(LONG), Ok(()));
+    assert_eq!(fixture.hooks.close(TEST_TIMEOUT), Ok(()));
 }
 
 #[test]
@@ -156,12 +159,12 @@ fn a_slow_hook_delays_no_other_registration() {
     let fixture = fixture();
     let gate = Arc::new(Gate::default());
     fixture.hooks.register(EventFilter::ALL, gated(&gate)).unwrap();
-    let (hook, told) = teller();
+    let (hook, received) = recorder();
     fixture.hooks.register(EventFilter::ALL, hook).unwrap();
     fixture.push(1, join("a"));
     gate.wait_for(1);
     (2..=100).for_each(|revision| fixture.push(revision, leader(revision)));
-    (1..=100).for_each(|revision| assert_eq!(next(&told), revision));
+    (1..=100).for_each(|revision| assert_eq!(next(&received), revision));
     gate.open();
 }
 
@@ -169,10 +172,10 @@ fn a_slow_hook_delays_no_other_registration() {
 fn as_many_partition_changes_run_as_allowed_and_no_more() {
     let fixture = fixture_with(|config| config.concurrency = 5);
     let gate = Arc::new(Gate::default());
-    fixture.hooks.register(CHANGES, gated(&gate)).unwrap();
+    fixture.hooks.register(PARTITION_CHANGES, gated(&gate)).unwrap();
     fixture
         .hooks
-        .push_batch((1..=20).map(|n| event(n, change(n as u32, ME, GainedReplica))));
+        .push_batch((1..=20).map(|n| event(n, change(n as u32, OWN_NODE, GainedReplica))));
     gate.wait_for(5);
     let stats = fixture.hooks.stats().remove(0);
     assert_eq!((stats.running, stats.queued), (5, 15));
@@ -187,21 +190,21 @@ fn as_many_partition_changes_run_as_allowed_and_no_more() {
 fn idle_threads_end_except_for_one() {
     let fixture = fixture_with(|config| config.thread_idle = Duration::from_millis(1));
     let gate = Arc::new(Gate::default());
-    fixture.hooks.register(CHANGES, gated(&gate)).unwrap();
-    (1..=8).for_each(|n| fixture.push(n, change(n as u32, OTHER, GainedReplica)));
+    fixture.hooks.register(PARTITION_CHANGES, gated(&gate)).unwrap();
+    (1..=8).for_each(|n| fixture.push(n, change(n as u32, OTHER_NODE, GainedReplica)));
     gate.wait_for(8);
     gate.open();
     fixture.hooks.wait_for_threads(1);
     assert_eq!(fixture.hooks.threads(), 1);
-    assert_eq!(fixture.hooks.close(LONG), Ok(()));
+    assert_eq!(fixture.hooks.close(TEST_TIMEOUT), Ok(()));
     assert_eq!(fixture.hooks.threads(), 0);
 }
 
 #[test]
-fn a_failed_copy_is_tried_again_even_while_every_thread_hangs() {
+fn a_failed_copy_is_retried_even_while_every_thread_hangs() {
     let fixture = fixture_with(|config| config.thread_idle = Duration::from_millis(1));
     let gates = [Arc::new(Gate::default()), Arc::new(Gate::default())];
-    fixture.hooks.register(LEADER, gated(&gates[0])).unwrap();
+    fixture.hooks.register(LEADER_CHANGES, gated(&gates[0])).unwrap();
     let joins = EventFilter::only(EventType::NodeJoin);
     fixture.hooks.register(joins, gated(&gates[1])).unwrap();
     let attempts = AtomicUsize::new(0);
@@ -209,10 +212,10 @@ fn a_failed_copy_is_tried_again_even_while_every_thread_hangs() {
         0..=2 => Err("not yet".into()),
         _ => Ok(()),
     });
-    fixture.hooks.register(CHANGES, hook).unwrap();
+    fixture.hooks.register(PARTITION_CHANGES, hook).unwrap();
     fixture.push(1, leader(1));
     gates[0].wait_for(1);
-    fixture.push(2, change(1, ME, GainedReplica));
+    fixture.push(2, change(1, OWN_NODE, GainedReplica));
     assert_eq!(next(&fixture.failed).retry_in, Some(Duration::from_millis(100)));
     // The thread that watches the timer takes this call, so another one has to watch.
     fixture.push(3, join("a"));
@@ -232,29 +235,30 @@ fn a_rejoins_clean_up_has_returned_before_the_first_copy_begins() {
         counts.fetch_add(1, Ordering::SeqCst);
         Ok(())
     });
-    let (sender, told) = mpsc::channel();
+    let (sender, received) = mpsc::channel();
     let copy = Hook::blocking(move |_| {
         sender
             .send(seen.load(Ordering::SeqCst))
             .map_err(|error| error.to_string())
     });
-    fixture.hooks.register(CHANGES, copy).unwrap();
+    fixture.hooks.register(PARTITION_CHANGES, copy).unwrap();
     fixture
         .hooks
         .register(EventFilter::only(EventType::NodeRejoin), clean_up)
         .unwrap();
-    fixture
-        .hooks
-        .push_batch([event(1, rejoin(ME)), event(2, change(1, ME, GainedReplica))]);
+    fixture.hooks.push_batch([
+        event(1, rejoin(OWN_NODE)),
+        event(2, change(1, OWN_NODE, GainedReplica)),
+    ]);
     gate.wait_for(1);
-    assert!(told.try_recv().is_err());
+    assert!(received.try_recv().is_err());
     gate.open();
-    assert_eq!(next(&told), 1);
+    assert_eq!(next(&received), 1);
 }
 
 /// An earlier system failed here: it waited for a free hook under a lock that its hooks took.
 #[test]
-fn field_7_1_4_pushing_10000_events_under_a_lock_that_the_hook_takes_does_not_deadlock() {
+fn pushing_10000_events_under_a_lock_that_the_hook_takes_does_not_deadlock() {
     let fixture = fixture();
     let lock = Arc::new(Mutex::new(()));
     let taken = Arc::clone(&lock);
@@ -265,12 +269,12 @@ fn field_7_1_4_pushing_10000_events_under_a_lock_that_the_hook_takes_does_not_de
     fixture.hooks.register(EventFilter::ALL, hook).unwrap();
     let held = lock.lock().unwrap();
     for n in 1..=10_000 {
-        fixture.push(n, change(n as u32, ME, GainedReplica));
+        fixture.push(n, change(n as u32, OWN_NODE, GainedReplica));
     }
     assert!(fixture.copied.try_recv().is_err());
     drop(held);
     for _ in 0..10_000 {
         next(&fixture.copied);
     }
-    assert_eq!(fixture.hooks.close(LONG), Ok(()));
+    assert_eq!(fixture.hooks.close(TEST_TIMEOUT), Ok(()));
 }

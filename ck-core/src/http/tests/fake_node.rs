@@ -109,7 +109,7 @@ impl FakeNode {
 
     pub(super) fn propose(&self, command: Command) -> Result<(u64, Reply)> {
         let mut state = self.state.lock();
-        let proposal = Proposal::unremembered(command, NOW);
+        let proposal = Proposal::without_session(command, NOW);
         let index = state.revision() + 1;
         let response = state.apply(index, &proposal, &mut Vec::new());
         self.applied.send_replace(index);

@@ -272,7 +272,7 @@ fn target(ids: &[NodeId], copies: &[u32], primary: Option<u32>) -> Option<Target
 }
 
 fn holds_copies(topology: &Topology, id: &str) -> bool {
-    let mut partitions = topology.partitions.near(id);
+    let mut partitions = topology.partitions.maybe_involving(id);
     partitions.any(|partition| partition.copy(id).is_some())
 }
 

@@ -110,14 +110,14 @@ pub(crate) fn local(me: &NodeId, now: &RebalanceNow) -> RebalanceStatus {
     let run = run.as_ref();
     let mut migrations: Vec<Migration> = Vec::new();
     // A settled partition has no migrations.
-    for partition in topology.partitions.unsettled() {
+    for partition in topology.partitions.unstable() {
         under_way(topology, partition, &mut migrations);
     }
     // Migrations under way come first. There may be a hundred times as many queued ones as an answer lists.
     let all_queued = || {
         topology
             .partitions
-            .unsettled()
+            .unstable()
             .flat_map(|p| queued(p).map(move |to| (p, to)))
     };
     let migrations_total = migrations.len() + all_queued().count();

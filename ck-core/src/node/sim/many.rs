@@ -22,7 +22,7 @@ fn is_formed(node: &Node, members: usize) -> bool {
 fn are_formed(node: &Node, members: usize, partitions: u32) -> bool {
     let view = node.view();
     let topology = view.topology();
-    let in_place = |p: &Arc<Partition>| p.is_settled() && p.copies.len() == 3;
+    let in_place = |p: &Arc<Partition>| p.is_stable() && p.copies.len() == 3;
     topology.active_count() == members
         && topology.partitions.len() == partitions as usize
         && topology.partitions.iter().all(in_place)

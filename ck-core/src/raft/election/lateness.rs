@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::env::Instant;
-use crate::state::MAX_STRETCH;
+use crate::state::MAX_ELECTION_STRETCH;
 
 /// How long a delay is remembered.
 const DELAY_WINDOW: Duration = Duration::from_secs(10);
@@ -71,7 +71,7 @@ impl Lateness {
     /// Records that the leader, or the quorum, was heard from again after this gap. A gap longer than any election
     /// timeout means that it was cut off or dead, and says nothing about the delays of a live one.
     pub(in crate::raft) fn heard_after(&self, gap: Duration) {
-        if gap < self.election_max * MAX_STRETCH {
+        if gap < self.election_max * MAX_ELECTION_STRETCH {
             let delay = gap.saturating_sub(self.heartbeat);
             self.note(&mut self.seen(), delay);
         }
@@ -123,7 +123,7 @@ pub(crate) fn stretch_for(delay: Duration, election_min: Duration, election_max:
     // The shortest silence after which a voter campaigns.
     let patience = election_max + election_min;
     let mut stretch = 1;
-    while stretch * 2 <= MAX_STRETCH
+    while stretch * 2 <= MAX_ELECTION_STRETCH
         && election_max * (stretch * 2) <= LONGEST_TIMEOUT
         && patience * stretch < delay * DELAYS_PER_TIMEOUT
     {

@@ -16,7 +16,7 @@ use crate::env::disk::Disk;
 use crate::error::{Error, ErrorCode, Result};
 use crate::raft::applied_state::AppliedState;
 use crate::raft::storage::wal::{WHAT_TO_DO, too_long_is_damage};
-use crate::state::MAX_STRETCH;
+use crate::state::MAX_ELECTION_STRETCH;
 
 /// The longest file that is read, in bytes.
 const MAX_BYTES: u64 = 4 * 1024;
@@ -73,9 +73,9 @@ impl PledgeFile {
             );
             return Err(Error::new(ErrorCode::Version, message));
         }
-        if !(1..=MAX_STRETCH).contains(&content.stretch) {
+        if !(1..=MAX_ELECTION_STRETCH).contains(&content.stretch) {
             return Err(corrupt(format!(
-                "a stretch of {}; 1 to {MAX_STRETCH} is right",
+                "a stretch of {}; 1 to {MAX_ELECTION_STRETCH} is right",
                 content.stretch
             )));
         }
@@ -104,7 +104,7 @@ pub(in crate::raft) async fn stretch_pledges(
 ) {
     loop {
         let seen = applied.changed().count();
-        let agreed = applied.topology().election_stretch().min(MAX_STRETCH);
+        let agreed = applied.topology().election_stretch().min(MAX_ELECTION_STRETCH);
         if agreed < durable {
             pledges.stretch_to(agreed);
             // The longer pledges that were given have ended by then.

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::env::{ChangeNotifier, Instant};
 use crate::raft::types::RaftId;
-use crate::state::MAX_STRETCH;
+use crate::state::MAX_ELECTION_STRETCH;
 
 /// The acknowledgements of one leadership of this node: its latest.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl QuorumAcks {
             };
         }
         // A pledge is no longer than the longest election timeout, stretched as far as it can be.
-        let longest = self.lease * MAX_STRETCH;
+        let longest = self.lease * MAX_ELECTION_STRETCH;
         let until = sent + pledged.map_or(self.lease, |pledged| lease_of(pledged).min(longest));
         let known = table.acknowledged.entry(by).or_insert(Ack { sent, until });
         known.sent = sent.max(known.sent);

@@ -156,7 +156,7 @@ impl Proposer {
     /// # Errors
     /// As [`Proposer::propose`]; [`ErrorCode::NotLeader`] when this node does not lead.
     pub(crate) async fn propose_here(&self, command: Command, timeout: Duration) -> Result<Response> {
-        let proposal = Proposal::unremembered(command, env::wall_now());
+        let proposal = Proposal::without_session(command, env::wall_now());
         let body = encode(&proposal)?;
         let attempt = match env::timeout(timeout, self.node.write(body)).await {
             Ok(WriteOutcome::NotLeader(_)) => {

@@ -228,7 +228,9 @@ fn check_forwarded(proposal: &[u8]) -> Result<(), WriteOutcome> {
         ));
     }
     match decode::<Proposal>(proposal, "a forwarded proposal") {
-        Ok(read) if read.epoch.is_none() && read.command.is_anybodys() && read.low <= read.seq => Ok(()),
+        Ok(read) if read.epoch.is_none() && read.command.is_open_to_members() && read.low <= read.seq => {
+            Ok(())
+        }
         Ok(read) if read.low > read.seq => refused(Error::new(
             ErrorCode::InvalidArgument,
             format!(

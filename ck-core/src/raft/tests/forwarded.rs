@@ -32,7 +32,7 @@ fn forwarded(command: Command, epoch: Option<u64>, (seq, low): (u64, u64)) -> By
         low,
         epoch,
         // No node has joined here, so there is no session.
-        ..Proposal::unremembered(command, Timestamp::default())
+        ..Proposal::without_session(command, Timestamp::default())
     })
     .unwrap()
 }

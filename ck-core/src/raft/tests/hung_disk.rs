@@ -18,7 +18,7 @@ use crate::rpc::encode;
 use crate::state::{Command, Expect, Proposal};
 
 fn proposal(number: u64) -> Bytes {
-    encode(&Proposal::unremembered(
+    encode(&Proposal::without_session(
         Command::SetData {
             key: format!("k{}", number % 10),
             value: vec![7; 1 << 20].into(),

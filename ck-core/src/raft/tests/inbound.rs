@@ -49,7 +49,7 @@ async fn tell(node: &RaftNode, call: RaftCall) -> RaftAnswer {
 }
 
 fn proposal(value: u64) -> Bytes {
-    encode(&Proposal::unremembered(
+    encode(&Proposal::without_session(
         Command::SetData {
             key: "k".to_owned(),
             value: value.to_string().into(),

@@ -37,7 +37,7 @@ fn snapshot(index: u64) -> (SnapshotMeta, Bytes) {
         value: index.to_string().into(),
         expect: Expect::Any,
     };
-    let proposal = Proposal::unremembered(command, Timestamp::default());
+    let proposal = Proposal::without_session(command, Timestamp::default());
     state.apply(index, &proposal, &mut Vec::new()).result.unwrap();
     let meta = SnapshotMeta {
         last_log_id: Some(from_wal_id(wal::LogId {

@@ -12,7 +12,7 @@ fn data_and_topology_are_told_of_apart() {
     let applied = AppliedState::new("a".into(), 1);
     let changes = || (applied.changed().count(), applied.data_changed().count());
     let apply = |index: u64, command: Command| {
-        let proposal = Proposal::unremembered(command, Timestamp::default());
+        let proposal = Proposal::without_session(command, Timestamp::default());
         applied.apply(&[LogItem::Command(index, Box::new(proposal))])
     };
     let bootstrap = Command::Bootstrap {

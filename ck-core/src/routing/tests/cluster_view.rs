@@ -197,7 +197,7 @@ fn a_view_shares_with_the_one_before_what_did_not_change() {
     changed.partitions[300] = partition(300, &["b", "a"], &[]);
     let second = first.updated(&Arc::new(changed), 8);
     let shared = |chunk: &usize| Arc::ptr_eq(&first.tables.chunks[*chunk], &second.tables.chunks[*chunk]);
-    let (chunk, _) = Partitions::place(300);
+    let (chunk, _) = Partitions::chunk_and_index(300);
     let apart: Vec<usize> = (0..first.tables.chunks.len())
         .filter(|chunk| !shared(chunk))
         .collect();
@@ -294,7 +294,7 @@ fn fresh_counts(view: &ClusterView) -> PartitionCounts {
             .sum::<usize>()
     );
     let led = |partition: &PartitionRef<'_>| partition.primary().is_some_and(|node| node.status.is_serving());
-    assert_eq!(counts.led, view.partitions().filter(led).count());
+    assert_eq!(counts.with_serving_primary, view.partitions().filter(led).count());
     counts
 }
 

@@ -1,10 +1,10 @@
 //! Roles that were given to processes that never acted in them.
 
-use super::lab::{Lab, target};
+use super::harness::{Harness, target};
 use crate::model::{EventKind, LeaveReason, RoleChange};
 use crate::state::Command;
 
-impl Lab {
+impl Harness {
     /// Fails the node, whose process had no lease that named revision `from` or a later one.
     fn fail_unleased(&mut self, id: &str, from: u64) {
         let mut down = self.mark_down(id, LeaveReason::HealthCheckFailure);
@@ -32,132 +32,140 @@ impl Lab {
 
 #[test]
 fn a_grant_to_a_dead_process_never_took_effect() {
-    let mut lab = Lab::cluster(&["a", "b", "c"], &[target("b c")], 2);
-    lab.fail("b");
-    let granted = lab.granted(0);
-    lab.fail_unleased("c", granted);
-    assert_eq!(lab.partition(0), "-@2 b c", "both have all that was ever written");
-    lab.restart("b");
+    let mut harness = Harness::cluster(&["a", "b", "c"], &[target("b c")], 2);
+    harness.fail("b");
+    let granted = harness.granted(0);
+    harness.fail_unleased("c", granted);
     assert_eq!(
-        lab.partition(0),
+        harness.partition(0),
+        "-@2 b c",
+        "both have all that was ever written"
+    );
+    harness.restart("b");
+    assert_eq!(
+        harness.partition(0),
         "b@3 b c?",
         "b writes from here on, and c misses it"
     );
 }
 
 #[test]
-fn who_may_have_acted_alone_has_the_data() {
-    let mut lab = Lab::cluster(&["a", "b", "c"], &[target("b c")], 2);
-    lab.fail("b");
-    let later = lab.granted(0) + 1;
-    lab.fail_unleased("c", later);
-    assert_eq!(lab.partition(0), "-@2 b? c");
-    lab.restart("b");
-    assert_eq!(lab.partition(0), "-@2 b? c", "c may have written");
+fn a_primary_that_may_have_acted_alone_has_the_data() {
+    let mut harness = Harness::cluster(&["a", "b", "c"], &[target("b c")], 2);
+    harness.fail("b");
+    let later = harness.granted(0) + 1;
+    harness.fail_unleased("c", later);
+    assert_eq!(harness.partition(0), "-@2 b? c");
+    harness.restart("b");
+    assert_eq!(harness.partition(0), "-@2 b? c", "c may have written");
 }
 
 #[test]
-fn who_is_back_already_counts_when_its_successor_turns_out_dead() {
-    let mut lab = Lab::cluster(&["a", "b", "c"], &[target("b c")], 2);
-    lab.fail("b");
-    let granted = lab.granted(0);
-    lab.restart("b");
-    assert_eq!(lab.partition(0), "c@2 b? c", "it copies from c");
-    assert_eq!(lab.last_gain("b"), ["c"]);
-    lab.fail_unleased("c", granted);
-    assert_eq!(lab.partition(0), "-@2 b? c", "it may still copy over what it has");
-    assert!(lab.last_gain("b").is_empty(), "there is nothing to copy");
-    lab.ok(lab.confirm("b"));
-    assert_eq!(lab.partition(0), "-@2 b c?");
-    lab.ok(lab.grant());
-    assert_eq!(lab.partition(0), "b@3 b c?");
+fn a_returned_node_counts_when_its_successor_never_acted() {
+    let mut harness = Harness::cluster(&["a", "b", "c"], &[target("b c")], 2);
+    harness.fail("b");
+    let granted = harness.granted(0);
+    harness.restart("b");
+    assert_eq!(harness.partition(0), "c@2 b? c", "it copies from c");
+    assert_eq!(harness.last_gain("b"), ["c"]);
+    harness.fail_unleased("c", granted);
+    assert_eq!(
+        harness.partition(0),
+        "-@2 b? c",
+        "it may still copy over what it has"
+    );
+    assert!(harness.last_gain("b").is_empty(), "there is nothing to copy");
+    harness.ok(harness.confirm("b"));
+    assert_eq!(harness.partition(0), "-@2 b c?");
+    harness.ok(harness.grant());
+    assert_eq!(harness.partition(0), "b@3 b c?");
 }
 
 #[test]
-fn what_was_copied_before_the_successor_turned_out_dead_confirms_nothing() {
-    let mut lab = Lab::cluster(&["a", "b", "c"], &[target("b c")], 2);
-    lab.fail("b");
-    let granted = lab.granted(0);
-    lab.restart("b");
-    let late = lab.confirm("b");
-    lab.fail_unleased("c", granted);
-    lab.ok(late);
-    assert_eq!(lab.partition(0), "-@2 b? c");
+fn a_copy_made_before_the_successor_was_found_dead_is_not_confirmed() {
+    let mut harness = Harness::cluster(&["a", "b", "c"], &[target("b c")], 2);
+    harness.fail("b");
+    let granted = harness.granted(0);
+    harness.restart("b");
+    let late = harness.confirm("b");
+    harness.fail_unleased("c", granted);
+    harness.ok(late);
+    assert_eq!(harness.partition(0), "-@2 b? c");
 }
 
 #[test]
-fn who_goes_again_before_it_has_confirmed_counts_all_the_same() {
-    let mut lab = Lab::cluster(&["a", "b", "c"], &[target("b c")], 2);
-    lab.fail("b");
-    let granted = lab.granted(0);
-    lab.restart("b");
-    lab.fail_unleased("c", granted);
-    lab.fail("b");
-    assert_eq!(lab.partition(0), "-@2 b c");
-    lab.restart("b");
-    assert_eq!(lab.partition(0), "b@3 b c?");
+fn a_node_that_fails_again_before_it_has_confirmed_counts_nevertheless() {
+    let mut harness = Harness::cluster(&["a", "b", "c"], &[target("b c")], 2);
+    harness.fail("b");
+    let granted = harness.granted(0);
+    harness.restart("b");
+    harness.fail_unleased("c", granted);
+    harness.fail("b");
+    assert_eq!(harness.partition(0), "-@2 b c");
+    harness.restart("b");
+    assert_eq!(harness.partition(0), "b@3 b c?");
 }
 
 #[test]
-fn while_who_is_back_has_not_confirmed_the_last_that_counts_may_go() {
-    let mut lab = Lab::cluster(&["a", "b", "c"], &[target("b c")], 2);
-    lab.fail("b");
-    let granted = lab.granted(0);
-    lab.restart("b");
-    lab.fail_unleased("c", granted);
-    assert!(lab.state.held_by_alone("c").is_empty(), "b has the data, too");
-    lab.ok(lab.remove("c", LeaveReason::RemovedByAdmin));
-    lab.ok(lab.confirm("b"));
-    lab.ok(lab.grant());
-    assert_eq!(lab.partition(0), "b@3 b");
+fn the_last_holder_may_fail_before_the_returned_node_has_confirmed() {
+    let mut harness = Harness::cluster(&["a", "b", "c"], &[target("b c")], 2);
+    harness.fail("b");
+    let granted = harness.granted(0);
+    harness.restart("b");
+    harness.fail_unleased("c", granted);
+    assert!(harness.state.held_only_by("c").is_empty(), "b has the data, too");
+    harness.ok(harness.remove("c", LeaveReason::RemovedByAdmin));
+    harness.ok(harness.confirm("b"));
+    harness.ok(harness.grant());
+    assert_eq!(harness.partition(0), "b@3 b");
 }
 
 #[test]
-fn a_chain_of_dead_heirs_leads_back_to_who_wrote_last() {
-    let mut lab = Lab::cluster(&["a", "b", "c", "d"], &[target("b c d")], 3);
-    lab.fail("b");
-    let first = lab.granted(0);
-    lab.fail_unleased("c", first);
-    assert_eq!(lab.partition(0), "d@3 b? c? d", "d holds the data and leads");
-    lab.fail_unleased("d", first);
-    assert_eq!(lab.partition(0), "-@3 b c d");
-    lab.restart("c");
-    let again = lab.granted(0);
-    assert_eq!(lab.partition(0), "c@4 b? c d?");
-    lab.fail_unleased("c", again);
-    assert_eq!(lab.partition(0), "-@4 b c d", "c did not write either");
-    lab.restart("b");
-    lab.fail("b");
-    assert_eq!(lab.partition(0), "-@5 b c? d?", "b did");
+fn a_chain_of_dead_successors_leads_back_to_the_last_writer() {
+    let mut harness = Harness::cluster(&["a", "b", "c", "d"], &[target("b c d")], 3);
+    harness.fail("b");
+    let first = harness.granted(0);
+    harness.fail_unleased("c", first);
+    assert_eq!(harness.partition(0), "d@3 b? c? d", "d holds the data and leads");
+    harness.fail_unleased("d", first);
+    assert_eq!(harness.partition(0), "-@3 b c d");
+    harness.restart("c");
+    let again = harness.granted(0);
+    assert_eq!(harness.partition(0), "c@4 b? c d?");
+    harness.fail_unleased("c", again);
+    assert_eq!(harness.partition(0), "-@4 b c d", "c did not write either");
+    harness.restart("b");
+    harness.fail("b");
+    assert_eq!(harness.partition(0), "-@5 b c? d?", "b did");
 }
 
 #[test]
-fn a_chain_that_somebody_acted_in_leads_back_no_further() {
-    let mut lab = Lab::cluster(&["a", "b", "c", "d"], &[target("b c d")], 3);
-    lab.fail("b");
-    lab.fail("c");
-    let last = lab.granted(0);
-    lab.fail_unleased("d", last);
+fn a_chain_leads_back_only_to_the_last_primary_that_acted() {
+    let mut harness = Harness::cluster(&["a", "b", "c", "d"], &[target("b c d")], 3);
+    harness.fail("b");
+    harness.fail("c");
+    let last = harness.granted(0);
+    harness.fail_unleased("d", last);
     // c acted after b had gone down, and d had all of c's writes.
-    assert_eq!(lab.partition(0), "-@3 b? c d");
+    assert_eq!(harness.partition(0), "-@3 b? c d");
 }
 
 #[test]
 fn a_replica_that_missed_writes_does_not_count_again() {
-    let mut lab = Lab::cluster(&["a", "b", "c", "d"], &[target("b c d")], 3);
-    lab.fail("d");
-    lab.fail("b");
-    let granted = lab.granted(0);
-    lab.fail_unleased("c", granted);
-    assert_eq!(lab.partition(0), "-@2 b c d?", "d had gone while b wrote");
+    let mut harness = Harness::cluster(&["a", "b", "c", "d"], &[target("b c d")], 3);
+    harness.fail("d");
+    harness.fail("b");
+    let granted = harness.granted(0);
+    harness.fail_unleased("c", granted);
+    assert_eq!(harness.partition(0), "-@2 b c d?", "d had gone while b wrote");
 }
 
 #[test]
-fn a_dead_heir_that_is_removed_or_restarts_never_acted_either() {
-    let mut lab = Lab::cluster(&["a", "b", "c"], &[target("b c"), target("b c")], 2);
-    lab.fail("b");
-    let granted = lab.granted(0);
-    let mut removed = Lab::cluster(&["a", "b", "c"], &[target("b c"), target("b c")], 2);
+fn a_dead_successor_that_is_removed_or_restarts_never_acted_either() {
+    let mut harness = Harness::cluster(&["a", "b", "c"], &[target("b c"), target("b c")], 2);
+    harness.fail("b");
+    let granted = harness.granted(0);
+    let mut removed = Harness::cluster(&["a", "b", "c"], &[target("b c"), target("b c")], 2);
     removed.fail("b");
     let mut remove = removed.remove("c", LeaveReason::RemovedByAdmin);
     if let Command::Remove { unleased_from, .. } = &mut remove {
@@ -165,43 +173,47 @@ fn a_dead_heir_that_is_removed_or_restarts_never_acted_either() {
     }
     removed.ok(remove);
     assert_eq!(removed.partition(0), "-@2 b");
-    let raft_id = Some(lab.node("c").raft_id);
-    let mut join = lab.join("c", 99, raft_id);
+    let raft_id = Some(harness.node("c").raft_id);
+    let mut join = harness.join("c", 99, raft_id);
     if let Command::Join { unleased_from, .. } = &mut join {
         *unleased_from = Some(granted);
     }
-    lab.ok(join);
-    assert_eq!(lab.partition(0), "-@2 b c");
-    lab.ok(lab.activate("c"));
-    assert_eq!(lab.partition(0), "c@3 b? c");
+    harness.ok(join);
+    assert_eq!(harness.partition(0), "-@2 b c");
+    harness.ok(harness.activate("c"));
+    assert_eq!(harness.partition(0), "c@3 b? c");
 }
 
 #[test]
-fn who_was_asked_to_yield_and_went_counts_when_its_heir_never_acted() {
-    let mut lab = Lab::cluster(&["a", "b", "c"], &[target("b c")], 2);
-    lab.ok(lab.plan(crate::model::RebalanceTrigger::Manual, "", &[(0, target("c b"))]));
-    lab.ok(lab.release());
-    lab.fail("b");
-    lab.ok(lab.grant());
-    let granted = lab.granted(0);
-    assert_eq!(lab.partition(0), "c@2 b? c");
-    lab.fail_unleased("c", granted);
-    assert_eq!(lab.partition(0), "-@2 b c");
+fn a_released_primary_that_failed_counts_when_its_successor_never_acted() {
+    let mut harness = Harness::cluster(&["a", "b", "c"], &[target("b c")], 2);
+    harness.ok(harness.plan(crate::model::RebalanceTrigger::Manual, "", &[(0, target("c b"))]));
+    harness.ok(harness.release());
+    harness.fail("b");
+    harness.ok(harness.grant());
+    let granted = harness.granted(0);
+    assert_eq!(harness.partition(0), "c@2 b? c");
+    harness.fail_unleased("c", granted);
+    assert_eq!(harness.partition(0), "-@2 b c");
 }
 
 #[test]
-fn who_has_all_of_it_counts_when_the_last_that_counted_is_removed() {
-    let mut lab = Lab::cluster(&["a", "b", "c", "d"], &[target("b c d")], 3);
-    let mut vacant = lab.mark_down("b", LeaveReason::HealthCheckFailure);
+fn a_node_with_all_data_counts_when_the_last_holder_is_removed() {
+    let mut harness = Harness::cluster(&["a", "b", "c", "d"], &[target("b c d")], 3);
+    let mut vacant = harness.mark_down("b", LeaveReason::HealthCheckFailure);
     if let Command::MarkDown { promotions, .. } = &mut vacant {
         promotions.clear();
     }
-    lab.ok(vacant);
-    lab.fail("c");
-    assert_eq!(lab.partition(0), "-@1 b? c? d", "nobody has acted since c went");
-    assert!(lab.state.held_by_alone("d").is_empty());
-    lab.ok(lab.remove("d", LeaveReason::RemovedByAdmin));
-    assert_eq!(lab.partition(0), "-@1 b c");
-    lab.restart("c");
-    assert_eq!(lab.partition(0), "c@2 b? c");
+    harness.ok(vacant);
+    harness.fail("c");
+    assert_eq!(
+        harness.partition(0),
+        "-@1 b? c? d",
+        "nobody has acted since c went"
+    );
+    assert!(harness.state.held_only_by("d").is_empty());
+    harness.ok(harness.remove("d", LeaveReason::RemovedByAdmin));
+    assert_eq!(harness.partition(0), "-@1 b c");
+    harness.restart("c");
+    assert_eq!(harness.partition(0), "c@2 b? c");
 }

@@ -14,7 +14,7 @@ use crate::state::{Command, Grant, MAX_DATA_BYTES, Proposal, Reply, Response, St
 
 /// What was observed of a log so far, to check its next entry.
 #[derive(Debug, Default)]
-pub(super) struct Witness {
+pub(super) struct InvariantChecker {
     pub(super) shadow: Shadow,
     /// Every Raft id ever assigned, with its owner.
     raft_ids: BTreeMap<u64, NodeId>,
@@ -22,9 +22,9 @@ pub(super) struct Witness {
     incarnations: BTreeSet<u64>,
 }
 
-impl Witness {
+impl InvariantChecker {
     /// Checks one applied proposal.
-    pub(super) fn judge(
+    pub(super) fn check_step(
         &mut self,
         (before, after): (&State, &State),
         proposal: &Proposal,
@@ -39,23 +39,26 @@ impl Witness {
             _ if response.revision != after.revision => {
                 assert!(response.revision < after.revision, "an answer from the future");
                 assert_eq!(*before, rest, "a retry changed something");
-                assert!(events.is_empty(), "a retry told something: {events:?}");
+                assert!(events.is_empty(), "a retry emitted events: {events:?}");
             }
             Err(_) => {
                 assert_eq!(*before, rest, "a refused command changed something");
-                assert!(events.is_empty(), "a refused command told something: {events:?}");
+                assert!(events.is_empty(), "a refused command emitted events: {events:?}");
             }
             Ok(Reply::Unchanged | Reply::Partitions(0) | Reply::Deleted(false)) => {
                 assert_eq!(*before, rest, "nothing was to be done, and something was");
-                assert!(events.is_empty(), "nothing was done, and was told: {events:?}");
+                assert!(
+                    events.is_empty(),
+                    "nothing was done, and events were emitted: {events:?}"
+                );
             }
             Ok(_) => {}
         }
         for event in events {
             assert_eq!((event.revision, event.timestamp), (after.revision, proposal.at));
-            self.shadow.hear(event);
+            self.shadow.apply_event(event);
             if let EventKind::PartitionChange(change) = &event.kind {
-                change_is_sound(
+                check_change_event(
                     after,
                     change,
                     match &proposal.command {
@@ -75,7 +78,7 @@ impl Witness {
         self.topology_revision_moves_with_the_topology(before, after);
         self.identities(before, after);
         partitions_step(before, after, proposal);
-        nobody_copies_too_much(before, after, proposal);
+        copies_keep_to_the_limits(before, after, proposal);
         let elected = response.revision == after.revision
             && matches!(proposal.command, Command::LeaderElected { .. })
             && response.result == Ok(Reply::Done);
@@ -83,15 +86,15 @@ impl Witness {
             after.topology.leader_epoch,
             before.topology.leader_epoch + u64::from(elected)
         );
-        self.nothing_goes_untold(after);
+        self.no_change_without_an_event(after);
         holds(after);
     }
 
     /// Checks a membership entry, which emits no event and makes no plan stale.
-    pub(super) fn judge_membership(&self, before: &State, after: &State) {
+    pub(super) fn check_membership_entry(&self, before: &State, after: &State) {
         assert_eq!(before.topology_revision, after.topology_revision);
         assert_eq!(before.topology.partitions, after.topology.partitions);
-        self.nothing_goes_untold(after);
+        self.no_change_without_an_event(after);
         holds(after);
     }
 
@@ -147,7 +150,7 @@ impl Witness {
         assert!(used.into_iter().all(|raft_id| !self.retired.contains(&raft_id)));
     }
 
-    fn nothing_goes_untold(&self, after: &State) {
+    fn no_change_without_an_event(&self, after: &State) {
         let topology = &after.topology;
         assert_eq!(
             self.shadow.settled(topology),
@@ -157,7 +160,7 @@ impl Witness {
         for (id, absence) in &after.absent {
             assert_eq!(
                 self.shadow.members.contains(id),
-                !absence.told,
+                !absence.leave_emitted,
                 "whether {id} is here"
             );
         }
@@ -176,7 +179,7 @@ impl Witness {
 
 /// Sources serve, and are other nodes than the one that copies. A copy is assigned without a source only to a node that
 /// has all of the data and is to confirm that.
-fn change_is_sound(after: &State, change: &PartitionChangeEvent, creation: bool) {
+fn check_change_event(after: &State, change: &PartitionChangeEvent, creation: bool) {
     let sources = &change.copy_from_nodes;
     assert!(sources.iter().all(|node| node.status.is_serving()));
     assert!(sources.iter().all(|node| node.id != change.node_id));
@@ -195,10 +198,10 @@ fn change_is_sound(after: &State, change: &PartitionChangeEvent, creation: bool)
 }
 
 /// A node at its limit starts no further copy.
-fn nobody_copies_too_much(before: &State, after: &State, proposal: &Proposal) {
+fn copies_keep_to_the_limits(before: &State, after: &State, proposal: &Proposal) {
     // A plan may set a lower limit, and include copies that are under way already.
     let [limit, all] = after.migrations.limits();
-    // Only copies of nodes whose hooks copy count, as far as the nodes have said by now.
+    // Only copies of nodes with a hook for copies count, by the last confirmation of each node.
     let count = |state: &State| -> usize {
         let by_node = state.migrations.by_node.iter();
         let counted = by_node.filter(|(node, _)| !after.migrations.at_once.contains(*node));
@@ -353,7 +356,7 @@ pub(super) fn holds(state: &State) {
         ..Migrations::default()
     };
     for partition in &topology.partitions {
-        moves.note(partition);
+        moves.index_partition(partition);
     }
     assert_eq!(
         state.migrations, moves,

@@ -1,23 +1,23 @@
 //! Tests of the state machine: the invariants (`invariants`, `shadow`) are checked after every command, in the random
-//! runs and in the stories alike.
+//! runs and in the scenarios alike.
 
 mod bounds;
 mod examples;
 mod grants;
+mod harness;
 mod invariants;
-mod lab;
-mod lessons;
 mod moves;
-mod net;
+mod net_change;
 mod properties;
 mod random;
 mod recovery;
+mod regressions;
 mod restarts;
 pub(crate) mod scenarios;
 mod shadow;
-mod stories;
 mod throttle;
 mod unhooked;
+mod walkthroughs;
 
 pub(crate) use examples::story;
 use std::sync::Arc;

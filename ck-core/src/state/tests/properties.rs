@@ -6,9 +6,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use super::lab::{Entry, Lab};
-use super::net;
-use super::random::{Author, Drawn};
+use super::harness::{Harness, LogEntry};
+use super::net_change;
+use super::random::{CommandGenerator, GeneratedStep};
 use crate::model::{Event, Topology};
 use crate::state::{Command, Proposal, Response, State};
 
@@ -23,59 +23,59 @@ struct Follower {
 }
 
 impl Follower {
-    fn from_snapshot(lab: &Lab) -> Self {
-        let bytes = lab.state.encode().unwrap();
+    fn from_snapshot(harness: &Harness) -> Self {
+        let bytes = harness.state.encode().unwrap();
         let state = State::decode(&bytes).unwrap();
-        assert_eq!(state, lab.state, "the state is not what was written down");
+        assert_eq!(state, harness.state, "the state is not what was written down");
         assert_eq!(state.encode().unwrap(), bytes, "equal states have equal bytes");
         Follower {
             state,
             events: Vec::new(),
-            since: lab.events.len(),
+            since: harness.events.len(),
         }
     }
 
-    fn follow(&mut self, lab: &Lab, response: Option<&Response>) {
-        let index = lab.log.len() as u64;
-        let entry = lab.log.last().unwrap();
+    fn follow(&mut self, harness: &Harness, response: Option<&Response>) {
+        let index = harness.log.len() as u64;
+        let entry = harness.log.last().unwrap();
         let answer = entry.apply(&mut self.state, index, &mut self.events);
         assert_eq!(answer.as_ref(), response);
-        assert_eq!(self.state, lab.state);
-        assert_eq!(self.events, lab.events[self.since..]);
+        assert_eq!(self.state, harness.state);
+        assert_eq!(self.events, harness.events[self.since..]);
     }
 }
 
 /// The topologies that a log leads through.
 pub(super) fn topologies(steps: &[u64]) -> Vec<Arc<Topology>> {
-    let (mut lab, mut author) = (Lab::default(), Author::default());
-    let mut seen = vec![lab.state.topology().clone()];
+    let (mut harness, mut generator) = (Harness::default(), CommandGenerator::default());
+    let mut seen = vec![harness.state.topology().clone()];
     for step in steps {
-        match author.draw(&lab, *step) {
-            Drawn::Membership(voters) => lab.vote(voters),
-            Drawn::Proposal(proposal) | Drawn::Again(proposal) => {
-                lab.apply(proposal);
+        match generator.draw(&harness, *step) {
+            GeneratedStep::Membership(voters) => harness.vote(voters),
+            GeneratedStep::Proposal(proposal) | GeneratedStep::Again(proposal) => {
+                harness.apply(proposal);
             }
         }
-        seen.push(lab.state.topology().clone());
+        seen.push(harness.state.topology().clone());
     }
     seen
 }
 
-fn run(steps: &[u64], outcomes: &mut Outcomes) -> Lab {
-    let mut lab = Lab::default();
-    let mut author = Author::default();
+fn run(steps: &[u64], outcomes: &mut Outcomes) -> Harness {
+    let mut harness = Harness::default();
+    let mut generator = CommandGenerator::default();
     let mut answers: BTreeMap<(u64, u64), (Proposal, Response)> = BTreeMap::new();
-    let mut follower = Follower::from_snapshot(&lab);
-    let mut seen = vec![lab.state.topology().clone()];
+    let mut follower = Follower::from_snapshot(&harness);
+    let mut seen = vec![harness.state.topology().clone()];
     for (at, step) in steps.iter().enumerate() {
-        let response = match author.draw(&lab, *step) {
-            Drawn::Membership(voters) => {
-                lab.vote(voters);
+        let response = match generator.draw(&harness, *step) {
+            GeneratedStep::Membership(voters) => {
+                harness.vote(voters);
                 None
             }
-            Drawn::Proposal(proposal) => {
+            GeneratedStep::Proposal(proposal) => {
                 let name = name(&proposal.command);
-                let response = lab.apply(proposal.clone());
+                let response = harness.apply(proposal.clone());
                 let outcome = match &response.result {
                     Ok(_) => "OK",
                     Err(error) => error.code().name(),
@@ -85,28 +85,28 @@ fn run(steps: &[u64], outcomes: &mut Outcomes) -> Lab {
                 answers.entry(id).or_insert((proposal, response.clone()));
                 Some(response)
             }
-            Drawn::Again(proposal) => Some(retry(&mut lab, proposal, &answers)),
+            GeneratedStep::Again(proposal) => Some(retry(&mut harness, proposal, &answers)),
         };
-        follower.follow(&lab, response.as_ref());
+        follower.follow(&harness, response.as_ref());
         if at % 7 == 0 {
-            follower = Follower::from_snapshot(&lab);
-            seen.push(lab.state.topology().clone());
+            follower = Follower::from_snapshot(&harness);
+            seen.push(harness.state.topology().clone());
         }
     }
-    net::net_changes_lead_from_any_to_any(&seen, &lab);
-    lab
+    net_change::net_changes_lead_from_any_topology_to_the_last(&seen, &harness);
+    harness
 }
 
 /// A retry of a proposal changes nothing; its answer is the first one, or a refusal.
 fn retry(
-    lab: &mut Lab,
+    harness: &mut Harness,
     proposal: Proposal,
     answers: &BTreeMap<(u64, u64), (Proposal, Response)>,
 ) -> Response {
-    let (before, told) = (lab.state.clone(), lab.events.len());
+    let (before, told) = (harness.state.clone(), harness.events.len());
     let session = proposal.session;
     let (first, answer) = answers[&(session, proposal.seq)].clone();
-    let response = lab.apply(proposal);
+    let response = harness.apply(proposal);
     if session == 0 {
         // Without a session a retry is a new proposal.
         return response;
@@ -117,10 +117,10 @@ fn retry(
             "{first:?} was carried out twice: {response:?}"
         );
     }
-    let mut after = lab.state.clone();
+    let mut after = harness.state.clone();
     after.revision = before.revision;
     assert_eq!(after, before, "a retry changed something");
-    assert_eq!(lab.events.len(), told);
+    assert_eq!(harness.events.len(), told);
     response
 }
 
@@ -156,10 +156,10 @@ proptest! {
 
     #[test]
     fn any_log_keeps_the_invariants_and_replays_to_the_same(steps in prop::collection::vec(any::<u64>(), 1..160)) {
-        let lab = run(&steps, &mut Outcomes::new());
-        let (state, events) = lab.replay();
-        prop_assert_eq!(state, lab.state);
-        prop_assert_eq!(events, lab.events);
+        let harness = run(&steps, &mut Outcomes::new());
+        let (state, events) = harness.replay();
+        prop_assert_eq!(state, harness.state);
+        prop_assert_eq!(events, harness.events);
     }
 }
 
@@ -171,14 +171,14 @@ fn the_random_logs_reach_every_command_and_every_outcome() {
     let mut told = BTreeMap::new();
     for _ in 0..40 {
         let steps: Vec<u64> = (0..150).map(|_| runner.rng().random()).collect();
-        let lab = run(&steps, &mut outcomes);
-        for event in &lab.events {
+        let harness = run(&steps, &mut outcomes);
+        for event in &harness.events {
             *told.entry(event.kind.name()).or_insert(0) += 1;
         }
-        let memberships = lab
+        let memberships = harness
             .log
             .iter()
-            .filter(|entry| matches!(entry, Entry::Membership(_)));
+            .filter(|entry| matches!(entry, LogEntry::Membership(_)));
         *told.entry("membership").or_insert(0) += memberships.count();
     }
     let expected = [

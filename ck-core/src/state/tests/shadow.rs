@@ -7,7 +7,7 @@ use crate::model::{Event, EventKind, NodeId, NodeStatus, RoleChange, Topology};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Shadow {
     pub(super) members: BTreeSet<NodeId>,
-    pub(super) partitions: BTreeMap<u32, Held>,
+    pub(super) partitions: BTreeMap<u32, ShadowPartition>,
     pub(super) leader: Option<NodeId>,
     pub(super) leader_epoch: u64,
     /// Whether a rebalance has started and not completed. Not part of a topology.
@@ -17,7 +17,7 @@ pub(super) struct Shadow {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Held {
+pub(super) struct ShadowPartition {
     pub(super) holders: BTreeSet<NodeId>,
     pub(super) primary: Option<NodeId>,
     pub(super) epoch: u64,
@@ -28,7 +28,7 @@ impl Shadow {
     pub(super) fn of(topology: &Topology) -> Self {
         let members = topology.nodes.values().filter(|node| node.status.is_serving());
         let partitions = topology.partitions.iter().map(|p| {
-            let held = Held {
+            let held = ShadowPartition {
                 holders: p.copies.iter().map(|copy| copy.node.clone()).collect(),
                 primary: p.primary.clone(),
                 epoch: p.epoch,
@@ -71,7 +71,7 @@ impl Shadow {
     }
 
     /// Takes in one event, which must be possible after the earlier ones.
-    pub(super) fn hear(&mut self, event: &Event) {
+    pub(super) fn apply_event(&mut self, event: &Event) {
         match &event.kind {
             EventKind::NodeJoin(join) => {
                 assert!(
@@ -99,13 +99,13 @@ impl Shadow {
                 self.rebalancing = false;
             }
             EventKind::ClusterHealthChange(health) => {
-                let told = (
+                let reported = (
                     health.status.clone(),
                     health.unhealthy_node_ids.clone(),
                     health.lost_partitions.clone(),
                 );
-                assert_ne!(self.health.as_ref(), Some(&told), "no news: {event:?}");
-                self.health = Some(told);
+                assert_ne!(self.health.as_ref(), Some(&reported), "no news: {event:?}");
+                self.health = Some(reported);
             }
             EventKind::PartitionChange(change) => {
                 let node = &change.node_id;

@@ -96,7 +96,7 @@ fn what_came_over_a_connection_that_is_gone_is_let_go() {
 /// The encoded state after one command, which was entry `index`.
 fn state_after(index: u64, command: Command) -> Bytes {
     let mut state = State::default();
-    let proposal = Proposal::unremembered(command, Timestamp::default());
+    let proposal = Proposal::without_session(command, Timestamp::default());
     state.apply(index, &proposal, &mut Vec::new()).result.unwrap();
     state.encode().unwrap().into()
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub(crate) use commands::ClusterCommand;
 
-use super::lab::{Lab, bootstrap};
+use super::harness::{Harness, bootstrap};
 use crate::model::{CopyState, LeaveReason, NodeId, PartitionCopy, Timestamp, Topology, whole_millis};
 use crate::state::{Command, Promotion, Proposal, Reply, State, diff_events, own_copies};
 use crate::testing::{events, run_scripts};
@@ -28,7 +28,7 @@ fn scenarios() {
 /// says `advance`.
 #[derive(Default)]
 pub(crate) struct Cluster {
-    lab: Lab,
+    lab: Harness,
     /// The number of events that were printed.
     told: usize,
     /// The state that nodes which lag behind the log have.
@@ -77,7 +77,7 @@ impl Cluster {
     }
 
     fn proposal(&self, command: Command) -> Proposal {
-        Proposal::unremembered(command, Timestamp::from_millis(self.lab.now))
+        Proposal::without_session(command, Timestamp::from_millis(self.lab.now))
     }
 
     /// Applies a proposal; prints the answer, and the events that every node emits.

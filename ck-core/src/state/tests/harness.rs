@@ -1,9 +1,9 @@
-//! A cluster without nodes: a log, the state that it leads to, and a leader's planning in its simplest form. Every
+//! A cluster without nodes: a log, the resulting state, and a leader's planning in its simplest form. Every
 //! applied entry is checked against the invariants.
 
 use std::collections::BTreeMap;
 
-use super::invariants::Witness;
+use super::invariants::InvariantChecker;
 use crate::error::ErrorCode;
 use crate::model::{
     ClusterConfig, Event, EventKind, LeaveReason, Node, NodeId, PartitionChangeEvent, RebalanceEvent,
@@ -13,16 +13,16 @@ use crate::state::{Command, CopyLimit, Grant, NodeSpec, Promotion, Proposal, Rep
 
 /// One entry of the log.
 #[derive(Debug, Clone)]
-pub(super) enum Entry {
+pub(super) enum LogEntry {
     Command(Box<Proposal>),
     /// The Raft ids that vote.
     Membership(Vec<u64>),
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Lab {
+pub(super) struct Harness {
     pub(super) state: State,
-    pub(super) log: Vec<Entry>,
+    pub(super) log: Vec<LogEntry>,
     /// The clock, in milliseconds; every command advances it by one.
     pub(super) now: u64,
     /// The limits that plans name.
@@ -30,26 +30,26 @@ pub(super) struct Lab {
     /// Every event so far.
     pub(super) events: Vec<Event>,
     read: usize,
-    witness: Witness,
+    invariants: InvariantChecker,
 }
 
-impl Lab {
+impl Harness {
     /// A cluster of `nodes`, founded by the first of them, with all partitions created.
     pub(super) fn cluster(nodes: &[&str], assignments: &[Target], replication_factor: u32) -> Self {
-        let mut lab = Lab::default();
+        let mut harness = Harness::default();
         let count = u32::try_from(assignments.len()).unwrap();
-        lab.ok(bootstrap(nodes[0], count, replication_factor));
+        harness.ok(bootstrap(nodes[0], count, replication_factor));
         for (process, node) in (2..).zip(&nodes[1..]) {
-            lab.start(node, process, None);
+            harness.start(node, process, None);
         }
         let assignments = assignments.to_vec();
-        let planned_on = lab.state.topology_revision();
-        lab.ok(Command::CreatePartitions {
+        let planned_on = harness.state.topology_revision();
+        harness.ok(Command::CreatePartitions {
             assignments,
             planned_on,
         });
-        lab.told();
-        lab
+        harness.take_event_lines();
+        harness
     }
 
     /// Applies the next entry of the log and checks it.
@@ -57,10 +57,10 @@ impl Lab {
         let before = self.state.clone();
         let mut events = Vec::new();
         let response = self.state.apply(before.revision + 1, &proposal, &mut events);
-        self.witness
-            .judge((&before, &self.state), &proposal, &response, &events);
+        self.invariants
+            .check_step((&before, &self.state), &proposal, &response, &events);
         self.events.append(&mut events);
-        self.log.push(Entry::Command(Box::new(proposal)));
+        self.log.push(LogEntry::Command(Box::new(proposal)));
         response
     }
 
@@ -69,14 +69,14 @@ impl Lab {
         let before = self.state.clone();
         self.state
             .apply_membership(before.revision + 1, |raft_id| voters.contains(&raft_id));
-        self.witness.judge_membership(&before, &self.state);
-        self.log.push(Entry::Membership(voters));
+        self.invariants.check_membership_entry(&before, &self.state);
+        self.log.push(LogEntry::Membership(voters));
     }
 
     /// Proposes without a session.
     pub(super) fn propose(&mut self, command: Command) -> Result<Reply, (ErrorCode, String)> {
         self.now += 1;
-        let proposal = Proposal::unremembered(command, Timestamp::from_millis(self.now));
+        let proposal = Proposal::without_session(command, Timestamp::from_millis(self.now));
         self.apply(proposal)
             .result
             .map_err(|error| (error.code(), error.message().to_owned()))
@@ -163,7 +163,7 @@ impl Lab {
         }
     }
 
-    /// For each partition that `id` leads, the first other serving holder.
+    /// For each partition of which `id` is primary, the first other serving holder.
     pub(super) fn promotions(&self, id: &str) -> Vec<Promotion> {
         let led = self.state.topology.partitions.iter();
         led.filter(|p| p.primary.as_deref() == Some(id))
@@ -265,8 +265,8 @@ impl Lab {
             .filter(|p| p.primary.is_none());
         let grants = vacant.filter_map(|p| {
             let able = |node: &&NodeId| p.is_synced(node) && self.state.is_serving(node);
-            let wanted = p.target.as_ref().map(|target| &target.primary).filter(able);
-            let to = wanted.or_else(|| p.synced().find(able))?.clone();
+            let expected = p.target.as_ref().map(|target| &target.primary).filter(able);
+            let to = expected.or_else(|| p.synced().find(able))?.clone();
             Some(Grant {
                 number: p.number,
                 epoch: p.epoch,
@@ -279,7 +279,7 @@ impl Lab {
     }
 
     /// The events since the last call, one line for each.
-    pub(super) fn told(&mut self) -> Vec<String> {
+    pub(super) fn take_event_lines(&mut self) -> Vec<String> {
         let news = self.events[self.read..].iter().map(line).collect();
         self.read = self.events.len();
         news
@@ -308,11 +308,11 @@ impl Lab {
     }
 }
 
-impl Entry {
+impl LogEntry {
     pub(super) fn apply(&self, state: &mut State, index: u64, events: &mut Vec<Event>) -> Option<Response> {
         match self {
-            Entry::Command(proposal) => Some(state.apply(index, proposal, events)),
-            Entry::Membership(voters) => {
+            LogEntry::Command(proposal) => Some(state.apply(index, proposal, events)),
+            LogEntry::Membership(voters) => {
                 state.apply_membership(index, |raft_id| voters.contains(&raft_id));
                 None
             }

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use clusterkit::http::{ClientResponse, Client, encode_component};
+use clusterkit::http::{Client, ClientResponse, encode_component};
 use clusterkit::model::{Cluster, ConsensusStats, LeaderInfo, Node};
 use clusterkit::{ErrorCode, Result};
 use hyper::Method;

@@ -81,8 +81,7 @@ async fn remove(world: &World, rng: &mut SmallRng, i: usize) -> bool {
     let outcome = env::timeout(LIMIT, by.remove_node(World::id(i).as_str().into(), false, LIMIT)).await;
     let outcome = outcome.map(|outcome| outcome.map_err(|error| error.to_string()));
     world.trace.add(format_args!("removal: {outcome:?}"));
-    if matches!(&outcome, Ok(Err(why)) if why.contains("leads the cluster") || why.contains("it is lost"))
-    {
+    if matches!(&outcome, Ok(Err(why)) if why.contains("leads the cluster") || why.contains("it is lost")) {
         return true;
     }
     // Whatever was answered, it may have happened: the disk must not come back.

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use clusterkit::state::Expect;
+use clusterkit::Expect;
 use clusterkit::{ClusterKit, TimingProfile};
 
 use crate::Outcome;

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use clusterkit::Expect;
 use clusterkit::hooks::{EventFilter, Hook};
 use clusterkit::model::Event;
 use clusterkit::routing::ClusterView;
-use clusterkit::state::Expect;
 use clusterkit::{ClusterKit, Options, TimingProfile};
 
 use crate::cluster::{PARTITIONS, PATIENCE, until, until_every};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clusterkit::ClusterKit;
-use clusterkit::state::Expect;
+use clusterkit::Expect;
 
 use crate::cluster::{Nodes, PATIENCE};
 use crate::rate::{self, Rate};

@@ -58,10 +58,9 @@
 //! | [`model`] | plain data: nodes, partitions, events, records |
 //! | [`routing`] | key to partition to nodes: the immutable view that every lookup reads |
 //! | [`hooks`] | what an application registers to be called with events |
-//! | [`state`] | the commands of the replicated state machine, and what a write expects |
-//! | [`placement`] | the planner by itself, for tools and tests |
-//! | [`http`] | the REST API: its shapes and bounds |
-//! | [`net`] | bounds and timeouts of the transport between nodes |
+//!
+//! Everything else that is `pub` is for the tests, benches and tools of this repository, hidden from this documentation, and
+//! changes without notice.
 //!
 //! # Threads
 //!
@@ -106,14 +105,17 @@ mod error;
 )]
 pub mod fuzz;
 pub mod hooks;
+#[doc(hidden)]
 pub mod http;
 mod leader;
 mod logger;
 mod membership;
 pub mod model;
+#[doc(hidden)]
 pub mod net;
 mod node;
 mod options;
+#[doc(hidden)]
 pub mod placement;
 pub mod prelude;
 #[doc(hidden)]
@@ -123,6 +125,7 @@ mod rpc;
 #[cfg(feature = "sim")]
 #[doc(hidden)]
 pub mod sim;
+#[doc(hidden)]
 pub mod state;
 #[cfg(test)]
 mod testing;
@@ -136,6 +139,7 @@ pub use options::{
     TimingOptions, TimingProfile, TimingValues, advertised, format_duration, options_markdown,
     parse_duration, table as options_table,
 };
+pub use state::Expect;
 
 /// The programs in the guides and in the README, compiled with the tests of the documentation.
 #[cfg(doctest)]

@@ -3,5 +3,4 @@
 pub use crate::hooks::{EventFilter, EventType, Hook, HookId};
 pub use crate::model::{Event, EventKind, NodeHealthState, NodeId, Role, RoleChange};
 pub use crate::options::{LogLevel, TimingProfile};
-pub use crate::state::Expect;
-pub use crate::{AsyncClusterKit, ClusterKit, ErrorCode, Options, WeakClusterKit};
+pub use crate::{AsyncClusterKit, ClusterKit, ErrorCode, Expect, Options, WeakClusterKit};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use clusterkit::state::Expect;
+use clusterkit::Expect;
 use clusterkit::{ClusterKit, Options};
 
 const TIMEOUT: Duration = Duration::from_secs(10);

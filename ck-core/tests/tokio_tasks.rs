@@ -6,8 +6,8 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use clusterkit::Expect;
 use clusterkit::hooks::{EventFilter, EventType, Hook};
-use clusterkit::state::Expect;
 use clusterkit::{ClusterKit, ErrorCode, Options};
 use tokio::runtime::{Builder, Runtime};
 

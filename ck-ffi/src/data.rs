@@ -4,8 +4,8 @@ use std::ffi::{c_char, c_void};
 use std::ptr::null;
 
 use bytes::Bytes;
+use clusterkit::Expect;
 use clusterkit::model::DataEntry;
-use clusterkit::state::Expect;
 use clusterkit::{Error, ErrorCode};
 
 use crate::cluster::{ck_cluster_t, millis};

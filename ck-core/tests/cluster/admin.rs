@@ -1,8 +1,8 @@
 //! Removing members.
 
 use clusterkit::ErrorCode;
+use clusterkit::Expect;
 use clusterkit::model::{EventKind, LeaveReason};
-use clusterkit::state::Expect;
 
 use crate::support::{TIMEOUT, TestNode, cluster, durable_cluster, follower, leader, settle, stop, until};
 

@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
+use clusterkit::Expect;
 use clusterkit::hooks::{EventFilter, EventType, Hook};
 use clusterkit::model::EventKind;
-use clusterkit::state::Expect;
 use clusterkit::{AsyncClusterKit, ErrorCode};
 use futures_util::{Stream, StreamExt};
 

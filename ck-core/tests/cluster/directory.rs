@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 
 use clusterkit::ErrorCode;
-use clusterkit::state::Expect;
+use clusterkit::Expect;
 
 use crate::support::{TIMEOUT, TestNode, durable_cluster, founder, stop, until};
 

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use clusterkit::ClusterKit;
+use clusterkit::Expect;
 use clusterkit::hooks::{EventFilter, EventType, Hook};
 use clusterkit::model::{Event, EventKind, RoleChange};
-use clusterkit::state::Expect;
 
 use crate::support::{
     TIMEOUT, TestNode, cluster, durable_cluster, follower, founder, join, options, settle, step_down, stop,

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use clusterkit::ErrorCode;
+use clusterkit::Expect;
 use clusterkit::model::EventKind;
-use clusterkit::state::Expect;
 
 use crate::support::{TIMEOUT, TestNode, cluster, founder, leader, settle, step_down, stop, until};
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use clusterkit::Expect;
 use clusterkit::model::Role;
-use clusterkit::state::Expect;
 use clusterkit::{ClusterKit, ErrorCode};
 use hyper::StatusCode;
 

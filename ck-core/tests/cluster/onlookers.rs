@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use clusterkit::ClusterKit;
+use clusterkit::Expect;
 use clusterkit::hooks::EventType;
-use clusterkit::state::Expect;
 
 use crate::support::{TIMEOUT, cluster, options, settle, until};
 

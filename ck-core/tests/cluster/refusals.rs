@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use clusterkit::Expect;
 use clusterkit::http::JoinNode;
 use clusterkit::model::NodeStatus;
-use clusterkit::state::Expect;
 use clusterkit::{Error, ErrorCode, Options};
 
 use crate::support::{

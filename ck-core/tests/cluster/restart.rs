@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use clusterkit::Expect;
 use clusterkit::model::{EventKind, LeaveReason, NodeStatus};
-use clusterkit::state::Expect;
 
 use crate::support::{TIMEOUT, TestNode, copies, durable_cluster, follower, leader, settle, stop, until};
 

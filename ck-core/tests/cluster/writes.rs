@@ -1,7 +1,7 @@
 //! The replicated store, from any node.
 
 use clusterkit::ErrorCode;
-use clusterkit::state::Expect;
+use clusterkit::Expect;
 
 use crate::support::{TIMEOUT, cluster, follower, leader, stop};
 

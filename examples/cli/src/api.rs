@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clusterkit::ErrorCode;
+use clusterkit::Expect;
 use clusterkit::model::{Cluster, HealthStatus, LeaderInfo, Node, NodeId, PartitionRecord, RebalanceStatus};
-use clusterkit::state::Expect;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

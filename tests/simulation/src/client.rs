@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use clusterkit::Expect;
 use clusterkit::env::sim_process::outside;
 use clusterkit::env::{self, Instant};
 use clusterkit::sim::SimNode;
-use clusterkit::state::Expect;
 use clusterkit::{Error, ErrorCode};
 use rand::RngExt;
 use rand::rngs::SmallRng;

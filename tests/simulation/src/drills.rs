@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
+use clusterkit::Expect;
 use clusterkit::env;
-use clusterkit::state::Expect;
 use futures_util::future::join_all;
 
 use crate::invariants::Claim;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use clusterkit::Expect;
 use clusterkit::Result;
 use clusterkit::sim::SimNode;
-use clusterkit::state::Expect;
 
 use crate::world::World;
 

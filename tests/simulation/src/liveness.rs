@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use clusterkit::Expect;
 use clusterkit::env;
 use clusterkit::env::disk::Faults;
 use clusterkit::model::{NodeId, Partition};
 use clusterkit::net::sim::ResolverMode;
 use clusterkit::sim::SimNode;
-use clusterkit::state::Expect;
 
 use crate::client::SharedBook;
 use crate::drills;

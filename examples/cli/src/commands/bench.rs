@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use clusterkit::state::Expect;
+use clusterkit::Expect;
 use serde::Serialize;
 
 use crate::api::Api;

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Read};
 
-use clusterkit::state::Expect;
+use clusterkit::Expect;
 use serde_json::json;
 
 use crate::api::Api;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use clusterkit::state::Expect;
+use clusterkit::Expect;
 
 use super::report::Restart;
 use super::tour::{Tour, copies, time, wrong};

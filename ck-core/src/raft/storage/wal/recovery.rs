@@ -148,6 +148,8 @@ struct Replay {
     slots: Slots,
     /// Entries up to here were in segments that are gone, if not purged or truncated since.
     missing: Option<u64>,
+    /// The first entry of a log of which nothing was purged yet: it may lie anywhere.
+    begins: Option<u64>,
 }
 
 impl Replay {
@@ -160,6 +162,7 @@ impl Replay {
             summary,
             slots: Slots::default(),
             missing,
+            begins: None,
         }
     }
 
@@ -260,6 +263,9 @@ impl Replay {
                     None => id.index < u64::MAX,
                 };
                 self.summary.last = follows.then_some(Some(id))?;
+                if last.is_none() {
+                    self.begins = Some(id.index);
+                }
                 self.slots.push(id.index, slot);
             }
             kind::VOTE => self.summary.vote = Some(Vote::get(&mut reader)?),
@@ -271,12 +277,18 @@ impl Replay {
                     return None;
                 }
                 self.summary.last = to;
+                self.begins = self.begins.filter(|_| to.is_some());
                 self.slots.truncate(index);
                 self.missing = self.missing.min(index);
             }
             kind::PURGE => {
                 let upto = LogId::get(&mut reader)?;
                 if purged.is_some_and(|purged| purged.index >= upto.index) {
+                    return None;
+                }
+                // A hole between what was purged and the first entry.
+                let next = upto.index.saturating_add(1);
+                if self.begins.take().is_some_and(|begins| begins > next) {
                     return None;
                 }
                 self.summary.purged = Some(upto);

@@ -267,12 +267,14 @@ impl View {
         Ok(Some((self.calls, to)))
     }
 
-    /// Drops the log up to `upto`, which may lie beyond its end; `None` when nothing changed.
+    /// Drops the log up to `upto`, which may lie beyond its end; `None` when nothing changed. That is so, too, where the
+    /// log begins later: it would have a hole between what was purged and its first entry.
     pub(super) fn purge(&mut self, upto: LogId) -> Option<u64> {
         if self
             .summary
             .purged
             .is_some_and(|purged| purged.index >= upto.index)
+            || self.summary.last.is_some() && upto.index.saturating_add(1) < self.first
         {
             return None;
         }

@@ -141,6 +141,28 @@ fn purging_beyond_the_end_empties_the_log_and_it_goes_on_after() {
     assert_eq!(rig.reopen().state(), before);
 }
 
+/// It left a hole between what was purged and the first entry, and every read of the log failed.
+#[test]
+fn purging_below_the_first_entry_changes_nothing() {
+    let (_, mut rig) = Rig::new();
+    rig.append([entry(1, 70, 1)]);
+    rig.step_ok();
+    let before = rig.state();
+    rig.purge(id(1, 50));
+    rig.step_ok();
+    assert_eq!(rig.state(), before);
+    let mut rig = rig.reopen();
+    assert_eq!(rig.state(), before);
+    rig.purge(id(1, 69));
+    rig.step_ok();
+    assert_eq!(
+        (rig.wal.purged(), rig.state().entries.len()),
+        (Some(id(1, 69)), 1)
+    );
+    let before = rig.state();
+    assert_eq!(rig.reopen().state(), before);
+}
+
 #[test]
 fn a_read_is_bounded_by_bytes_but_never_empty() {
     for cache_bytes in [0, 1 << 20] {

@@ -1,7 +1,7 @@
-//! First frames that no writer writes, with checksums that are right. All of these were found by fuzzing.
+//! Frames that no writer writes, with checksums that are right. All of these were found by fuzzing.
 
 use super::*;
-use crate::raft::storage::wal::frame::{self, HEADER, Place};
+use crate::raft::storage::wal::frame::{self, HEADER, Place, put_u64};
 use crate::raft::storage::wal::segment;
 
 /// Where the first frame says what was purged: behind its numbers and the vote.
@@ -42,4 +42,44 @@ fn a_log_that_ends_before_it_begins_is_refused() {
     whole[PURGED + 1 + 16] = 5;
     let error = open(whole, size);
     assert!(error.message().contains("ends before it begins"), "{error}");
+}
+
+/// It was opened, and every read of it failed, because nothing lay between what was purged and the first entry.
+#[test]
+fn a_log_with_a_hole_behind_what_was_purged_is_refused() {
+    let (disk, mut rig) = Rig::new();
+    rig.append([entry(1, 70, 1)]);
+    rig.purge(id(1, 69));
+    rig.step_ok();
+    rig.close();
+    let (name, mut whole) = files(&disk).swap_remove(0);
+    let mut purged = Vec::new();
+    id(1, 69).put(&mut purged);
+    let body = whole
+        .windows(purged.len())
+        .position(|part| part == purged)
+        .unwrap();
+    let mut index = Vec::new();
+    put_u64(&mut index, 50);
+    whole[body + 16..body + 24].copy_from_slice(&index);
+    // Behind the version, the sequence and the size of the first frame.
+    let salt = whole[HEADER + 10..].first_chunk::<4>().unwrap();
+    let place = Place {
+        salt: u32::from_le_bytes(*salt),
+        offset: u32::try_from(body - HEADER).unwrap(),
+    };
+    frame::repair(&mut whole[body - HEADER..], place).unwrap();
+
+    let disk: Arc<dyn Disk> = Arc::new(MemDisk::new());
+    disk.create_dir_all(dir()).unwrap();
+    disk.create(&dir().join(name))
+        .unwrap()
+        .write_all_at(&whole, 0)
+        .unwrap();
+    let error = Rig::open(disk).err().unwrap();
+    assert_eq!(error.code(), ErrorCode::Corrupt);
+    assert!(
+        error.message().contains("does not fit the log before it"),
+        "{error}"
+    );
 }

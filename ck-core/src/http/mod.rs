@@ -1,6 +1,6 @@
 //! The REST API: the HTTP/1.1 interface for operators, other languages and smart clients.
 //!
-//! Three layers, each replaceable alone: [`serve`] owns the connections, [`router`] owns paths, limits and JSON shapes,
+//! Three layers, each replaceable alone: [`serve()`] owns the connections, [`router`] owns paths, limits and JSON shapes,
 //! and [`Api`] is what the node answers. docs/http.md describes every call.
 
 mod api;
@@ -75,7 +75,7 @@ impl std::ops::Deref for AppState {
     }
 }
 
-/// The routes of the REST API, to be handed to [`serve`].
+/// The routes of the REST API, to be handed to [`serve()`].
 ///
 /// `extra` adds routes, such as the one on which peers upgrade their connection. They get the same protection, and only
 /// they are still served on connections beyond [`HttpLimits::max_connections`], so that clients cannot crowd out peers.

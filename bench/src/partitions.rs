@@ -12,7 +12,7 @@ use crate::{Failure, Outcome};
 
 const NODES: usize = 4;
 const FEW: u32 = 64;
-const MOST: u32 = 65_536;
+const MAX_PARTITIONS: u32 = 65_536;
 /// By then state files are written that will be.
 const LATEST_FILE: Duration = Duration::from_secs(60);
 /// How often the two clusters take turns at writing.
@@ -127,16 +127,19 @@ fn usages(nodes: &mut [NodeProcess]) -> Outcome<Vec<Usage>> {
 
 /// Measures forming, memory, and data writes.
 pub(crate) fn measure(report: &mut Report, dir: &Path, turn: Duration) -> Outcome {
-    println!("partitions: {NODES} processes, {FEW} and {MOST} partitions");
+    println!("partitions: {NODES} processes, {FEW} and {MAX_PARTITIONS} partitions");
     let aim = Some(Aim::AtMost(60_000.0));
-    let mut clusters = [Cluster::form(dir, FEW, false)?, Cluster::form(dir, MOST, false)?];
+    let mut clusters = [
+        Cluster::form(dir, FEW, false)?,
+        Cluster::form(dir, MAX_PARTITIONS, false)?,
+    ];
     clusters[0].report(report, None);
     clusters[1].report(report, aim);
     for writers in [1, 64] {
         write_in_turn(report, &mut clusters, writers, turn)?;
     }
     clusters.into_iter().try_for_each(Cluster::end)?;
-    let hooked = Cluster::form(dir, MOST, true)?;
+    let hooked = Cluster::form(dir, MAX_PARTITIONS, true)?;
     hooked.report(report, aim);
     hooked.end()
 }
@@ -163,7 +166,7 @@ fn write_in_turn(
         micros[i] = used.as_secs_f64() * 1e6 / values[i] as f64;
     }
     report.add(
-        format!("a data write with {MOST} partitions, of one with {FEW}, {writers} at once"),
+        format!("a data write with {MAX_PARTITIONS} partitions, of one with {FEW}, {writers} at once"),
         micros[1] / micros[0],
         "",
         Some(Aim::AtMost(1.2)),

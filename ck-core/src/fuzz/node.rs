@@ -32,7 +32,7 @@ const STRANGER: &str = "10.0.0.99:7000";
 const CLUSTER: &str = "the-cluster";
 /// The most simulated time that any step may take. Some calls cause elections, and pledges and grants have to end
 /// first.
-const PATIENCE: Duration = Duration::from_secs(60);
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 const SEED: u64 = 1;
 
 /// A bit in the service byte of an input: the call is adapted to the log first.
@@ -58,7 +58,7 @@ pub(crate) fn peer(bytes: &[u8]) {
             fit(call, &node);
             // A call that cannot be decoded is answered, too.
             let answer = stranger
-                .call(ADDR, Lane::Log, call.clone().into(), PATIENCE)
+                .call(ADDR, Lane::Log, call.clone().into(), STEP_TIMEOUT)
                 .await;
             assert!(answer.is_ok() || may_take_long(call), "{answer:?}");
         }
@@ -118,7 +118,8 @@ pub(crate) fn ask(requests: Vec<(Request, Vec<u8>)>) {
         ));
         for (request, _) in requests {
             let shown = format!("{} {}", request.method(), request.uri());
-            let answered = env::timeout(2 * PATIENCE, node.sim_process().wrap(service.call(request))).await;
+            let answered =
+                env::timeout(2 * STEP_TIMEOUT, node.sim_process().wrap(service.call(request))).await;
             let Ok(Ok(response)) = answered else {
                 unreachable!("{shown}: no answer");
             };
@@ -145,7 +146,7 @@ async fn start(network: &SimNetwork, disk: &Arc<MemDisk>) -> Result<SimNode> {
     options.data_dir = "/data".to_owned();
     options.partition_count = Some(2);
     options.replication_factor = Some(1);
-    options.join_timeout = PATIENCE;
+    options.join_timeout = STEP_TIMEOUT;
     found(&options, disk)?;
     let node = SimNode::new(SimSpec {
         options,
@@ -181,10 +182,10 @@ fn found(options: &Options, disk: &Arc<MemDisk>) -> Result<()> {
 /// Writes as soon as the node can. A node that was reported as stopping or failed, or that does not lead at the moment,
 /// recovers first.
 async fn write(node: &SimNode, key: &str) -> Result<u64> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + STEP_TIMEOUT;
     loop {
         let written = node
-            .set_data(key.to_owned(), "value".into(), Expect::Any, PATIENCE)
+            .set_data(key.to_owned(), "value".into(), Expect::Any, STEP_TIMEOUT)
             .await;
         if written.is_ok() || Instant::now() >= deadline || node.refusal().is_some() {
             return written;

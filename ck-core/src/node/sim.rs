@@ -41,7 +41,7 @@ use crate::raft::SnapshotPace;
 use crate::sim::SimListen;
 
 /// How much simulated time anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const SCENARIO_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A node, its disk, and what its hooks were told.
 struct SimNode {
@@ -71,7 +71,7 @@ impl World {
     fn options(i: usize, through: &[usize]) -> Options {
         let mut options = Options::new(format!("node-{i}"), World::addr(i));
         options.join_addrs = through.iter().map(|i| World::addr(*i)).collect();
-        options.join_timeout = PATIENCE;
+        options.join_timeout = SCENARIO_TIMEOUT;
         options.data_dir = "/data".to_owned();
         if through.is_empty() {
             options.partition_count = Some(12);
@@ -208,7 +208,7 @@ impl SimNode {
 
 /// Waits, in simulated time, for something to come about.
 async fn until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + SCENARIO_TIMEOUT;
     while !condition() {
         assert!(Instant::now() < deadline, "{what} did not come about");
         env::sleep(Duration::from_millis(1)).await;
@@ -251,7 +251,7 @@ fn leads(nodes: &[SimNode]) -> Option<usize> {
 
 /// Waits for a leader other than `not`, looking all the time whether there are two.
 async fn leader(nodes: &[SimNode], not: Option<usize>) -> usize {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + SCENARIO_TIMEOUT;
     loop {
         if let Some(leader) = leads(nodes).filter(|leader| Some(*leader) != not) {
             return leader;

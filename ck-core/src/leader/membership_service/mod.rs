@@ -175,7 +175,7 @@ impl MembershipService {
             let response = if is_own_join {
                 self.context
                     .proposer
-                    .propose_unremembered(epoch, command, COMMIT_TIMEOUT)
+                    .propose_without_session(epoch, command, COMMIT_TIMEOUT)
                     .await?
             } else {
                 self.context

@@ -221,7 +221,7 @@ mod tests {
     use super::*;
     use crate::leader::rebalancer::testing::{partition, topology};
 
-    const TIMEOUT: Duration = Duration::from_secs(10);
+    const COPY_TIMEOUT: Duration = Duration::from_secs(10);
 
     #[test]
     fn a_copy_is_overdue_after_the_timeout_and_anew_when_it_is_told_anew() {
@@ -230,28 +230,34 @@ mod tests {
         let mut watchdog = CopyWatchdog::default();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(watchdog.tick(&topology, TIMEOUT, at(0)).again, Some(TIMEOUT));
-        let overdue = watchdog.tick(&topology, TIMEOUT, at(4));
+        assert_eq!(
+            watchdog.tick(&topology, COPY_TIMEOUT, at(0)).again,
+            Some(COPY_TIMEOUT)
+        );
+        let overdue = watchdog.tick(&topology, COPY_TIMEOUT, at(4));
         assert_eq!(
             (overdue.copies.len(), overdue.again),
             (0, Some(Duration::from_secs(6)))
         );
         assert_eq!(
-            watchdog.tick(&topology, TIMEOUT, at(10)).copies,
+            watchdog.tick(&topology, COPY_TIMEOUT, at(10)).copies,
             [(0, NodeId::from("b"), 1)]
         );
         // A copy that is assigned again starts a new timer.
         let told = Arc::make_mut(&mut topology.partitions[0]);
         told.copies[1].since = 7;
-        assert_eq!(watchdog.tick(&topology, TIMEOUT, at(11)).again, Some(TIMEOUT));
+        assert_eq!(
+            watchdog.tick(&topology, COPY_TIMEOUT, at(11)).again,
+            Some(COPY_TIMEOUT)
+        );
         // Maintenance stops the timers.
         topology.maintenance = Some(crate::model::Maintenance {
             reason: String::new(),
             automatic: false,
         });
-        assert_eq!(watchdog.tick(&topology, TIMEOUT, at(99)), Overdue::default());
+        assert_eq!(watchdog.tick(&topology, COPY_TIMEOUT, at(99)), Overdue::default());
         topology.maintenance = None;
-        assert_eq!(watchdog.tick(&topology, TIMEOUT, at(99)).copies, []);
+        assert_eq!(watchdog.tick(&topology, COPY_TIMEOUT, at(99)).copies, []);
     }
 
     #[test]
@@ -263,13 +269,13 @@ mod tests {
         let now = Instant::now();
         for number in 0..3 {
             assert!(watchdog.failing().is_empty());
-            watchdog.avoid((number, "b".into()), TIMEOUT, now);
+            watchdog.avoid((number, "b".into()), COPY_TIMEOUT, now);
         }
         assert_eq!(watchdog.failing(), BTreeSet::from(["b".into()]));
         topology.partitions[3] = Arc::new(partition(3, "a", &["a"], &["b"]));
-        watchdog.tick(&topology, TIMEOUT, now);
+        watchdog.tick(&topology, COPY_TIMEOUT, now);
         topology.partitions[3] = Arc::new(partition(3, "a", &["a", "b"], &[]));
-        watchdog.tick(&topology, TIMEOUT, now);
+        watchdog.tick(&topology, COPY_TIMEOUT, now);
         assert!(watchdog.failing().is_empty());
         assert_eq!(watchdog.pairs().len(), 3);
     }
@@ -282,26 +288,30 @@ mod tests {
         let pair = (0, NodeId::from("b"));
         let mut now = Instant::now();
         for times in 0..12 {
-            watchdog.avoid(pair.clone(), TIMEOUT, now);
-            let pause = (TIMEOUT * (1 << times)).min(MAX_AVOIDED);
-            let early = watchdog.tick(&topology, TIMEOUT, now);
+            watchdog.avoid(pair.clone(), COPY_TIMEOUT, now);
+            let pause = (COPY_TIMEOUT * (1 << times)).min(MAX_AVOIDED);
+            let early = watchdog.tick(&topology, COPY_TIMEOUT, now);
             assert_eq!((early.again, early.free), (Some(pause), false));
             assert_eq!(watchdog.pairs().len(), 1);
             now += pause;
-            assert!(watchdog.tick(&topology, TIMEOUT, now).free);
+            assert!(watchdog.tick(&topology, COPY_TIMEOUT, now).free);
             assert!(watchdog.pairs().is_empty());
-            assert_eq!(watchdog.tick(&topology, TIMEOUT, now), Overdue::default(), "once");
+            assert_eq!(
+                watchdog.tick(&topology, COPY_TIMEOUT, now),
+                Overdue::default(),
+                "once"
+            );
         }
         // A pair that has the data after all is forgotten, with its count.
         topology.partitions = vec![Arc::new(partition(0, "a", &["a", "b"], &[]))].into();
-        watchdog.tick(&topology, TIMEOUT, now);
-        watchdog.avoid(pair.clone(), TIMEOUT, now);
+        watchdog.tick(&topology, COPY_TIMEOUT, now);
+        watchdog.avoid(pair.clone(), COPY_TIMEOUT, now);
         assert_eq!(
             watchdog.avoided().next().map(|(_, avoided)| avoided.times),
             Some(1)
         );
         topology.nodes.remove("b");
-        watchdog.tick(&topology, TIMEOUT, now);
+        watchdog.tick(&topology, COPY_TIMEOUT, now);
         assert!(watchdog.pairs().is_empty());
     }
 }

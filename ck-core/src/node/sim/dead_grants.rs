@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::failure::status;
 use super::tests::simulate;
-use super::{PATIENCE, SimNode, World, leader, settle, until};
+use super::{SCENARIO_TIMEOUT, SimNode, World, leader, settle, until};
 use crate::env;
 use crate::error::ErrorCode;
 use crate::model::NodeStatus;
@@ -94,12 +94,12 @@ fn a_role_that_a_replica_acted_on_stays_with_it() {
             // Who alone has the data is not taken out by mistake.
             let refused = back
                 .node
-                .remove_node(c.clone(), false, PATIENCE)
+                .remove_node(c.clone(), false, SCENARIO_TIMEOUT)
                 .await
                 .unwrap_err();
             assert_eq!(refused.code(), ErrorCode::Refused, "{refused}");
             back.node
-                .recover(number, b.clone(), false, PATIENCE)
+                .recover(number, b.clone(), false, SCENARIO_TIMEOUT)
                 .await
                 .unwrap();
             until("what was accepted", || back.node.is_primary(number)).await;

@@ -11,7 +11,7 @@ use crate::error::ErrorCode;
 use crate::model::{NodeHealthState, NodeStatus};
 
 /// How long it may take until the others know.
-const SOON: Duration = Duration::from_secs(5);
+const SHORT_WAIT: Duration = Duration::from_secs(5);
 
 #[test]
 fn a_quiet_node_whose_directory_turned_read_only_leaves_its_partitions_to_others_and_says_so() {
@@ -34,7 +34,7 @@ fn a_quiet_node_whose_directory_turned_read_only_leaves_its_partitions_to_others
                     .all(|sim| status(sim, &id) == Some(NodeStatus::Failed))
             })
             .await;
-            assert!(began.elapsed() < SOON, "after {:?}", began.elapsed());
+            assert!(began.elapsed() < SHORT_WAIT, "after {:?}", began.elapsed());
             let complaint = nodes[failing].node.unhealthy_reason().unwrap();
             for part in ["Raft has stopped", "its log has failed", "/data", "read-only"] {
                 assert!(complaint.contains(part), "{complaint}");
@@ -94,7 +94,7 @@ fn a_leader_whose_disk_hangs_hands_over_and_says_so() {
             // It notices by what it is given to write.
             write(&nodes[(hung + 1) % 3], "during").await;
             let next = leader(&nodes, Some(hung)).await;
-            assert!(began.elapsed() < SOON, "after {:?}", began.elapsed());
+            assert!(began.elapsed() < SHORT_WAIT, "after {:?}", began.elapsed());
             is_shown(&nodes, hung).await;
             for n in 0..20 {
                 write(&nodes[next], &format!("after {n}")).await;

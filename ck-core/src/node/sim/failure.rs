@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::tests::{assert_same_streams, simulate, write};
-use super::{PATIENCE, SimNode, World, leader, settle, until};
+use super::{SCENARIO_TIMEOUT, SimNode, World, leader, settle, until};
 use crate::env::disk::Faults;
 use crate::env::{self, Instant};
 use crate::error::ErrorCode;
@@ -31,7 +31,7 @@ pub(super) fn claims(nodes: &[&SimNode]) -> Vec<usize> {
 
 /// Watches the claims of all for as long as `condition` has not come about.
 pub(super) async fn watched(what: &str, nodes: &[&SimNode], condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + SCENARIO_TIMEOUT;
     while !condition() {
         claims(nodes);
         assert!(Instant::now() < deadline, "{what} did not come about");
@@ -139,7 +139,7 @@ fn an_evicted_node_that_lives_is_primary_of_nothing() {
             }
             let remover = nodes[(old + 2) % 4].node.clone();
             let removing = id.clone();
-            env::spawn(async move { remover.remove_node(removing, false, PATIENCE).await });
+            env::spawn(async move { remover.remove_node(removing, false, SCENARIO_TIMEOUT).await });
             watched("removal", &nodes, || status(nodes[old], &id).is_none()).await;
             watched("takeover", &nodes, || led_by(nodes[old], &id) == 0).await;
             assert_eq!(claims(&nodes)[victim], 0);
@@ -269,7 +269,7 @@ fn with_more_than_half_failed_nothing_is_placed_elsewhere() {
             "{maintenance:?}"
         );
         // A human has looked: now they are.
-        nodes[1].node.maintenance(None, PATIENCE).await.unwrap();
+        nodes[1].node.maintenance(None, SCENARIO_TIMEOUT).await.unwrap();
         until("replacement", || copies() != before).await;
         world.network.heal();
         settle(&nodes).await;
@@ -290,7 +290,7 @@ fn a_node_that_leaves_is_drained_first() {
             let gone = nodes.remove(leaving);
             let id = gone.node.id().clone();
             let node = gone.node.clone();
-            env::spawn(async move { node.leave(PATIENCE).await });
+            env::spawn(async move { node.leave(SCENARIO_TIMEOUT).await });
             let watched_nodes: Vec<&SimNode> = nodes.iter().chain([&gone]).collect();
             watched("departure", &watched_nodes, || status(&nodes[0], &id).is_none()).await;
             settle(&nodes).await;
@@ -313,7 +313,7 @@ fn a_node_that_leaves_ends_though_its_log_never_tells_it_that_it_is_out() {
             let gone = nodes.remove((leading + 1) % 4);
             let id = gone.node.id().clone();
             let node = gone.node.clone();
-            env::spawn(async move { node.leave(PATIENCE).await });
+            env::spawn(async move { node.leave(SCENARIO_TIMEOUT).await });
             let held = || {
                 let topology = nodes[0].node.view().topology().clone();
                 let partitions = topology.partitions.iter();
@@ -332,7 +332,7 @@ fn a_node_that_leaves_ends_though_its_log_never_tells_it_that_it_is_out() {
 fn the_last_active_node_cannot_leave() {
     simulate(1, async |world| {
         let nodes = world.cluster(1).await;
-        let refused = nodes[0].node.leave(PATIENCE).await.unwrap_err();
+        let refused = nodes[0].node.leave(SCENARIO_TIMEOUT).await.unwrap_err();
         assert_eq!(refused.code(), ErrorCode::Refused, "{refused}");
         write(&nodes[0], "still here").await;
     });
@@ -383,7 +383,7 @@ fn a_failed_node_that_comes_to_lead_lets_itself_back_in() {
             until("failure", || status(&nodes[old], &id) == Some(NodeStatus::Failed)).await;
             world.network.heal();
             // Handed leadership as soon as it has the log, and as a rule before it has asked to be let in.
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + SCENARIO_TIMEOUT;
             while nodes[old].node.step_down(Some(id.clone())).await.is_err() {
                 assert!(Instant::now() < deadline, "nobody takes over");
             }

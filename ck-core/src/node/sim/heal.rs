@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use super::failure::claims;
 use super::tests::simulate;
-use super::{PATIENCE, SimNode, World, settle};
+use super::{SCENARIO_TIMEOUT, SimNode, World, settle};
 use crate::env::{self, Instant};
 use crate::model::NodeStatus;
 use crate::options::TimingProfile;
@@ -70,9 +70,12 @@ fn cut(world: &World, shape: Shape, nodes: &[SimNode], one: usize) {
 async fn well_again(nodes: &[SimNode]) -> Duration {
     let began = Instant::now();
     let write = async |sim: &SimNode| {
-        let written = sim
-            .node
-            .set_data(sim.node.id().to_string(), "x".into(), Expect::Any, PATIENCE);
+        let written = sim.node.set_data(
+            sim.node.id().to_string(),
+            "x".into(),
+            Expect::Any,
+            SCENARIO_TIMEOUT,
+        );
         assert!(written.await.is_ok(), "{} cannot write", sim.node.id());
     };
     join_all(nodes.iter().map(write)).await;
@@ -91,7 +94,7 @@ async fn well_again(nodes: &[SimNode]) -> Duration {
     };
     while !well() {
         assert!(
-            began.elapsed() < PATIENCE,
+            began.elapsed() < SCENARIO_TIMEOUT,
             "not well again, {written:?} until all had written"
         );
         env::sleep(Duration::from_millis(5)).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::failure::served;
 use super::promises::all;
 use super::tests::{simulate, write};
-use super::{PATIENCE, SimNode, World, leader, leads, settle};
+use super::{SCENARIO_TIMEOUT, SimNode, World, leader, leads, settle};
 use crate::env::{self, Instant};
 use crate::error::ErrorCode;
 use crate::state::Expect;
@@ -211,7 +211,7 @@ fn errors_are_returned_and_what_was_promised_is_there() {
             ErrorCode::Conflict
         );
         let revision = write(&nodes[0], "k").await;
-        let set = |expect| other.set_data("k".to_owned(), "v".into(), expect, PATIENCE);
+        let set = |expect| other.set_data("k".to_owned(), "v".into(), expect, SCENARIO_TIMEOUT);
         let failed = set(Expect::Revision(revision - 1)).await.unwrap_err();
         assert_eq!(failed.code(), ErrorCode::Conflict, "{failed}");
         set(Expect::Revision(revision)).await.unwrap();

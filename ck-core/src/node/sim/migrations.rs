@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::tests::simulate;
-use super::{PATIENCE, SimNode, World, leader, leads, settle, until};
+use super::{SCENARIO_TIMEOUT, SimNode, World, leader, leads, settle, until};
 use crate::env::{self, Instant};
 use crate::hooks::{EventFilter, EventType, Hook};
 use crate::model::{EventKind, MigrationState, NodeStatus, RoleChange};
@@ -111,7 +111,7 @@ fn options(i: usize, timeout: Duration) -> crate::options::Options {
     options
 }
 
-const LONG: Duration = Duration::from_secs(300);
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(300);
 
 fn rebalances(sim: &SimNode) -> (usize, usize) {
     let events = sim.events();
@@ -135,10 +135,13 @@ fn holds(sim: &SimNode, id: &str) -> usize {
 #[test]
 fn a_node_copies_no_more_at_once_than_it_may() {
     simulate(1, async |world| {
-        let (nodes, copies) = joined(&world, 3, LONG, |_, _| Doing::Take(Duration::from_secs(3))).await;
+        let (nodes, copies) = joined(&world, 3, MIGRATION_TIMEOUT, |_, _| {
+            Doing::Take(Duration::from_secs(3))
+        })
+        .await;
         until("the first copies", || copies.told().len() == 2).await;
         let before = rebalances(&nodes[0]);
-        let status = nodes[1].node.rebalance_status(PATIENCE).await;
+        let status = nodes[1].node.rebalance_status(SCENARIO_TIMEOUT).await;
         assert!(status.from_leader && status.running, "{status:?}");
         let states = |state| status.migrations.iter().filter(|m| m.state == state).count();
         assert_eq!(states(MigrationState::Copying), 2, "{status:?}");
@@ -147,7 +150,7 @@ fn a_node_copies_no_more_at_once_than_it_may() {
         assert_eq!(copies.most.load(Ordering::SeqCst), 2);
         assert!(copies.told().len() >= 5, "{:?}", copies.told());
         assert_eq!(rebalances(&nodes[0]), (before.0, before.1 + 1), "one rebalance");
-        let status = nodes[1].node.rebalance_status(PATIENCE).await;
+        let status = nodes[1].node.rebalance_status(SCENARIO_TIMEOUT).await;
         assert!(!status.running && status.migrations.is_empty(), "{status:?}");
     });
 }
@@ -159,12 +162,12 @@ fn a_hook_that_fails_is_called_again_and_everybody_can_see_why() {
             1..=4 => Doing::Fail,
             _ => Doing::Take(Duration::ZERO),
         };
-        let (nodes, copies) = joined(&world, 3, LONG, fail).await;
+        let (nodes, copies) = joined(&world, 3, MIGRATION_TIMEOUT, fail).await;
         let mut seen = Vec::new();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + SCENARIO_TIMEOUT;
         while seen.is_empty() {
             assert!(Instant::now() < deadline, "nobody was told");
-            let status = nodes[1].node.rebalance_status(PATIENCE).await;
+            let status = nodes[1].node.rebalance_status(SCENARIO_TIMEOUT).await;
             let retried = status.migrations.into_iter();
             seen = retried
                 .filter(|m| m.state == MigrationState::Retrying && m.attempts >= 2)
@@ -203,7 +206,7 @@ fn a_copy_that_hangs_is_given_up_and_made_elsewhere() {
                 waited >= timeout - Duration::from_secs(1) && waited < timeout + Duration::from_secs(2),
                 "{waited:?}"
             );
-            let status = nodes[2].node.rebalance_status(PATIENCE).await;
+            let status = nodes[2].node.rebalance_status(SCENARIO_TIMEOUT).await;
             for number in first {
                 let avoided = status.avoided.iter().find(|avoided| avoided.number == number);
                 assert_eq!(avoided.map(|avoided| avoided.times), Some(1), "{status:?}");
@@ -255,8 +258,10 @@ fn is_settled_with(sim: &SimNode, n: usize, copies: usize) -> bool {
 fn whoever_dies_half_way_the_others_go_on() {
     for seed in 1..=6 {
         simulate(seed, async |world| {
-            let (mut nodes, copies) =
-                joined(&world, 4, LONG, |_, _| Doing::Take(Duration::from_secs(3))).await;
+            let (mut nodes, copies) = joined(&world, 4, MIGRATION_TIMEOUT, |_, _| {
+                Doing::Take(Duration::from_secs(3))
+            })
+            .await;
             until("the first copies", || copies.told().len() == 2).await;
             // The node that copies, one that is copied from, or the one that leads.
             let led = leader(&nodes, None).await;
@@ -286,7 +291,7 @@ fn whoever_dies_half_way_the_others_go_on() {
             assert!(primaries.partitions.iter().all(|p| p.primary.is_some()));
             // That this was due is told as it was, however long ago.
             let due = async || {
-                let status = nodes[0].node.rebalance_status(PATIENCE).await;
+                let status = nodes[0].node.rebalance_status(SCENARIO_TIMEOUT).await;
                 let away = status.away.iter().find(|away| away.node == id).unwrap();
                 away.replaced_after.unwrap().as_millis()
             };
@@ -300,15 +305,19 @@ fn whoever_dies_half_way_the_others_go_on() {
 #[test]
 fn a_node_that_is_removed_half_way_leaves_nothing_behind() {
     simulate(3, async |world| {
-        let (mut nodes, copies) = joined(&world, 3, LONG, |_, _| Doing::Hang).await;
+        let (mut nodes, copies) = joined(&world, 3, MIGRATION_TIMEOUT, |_, _| Doing::Hang).await;
         until("the first copies", || copies.told().len() == 2).await;
         let remover = nodes[0].node.clone();
-        let removing = env::spawn(async move { remover.remove_node("node-4".into(), false, PATIENCE).await });
+        let removing = env::spawn(async move {
+            remover
+                .remove_node("node-4".into(), false, SCENARIO_TIMEOUT)
+                .await
+        });
         until("removal", || nodes[1].node.view().node("node-4").is_none()).await;
         drop(removing.await);
         nodes.truncate(3);
         until("rest", || is_settled_with(&nodes[1], 3, 2)).await;
-        let status = nodes[2].node.rebalance_status(PATIENCE).await;
+        let status = nodes[2].node.rebalance_status(SCENARIO_TIMEOUT).await;
         assert!(status.migrations.is_empty() && !status.running, "{status:?}");
     });
 }

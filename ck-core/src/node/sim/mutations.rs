@@ -96,7 +96,7 @@ async fn is_refused(world: &World, files: &Files, writes: usize, what: &str) -> 
     let begun = Instant::now();
     let started = sim.node.start().await;
     assert!(
-        begun.elapsed() < super::PATIENCE,
+        begun.elapsed() < super::SCENARIO_TIMEOUT,
         "{what}: a start that takes long"
     );
     if started.is_ok() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::tests::{simulate, write};
-use super::{PATIENCE, SimNode, World, leader, until};
+use super::{SCENARIO_TIMEOUT, SimNode, World, leader, until};
 use crate::env::disk::Faults;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
@@ -27,7 +27,11 @@ async fn three(world: &World) -> (Vec<SimNode>, usize, usize, usize) {
 
 async fn remove(nodes: &[SimNode], by: usize, gone: usize) {
     let id = nodes[gone].node.id().clone();
-    nodes[by].node.remove_node(id, true, PATIENCE).await.unwrap();
+    nodes[by]
+        .node
+        .remove_node(id, true, SCENARIO_TIMEOUT)
+        .await
+        .unwrap();
 }
 
 /// The answer to a write is lost, and its writer removed before it asks again.
@@ -112,11 +116,11 @@ fn a_node_that_leaves_writes_or_says_that_it_has_left() {
         simulate(seed, async |world| {
             let (nodes, leads, leaver, _) = three(&world).await;
             let sim = &nodes[leaver];
-            sim.node.begin_leaving(PATIENCE).await.unwrap();
+            sim.node.begin_leaving(SCENARIO_TIMEOUT).await.unwrap();
             let (mut left, mut at) = (0, 0);
             let began = Instant::now();
             while left < 50 {
-                assert!(began.elapsed() < PATIENCE);
+                assert!(began.elapsed() < SCENARIO_TIMEOUT);
                 at += 1;
                 let key = format!("w{at}");
                 match set(sim, &key, Expect::Absent, Duration::from_secs(5)).await {
@@ -133,7 +137,7 @@ fn a_node_that_leaves_writes_or_says_that_it_has_left() {
                 }
                 env::sleep(Duration::from_millis(10)).await;
             }
-            let ordered = sim.node.maintenance(None, PATIENCE).await;
+            let ordered = sim.node.maintenance(None, SCENARIO_TIMEOUT).await;
             assert_eq!(code(ordered), Some(ErrorCode::Removed));
         });
     }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::failure::{claims, served, status, watched};
 use super::tests::{simulate, write};
-use super::{PATIENCE, SimNode, World, leader, settle, until};
+use super::{SCENARIO_TIMEOUT, SimNode, World, leader, settle, until};
 use crate::env::disk::MemDisk;
 use crate::env::{self, Instant};
 use crate::hooks::{EventFilter, Hook};
@@ -193,7 +193,7 @@ fn whoever_leads_has_the_data_through_stops_crashes_and_departures() {
             }
             let leaving = nodes.remove(1);
             let node = leaving.node.clone();
-            env::spawn(async move { node.leave(PATIENCE).await });
+            env::spawn(async move { node.leave(SCENARIO_TIMEOUT).await });
             let watched_nodes: Vec<&SimNode> = nodes.iter().chain([&leaving]).collect();
             let present = all(&nodes);
             with_data("departure", &stores, &watched_nodes, || at_rest(&present)).await;
@@ -212,7 +212,7 @@ fn a_removal_that_a_dying_leader_began_is_whole_or_not_at_all() {
             let id = nodes[(old + 1) % 5].node.id().clone();
             let remover = nodes[(old + 2) % 5].node.clone();
             let removing = id.clone();
-            env::spawn(async move { remover.remove_node(removing, false, PATIENCE).await });
+            env::spawn(async move { remover.remove_node(removing, false, SCENARIO_TIMEOUT).await });
             env::sleep(Duration::from_micros(600 * seed)).await;
             world.network.isolate(nodes[old].addr());
             leader(&nodes, Some(old)).await;

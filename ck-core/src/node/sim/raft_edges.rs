@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::tests::{all_have, assert_same_streams, simulate, write};
-use super::{PATIENCE, SimNode, World, leader, leads, settle, until};
+use super::{SCENARIO_TIMEOUT, SimNode, World, leader, leads, settle, until};
 use crate::env::disk::MemDisk;
 use crate::env::{self, Instant};
 use crate::error::ErrorCode;
@@ -382,7 +382,9 @@ fn writes_over_a_bad_network_happen_exactly_once() {
                         for i in 0..40 {
                             // Carried out twice, it would be refused the second time.
                             let key = format!("{}-{i:02}", node.id());
-                            let written = node.set_data(key, "x".into(), Expect::Absent, PATIENCE).await;
+                            let written = node
+                                .set_data(key, "x".into(), Expect::Absent, SCENARIO_TIMEOUT)
+                                .await;
                             last = written.unwrap();
                         }
                         last

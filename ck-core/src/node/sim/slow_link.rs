@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::tests::simulate;
-use super::{PATIENCE, SimNode, World, leader, settle, until};
+use super::{SCENARIO_TIMEOUT, SimNode, World, leader, settle, until};
 use crate::env::{self, Instant};
 use crate::net::sim::LinkConditions;
 use crate::options::TimingProfile;
@@ -41,7 +41,7 @@ async fn small_writes(sim: &SimNode, count: usize, stop: &AtomicBool) -> Vec<Dur
     let mut took = Vec::new();
     while took.len() < count && !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
-        set(sim, "small", 10, PATIENCE).await.unwrap();
+        set(sim, "small", 10, SCENARIO_TIMEOUT).await.unwrap();
         took.push(began.elapsed());
         env::sleep(Duration::from_millis(5)).await;
     }
@@ -62,7 +62,9 @@ async fn beside(nodes: &[SimNode], small: usize, large: usize) -> (Duration, Dur
         let mut took = Vec::new();
         for _ in 0..4 {
             let began = Instant::now();
-            set(&nodes[large], "large", MEBIBYTE, PATIENCE).await.unwrap();
+            set(&nodes[large], "large", MEBIBYTE, SCENARIO_TIMEOUT)
+                .await
+                .unwrap();
             took.push(began.elapsed());
         }
         stop.store(true, Ordering::Relaxed);
@@ -110,7 +112,9 @@ fn one_slow_voter_slows_nobody() {
             .set_rate(nodes[(leads + 1) % 3].addr(), Some(SLOW / 50));
         for _ in 0..5 {
             let began = Instant::now();
-            set(&nodes[leads], "large", MEBIBYTE, PATIENCE).await.unwrap();
+            set(&nodes[leads], "large", MEBIBYTE, SCENARIO_TIMEOUT)
+                .await
+                .unwrap();
             assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
         }
         assert!(nodes[leads].node.is_leader());
@@ -127,7 +131,7 @@ fn share_of_link(mebibytes: usize) -> f64 {
         world.network.isolate(behind.addr());
         let mut revision = 0;
         for i in 0..mebibytes {
-            revision = set(&nodes[leads], &format!("{i:03}"), MEBIBYTE, PATIENCE)
+            revision = set(&nodes[leads], &format!("{i:03}"), MEBIBYTE, SCENARIO_TIMEOUT)
                 .await
                 .unwrap();
         }
@@ -173,7 +177,9 @@ fn a_large_value_passes_on_any_link_that_carries_anything() {
             for sim in &nodes {
                 world.network.set_rate(sim.addr(), Some(rate));
             }
-            let revision = set(&nodes[leads], "large", MEBIBYTE, PATIENCE).await.unwrap();
+            let revision = set(&nodes[leads], "large", MEBIBYTE, SCENARIO_TIMEOUT)
+                .await
+                .unwrap();
             for sim in &nodes {
                 until("everybody has it", || sim.node.view().revision() >= revision).await;
                 assert_eq!(

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::failure::{claims, watched};
 use super::tests::{simulate, write};
-use super::{PATIENCE, SimNode, World, leader, settle, until};
+use super::{SCENARIO_TIMEOUT, SimNode, World, leader, settle, until};
 use crate::env::{self, Instant};
 use crate::error::ErrorCode;
 use crate::model::{LeaveReason, NodeId, NodeStatus};
@@ -33,7 +33,7 @@ async fn ask(world: &World, to: &SimNode, call: MemberCall, epoch: u64) -> Membe
     let body = Service::Member.envelope(&encode(&request).unwrap());
     let transport = world.network.transport(STRANGER);
     let answer = transport
-        .call(to.addr(), Lane::Request, body, PATIENCE)
+        .call(to.addr(), Lane::Request, body, SCENARIO_TIMEOUT)
         .await
         .unwrap();
     decode(&answer, "an answer").unwrap()
@@ -250,7 +250,11 @@ fn a_leader_of_which_the_log_says_that_it_stopped_comes_back() {
             silent_ms: 0,
             unleased_from: None,
         };
-        let done = member.proposer.propose_here(stopped, PATIENCE).await.unwrap();
+        let done = member
+            .proposer
+            .propose_here(stopped, SCENARIO_TIMEOUT)
+            .await
+            .unwrap();
         assert!(done.result.is_ok(), "{done:?}");
         settle(&nodes).await;
         write(&nodes[0], "after").await;
@@ -283,7 +287,7 @@ fn orders_that_are_repeated_under_a_later_leader_do_nothing() {
             let refused = ask(&world, &nodes[leads], call.clone(), epoch).await;
             assert_eq!(refusal(refused), Some(ErrorCode::NotLeader), "{call:?}");
         }
-        env::sleep(PATIENCE / 60).await;
+        env::sleep(SCENARIO_TIMEOUT / 60).await;
         assert_eq!(leader(&nodes, None).await, leads);
         let now = nodes[leads].node.view().topology().leader_epoch;
         let call = MemberCall::Maintenance { reason: None };
@@ -358,14 +362,14 @@ fn heartbeats_of_a_leader_that_there_is_not_bind_nobody() {
                 let body = Service::Raft.envelope(&encode(&request).unwrap());
                 let transport = world.network.transport(STRANGER);
                 transport
-                    .call(sim.addr(), Lane::Control, body, PATIENCE)
+                    .call(sim.addr(), Lane::Control, body, SCENARIO_TIMEOUT)
                     .await
                     .unwrap();
             }
         }
         let began = Instant::now();
-        while began.elapsed() < PATIENCE / 6 {
-            env::sleep(PATIENCE / 600).await;
+        while began.elapsed() < SCENARIO_TIMEOUT / 6 {
+            env::sleep(SCENARIO_TIMEOUT / 600).await;
             assert!(
                 nodes[leads].node.is_leader(),
                 "its lease ended after {:?}",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use openraft_rt::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 
-use super::{PATIENCE, SimNode, World, leader, leads, settle, until};
+use super::{SCENARIO_TIMEOUT, SimNode, World, leader, leads, settle, until};
 use crate::env::{self, Instant};
 use crate::error::ErrorCode;
 use crate::model::NodeStatus;
@@ -20,7 +20,7 @@ pub(super) fn simulate<T, F: Future<Output = T>>(seed: u64, scenario: impl FnOnc
 pub(super) async fn write(sim: &SimNode, key: &str) -> u64 {
     let value = key.as_bytes().to_vec().into();
     sim.node
-        .set_data(key.to_owned(), value, Expect::Absent, PATIENCE)
+        .set_data(key.to_owned(), value, Expect::Absent, SCENARIO_TIMEOUT)
         .await
         .unwrap()
 }

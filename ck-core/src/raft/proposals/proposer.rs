@@ -141,7 +141,7 @@ impl Proposer {
     ///
     /// # Errors
     /// As [`Proposer::propose_under`].
-    pub(crate) async fn propose_unremembered(
+    pub(crate) async fn propose_without_session(
         &self,
         epoch: u64,
         command: Command,

@@ -9,7 +9,7 @@ use super::dialer::{Socket, dial};
 use super::*;
 
 /// Longer than any step of these tests takes.
-const LIMIT: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 const GET: Request<'_> = Request {
     method: "GET",
@@ -87,7 +87,7 @@ fn answer_all(listener: TcpListener) {
 
 /// What is made of an answer.
 fn answered(text: &str) -> Result<(u16, String)> {
-    let (listener, mut client) = listen(LIMIT);
+    let (listener, mut client) = listen(TEST_TIMEOUT);
     let _asked = answer_once_each(listener, text);
     let response = client.request(GET)?;
     Ok((response.status, String::from_utf8(response.body).unwrap()))
@@ -165,7 +165,7 @@ fn an_answer_is_read_up_to_its_bound() {
         ),
         ("HTTP/1.1 200 OK\r\n\r\nfives", false),
     ] {
-        let (listener, mut client) = listen(LIMIT);
+        let (listener, mut client) = listen(TEST_TIMEOUT);
         let _asked = answer_once_each(listener, text);
         client.max_body = 4;
         match client.request(GET) {
@@ -216,7 +216,7 @@ fn addresses_come_in_several_forms() {
 /// The node looks at `Host`, and takes certain other headers for a browser's.
 #[test]
 fn a_request_says_what_it_is_for_and_nothing_else() {
-    let (listener, mut client) = listen(LIMIT);
+    let (listener, mut client) = listen(TEST_TIMEOUT);
     let heard = answer_once_each(listener, "HTTP/1.1 200 OK\r\n\r\n");
     client.request(GET).unwrap();
     let host = format!("host: {}", client.addr());
@@ -241,11 +241,11 @@ fn a_request_says_what_it_is_for_and_nothing_else() {
 
 #[test]
 fn a_redirect_is_not_followed() {
-    let (elsewhere, _) = listen(LIMIT);
+    let (elsewhere, _) = listen(TEST_TIMEOUT);
     let place = elsewhere.local_addr().unwrap();
     let text = format!("HTTP/1.1 307 x\r\nLocation: http://{place}/\r\nContent-Length: 0\r\n\r\n");
     for request in [GET, ORDER] {
-        let (listener, mut client) = listen(LIMIT);
+        let (listener, mut client) = listen(TEST_TIMEOUT);
         let heard = answer_once_each(listener, &text);
         assert_eq!(client.request(request).unwrap().status, 307);
         assert!(heard.recv().is_ok());
@@ -312,14 +312,14 @@ fn who_gets_no_answer_knows_whether_anything_may_have_happened() {
         "{error}"
     );
     // Too long for a name: nobody has to be asked about it.
-    let mut client = Client::new(&format!("{}:1", "x".repeat(64)), LIMIT).unwrap();
+    let mut client = Client::new(&format!("{}:1", "x".repeat(64)), TEST_TIMEOUT).unwrap();
     let error = client.request(ORDER).unwrap_err();
     assert!(matches!(&error, CliError::Unreachable(_)), "{error}");
 }
 
 #[test]
 fn what_cannot_be_a_request_is_a_usage_error() {
-    let (_listener, mut client) = listen(LIMIT);
+    let (_listener, mut client) = listen(TEST_TIMEOUT);
     let path = format!("/data/{}", "x".repeat(70_000));
     let error = client.request(Request { path: &path, ..ORDER }).unwrap_err();
     assert!(
@@ -355,7 +355,7 @@ fn a_node_that_waits_is_given_the_time_and_its_answer_a_little_more() {
 
 #[test]
 fn a_connection_is_kept_for_what_may_be_sent_twice() {
-    let (listener, mut client) = listen(LIMIT);
+    let (listener, mut client) = listen(TEST_TIMEOUT);
     answer_all(listener);
     let mut on = |request| client.request(request).unwrap().body;
     assert_eq!([on(GET), on(GET)], [b"0", b"0"]);
@@ -370,7 +370,7 @@ fn a_connection_is_kept_for_what_may_be_sent_twice() {
 
 #[test]
 fn a_kept_connection_that_was_closed_is_replaced() {
-    let (listener, mut client) = listen(LIMIT);
+    let (listener, mut client) = listen(TEST_TIMEOUT);
     let node = thread::spawn(move || {
         for _ in 0..2 {
             let (mut stream, _) = listener.accept().unwrap();
@@ -389,7 +389,7 @@ fn a_kept_connection_that_was_closed_is_replaced() {
 /// The node reads the second request of the kept connection and closes it then.
 #[test]
 fn what_may_be_sent_twice_is_sent_again_when_the_kept_connection_breaks() {
-    let (listener, mut client) = listen(LIMIT);
+    let (listener, mut client) = listen(TEST_TIMEOUT);
     let node = thread::spawn(move || {
         let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
         let (mut first, _) = listener.accept().unwrap();
@@ -409,7 +409,7 @@ fn what_may_be_sent_twice_is_sent_again_when_the_kept_connection_breaks() {
 
 #[test]
 fn a_new_connection_that_breaks_is_not_replaced() {
-    let (listener, mut client) = listen(LIMIT);
+    let (listener, mut client) = listen(TEST_TIMEOUT);
     let heard = answer_once_each(listener, "");
     let error = client.request(GET).unwrap_err();
     assert!(
@@ -443,7 +443,7 @@ impl Connector for Name {
 #[test]
 fn an_address_that_does_not_answer_holds_nobody_up() {
     let ((silent, _queued), (refusing, _), (listener, mut client)) =
-        (full(), listen(LIMIT), listen(100 * LIMIT));
+        (full(), listen(TEST_TIMEOUT), listen(100 * TEST_TIMEOUT));
     let addrs = [&silent, &refusing, &listener].map(|listener| listener.local_addr().unwrap());
     drop(refusing);
     answer_all(listener);
@@ -451,12 +451,12 @@ fn an_address_that_does_not_answer_holds_nobody_up() {
     client.agent = Agent::with_parts(config, Name(addrs.to_vec()), NoResolver);
     let start = Instant::now();
     assert_eq!(client.request(GET).unwrap().body, b"0");
-    assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
+    assert!(start.elapsed() < TEST_TIMEOUT, "{:?}", start.elapsed());
 }
 
 #[test]
 fn the_etag_is_a_revision() {
-    let (listener, mut client) = listen(LIMIT);
+    let (listener, mut client) = listen(TEST_TIMEOUT);
     let text = "HTTP/1.1 304 x\r\nETag: \"42\"\r\nX-ClusterKit-Last-Contact: 7\r\n\r\n";
     let _asked = answer_once_each(listener, text);
     let response = client.request(GET).unwrap();

@@ -11,11 +11,11 @@ use crate::error::{CliError, Result};
 use crate::output::{Out, plural};
 
 /// The longest that one look at the cluster waits for news.
-const LOOK: Duration = Duration::from_secs(5);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is said how far it is.
 const SAY: Duration = Duration::from_secs(1);
 /// The pause after a round in which no member answered.
-const PAUSE: Duration = Duration::from_millis(200);
+const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Has the asked node leave, after asking where a human is there to answer.
 pub(crate) fn run(args: &LeaveArgs, global: &Global, out: &mut Out) -> Result<()> {
@@ -73,7 +73,7 @@ impl Leaving {
             if remaining.is_zero() {
                 return Err(self.too_late(left));
             }
-            let Some(shown) = self.look(seen, remaining.min(LOOK))? else {
+            let Some(shown) = self.look(seen, remaining.min(STATUS_TIMEOUT))? else {
                 continue;
             };
             seen = shown.revision;
@@ -105,7 +105,7 @@ impl Leaving {
                 }
             }
         }
-        std::thread::sleep(PAUSE.min(wait));
+        std::thread::sleep(STATUS_INTERVAL.min(wait));
         Ok(None)
     }
 

@@ -22,11 +22,11 @@ use crate::process_limits;
 /// How long an orderly stop may take before the process ends without it.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// How often a node that is ready is looked at.
-const LOOK: Duration = Duration::from_millis(200);
+const SIGNAL_INTERVAL: Duration = Duration::from_millis(200);
 /// How often one that is not is looked at.
 const LOOK_FOR_READY: Duration = Duration::from_millis(10);
 /// How long a node may take to be ready before it says what it waits for, and how often it says so.
-const PATIENCE: Duration = Duration::from_secs(1);
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 const SAY_AGAIN: Duration = Duration::from_secs(5);
 /// How long the last lines of a process, and the one that says that it is ready, may wait for their reader.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -119,7 +119,7 @@ fn serve(
     };
     announce(args, &record, streams, out)?;
     loop {
-        match inbox.recv_timeout(LOOK) {
+        match inbox.recv_timeout(SIGNAL_INTERVAL) {
             Ok(Message::End(why)) => return Ok(why),
             Ok(Message::Started(_)) => {}
             Err(RecvTimeoutError::Timeout) => refuse_to_go_on(node)?,
@@ -132,7 +132,7 @@ fn serve(
 /// false when somebody wants it to end. Says from time to time what it waits for.
 fn wait_until_ready(node: &ClusterKit, inbox: &Receiver<Message>, streams: &Streams) -> Result<bool> {
     let mut started = false;
-    let mut say = Instant::now() + PATIENCE;
+    let mut say = Instant::now() + OUTPUT_TIMEOUT;
     loop {
         match inbox.recv_timeout(LOOK_FOR_READY) {
             Ok(Message::Started(outcome)) => {

@@ -13,13 +13,13 @@ use crate::interrupt::Interrupt;
 use crate::layout::Layout;
 
 /// How long a node may take to become ready, or the cluster to settle, before the demo gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const CONDITION_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long nodes may take to stop before they are killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// How long one look waits before Ctrl-C and dead processes are noticed.
 const GLANCE: Duration = Duration::from_millis(200);
 /// A pause between questions to a node that refuses them, or about a process that goes on.
-const PAUSE: Duration = Duration::from_millis(5);
+const CONDITION_INTERVAL: Duration = Duration::from_millis(5);
 /// A table whose copies are even, but not its primaries, is taken for final when it stays so for this long.
 const CALM: Duration = Duration::from_millis(500);
 
@@ -119,7 +119,7 @@ impl Cluster {
         count: usize,
         mut report: impl FnMut(&Started) -> Result<()>,
     ) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + CONDITION_TIMEOUT;
         let mut missing = count;
         while missing > 0 {
             self.interrupt.check()?;
@@ -190,7 +190,7 @@ impl Cluster {
         otherwise: &str,
         mut done: impl FnMut(&ClusterAnswer, Duration) -> bool,
     ) -> Result<(ClusterAnswer, Instant)> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + CONDITION_TIMEOUT;
         let mut api = self.api(place)?;
         let mut latest: Option<(ClusterAnswer, Instant)> = None;
         loop {
@@ -205,7 +205,7 @@ impl Cluster {
                 Ok(None) => {}
                 // A node may refuse for a moment, while it finds a leader: only time decides that it fails.
                 Err(error) if Instant::now() >= deadline => return Err(error),
-                Err(_) => std::thread::sleep(PAUSE),
+                Err(_) => std::thread::sleep(CONDITION_INTERVAL),
             }
             if let Some((answer, since)) = latest.take() {
                 if done(&answer, since.elapsed()) {
@@ -217,7 +217,7 @@ impl Cluster {
                 let seen = latest.map(|(answer, _)| describe(&answer)).unwrap_or_default();
                 return Err(failed(format!(
                     "{otherwise} within {} s{seen}",
-                    PATIENCE.as_secs()
+                    CONDITION_TIMEOUT.as_secs()
                 )));
             }
         }
@@ -245,7 +245,7 @@ impl Cluster {
             if start.elapsed() >= STOP_PATIENCE {
                 return Err(failed(format!("{} did not stop in time", process.id)));
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(CONDITION_INTERVAL);
         };
         if !success {
             return Err(failed(format!(
@@ -300,7 +300,7 @@ impl Cluster {
                 self.processes.clear();
                 return running;
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(CONDITION_INTERVAL);
         }
     }
 }

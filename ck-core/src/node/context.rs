@@ -81,12 +81,8 @@ impl NodeContext {
 
     /// True when this node leads the cluster at this moment.
     pub(crate) fn is_leader(&self) -> bool {
-        self.acts() && self.leads()
-    }
-
-    /// True when this node leads, even while it stops or after the cluster has refused it.
-    pub(super) fn leads(&self) -> bool {
-        self.raft.get().is_some_and(|parts| parts.leadership.is_leader()) && !self.lifecycle.has_stopped()
+        // A node that acts has not stopped.
+        self.acts() && self.raft.get().is_some_and(|parts| parts.leadership.is_leader())
     }
 
     /// The member with this Raft id.

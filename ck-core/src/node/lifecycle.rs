@@ -361,9 +361,12 @@ impl Node {
         self.close_all().await
     }
 
+    /// Closes everything, once: a start that fails and whatever ends the node meanwhile may both call this.
     async fn close_all(self: &Arc<Self>) -> Result<()> {
         let context = &self.context;
-        context.lifecycle.set(Phase::Stopping);
+        if !context.lifecycle.begin_closing() {
+            return self.stopped().await;
+        }
         self.tasks.abort_all();
         self.server.close().await;
         let mut outcome = Ok(());

@@ -1,6 +1,6 @@
 //! The phases of a node's life.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use crate::env::{ChangeNotifier, Instant};
@@ -32,6 +32,8 @@ impl Phase {
 pub(crate) struct Lifecycle {
     created: Instant,
     phase: AtomicU8,
+    /// True once a call has taken it upon itself to close the node.
+    is_closing: AtomicBool,
     changed: ChangeNotifier,
 }
 
@@ -40,6 +42,7 @@ impl Lifecycle {
         Lifecycle {
             created: Instant::now(),
             phase: AtomicU8::new(Phase::Created as u8),
+            is_closing: AtomicBool::new(false),
             changed: ChangeNotifier::default(),
         }
     }
@@ -74,6 +77,16 @@ impl Lifecycle {
     pub(super) fn set(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Release);
         self.changed.notify();
+    }
+
+    /// Begins to close the node. True for the first call, which closes it; the others wait until the node has stopped.
+    pub(super) fn begin_closing(&self) -> bool {
+        if self.is_closing.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        // By the first call only: a later one must not take a node back that has stopped.
+        self.set(Phase::Stopping);
+        true
     }
 
     /// Notified when the phase changes, and when the cluster refuses this node.

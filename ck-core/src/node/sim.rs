@@ -99,10 +99,15 @@ impl World {
 
     /// The node alone.
     fn make_without_hooks(&self, options: &Options, disk: Arc<MemDisk>) -> Arc<Node> {
-        let addr = options.http_addr.clone();
-        let deps = NodeDeps {
+        let deps = self.deps(options, disk);
+        Node::new(options.clone(), deps, Arc::new(Logger::default())).unwrap()
+    }
+
+    /// What a node with these options is given on this network.
+    fn deps(&self, options: &Options, disk: Arc<MemDisk>) -> NodeDeps {
+        NodeDeps {
             disk,
-            transport: self.network.transport(&addr),
+            transport: self.network.transport(&options.http_addr),
             listen: Arc::new(SimListen::new(&self.network, options)),
             hooks: Driver::Tasks,
             snapshots: SnapshotPace {
@@ -110,8 +115,7 @@ impl World {
                 times: 0,
                 kept: 50,
             },
-        };
-        Node::new(options.clone(), deps, Arc::new(Logger::default())).unwrap()
+        }
     }
 
     async fn start(&self, i: usize, through: &[usize]) -> SimNode {

@@ -114,6 +114,30 @@ fn giving_up_a_call_stops_the_waiting_and_not_the_call() {
     block_on(node.stop()).unwrap();
 }
 
+/// The last handle goes while a start is under way: the node ends all the same, and its directory is free after that.
+#[test]
+fn a_handle_that_is_dropped_during_a_start_leaves_a_directory_that_another_can_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = founder("node-1");
+    options.data_dir = folder.path().to_str().unwrap().to_owned();
+    for listens in [false, true] {
+        let node = AsyncClusterKit::new(options.clone()).unwrap();
+        begin_and_give_up(node.start());
+        until("as far as it is to be", || !listens || node.http_addr().is_some());
+        drop(node);
+        until("started by another", || {
+            let again = AsyncClusterKit::new(options.clone()).unwrap();
+            match block_on(again.start()) {
+                Ok(()) => block_on(again.stop()).is_ok(),
+                Err(error) => {
+                    assert_eq!(error.code(), ErrorCode::DataDirInUse, "{error}");
+                    false
+                }
+            }
+        });
+    }
+}
+
 #[test]
 fn both_handles_are_of_one_node() {
     let node = AsyncClusterKit::new(founder("node-1")).unwrap();

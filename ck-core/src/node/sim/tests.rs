@@ -1,15 +1,24 @@
 //! Scenarios in simulated time.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use openraft_rt::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 
 use super::{SCENARIO_TIMEOUT, SimNode, World, leader, leads, settle, until};
+use crate::env::disk::MemDisk;
 use crate::env::{self, Instant};
-use crate::error::ErrorCode;
+use crate::error::{ErrorCode, Result};
+use crate::logger::Logger;
 use crate::model::NodeStatus;
+use crate::net::Handler;
 use crate::net::sim::LinkConditions;
+use crate::node::{Close, Listen, Listening, Node};
+use crate::sim::SimListen;
 use crate::state::Expect;
 
 /// Runs a scenario in a simulation of its own.
@@ -180,6 +189,67 @@ fn who_stops_while_another_is_down_is_still_taken_leave_of() {
                 knows(&nodes[leads]) || knows(&nodes[goes])
             })
             .await;
+        });
+    }
+}
+
+/// Counts how often the listeners of a node are closed.
+struct CountedListen {
+    inner: SimListen,
+    closed: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+struct CountedClose {
+    inner: Box<dyn Close>,
+    closed: Arc<AtomicUsize>,
+}
+
+impl Listen for CountedListen {
+    fn listen(&self, node: Arc<Node>, handler: Handler) -> BoxFuture<'_, Result<Listening>> {
+        async move {
+            let mut listening = self.inner.listen(node, handler).await?;
+            listening.close = Box::new(CountedClose {
+                inner: listening.close,
+                closed: self.closed.clone(),
+            });
+            Ok(listening)
+        }
+        .boxed()
+    }
+}
+
+impl Close for CountedClose {
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.closed.fetch_add(1, Ordering::SeqCst);
+        self.inner.close()
+    }
+}
+
+/// A start that is given up cleans up, and so does whatever ends the node meanwhile: everything is closed once.
+#[test]
+fn a_node_that_is_closed_while_it_starts_is_closed_once() {
+    for micros in (0..400_000).step_by(7919) {
+        simulate(micros, |world| async move {
+            let options = World::options(1, &[]);
+            let closed = Arc::<AtomicUsize>::default();
+            let mut deps = world.deps(&options, Arc::new(MemDisk::new()));
+            deps.listen = Arc::new(CountedListen {
+                inner: SimListen::new(&world.network, &options),
+                closed: closed.clone(),
+            });
+            let node = Node::new(options, deps, Arc::new(Logger::default())).unwrap();
+            let ending = async {
+                env::sleep(Duration::from_micros(micros)).await;
+                node.close_immediately().await
+            };
+            let (started, ended) = futures_util::join!(node.start(), ending);
+            ended.unwrap();
+            let started = started.map_err(|error| error.code());
+            assert!(matches!(started, Ok(()) | Err(ErrorCode::Stopped)), "{started:?}");
+            assert!(node.has_stopped());
+            let closed = closed.load(Ordering::SeqCst);
+            assert!(closed <= 1, "closed {closed} times after {micros} us");
         });
     }
 }

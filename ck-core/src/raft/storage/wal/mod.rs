@@ -33,6 +33,7 @@ mod frame;
     reason = "a target tells by a panic what it found"
 )]
 pub(crate) mod fuzz;
+mod marks;
 mod read;
 mod recovery;
 mod segment;

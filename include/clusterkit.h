@@ -1,17 +1,24 @@
 // ClusterKit: an embeddable cluster coordination layer. The C API.
 //
-// Generated from ck-ffi/src by cbindgen; do not edit. See docs/ for guides, examples/c/ for a program.
+// Generated from ck-ffi/src by cbindgen; do not edit. See docs/ for guides, examples/c/ for programs, docs/abi.md for what
+// may change.
 //
-// LINKING
-//   Shared: -lclusterkit (soname libclusterkit.so.0). Static: libclusterkit.a -lpthread -lm -ldl.
-//   The number in the soname is CK_ABI_VERSION. Within one number functions and constants are only added, and
-//   structs that the library owns (ck_node_t, ck_event_t) only grow at their end; structs that the caller owns
-//   (ck_key_route_t, ck_leader_t) never change. The library is not unloaded by dlclose.
+// INSTALLING AND LINKING
+//   make install PREFIX=/usr/local puts library, header, pkg-config file and CMake package in their places.
+//   cc program.c $(pkg-config --cflags --libs clusterkit)             shared, soname libclusterkit.so.1
+//   cc program.c $(pkg-config --cflags --libs --static clusterkit)    static, with what it needs
+//   In CMake: find_package(clusterkit), then clusterkit::shared, clusterkit::static, or clusterkit::cpp for clusterkit.hpp.
+//   The number in the soname is CK_ABI_VERSION. The library is not unloaded by dlclose: its threads may outlive that.
+//
+// STRUCTS
+//   Handles are opaque. Structs that the library owns are reached by pointers only, and only grow at their end: never copy one,
+//   and never ask for its size. Structs that the caller owns are passed with their size (ck_key_route_t) or never change
+//   (ck_bytes_t).
 //
 // ERRORS
 //   A function that can fail returns ck_error_t *: NULL is success, anything else is the caller's to free with
-//   ck_error_free. On failure an out parameter for a handle is NULL, and there is nothing else to free. Every call
-//   can also fail with INTERNAL, a defect in ClusterKit.
+//   ck_error_free. On failure an out parameter is NULL, 0 or false, and there is nothing else to free. Every call
+//   can also fail with INTERNAL, a defect in ClusterKit, and with FORKED.
 //   Every pointer may be NULL: where that makes no sense the call fails with INVALID_ARGUMENT, or gives what its
 //   comment says.
 //
@@ -31,21 +38,29 @@
 // THREADS
 //   Every function may be called from any thread, on one handle by several at once; only what consumes a handle
 //   must be the last call with it. The library keeps no state per thread that a caller could notice.
-//   It has threads of its own, which start with the first node and end with the last. It installs no signal
-//   handlers, writes nothing to stdout or stderr, and sets no global logger. Its threads begin with all signals
-//   blocked but SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS, so no handler of yours runs on one of them for a
-//   signal from outside, and one that you block in your own threads waits for your sigwait. Threads and programs that
-//   a callback starts inherit that: posix_spawn has POSIX_SPAWN_SETSIGMASK. A call needs 64 KiB of its caller's
-//   stack at most. (Should the library itself have a
+//   It has threads of its own, which start with the first node and end with the last. A call needs 64 KiB of its caller's
+//   stack at most.
+//
+// SIGNALS
+//   The library installs no signal handlers, writes nothing to stdout or stderr, and sets no global logger. Its threads begin
+//   with all signals blocked but SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS, so no handler of yours runs on one of them
+//   for a signal from outside, and one that you block in your own threads waits for your sigwait. Threads and programs that
+//   a callback starts inherit that: posix_spawn has POSIX_SPAWN_SETSIGMASK. (Should the library itself have a
 //   defect and panic, Rust reports that on stderr; the call that met it answers INTERNAL.)
 //
 // CALLBACKS
-//   Callbacks run on threads of the library. They may call every function whose comment says that a hook may
-//   call it. They must return: an exception or a longjmp out of one ends the process.
+//   Hooks, completions and log callbacks run on threads of the library. They may call every function whose comment says that a
+//   hook may call it. They must return: an exception or a longjmp out of one ends the process. Whoever does not want to be
+//   called reads events from a queue instead (ck_events_open), which an event loop can watch.
+//
+// CALLS THAT DO NOT WAIT
+//   Every function that blocks has a form with _async at its end, which begins the call and returns. Its outcome is told to a
+//   callback, ck_done_fn, exactly once. Nothing cancels a call that has begun: whoever does not care any more ignores its outcome.
 //
 // FORK
 //   After fork a child cannot use the library, if the parent used it before: every call that can fail answers
-//   FORKED, others give what they give for NULL, and functions that free leak on purpose. exec is fine.
+//   FORKED, others give what they give for NULL; values that are only memory (errors, options, texts, views) can be freed, other
+//   handles leak on purpose. exec is fine.
 
 
 #ifndef CLUSTERKIT_H
@@ -65,9 +80,12 @@
 // The version of the library that this header came with: patch.
 #define CK_VERSION_PATCH 0
 
+// The three in one number that grows with every version: major * 1000000 + minor * 1000 + patch.
+#define CK_VERSION 1000
+
 // The number of the ABI that this header describes; the soname carries it. Programs built with one number work
-// with every library of that number and of the same or a later version.
-#define CK_ABI_VERSION 0
+// with every library of that number and of the same or a later version. docs/abi.md says what may change within a number.
+#define CK_ABI_VERSION 1
 
 // No error. No ck_error_t has this code.
 #define CK_OK 0
@@ -84,13 +102,13 @@
 // The node was started before; a handle starts once.
 #define CK_ERROR_ALREADY_STARTED 4
 
-// The node has stopped or is stopping.
+// The node has stopped or is stopping. A write was not made.
 #define CK_ERROR_STOPPED 5
 
-// The deadline passed before an answer came. A write may or may not have happened.
+// The deadline passed before an answer came. A write may or may not have happened: the one code that says so.
 #define CK_ERROR_TIMEOUT 6
 
-// No leader is known at present.
+// No leader is known at present. A write was not made.
 #define CK_ERROR_NO_LEADER 7
 
 // The node that was asked is not the leader and could not reach it.
@@ -150,7 +168,7 @@
 // The peer cannot be reached.
 #define CK_ERROR_UNREACHABLE 26
 
-// The node was removed from the cluster by an administrator.
+// The node was removed from the cluster by an administrator, or has left it.
 #define CK_ERROR_REMOVED 27
 
 // The request is refused because of the cluster's present condition; the message says which.
@@ -198,7 +216,7 @@
 // Shut down in an orderly way; expected back.
 #define CK_NODE_STOPPED 4
 
-// Declared dead after too long without a sync; may come back.
+// Declared dead after too long without a heartbeat; may come back.
 #define CK_NODE_FAILED 5
 
 // A state of health that this header does not know.
@@ -213,42 +231,84 @@
 // It cannot do its work.
 #define CK_HEALTH_FAILING 3
 
-// A node gained or lost a partition, or a role in it. Where this node gains a copy: copy the data from one of
-// copy_from, and return success when it is there; only then does the cluster count on it.
+// There is no such partition, or its state is one that this header does not know.
+#define CK_PARTITION_UNKNOWN 0
+
+// It has a primary, nothing moves, and as many nodes that are up hold the data as the replication factor requires.
+#define CK_PARTITION_OK 1
+
+// It has a primary and enough copies, and a copy or the primary role is moving to another node.
+#define CK_PARTITION_MOVING 2
+
+// It has a primary, and fewer nodes that are up hold the data than the replication factor requires.
+#define CK_PARTITION_UNDER_REPLICATED 3
+
+// The primary role is between two holders, or no node has it yet.
+#define CK_PARTITION_NO_PRIMARY 4
+
+// No node that is up holds the data.
+#define CK_PARTITION_LOST 5
+
+// A state that this header does not know.
+#define CK_MIGRATION_UNKNOWN 0
+
+// The node has as many copies in progress as it may.
+#define CK_MIGRATION_QUEUED 1
+
+// The node has to copy the data.
+#define CK_MIGRATION_COPYING 2
+
+// The node has to copy the data, its hook has failed, and the hook is called again.
+#define CK_MIGRATION_RETRYING 3
+
+// No node that is up has the data.
+#define CK_MIGRATION_NO_SOURCE 4
+
+// The copy is there; the primary role is taken from its holder and given to the other node.
+#define CK_MIGRATION_HANDING_OVER 5
+
+// Write whatever is there.
+#define CK_EXPECT_ANY UINT64_MAX
+
+// Write only where there is no such key.
+#define CK_EXPECT_ABSENT 0
+
+// A node gained or lost a partition, or a role in it: ck_event_partition_change. Where this node gains a copy: copy the data
+// from one of copy_from, and return success when it is there; only then does the cluster count on it.
 #define CK_EVENT_PARTITION_CHANGE (1 << 0)
 
-// A node that was never a member has joined.
+// A node that was never a member has joined: ck_event_node_join.
 #define CK_EVENT_NODE_JOIN (1 << 1)
 
-// A member is back, or has restarted.
+// A member is back, or has restarted: ck_event_node_rejoin.
 #define CK_EVENT_NODE_REJOIN (1 << 2)
 
-// A member stopped, failed, or was removed.
+// A member stopped, failed, or was removed: ck_event_node_leave.
 #define CK_EVENT_NODE_LEAVE (1 << 3)
 
-// Partitions begin to move.
+// Partitions begin to move: ck_event_rebalance.
 #define CK_EVENT_REBALANCE_START (1 << 4)
 
-// Every partition is where it should be.
+// Every partition is where it should be: ck_event_rebalance.
 #define CK_EVENT_REBALANCE_COMPLETE (1 << 5)
 
-// The cluster's health changed.
+// The cluster's health changed: ck_event_cluster_health.
 #define CK_EVENT_CLUSTER_HEALTH_CHANGE (1 << 6)
 
-// This node leads now. Told on this node only.
+// This node leads now: ck_event_leadership. Told on this node only.
 #define CK_EVENT_BECOME_LEADER (1 << 7)
 
-// This node leads no longer. Told on this node only.
+// This node leads no longer: ck_event_leadership. Told on this node only.
 #define CK_EVENT_LOSE_LEADERSHIP (1 << 8)
 
-// Another node leads now.
+// Another node leads now: ck_event_leadership.
 #define CK_EVENT_LEADER_CHANGE (1 << 9)
 
 // Every event, kinds that later libraries add included.
 #define CK_EVENT_ALL UINT32_MAX
 
-// The event is about no partition, or about a change that this header does not know.
-#define CK_CHANGE_NONE 0
+// A change that this header does not know.
+#define CK_CHANGE_UNKNOWN 0
 
 // The node is to hold a copy: copy the data, and return success when it is there.
 #define CK_CHANGE_GAINED_REPLICA 1
@@ -262,11 +322,48 @@
 // The node holds the partition no longer, and may delete the data.
 #define CK_CHANGE_LOST_COPY 4
 
-// Write whatever is there.
-#define CK_EXPECT_ANY UINT64_MAX
+// A reason that this header does not know.
+#define CK_REASON_UNKNOWN 0
 
-// Write only where there is no such key.
-#define CK_EXPECT_ABSENT 0
+// A node joined.
+#define CK_REASON_NODE_JOIN 1
+
+// A node stopped, failed or was removed.
+#define CK_REASON_NODE_LEAVE 2
+
+// A better distribution was found.
+#define CK_REASON_REBALANCE 3
+
+// It was asked for.
+#define CK_REASON_MANUAL 4
+
+// A reason that this header does not know.
+#define CK_LEAVE_UNKNOWN 0
+
+// It sent no heartbeat for too long.
+#define CK_LEAVE_HEALTH_CHECK_FAILURE 1
+
+// It stopped or left in an orderly way.
+#define CK_LEAVE_GRACEFUL_SHUTDOWN 2
+
+// An administrator removed it.
+#define CK_LEAVE_REMOVED_BY_ADMIN 3
+
+// A trigger that this header does not know, or none.
+#define CK_TRIGGER_UNKNOWN 0
+
+// Nodes joined.
+#define CK_TRIGGER_NODE_JOIN 1
+
+// A node left.
+#define CK_TRIGGER_NODE_LEAVE 2
+
+// It was asked for.
+#define CK_TRIGGER_MANUAL 3
+
+// For ck_events_open: read to observe. Nothing waits for the reader, and what it acknowledges confirms no copy; a reader that
+// falls behind by 1024 events loses the oldest.
+#define CK_EVENTS_OBSERVE (1 << 0)
 
 // What needs a human.
 #define CK_LOG_ERROR 1
@@ -287,46 +384,165 @@
 // with the first and end with the last.
 typedef struct ck_cluster_t ck_cluster_t;
 
+// Ends a call of a hook that has returned before its work was done.
+typedef struct ck_completion_t ck_completion_t;
+
 // A value of the replicated store, and the revision that wrote it.
 typedef struct ck_data_t ck_data_t;
 
 // Why a call failed. Every function that can fail returns one; NULL is success. The caller frees it.
 typedef struct ck_error_t ck_error_t;
 
+// A queue of events.
+typedef struct ck_events_t ck_events_t;
+
+// Statistics of every hook.
+typedef struct ck_hook_stats_list_t ck_hook_stats_list_t;
+
+// Numbers that the caller frees.
+typedef struct ck_numbers_t ck_numbers_t;
+
 // What a node is started with. docs/options.md lists every option with its default and bounds.
 typedef struct ck_options_t ck_options_t;
+
+// Texts that the caller frees.
+typedef struct ck_strings_t ck_strings_t;
+
+// A text that the caller frees.
+typedef struct ck_text_t ck_text_t;
 
 // The cluster at one revision. It never changes: all answers taken from one view agree with each other. It may be
 // used by any number of threads at once, and outlives the cluster that it came from.
 typedef struct ck_view_t ck_view_t;
 
-// Who leads.
-typedef struct ck_leader_t {
+// The leader. The library owns it; it is valid until it is freed with ck_leader_info_free. New fields go to the end.
+typedef struct ck_leader_info_t {
+    // The leader's node id.
+    const char *leader_id;
+    // Its name for people.
+    const char *leader_name;
+    // The "host:port" at which others reach it.
+    const char *leader_ip;
     // The leader epoch, a fencing token: it only grows.
     uint64_t epoch;
-    // The Raft term; no fencing token.
+    // The Raft term that it was elected in; no fencing token.
     uint64_t term;
-    // The leader's node id.
-    char node_id[CK_NODE_ID_SIZE];
-} ck_leader_t;
+    // When it was elected, in milliseconds since 1970.
+    uint64_t elected_at_ms;
+} ck_leader_info_t;
 
-// Where a key belongs.
-typedef struct ck_key_route_t {
-    // The revision of the cluster that the answer was taken from.
-    uint64_t revision;
-    // Grows whenever the primary changes: the fencing token for the application's storage.
-    uint64_t epoch;
-    // The partition's number, from 0.
+// One step of a partition's migration. The library owns it; it is valid until its status is freed. New fields go to the end.
+typedef struct ck_migration_t {
+    // The nodes that it can be copied from, or the node that gives up the role.
+    const char *const *from;
+    // How many they are.
+    size_t from_count;
+    // The node that gets the copy or the role.
+    const char *to;
+    // What the step waits for, or why its hook failed last; empty when it makes progress.
+    const char *reason;
+    // When the step began, in milliseconds since 1970 by the leader's clock; 0 when it has not begun, and when the answer is not
+    // the leader's.
+    uint64_t since_ms;
+    // The partition's number.
     uint32_t partition;
-    // What this node is to the partition at this moment, its lease included: CK_ROLE_*.
-    int32_t role;
-    // How many other nodes hold the data.
-    uint32_t replica_count;
-    // The node that takes writes; empty while there is none.
-    char primary_node_id[CK_NODE_ID_SIZE];
-} ck_key_route_t;
+    // The state of the step: CK_MIGRATION_*.
+    int32_t state;
+    // How often the hook of the node that copies has failed.
+    uint32_t attempts;
+} ck_migration_t;
 
-// A name and a value.
+// A member that is away and keeps its copies for now. The library owns it; it is valid until its status is freed. New fields go
+// to the end.
+typedef struct ck_away_node_t {
+    // The member.
+    const char *node_id;
+    // When its absence began, in milliseconds since 1970.
+    uint64_t since_ms;
+    // When its copies are made elsewhere, in milliseconds since 1970; 0 when the answer is not the leader's.
+    uint64_t replaced_after_ms;
+} ck_away_node_t;
+
+// An abandoned copy, which is not planned on that node for a while. The library owns it; it is valid until its status is freed.
+// New fields go to the end.
+typedef struct ck_avoided_copy_t {
+    // The node that failed to copy it.
+    const char *node_id;
+    // The time until which the node is avoided, in milliseconds since 1970.
+    uint64_t until_ms;
+    // The partition's number.
+    uint32_t partition;
+    // How often the copy was abandoned; each time the node is avoided for twice as long.
+    uint32_t times;
+} ck_avoided_copy_t;
+
+// How partitions move. The library owns it and all that it points at; it is valid until it is freed with
+// ck_rebalance_status_free, or until the callback returns that it came with. New fields go to the end.
+typedef struct ck_rebalance_status_t {
+    // The node that this information comes from.
+    const char *answered_by;
+    // The node that caused the rebalance; empty for one that was asked for, and when nothing moves.
+    const char *trigger_node_id;
+    // The revision of this information.
+    uint64_t revision;
+    // When the rebalance began, in milliseconds since 1970; 0 when none runs.
+    uint64_t started_at_ms;
+    // The number of partitions that were to change a holder or their primary.
+    size_t partitions_to_move;
+    // The number of those that are where they should be, or were given up.
+    size_t moved;
+    // The steps in progress, then the waiting ones: at most a thousand.
+    const struct ck_migration_t *const *migrations;
+    // How many steps are listed.
+    size_t migration_count;
+    // The number of all steps.
+    size_t migrations_total;
+    // The members that are away.
+    const struct ck_away_node_t *const *away;
+    // How many they are.
+    size_t away_count;
+    // The abandoned copies, which are not tried again for a while.
+    const struct ck_avoided_copy_t *const *avoided;
+    // How many they are.
+    size_t avoided_count;
+    // The reason of the maintenance during which nothing is moved; NULL where there is none.
+    const char *maintenance;
+    // What caused the rebalance: CK_TRIGGER_*; CK_TRIGGER_UNKNOWN when nothing moves.
+    int32_t trigger;
+    // True when the answer is the leader's. Other nodes know neither times nor attempts nor avoided copies.
+    bool from_leader;
+    // True while partitions are moving.
+    bool running;
+} ck_rebalance_status_t;
+
+// The outcome of a call that did not wait. The library owns it; it is valid until the callback returns. New fields go to the
+// end.
+typedef struct ck_result_t {
+    // Why the call failed; NULL when it succeeded. Valid until the callback returns, and not the caller's to free.
+    const struct ck_error_t *error;
+    // The revision of a write, or that which was waited for; else 0.
+    uint64_t revision;
+    // How many partitions there are, or move; else 0.
+    size_t count;
+    // A deletion: whether there was a value.
+    bool existed;
+    // A change of leadership: the leader afterwards; else NULL.
+    const char *node_id;
+    // ck_wait_for_leader_async: the leader; else NULL.
+    const struct ck_leader_info_t *leader;
+    // ck_rebalance_status_async: the status; else NULL.
+    const struct ck_rebalance_status_t *rebalance_status;
+} ck_result_t;
+
+// Told the outcome of a call that did not wait, exactly once, also when the node is freed meanwhile. result: valid until the
+// callback returns. user_data: what was given with the call.
+//
+// Called on a thread of the library that does nothing else, one call after the other for each node: while one does not return,
+// the others wait. It may call every function of this library; one that blocks delays what others wait to hear. It must
+// return: no exception, no longjmp.
+typedef void (*ck_done_fn)(const struct ck_result_t *result, void *user_data);
+
+// A name and a value. The library owns it. New fields go to the end.
 typedef struct ck_pair_t {
     // NUL-terminated UTF-8.
     const char *name;
@@ -345,17 +561,27 @@ typedef struct ck_node_t {
     const char *ip;
     // The failure zone; NULL when the operator named none.
     const char *zone;
-    // The application's own endpoints: name to ":port" (the node's own host) or "host:port".
-    const struct ck_pair_t *services;
+    // The application's own endpoints: name to ":port" (the node's own host) or "host:port", sorted by name.
+    const struct ck_pair_t *const *services;
     // How many services there are.
     size_t service_count;
-    // Counts the starts of the node's process.
+    // Free-form labels, sorted by name.
+    const struct ck_pair_t *const *labels;
+    // How many labels there are.
+    size_t label_count;
+    // Grows with every start of the node's process: the revision at which the process was admitted.
     uint64_t incarnation;
+    // When the cluster last recorded contact with it, in milliseconds since 1970.
+    uint64_t last_seen_ms;
+    // When it first joined, in milliseconds since 1970.
+    uint64_t joined_at_ms;
     // Where it is in its life: CK_NODE_*.
     int32_t status;
     // What the application last said of itself: CK_HEALTH_*.
     int32_t health;
-    // Its share of the partitions relative to other nodes.
+    // Why, when it is not healthy; else empty.
+    const char *health_reason;
+    // Its share of the partitions relative to other nodes: 100 is usual, 0 takes no new ones.
     uint32_t weight;
     // The port in ip.
     uint16_t port;
@@ -363,37 +589,268 @@ typedef struct ck_node_t {
     bool voter;
 } ck_node_t;
 
-// One event. The library owns it and all that it points at, which is valid until the callback returns. Strings are
-// NUL-terminated UTF-8. New fields go to the end.
-typedef struct ck_event_t {
-    // What happened: one of CK_EVENT_*, or one that this header does not know.
-    uint32_t kind;
-    // A partition change: what the node has of the partition now, CK_CHANGE_*.
+// Where a key belongs. The caller owns it, and passes its size to the calls that fill it: a later library may have more
+// fields at the end, which it does not fill then.
+typedef struct ck_key_route_t {
+    // The revision of the cluster that the answer was taken from.
+    uint64_t revision;
+    // Grows whenever the primary changes: the fencing token for the application's storage.
+    uint64_t epoch;
+    // The node that takes the writes, valid until its view is released; NULL while there is none, and where no view was
+    // asked for.
+    const struct ck_node_t *primary;
+    // The partition's number, from 0.
+    uint32_t partition;
+    // What this node is to the partition: CK_ROLE_*.
+    int32_t role;
+    // How many other nodes hold the data.
+    uint32_t replica_count;
+    // The index of that primary in its view; UINT32_MAX while there is none.
+    uint32_t primary_index;
+} ck_key_route_t;
+
+// Bytes of the caller's: an argument for calls that take many keys. It never changes.
+typedef struct ck_bytes_t {
+    // The first byte; may be NULL when len is 0.
+    const void *data;
+    // How many there are.
+    size_t len;
+} ck_bytes_t;
+
+// Raft statistics of this node. The library owns it; it is valid until it is freed with ck_consensus_stats_free. New fields go
+// to the end.
+typedef struct ck_consensus_stats_t {
+    // "Leader", "Follower", "Candidate", "Learner" or "Shutdown".
+    const char *state;
+    // The leader's node id; empty when none is known.
+    const char *leader;
+    // The Raft term.
+    uint64_t term;
+    // The index of the last entry in the log.
+    uint64_t last_log_index;
+    // The term of that entry.
+    uint64_t last_log_term;
+    // The last index known to be committed.
+    uint64_t commit_index;
+    // The last index applied here.
+    uint64_t applied_index;
+    // The number of other nodes that take part in Raft.
+    size_t num_peers;
+    // True when this node leads.
+    bool is_leader;
+} ck_consensus_stats_t;
+
+// Counters and gauges of this node. The library owns it; it is valid until it is freed with ck_metrics_free. New fields go to
+// the end.
+typedef struct ck_metrics_t {
+    // The number of members.
+    size_t node_count;
+    // The number of partitions.
+    size_t partition_count;
+    // The number of HTTP requests answered by this node.
+    uint64_t request_count;
+    // The number of those that were answered with a 4xx or 5xx status.
+    uint64_t error_count;
+    // When this node last heard from the leader, or led, in milliseconds since 1970.
+    uint64_t last_sync_ms;
+    // Seconds since this node started.
+    uint64_t uptime_seconds;
+    // As in ck_consensus_stats_t.
+    const char *raft_state;
+    // True when this node leads.
+    bool is_leader;
+} ck_metrics_t;
+
+// The health of this node. The library owns it; it is valid until it is freed with ck_health_status_free. New fields go to the
+// end.
+typedef struct ck_health_status_t {
+    // This node's id.
+    const char *node_id;
+    // Its name for people.
+    const char *node_name;
+    // As in ck_consensus_stats_t.
+    const char *raft_state;
+    // How long it has been running, such as "1h2m3.5s".
+    const char *uptime;
+    // Why it is not healthy; empty when it is.
+    const char *message;
+    // The number of members.
+    size_t node_count;
+    // The number of partitions.
+    size_t partition_count;
+    // When this node last heard from the leader, or led, in milliseconds since 1970.
+    uint64_t last_sync_ms;
+    // How late this node's timers and messages from the leader were recently, in milliseconds.
+    uint64_t delay_ms;
+    // The factor by which the cluster stretches election timeouts: 1 on quiet machines.
+    uint32_t election_stretch;
+    // True when it is a member, knows a leader and applies the log.
+    bool healthy;
+    // True when it leads.
+    bool is_leader;
+} ck_health_status_t;
+
+// The health of a member, which the leader knows best. The library owns it; it is valid until it is freed with
+// ck_node_health_free. New fields go to the end.
+typedef struct ck_node_health_t {
+    // The member.
+    const char *node_id;
+    // When it was last heard from, in milliseconds since 1970.
+    uint64_t last_seen_ms;
+    // The number of heartbeats missed in a row.
+    uint32_t failures;
+    // True when it is up and healthy.
+    bool healthy;
+} ck_node_health_t;
+
+// Statistics of one hook since it was added. The library owns it; it is valid until its list is freed. New fields go to the
+// end.
+typedef struct ck_hook_stats_t {
+    // The hook, as ck_hook_add named it.
+    uint64_t hook;
+    // Calls that have ended, however.
+    uint64_t calls;
+    // Ended calls that did not return success.
+    uint64_t failures;
+    // Failed calls of hooks of other languages that ended with a panic.
+    uint64_t panics;
+    // Calls that were made again for a partition that this node gains.
+    uint64_t retries;
+    // Events that were removed before they were told, because a later one made them pointless.
+    uint64_t coalesced;
+    // Events that wait to be told.
+    size_t queued;
+    // Calls that run.
+    size_t running;
+    // The events that it is called for: a sum of CK_EVENT_*, or CK_EVENT_ALL.
+    uint32_t events;
+} ck_hook_stats_t;
+
+// A node gained or lost a partition, or a role in it. The library owns it and all that it points at, which is valid for as long
+// as the event. New fields go to the end.
+typedef struct ck_partition_change_t {
+    // The partition's name, such as "partition-5".
+    const char *partition_id;
+    // The node that gains or loses.
+    const char *node_id;
+    // That node as a member, whether it gains or loses; NULL when it is none any more.
+    const struct ck_node_t *node;
+    // Live nodes that hold the data, where the node has to copy it; none where it has nothing to copy.
+    const struct ck_node_t *const *copy_from;
+    // How many there are.
+    size_t copy_from_count;
+    // The primary before; empty when there was none.
+    const char *old_primary;
+    // The primary after; empty when there is none.
+    const char *new_primary;
+    // The partition's epoch after the change.
+    uint64_t epoch;
+    // The partition's number.
+    uint32_t partition;
+    // What the node gains or loses: CK_CHANGE_*.
     int32_t change;
+    // Why: CK_REASON_*.
+    int32_t reason;
+} ck_partition_change_t;
+
+// One event. The library owns it and all that it points at, which is valid until the callback returns, or, of an event from a
+// queue, until it is acknowledged. New fields go to the end.
+typedef struct ck_event_t {
     // The revision that brought it about.
     uint64_t revision;
     // When, in milliseconds since 1970, by the wall clock of the node that proposed it.
     uint64_t timestamp_ms;
-    // The node that the event is about; NULL when it is about none.
-    const char *node_id;
-    // That node as a member, whether it gains or loses; NULL when it is none.
-    const struct ck_node_t *node;
-    // A partition change: the partition's epoch after it. A leadership event: the leader epoch. Else 0.
-    uint64_t epoch;
-    // A partition change: the partition. Else CK_NO_PARTITION.
-    uint32_t partition;
-    // A partition change: live nodes that hold the data, where the node has to copy it; none where it has nothing to copy.
-    const struct ck_node_t *copy_from;
-    // How many there are.
-    size_t copy_from_count;
-    // The whole event as a JSON object, the same as over HTTP.
-    const char *json;
-    // The length of json, without its NUL.
-    size_t json_len;
+    // What happened: one of CK_EVENT_*, or one that this header does not know.
+    uint32_t kind;
+    // Number of the call for this event, from 1: a failed copy is tried again.
+    uint32_t attempt;
 } ck_event_t;
 
-// Called for an event. Returns 0 for success; anything else is a failure: it is logged, and where this node gains
-// a copy of a partition the call is made again later. event: valid until the callback returns.
+// A node that was never a member has joined. The library owns it, as ck_partition_change_t. New fields go to the end.
+typedef struct ck_node_join_t {
+    // The new member.
+    const struct ck_node_t *node;
+    // The number of members, this one included.
+    size_t cluster_size;
+    // True for the first node of a new cluster.
+    bool is_bootstrap;
+} ck_node_join_t;
+
+// A member is back, after an absence or a restart. The library owns it, as ck_partition_change_t. New fields go to the end.
+typedef struct ck_node_rejoin_t {
+    // The member, with its new address and incarnation.
+    const struct ck_node_t *node;
+    // How long it was away, in milliseconds.
+    uint64_t offline_ms;
+    // When it stopped or was last heard from, in milliseconds since 1970.
+    uint64_t last_seen_at_ms;
+    // The numbers of the partitions that it held when it left.
+    const uint32_t *partitions;
+    // How many they are.
+    size_t partition_count;
+} ck_node_rejoin_t;
+
+// A member stopped, failed, or was removed. The library owns it, as ck_partition_change_t. New fields go to the end.
+typedef struct ck_node_leave_t {
+    // The member as it was.
+    const struct ck_node_t *node;
+    // The numbers of the partitions that it took the writes of.
+    const uint32_t *primaries;
+    // How many they are.
+    size_t primary_count;
+    // The numbers of the partitions that it held another copy of.
+    const uint32_t *replicas;
+    // How many they are.
+    size_t replica_count;
+    // Why: CK_LEAVE_*.
+    int32_t reason;
+} ck_node_leave_t;
+
+// Partitions begin to move, or have moved. The library owns it, as ck_partition_change_t. New fields go to the end.
+typedef struct ck_rebalance_t {
+    // The node that caused it; empty for one that was asked for.
+    const char *trigger_node_id;
+    // The ids of the nodes that gain or lose something, sorted.
+    const char *const *nodes_affected;
+    // How many they are.
+    size_t nodes_affected_count;
+    // The number of partitions that change a holder or their primary.
+    size_t partitions_to_move;
+    // How long it took, in milliseconds; 0 at the start.
+    uint64_t duration_ms;
+    // What caused it: CK_TRIGGER_*.
+    int32_t trigger;
+} ck_rebalance_t;
+
+// The health of the cluster. The library owns it, as ck_partition_change_t. New fields go to the end.
+typedef struct ck_cluster_health_t {
+    // "healthy", "degraded" (some members are not) or "critical" (more than half are not, or partitions are lost).
+    const char *status;
+    // The ids of the unhealthy members, sorted.
+    const char *const *unhealthy_node_ids;
+    // The number of members that are up and say that they are healthy.
+    size_t healthy_nodes;
+    // The number of the other members.
+    size_t unhealthy_nodes;
+    // The number of all members.
+    size_t total_nodes;
+    // The numbers of the partitions of which no node that is up holds the data.
+    const uint32_t *lost_partitions;
+    // How many they are.
+    size_t lost_partition_count;
+} ck_cluster_health_t;
+
+// Leadership began, ended, or moved to another node. The library owns it, as ck_partition_change_t. New fields go to the end.
+typedef struct ck_leadership_t {
+    // A leader change: the new leader's node id. Else NULL: it is about this node.
+    const char *node_id;
+    // The leader epoch, a fencing token: it only grows.
+    uint64_t epoch;
+} ck_leadership_t;
+
+// Called for an event. Returns 0 for success; anything else is a failure: it is logged, with the reason that
+// ck_event_set_failure gave, and where this node gains a copy of a partition the call is made again later. A callback that needs
+// longer may return first and end its call later: ck_event_defer. event: valid until the callback returns.
 //
 // Called on threads of the library, for partition changes on several at once. It may block, and may call every
 // function whose comment says so. It must return: no exception, no longjmp.
@@ -403,14 +860,24 @@ typedef int32_t (*ck_hook_fn)(const struct ck_event_t *event, void *user_data);
 // runs or will. It must return: no exception, no longjmp.
 typedef void (*ck_destroy_fn)(void *user_data);
 
+// A message for people. The library owns it; it is valid until the callback returns. New fields go to the end.
+typedef struct ck_log_record_t {
+    // The node that wrote it.
+    const char *node_id;
+    // The message, without a line end.
+    const char *message;
+    // Its length in bytes, without its NUL.
+    size_t message_len;
+    // CK_LOG_*.
+    int32_t level;
+} ck_log_record_t;
+
 // Called with a message for people, one after the other in the order in which they were written, on a thread that
 // does nothing else (one for each node). Nothing in the node waits for it: it may block, and may call every function
 // of this library, ck_cluster_free of its own node too, which does not wait for it then. What is written while it does
 // not return waits, up to 1024 messages or 1 MiB; what does not fit is dropped, and a message says how many were. It
 // must return at last: no exception, no longjmp.
-//
-// level: CK_LOG_*. message: NUL-terminated UTF-8 of message_len bytes, valid until the callback returns.
-typedef void (*ck_log_fn)(int32_t level, const char *message, size_t message_len, void *user_data);
+typedef void (*ck_log_fn)(const struct ck_log_record_t *record, void *user_data);
 
 #ifdef __cplusplus
 extern "C" {
@@ -420,6 +887,11 @@ extern "C" {
 //
 // Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
 const char *ck_version(void);
+
+// The version of the library that runs, in the form of CK_VERSION.
+//
+// Never fails, never blocks, works in a forked child; a hook may call it.
+uint32_t ck_version_number(void);
 
 // The number of the ABI of the library that runs. A program that finds another than its CK_ABI_VERSION must
 // not go on.
@@ -450,10 +922,68 @@ const char *ck_error_message(const struct ck_error_t *error);
 // error: borrowed for the call. Never fails, never blocks, works in a forked child; a hook may call it.
 bool ck_error_is_retriable(const struct ck_error_t *error);
 
+// The length of the message in bytes, without its NUL. 0 for NULL.
+//
+// error: borrowed for the call. Never fails, never blocks, works in a forked child; a hook may call it.
+size_t ck_error_message_len(const struct ck_error_t *error);
+
+// True when the call may have had its effect all the same: a write may or may not have happened. After every other error of
+// a write it has not. False for NULL.
+//
+// error: borrowed for the call. Never fails, never blocks, works in a forked child; a hook may call it.
+bool ck_error_is_ambiguous(const struct ck_error_t *error);
+
+// The name of a code, such as "NO_LEADER", and "OK" for CK_OK. NULL for a number that is no code of this library.
+//
+// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+const char *ck_error_code_name(int32_t code);
+
 // Frees an error. NULL is allowed.
 //
-// error: consumed. Never fails, never blocks; a hook may call it. In a forked child it leaks on purpose.
+// error: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
 void ck_error_free(struct ck_error_t *error);
+
+// The text. NULL for NULL.
+//
+// text: borrowed for the call. out_len: its length in bytes, without its NUL; may be NULL. Returns: valid until the text is
+// freed. Never fails, never blocks; a hook may call it.
+const char *ck_text_data(const struct ck_text_t *text,
+                         size_t *out_len);
+
+// Frees a text. NULL is allowed.
+//
+// text: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
+void ck_text_free(struct ck_text_t *text);
+
+// How many texts there are. 0 for NULL.
+//
+// strings: borrowed for the call. Never fails, never blocks; a hook may call it.
+size_t ck_strings_count(const struct ck_strings_t *strings);
+
+// The text at an index. NULL where there is none.
+//
+// strings: borrowed for the call. out_len: its length in bytes, without its NUL; may be NULL. Returns: valid until the
+// strings are freed. Never fails, never blocks; a hook may call it.
+const char *ck_strings_get(const struct ck_strings_t *strings,
+                           size_t index,
+                           size_t *out_len);
+
+// Frees strings. NULL is allowed.
+//
+// strings: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
+void ck_strings_free(struct ck_strings_t *strings);
+
+// The numbers, one after the other. NULL for NULL and where there are none.
+//
+// numbers: borrowed for the call. out_count: how many there are; may be NULL. Returns: valid until the numbers are freed.
+// Never fails, never blocks; a hook may call it.
+const uint32_t *ck_numbers_data(const struct ck_numbers_t *numbers,
+                                size_t *out_count);
+
+// Frees numbers. NULL is allowed.
+//
+// numbers: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
+void ck_numbers_free(struct ck_numbers_t *numbers);
 
 // Makes options with every default. node_id and http_addr have none and must be set.
 //
@@ -463,7 +993,7 @@ struct ck_error_t *ck_options_new(struct ck_options_t **out);
 
 // Frees options. Nodes made from them live on. NULL is allowed.
 //
-// options: consumed. Never fails, never blocks; a hook may call it. In a forked child it leaks on purpose.
+// options: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
 void ck_options_free(struct ck_options_t *options);
 
 // Sets an option by its name, from its text form: "5s", "true", "64", "10.0.0.1:8080,10.0.0.2:8080".
@@ -486,6 +1016,97 @@ struct ck_error_t *ck_options_set(struct ck_options_t *options,
 // Errors: INVALID_ARGUMENT, INVALID_OPTION.
 struct ck_error_t *ck_options_load_json(struct ck_options_t *options, const char *json, size_t json_len);
 
+// The value of an option in its text form, as ck_options_set takes it: what was set, or else the default where that is one
+// value. Empty where nothing is set and the default is derived from other options or is none.
+//
+// options: borrowed for the call. name: UTF-8, borrowed for the call. out: set on success, to be freed with ck_text_free;
+// NULL on failure. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; INVALID_OPTION for an unknown name.
+struct ck_error_t *ck_options_get(const struct ck_options_t *options,
+                                  const char *name,
+                                  size_t name_len,
+                                  struct ck_text_t **out);
+
+// Sets what a JSON file names and leaves the rest, as ck_options_load_json. On failure nothing changes.
+//
+// options: borrowed for the call. path: UTF-8, borrowed for the call. Blocks: for as long as reading the file takes. A hook
+// may call it.
+// Errors: INVALID_ARGUMENT; INVALID_OPTION; IO when the file cannot be read.
+struct ck_error_t *ck_options_load_file(struct ck_options_t *options,
+                                        const char *path,
+                                        size_t path_len);
+
+// Sets what environment variables name and leaves the rest: CLUSTERKIT_NODE_ID and so on; docs/options.md lists them. On
+// failure nothing changes.
+//
+// The environment is read during the call: no other thread may change it meanwhile, which is true of every getenv.
+//
+// options: borrowed for the call. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; INVALID_OPTION, which names the variable.
+struct ck_error_t *ck_options_load_env(struct ck_options_t *options);
+
+// Checks the options as ck_cluster_new does: that what is required is set, and that no two contradict each other.
+//
+// options: borrowed for the call. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; INVALID_OPTION.
+struct ck_error_t *ck_options_validate(const struct ck_options_t *options);
+
+// What the options come to, as a JSON object: every option by its name, with the value that a node would use in its text
+// form, derived ones included. Empty where there is none, and where only the running node knows it.
+//
+// options: borrowed for the call. out: set on success, to be freed with ck_text_free; NULL on failure. Never blocks; a
+// hook may call it.
+// Errors: INVALID_ARGUMENT; INVALID_OPTION as ck_options_validate.
+struct ck_error_t *ck_options_effective(const struct ck_options_t *options,
+                                        struct ck_text_t **out);
+
+// Reads a duration: "5s", "500ms", "1m30s", or a number of milliseconds.
+//
+// text: UTF-8, borrowed for the call. out_ms: the duration in milliseconds, set on success, else 0. Never blocks; a hook may
+// call it.
+// Errors: INVALID_ARGUMENT when it is no duration.
+struct ck_error_t *ck_parse_duration(const char *text,
+                                     size_t text_len,
+                                     uint64_t *out_ms);
+
+// How many options there are.
+//
+// Never fails, never blocks, works in a forked child; a hook may call it.
+size_t ck_option_count(void);
+
+// The name of an option, which ck_options_set takes. NULL where there is none at the index.
+//
+// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+const char *ck_option_name(size_t index);
+
+// The type of an option in one word: text, address, list, map, boolean, integer, duration or choice. NULL where there is no
+// option at the index.
+//
+// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+const char *ck_option_type(size_t index);
+
+// The value that applies when an option is not set, or in words where it comes from. NULL where there is none: the option
+// must be set, or is left out.
+//
+// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+const char *ck_option_default(size_t index);
+
+// What an option accepts, in words, such as "1 to 65536". NULL where there is no option at the index.
+//
+// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+const char *ck_option_bounds(size_t index);
+
+// The environment variables that set an option, separated by blanks; where several are set, the first counts. NULL where
+// there is no option at the index.
+//
+// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+const char *ck_option_env(size_t index);
+
+// What an option means, in a sentence or two. NULL where there is no option at the index.
+//
+// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+const char *ck_option_help(size_t index);
+
 // Makes a node with these options. Opens nothing before ck_cluster_start.
 //
 // options: copied. out: set on success, to be freed with ck_cluster_free; NULL on failure. Never blocks; a hook
@@ -494,21 +1115,30 @@ struct ck_error_t *ck_options_load_json(struct ck_options_t *options, const char
 struct ck_error_t *ck_cluster_new(const struct ck_options_t *options,
                                   struct ck_cluster_t **out);
 
-// Ends a node and frees it: closes its files and sockets, without telling the other nodes where ck_cluster_stop
-// has not. Views that were acquired from it live on. NULL is allowed.
+// Another share of a node, for another owner: each is freed once, and the last of them ends the node. NULL for NULL.
 //
-// When it returns, no hook and no log callback of this node runs or will, all messages were told, every destroy
-// function has run, and with the last node of the process the threads of the library have ended. Two exceptions: a hook
-// that does not return within 5 s, and a log callback that does not within 1 s, are left to themselves: each is called no
-// more, and its destroy function runs when it returns. Inside a hook of this node nothing is waited for: all that happens
-// soon afterwards, in the background. Inside its log callback that call is not waited for, and it is the last one.
+// cluster: borrowed for the call. Returns: the same pointer, to be freed with ck_cluster_free. Never fails, never blocks; a
+// hook may call it.
+struct ck_cluster_t *ck_cluster_ref(const struct ck_cluster_t *cluster);
+
+// Ends a node and frees it: closes its files and sockets, without telling the other nodes where ck_cluster_stop
+// has not. Where ck_cluster_ref has made other shares, only the last free does that. Views that were acquired from it live
+// on. NULL is allowed.
+//
+// When it returns, no hook, no completion and no log callback of this node runs or will, all messages were told, every destroy
+// function has run, every call that was begun has been told its outcome, and with the last node of the process the threads of
+// the library have ended. The exceptions: a hook that does not return within 5 s (together with a stop before), a completion
+// callback that does not within 5 s, and a log callback that does not within 1 s, are left to themselves: each is called no
+// more, and its destroy function runs when it returns. Inside a hook of this node nothing is waited for: all that happens soon
+// afterwards, in the background. Inside its log callback or a completion callback that call is not waited for; for the log
+// callback it is the last one.
 //
 // cluster: consumed; no other call with it may be under way or follow. Blocks: for as long as closing takes,
-// milliseconds as a rule, and never longer than 6 s and what the disk takes. A hook may call it. In a forked child it
+// milliseconds as a rule, and never longer than 11 s and what the disk takes. A hook may call it. In a forked child it
 // leaks on purpose.
 void ck_cluster_free(struct ck_cluster_t *cluster);
 
-// Starts the node: it founds a cluster, joins one, or comes back to its own, as its options and its data_dir
+// Starts the node: it bootstraps a cluster, joins one, or rejoins its own, as its options and its data_dir
 // say. Returns when it is a member. A node starts once; after a failure free it.
 //
 // cluster: borrowed for the call. Blocks: for at most the option join_timeout and a little; a node that was a
@@ -517,6 +1147,15 @@ void ck_cluster_free(struct ck_cluster_t *cluster);
 // JOIN_REFUSED, ADDRESS_IN_USE, DATA_DIR_IN_USE, WRONG_CLUSTER, CLUSTER_MISMATCH, DUPLICATE_NODE, REMOVED,
 // CORRUPT, IO, IN_HOOK.
 struct ck_error_t *ck_cluster_start(struct ck_cluster_t *cluster);
+
+// ck_cluster_start without waiting for it.
+//
+// cluster: borrowed for the call; it may be freed at once, which ends the start. done, user_data: see ck_done_fn. Never blocks;
+// a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+struct ck_error_t *ck_cluster_start_async(struct ck_cluster_t *cluster,
+                                          ck_done_fn done,
+                                          void *user_data);
 
 // Stops the node in an orderly way: the other nodes take over what it has, then everything is closed. After
 // success no hook of this node runs or will, and every destroy function of a hook has run, once, those of hooks that were
@@ -527,45 +1166,82 @@ struct ck_error_t *ck_cluster_start(struct ck_cluster_t *cluster);
 // cluster: borrowed for the call. Blocks: for at most timeout_ms milliseconds. A hook may not call it (IN_HOOK);
 // it may free the node.
 // Errors: INVALID_ARGUMENT; IN_HOOK; TIMEOUT when time is up, stopping then goes on and can be waited for by
-// another call, or when a hook has not returned after 5 s, everything else being closed; IO.
+// another call, or when a hook has not returned after 5 s, everything else being closed: the message names the hook and its
+// event; IO.
 struct ck_error_t *ck_cluster_stop(struct ck_cluster_t *cluster,
                                    uint32_t timeout_ms);
+
+// ck_cluster_stop without waiting for it. It takes a few seconds at most.
+//
+// cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may not call it (IN_HOOK).
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+struct ck_error_t *ck_cluster_stop_async(struct ck_cluster_t *cluster,
+                                         ck_done_fn done,
+                                         void *user_data);
+
+// Leaves the cluster for ever: leadership and all copies of this node move to other nodes, then it is removed and stops.
+//
+// cluster: borrowed for the call. Blocks: for at most timeout_ms milliseconds. A hook may not call it (IN_HOOK).
+// Errors: INVALID_ARGUMENT; NOT_STARTED; IN_HOOK; REFUSED when no node could take over, the only active node cannot leave;
+// TIMEOUT with what is left to move: the node goes on leaving, and the call may be made again; STOPPED.
+struct ck_error_t *ck_cluster_leave(struct ck_cluster_t *cluster,
+                                    uint32_t timeout_ms);
+
+// ck_cluster_leave without waiting for it.
+//
+// cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+struct ck_error_t *ck_cluster_leave_async(struct ck_cluster_t *cluster,
+                                          uint32_t timeout_ms,
+                                          ck_done_fn done,
+                                          void *user_data);
 
 // The address at which others reach this node, "host:port": what another node is given as join_addrs.
 //
 // cluster: borrowed for the call. buffer: size bytes, filled with the address and a NUL; CK_ADDRESS_SIZE bytes
-// are enough. Never blocks; a hook may call it.
+// are enough; an empty text on failure. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, NOT_STARTED, TOO_LARGE when the buffer is too small.
 struct ck_error_t *ck_cluster_http_addr(const struct ck_cluster_t *cluster,
                                         char *buffer,
                                         size_t size);
 
-// Waits until a leader is known.
+// This node's id. NULL for NULL.
 //
-// cluster: borrowed for the call. out: filled on success; may be NULL. Blocks: for at most timeout_ms
-// milliseconds. A hook may call it.
-// Errors: INVALID_ARGUMENT, NO_LEADER when there is none in time, STOPPED.
-struct ck_error_t *ck_wait_for_leader(const struct ck_cluster_t *cluster,
-                                      uint32_t timeout_ms,
-                                      struct ck_leader_t *out);
+// cluster: borrowed for the call. Returns: valid until the cluster is freed. Never blocks; a hook may call it.
+const char *ck_my_node_id(const struct ck_cluster_t *cluster);
 
-// Waits until this node has applied a revision: read your writes, also those made through another node.
+// What this node waits for before it is ready, in words for people: NULL in *out when it is ready, a member that knows a leader
+// and holds a lease. A node that was a member before returns from ck_cluster_start when join_timeout has passed, ready or not.
 //
-// cluster: borrowed for the call. Blocks: for at most timeout_ms milliseconds. A hook may call it.
-// Errors: INVALID_ARGUMENT, NOT_STARTED, STOPPED, TIMEOUT.
-struct ck_error_t *ck_wait_for_revision(const struct ck_cluster_t *cluster,
-                                        uint64_t revision,
-                                        uint32_t timeout_ms);
+// cluster: borrowed for the call. out: set on success where it waits, to be freed with ck_text_free; else NULL. Never blocks;
+// a hook may call it.
+// Errors: INVALID_ARGUMENT; why it will never be ready and has to be started anew or given up: REMOVED, DUPLICATE_NODE and the
+// like, IO, STOPPED.
+struct ck_error_t *ck_waiting_for(const struct ck_cluster_t *cluster,
+                                  struct ck_text_t **out);
 
-// Where a key belongs: its partition, who takes its writes, and what this node is to it.
+// Where a key belongs: its partition, who takes its writes, and what this node is to it at this moment, its lease included.
+// All of the answer is from one view of the cluster.
 //
-// cluster: borrowed for the call. key: any bytes, borrowed for the call. out: filled on success, else left
-// alone. Never blocks, takes no lock, allocates nothing where it succeeds; a hook may call it.
-// Errors: INVALID_ARGUMENT; NOT_FOUND before there are partitions.
+// cluster: borrowed for the call. key: any bytes, borrowed for the call. view: NULL, or a place that holds NULL or a view of
+// this cluster, which no other thread uses meanwhile: on success it holds the view that the answer was taken from, as after
+// ck_view_refresh, and out->primary is a node of it. out: filled on success, all zero on failure; out_size: sizeof *out. Never
+// blocks, takes no lock, allocates nothing where it succeeds; a hook may call it.
+// Errors: INVALID_ARGUMENT; NOT_STARTED; NOT_FOUND before there are partitions.
 struct ck_error_t *ck_lookup_key(const struct ck_cluster_t *cluster,
                                  const void *key,
                                  size_t key_len,
-                                 struct ck_key_route_t *out);
+                                 struct ck_view_t **view,
+                                 struct ck_key_route_t *out,
+                                 size_t out_size);
+
+// The partition that a key belongs to; CK_NO_PARTITION before partitions exist, for NULL and in a forked child.
+//
+// cluster: borrowed for the call. key: any bytes, borrowed for the call. Never blocks, takes no lock, allocates nothing; a
+// hook may call it.
+uint32_t ck_partition_for_key(const struct ck_cluster_t *cluster,
+                              const void *key,
+                              size_t key_len);
 
 // True when this node takes the writes of a partition at this moment: it is the primary, and its lease runs.
 // False for NULL and in a forked child.
@@ -581,28 +1257,68 @@ bool ck_is_primary_for_key(const struct ck_cluster_t *cluster,
                            const void *key,
                            size_t key_len);
 
+// What this node is to a partition at this moment, its lease included: CK_ROLE_*. CK_ROLE_NONE for NULL and in a forked
+// child.
+//
+// cluster: borrowed for the call. Never blocks, takes no lock, allocates nothing; a hook may call it.
+int32_t ck_role(const struct ck_cluster_t *cluster,
+                uint32_t partition);
+
+// What this node is to a key at this moment, its lease included: CK_ROLE_*. CK_ROLE_NONE for NULL and in a forked child.
+//
+// cluster: borrowed for the call. key: any bytes, borrowed for the call. Never blocks, takes no lock, allocates
+// nothing; a hook may call it.
+int32_t ck_role_for_key(const struct ck_cluster_t *cluster,
+                        const void *key,
+                        size_t key_len);
+
+// The epoch of a partition that this node takes the writes of at this moment: the fencing token with which the application's
+// storage refuses an earlier primary. Ask right before the write, and hand the number to the storage with it.
+//
+// cluster: borrowed for the call. out: the epoch, set on success, else 0. Never blocks, takes no lock, allocates nothing where
+// it succeeds; a hook may call it.
+// Errors: INVALID_ARGUMENT; NOT_STARTED; LEASE_EXPIRED when this node would be primary but holds no lease; CONFLICT when
+// another node is primary, or none; NOT_FOUND when there is no such partition.
+struct ck_error_t *ck_primary_epoch(const struct ck_cluster_t *cluster,
+                                    uint32_t partition,
+                                    uint64_t *out);
+
+// True while this node holds a lease, without which it is primary of nothing. False for NULL and in a forked child.
+//
+// cluster: borrowed for the call. Never blocks, takes no lock, allocates nothing; a hook may call it.
+bool ck_is_leased(const struct ck_cluster_t *cluster);
+
 // True when this node leads the cluster at this moment: its leader lease runs, so nobody else can lead. False
 // for NULL and in a forked child.
 //
 // cluster: borrowed for the call. Never blocks; a hook may call it.
 bool ck_is_leader(const struct ck_cluster_t *cluster);
 
-// The leader epoch with which this node leads: a fencing token.
-//
-// cluster: borrowed for the call. out: filled on success, else left alone. Never blocks; a hook may call it.
-// Errors: INVALID_ARGUMENT, NOT_STARTED, STOPPED, LEASE_EXPIRED when it does not lead.
-struct ck_error_t *ck_leader_epoch(const struct ck_cluster_t *cluster, uint64_t *out);
-
 // Acquires the present view of the cluster.
 //
 // cluster: borrowed for the call. out: set on success, to be released with ck_view_release; NULL on failure.
-// Never blocks; a hook may call it.
+// Never blocks, allocates nothing; a hook may call it.
 // Errors: INVALID_ARGUMENT.
 struct ck_error_t *ck_view_acquire(const struct ck_cluster_t *cluster, struct ck_view_t **out);
 
+// Sees to it that *view is the present view of the cluster. Where it is already, this costs a few nanoseconds and changes
+// nothing; otherwise *view is released and replaced, so what was borrowed from it ends. For loops that ask again and again.
+//
+// cluster: borrowed for the call. view: a place that holds NULL or a view of this cluster, which no other thread uses
+// meanwhile; on failure it stays as it is. Never blocks, allocates nothing; a hook may call it.
+// Errors: INVALID_ARGUMENT.
+struct ck_error_t *ck_view_refresh(const struct ck_cluster_t *cluster,
+                                   struct ck_view_t **view);
+
+// Another share of a view, for another owner: each is released once. NULL for NULL.
+//
+// view: borrowed for the call. Returns: the same pointer, to be released with ck_view_release. Never fails, never blocks,
+// allocates nothing; a hook may call it.
+struct ck_view_t *ck_view_ref(const struct ck_view_t *view);
+
 // Releases a view: what was borrowed from it ends. NULL is allowed.
 //
-// view: consumed. Never fails, never blocks; a hook may call it. In a forked child it leaks on purpose.
+// view: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
 void ck_view_release(struct ck_view_t *view);
 
 // The revision that the view shows. 0 for NULL.
@@ -634,20 +1350,56 @@ const struct ck_node_t *ck_view_find_node(const struct ck_view_t *view,
 const struct ck_node_t *ck_view_my_node(const struct ck_view_t *view);
 
 // The member whose leadership was recorded last; NULL where there is none. Whether it leads at this moment is a
-// matter of leases, which a view does not know.
+// matter of leases, which a view does not know: ask ck_leader.
 //
 // view: borrowed for the call. Returns: valid until the view is released. Never blocks; a hook may call it.
 const struct ck_node_t *ck_view_leader(const struct ck_view_t *view);
+
+// The leader epoch of the leadership that was recorded last, a fencing token: it only grows. 0 before there was a leader.
+//
+// view: borrowed for the call. Never blocks; a hook may call it.
+uint64_t ck_view_leader_epoch(const struct ck_view_t *view);
+
+// The Raft term of that leadership; no fencing token.
+//
+// view: borrowed for the call. Never blocks; a hook may call it.
+uint64_t ck_view_leader_term(const struct ck_view_t *view);
+
+// When that leadership began, in milliseconds since 1970 by the leader's wall clock.
+//
+// view: borrowed for the call. Never blocks; a hook may call it.
+uint64_t ck_view_leader_elected_at_ms(const struct ck_view_t *view);
+
+// The number of copies that each partition should have. 0 before there is a cluster.
+//
+// view: borrowed for the call. Never blocks; a hook may call it.
+uint32_t ck_view_replication_factor(const struct ck_view_t *view);
+
+// How long a lease lasts in this cluster, in milliseconds.
+//
+// view: borrowed for the call. Never blocks; a hook may call it.
+uint64_t ck_view_lease_ttl_ms(const struct ck_view_t *view);
+
+// True during maintenance, while no partitions are moved and primaries still fail over.
+//
+// view: borrowed for the call. out_automatic: whether the cluster began it by itself, because more than half of its members
+// had failed; may be NULL. Never blocks; a hook may call it.
+bool ck_view_maintenance(const struct ck_view_t *view,
+                         bool *out_automatic);
+
+// The whole cluster as a JSON object, the same as "cluster" in the answer of GET /cluster: its id and name, members,
+// partitions, and the reason of a maintenance, without custom data.
+//
+// view: borrowed for the call. out: set on success, to be freed with ck_text_free; NULL on failure. Never blocks, takes time
+// in proportion to members and partitions; a hook may call it.
+// Errors: INVALID_ARGUMENT.
+struct ck_error_t *ck_view_json(const struct ck_view_t *view,
+                                struct ck_text_t **out);
 
 // How many partitions there are; 0 before they exist, and for NULL.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
 uint32_t ck_view_partition_count(const struct ck_view_t *view);
-
-// The partition that a key belongs to; CK_NO_PARTITION before partitions exist, and for NULL.
-//
-// view: borrowed for the call. key: any bytes, borrowed for the call. Never blocks; a hook may call it.
-uint32_t ck_view_partition_for_key(const struct ck_view_t *view, const void *key, size_t key_len);
 
 // The epoch of a partition, which grows whenever its primary changes: the fencing token for the application's
 // storage. 0 where there is no such partition.
@@ -661,6 +1413,11 @@ uint64_t ck_view_epoch(const struct ck_view_t *view, uint32_t partition);
 // view: borrowed for the call. Never blocks; a hook may call it.
 int32_t ck_view_role(const struct ck_view_t *view,
                      uint32_t partition);
+
+// The condition of a partition: CK_PARTITION_*.
+//
+// view: borrowed for the call. Never blocks; a hook may call it.
+int32_t ck_view_partition_state(const struct ck_view_t *view, uint32_t partition);
 
 // The node that takes the writes of a partition. NULL while there is none, and where there is no such partition.
 //
@@ -681,39 +1438,466 @@ const struct ck_node_t *ck_view_replica(const struct ck_view_t *view,
                                         uint32_t partition,
                                         size_t index);
 
-// Adds a hook: callback is called for every event of the kinds in events, a sum of CK_EVENT_* or CK_EVENT_ALL, in
-// the order in which they happened. docs/hooks.md tells of order and concurrency. Any number of hooks may be added.
+// How many nodes are still copying the data of a partition. 0 where there is no such partition.
 //
-// cluster: borrowed for the call. callback, destroy: static code. user_data: consumed on success: destroy, if it
-// is not NULL, is called with it exactly once, when the hook has been removed, the node has stopped or was freed,
-// and no call of the hook runs or will. When ck_cluster_stop has returned success it has been, also where the two were
-// called at the same time. On failure destroy is not called and user_data is still the caller's.
-// out_id: set on success, names the hook to ck_hook_remove; may be NULL. Never blocks; a hook may call it.
-// Errors: INVALID_ARGUMENT, STOPPED.
-struct ck_error_t *ck_hook_add(struct ck_cluster_t *cluster,
-                               uint32_t events,
-                               ck_hook_fn callback,
-                               void *user_data,
-                               ck_destroy_fn destroy,
-                               uint64_t *out_id);
+// view: borrowed for the call. Never blocks; a hook may call it.
+size_t ck_view_pending_count(const struct ck_view_t *view, uint32_t partition);
 
-// Removes a hook. When it returns, no call of the hook runs or will, and its destroy function has run, unless it
-// was called inside a hook of this node: then both are true when the call under way returns.
+// One of the nodes that are still copying the data of a partition, and hold no role yet; they are sorted by id. NULL where
+// there is none.
 //
-// cluster: borrowed for the call. Blocks: until a call of the hook that is under way returns. A hook may call it,
-// for itself too, and is not waited for.
-// Errors: INVALID_ARGUMENT; NOT_FOUND when there is no such hook (any more).
-struct ck_error_t *ck_hook_remove(struct ck_cluster_t *cluster,
-                                  uint64_t id);
+// view: borrowed for the call. Returns: valid until the view is released. Never blocks; a hook may call it.
+const struct ck_node_t *ck_view_pending(const struct ck_view_t *view,
+                                        uint32_t partition,
+                                        size_t index);
+
+// The partitions that a member holds: those that it takes the writes of, and those that it holds another copy of, by number.
+//
+// view: borrowed for the call. id: UTF-8, borrowed for the call. out_primary, out_replica: set on success, to be freed with
+// ck_numbers_free; NULL on failure; each may be NULL. Never blocks, takes time in proportion to the partitions; a hook may
+// call it.
+// Errors: INVALID_ARGUMENT; NOT_FOUND when there is no such member.
+struct ck_error_t *ck_view_partitions_of(const struct ck_view_t *view,
+                                         const char *id,
+                                         size_t id_len,
+                                         struct ck_numbers_t **out_primary,
+                                         struct ck_numbers_t **out_replica);
+
+// How many partitions the member at an index takes the writes of. 0 where there is none.
+//
+// view: borrowed for the call. Never blocks, takes time in proportion to the partitions; a hook may call it.
+size_t ck_view_primaries_of(const struct ck_view_t *view, size_t index);
+
+// How many partitions have lost their data: no node that is up holds it. 0 for NULL.
+//
+// view: borrowed for the call. Never blocks, takes time in proportion to the partitions; a hook may call it.
+size_t ck_view_lost_count(const struct ck_view_t *view);
+
+// The number of one of the partitions that have lost their data, in ascending order. CK_NO_PARTITION where there is none.
+//
+// view: borrowed for the call. Never blocks, takes time in proportion to the partitions; a hook may call it.
+uint32_t ck_view_lost(const struct ck_view_t *view,
+                      size_t index);
+
+// The number in the public name of a partition, such as "partition-5". CK_NO_PARTITION when it is no such name.
+//
+// name: UTF-8, borrowed for the call. Never blocks; a hook may call it.
+uint32_t ck_partition_number(const char *name,
+                             size_t name_len);
+
+// The partition that a key belongs to; CK_NO_PARTITION before partitions exist, and for NULL.
+//
+// view: borrowed for the call. key: any bytes, borrowed for the call. Never blocks, allocates nothing; a hook may call it.
+uint32_t ck_view_partition_for_key(const struct ck_view_t *view,
+                                   const void *key,
+                                   size_t key_len);
+
+// What this node is to a key by this view: CK_ROLE_*. Whether its lease lets it act on that is not known here: ask
+// ck_role_for_key.
+//
+// view: borrowed for the call. key: any bytes, borrowed for the call. Never blocks, allocates nothing; a hook may call it.
+int32_t ck_view_role_for_key(const struct ck_view_t *view,
+                             const void *key,
+                             size_t key_len);
+
+// The node that takes the writes of a key. NULL while there is none, and before partitions exist.
+//
+// view: borrowed for the call. key: any bytes, borrowed for the call. Returns: valid until the view is released. Never blocks,
+// allocates nothing but what all views of the same members share; a hook may call it.
+const struct ck_node_t *ck_view_primary_for_key(const struct ck_view_t *view,
+                                                const void *key,
+                                                size_t key_len);
+
+// The nodes that hold a key: the one that takes its writes first, where there is one, then the others by id.
+//
+// view: borrowed for the call. key: any bytes, borrowed for the call. out: filled with up to capacity nodes, each valid until
+// the view is released; may be NULL when capacity is 0. Returns: how many nodes hold the key, which may be more. Never blocks,
+// allocates nothing but what all views of the same members share; a hook may call it.
+size_t ck_view_nodes_for_key(const struct ck_view_t *view,
+                             const void *key,
+                             size_t key_len,
+                             const struct ck_node_t **out,
+                             size_t capacity);
+
+// Where a key belongs by this view. The role does not regard the lease: ask ck_lookup_key for that.
+//
+// view: borrowed for the call. key: any bytes, borrowed for the call. out: filled on success, all zero on failure; its primary
+// is valid until the view is released; out_size: sizeof *out. Never blocks, allocates nothing but what all views of the same
+// members share; a hook may call it.
+// Errors: INVALID_ARGUMENT; NOT_FOUND before there are partitions.
+struct ck_error_t *ck_view_route_key(const struct ck_view_t *view,
+                                     const void *key,
+                                     size_t key_len,
+                                     struct ck_key_route_t *out,
+                                     size_t out_size);
+
+// The partitions that many keys belong to, in one call: less than a quarter of the time per key, where the processor can.
+//
+// view: borrowed for the call. keys: count keys, any bytes, borrowed for the call. out: count numbers, filled on success.
+// Never blocks, allocates nothing; a hook may call it.
+// Errors: INVALID_ARGUMENT, also for a NULL key with a length; NOT_FOUND before there are partitions.
+struct ck_error_t *ck_view_route_many(const struct ck_view_t *view,
+                                      const struct ck_bytes_t *keys,
+                                      size_t count,
+                                      uint32_t *out);
+
+// The partition that a key belongs to among partition_count: the published mapping, for programs that are no member. The first
+// four bytes of the key's MD5 as a big-endian number, modulo the count; 0 for a count of 0.
+//
+// key: any bytes, borrowed for the call; CK_NO_PARTITION for NULL with a length. Never blocks, allocates nothing, works in a
+// forked child; a hook may call it.
+uint32_t ck_partition_for(const void *key,
+                          size_t key_len,
+                          uint32_t partition_count);
+
+// ck_partition_for of many keys in one call.
+//
+// keys: count keys, any bytes, borrowed for the call. out: count numbers, filled on success. Never blocks, allocates nothing;
+// a hook may call it.
+// Errors: INVALID_ARGUMENT, also for a NULL key with a length.
+struct ck_error_t *ck_partitions_for(const struct ck_bytes_t *keys,
+                                     size_t count,
+                                     uint32_t partition_count,
+                                     uint32_t *out);
+
+// The leader epoch with which this node leads: a fencing token.
+//
+// cluster: borrowed for the call. out: the epoch, set on success, else 0. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, NOT_STARTED, STOPPED, LEASE_EXPIRED when it does not lead.
+struct ck_error_t *ck_leader_epoch(const struct ck_cluster_t *cluster, uint64_t *out);
+
+// The leader, as this node knows it: NULL in *out when it has had no contact with one for the duration of a lease.
+//
+// cluster: borrowed for the call. out: set on success where there is one, to be freed with ck_leader_info_free; else NULL.
+// Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT.
+struct ck_error_t *ck_leader(const struct ck_cluster_t *cluster,
+                             struct ck_leader_info_t **out);
+
+// Frees a leader. NULL is allowed.
+//
+// leader: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
+void ck_leader_info_free(struct ck_leader_info_t *leader);
+
+// Waits until a leader is known.
+//
+// cluster: borrowed for the call. out_leader: set on success, to be freed with ck_leader_info_free; NULL on failure; may be NULL.
+// Blocks: for at most timeout_ms milliseconds. A hook may call it.
+// Errors: INVALID_ARGUMENT, NOT_STARTED, NO_LEADER when there is none in time, STOPPED.
+struct ck_error_t *ck_wait_for_leader(const struct ck_cluster_t *cluster,
+                                      uint32_t timeout_ms,
+                                      struct ck_leader_info_t **out_leader);
+
+// ck_wait_for_leader without waiting for it: the result has the leader.
+//
+// cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+struct ck_error_t *ck_wait_for_leader_async(const struct ck_cluster_t *cluster,
+                                            uint32_t timeout_ms,
+                                            ck_done_fn done,
+                                            void *user_data);
+
+// Asks the leader to hand leadership to another voter.
+//
+// cluster: borrowed for the call. buffer: size bytes, filled with the id of the leader afterwards and a NUL; CK_NODE_ID_SIZE
+// bytes are enough; an empty text on failure; may be NULL. Blocks: for a few seconds at most. A hook may call it.
+// Errors: INVALID_ARGUMENT; NOT_STARTED; REFUSED with the reason when no voter could take over; NO_LEADER; TIMEOUT; TOO_LARGE
+// when the buffer is too small.
+struct ck_error_t *ck_step_down(struct ck_cluster_t *cluster,
+                                char *buffer,
+                                size_t size);
+
+// Asks the leader to hand leadership to a certain voter.
+//
+// cluster: borrowed for the call. id: UTF-8, copied. buffer: as for ck_step_down. Blocks: for a few seconds at most. A hook may
+// call it.
+// Errors: as ck_step_down; NOT_FOUND when there is no such member.
+struct ck_error_t *ck_promote(struct ck_cluster_t *cluster,
+                              const char *id,
+                              size_t id_len,
+                              char *buffer,
+                              size_t size);
+
+// ck_step_down, after which the former leader does not stand for election by itself for a while.
+//
+// cluster: borrowed for the call. cooldown_ms: for how long, an hour at most. buffer: as for ck_step_down. Blocks: for a few
+// seconds at most. A hook may call it.
+// Errors: as ck_step_down.
+struct ck_error_t *ck_demote(struct ck_cluster_t *cluster,
+                             uint32_t cooldown_ms,
+                             char *buffer,
+                             size_t size);
+
+// ck_step_down without waiting for it: the result has the leader's id.
+//
+// cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+struct ck_error_t *ck_step_down_async(struct ck_cluster_t *cluster, ck_done_fn done, void *user_data);
+
+// ck_promote without waiting for it: the result has the leader's id.
+//
+// cluster: borrowed for the call. id: UTF-8, copied. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+struct ck_error_t *ck_promote_async(struct ck_cluster_t *cluster,
+                                    const char *id,
+                                    size_t id_len,
+                                    ck_done_fn done,
+                                    void *user_data);
+
+// ck_demote without waiting for it: the result has the leader's id.
+//
+// cluster: borrowed for the call. cooldown_ms: an hour at most. done, user_data: see ck_done_fn. Never blocks; a hook may call
+// it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+struct ck_error_t *ck_demote_async(struct ck_cluster_t *cluster,
+                                   uint32_t cooldown_ms,
+                                   ck_done_fn done,
+                                   void *user_data);
+
+// Raft statistics of this node.
+//
+// cluster: borrowed for the call. out: set on success, to be freed with ck_consensus_stats_free; NULL on failure. Never blocks;
+// a hook may call it.
+// Errors: INVALID_ARGUMENT.
+struct ck_error_t *ck_consensus_stats(const struct ck_cluster_t *cluster,
+                                      struct ck_consensus_stats_t **out);
+
+// Frees Raft statistics. NULL is allowed.
+//
+// stats: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
+void ck_consensus_stats_free(struct ck_consensus_stats_t *stats);
+
+// Counters and gauges of this node.
+//
+// cluster: borrowed for the call. out: set on success, to be freed with ck_metrics_free; NULL on failure. Never blocks; a hook
+// may call it.
+// Errors: INVALID_ARGUMENT.
+struct ck_error_t *ck_metrics(const struct ck_cluster_t *cluster,
+                              struct ck_metrics_t **out);
+
+// Frees metrics. NULL is allowed.
+//
+// metrics: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
+void ck_metrics_free(struct ck_metrics_t *metrics);
+
+// The health of this node.
+//
+// cluster: borrowed for the call. out: set on success, to be freed with ck_health_status_free; NULL on failure. Never blocks; a
+// hook may call it.
+// Errors: INVALID_ARGUMENT.
+struct ck_error_t *ck_health_check(const struct ck_cluster_t *cluster,
+                                   struct ck_health_status_t **out);
+
+// Frees a node's health. NULL is allowed.
+//
+// health: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
+void ck_health_status_free(struct ck_health_status_t *health);
+
+// The health of a member, which the leader knows best.
+//
+// cluster: borrowed for the call. id: UTF-8, borrowed for the call. out: set on success, to be freed with ck_node_health_free;
+// NULL on failure. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; NOT_STARTED; NOT_FOUND when there is no such member.
+struct ck_error_t *ck_node_health(const struct ck_cluster_t *cluster,
+                                  const char *id,
+                                  size_t id_len,
+                                  struct ck_node_health_t **out);
+
+// Frees a member's health. NULL is allowed.
+//
+// health: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
+void ck_node_health_free(struct ck_node_health_t *health);
+
+// Tells every node how this node's application is. It counts for the health of the cluster, not for the placement of
+// partitions.
+//
+// cluster: borrowed for the call. health: CK_HEALTH_HEALTHY, CK_HEALTH_DEGRADED or CK_HEALTH_FAILING. reason: for people,
+// UTF-8, copied, cut after 256 characters. Never blocks: the next heartbeat carries it; a hook may call it.
+// Errors: INVALID_ARGUMENT.
+struct ck_error_t *ck_report_health(struct ck_cluster_t *cluster,
+                                    int32_t health,
+                                    const char *reason,
+                                    size_t reason_len);
+
+// The whole cluster as a JSON object, custom data included: as GET /cluster?include=custom_data has it. Its leader is empty
+// when this node has had no contact with one for the duration of a lease; then the rest is as old too.
+//
+// cluster: borrowed for the call. out: set on success, to be freed with ck_text_free; NULL on failure. Never blocks, takes time
+// in proportion to all of it; a hook may call it.
+// Errors: INVALID_ARGUMENT.
+struct ck_error_t *ck_cluster_json(const struct ck_cluster_t *cluster,
+                                   struct ck_text_t **out);
+
+// Statistics of every hook of this node, in the order in which they were added.
+//
+// cluster: borrowed for the call. out: set on success, to be freed with ck_hook_stats_free; NULL on failure. Never blocks; a
+// hook may call it.
+// Errors: INVALID_ARGUMENT.
+struct ck_error_t *ck_hook_stats(const struct ck_cluster_t *cluster,
+                                 struct ck_hook_stats_list_t **out);
+
+// How many hooks there are. 0 for NULL.
+//
+// stats: borrowed for the call. Never fails, never blocks; a hook may call it.
+size_t ck_hook_stats_count(const struct ck_hook_stats_list_t *stats);
+
+// The statistics of the hook at an index. NULL where there is none.
+//
+// stats: borrowed for the call. Returns: valid until the statistics are freed. Never fails, never blocks; a hook may call it.
+const struct ck_hook_stats_t *ck_hook_stats_get(const struct ck_hook_stats_list_t *stats,
+                                                size_t index);
+
+// Frees statistics of hooks. NULL is allowed.
+//
+// stats: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
+void ck_hook_stats_free(struct ck_hook_stats_list_t *stats);
+
+// Begins maintenance, or ends it. During maintenance no partitions are moved, and primaries still fail over. The cluster begins
+// it by itself when more than half of its members have failed.
+//
+// cluster: borrowed for the call. reason: for people, UTF-8, copied; NULL ends it. out_revision: the revision, set on success,
+// else 0; may be NULL. Blocks: for at most timeout_ms milliseconds. A hook may call it.
+// Errors: INVALID_ARGUMENT, NOT_STARTED, NO_LEADER, TIMEOUT, STOPPED.
+struct ck_error_t *ck_maintenance(struct ck_cluster_t *cluster,
+                                  const char *reason,
+                                  size_t reason_len,
+                                  uint32_t timeout_ms,
+                                  uint64_t *out_revision);
+
+// ck_maintenance without waiting for it: the result has the revision.
+//
+// cluster: borrowed for the call. reason: UTF-8, copied; NULL ends it. done, user_data: see ck_done_fn. Never blocks; a hook
+// may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+struct ck_error_t *ck_maintenance_async(struct ck_cluster_t *cluster,
+                                        const char *reason,
+                                        size_t reason_len,
+                                        uint32_t timeout_ms,
+                                        ck_done_fn done,
+                                        void *user_data);
+
+// Removes a member for ever.
+//
+// cluster: borrowed for the call. id: UTF-8, copied. force: also where partitions lose their data by it. out_revision: the
+// revision, set on success, else 0; may be NULL. Blocks: for at most timeout_ms milliseconds. A hook may call it.
+// Errors: INVALID_ARGUMENT, NOT_STARTED; NOT_FOUND; REFUSED for the leader, for the last member, and without force for the last
+// one that counts as holding a partition's data; NO_LEADER, TIMEOUT, STOPPED.
+struct ck_error_t *ck_remove_node(struct ck_cluster_t *cluster,
+                                  const char *id,
+                                  size_t id_len,
+                                  bool force,
+                                  uint32_t timeout_ms,
+                                  uint64_t *out_revision);
+
+// ck_remove_node without waiting for it: the result has the revision.
+//
+// cluster: borrowed for the call. id: UTF-8, copied. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+struct ck_error_t *ck_remove_node_async(struct ck_cluster_t *cluster,
+                                        const char *id,
+                                        size_t id_len,
+                                        bool force,
+                                        uint32_t timeout_ms,
+                                        ck_done_fn done,
+                                        void *user_data);
+
+// Makes the copy on a member the data of a partition that is lost: docs/operations.md, "A partition is lost".
+//
+// cluster: borrowed for the call. from: the member's id, UTF-8, copied. force: also where that member does not count as having
+// held the data last. out_revision: the revision, set on success, else 0; may be NULL. Blocks: for at most timeout_ms
+// milliseconds. A hook may call it.
+// Errors: INVALID_ARGUMENT, NOT_STARTED; NOT_FOUND; REFUSED where a node that is up holds the data, or that member is not up;
+// NO_LEADER, TIMEOUT, STOPPED.
+struct ck_error_t *ck_recover_partition(struct ck_cluster_t *cluster,
+                                        uint32_t partition,
+                                        const char *from,
+                                        size_t from_len,
+                                        bool force,
+                                        uint32_t timeout_ms,
+                                        uint64_t *out_revision);
+
+// ck_recover_partition without waiting for it: the result has the revision.
+//
+// cluster: borrowed for the call. from: UTF-8, copied. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+struct ck_error_t *ck_recover_partition_async(struct ck_cluster_t *cluster,
+                                              uint32_t partition,
+                                              const char *from,
+                                              size_t from_len,
+                                              bool force,
+                                              uint32_t timeout_ms,
+                                              ck_done_fn done,
+                                              void *user_data);
+
+// Creates the partitions where there are none, which a leader also does by itself.
+//
+// cluster: borrowed for the call. out_revision: the revision, out_count: how many partitions there are; both set on success,
+// else 0; both may be NULL. Blocks: for at most timeout_ms milliseconds. A hook may call it.
+// Errors: INVALID_ARGUMENT, NOT_STARTED, NO_LEADER, TIMEOUT, STOPPED.
+struct ck_error_t *ck_create_partitions(struct ck_cluster_t *cluster,
+                                        uint32_t timeout_ms,
+                                        uint64_t *out_revision,
+                                        size_t *out_count);
+
+// ck_create_partitions without waiting for it: the result has the revision and the count.
+//
+// cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+struct ck_error_t *ck_create_partitions_async(struct ck_cluster_t *cluster,
+                                              uint32_t timeout_ms,
+                                              ck_done_fn done,
+                                              void *user_data);
+
+// Plans a rebalance and begins it, which a leader also does by itself. The partitions move afterwards.
+//
+// cluster: borrowed for the call. out_revision: the revision, out_count: how many partitions move; both set on success, else 0;
+// both may be NULL. Blocks: for at most timeout_ms milliseconds. A hook may call it.
+// Errors: INVALID_ARGUMENT, NOT_STARTED, NO_LEADER, TIMEOUT, STOPPED.
+struct ck_error_t *ck_rebalance(struct ck_cluster_t *cluster,
+                                uint32_t timeout_ms,
+                                uint64_t *out_revision,
+                                size_t *out_count);
+
+// ck_rebalance without waiting for it: the result has the revision and the count.
+//
+// cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+struct ck_error_t *ck_rebalance_async(struct ck_cluster_t *cluster,
+                                      uint32_t timeout_ms,
+                                      ck_done_fn done,
+                                      void *user_data);
+
+// How partitions move: as the leader knows it, or, when it does not answer in time, as this node does. The answer says which.
+//
+// cluster: borrowed for the call. out: set on success, to be freed with ck_rebalance_status_free; NULL on failure. Blocks: for
+// at most timeout_ms milliseconds. A hook may call it.
+// Errors: INVALID_ARGUMENT, NOT_STARTED, STOPPED.
+struct ck_error_t *ck_rebalance_status(const struct ck_cluster_t *cluster,
+                                       uint32_t timeout_ms,
+                                       struct ck_rebalance_status_t **out);
+
+// ck_rebalance_status without waiting for it: the result has the status.
+//
+// cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+struct ck_error_t *ck_rebalance_status_async(const struct ck_cluster_t *cluster,
+                                             uint32_t timeout_ms,
+                                             ck_done_fn done,
+                                             void *user_data);
+
+// Frees a status. NULL is allowed.
+//
+// status: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
+void ck_rebalance_status_free(struct ck_rebalance_status_t *status);
 
 // Writes a value that every node has. When it returns success, the write is on the disks of a majority.
 //
 // cluster: borrowed for the call. key: UTF-8, 1 to 1024 bytes, copied. value: any bytes, at most 1 MiB, copied.
 // expect_revision: CK_EXPECT_ANY, CK_EXPECT_ABSENT, or the revision that wrote the present value (compare and
-// set). out_revision: the revision of the write, set on success; may be NULL. Blocks: for at most timeout_ms
+// set). out_revision: the revision of the write, set on success, else 0; may be NULL. Blocks: for at most timeout_ms
 // milliseconds. A hook may call it.
-// Errors: INVALID_ARGUMENT, TOO_LARGE; CONFLICT when what is there is not as expected; NOT_STARTED, STOPPED,
-// NO_LEADER: it has not happened; TIMEOUT: it may or may not have happened.
+// Errors: INVALID_ARGUMENT, TOO_LARGE; CONFLICT when what is there is not as expected; NOT_STARTED, STOPPED, NO_LEADER, IO: it
+// has not happened; TIMEOUT: it may or may not have happened (ck_error_is_ambiguous).
 struct ck_error_t *ck_custom_data_set(struct ck_cluster_t *cluster,
                                       const char *key,
                                       size_t key_len,
@@ -727,7 +1911,7 @@ struct ck_error_t *ck_custom_data_set(struct ck_cluster_t *cluster,
 //
 // cluster: borrowed for the call. key: UTF-8, borrowed for the call. out: set on success, to be freed with
 // ck_data_free; NULL on failure. Never blocks; a hook may call it.
-// Errors: INVALID_ARGUMENT; NOT_FOUND when there is no such key.
+// Errors: INVALID_ARGUMENT; NOT_STARTED; NOT_FOUND when there is no such key.
 struct ck_error_t *ck_custom_data_get(const struct ck_cluster_t *cluster,
                                       const char *key,
                                       size_t key_len,
@@ -737,7 +1921,7 @@ struct ck_error_t *ck_custom_data_get(const struct ck_cluster_t *cluster,
 //
 // cluster: borrowed for the call. key: UTF-8, copied. expect_revision: CK_EXPECT_ANY, or the revision that wrote
 // the present value. out_existed: whether there was one, out_revision: the revision of the deletion; both set on
-// success, both may be NULL. Blocks: for at most timeout_ms milliseconds. A hook may call it.
+// success, else false and 0; both may be NULL. Blocks: for at most timeout_ms milliseconds. A hook may call it.
 // Errors: as ck_custom_data_set.
 struct ck_error_t *ck_custom_data_delete(struct ck_cluster_t *cluster,
                                          const char *key,
@@ -746,6 +1930,82 @@ struct ck_error_t *ck_custom_data_delete(struct ck_cluster_t *cluster,
                                          uint32_t timeout_ms,
                                          bool *out_existed,
                                          uint64_t *out_revision);
+
+// ck_custom_data_set without waiting for it: the result has the revision.
+//
+// cluster: borrowed for the call. key, value: copied. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+struct ck_error_t *ck_custom_data_set_async(struct ck_cluster_t *cluster,
+                                            const char *key,
+                                            size_t key_len,
+                                            const void *value,
+                                            size_t value_len,
+                                            uint64_t expect_revision,
+                                            uint32_t timeout_ms,
+                                            ck_done_fn done,
+                                            void *user_data);
+
+// ck_custom_data_delete without waiting for it: the result has the revision, and whether there was a value.
+//
+// cluster: borrowed for the call. key: copied. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+struct ck_error_t *ck_custom_data_delete_async(struct ck_cluster_t *cluster,
+                                               const char *key,
+                                               size_t key_len,
+                                               uint64_t expect_revision,
+                                               uint32_t timeout_ms,
+                                               ck_done_fn done,
+                                               void *user_data);
+
+// The keys that begin with a prefix and come after another key, in order, as this node has applied them.
+//
+// cluster: borrowed for the call. prefix, after: UTF-8, borrowed for the call; both may be empty. limit: how many at most. out:
+// set on success, to be freed with ck_strings_free; NULL on failure. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; NOT_STARTED.
+struct ck_error_t *ck_custom_data_keys(const struct ck_cluster_t *cluster,
+                                       const char *prefix,
+                                       size_t prefix_len,
+                                       const char *after,
+                                       size_t after_len,
+                                       size_t limit,
+                                       struct ck_strings_t **out);
+
+// Waits until this node has applied a revision: read your writes, also those made through another node.
+//
+// cluster: borrowed for the call. Blocks: for at most timeout_ms milliseconds. A hook may call it.
+// Errors: INVALID_ARGUMENT, NOT_STARTED, STOPPED, TIMEOUT.
+struct ck_error_t *ck_wait_for_revision(const struct ck_cluster_t *cluster,
+                                        uint64_t revision,
+                                        uint32_t timeout_ms);
+
+// ck_wait_for_revision without waiting for it.
+//
+// cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+struct ck_error_t *ck_wait_for_revision_async(const struct ck_cluster_t *cluster,
+                                              uint64_t revision,
+                                              uint32_t timeout_ms,
+                                              ck_done_fn done,
+                                              void *user_data);
+
+// Waits until this node has applied everything that any node acknowledged before this call: a read that follows is
+// linearizable.
+//
+// cluster: borrowed for the call. out_revision: the revision that is applied, set on success, else 0; may be NULL. Blocks: for
+// at most timeout_ms milliseconds. A hook may call it.
+// Errors: INVALID_ARGUMENT, NOT_STARTED, NO_LEADER, TIMEOUT, STOPPED.
+struct ck_error_t *ck_read_barrier(const struct ck_cluster_t *cluster,
+                                   uint32_t timeout_ms,
+                                   uint64_t *out_revision);
+
+// ck_read_barrier without waiting for it: the result has the revision.
+//
+// cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+struct ck_error_t *ck_read_barrier_async(const struct ck_cluster_t *cluster,
+                                         uint32_t timeout_ms,
+                                         ck_done_fn done,
+                                         void *user_data);
 
 // The bytes of a value. NULL for NULL.
 //
@@ -761,8 +2021,174 @@ uint64_t ck_data_revision(const struct ck_data_t *data);
 
 // Frees a value. NULL is allowed.
 //
-// data: consumed. Never fails, never blocks; a hook may call it. In a forked child it leaks on purpose.
+// data: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
 void ck_data_free(struct ck_data_t *data);
+
+// What a CK_EVENT_PARTITION_CHANGE tells. NULL for other events.
+//
+// event: borrowed for the call. Returns: valid for as long as the event. Never fails, never blocks; a hook may call it.
+const struct ck_partition_change_t *ck_event_partition_change(const struct ck_event_t *event);
+
+// What a CK_EVENT_NODE_JOIN tells. NULL for other events.
+//
+// event: borrowed for the call. Returns: valid for as long as the event. Never fails, never blocks; a hook may call it.
+const struct ck_node_join_t *ck_event_node_join(const struct ck_event_t *event);
+
+// What a CK_EVENT_NODE_REJOIN tells. NULL for other events.
+//
+// event: borrowed for the call. Returns: valid for as long as the event. Never fails, never blocks; a hook may call it.
+const struct ck_node_rejoin_t *ck_event_node_rejoin(const struct ck_event_t *event);
+
+// What a CK_EVENT_NODE_LEAVE tells. NULL for other events.
+//
+// event: borrowed for the call. Returns: valid for as long as the event. Never fails, never blocks; a hook may call it.
+const struct ck_node_leave_t *ck_event_node_leave(const struct ck_event_t *event);
+
+// What a CK_EVENT_REBALANCE_START or CK_EVENT_REBALANCE_COMPLETE tells. NULL for other events.
+//
+// event: borrowed for the call. Returns: valid for as long as the event. Never fails, never blocks; a hook may call it.
+const struct ck_rebalance_t *ck_event_rebalance(const struct ck_event_t *event);
+
+// What a CK_EVENT_CLUSTER_HEALTH_CHANGE tells. NULL for other events.
+//
+// event: borrowed for the call. Returns: valid for as long as the event. Never fails, never blocks; a hook may call it.
+const struct ck_cluster_health_t *ck_event_cluster_health(const struct ck_event_t *event);
+
+// What a CK_EVENT_BECOME_LEADER, CK_EVENT_LOSE_LEADERSHIP or CK_EVENT_LEADER_CHANGE tells. NULL for other events.
+//
+// event: borrowed for the call. Returns: valid for as long as the event. Never fails, never blocks; a hook may call it.
+const struct ck_leadership_t *ck_event_leadership(const struct ck_event_t *event);
+
+// The whole event as a JSON object, the same as over HTTP. NULL for NULL.
+//
+// event: borrowed for the call. out_len: its length in bytes, without its NUL; may be NULL. Returns: valid for as long as the
+// event. Never fails, never blocks; a hook may call it.
+const char *ck_event_json(const struct ck_event_t *event,
+                          size_t *out_len);
+
+// Says in words why a callback is about to return failure: for the log, and for whoever asks why a partition does not move.
+//
+// event: the one that the callback was called with, borrowed for the call. reason: UTF-8, copied. Never blocks; for hooks.
+// Errors: INVALID_ARGUMENT.
+struct ck_error_t *ck_event_set_failure(const struct ck_event_t *event,
+                                        const char *reason,
+                                        size_t reason_len);
+
+// Lets a callback return before its work is done: the call ends when ck_completion_end is called with the completion, on any
+// thread, and what the callback returns counts no more. Until then what must wait for the call waits, but no thread of the
+// library does. When the node stops, the call ends without a result; the completion is still to be ended.
+//
+// event: the one that the callback was called with, borrowed for the call; it is not valid after the callback has returned. out:
+// set on success, to be ended once with ck_completion_end; NULL on failure. Never blocks; for hooks.
+// Errors: INVALID_ARGUMENT, also the second time, and for an event of a queue.
+struct ck_error_t *ck_event_defer(const struct ck_event_t *event,
+                                  struct ck_completion_t **out);
+
+// Adds a hook: callback is called for every event of the kinds in events, a sum of CK_EVENT_* or CK_EVENT_ALL, in
+// the order in which they happened. docs/hooks.md tells of order and concurrency. Any number of hooks may be added, before and
+// after the start: one that takes partition changes is first told what this node holds already.
+//
+// cluster: borrowed for the call. callback, destroy: static code. user_data: consumed on success: destroy, if it
+// is not NULL, is called with it exactly once, when the hook has been removed, the node has stopped or was freed,
+// and no call of the hook runs or will. When ck_cluster_stop has returned success it has been, also where the two were
+// called at the same time. On failure destroy is not called and user_data is still the caller's.
+// out_id: set on success, names the hook to ck_hook_remove; else 0; may be NULL. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, STOPPED.
+struct ck_error_t *ck_hook_add(struct ck_cluster_t *cluster,
+                               uint32_t events,
+                               ck_hook_fn callback,
+                               void *user_data,
+                               ck_destroy_fn destroy,
+                               uint64_t *out_id);
+
+// Adds a hook that observes: callback is called for every event from now on, one after the other, in order. Nothing waits for
+// it, however long it takes: what it returns confirms no copy.
+//
+// cluster: borrowed for the call. callback, destroy, user_data, out_id: as for ck_hook_add. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, STOPPED.
+struct ck_error_t *ck_observer_add(struct ck_cluster_t *cluster,
+                                   ck_hook_fn callback,
+                                   void *user_data,
+                                   ck_destroy_fn destroy,
+                                   uint64_t *out_id);
+
+// Removes a hook, also one that observes. When it returns success, no call of the hook runs or will, and its destroy function has
+// run, unless it was called inside a hook of this node: then both are true when the call under way returns. A call that was
+// deferred goes on to its end, and counts.
+//
+// cluster: borrowed for the call. Blocks: until a call of the hook that is under way returns, for at most timeout_ms
+// milliseconds. A hook may call it, for itself too, and is not waited for; hooks of two nodes that remove each other's wait
+// until their time is up.
+// Errors: INVALID_ARGUMENT; NOT_FOUND when there is no such hook (any more); TIMEOUT when a call has not returned: the hook is
+// removed all the same, and destroy is called when that returns.
+struct ck_error_t *ck_hook_remove(struct ck_cluster_t *cluster,
+                                  uint64_t id,
+                                  uint32_t timeout_ms);
+
+// Ends a call that was deferred. Does nothing where the node has stopped meanwhile. NULL is allowed.
+//
+// completion: consumed. result: 0 for success; anything else is a failure, as if the callback had returned it. reason: why, in
+// words, UTF-8, borrowed for the call; may be NULL; what is not UTF-8 in it is replaced. Never fails, never blocks; a hook may
+// call it. In a forked child it leaks on purpose.
+void ck_completion_end(struct ck_completion_t *completion,
+                       int32_t result,
+                       const char *reason,
+                       size_t reason_len);
+
+// Opens a queue of events: the pull form of ck_hook_add. Each event is read with ck_events_next and acknowledged with
+// ck_events_ack, which is what the return of a callback is for a hook: for a gained partition, success confirms the copy.
+//
+// What docs/hooks.md says of the order holds here, with the time between ck_events_next and ck_events_ack as the call. So events
+// that are not partition changes come one at a time: the next follows when the one before it is acknowledged.
+//
+// cluster: borrowed for the call. events: a sum of CK_EVENT_* or CK_EVENT_ALL. flags: 0 or CK_EVENTS_OBSERVE. out: set on
+// success, to be closed with ck_events_close; NULL on failure. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, STOPPED.
+struct ck_error_t *ck_events_open(struct ck_cluster_t *cluster,
+                                  uint32_t events,
+                                  uint32_t flags,
+                                  struct ck_events_t **out);
+
+// Reads the next event.
+//
+// events: borrowed for the call. event: the event, valid until it is acknowledged or the queue is closed; NULL when none came in
+// time, which is success, and on failure. Blocks: for at most timeout_ms milliseconds; 0 asks without waiting. Several threads may
+// read at once. A hook may call it.
+// Errors: INVALID_ARGUMENT; STOPPED when the node has stopped and everything was read.
+struct ck_error_t *ck_events_next(struct ck_events_t *events,
+                                  uint32_t timeout_ms,
+                                  const struct ck_event_t **event);
+
+// Acknowledges an event: its call has ended. In a queue that observes it only frees the event.
+//
+// events: borrowed for the call. event: one that was read from this queue; consumed. result: 0 for success; anything else is a
+// failure: it is logged, and where this node gains a copy of a partition the event comes again later. reason: why, in words,
+// UTF-8, borrowed for the call; may be NULL. Never blocks; a hook may call it, on any thread.
+// Errors: INVALID_ARGUMENT, also for an event that was acknowledged before; nothing is touched then.
+struct ck_error_t *ck_events_ack(struct ck_events_t *events,
+                                 const struct ck_event_t *event,
+                                 int32_t result,
+                                 const char *reason,
+                                 size_t reason_len);
+
+// A descriptor that is readable while events wait to be read, and for good when the node has stopped: for poll, epoll, kqueue
+// and whatever stands on them. It is level-triggered; nothing may be read from it or written to it, and it is not to be closed.
+// -1 for NULL and when the process has no more descriptors.
+//
+// events: borrowed for the call. Returns: valid until the queue is closed. Never blocks; a hook may call it.
+int ck_events_fd(struct ck_events_t *events);
+
+// How many events a queue that observes has lost since it was opened, because they were not read in time: look at a view then. 0
+// for NULL.
+//
+// events: borrowed for the call. Never fails, never blocks; a hook may call it.
+uint64_t ck_events_lost(const struct ck_events_t *events);
+
+// Closes a queue. Events that were not acknowledged end as failed; their pointers are not valid any more. NULL is allowed.
+//
+// events: consumed; no other call with it may be under way or follow. It may be called before and after its cluster is freed.
+// Never fails, never blocks; a hook may call it. In a forked child it leaks on purpose.
+void ck_events_close(struct ck_events_t *events);
 
 // Sets where messages of this node go, those that the option log_level lets through. It replaces an earlier
 // callback, and is told what waited for that; NULL, which is the default, drops them. The library writes nowhere else.

@@ -1,7 +1,9 @@
 //! The handle that applications hold: every public call, and the runtime behind it.
 
 mod async_clusterkit;
+mod bindings;
 mod events;
+mod hooks;
 mod life;
 mod readiness;
 mod recovery;
@@ -19,10 +21,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::hooks::{Driver, EventFilter, EventType, Hook, HookId, HookStats, Rejected};
+use crate::hooks::Driver;
 use crate::logger::Logger;
 use crate::model::{
-    Cluster, ConsensusStats, DataEntry, Event, HealthStatus, LeaderInfo, Metrics, Migration, NodeHealth,
+    Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, Migration, NodeHealth,
     NodeHealthState, NodeId, RebalanceStatus, Role,
 };
 use crate::net::TcpTransport;
@@ -442,62 +444,5 @@ impl ClusterKit {
     /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
     pub fn read_barrier(&self, timeout: Duration) -> Result<u64> {
         self.block_on(move |node| async move { node.read_barrier(timeout).await })
-    }
-
-    // ---- hooks ---------------------------------------------------------------------------------------------
-
-    /// Calls `hook` with every event that `filter` accepts; see [`crate::hooks`] for order, threads and failures. A
-    /// hook that takes partition changes copies; when it is registered on a running node it is first called with what
-    /// the node holds.
-    ///
-    /// # Errors
-    /// [`ErrorCode::Stopped`].
-    pub fn register_hook(&self, filter: EventFilter, hook: Hook) -> Result<HookId> {
-        self.try_register_hook(filter, hook).map_err(Rejected::into_error)
-    }
-
-    /// [`ClusterKit::register_hook`] for bindings: on failure it gives the hook back, so that its owner keeps what it
-    /// captures. On success no part of the hook is left on this thread: when a stop has returned, the hook is dropped.
-    ///
-    /// # Errors
-    /// [`ErrorCode::Stopped`].
-    #[doc(hidden)]
-    pub fn try_register_hook(&self, filter: EventFilter, hook: Hook) -> Result<HookId, Rejected> {
-        self.node().register_hook(filter, hook)
-    }
-
-    /// Calls `hook` with every event of one type.
-    ///
-    /// # Errors
-    /// [`ErrorCode::Stopped`].
-    pub fn on(
-        &self,
-        event: EventType,
-        hook: impl Fn(&Event) -> Result<(), String> + Send + Sync + 'static,
-    ) -> Result<HookId> {
-        self.register_hook(EventFilter::only(event), Hook::blocking(hook))
-    }
-
-    /// Calls `hook` with every event from now on, to observe: one after the other, in order. Nothing waits for it,
-    /// however long it takes: it confirms no copy, and delays no other hook.
-    ///
-    /// # Errors
-    /// [`ErrorCode::Stopped`].
-    pub fn on_event(
-        &self,
-        hook: impl Fn(&Event) -> Result<(), String> + Send + Sync + 'static,
-    ) -> Result<HookId> {
-        self.node().observe(Hook::blocking(hook))
-    }
-
-    /// Removes a hook. When this returns, no call of it runs or will run, unless the hook is async or this is called
-    /// inside a hook: then the hook ends with the call that is running. False when there is no such hook.
-    pub fn remove_hook(&self, id: HookId) -> bool {
-        self.node().hooks().unregister(id) != crate::hooks::Unregistered::Unknown
-    }
-
-    /// Statistics of every hook.
-    pub fn hook_stats(&self) -> Vec<HookStats> {
-        self.node().hooks().stats()
     }
 }

@@ -168,6 +168,12 @@ impl Error {
         self.code.is_retriable()
     }
 
+    /// True when the call may have had its effect all the same: a write may or may not have happened. Every other error
+    /// of a write says that it has not.
+    pub fn is_ambiguous(&self) -> bool {
+        self.code == ErrorCode::Timeout
+    }
+
     /// The same error with words put before its message, to say what was being done.
     #[must_use]
     pub fn context(mut self, what: impl fmt::Display) -> Self {

@@ -1,6 +1,6 @@
 //! What most applications name: `use clusterkit::prelude::*;`.
 
-pub use crate::hooks::{EventFilter, EventType, Hook, HookId};
+pub use crate::hooks::{EventFilter, EventType, Hook, HookCompletion, HookId};
 pub use crate::model::{Event, EventKind, NodeHealthState, NodeId, Role, RoleChange};
 pub use crate::options::{LogLevel, TimingProfile};
 pub use crate::{AsyncClusterKit, ClusterKit, ErrorCode, Expect, Options, WeakClusterKit};

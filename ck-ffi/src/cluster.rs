@@ -1,25 +1,112 @@
-//! A node of a cluster: its life, and what waits for the cluster.
+//! A node of a cluster: its life.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
 use std::time::Duration;
 
-use clusterkit::{ClusterKit, Error, ErrorCode};
+use clusterkit::{AsyncClusterKit, ClusterKit, Error, ErrorCode, Result};
 
+use crate::border::guard::{self, fallible, fallible_out, plain, watch_forks};
+use crate::border::handle::borrow;
+use crate::border::text::{CText, fill};
+use crate::done::{DoneQueue, Outcome, ck_done_fn};
 use crate::error::ck_error_t;
-use crate::guard::{fallible, watch_forks};
-use crate::handle::{self, Handle, borrow, store};
-use crate::lookup::{CK_NODE_ID_SIZE, ck_leader_t};
 use crate::options::ck_options_t;
-use crate::text::fill;
+use crate::values::ck_text_t;
 
 /// The size of a buffer that holds every address: "host:port" and a NUL.
 pub const CK_ADDRESS_SIZE: usize = 272;
 
+/// The size of a buffer that holds every node id and a NUL.
+pub const CK_NODE_ID_SIZE: usize = 256;
+
 /// A node of a cluster, embedded in this process. Several in one process share one set of threads, which start
 /// with the first and end with the last.
-pub struct ck_cluster_t(pub(crate) ClusterKit);
+// C's pointers hold an Arc each: ck_cluster_ref makes another.
+pub struct ck_cluster_t {
+    node: AsyncClusterKit,
+    my_id: CText,
+    done: DoneQueue,
+}
 
-impl Handle for ck_cluster_t {}
+impl ck_cluster_t {
+    pub(crate) fn new(node: ClusterKit) -> Self {
+        ck_cluster_t {
+            my_id: CText::new(node.my_node_id()),
+            node: node.into_async(),
+            done: DoneQueue::default(),
+        }
+    }
+
+    /// Makes it C's to free.
+    pub(crate) fn give(self) -> *mut Self {
+        Arc::into_raw(Arc::new(self)).cast_mut()
+    }
+
+    #[inline]
+    pub(crate) fn node(&self) -> &ClusterKit {
+        &self.node
+    }
+
+    /// # Errors
+    /// NOT_STARTED before the start: there is nothing to ask the node about.
+    pub(crate) fn refuse_before_start(&self) -> Result<()> {
+        if self.node.was_started() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::NotStarted,
+            "the node was not started: ck_cluster_start comes first",
+        ))
+    }
+
+    /// Begins a call whose outcome `done` hears of.
+    ///
+    /// # Errors
+    /// When there is no function to tell, or no thread for it: the call does not begin then.
+    pub(crate) fn begin<T, F>(
+        &self,
+        done: ck_done_fn,
+        user_data: *mut c_void,
+        call: impl FnOnce(AsyncClusterKit) -> F + Send + 'static,
+        outcome: impl FnOnce(T) -> Outcome + Send + 'static,
+    ) -> Result<()>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let teller = self.done.teller(done, user_data)?;
+        let node = self.node.clone();
+        self.node.spawn(async move {
+            // Boxed, because a call may be larger than a thread's stack.
+            let answer = Box::pin(call(node)).await;
+            teller.tell(answer.map(outcome));
+        });
+        Ok(())
+    }
+
+    /// Closes the node, and waits for what C is still to hear.
+    fn end(self: Arc<Self>) {
+        let Some(cluster) = Arc::into_inner(self) else {
+            // Another share is left.
+            return;
+        };
+        let ck_cluster_t { node, done, .. } = cluster;
+        // A call that is under way keeps a share of the node of its own. This one is the last to go, so that the
+        // runtime's threads end here.
+        let last = node.clone();
+        let closed = node.into_blocking().close();
+        if closed.is_err_and(|error| error.code() == ErrorCode::InHook) {
+            // It does not wait for the hook that it is called in. The rest happens in the background.
+            let closing = last.clone();
+            last.spawn(async move { drop(closing.close().await) });
+            done.close_later();
+            return;
+        }
+        // Nobody is left to hear of other errors.
+        done.close();
+    }
+}
 
 /// A duration from C. 32 bits of milliseconds are 49 days, which no sum of times overflows.
 pub(crate) fn millis(timeout_ms: u32) -> Duration {
@@ -36,40 +123,57 @@ pub unsafe extern "C" fn ck_cluster_new(
     options: *const ck_options_t,
     out: *mut *mut ck_cluster_t,
 ) -> *mut ck_error_t {
-    fallible(|| {
-        // SAFETY: out may be written or is NULL, and live options or NULL, says the header.
-        let (slot, options) = unsafe { (handle::out(out, "out")?, borrow(options, "options")?) };
-        watch_forks()?;
-        let options = options.lock().clone();
-        slot.put(ck_cluster_t(ClusterKit::new(options)?));
-        Ok(())
-    })
-}
-
-/// Ends a node and frees it: closes its files and sockets, without telling the other nodes where ck_cluster_stop
-/// has not. Views that were acquired from it live on. NULL is allowed.
-///
-/// When it returns, no hook and no log callback of this node runs or will, all messages were told, every destroy
-/// function has run, and with the last node of the process the threads of the library have ended. Two exceptions: a hook
-/// that does not return within 5 s, and a log callback that does not within 1 s, are left to themselves: each is called no
-/// more, and its destroy function runs when it returns. Inside a hook of this node nothing is waited for: all that happens
-/// soon afterwards, in the background. Inside its log callback that call is not waited for, and it is the last one.
-///
-/// cluster: consumed; no other call with it may be under way or follow. Blocks: for as long as closing takes,
-/// milliseconds as a rule, and never longer than 6 s and what the disk takes. A hook may call it. In a forked child it
-/// leaks on purpose.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ck_cluster_free(cluster: *mut ck_cluster_t) {
-    // SAFETY: a node that this library gave and nobody has freed, or NULL, says the header.
+    // SAFETY: out may be written or is NULL, and live options or NULL, says the header.
     unsafe {
-        handle::take_back(cluster, |cluster| {
-            // Inside a hook it refuses to wait, and is dropped instead. Nobody is left to hear of other errors.
-            drop(cluster.0.close());
-        });
+        fallible_out(out, |slot| {
+            let options = borrow(options, "options")?;
+            watch_forks()?;
+            let options = options.lock().clone();
+            slot.put_pointer(ck_cluster_t::new(ClusterKit::new(options)?).give());
+            Ok(())
+        })
     }
 }
 
-/// Starts the node: it founds a cluster, joins one, or comes back to its own, as its options and its data_dir
+/// Another share of a node, for another owner: each is freed once, and the last of them ends the node. NULL for NULL.
+///
+/// cluster: borrowed for the call. Returns: the same pointer, to be freed with ck_cluster_free. Never fails, never blocks; a
+/// hook may call it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_cluster_ref(cluster: *const ck_cluster_t) -> *mut ck_cluster_t {
+    if !cluster.is_null() {
+        // SAFETY: a live node, says the header, and so an Arc that C holds a share of.
+        unsafe { Arc::increment_strong_count(cluster) };
+    }
+    cluster.cast_mut()
+}
+
+/// Ends a node and frees it: closes its files and sockets, without telling the other nodes where ck_cluster_stop
+/// has not. Where ck_cluster_ref has made other shares, only the last free does that. Views that were acquired from it live
+/// on. NULL is allowed.
+///
+/// When it returns, no hook, no completion and no log callback of this node runs or will, all messages were told, every destroy
+/// function has run, every call that was begun has been told its outcome, and with the last node of the process the threads of
+/// the library have ended. The exceptions: a hook that does not return within 5 s (together with a stop before), a completion
+/// callback that does not within 5 s, and a log callback that does not within 1 s, are left to themselves: each is called no
+/// more, and its destroy function runs when it returns. Inside a hook of this node nothing is waited for: all that happens soon
+/// afterwards, in the background. Inside its log callback or a completion callback that call is not waited for; for the log
+/// callback it is the last one.
+///
+/// cluster: consumed; no other call with it may be under way or follow. Blocks: for as long as closing takes,
+/// milliseconds as a rule, and never longer than 11 s and what the disk takes. A hook may call it. In a forked child it
+/// leaks on purpose.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_cluster_free(cluster: *mut ck_cluster_t) {
+    if cluster.is_null() || guard::forked() {
+        return;
+    }
+    // SAFETY: a share that this library gave and nobody has freed, says the header.
+    let cluster = unsafe { Arc::from_raw(cluster.cast_const()) };
+    drop(guard::caught(|| cluster.end()));
+}
+
+/// Starts the node: it bootstraps a cluster, joins one, or rejoins its own, as its options and its data_dir
 /// say. Returns when it is a member. A node starts once; after a failure free it.
 ///
 /// cluster: borrowed for the call. Blocks: for at most the option join_timeout and a little; a node that was a
@@ -79,9 +183,26 @@ pub unsafe extern "C" fn ck_cluster_free(cluster: *mut ck_cluster_t) {
 /// CORRUPT, IO, IN_HOOK.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_cluster_start(cluster: *mut ck_cluster_t) -> *mut ck_error_t {
+    // SAFETY: a live node or NULL, says the header.
+    fallible(|| unsafe { borrow(cluster, "cluster") }?.node().start())
+}
+
+/// ck_cluster_start without waiting for it.
+///
+/// cluster: borrowed for the call; it may be freed at once, which ends the start. done, user_data: see ck_done_fn. Never blocks;
+/// a hook may call it.
+/// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_cluster_start_async(
+    cluster: *mut ck_cluster_t,
+    done: ck_done_fn,
+    user_data: *mut c_void,
+) -> *mut ck_error_t {
     fallible(|| {
         // SAFETY: a live node or NULL, says the header.
-        unsafe { borrow(cluster, "cluster") }?.0.start()
+        let cluster = unsafe { borrow(cluster, "cluster") }?;
+        let call = |node: AsyncClusterKit| async move { node.start().await };
+        cluster.begin(done, user_data, call, |()| Outcome::default())
     })
 }
 
@@ -94,21 +215,72 @@ pub unsafe extern "C" fn ck_cluster_start(cluster: *mut ck_cluster_t) -> *mut ck
 /// cluster: borrowed for the call. Blocks: for at most timeout_ms milliseconds. A hook may not call it (IN_HOOK);
 /// it may free the node.
 /// Errors: INVALID_ARGUMENT; IN_HOOK; TIMEOUT when time is up, stopping then goes on and can be waited for by
-/// another call, or when a hook has not returned after 5 s, everything else being closed; IO.
+/// another call, or when a hook has not returned after 5 s, everything else being closed: the message names the hook and its
+/// event; IO.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_cluster_stop(cluster: *mut ck_cluster_t, timeout_ms: u32) -> *mut ck_error_t {
     fallible(|| {
         // SAFETY: a live node or NULL, says the header.
-        unsafe { borrow(cluster, "cluster") }?
-            .0
-            .stop_within(millis(timeout_ms))
+        let cluster = unsafe { borrow(cluster, "cluster") }?;
+        cluster.node().stop_within(millis(timeout_ms))
+    })
+}
+
+/// ck_cluster_stop without waiting for it. It takes a few seconds at most.
+///
+/// cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may not call it (IN_HOOK).
+/// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_cluster_stop_async(
+    cluster: *mut ck_cluster_t,
+    done: ck_done_fn,
+    user_data: *mut c_void,
+) -> *mut ck_error_t {
+    fallible(|| {
+        // SAFETY: a live node or NULL, says the header.
+        let cluster = unsafe { borrow(cluster, "cluster") }?;
+        let call = |node: AsyncClusterKit| async move { node.stop().await };
+        cluster.begin(done, user_data, call, |()| Outcome::default())
+    })
+}
+
+/// Leaves the cluster for ever: leadership and all copies of this node move to other nodes, then it is removed and stops.
+///
+/// cluster: borrowed for the call. Blocks: for at most timeout_ms milliseconds. A hook may not call it (IN_HOOK).
+/// Errors: INVALID_ARGUMENT; NOT_STARTED; IN_HOOK; REFUSED when no node could take over, the only active node cannot leave;
+/// TIMEOUT with what is left to move: the node goes on leaving, and the call may be made again; STOPPED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_cluster_leave(cluster: *mut ck_cluster_t, timeout_ms: u32) -> *mut ck_error_t {
+    fallible(|| {
+        // SAFETY: a live node or NULL, says the header.
+        let cluster = unsafe { borrow(cluster, "cluster") }?;
+        cluster.node().leave(millis(timeout_ms))
+    })
+}
+
+/// ck_cluster_leave without waiting for it.
+///
+/// cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+/// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_cluster_leave_async(
+    cluster: *mut ck_cluster_t,
+    timeout_ms: u32,
+    done: ck_done_fn,
+    user_data: *mut c_void,
+) -> *mut ck_error_t {
+    fallible(|| {
+        // SAFETY: a live node or NULL, says the header.
+        let cluster = unsafe { borrow(cluster, "cluster") }?;
+        let call = move |node: AsyncClusterKit| async move { node.leave(millis(timeout_ms)).await };
+        cluster.begin(done, user_data, call, |()| Outcome::default())
     })
 }
 
 /// The address at which others reach this node, "host:port": what another node is given as join_addrs.
 ///
 /// cluster: borrowed for the call. buffer: size bytes, filled with the address and a NUL; CK_ADDRESS_SIZE bytes
-/// are enough. Never blocks; a hook may call it.
+/// are enough; an empty text on failure. Never blocks; a hook may call it.
 /// Errors: INVALID_ARGUMENT, NOT_STARTED, TOO_LARGE when the buffer is too small.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_cluster_http_addr(
@@ -116,75 +288,61 @@ pub unsafe extern "C" fn ck_cluster_http_addr(
     buffer: *mut c_char,
     size: usize,
 ) -> *mut ck_error_t {
+    // SAFETY: the buffer has `size` bytes or is NULL, says the header.
+    unsafe { clear_text(buffer, size) };
     fallible(|| {
         // SAFETY: a live node or NULL, says the header.
         let cluster = unsafe { borrow(cluster, "cluster") }?;
-        if buffer.is_null() {
-            return Err(handle::null("buffer"));
-        }
         let address = cluster
-            .0
+            .node()
             .http_addr()
             .ok_or_else(|| Error::new(ErrorCode::NotStarted, "the node does not listen yet"))?;
-        if address.len() >= size {
-            return Err(Error::new(
-                ErrorCode::TooLarge,
-                format!(
-                    "the address and its NUL take {} bytes, the buffer has {size}",
-                    address.len() + 1
-                ),
-            ));
-        }
-        // SAFETY: the buffer has `size` bytes, says the header, which is more than the text has.
-        unsafe {
-            std::ptr::copy_nonoverlapping(address.as_ptr().cast(), buffer, address.len());
-            buffer.add(address.len()).write(0);
-        }
-        Ok(())
+        // SAFETY: as above.
+        unsafe { fill(buffer, size, &address, "buffer") }
     })
 }
 
-/// Waits until a leader is known.
+/// Makes a buffer of C's an empty text, before anything can fail.
 ///
-/// cluster: borrowed for the call. out: filled on success; may be NULL. Blocks: for at most timeout_ms
-/// milliseconds. A hook may call it.
-/// Errors: INVALID_ARGUMENT, NO_LEADER when there is none in time, STOPPED.
+/// # Safety
+/// `size` bytes can be written at a pointer that is not NULL.
+pub(crate) unsafe fn clear_text(buffer: *mut c_char, size: usize) {
+    if !buffer.is_null() && size > 0 {
+        // SAFETY: the caller's promise.
+        unsafe { buffer.write(0) };
+    }
+}
+
+/// This node's id. NULL for NULL.
+///
+/// cluster: borrowed for the call. Returns: valid until the cluster is freed. Never blocks; a hook may call it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ck_wait_for_leader(
-    cluster: *const ck_cluster_t,
-    timeout_ms: u32,
-    out: *mut ck_leader_t,
-) -> *mut ck_error_t {
-    fallible(|| {
+pub unsafe extern "C" fn ck_my_node_id(cluster: *const ck_cluster_t) -> *const c_char {
+    plain(std::ptr::null(), || {
         // SAFETY: a live node or NULL, says the header.
-        let cluster = unsafe { borrow(cluster, "cluster") }?;
-        let leader = cluster.0.wait_for_leader(millis(timeout_ms))?;
-        let mut node_id = [0; CK_NODE_ID_SIZE];
-        fill(&mut node_id, &leader.leader_id);
-        let leader = ck_leader_t {
-            epoch: leader.epoch,
-            term: leader.term,
-            node_id,
-        };
-        // SAFETY: out may be written or is NULL, says the header.
-        unsafe { store(out, leader) };
-        Ok(())
+        Ok(unsafe { borrow(cluster, "cluster") }?.my_id.as_ptr())
     })
 }
 
-/// Waits until this node has applied a revision: read your writes, also those made through another node.
+/// What this node waits for before it is ready, in words for people: NULL in *out when it is ready, a member that knows a leader
+/// and holds a lease. A node that was a member before returns from ck_cluster_start when join_timeout has passed, ready or not.
 ///
-/// cluster: borrowed for the call. Blocks: for at most timeout_ms milliseconds. A hook may call it.
-/// Errors: INVALID_ARGUMENT, NOT_STARTED, STOPPED, TIMEOUT.
+/// cluster: borrowed for the call. out: set on success where it waits, to be freed with ck_text_free; else NULL. Never blocks;
+/// a hook may call it.
+/// Errors: INVALID_ARGUMENT; why it will never be ready and has to be started anew or given up: REMOVED, DUPLICATE_NODE and the
+/// like, IO, STOPPED.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ck_wait_for_revision(
+pub unsafe extern "C" fn ck_waiting_for(
     cluster: *const ck_cluster_t,
-    revision: u64,
-    timeout_ms: u32,
+    out: *mut *mut ck_text_t,
 ) -> *mut ck_error_t {
-    fallible(|| {
-        // SAFETY: a live node or NULL, says the header.
-        let cluster = unsafe { borrow(cluster, "cluster") }?;
-        cluster.0.wait_for_revision(revision, millis(timeout_ms))
-    })
+    // SAFETY: out may be written or is NULL, and a live node or NULL, says the header.
+    unsafe {
+        fallible_out(out, |slot| {
+            if let Some(what) = borrow(cluster, "cluster")?.node().waiting_for()? {
+                slot.put(ck_text_t::new(&what));
+            }
+            Ok(())
+        })
+    }
 }

@@ -2,11 +2,12 @@
 
 use std::ffi::c_char;
 use std::ptr::null;
+use std::sync::OnceLock;
 
-use clusterkit::Error;
+use clusterkit::{Error, ErrorCode};
 
-use crate::handle::{self, Handle};
-use crate::text::CText;
+use crate::border::handle::{self, Handle};
+use crate::border::text::{self, CText};
 
 /// No error. No ck_error_t has this code.
 pub const CK_OK: i32 = 0;
@@ -18,11 +19,11 @@ pub const CK_ERROR_INVALID_OPTION: i32 = 2;
 pub const CK_ERROR_NOT_STARTED: i32 = 3;
 /// The node was started before; a handle starts once.
 pub const CK_ERROR_ALREADY_STARTED: i32 = 4;
-/// The node has stopped or is stopping.
+/// The node has stopped or is stopping. A write was not made.
 pub const CK_ERROR_STOPPED: i32 = 5;
-/// The deadline passed before an answer came. A write may or may not have happened.
+/// The deadline passed before an answer came. A write may or may not have happened: the one code that says so.
 pub const CK_ERROR_TIMEOUT: i32 = 6;
-/// No leader is known at present.
+/// No leader is known at present. A write was not made.
 pub const CK_ERROR_NO_LEADER: i32 = 7;
 /// The node that was asked is not the leader and could not reach it.
 pub const CK_ERROR_NOT_LEADER: i32 = 8;
@@ -62,7 +63,7 @@ pub const CK_ERROR_IN_HOOK: i32 = 24;
 pub const CK_ERROR_FORKED: i32 = 25;
 /// The peer cannot be reached.
 pub const CK_ERROR_UNREACHABLE: i32 = 26;
-/// The node was removed from the cluster by an administrator.
+/// The node was removed from the cluster by an administrator, or has left it.
 pub const CK_ERROR_REMOVED: i32 = 27;
 /// The request is refused because of the cluster's present condition; the message says which.
 pub const CK_ERROR_REFUSED: i32 = 28;
@@ -77,19 +78,23 @@ pub const CK_ERROR_INTERNAL: i32 = 31;
 pub struct ck_error_t {
     code: i32,
     is_retriable: bool,
+    is_ambiguous: bool,
     name: CText,
     message: CText,
 }
 
-impl Handle for ck_error_t {}
+impl Handle for ck_error_t {
+    const IS_MEMORY: bool = true;
+}
 
 impl ck_error_t {
     pub(crate) fn new(error: &Error) -> Self {
         ck_error_t {
             code: error.code().number(),
             is_retriable: error.is_retriable(),
+            is_ambiguous: error.is_ambiguous(),
             name: CText::new(error.code().name()),
-            message: CText::new(error.message()),
+            message: text::message(error.message()),
         }
     }
 }
@@ -133,9 +138,43 @@ pub unsafe extern "C" fn ck_error_is_retriable(error: *const ck_error_t) -> bool
     unsafe { error.as_ref() }.is_some_and(|error| error.is_retriable)
 }
 
+/// The length of the message in bytes, without its NUL. 0 for NULL.
+///
+/// error: borrowed for the call. Never fails, never blocks, works in a forked child; a hook may call it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_error_message_len(error: *const ck_error_t) -> usize {
+    // SAFETY: a live error or NULL, says the header.
+    unsafe { error.as_ref() }.map_or(0, |error| error.message.len())
+}
+
+/// True when the call may have had its effect all the same: a write may or may not have happened. After every other error of
+/// a write it has not. False for NULL.
+///
+/// error: borrowed for the call. Never fails, never blocks, works in a forked child; a hook may call it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_error_is_ambiguous(error: *const ck_error_t) -> bool {
+    // SAFETY: a live error or NULL, says the header.
+    unsafe { error.as_ref() }.is_some_and(|error| error.is_ambiguous)
+}
+
+/// The name of a code, such as "NO_LEADER", and "OK" for CK_OK. NULL for a number that is no code of this library.
+///
+/// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+#[unsafe(no_mangle)]
+pub extern "C" fn ck_error_code_name(code: i32) -> *const c_char {
+    static NAMES: OnceLock<Vec<CText>> = OnceLock::new();
+    let names = NAMES.get_or_init(|| {
+        // In the order of their numbers, which begin at 1.
+        let names = ErrorCode::ALL.iter().map(|code| code.name());
+        std::iter::once("OK").chain(names).map(CText::new).collect()
+    });
+    let name = usize::try_from(code).ok().and_then(|code| names.get(code));
+    name.map_or(null(), CText::as_ptr)
+}
+
 /// Frees an error. NULL is allowed.
 ///
-/// error: consumed. Never fails, never blocks; a hook may call it. In a forked child it leaks on purpose.
+/// error: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_error_free(error: *mut ck_error_t) {
     // SAFETY: an error that this library gave and nobody has freed, or NULL, says the header.
@@ -146,10 +185,8 @@ pub unsafe extern "C" fn ck_error_free(error: *mut ck_error_t) {
 mod tests {
     use std::ptr::null_mut;
 
-    use clusterkit::ErrorCode;
-
     use super::*;
-    use crate::guard::fallible;
+    use crate::border::guard::fallible;
     use crate::testing::text_at;
 
     #[test]
@@ -169,6 +206,33 @@ mod tests {
     }
 
     #[test]
+    fn codes_have_names() {
+        // SAFETY: static texts.
+        unsafe {
+            assert_eq!(text_at(ck_error_code_name(CK_OK)), "OK");
+            for code in ErrorCode::ALL {
+                assert_eq!(text_at(ck_error_code_name(code.number())), code.name());
+            }
+        }
+        for no_code in [-1, ErrorCode::ALL.len() as i32 + 1, i32::MAX, i32::MIN] {
+            assert!(ck_error_code_name(no_code).is_null());
+        }
+    }
+
+    #[test]
+    fn only_an_error_that_says_so_leaves_a_write_open() {
+        for code in ErrorCode::ALL {
+            let error = fallible(|| Err(Error::new(*code, "x")));
+            // SAFETY: a live error, freed once.
+            unsafe {
+                assert_eq!(ck_error_is_ambiguous(error), *code == ErrorCode::Timeout);
+                assert_eq!(ck_error_message_len(error), 1);
+                ck_error_free(error);
+            }
+        }
+    }
+
+    #[test]
     fn no_error_is_null() {
         let error = fallible(|| Ok(()));
         assert_eq!(error, null_mut());
@@ -176,7 +240,8 @@ mod tests {
         unsafe {
             assert_eq!(ck_error_code(error), CK_OK);
             assert_eq!((ck_error_name(error), ck_error_message(error)), (null(), null()));
-            assert!(!ck_error_is_retriable(error));
+            assert!(!ck_error_is_retriable(error) && !ck_error_is_ambiguous(error));
+            assert_eq!(ck_error_message_len(error), 0);
             ck_error_free(error);
         }
     }

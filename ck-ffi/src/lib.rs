@@ -1,8 +1,7 @@
 //! The C ABI of ClusterKit. It holds no logic: it converts between C and [`clusterkit`].
 //!
-//! - `handle` and `text` are the border: every pointer from C is checked there, and nowhere else.
-//! - `guard` is around every function: no panic gets out, and a forked child is told that it cannot go on.
-//! - `foreign` keeps what C gave us to keep, and gives it back exactly once.
+//! - `border` checks every pointer from C, and nothing else does; no panic gets past it.
+//! - `done` tells C the outcomes of calls that do not wait, on a thread of its own for each node.
 //! - Every other module is one noun of the header: its functions written out, because cbindgen must see them.
 //!
 //! The rules that all functions follow stand at the top of the header (`cbindgen.toml`). Rust applications use
@@ -17,32 +16,51 @@
     reason = "what a caller owes is the same for every function, and stands once at the top of the header"
 )]
 
+mod border;
 mod cluster;
 mod data;
+mod done;
 mod error;
 mod event;
-mod foreign;
-mod guard;
-mod handle;
+mod events;
 mod hook;
+mod leadership;
 mod log;
 mod lookup;
+mod manage;
 mod node;
+mod option_table;
 mod options;
+mod payload;
+mod rebalance;
+mod status;
 #[cfg(test)]
 mod testing;
-mod text;
+mod values;
 mod version;
 mod view;
+mod view_keys;
+mod view_partitions;
 
 pub use cluster::*;
 pub use data::*;
+pub use done::*;
 pub use error::*;
 pub use event::*;
+pub use events::*;
 pub use hook::*;
+pub use leadership::*;
 pub use log::*;
 pub use lookup::*;
+pub use manage::*;
 pub use node::*;
+pub use option_table::*;
 pub use options::*;
+pub use payload::*;
+pub use rebalance::*;
+pub use status::*;
+pub use values::*;
 pub use version::*;
 pub use view::*;
+pub use view_keys::*;
+pub use view_partitions::*;

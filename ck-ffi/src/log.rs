@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use clusterkit::LogLevel;
 
+use crate::border::foreign::Foreign;
+use crate::border::guard::{caught, fallible};
+use crate::border::handle::borrow;
+use crate::border::text::CText;
 use crate::cluster::ck_cluster_t;
 use crate::error::ck_error_t;
-use crate::foreign::Foreign;
-use crate::guard::{caught, fallible};
-use crate::handle::borrow;
 use crate::hook::ck_destroy_fn;
-use crate::text::CText;
 
 /// What needs a human.
 pub const CK_LOG_ERROR: i32 = 1;
@@ -24,21 +24,28 @@ pub const CK_LOG_DEBUG: i32 = 4;
 /// Everything.
 pub const CK_LOG_TRACE: i32 = 5;
 
+/// A message for people. The library owns it; it is valid until the callback returns. New fields go to the end.
+#[repr(C)]
+pub struct ck_log_record_t {
+    /// The node that wrote it.
+    pub node_id: *const c_char,
+    /// The message, without a line end.
+    pub message: *const c_char,
+    /// Its length in bytes, without its NUL.
+    pub message_len: usize,
+    /// CK_LOG_*.
+    pub level: i32,
+}
+
 /// Called with a message for people, one after the other in the order in which they were written, on a thread that
 /// does nothing else (one for each node). Nothing in the node waits for it: it may block, and may call every function
 /// of this library, ck_cluster_free of its own node too, which does not wait for it then. What is written while it does
 /// not return waits, up to 1024 messages or 1 MiB; what does not fit is dropped, and a message says how many were. It
 /// must return at last: no exception, no longjmp.
-///
-/// level: CK_LOG_*. message: NUL-terminated UTF-8 of message_len bytes, valid until the callback returns.
-pub type ck_log_fn = Option<
-    unsafe extern "C-unwind" fn(
-        level: i32,
-        message: *const c_char,
-        message_len: usize,
-        user_data: *mut c_void,
-    ),
->;
+pub type ck_log_fn =
+    Option<unsafe extern "C-unwind" fn(record: *const ck_log_record_t, user_data: *mut c_void)>;
+
+type LogFn = unsafe extern "C-unwind" fn(*const ck_log_record_t, *mut c_void);
 
 fn level_number(level: LogLevel) -> i32 {
     match level {
@@ -53,22 +60,18 @@ fn level_number(level: LogLevel) -> i32 {
 }
 
 /// Calls a log callback of C's with a message, which lives until it returns.
-fn call(
-    callback: unsafe extern "C-unwind" fn(i32, *const c_char, usize, *mut c_void),
-    level: LogLevel,
-    message: &str,
-    user_data: &Foreign,
-) {
+fn call(callback: LogFn, node_id: &CText, level: LogLevel, message: &str, user_data: &Foreign) {
     let message = CText::new(message);
+    let record = ck_log_record_t {
+        node_id: node_id.as_ptr(),
+        message: message.as_ptr(),
+        message_len: message.len(),
+        level: level_number(level),
+    };
     // SAFETY: C gave the function for such a call, with this data, which is borrowed and so has not ended. An exception that
     // gets out of it ends the process.
     drop(caught(|| unsafe {
-        callback(
-            level_number(level),
-            message.as_ptr(),
-            message.len(),
-            user_data.data(),
-        );
+        callback(&raw const record, user_data.data())
     }));
 }
 
@@ -93,10 +96,11 @@ pub unsafe extern "C" fn ck_cluster_set_log(
         let cluster = unsafe { borrow(cluster, "cluster") }?;
         // With no callback the data ends here, by the same rule.
         let foreign = Foreign::new(user_data, destroy);
+        let node_id = CText::new(cluster.node().my_node_id());
         cluster
-            .0
+            .node()
             .on_log(callback.map(|callback| -> clusterkit::LogCallback {
-                Arc::new(move |level, message| call(callback, level, message, &foreign))
+                Arc::new(move |level, message| call(callback, &node_id, level, message, &foreign))
             }));
         Ok(())
     })
@@ -110,13 +114,16 @@ mod tests {
     use crate::testing::{count_end, text_at, user_data};
 
     /// Adds up the lengths of what it hears, and unwinds at an error.
-    unsafe extern "C-unwind" fn adds(level: i32, message: *const c_char, len: usize, user_data: *mut c_void) {
+    unsafe extern "C-unwind" fn adds(record: *const ck_log_record_t, user_data: *mut c_void) {
         // SAFETY: both are there until this returns.
-        unsafe {
-            assert_eq!(text_at(message).len(), len);
+        let level = unsafe {
+            let record = &*record;
+            assert_eq!(text_at(record.node_id), "node-1");
+            assert_eq!(text_at(record.message).len(), record.message_len);
             let heard = &*user_data.cast_const().cast::<AtomicUsize>();
-            heard.fetch_add(len, Ordering::Relaxed);
-        }
+            heard.fetch_add(record.message_len, Ordering::Relaxed);
+            record.level
+        };
         if level == CK_LOG_ERROR {
             std::panic::resume_unwind(Box::new("boom"));
         }
@@ -126,9 +133,10 @@ mod tests {
     fn a_log_callback_of_c_hears_every_message() {
         let heard = Arc::new(AtomicUsize::new(0));
         let foreign = Foreign::new(user_data(&heard), Some(count_end));
-        call(adds, LogLevel::Info, "", &foreign);
-        call(adds, LogLevel::Error, "it unwinds", &foreign);
-        call(adds, LogLevel::Warn, "and hears more", &foreign);
+        let node_id = CText::new("node-1");
+        call(adds, &node_id, LogLevel::Info, "", &foreign);
+        call(adds, &node_id, LogLevel::Error, "it unwinds", &foreign);
+        call(adds, &node_id, LogLevel::Warn, "and hears more", &foreign);
         assert_eq!(heard.load(Ordering::Relaxed), 24);
         drop(foreign);
         assert_eq!(Arc::strong_count(&heard), 1);

@@ -1,13 +1,15 @@
 //! Members of the cluster as plain structs with borrowed strings.
 
 use std::borrow::Borrow;
+use std::collections::BTreeMap;
 use std::ffi::c_char;
 use std::ptr::null;
 use std::sync::Arc;
 
 use clusterkit::model::{Node, NodeHealthState, NodeStatus};
 
-use crate::text::CText;
+use crate::border::record::list;
+use crate::border::text::CText;
 
 /// A status that this header does not know.
 pub const CK_NODE_STATUS_UNKNOWN: i32 = 0;
@@ -19,7 +21,7 @@ pub const CK_NODE_ACTIVE: i32 = 2;
 pub const CK_NODE_LEAVING: i32 = 3;
 /// Shut down in an orderly way; expected back.
 pub const CK_NODE_STOPPED: i32 = 4;
-/// Declared dead after too long without a sync; may come back.
+/// Declared dead after too long without a heartbeat; may come back.
 pub const CK_NODE_FAILED: i32 = 5;
 
 /// A state of health that this header does not know.
@@ -31,7 +33,7 @@ pub const CK_HEALTH_DEGRADED: i32 = 2;
 /// It cannot do its work.
 pub const CK_HEALTH_FAILING: i32 = 3;
 
-/// A name and a value.
+/// A name and a value. The library owns it. New fields go to the end.
 #[repr(C)]
 pub struct ck_pair_t {
     /// NUL-terminated UTF-8.
@@ -52,17 +54,27 @@ pub struct ck_node_t {
     pub ip: *const c_char,
     /// The failure zone; NULL when the operator named none.
     pub zone: *const c_char,
-    /// The application's own endpoints: name to ":port" (the node's own host) or "host:port".
-    pub services: *const ck_pair_t,
+    /// The application's own endpoints: name to ":port" (the node's own host) or "host:port", sorted by name.
+    pub services: *const *const ck_pair_t,
     /// How many services there are.
     pub service_count: usize,
-    /// Counts the starts of the node's process.
+    /// Free-form labels, sorted by name.
+    pub labels: *const *const ck_pair_t,
+    /// How many labels there are.
+    pub label_count: usize,
+    /// Grows with every start of the node's process: the revision at which the process was admitted.
     pub incarnation: u64,
+    /// When the cluster last recorded contact with it, in milliseconds since 1970.
+    pub last_seen_ms: u64,
+    /// When it first joined, in milliseconds since 1970.
+    pub joined_at_ms: u64,
     /// Where it is in its life: CK_NODE_*.
     pub status: i32,
     /// What the application last said of itself: CK_HEALTH_*.
     pub health: i32,
-    /// Its share of the partitions relative to other nodes.
+    /// Why, when it is not healthy; else empty.
+    pub health_reason: *const c_char,
+    /// Its share of the partitions relative to other nodes: 100 is usual, 0 takes no new ones.
     pub weight: u32,
     /// The port in ip.
     pub port: u16,
@@ -74,14 +86,22 @@ pub struct ck_node_t {
 /// leads into it.
 #[derive(Default)]
 pub(crate) struct Nodes {
+    /// In the order in which they were given.
     nodes: Vec<ck_node_t>,
+    /// Where each of them is.
+    pointers: Vec<*const ck_node_t>,
     _owned: Vec<Owned>,
 }
 
 /// What one node points at: each on the heap, so that it stays where it is when this moves.
 struct Owned {
     _texts: Vec<CText>,
-    _services: Vec<ck_pair_t>,
+    _pairs: [Pairs; 2],
+}
+
+struct Pairs {
+    pointers: Vec<*const ck_pair_t>,
+    _pairs: Vec<ck_pair_t>,
 }
 
 // SAFETY: the pointers lead to what the value itself owns, and nobody writes it after it was made.
@@ -92,23 +112,38 @@ unsafe impl Sync for Nodes {}
 impl Nodes {
     pub(crate) fn new(nodes: impl IntoIterator<Item = impl Borrow<Arc<Node>>>) -> Self {
         let (nodes, owned): (Vec<_>, Vec<_>) = nodes.into_iter().map(|node| convert(node.borrow())).unzip();
-        Nodes { nodes, _owned: owned }
+        let pointers = nodes.iter().map(std::ptr::from_ref).collect();
+        Nodes {
+            nodes,
+            pointers,
+            _owned: owned,
+        }
     }
 
+    #[inline]
     pub(crate) fn get(&self, index: usize) -> *const ck_node_t {
         self.nodes.get(index).map_or(null(), std::ptr::from_ref)
     }
 
-    /// All of them, one after the other: this pointer may be moved to the others, which one to a single node may not.
-    pub(crate) fn all_or_null(&self) -> *const ck_node_t {
-        if self.nodes.is_empty() {
-            return null();
-        }
-        self.nodes.as_ptr()
+    /// Where all of them are.
+    pub(crate) fn pointers(&self) -> &[*const ck_node_t] {
+        &self.pointers
     }
+}
 
-    pub(crate) fn len(&self) -> usize {
-        self.nodes.len()
+impl Pairs {
+    fn new(map: &BTreeMap<String, String>, mut keep: impl FnMut(&str) -> *const c_char) -> Self {
+        let pairs: Vec<_> = map
+            .iter()
+            .map(|(name, value)| ck_pair_t {
+                name: keep(name),
+                value: keep(value),
+            })
+            .collect();
+        Pairs {
+            pointers: pairs.iter().map(std::ptr::from_ref).collect(),
+            _pairs: pairs,
+        }
     }
 }
 
@@ -120,35 +155,34 @@ fn convert(node: &Node) -> (ck_node_t, Owned) {
         texts.push(text);
         pointer
     };
-    let services: Vec<_> = node
-        .services
-        .iter()
-        .map(|(name, value)| ck_pair_t {
-            name: keep(name),
-            value: keep(value),
-        })
-        .collect();
+    let pairs = [
+        Pairs::new(&node.services, &mut keep),
+        Pairs::new(&node.labels, &mut keep),
+    ];
+    let (services, service_count) = list(&pairs[0].pointers);
+    let (labels, label_count) = list(&pairs[1].pointers);
     let converted = ck_node_t {
         id: keep(&node.id),
         name: keep(&node.name),
         ip: keep(&node.ip),
         zone: node.zone.as_deref().map_or(null(), &mut keep),
-        services: if services.is_empty() {
-            null()
-        } else {
-            services.as_ptr()
-        },
-        service_count: services.len(),
+        services,
+        service_count,
+        labels,
+        label_count,
         incarnation: node.incarnation,
+        last_seen_ms: node.last_seen.as_millis(),
+        joined_at_ms: node.joined_at.as_millis(),
         status: status_number(node.status),
         health: health_number(node.health),
+        health_reason: keep(&node.health_reason),
         weight: node.weight,
         port: node.port,
         voter: node.voter,
     };
     let owned = Owned {
         _texts: texts,
-        _services: services,
+        _pairs: pairs,
     };
     (converted, owned)
 }
@@ -173,6 +207,16 @@ fn health_number(health: NodeHealthState) -> i32 {
     }
 }
 
+/// The state of health that C names.
+pub(crate) fn health_state(number: i32) -> Option<NodeHealthState> {
+    match number {
+        CK_HEALTH_HEALTHY => Some(NodeHealthState::Healthy),
+        CK_HEALTH_DEGRADED => Some(NodeHealthState::Degraded),
+        CK_HEALTH_FAILING => Some(NodeHealthState::Failing),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,27 +231,40 @@ mod tests {
             ..node("plain")
         };
         let made = Nodes::new([Arc::new(node("full")), Arc::new(plain)]);
-        let first = made.all_or_null();
+        let first = made.pointers().as_ptr();
         let nodes = Box::new(Some(made)).unwrap();
-        assert_eq!(nodes.len(), 2);
+        assert_eq!(nodes.pointers().len(), 2);
         assert!(nodes.get(2).is_null());
         // SAFETY: `nodes` owns all of it and lives.
         unsafe {
-            assert_eq!(first, nodes.get(0));
-            assert_eq!(first.add(1), nodes.get(1));
-            let full = &*first;
+            assert_eq!(*first, nodes.get(0));
+            assert_eq!(*first.add(1), nodes.get(1));
+            let full = &**first;
             assert_eq!((text_at(full.id), text_at(full.name)), ("full", "name of full"));
             assert_eq!((text_at(full.ip), text_at(full.zone)), ("10.0.0.1:8080", "eu-1"));
             let services = std::slice::from_raw_parts(full.services, full.service_count);
             let services: Vec<_> = services
                 .iter()
-                .map(|pair| (text_at(pair.name), text_at(pair.value)))
+                .map(|pair| (text_at((**pair).name), text_at((**pair).value)))
                 .collect();
             assert_eq!(services, [("grpc", ":9000"), ("http", ":9001")]);
             assert_eq!((full.status, full.health), (CK_NODE_ACTIVE, CK_HEALTH_DEGRADED));
-            let plain = &*first.add(1);
+            let plain = &*nodes.get(1);
             assert_eq!(text_at(plain.id), "plain");
             assert!(plain.zone.is_null() && plain.services.is_null() && plain.service_count == 0);
         }
+    }
+
+    #[test]
+    fn health_goes_both_ways() {
+        for state in [
+            NodeHealthState::Healthy,
+            NodeHealthState::Degraded,
+            NodeHealthState::Failing,
+        ] {
+            assert_eq!(health_state(health_number(state)), Some(state));
+        }
+        assert_eq!(health_state(CK_HEALTH_UNKNOWN), None);
+        assert_eq!(health_state(4), None);
     }
 }

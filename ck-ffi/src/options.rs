@@ -2,18 +2,21 @@
 
 use std::ffi::c_char;
 
-use clusterkit::Options;
+use clusterkit::{Error, ErrorCode, Options};
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::border::guard::{fallible, fallible_out, watch_forks};
+use crate::border::handle::{self, Handle, borrow, clear, null, store};
+use crate::border::text::{quoted, text};
 use crate::error::ck_error_t;
-use crate::guard::{fallible, watch_forks};
-use crate::handle::{self, Handle, borrow};
-use crate::text::text;
+use crate::values::ck_text_t;
 
 /// What a node is started with. docs/options.md lists every option with its default and bounds.
 pub struct ck_options_t(Mutex<Options>);
 
-impl Handle for ck_options_t {}
+impl Handle for ck_options_t {
+    const IS_MEMORY: bool = true;
+}
 
 impl ck_options_t {
     /// The options, for a moment.
@@ -29,18 +32,19 @@ impl ck_options_t {
 /// Errors: INVALID_ARGUMENT, IO.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_options_new(out: *mut *mut ck_options_t) -> *mut ck_error_t {
-    fallible(|| {
-        // SAFETY: out may be written or is NULL, says the header.
-        let slot = unsafe { handle::out(out, "out") }?;
-        watch_forks()?;
-        slot.put(ck_options_t(Mutex::new(Options::default())));
-        Ok(())
-    })
+    // SAFETY: out may be written or is NULL, says the header.
+    unsafe {
+        fallible_out(out, |slot| {
+            watch_forks()?;
+            slot.put(ck_options_t(Mutex::new(Options::default())));
+            Ok(())
+        })
+    }
 }
 
 /// Frees options. Nodes made from them live on. NULL is allowed.
 ///
-/// options: consumed. Never fails, never blocks; a hook may call it. In a forked child it leaks on purpose.
+/// options: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_options_free(options: *mut ck_options_t) {
     // SAFETY: options that this library gave and nobody has freed, or NULL, says the header.
@@ -93,6 +97,140 @@ pub unsafe extern "C" fn ck_options_load_json(
     })
 }
 
+/// The value of an option in its text form, as ck_options_set takes it: what was set, or else the default where that is one
+/// value. Empty where nothing is set and the default is derived from other options or is none.
+///
+/// options: borrowed for the call. name: UTF-8, borrowed for the call. out: set on success, to be freed with ck_text_free;
+/// NULL on failure. Never blocks; a hook may call it.
+/// Errors: INVALID_ARGUMENT; INVALID_OPTION for an unknown name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_options_get(
+    options: *const ck_options_t,
+    name: *const c_char,
+    name_len: usize,
+    out: *mut *mut ck_text_t,
+) -> *mut ck_error_t {
+    // SAFETY: out may be written or is NULL, live options or NULL, and a readable text of this length, says the header.
+    unsafe {
+        fallible_out(out, |slot| {
+            let (options, name) = (borrow(options, "options")?, text(name, name_len, "name")?);
+            let value = options.lock().get(name)?;
+            slot.put(ck_text_t::new(&value));
+            Ok(())
+        })
+    }
+}
+
+/// Sets what a JSON file names and leaves the rest, as ck_options_load_json. On failure nothing changes.
+///
+/// options: borrowed for the call. path: UTF-8, borrowed for the call. Blocks: for as long as reading the file takes. A hook
+/// may call it.
+/// Errors: INVALID_ARGUMENT; INVALID_OPTION; IO when the file cannot be read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_options_load_file(
+    options: *mut ck_options_t,
+    path: *const c_char,
+    path_len: usize,
+) -> *mut ck_error_t {
+    fallible(|| {
+        // SAFETY: live options or NULL, and a readable text of this length, says the header.
+        let (options, path) = unsafe { (borrow(options, "options")?, text(path, path_len, "path")?) };
+        // On a copy, so that nobody waits for the disk under the lock.
+        let mut changed = options.lock().clone();
+        changed.merge_file(path)?;
+        *options.lock() = changed;
+        Ok(())
+    })
+}
+
+/// Sets what environment variables name and leaves the rest: CLUSTERKIT_NODE_ID and so on; docs/options.md lists them. On
+/// failure nothing changes.
+///
+/// The environment is read during the call: no other thread may change it meanwhile, which is true of every getenv.
+///
+/// options: borrowed for the call. Never blocks; a hook may call it.
+/// Errors: INVALID_ARGUMENT; INVALID_OPTION, which names the variable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_options_load_env(options: *mut ck_options_t) -> *mut ck_error_t {
+    fallible(|| {
+        // SAFETY: live options or NULL, says the header.
+        unsafe { borrow(options, "options") }?.lock().apply_env()
+    })
+}
+
+/// Checks the options as ck_cluster_new does: that what is required is set, and that no two contradict each other.
+///
+/// options: borrowed for the call. Never blocks; a hook may call it.
+/// Errors: INVALID_ARGUMENT; INVALID_OPTION.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_options_validate(options: *const ck_options_t) -> *mut ck_error_t {
+    fallible(|| {
+        // SAFETY: live options or NULL, says the header.
+        unsafe { borrow(options, "options") }?.lock().validate()
+    })
+}
+
+/// What the options come to, as a JSON object: every option by its name, with the value that a node would use in its text
+/// form, derived ones included. Empty where there is none, and where only the running node knows it.
+///
+/// options: borrowed for the call. out: set on success, to be freed with ck_text_free; NULL on failure. Never blocks; a
+/// hook may call it.
+/// Errors: INVALID_ARGUMENT; INVALID_OPTION as ck_options_validate.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_options_effective(
+    options: *const ck_options_t,
+    out: *mut *mut ck_text_t,
+) -> *mut ck_error_t {
+    // SAFETY: out may be written or is NULL, and live options or NULL, says the header.
+    unsafe {
+        fallible_out(out, |slot| {
+            let options = borrow(options, "options")?.lock().clone();
+            let effective: serde_json::Map<_, _> = options
+                .effective()?
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect();
+            slot.put(ck_text_t::new(&serde_json::Value::from(effective).to_string()));
+            Ok(())
+        })
+    }
+}
+
+/// Reads a duration: "5s", "500ms", "1m30s", or a number of milliseconds.
+///
+/// text: UTF-8, borrowed for the call. out_ms: the duration in milliseconds, set on success, else 0. Never blocks; a hook may
+/// call it.
+/// Errors: INVALID_ARGUMENT when it is no duration.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_parse_duration(
+    text: *const c_char,
+    text_len: usize,
+    out_ms: *mut u64,
+) -> *mut ck_error_t {
+    // SAFETY: out_ms may be written or is NULL, says the header.
+    unsafe { clear(out_ms) };
+    fallible(|| {
+        // SAFETY: a readable text of this length, says the header.
+        let duration = unsafe { crate::border::text::text(text, text_len, "text") }?;
+        if out_ms.is_null() {
+            return Err(null("out_ms"));
+        }
+        let duration = clusterkit::parse_duration(duration).ok_or_else(|| {
+            Error::new(
+                ErrorCode::InvalidArgument,
+                format!(
+                    "text is {}; a duration is 5s, 500ms, 1m30s, or a number of milliseconds",
+                    quoted(duration)
+                ),
+            )
+        })?;
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        // SAFETY: out_ms may be written, says the header.
+        unsafe { store(out_ms, millis) };
+        Ok(())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::ptr::null_mut;
@@ -142,6 +280,43 @@ mod tests {
             assert_eq!((&*held.node_id, &*held.data_dir), ("node-1", ""));
             drop(held);
             ck_options_free(options);
+        }
+    }
+
+    #[test]
+    fn options_are_told_back() {
+        let options = new();
+        // SAFETY: live options, and texts that are freed once.
+        unsafe {
+            let mut out = null_mut();
+            assert_eq!(set(options, "node_id", "node-1"), 0);
+            assert!(ck_options_get(options, c"node_id".as_ptr(), 7, &raw mut out).is_null());
+            assert_eq!(text_at(crate::values::ck_text_data(out, null_mut())), "node-1");
+            crate::values::ck_text_free(out);
+            let error = ck_options_effective(options, &raw mut out);
+            assert!(out.is_null(), "it has no address yet");
+            assert_eq!(ck_error_code(error), CK_ERROR_INVALID_OPTION);
+            ck_error_free(error);
+            assert_eq!(set(options, "http_addr", "127.0.0.1:0"), 0);
+            assert!(ck_options_effective(options, &raw mut out).is_null());
+            let json = text_at(crate::values::ck_text_data(out, null_mut()));
+            let json: serde_json::Value = serde_json::from_str(json).unwrap();
+            assert_eq!(json["node_id"], "node-1");
+            crate::values::ck_text_free(out);
+            ck_options_free(options);
+        }
+    }
+
+    #[test]
+    fn durations_are_read() {
+        let mut millis = 9;
+        // SAFETY: texts of these lengths, and a number that may be written.
+        unsafe {
+            assert!(ck_parse_duration(c"1m30s".as_ptr(), 5, &raw mut millis).is_null());
+            assert_eq!(millis, 90_000);
+            let error = ck_parse_duration(c"soon".as_ptr(), 4, &raw mut millis);
+            assert_eq!((ck_error_code(error), millis), (CK_ERROR_INVALID_ARGUMENT, 0));
+            ck_error_free(error);
         }
     }
 

@@ -6,7 +6,13 @@ use std::ffi::{CStr, c_char, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use clusterkit::model::{Node, NodeHealthState, NodeStatus, Timestamp};
+use clusterkit::model::{
+    ClusterConfig, CopyState, Event, EventKind, Node, NodeHealthState, NodeJoinEvent, NodeStatus, Partition,
+    PartitionCopy, Timestamp, Topology,
+};
+use clusterkit::routing::ClusterView;
+
+use crate::view::ck_view_t;
 
 /// The text that C reads at a pointer, up to its NUL.
 ///
@@ -54,4 +60,48 @@ pub(crate) fn node(id: &str) -> Node {
         raft_id: 1,
         peer_addr: "10.0.0.1:8080".into(),
     }
+}
+
+/// An event of a node that joins.
+pub(crate) fn join_event(id: &str) -> Event {
+    Event {
+        revision: 1,
+        timestamp: Timestamp::default(),
+        kind: EventKind::NodeJoin(NodeJoinEvent {
+            node: Arc::new(node(id)),
+            cluster_size: 1,
+            is_bootstrap: false,
+        }),
+    }
+}
+
+/// A view of two nodes and two partitions: `a`, which asks, is primary of the first, and `b` of the second.
+pub(crate) fn view() -> *mut ck_view_t {
+    let copy = |id: &str| PartitionCopy::new(id.into(), CopyState::Synced, 1);
+    let partition = |number, primary: &str| {
+        Arc::new(Partition {
+            number,
+            epoch: 5 + u64::from(number),
+            primary: Some(primary.into()),
+            copies: vec![copy("a"), copy("b")],
+            target: None,
+            released: None,
+            granted: 0,
+            idle_since: 0,
+        })
+    };
+    let topology = Topology {
+        config: ClusterConfig {
+            partition_count: 2,
+            replication_factor: 2,
+            ..ClusterConfig::default()
+        },
+        nodes: ["a", "b"].map(|id| (id.into(), Arc::new(node(id)))).into(),
+        partitions: [partition(0, "a"), partition(1, "b")].into_iter().collect(),
+        leader: Some("b".into()),
+        leader_epoch: 3,
+        leader_term: 2,
+        ..Topology::default()
+    };
+    crate::view::give(Arc::new(ClusterView::new(Arc::new(topology), 7, "a")))
 }

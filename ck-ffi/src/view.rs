@@ -1,79 +1,165 @@
 //! Views: one revision of the cluster, from which strings and nodes are borrowed.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::c_char;
 use std::ptr::null;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use clusterkit::Result;
 use clusterkit::model::Node;
-use clusterkit::routing::{ClusterView, PartitionRef};
+use clusterkit::routing::ClusterView;
 
+use crate::border::guard::{self, fallible, fallible_out, plain};
+use crate::border::handle::{borrow, clear, null as null_error, store};
+use crate::border::text::text;
 use crate::cluster::ck_cluster_t;
 use crate::error::ck_error_t;
-use crate::guard::{fallible, plain};
-use crate::handle::{self, Handle, borrow};
-use crate::lookup::{CK_NO_PARTITION, CK_ROLE_NONE, role_number};
 use crate::node::{Nodes, ck_node_t};
-use crate::text::{bytes, text};
+use crate::values::ck_text_t;
 
 /// The cluster at one revision. It never changes: all answers taken from one view agree with each other. It may be
 /// used by any number of threads at once, and outlives the cluster that it came from.
-pub struct ck_view_t {
-    view: Arc<ClusterView>,
-    /// The nodes in C's form, in the view's order, from the first time that somebody asks for one.
-    nodes: OnceLock<Nodes>,
+// In truth a ClusterView, of which C's pointer holds an Arc: acquiring one allocates nothing.
+pub struct ck_view_t(());
+
+/// The view that C's pointer leads to.
+///
+/// # Safety
+/// A pointer that is not NULL came from [`give`], and is not released while the borrow lasts.
+#[inline]
+pub(crate) unsafe fn view_of<'a>(view: *const ck_view_t) -> Result<&'a ClusterView> {
+    // SAFETY: the caller's promise.
+    unsafe { borrow(view.cast::<ClusterView>(), "view") }
 }
 
-impl Handle for ck_view_t {}
+/// Makes a share of a view C's to release.
+#[inline]
+pub(crate) fn give(view: Arc<ClusterView>) -> *mut ck_view_t {
+    Arc::into_raw(view).cast_mut().cast()
+}
 
-impl ck_view_t {
-    fn nodes(&self) -> &Nodes {
-        self.nodes.get_or_init(|| Nodes::new(self.view.nodes()))
+/// Takes C's share of a view back.
+///
+/// # Safety
+/// As for [`view_of`], and the pointer is not used again.
+#[inline]
+pub(crate) unsafe fn take_back(view: *mut ck_view_t) {
+    if !view.is_null() {
+        // SAFETY: the caller's promise.
+        drop(unsafe { Arc::from_raw(view.cast::<ClusterView>().cast_const()) });
     }
+}
 
-    /// The C form of a node of this view.
-    fn node(&self, node: Option<&Arc<Node>>) -> *const ck_node_t {
-        let index = node.and_then(|node| {
-            self.view
-                .nodes()
-                .binary_search_by(|other| other.id.cmp(&node.id))
-                .ok()
-        });
-        index.map_or(null(), |index| self.nodes().get(index))
-    }
+/// The nodes of a view in C's form, in the view's order: made once for all views of the same members.
+#[inline]
+pub(crate) fn nodes_of(view: &ClusterView) -> Option<&Nodes> {
+    view.binding(|nodes| Nodes::new(nodes))
+}
 
-    fn partition(&self, number: u32) -> Option<PartitionRef<'_>> {
-        self.view.partition_by_number(number)
+/// The C form of the node at an index of a view.
+#[inline]
+pub(crate) fn node_at(view: &ClusterView, index: Option<u32>) -> *const ck_node_t {
+    match (nodes_of(view), index) {
+        (Some(nodes), Some(index)) => nodes.get(index as usize),
+        _ => null(),
     }
+}
+
+/// The C form of a node of a view.
+fn node_pointer(view: &ClusterView, node: Option<&Arc<Node>>) -> *const ck_node_t {
+    let index = node.and_then(|node| index_of(view, &node.id));
+    node_at(view, index)
+}
+
+/// Where a member is in a view's order.
+pub(crate) fn index_of(view: &ClusterView, id: &str) -> Option<u32> {
+    let found = view.nodes().binary_search_by(|other| (*other.id).cmp(id));
+    found.ok().and_then(|index| u32::try_from(index).ok())
+}
+
+/// Runs the body of a function that answers a question about a view, `otherwise` where it cannot.
+///
+/// # Safety
+/// As for [`view_of`].
+#[inline]
+pub(crate) unsafe fn ask<T>(
+    view: *const ck_view_t,
+    otherwise: T,
+    answer: impl FnOnce(&'static ClusterView) -> T,
+) -> T {
+    // SAFETY: the caller's promise. The answer's pointers live as long as C lets the view live.
+    plain(otherwise, || Ok(answer(unsafe { view_of(view) }?)))
 }
 
 /// Acquires the present view of the cluster.
 ///
 /// cluster: borrowed for the call. out: set on success, to be released with ck_view_release; NULL on failure.
-/// Never blocks; a hook may call it.
+/// Never blocks, allocates nothing; a hook may call it.
 /// Errors: INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_view_acquire(
     cluster: *const ck_cluster_t,
     out: *mut *mut ck_view_t,
 ) -> *mut ck_error_t {
+    // SAFETY: out may be written or is NULL, and a live node or NULL, says the header.
+    unsafe {
+        fallible_out(out, |slot| {
+            let cluster = borrow(cluster, "cluster")?;
+            slot.put_pointer(give(cluster.node().view().into_owned()));
+            Ok(())
+        })
+    }
+}
+
+/// Sees to it that *view is the present view of the cluster. Where it is already, this costs a few nanoseconds and changes
+/// nothing; otherwise *view is released and replaced, so what was borrowed from it ends. For loops that ask again and again.
+///
+/// cluster: borrowed for the call. view: a place that holds NULL or a view of this cluster, which no other thread uses
+/// meanwhile; on failure it stays as it is. Never blocks, allocates nothing; a hook may call it.
+/// Errors: INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_view_refresh(
+    cluster: *const ck_cluster_t,
+    view: *mut *mut ck_view_t,
+) -> *mut ck_error_t {
     fallible(|| {
-        // SAFETY: out may be written or is NULL, and a live node or NULL, says the header.
-        let (slot, cluster) = unsafe { (handle::out(out, "out")?, borrow(cluster, "cluster")?) };
-        slot.put(ck_view_t {
-            view: cluster.0.view().into_owned(),
-            nodes: OnceLock::new(),
-        });
+        // SAFETY: a live node or NULL, says the header.
+        let cluster = unsafe { borrow(cluster, "cluster") }?;
+        if view.is_null() {
+            return Err(null_error("view"));
+        }
+        let newest = cluster.node().view();
+        // SAFETY: the place holds NULL or a live view that only this thread uses, says the header.
+        unsafe {
+            if !std::ptr::eq((*view).cast_const().cast(), &raw const *newest) {
+                let old = std::ptr::replace(view, give(newest.into_owned()));
+                take_back(old);
+            }
+        }
         Ok(())
     })
 }
 
+/// Another share of a view, for another owner: each is released once. NULL for NULL.
+///
+/// view: borrowed for the call. Returns: the same pointer, to be released with ck_view_release. Never fails, never blocks,
+/// allocates nothing; a hook may call it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_view_ref(view: *const ck_view_t) -> *mut ck_view_t {
+    if view.is_null() {
+        return std::ptr::null_mut();
+    }
+    // SAFETY: a live view, says the header, and so an Arc that C holds a share of.
+    unsafe { Arc::increment_strong_count(view.cast::<ClusterView>()) };
+    view.cast_mut()
+}
+
 /// Releases a view: what was borrowed from it ends. NULL is allowed.
 ///
-/// view: consumed. Never fails, never blocks; a hook may call it. In a forked child it leaks on purpose.
+/// view: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_view_release(view: *mut ck_view_t) {
-    // SAFETY: a view that this library gave and nobody has released, or NULL, says the header.
-    unsafe { handle::take_back(view, drop) };
+    // SAFETY: a view that this library gave and nobody has released, or NULL, says the header. It is only memory.
+    drop(guard::caught(|| unsafe { take_back(view) }));
 }
 
 /// The revision that the view shows. 0 for NULL.
@@ -82,7 +168,7 @@ pub unsafe extern "C" fn ck_view_release(view: *mut ck_view_t) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_view_revision(view: *const ck_view_t) -> u64 {
     // SAFETY: a live view or NULL, says the header.
-    plain(0, || Ok(unsafe { borrow(view, "view") }?.view.revision()))
+    unsafe { ask(view, 0, ClusterView::revision) }
 }
 
 /// How many members there are. 0 for NULL.
@@ -91,7 +177,7 @@ pub unsafe extern "C" fn ck_view_revision(view: *const ck_view_t) -> u64 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_view_node_count(view: *const ck_view_t) -> usize {
     // SAFETY: a live view or NULL, says the header.
-    plain(0, || Ok(unsafe { borrow(view, "view") }?.view.nodes().len()))
+    unsafe { ask(view, 0, |view| view.nodes().len()) }
 }
 
 /// The member at an index; members are sorted by id. NULL where there is none.
@@ -100,7 +186,7 @@ pub unsafe extern "C" fn ck_view_node_count(view: *const ck_view_t) -> usize {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_view_node(view: *const ck_view_t, index: usize) -> *const ck_node_t {
     // SAFETY: a live view or NULL, says the header.
-    plain(null(), || Ok(unsafe { borrow(view, "view") }?.nodes().get(index)))
+    unsafe { ask(view, null(), |view| node_at(view, u32::try_from(index).ok())) }
 }
 
 /// The member with an id. NULL where there is none.
@@ -115,8 +201,8 @@ pub unsafe extern "C" fn ck_view_find_node(
 ) -> *const ck_node_t {
     plain(null(), || {
         // SAFETY: a live view or NULL, and a readable text of this length, says the header.
-        let (view, id) = unsafe { (borrow(view, "view")?, text(id, id_len, "id")?) };
-        Ok(view.node(view.view.node(id)))
+        let (view, id) = unsafe { (view_of(view)?, text(id, id_len, "id")?) };
+        Ok(node_at(view, index_of(view, id)))
     })
 }
 
@@ -125,129 +211,100 @@ pub unsafe extern "C" fn ck_view_find_node(
 /// view: borrowed for the call. Returns: valid until the view is released. Never blocks; a hook may call it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_view_my_node(view: *const ck_view_t) -> *const ck_node_t {
-    plain(null(), || {
-        // SAFETY: a live view or NULL, says the header.
-        let view = unsafe { borrow(view, "view") }?;
-        Ok(view.node(view.view.my_node()))
-    })
+    // SAFETY: a live view or NULL, says the header.
+    unsafe { ask(view, null(), |view| node_pointer(view, view.my_node())) }
 }
 
 /// The member whose leadership was recorded last; NULL where there is none. Whether it leads at this moment is a
-/// matter of leases, which a view does not know.
+/// matter of leases, which a view does not know: ask ck_leader.
 ///
 /// view: borrowed for the call. Returns: valid until the view is released. Never blocks; a hook may call it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_view_leader(view: *const ck_view_t) -> *const ck_node_t {
-    plain(null(), || {
-        // SAFETY: a live view or NULL, says the header.
-        let view = unsafe { borrow(view, "view") }?;
-        Ok(view.node(view.view.leader()))
-    })
-}
-
-/// How many partitions there are; 0 before they exist, and for NULL.
-///
-/// view: borrowed for the call. Never blocks; a hook may call it.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ck_view_partition_count(view: *const ck_view_t) -> u32 {
     // SAFETY: a live view or NULL, says the header.
-    plain(0, || Ok(unsafe { borrow(view, "view") }?.view.partition_count()))
+    unsafe { ask(view, null(), |view| node_pointer(view, view.leader())) }
 }
 
-/// The partition that a key belongs to; CK_NO_PARTITION before partitions exist, and for NULL.
-///
-/// view: borrowed for the call. key: any bytes, borrowed for the call. Never blocks; a hook may call it.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ck_view_partition_for_key(
-    view: *const ck_view_t,
-    key: *const c_void,
-    key_len: usize,
-) -> u32 {
-    plain(CK_NO_PARTITION, || {
-        // SAFETY: a live view or NULL, and readable bytes of this length, says the header.
-        let (view, key) = unsafe { (borrow(view, "view")?, bytes(key, key_len, "key")?) };
-        Ok(view
-            .view
-            .partition(key)
-            .map_or(CK_NO_PARTITION, |partition| partition.number()))
-    })
-}
-
-/// The epoch of a partition, which grows whenever its primary changes: the fencing token for the application's
-/// storage. 0 where there is no such partition.
+/// The leader epoch of the leadership that was recorded last, a fencing token: it only grows. 0 before there was a leader.
 ///
 /// view: borrowed for the call. Never blocks; a hook may call it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ck_view_epoch(view: *const ck_view_t, partition: u32) -> u64 {
-    plain(0, || {
-        // SAFETY: a live view or NULL, says the header.
-        let view = unsafe { borrow(view, "view") }?;
-        Ok(view.partition(partition).map_or(0, |partition| partition.epoch()))
-    })
+pub unsafe extern "C" fn ck_view_leader_epoch(view: *const ck_view_t) -> u64 {
+    // SAFETY: a live view or NULL, says the header.
+    unsafe { ask(view, 0, |view| view.topology().leader_epoch) }
 }
 
-/// What this node is to a partition by this view: CK_ROLE_*. Whether its lease lets it act on that is not known
-/// here: ask ck_is_primary.
+/// The Raft term of that leadership; no fencing token.
 ///
 /// view: borrowed for the call. Never blocks; a hook may call it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ck_view_role(view: *const ck_view_t, partition: u32) -> i32 {
-    plain(CK_ROLE_NONE, || {
-        // SAFETY: a live view or NULL, says the header.
-        let view = unsafe { borrow(view, "view") }?;
-        Ok(role_number(
-            view.partition(partition).and_then(|partition| partition.role()),
-        ))
-    })
+pub unsafe extern "C" fn ck_view_leader_term(view: *const ck_view_t) -> u64 {
+    // SAFETY: a live view or NULL, says the header.
+    unsafe { ask(view, 0, |view| view.topology().leader_term) }
 }
 
-/// The node that takes the writes of a partition. NULL while there is none, and where there is no such partition.
-///
-/// view: borrowed for the call. Returns: valid until the view is released. Never blocks; a hook may call it.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ck_view_primary(view: *const ck_view_t, partition: u32) -> *const ck_node_t {
-    plain(null(), || {
-        // SAFETY: a live view or NULL, says the header.
-        let view = unsafe { borrow(view, "view") }?;
-        Ok(view.node(
-            view.partition(partition)
-                .and_then(|partition| partition.primary()),
-        ))
-    })
-}
-
-/// How many nodes besides the primary hold the data of a partition. 0 where there is no such partition.
+/// When that leadership began, in milliseconds since 1970 by the leader's wall clock.
 ///
 /// view: borrowed for the call. Never blocks; a hook may call it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ck_view_replica_count(view: *const ck_view_t, partition: u32) -> usize {
-    plain(0, || {
-        // SAFETY: a live view or NULL, says the header.
-        let view = unsafe { borrow(view, "view") }?;
-        Ok(view
-            .partition(partition)
-            .map_or(0, |partition| partition.replicas().len()))
-    })
+pub unsafe extern "C" fn ck_view_leader_elected_at_ms(view: *const ck_view_t) -> u64 {
+    // SAFETY: a live view or NULL, says the header.
+    unsafe { ask(view, 0, |view| view.topology().elected_at.as_millis()) }
 }
 
-/// One of the nodes besides the primary that hold the data of a partition; they are sorted by id. NULL where there
-/// is none.
+/// The number of copies that each partition should have. 0 before there is a cluster.
 ///
-/// view: borrowed for the call. Returns: valid until the view is released. Never blocks; a hook may call it.
+/// view: borrowed for the call. Never blocks; a hook may call it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ck_view_replica(
-    view: *const ck_view_t,
-    partition: u32,
-    index: usize,
-) -> *const ck_node_t {
-    plain(null(), || {
-        // SAFETY: a live view or NULL, says the header.
-        let view = unsafe { borrow(view, "view") }?;
-        Ok(view.node(
-            view.partition(partition)
-                .and_then(|partition| partition.replicas().nth(index)),
-        ))
-    })
+pub unsafe extern "C" fn ck_view_replication_factor(view: *const ck_view_t) -> u32 {
+    // SAFETY: a live view or NULL, says the header.
+    unsafe { ask(view, 0, |view| view.topology().config.replication_factor) }
+}
+
+/// How long a lease lasts in this cluster, in milliseconds.
+///
+/// view: borrowed for the call. Never blocks; a hook may call it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_view_lease_ttl_ms(view: *const ck_view_t) -> u64 {
+    // SAFETY: a live view or NULL, says the header.
+    unsafe { ask(view, 0, |view| view.topology().config.lease_ttl_ms) }
+}
+
+/// True during maintenance, while no partitions are moved and primaries still fail over.
+///
+/// view: borrowed for the call. out_automatic: whether the cluster began it by itself, because more than half of its members
+/// had failed; may be NULL. Never blocks; a hook may call it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_view_maintenance(view: *const ck_view_t, out_automatic: *mut bool) -> bool {
+    // SAFETY: out_automatic may be written or is NULL, and a live view or NULL, says the header.
+    unsafe {
+        clear(out_automatic);
+        ask(view, false, |view| {
+            let maintenance = view.topology().maintenance.as_ref();
+            store(
+                out_automatic,
+                maintenance.is_some_and(|maintenance| maintenance.automatic),
+            );
+            maintenance.is_some()
+        })
+    }
+}
+
+/// The whole cluster as a JSON object, the same as "cluster" in the answer of GET /cluster: its id and name, members,
+/// partitions, and the reason of a maintenance, without custom data.
+///
+/// view: borrowed for the call. out: set on success, to be freed with ck_text_free; NULL on failure. Never blocks, takes time
+/// in proportion to members and partitions; a hook may call it.
+/// Errors: INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ck_view_json(view: *const ck_view_t, out: *mut *mut ck_text_t) -> *mut ck_error_t {
+    // SAFETY: out may be written or is NULL, and a live view or NULL, says the header.
+    unsafe {
+        fallible_out(out, |slot| {
+            slot.put(ck_text_t::json(&view_of(view)?.cluster(None))?);
+            Ok(())
+        })
+    }
 }
 
 #[cfg(test)]
@@ -255,44 +312,13 @@ mod tests {
     use std::ptr::null_mut;
     use std::thread;
 
-    use clusterkit::model::{ClusterConfig, CopyState, Partition, PartitionCopy, Topology};
-
     use super::*;
     use crate::lookup::{CK_ROLE_PRIMARY, CK_ROLE_REPLICA};
-    use crate::testing::{node, text_at};
-
-    /// A view of two nodes and two partitions: `a`, which asks, is primary of the first, and `b` of the second.
-    fn acquired() -> *mut ck_view_t {
-        let copy = |id: &str| PartitionCopy::new(id.into(), CopyState::Synced, 1);
-        let partition = |number, primary: &str| {
-            Arc::new(Partition {
-                number,
-                epoch: 5 + u64::from(number),
-                primary: Some(primary.into()),
-                copies: vec![copy("a"), copy("b")],
-                target: None,
-                released: None,
-                granted: 0,
-                idle_since: 0,
-            })
-        };
-        let topology = Topology {
-            config: ClusterConfig {
-                partition_count: 2,
-                replication_factor: 2,
-                ..ClusterConfig::default()
-            },
-            nodes: ["a", "b"].map(|id| (id.into(), Arc::new(node(id)))).into(),
-            partitions: [partition(0, "a"), partition(1, "b")].into_iter().collect(),
-            leader: Some("b".into()),
-            ..Topology::default()
-        };
-        Box::new(ck_view_t {
-            view: Arc::new(ClusterView::new(Arc::new(topology), 7, "a")),
-            nodes: OnceLock::new(),
-        })
-        .give()
-    }
+    use crate::testing::{text_at, view as acquired};
+    use crate::view_keys::ck_view_partition_for_key;
+    use crate::view_partitions::{
+        ck_view_epoch, ck_view_partition_count, ck_view_primary, ck_view_replica, ck_view_role,
+    };
 
     /// C shares a pointer between threads without being asked.
     #[derive(Clone, Copy)]
@@ -312,7 +338,7 @@ mod tests {
     #[test]
     fn what_is_borrowed_from_a_view_lives_until_it_is_released() {
         let view = acquired();
-        // SAFETY: a live view, released at the end; nothing that was borrowed from it is used afterwards.
+        // SAFETY: a live view, released as often as it is held; nothing that was borrowed from it is used afterwards.
         unsafe {
             let primary = ck_view_primary(view, 0);
             let name = (*primary).name;
@@ -329,10 +355,14 @@ mod tests {
                 (ck_view_role(view, 0), ck_view_role(view, 1)),
                 (CK_ROLE_PRIMARY, CK_ROLE_REPLICA)
             );
-            let key = "user:123";
-            let partition = ck_view_partition_for_key(view, key.as_ptr().cast(), key.len());
-            assert!(partition < ck_view_partition_count(view));
+            let other = ck_view_ref(view);
+            assert_eq!(other, view);
             ck_view_release(view);
+            let key = "user:123";
+            let partition = ck_view_partition_for_key(other, key.as_ptr().cast(), key.len());
+            assert!(partition < ck_view_partition_count(other));
+            assert_eq!(text_at(name), "name of a");
+            ck_view_release(other);
         }
     }
 
@@ -357,19 +387,39 @@ mod tests {
     }
 
     #[test]
+    fn a_view_tells_of_its_cluster() {
+        let view = acquired();
+        let mut text = null_mut();
+        // SAFETY: a live view and a live text, each freed once.
+        unsafe {
+            assert_eq!(
+                (ck_view_replication_factor(view), ck_view_lease_ttl_ms(view)),
+                (2, 1500)
+            );
+            assert_eq!((ck_view_leader_epoch(view), ck_view_leader_term(view)), (3, 2));
+            let mut automatic = true;
+            assert!(!ck_view_maintenance(view, &raw mut automatic) && !automatic);
+            assert!(ck_view_json(view, &raw mut text).is_null());
+            let json = text_at(crate::values::ck_text_data(text, null_mut()));
+            let json: serde_json::Value = serde_json::from_str(json).unwrap();
+            assert_eq!(json["nodes"][1]["id"], "b");
+            crate::values::ck_text_free(text);
+            ck_view_release(view);
+        }
+    }
+
+    #[test]
     fn what_a_view_has_not_is_null() {
         let view = acquired();
         // SAFETY: a live view, released at the end, or NULL.
         unsafe {
-            assert!(ck_view_node(view, 2).is_null());
-            assert!(ck_view_primary(view, 2).is_null());
-            assert!(ck_view_replica(view, 0, 1).is_null());
+            assert!(ck_view_node(view, 2).is_null() && ck_view_node(view, usize::MAX).is_null());
             assert!(ck_view_find_node(view, c"c".as_ptr(), 1).is_null());
             assert!(ck_view_find_node(view, null(), 0).is_null());
-            assert_eq!((ck_view_epoch(view, 2), ck_view_replica_count(view, 2)), (0, 0));
             ck_view_release(view);
             assert!(ck_view_node(null(), 0).is_null() && ck_view_my_node(null()).is_null());
-            assert_eq!(ck_view_partition_for_key(null(), null(), 0), CK_NO_PARTITION);
+            assert_eq!((ck_view_revision(null()), ck_view_lease_ttl_ms(null())), (0, 0));
+            assert!(ck_view_ref(null()).is_null());
             ck_view_release(null_mut());
         }
     }

@@ -38,7 +38,7 @@ fn folder() -> &'static Path {
     FOLDER
         .get_or_init(|| {
             let folder = tempfile::tempdir().unwrap();
-            for name in ["libclusterkit.so", "libclusterkit.so.0"] {
+            for name in ["libclusterkit.so", "libclusterkit.so.1"] {
                 std::os::unix::fs::symlink(library(), folder.path().join(name)).unwrap();
             }
             folder
@@ -219,7 +219,7 @@ fn a_forked_child_is_told() {
 
 #[test]
 fn the_library_outlives_dlclose() {
-    let library = folder().join("libclusterkit.so.0");
+    let library = folder().join("libclusterkit.so.1");
     is_silent("tests/abi/dlopen.c", &[library.to_str().unwrap()], &["-ldl"]);
 }
 
@@ -252,6 +252,6 @@ fn only_the_api_is_exported_under_the_soname() {
         .unwrap();
     succeeded("readelf", &dynamic);
     let dynamic = text(&dynamic.stdout);
-    assert!(dynamic.contains("[libclusterkit.so.0]"), "{dynamic}");
+    assert!(dynamic.contains("[libclusterkit.so.1]"), "{dynamic}");
     assert!(dynamic.contains("NODELETE"), "{dynamic}");
 }

@@ -3,8 +3,29 @@
 use std::path::Path;
 
 /// In the order in which a reader wants them.
-const NOUNS: [&str; 11] = [
-    "version", "error", "options", "cluster", "lookup", "node", "view", "event", "hook", "data", "log",
+const NOUNS: [&str; 22] = [
+    "version",
+    "error",
+    "values",
+    "options",
+    "option_table",
+    "cluster",
+    "done",
+    "lookup",
+    "node",
+    "view",
+    "view_partitions",
+    "view_keys",
+    "leadership",
+    "status",
+    "manage",
+    "rebalance",
+    "data",
+    "event",
+    "payload",
+    "hook",
+    "events",
+    "log",
 ];
 
 #[test]
@@ -21,7 +42,11 @@ fn the_committed_header_is_up_to_date() {
 
     // What is written out in Rust and missing from the list above would be missing from the header.
     for file in std::fs::read_dir(root.join("src")).unwrap() {
-        let source = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let path = file.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
+        let source = std::fs::read_to_string(path).unwrap();
         for (_, name) in source
             .match_indices("extern \"C\" fn ck_")
             .map(|(at, found)| (at, &source[at + found.len() - 3..]))

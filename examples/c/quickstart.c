@@ -45,8 +45,8 @@ static int32_t on_event(const ck_event_t *event, void *user_data) {
     if (event->kind == CK_EVENT_NODE_JOIN) {
         atomic_fetch_add(&data->joins, 1);
     } else if (event->kind == CK_EVENT_PARTITION_CHANGE) {
-        // Where event->change is CK_CHANGE_GAINED_REPLICA for this node, an application copies the partition's
-        // data from one of event->copy_from here, and returns 0 when it is there.
+        // Where ck_event_partition_change(event) says CK_CHANGE_GAINED_REPLICA for this node, an application copies
+        // the partition's data from one of its copy_from here, and returns 0 when it is there.
         atomic_fetch_add(&data->partition_changes, 1);
     }
     return 0;
@@ -117,7 +117,7 @@ static int count_primaries(ck_cluster_t *const *nodes, const char *key) {
     int primaries = 0;
     for (int i = 0; i < NODES; i++) {
         ck_key_route_t route;
-        must(ck_lookup_key(nodes[i], key, strlen(key), &route), "look a key up");
+        must(ck_lookup_key(nodes[i], key, strlen(key), NULL, &route, sizeof route), "look a key up");
         if (route.role == CK_ROLE_PRIMARY && ck_is_primary(nodes[i], route.partition)) {
             primaries++;
         }
@@ -145,7 +145,7 @@ int main(int argc, char **argv) {
         nodes[i] = make_node(i + 1, address);
         must(ck_cluster_start(nodes[i]), "join");
     }
-    ck_leader_t leader;
+    ck_leader_info_t *leader = NULL;
     must(ck_wait_for_leader(nodes[0], TIMEOUT_MS, &leader), "wait for a leader");
     for (int i = 0; i < NODES; i++) {
         ck_view_release(view_when_spread(nodes[i]));
@@ -157,7 +157,8 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < ck_view_node_count(view); i++) {
         printf(" %s", ck_view_node(view, i)->id);
     }
-    printf("\nleader: %s\n", leader.node_id);
+    printf("\nleader: %s\n", leader->leader_id);
+    ck_leader_info_free(leader);
 
     // Where does a key belong?
     const char *key = "user:42";

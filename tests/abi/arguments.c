@@ -32,17 +32,17 @@ static void null_handles(void) {
     FAILS(CK_ERROR_INVALID_ARGUMENT, ck_cluster_set_log(NULL, NULL, NULL, never));
     FAILS(CK_ERROR_INVALID_ARGUMENT, ck_wait_for_leader(NULL, 1, NULL));
     FAILS(CK_ERROR_INVALID_ARGUMENT, ck_wait_for_revision(NULL, 1, 1));
-    FAILS(CK_ERROR_INVALID_ARGUMENT, ck_lookup_key(NULL, "k", 1, &route));
+    FAILS(CK_ERROR_INVALID_ARGUMENT, ck_lookup_key(NULL, "k", 1, NULL, &route, sizeof route));
     FAILS(CK_ERROR_INVALID_ARGUMENT, ck_leader_epoch(NULL, &number));
     FAILS(CK_ERROR_INVALID_ARGUMENT, ck_hook_add(NULL, CK_EVENT_ALL, ignore, NULL, never, &number));
-    FAILS(CK_ERROR_INVALID_ARGUMENT, ck_hook_remove(NULL, 1));
+    FAILS(CK_ERROR_INVALID_ARGUMENT, ck_hook_remove(NULL, 1, 1));
     FAILS(CK_ERROR_INVALID_ARGUMENT, ck_custom_data_set(NULL, "k", 1, "v", 1, CK_EXPECT_ANY, 1, &number));
     FAILS(CK_ERROR_INVALID_ARGUMENT, ck_custom_data_get(NULL, "k", 1, &data));
     CHECK(data == NULL);
     FAILS(CK_ERROR_INVALID_ARGUMENT, ck_custom_data_delete(NULL, "k", 1, CK_EXPECT_ANY, 1, NULL, NULL));
     FAILS(CK_ERROR_INVALID_ARGUMENT, ck_view_acquire(NULL, &view));
     CHECK(view == NULL);
-    CHECK(number == 7);
+    CHECK(number == 0 && route.revision == 0 && route.primary == NULL);
 
     CHECK(!ck_is_primary(NULL, 0) && !ck_is_primary_for_key(NULL, "k", 1) && !ck_is_leader(NULL));
     CHECK(ck_view_revision(NULL) == 0 && ck_view_node_count(NULL) == 0 && ck_view_partition_count(NULL) == 0);
@@ -97,15 +97,18 @@ static void before_start(void) {
     ck_key_route_t route;
     uint64_t number = 7;
     FAILS(CK_ERROR_NOT_STARTED, ck_cluster_http_addr(cluster, buffer, sizeof buffer));
-    FAILS(CK_ERROR_NOT_FOUND, ck_lookup_key(cluster, "k", 1, &route));
+    FAILS(CK_ERROR_NOT_STARTED, ck_lookup_key(cluster, "k", 1, NULL, &route, sizeof route));
+    ck_data_t *data = NULL;
+    FAILS(CK_ERROR_NOT_STARTED, ck_custom_data_get(cluster, "k", 1, &data));
+    FAILS(CK_ERROR_NOT_STARTED, ck_primary_epoch(cluster, 0, &number));
     FAILS(CK_ERROR_NOT_STARTED, ck_custom_data_set(cluster, "k", 1, "v", 1, CK_EXPECT_ANY, 1, NULL));
     FAILS(CK_ERROR_NOT_STARTED, ck_wait_for_revision(cluster, 1, 1));
     FAILS(CK_ERROR_NO_LEADER, ck_wait_for_leader(cluster, 1, NULL));
     FAILS(CK_ERROR_INVALID_ARGUMENT, ck_hook_add(cluster, CK_EVENT_ALL, NULL, NULL, never, &number));
     FAILS(CK_ERROR_INVALID_ARGUMENT, ck_hook_add(cluster, 0, ignore, NULL, never, &number));
     FAILS(CK_ERROR_INVALID_ARGUMENT, ck_hook_add(cluster, 1u << 30, ignore, NULL, never, &number));
-    FAILS(CK_ERROR_NOT_FOUND, ck_hook_remove(cluster, 12345));
-    CHECK(number == 7);
+    FAILS(CK_ERROR_NOT_FOUND, ck_hook_remove(cluster, 12345, 1));
+    CHECK(number == 0);
     OK(ck_hook_add(cluster, CK_EVENT_ALL, ignore, NULL, NULL, NULL));
     CHECK(!ck_is_primary(cluster, 0) && !ck_is_leader(cluster));
     ck_cluster_free(cluster);
@@ -125,15 +128,18 @@ static void while_it_runs(void) {
     OK(ck_cluster_http_addr(cluster, buffer, exact));
 
     ck_key_route_t route;
-    FAILS(CK_ERROR_INVALID_ARGUMENT, ck_lookup_key(cluster, "k", 1, NULL));
-    FAILS(CK_ERROR_INVALID_ARGUMENT, ck_lookup_key(cluster, NULL, 1, &route));
+    FAILS(CK_ERROR_INVALID_ARGUMENT, ck_lookup_key(cluster, "k", 1, NULL, NULL, 0));
+    FAILS(CK_ERROR_INVALID_ARGUMENT, ck_lookup_key(cluster, NULL, 1, NULL, &route, sizeof route));
     // The empty key is a key, and keys are any bytes.
-    OK(ck_lookup_key(cluster, NULL, 0, &route));
-    OK(ck_lookup_key(cluster, "\xff\x00\xfe", 3, &route));
+    OK(ck_lookup_key(cluster, NULL, 0, NULL, &route, sizeof route));
+    OK(ck_lookup_key(cluster, "\xff\x00\xfe", 3, NULL, &route, sizeof route));
     CHECK(route.partition < 8 && route.revision > 0);
     UNTIL(ck_is_primary_for_key(cluster, "user:1", 6));
-    OK(ck_lookup_key(cluster, "user:1", 6, &route));
-    CHECK(route.role == CK_ROLE_PRIMARY && strcmp(route.primary_node_id, "node-1") == 0);
+    ck_view_t *seen = NULL;
+    OK(ck_lookup_key(cluster, "user:1", 6, &seen, &route, sizeof route));
+    CHECK(route.role == CK_ROLE_PRIMARY && strcmp(route.primary->id, "node-1") == 0);
+    CHECK(ck_view_revision(seen) == route.revision && ck_view_node(seen, route.primary_index) == route.primary);
+    ck_view_release(seen);
     CHECK(route.epoch > 0 && route.replica_count == 0 && ck_is_primary(cluster, route.partition));
     CHECK(!ck_is_primary(cluster, 8) && !ck_is_primary(cluster, CK_NO_PARTITION));
     FAILS(CK_ERROR_INVALID_ARGUMENT, ck_leader_epoch(cluster, NULL));
@@ -173,6 +179,8 @@ static void while_it_runs(void) {
     FAILS(CK_ERROR_STOPPED, ck_custom_data_set(cluster, "k", 1, "v", 1, CK_EXPECT_ANY, 1, NULL));
     FAILS(CK_ERROR_STOPPED, ck_hook_add(cluster, CK_EVENT_ALL, ignore, &view, never, NULL));
     CHECK(!ck_is_primary(cluster, route.partition) && !ck_is_leader(cluster));
+    CHECK(ck_role(cluster, route.partition) == CK_ROLE_NONE && ck_role_for_key(cluster, "user:1", 6) == CK_ROLE_NONE);
+    OK(ck_cluster_stop(cluster, 0));
     ck_cluster_free(cluster);
 
     CHECK(ck_view_node_count(view) == 1 && ck_view_partition_count(view) == 8);

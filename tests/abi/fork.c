@@ -18,18 +18,22 @@ static void never(void *user_data) {
 static void child(ck_cluster_t *cluster, ck_view_t *view, ck_options_t *options) {
     // A hang would be the bug.
     alarm(TIMEOUT_MS / 1000);
-    ck_options_t *made = NULL;
-    ck_cluster_t *second = NULL;
-    ck_view_t *taken = NULL;
+    // What a call leaves in them is nothing, whatever was there.
+    ck_options_t *made = options;
+    ck_cluster_t *second = cluster;
+    ck_view_t *taken = view;
+    uint64_t number = 7;
     ck_key_route_t route;
     FAILS(CK_ERROR_FORKED, ck_options_new(&made));
     FAILS(CK_ERROR_FORKED, ck_options_set(options, "zone", 4, "a", 1));
     FAILS(CK_ERROR_FORKED, ck_cluster_new(options, &second));
     FAILS(CK_ERROR_FORKED, ck_cluster_start(cluster));
     FAILS(CK_ERROR_FORKED, ck_cluster_stop(cluster, TIMEOUT_MS));
-    FAILS(CK_ERROR_FORKED, ck_lookup_key(cluster, "k", 1, &route));
+    FAILS(CK_ERROR_FORKED, ck_lookup_key(cluster, "k", 1, NULL, &route, sizeof route));
     FAILS(CK_ERROR_FORKED, ck_view_acquire(cluster, &taken));
     FAILS(CK_ERROR_FORKED, ck_wait_for_leader(cluster, TIMEOUT_MS, NULL));
+    FAILS(CK_ERROR_FORKED, ck_read_barrier(cluster, TIMEOUT_MS, &number));
+    CHECK(made == NULL && second == NULL && taken == NULL && number == 0 && route.revision == 0);
     FAILS(CK_ERROR_FORKED, ck_hook_add(cluster, CK_EVENT_ALL, ignore, NULL, never, NULL));
     FAILS(CK_ERROR_FORKED, ck_custom_data_set(cluster, "k", 1, "v", 1, CK_EXPECT_ANY, TIMEOUT_MS, NULL));
     CHECK(!ck_is_leader(cluster) && !ck_is_primary(cluster, 0) && !ck_is_primary_for_key(cluster, "k", 1));

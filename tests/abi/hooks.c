@@ -19,10 +19,13 @@ static int32_t count(const ck_event_t *event, void *user_data) {
     atomic_fetch_add(&counts->running, 1);
     CHECK(atomic_load(&counts->destroyed) == 0);
     CHECK(event->revision > 0 && event->timestamp_ms > 0);
-    CHECK(event->json[0] == '{' && strlen(event->json) == event->json_len);
-    CHECK((event->kind == CK_EVENT_PARTITION_CHANGE) == (event->partition != CK_NO_PARTITION));
+    size_t len = 0;
+    const char *json = ck_event_json(event, &len);
+    CHECK(json[0] == '{' && strlen(json) == len);
+    CHECK((event->kind == CK_EVENT_PARTITION_CHANGE) == (ck_event_partition_change(event) != NULL));
+    CHECK((event->kind == CK_EVENT_NODE_JOIN) == (ck_event_node_join(event) != NULL));
     if (event->kind == CK_EVENT_NODE_JOIN) {
-        CHECK(strcmp(event->node->id, event->node_id) == 0 && strlen(event->node->ip) > 0);
+        CHECK(strlen(ck_event_node_join(event)->node->ip) > 0 && ck_event_node_join(event)->cluster_size > 0);
     }
     atomic_fetch_add(&counts->calls, 1);
     atomic_fetch_sub(&counts->running, 1);
@@ -48,9 +51,9 @@ static void data_ends_once(void) {
     OK(ck_hook_add(cluster, CK_EVENT_ALL, count, &stopped, destroyed, NULL));
     OK(ck_cluster_start(cluster));
     UNTIL(atomic_load(&removed.calls) > 0 && atomic_load(&stopped.calls) > 0);
-    OK(ck_hook_remove(cluster, removed.id));
+    OK(ck_hook_remove(cluster, removed.id, TIMEOUT_MS));
     CHECK(atomic_load(&removed.destroyed) == 1);
-    FAILS(CK_ERROR_NOT_FOUND, ck_hook_remove(cluster, removed.id));
+    FAILS(CK_ERROR_NOT_FOUND, ck_hook_remove(cluster, removed.id, TIMEOUT_MS));
     OK(ck_cluster_stop(cluster, TIMEOUT_MS));
     CHECK(atomic_load(&stopped.destroyed) == 1);
     ck_cluster_free(cluster);
@@ -68,7 +71,7 @@ static int32_t call_everything(const ck_event_t *event, void *user_data) {
     if (event->kind != CK_EVENT_BECOME_LEADER) {
         return 0;
     }
-    CHECK(event->epoch > 0 && event->node_id == NULL);
+    CHECK(ck_event_leadership(event)->epoch > 0 && ck_event_leadership(event)->node_id == NULL);
     ck_cluster_t *cluster = counts->cluster;
     FAILS(CK_ERROR_IN_HOOK, ck_cluster_stop(cluster, TIMEOUT_MS));
     FAILS(CK_ERROR_IN_HOOK, ck_cluster_start(cluster));
@@ -80,7 +83,7 @@ static int32_t call_everything(const ck_event_t *event, void *user_data) {
     OK(ck_view_acquire(cluster, &view));
     CHECK(ck_view_revision(view) >= revision);
     ck_view_release(view);
-    OK(ck_hook_remove(cluster, counts->id));
+    OK(ck_hook_remove(cluster, counts->id, TIMEOUT_MS));
     CHECK(atomic_load(&counts->destroyed) == 0);
     atomic_fetch_add(&counts->calls, 1);
     return 0;
@@ -167,12 +170,18 @@ static void stop_waits_for_hooks(void) {
 // A copy that fails is asked for again.
 static int32_t fail_first(const ck_event_t *event, void *user_data) {
     struct counts *counts = user_data;
-    if (event->change != CK_CHANGE_GAINED_REPLICA || strcmp(event->node_id, "node-2") != 0) {
+    const ck_partition_change_t *told = ck_event_partition_change(event);
+    if (told->change != CK_CHANGE_GAINED_REPLICA || strcmp(told->node_id, "node-2") != 0) {
         return 0;
     }
-    CHECK(event->copy_from_count == 1 && strcmp(event->copy_from[0].id, "node-1") == 0);
-    CHECK(event->node != NULL && strcmp(event->node->id, "node-2") == 0);
-    return atomic_fetch_add(&counts->failed_copies, 1) == 0 ? 42 : 0;
+    CHECK(told->copy_from_count == 1 && strcmp(told->copy_from[0]->id, "node-1") == 0);
+    CHECK(told->node != NULL && strcmp(told->node->id, "node-2") == 0);
+    if (atomic_fetch_add(&counts->failed_copies, 1) > 0) {
+        return 0;
+    }
+    CHECK(event->attempt == 1);
+    OK(ck_event_set_failure(event, "disk full", 9));
+    return 42;
 }
 
 struct messages {
@@ -181,12 +190,13 @@ struct messages {
     atomic_int destroyed;
 };
 
-static void on_log(int32_t level, const char *message, size_t len, void *user_data) {
+static void on_log(const ck_log_record_t *record, void *user_data) {
     struct messages *messages = user_data;
-    CHECK(level >= CK_LOG_ERROR && level <= CK_LOG_INFO);
-    CHECK(strlen(message) == len && len > 0);
+    CHECK(record->level >= CK_LOG_ERROR && record->level <= CK_LOG_INFO);
+    CHECK(strlen(record->message) == record->message_len && record->message_len > 0);
+    CHECK(strcmp(record->node_id, "node-2") == 0);
     atomic_fetch_add(&messages->seen, 1);
-    if (level == CK_LOG_WARN && strstr(message, "returned 42") != NULL) {
+    if (record->level == CK_LOG_WARN && strstr(record->message, "disk full") != NULL) {
         atomic_store(&messages->with_code, 1);
     }
 }
@@ -259,7 +269,7 @@ static void *add_until_stopped(void *user_data) {
         }
         if (atomic_fetch_add(&race->added, 1) % 2 == 0) {
             // It may be the stop that ends it.
-            ck_error_free(ck_hook_remove(race->cluster, id));
+            ck_error_free(ck_hook_remove(race->cluster, id, TIMEOUT_MS));
         }
         atomic_store(&race->adding, 1);
     }

@@ -33,15 +33,15 @@ static void destroy(void *user_data) {
     CHECK(atomic_fetch_add(&reader->destroyed, 1) == 0);
 }
 
-static void slow(int32_t level, const char *message, size_t len, void *user_data) {
-    (void)level, (void)message, (void)len;
+static void slow(const ck_log_record_t *record, void *user_data) {
+    CHECK(strcmp(record->node_id, "node-1") == 0 && strlen(record->message) == record->message_len);
     begin(user_data);
     nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
     end(user_data);
 }
 
-static void stalled(int32_t level, const char *message, size_t len, void *user_data) {
-    (void)level, (void)message, (void)len;
+static void stalled(const ck_log_record_t *record, void *user_data) {
+    CHECK(strcmp(record->node_id, "node-1") == 0 && strlen(record->message) == record->message_len);
     struct reader *reader = user_data;
     begin(reader);
     while (atomic_load(&reader->open) == 0) {
@@ -113,8 +113,8 @@ static void destroy_and_set(void *user_data) {
     destroy(user_data);
 }
 
-static void stop_and_free(int32_t level, const char *message, size_t len, void *user_data) {
-    (void)level, (void)message, (void)len;
+static void stop_and_free(const ck_log_record_t *record, void *user_data) {
+    CHECK(strcmp(record->node_id, "node-1") == 0 && strlen(record->message) == record->message_len);
     struct reader *reader = user_data;
     begin(reader);
     CHECK(atomic_load(&reader->calls) == 1 && "called after its node was freed in it");

@@ -79,8 +79,8 @@ static int32_t on_event(const ck_event_t *event, void *user_data) {
     return 0;
 }
 
-static void on_log(int32_t level, const char *message, size_t len, void *user_data) {
-    (void)level, (void)message, (void)len;
+static void on_log(const ck_log_record_t *record, void *user_data) {
+    (void)record;
     atomic_fetch_add((atomic_int *)user_data, 1);
 }
 

@@ -8,8 +8,8 @@ static int32_t on_event(const ck_event_t *event, void *user_data) {
     return 0;
 }
 
-static void on_log(int32_t level, const char *message, size_t len, void *user_data) {
-    (void)level, (void)message, (void)len, (void)user_data;
+static void on_log(const ck_log_record_t *record, void *user_data) {
+    (void)record, (void)user_data;
 }
 
 static void *every_call(void *unused) {
@@ -22,11 +22,12 @@ static void *every_call(void *unused) {
         OK(ck_cluster_set_log(clusters[i], on_log, NULL, NULL));
         OK(ck_cluster_start(clusters[i]));
         OK(ck_cluster_http_addr(clusters[i], address, sizeof address));
-        OK(ck_hook_remove(clusters[i], id));
+        OK(ck_hook_remove(clusters[i], id, TIMEOUT_MS));
     }
     ck_cluster_t *founder = clusters[0], *joiner = clusters[1];
-    ck_leader_t leader;
+    ck_leader_info_t *leader = NULL;
     OK(ck_wait_for_leader(joiner, TIMEOUT_MS, &leader));
+    ck_leader_info_free(leader);
     uint64_t revision;
     // Forwarded, and not; in one piece, and in several.
     static char large[256 * 1024];
@@ -44,7 +45,7 @@ static void *every_call(void *unused) {
     }
     UNTIL(ck_is_primary_for_key(founder, "user", 4) || ck_is_primary_for_key(joiner, "user", 4));
     ck_key_route_t route;
-    OK(ck_lookup_key(founder, "user", 4, &route));
+    OK(ck_lookup_key(founder, "user", 4, NULL, &route, sizeof route));
     ck_view_t *view = NULL;
     OK(ck_view_acquire(joiner, &view));
     CHECK(ck_view_node_count(view) == 2 && ck_view_node(view, 0) != NULL);

@@ -20,4 +20,5 @@ pub use clock::{Instant, wall_now};
 pub use disk::{DirSync, Disk, DiskFile, DiskLock, Faults, LockCheck, MemDisk, RealDisk};
 pub use notifier::ChangeNotifier;
 pub use runtime::{Runtime, blocking, sleep, sleep_until, spawn, timeout};
-pub(crate) use threads::{spawn_thread, with_signals_blocked};
+pub use threads::spawn_thread;
+pub(crate) use threads::with_signals_blocked;

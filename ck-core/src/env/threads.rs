@@ -60,7 +60,7 @@ pub(crate) fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
 ///
 /// # Errors
 /// When the system cannot create a thread.
-pub(crate) fn spawn_thread<T: Send + 'static>(
+pub fn spawn_thread<T: Send + 'static>(
     name: &str,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {

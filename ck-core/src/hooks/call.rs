@@ -18,13 +18,14 @@ use crate::model::{Event, EventKind, Node};
 
 use super::config::Holders;
 use super::copies::CopyGuard;
+use super::deferred;
 use super::handle::HooksShared;
-use super::job::CallId;
+use super::job::{CallId, Job};
 use super::queue::is_own_gain;
 use super::scope;
 use super::types::{AsyncHook, BlockingHook, Hook, Outcome};
 
-fn outcome_of(result: Result<Result<(), String>, Box<dyn Any + Send>>) -> Outcome {
+pub(super) fn outcome_of(result: Result<Result<(), String>, Box<dyn Any + Send>>) -> Outcome {
     let payload = match result {
         Ok(Ok(())) => return Outcome::Done,
         Ok(Err(message)) => return Outcome::Failed(message),
@@ -103,7 +104,7 @@ impl HooksShared {
     /// The outcome of the call when no node that is up holds the data now. The hook is not called then, because the
     /// former holders may have missed later writes. An event that names no node to copy from means that there is
     /// nothing to copy, and is delivered unchanged.
-    fn as_of_now(&self, event: Arc<Event>) -> Result<(Arc<Event>, Option<CopyGuard>), Outcome> {
+    pub(super) fn as_of_now(&self, event: Arc<Event>) -> Result<(Arc<Event>, Option<CopyGuard>), Outcome> {
         let EventKind::PartitionChange(change) = &event.kind else {
             return Ok((event, None));
         };
@@ -175,15 +176,19 @@ pub(super) struct CallFuture {
 }
 
 impl CallFuture {
-    pub(super) fn new(shared: &Arc<HooksShared>, call_id: CallId, hook: Hook, event: Arc<Event>) -> Self {
+    pub(super) fn new(shared: &Arc<HooksShared>, job: Job<Hook>) -> Self {
+        let hook = match job.hook {
+            Hook::Deferred(hook) => Hook::Async(deferred::as_async(hook, job.attempt)),
+            hook => hook,
+        };
         CallFuture {
             hook: Some(hook),
-            event: Some(event),
+            event: Some(job.event),
             running: None,
             copies: None,
             ending: Ending {
                 shared: Arc::clone(shared),
-                call_id,
+                call_id: job.call_id,
                 told: false,
             },
         }
@@ -208,6 +213,7 @@ impl CallFuture {
                 }
                 (Some(event), Some(Hook::Blocking(hook)), _) => Poll::Ready(hook(&event)),
                 (_, _, Some(running)) => running.as_mut().poll(cx),
+                // Unreachable: a deferred hook was made async, and a running one has its future.
                 (_, _, None) => Poll::Pending,
             }
         }));

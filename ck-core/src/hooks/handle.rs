@@ -1,8 +1,9 @@
 //! The handle: the hooks, the schedule behind a lock, and the code that both drivers share.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -15,12 +16,16 @@ use crate::{Error, ErrorCode, Result};
 
 use super::config::{CopyOutcome, Driver, HooksConfig};
 use super::copies::Copying;
+use super::deferred::DeferredCall;
 use super::job::{CallId, Effect, RetryId};
 use super::queue::{change_of, is_own_gain};
 use super::schedule::Schedule;
 use super::threads::ThreadPool;
 use super::types::{EventFilter, Hook, HookId, HookStats, Outcome, Rejected};
 use super::{scope, tasks};
+
+/// How many calls that do not return an error names.
+const MAX_NAMED_CALLS: usize = 5;
 
 /// The result of [`Hooks::unregister`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +73,8 @@ pub(super) struct HooksState {
     pub(super) schedule: Schedule<Hook>,
     pub(super) pool: ThreadPool,
     pub(super) closed: bool,
+    /// Running calls of deferred hooks whose function has returned.
+    detached: HashMap<CallId, Weak<DeferredCall>>,
     /// Number of [`TakenOut`] that still have to drop their hooks. The handle is not quiet before this is 0.
     dropping: usize,
 }
@@ -153,6 +160,7 @@ impl HooksShared {
     pub(super) fn call_ended(self: &Arc<Self>, call_id: CallId, outcome: Outcome) {
         let cancelled = outcome == Outcome::Cancelled;
         let mut state = self.lock();
+        state.detached.remove(&call_id);
         state.schedule.finished(call_id, outcome);
         if cancelled {
             // The runtime is dropping its tasks: the next call cannot be spawned.
@@ -163,6 +171,16 @@ impl HooksShared {
             self.settle(state);
         }
         self.signal_quiet();
+    }
+
+    /// The function of a deferred hook has returned, its call goes on. True when the handle is closed.
+    pub(super) fn detach(&self, call_id: CallId, call: &Arc<DeferredCall>) -> bool {
+        let mut state = self.lock();
+        state.detached.insert(call_id, Arc::downgrade(call));
+        let closed = state.closed;
+        drop(state);
+        self.signal_quiet();
+        closed
     }
 
     pub(super) fn signal_quiet(&self) {
@@ -179,9 +197,20 @@ impl HooksShared {
         self.concerned.store(false, Ordering::Release);
         let hooks = state.schedule.clear();
         state.pool.timers.clear();
+        let detached: Vec<_> = state.detached.values().filter_map(Weak::upgrade).collect();
         drop(state);
+        detached.iter().for_each(|call| call.cancel());
         self.work.notify_all();
         TakenOut { shared: self, hooks }
+    }
+}
+
+impl HooksState {
+    /// Number of calls of a hook whose function has not returned, or whose future is not done.
+    fn calls_of(&self, id: HookId) -> usize {
+        let detached = self.detached.values().filter_map(Weak::upgrade);
+        let detached = detached.filter(|call| call.hook_id() == id).count();
+        self.schedule.calls_of(id).saturating_sub(detached)
     }
 }
 
@@ -195,6 +224,7 @@ impl Hooks {
                 schedule,
                 pool: ThreadPool::default(),
                 closed: false,
+                detached: HashMap::new(),
                 dropping: 0,
             }),
             work: Condvar::new(),
@@ -225,8 +255,15 @@ impl Hooks {
     /// # Errors
     /// As [`Hooks::register`].
     pub fn observe(&self, hook: Hook) -> Result<HookId> {
+        self.try_observe(hook).map_err(Rejected::into_error)
+    }
+
+    /// [`Hooks::observe`], whose error gives the hook back.
+    ///
+    /// # Errors
+    /// As [`Hooks::register`].
+    pub(crate) fn try_observe(&self, hook: Hook) -> Result<HookId, Rejected> {
         self.add(hook, |schedule, hook| schedule.observe(EventFilter::ALL, hook))
-            .map_err(Rejected::into_error)
     }
 
     /// Adds a hook and first delivers `before` to it, and to no other hook.
@@ -281,6 +318,12 @@ impl Hooks {
     /// progress): [`Unregistered::AfterCall`] when a call still runs. [`Hooks::unregistered`] waits for that call,
     /// where waiting is possible.
     pub fn unregister(&self, id: HookId) -> Unregistered {
+        self.unregister_within(id, None)
+    }
+
+    /// [`Hooks::unregister`], which waits for at most `timeout`: [`Unregistered::AfterCall`] when a call still runs then.
+    pub fn unregister_within(&self, id: HookId, timeout: Option<Duration>) -> Unregistered {
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let shared = &self.shared;
         let mut state = shared.lock();
         let Some(hook) = state.schedule.unregister(id) else {
@@ -297,13 +340,17 @@ impl Hooks {
         // Calls that waited for the removed hook may start now, and must not be held up while this waits.
         shared.settle(state);
         let threads = matches!(shared.config.driver, Driver::Threads(_));
-        let blocking = matches!(taken_out.hooks[..], [Hook::Blocking(_)]);
+        let blocking = matches!(taken_out.hooks[..], [Hook::Blocking(_) | Hook::Deferred(_)]);
         let may_wait = threads && blocking && !self.in_hook();
         let mut state = shared.lock();
-        while may_wait && state.schedule.calls_of(id) > 0 {
-            shared.quiet.wait(&mut state);
+        while may_wait && state.calls_of(id) > 0 {
+            match deadline.map(|deadline| deadline.since(Instant::now())) {
+                None => shared.quiet.wait(&mut state),
+                Some(left) if left.is_zero() => break,
+                Some(left) => drop(shared.quiet.wait_for(&mut state, left)),
+            }
         }
-        let running = state.schedule.calls_of(id) > 0;
+        let running = state.calls_of(id) > 0;
         drop(state);
         drop(taken_out);
         if running {
@@ -315,7 +362,7 @@ impl Hooks {
 
     /// Waits until no call of a removed hook runs. Inside that hook it would wait for itself.
     pub async fn unregistered(&self, id: HookId) {
-        self.wait_until(|state| state.schedule.calls_of(id) == 0).await;
+        self.wait_until(|state| state.calls_of(id) == 0).await;
     }
 
     /// Adds the next event of the log. Never blocks and never runs a hook: calls are made elsewhere, so this may be
@@ -431,7 +478,11 @@ impl Hooks {
         let running = state.schedule.running();
         let message = match running {
             0 => "hooks are still being dropped".to_owned(),
-            _ => format!("{running} calls of hooks are still under way"),
+            1 => format!("{} has not returned", state.schedule.running_calls(1)),
+            _ => format!(
+                "{running} calls of hooks have not returned: {}",
+                state.schedule.running_calls(MAX_NAMED_CALLS)
+            ),
         };
         Err(Error::new(ErrorCode::Timeout, message))
     }

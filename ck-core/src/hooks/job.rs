@@ -31,6 +31,20 @@ pub struct Job<H> {
     pub attempt: u32,
 }
 
+impl<H> Job<H> {
+    /// The hook, and the rest of the call.
+    pub(super) fn without_hook(self) -> (H, Job<()>) {
+        let job = Job {
+            call_id: self.call_id,
+            hook_id: self.hook_id,
+            hook: (),
+            event: self.event,
+            attempt: self.attempt,
+        };
+        (self.hook, job)
+    }
+}
+
 /// What a driver has to do besides making calls.
 #[derive(Debug)]
 pub enum Effect {

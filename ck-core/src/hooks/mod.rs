@@ -40,6 +40,12 @@
 //! confirm it. A hook that is removed before its copy has succeeded leaves the gain unconfirmed, and nobody
 //! else's copy for it is tried again: the cluster gives such a move up after a while and plans anew.
 //!
+//! # Calls that end later
+//!
+//! The function of a [`Hook::Deferred`] is given a [`HookCompletion`], and its call ends when that is used: the data is
+//! copied on a thread of the application's, or an event loop fetches the event from a queue. For order and copies such a
+//! call runs until then, and no thread of the hooks waits for it.
+//!
 //! # Bounds
 //!
 //! Queues are bounded by removing events that were not started and that a later one makes pointless; each is
@@ -80,6 +86,7 @@ mod call;
 mod coalesce;
 mod config;
 mod copies;
+mod deferred;
 mod handle;
 pub mod job;
 mod queue;
@@ -96,8 +103,9 @@ pub(crate) use copies::{CopyConfirmer, CopyFailures, CopyTracker, Copying};
 pub(crate) use scope::on_hook_thread;
 
 pub use config::{CopyOutcome, Driver, Holders, HookHost, HooksConfig};
+pub use deferred::HookCompletion;
 pub use handle::{Hooks, Unregistered};
 pub use types::{
-    AsyncHook, BlockingHook, EventFilter, EventType, FailureReason, Hook, HookFailure, HookId, HookStats,
-    Outcome, Rejected,
+    AsyncHook, BlockingHook, DeferredHook, EventFilter, EventType, FailureReason, Hook, HookFailure, HookId,
+    HookStats, Outcome, Rejected,
 };

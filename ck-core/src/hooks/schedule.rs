@@ -225,6 +225,18 @@ impl<H: Clone> Schedule<H> {
         self.running.len()
     }
 
+    /// The running calls in words, at most `limit` of them: which hook, and with what it was called.
+    pub fn running_calls(&self, limit: usize) -> String {
+        let named = self.running.values().take(limit).map(|call| {
+            let (hook, event) = (call.hook_id, call.queued.event.kind.name());
+            match call.queued.change() {
+                Some(change) => format!("{hook} ({event} of {})", change.partition_id),
+                None => format!("{hook} ({event})"),
+            }
+        });
+        named.collect::<Vec<_>>().join(", ")
+    }
+
     /// Statistics of each registration, in the order of registration.
     pub fn stats(&self) -> Vec<HookStats> {
         let stats = self.hooks.iter().map(|(&hook, registration)| HookStats {

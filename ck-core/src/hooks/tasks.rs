@@ -13,7 +13,7 @@ use super::types::Hook;
 /// Spawns a task for each call, in order.
 pub(super) fn spawn_calls(shared: &Arc<HooksShared>, jobs: Vec<Job<Hook>>) {
     for job in jobs {
-        env::spawn(CallFuture::new(shared, job.call_id, job.hook, job.event));
+        env::spawn(CallFuture::new(shared, job));
     }
 }
 

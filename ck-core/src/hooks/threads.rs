@@ -17,6 +17,7 @@ use crate::env::{self, Instant};
 
 use super::call::{call_here, poll_here};
 use super::config::Driver;
+use super::deferred::begin_here;
 use super::handle::{HooksShared, HooksState};
 use super::job::{Job, RetryId};
 use super::scope;
@@ -160,15 +161,23 @@ impl HooksShared {
 
     /// Makes a call. The thread counts as idle when this returns, because it looks for the next call itself.
     fn perform(self: &Arc<Self>, job: Job<Hook>) {
-        let outcome = match (job.hook, &self.config.driver) {
-            (Hook::Blocking(hook), _) => call_here(self, hook, job.event),
-            (Hook::Async(hook), Driver::Threads(runtime)) => poll_here(self, runtime, hook, job.event),
+        let (hook, job) = job.without_hook();
+        let call_id = job.call_id;
+        let outcome = match (hook, &self.config.driver) {
+            (Hook::Blocking(hook), _) => Some(call_here(self, hook, job.event)),
+            (Hook::Async(hook), Driver::Threads(runtime)) => Some(poll_here(self, runtime, hook, job.event)),
+            (Hook::Deferred(hook), _) => {
+                begin_here(self, hook, job);
+                None
+            }
             // Unreachable: the task driver has no threads.
-            (Hook::Async(_), Driver::Tasks) => Outcome::Cancelled,
+            (Hook::Async(_), Driver::Tasks) => Some(Outcome::Cancelled),
         };
         let mut state = self.lock();
         state.pool.idle += 1;
-        state.schedule.finished(job.call_id, outcome);
+        if let Some(outcome) = outcome {
+            state.schedule.finished(call_id, outcome);
+        }
         self.settle(state);
         self.signal_quiet();
     }

@@ -10,6 +10,8 @@ use futures_util::future::BoxFuture;
 use crate::catch_panic::drop_catching_panic;
 use crate::model::{Event, EventKind};
 
+use super::deferred::HookCompletion;
+
 /// Identifies one registration of a hook. Never reused within a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HookId(pub u64);
@@ -110,6 +112,9 @@ pub type BlockingHook = Arc<dyn Fn(&Event) -> Result<(), String> + Send + Sync>;
 /// A hook whose call is a future. It runs on a thread of the hooks' own pool as well.
 pub type AsyncHook = Arc<dyn Fn(Arc<Event>) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
+/// A hook whose call ends when the completion is used, which may be after it has returned.
+pub type DeferredHook = Arc<dyn Fn(Arc<Event>, HookCompletion) + Send + Sync>;
+
 /// A callback of the application.
 ///
 /// A call that returns `Err` or panics has failed; the text goes to the log. What the closure captures is dropped
@@ -121,6 +126,8 @@ pub enum Hook {
     /// Polled on a thread of the hooks' own pool, with the runtime's timers and sockets. May block and call any
     /// function too.
     Async(AsyncHook),
+    /// May block, and may call any function. The call ends when its completion is used.
+    Deferred(DeferredHook),
 }
 
 /// A hook that could not be registered.
@@ -160,6 +167,7 @@ impl fmt::Debug for Hook {
         f.write_str(match self {
             Hook::Blocking(_) => "Hook::Blocking",
             Hook::Async(_) => "Hook::Async",
+            Hook::Deferred(_) => "Hook::Deferred",
         })
     }
 }

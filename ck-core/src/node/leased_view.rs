@@ -49,6 +49,11 @@ impl LeasedView {
         &self.view
     }
 
+    /// The view, to be kept for any time.
+    pub fn into_view(self) -> Arc<ClusterView> {
+        self.view.into_owned()
+    }
+
     /// True when this node takes the writes of `partition` at this moment. The partition must be of this view.
     #[inline]
     pub fn is_primary(&self, partition: &PartitionRef<'_>) -> bool {
@@ -70,10 +75,11 @@ impl LeasedView {
         copying.is_some_and(|copying| copying.is_copying(partition.number()))
     }
 
-    /// This node's role for `partition` at this moment: primary only under its lease. The partition must be of this
-    /// view.
+    /// This node's role for `partition` at this moment: primary only under its lease, and none where the node may not act
+    /// at all, because it has stopped or is no member. The partition must be of this view.
     #[inline]
     pub fn role(&self, partition: &PartitionRef<'_>) -> Option<Role> {
+        self.until?;
         match partition.role() {
             Some(Role::Primary)
                 if !self.covers(partition) || self.is_copying(partition) || !self.is_leased() =>

@@ -207,7 +207,15 @@ impl Node {
     /// # Errors
     /// [`ErrorCode::Stopped`](crate::ErrorCode::Stopped).
     pub(crate) fn observe(&self, hook: Hook) -> Result<HookId> {
-        self.hooks.hooks.observe(hook)
+        self.try_observe(hook).map_err(Rejected::into_error)
+    }
+
+    /// [`Node::observe`], which on failure gives the hook back.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Stopped`](crate::ErrorCode::Stopped).
+    pub(crate) fn try_observe(&self, hook: Hook) -> Result<HookId, Rejected> {
+        self.hooks.hooks.try_observe(hook)
     }
 
     /// The addresses at which the node listens, once it does.

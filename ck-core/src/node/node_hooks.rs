@@ -5,13 +5,14 @@
 //! was no such hook must be confirmed again; and a clean-up after a rejoin runs before the copies are made.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::context::NodeContext;
 use crate::env;
-use crate::error::Result;
+use crate::error::{ErrorCode, Result};
 use crate::hooks::{CopyTracker, Driver, EventFilter, EventType, Hook, HookId, Hooks, HooksConfig, Rejected};
 use crate::model::{Event, EventKind, NodeId, PartitionCopy};
 use crate::state::own_copies;
@@ -26,6 +27,8 @@ pub(super) struct NodeHooks {
     pub(super) copies: Arc<CopyTracker>,
     /// The event of this process's rejoin, for hooks that are registered after it.
     own_rejoin: Arc<OwnRejoin>,
+    /// True once a close has waited for a hook in vain: a stop and the close that follows it wait once between them.
+    waited_in_vain: AtomicBool,
 }
 
 /// The event of this process's rejoin.
@@ -75,6 +78,7 @@ impl NodeHooks {
             hooks,
             copies,
             own_rejoin,
+            waited_in_vain: AtomicBool::new(false),
         }
     }
 
@@ -130,17 +134,28 @@ impl NodeHooks {
         Ok(id)
     }
 
-    /// Calls no further hook, and waits for those that run.
+    async fn close_in_time(&self) -> Result<()> {
+        let waited = self.waited_in_vain.load(Ordering::Acquire);
+        let timeout = if waited { Duration::ZERO } else { CLOSE_TIMEOUT };
+        let closed = self.hooks.close_async(timeout).await;
+        let in_vain = closed
+            .as_ref()
+            .is_err_and(|error| error.code() == ErrorCode::Timeout);
+        self.waited_in_vain.fetch_or(in_vain, Ordering::AcqRel);
+        closed
+    }
+
+    /// Calls no further hook, and waits for those that run, where no earlier close has done so in vain.
     pub(super) async fn close(&self) -> Result<()> {
         if env::runtime::simulated() {
             // In the simulator hooks are tasks, which progress only while no code blocks.
-            return self.hooks.close_async(CLOSE_TIMEOUT).await;
+            return self.close_in_time().await;
         }
         // Dropping what hooks hold and joining their threads may take long, so both run on a blocking thread. The wait
         // for a hook that does not return does not, because blocking threads are few.
         let hooks = self.hooks.clone();
         env::blocking(move || hooks.shut()).await?;
-        let closed = self.hooks.close_async(CLOSE_TIMEOUT).await;
+        let closed = self.close_in_time().await;
         let hooks = self.hooks.clone();
         env::blocking(move || hooks.join_threads()).await?;
         closed

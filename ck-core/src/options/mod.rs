@@ -5,6 +5,7 @@ mod address;
 mod builder;
 mod derived;
 mod duration;
+mod effective;
 mod env;
 #[cfg(any(test, feature = "fuzz"))]
 #[allow(

@@ -212,6 +212,18 @@ impl ClusterView {
         })
     }
 
+    /// The form of the nodes that a binding for another language hands out, made when it is first asked for, and then
+    /// shared by every view of the same topology. `None` when something else has put another type here.
+    #[doc(hidden)]
+    #[inline]
+    pub fn binding<T: Send + Sync + 'static>(&self, make: impl FnOnce(&[Arc<Node>]) -> T) -> Option<&T> {
+        let made = self
+            .tables
+            .binding
+            .get_or_init(|| Box::new(make(&self.tables.nodes)));
+        made.downcast_ref()
+    }
+
     // Many keys.
 
     /// Appends the partition number of each key to `out`, in order. Before there are partitions it

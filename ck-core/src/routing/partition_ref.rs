@@ -179,14 +179,24 @@ impl<'v> PartitionRef<'v> {
     }
 
     /// The primary's index in the view's nodes.
+    #[doc(hidden)]
     #[inline]
-    pub(super) fn primary_index(&self) -> Option<u32> {
+    pub fn primary_index(&self) -> Option<u32> {
         self.slot.primary(self.holders)
     }
 
     /// The replicas' indexes in the view's nodes.
-    pub(super) fn replica_indexes(&self) -> &'v [u32] {
+    #[doc(hidden)]
+    #[inline]
+    pub fn replica_indexes(&self) -> &'v [u32] {
         self.slot.replicas(self.holders)
+    }
+
+    /// The indexes in the view's nodes of those that are still copying the data.
+    #[doc(hidden)]
+    #[inline]
+    pub fn pending_indexes(&self) -> &'v [u32] {
+        self.slot.pending(self.holders)
     }
 
     #[inline]

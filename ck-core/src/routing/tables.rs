@@ -1,7 +1,8 @@
 //! The flat arrays of a view. Node ids are resolved to indexes once, so that a lookup resolves none.
 
+use std::any::Any;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::partition_counts::CachedCounts;
 use crate::model::{Node, Partition, Topology};
@@ -22,6 +23,8 @@ pub(super) struct Tables {
     /// that no content of the tables can route a key to another partition.
     pub(super) modulus: u32,
     pub(super) cached_counts: CachedCounts,
+    /// What a binding for another language has made of the nodes.
+    pub(super) binding: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// The partitions of one chunk.
@@ -110,6 +113,7 @@ impl Tables {
             nodes,
             me,
             topology,
+            binding: OnceLock::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Sample events and helpers that the tests of all parts share.
 
+mod deferred;
 mod order;
 mod properties;
 mod rules;

@@ -3,11 +3,14 @@
 
 use clusterkit::{Error, ErrorCode, Result};
 
-use crate::guard;
+use super::guard;
 
 /// A type that C owns by a pointer to a box. Only these can be given away and taken back, so a pointer that is
 /// borrowed from something else (a node, an event) cannot be freed by mistake: it does not compile.
 pub(crate) trait Handle: Sized {
+    /// True when it is memory and nothing else: then a forked child may free it, too.
+    const IS_MEMORY: bool = false;
+
     /// Makes it C's to free.
     fn give(self: Box<Self>) -> *mut Self {
         Box::into_raw(self)
@@ -33,11 +36,44 @@ pub(crate) unsafe fn borrow<'a, T>(pointer: *const T, name: &str) -> Result<&'a 
 /// Where a call puts a new handle. NULL from the start, so that a failure leaves nothing to free.
 pub(crate) struct Out<'a, T>(&'a mut *mut T);
 
+/// Sets an out parameter to nothing, before anything can fail, because C may not have set it: a forked child finds it so,
+/// too.
+///
+/// # Safety
+/// A pointer that is not NULL may be written.
+pub(crate) unsafe fn clear<T: Nothing>(pointer: *mut T) {
+    // SAFETY: the caller's promise.
+    unsafe { store(pointer, T::NOTHING) };
+}
+
+/// What an out parameter holds after a failure.
+pub(crate) trait Nothing {
+    const NOTHING: Self;
+}
+
+impl<T> Nothing for *mut T {
+    const NOTHING: Self = std::ptr::null_mut();
+}
+
+impl<T> Nothing for *const T {
+    const NOTHING: Self = std::ptr::null();
+}
+
+impl Nothing for bool {
+    const NOTHING: Self = false;
+}
+
+macro_rules! zero_is_nothing {
+    ($($number:ty)*) => { $(impl Nothing for $number { const NOTHING: Self = 0; })* };
+}
+
+zero_is_nothing!(i32 u32 u64 usize);
+
 /// The out parameter `pointer`.
 ///
 /// # Safety
 /// A pointer that is not NULL may be written while the borrow lasts.
-pub(crate) unsafe fn out<'a, T: Handle>(pointer: *mut *mut T, name: &str) -> Result<Out<'a, T>> {
+pub(crate) unsafe fn out<'a, T>(pointer: *mut *mut T, name: &str) -> Result<Out<'a, T>> {
     if pointer.is_null() {
         return Err(null(name));
     }
@@ -48,10 +84,18 @@ pub(crate) unsafe fn out<'a, T: Handle>(pointer: *mut *mut T, name: &str) -> Res
     }
 }
 
-impl<T: Handle> Out<'_, T> {
+impl<T> Out<'_, T> {
     /// Makes `value` the caller's.
-    pub(crate) fn put(self, value: T) {
-        *self.0 = Box::new(value).give();
+    pub(crate) fn put(self, value: T)
+    where
+        T: Handle,
+    {
+        self.put_pointer(Box::new(value).give());
+    }
+
+    /// Makes what is already a pointer the caller's.
+    pub(crate) fn put_pointer(self, pointer: *mut T) {
+        *self.0 = pointer;
     }
 }
 
@@ -66,13 +110,36 @@ pub(crate) unsafe fn store<T>(pointer: *mut T, value: T) {
     }
 }
 
-/// Takes a handle back from C and frees it by `free`. NULL is nothing to free. A forked child leaks it: what
-/// it refers to belongs to the parent's threads.
+/// Fills a struct of the caller's, which may be shorter than ours (the program is older than this library) or longer.
+///
+/// # Safety
+/// `size` bytes may be written at a pointer that is not NULL. `value` has no padding.
+#[inline]
+pub(crate) unsafe fn store_sized<T: Copy>(pointer: *mut T, size: usize, value: &T) {
+    if pointer.is_null() {
+        return;
+    }
+    if size == size_of::<T>() {
+        // SAFETY: the caller's promise.
+        return unsafe { pointer.write_unaligned(*value) };
+    }
+    let (place, ours) = (pointer.cast::<u8>(), size_of::<T>());
+    // SAFETY: the caller's promise.
+    unsafe {
+        place.copy_from_nonoverlapping(std::ptr::from_ref(value).cast(), size.min(ours));
+        if size > ours {
+            place.add(ours).write_bytes(0, size - ours);
+        }
+    }
+}
+
+/// Takes a handle back from C and frees it by `free`. NULL is nothing to free. A forked child leaks it, unless it is only
+/// memory: what it refers to belongs to the parent's threads.
 ///
 /// # Safety
 /// A pointer that is not NULL came from [`Handle::give`], and is not used again.
 pub(crate) unsafe fn take_back<T: Handle>(pointer: *mut T, free: impl FnOnce(Box<T>)) {
-    if pointer.is_null() || guard::forked() {
+    if pointer.is_null() || guard::forked() && !T::IS_MEMORY {
         return;
     }
     // SAFETY: the caller's promise.

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::guard;
+use super::guard;
 
 /// Ends user data.
 pub(crate) type Destroy = unsafe extern "C-unwind" fn(user_data: *mut c_void);

@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 
 use clusterkit::{Error, ErrorCode, Result};
 
-use crate::handle::null;
+use super::handle::null;
 
 /// Bytes from C, for the length of a call. NULL is legal where there are none.
 ///
@@ -66,16 +66,69 @@ impl CText {
     }
 }
 
-/// Copies text and its NUL into a buffer of fixed size; what does not fit is cut off.
-#[inline]
-pub(crate) fn fill<const N: usize>(buffer: &mut [c_char; N], text: &str) {
-    let len = text.len().min(N.saturating_sub(1));
-    for (to, from) in buffer.iter_mut().zip(&text.as_bytes()[..len]) {
-        *to = from.cast_signed() as c_char;
+/// Copies text and its NUL into a buffer of C's.
+///
+/// # Safety
+/// `size` bytes can be written at a pointer that is not NULL.
+pub(crate) unsafe fn fill(buffer: *mut c_char, size: usize, text: &str, name: &str) -> Result<()> {
+    if buffer.is_null() {
+        return Err(null(name));
     }
-    if let Some(end) = buffer.get_mut(len) {
-        *end = 0;
+    if text.len() >= size {
+        return Err(Error::new(
+            ErrorCode::TooLarge,
+            format!(
+                "{text:?} and its NUL take {} bytes, {name} has {size}",
+                text.len() + 1
+            ),
+        ));
     }
+    // SAFETY: the caller's promise; the text and its NUL are no longer than the buffer.
+    unsafe {
+        std::ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, text.len());
+        buffer.add(text.len()).write(0);
+    }
+    Ok(())
+}
+
+/// The last boundary of characters that is no further than `limit`.
+fn boundary_before(text: &str, limit: usize) -> usize {
+    (0..=limit.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0)
+}
+
+/// The longest message of an error, in bytes: what is longer is cut.
+const MAX_MESSAGE_BYTES: usize = 4096;
+
+/// A message as C can hold it: bounded, and no control character (a NUL would end it) stands in it as itself.
+pub(crate) fn message(text: &str) -> CText {
+    let mut clean = String::with_capacity(text.len().min(MAX_MESSAGE_BYTES) + 4);
+    for character in text.chars() {
+        if clean.len() >= MAX_MESSAGE_BYTES {
+            clean.push_str("...");
+            break;
+        }
+        match character {
+            '\n' => clean.push('\n'),
+            control if control.is_control() => clean.extend(control.escape_default()),
+            other => clean.push(other),
+        }
+    }
+    CText::new(&clean)
+}
+
+/// How many bytes of an argument a message quotes.
+const MAX_QUOTED_BYTES: usize = 64;
+
+/// An argument in the words of a message: bounded, and without control characters.
+pub(crate) fn quoted(text: &str) -> String {
+    if text.len() <= MAX_QUOTED_BYTES {
+        return format!("{text:?}");
+    }
+    let end = boundary_before(text, MAX_QUOTED_BYTES);
+    format!("{:?}... ({} bytes)", &text[..end], text.len())
 }
 
 #[cfg(test)]
@@ -155,11 +208,30 @@ mod tests {
     }
 
     #[test]
-    fn a_full_buffer_keeps_its_nul() {
+    fn a_buffer_that_is_too_small_is_left_alone() {
         let mut buffer = [1; 4];
-        fill(&mut buffer, "abcdef");
-        assert_eq!(buffer.map(|c| c as u8), *b"abc\0");
-        fill(&mut buffer, "x");
-        assert_eq!(buffer.map(|c| c as u8), *b"x\0c\0");
+        // SAFETY: the buffer has four bytes, and NULL is never written.
+        unsafe {
+            let error = fill(buffer.as_mut_ptr(), 4, "abcd", "buffer").unwrap_err();
+            assert_eq!((error.code(), buffer), (ErrorCode::TooLarge, [1; 4]));
+            fill(buffer.as_mut_ptr(), 4, "abc", "buffer").unwrap();
+            assert_eq!(buffer.map(|c| c as u8), *b"abc\0");
+            assert!(fill(std::ptr::null_mut(), 4, "", "buffer").is_err());
+        }
+    }
+
+    #[test]
+    fn a_message_has_no_nul_and_an_end() {
+        assert_eq!(message("a\0b\u{7}\nc").0, b"a\\u{0}b\\u{7}\nc\0");
+        let long = message(&"x".repeat(1 << 20));
+        assert!(long.len() < MAX_MESSAGE_BYTES + 10, "{}", long.len());
+    }
+
+    #[test]
+    fn a_message_quotes_a_little_of_a_long_argument() {
+        assert_eq!(quoted("a\0b"), "\"a\\0b\"");
+        let long = "\u{1F431}".repeat(100);
+        let short = quoted(&long);
+        assert!(short.len() < 100 && short.ends_with("(400 bytes)"), "{short}");
     }
 }

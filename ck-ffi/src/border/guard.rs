@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clusterkit::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
 
+use super::handle::{self, Handle, Out};
 use crate::error::ck_error_t;
-use crate::handle::Handle;
 
 /// True in a child that was forked after the library was used: its threads are not there.
 static FORKED: AtomicBool = AtomicBool::new(false);
@@ -64,6 +64,21 @@ pub(crate) fn fallible(body: impl FnOnce() -> Result<()>) -> *mut ck_error_t {
         }
     };
     Box::new(ck_error_t::new(&error)).give()
+}
+
+/// Runs the body of a function that can fail and gives C a pointer. After a failure the pointer is NULL.
+///
+/// # Safety
+/// `out` is NULL or may be written.
+#[inline]
+pub(crate) unsafe fn fallible_out<T>(
+    out: *mut *mut T,
+    body: impl FnOnce(Out<'_, T>) -> Result<()>,
+) -> *mut ck_error_t {
+    // SAFETY: the caller's promise.
+    unsafe { handle::clear(out) };
+    // SAFETY: as above.
+    fallible(|| body(unsafe { handle::out(out, "out") }?))
 }
 
 /// Runs the body of a function that answers with a plain value, `otherwise` where it cannot.

@@ -1,0 +1,134 @@
+//! The table of options, for programs that show or check them.
+
+use std::ffi::c_char;
+use std::ptr::null;
+use std::sync::OnceLock;
+
+use clusterkit::{OptionDefault, OptionSpec};
+
+use crate::border::text::CText;
+
+/// One row of the table, as C reads it.
+struct Row {
+    name: CText,
+    type_name: CText,
+    default: Option<CText>,
+    bounds: CText,
+    environment: CText,
+    help: CText,
+}
+
+impl Row {
+    fn new(spec: &OptionSpec) -> Self {
+        Row {
+            name: CText::new(spec.name),
+            type_name: CText::new(spec.kind.type_name()),
+            default: match spec.default {
+                OptionDefault::Required | OptionDefault::None => None,
+                default => Some(CText::new(default.text())),
+            },
+            bounds: CText::new(&spec.kind.bounds()),
+            environment: CText::new(&spec.env.join(" ")),
+            help: CText::new(spec.help),
+        }
+    }
+}
+
+fn rows() -> &'static [Row] {
+    static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
+    ROWS.get_or_init(|| clusterkit::options_table().iter().map(Row::new).collect())
+}
+
+fn row(index: usize, text: impl FnOnce(&'static Row) -> Option<&'static CText>) -> *const c_char {
+    rows().get(index).and_then(text).map_or(null(), CText::as_ptr)
+}
+
+/// How many options there are.
+///
+/// Never fails, never blocks, works in a forked child; a hook may call it.
+#[unsafe(no_mangle)]
+pub extern "C" fn ck_option_count() -> usize {
+    rows().len()
+}
+
+/// The name of an option, which ck_options_set takes. NULL where there is none at the index.
+///
+/// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+#[unsafe(no_mangle)]
+pub extern "C" fn ck_option_name(index: usize) -> *const c_char {
+    row(index, |row| Some(&row.name))
+}
+
+/// The type of an option in one word: text, address, list, map, boolean, integer, duration or choice. NULL where there is no
+/// option at the index.
+///
+/// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+#[unsafe(no_mangle)]
+pub extern "C" fn ck_option_type(index: usize) -> *const c_char {
+    row(index, |row| Some(&row.type_name))
+}
+
+/// The value that applies when an option is not set, or in words where it comes from. NULL where there is none: the option
+/// must be set, or is left out.
+///
+/// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+#[unsafe(no_mangle)]
+pub extern "C" fn ck_option_default(index: usize) -> *const c_char {
+    row(index, |row| row.default.as_ref())
+}
+
+/// What an option accepts, in words, such as "1 to 65536". NULL where there is no option at the index.
+///
+/// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+#[unsafe(no_mangle)]
+pub extern "C" fn ck_option_bounds(index: usize) -> *const c_char {
+    row(index, |row| Some(&row.bounds))
+}
+
+/// The environment variables that set an option, separated by blanks; where several are set, the first counts. NULL where
+/// there is no option at the index.
+///
+/// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+#[unsafe(no_mangle)]
+pub extern "C" fn ck_option_env(index: usize) -> *const c_char {
+    row(index, |row| Some(&row.environment))
+}
+
+/// What an option means, in a sentence or two. NULL where there is no option at the index.
+///
+/// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+#[unsafe(no_mangle)]
+pub extern "C" fn ck_option_help(index: usize) -> *const c_char {
+    row(index, |row| Some(&row.help))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::text_at;
+
+    #[test]
+    fn every_option_is_described_and_nothing_follows_the_last() {
+        let count = ck_option_count();
+        assert_eq!(count, clusterkit::options_table().len());
+        for (index, spec) in clusterkit::options_table().iter().enumerate() {
+            // SAFETY: static texts.
+            unsafe {
+                assert_eq!(text_at(ck_option_name(index)), spec.name);
+                for text in [
+                    ck_option_type(index),
+                    ck_option_bounds(index),
+                    ck_option_env(index),
+                    ck_option_help(index),
+                ] {
+                    assert!(!text_at(text).is_empty(), "{}", spec.name);
+                }
+                assert_eq!(
+                    ck_option_default(index).is_null(),
+                    matches!(spec.default, OptionDefault::Required | OptionDefault::None)
+                );
+            }
+        }
+        assert!(ck_option_name(count).is_null() && ck_option_help(usize::MAX).is_null());
+    }
+}

@@ -70,6 +70,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// Functions of the library; everything else in it is hidden.
+#ifndef CK_API
+#if defined(__GNUC__)
+#define CK_API __attribute__((visibility("default")))
+#else
+#define CK_API
+#endif
+#endif
+
+// An error that nobody looks at is a leak: ck_error_free takes one that does not matter.
+#ifndef CK_NODISCARD
+#if defined(__GNUC__)
+#define CK_NODISCARD __attribute__((warn_unused_result))
+#else
+#define CK_NODISCARD
+#endif
+#endif
+
 
 // The version of the library that this header came with: major.
 #define CK_VERSION_MAJOR 0
@@ -271,38 +289,38 @@
 #define CK_EXPECT_ANY UINT64_MAX
 
 // Write only where there is no such key.
-#define CK_EXPECT_ABSENT 0
+#define CK_EXPECT_ABSENT UINT64_C(0)
 
 // A node gained or lost a partition, or a role in it: ck_event_partition_change. Where this node gains a copy: copy the data
 // from one of copy_from, and return success when it is there; only then does the cluster count on it.
-#define CK_EVENT_PARTITION_CHANGE (1 << 0)
+#define CK_EVENT_PARTITION_CHANGE (UINT32_C(1) << 0)
 
 // A node that was never a member has joined: ck_event_node_join.
-#define CK_EVENT_NODE_JOIN (1 << 1)
+#define CK_EVENT_NODE_JOIN (UINT32_C(1) << 1)
 
 // A member is back, or has restarted: ck_event_node_rejoin.
-#define CK_EVENT_NODE_REJOIN (1 << 2)
+#define CK_EVENT_NODE_REJOIN (UINT32_C(1) << 2)
 
 // A member stopped, failed, or was removed: ck_event_node_leave.
-#define CK_EVENT_NODE_LEAVE (1 << 3)
+#define CK_EVENT_NODE_LEAVE (UINT32_C(1) << 3)
 
 // Partitions begin to move: ck_event_rebalance.
-#define CK_EVENT_REBALANCE_START (1 << 4)
+#define CK_EVENT_REBALANCE_START (UINT32_C(1) << 4)
 
 // Every partition is where it should be: ck_event_rebalance.
-#define CK_EVENT_REBALANCE_COMPLETE (1 << 5)
+#define CK_EVENT_REBALANCE_COMPLETE (UINT32_C(1) << 5)
 
 // The cluster's health changed: ck_event_cluster_health.
-#define CK_EVENT_CLUSTER_HEALTH_CHANGE (1 << 6)
+#define CK_EVENT_CLUSTER_HEALTH_CHANGE (UINT32_C(1) << 6)
 
 // This node leads now: ck_event_leadership. Told on this node only.
-#define CK_EVENT_BECOME_LEADER (1 << 7)
+#define CK_EVENT_BECOME_LEADER (UINT32_C(1) << 7)
 
 // This node leads no longer: ck_event_leadership. Told on this node only.
-#define CK_EVENT_LOSE_LEADERSHIP (1 << 8)
+#define CK_EVENT_LOSE_LEADERSHIP (UINT32_C(1) << 8)
 
 // Another node leads now: ck_event_leadership.
-#define CK_EVENT_LEADER_CHANGE (1 << 9)
+#define CK_EVENT_LEADER_CHANGE (UINT32_C(1) << 9)
 
 // Every event, kinds that later libraries add included.
 #define CK_EVENT_ALL UINT32_MAX
@@ -363,7 +381,7 @@
 
 // For ck_events_open: read to observe. Nothing waits for the reader, and what it acknowledges confirms no copy; a reader that
 // falls behind by 1024 events loses the oldest.
-#define CK_EVENTS_OBSERVE (1 << 0)
+#define CK_EVENTS_OBSERVE (UINT32_C(1) << 0)
 
 // What needs a human.
 #define CK_LOG_ERROR 1
@@ -379,6 +397,10 @@
 
 // Everything.
 #define CK_LOG_TRACE 5
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
 
 // A node of a cluster, embedded in this process. Several in one process share one set of threads, which start
 // with the first and end with the last.
@@ -879,122 +901,114 @@ typedef struct ck_log_record_t {
 // must return at last: no exception, no longjmp.
 typedef void (*ck_log_fn)(const struct ck_log_record_t *record, void *user_data);
 
-#ifdef __cplusplus
-extern "C" {
-#endif // __cplusplus
-
 // The version of the library that runs, as "major.minor.patch".
 //
 // Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
-const char *ck_version(void);
+CK_API const char *ck_version(void);
 
 // The version of the library that runs, in the form of CK_VERSION.
 //
 // Never fails, never blocks, works in a forked child; a hook may call it.
-uint32_t ck_version_number(void);
+CK_API uint32_t ck_version_number(void);
 
 // The number of the ABI of the library that runs. A program that finds another than its CK_ABI_VERSION must
 // not go on.
 //
 // Never fails, never blocks, works in a forked child; a hook may call it.
-uint32_t ck_abi_version(void);
+CK_API uint32_t ck_abi_version(void);
 
 // The code: one of CK_ERROR_*. Codes are never reused; a later library may have more. CK_OK for NULL.
 //
 // error: borrowed for the call. Never fails, never blocks, works in a forked child; a hook may call it.
-int32_t ck_error_code(const struct ck_error_t *error);
+CK_API int32_t ck_error_code(const struct ck_error_t *error);
 
 // The code's name, the same in every language, such as "NO_LEADER". NULL for NULL.
 //
 // error: borrowed for the call. Returns: valid until the error is freed. Never fails, never blocks, works in a
 // forked child; a hook may call it.
-const char *ck_error_name(const struct ck_error_t *error);
+CK_API const char *ck_error_name(const struct ck_error_t *error);
 
 // The message, for people: what was wrong, the value, what would be right. It may change between versions.
 // NULL for NULL.
 //
 // error: borrowed for the call. Returns: valid until the error is freed. Never fails, never blocks, works in a
 // forked child; a hook may call it.
-const char *ck_error_message(const struct ck_error_t *error);
+CK_API const char *ck_error_message(const struct ck_error_t *error);
 
 // True when the same call may succeed later without the caller changing anything. False for NULL.
 //
 // error: borrowed for the call. Never fails, never blocks, works in a forked child; a hook may call it.
-bool ck_error_is_retriable(const struct ck_error_t *error);
+CK_API bool ck_error_is_retriable(const struct ck_error_t *error);
 
 // The length of the message in bytes, without its NUL. 0 for NULL.
 //
 // error: borrowed for the call. Never fails, never blocks, works in a forked child; a hook may call it.
-size_t ck_error_message_len(const struct ck_error_t *error);
+CK_API size_t ck_error_message_len(const struct ck_error_t *error);
 
 // True when the call may have had its effect all the same: a write may or may not have happened. After every other error of
 // a write it has not. False for NULL.
 //
 // error: borrowed for the call. Never fails, never blocks, works in a forked child; a hook may call it.
-bool ck_error_is_ambiguous(const struct ck_error_t *error);
+CK_API bool ck_error_is_ambiguous(const struct ck_error_t *error);
 
 // The name of a code, such as "NO_LEADER", and "OK" for CK_OK. NULL for a number that is no code of this library.
 //
 // Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
-const char *ck_error_code_name(int32_t code);
+CK_API const char *ck_error_code_name(int32_t code);
 
 // Frees an error. NULL is allowed.
 //
 // error: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
-void ck_error_free(struct ck_error_t *error);
+CK_API void ck_error_free(struct ck_error_t *error);
 
 // The text. NULL for NULL.
 //
 // text: borrowed for the call. out_len: its length in bytes, without its NUL; may be NULL. Returns: valid until the text is
 // freed. Never fails, never blocks; a hook may call it.
-const char *ck_text_data(const struct ck_text_t *text,
-                         size_t *out_len);
+CK_API const char *ck_text_data(const struct ck_text_t *text, size_t *out_len);
 
 // Frees a text. NULL is allowed.
 //
 // text: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
-void ck_text_free(struct ck_text_t *text);
+CK_API void ck_text_free(struct ck_text_t *text);
 
 // How many texts there are. 0 for NULL.
 //
 // strings: borrowed for the call. Never fails, never blocks; a hook may call it.
-size_t ck_strings_count(const struct ck_strings_t *strings);
+CK_API size_t ck_strings_count(const struct ck_strings_t *strings);
 
 // The text at an index. NULL where there is none.
 //
 // strings: borrowed for the call. out_len: its length in bytes, without its NUL; may be NULL. Returns: valid until the
 // strings are freed. Never fails, never blocks; a hook may call it.
-const char *ck_strings_get(const struct ck_strings_t *strings,
-                           size_t index,
-                           size_t *out_len);
+CK_API const char *ck_strings_get(const struct ck_strings_t *strings, size_t index, size_t *out_len);
 
 // Frees strings. NULL is allowed.
 //
 // strings: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
-void ck_strings_free(struct ck_strings_t *strings);
+CK_API void ck_strings_free(struct ck_strings_t *strings);
 
 // The numbers, one after the other. NULL for NULL and where there are none.
 //
 // numbers: borrowed for the call. out_count: how many there are; may be NULL. Returns: valid until the numbers are freed.
 // Never fails, never blocks; a hook may call it.
-const uint32_t *ck_numbers_data(const struct ck_numbers_t *numbers,
-                                size_t *out_count);
+CK_API const uint32_t *ck_numbers_data(const struct ck_numbers_t *numbers, size_t *out_count);
 
 // Frees numbers. NULL is allowed.
 //
 // numbers: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
-void ck_numbers_free(struct ck_numbers_t *numbers);
+CK_API void ck_numbers_free(struct ck_numbers_t *numbers);
 
 // Makes options with every default. node_id and http_addr have none and must be set.
 //
 // out: set on success, to be freed with ck_options_free; NULL on failure. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, IO.
-struct ck_error_t *ck_options_new(struct ck_options_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_options_new(struct ck_options_t **out);
 
 // Frees options. Nodes made from them live on. NULL is allowed.
 //
 // options: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
-void ck_options_free(struct ck_options_t *options);
+CK_API void ck_options_free(struct ck_options_t *options);
 
 // Sets an option by its name, from its text form: "5s", "true", "64", "10.0.0.1:8080,10.0.0.2:8080".
 // "services.NAME" and "labels.NAME" set one entry. An empty value unsets what may be unset. On failure nothing
@@ -1003,18 +1017,16 @@ void ck_options_free(struct ck_options_t *options);
 // options: borrowed for the call. name, value: UTF-8, copied. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT; INVALID_OPTION for an unknown name (the message suggests the nearest) and a value
 // that is malformed or out of bounds.
-struct ck_error_t *ck_options_set(struct ck_options_t *options,
-                                  const char *name,
-                                  size_t name_len,
-                                  const char *value,
-                                  size_t value_len);
+CK_API CK_NODISCARD struct ck_error_t *ck_options_set(struct ck_options_t *options, const char *name, size_t name_len,
+        const char *value, size_t value_len);
 
 // Sets what a JSON object names and leaves the rest. Names are those of docs/options.md, groups as objects or
 // with dots. On failure nothing changes.
 //
 // options: borrowed for the call. json: UTF-8, copied. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, INVALID_OPTION.
-struct ck_error_t *ck_options_load_json(struct ck_options_t *options, const char *json, size_t json_len);
+CK_API CK_NODISCARD struct ck_error_t *ck_options_load_json(struct ck_options_t *options, const char *json,
+        size_t json_len);
 
 // The value of an option in its text form, as ck_options_set takes it: what was set, or else the default where that is one
 // value. Empty where nothing is set and the default is derived from other options or is none.
@@ -1022,19 +1034,16 @@ struct ck_error_t *ck_options_load_json(struct ck_options_t *options, const char
 // options: borrowed for the call. name: UTF-8, borrowed for the call. out: set on success, to be freed with ck_text_free;
 // NULL on failure. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT; INVALID_OPTION for an unknown name.
-struct ck_error_t *ck_options_get(const struct ck_options_t *options,
-                                  const char *name,
-                                  size_t name_len,
-                                  struct ck_text_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_options_get(const struct ck_options_t *options, const char *name,
+        size_t name_len, struct ck_text_t **out);
 
 // Sets what a JSON file names and leaves the rest, as ck_options_load_json. On failure nothing changes.
 //
 // options: borrowed for the call. path: UTF-8, borrowed for the call. Blocks: for as long as reading the file takes. A hook
 // may call it.
 // Errors: INVALID_ARGUMENT; INVALID_OPTION; IO when the file cannot be read.
-struct ck_error_t *ck_options_load_file(struct ck_options_t *options,
-                                        const char *path,
-                                        size_t path_len);
+CK_API CK_NODISCARD struct ck_error_t *ck_options_load_file(struct ck_options_t *options, const char *path,
+        size_t path_len);
 
 // Sets what environment variables name and leaves the rest: CLUSTERKIT_NODE_ID and so on; docs/options.md lists them. On
 // failure nothing changes.
@@ -1043,13 +1052,13 @@ struct ck_error_t *ck_options_load_file(struct ck_options_t *options,
 //
 // options: borrowed for the call. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT; INVALID_OPTION, which names the variable.
-struct ck_error_t *ck_options_load_env(struct ck_options_t *options);
+CK_API CK_NODISCARD struct ck_error_t *ck_options_load_env(struct ck_options_t *options);
 
 // Checks the options as ck_cluster_new does: that what is required is set, and that no two contradict each other.
 //
 // options: borrowed for the call. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT; INVALID_OPTION.
-struct ck_error_t *ck_options_validate(const struct ck_options_t *options);
+CK_API CK_NODISCARD struct ck_error_t *ck_options_validate(const struct ck_options_t *options);
 
 // What the options come to, as a JSON object: every option by its name, with the value that a node would use in its text
 // form, derived ones included. Empty where there is none, and where only the running node knows it.
@@ -1057,69 +1066,65 @@ struct ck_error_t *ck_options_validate(const struct ck_options_t *options);
 // options: borrowed for the call. out: set on success, to be freed with ck_text_free; NULL on failure. Never blocks; a
 // hook may call it.
 // Errors: INVALID_ARGUMENT; INVALID_OPTION as ck_options_validate.
-struct ck_error_t *ck_options_effective(const struct ck_options_t *options,
-                                        struct ck_text_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_options_effective(const struct ck_options_t *options, struct ck_text_t **out);
 
 // Reads a duration: "5s", "500ms", "1m30s", or a number of milliseconds.
 //
 // text: UTF-8, borrowed for the call. out_ms: the duration in milliseconds, set on success, else 0. Never blocks; a hook may
 // call it.
 // Errors: INVALID_ARGUMENT when it is no duration.
-struct ck_error_t *ck_parse_duration(const char *text,
-                                     size_t text_len,
-                                     uint64_t *out_ms);
+CK_API CK_NODISCARD struct ck_error_t *ck_parse_duration(const char *text, size_t text_len, uint64_t *out_ms);
 
 // How many options there are.
 //
 // Never fails, never blocks, works in a forked child; a hook may call it.
-size_t ck_option_count(void);
+CK_API size_t ck_option_count(void);
 
 // The name of an option, which ck_options_set takes. NULL where there is none at the index.
 //
 // Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
-const char *ck_option_name(size_t index);
+CK_API const char *ck_option_name(size_t index);
 
 // The type of an option in one word: text, address, list, map, boolean, integer, duration or choice. NULL where there is no
 // option at the index.
 //
 // Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
-const char *ck_option_type(size_t index);
+CK_API const char *ck_option_type(size_t index);
 
 // The value that applies when an option is not set, or in words where it comes from. NULL where there is none: the option
 // must be set, or is left out.
 //
 // Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
-const char *ck_option_default(size_t index);
+CK_API const char *ck_option_default(size_t index);
 
 // What an option accepts, in words, such as "1 to 65536". NULL where there is no option at the index.
 //
 // Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
-const char *ck_option_bounds(size_t index);
+CK_API const char *ck_option_bounds(size_t index);
 
 // The environment variables that set an option, separated by blanks; where several are set, the first counts. NULL where
 // there is no option at the index.
 //
 // Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
-const char *ck_option_env(size_t index);
+CK_API const char *ck_option_env(size_t index);
 
 // What an option means, in a sentence or two. NULL where there is no option at the index.
 //
 // Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
-const char *ck_option_help(size_t index);
+CK_API const char *ck_option_help(size_t index);
 
 // Makes a node with these options. Opens nothing before ck_cluster_start.
 //
 // options: copied. out: set on success, to be freed with ck_cluster_free; NULL on failure. Never blocks; a hook
 // may call it.
 // Errors: INVALID_ARGUMENT; INVALID_OPTION; IO when the system has no more threads to give.
-struct ck_error_t *ck_cluster_new(const struct ck_options_t *options,
-                                  struct ck_cluster_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_cluster_new(const struct ck_options_t *options, struct ck_cluster_t **out);
 
 // Another share of a node, for another owner: each is freed once, and the last of them ends the node. NULL for NULL.
 //
 // cluster: borrowed for the call. Returns: the same pointer, to be freed with ck_cluster_free. Never fails, never blocks; a
 // hook may call it.
-struct ck_cluster_t *ck_cluster_ref(const struct ck_cluster_t *cluster);
+CK_API struct ck_cluster_t *ck_cluster_ref(const struct ck_cluster_t *cluster);
 
 // Ends a node and frees it: closes its files and sockets, without telling the other nodes where ck_cluster_stop
 // has not. Where ck_cluster_ref has made other shares, only the last free does that. Views that were acquired from it live
@@ -1136,7 +1141,7 @@ struct ck_cluster_t *ck_cluster_ref(const struct ck_cluster_t *cluster);
 // cluster: consumed; no other call with it may be under way or follow. Blocks: for as long as closing takes,
 // milliseconds as a rule, and never longer than 11 s and what the disk takes. A hook may call it. In a forked child it
 // leaks on purpose.
-void ck_cluster_free(struct ck_cluster_t *cluster);
+CK_API void ck_cluster_free(struct ck_cluster_t *cluster);
 
 // Starts the node: it bootstraps a cluster, joins one, or rejoins its own, as its options and its data_dir
 // say. Returns when it is a member. A node starts once; after a failure free it.
@@ -1146,16 +1151,15 @@ void ck_cluster_free(struct ck_cluster_t *cluster);
 // Errors: INVALID_ARGUMENT, ALREADY_STARTED, STOPPED, JOIN_FAILED with what every address answered,
 // JOIN_REFUSED, ADDRESS_IN_USE, DATA_DIR_IN_USE, WRONG_CLUSTER, CLUSTER_MISMATCH, DUPLICATE_NODE, REMOVED,
 // CORRUPT, IO, IN_HOOK.
-struct ck_error_t *ck_cluster_start(struct ck_cluster_t *cluster);
+CK_API CK_NODISCARD struct ck_error_t *ck_cluster_start(struct ck_cluster_t *cluster);
 
 // ck_cluster_start without waiting for it.
 //
 // cluster: borrowed for the call; it may be freed at once, which ends the start. done, user_data: see ck_done_fn. Never blocks;
 // a hook may call it.
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
-struct ck_error_t *ck_cluster_start_async(struct ck_cluster_t *cluster,
-                                          ck_done_fn done,
-                                          void *user_data);
+CK_API CK_NODISCARD struct ck_error_t *ck_cluster_start_async(struct ck_cluster_t *cluster, ck_done_fn done,
+        void *user_data);
 
 // Stops the node in an orderly way: the other nodes take over what it has, then everything is closed. After
 // success no hook of this node runs or will, and every destroy function of a hook has run, once, those of hooks that were
@@ -1168,47 +1172,41 @@ struct ck_error_t *ck_cluster_start_async(struct ck_cluster_t *cluster,
 // Errors: INVALID_ARGUMENT; IN_HOOK; TIMEOUT when time is up, stopping then goes on and can be waited for by
 // another call, or when a hook has not returned after 5 s, everything else being closed: the message names the hook and its
 // event; IO.
-struct ck_error_t *ck_cluster_stop(struct ck_cluster_t *cluster,
-                                   uint32_t timeout_ms);
+CK_API CK_NODISCARD struct ck_error_t *ck_cluster_stop(struct ck_cluster_t *cluster, uint32_t timeout_ms);
 
 // ck_cluster_stop without waiting for it. It takes a few seconds at most.
 //
 // cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may not call it (IN_HOOK).
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
-struct ck_error_t *ck_cluster_stop_async(struct ck_cluster_t *cluster,
-                                         ck_done_fn done,
-                                         void *user_data);
+CK_API CK_NODISCARD struct ck_error_t *ck_cluster_stop_async(struct ck_cluster_t *cluster, ck_done_fn done,
+        void *user_data);
 
 // Leaves the cluster for ever: leadership and all copies of this node move to other nodes, then it is removed and stops.
 //
 // cluster: borrowed for the call. Blocks: for at most timeout_ms milliseconds. A hook may not call it (IN_HOOK).
 // Errors: INVALID_ARGUMENT; NOT_STARTED; IN_HOOK; REFUSED when no node could take over, the only active node cannot leave;
 // TIMEOUT with what is left to move: the node goes on leaving, and the call may be made again; STOPPED.
-struct ck_error_t *ck_cluster_leave(struct ck_cluster_t *cluster,
-                                    uint32_t timeout_ms);
+CK_API CK_NODISCARD struct ck_error_t *ck_cluster_leave(struct ck_cluster_t *cluster, uint32_t timeout_ms);
 
 // ck_cluster_leave without waiting for it.
 //
 // cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
-struct ck_error_t *ck_cluster_leave_async(struct ck_cluster_t *cluster,
-                                          uint32_t timeout_ms,
-                                          ck_done_fn done,
-                                          void *user_data);
+CK_API CK_NODISCARD struct ck_error_t *ck_cluster_leave_async(struct ck_cluster_t *cluster, uint32_t timeout_ms,
+        ck_done_fn done, void *user_data);
 
 // The address at which others reach this node, "host:port": what another node is given as join_addrs.
 //
 // cluster: borrowed for the call. buffer: size bytes, filled with the address and a NUL; CK_ADDRESS_SIZE bytes
 // are enough; an empty text on failure. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, NOT_STARTED, TOO_LARGE when the buffer is too small.
-struct ck_error_t *ck_cluster_http_addr(const struct ck_cluster_t *cluster,
-                                        char *buffer,
-                                        size_t size);
+CK_API CK_NODISCARD struct ck_error_t *ck_cluster_http_addr(const struct ck_cluster_t *cluster, char *buffer,
+        size_t size);
 
 // This node's id. NULL for NULL.
 //
 // cluster: borrowed for the call. Returns: valid until the cluster is freed. Never blocks; a hook may call it.
-const char *ck_my_node_id(const struct ck_cluster_t *cluster);
+CK_API const char *ck_my_node_id(const struct ck_cluster_t *cluster);
 
 // What this node waits for before it is ready, in words for people: NULL in *out when it is ready, a member that knows a leader
 // and holds a lease. A node that was a member before returns from ck_cluster_start when join_timeout has passed, ready or not.
@@ -1217,8 +1215,7 @@ const char *ck_my_node_id(const struct ck_cluster_t *cluster);
 // a hook may call it.
 // Errors: INVALID_ARGUMENT; why it will never be ready and has to be started anew or given up: REMOVED, DUPLICATE_NODE and the
 // like, IO, STOPPED.
-struct ck_error_t *ck_waiting_for(const struct ck_cluster_t *cluster,
-                                  struct ck_text_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_waiting_for(const struct ck_cluster_t *cluster, struct ck_text_t **out);
 
 // Where a key belongs: its partition, who takes its writes, and what this node is to it at this moment, its lease included.
 // All of the answer is from one view of the cluster.
@@ -1228,49 +1225,38 @@ struct ck_error_t *ck_waiting_for(const struct ck_cluster_t *cluster,
 // ck_view_refresh, and out->primary is a node of it. out: filled on success, all zero on failure; out_size: sizeof *out. Never
 // blocks, takes no lock, allocates nothing where it succeeds; a hook may call it.
 // Errors: INVALID_ARGUMENT; NOT_STARTED; NOT_FOUND before there are partitions.
-struct ck_error_t *ck_lookup_key(const struct ck_cluster_t *cluster,
-                                 const void *key,
-                                 size_t key_len,
-                                 struct ck_view_t **view,
-                                 struct ck_key_route_t *out,
-                                 size_t out_size);
+CK_API CK_NODISCARD struct ck_error_t *ck_lookup_key(const struct ck_cluster_t *cluster, const void *key,
+        size_t key_len, struct ck_view_t **view, struct ck_key_route_t *out, size_t out_size);
 
 // The partition that a key belongs to; CK_NO_PARTITION before partitions exist, for NULL and in a forked child.
 //
 // cluster: borrowed for the call. key: any bytes, borrowed for the call. Never blocks, takes no lock, allocates nothing; a
 // hook may call it.
-uint32_t ck_partition_for_key(const struct ck_cluster_t *cluster,
-                              const void *key,
-                              size_t key_len);
+CK_API uint32_t ck_partition_for_key(const struct ck_cluster_t *cluster, const void *key, size_t key_len);
 
 // True when this node takes the writes of a partition at this moment: it is the primary, and its lease runs.
 // False for NULL and in a forked child.
 //
 // cluster: borrowed for the call. Never blocks, takes no lock, allocates nothing; a hook may call it.
-bool ck_is_primary(const struct ck_cluster_t *cluster, uint32_t partition);
+CK_API bool ck_is_primary(const struct ck_cluster_t *cluster, uint32_t partition);
 
 // True when this node takes the writes of a key at this moment. False for NULL and in a forked child.
 //
 // cluster: borrowed for the call. key: any bytes, borrowed for the call. Never blocks, takes no lock, allocates
 // nothing; a hook may call it.
-bool ck_is_primary_for_key(const struct ck_cluster_t *cluster,
-                           const void *key,
-                           size_t key_len);
+CK_API bool ck_is_primary_for_key(const struct ck_cluster_t *cluster, const void *key, size_t key_len);
 
 // What this node is to a partition at this moment, its lease included: CK_ROLE_*. CK_ROLE_NONE for NULL and in a forked
 // child.
 //
 // cluster: borrowed for the call. Never blocks, takes no lock, allocates nothing; a hook may call it.
-int32_t ck_role(const struct ck_cluster_t *cluster,
-                uint32_t partition);
+CK_API int32_t ck_role(const struct ck_cluster_t *cluster, uint32_t partition);
 
 // What this node is to a key at this moment, its lease included: CK_ROLE_*. CK_ROLE_NONE for NULL and in a forked child.
 //
 // cluster: borrowed for the call. key: any bytes, borrowed for the call. Never blocks, takes no lock, allocates
 // nothing; a hook may call it.
-int32_t ck_role_for_key(const struct ck_cluster_t *cluster,
-                        const void *key,
-                        size_t key_len);
+CK_API int32_t ck_role_for_key(const struct ck_cluster_t *cluster, const void *key, size_t key_len);
 
 // The epoch of a partition that this node takes the writes of at this moment: the fencing token with which the application's
 // storage refuses an earlier primary. Ask right before the write, and hand the number to the storage with it.
@@ -1279,27 +1265,26 @@ int32_t ck_role_for_key(const struct ck_cluster_t *cluster,
 // it succeeds; a hook may call it.
 // Errors: INVALID_ARGUMENT; NOT_STARTED; LEASE_EXPIRED when this node would be primary but holds no lease; CONFLICT when
 // another node is primary, or none; NOT_FOUND when there is no such partition.
-struct ck_error_t *ck_primary_epoch(const struct ck_cluster_t *cluster,
-                                    uint32_t partition,
-                                    uint64_t *out);
+CK_API CK_NODISCARD struct ck_error_t *ck_primary_epoch(const struct ck_cluster_t *cluster, uint32_t partition,
+        uint64_t *out);
 
 // True while this node holds a lease, without which it is primary of nothing. False for NULL and in a forked child.
 //
 // cluster: borrowed for the call. Never blocks, takes no lock, allocates nothing; a hook may call it.
-bool ck_is_leased(const struct ck_cluster_t *cluster);
+CK_API bool ck_is_leased(const struct ck_cluster_t *cluster);
 
 // True when this node leads the cluster at this moment: its leader lease runs, so nobody else can lead. False
 // for NULL and in a forked child.
 //
 // cluster: borrowed for the call. Never blocks; a hook may call it.
-bool ck_is_leader(const struct ck_cluster_t *cluster);
+CK_API bool ck_is_leader(const struct ck_cluster_t *cluster);
 
 // Acquires the present view of the cluster.
 //
 // cluster: borrowed for the call. out: set on success, to be released with ck_view_release; NULL on failure.
 // Never blocks, allocates nothing; a hook may call it.
 // Errors: INVALID_ARGUMENT.
-struct ck_error_t *ck_view_acquire(const struct ck_cluster_t *cluster, struct ck_view_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_view_acquire(const struct ck_cluster_t *cluster, struct ck_view_t **out);
 
 // Sees to it that *view is the present view of the cluster. Where it is already, this costs a few nanoseconds and changes
 // nothing; otherwise *view is released and replaced, so what was borrowed from it ends. For loops that ask again and again.
@@ -1307,85 +1292,81 @@ struct ck_error_t *ck_view_acquire(const struct ck_cluster_t *cluster, struct ck
 // cluster: borrowed for the call. view: a place that holds NULL or a view of this cluster, which no other thread uses
 // meanwhile; on failure it stays as it is. Never blocks, allocates nothing; a hook may call it.
 // Errors: INVALID_ARGUMENT.
-struct ck_error_t *ck_view_refresh(const struct ck_cluster_t *cluster,
-                                   struct ck_view_t **view);
+CK_API CK_NODISCARD struct ck_error_t *ck_view_refresh(const struct ck_cluster_t *cluster, struct ck_view_t **view);
 
 // Another share of a view, for another owner: each is released once. NULL for NULL.
 //
 // view: borrowed for the call. Returns: the same pointer, to be released with ck_view_release. Never fails, never blocks,
 // allocates nothing; a hook may call it.
-struct ck_view_t *ck_view_ref(const struct ck_view_t *view);
+CK_API struct ck_view_t *ck_view_ref(const struct ck_view_t *view);
 
 // Releases a view: what was borrowed from it ends. NULL is allowed.
 //
 // view: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
-void ck_view_release(struct ck_view_t *view);
+CK_API void ck_view_release(struct ck_view_t *view);
 
 // The revision that the view shows. 0 for NULL.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-uint64_t ck_view_revision(const struct ck_view_t *view);
+CK_API uint64_t ck_view_revision(const struct ck_view_t *view);
 
 // How many members there are. 0 for NULL.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-size_t ck_view_node_count(const struct ck_view_t *view);
+CK_API size_t ck_view_node_count(const struct ck_view_t *view);
 
 // The member at an index; members are sorted by id. NULL where there is none.
 //
 // view: borrowed for the call. Returns: valid until the view is released. Never blocks; a hook may call it.
-const struct ck_node_t *ck_view_node(const struct ck_view_t *view, size_t index);
+CK_API const struct ck_node_t *ck_view_node(const struct ck_view_t *view, size_t index);
 
 // The member with an id. NULL where there is none.
 //
 // view: borrowed for the call. id: UTF-8, borrowed for the call. Returns: valid until the view is released. Never
 // blocks; a hook may call it.
-const struct ck_node_t *ck_view_find_node(const struct ck_view_t *view,
-                                          const char *id,
-                                          size_t id_len);
+CK_API const struct ck_node_t *ck_view_find_node(const struct ck_view_t *view, const char *id, size_t id_len);
 
 // This node, when it is a member; else NULL.
 //
 // view: borrowed for the call. Returns: valid until the view is released. Never blocks; a hook may call it.
-const struct ck_node_t *ck_view_my_node(const struct ck_view_t *view);
+CK_API const struct ck_node_t *ck_view_my_node(const struct ck_view_t *view);
 
 // The member whose leadership was recorded last; NULL where there is none. Whether it leads at this moment is a
 // matter of leases, which a view does not know: ask ck_leader.
 //
 // view: borrowed for the call. Returns: valid until the view is released. Never blocks; a hook may call it.
-const struct ck_node_t *ck_view_leader(const struct ck_view_t *view);
+CK_API const struct ck_node_t *ck_view_leader(const struct ck_view_t *view);
 
 // The leader epoch of the leadership that was recorded last, a fencing token: it only grows. 0 before there was a leader.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-uint64_t ck_view_leader_epoch(const struct ck_view_t *view);
+CK_API uint64_t ck_view_leader_epoch(const struct ck_view_t *view);
 
 // The Raft term of that leadership; no fencing token.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-uint64_t ck_view_leader_term(const struct ck_view_t *view);
+CK_API uint64_t ck_view_leader_term(const struct ck_view_t *view);
 
 // When that leadership began, in milliseconds since 1970 by the leader's wall clock.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-uint64_t ck_view_leader_elected_at_ms(const struct ck_view_t *view);
+CK_API uint64_t ck_view_leader_elected_at_ms(const struct ck_view_t *view);
 
 // The number of copies that each partition should have. 0 before there is a cluster.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-uint32_t ck_view_replication_factor(const struct ck_view_t *view);
+CK_API uint32_t ck_view_replication_factor(const struct ck_view_t *view);
 
 // How long a lease lasts in this cluster, in milliseconds.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-uint64_t ck_view_lease_ttl_ms(const struct ck_view_t *view);
+CK_API uint64_t ck_view_lease_ttl_ms(const struct ck_view_t *view);
 
 // True during maintenance, while no partitions are moved and primaries still fail over.
 //
 // view: borrowed for the call. out_automatic: whether the cluster began it by itself, because more than half of its members
 // had failed; may be NULL. Never blocks; a hook may call it.
-bool ck_view_maintenance(const struct ck_view_t *view,
-                         bool *out_automatic);
+CK_API bool ck_view_maintenance(const struct ck_view_t *view, bool *out_automatic);
 
 // The whole cluster as a JSON object, the same as "cluster" in the answer of GET /cluster: its id and name, members,
 // partitions, and the reason of a maintenance, without custom data.
@@ -1393,63 +1374,56 @@ bool ck_view_maintenance(const struct ck_view_t *view,
 // view: borrowed for the call. out: set on success, to be freed with ck_text_free; NULL on failure. Never blocks, takes time
 // in proportion to members and partitions; a hook may call it.
 // Errors: INVALID_ARGUMENT.
-struct ck_error_t *ck_view_json(const struct ck_view_t *view,
-                                struct ck_text_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_view_json(const struct ck_view_t *view, struct ck_text_t **out);
 
 // How many partitions there are; 0 before they exist, and for NULL.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-uint32_t ck_view_partition_count(const struct ck_view_t *view);
+CK_API uint32_t ck_view_partition_count(const struct ck_view_t *view);
 
 // The epoch of a partition, which grows whenever its primary changes: the fencing token for the application's
 // storage. 0 where there is no such partition.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-uint64_t ck_view_epoch(const struct ck_view_t *view, uint32_t partition);
+CK_API uint64_t ck_view_epoch(const struct ck_view_t *view, uint32_t partition);
 
 // What this node is to a partition by this view: CK_ROLE_*. Whether its lease lets it act on that is not known
 // here: ask ck_is_primary.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-int32_t ck_view_role(const struct ck_view_t *view,
-                     uint32_t partition);
+CK_API int32_t ck_view_role(const struct ck_view_t *view, uint32_t partition);
 
 // The condition of a partition: CK_PARTITION_*.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-int32_t ck_view_partition_state(const struct ck_view_t *view, uint32_t partition);
+CK_API int32_t ck_view_partition_state(const struct ck_view_t *view, uint32_t partition);
 
 // The node that takes the writes of a partition. NULL while there is none, and where there is no such partition.
 //
 // view: borrowed for the call. Returns: valid until the view is released. Never blocks; a hook may call it.
-const struct ck_node_t *ck_view_primary(const struct ck_view_t *view,
-                                        uint32_t partition);
+CK_API const struct ck_node_t *ck_view_primary(const struct ck_view_t *view, uint32_t partition);
 
 // How many nodes besides the primary hold the data of a partition. 0 where there is no such partition.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-size_t ck_view_replica_count(const struct ck_view_t *view, uint32_t partition);
+CK_API size_t ck_view_replica_count(const struct ck_view_t *view, uint32_t partition);
 
 // One of the nodes besides the primary that hold the data of a partition; they are sorted by id. NULL where there
 // is none.
 //
 // view: borrowed for the call. Returns: valid until the view is released. Never blocks; a hook may call it.
-const struct ck_node_t *ck_view_replica(const struct ck_view_t *view,
-                                        uint32_t partition,
-                                        size_t index);
+CK_API const struct ck_node_t *ck_view_replica(const struct ck_view_t *view, uint32_t partition, size_t index);
 
 // How many nodes are still copying the data of a partition. 0 where there is no such partition.
 //
 // view: borrowed for the call. Never blocks; a hook may call it.
-size_t ck_view_pending_count(const struct ck_view_t *view, uint32_t partition);
+CK_API size_t ck_view_pending_count(const struct ck_view_t *view, uint32_t partition);
 
 // One of the nodes that are still copying the data of a partition, and hold no role yet; they are sorted by id. NULL where
 // there is none.
 //
 // view: borrowed for the call. Returns: valid until the view is released. Never blocks; a hook may call it.
-const struct ck_node_t *ck_view_pending(const struct ck_view_t *view,
-                                        uint32_t partition,
-                                        size_t index);
+CK_API const struct ck_node_t *ck_view_pending(const struct ck_view_t *view, uint32_t partition, size_t index);
 
 // The partitions that a member holds: those that it takes the writes of, and those that it holds another copy of, by number.
 //
@@ -1457,67 +1431,53 @@ const struct ck_node_t *ck_view_pending(const struct ck_view_t *view,
 // ck_numbers_free; NULL on failure; each may be NULL. Never blocks, takes time in proportion to the partitions; a hook may
 // call it.
 // Errors: INVALID_ARGUMENT; NOT_FOUND when there is no such member.
-struct ck_error_t *ck_view_partitions_of(const struct ck_view_t *view,
-                                         const char *id,
-                                         size_t id_len,
-                                         struct ck_numbers_t **out_primary,
-                                         struct ck_numbers_t **out_replica);
+CK_API CK_NODISCARD struct ck_error_t *ck_view_partitions_of(const struct ck_view_t *view, const char *id,
+        size_t id_len, struct ck_numbers_t **out_primary, struct ck_numbers_t **out_replica);
 
 // How many partitions the member at an index takes the writes of. 0 where there is none.
 //
 // view: borrowed for the call. Never blocks, takes time in proportion to the partitions; a hook may call it.
-size_t ck_view_primaries_of(const struct ck_view_t *view, size_t index);
+CK_API size_t ck_view_primaries_of(const struct ck_view_t *view, size_t index);
 
 // How many partitions have lost their data: no node that is up holds it. 0 for NULL.
 //
 // view: borrowed for the call. Never blocks, takes time in proportion to the partitions; a hook may call it.
-size_t ck_view_lost_count(const struct ck_view_t *view);
+CK_API size_t ck_view_lost_count(const struct ck_view_t *view);
 
 // The number of one of the partitions that have lost their data, in ascending order. CK_NO_PARTITION where there is none.
 //
 // view: borrowed for the call. Never blocks, takes time in proportion to the partitions; a hook may call it.
-uint32_t ck_view_lost(const struct ck_view_t *view,
-                      size_t index);
+CK_API uint32_t ck_view_lost(const struct ck_view_t *view, size_t index);
 
 // The number in the public name of a partition, such as "partition-5". CK_NO_PARTITION when it is no such name.
 //
 // name: UTF-8, borrowed for the call. Never blocks; a hook may call it.
-uint32_t ck_partition_number(const char *name,
-                             size_t name_len);
+CK_API uint32_t ck_partition_number(const char *name, size_t name_len);
 
 // The partition that a key belongs to; CK_NO_PARTITION before partitions exist, and for NULL.
 //
 // view: borrowed for the call. key: any bytes, borrowed for the call. Never blocks, allocates nothing; a hook may call it.
-uint32_t ck_view_partition_for_key(const struct ck_view_t *view,
-                                   const void *key,
-                                   size_t key_len);
+CK_API uint32_t ck_view_partition_for_key(const struct ck_view_t *view, const void *key, size_t key_len);
 
 // What this node is to a key by this view: CK_ROLE_*. Whether its lease lets it act on that is not known here: ask
 // ck_role_for_key.
 //
 // view: borrowed for the call. key: any bytes, borrowed for the call. Never blocks, allocates nothing; a hook may call it.
-int32_t ck_view_role_for_key(const struct ck_view_t *view,
-                             const void *key,
-                             size_t key_len);
+CK_API int32_t ck_view_role_for_key(const struct ck_view_t *view, const void *key, size_t key_len);
 
 // The node that takes the writes of a key. NULL while there is none, and before partitions exist.
 //
 // view: borrowed for the call. key: any bytes, borrowed for the call. Returns: valid until the view is released. Never blocks,
 // allocates nothing but what all views of the same members share; a hook may call it.
-const struct ck_node_t *ck_view_primary_for_key(const struct ck_view_t *view,
-                                                const void *key,
-                                                size_t key_len);
+CK_API const struct ck_node_t *ck_view_primary_for_key(const struct ck_view_t *view, const void *key, size_t key_len);
 
 // The nodes that hold a key: the one that takes its writes first, where there is one, then the others by id.
 //
 // view: borrowed for the call. key: any bytes, borrowed for the call. out: filled with up to capacity nodes, each valid until
 // the view is released; may be NULL when capacity is 0. Returns: how many nodes hold the key, which may be more. Never blocks,
 // allocates nothing but what all views of the same members share; a hook may call it.
-size_t ck_view_nodes_for_key(const struct ck_view_t *view,
-                             const void *key,
-                             size_t key_len,
-                             const struct ck_node_t **out,
-                             size_t capacity);
+CK_API size_t ck_view_nodes_for_key(const struct ck_view_t *view, const void *key, size_t key_len,
+        const struct ck_node_t **out, size_t capacity);
 
 // Where a key belongs by this view. The role does not regard the lease: ask ck_lookup_key for that.
 //
@@ -1525,77 +1485,64 @@ size_t ck_view_nodes_for_key(const struct ck_view_t *view,
 // is valid until the view is released; out_size: sizeof *out. Never blocks, allocates nothing but what all views of the same
 // members share; a hook may call it.
 // Errors: INVALID_ARGUMENT; NOT_FOUND before there are partitions.
-struct ck_error_t *ck_view_route_key(const struct ck_view_t *view,
-                                     const void *key,
-                                     size_t key_len,
-                                     struct ck_key_route_t *out,
-                                     size_t out_size);
+CK_API CK_NODISCARD struct ck_error_t *ck_view_route_key(const struct ck_view_t *view, const void *key, size_t key_len,
+        struct ck_key_route_t *out, size_t out_size);
 
 // The partitions that many keys belong to, in one call: less than a quarter of the time per key, where the processor can.
 //
 // view: borrowed for the call. keys: count keys, any bytes, borrowed for the call. out: count numbers, filled on success.
 // Never blocks, allocates nothing; a hook may call it.
 // Errors: INVALID_ARGUMENT, also for a NULL key with a length; NOT_FOUND before there are partitions.
-struct ck_error_t *ck_view_route_many(const struct ck_view_t *view,
-                                      const struct ck_bytes_t *keys,
-                                      size_t count,
-                                      uint32_t *out);
+CK_API CK_NODISCARD struct ck_error_t *ck_view_route_many(const struct ck_view_t *view, const struct ck_bytes_t *keys,
+        size_t count, uint32_t *out);
 
 // The partition that a key belongs to among partition_count: the published mapping, for programs that are no member. The first
 // four bytes of the key's MD5 as a big-endian number, modulo the count; 0 for a count of 0.
 //
 // key: any bytes, borrowed for the call; CK_NO_PARTITION for NULL with a length. Never blocks, allocates nothing, works in a
 // forked child; a hook may call it.
-uint32_t ck_partition_for(const void *key,
-                          size_t key_len,
-                          uint32_t partition_count);
+CK_API uint32_t ck_partition_for(const void *key, size_t key_len, uint32_t partition_count);
 
 // ck_partition_for of many keys in one call.
 //
 // keys: count keys, any bytes, borrowed for the call. out: count numbers, filled on success. Never blocks, allocates nothing;
 // a hook may call it.
 // Errors: INVALID_ARGUMENT, also for a NULL key with a length.
-struct ck_error_t *ck_partitions_for(const struct ck_bytes_t *keys,
-                                     size_t count,
-                                     uint32_t partition_count,
-                                     uint32_t *out);
+CK_API CK_NODISCARD struct ck_error_t *ck_partitions_for(const struct ck_bytes_t *keys, size_t count,
+        uint32_t partition_count, uint32_t *out);
 
 // The leader epoch with which this node leads: a fencing token.
 //
 // cluster: borrowed for the call. out: the epoch, set on success, else 0. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, NOT_STARTED, STOPPED, LEASE_EXPIRED when it does not lead.
-struct ck_error_t *ck_leader_epoch(const struct ck_cluster_t *cluster, uint64_t *out);
+CK_API CK_NODISCARD struct ck_error_t *ck_leader_epoch(const struct ck_cluster_t *cluster, uint64_t *out);
 
 // The leader, as this node knows it: NULL in *out when it has had no contact with one for the duration of a lease.
 //
 // cluster: borrowed for the call. out: set on success where there is one, to be freed with ck_leader_info_free; else NULL.
 // Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT.
-struct ck_error_t *ck_leader(const struct ck_cluster_t *cluster,
-                             struct ck_leader_info_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_leader(const struct ck_cluster_t *cluster, struct ck_leader_info_t **out);
 
 // Frees a leader. NULL is allowed.
 //
 // leader: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
-void ck_leader_info_free(struct ck_leader_info_t *leader);
+CK_API void ck_leader_info_free(struct ck_leader_info_t *leader);
 
 // Waits until a leader is known.
 //
 // cluster: borrowed for the call. out_leader: set on success, to be freed with ck_leader_info_free; NULL on failure; may be NULL.
 // Blocks: for at most timeout_ms milliseconds. A hook may call it.
 // Errors: INVALID_ARGUMENT, NOT_STARTED, NO_LEADER when there is none in time, STOPPED.
-struct ck_error_t *ck_wait_for_leader(const struct ck_cluster_t *cluster,
-                                      uint32_t timeout_ms,
-                                      struct ck_leader_info_t **out_leader);
+CK_API CK_NODISCARD struct ck_error_t *ck_wait_for_leader(const struct ck_cluster_t *cluster, uint32_t timeout_ms,
+        struct ck_leader_info_t **out_leader);
 
 // ck_wait_for_leader without waiting for it: the result has the leader.
 //
 // cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
-struct ck_error_t *ck_wait_for_leader_async(const struct ck_cluster_t *cluster,
-                                            uint32_t timeout_ms,
-                                            ck_done_fn done,
-                                            void *user_data);
+CK_API CK_NODISCARD struct ck_error_t *ck_wait_for_leader_async(const struct ck_cluster_t *cluster, uint32_t timeout_ms,
+        ck_done_fn done, void *user_data);
 
 // Asks the leader to hand leadership to another voter.
 //
@@ -1603,110 +1550,96 @@ struct ck_error_t *ck_wait_for_leader_async(const struct ck_cluster_t *cluster,
 // bytes are enough; an empty text on failure; may be NULL. Blocks: for a few seconds at most. A hook may call it.
 // Errors: INVALID_ARGUMENT; NOT_STARTED; REFUSED with the reason when no voter could take over; NO_LEADER; TIMEOUT; TOO_LARGE
 // when the buffer is too small.
-struct ck_error_t *ck_step_down(struct ck_cluster_t *cluster,
-                                char *buffer,
-                                size_t size);
+CK_API CK_NODISCARD struct ck_error_t *ck_step_down(struct ck_cluster_t *cluster, char *buffer, size_t size);
 
 // Asks the leader to hand leadership to a certain voter.
 //
 // cluster: borrowed for the call. id: UTF-8, copied. buffer: as for ck_step_down. Blocks: for a few seconds at most. A hook may
 // call it.
 // Errors: as ck_step_down; NOT_FOUND when there is no such member.
-struct ck_error_t *ck_promote(struct ck_cluster_t *cluster,
-                              const char *id,
-                              size_t id_len,
-                              char *buffer,
-                              size_t size);
+CK_API CK_NODISCARD struct ck_error_t *ck_promote(struct ck_cluster_t *cluster, const char *id, size_t id_len,
+        char *buffer, size_t size);
 
 // ck_step_down, after which the former leader does not stand for election by itself for a while.
 //
 // cluster: borrowed for the call. cooldown_ms: for how long, an hour at most. buffer: as for ck_step_down. Blocks: for a few
 // seconds at most. A hook may call it.
 // Errors: as ck_step_down.
-struct ck_error_t *ck_demote(struct ck_cluster_t *cluster,
-                             uint32_t cooldown_ms,
-                             char *buffer,
-                             size_t size);
+CK_API CK_NODISCARD struct ck_error_t *ck_demote(struct ck_cluster_t *cluster, uint32_t cooldown_ms, char *buffer,
+        size_t size);
 
 // ck_step_down without waiting for it: the result has the leader's id.
 //
 // cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
-struct ck_error_t *ck_step_down_async(struct ck_cluster_t *cluster, ck_done_fn done, void *user_data);
+CK_API CK_NODISCARD struct ck_error_t *ck_step_down_async(struct ck_cluster_t *cluster, ck_done_fn done,
+        void *user_data);
 
 // ck_promote without waiting for it: the result has the leader's id.
 //
 // cluster: borrowed for the call. id: UTF-8, copied. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
-struct ck_error_t *ck_promote_async(struct ck_cluster_t *cluster,
-                                    const char *id,
-                                    size_t id_len,
-                                    ck_done_fn done,
-                                    void *user_data);
+CK_API CK_NODISCARD struct ck_error_t *ck_promote_async(struct ck_cluster_t *cluster, const char *id, size_t id_len,
+        ck_done_fn done, void *user_data);
 
 // ck_demote without waiting for it: the result has the leader's id.
 //
 // cluster: borrowed for the call. cooldown_ms: an hour at most. done, user_data: see ck_done_fn. Never blocks; a hook may call
 // it.
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
-struct ck_error_t *ck_demote_async(struct ck_cluster_t *cluster,
-                                   uint32_t cooldown_ms,
-                                   ck_done_fn done,
-                                   void *user_data);
+CK_API CK_NODISCARD struct ck_error_t *ck_demote_async(struct ck_cluster_t *cluster, uint32_t cooldown_ms,
+        ck_done_fn done, void *user_data);
 
 // Raft statistics of this node.
 //
 // cluster: borrowed for the call. out: set on success, to be freed with ck_consensus_stats_free; NULL on failure. Never blocks;
 // a hook may call it.
 // Errors: INVALID_ARGUMENT.
-struct ck_error_t *ck_consensus_stats(const struct ck_cluster_t *cluster,
-                                      struct ck_consensus_stats_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_consensus_stats(const struct ck_cluster_t *cluster,
+        struct ck_consensus_stats_t **out);
 
 // Frees Raft statistics. NULL is allowed.
 //
 // stats: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
-void ck_consensus_stats_free(struct ck_consensus_stats_t *stats);
+CK_API void ck_consensus_stats_free(struct ck_consensus_stats_t *stats);
 
 // Counters and gauges of this node.
 //
 // cluster: borrowed for the call. out: set on success, to be freed with ck_metrics_free; NULL on failure. Never blocks; a hook
 // may call it.
 // Errors: INVALID_ARGUMENT.
-struct ck_error_t *ck_metrics(const struct ck_cluster_t *cluster,
-                              struct ck_metrics_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_metrics(const struct ck_cluster_t *cluster, struct ck_metrics_t **out);
 
 // Frees metrics. NULL is allowed.
 //
 // metrics: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
-void ck_metrics_free(struct ck_metrics_t *metrics);
+CK_API void ck_metrics_free(struct ck_metrics_t *metrics);
 
 // The health of this node.
 //
 // cluster: borrowed for the call. out: set on success, to be freed with ck_health_status_free; NULL on failure. Never blocks; a
 // hook may call it.
 // Errors: INVALID_ARGUMENT.
-struct ck_error_t *ck_health_check(const struct ck_cluster_t *cluster,
-                                   struct ck_health_status_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_health_check(const struct ck_cluster_t *cluster,
+        struct ck_health_status_t **out);
 
 // Frees a node's health. NULL is allowed.
 //
 // health: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
-void ck_health_status_free(struct ck_health_status_t *health);
+CK_API void ck_health_status_free(struct ck_health_status_t *health);
 
 // The health of a member, which the leader knows best.
 //
 // cluster: borrowed for the call. id: UTF-8, borrowed for the call. out: set on success, to be freed with ck_node_health_free;
 // NULL on failure. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT; NOT_STARTED; NOT_FOUND when there is no such member.
-struct ck_error_t *ck_node_health(const struct ck_cluster_t *cluster,
-                                  const char *id,
-                                  size_t id_len,
-                                  struct ck_node_health_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_node_health(const struct ck_cluster_t *cluster, const char *id, size_t id_len,
+        struct ck_node_health_t **out);
 
 // Frees a member's health. NULL is allowed.
 //
 // health: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
-void ck_node_health_free(struct ck_node_health_t *health);
+CK_API void ck_node_health_free(struct ck_node_health_t *health);
 
 // Tells every node how this node's application is. It counts for the health of the cluster, not for the placement of
 // partitions.
@@ -1714,10 +1647,8 @@ void ck_node_health_free(struct ck_node_health_t *health);
 // cluster: borrowed for the call. health: CK_HEALTH_HEALTHY, CK_HEALTH_DEGRADED or CK_HEALTH_FAILING. reason: for people,
 // UTF-8, copied, cut after 256 characters. Never blocks: the next heartbeat carries it; a hook may call it.
 // Errors: INVALID_ARGUMENT.
-struct ck_error_t *ck_report_health(struct ck_cluster_t *cluster,
-                                    int32_t health,
-                                    const char *reason,
-                                    size_t reason_len);
+CK_API CK_NODISCARD struct ck_error_t *ck_report_health(struct ck_cluster_t *cluster, int32_t health,
+        const char *reason, size_t reason_len);
 
 // The whole cluster as a JSON object, custom data included: as GET /cluster?include=custom_data has it. Its leader is empty
 // when this node has had no contact with one for the duration of a lease; then the rest is as old too.
@@ -1725,32 +1656,30 @@ struct ck_error_t *ck_report_health(struct ck_cluster_t *cluster,
 // cluster: borrowed for the call. out: set on success, to be freed with ck_text_free; NULL on failure. Never blocks, takes time
 // in proportion to all of it; a hook may call it.
 // Errors: INVALID_ARGUMENT.
-struct ck_error_t *ck_cluster_json(const struct ck_cluster_t *cluster,
-                                   struct ck_text_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_cluster_json(const struct ck_cluster_t *cluster, struct ck_text_t **out);
 
 // Statistics of every hook of this node, in the order in which they were added.
 //
 // cluster: borrowed for the call. out: set on success, to be freed with ck_hook_stats_free; NULL on failure. Never blocks; a
 // hook may call it.
 // Errors: INVALID_ARGUMENT.
-struct ck_error_t *ck_hook_stats(const struct ck_cluster_t *cluster,
-                                 struct ck_hook_stats_list_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_hook_stats(const struct ck_cluster_t *cluster,
+        struct ck_hook_stats_list_t **out);
 
 // How many hooks there are. 0 for NULL.
 //
 // stats: borrowed for the call. Never fails, never blocks; a hook may call it.
-size_t ck_hook_stats_count(const struct ck_hook_stats_list_t *stats);
+CK_API size_t ck_hook_stats_count(const struct ck_hook_stats_list_t *stats);
 
 // The statistics of the hook at an index. NULL where there is none.
 //
 // stats: borrowed for the call. Returns: valid until the statistics are freed. Never fails, never blocks; a hook may call it.
-const struct ck_hook_stats_t *ck_hook_stats_get(const struct ck_hook_stats_list_t *stats,
-                                                size_t index);
+CK_API const struct ck_hook_stats_t *ck_hook_stats_get(const struct ck_hook_stats_list_t *stats, size_t index);
 
 // Frees statistics of hooks. NULL is allowed.
 //
 // stats: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
-void ck_hook_stats_free(struct ck_hook_stats_list_t *stats);
+CK_API void ck_hook_stats_free(struct ck_hook_stats_list_t *stats);
 
 // Begins maintenance, or ends it. During maintenance no partitions are moved, and primaries still fail over. The cluster begins
 // it by itself when more than half of its members have failed.
@@ -1758,23 +1687,16 @@ void ck_hook_stats_free(struct ck_hook_stats_list_t *stats);
 // cluster: borrowed for the call. reason: for people, UTF-8, copied; NULL ends it. out_revision: the revision, set on success,
 // else 0; may be NULL. Blocks: for at most timeout_ms milliseconds. A hook may call it.
 // Errors: INVALID_ARGUMENT, NOT_STARTED, NO_LEADER, TIMEOUT, STOPPED.
-struct ck_error_t *ck_maintenance(struct ck_cluster_t *cluster,
-                                  const char *reason,
-                                  size_t reason_len,
-                                  uint32_t timeout_ms,
-                                  uint64_t *out_revision);
+CK_API CK_NODISCARD struct ck_error_t *ck_maintenance(struct ck_cluster_t *cluster, const char *reason,
+        size_t reason_len, uint32_t timeout_ms, uint64_t *out_revision);
 
 // ck_maintenance without waiting for it: the result has the revision.
 //
 // cluster: borrowed for the call. reason: UTF-8, copied; NULL ends it. done, user_data: see ck_done_fn. Never blocks; a hook
 // may call it.
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
-struct ck_error_t *ck_maintenance_async(struct ck_cluster_t *cluster,
-                                        const char *reason,
-                                        size_t reason_len,
-                                        uint32_t timeout_ms,
-                                        ck_done_fn done,
-                                        void *user_data);
+CK_API CK_NODISCARD struct ck_error_t *ck_maintenance_async(struct ck_cluster_t *cluster, const char *reason,
+        size_t reason_len, uint32_t timeout_ms, ck_done_fn done, void *user_data);
 
 // Removes a member for ever.
 //
@@ -1782,24 +1704,15 @@ struct ck_error_t *ck_maintenance_async(struct ck_cluster_t *cluster,
 // revision, set on success, else 0; may be NULL. Blocks: for at most timeout_ms milliseconds. A hook may call it.
 // Errors: INVALID_ARGUMENT, NOT_STARTED; NOT_FOUND; REFUSED for the leader, for the last member, and without force for the last
 // one that counts as holding a partition's data; NO_LEADER, TIMEOUT, STOPPED.
-struct ck_error_t *ck_remove_node(struct ck_cluster_t *cluster,
-                                  const char *id,
-                                  size_t id_len,
-                                  bool force,
-                                  uint32_t timeout_ms,
-                                  uint64_t *out_revision);
+CK_API CK_NODISCARD struct ck_error_t *ck_remove_node(struct ck_cluster_t *cluster, const char *id, size_t id_len,
+        bool force, uint32_t timeout_ms, uint64_t *out_revision);
 
 // ck_remove_node without waiting for it: the result has the revision.
 //
 // cluster: borrowed for the call. id: UTF-8, copied. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
-struct ck_error_t *ck_remove_node_async(struct ck_cluster_t *cluster,
-                                        const char *id,
-                                        size_t id_len,
-                                        bool force,
-                                        uint32_t timeout_ms,
-                                        ck_done_fn done,
-                                        void *user_data);
+CK_API CK_NODISCARD struct ck_error_t *ck_remove_node_async(struct ck_cluster_t *cluster, const char *id, size_t id_len,
+        bool force, uint32_t timeout_ms, ck_done_fn done, void *user_data);
 
 // Makes the copy on a member the data of a partition that is lost: docs/operations.md, "A partition is lost".
 //
@@ -1808,87 +1721,65 @@ struct ck_error_t *ck_remove_node_async(struct ck_cluster_t *cluster,
 // milliseconds. A hook may call it.
 // Errors: INVALID_ARGUMENT, NOT_STARTED; NOT_FOUND; REFUSED where a node that is up holds the data, or that member is not up;
 // NO_LEADER, TIMEOUT, STOPPED.
-struct ck_error_t *ck_recover_partition(struct ck_cluster_t *cluster,
-                                        uint32_t partition,
-                                        const char *from,
-                                        size_t from_len,
-                                        bool force,
-                                        uint32_t timeout_ms,
-                                        uint64_t *out_revision);
+CK_API CK_NODISCARD struct ck_error_t *ck_recover_partition(struct ck_cluster_t *cluster, uint32_t partition,
+        const char *from, size_t from_len, bool force, uint32_t timeout_ms, uint64_t *out_revision);
 
 // ck_recover_partition without waiting for it: the result has the revision.
 //
 // cluster: borrowed for the call. from: UTF-8, copied. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
-struct ck_error_t *ck_recover_partition_async(struct ck_cluster_t *cluster,
-                                              uint32_t partition,
-                                              const char *from,
-                                              size_t from_len,
-                                              bool force,
-                                              uint32_t timeout_ms,
-                                              ck_done_fn done,
-                                              void *user_data);
+CK_API CK_NODISCARD struct ck_error_t *ck_recover_partition_async(struct ck_cluster_t *cluster, uint32_t partition,
+        const char *from, size_t from_len, bool force, uint32_t timeout_ms, ck_done_fn done, void *user_data);
 
 // Creates the partitions where there are none, which a leader also does by itself.
 //
 // cluster: borrowed for the call. out_revision: the revision, out_count: how many partitions there are; both set on success,
 // else 0; both may be NULL. Blocks: for at most timeout_ms milliseconds. A hook may call it.
 // Errors: INVALID_ARGUMENT, NOT_STARTED, NO_LEADER, TIMEOUT, STOPPED.
-struct ck_error_t *ck_create_partitions(struct ck_cluster_t *cluster,
-                                        uint32_t timeout_ms,
-                                        uint64_t *out_revision,
-                                        size_t *out_count);
+CK_API CK_NODISCARD struct ck_error_t *ck_create_partitions(struct ck_cluster_t *cluster, uint32_t timeout_ms,
+        uint64_t *out_revision, size_t *out_count);
 
 // ck_create_partitions without waiting for it: the result has the revision and the count.
 //
 // cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
-struct ck_error_t *ck_create_partitions_async(struct ck_cluster_t *cluster,
-                                              uint32_t timeout_ms,
-                                              ck_done_fn done,
-                                              void *user_data);
+CK_API CK_NODISCARD struct ck_error_t *ck_create_partitions_async(struct ck_cluster_t *cluster, uint32_t timeout_ms,
+        ck_done_fn done, void *user_data);
 
 // Plans a rebalance and begins it, which a leader also does by itself. The partitions move afterwards.
 //
 // cluster: borrowed for the call. out_revision: the revision, out_count: how many partitions move; both set on success, else 0;
 // both may be NULL. Blocks: for at most timeout_ms milliseconds. A hook may call it.
 // Errors: INVALID_ARGUMENT, NOT_STARTED, NO_LEADER, TIMEOUT, STOPPED.
-struct ck_error_t *ck_rebalance(struct ck_cluster_t *cluster,
-                                uint32_t timeout_ms,
-                                uint64_t *out_revision,
-                                size_t *out_count);
+CK_API CK_NODISCARD struct ck_error_t *ck_rebalance(struct ck_cluster_t *cluster, uint32_t timeout_ms,
+        uint64_t *out_revision, size_t *out_count);
 
 // ck_rebalance without waiting for it: the result has the revision and the count.
 //
 // cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
-struct ck_error_t *ck_rebalance_async(struct ck_cluster_t *cluster,
-                                      uint32_t timeout_ms,
-                                      ck_done_fn done,
-                                      void *user_data);
+CK_API CK_NODISCARD struct ck_error_t *ck_rebalance_async(struct ck_cluster_t *cluster, uint32_t timeout_ms,
+        ck_done_fn done, void *user_data);
 
 // How partitions move: as the leader knows it, or, when it does not answer in time, as this node does. The answer says which.
 //
 // cluster: borrowed for the call. out: set on success, to be freed with ck_rebalance_status_free; NULL on failure. Blocks: for
 // at most timeout_ms milliseconds. A hook may call it.
 // Errors: INVALID_ARGUMENT, NOT_STARTED, STOPPED.
-struct ck_error_t *ck_rebalance_status(const struct ck_cluster_t *cluster,
-                                       uint32_t timeout_ms,
-                                       struct ck_rebalance_status_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_rebalance_status(const struct ck_cluster_t *cluster, uint32_t timeout_ms,
+        struct ck_rebalance_status_t **out);
 
 // ck_rebalance_status without waiting for it: the result has the status.
 //
 // cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
-struct ck_error_t *ck_rebalance_status_async(const struct ck_cluster_t *cluster,
-                                             uint32_t timeout_ms,
-                                             ck_done_fn done,
-                                             void *user_data);
+CK_API CK_NODISCARD struct ck_error_t *ck_rebalance_status_async(const struct ck_cluster_t *cluster,
+        uint32_t timeout_ms, ck_done_fn done, void *user_data);
 
 // Frees a status. NULL is allowed.
 //
 // status: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
-void ck_rebalance_status_free(struct ck_rebalance_status_t *status);
+CK_API void ck_rebalance_status_free(struct ck_rebalance_status_t *status);
 
 // Writes a value that every node has. When it returns success, the write is on the disks of a majority.
 //
@@ -1898,24 +1789,16 @@ void ck_rebalance_status_free(struct ck_rebalance_status_t *status);
 // milliseconds. A hook may call it.
 // Errors: INVALID_ARGUMENT, TOO_LARGE; CONFLICT when what is there is not as expected; NOT_STARTED, STOPPED, NO_LEADER, IO: it
 // has not happened; TIMEOUT: it may or may not have happened (ck_error_is_ambiguous).
-struct ck_error_t *ck_custom_data_set(struct ck_cluster_t *cluster,
-                                      const char *key,
-                                      size_t key_len,
-                                      const void *value,
-                                      size_t value_len,
-                                      uint64_t expect_revision,
-                                      uint32_t timeout_ms,
-                                      uint64_t *out_revision);
+CK_API CK_NODISCARD struct ck_error_t *ck_custom_data_set(struct ck_cluster_t *cluster, const char *key, size_t key_len,
+        const void *value, size_t value_len, uint64_t expect_revision, uint32_t timeout_ms, uint64_t *out_revision);
 
 // Reads a value as this node has applied it; another node may be ahead (see ck_wait_for_revision).
 //
 // cluster: borrowed for the call. key: UTF-8, borrowed for the call. out: set on success, to be freed with
 // ck_data_free; NULL on failure. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT; NOT_STARTED; NOT_FOUND when there is no such key.
-struct ck_error_t *ck_custom_data_get(const struct ck_cluster_t *cluster,
-                                      const char *key,
-                                      size_t key_len,
-                                      struct ck_data_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_custom_data_get(const struct ck_cluster_t *cluster, const char *key,
+        size_t key_len, struct ck_data_t **out);
 
 // Deletes a value. Deleting what is not there is no error unless a revision was expected.
 //
@@ -1923,70 +1806,45 @@ struct ck_error_t *ck_custom_data_get(const struct ck_cluster_t *cluster,
 // the present value. out_existed: whether there was one, out_revision: the revision of the deletion; both set on
 // success, else false and 0; both may be NULL. Blocks: for at most timeout_ms milliseconds. A hook may call it.
 // Errors: as ck_custom_data_set.
-struct ck_error_t *ck_custom_data_delete(struct ck_cluster_t *cluster,
-                                         const char *key,
-                                         size_t key_len,
-                                         uint64_t expect_revision,
-                                         uint32_t timeout_ms,
-                                         bool *out_existed,
-                                         uint64_t *out_revision);
+CK_API CK_NODISCARD struct ck_error_t *ck_custom_data_delete(struct ck_cluster_t *cluster, const char *key,
+        size_t key_len, uint64_t expect_revision, uint32_t timeout_ms, bool *out_existed, uint64_t *out_revision);
 
 // ck_custom_data_set without waiting for it: the result has the revision.
 //
 // cluster: borrowed for the call. key, value: copied. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
-struct ck_error_t *ck_custom_data_set_async(struct ck_cluster_t *cluster,
-                                            const char *key,
-                                            size_t key_len,
-                                            const void *value,
-                                            size_t value_len,
-                                            uint64_t expect_revision,
-                                            uint32_t timeout_ms,
-                                            ck_done_fn done,
-                                            void *user_data);
+CK_API CK_NODISCARD struct ck_error_t *ck_custom_data_set_async(struct ck_cluster_t *cluster, const char *key,
+        size_t key_len, const void *value, size_t value_len, uint64_t expect_revision, uint32_t timeout_ms,
+        ck_done_fn done, void *user_data);
 
 // ck_custom_data_delete without waiting for it: the result has the revision, and whether there was a value.
 //
 // cluster: borrowed for the call. key: copied. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
-struct ck_error_t *ck_custom_data_delete_async(struct ck_cluster_t *cluster,
-                                               const char *key,
-                                               size_t key_len,
-                                               uint64_t expect_revision,
-                                               uint32_t timeout_ms,
-                                               ck_done_fn done,
-                                               void *user_data);
+CK_API CK_NODISCARD struct ck_error_t *ck_custom_data_delete_async(struct ck_cluster_t *cluster, const char *key,
+        size_t key_len, uint64_t expect_revision, uint32_t timeout_ms, ck_done_fn done, void *user_data);
 
 // The keys that begin with a prefix and come after another key, in order, as this node has applied them.
 //
 // cluster: borrowed for the call. prefix, after: UTF-8, borrowed for the call; both may be empty. limit: how many at most. out:
 // set on success, to be freed with ck_strings_free; NULL on failure. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT; NOT_STARTED.
-struct ck_error_t *ck_custom_data_keys(const struct ck_cluster_t *cluster,
-                                       const char *prefix,
-                                       size_t prefix_len,
-                                       const char *after,
-                                       size_t after_len,
-                                       size_t limit,
-                                       struct ck_strings_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_custom_data_keys(const struct ck_cluster_t *cluster, const char *prefix,
+        size_t prefix_len, const char *after, size_t after_len, size_t limit, struct ck_strings_t **out);
 
 // Waits until this node has applied a revision: read your writes, also those made through another node.
 //
 // cluster: borrowed for the call. Blocks: for at most timeout_ms milliseconds. A hook may call it.
 // Errors: INVALID_ARGUMENT, NOT_STARTED, STOPPED, TIMEOUT.
-struct ck_error_t *ck_wait_for_revision(const struct ck_cluster_t *cluster,
-                                        uint64_t revision,
-                                        uint32_t timeout_ms);
+CK_API CK_NODISCARD struct ck_error_t *ck_wait_for_revision(const struct ck_cluster_t *cluster, uint64_t revision,
+        uint32_t timeout_ms);
 
 // ck_wait_for_revision without waiting for it.
 //
 // cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
-struct ck_error_t *ck_wait_for_revision_async(const struct ck_cluster_t *cluster,
-                                              uint64_t revision,
-                                              uint32_t timeout_ms,
-                                              ck_done_fn done,
-                                              void *user_data);
+CK_API CK_NODISCARD struct ck_error_t *ck_wait_for_revision_async(const struct ck_cluster_t *cluster, uint64_t revision,
+        uint32_t timeout_ms, ck_done_fn done, void *user_data);
 
 // Waits until this node has applied everything that any node acknowledged before this call: a read that follows is
 // linearizable.
@@ -1994,85 +1852,79 @@ struct ck_error_t *ck_wait_for_revision_async(const struct ck_cluster_t *cluster
 // cluster: borrowed for the call. out_revision: the revision that is applied, set on success, else 0; may be NULL. Blocks: for
 // at most timeout_ms milliseconds. A hook may call it.
 // Errors: INVALID_ARGUMENT, NOT_STARTED, NO_LEADER, TIMEOUT, STOPPED.
-struct ck_error_t *ck_read_barrier(const struct ck_cluster_t *cluster,
-                                   uint32_t timeout_ms,
-                                   uint64_t *out_revision);
+CK_API CK_NODISCARD struct ck_error_t *ck_read_barrier(const struct ck_cluster_t *cluster, uint32_t timeout_ms,
+        uint64_t *out_revision);
 
 // ck_read_barrier without waiting for it: the result has the revision.
 //
 // cluster: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
-struct ck_error_t *ck_read_barrier_async(const struct ck_cluster_t *cluster,
-                                         uint32_t timeout_ms,
-                                         ck_done_fn done,
-                                         void *user_data);
+CK_API CK_NODISCARD struct ck_error_t *ck_read_barrier_async(const struct ck_cluster_t *cluster, uint32_t timeout_ms,
+        ck_done_fn done, void *user_data);
 
 // The bytes of a value. NULL for NULL.
 //
 // data: borrowed for the call. out_len: how many there are; may be NULL. Returns: valid until the data is freed.
 // Never blocks; a hook may call it.
-const void *ck_data_value(const struct ck_data_t *data,
-                          size_t *out_len);
+CK_API const void *ck_data_value(const struct ck_data_t *data, size_t *out_len);
 
 // The revision that wrote a value. 0 for NULL.
 //
 // data: borrowed for the call. Never blocks; a hook may call it.
-uint64_t ck_data_revision(const struct ck_data_t *data);
+CK_API uint64_t ck_data_revision(const struct ck_data_t *data);
 
 // Frees a value. NULL is allowed.
 //
 // data: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
-void ck_data_free(struct ck_data_t *data);
+CK_API void ck_data_free(struct ck_data_t *data);
 
 // What a CK_EVENT_PARTITION_CHANGE tells. NULL for other events.
 //
 // event: borrowed for the call. Returns: valid for as long as the event. Never fails, never blocks; a hook may call it.
-const struct ck_partition_change_t *ck_event_partition_change(const struct ck_event_t *event);
+CK_API const struct ck_partition_change_t *ck_event_partition_change(const struct ck_event_t *event);
 
 // What a CK_EVENT_NODE_JOIN tells. NULL for other events.
 //
 // event: borrowed for the call. Returns: valid for as long as the event. Never fails, never blocks; a hook may call it.
-const struct ck_node_join_t *ck_event_node_join(const struct ck_event_t *event);
+CK_API const struct ck_node_join_t *ck_event_node_join(const struct ck_event_t *event);
 
 // What a CK_EVENT_NODE_REJOIN tells. NULL for other events.
 //
 // event: borrowed for the call. Returns: valid for as long as the event. Never fails, never blocks; a hook may call it.
-const struct ck_node_rejoin_t *ck_event_node_rejoin(const struct ck_event_t *event);
+CK_API const struct ck_node_rejoin_t *ck_event_node_rejoin(const struct ck_event_t *event);
 
 // What a CK_EVENT_NODE_LEAVE tells. NULL for other events.
 //
 // event: borrowed for the call. Returns: valid for as long as the event. Never fails, never blocks; a hook may call it.
-const struct ck_node_leave_t *ck_event_node_leave(const struct ck_event_t *event);
+CK_API const struct ck_node_leave_t *ck_event_node_leave(const struct ck_event_t *event);
 
 // What a CK_EVENT_REBALANCE_START or CK_EVENT_REBALANCE_COMPLETE tells. NULL for other events.
 //
 // event: borrowed for the call. Returns: valid for as long as the event. Never fails, never blocks; a hook may call it.
-const struct ck_rebalance_t *ck_event_rebalance(const struct ck_event_t *event);
+CK_API const struct ck_rebalance_t *ck_event_rebalance(const struct ck_event_t *event);
 
 // What a CK_EVENT_CLUSTER_HEALTH_CHANGE tells. NULL for other events.
 //
 // event: borrowed for the call. Returns: valid for as long as the event. Never fails, never blocks; a hook may call it.
-const struct ck_cluster_health_t *ck_event_cluster_health(const struct ck_event_t *event);
+CK_API const struct ck_cluster_health_t *ck_event_cluster_health(const struct ck_event_t *event);
 
 // What a CK_EVENT_BECOME_LEADER, CK_EVENT_LOSE_LEADERSHIP or CK_EVENT_LEADER_CHANGE tells. NULL for other events.
 //
 // event: borrowed for the call. Returns: valid for as long as the event. Never fails, never blocks; a hook may call it.
-const struct ck_leadership_t *ck_event_leadership(const struct ck_event_t *event);
+CK_API const struct ck_leadership_t *ck_event_leadership(const struct ck_event_t *event);
 
 // The whole event as a JSON object, the same as over HTTP. NULL for NULL.
 //
 // event: borrowed for the call. out_len: its length in bytes, without its NUL; may be NULL. Returns: valid for as long as the
 // event. Never fails, never blocks; a hook may call it.
-const char *ck_event_json(const struct ck_event_t *event,
-                          size_t *out_len);
+CK_API const char *ck_event_json(const struct ck_event_t *event, size_t *out_len);
 
 // Says in words why a callback is about to return failure: for the log, and for whoever asks why a partition does not move.
 //
 // event: the one that the callback was called with, borrowed for the call. reason: UTF-8, copied. Never blocks; for hooks.
 // Errors: INVALID_ARGUMENT.
-struct ck_error_t *ck_event_set_failure(const struct ck_event_t *event,
-                                        const char *reason,
-                                        size_t reason_len);
+CK_API CK_NODISCARD struct ck_error_t *ck_event_set_failure(const struct ck_event_t *event, const char *reason,
+        size_t reason_len);
 
 // Lets a callback return before its work is done: the call ends when ck_completion_end is called with the completion, on any
 // thread, and what the callback returns counts no more. Until then what must wait for the call waits, but no thread of the
@@ -2081,8 +1933,7 @@ struct ck_error_t *ck_event_set_failure(const struct ck_event_t *event,
 // event: the one that the callback was called with, borrowed for the call; it is not valid after the callback has returned. out:
 // set on success, to be ended once with ck_completion_end; NULL on failure. Never blocks; for hooks.
 // Errors: INVALID_ARGUMENT, also the second time, and for an event of a queue.
-struct ck_error_t *ck_event_defer(const struct ck_event_t *event,
-                                  struct ck_completion_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_event_defer(const struct ck_event_t *event, struct ck_completion_t **out);
 
 // Adds a hook: callback is called for every event of the kinds in events, a sum of CK_EVENT_* or CK_EVENT_ALL, in
 // the order in which they happened. docs/hooks.md tells of order and concurrency. Any number of hooks may be added, before and
@@ -2094,23 +1945,16 @@ struct ck_error_t *ck_event_defer(const struct ck_event_t *event,
 // called at the same time. On failure destroy is not called and user_data is still the caller's.
 // out_id: set on success, names the hook to ck_hook_remove; else 0; may be NULL. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, STOPPED.
-struct ck_error_t *ck_hook_add(struct ck_cluster_t *cluster,
-                               uint32_t events,
-                               ck_hook_fn callback,
-                               void *user_data,
-                               ck_destroy_fn destroy,
-                               uint64_t *out_id);
+CK_API CK_NODISCARD struct ck_error_t *ck_hook_add(struct ck_cluster_t *cluster, uint32_t events, ck_hook_fn callback,
+        void *user_data, ck_destroy_fn destroy, uint64_t *out_id);
 
 // Adds a hook that observes: callback is called for every event from now on, one after the other, in order. Nothing waits for
 // it, however long it takes: what it returns confirms no copy.
 //
 // cluster: borrowed for the call. callback, destroy, user_data, out_id: as for ck_hook_add. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, STOPPED.
-struct ck_error_t *ck_observer_add(struct ck_cluster_t *cluster,
-                                   ck_hook_fn callback,
-                                   void *user_data,
-                                   ck_destroy_fn destroy,
-                                   uint64_t *out_id);
+CK_API CK_NODISCARD struct ck_error_t *ck_observer_add(struct ck_cluster_t *cluster, ck_hook_fn callback,
+        void *user_data, ck_destroy_fn destroy, uint64_t *out_id);
 
 // Removes a hook, also one that observes. When it returns success, no call of the hook runs or will, and its destroy function has
 // run, unless it was called inside a hook of this node: then both are true when the call under way returns. A call that was
@@ -2121,19 +1965,15 @@ struct ck_error_t *ck_observer_add(struct ck_cluster_t *cluster,
 // until their time is up.
 // Errors: INVALID_ARGUMENT; NOT_FOUND when there is no such hook (any more); TIMEOUT when a call has not returned: the hook is
 // removed all the same, and destroy is called when that returns.
-struct ck_error_t *ck_hook_remove(struct ck_cluster_t *cluster,
-                                  uint64_t id,
-                                  uint32_t timeout_ms);
+CK_API CK_NODISCARD struct ck_error_t *ck_hook_remove(struct ck_cluster_t *cluster, uint64_t id, uint32_t timeout_ms);
 
 // Ends a call that was deferred. Does nothing where the node has stopped meanwhile. NULL is allowed.
 //
 // completion: consumed. result: 0 for success; anything else is a failure, as if the callback had returned it. reason: why, in
 // words, UTF-8, borrowed for the call; may be NULL; what is not UTF-8 in it is replaced. Never fails, never blocks; a hook may
 // call it. In a forked child it leaks on purpose.
-void ck_completion_end(struct ck_completion_t *completion,
-                       int32_t result,
-                       const char *reason,
-                       size_t reason_len);
+CK_API void ck_completion_end(struct ck_completion_t *completion, int32_t result, const char *reason,
+        size_t reason_len);
 
 // Opens a queue of events: the pull form of ck_hook_add. Each event is read with ck_events_next and acknowledged with
 // ck_events_ack, which is what the return of a callback is for a hook: for a gained partition, success confirms the copy.
@@ -2144,10 +1984,8 @@ void ck_completion_end(struct ck_completion_t *completion,
 // cluster: borrowed for the call. events: a sum of CK_EVENT_* or CK_EVENT_ALL. flags: 0 or CK_EVENTS_OBSERVE. out: set on
 // success, to be closed with ck_events_close; NULL on failure. Never blocks; a hook may call it.
 // Errors: INVALID_ARGUMENT, STOPPED.
-struct ck_error_t *ck_events_open(struct ck_cluster_t *cluster,
-                                  uint32_t events,
-                                  uint32_t flags,
-                                  struct ck_events_t **out);
+CK_API CK_NODISCARD struct ck_error_t *ck_events_open(struct ck_cluster_t *cluster, uint32_t events, uint32_t flags,
+        struct ck_events_t **out);
 
 // Reads the next event.
 //
@@ -2155,9 +1993,8 @@ struct ck_error_t *ck_events_open(struct ck_cluster_t *cluster,
 // time, which is success, and on failure. Blocks: for at most timeout_ms milliseconds; 0 asks without waiting. Several threads may
 // read at once. A hook may call it.
 // Errors: INVALID_ARGUMENT; STOPPED when the node has stopped and everything was read.
-struct ck_error_t *ck_events_next(struct ck_events_t *events,
-                                  uint32_t timeout_ms,
-                                  const struct ck_event_t **event);
+CK_API CK_NODISCARD struct ck_error_t *ck_events_next(struct ck_events_t *events, uint32_t timeout_ms,
+        const struct ck_event_t **event);
 
 // Acknowledges an event: its call has ended. In a queue that observes it only frees the event.
 //
@@ -2165,30 +2002,27 @@ struct ck_error_t *ck_events_next(struct ck_events_t *events,
 // failure: it is logged, and where this node gains a copy of a partition the event comes again later. reason: why, in words,
 // UTF-8, borrowed for the call; may be NULL. Never blocks; a hook may call it, on any thread.
 // Errors: INVALID_ARGUMENT, also for an event that was acknowledged before; nothing is touched then.
-struct ck_error_t *ck_events_ack(struct ck_events_t *events,
-                                 const struct ck_event_t *event,
-                                 int32_t result,
-                                 const char *reason,
-                                 size_t reason_len);
+CK_API CK_NODISCARD struct ck_error_t *ck_events_ack(struct ck_events_t *events, const struct ck_event_t *event,
+        int32_t result, const char *reason, size_t reason_len);
 
 // A descriptor that is readable while events wait to be read, and for good when the node has stopped: for poll, epoll, kqueue
 // and whatever stands on them. It is level-triggered; nothing may be read from it or written to it, and it is not to be closed.
 // -1 for NULL and when the process has no more descriptors.
 //
 // events: borrowed for the call. Returns: valid until the queue is closed. Never blocks; a hook may call it.
-int ck_events_fd(struct ck_events_t *events);
+CK_API int ck_events_fd(struct ck_events_t *events);
 
 // How many events a queue that observes has lost since it was opened, because they were not read in time: look at a view then. 0
 // for NULL.
 //
 // events: borrowed for the call. Never fails, never blocks; a hook may call it.
-uint64_t ck_events_lost(const struct ck_events_t *events);
+CK_API uint64_t ck_events_lost(const struct ck_events_t *events);
 
 // Closes a queue. Events that were not acknowledged end as failed; their pointers are not valid any more. NULL is allowed.
 //
 // events: consumed; no other call with it may be under way or follow. It may be called before and after its cluster is freed.
 // Never fails, never blocks; a hook may call it. In a forked child it leaks on purpose.
-void ck_events_close(struct ck_events_t *events);
+CK_API void ck_events_close(struct ck_events_t *events);
 
 // Sets where messages of this node go, those that the option log_level lets through. It replaces an earlier
 // callback, and is told what waited for that; NULL, which is the default, drops them. The library writes nowhere else.
@@ -2199,10 +2033,8 @@ void ck_events_close(struct ck_events_t *events);
 // that returns, otherwise before this function does. On failure destroy is not called and user_data is still the
 // caller's. Never blocks; a hook may call it, and so may the callback, and destroy.
 // Errors: INVALID_ARGUMENT.
-struct ck_error_t *ck_cluster_set_log(struct ck_cluster_t *cluster,
-                                      ck_log_fn callback,
-                                      void *user_data,
-                                      ck_destroy_fn destroy);
+CK_API CK_NODISCARD struct ck_error_t *ck_cluster_set_log(struct ck_cluster_t *cluster, ck_log_fn callback,
+        void *user_data, ck_destroy_fn destroy);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -188,6 +188,52 @@ fn the_log_callback_keeps_its_promises() {
 }
 
 #[test]
+fn calls_that_do_not_wait_tell_their_outcome() {
+    let program = is_silent("tests/abi/async.c", &[], &["-lclusterkit"]);
+    run_in_valgrind(&program, &[]);
+}
+
+#[test]
+fn events_are_read_from_a_queue() {
+    let program = is_silent("tests/abi/events.c", &[], &["-lclusterkit"]);
+    run_in_valgrind(&program, &[]);
+}
+
+#[test]
+fn a_cluster_tells_of_itself() {
+    let program = is_silent("tests/abi/records.c", &[], &["-lclusterkit"]);
+    run_in_valgrind(&program, &[]);
+}
+
+/// Every dialect that people build with, as strictly as compilers can.
+#[test]
+fn the_header_compiles_in_every_dialect() {
+    let dialects = [
+        ("cc", "c", &["c99", "c11", "c17", "c2x"][..]),
+        ("c++", "c++", &["c++11", "c++14", "c++17", "c++20", "c++2b"][..]),
+    ];
+    let header = root().join("include/clusterkit.h");
+    for (compiler, language, standards) in dialects {
+        for standard in standards {
+            let output = Command::new(compiler)
+                .args([
+                    "-Wall",
+                    "-Wextra",
+                    "-Wpedantic",
+                    "-Wconversion",
+                    "-Wshadow",
+                    "-Werror",
+                ])
+                .args(["-fsyntax-only", "-x", language, &format!("-std={standard}")])
+                .arg(&header)
+                .output()
+                .unwrap();
+            succeeded(&format!("{compiler} -std={standard}"), &output);
+        }
+    }
+}
+
+#[test]
 fn signals_are_the_hosts() {
     is_silent("tests/abi/signals.c", &[], &["-lclusterkit"]);
 }

@@ -171,24 +171,42 @@ archive: tools ## Pack what make install installs, as a release has it
 version: ## Print the version of the workspace
 	@echo "$(VERSION)"
 
+# What make install puts under PREFIX, besides the libraries.
+HEADERS = $(notdir $(wildcard include/*.h include/*.hpp))
+
 .PHONY: install
-install: tools ## Install command, libraries, headers and pkg-config file under PREFIX (/usr/local; DESTDIR for packages)
+install: tools ## Install command, libraries, headers, pkg-config files and CMake package under PREFIX (/usr/local; DESTDIR for packages)
 	@cargo build --profile dist --locked -p clusterkit-cli -p ck-ffi
 	root="$(DESTDIR)$(PREFIX)"
 	so="$(DIST)/libck_ffi.so"
-	install -d "$$root/bin" "$$root/lib/pkgconfig" "$$root/include"
+	install -d "$$root/bin" "$$root/lib/pkgconfig" "$$root/lib/cmake/clusterkit" "$$root/include"
 	install -m 755 "$(DIST)/clusterkit" "$$root/bin/"
-	install -m 644 "$(DIST)/libck_ffi.a" "$$root/lib/libclusterkit.a"
+	packaging/static.sh "$(DIST)/libck_ffi.a" include/clusterkit.h "$$root/lib/libclusterkit.a"
+	chmod 644 "$$root/lib/libclusterkit.a"
 	install -m 755 "$$so" "$$root/lib/libclusterkit.so.$(VERSION)"
+	strip --strip-unneeded "$$root/lib/libclusterkit.so.$(VERSION)"
 	# The name that programs are linked to, from the library itself.
 	soname="$$(LC_ALL=C readelf -d "$$so" | sed -n 's/.*(SONAME).*\[\(.*\)\].*/\1/p')"
 	for link in $$soname libclusterkit.so; do
 	  [ "$$link" = "libclusterkit.so.$(VERSION)" ] || ln -sf "libclusterkit.so.$(VERSION)" "$$root/lib/$$link"
 	done
-	install -m 644 include/*.h "$$root/include/"
-	sed 's/@VERSION@/$(VERSION)/' include/clusterkit.pc.in > "$$root/lib/pkgconfig/clusterkit.pc"
-	chmod 644 "$$root/lib/pkgconfig/clusterkit.pc"
+	for header in $(HEADERS); do install -m 644 "include/$$header" "$$root/include/"; done
+	for file in packaging/*.pc.in packaging/cmake/*.in; do
+	  case "$$file" in *.pc.in) to="$$root/lib/pkgconfig" ;; *) to="$$root/lib/cmake/clusterkit" ;; esac
+	  to="$$to/$$(basename "$$file" .in)"
+	  sed "s/@VERSION@/$(VERSION)/; s/@SONAME@/$$soname/" "$$file" > "$$to"
+	  chmod 644 "$$to"
+	done
 	echo "installed under $$root"
+
+.PHONY: uninstall
+uninstall: ## Remove what make install has put under PREFIX, and nothing else
+	@root="$(DESTDIR)$(PREFIX)"
+	rm -f "$$root/bin/clusterkit" "$$root"/lib/libclusterkit.a "$$root"/lib/libclusterkit.so "$$root"/lib/libclusterkit.so.*
+	rm -f "$$root/lib/pkgconfig/clusterkit.pc" "$$root/lib/pkgconfig/clusterkit-static.pc"
+	for header in $(HEADERS); do rm -f "$$root/include/$$header"; done
+	rm -rf "$$root/lib/cmake/clusterkit"
+	echo "removed from $$root"
 
 .PHONY: clean
 clean: ## Remove everything that the other targets made

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use clusterkit::{Error, ErrorCode, Options};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::border::guard::{fallible, fallible_out, watch_forks};
+use crate::border::guard::{fallible, fallible_out};
 use crate::border::handle::{self, Handle, borrow, clear, null, store};
 use crate::border::text::{quoted, text};
 use crate::error::ck_error_t;
@@ -28,14 +28,15 @@ impl ck_options_t {
 
 /// Makes options with every default. node_id and http_addr have none and must be set.
 ///
+/// Options may be made before a fork and used after it, in both processes: only a node starts threads.
+///
 /// out: set on success, to be freed with ck_options_free; NULL on failure. Never blocks; a hook may call it.
-/// Errors: INVALID_ARGUMENT, IO.
+/// Errors: INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_options_new(out: *mut *mut ck_options_t) -> *mut ck_error_t {
     // SAFETY: out may be written or is NULL, says the header.
     unsafe {
         fallible_out(out, |slot| {
-            watch_forks()?;
             slot.put(ck_options_t(Mutex::new(Options::default())));
             Ok(())
         })

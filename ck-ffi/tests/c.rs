@@ -169,6 +169,26 @@ fn the_quickstart_runs() {
     }
 }
 
+/// The same program in every language prints the same lines.
+#[test]
+fn the_tour_runs() {
+    let program = build("examples/c/tour.c", &["-pthread", "-lclusterkit"]);
+    let expected = std::fs::read_to_string(root().join("examples/tour.txt")).unwrap();
+    let output = run(&program, &[], "1");
+    assert_eq!((text(&output.stdout), text(&output.stderr)), (&*expected, ""));
+    if let Some(output) = run_in_valgrind(&program, &["timing", "wan"]) {
+        assert_eq!((text(&output.stdout), text(&output.stderr)), (&*expected, ""));
+    }
+}
+
+#[test]
+fn an_event_loop_reads_events() {
+    let program = build("examples/c/epoll.c", &["-lclusterkit"]);
+    let expected = "node-1 leads, and takes the writes of 8 partitions\nstopped\n";
+    let output = run(&program, &[], "1");
+    assert_eq!((text(&output.stdout), text(&output.stderr)), (expected, ""));
+}
+
 #[test]
 fn bad_arguments_are_errors() {
     let program = is_silent("tests/abi/arguments.c", &[], &["-lclusterkit"]);
@@ -261,6 +281,31 @@ fn no_write_raises_sigpipe() {
 #[test]
 fn a_forked_child_is_told() {
     is_silent("tests/abi/fork.c", &[], &["-lclusterkit"]);
+}
+
+#[test]
+fn hooks_and_threads_do_their_worst() {
+    is_silent("tests/abi/abuse.c", &[], &["-lclusterkit"]);
+}
+
+#[test]
+fn a_process_may_end_in_any_state() {
+    for state in [
+        "options", "created", "starting", "running", "writing", "in-hook", "stopping", "stopped",
+    ] {
+        is_silent("tests/abi/exit.c", &[state], &["-lclusterkit"]);
+    }
+}
+
+#[test]
+fn a_process_may_have_limits() {
+    for threads in RUNTIME_THREADS {
+        let data = tempfile::tempdir().unwrap();
+        let program = build("tests/abi/limits.c", &["-lclusterkit"]);
+        let output = run(&program, &[data.path().to_str().unwrap()], threads);
+        succeeded("limits", &output);
+        assert_eq!((text(&output.stdout), text(&output.stderr)), ("", ""));
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ extern "C" fn in_child() {
     FORKED.store(true, Ordering::Relaxed);
 }
 
-/// Sees to it that forks are noticed. Whatever makes a first handle calls it; a flag costs the calls nothing,
+/// Sees to it that forks are noticed from now on. Whatever starts threads calls it; a flag costs the calls nothing,
 /// asking for the process id would cost each a system call.
 pub(crate) fn watch_forks() -> Result<()> {
     static WATCHED: Mutex<bool> = Mutex::new(false);

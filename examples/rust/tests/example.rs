@@ -26,6 +26,21 @@ fn the_example_runs() {
     assert_eq!(lines[lines.len() - 2..], ["greeting: hello", "stopped"]);
 }
 
+/// The same program in every language prints the same lines.
+#[test]
+fn the_tour_runs() {
+    let output = Command::new(env!("CARGO_BIN_EXE_tour")).output().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let expected = std::fs::read_to_string(root.join("examples/tour.txt")).unwrap();
+    assert_eq!(
+        (
+            &*String::from_utf8_lossy(&output.stdout),
+            &*String::from_utf8_lossy(&output.stderr)
+        ),
+        (&*expected, "")
+    );
+}
+
 #[test]
 fn the_readme_shows_the_example() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

@@ -39,7 +39,7 @@ STANDS_ON = {
     "clusterkit": {"env", "hooks", "logger", "model", "net", "node", "options", "raft", "routing", "state"},
     "prelude": {"hooks", "model", "options"},
     # For tests: whole nodes in the simulator, and the fuzz targets.
-    "sim": {"env", "hooks", "http", "logger", "model", "net", "node", "options", "raft", "routing", "state"},
+    "sim": {"env", "hooks", "http", "logger", "model", "net", "node", "options", "raft", "routing", "rpc", "state"},
     "fuzz": {"env", "http", "membership", "model", "net", "options", "raft", "rpc", "sim", "state"},
 }
 # What these may not name: they do no I/O, read no clock and spawn nothing.
@@ -95,7 +95,7 @@ BARE_CONSTANT = re.compile(
     r"\bconst (AGAIN|ATTEMPTS?|CHECK|FOR_GOOD|FRESH|GRACE|LIMIT|LINGER|LONG|LONGEST|LOOK|MAX|MIN|MOST|PATIENCE|PAUSE"
     r"|RETRY|SHORT|SHORTEST|SOON|TIMEOUT|WAIT):")
 # Tests may stand anywhere: the simulator's runtime is openraft's.
-TEST = re.compile(r"(^|/)tests(/|\.rs$)|/testing\.rs$|/node/sim(/|\.rs$)")
+TEST = re.compile(r"(^|/)tests(/|\.rs$)|/testing\.rs$")
 OPENRAFT = re.compile(r"\bopenraft(_\w+)?\b")
 OPENRAFT_HOMES = ("raft/", "env/")
 

@@ -49,12 +49,14 @@ RUNNERS = [
     Runner("core", "the core, on tokio and in its simulator",
            ["cargo", "test", "-p", "clusterkit", "--features", "sim", "--lib", "--tests", "--locked", "--no-fail-fast"],
            CARGO),
+    # The same profile and features as make sim, so the library is built once for all three.
+    Runner("scenarios", "scenarios of whole nodes in simulated time, and the simulation's own tests: a seed is one history",
+           ["cargo", "test", "--profile", "sim", "-p", "ck-simulation", "--features", "planted-bugs", "--locked",
+            "--no-fail-fast"], CARGO),
     # Bounded by time: a slow machine runs fewer seeds, and the whole of the tests stays within its limit.
     Runner("simulation", "whole clusters in simulated time, one test for each seed",
            ["make", "--silent", "sim", "SEEDS=2900", "SIM_SECONDS=480"], PLAIN),
     Runner("planted", "every fault that is planted is found by the simulation", ["make", "--silent", "planted"], PLAIN),
-    Runner("replays", "the simulation's own tests: its checker, and that a seed is one history",
-           ["cargo", "test", "--profile", "sim", "-p", "ck-simulation", "--features", "planted-bugs", "--locked"], CARGO),
 ]
 
 

@@ -3,82 +3,42 @@
 //! Used by `tests/simulation`, by the fuzz targets and by this crate's simulated tests. A [`SimNode`] is one process of
 //! one node: it is started once, and a restart is another [`SimNode`] on the same disk. Everything that it does runs in
 //! a [`SimProcess`] of its own, so it can drift, pause and be killed.
+//!
+//! - Here: what starts and ends a process.
+//! - `calls`: what the application asks of its node and waits for.
+//! - `queries`: what a node answers at once.
+//! - `raft`: a look into its Raft, for scenarios that need one.
+//! - `stranger`: somebody on the network who is no member and talks like one.
+
+mod calls;
+mod listener;
+mod queries;
+mod raft;
+mod stranger;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-
-use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 
 pub use crate::env::runtime::simulate;
 pub use crate::env::sim_process::SimProcess;
 pub use crate::net::sim::{SentObserver, observe_sent};
+pub use crate::raft::RaftMembers;
 pub use crate::raft::observe::{Applied, Observer, observe};
+pub use stranger::{MemberOrder, Stranger};
 
 use crate::env::disk::MemDisk;
 use crate::error::Result;
-use crate::hooks::{Driver, EventFilter, Hook, HookId};
+use crate::hooks::{Driver, EventFilter, Hook, HookId, Rejected};
 use crate::logger::Logger;
-use crate::model::{DataEntry, LeaderInfo, NodeId, Topology};
-use crate::net::Handler;
+use crate::model::NodeId;
 use crate::net::sim::SimNetwork;
-use crate::node::{Close, Listen, Listening, Node, NodeDeps, Phase};
+use crate::node::{Node, NodeDeps, Phase};
 use crate::options::Options;
 use crate::raft::SnapshotPace;
-use crate::routing::ClusterView;
-use crate::state::Expect;
+use crate::rpc::ProcessTag;
 
-/// The listener of a node on the simulated network.
-#[derive(Debug)]
-pub(crate) struct SimListen {
-    pub(crate) network: SimNetwork,
-    pub(crate) addr: String,
-    /// The address that others dial: a name of `addr`, or `addr` itself.
-    pub(crate) advertised: String,
-}
-
-impl SimListen {
-    /// The listener of a node with these options.
-    pub(crate) fn new(network: &SimNetwork, options: &Options) -> Self {
-        let addr = options.http_addr.clone();
-        SimListen {
-            network: network.clone(),
-            advertised: options.advertise_addr.clone().unwrap_or_else(|| addr.clone()),
-            addr,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct SimDoors {
-    network: SimNetwork,
-    addr: String,
-}
-
-impl Close for SimDoors {
-    fn close(&self) -> BoxFuture<'_, ()> {
-        async { self.network.unserve(&self.addr) }.boxed()
-    }
-}
-
-impl Listen for SimListen {
-    fn listen(&self, _: Arc<Node>, handler: Handler) -> BoxFuture<'_, Result<Listening>> {
-        async move {
-            self.network.serve(&self.addr, handler);
-            let doors = SimDoors {
-                network: self.network.clone(),
-                addr: self.addr.clone(),
-            };
-            Ok(Listening {
-                http_addr: self.advertised.clone(),
-                peer_addr: self.advertised.clone(),
-                close: Box::new(doors),
-            })
-        }
-        .boxed()
-    }
-}
+use listener::SimListen;
 
 /// The parameters of one process of a node.
 pub struct SimSpec {
@@ -102,6 +62,7 @@ pub struct SimNode {
     sim_process: SimProcess,
     disk: Arc<MemDisk>,
     network: SimNetwork,
+    closings: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for SimNode {
@@ -119,10 +80,11 @@ impl SimNode {
     /// Those of invalid options.
     pub fn new(spec: SimSpec) -> Result<Self> {
         let sim_process = SimProcess::new(spec.drift_ppm);
+        let closings = Arc::<AtomicUsize>::default();
         let seams = NodeDeps {
             disk: spec.disk.clone(),
             transport: spec.network.transport(&spec.options.http_addr),
-            listen: Arc::new(SimListen::new(&spec.network, &spec.options)),
+            listen: Arc::new(SimListen::new(&spec.network, &spec.options, closings.clone())),
             hooks: Driver::Tasks,
             snapshots: SnapshotPace {
                 entries: spec.snapshots.0,
@@ -136,6 +98,7 @@ impl SimNode {
             sim_process,
             disk: spec.disk,
             network: spec.network,
+            closings,
         })
     }
 
@@ -145,12 +108,6 @@ impl SimNode {
         self.node.clone()
     }
 
-    /// The id of the last entry of its log.
-    #[cfg(any(test, feature = "fuzz"))]
-    pub(crate) fn tip(&self) -> Option<crate::raft::storage::wal::LogId> {
-        crate::raft::fuzz::tip(&self.node.raft_parts().ok()?.raft)
-    }
-
     /// The node's id.
     pub fn id(&self) -> &NodeId {
         self.node.id()
@@ -158,12 +115,22 @@ impl SimNode {
 
     /// The address that it listens on.
     pub fn addr(&self) -> &str {
-        &self.node.options().http_addr
+        &self.options().http_addr
+    }
+
+    /// The options that it was made with.
+    pub fn options(&self) -> &Options {
+        self.node.options()
     }
 
     /// The number that identifies the process.
     pub fn process(&self) -> u64 {
         self.node.process()
+    }
+
+    /// The number by which it names its process to everybody who asks.
+    pub fn process_tag(&self) -> u64 {
+        ProcessTag::of(self.process()).number()
     }
 
     /// Its disk.
@@ -192,6 +159,22 @@ impl SimNode {
         self.sim_process.wrap(self.node.stop()).await
     }
 
+    /// Leaves the cluster: returns when its copies are elsewhere, it was removed, and it has stopped.
+    ///
+    /// # Errors
+    /// Those of [`crate::ClusterKit::leave`].
+    pub async fn leave(&self, timeout: Duration) -> Result<()> {
+        self.sim_process.wrap(self.node.leave(timeout)).await
+    }
+
+    /// Closes everything without a word to the other nodes, as when the application drops its last handle.
+    ///
+    /// # Errors
+    /// Those of the close.
+    pub async fn close_immediately(&self) -> Result<()> {
+        self.sim_process.wrap(self.node.close_immediately()).await
+    }
+
     /// Kills the process without a graceful stop. With a seed the machine fails with it, and the seed decides which of
     /// the writes that were not durable are lost or torn.
     pub fn kill(&self, power_loss: Option<u64>) {
@@ -213,21 +196,14 @@ impl SimNode {
         self.node.phase() == Phase::Running
     }
 
-    /// Why the cluster refuses it, if it did.
-    pub fn refusal(&self) -> Option<String> {
-        self.node.refusal().map(|error| error.to_string())
+    /// True when everything is closed.
+    pub fn has_stopped(&self) -> bool {
+        self.node.has_stopped()
     }
 
-    /// The reason why it is unhealthy, if it is.
-    pub fn complaint(&self) -> Option<String> {
-        self.sim_process.enter(|| self.node.unhealthy_reason())
-    }
-
-    /// True if Raft has stopped on it, as after a failure of its disk.
-    pub fn has_failed(&self) -> bool {
-        self.sim_process
-            .enter(|| self.node.consensus_stats().state == "Shutdown")
-            && self.node.raft_parts().is_ok()
+    /// How often its listeners were closed.
+    pub fn closings(&self) -> usize {
+        self.closings.load(Ordering::SeqCst)
     }
 
     /// Adds a hook.
@@ -236,163 +212,14 @@ impl SimNode {
     /// When the node has stopped.
     pub fn register(&self, filter: EventFilter, hook: Hook) -> Result<HookId> {
         let registered = self.sim_process.enter(|| self.node.register_hook(filter, hook));
-        registered.map_err(crate::hooks::Rejected::into_error)
+        registered.map_err(Rejected::into_error)
     }
 
-    /// True if the node says that it is primary of this partition.
-    pub fn is_primary(&self, number: u32) -> bool {
-        self.sim_process.enter(|| self.node.is_primary(number))
-    }
-
-    /// The partitions of which it says that it is primary. Only those that its view assigns to it are asked about.
-    pub fn claims(&self) -> Vec<u32> {
-        self.sim_process.enter(|| {
-            let view = self.node.view();
-            let mine = view.topology().partitions.iter();
-            mine.filter(|partition| partition.primary.as_ref() == Some(self.id()))
-                .map(|partition| partition.number)
-                .filter(|number| self.node.is_primary(*number))
-                .collect()
-        })
-    }
-
-    /// True if the node says that it leads.
-    pub fn is_leader(&self) -> bool {
-        self.sim_process.enter(|| self.node.is_leader())
-    }
-
-    /// True if it may still act as leader towards other nodes, even while it stops.
-    pub fn holds_leadership(&self) -> bool {
-        let leads = || {
-            let parts = self.node.raft_parts();
-            parts.is_ok_and(|parts| parts.leadership.is_leader())
-        };
-        self.sim_process.is_running() && self.sim_process.enter(leads)
-    }
-
-    /// The epoch with which it leads.
-    pub fn leader_epoch(&self) -> Option<u64> {
-        self.sim_process.enter(|| self.node.leader_epoch().ok())
-    }
-
-    /// The leader, as far as it knows.
-    pub fn leader(&self) -> Option<LeaderInfo> {
-        self.sim_process.enter(|| self.node.leader())
-    }
-
-    /// The view that lookups read.
-    pub fn view(&self) -> Arc<ClusterView> {
-        self.node.view().into_owned()
-    }
-
-    /// The topology: members, partitions and leader.
-    pub fn topology(&self) -> Arc<Topology> {
-        self.node.view().topology().clone()
-    }
-
-    /// The last revision that it has applied.
-    pub fn revision(&self) -> u64 {
-        self.node.view().revision()
-    }
-
-    /// The incarnation that the log assigned to this process.
-    pub fn incarnation(&self) -> Option<u64> {
-        self.node.incarnation()
-    }
-
-    /// Its Raft id, and the Raft ids of the voters.
-    pub fn raft(&self) -> Option<(u64, Vec<u64>)> {
-        let parts = self.node.raft_parts().ok()?;
-        let voters = parts.raft.raft_members().voters;
-        Some((parts.raft.raft_id(), voters.into_iter().collect()))
-    }
-
-    /// The state of its Raft, for traces.
-    pub fn raft_state(&self) -> String {
-        self.node
-            .raft_parts()
-            .map_or_else(|error| error.to_string(), |member| member.raft.describe())
-    }
-
-    /// A value of the custom data, as applied on this node.
-    pub fn data(&self, key: &str) -> Option<DataEntry> {
-        self.node.data(key)
-    }
-
-    /// The keys that begin with `prefix`.
-    pub fn data_keys(&self, prefix: &str) -> Vec<String> {
-        self.node.data_keys(prefix, None, usize::MAX)
-    }
-
-    /// The whole replicated state, encoded.
-    pub fn state_bytes(&self) -> Vec<u8> {
-        self.node.state_bytes()
-    }
-
-    /// Writes a value. The result is the revision.
+    /// Adds a hook that observes every event and confirms no copy.
     ///
     /// # Errors
-    /// Those of every write.
-    pub async fn set_data(
-        &self,
-        key: String,
-        value: Bytes,
-        expect: Expect,
-        timeout: Duration,
-    ) -> Result<u64> {
-        self.sim_process
-            .wrap(self.node.set_data(key, value, expect, timeout))
-            .await
-    }
-
-    /// Waits until this node has applied everything that was committed when the call began.
-    ///
-    /// # Errors
-    /// When the revision cannot be determined or reached in time.
-    pub async fn read_barrier(&self, timeout: Duration) -> Result<u64> {
-        self.sim_process.wrap(self.node.read_barrier(timeout)).await
-    }
-
-    /// Waits until this node has applied a revision.
-    ///
-    /// # Errors
-    /// When it is not applied in time.
-    pub async fn wait_revision(&self, revision: u64, timeout: Duration) -> Result<()> {
-        let wait = self.node.wait_for_revision(revision, timeout);
-        self.sim_process.wrap(wait).await
-    }
-
-    /// Removes a member.
-    ///
-    /// # Errors
-    /// Those of the call.
-    pub async fn remove_node(&self, node: NodeId, force: bool, timeout: Duration) -> Result<u64> {
-        self.sim_process
-            .wrap(self.node.remove_node(node, force, timeout))
-            .await
-    }
-
-    /// Begins its leave: its copies move to other nodes, then it is removed.
-    ///
-    /// # Errors
-    /// Those of the call.
-    pub async fn begin_leaving(&self, timeout: Duration) -> Result<u64> {
-        self.sim_process.wrap(self.node.begin_leaving(timeout)).await
-    }
-
-    /// Makes the leader transfer its leadership.
-    ///
-    /// # Errors
-    /// Those of the call.
-    pub async fn step_down(&self, target: Option<NodeId>) -> Result<NodeId> {
-        self.sim_process.wrap(self.node.step_down(target)).await
-    }
-
-    /// Moves partitions to the nodes where they belong.
-    ///
-    /// # Errors
-    /// Those of the call.
-    pub async fn rebalance(&self, timeout: Duration) -> Result<(u64, usize)> {
-        self.sim_process.wrap(self.node.rebalance(timeout)).await
+    /// When the node has stopped.
+    pub fn observe(&self, hook: Hook) -> Result<HookId> {
+        self.sim_process.enter(|| self.node.observe(hook))
     }
 }

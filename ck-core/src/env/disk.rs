@@ -5,8 +5,8 @@
 //! - a name (create, rename, remove) survives only after [`Disk::sync_dir`] of its folder returned `Ok`;
 //! - after a failed sync nothing is known about the file, and a later sync that succeeds proves nothing.
 
-#[cfg(test)]
-pub(crate) mod damage;
+#[cfg(any(test, feature = "sim"))]
+pub mod damage;
 mod mem;
 mod real;
 mod shortage;

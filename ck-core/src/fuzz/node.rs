@@ -197,7 +197,9 @@ async fn write(node: &SimNode, key: &str) -> Result<u64> {
 /// True if the node is no member, or is not the only voter.
 fn is_out(node: &SimNode) -> bool {
     let is_member = node.topology().nodes.contains_key(ME);
-    let votes_alone = node.raft().is_some_and(|(_, voters)| voters == [1]);
+    let votes_alone = node
+        .raft_members()
+        .is_some_and(|members| members.voters.into_iter().eq([1]));
     node.refusal().is_some() || !is_member || !votes_alone
 }
 

@@ -41,9 +41,6 @@ mod phase;
 mod ready;
 mod rejoin;
 mod server;
-#[cfg(test)]
-#[cfg(feature = "sim")]
-mod sim;
 mod standing;
 mod state_file;
 mod step_down;

@@ -53,13 +53,13 @@ pub(crate) struct RaftNode {
 
 /// The Raft membership as this node knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RaftMembers {
+pub struct RaftMembers {
     /// The voters. During a joint membership change, the voters of the new configuration.
-    pub(crate) voters: BTreeSet<RaftId>,
+    pub voters: BTreeSet<RaftId>,
     /// Voters and learners.
-    pub(crate) all: BTreeSet<RaftId>,
+    pub all: BTreeSet<RaftId>,
     /// True during a joint membership change (Raft paper, section 6).
-    pub(crate) joint: bool,
+    pub joint: bool,
 }
 
 /// A change of the Raft membership.

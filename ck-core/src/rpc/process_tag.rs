@@ -18,6 +18,12 @@ impl ProcessTag {
         first.copy_from_slice(&digest[..8]);
         ProcessTag(u64::from_be_bytes(first))
     }
+
+    /// The number that everybody is told.
+    #[cfg(feature = "sim")]
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod invariants;
 mod large;
 mod liveness;
 mod nemesis;
+pub mod nodes;
 mod plan;
 pub mod planted;
 mod run;

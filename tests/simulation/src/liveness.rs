@@ -70,7 +70,7 @@ fn unrest(world: &World) -> Option<String> {
     if ready.len() < n {
         let complaints: Vec<String> = (0..n)
             .filter_map(|i| world.node(i))
-            .filter_map(|node| Some(format!("{}: {}", node.id(), node.complaint()?)))
+            .filter_map(|node| Some(format!("{}: {}", node.id(), node.unhealthy_reason()?)))
             .collect();
         return Some(format!("{} of {n} nodes run: {complaints:?}", ready.len()));
     }
@@ -78,7 +78,7 @@ fn unrest(world: &World) -> Option<String> {
     let mut partitions = 0;
     for node in &ready {
         let topology = node.topology();
-        if let Some(complaint) = node.complaint() {
+        if let Some(complaint) = node.unhealthy_reason() {
             return Some(format!("{}: {complaint}", node.id()));
         }
         if topology.nodes.len() != n || topology.active_count() != n {

@@ -14,6 +14,7 @@ use clusterkit::sim::{SimNode, SimSpec};
 
 use crate::application;
 use crate::invariants::{Checks, Claim, Violation};
+use crate::nodes;
 use crate::plan::Plan;
 use crate::trace::{self, Trace};
 
@@ -76,7 +77,7 @@ impl World {
             .map(|i| Slot {
                 node: None,
                 disk: Arc::new(MemDisk::new()),
-                addr: format!("10.0.0.{}:7000", i + 1),
+                addr: nodes::addr(i + 1),
                 busy: false,
                 wanted: false,
                 ready: false,
@@ -87,7 +88,7 @@ impl World {
         let network = SimNetwork::new(plan.seed);
         if plan.menu.names {
             for i in 0..plan.nodes {
-                network.name(&World::name(i), &format!("10.0.0.{}:7000", i + 1));
+                network.name(&nodes::name(i + 1), &nodes::addr(i + 1));
             }
         }
         if plan.connections {
@@ -124,14 +125,9 @@ impl World {
         self.plan.nodes
     }
 
-    /// The name of node `i`, where nodes know each other by name.
-    fn name(i: usize) -> String {
-        format!("node-{}.example:7000", i + 1)
-    }
-
     /// The id of node `i`.
     pub(crate) fn id(i: usize) -> String {
-        format!("node-{}", i + 1)
+        nodes::id(i + 1)
     }
 
     pub(crate) fn addrs(&self) -> Vec<String> {
@@ -211,23 +207,22 @@ impl World {
 
     fn options(&self, i: usize, first: bool) -> Options {
         let slots = self.slots();
-        let mut options = Options::new(World::id(i), slots[i].addr.clone());
+        let mut options = nodes::options(i + 1, slots[i].addr.clone());
         let founds = first && i == 0;
         if !founds {
             let others = slots.iter().enumerate().filter(|(other, _)| *other != i);
             let reached_at = |(other, slot): (usize, &Slot)| match self.plan.menu.names {
-                true => World::name(other),
+                true => nodes::name(other + 1),
                 false => slot.addr.clone(),
             };
             options.join_addrs = others.map(reached_at).collect();
         }
-        options.advertise_addr = self.plan.menu.names.then(|| World::name(i));
+        options.advertise_addr = self.plan.menu.names.then(|| nodes::name(i + 1));
         if founds {
             options.partition_count = Some(self.plan.partitions);
             options.replication_factor = Some(self.plan.replication);
         }
         options.join_timeout = Duration::from_secs(30);
-        options.data_dir = "/data".to_owned();
         options.timing.profile = self.plan.timing;
         options
     }

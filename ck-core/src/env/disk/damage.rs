@@ -10,12 +10,13 @@ use rand::rngs::StdRng;
 const SECTOR_BYTES: usize = 512;
 
 /// A number from an environment variable, with which the tests can be configured.
+#[cfg(test)]
 pub(crate) fn env_number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
 /// Damages the files in one way, and returns a description.
-pub(crate) fn damage<K: Clone + Ord + Debug>(rng: &mut StdRng, files: &mut BTreeMap<K, Vec<u8>>) -> String {
+pub fn damage<K: Clone + Ord + Debug>(rng: &mut StdRng, files: &mut BTreeMap<K, Vec<u8>>) -> String {
     let names: Vec<K> = files.keys().cloned().collect();
     let name = names[rng.random_range(0..names.len())].clone();
     let other = names[rng.random_range(0..names.len())].clone();

@@ -27,6 +27,24 @@ impl PeerCall for RaftRequest {
     const ANSWER: &'static str = "the answer of a Raft node";
 }
 
+#[cfg(feature = "sim")]
+impl RaftRequest {
+    /// The heartbeat of `from`, which says that it leads in this term.
+    pub(crate) fn heartbeat(cluster: String, from: RaftId, to: RaftId, term: u64) -> Self {
+        let vote = wal::Vote {
+            term,
+            node: from,
+            committed: true,
+        };
+        RaftRequest {
+            cluster,
+            from,
+            to,
+            call: RaftCall::Heartbeat(vote),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum RaftCall {
     Append(AppendEntries),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clusterkit::env::{self};
+use clusterkit::sim::SimNode;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
@@ -112,11 +113,11 @@ pub(super) fn can_spare(world: &World, i: usize) -> bool {
     let Some(leader) = ready.iter().find(|node| node.is_leader()) else {
         return false;
     };
-    let Some((_, voters)) = leader.raft() else {
+    let Some(voters) = leader.raft_members().map(|members| members.voters) else {
         return false;
     };
-    let present: Vec<u64> = ready.iter().filter_map(|node| Some(node.raft()?.0)).collect();
-    let me = world.node(i).and_then(|node| Some(node.raft()?.0));
+    let present: Vec<u64> = ready.iter().filter_map(SimNode::raft_id).collect();
+    let me = world.node(i).and_then(|node| node.raft_id());
     let staying = voters
         .iter()
         .filter(|id| present.contains(id) && Some(**id) != me)

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::tests::{simulate, write};
-use super::{SimNode, World, leader};
-use crate::env::{self, Instant};
-use crate::state::Expect;
+use clusterkit::Expect;
+use clusterkit::env::{self, Instant};
+
+use crate::world::{TestNode, World, leader, simulate, write};
 
 /// Shorter than any timeout, and longer than anything takes on this network.
 const A_WHILE: Duration = Duration::from_millis(30);
@@ -14,7 +14,7 @@ const MOMENT: Duration = Duration::from_millis(5);
 /// Three nodes, of which the leader has an entry acknowledged long ago and does not know it: the answers are held,
 /// and since [`MOMENT`] after it was sent nothing reaches the others.
 struct Late {
-    nodes: Vec<SimNode>,
+    nodes: Vec<TestNode>,
     leader: usize,
     /// When nothing reached the others any more.
     cut: Instant,
@@ -62,10 +62,10 @@ fn a_lease_counts_from_the_request_that_was_acknowledged_not_from_a_later_one() 
         simulate(seed, async |world| {
             let late = Late::of(&world).await;
             late.answers_arrive(&world).await;
-            let raft = &late.nodes[late.leader].node.raft_parts().unwrap().raft;
-            let lease = raft.lease_until().unwrap();
+            let leader = &late.nodes[late.leader];
+            let lease = leader.leader_lease_until().unwrap();
             // Nobody heard of this leader since the cut, so nobody keeps still for longer than that.
-            let longest = late.cut + raft.lease;
+            let longest = late.cut + leader.leader_lease().unwrap();
             assert!(lease <= longest, "{:?} too long", lease.since(longest));
         });
     }
@@ -77,10 +77,7 @@ fn a_read_is_not_confirmed_by_an_answer_to_what_was_sent_before_it() {
         simulate(seed, async |world| {
             let late = Late::of(&world).await;
             let node = late.nodes[late.leader].node.clone();
-            let reading = env::spawn(async move {
-                let member = node.raft_parts()?;
-                member.proposer.read_barrier(A_WHILE).await
-            });
+            let reading = env::spawn(async move { node.read_barrier(A_WHILE).await });
             env::sleep(MOMENT).await;
             late.answers_arrive(&world).await;
             let read = reading.await.unwrap();

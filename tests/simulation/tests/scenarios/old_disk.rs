@@ -4,11 +4,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::tests::{all_have, simulate, write};
-use super::{SimNode, leader, settle, until};
-use crate::env::disk::{Disk, MemDisk};
-use crate::error::ErrorCode;
-use crate::model::NodeStatus;
+use clusterkit::ErrorCode;
+use clusterkit::env::disk::{Disk, MemDisk};
+use clusterkit::model::NodeStatus;
+
+use crate::world::{all_have, leader, settle, simulate, until, write};
 
 /// A copy of a disk as it is now.
 fn copied(disk: &MemDisk) -> Arc<MemDisk> {
@@ -34,24 +34,23 @@ fn a_node_that_comes_back_with_an_older_disk_is_told_so_and_harms_nobody() {
             let mut nodes = world.cluster(3).await;
             let leads = leader(&nodes, None).await;
             let old = (leads + 1) % 3;
-            let disk = copied(&nodes[old].disk);
+            let disk = copied(nodes[old].disk());
             for n in 0..20 {
                 write(&nodes[leads], &format!("k{n}")).await;
             }
-            let revision = nodes[leads].node.view().revision();
+            let revision = nodes[leads].revision();
             until("all to have it", || {
-                nodes.iter().all(|sim| sim.node.view().revision() >= revision)
+                nodes.iter().all(|sim| sim.revision() >= revision)
             })
             .await;
-            let SimNode { node, options, .. } = nodes.remove(old);
-            world.network.unserve(&options.http_addr);
-            drop(node.close_immediately().await);
-            let again = world.make(options, disk);
+            let gone = nodes.remove(old);
+            world.kill(&gone).await;
+            let again = world.make(gone.options().clone(), disk);
             // It may be let in before the leader finds out what it lacks.
-            let error = match again.node.start().await {
+            let error = match again.start().await {
                 Ok(()) => {
-                    until("it to be told", || again.node.waiting_for().is_err()).await;
-                    again.node.waiting_for().unwrap_err()
+                    until("it to be told", || again.waiting_for().is_err()).await;
+                    again.waiting_for().unwrap_err()
                 }
                 Err(error) => error,
             };
@@ -61,16 +60,16 @@ fn a_node_that_comes_back_with_an_older_disk_is_told_so_and_harms_nobody() {
             }
             // The others go on, and it counts as gone.
             write(&nodes[0], "after").await;
-            let id = again.node.id().clone();
+            let id = again.id().clone();
             until("it to be known as gone", || {
                 nodes.iter().all(|sim| {
-                    let view = sim.node.view();
+                    let view = sim.view();
                     view.node(&id)
                         .is_none_or(|node| node.status == NodeStatus::Failed)
                 })
             })
             .await;
-            let revision = nodes[0].node.view().revision();
+            let revision = nodes[0].revision();
             all_have(&nodes, revision, &["k0", "k19", "after"]).await;
         });
     }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::tests::{simulate, write};
-use super::{leader, until};
-use crate::env::{self, Instant};
+use clusterkit::env::{self, Instant};
+use clusterkit::http::KeyRole;
+
+use crate::world::{leader, simulate, until, write};
 
 /// More than a lease of 1.5 s by any clock here.
 const PAST: Duration = Duration::from_millis(1_600);
@@ -16,39 +17,36 @@ fn a_survivor_names_no_leader_when_a_lease_has_passed() {
             let nodes = world.cluster(3).await;
             let led = leader(&nodes, None).await;
             for sim in &nodes {
-                until("the leader is known", || sim.node.leader().is_some()).await;
-                assert!(sim.node.cluster(false).leader == nodes[led].node.id().clone());
+                until("the leader is known", || sim.leader().is_some()).await;
+                assert!(sim.cluster(false).leader == nodes[led].id().clone());
             }
             for sim in &nodes {
                 world.network.isolate(sim.addr());
             }
             env::sleep(PAST).await;
             for sim in &nodes {
-                let node = &sim.node;
-                assert_eq!(node.leader(), None, "{}", node.id());
-                assert_eq!(&*node.cluster(false).leader, "");
-                assert_eq!(&*node.consensus_stats().leader, "");
-                assert!(!node.contact.contact().leader_known);
+                assert_eq!(sim.leader(), None, "{}", sim.id());
+                assert_eq!(&*sim.cluster(false).leader, "");
+                assert_eq!(&*sim.consensus_stats().leader, "");
+                let contact = sim.contact();
+                assert!(!contact.leader_known);
                 assert!(
-                    node.contact
-                        .last_contact()
+                    contact
+                        .last_contact
                         .is_some_and(|age| age >= PAST - Duration::from_millis(600))
                 );
-                assert!(!node.health().healthy);
+                assert!(!sim.health().healthy);
             }
-            let before = nodes[0].node.contact.last_contact();
-            let (synced, heard) = (
-                nodes[0].node.health().last_sync,
-                nodes[0].node.contact.members().await.heard,
-            );
+            let before = nodes[0].contact().last_contact;
+            let (synced, heard) = (nodes[0].health().last_sync, nodes[0].members().await.heard);
             env::sleep(PAST).await;
-            assert!(nodes[0].node.contact.last_contact() > before, "the age grows");
+            assert!(nodes[0].contact().last_contact > before, "the age grows");
             assert_eq!(
-                nodes[0].node.health().last_sync,
+                nodes[0].health().last_sync,
                 synced,
                 "it does not seem to have synced"
             );
-            assert!(heard < 3 && nodes[0].node.contact.members().await.heard == 1);
+            assert!(heard < 3 && nodes[0].members().await.heard == 1);
         });
     }
 }
@@ -64,8 +62,8 @@ fn a_new_leader_is_known_as_soon_as_it_has_answered() {
         let elected = Instant::now();
         let other = (0..3).find(|place| *place != old && *place != new).unwrap();
         let known = || {
-            let leader = nodes[other].node.leader();
-            leader.is_some_and(|leader| leader.leader_id == *nodes[new].node.id())
+            let leader = nodes[other].leader();
+            leader.is_some_and(|leader| leader.leader_id == *nodes[new].id())
         };
         until("the third node knows", known).await;
         // Without waiting for the next sync, which is half a second away at most.
@@ -83,16 +81,12 @@ fn every_member_is_seen_by_every_member_as_time_goes_on() {
         let nodes = world.cluster(3).await;
         write(&nodes[0], "k").await;
         for sim in &nodes {
-            let before = sim.node.contact.members().await;
+            let before = sim.members().await;
             assert_eq!((before.nodes.len(), before.heard), (3, 3));
             env::sleep(PAST).await;
-            let after = sim.node.contact.members().await;
+            let after = sim.members().await;
             for (now, then) in after.nodes.iter().zip(&before.nodes) {
-                assert!(
-                    now.last_seen > then.last_seen,
-                    "{now:?} as {} sees it",
-                    sim.node.id()
-                );
+                assert!(now.last_seen > then.last_seen, "{now:?} as {} sees it", sim.id());
             }
         }
     });
@@ -103,11 +97,11 @@ fn a_route_is_primary_only_under_a_lease() {
     simulate(5, async |world| {
         let nodes = world.cluster(3).await;
         let role = |place: usize| {
-            let routes = nodes[place].node.route(&[b"user:123"]).unwrap();
+            let routes = nodes[place].route(&[b"user:123"]).unwrap();
             (routes.routes[0].role, routes.lease_ms)
         };
         let primaries: Vec<usize> = (0..3)
-            .filter(|place| role(*place).0 == crate::http::KeyRole::Primary)
+            .filter(|place| role(*place).0 == KeyRole::Primary)
             .collect();
         let [primary] = primaries[..] else {
             panic!("{primaries:?}")
@@ -115,12 +109,12 @@ fn a_route_is_primary_only_under_a_lease() {
         assert!((1..=1_500).contains(&role(primary).1));
         world.network.isolate(nodes[primary].addr());
         env::sleep(PAST).await;
-        assert_eq!(role(primary), (crate::http::KeyRole::None, 0));
+        assert_eq!(role(primary), (KeyRole::None, 0));
         // The map of the one that is cut off still names it.
-        let routes = nodes[primary].node.route(&[b"user:123"]).unwrap();
+        let routes = nodes[primary].route(&[b"user:123"]).unwrap();
         assert_eq!(
             routes.routes[0].primary.as_ref().unwrap().id,
-            *nodes[primary].node.id()
+            *nodes[primary].id()
         );
     });
 }

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::failure::served;
-use super::promises::all;
-use super::tests::{simulate, write};
-use super::{SCENARIO_TIMEOUT, SimNode, World, leader, leads, settle};
-use crate::env::{self, Instant};
-use crate::error::ErrorCode;
-use crate::state::Expect;
+use clusterkit::env::{self, Instant};
+use clusterkit::{ErrorCode, Expect};
+
+use crate::claims::served;
+use crate::world::{SCENARIO_TIMEOUT, TestNode, World, all, leader, leads, settle, simulate, write};
 
 /// Cut off for 25 s, both said that they led for 22.8 s.
 #[test]
@@ -18,7 +16,7 @@ fn a_leader_that_is_cut_off_for_25_s_stops_saying_so_before_another_leads() {
         simulate(seed, async |world| {
             let nodes = world.cluster(3).await;
             let old = leader(&nodes, None).await;
-            let epoch = nodes[old].node.leader_epoch().unwrap();
+            let epoch = nodes[old].leader_epoch().unwrap();
             world.network.isolate(nodes[old].addr());
             let cut = Instant::now();
             // Looks at every step that at most one leads.
@@ -27,9 +25,9 @@ fn a_leader_that_is_cut_off_for_25_s_stops_saying_so_before_another_leads() {
                 assert_ne!(leads(&nodes), Some(old));
                 env::sleep(Duration::from_millis(20)).await;
             }
-            let refused = nodes[old].node.leader_epoch().unwrap_err();
+            let refused = nodes[old].leader_epoch().unwrap_err();
             assert_eq!(refused.code(), ErrorCode::LeaseExpired, "{refused}");
-            assert!(nodes[new].node.leader_epoch().unwrap() > epoch);
+            assert!(nodes[new].leader_epoch().unwrap() > epoch);
         });
     }
 }
@@ -40,22 +38,17 @@ fn no_epoch_goes_back_when_all_were_away() {
     simulate(2, async |world| {
         let nodes = world.cluster(3).await;
         served(&all(&nodes)).await;
-        let epochs = |nodes: &[SimNode]| {
-            let topology = nodes[0].node.view().topology().clone();
+        let epochs = |nodes: &[TestNode]| {
+            let topology = nodes[0].topology();
             let partitions: Vec<u64> = topology.partitions.iter().map(|p| p.epoch).collect();
             (topology.leader_epoch, partitions)
         };
         let (leadership, partitions) = epochs(&nodes);
         for sim in &nodes {
-            world.network.unserve(sim.addr());
-            drop(sim.node.close_immediately().await);
-            sim.disk.crash(3);
+            world.lose_power(sim, 3).await;
         }
         env::sleep(Duration::from_secs(600)).await;
-        let back: Vec<SimNode> = nodes
-            .into_iter()
-            .map(|sim| world.make(sim.options, sim.disk))
-            .collect();
+        let back: Vec<TestNode> = nodes.into_iter().map(|sim| world.next_process(&sim)).collect();
         for sim in &back {
             let node = sim.node.clone();
             env::spawn(async move { node.start().await });
@@ -81,40 +74,33 @@ fn looking_changes_nothing() {
         let lead = leader(&nodes, None).await;
         let stranger = world.make(World::options(9, &[1]), Arc::default());
         env::sleep(Duration::from_secs(5)).await;
-        let before = (
-            nodes[0].node.view().revision(),
-            nodes[lead].node.leader_epoch().unwrap(),
-        );
+        let before = (nodes[0].revision(), nodes[lead].leader_epoch().unwrap());
         let since = Instant::now();
         while since.elapsed() < Duration::from_secs(10) {
             for sim in nodes.iter().chain([&stranger]) {
-                let node = &sim.node;
                 drop((
-                    node.cluster(false),
-                    node.metrics(),
-                    node.health(),
-                    node.consensus_stats(),
+                    sim.cluster(false),
+                    sim.metrics(),
+                    sim.health(),
+                    sim.consensus_stats(),
                 ));
                 drop((
-                    node.leader(),
-                    node.unhealthy_reason(),
-                    node.data("k"),
-                    node.data_keys("", None, 10),
+                    sim.leader(),
+                    sim.unhealthy_reason(),
+                    sim.data("k"),
+                    sim.data_keys(""),
                 ));
                 drop((
-                    node.leader_epoch(),
-                    node.primary_epoch(0),
-                    node.node_health("node-1"),
+                    sim.leader_epoch(),
+                    sim.primary_epoch(0),
+                    sim.node_health("node-1"),
                 ));
             }
             env::sleep(Duration::from_millis(20)).await;
         }
-        let after = (
-            nodes[0].node.view().revision(),
-            nodes[lead].node.leader_epoch().unwrap(),
-        );
+        let after = (nodes[0].revision(), nodes[lead].leader_epoch().unwrap());
         assert_eq!(before, after);
-        assert!(!stranger.node.is_leader() && stranger.node.leader().is_none());
+        assert!(!stranger.is_leader() && stranger.leader().is_none());
     });
 }
 
@@ -155,13 +141,13 @@ fn an_old_leader_that_steps_down_does_not_end_the_new_ones_time() {
             let old = leader(&nodes, None).await;
             world.network.isolate(nodes[old].addr());
             let new = leader(&nodes, Some(old)).await;
-            let epoch = nodes[new].node.leader_epoch().unwrap();
-            let refused = nodes[old].node.step_down(None).await;
+            let epoch = nodes[new].leader_epoch().unwrap();
+            let refused = nodes[old].step_down(None).await;
             assert!(refused.is_err(), "{refused:?}");
             world.network.heal();
             let since = Instant::now();
             while since.elapsed() < Duration::from_secs(5) {
-                assert_eq!(nodes[new].node.leader_epoch().unwrap(), epoch);
+                assert_eq!(nodes[new].leader_epoch().unwrap(), epoch);
                 env::sleep(Duration::from_millis(20)).await;
             }
         });
@@ -176,14 +162,14 @@ fn a_second_process_with_the_leaders_id_is_nobody() {
         let lead = leader(&nodes, None).await;
         served(&all(&nodes)).await;
         let mut options = World::options(9, &[1, 2, 3]);
-        options.node_id = nodes[lead].node.id().to_string();
+        options.node_id = nodes[lead].id().to_string();
         options.join_timeout = Duration::from_secs(5);
         let twin = world.make(options, Arc::default());
         let node = twin.node.clone();
         let starting = env::spawn(async move { node.start().await });
         let since = Instant::now();
         while since.elapsed() < Duration::from_secs(6) {
-            assert!(!twin.node.is_leader() && !(0..12).any(|number| twin.node.is_primary(number)));
+            assert!(!twin.is_leader() && !(0..12).any(|number| twin.is_primary(number)));
             assert_eq!(leads(&nodes), Some(lead));
             env::sleep(Duration::from_millis(5)).await;
         }
@@ -202,7 +188,7 @@ fn errors_are_returned_and_what_was_promised_is_there() {
         let nodes = world.cluster(3).await;
         served(&all(&nodes)).await;
         let lead = leader(&nodes, None).await;
-        let other = &nodes[(lead + 1) % 3].node;
+        let other = &nodes[(lead + 1) % 3];
         // A lease that is none, an epoch that is another's, a comparison that fails.
         assert_eq!(other.leader_epoch().unwrap_err().code(), ErrorCode::LeaseExpired);
         let not_mine = (0..12).find(|number| !other.is_primary(*number)).unwrap();

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use super::tests::{simulate, write};
-use super::{SCENARIO_TIMEOUT, SimNode, World, leader, until};
-use crate::env::disk::Faults;
-use crate::env::{self, Instant};
-use crate::error::{Error, ErrorCode, Result};
-use crate::state::Expect;
+use clusterkit::Expect;
+use clusterkit::env::disk::Faults;
+use clusterkit::env::{self, Instant};
+use clusterkit::{Error, ErrorCode, Result};
 
-async fn set(sim: &SimNode, key: &str, expect: Expect, timeout: Duration) -> Result<u64> {
+use crate::world::{SCENARIO_TIMEOUT, TestNode, World, leader, simulate, until, write};
+
+async fn set(sim: &TestNode, key: &str, expect: Expect, timeout: Duration) -> Result<u64> {
     let value = key.as_bytes().to_vec().into();
-    sim.node.set_data(key.to_owned(), value, expect, timeout).await
+    sim.set_data(key.to_owned(), value, expect, timeout).await
 }
 
 fn code(outcome: Result<u64>) -> Option<ErrorCode> {
@@ -19,19 +19,15 @@ fn code(outcome: Result<u64>) -> Option<ErrorCode> {
 }
 
 /// Three nodes, and which of them leads, follows, and looks on.
-async fn three(world: &World) -> (Vec<SimNode>, usize, usize, usize) {
+async fn three(world: &World) -> (Vec<TestNode>, usize, usize, usize) {
     let nodes = world.cluster(3).await;
     let leads = leader(&nodes, None).await;
     (nodes, leads, (leads + 1) % 3, (leads + 2) % 3)
 }
 
-async fn remove(nodes: &[SimNode], by: usize, gone: usize) {
-    let id = nodes[gone].node.id().clone();
-    nodes[by]
-        .node
-        .remove_node(id, true, SCENARIO_TIMEOUT)
-        .await
-        .unwrap();
+async fn remove(nodes: &[TestNode], by: usize, gone: usize) {
+    let id = nodes[gone].id().clone();
+    nodes[by].remove_node(id, true, SCENARIO_TIMEOUT).await.unwrap();
 }
 
 /// The answer to a write is lost, and its writer removed before it asks again.
@@ -45,17 +41,14 @@ fn a_write_that_was_carried_out_is_not_denied_because_its_writer_was_removed_mea
                 .cut_one_way(nodes[leads].addr(), nodes[writer].addr());
             let asking = set(&nodes[writer], "k", Expect::Absent, Duration::from_secs(8));
             let removing = async {
-                until("the write to be applied", || {
-                    nodes[leads].node.data("k").is_some()
-                })
-                .await;
+                until("the write to be applied", || nodes[leads].data("k").is_some()).await;
                 remove(&nodes, other, writer).await;
                 world
                     .network
                     .restore_one_way(nodes[leads].addr(), nodes[writer].addr());
             };
             let (asked, ()) = futures_util::join!(asking, removing);
-            let revision = nodes[leads].node.data("k").unwrap().revision;
+            let revision = nodes[leads].data("k").unwrap().revision;
             assert_eq!(asked, Ok(revision));
         });
     }
@@ -71,8 +64,8 @@ fn a_removed_node_answers_removed_from_the_first_moment_to_writes_and_orders() {
         remove(&nodes, leads, gone).await;
         world.network.reconnect(nodes[gone].addr());
         let sim = &nodes[gone];
-        assert!(sim.node.refusal().is_none(), "it cannot know yet");
-        let id = nodes[other].node.id().clone();
+        assert!(sim.refusal().is_none(), "it cannot know yet");
+        let id = nodes[other].id().clone();
         let timeout = Duration::from_secs(5);
         let began = Instant::now();
         let writes = futures_util::join!(
@@ -80,14 +73,14 @@ fn a_removed_node_answers_removed_from_the_first_moment_to_writes_and_orders() {
             set(sim, "there", Expect::Absent, timeout),
             set(sim, "there", Expect::Revision(revision), timeout),
             async {
-                let deleted = sim.node.delete_data("there".to_owned(), Expect::Any, timeout);
+                let deleted = sim.delete_data("there".to_owned(), Expect::Any, timeout);
                 deleted.await.map(|(revision, _)| revision)
             },
         );
         let orders = futures_util::join!(
-            sim.node.maintenance(Some("by nobody".to_owned()), timeout),
-            sim.node.remove_node(id.clone(), true, timeout),
-            async { sim.node.rebalance(timeout).await.map(|(revision, _)| revision) },
+            sim.maintenance(Some("by nobody".to_owned()), timeout),
+            sim.remove_node(id.clone(), true, timeout),
+            async { sim.rebalance(timeout).await.map(|(revision, _)| revision) },
         );
         let all = [
             writes.0, writes.1, writes.2, writes.3, orders.0, orders.1, orders.2,
@@ -102,10 +95,10 @@ fn a_removed_node_answers_removed_from_the_first_moment_to_writes_and_orders() {
         );
         // None of it was done.
         write(&nodes[leads], "later").await;
-        assert!(nodes[leads].node.data("new").is_none());
-        assert_eq!(nodes[leads].node.data("there").unwrap().revision, revision);
-        assert!(nodes[leads].node.view().node(&id).is_some());
-        assert!(nodes[leads].node.view().topology().maintenance.is_none());
+        assert!(nodes[leads].data("new").is_none());
+        assert_eq!(nodes[leads].data("there").unwrap().revision, revision);
+        assert!(nodes[leads].view().node(&id).is_some());
+        assert!(nodes[leads].topology().maintenance.is_none());
     });
 }
 
@@ -116,7 +109,7 @@ fn a_node_that_leaves_writes_or_says_that_it_has_left() {
         simulate(seed, async |world| {
             let (nodes, leads, leaver, _) = three(&world).await;
             let sim = &nodes[leaver];
-            sim.node.begin_leaving(SCENARIO_TIMEOUT).await.unwrap();
+            sim.begin_leaving(SCENARIO_TIMEOUT).await.unwrap();
             let (mut left, mut at) = (0, 0);
             let began = Instant::now();
             while left < 50 {
@@ -126,18 +119,18 @@ fn a_node_that_leaves_writes_or_says_that_it_has_left() {
                 match set(sim, &key, Expect::Absent, Duration::from_secs(5)).await {
                     Ok(revision) => {
                         assert_eq!(left, 0, "{key} was written by a node that had left");
-                        assert_eq!(nodes[leads].node.data(&key).unwrap().revision, revision);
+                        assert_eq!(nodes[leads].data(&key).unwrap().revision, revision);
                     }
                     Err(error) => {
                         assert_eq!(error.code(), ErrorCode::Removed, "{error}");
                         assert!(error.message().contains("has left"), "{error}");
-                        assert!(nodes[leads].node.data(&key).is_none());
+                        assert!(nodes[leads].data(&key).is_none());
                         left += 1;
                     }
                 }
                 env::sleep(Duration::from_millis(10)).await;
             }
-            let ordered = sim.node.maintenance(None, SCENARIO_TIMEOUT).await;
+            let ordered = sim.maintenance(None, SCENARIO_TIMEOUT).await;
             assert_eq!(code(ordered), Some(ErrorCode::Removed));
         });
     }
@@ -148,9 +141,9 @@ fn a_node_that_leaves_writes_or_says_that_it_has_left() {
 fn a_failed_log_denies_what_it_never_took_in() {
     simulate(7, async |world| {
         let sim = world.start(1, &[]).await;
-        until("partitions", || !sim.node.view().topology().partitions.is_empty()).await;
+        until("partitions", || !sim.topology().partitions.is_empty()).await;
         write(&sim, "before").await;
-        sim.disk.set_faults(Faults {
+        sim.disk().set_faults(Faults {
             fail_write: Some(0),
             ..Faults::default()
         });
@@ -162,13 +155,13 @@ fn a_failed_log_denies_what_it_never_took_in() {
             assert_eq!(error.code(), ErrorCode::Io, "{error}");
             assert!(error.message().contains("nothing was written"), "{error}");
         }
-        let ordered = sim.node.maintenance(None, timeout).await;
+        let ordered = sim.maintenance(None, timeout).await;
         assert_eq!(code(ordered), Some(ErrorCode::Io));
-        sim.node.stop().await.unwrap_err();
+        sim.stop().await.unwrap_err();
         let stopped = set(&sim, "after", Expect::Any, timeout).await;
         assert_eq!(code(stopped), Some(ErrorCode::Stopped));
         let sim = world.crash_and_restart(sim, 7).await;
-        assert!(sim.node.data("after").is_none());
+        assert!(sim.data("after").is_none());
     });
 }
 
@@ -187,8 +180,7 @@ async fn nothing_is_unknown(world: World, connections: bool) {
     let nodes = world.cluster(2).await;
     let leads = leader(&nodes, None).await;
     let survivor = &nodes[1 - leads];
-    world.network.unserve(nodes[leads].addr());
-    drop(nodes[leads].node.close_immediately().await);
+    world.kill(&nodes[leads]).await;
     if connections {
         // Until the old connection has ended, a request may still go out on it.
         env::sleep(Duration::from_millis(100)).await;
@@ -196,7 +188,7 @@ async fn nothing_is_unknown(world: World, connections: bool) {
     let timeout = Duration::from_millis(700);
     let written = set(survivor, "k", Expect::Any, timeout).await;
     assert_eq!(code(written.clone()), Some(ErrorCode::NoLeader), "{written:?}");
-    let ordered: Result<u64, Error> = survivor.node.maintenance(None, timeout).await;
+    let ordered: Result<u64, Error> = survivor.maintenance(None, timeout).await;
     assert!(
         ordered
             .as_ref()
@@ -210,10 +202,8 @@ async fn nothing_is_unknown(world: World, connections: bool) {
 fn an_order_that_was_carried_out_is_not_denied_by_its_second_attempt() {
     simulate(9, async |world| {
         let (nodes, leads, asks, gone) = three(&world).await;
-        let id = nodes[gone].node.id().clone();
-        let asking = nodes[asks]
-            .node
-            .remove_node(id.clone(), true, Duration::from_secs(15));
+        let id = nodes[gone].id().clone();
+        let asking = nodes[asks].remove_node(id.clone(), true, Duration::from_secs(15));
         world.network.cut_one_way(nodes[leads].addr(), nodes[asks].addr());
         let losing = async {
             env::sleep(Duration::from_secs(9)).await;

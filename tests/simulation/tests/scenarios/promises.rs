@@ -4,21 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use clusterkit::Options;
+use clusterkit::env::disk::MemDisk;
+use clusterkit::env::{self, Instant};
+use clusterkit::hooks::{EventFilter, Hook};
+use clusterkit::model::{EventKind, NodeStatus, RoleChange};
+use clusterkit::net::sim::LinkConditions;
 use parking_lot::Mutex;
 
-use super::failure::{claims, served, status, watched};
-use super::tests::{simulate, write};
-use super::{SCENARIO_TIMEOUT, SimNode, World, leader, settle, until};
-use crate::env::disk::MemDisk;
-use crate::env::{self, Instant};
-use crate::hooks::{EventFilter, Hook};
-use crate::model::{EventKind, NodeStatus, RoleChange};
-use crate::net::sim::LinkConditions;
-use crate::options::Options;
-
-pub(super) fn all(nodes: &[SimNode]) -> Vec<&SimNode> {
-    nodes.iter().collect()
-}
+use crate::claims::{claims, served, status, watched};
+use crate::world::{
+    SCENARIO_TIMEOUT, TestNode, World, all, is_settled, leader, settle, simulate, until, write,
+};
 
 /// An earlier system's health check asked for readiness, which one dead node ended everywhere: one death evicted all.
 #[test]
@@ -29,12 +26,11 @@ fn one_death_of_a_default_cluster_costs_nobody_else() {
             let mut nodes = world.cluster(3).await;
             let gone = nodes.remove((leader(&nodes, None).await + seed as usize) % 3);
             if graceful {
-                gone.node.stop().await.unwrap();
+                gone.stop().await.unwrap();
             } else {
-                world.network.unserve(gone.addr());
-                drop(gone.node.close_immediately().await);
+                world.kill(&gone).await;
             }
-            let id = gone.node.id().clone();
+            let id = gone.id().clone();
             until("its absence to be known", || {
                 nodes
                     .iter()
@@ -47,7 +43,7 @@ fn one_death_of_a_default_cluster_costs_nobody_else() {
                 claims(&all(&nodes));
                 for sim in &nodes {
                     for other in &nodes {
-                        assert_eq!(status(sim, other.node.id()), Some(NodeStatus::Active));
+                        assert_eq!(status(sim, other.id()), Some(NodeStatus::Active));
                     }
                 }
                 env::sleep(Duration::from_millis(50)).await;
@@ -100,13 +96,13 @@ fn application(stores: &Stores, me: &str) -> Hook {
 }
 
 /// Watches until `condition`: whoever claims to be primary has the data.
-async fn with_data(what: &str, stores: &Stores, nodes: &[&SimNode], condition: impl Fn() -> bool) {
+async fn with_data(what: &str, stores: &Stores, nodes: &[&TestNode], condition: impl Fn() -> bool) {
     watched(what, nodes, || {
         let stores = stores.lock();
         for sim in nodes {
-            let id = &**sim.node.id();
-            let partitions = sim.node.view().partition_count();
-            for number in (0..partitions).filter(|number| sim.node.is_primary(*number)) {
+            let id = &**sim.id();
+            let partitions = sim.view().partition_count();
+            for number in (0..partitions).filter(|number| sim.is_primary(*number)) {
                 assert!(
                     stores.get(id).is_some_and(|held| held.contains(&number)),
                     "{id} is primary of partition {number} and has no data of it, at {:?}",
@@ -121,21 +117,21 @@ async fn with_data(what: &str, stores: &Stores, nodes: &[&SimNode], condition: i
 }
 
 /// Everything is in place, as these nodes see it.
-fn at_rest(nodes: &[&SimNode]) -> bool {
-    nodes.iter().all(|sim| super::is_settled(sim, nodes.len()))
+fn at_rest(nodes: &[&TestNode]) -> bool {
+    nodes.iter().all(|sim| is_settled(sim, nodes.len()))
 }
 
-async fn with_application(world: &World, stores: &Stores, options: Options, disk: Arc<MemDisk>) -> SimNode {
+async fn with_application(world: &World, stores: &Stores, options: Options, disk: Arc<MemDisk>) -> TestNode {
     let sim = world.make(options, disk);
-    let hook = application(stores, sim.node.id());
-    sim.node.hooks().register(EventFilter::ALL, hook).unwrap();
+    let hook = application(stores, sim.id());
+    sim.register(EventFilter::ALL, hook).unwrap();
     let node = sim.node.clone();
     env::spawn(async move { node.start().await });
     sim
 }
 
 /// Three nodes with applications, and a fourth that joins; all hold their data at the end.
-async fn four_with_applications(world: &World, stores: &Stores) -> Vec<SimNode> {
+async fn four_with_applications(world: &World, stores: &Stores) -> Vec<TestNode> {
     let mut nodes = Vec::new();
     for i in 1..=3 {
         let through: &[usize] = if i == 1 { &[] } else { &[1] };
@@ -171,13 +167,12 @@ fn whoever_leads_has_the_data_through_stops_crashes_and_departures() {
                 let place = (leader(&nodes, None).await + usize::from(!graceful)) % 4;
                 let gone = nodes.remove(place);
                 if graceful {
-                    gone.node.stop().await.unwrap();
+                    gone.stop().await.unwrap();
                 } else {
-                    world.network.unserve(gone.addr());
-                    drop(gone.node.close_immediately().await);
+                    world.kill(&gone).await;
                 }
                 // Its memory is gone.
-                let id = gone.node.id().to_string();
+                let id = gone.id().to_string();
                 stores.lock().remove(&id);
                 let present = all(&nodes);
                 with_data("failover", &stores, &present, || {
@@ -186,7 +181,7 @@ fn whoever_leads_has_the_data_through_stops_crashes_and_departures() {
                 .await;
                 nodes.insert(
                     place,
-                    with_application(&world, &stores, gone.options, gone.disk).await,
+                    with_application(&world, &stores, gone.options().clone(), gone.disk().clone()).await,
                 );
                 let present = all(&nodes);
                 with_data("return", &stores, &present, || at_rest(&present)).await;
@@ -194,7 +189,7 @@ fn whoever_leads_has_the_data_through_stops_crashes_and_departures() {
             let leaving = nodes.remove(1);
             let node = leaving.node.clone();
             env::spawn(async move { node.leave(SCENARIO_TIMEOUT).await });
-            let watched_nodes: Vec<&SimNode> = nodes.iter().chain([&leaving]).collect();
+            let watched_nodes: Vec<&TestNode> = nodes.iter().chain([&leaving]).collect();
             let present = all(&nodes);
             with_data("departure", &stores, &watched_nodes, || at_rest(&present)).await;
         });
@@ -209,7 +204,7 @@ fn a_removal_that_a_dying_leader_began_is_whole_or_not_at_all() {
         outcomes.insert(simulate(seed, async |world| {
             let nodes = world.cluster(5).await;
             let old = leader(&nodes, None).await;
-            let id = nodes[(old + 1) % 5].node.id().clone();
+            let id = nodes[(old + 1) % 5].id().clone();
             let remover = nodes[(old + 2) % 5].node.clone();
             let removing = id.clone();
             env::spawn(async move { remover.remove_node(removing, false, SCENARIO_TIMEOUT).await });
@@ -220,19 +215,15 @@ fn a_removal_that_a_dying_leader_began_is_whole_or_not_at_all() {
             world.network.heal();
             env::sleep(Duration::from_secs(10)).await;
             let lead = leader(&nodes, None).await;
-            let member = nodes[lead].node.raft_parts().unwrap();
             let whole = || {
-                let view = nodes[lead].node.view();
+                let view = nodes[lead].view();
                 let listed: BTreeSet<u64> = view.nodes().iter().map(|node| node.raft_id).collect();
-                let raft = member.raft.raft_members();
+                let raft = nodes[lead].raft_members().unwrap();
                 listed == raft.all && !raft.joint
             };
             until("one list of members", whole).await;
             let removed = status(&nodes[lead], &id).is_none();
-            let rest: Vec<&SimNode> = nodes
-                .iter()
-                .filter(|sim| !removed || *sim.node.id() != id)
-                .collect();
+            let rest: Vec<&TestNode> = nodes.iter().filter(|sim| !removed || *sim.id() != id).collect();
             served(&rest).await;
             removed
         }));
@@ -252,7 +243,7 @@ fn a_new_leader_fails_nobody_for_what_the_old_one_did_not_hear() {
             world.network.cut(nodes[old].addr(), nodes[silent].addr());
             env::sleep(Duration::from_millis(1_400)).await;
             world.network.isolate(nodes[old].addr());
-            let id = nodes[silent].node.id().clone();
+            let id = nodes[silent].id().clone();
             let new = leader(&nodes, Some(old)).await;
             let since = Instant::now();
             while since.elapsed() < Duration::from_secs(5) {
@@ -269,7 +260,7 @@ fn a_cluster_that_was_cut_in_two_for_ten_minutes_heals_without_a_human() {
     for (seed, count, smaller, seconds) in [(1, 5, vec![0, 1], 30), (2, 3, vec![2], 600)] {
         simulate(seed, async |world| {
             let nodes = world.cluster(count).await;
-            let addrs: Vec<&str> = nodes.iter().map(SimNode::addr).collect();
+            let addrs: Vec<&str> = nodes.iter().map(|sim| sim.addr()).collect();
             let (cut, rest): (Vec<usize>, Vec<usize>) = (0..count).partition(|place| smaller.contains(place));
             let pick = |places: &[usize]| places.iter().map(|place| addrs[*place]).collect::<Vec<_>>();
             world.network.partition(&[&pick(&cut), &pick(&rest)]);
@@ -278,7 +269,7 @@ fn a_cluster_that_was_cut_in_two_for_ten_minutes_heals_without_a_human() {
             for place in &cut {
                 assert_eq!(claims(&all(&nodes))[*place], 0);
                 assert_eq!(
-                    status(&nodes[rest[0]], nodes[*place].node.id()),
+                    status(&nodes[rest[0]], nodes[*place].id()),
                     Some(NodeStatus::Failed)
                 );
             }
@@ -286,10 +277,7 @@ fn a_cluster_that_was_cut_in_two_for_ten_minutes_heals_without_a_human() {
             settle(&nodes).await;
             served(&all(&nodes)).await;
             for sim in &nodes {
-                until("what was written meanwhile", || {
-                    sim.node.data("meanwhile").is_some()
-                })
-                .await;
+                until("what was written meanwhile", || sim.data("meanwhile").is_some()).await;
             }
         });
     }
@@ -322,7 +310,7 @@ fn one_slow_node_holds_up_neither_writes_nor_a_join() {
             let began = Instant::now();
             let fifth = world.start(5, &[lead + 1]).await;
             until("its share", || {
-                let view = fifth.node.view();
+                let view = fifth.view();
                 view.partitions().any(|partition| partition.role().is_some())
             })
             .await;

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use clusterkit::env::{self, Instant};
+use clusterkit::hooks::{EventFilter, EventType, Hook};
+use clusterkit::model::{EventKind, MigrationState, NodeStatus, RoleChange};
 use parking_lot::Mutex;
 
-use super::tests::simulate;
-use super::{SCENARIO_TIMEOUT, SimNode, World, leader, leads, settle, until};
-use crate::env::{self, Instant};
-use crate::hooks::{EventFilter, EventType, Hook};
-use crate::model::{EventKind, MigrationState, NodeStatus, RoleChange};
+use crate::world::{SCENARIO_TIMEOUT, TestNode, World, leader, leads, settle, simulate, until};
 
 /// The copies that a node was told to make, in the order in which it was told, and how many are under way.
 #[derive(Default)]
@@ -42,11 +41,11 @@ enum Doing {
     Hang,
 }
 
-fn copies_with(sim: &SimNode, copy: Copy) -> Arc<Copies> {
+fn copies_with(sim: &TestNode, copy: Copy) -> Arc<Copies> {
     let copies = Arc::new(Copies::default());
     let seen = copies.clone();
     let calls: Arc<Mutex<BTreeMap<u32, usize>>> = Arc::default();
-    let me = sim.node.id().clone();
+    let me = sim.id().clone();
     let hook = Hook::from_async(move |event| {
         let (seen, calls, me) = (seen.clone(), calls.clone(), me.clone());
         async move {
@@ -79,27 +78,27 @@ fn copies_with(sim: &SimNode, copy: Copy) -> Arc<Copies> {
         }
     });
     let changes = EventFilter::only(EventType::PartitionChange);
-    sim.node.hooks().register(changes, hook).unwrap();
+    sim.register(changes, hook).unwrap();
     copies
 }
 
 /// A cluster of `n` whose moves are given up after `timeout`, and node `n + 1`, which joins with this hook.
-async fn joined(world: &World, n: usize, timeout: Duration, copy: Copy) -> (Vec<SimNode>, Arc<Copies>) {
-    let mut nodes: Vec<SimNode> = Vec::new();
+async fn joined(world: &World, n: usize, timeout: Duration, copy: Copy) -> (Vec<TestNode>, Arc<Copies>) {
+    let mut nodes: Vec<TestNode> = Vec::new();
     for i in 1..=n {
         let sim = world.make(options(i, timeout), Arc::default());
-        sim.node.start().await.unwrap();
+        sim.start().await.unwrap();
         nodes.push(sim);
     }
     settle(&nodes).await;
     let sim = world.make(options(n + 1, timeout), Arc::default());
     let copies = copies_with(&sim, copy);
-    sim.node.start().await.unwrap();
+    sim.start().await.unwrap();
     nodes.push(sim);
     (nodes, copies)
 }
 
-fn options(i: usize, timeout: Duration) -> crate::options::Options {
+fn options(i: usize, timeout: Duration) -> clusterkit::Options {
     let through: &[usize] = if i == 1 { &[] } else { &[1] };
     let mut options = World::options(i, through);
     options.migration_timeout = timeout;
@@ -113,7 +112,7 @@ fn options(i: usize, timeout: Duration) -> crate::options::Options {
 
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(300);
 
-fn rebalances(sim: &SimNode) -> (usize, usize) {
+fn rebalances(sim: &TestNode) -> (usize, usize) {
     let events = sim.events();
     let count = |start: bool| {
         let of = |kind: &EventKind| match kind {
@@ -126,8 +125,8 @@ fn rebalances(sim: &SimNode) -> (usize, usize) {
     (count(true), count(false))
 }
 
-fn holds(sim: &SimNode, id: &str) -> usize {
-    let topology = sim.node.view().topology().clone();
+fn holds(sim: &TestNode, id: &str) -> usize {
+    let topology = sim.topology();
     let held = topology.partitions.iter().filter(|p| p.is_synced(id));
     held.count()
 }
@@ -141,7 +140,7 @@ fn a_node_copies_no_more_at_once_than_it_may() {
         .await;
         until("the first copies", || copies.told().len() == 2).await;
         let before = rebalances(&nodes[0]);
-        let status = nodes[1].node.rebalance_status(SCENARIO_TIMEOUT).await;
+        let status = nodes[1].rebalance_status(SCENARIO_TIMEOUT).await;
         assert!(status.from_leader && status.running, "{status:?}");
         let states = |state| status.migrations.iter().filter(|m| m.state == state).count();
         assert_eq!(states(MigrationState::Copying), 2, "{status:?}");
@@ -150,7 +149,7 @@ fn a_node_copies_no_more_at_once_than_it_may() {
         assert_eq!(copies.most.load(Ordering::SeqCst), 2);
         assert!(copies.told().len() >= 5, "{:?}", copies.told());
         assert_eq!(rebalances(&nodes[0]), (before.0, before.1 + 1), "one rebalance");
-        let status = nodes[1].node.rebalance_status(SCENARIO_TIMEOUT).await;
+        let status = nodes[1].rebalance_status(SCENARIO_TIMEOUT).await;
         assert!(!status.running && status.migrations.is_empty(), "{status:?}");
     });
 }
@@ -167,7 +166,7 @@ fn a_hook_that_fails_is_called_again_and_everybody_can_see_why() {
         let deadline = Instant::now() + SCENARIO_TIMEOUT;
         while seen.is_empty() {
             assert!(Instant::now() < deadline, "nobody was told");
-            let status = nodes[1].node.rebalance_status(SCENARIO_TIMEOUT).await;
+            let status = nodes[1].rebalance_status(SCENARIO_TIMEOUT).await;
             let retried = status.migrations.into_iter();
             seen = retried
                 .filter(|m| m.state == MigrationState::Retrying && m.attempts >= 2)
@@ -197,7 +196,7 @@ fn a_copy_that_hangs_is_given_up_and_made_elsewhere() {
             let first = copies.told();
             let began = Instant::now();
             let pending = |number: u32| {
-                let topology = nodes[0].node.view().topology().clone();
+                let topology = nodes[0].topology();
                 topology.partitions[number as usize].copy("node-4").is_some()
             };
             until("giving up", || first.iter().all(|number| !pending(*number))).await;
@@ -206,14 +205,14 @@ fn a_copy_that_hangs_is_given_up_and_made_elsewhere() {
                 waited >= timeout - Duration::from_secs(1) && waited < timeout + Duration::from_secs(2),
                 "{waited:?}"
             );
-            let status = nodes[2].node.rebalance_status(SCENARIO_TIMEOUT).await;
+            let status = nodes[2].rebalance_status(SCENARIO_TIMEOUT).await;
             for number in first {
                 let avoided = status.avoided.iter().find(|avoided| avoided.number == number);
                 assert_eq!(avoided.map(|avoided| avoided.times), Some(1), "{status:?}");
             }
             // All its share is given up, a few at a time; nothing is ever without its copies.
             until("the end of the first round", || {
-                let topology = nodes[0].node.view().topology().clone();
+                let topology = nodes[0].topology();
                 topology
                     .partitions
                     .iter()
@@ -222,7 +221,7 @@ fn a_copy_that_hangs_is_given_up_and_made_elsewhere() {
             .await;
             assert_eq!(holds(&nodes[0], "node-4"), 0);
             assert_eq!(
-                nodes[0].node.view().node("node-4").map(|n| n.status),
+                nodes[0].view().node("node-4").map(|n| n.status),
                 Some(NodeStatus::Active)
             );
         });
@@ -245,8 +244,8 @@ fn a_copy_that_is_given_up_once_is_made_in_the_end() {
     });
 }
 
-fn is_settled_with(sim: &SimNode, n: usize, copies: usize) -> bool {
-    let topology = sim.node.view().topology().clone();
+fn is_settled_with(sim: &TestNode, n: usize, copies: usize) -> bool {
+    let topology = sim.topology();
     topology.active_count() == n
         && topology
             .partitions
@@ -269,29 +268,27 @@ fn whoever_dies_half_way_the_others_go_on() {
                 0 => 4,
                 1 => {
                     let number = copies.told()[0] as usize;
-                    let topology = nodes[0].node.view().topology().clone();
+                    let topology = nodes[0].topology();
                     let source = topology.partitions[number].synced().next().cloned().unwrap();
-                    nodes.iter().position(|sim| *sim.node.id() == source).unwrap()
+                    nodes.iter().position(|sim| *sim.id() == source).unwrap()
                 }
                 _ => led,
             };
             let gone = nodes.remove(victim);
-            let id = gone.node.id().clone();
-            world.network.unserve(gone.addr());
-            drop(gone.node.close_immediately().await);
-            gone.disk.crash(seed);
+            let id = gone.id().clone();
+            world.lose_power(&gone, seed).await;
             until("failure", || {
-                nodes[0].node.view().node(&id).map(|n| n.status) == Some(NodeStatus::Failed)
+                nodes[0].view().node(&id).map(|n| n.status) == Some(NodeStatus::Failed)
             })
             .await;
             // It stays away: its copies are made anew elsewhere.
             until("rest", || is_settled_with(&nodes[0], 4, 2)).await;
             until("a leader", || leads(&nodes).is_some()).await;
-            let primaries = nodes[0].node.view().topology().clone();
+            let primaries = nodes[0].topology();
             assert!(primaries.partitions.iter().all(|p| p.primary.is_some()));
             // That this was due is told as it was, however long ago.
             let due = async || {
-                let status = nodes[0].node.rebalance_status(SCENARIO_TIMEOUT).await;
+                let status = nodes[0].rebalance_status(SCENARIO_TIMEOUT).await;
                 let away = status.away.iter().find(|away| away.node == id).unwrap();
                 away.replaced_after.unwrap().as_millis()
             };
@@ -313,11 +310,11 @@ fn a_node_that_is_removed_half_way_leaves_nothing_behind() {
                 .remove_node("node-4".into(), false, SCENARIO_TIMEOUT)
                 .await
         });
-        until("removal", || nodes[1].node.view().node("node-4").is_none()).await;
+        until("removal", || nodes[1].view().node("node-4").is_none()).await;
         drop(removing.await);
         nodes.truncate(3);
         until("rest", || is_settled_with(&nodes[1], 3, 2)).await;
-        let status = nodes[2].node.rebalance_status(SCENARIO_TIMEOUT).await;
+        let status = nodes[2].rebalance_status(SCENARIO_TIMEOUT).await;
         assert!(status.migrations.is_empty() && !status.running, "{status:?}");
     });
 }
@@ -330,11 +327,11 @@ fn a_new_leader_counts_anew() {
         until("the first copies", || copies.told().len() == 2).await;
         env::sleep(Duration::from_secs(3)).await;
         let old = leader(&nodes, None).await;
-        nodes[old].node.step_down(None).await.unwrap();
+        nodes[old].step_down(None).await.unwrap();
         let changed = Instant::now();
         let first = copies.told();
         until("giving up", || {
-            let topology = nodes[0].node.view().topology().clone();
+            let topology = nodes[0].topology();
             topology.partitions[first[0] as usize].copy("node-4").is_none()
         })
         .await;
@@ -351,9 +348,9 @@ fn without_a_leader_a_node_says_what_it_knows() {
             world.network.isolate(sim.addr());
         }
         until("no leader", || leads(&nodes).is_none()).await;
-        let status = nodes[1].node.rebalance_status(Duration::from_secs(1)).await;
+        let status = nodes[1].rebalance_status(Duration::from_secs(1)).await;
         assert!(
-            !status.from_leader && status.answered_by == *nodes[1].node.id(),
+            !status.from_leader && status.answered_by == *nodes[1].id(),
             "{status:?}"
         );
     });
@@ -365,7 +362,7 @@ fn lost_partitions_are_told_everywhere_until_a_holder_returns() {
         let mut options = World::options(1, &[]);
         options.replication_factor = Some(1);
         let first = world.make(options, Arc::default());
-        first.node.start().await.unwrap();
+        first.start().await.unwrap();
         let mut nodes = vec![first];
         for i in 2..=4 {
             nodes.push(world.start(i, &[1]).await);
@@ -376,14 +373,16 @@ fn lost_partitions_are_told_everywhere_until_a_holder_returns() {
         .await;
         let gone = nodes.remove(3);
         let lost: Vec<String> = {
-            let view = nodes[0].node.view();
+            let view = nodes[0].view();
             let own = view.partitions_for_node("node-4").unwrap();
-            own.primary.into_iter().map(crate::model::partition_id).collect()
+            own.primary
+                .into_iter()
+                .map(clusterkit::model::partition_id)
+                .collect()
         };
         assert!(!lost.is_empty());
-        world.network.unserve(gone.addr());
-        drop(gone.node.close_immediately().await);
-        let told = |sim: &SimNode| {
+        world.kill(&gone).await;
+        let told = |sim: &TestNode| {
             let events = sim.events();
             events.iter().rev().find_map(|event| match &event.kind {
                 EventKind::ClusterHealthChange(health) => {
@@ -397,16 +396,16 @@ fn lost_partitions_are_told_everywhere_until_a_holder_returns() {
                 told(sim) == Some(("critical".to_owned(), lost.clone()))
             })
             .await;
-            assert_eq!(sim.node.cluster(false).lost_partitions, lost);
+            assert_eq!(sim.cluster(false).lost_partitions, lost);
         }
-        let back = world.make(gone.options, gone.disk);
-        back.node.start().await.unwrap();
+        let back = world.next_process(&gone);
+        back.start().await.unwrap();
         for sim in &nodes {
             until("good news", || {
                 told(sim) == Some(("healthy".to_owned(), Vec::new()))
             })
             .await;
-            assert!(sim.node.cluster(false).lost_partitions.is_empty());
+            assert!(sim.cluster(false).lost_partitions.is_empty());
         }
     });
 }

@@ -4,22 +4,21 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clusterkit::env::{self, ChangeNotifier};
+use clusterkit::hooks::{EventFilter, EventType, Hook};
+use clusterkit::model::{Event, EventKind, NodeId, PartitionChangeEvent, RoleChange};
 use parking_lot::Mutex;
 
-use super::failure::served;
-use super::tests::simulate;
-use super::{SimNode, World, until};
-use crate::env::{self, ChangeNotifier};
-use crate::hooks::{EventFilter, EventType, Hook};
-use crate::model::{Event, EventKind, NodeId, PartitionChangeEvent, RoleChange};
+use crate::claims::served;
+use crate::world::{TestNode, World, simulate, until};
 
 /// The partitions that a node holds, and those of them that it counts as holding the data of.
-fn held(sim: &SimNode) -> (BTreeSet<u32>, BTreeSet<u32>) {
-    let topology = sim.node.view().topology().clone();
+fn held(sim: &TestNode) -> (BTreeSet<u32>, BTreeSet<u32>) {
+    let topology = sim.topology();
     let of = |synced: bool| {
         let mine = topology.partitions.iter().filter(|p| match synced {
-            true => p.is_synced(sim.node.id()),
-            false => p.copy(sim.node.id()).is_some(),
+            true => p.is_synced(sim.id()),
+            false => p.copy(sim.id()).is_some(),
         });
         mine.map(|p| p.number).collect()
     };
@@ -31,8 +30,8 @@ fn is_own_gain(event: &Event, me: &NodeId) -> bool {
         if change.node_id == *me && change.change == RoleChange::GainedReplica)
 }
 
-fn own_gains(sim: &SimNode, events: &[Event]) -> Vec<PartitionChangeEvent> {
-    let own = events.iter().filter(|event| is_own_gain(event, sim.node.id()));
+fn own_gains(sim: &TestNode, events: &[Event]) -> Vec<PartitionChangeEvent> {
+    let own = events.iter().filter(|event| is_own_gain(event, sim.id()));
     let change = |event: &Event| match &event.kind {
         EventKind::PartitionChange(change) => Some(change.clone()),
         _ => None,
@@ -45,9 +44,9 @@ fn numbers(gains: &[PartitionChangeEvent]) -> BTreeSet<u32> {
 }
 
 /// Nothing moves as `sim` sees it, and it holds something.
-async fn rest(sim: &SimNode) {
+async fn rest(sim: &TestNode) {
     until("rest", || {
-        let topology = sim.node.view().topology().clone();
+        let topology = sim.topology();
         let quiet = topology
             .partitions
             .iter()
@@ -77,8 +76,8 @@ impl Gate {
     }
 
     /// Notes what it is told on `sim`, and returns success for a copy when the gate is open.
-    fn hook(self: &Arc<Self>, sim: &SimNode) -> Hook {
-        let (gate, told, me) = (self.clone(), sim.events.clone(), sim.node.id().clone());
+    fn hook(self: &Arc<Self>, sim: &TestNode) -> Hook {
+        let (gate, told, me) = (self.clone(), sim.events.clone(), sim.id().clone());
         Hook::from_async(move |event| {
             told.lock().push((*event).clone());
             let copies = is_own_gain(&event, &me);
@@ -102,13 +101,13 @@ fn a_node_that_registers_late_counts_when_its_hook_has_copied() {
         simulate(seed, async |world| {
             let mut nodes = world.cluster(3).await;
             let late = world.make_without_hook(World::options(4, &[1]), Arc::default());
-            late.node.start().await.unwrap();
+            late.start().await.unwrap();
             rest(&late).await;
             let (copies, counting) = held(&late);
             assert_eq!(copies, counting, "without a hook it counts at once");
             let gate = Gate::new();
             let changes = EventFilter::only(EventType::PartitionChange);
-            late.node.register_hook(changes, gate.hook(&late)).unwrap();
+            late.register(changes, gate.hook(&late)).unwrap();
             // Of each copy, with those to copy from; none counts before it is made, nor is this node primary.
             until("all gains", || {
                 numbers(&own_gains(&late, &late.events())) == copies
@@ -116,27 +115,27 @@ fn a_node_that_registers_late_counts_when_its_hook_has_copied() {
             .await;
             for gain in own_gains(&late, &late.events()) {
                 assert!(!gain.copy_from_nodes.is_empty(), "{gain:?}");
-                assert!(gain.copy_from_nodes.iter().all(|node| node.id != *late.node.id()));
+                assert!(gain.copy_from_nodes.iter().all(|node| node.id != *late.id()));
             }
             assert_eq!(held(&late), (copies.clone(), BTreeSet::new()));
             until("others to lead", || {
-                let topology = nodes[0].node.view().topology().clone();
+                let topology = nodes[0].topology();
                 topology
                     .partitions
                     .iter()
-                    .all(|p| p.primary.as_ref().is_some_and(|node| node != late.node.id()))
+                    .all(|p| p.primary.as_ref().is_some_and(|node| node != late.id()))
             })
             .await;
-            assert!((0..12).all(|number| !late.node.is_primary(number)));
+            assert!((0..12).all(|number| !late.is_primary(number)));
             gate.open();
             rest(&late).await;
             let gains = own_gains(&late, &late.events());
             assert_eq!(gains.len(), numbers(&gains).len(), "it copied each once");
-            let topology = late.node.view().topology().clone();
+            let topology = late.topology();
             let all = topology.partitions.iter().flat_map(|p| &p.copies);
             assert!(
                 all.into_iter()
-                    .all(|copy| copy.node != *late.node.id() || !copy.unhooked)
+                    .all(|copy| copy.node != *late.id() || !copy.unhooked)
             );
             nodes.push(late);
             served(&nodes.iter().collect::<Vec<_>>()).await;
@@ -150,10 +149,9 @@ fn a_node_that_is_back_and_registers_late_cleans_up_before_it_copies() {
         simulate(seed, async |world| {
             let mut nodes = world.cluster(4).await;
             let gone = nodes.remove(3);
-            world.network.unserve(gone.addr());
-            drop(gone.node.close_immediately().await);
-            let back = world.make_without_hook(gone.options, gone.disk);
-            back.node.start().await.unwrap();
+            world.kill(&gone).await;
+            let back = world.make_without_hook(gone.options().clone(), gone.disk().clone());
+            back.start().await.unwrap();
             rest(&back).await;
             let (copies, _) = held(&back);
             // The order in which the programs of the Go library do it is the second.
@@ -161,7 +159,7 @@ fn a_node_that_is_back_and_registers_late_cleans_up_before_it_copies() {
             let order = if cleans_last { [kinds[1], kinds[0]] } else { kinds };
             for kind in order {
                 let filter = EventFilter::only(kind);
-                back.node.register_hook(filter, back.recorder()).unwrap();
+                back.register(filter, back.recorder()).unwrap();
                 if seed == 3 {
                     // The copies that were told of at once are long made when the clean-up comes.
                     rest(&back).await;
@@ -186,47 +184,46 @@ fn a_role_that_comes_before_the_copy_is_made_is_not_acted_on() {
     for seed in 1..=3 {
         simulate(seed, async |world| {
             let first = world.make_without_hook(World::options(1, &[]), Arc::default());
-            first.node.start().await.unwrap();
+            first.start().await.unwrap();
             let second = world.start(2, &[1]).await;
             let _third = world.start(3, &[1]).await;
             let led_by = |id: &NodeId| {
-                let topology = first.node.view().topology().clone();
+                let topology = first.topology();
                 let led = topology
                     .partitions
                     .iter()
                     .filter(|p| p.primary.as_ref() == Some(id));
                 led.map(|p| p.number).collect::<BTreeSet<u32>>()
             };
-            until("roles of the second", || !led_by(second.node.id()).is_empty()).await;
+            until("roles of the second", || !led_by(second.id()).is_empty()).await;
             rest(&first).await;
             let gate = Gate::new();
             let changes = EventFilter::only(EventType::PartitionChange);
-            first.node.register_hook(changes, gate.hook(&first)).unwrap();
+            first.register(changes, gate.hook(&first)).unwrap();
             let copies = |number: u32| {
                 let gains = own_gains(&first, &first.events());
                 let gain = gains.into_iter().find(|gain| gain.number == number);
                 gain.is_some_and(|gain| !gain.copy_from_nodes.is_empty())
             };
-            let led = led_by(second.node.id());
+            let led = led_by(second.id());
             until("the hook copies what another leads", || {
                 led.iter().any(|n| copies(*n))
             })
             .await;
             let copied: BTreeSet<u32> = led.into_iter().filter(|n| copies(*n)).collect();
-            world.network.unserve(second.addr());
-            drop(second.node.close_immediately().await);
-            let gained = |n: &&u32| led_by(first.node.id()).contains(*n);
+            world.kill(&second).await;
+            let gained = |n: &&u32| led_by(first.id()).contains(*n);
             until("a role while it is copied", || copied.iter().any(|n| gained(&n))).await;
             env::sleep(Duration::from_secs(1)).await;
             let roles: BTreeSet<u32> = copied.iter().filter(gained).copied().collect();
             for number in &roles {
-                assert!(!first.node.is_primary(*number), "{number} is being copied");
-                let error = first.node.primary_epoch(*number).unwrap_err();
+                assert!(!first.is_primary(*number), "{number} is being copied");
+                let error = first.primary_epoch(*number).unwrap_err();
                 assert!(error.message().contains("still copies"), "{error}");
             }
             gate.open();
             until("the roles are acted on", || {
-                roles.iter().all(|n| first.node.is_primary(*n))
+                roles.iter().all(|n| first.is_primary(*n))
             })
             .await;
         });
@@ -241,12 +238,12 @@ fn what_an_earlier_process_confirmed_without_a_hook_is_asked_of_the_hooks_of_the
             let mut options = World::options(1, &[]);
             options.replication_factor = Some(1);
             let first = world.make(options, Arc::default());
-            first.node.start().await.unwrap();
+            first.start().await.unwrap();
             let second = world.make_without_hook(World::options(2, &[1]), Arc::default());
-            second.node.start().await.unwrap();
+            second.start().await.unwrap();
             rest(&second).await;
-            let unhooked = |sim: &SimNode| {
-                let topology = sim.node.view().topology().clone();
+            let unhooked = |sim: &TestNode| {
+                let topology = sim.topology();
                 let copies = topology.partitions.iter().flat_map(|p| p.copies.clone());
                 copies.filter(|copy| copy.unhooked).count()
             };
@@ -269,7 +266,7 @@ fn when_all_register_late_nothing_is_lost() {
             for i in 1..=3 {
                 let through: &[usize] = if i == 1 { &[] } else { &[1] };
                 let sim = world.make_without_hook(World::options(i, through), Arc::default());
-                sim.node.start().await.unwrap();
+                sim.start().await.unwrap();
                 nodes.push(sim);
             }
             for sim in &nodes {
@@ -278,16 +275,13 @@ fn when_all_register_late_nothing_is_lost() {
             }
             let gate = Gate::new();
             for sim in &nodes[1..] {
-                sim.node.register_hook(EventFilter::ALL, gate.hook(sim)).unwrap();
+                sim.register(EventFilter::ALL, gate.hook(sim)).unwrap();
             }
             let first = &nodes[0];
-            first
-                .node
-                .register_hook(EventFilter::ALL, gate.hook(first))
-                .unwrap();
+            first.register(EventFilter::ALL, gate.hook(first)).unwrap();
             // The founder alone has ever had the data.
             until("the founder to lead all", || {
-                (0..12).all(|number| first.node.is_primary(number))
+                (0..12).all(|number| first.is_primary(number))
             })
             .await;
             gate.open();
@@ -306,8 +300,8 @@ fn who_observes_is_not_asked_for_copies() {
         let first = world.start(1, &[]).await;
         let second = world.make_without_hook(World::options(2, &[1]), Arc::default());
         let gate = Gate::new();
-        second.node.observe(gate.hook(&second)).unwrap();
-        second.node.start().await.unwrap();
+        second.observe(gate.hook(&second)).unwrap();
+        second.start().await.unwrap();
         rest(&second).await;
         assert_eq!(held(&second).1.len(), 12, "as without any hook");
         gate.open();

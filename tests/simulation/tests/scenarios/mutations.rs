@@ -7,15 +7,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clusterkit::ErrorCode;
+use clusterkit::env::disk::damage::damage;
+use clusterkit::env::disk::{Disk, MemDisk};
+use clusterkit::env::{self, Instant};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::tests::{simulate, write};
-use super::{World, until};
-use crate::env::disk::damage::{damage, env_number};
-use crate::env::disk::{Disk, MemDisk};
-use crate::env::{self, Instant};
-use crate::error::ErrorCode;
+use crate::world::{SCENARIO_TIMEOUT, World, simulate, until, write};
 
 /// What is in the directory, by path.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
@@ -23,6 +22,11 @@ type Files = BTreeMap<PathBuf, Vec<u8>>;
 const SUBJECTS: u64 = 5;
 /// What a node has to acknowledge before its directory is a subject: with and without a snapshot.
 const WRITES: [usize; 2] = [20, 260];
+
+/// A number from an environment variable.
+fn env_number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
+}
 
 fn files(disk: &MemDisk) -> Files {
     let mut files = Files::new();
@@ -53,18 +57,17 @@ async fn subject(world: &World, writes: usize, stop: bool) -> Files {
     }
     let snapshot = Path::new("/data/snapshot");
     until("a snapshot", || {
-        writes < 200 || sim.disk.open(snapshot).unwrap().is_some()
+        writes < 200 || sim.disk().open(snapshot).unwrap().is_some()
     })
     .await;
     // The log notes twice what it has synced.
     env::sleep(std::time::Duration::from_secs(1)).await;
     if stop {
-        sim.node.stop().await.unwrap();
+        sim.stop().await.unwrap();
     } else {
-        drop(sim.node.close_immediately().await);
+        world.kill(&sim).await;
     }
-    world.network.unserve(sim.addr());
-    files(&sim.disk)
+    files(sim.disk())
 }
 
 #[test]
@@ -94,18 +97,17 @@ fn no_damage_to_a_data_directory_loses_what_was_acknowledged_without_a_word() {
 async fn is_refused(world: &World, files: &Files, writes: usize, what: &str) -> bool {
     let sim = world.make_without_hook(World::options(1, &[]), Arc::new(disk_with(files)));
     let begun = Instant::now();
-    let started = sim.node.start().await;
+    let started = sim.start().await;
     assert!(
-        begun.elapsed() < super::SCENARIO_TIMEOUT,
+        begun.elapsed() < SCENARIO_TIMEOUT,
         "{what}: a start that takes long"
     );
     if started.is_ok() {
         for i in 0..writes {
-            assert!(sim.node.data(&format!("k{i}")).is_some(), "{what}: k{i} is lost");
+            assert!(sim.data(&format!("k{i}")).is_some(), "{what}: k{i} is lost");
         }
     }
-    drop(sim.node.close_immediately().await);
-    world.network.unserve(sim.addr());
+    world.kill(&sim).await;
     let Err(error) = started else { return false };
     let is_expected = matches!(error.code(), ErrorCode::Corrupt | ErrorCode::Version);
     assert!(is_expected, "{what}: {error}");

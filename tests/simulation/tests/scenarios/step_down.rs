@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::tests::{simulate, write};
-use super::{World, leader, leads, until};
-use crate::env::{self, Instant};
-use crate::error::ErrorCode;
+use clusterkit::ErrorCode;
+use clusterkit::env::{self, Instant};
+
+use crate::world::{World, leader, leads, simulate, until, write};
 
 #[test]
 fn who_stepped_down_does_not_lead_again_before_its_cooldown_is_over() {
@@ -16,10 +16,10 @@ fn who_stepped_down_does_not_lead_again_before_its_cooldown_is_over() {
             let cooldown = Duration::from_secs(8);
             // From any node.
             let asked = seed as usize % 3;
-            let second = nodes[asked].node.demote(None, Some(cooldown)).await.unwrap();
+            let second = nodes[asked].demote(None, Some(cooldown)).await.unwrap();
             let stepped_down = Instant::now();
-            assert_ne!(second, *nodes[old].node.id());
-            let second = nodes.iter().position(|sim| *sim.node.id() == second).unwrap();
+            assert_ne!(second, *nodes[old].id());
+            let second = nodes.iter().position(|sim| *sim.id() == second).unwrap();
             world.network.isolate(nodes[second].addr());
             // Of the two that are left one rests, so it is the other.
             let third = 3 - old - second;
@@ -32,13 +32,10 @@ fn who_stepped_down_does_not_lead_again_before_its_cooldown_is_over() {
             }
             // Asked to, it leads even while it rests, and afterwards by itself.
             let led = leader(&nodes, None).await;
-            let back = nodes[led]
-                .node
-                .step_down(Some(nodes[old].node.id().clone()))
-                .await;
-            assert_eq!(back.unwrap(), *nodes[old].node.id());
+            let back = nodes[led].step_down(Some(nodes[old].id().clone())).await;
+            assert_eq!(back.unwrap(), *nodes[old].id());
             for i in (0..3).filter(|i| *i != old) {
-                assert!(!nodes[i].node.is_leader());
+                assert!(!nodes[i].is_leader());
             }
         });
     }
@@ -51,7 +48,6 @@ fn a_node_that_rested_stands_for_election_again() {
         for _ in 0..12 {
             let led = leader(&nodes, None).await;
             nodes[led]
-                .node
                 .demote(None, Some(Duration::from_millis(300)))
                 .await
                 .unwrap();
@@ -70,10 +66,10 @@ fn promotion_is_asked_of_anybody_and_refused_for_who_cannot_lead() {
         let nodes = world.cluster(3).await;
         let old = leader(&nodes, None).await;
         let next = (old + 1) % 3;
-        let id = nodes[next].node.id().clone();
-        let asked = &nodes[(old + 2) % 3].node;
+        let id = nodes[next].id().clone();
+        let asked = &nodes[(old + 2) % 3];
         assert_eq!(asked.step_down(Some(id.clone())).await.unwrap(), id);
-        until("leadership", || nodes[next].node.is_leader()).await;
+        until("leadership", || nodes[next].is_leader()).await;
         assert_eq!(
             asked.step_down(Some(id.clone())).await.unwrap(),
             id,
@@ -83,8 +79,7 @@ fn promotion_is_asked_of_anybody_and_refused_for_who_cannot_lead() {
         assert_eq!(unknown.code(), ErrorCode::NotFound, "{unknown}");
         world.network.isolate(nodes[old].addr());
         let refused = nodes[next]
-            .node
-            .step_down(Some(nodes[old].node.id().clone()))
+            .step_down(Some(nodes[old].id().clone()))
             .await
             .unwrap_err();
         assert_eq!(refused.code(), ErrorCode::Refused, "{refused}");
@@ -100,8 +95,8 @@ fn who_rests_leads_all_the_same_where_nobody_else_can() {
             let (second, third) = ((old + 1) % 3, (old + 2) % 3);
             world.network.isolate(nodes[third].addr());
             let hour = Duration::from_secs(3600);
-            let to = nodes[second].node.id().clone();
-            nodes[old].node.demote(Some(to), Some(hour)).await.unwrap();
+            let to = nodes[second].id().clone();
+            nodes[old].demote(Some(to), Some(hour)).await.unwrap();
             write(&nodes[second], "the third lacks this").await;
             world.network.heal();
             world.network.isolate(nodes[second].addr());
@@ -119,16 +114,16 @@ fn nobody_is_said_to_lead_who_does_not() {
         let nodes = world.cluster(3).await;
         let old = leader(&nodes, None).await;
         let (alone, other) = ((old + 1) % 3, (old + 2) % 3);
-        let id = |i: usize| nodes[i].node.id().clone();
+        let id = |i: usize| nodes[i].id().clone();
         // Who leads already is answered at once, from every node.
         for sim in &nodes {
-            assert_eq!(sim.node.step_down(Some(id(old))).await.unwrap(), id(old));
+            assert_eq!(sim.step_down(Some(id(old))).await.unwrap(), id(old));
         }
         world.network.isolate(nodes[alone].addr());
-        let fooled = nodes[alone].node.step_down(Some(id(old))).await;
+        let fooled = nodes[alone].step_down(Some(id(old))).await;
         assert!(fooled.is_err(), "a node that is cut off said {fooled:?}");
         world.network.reconnect(nodes[alone].addr());
-        let led = nodes[alone].node.step_down(Some(id(other))).await.unwrap();
+        let led = nodes[alone].step_down(Some(id(other))).await.unwrap();
         assert_eq!(led, id(other));
         until("its lease", || leads(&nodes) == Some(other)).await;
     });

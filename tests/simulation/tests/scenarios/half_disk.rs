@@ -2,26 +2,25 @@
 
 use std::path::Path;
 
-use super::tests::{simulate, write};
-use super::{SimNode, World, until};
-use crate::env::disk::Disk;
-use crate::error::{Error, ErrorCode};
+use clusterkit::env::disk::Disk;
+use clusterkit::{Error, ErrorCode};
+
+use crate::world::{TestNode, World, simulate, until, write};
 
 /// Ends a node, takes something from its disk, and starts it again.
-async fn restart_without(world: &World, sim: SimNode, lost: &[&str]) -> Result<SimNode, Error> {
-    world.network.unserve(sim.addr());
-    drop(sim.node.close_immediately().await);
+async fn restart_without(world: &World, sim: TestNode, lost: &[&str]) -> Result<TestNode, Error> {
+    world.kill(&sim).await;
     for name in lost {
         let path = Path::new("/data").join(name);
-        let files = sim.disk.list(&path).unwrap_or_default();
+        let files = sim.disk().list(&path).unwrap_or_default();
         for file in files {
-            sim.disk.remove(&path.join(file)).unwrap();
+            sim.disk().remove(&path.join(file)).unwrap();
         }
         // Where it is a file itself.
-        drop(sim.disk.remove(&path));
+        drop(sim.disk().remove(&path));
     }
-    let again = world.make(sim.options, sim.disk);
-    again.node.start().await.map(|()| again)
+    let again = world.next_process(&sim);
+    again.start().await.map(|()| again)
 }
 
 #[test]
@@ -40,15 +39,15 @@ fn a_node_that_has_lost_a_part_of_its_directory_says_so_and_takes_no_part() {
                 for i in 0..250 {
                     write(&nodes[0], &format!("k{i}")).await;
                 }
-                let all = |sim: &SimNode| sim.disk.open(Path::new("/data/snapshot")).unwrap().is_some();
+                let all = |sim: &TestNode| sim.disk().open(Path::new("/data/snapshot")).unwrap().is_some();
                 until("snapshots", || nodes.iter().all(all)).await;
                 let sim = nodes.remove(if founder { 0 } else { 2 });
-                let cluster = nodes[0].node.context.peers.cluster_id();
+                let cluster = nodes[0].topology().cluster_id.clone();
                 let error = restart_without(&world, sim, lost).await.map(drop).unwrap_err();
                 assert_eq!(error.code(), ErrorCode::Corrupt, "{lost:?}: {error}");
                 assert!(error.message().contains(says), "{lost:?}: {error}");
                 assert!(error.message().contains("as a new node"), "{lost:?}: {error}");
-                assert_eq!(nodes[0].node.context.peers.cluster_id(), cluster);
+                assert_eq!(nodes[0].topology().cluster_id, cluster);
             });
         }
     }

@@ -3,20 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::tests::{simulate, write};
-use super::{SimNode, World, leader, settle, until};
-use crate::env::disk::MemDisk;
-use crate::env::{self, Instant};
-use crate::net::Lane;
-use crate::net::sim::ResolverMode;
-use crate::options::Options;
+use ck_simulation::nodes::name;
+use clusterkit::Options;
+use clusterkit::env::disk::MemDisk;
+use clusterkit::env::{self, Instant};
+use clusterkit::net::Lane;
+use clusterkit::net::sim::ResolverMode;
+
+use crate::world::{TestNode, World, leader, settle, simulate, until, write};
 
 /// In this time a new leader is there where names resolve.
 const USUAL: Duration = Duration::from_secs(3);
-
-fn name(i: usize) -> String {
-    format!("node-{i}.example:7000")
-}
 
 /// A node that knows others, and is known, by name only.
 fn options(world: &World, i: usize, through: &[usize]) -> Options {
@@ -27,12 +24,12 @@ fn options(world: &World, i: usize, through: &[usize]) -> Options {
     options
 }
 
-async fn cluster(world: &World, n: usize) -> Vec<SimNode> {
+async fn cluster(world: &World, n: usize) -> Vec<TestNode> {
     let mut nodes = Vec::new();
     for i in 1..=n {
         let through: &[usize] = if i == 1 { &[] } else { &[1] };
         let sim = world.make(options(world, i, through), Arc::new(MemDisk::new()));
-        sim.node.start().await.unwrap();
+        sim.start().await.unwrap();
         nodes.push(sim);
     }
     settle(&nodes).await;
@@ -53,9 +50,7 @@ fn a_leader_that_dies_while_no_name_resolves_is_replaced_in_the_usual_time() {
                 // Long enough for everything that is not used to have been closed.
                 env::sleep(Duration::from_secs(10)).await;
                 let dead = nodes.remove(leader(&nodes, None).await);
-                let address = dead.options.http_addr.clone();
-                world.network.unserve(&address);
-                drop(dead.node.close_immediately().await);
+                world.kill(&dead).await;
                 let began = Instant::now();
                 leader(&nodes, None).await;
                 assert!(
@@ -84,17 +79,16 @@ async fn follow(world: World, connections: bool) {
     }
     let mut nodes = cluster(&world, 3).await;
     let moved = nodes.pop().unwrap();
-    world.network.unserve(&moved.options.http_addr);
-    drop(moved.node.close_immediately().await);
-    let mut options = moved.options.clone();
+    world.kill(&moved).await;
+    let mut options = moved.options().clone();
     options.http_addr = "10.0.1.3:7000".to_owned();
     world.network.name(&name(3), &options.http_addr);
-    let sim = world.make(options, moved.disk);
-    sim.node.start().await.unwrap();
+    let sim = world.make(options, moved.disk().clone());
+    sim.start().await.unwrap();
     nodes.push(sim);
     settle(&nodes).await;
     until("it votes with the others again", || {
-        nodes[2].node.view().my_node().is_some_and(|node| node.voter)
+        nodes[2].view().my_node().is_some_and(|node| node.voter)
     })
     .await;
 }
@@ -106,7 +100,7 @@ fn a_remembered_address_is_left_when_the_resolver_knows_better() {
     simulate(1, async |world| {
         let network = &world.network;
         network.use_connections();
-        let answer = |text: &'static str| -> crate::net::Handler {
+        let answer = |text: &'static str| -> clusterkit::net::Handler {
             Arc::new(move |_, _| Box::pin(std::future::ready(text.into())))
         };
         network.serve("10.0.0.1:7000", answer("old"));

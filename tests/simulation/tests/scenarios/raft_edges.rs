@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::tests::{all_have, assert_same_streams, simulate, write};
-use super::{SCENARIO_TIMEOUT, SimNode, World, leader, leads, settle, until};
-use crate::env::disk::MemDisk;
-use crate::env::{self, Instant};
-use crate::error::ErrorCode;
-use crate::model::{EventKind, NodeStatus};
-use crate::net::sim::LinkConditions;
-use crate::state::Expect;
+use clusterkit::env::disk::MemDisk;
+use clusterkit::env::{self, Instant};
+use clusterkit::model::{EventKind, NodeStatus};
+use clusterkit::net::sim::LinkConditions;
+use clusterkit::{ErrorCode, Expect};
+
+use crate::streams::assert_same_streams;
+use crate::world::{
+    SCENARIO_TIMEOUT, TestNode, World, all_have, leader, leads, settle, simulate, until, write,
+};
 
 /// A voter restarts inside the lease that it granted, while another one would like to be elected.
 async fn a_voter_forgets_the_lease_that_it_granted(world: World) {
@@ -26,13 +28,12 @@ async fn a_voter_forgets_the_lease_that_it_granted(world: World) {
     }
     // The voter comes back as a new process, and finds the leader gone: within that one's lease.
     let gone = nodes.remove(voter);
-    world.network.unserve(gone.addr());
-    drop(gone.node.close_immediately().await);
+    world.kill(&gone).await;
     assert!(
-        nodes.iter().any(|sim| sim.node.is_leader()),
+        nodes.iter().any(|sim| sim.is_leader()),
         "the lease is still valid"
     );
-    let back = world.make(gone.options, gone.disk);
+    let back = world.next_process(&gone);
     let addr = nodes[if old > voter { old - 1 } else { old }].addr().to_owned();
     world.network.isolate(&addr);
     let starting = back.node.clone();
@@ -59,11 +60,10 @@ fn a_hand_over_to_a_dead_node_is_undone() {
             let old = leader(&nodes, None).await;
             let target = (old + 1) % 3;
             world.network.isolate(nodes[target].addr());
-            let member = nodes[old].node.raft_parts().unwrap();
-            let to = nodes[target].node.raft_parts().unwrap().raft.raft_id();
+            let to = nodes[target].raft_id().unwrap();
             // It was heard of a moment ago, so the check of the target lets it pass.
             let began = Instant::now();
-            let refused = member.raft.transfer(to, Duration::from_millis(300)).await;
+            let refused = nodes[old].transfer(to, Duration::from_millis(300)).await;
             // Another voter may have taken over before the deadline.
             if let Err(error) = refused {
                 assert_eq!(error.code(), ErrorCode::Refused, "{error}");
@@ -123,14 +123,10 @@ fn a_hand_over_that_nobody_can_take_is_taken_back() {
         world
             .network
             .cut_one_way(nodes[other].addr(), nodes[target].addr());
-        let member = nodes[old].node.raft_parts().unwrap();
-        let to = nodes[target].node.raft_parts().unwrap().raft.raft_id();
-        let handed = member.raft.transfer(to, Duration::from_millis(20)).await;
+        let to = nodes[target].raft_id().unwrap();
+        let handed = nodes[old].transfer(to, Duration::from_millis(20)).await;
         assert_eq!(handed.unwrap_err().code(), ErrorCode::Refused);
-        assert!(
-            !nodes[old].node.is_leader(),
-            "it holds no lease while it hands over"
-        );
+        assert!(!nodes[old].is_leader(), "it holds no lease while it hands over");
         write(&nodes[old], "afterwards").await;
         leader(&nodes, None).await;
     });
@@ -143,15 +139,14 @@ fn stepping_down_tries_again_when_the_successor_does_not_take_over() {
         simulate(seed, async |world| {
             let nodes = world.cluster(3).await;
             let old = leader(&nodes, None).await;
-            let member = nodes[old].node.raft_parts().unwrap();
-            let first = *member.raft.successors(Duration::from_secs(1)).first().unwrap();
-            let raft_id = |sim: &SimNode| sim.node.raft_parts().unwrap().raft.raft_id();
+            let first = *nodes[old].successors(Duration::from_secs(1)).first().unwrap();
+            let raft_id = |sim: &TestNode| sim.raft_id().unwrap();
             let cut_off = nodes.iter().position(|sim| raft_id(sim) == first).unwrap();
             world.network.isolate(nodes[cut_off].addr());
             let began = Instant::now();
-            let leads = nodes[old].node.step_down(None).await.unwrap();
+            let leads = nodes[old].step_down(None).await.unwrap();
             assert!(
-                leads != *nodes[old].node.id() && leads != *nodes[cut_off].node.id(),
+                leads != *nodes[old].id() && leads != *nodes[cut_off].id(),
                 "{leads}"
             );
             assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
@@ -172,12 +167,12 @@ fn stepping_down_to_a_voter_that_is_cut_off_for_a_moment_succeeds() {
             world
                 .network
                 .cut_one_way(nodes[other].addr(), nodes[target].addr());
-            let (node, to) = (nodes[old].node.clone(), nodes[target].node.id().clone());
+            let (node, to) = (nodes[old].node.clone(), nodes[target].id().clone());
             let stepping = env::spawn(async move { node.step_down(Some(to)).await });
             env::sleep(Duration::from_millis(150)).await;
             world.network.heal();
             let leads = stepping.await.unwrap().unwrap();
-            assert_eq!(leads, *nodes[target].node.id());
+            assert_eq!(leads, *nodes[target].id());
         });
     }
 }
@@ -191,7 +186,7 @@ fn stepping_down_with_nobody_there_is_refused_soon() {
         let began = Instant::now();
         let asked = nodes[old].node.clone();
         let stepping = env::spawn(async move { asked.step_down(None).await });
-        for sim in nodes.iter().filter(|sim| sim.node.id() != nodes[old].node.id()) {
+        for sim in nodes.iter().filter(|sim| sim.id() != nodes[old].id()) {
             world.network.isolate(sim.addr());
         }
         stepping.await.unwrap().unwrap_err();
@@ -203,7 +198,7 @@ fn stepping_down_with_nobody_there_is_refused_soon() {
         let alone = world.cluster(1).await;
         leader(&alone, None).await;
         let began = Instant::now();
-        let error = alone[0].node.step_down(None).await.unwrap_err();
+        let error = alone[0].step_down(None).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::Refused, "{error}");
         assert!(
             began.elapsed() < Duration::from_millis(10),
@@ -230,7 +225,7 @@ fn a_node_far_behind_is_given_a_snapshot_and_told_the_net_change() {
             for i in 600..900 {
                 last = write(&nodes[writer], &format!("k{i:04}")).await;
             }
-            let behind = nodes[late].node.view().revision();
+            let behind = nodes[late].revision();
             world.network.heal();
             all_have(&nodes, last, &["k0000", "k0899"]).await;
             settle(&nodes).await;
@@ -250,10 +245,7 @@ fn a_node_far_behind_is_given_a_snapshot_and_told_the_net_change() {
                 .unwrap();
             assert!(first > behind + 500, "it came as a snapshot, not as a replay");
             for sim in &nodes {
-                assert_eq!(
-                    sim.node.view().topology().partitions,
-                    nodes[0].node.view().topology().partitions
-                );
+                assert_eq!(sim.topology().partitions, nodes[0].topology().partitions);
             }
         });
     }
@@ -265,20 +257,19 @@ fn a_wiped_member_gets_another_raft_id_and_the_old_one_goes() {
         let mut nodes = world.cluster(3).await;
         let wiped = (leader(&nodes, None).await + 1) % 3;
         let gone = nodes.remove(wiped);
-        let old_id = gone.node.raft_parts().unwrap().raft.raft_id();
-        world.network.unserve(gone.addr());
-        drop(gone.node.close_immediately().await);
-        let mut options = gone.options;
+        let old_id = gone.raft_id().unwrap();
+        world.kill(&gone).await;
+        let mut options = gone.options().clone();
         options.join_addrs = nodes.iter().map(|sim| sim.addr().to_owned()).collect();
         let back = world.make(options, Arc::new(MemDisk::new()));
-        back.node.start().await.unwrap();
+        back.start().await.unwrap();
         nodes.insert(wiped, back);
         settle(&nodes).await;
-        let new_id = nodes[wiped].node.raft_parts().unwrap().raft.raft_id();
+        let new_id = nodes[wiped].raft_id().unwrap();
         assert!(new_id > 3, "Raft id {new_id} was given before");
         for sim in &nodes {
             until("the old id to go", || {
-                let members = sim.node.raft_parts().unwrap().raft.raft_members();
+                let members = sim.raft_members().unwrap();
                 !members.all.contains(&old_id) && members.voters.len() == 3 && !members.joint
             })
             .await;
@@ -303,11 +294,7 @@ fn a_half_done_change_of_voters_is_finished_by_the_next_leader() {
             let starting = fifth.node.clone();
             nodes.push(fifth);
             env::spawn(async move { starting.start().await });
-            let joint = |sim: &SimNode| {
-                sim.node
-                    .raft_parts()
-                    .is_ok_and(|member| member.raft.raft_members().joint)
-            };
+            let joint = |sim: &TestNode| sim.raft_members().is_some_and(|members| members.joint);
             let deadline = Instant::now() + Duration::from_secs(5);
             let mut found = false;
             while !found && Instant::now() < deadline {
@@ -323,7 +310,7 @@ fn a_half_done_change_of_voters_is_finished_by_the_next_leader() {
             settle(&nodes).await;
             for sim in &nodes {
                 until("five voters", || {
-                    let members = sim.node.raft_parts().unwrap().raft.raft_members();
+                    let members = sim.raft_members().unwrap();
                     members.voters.len() == 5 && !members.joint
                 })
                 .await;
@@ -342,13 +329,13 @@ fn a_node_that_cannot_catch_up_is_neither_active_nor_a_voter() {
         let starting = fifth.node.clone();
         let addr = fifth.addr().to_owned();
         env::spawn(async move { starting.start().await });
-        let status = |sim: &SimNode| sim.node.view().node("node-5").map(|node| node.status);
+        let status = |sim: &TestNode| sim.view().node("node-5").map(|node| node.status);
         let leads_now = leader(&nodes, None).await;
         until("it is admitted", || status(&nodes[leads_now]).is_some()).await;
         world.network.isolate(&addr);
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(5) {
-            let members = nodes[leads_now].node.raft_parts().unwrap().raft.raft_members();
+            let members = nodes[leads_now].raft_members().unwrap();
             assert_eq!(members.voters.len(), 3);
             assert_ne!(status(&nodes[leads_now]), Some(NodeStatus::Active));
             env::sleep(Duration::from_millis(10)).await;
@@ -357,7 +344,7 @@ fn a_node_that_cannot_catch_up_is_neither_active_nor_a_voter() {
         world.network.heal();
         nodes.push(fifth);
         settle(&nodes).await;
-        assert!(nodes[4].node.data("meanwhile").is_some());
+        assert!(nodes[4].data("meanwhile").is_some());
         assert_same_streams(&nodes).await;
     });
 }
@@ -397,8 +384,8 @@ fn writes_over_a_bad_network_happen_exactly_once() {
             }
             world.network.calm();
             for sim in &nodes {
-                until("everybody is up to date", || sim.node.view().revision() >= last).await;
-                assert_eq!(sim.node.data_keys("node-", None, 1000).len(), 120);
+                until("everybody is up to date", || sim.revision() >= last).await;
+                assert_eq!(sim.data_keys("node-").len(), 120);
             }
             assert_same_streams(&nodes).await;
         });
@@ -423,12 +410,12 @@ async fn nodes_crash_and_come_back(world: World, seed: u64) {
     settle(&nodes).await;
     let last = write(&nodes[0], "last").await;
     for sim in &nodes {
-        until("everybody is up to date", || sim.node.view().revision() >= last).await;
+        until("everybody is up to date", || sim.revision() >= last).await;
         for key in &written {
             assert!(
-                sim.node.data(key).is_some(),
+                sim.data(key).is_some(),
                 "{} lost {key}, which was acknowledged",
-                sim.node.id()
+                sim.id()
             );
         }
     }

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use super::failure::status;
-use super::tests::simulate;
-use super::{SCENARIO_TIMEOUT, SimNode, World, leader, settle, until};
-use crate::env;
-use crate::error::ErrorCode;
-use crate::model::NodeStatus;
+use clusterkit::ErrorCode;
+use clusterkit::env;
+use clusterkit::model::NodeStatus;
+
+use crate::claims::status;
+use crate::world::{SCENARIO_TIMEOUT, TestNode, World, leader, settle, simulate, until};
 
 /// Five nodes with two copies of each partition, and one that follows each other: primary and replica of `number` are
 /// neither the leader nor the founder.
-async fn two_of_five(world: &World) -> (Vec<SimNode>, u32, usize, usize) {
+async fn two_of_five(world: &World) -> (Vec<TestNode>, u32, usize, usize) {
     let mut nodes = Vec::new();
     for i in 1..=5 {
         let through: &[usize] = if i == 1 { &[] } else { &[1] };
@@ -20,13 +20,13 @@ async fn two_of_five(world: &World) -> (Vec<SimNode>, u32, usize, usize) {
             options.replication_factor = Some(2);
         }
         let sim = world.make(options, std::sync::Arc::default());
-        sim.node.start().await.unwrap();
+        sim.start().await.unwrap();
         nodes.push(sim);
     }
     settle(&nodes).await;
     let leader = leader(&nodes, None).await;
-    let index = |id: &str| nodes.iter().position(|sim| &**sim.node.id() == id).unwrap();
-    let topology = nodes[0].node.view().topology().clone();
+    let index = |id: &str| nodes.iter().position(|sim| &**sim.id() == id).unwrap();
+    let topology = nodes[0].topology();
     let found = topology.partitions.iter().find_map(|partition| {
         let primary = index(partition.primary.as_ref()?);
         let replica = index(partition.synced().find(|node| index(node) != primary)?);
@@ -36,26 +36,20 @@ async fn two_of_five(world: &World) -> (Vec<SimNode>, u32, usize, usize) {
     (nodes, number, primary, replica)
 }
 
-async fn dies(world: &World, sim: &SimNode) {
-    world.network.unserve(sim.addr());
-    drop(sim.node.close_immediately().await);
-    sim.disk.crash(1);
-}
-
 /// Waits until both are known to have failed, and starts the first of them again.
 async fn back_when_both_failed(
     world: &World,
-    nodes: &mut Vec<SimNode>,
+    nodes: &mut Vec<TestNode>,
     primary: usize,
     replica: usize,
-) -> SimNode {
+) -> TestNode {
     let dead = [primary, replica];
     let witness = (0..5).find(|i| !dead.contains(i)).unwrap();
-    let failed = |i: usize| status(&nodes[witness], nodes[i].node.id()) == Some(NodeStatus::Failed);
+    let failed = |i: usize| status(&nodes[witness], nodes[i].id()) == Some(NodeStatus::Failed);
     until("both failures", || dead.into_iter().all(failed)).await;
     let gone = nodes.remove(primary);
-    let back = world.make(gone.options, gone.disk);
-    back.node.start().await.unwrap();
+    let back = world.next_process(&gone);
+    back.start().await.unwrap();
     back
 }
 
@@ -64,12 +58,12 @@ fn a_role_given_to_a_dead_replica_returns_to_who_wrote_last() {
     for seed in 1..=5 {
         simulate(seed, async |world| {
             let (mut nodes, number, primary, replica) = two_of_five(&world).await;
-            dies(&world, &nodes[primary]).await;
+            world.lose_power(&nodes[primary], 1).await;
             // Before anybody has noticed that.
             env::sleep(Duration::from_millis(200 * seed)).await;
-            dies(&world, &nodes[replica]).await;
+            world.lose_power(&nodes[replica], 1).await;
             let back = back_when_both_failed(&world, &mut nodes, primary, replica).await;
-            until("its role", || back.node.is_primary(number)).await;
+            until("its role", || back.is_primary(number)).await;
             nodes.insert(primary, back);
         });
     }
@@ -80,29 +74,27 @@ fn a_role_that_a_replica_acted_on_stays_with_it() {
     for seed in 1..=5 {
         simulate(seed, async |world| {
             let (mut nodes, number, primary, replica) = two_of_five(&world).await;
-            dies(&world, &nodes[primary]).await;
+            world.lose_power(&nodes[primary], 1).await;
             // It acts, for as short a time as it may be.
-            until("failover", || nodes[replica].node.is_primary(number)).await;
-            dies(&world, &nodes[replica]).await;
-            let [b, c] = [primary, replica].map(|i| nodes[i].node.id().clone());
+            until("failover", || nodes[replica].is_primary(number)).await;
+            world.lose_power(&nodes[replica], 1).await;
+            let [b, c] = [primary, replica].map(|i| nodes[i].id().clone());
             let back = back_when_both_failed(&world, &mut nodes, primary, replica).await;
             until("its return", || status(&back, &b) == Some(NodeStatus::Active)).await;
             env::sleep(Duration::from_secs(3)).await;
-            assert!(!back.node.is_primary(number), "{c} may have written");
-            let holders = back.node.view().topology().partitions[number as usize].clone();
+            assert!(!back.is_primary(number), "{c} may have written");
+            let holders = back.topology().partitions[number as usize].clone();
             assert!(holders.is_synced(&c) && !holders.is_synced(&b), "{holders:?}");
             // Who alone has the data is not taken out by mistake.
             let refused = back
-                .node
                 .remove_node(c.clone(), false, SCENARIO_TIMEOUT)
                 .await
                 .unwrap_err();
             assert_eq!(refused.code(), ErrorCode::Refused, "{refused}");
-            back.node
-                .recover(number, b.clone(), false, SCENARIO_TIMEOUT)
+            back.recover(number, b.clone(), false, SCENARIO_TIMEOUT)
                 .await
                 .unwrap();
-            until("what was accepted", || back.node.is_primary(number)).await;
+            until("what was accepted", || back.is_primary(number)).await;
             nodes.insert(primary, back);
         });
     }

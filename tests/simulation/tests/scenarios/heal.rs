@@ -3,15 +3,13 @@
 
 use std::time::Duration;
 
+use clusterkit::env::{self, Instant};
+use clusterkit::model::NodeStatus;
+use clusterkit::{Expect, TimingProfile};
 use futures_util::future::join_all;
 
-use super::failure::claims;
-use super::tests::simulate;
-use super::{SCENARIO_TIMEOUT, SimNode, World, settle};
-use crate::env::{self, Instant};
-use crate::model::NodeStatus;
-use crate::options::TimingProfile;
-use crate::state::Expect;
+use crate::claims::claims;
+use crate::world::{SCENARIO_TIMEOUT, TestNode, World, leader, settle, simulate};
 
 /// Who does not hear whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +33,7 @@ const AFTER_A_CUT: Duration = Duration::from_secs(2);
 /// The same after connections have died of which nobody was told.
 const AFTER_FLOWS_DIED: Duration = Duration::from_secs(4);
 
-fn cut(world: &World, shape: Shape, nodes: &[SimNode], one: usize) {
+fn cut(world: &World, shape: Shape, nodes: &[TestNode], one: usize) {
     let network = &world.network;
     let addrs: Vec<&str> = (0..nodes.len())
         .map(|i| nodes[(one + i) % nodes.len()].addr())
@@ -67,24 +65,19 @@ fn cut(world: &World, shape: Shape, nodes: &[SimNode], one: usize) {
 }
 
 /// Waits until every node has written and every partition is served; how long that takes from now.
-async fn well_again(nodes: &[SimNode]) -> Duration {
+async fn well_again(nodes: &[TestNode]) -> Duration {
     let began = Instant::now();
-    let write = async |sim: &SimNode| {
-        let written = sim.node.set_data(
-            sim.node.id().to_string(),
-            "x".into(),
-            Expect::Any,
-            SCENARIO_TIMEOUT,
-        );
-        assert!(written.await.is_ok(), "{} cannot write", sim.node.id());
+    let write = async |sim: &TestNode| {
+        let written = sim.set_data(sim.id().to_string(), "x".into(), Expect::Any, SCENARIO_TIMEOUT);
+        assert!(written.await.is_ok(), "{} cannot write", sim.id());
     };
     join_all(nodes.iter().map(write)).await;
     let written = began.elapsed();
-    let all: Vec<&SimNode> = nodes.iter().collect();
-    let total = nodes[0].node.view().partition_count() as usize;
-    let status = |sim: &SimNode, of: &SimNode| {
-        let view = sim.node.view();
-        view.node(of.node.id()).map(|node| node.status)
+    let all: Vec<&TestNode> = nodes.iter().collect();
+    let total = nodes[0].view().partition_count() as usize;
+    let status = |sim: &TestNode, of: &TestNode| {
+        let view = sim.view();
+        view.node(of.id()).map(|node| node.status)
     };
     let well = || {
         claims(&all).iter().sum::<usize>() == total
@@ -103,7 +96,7 @@ async fn well_again(nodes: &[SimNode]) -> Duration {
 }
 
 /// Five nodes over connections.
-async fn cluster(world: &World, timing: TimingProfile) -> Vec<SimNode> {
+async fn cluster(world: &World, timing: TimingProfile) -> Vec<TestNode> {
     world.network.use_connections();
     let nodes = world.cluster_of(5, timing).await;
     settle(&nodes).await;
@@ -111,13 +104,13 @@ async fn cluster(world: &World, timing: TimingProfile) -> Vec<SimNode> {
 }
 
 /// The same after each has led once, so that every connection stands that there can be.
-async fn connected_cluster(world: &World, timing: TimingProfile) -> Vec<SimNode> {
+async fn connected_cluster(world: &World, timing: TimingProfile) -> Vec<TestNode> {
     let nodes = cluster(world, timing).await;
     for next in &nodes {
-        let now = super::leader(&nodes, None).await;
-        if nodes[now].node.id() != next.node.id() {
-            let led = nodes[now].node.step_down(Some(next.node.id().clone())).await;
-            assert_eq!(led.ok().as_ref(), Some(next.node.id()));
+        let now = leader(&nodes, None).await;
+        if nodes[now].id() != next.id() {
+            let led = nodes[now].step_down(Some(next.id().clone())).await;
+            assert_eq!(led.ok().as_ref(), Some(next.id()));
         }
         well_again(&nodes).await;
     }
@@ -130,7 +123,7 @@ fn after_a_cut(timing: TimingProfile, shape: Shape, away: usize, length: Duratio
     let seed = length.as_secs() * 10 + away as u64;
     simulate(seed, async |world| {
         let nodes = cluster(&world, timing).await;
-        let one = super::leader(&nodes, None).await + away;
+        let one = leader(&nodes, None).await + away;
         cut(&world, shape, &nodes, one);
         env::sleep(length).await;
         world.network.heal();
@@ -182,7 +175,7 @@ fn a_cut_of_a_minute_is_over_within_two() {
 fn after_flows_died(timing: TimingProfile, of_all: bool, away: usize) -> Duration {
     simulate(away as u64, async |world| {
         let nodes = connected_cluster(&world, timing).await;
-        let one = (super::leader(&nodes, None).await + away) % nodes.len();
+        let one = (leader(&nodes, None).await + away) % nodes.len();
         for (i, sim) in nodes.iter().enumerate() {
             if of_all || i == one {
                 world.network.forget_flows_of(sim.addr());
@@ -209,8 +202,8 @@ fn connections_that_died_without_a_word_are_replaced_within_four_seconds() {
 #[cfg(feature = "planted-bugs")]
 #[test]
 fn silence_that_starts_anew_with_each_call_is_found() {
-    crate::planted::plant("silence-of-a-call");
+    clusterkit::planted::plant("silence-of-a-call");
     let took = after_flows_died(TimingProfile::Lan, true, 0);
-    crate::planted::plant("");
+    clusterkit::planted::plant("");
     assert!(took > AFTER_FLOWS_DIED, "{took:?}");
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::failure::watched;
-use super::tests::simulate;
-use super::{SimNode, World, leader, settle, until};
-use crate::env::sim_process::SimProcess;
-use crate::env::{self, Instant};
+use clusterkit::env::sim_process::SimProcess;
+use clusterkit::env::{self, Instant};
+
+use crate::claims::watched;
+use crate::world::{TestNode, World, leader, simulate, until};
 
 /// Long enough for what was sent to arrive, and to be answered.
 const A_MOMENT: Duration = Duration::from_millis(30);
@@ -15,42 +15,34 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Three nodes, each a process of its own that can stand still.
+/// Three nodes, each of which can stand still.
 struct Machines {
-    nodes: Vec<SimNode>,
-    scopes: Vec<SimProcess>,
+    nodes: Vec<TestNode>,
 }
 
 impl Machines {
     async fn start(world: &World) -> Machines {
-        let scopes: Vec<SimProcess> = (0..3).map(|_| SimProcess::new(0)).collect();
-        let mut nodes = Vec::new();
-        for (i, sim_process) in (1..).zip(&scopes) {
-            let through: &[usize] = if i == 1 { &[] } else { &[1] };
-            nodes.push(sim_process.wrap(world.start(i, through)).await);
+        Machines {
+            nodes: world.cluster(3).await,
         }
-        settle(&nodes).await;
-        Machines { nodes, scopes }
     }
 
     /// These stand still for `time`, and go on for a moment.
     async fn stall(&self, which: &[usize], time: Duration) {
-        which.iter().for_each(|i| self.scopes[*i].pause());
+        let stalled = || which.iter().map(|i| self.nodes[*i].sim_process());
+        stalled().for_each(SimProcess::pause);
         env::sleep(time).await;
-        which.iter().for_each(|i| self.scopes[*i].resume());
+        stalled().for_each(SimProcess::resume);
         env::sleep(A_MOMENT).await;
     }
 
     fn epoch(&self) -> u64 {
-        let epochs = self
-            .nodes
-            .iter()
-            .map(|sim| sim.node.view().topology().leader_epoch);
+        let epochs = self.nodes.iter().map(|sim| sim.topology().leader_epoch);
         epochs.max().unwrap_or(0)
     }
 
     fn stretch(&self) -> u32 {
-        self.nodes[0].node.health().election_stretch
+        self.nodes[0].health().election_stretch
     }
 }
 
@@ -92,7 +84,7 @@ fn timeouts_follow_the_delays_and_come_back_when_it_is_quiet() {
             }
             assert_eq!(machines.epoch(), epoch, "seed {seed}");
             until("timeouts that are stretched", || machines.stretch() == 8).await;
-            assert!(machines.nodes[leads].node.health().delay_ms > 1_000);
+            assert!(machines.nodes[leads].health().delay_ms > 1_000);
             // Quiet: step by step they come back.
             let began = Instant::now();
             while machines.stretch() > 1 {
@@ -106,14 +98,14 @@ fn timeouts_follow_the_delays_and_come_back_when_it_is_quiet() {
             assert!(began.elapsed() > Duration::from_secs(30));
             assert_eq!(machines.epoch(), epoch, "seed {seed}");
             // A dead leader is replaced in the published time again.
-            machines.scopes[leads].kill();
+            machines.nodes[leads].sim_process().kill();
             let killed = Instant::now();
-            let others: Vec<&SimNode> = (0..3)
+            let others: Vec<&TestNode> = (0..3)
                 .filter(|i| *i != leads)
                 .map(|i| &machines.nodes[i])
                 .collect();
             watched("a new leader", &others, || {
-                others.iter().any(|sim| sim.node.is_leader())
+                others.iter().any(|sim| sim.is_leader())
             })
             .await;
             let took = killed.elapsed();

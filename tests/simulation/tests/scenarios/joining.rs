@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::tests::simulate;
-use super::{SCENARIO_TIMEOUT, SimNode, World, leader, settle, until};
-use crate::env::disk::MemDisk;
-use crate::env::{self, Instant};
-use crate::error::ErrorCode;
-use crate::model::NodeStatus;
+use ck_simulation::nodes::addr;
+use clusterkit::env::disk::MemDisk;
+use clusterkit::env::{self, Instant};
+use clusterkit::model::NodeStatus;
+use clusterkit::{ErrorCode, Options};
+
+use crate::world::{SCENARIO_TIMEOUT, TestNode, World, leader, settle, simulate, until};
 
 /// How long a node may take to come in or back where one good address is known.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
@@ -22,20 +23,14 @@ fn silent(world: &World, n: usize) -> Vec<String> {
     addresses
 }
 
-fn is_active(sim: &SimNode) -> bool {
-    let view = sim.node.view();
+fn is_active(sim: &TestNode) -> bool {
+    let view = sim.view();
     let me = view.my_node();
-    me.is_some_and(|node| node.status == NodeStatus::Active) && sim.node.incarnation().is_some()
-}
-
-async fn kill(world: &World, sim: SimNode) -> SimNode {
-    world.network.unserve(sim.addr());
-    drop(sim.node.close_immediately().await);
-    sim
+    me.is_some_and(|node| node.status == NodeStatus::Active) && sim.incarnation().is_some()
 }
 
 /// Starts a process in the background.
-fn boot(world: &World, options: crate::options::Options, disk: Arc<MemDisk>) -> SimNode {
+fn boot(world: &World, options: Options, disk: Arc<MemDisk>) -> TestNode {
     let sim = world.make(options, disk);
     let node = sim.node.clone();
     env::spawn(async move { drop(node.start().await) });
@@ -48,12 +43,13 @@ fn a_member_is_back_within_a_second_though_twenty_addresses_are_silent() {
         simulate(seed, async |world| {
             let mut nodes = world.cluster(4).await;
             // Two members are off as well, and remembered; the leader and one more live.
-            let back = kill(&world, nodes.pop().unwrap()).await;
-            let mut options = back.options.clone();
+            let back = nodes.pop().unwrap();
+            world.kill(&back).await;
+            let mut options = back.options().clone();
             options.join_addrs = silent(&world, 20);
             let began = Instant::now();
-            let sim = world.make(options, back.disk);
-            sim.node.start().await.unwrap();
+            let sim = world.make(options, back.disk().clone());
+            sim.start().await.unwrap();
             assert!(is_active(&sim), "it is not a member again");
             assert!(began.elapsed() < SHORT_WAIT, "it took {:?}", began.elapsed());
         });
@@ -70,7 +66,7 @@ fn a_new_node_joins_within_a_second_though_twenty_addresses_are_silent() {
         options.join_addrs.push(nodes[1].addr().to_owned());
         let began = Instant::now();
         let sim = world.make(options, Arc::new(MemDisk::new()));
-        sim.node.start().await.unwrap();
+        sim.start().await.unwrap();
         assert!(began.elapsed() < SHORT_WAIT, "it took {:?}", began.elapsed());
     });
 }
@@ -81,29 +77,29 @@ fn a_stranger_at_an_old_address_puts_no_member_out() {
     for seed in 1..=4 {
         simulate(seed, async |world| {
             let mut nodes = world.cluster(3).await;
-            let gone = leader(&nodes, None).await;
-            let gone = kill(&world, nodes.remove(gone)).await;
+            let gone = nodes.remove(leader(&nodes, None).await);
+            world.kill(&gone).await;
             let mut away = nodes.pop().unwrap();
             if seed % 2 == 0 {
                 // It restarts while the stranger is there already; otherwise it is told out while it runs.
-                away = kill(&world, away).await;
+                world.kill(&away).await;
             }
             let mut foreign = World::options(9, &[]);
             foreign.http_addr = gone.addr().to_owned();
             let stranger = world.make(foreign, Arc::new(MemDisk::new()));
-            stranger.node.start().await.unwrap();
+            stranger.start().await.unwrap();
             if seed % 2 == 0 {
-                away = boot(&world, away.options, away.disk);
+                away = boot(&world, away.options().clone(), away.disk().clone());
             }
             let stays = &nodes[0];
             until("a leader of the two that are left", || {
-                stays.node.is_leader() || away.node.is_leader()
+                stays.is_leader() || away.is_leader()
             })
             .await;
             let since = Instant::now();
             while since.elapsed() < Duration::from_secs(15) {
                 for sim in [stays, &away] {
-                    assert!(sim.node.refusal().is_none(), "{:?}", sim.node.refusal());
+                    assert!(sim.refusal().is_none(), "{:?}", sim.refusal());
                 }
                 env::sleep(Duration::from_millis(20)).await;
             }
@@ -120,7 +116,7 @@ fn a_new_node_joins_its_cluster_though_another_answers_first() {
         let mut foreign = World::options(9, &[]);
         foreign.cluster_name = "another".to_owned();
         let stranger = world.make(foreign, Arc::new(MemDisk::new()));
-        stranger.node.start().await.unwrap();
+        stranger.start().await.unwrap();
         // The good one is away for a while.
         world.network.isolate(nodes[1].addr());
         let mut options = World::options(4, &[]);
@@ -130,10 +126,7 @@ fn a_new_node_joins_its_cluster_though_another_answers_first() {
         env::sleep(Duration::from_secs(4)).await;
         world.network.reconnect(nodes[1].addr());
         until("it is in", || is_active(&sim)).await;
-        assert_eq!(
-            sim.node.view().topology().cluster_id,
-            nodes[0].node.view().topology().cluster_id
-        );
+        assert_eq!(sim.topology().cluster_id, nodes[0].topology().cluster_id);
     });
 }
 
@@ -143,28 +136,25 @@ fn nothing_is_founded_while_the_others_live() {
     for seed in 1..=4 {
         simulate(seed, async |world| {
             let mut nodes = world.cluster(3).await;
-            let wiped = kill(&world, nodes.remove(0)).await;
+            let wiped = nodes.remove(0);
+            world.kill(&wiped).await;
             // The two that are left do not hear each other: neither leads, and both say so.
             world.network.cut(nodes[0].addr(), nodes[1].addr());
             env::sleep(Duration::from_secs(2)).await;
-            let mut options = wiped.options.clone();
+            let mut options = wiped.options().clone();
             options.bootstrap = Some(true);
-            options.join_addrs = vec![World::addr(2), World::addr(3)];
+            options.join_addrs = vec![addr(2), addr(3)];
             let sim = boot(&world, options, Arc::new(MemDisk::new()));
             env::sleep(Duration::from_secs(10)).await;
             assert!(
-                sim.node.view().topology().cluster_id.is_empty(),
+                sim.topology().cluster_id.is_empty(),
                 "it has founded a second cluster"
             );
             world.network.heal();
             nodes.push(sim);
             until("all are in one cluster", || nodes.iter().all(is_active)).await;
-            let id = nodes[0].node.view().topology().cluster_id.clone();
-            assert!(
-                nodes
-                    .iter()
-                    .all(|sim| sim.node.view().topology().cluster_id == id)
-            );
+            let id = nodes[0].topology().cluster_id.clone();
+            assert!(nodes.iter().all(|sim| sim.topology().cluster_id == id));
         });
     }
 }
@@ -179,7 +169,7 @@ fn a_founder_that_is_refused_founds_nothing_and_ends_with_the_refusal() {
         options.partition_count = Some(99);
         options.join_timeout = Duration::from_secs(3);
         let sim = world.make(options, Arc::new(MemDisk::new()));
-        let error = sim.node.start().await.unwrap_err();
+        let error = sim.start().await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::ClusterMismatch, "{error}");
         settle(&nodes).await;
     });
@@ -193,20 +183,20 @@ fn a_founder_with_join_addresses_and_nobody_there_founds() {
         options.partition_count = Some(12);
         let began = Instant::now();
         let first = world.make(options, Arc::new(MemDisk::new()));
-        first.node.start().await.unwrap();
+        first.start().await.unwrap();
         assert!(
             began.elapsed() < SCENARIO_TIMEOUT / 6,
             "it took {:?}",
             began.elapsed()
         );
         let others = [world.start(2, &[1, 3]).await, world.start(3, &[1, 2]).await];
-        let nodes: Vec<SimNode> = std::iter::once(first).chain(others).collect();
+        let nodes: Vec<TestNode> = std::iter::once(first).chain(others).collect();
         settle(&nodes).await;
     });
 }
 
 /// Nodes `1..=n`, configured alike: each with all addresses, its own too, and no special first one.
-fn alike(n: usize, i: usize) -> crate::options::Options {
+fn alike(n: usize, i: usize) -> Options {
     let through: Vec<usize> = (1..=n).collect();
     let mut options = World::options(i, &through);
     options.bootstrap_expect = Some(n as u32);
@@ -214,15 +204,13 @@ fn alike(n: usize, i: usize) -> crate::options::Options {
     options
 }
 
-fn cluster_ids(nodes: &[SimNode]) -> std::collections::BTreeSet<String> {
-    let ids = nodes
-        .iter()
-        .map(|sim| sim.node.view().topology().cluster_id.clone());
+fn cluster_ids(nodes: &[TestNode]) -> std::collections::BTreeSet<String> {
+    let ids = nodes.iter().map(|sim| sim.topology().cluster_id.clone());
     ids.filter(|id| !id.is_empty()).collect()
 }
 
 /// Waits until all are members, looking all the time whether there are two clusters.
-async fn form_one(nodes: &[SimNode]) {
+async fn form_one(nodes: &[TestNode]) {
     until("one cluster of all", || {
         assert!(cluster_ids(nodes).len() <= 1, "two clusters were founded");
         nodes.iter().all(is_active)
@@ -253,17 +241,17 @@ fn nodes_that_are_configured_alike_found_one_cluster_in_any_order() {
 fn one_that_restarts_while_they_form_costs_no_second_cluster() {
     for seed in 1..=12_u64 {
         simulate(seed, async |world| {
-            let mut nodes: Vec<SimNode> = (1..=3)
+            let mut nodes: Vec<TestNode> = (1..=3)
                 .map(|i| boot(&world, alike(3, i), Arc::new(MemDisk::new())))
                 .collect();
             // Somewhere before, within or just after the founding; each node in turn, the founder most often.
             env::sleep(Duration::from_micros(500 + 700 * seed)).await;
             let victim = if seed % 3 == 0 { seed as usize % 2 + 1 } else { 0 };
-            let sim = kill(&world, nodes.remove(victim)).await;
-            sim.disk.crash(seed);
+            let sim = nodes.remove(victim);
+            world.lose_power(&sim, seed).await;
             env::sleep(Duration::from_millis(300 * (seed % 4))).await;
             assert!(cluster_ids(&nodes).len() <= 1);
-            nodes.push(boot(&world, sim.options, sim.disk));
+            nodes.push(boot(&world, sim.options().clone(), sim.disk().clone()));
             form_one(&nodes).await;
         });
     }
@@ -279,7 +267,7 @@ fn with_more_nodes_than_expected_and_a_bad_network_one_cluster_is_founded() {
                 options.bootstrap_expect = Some(3);
                 options
             };
-            let mut nodes: Vec<SimNode> = (2..=4)
+            let mut nodes: Vec<TestNode> = (2..=4)
                 .map(|i| boot(&world, options(i), Arc::new(MemDisk::new())))
                 .collect();
             world
@@ -303,7 +291,7 @@ fn nodes_that_do_not_expect_the_same_say_so_and_found_nothing() {
         let mut options = alike(3, 2);
         options.bootstrap_expect = Some(5);
         let second = world.make(options, Arc::new(MemDisk::new()));
-        let error = second.node.start().await.unwrap_err();
+        let error = second.start().await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::ClusterMismatch, "{error}");
         for part in ["bootstrap_expect 5", "bootstrap_expect 3", "node-1", "node-2"] {
             assert!(error.message().contains(part), "{part} is missing: {error}");
@@ -319,7 +307,7 @@ fn a_set_that_is_not_complete_says_who_has_been_found() {
         let mut options = alike(3, 2);
         options.join_timeout = Duration::from_secs(2);
         let second = world.make(options, Arc::new(MemDisk::new()));
-        let error = second.node.start().await.unwrap_err();
+        let error = second.start().await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::JoinFailed, "{error}");
         assert!(
             error.message().contains("2 of 3 nodes") && error.message().contains("node-1"),
@@ -333,16 +321,17 @@ fn a_set_that_is_not_complete_says_who_has_been_found() {
 #[test]
 fn a_founder_of_a_set_that_lost_its_disk_joins_what_it_founded() {
     simulate(1, async |world| {
-        let mut nodes: Vec<SimNode> = (1..=3)
+        let mut nodes: Vec<TestNode> = (1..=3)
             .map(|i| boot(&world, alike(3, i), Arc::new(MemDisk::new())))
             .collect();
         form_one(&nodes).await;
         let before = cluster_ids(&nodes);
-        let sim = kill(&world, nodes.remove(0)).await;
+        let sim = nodes.remove(0);
+        world.kill(&sim).await;
         world.network.cut(nodes[0].addr(), nodes[1].addr());
-        let again = boot(&world, sim.options, Arc::new(MemDisk::new()));
+        let again = boot(&world, sim.options().clone(), Arc::new(MemDisk::new()));
         env::sleep(Duration::from_secs(8)).await;
-        assert!(again.node.view().topology().cluster_id.is_empty());
+        assert!(again.topology().cluster_id.is_empty());
         world.network.heal();
         nodes.push(again);
         form_one(&nodes).await;
@@ -355,7 +344,7 @@ fn a_founder_of_a_set_that_lost_its_disk_joins_what_it_founded() {
 fn two_founders_that_know_of_each_other_found_one_cluster() {
     for seed in 1..=4 {
         simulate(seed, async |world| {
-            let nodes: Vec<SimNode> = [(1, [2, 3]), (2, [1, 3]), (3, [1, 2])]
+            let nodes: Vec<TestNode> = [(1, [2, 3]), (2, [1, 3]), (3, [1, 2])]
                 .into_iter()
                 .map(|(i, through)| {
                     let mut options = World::options(i, &through);

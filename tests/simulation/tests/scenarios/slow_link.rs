@@ -4,25 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::tests::simulate;
-use super::{SCENARIO_TIMEOUT, SimNode, World, leader, settle, until};
-use crate::env::{self, Instant};
-use crate::net::sim::LinkConditions;
-use crate::options::TimingProfile;
-use crate::state::Expect;
+use clusterkit::env::{self, Instant};
+use clusterkit::net::sim::LinkConditions;
+use clusterkit::{Expect, TimingProfile};
+
+use crate::world::{SCENARIO_TIMEOUT, TestNode, World, leader, settle, simulate, until};
 
 const MEBIBYTE: usize = 1 << 20;
 /// Ten megabits.
 const SLOW: u64 = 1_250_000;
 
-async fn set(sim: &SimNode, key: &str, bytes: usize, timeout: Duration) -> crate::Result<u64> {
+async fn set(sim: &TestNode, key: &str, bytes: usize, timeout: Duration) -> clusterkit::Result<u64> {
     let value = vec![7; bytes].into();
-    sim.node
-        .set_data(key.to_owned(), value, Expect::Any, timeout)
-        .await
+    sim.set_data(key.to_owned(), value, Expect::Any, timeout).await
 }
 
-async fn cluster(world: &World, n: usize, timing: TimingProfile) -> Vec<SimNode> {
+async fn cluster(world: &World, n: usize, timing: TimingProfile) -> Vec<TestNode> {
     world.network.use_connections();
     if timing == TimingProfile::Wan {
         world.network.set_conditions(LinkConditions {
@@ -37,7 +34,7 @@ async fn cluster(world: &World, n: usize, timing: TimingProfile) -> Vec<SimNode>
 }
 
 /// How long each of some small writes took, until told to stop or `count` are made.
-async fn small_writes(sim: &SimNode, count: usize, stop: &AtomicBool) -> Vec<Duration> {
+async fn small_writes(sim: &TestNode, count: usize, stop: &AtomicBool) -> Vec<Duration> {
     let mut took = Vec::new();
     while took.len() < count && !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
@@ -55,7 +52,7 @@ fn p99(sorted: &[Duration]) -> Duration {
 }
 
 /// The 99th percentiles of small writes, alone and beside large ones, and how long the large ones took.
-async fn beside(nodes: &[SimNode], small: usize, large: usize) -> (Duration, Duration, Vec<Duration>) {
+async fn beside(nodes: &[TestNode], small: usize, large: usize) -> (Duration, Duration, Vec<Duration>) {
     let stop = Arc::new(AtomicBool::new(false));
     let alone = small_writes(&nodes[small], 200, &stop).await;
     let writing = async {
@@ -83,7 +80,7 @@ fn large_values_on_slow_links_arrive_and_small_writes_pass_between_them() {
         simulate(3, async |world| {
             let nodes = cluster(&world, 3, timing).await;
             let leads = leader(&nodes, None).await;
-            let epoch = nodes[leads].node.leader_epoch();
+            let epoch = nodes[leads].leader_epoch();
             for sim in &nodes {
                 world.network.set_rate(sim.addr(), Some(SLOW));
             }
@@ -96,8 +93,8 @@ fn large_values_on_slow_links_arrive_and_small_writes_pass_between_them() {
             );
             assert!(beside < alone * 10, "{what}");
             assert!(took.iter().all(|took| *took < Duration::from_secs(8)), "{what}");
-            assert!(nodes[leads].node.is_leader(), "{what}");
-            assert_eq!(nodes[leads].node.leader_epoch(), epoch, "{what}");
+            assert!(nodes[leads].is_leader(), "{what}");
+            assert_eq!(nodes[leads].leader_epoch(), epoch, "{what}");
         });
     }
 }
@@ -117,7 +114,7 @@ fn one_slow_voter_slows_nobody() {
                 .unwrap();
             assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
         }
-        assert!(nodes[leads].node.is_leader());
+        assert!(nodes[leads].is_leader());
     });
 }
 
@@ -127,7 +124,7 @@ fn share_of_link(mebibytes: usize) -> f64 {
         let nodes = cluster(&world, 3, TimingProfile::Lan).await;
         let leads = leader(&nodes, None).await;
         let behind = &nodes[(leads + 1) % 3];
-        let epoch = nodes[leads].node.leader_epoch();
+        let epoch = nodes[leads].leader_epoch();
         world.network.isolate(behind.addr());
         let mut revision = 0;
         for i in 0..mebibytes {
@@ -141,15 +138,15 @@ fn share_of_link(mebibytes: usize) -> f64 {
         world.network.heal();
         let began = Instant::now();
         let deadline = Duration::from_secs(30 + 4 * mebibytes as u64);
-        while behind.node.view().revision() < revision {
+        while behind.revision() < revision {
             assert!(
                 began.elapsed() < deadline,
                 "at {} of {revision}",
-                behind.node.view().revision()
+                behind.revision()
             );
             env::sleep(Duration::from_millis(10)).await;
         }
-        assert_eq!(nodes[leads].node.leader_epoch(), epoch, "there was an election");
+        assert_eq!(nodes[leads].leader_epoch(), epoch, "there was an election");
         let least = (mebibytes * MEBIBYTE) as f64 / SLOW as f64;
         least / began.elapsed().as_secs_f64()
     })
@@ -181,13 +178,10 @@ fn a_large_value_passes_on_any_link_that_carries_anything() {
                 .await
                 .unwrap();
             for sim in &nodes {
-                until("everybody has it", || sim.node.view().revision() >= revision).await;
-                assert_eq!(
-                    sim.node.data("large").map(|entry| entry.value.len()),
-                    Some(MEBIBYTE)
-                );
+                until("everybody has it", || sim.revision() >= revision).await;
+                assert_eq!(sim.data("large").map(|entry| entry.value.len()), Some(MEBIBYTE));
             }
-            assert!(nodes[leads].node.is_leader());
+            assert!(nodes[leads].is_leader());
         });
     }
 }

@@ -2,59 +2,23 @@
 
 use std::time::Duration;
 
-use super::tests::{assert_same_streams, simulate, write};
-use super::{SCENARIO_TIMEOUT, SimNode, World, leader, settle, until};
-use crate::env::disk::Faults;
-use crate::env::{self, Instant};
-use crate::error::ErrorCode;
-use crate::model::{EventKind, LeaveReason, NodeStatus};
+use clusterkit::ErrorCode;
+use clusterkit::env::disk::Faults;
+use clusterkit::env::{self, Instant};
+use clusterkit::model::{EventKind, LeaveReason, NodeStatus};
 
-/// How many partitions each node answers that it is primary of; fails where two answer it of one.
-pub(super) fn claims(nodes: &[&SimNode]) -> Vec<usize> {
-    let partitions = nodes.iter().map(|sim| sim.node.view().partition_count()).max();
-    let mut counts = vec![0; nodes.len()];
-    for number in 0..partitions.unwrap_or(0) {
-        let claimed: Vec<usize> = (0..nodes.len())
-            .filter(|i| nodes[*i].node.is_primary(number))
-            .collect();
-        assert!(
-            claimed.len() <= 1,
-            "partition-{number} has primaries {claimed:?} at {:?}",
-            Instant::now()
-        );
-        for i in claimed {
-            counts[i] += 1;
-        }
-    }
-    counts
-}
+use crate::claims::{claims, served, status, watched};
+use crate::streams::assert_same_streams;
+use crate::world::{SCENARIO_TIMEOUT, TestNode, World, all, leader, settle, simulate, until, write};
 
-/// Watches the claims of all for as long as `condition` has not come about.
-pub(super) async fn watched(what: &str, nodes: &[&SimNode], condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + SCENARIO_TIMEOUT;
-    while !condition() {
-        claims(nodes);
-        assert!(Instant::now() < deadline, "{what} did not come about");
-        env::sleep(Duration::from_millis(1)).await;
-    }
-}
-
-fn all(nodes: &[SimNode]) -> Vec<&SimNode> {
-    nodes.iter().collect()
-}
-
-fn led_by(sim: &SimNode, id: &str) -> usize {
-    let view = sim.node.view();
+fn led_by(sim: &TestNode, id: &str) -> usize {
+    let view = sim.view();
     view.partitions()
         .filter(|partition| partition.primary().is_some_and(|node| &*node.id == id))
         .count()
 }
 
-pub(super) fn status(sim: &SimNode, id: &str) -> Option<NodeStatus> {
-    sim.node.view().node(id).map(|node| node.status)
-}
-
-fn leaves(sim: &SimNode) -> Vec<(String, LeaveReason)> {
+fn leaves(sim: &TestNode) -> Vec<(String, LeaveReason)> {
     sim.events()
         .iter()
         .filter_map(|event| match &event.kind {
@@ -62,15 +26,6 @@ fn leaves(sim: &SimNode) -> Vec<(String, LeaveReason)> {
             _ => None,
         })
         .collect()
-}
-
-/// Every partition is claimed by somebody.
-pub(super) async fn served(nodes: &[&SimNode]) {
-    let total = nodes[0].node.view().partition_count() as usize;
-    watched("service of every partition", nodes, || {
-        claims(nodes).iter().sum::<usize>() == total
-    })
-    .await;
 }
 
 #[test]
@@ -82,7 +37,7 @@ fn a_node_that_is_cut_off_stops_acting_before_others_take_over() {
             served(&nodes).await;
             // Whoever it is, leader or not.
             let cut = seed as usize % 4;
-            let id = nodes[cut].node.id().clone();
+            let id = nodes[cut].id().clone();
             let other = nodes[(cut + 1) % 4];
             world.network.isolate(nodes[cut].addr());
             let began = Instant::now();
@@ -95,12 +50,11 @@ fn a_node_that_is_cut_off_stops_acting_before_others_take_over() {
             );
             assert!(led_by(other, &id) > 0, "nobody has taken over yet");
             let number = nodes[cut]
-                .node
                 .view()
                 .partitions()
                 .find(|partition| partition.is_primary())
                 .map(|partition| partition.number());
-            let strict = nodes[cut].node.primary_epoch(number.unwrap()).unwrap_err();
+            let strict = nodes[cut].primary_epoch(number.unwrap()).unwrap_err();
             assert_eq!(strict.code(), ErrorCode::LeaseExpired, "{strict}");
             watched("failover", &nodes, || led_by(other, &id) == 0).await;
             assert!(
@@ -109,7 +63,7 @@ fn a_node_that_is_cut_off_stops_acting_before_others_take_over() {
                 began.elapsed()
             );
             assert_eq!(status(other, &id), Some(NodeStatus::Failed));
-            let rest: Vec<&SimNode> = nodes.iter().copied().filter(|sim| sim.node.id() != &id).collect();
+            let rest: Vec<&TestNode> = nodes.iter().copied().filter(|sim| sim.id() != &id).collect();
             served(&rest).await;
             assert_eq!(leaves(other), [(id.to_string(), LeaveReason::HealthCheckFailure)]);
             // Nothing has moved, and it comes back by itself.
@@ -130,7 +84,7 @@ fn an_evicted_node_that_lives_is_primary_of_nothing() {
             let nodes = world.cluster(4).await;
             let old = leader(&nodes, None).await;
             let victim = (old + 1) % 4;
-            let id = nodes[victim].node.id().clone();
+            let id = nodes[victim].id().clone();
             let nodes = all(&nodes);
             served(&nodes).await;
             // It can send and cannot hear: it learns of nothing.
@@ -151,8 +105,8 @@ fn an_evicted_node_that_lives_is_primary_of_nothing() {
 fn a_restart_within_the_delay_moves_no_copy() {
     simulate(7, async |world| {
         let mut nodes = world.cluster(4).await;
-        let held = |sim: &SimNode| {
-            let topology = sim.node.view().topology().clone();
+        let held = |sim: &TestNode| {
+            let topology = sim.topology();
             let copies = topology.partitions.iter().map(|partition| {
                 let holders = partition.copies.iter().map(|copy| copy.node.to_string());
                 holders.collect::<Vec<_>>()
@@ -161,17 +115,15 @@ fn a_restart_within_the_delay_moves_no_copy() {
         };
         let before = held(&nodes[0]);
         let gone = nodes.remove(2);
-        let id = gone.node.id().clone();
+        let id = gone.id().clone();
         let left = Instant::now();
-        world.network.unserve(gone.addr());
-        drop(gone.node.close_immediately().await);
-        gone.disk.crash(1);
+        world.lose_power(&gone, 1).await;
         until("failure", || status(&nodes[0], &id) == Some(NodeStatus::Failed)).await;
         env::sleep(Duration::from_secs(5)).await;
         assert_eq!(held(&nodes[0]), before);
         let away = left.elapsed();
-        let back = world.make(gone.options, gone.disk);
-        back.node.start().await.unwrap();
+        let back = world.next_process(&gone);
+        back.start().await.unwrap();
         nodes.insert(2, back);
         settle(&nodes).await;
         assert_eq!(held(&nodes[0]), before);
@@ -199,13 +151,12 @@ fn copies_are_made_anew_only_after_the_delay() {
     simulate(8, async |world| {
         let mut nodes = world.cluster(5).await;
         let gone = nodes.remove(4);
-        let id = gone.node.id().clone();
-        world.network.unserve(gone.addr());
-        drop(gone.node.close_immediately().await);
+        let id = gone.id().clone();
+        world.kill(&gone).await;
         until("failure", || status(&nodes[0], &id) == Some(NodeStatus::Failed)).await;
         let failed = Instant::now();
         let held = || {
-            let topology = nodes[0].node.view().topology().clone();
+            let topology = nodes[0].topology();
             topology
                 .partitions
                 .iter()
@@ -220,7 +171,7 @@ fn copies_are_made_anew_only_after_the_delay() {
             "{waited:?}"
         );
         until("rest", || {
-            let topology = nodes[0].node.view().topology().clone();
+            let topology = nodes[0].topology();
             topology
                 .partitions
                 .iter()
@@ -228,8 +179,8 @@ fn copies_are_made_anew_only_after_the_delay() {
         })
         .await;
         // Late, it comes back all the same, and gets its share again.
-        let back = world.make(gone.options, gone.disk);
-        back.node.start().await.unwrap();
+        let back = world.next_process(&gone);
+        back.start().await.unwrap();
         nodes.push(back);
         settle(&nodes).await;
         assert_same_streams(&nodes[..4]).await;
@@ -246,7 +197,7 @@ fn with_more_than_half_failed_nothing_is_placed_elsewhere() {
             let mut options = World::options(i, through);
             options.max_voters = 3;
             let sim = world.make(options, std::sync::Arc::default());
-            sim.node.start().await.unwrap();
+            sim.start().await.unwrap();
             nodes.push(sim);
         }
         settle(&nodes).await;
@@ -254,22 +205,22 @@ fn with_more_than_half_failed_nothing_is_placed_elsewhere() {
             world.network.isolate(sim.addr());
         }
         let failed = || {
-            let view = nodes[0].node.view();
+            let view = nodes[0].view();
             let nodes = view.nodes().iter();
             nodes.filter(|node| node.status == NodeStatus::Failed).count()
         };
         until("failures", || failed() == 5).await;
-        let copies = || nodes[0].node.view().topology().partitions.clone();
+        let copies = || nodes[0].topology().partitions.clone();
         let before = copies();
         env::sleep(Duration::from_secs(30)).await;
         assert_eq!(copies(), before, "no copy was placed elsewhere");
-        let maintenance = nodes[0].node.cluster(false).maintenance.unwrap();
+        let maintenance = nodes[0].cluster(false).maintenance.unwrap();
         assert!(
             maintenance.automatic && maintenance.reason.contains("of 8"),
             "{maintenance:?}"
         );
         // A human has looked: now they are.
-        nodes[1].node.maintenance(None, SCENARIO_TIMEOUT).await.unwrap();
+        nodes[1].maintenance(None, SCENARIO_TIMEOUT).await.unwrap();
         until("replacement", || copies() != before).await;
         world.network.heal();
         settle(&nodes).await;
@@ -288,13 +239,13 @@ fn a_node_that_leaves_is_drained_first() {
                 (leader(&nodes, None).await + 1) % 4
             };
             let gone = nodes.remove(leaving);
-            let id = gone.node.id().clone();
+            let id = gone.id().clone();
             let node = gone.node.clone();
             env::spawn(async move { node.leave(SCENARIO_TIMEOUT).await });
-            let watched_nodes: Vec<&SimNode> = nodes.iter().chain([&gone]).collect();
+            let watched_nodes: Vec<&TestNode> = nodes.iter().chain([&gone]).collect();
             watched("departure", &watched_nodes, || status(&nodes[0], &id).is_none()).await;
             settle(&nodes).await;
-            until("its own end", || gone.node.has_stopped()).await;
+            until("its own end", || gone.has_stopped()).await;
             assert_eq!(
                 leaves(&nodes[0]),
                 [(id.to_string(), LeaveReason::GracefulShutdown)]
@@ -311,11 +262,11 @@ fn a_node_that_leaves_ends_though_its_log_never_tells_it_that_it_is_out() {
             let mut nodes = world.cluster(4).await;
             let leading = leader(&nodes, None).await;
             let gone = nodes.remove((leading + 1) % 4);
-            let id = gone.node.id().clone();
+            let id = gone.id().clone();
             let node = gone.node.clone();
             env::spawn(async move { node.leave(SCENARIO_TIMEOUT).await });
             let held = || {
-                let topology = nodes[0].node.view().topology().clone();
+                let topology = nodes[0].topology();
                 let partitions = topology.partitions.iter();
                 partitions.filter(|p| p.copy(&id).is_some()).count()
             };
@@ -323,7 +274,7 @@ fn a_node_that_leaves_ends_though_its_log_never_tells_it_that_it_is_out() {
             world.network.isolate(gone.addr());
             until("departure", || status(&nodes[0], &id).is_none()).await;
             world.network.heal();
-            until("its own end", || gone.node.has_stopped()).await;
+            until("its own end", || gone.has_stopped()).await;
         });
     }
 }
@@ -332,7 +283,7 @@ fn a_node_that_leaves_ends_though_its_log_never_tells_it_that_it_is_out() {
 fn the_last_active_node_cannot_leave() {
     simulate(1, async |world| {
         let nodes = world.cluster(1).await;
-        let refused = nodes[0].node.leave(SCENARIO_TIMEOUT).await.unwrap_err();
+        let refused = nodes[0].leave(SCENARIO_TIMEOUT).await.unwrap_err();
         assert_eq!(refused.code(), ErrorCode::Refused, "{refused}");
         write(&nodes[0], "still here").await;
     });
@@ -343,10 +294,8 @@ fn everybody_knows_how_an_application_is() {
     simulate(2, async |world| {
         let nodes = world.cluster(3).await;
         let long = "disk full ".repeat(100);
-        nodes[1]
-            .node
-            .report_health(crate::model::NodeHealthState::Degraded, &long);
-        let told = |sim: &SimNode| {
+        nodes[1].report_health(clusterkit::model::NodeHealthState::Degraded, &long);
+        let told = |sim: &TestNode| {
             sim.events()
                 .iter()
                 .filter_map(|event| match &event.kind {
@@ -358,12 +307,10 @@ fn everybody_knows_how_an_application_is() {
         for sim in &nodes {
             until("bad news", || told(sim).last().is_some_and(|s| s == "degraded")).await;
         }
-        let revision = nodes[0].node.view().revision();
+        let revision = nodes[0].revision();
         env::sleep(Duration::from_secs(5)).await;
-        assert_eq!(nodes[0].node.view().revision(), revision, "it is said once");
-        nodes[1]
-            .node
-            .report_health(crate::model::NodeHealthState::Healthy, "");
+        assert_eq!(nodes[0].revision(), revision, "it is said once");
+        nodes[1].report_health(clusterkit::model::NodeHealthState::Healthy, "");
         for sim in &nodes {
             until("good news", || told(sim).last().is_some_and(|s| s == "healthy")).await;
         }
@@ -378,13 +325,13 @@ fn a_failed_node_that_comes_to_lead_lets_itself_back_in() {
             let nodes = world.cluster(3).await;
             let old = leader(&nodes, None).await;
             let failed = (old + 1) % 3;
-            let id = nodes[failed].node.id().clone();
+            let id = nodes[failed].id().clone();
             world.network.isolate(nodes[failed].addr());
             until("failure", || status(&nodes[old], &id) == Some(NodeStatus::Failed)).await;
             world.network.heal();
             // Handed leadership as soon as it has the log, and as a rule before it has asked to be let in.
             let deadline = Instant::now() + SCENARIO_TIMEOUT;
-            while nodes[old].node.step_down(Some(id.clone())).await.is_err() {
+            while nodes[old].step_down(Some(id.clone())).await.is_err() {
                 assert!(Instant::now() < deadline, "nobody takes over");
             }
             settle(&nodes).await;
@@ -405,7 +352,7 @@ fn a_joiner_has_its_lease_before_the_next_sync_would_be_due() {
             "{:?}",
             began.elapsed()
         );
-        assert!(first.node.is_leased() && second.node.is_leased());
+        assert!(first.is_leased() && second.is_leased());
     });
 }
 
@@ -418,15 +365,14 @@ fn a_leader_that_is_killed_is_failed_as_soon_as_any_other_node() {
             let leading = leader(&nodes, None).await;
             served(&all(&nodes)).await;
             let gone = nodes.remove(leading);
-            let id = gone.node.id().to_string();
-            world.network.unserve(gone.addr());
+            let id = gone.id().to_string();
             let killed = Instant::now();
-            drop(gone.node.close_immediately().await);
+            world.kill(&gone).await;
             leader(&nodes, None).await;
             let elected = killed.elapsed();
             until("failure", || status(&nodes[0], &id) == Some(NodeStatus::Failed)).await;
             let failed = killed.elapsed();
-            let failure_timeout = nodes[0].node.view().topology().config.failure_timeout();
+            let failure_timeout = nodes[0].topology().config.failure_timeout();
             assert!(
                 failed < failure_timeout + elected * 3 / 4,
                 "elected after {elected:?}, failed after {failed:?}"
@@ -445,14 +391,14 @@ fn a_node_whose_log_has_failed_leaves_its_partitions_to_others_and_says_so() {
             let leader = leader(&nodes, None).await;
             // It may be the leader itself.
             let failing = (leader + seed as usize) % 4;
-            let id = nodes[failing].node.id().to_string();
+            let id = nodes[failing].id().to_string();
             served(&all(&nodes)).await;
             let began = Instant::now();
-            nodes[failing].disk.set_faults(Faults {
+            nodes[failing].disk().set_faults(Faults {
                 capacity: Some(0),
                 ..Faults::default()
             });
-            let others: Vec<&SimNode> = (0..4).filter(|i| *i != failing).map(|i| &nodes[i]).collect();
+            let others: Vec<&TestNode> = (0..4).filter(|i| *i != failing).map(|i| &nodes[i]).collect();
             write(others[0], "what finds no room").await;
             watched("its failure", &all(&nodes), || {
                 others
@@ -463,14 +409,14 @@ fn a_node_whose_log_has_failed_leaves_its_partitions_to_others_and_says_so() {
             // Nobody had to wait until its silence showed it: it said so with what would have been its next sync, or
             // when there was another leader.
             let waited = began.elapsed();
-            let failure_timeout = others[0].node.view().topology().config.failure_timeout();
+            let failure_timeout = others[0].topology().config.failure_timeout();
             assert!(
                 waited < failure_timeout / 2,
                 "failed after {waited:?} (it was the leader: {})",
                 failing == leader
             );
             served(&others).await;
-            let complaint = nodes[failing].node.unhealthy_reason().unwrap();
+            let complaint = nodes[failing].unhealthy_reason().unwrap();
             assert!(complaint.contains("Raft has stopped"), "{complaint}");
         });
     }

@@ -3,23 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clusterkit::env::{self, MemDisk};
+use clusterkit::model::{EventKind, Partition};
+use clusterkit::sim::{SimNode, observe};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 
-use super::tests::simulate;
-use super::{World, until};
-use crate::env::disk::MemDisk;
-use crate::model::{EventKind, Partition};
-use crate::node::Node;
-use crate::raft::observe::observe;
+use crate::world::{TestNode, World, simulate, until};
 
 const PARTITIONS: u32 = 96;
 
-fn is_formed(node: &Node, members: usize) -> bool {
+fn is_formed(node: &SimNode, members: usize) -> bool {
     are_formed(node, members, PARTITIONS)
 }
 
-fn are_formed(node: &Node, members: usize, partitions: u32) -> bool {
+fn are_formed(node: &SimNode, members: usize, partitions: u32) -> bool {
     let view = node.view();
     let topology = view.topology();
     let in_place = |p: &Arc<Partition>| p.is_stable() && p.copies.len() == 3;
@@ -39,18 +37,18 @@ fn entries(joiners: usize) -> u64 {
         let make = |i: usize, through: &[usize]| {
             let mut options = World::options(i, through);
             options.partition_count = through.is_empty().then_some(PARTITIONS);
-            world.make_without_hooks(&options, Arc::new(MemDisk::new()))
+            world.make_without_hook(options, Arc::new(MemDisk::new()))
         };
         let founder = make(1, &[]);
         founder.start().await.unwrap();
-        let others: Vec<Arc<Node>> = (2..joiners + 2).map(|i| make(i, &[1])).collect();
+        let others: Vec<TestNode> = (2..joiners + 2).map(|i| make(i, &[1])).collect();
         for started in join_all(others.iter().map(|node| node.start())).await {
             started.unwrap();
         }
         until("all in place", || is_formed(&founder, joiners + 1)).await;
         // Nothing follows by itself.
         let revision = founder.view().revision();
-        crate::env::sleep(Duration::from_secs(2)).await;
+        env::sleep(Duration::from_secs(2)).await;
         assert_eq!(founder.view().revision(), revision);
         for node in &others {
             until("all in place everywhere", || is_formed(node, joiners + 1)).await;
@@ -81,11 +79,11 @@ fn a_large_plan_is_committed_in_parts_and_moves_all() {
         let make = |i: usize, through: &[usize]| {
             let mut options = World::options(i, through);
             options.partition_count = through.is_empty().then_some(LARGE);
-            world.make_without_hooks(&options, Arc::new(MemDisk::new()))
+            world.make_without_hook(options, Arc::new(MemDisk::new()))
         };
         let founder = make(1, &[]);
         founder.start().await.unwrap();
-        let others: Vec<Arc<Node>> = (2..5).map(|i| make(i, &[1])).collect();
+        let others: Vec<TestNode> = (2..5).map(|i| make(i, &[1])).collect();
         for started in join_all(others.iter().map(|node| node.start())).await {
             started.unwrap();
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use allocation_counter::measure;
 use clusterkit::model::{ClusterConfig, NodeId, Target, Timestamp};
-use clusterkit::routing::{ClusterView, SharedView};
+use clusterkit::routing::{ClusterView, SharedView, partitions_for_many};
 use clusterkit::state::{Command, Expect, NodeSpec, Proposal, State};
 
 fn shared() -> SharedView {
@@ -94,6 +94,17 @@ fn many_keys_with_room_for_the_answers_allocate_nothing() {
         view.primary_nodes(keys.iter().map(Vec::as_slice), &mut primaries);
     });
     assert_eq!((numbers.len(), primaries.len()), (keys.len(), keys.len()));
+    assert_eq!(info.count_total, 0, "{info:?}");
+}
+
+#[test]
+fn partitions_of_many_keys_allocate_nothing() {
+    let keys = keys();
+    let mut partitions = vec![0; keys.len()];
+    let info = measure(|| {
+        let written = partitions_for_many(keys.iter().map(Vec::as_slice), 256, &mut partitions);
+        assert_eq!(written, keys.len());
+    });
     assert_eq!(info.count_total, 0, "{info:?}");
 }
 

@@ -6,7 +6,7 @@ mod support;
 use std::num::ParseIntError;
 use std::sync::Arc;
 
-use clusterkit::routing::{ClusterView, partition_for};
+use clusterkit::routing::{ClusterView, partition_for, partitions_for_many};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -62,6 +62,23 @@ fn every_vector_falls_where_it_says() {
                 "{} of {count}",
                 key.hex
             );
+        }
+    }
+}
+
+#[test]
+fn every_vector_falls_there_among_many_keys() {
+    let Vectors {
+        partition_counts,
+        keys,
+    } = vectors().unwrap();
+    let bytes: Vec<Vec<u8>> = keys.iter().map(|key| key.bytes().unwrap()).collect();
+    let mut many = vec![0; keys.len()];
+    for (i, count) in partition_counts.into_iter().enumerate() {
+        let written = partitions_for_many(bytes.iter().map(Vec::as_slice), count, &mut many);
+        assert_eq!(written, keys.len());
+        for (key, partition) in keys.iter().zip(&many) {
+            assert_eq!(*partition, key.partitions[i], "{} of {count}", key.hex);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{Node, NodeId, Role, Topology, partition_number};
 
-use super::hash::partition_for;
+use super::hash::{for_each_partition, partition_for};
 use super::partition_ref::{NodeIter, PartitionRef};
 use super::tables::Tables;
 
@@ -232,8 +232,9 @@ impl ClusterView {
         if self.tables.chunks.is_empty() {
             return false;
         }
-        let modulus = self.tables.modulus;
-        out.extend(keys.into_iter().map(|key| partition_for(key, modulus)));
+        let keys = keys.into_iter();
+        out.reserve(keys.size_hint().0);
+        for_each_partition(keys, self.tables.modulus, |number| out.push(number));
         true
     }
 
@@ -244,7 +245,11 @@ impl ClusterView {
         keys: impl IntoIterator<Item = &'k [u8]>,
         out: &mut Vec<Option<&'v Arc<Node>>>,
     ) {
-        out.extend(keys.into_iter().map(|key| self.primary_node(key)));
+        let keys = keys.into_iter();
+        out.reserve(keys.size_hint().0);
+        for_each_partition(keys, self.tables.modulus, |number| {
+            out.push(self.partition_by_number(number).and_then(|found| found.primary()));
+        });
     }
 
     /// How many of `keys` each node is primary for.
@@ -253,13 +258,14 @@ impl ClusterView {
             per_node: vec![0; self.tables.nodes.len()],
             without_primary: 0,
         };
-        for key in keys {
-            let index = self.partition(key).and_then(|found| found.primary_index());
+        for_each_partition(keys, self.tables.modulus, |number| {
+            let partition = self.partition_by_number(number);
+            let index = partition.and_then(|found| found.primary_index());
             match index.and_then(|index| counts.per_node.get_mut(index as usize)) {
                 Some(count) => *count += 1,
                 None => counts.without_primary += 1,
             }
-        }
+        });
         counts
     }
 }

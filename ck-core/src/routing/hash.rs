@@ -3,6 +3,8 @@
 //! Smart clients compute it themselves from `hash_config` in `GET /cluster`, in any language, and
 //! applications store data by its results. It never changes; the files in `tests/vectors/` prove that.
 
+use super::many_hashes::for_each_hash;
+
 /// The number of the partition that `key` belongs to among `partition_count`: the first four bytes of
 /// the key's MD5, read as a big-endian unsigned number, modulo the count.
 ///
@@ -14,13 +16,59 @@
 /// ```
 #[inline]
 pub fn partition_for(key: &[u8], partition_count: u32) -> u32 {
-    key_hash(key).checked_rem(partition_count).unwrap_or(0)
+    partition_of(key_hash(key), partition_count)
+}
+
+/// Writes the number of the partition of each key to `partitions`, in order: the same numbers as
+/// [`partition_for`], for less than a quarter of the time where the processor has AVX2. Ends with the keys or
+/// with `partitions`, whichever is shorter, and returns how many numbers it has written.
+///
+/// Sixteen keys of up to 119 bytes are hashed at once; longer keys are hashed one by one. Allocates nothing.
+///
+/// ```
+/// use clusterkit::routing::partitions_for_many;
+///
+/// let keys = ["user:1", "user:2", "user:3"];
+/// let mut partitions = [0; 3];
+/// assert_eq!(partitions_for_many(keys.map(str::as_bytes), 64, &mut partitions), 3);
+/// assert_eq!(partitions, [16, 2, 41]);
+/// ```
+pub fn partitions_for_many<'k>(
+    keys: impl IntoIterator<Item = &'k [u8]>,
+    partition_count: u32,
+    partitions: &mut [u32],
+) -> usize {
+    let keys = keys.into_iter().take(partitions.len());
+    let mut places = partitions.iter_mut();
+    let mut written = 0;
+    for_each_partition(keys, partition_count, |number| {
+        if let Some(place) = places.next() {
+            *place = number;
+            written += 1;
+        }
+    });
+    written
+}
+
+/// Calls `each` with the number of the partition of every key, in order.
+#[inline]
+pub(super) fn for_each_partition<'k>(
+    keys: impl IntoIterator<Item = &'k [u8]>,
+    partition_count: u32,
+    mut each: impl FnMut(u32),
+) {
+    for_each_hash(keys, |hash| each(partition_of(hash, partition_count)));
+}
+
+#[inline]
+fn partition_of(hash: u32, partition_count: u32) -> u32 {
+    hash.checked_rem(partition_count).unwrap_or(0)
 }
 
 /// The 32 bits of a key that choose its partition. Unsigned from end to end: a signed hash makes the
 /// modulo negative for half of all keys.
 #[inline]
-fn key_hash(key: &[u8]) -> u32 {
+pub(super) fn key_hash(key: &[u8]) -> u32 {
     let [a, b, c, d, ..] = md5::compute(key).0;
     u32::from_be_bytes([a, b, c, d])
 }

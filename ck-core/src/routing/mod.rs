@@ -9,6 +9,8 @@
 
 mod cluster_view;
 mod hash;
+mod many_hashes;
+mod md5_lanes;
 mod partition_counts;
 mod partition_ref;
 mod records;
@@ -19,7 +21,7 @@ mod tables;
 mod tests;
 
 pub use cluster_view::{ClusterView, KeyCounts, Responsibility};
-pub use hash::partition_for;
+pub use hash::{partition_for, partitions_for_many};
 pub use partition_ref::{NodeIter, PartitionRef};
 pub use records::NodePartitions;
 pub use shared_view::{SharedView, ViewGuard};

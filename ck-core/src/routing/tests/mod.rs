@@ -1,6 +1,7 @@
 //! Tests of views, and the small clusters that they use.
 
 mod cluster_view;
+mod many_hashes;
 mod records;
 mod shared_view;
 

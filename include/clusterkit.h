@@ -1001,8 +1001,10 @@ CK_API void ck_numbers_free(struct ck_numbers_t *numbers);
 
 // Makes options with every default. node_id and http_addr have none and must be set.
 //
+// Options may be made before a fork and used after it, in both processes: only a node starts threads.
+//
 // out: set on success, to be freed with ck_options_free; NULL on failure. Never blocks; a hook may call it.
-// Errors: INVALID_ARGUMENT, IO.
+// Errors: INVALID_ARGUMENT.
 CK_API CK_NODISCARD struct ck_error_t *ck_options_new(struct ck_options_t **out);
 
 // Frees options. Nodes made from them live on. NULL is allowed.

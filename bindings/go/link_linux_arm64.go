@@ -1,0 +1,6 @@
+//go:build cgo && linux && arm64 && !clusterkit_dynamic
+
+package clusterkit
+
+// The library itself, built in advance: its module is fetched for this platform only.
+import _ "github.com/clusterkit/clusterkit-go/lib/linux-arm64"

@@ -1,0 +1,6 @@
+//go:build !debug
+
+package clusterkit
+
+// stress does nothing: see stress_on.go.
+func stress() {}

@@ -14,7 +14,8 @@ using clusterkit::Force;
 using clusterkit::Result;
 
 // The outcome that a future has in time.
-template <class T> static Result<T> in_time(std::future<Result<T>> future) {
+template <class T>
+static Result<T> in_time(std::future<Result<T>> future) {
     CHECK(future.wait_for(TIMEOUT) == std::future_status::ready);
     return future.get();
 }

@@ -12,25 +12,25 @@ using clusterkit::Cluster;
 using clusterkit::ErrorCode;
 using clusterkit::Result;
 
-// A coroutine that begins at once and is nobody's afterwards. An exception that leaves it is thrown to whoever resumed it.
+// A coroutine that begins at once and is nobody's afterwards.
 struct Detached {
     struct promise_type {
         Detached get_return_object() noexcept { return {}; }
         std::suspend_never initial_suspend() noexcept { return {}; }
         std::suspend_never final_suspend() noexcept { return {}; }
         void return_void() noexcept {}
-        void unhandled_exception() { throw; }
+        void unhandled_exception() { std::abort(); }
     };
 };
 
-// One that can be destroyed while it waits.
+// One that can be destroyed while it waits. An exception that leaves it is thrown to whoever resumed it.
 struct Owned {
     struct promise_type {
         Owned get_return_object() noexcept { return Owned(std::coroutine_handle<promise_type>::from_promise(*this)); }
         std::suspend_never initial_suspend() noexcept { return {}; }
         std::suspend_always final_suspend() noexcept { return {}; }
         void return_void() noexcept {}
-        void unhandled_exception() { std::abort(); }
+        void unhandled_exception() { throw; }
     };
 
     explicit Owned(std::coroutine_handle<promise_type> handle) : coroutine(handle) {}
@@ -52,7 +52,8 @@ class Loop {
         ready_.push_back(coroutine);
         changed_.notify_one();
     }
-    template <class Condition> void run_until(Condition &&condition) {
+    template <class Condition>
+    void run_until(Condition &&condition) {
         while (!condition()) {
             std::unique_lock<std::mutex> lock(mutex_);
             CHECK(changed_.wait_for(lock, TIMEOUT, [&] { return !ready_.empty(); }));
@@ -177,16 +178,20 @@ static void a_coroutine_may_own_its_node() {
 }
 
 #if CLUSTERKIT_HAS_EXCEPTIONS
-static Detached throws(clusterkit::ClusterRef cluster) {
+static Owned throws(clusterkit::ClusterRef cluster, std::atomic<int> &ends) {
+    const Local local(ends);
     static_cast<void>(co_await cluster.async().read_barrier(TIMEOUT));
     throw std::runtime_error("nobody hears it");
 }
 
 static void exceptions_end_no_process() {
-    const Cluster cluster = started("node-1");
-    throws(cluster);
-    throws(cluster);
-    OK(cluster.async().read_barrier(TIMEOUT).future().get().and_then([](std::uint64_t) { return Result<void>(); }));
+    std::atomic<int> ends{0};
+    Cluster cluster = started("node-1");
+    const Owned first = throws(cluster, ends), second = throws(cluster, ends);
+    UNTIL(ends == 2);
+    static_cast<void>(OK(cluster.async().read_barrier(TIMEOUT).future().get()));
+    // Waits until both have left the thread that resumed them.
+    cluster = Cluster();
 }
 #endif
 

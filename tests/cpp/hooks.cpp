@@ -62,8 +62,10 @@ static void add_all(ClusterRef cluster, Heard &heard) {
         return HookResult::ok();
     }));
     OK(cluster.on_node_leave([&](const clusterkit::NodeLeave &told, const Event &event) {
-        CHECK(told.node().id() == "node-3" && told.reason() == clusterkit::LeaveReason::GracefulShutdown);
-        CHECK(told.primaries().size() + told.replicas().size() <= PARTITIONS && event.node_leave() && !event.node_join());
+        // When all of this ends, others may be missed for another reason.
+        heard.add(std::string(to_string(told.reason())));
+        CHECK(told.primaries().size() + told.replicas().size() <= PARTITIONS && event.node_leave() &&
+              !event.node_join());
         heard.add("node_leave");
     }));
     const auto rebalance = [&](const clusterkit::Rebalance &told, const Event &event) {
@@ -115,7 +117,7 @@ static void every_kind_is_told() {
     Cluster third = started("node-3", address);
     UNTIL(heard.times("rebalance_complete") > 0);
     OK(third.stop(TIMEOUT));
-    UNTIL(heard.times("node_leave") == 1 && heard.times("cluster_health_change") > 0);
+    UNTIL(heard.times("graceful_shutdown") > 0 && heard.times("cluster_health_change") > 0);
     third = started("node-3", address);
     UNTIL(heard.times("node_rejoin") == 1);
     // It needs a voter that has caught up.
@@ -124,7 +126,7 @@ static void every_kind_is_told() {
     for (const char *kind : {"partition_change", "node_join", "rebalance_start", "become_leader", "leader_change"}) {
         UNTIL(heard.times(kind) > 0 && all.times(kind) > 0 && observed.times(kind) > 0);
     }
-    UNTIL(some.times("node_join") == 3 && some.times("node_leave") == 1 && some.times("node_rejoin") == 0);
+    UNTIL(some.times("node_join") == 3 && some.times("node_leave") > 0 && some.times("node_rejoin") == 0);
     const std::vector<clusterkit::HookStats> stats = OK(first.hook_stats());
     CHECK(stats.size() == 13 && stats[0].events == EventKind::PartitionChange && stats[0].calls > 0);
     CHECK(stats[12].events == mask && stats[12].failures == 0);
@@ -133,7 +135,8 @@ static void every_kind_is_told() {
 struct Odd {}; // is no std::exception
 
 // What a call of the hook that copies does when it is called first; the second succeeds.
-static HookResult fail(const Event &event, std::uint32_t partition, std::vector<std::thread> &threads, std::mutex &mutex) {
+static HookResult fail(const Event &event, std::uint32_t partition, std::vector<std::thread> &threads,
+                       std::mutex &mutex) {
     switch (partition) {
     case 0: throw std::runtime_error("disk full");
     case 1: throw 42;
@@ -210,6 +213,7 @@ static void failed_copies_are_made_again() {
         CHECK(stats.hook == id && stats.failures == PARTITIONS && stats.retries == PARTITIONS && stats.panics == 0);
     }
     OK(joiner.stop(TIMEOUT));
+    const std::lock_guard<std::mutex> lock(mutex);
     CHECK(failed.size() == PARTITIONS && deferred.size() == PARTITIONS);
     for (std::thread &thread : threads) {
         thread.join();
@@ -226,9 +230,11 @@ static void hooks_are_destroyed() {
     const auto hook = [counted](const Event &) { ++*counted; };
     Cluster cluster = make_node("node-1");
     const HookId removed = OK(cluster.on(EventMask::all(), hook));
-    OK(cluster.observe(std::function<HookResult(const Event &)>([counted](const Event &) { return HookResult::ok(); })));
+    OK(cluster.observe(
+        std::function<HookResult(const Event &)>([counted](const Event &) { return HookResult::ok(); })));
     // A callable that cannot be copied, a pointer to a function, and one that changes itself.
-    OK(cluster.on(EventKind::NodeJoin, [owned = std::make_unique<int>(1), counted](const Event &) { CHECK(*owned == 1); }));
+    OK(cluster.on(EventKind::NodeJoin,
+                  [owned = std::make_unique<int>(1), counted](const Event &) { CHECK(*owned == 1); }));
     OK(cluster.on(EventKind::NodeJoin, plain_function));
     OK(cluster.on_become_leader([calls = 0, counted](const clusterkit::Leadership &) mutable {
         calls++;
@@ -262,23 +268,24 @@ static void a_hook_may_call() {
         explicit Flag(std::atomic<bool> &flag) : set(flag) {}
         ~Flag() { set = true; }
     };
-    HookId id{};
+    std::atomic<HookId> id{};
     std::atomic<int> calls{0};
     const ClusterRef ref = cluster;
-    id = OK(cluster.on_become_leader([&, ref, flag = std::make_unique<Flag>(destroyed)](const auto &told) -> HookResult {
-        CHECK(told.epoch() > 0 && !told.node_id());
-        FAILS(ErrorCode::InHook, ref.stop(TIMEOUT));
-        FAILS(ErrorCode::InHook, ref.start());
-        FAILS(ErrorCode::InHook, ref.leave(TIMEOUT));
-        static_cast<void>(OK(ref.wait_for_leader(TIMEOUT)));
-        const std::uint64_t revision = OK(ref.set_custom_data("from-hook", "1", TIMEOUT));
-        OK(ref.wait_for_revision(revision, TIMEOUT));
-        CHECK(OK(ref.view()).revision() >= revision);
-        OK(ref.remove_hook(id, TIMEOUT));
-        CHECK(!destroyed);
-        calls++;
-        return {};
-    }));
+    id =
+        OK(cluster.on_become_leader([&, ref, flag = std::make_unique<Flag>(destroyed)](const auto &told) -> HookResult {
+            CHECK(told.epoch() > 0 && !told.node_id());
+            FAILS(ErrorCode::InHook, ref.stop(TIMEOUT));
+            FAILS(ErrorCode::InHook, ref.start());
+            FAILS(ErrorCode::InHook, ref.leave(TIMEOUT));
+            static_cast<void>(OK(ref.wait_for_leader(TIMEOUT)));
+            const std::uint64_t revision = OK(ref.set_custom_data("from-hook", "1", TIMEOUT));
+            OK(ref.wait_for_revision(revision, TIMEOUT));
+            CHECK(OK(ref.view()).revision() >= revision);
+            OK(ref.remove_hook(id, TIMEOUT));
+            CHECK(!destroyed);
+            calls++;
+            return {};
+        }));
     // Where it was moved to, the same node is called.
     Cluster moved = std::move(cluster);
     OK(moved.start());

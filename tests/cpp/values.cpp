@@ -216,7 +216,8 @@ static void keys() {
     FAILS(ErrorCode::InvalidArgument, clusterkit::partitions_for(literals, 64, two));
 }
 
-template <class Handle> static void is_moved(Handle handle) {
+template <class Handle>
+static void is_moved(Handle handle) {
     static_assert(std::is_nothrow_move_constructible_v<Handle> && std::is_nothrow_move_assignable_v<Handle>,
                   "moves do not throw");
     const auto *raw = handle.get();

@@ -45,9 +45,8 @@ static void iterators(Nodes nodes) {
     it -= 1;
     CHECK(it == nodes.begin() && nodes.back().id() == (nodes.end() - 1)->id());
     CHECK(std::is_sorted(nodes.begin(), nodes.end(), [](Node a, Node b) { return a.id() < b.id(); }));
-    const auto found = std::lower_bound(nodes.begin(), nodes.end(), "node-1", [](Node node, std::string_view id) {
-        return node.id() < id;
-    });
+    const auto found = std::lower_bound(nodes.begin(), nodes.end(), "node-1",
+                                        [](Node node, std::string_view id) { return node.id() < id; });
     CHECK(found == nodes.begin() && Nodes().empty() && Nodes().begin() == Nodes().end());
 #if defined(__cpp_lib_ranges)
     std::vector<std::string_view> ids;
@@ -77,7 +76,8 @@ static void members(const View &view, std::size_t size, const Cluster &cluster) 
         }
         CHECK(node.label("id") == node.id() && !node.label("rack"));
         const clusterkit::NodePartitions held = OK(view.partitions_of(node.id()));
-        CHECK(held.primary.size() == view.primaries_of(index) && held.primary.size() + held.replica.size() == PARTITIONS);
+        CHECK(held.primary.size() == view.primaries_of(index) &&
+              held.primary.size() + held.replica.size() == PARTITIONS);
         for (const std::uint32_t number : held.primary) {
             CHECK(view.partition(number).primary()->id() == node.id());
         }
@@ -138,9 +138,8 @@ static void keys(const View &view, const Cluster &cluster, std::size_t size) {
         CHECK(view.node(*route.primary_index())->get() == route.primary()->get());
         const std::vector<Node> holders = view.nodes_for_key(key);
         const auto lazily = view.partition(routed[i]).nodes();
-        CHECK(std::equal(holders.begin(), holders.end(), lazily.begin(), lazily.end(), [](Node a, Node b) {
-            return a.get() == b.get();
-        }));
+        CHECK(std::equal(holders.begin(), holders.end(), lazily.begin(), lazily.end(),
+                         [](Node a, Node b) { return a.get() == b.get(); }));
         const KeyRoute looked_up = OK(cluster.lookup(key));
         CHECK(looked_up.partition() == routed[i] && !looked_up.primary() && looked_up.get().primary == nullptr);
         const KeyRoute with_view = OK(cluster.lookup(key, seen));
@@ -225,7 +224,8 @@ static void store(const Cluster &cluster) {
     const clusterkit::Strings keys = OK(cluster.custom_data_keys("a/", {}, 10));
     CHECK(keys.size() == 2 && keys[0] == "a/1" && std::distance(keys.begin(), keys.end()) == 2 && keys[2].empty());
     CHECK(OK(cluster.custom_data_keys({}, "a/1", 1))[0] == "a/2");
-    CHECK(OK(cluster.delete_custom_data("a/1", TIMEOUT)).existed && !OK(cluster.delete_custom_data("a/1", TIMEOUT)).existed);
+    CHECK(OK(cluster.delete_custom_data("a/1", TIMEOUT)).existed &&
+          !OK(cluster.delete_custom_data("a/1", TIMEOUT)).existed);
     FAILS(ErrorCode::Conflict, cluster.delete_custom_data("b", TIMEOUT, clusterkit::Expect::revision(1)));
 }
 

@@ -198,6 +198,9 @@ def lengths() -> list[str]:
     """No source file is too long to be read at a sitting."""
     wrong = []
     for name in files("*.rs", "*.py", "*.c", "*.go", "*.hpp"):
+        # Put together from the parts in bindings/cpp.
+        if name == "include/clusterkit.hpp":
+            continue
         length = len(text(name).splitlines())
         if length > TOO_LONG:
             wrong.append(f"{name}: {length} lines; split it (over {TOO_LONG})")

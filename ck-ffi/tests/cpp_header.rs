@@ -1,0 +1,102 @@
+//! The committed clusterkit.hpp is its parts in bindings/cpp, put together, and names everything that clusterkit.h offers.
+
+use std::path::{Path, PathBuf};
+
+/// In the order in which a reader wants them, and a compiler needs them.
+const PARTS: [&str; 15] = [
+    "prelude",
+    "error",
+    "result",
+    "detail",
+    "values",
+    "names",
+    "options",
+    "node",
+    "view",
+    "records",
+    "event",
+    "queue",
+    "async",
+    "cluster_ref",
+    "cluster",
+];
+
+/// What C++ has no need of: a name goes with its code, and a callback has the type that it is passed as.
+const NOT_NEEDED: [&str; 2] = ["ck_error_name", "ck_log_fn"];
+
+/// What gets its part of the header when it is there.
+const LATER: [&str; 2] = ["ck_client_", "ck_testing_"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A part without what only a part needs: what it stands on, and that it is included once.
+fn body(part: &str) -> String {
+    let path = root().join(format!("bindings/cpp/{part}.hpp"));
+    let source = std::fs::read_to_string(&path).unwrap();
+    let (_, body) = source.split_once("#pragma once\n").unwrap();
+    let own = |line: &&str| !line.starts_with("#include \"") || line.contains("clusterkit.h");
+    let lines: Vec<&str> = body.lines().filter(own).collect();
+    lines.join("\n").trim().to_owned()
+}
+
+fn generated() -> String {
+    let parts: Vec<String> = PARTS.iter().map(|part| body(part)).collect();
+    let joined = parts.join("\n\n").replace(
+        "} // namespace clusterkit\n\nnamespace clusterkit {\n\n",
+        "",
+    );
+    let (title, rest) = joined.split_once('\n').unwrap();
+    let (comment, code) = rest.split_once("#include \"clusterkit.h\"").unwrap();
+    format!(
+        "{title}\n//\n// Generated from bindings/cpp by ck-ffi/tests/cpp_header.rs; do not edit.\n{comment}\
+         #ifndef CLUSTERKIT_HPP\n#define CLUSTERKIT_HPP\n\n#include \"clusterkit.h\"{code}\n\n\
+         #undef CLUSTERKIT_VISIBLE\n\n#endif // CLUSTERKIT_HPP\n"
+    )
+}
+
+#[test]
+fn the_committed_header_is_its_parts() {
+    // A part that is in no list would be in no header.
+    for file in std::fs::read_dir(root().join("bindings/cpp")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(
+            path.extension().is_none_or(|extension| extension != "hpp") || PARTS.contains(&name),
+            "{} is no part of the header",
+            path.display()
+        );
+    }
+    let path = root().join("include/clusterkit.hpp");
+    let generated = generated();
+    if std::env::var_os("UPDATE_HEADER").is_some() {
+        std::fs::write(&path, &generated).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        committed == generated,
+        "include/clusterkit.hpp is out of date: run UPDATE_HEADER=1 cargo test -p ck-ffi --test cpp_header"
+    );
+}
+
+/// The names in a text that begin with a prefix.
+fn names<'a>(text: &'a str, prefix: &str) -> Vec<&'a str> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.split(|c| !word(c)).filter(|name| name.starts_with(prefix)).collect()
+}
+
+#[test]
+fn everything_in_c_can_be_reached() {
+    let c = std::fs::read_to_string(root().join("include/clusterkit.h")).unwrap();
+    let cpp = generated();
+    let code: String = c.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let mut missing: Vec<&str> = Vec::new();
+    for name in names(&code, "ck_").into_iter().chain(names(&code, "CK_")) {
+        let wanted = !NOT_NEEDED.contains(&name) && !LATER.iter().any(|prefix| name.starts_with(prefix));
+        if wanted && !names(&cpp, name).contains(&name) && !missing.contains(&name) {
+            missing.push(name);
+        }
+    }
+    assert!(missing.is_empty(), "not in clusterkit.hpp: {missing:?}");
+}

@@ -20,6 +20,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
 pub use crate::env::runtime::simulate;
 pub use crate::env::sim_process::SimProcess;
 pub use crate::net::sim::{SentObserver, observe_sent};
@@ -108,6 +111,12 @@ impl SimNode {
         self.node.clone()
     }
 
+    /// What its process does until this is done. Boxed, so that the code of a node is compiled here, and not once more in
+    /// every crate that calls it.
+    fn call<'a, T>(&self, call: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
+        self.sim_process.wrap(call).boxed()
+    }
+
     /// The node's id.
     pub fn id(&self) -> &NodeId {
         self.node.id()
@@ -147,32 +156,32 @@ impl SimNode {
     ///
     /// # Errors
     /// Those of [`crate::ClusterKit::start`].
-    pub async fn start(&self) -> Result<()> {
-        self.sim_process.wrap(self.node.start()).await
+    pub fn start(&self) -> BoxFuture<'_, Result<()>> {
+        self.call(self.node.start())
     }
 
     /// Stops it gracefully.
     ///
     /// # Errors
     /// Those of the stop.
-    pub async fn stop(&self) -> Result<()> {
-        self.sim_process.wrap(self.node.stop()).await
+    pub fn stop(&self) -> BoxFuture<'_, Result<()>> {
+        self.call(self.node.stop())
     }
 
     /// Leaves the cluster: returns when its copies are elsewhere, it was removed, and it has stopped.
     ///
     /// # Errors
     /// Those of [`crate::ClusterKit::leave`].
-    pub async fn leave(&self, timeout: Duration) -> Result<()> {
-        self.sim_process.wrap(self.node.leave(timeout)).await
+    pub fn leave(&self, timeout: Duration) -> BoxFuture<'_, Result<()>> {
+        self.call(self.node.leave(timeout))
     }
 
     /// Closes everything without a word to the other nodes, as when the application drops its last handle.
     ///
     /// # Errors
     /// Those of the close.
-    pub async fn close_immediately(&self) -> Result<()> {
-        self.sim_process.wrap(self.node.close_immediately()).await
+    pub fn close_immediately(&self) -> BoxFuture<'_, Result<()>> {
+        self.call(self.node.close_immediately())
     }
 
     /// Kills the process without a graceful stop. With a seed the machine fails with it, and the seed decides which of

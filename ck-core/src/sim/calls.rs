@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 
 use super::SimNode;
 use crate::error::Result;
@@ -15,115 +16,119 @@ impl SimNode {
     ///
     /// # Errors
     /// Those of every write.
-    pub async fn set_data(
+    pub fn set_data(
         &self,
         key: String,
         value: Bytes,
         expect: Expect,
         timeout: Duration,
-    ) -> Result<u64> {
-        self.sim_process
-            .wrap(self.node.set_data(key, value, expect, timeout))
-            .await
+    ) -> BoxFuture<'_, Result<u64>> {
+        self.call(self.node.set_data(key, value, expect, timeout))
     }
 
     /// Deletes a value. The result is the revision, and whether there was one.
     ///
     /// # Errors
     /// Those of every write.
-    pub async fn delete_data(&self, key: String, expect: Expect, timeout: Duration) -> Result<(u64, bool)> {
-        self.sim_process
-            .wrap(self.node.delete_data(key, expect, timeout))
-            .await
+    pub fn delete_data(
+        &self,
+        key: String,
+        expect: Expect,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<(u64, bool)>> {
+        self.call(self.node.delete_data(key, expect, timeout))
     }
 
     /// Waits until this node has applied everything that was committed when the call began.
     ///
     /// # Errors
     /// When the revision cannot be determined or reached in time.
-    pub async fn read_barrier(&self, timeout: Duration) -> Result<u64> {
-        self.sim_process.wrap(self.node.read_barrier(timeout)).await
+    pub fn read_barrier(&self, timeout: Duration) -> BoxFuture<'_, Result<u64>> {
+        self.call(self.node.read_barrier(timeout))
     }
 
     /// Waits until this node has applied a revision.
     ///
     /// # Errors
     /// When it is not applied in time.
-    pub async fn wait_revision(&self, revision: u64, timeout: Duration) -> Result<()> {
-        let wait = self.node.wait_for_revision(revision, timeout);
-        self.sim_process.wrap(wait).await
+    pub fn wait_revision(&self, revision: u64, timeout: Duration) -> BoxFuture<'_, Result<()>> {
+        self.call(self.node.wait_for_revision(revision, timeout))
     }
 
     /// Every member, with the time of the last contact with it.
-    pub async fn members(&self) -> Members {
-        self.sim_process.wrap(Api::members(&*self.node)).await
+    pub fn members(&self) -> BoxFuture<'_, Members> {
+        self.call(Api::members(&*self.node))
     }
 
     /// Removes a member.
     ///
     /// # Errors
     /// Those of the call.
-    pub async fn remove_node(&self, node: NodeId, force: bool, timeout: Duration) -> Result<u64> {
-        self.sim_process
-            .wrap(self.node.remove_node(node, force, timeout))
-            .await
+    pub fn remove_node(&self, node: NodeId, force: bool, timeout: Duration) -> BoxFuture<'_, Result<u64>> {
+        self.call(self.node.remove_node(node, force, timeout))
     }
 
     /// Begins its leave: its copies move to other nodes, then it is removed.
     ///
     /// # Errors
     /// Those of the call.
-    pub async fn begin_leaving(&self, timeout: Duration) -> Result<u64> {
-        self.sim_process.wrap(self.node.begin_leaving(timeout)).await
+    pub fn begin_leaving(&self, timeout: Duration) -> BoxFuture<'_, Result<u64>> {
+        self.call(self.node.begin_leaving(timeout))
     }
 
     /// Makes the leader transfer its leadership.
     ///
     /// # Errors
     /// Those of the call.
-    pub async fn step_down(&self, target: Option<NodeId>) -> Result<NodeId> {
-        self.sim_process.wrap(self.node.step_down(target)).await
+    pub fn step_down(&self, target: Option<NodeId>) -> BoxFuture<'_, Result<NodeId>> {
+        self.call(self.node.step_down(target))
     }
 
     /// The same, and the former leader is no candidate for `cooldown`.
     ///
     /// # Errors
     /// Those of the call.
-    pub async fn demote(&self, target: Option<NodeId>, cooldown: Option<Duration>) -> Result<NodeId> {
-        self.sim_process.wrap(self.node.demote(target, cooldown)).await
+    pub fn demote(
+        &self,
+        target: Option<NodeId>,
+        cooldown: Option<Duration>,
+    ) -> BoxFuture<'_, Result<NodeId>> {
+        self.call(self.node.demote(target, cooldown))
     }
 
     /// Moves partitions to the nodes where they belong.
     ///
     /// # Errors
     /// Those of the call.
-    pub async fn rebalance(&self, timeout: Duration) -> Result<(u64, usize)> {
-        self.sim_process.wrap(self.node.rebalance(timeout)).await
+    pub fn rebalance(&self, timeout: Duration) -> BoxFuture<'_, Result<(u64, usize)>> {
+        self.call(self.node.rebalance(timeout))
     }
 
     /// The migrations under way, as the leader knows them, or as this node does where the leader does not answer.
-    pub async fn rebalance_status(&self, timeout: Duration) -> RebalanceStatus {
-        self.sim_process.wrap(self.node.rebalance_status(timeout)).await
+    pub fn rebalance_status(&self, timeout: Duration) -> BoxFuture<'_, RebalanceStatus> {
+        self.call(self.node.rebalance_status(timeout))
     }
 
     /// Begins maintenance for this reason; `None` ends it.
     ///
     /// # Errors
     /// Those of the call.
-    pub async fn maintenance(&self, reason: Option<String>, timeout: Duration) -> Result<u64> {
-        self.sim_process
-            .wrap(self.node.maintenance(reason, timeout))
-            .await
+    pub fn maintenance(&self, reason: Option<String>, timeout: Duration) -> BoxFuture<'_, Result<u64>> {
+        self.call(self.node.maintenance(reason, timeout))
     }
 
     /// Accepts the copy of node `from` as the partition's data.
     ///
     /// # Errors
     /// Those of the call.
-    pub async fn recover(&self, number: u32, from: NodeId, force: bool, timeout: Duration) -> Result<u64> {
-        self.sim_process
-            .wrap(self.node.recover(number, from, force, timeout))
-            .await
+    pub fn recover(
+        &self,
+        number: u32,
+        from: NodeId,
+        force: bool,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<u64>> {
+        self.call(self.node.recover(number, from, force, timeout))
     }
 
     /// Reports the health of its application.

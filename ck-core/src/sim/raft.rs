@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 use super::SimNode;
 use crate::env::Instant;
 use crate::error::Result;
@@ -58,20 +60,19 @@ impl SimNode {
     ///
     /// # Errors
     /// When it was taken back.
-    pub async fn transfer(&self, to: RaftId, deadline: Duration) -> Result<()> {
-        let raft = &self.node.raft_parts()?.raft;
-        self.sim_process.wrap(raft.transfer(to, deadline)).await
+    pub fn transfer(&self, to: RaftId, deadline: Duration) -> BoxFuture<'_, Result<()>> {
+        self.call(async move { self.node.raft_parts()?.raft.transfer(to, deadline).await })
     }
 
     /// Enters a command into the log on the node that leads, whatever it is.
     ///
     /// # Errors
     /// When this node does not lead, or when the outcome is not known in time.
-    pub async fn propose(&self, command: Command, timeout: Duration) -> Result<Response> {
-        let proposer = &self.node.raft_parts()?.proposer;
-        self.sim_process
-            .wrap(proposer.propose_here(command, timeout))
-            .await
+    pub fn propose(&self, command: Command, timeout: Duration) -> BoxFuture<'_, Result<Response>> {
+        self.call(async move {
+            let proposer = &self.node.raft_parts()?.proposer;
+            proposer.propose_here(command, timeout).await
+        })
     }
 
     /// The id of the last entry of its log.

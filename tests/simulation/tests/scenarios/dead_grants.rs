@@ -58,10 +58,10 @@ fn a_role_given_to_a_dead_replica_returns_to_who_wrote_last() {
     for seed in 1..=5 {
         simulate(seed, async |world| {
             let (mut nodes, number, primary, replica) = two_of_five(&world).await;
-            world.lose_power(&nodes[primary], 1).await;
+            nodes[primary].kill(Some(1));
             // Before anybody has noticed that.
             env::sleep(Duration::from_millis(200 * seed)).await;
-            world.lose_power(&nodes[replica], 1).await;
+            nodes[replica].kill(Some(1));
             let back = back_when_both_failed(&world, &mut nodes, primary, replica).await;
             until("its role", || back.is_primary(number)).await;
             nodes.insert(primary, back);
@@ -74,10 +74,10 @@ fn a_role_that_a_replica_acted_on_stays_with_it() {
     for seed in 1..=5 {
         simulate(seed, async |world| {
             let (mut nodes, number, primary, replica) = two_of_five(&world).await;
-            world.lose_power(&nodes[primary], 1).await;
+            nodes[primary].kill(Some(1));
             // It acts, for as short a time as it may be.
             until("failover", || nodes[replica].is_primary(number)).await;
-            world.lose_power(&nodes[replica], 1).await;
+            nodes[replica].kill(Some(1));
             let [b, c] = [primary, replica].map(|i| nodes[i].id().clone());
             let back = back_when_both_failed(&world, &mut nodes, primary, replica).await;
             until("its return", || status(&back, &b) == Some(NodeStatus::Active)).await;

@@ -117,7 +117,7 @@ fn a_restart_within_the_delay_moves_no_copy() {
         let gone = nodes.remove(2);
         let id = gone.id().clone();
         let left = Instant::now();
-        world.lose_power(&gone, 1).await;
+        gone.kill(Some(1));
         until("failure", || status(&nodes[0], &id) == Some(NodeStatus::Failed)).await;
         env::sleep(Duration::from_secs(5)).await;
         assert_eq!(held(&nodes[0]), before);
@@ -152,7 +152,7 @@ fn copies_are_made_anew_only_after_the_delay() {
         let mut nodes = world.cluster(5).await;
         let gone = nodes.remove(4);
         let id = gone.id().clone();
-        world.kill(&gone).await;
+        gone.kill(None);
         until("failure", || status(&nodes[0], &id) == Some(NodeStatus::Failed)).await;
         let failed = Instant::now();
         let held = || {
@@ -367,7 +367,7 @@ fn a_leader_that_is_killed_is_failed_as_soon_as_any_other_node() {
             let gone = nodes.remove(leading);
             let id = gone.id().to_string();
             let killed = Instant::now();
-            world.kill(&gone).await;
+            gone.kill(None);
             leader(&nodes, None).await;
             let elected = killed.elapsed();
             until("failure", || status(&nodes[0], &id) == Some(NodeStatus::Failed)).await;

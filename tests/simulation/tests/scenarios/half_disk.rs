@@ -9,7 +9,7 @@ use crate::world::{TestNode, World, simulate, until, write};
 
 /// Ends a node, takes something from its disk, and starts it again.
 async fn restart_without(world: &World, sim: TestNode, lost: &[&str]) -> Result<TestNode, Error> {
-    world.kill(&sim).await;
+    sim.kill(None);
     for name in lost {
         let path = Path::new("/data").join(name);
         let files = sim.disk().list(&path).unwrap_or_default();

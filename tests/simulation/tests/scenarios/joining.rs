@@ -44,7 +44,7 @@ fn a_member_is_back_within_a_second_though_twenty_addresses_are_silent() {
             let mut nodes = world.cluster(4).await;
             // Two members are off as well, and remembered; the leader and one more live.
             let back = nodes.pop().unwrap();
-            world.kill(&back).await;
+            back.kill(None);
             let mut options = back.options().clone();
             options.join_addrs = silent(&world, 20);
             let began = Instant::now();
@@ -78,11 +78,11 @@ fn a_stranger_at_an_old_address_puts_no_member_out() {
         simulate(seed, async |world| {
             let mut nodes = world.cluster(3).await;
             let gone = nodes.remove(leader(&nodes, None).await);
-            world.kill(&gone).await;
+            gone.kill(None);
             let mut away = nodes.pop().unwrap();
             if seed % 2 == 0 {
                 // It restarts while the stranger is there already; otherwise it is told out while it runs.
-                world.kill(&away).await;
+                away.kill(None);
             }
             let mut foreign = World::options(9, &[]);
             foreign.http_addr = gone.addr().to_owned();
@@ -137,7 +137,7 @@ fn nothing_is_founded_while_the_others_live() {
         simulate(seed, async |world| {
             let mut nodes = world.cluster(3).await;
             let wiped = nodes.remove(0);
-            world.kill(&wiped).await;
+            wiped.kill(None);
             // The two that are left do not hear each other: neither leads, and both say so.
             world.network.cut(nodes[0].addr(), nodes[1].addr());
             env::sleep(Duration::from_secs(2)).await;
@@ -248,7 +248,7 @@ fn one_that_restarts_while_they_form_costs_no_second_cluster() {
             env::sleep(Duration::from_micros(500 + 700 * seed)).await;
             let victim = if seed % 3 == 0 { seed as usize % 2 + 1 } else { 0 };
             let sim = nodes.remove(victim);
-            world.lose_power(&sim, seed).await;
+            sim.kill(Some(seed));
             env::sleep(Duration::from_millis(300 * (seed % 4))).await;
             assert!(cluster_ids(&nodes).len() <= 1);
             nodes.push(boot(&world, sim.options().clone(), sim.disk().clone()));
@@ -327,7 +327,7 @@ fn a_founder_of_a_set_that_lost_its_disk_joins_what_it_founded() {
         form_one(&nodes).await;
         let before = cluster_ids(&nodes);
         let sim = nodes.remove(0);
-        world.kill(&sim).await;
+        sim.kill(None);
         world.network.cut(nodes[0].addr(), nodes[1].addr());
         let again = boot(&world, sim.options().clone(), Arc::new(MemDisk::new()));
         env::sleep(Duration::from_secs(8)).await;

@@ -149,7 +149,7 @@ fn a_node_that_is_back_and_registers_late_cleans_up_before_it_copies() {
         simulate(seed, async |world| {
             let mut nodes = world.cluster(4).await;
             let gone = nodes.remove(3);
-            world.kill(&gone).await;
+            gone.kill(None);
             let back = world.make_without_hook(gone.options().clone(), gone.disk().clone());
             back.start().await.unwrap();
             rest(&back).await;
@@ -211,7 +211,7 @@ fn a_role_that_comes_before_the_copy_is_made_is_not_acted_on() {
             })
             .await;
             let copied: BTreeSet<u32> = led.into_iter().filter(|n| copies(*n)).collect();
-            world.kill(&second).await;
+            second.kill(None);
             let gained = |n: &&u32| led_by(first.id()).contains(*n);
             until("a role while it is copied", || copied.iter().any(|n| gained(&n))).await;
             env::sleep(Duration::from_secs(1)).await;

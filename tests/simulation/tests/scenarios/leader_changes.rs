@@ -45,7 +45,7 @@ fn no_epoch_goes_back_when_all_were_away() {
         };
         let (leadership, partitions) = epochs(&nodes);
         for sim in &nodes {
-            world.lose_power(sim, 3).await;
+            sim.kill(Some(3));
         }
         env::sleep(Duration::from_secs(600)).await;
         let back: Vec<TestNode> = nodes.into_iter().map(|sim| world.next_process(&sim)).collect();

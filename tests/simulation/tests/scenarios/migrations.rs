@@ -276,7 +276,7 @@ fn whoever_dies_half_way_the_others_go_on() {
             };
             let gone = nodes.remove(victim);
             let id = gone.id().clone();
-            world.lose_power(&gone, seed).await;
+            gone.kill(Some(seed));
             until("failure", || {
                 nodes[0].view().node(&id).map(|n| n.status) == Some(NodeStatus::Failed)
             })
@@ -381,7 +381,7 @@ fn lost_partitions_are_told_everywhere_until_a_holder_returns() {
                 .collect()
         };
         assert!(!lost.is_empty());
-        world.kill(&gone).await;
+        gone.kill(None);
         let told = |sim: &TestNode| {
             let events = sim.events();
             events.iter().rev().find_map(|event| match &event.kind {

@@ -44,7 +44,7 @@ fn a_node_that_comes_back_with_an_older_disk_is_told_so_and_harms_nobody() {
             })
             .await;
             let gone = nodes.remove(old);
-            world.kill(&gone).await;
+            gone.kill(None);
             let again = world.make(gone.options().clone(), disk);
             // It may be let in before the leader finds out what it lacks.
             let error = match again.start().await {

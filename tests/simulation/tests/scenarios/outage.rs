@@ -50,7 +50,7 @@ fn a_leader_that_dies_while_no_name_resolves_is_replaced_in_the_usual_time() {
                 // Long enough for everything that is not used to have been closed.
                 env::sleep(Duration::from_secs(10)).await;
                 let dead = nodes.remove(leader(&nodes, None).await);
-                world.kill(&dead).await;
+                dead.kill(None);
                 let began = Instant::now();
                 leader(&nodes, None).await;
                 assert!(
@@ -79,7 +79,7 @@ async fn follow(world: World, connections: bool) {
     }
     let mut nodes = cluster(&world, 3).await;
     let moved = nodes.pop().unwrap();
-    world.kill(&moved).await;
+    moved.kill(None);
     let mut options = moved.options().clone();
     options.http_addr = "10.0.1.3:7000".to_owned();
     world.network.name(&name(3), &options.http_addr);

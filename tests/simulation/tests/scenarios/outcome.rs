@@ -180,7 +180,7 @@ async fn nothing_is_unknown(world: World, connections: bool) {
     let nodes = world.cluster(2).await;
     let leads = leader(&nodes, None).await;
     let survivor = &nodes[1 - leads];
-    world.kill(&nodes[leads]).await;
+    nodes[leads].kill(None);
     if connections {
         // Until the old connection has ended, a request may still go out on it.
         env::sleep(Duration::from_millis(100)).await;

@@ -28,7 +28,7 @@ async fn a_voter_forgets_the_lease_that_it_granted(world: World) {
     }
     // The voter comes back as a new process, and finds the leader gone: within that one's lease.
     let gone = nodes.remove(voter);
-    world.kill(&gone).await;
+    gone.kill(None);
     assert!(
         nodes.iter().any(|sim| sim.is_leader()),
         "the lease is still valid"
@@ -258,7 +258,7 @@ fn a_wiped_member_gets_another_raft_id_and_the_old_one_goes() {
         let wiped = (leader(&nodes, None).await + 1) % 3;
         let gone = nodes.remove(wiped);
         let old_id = gone.raft_id().unwrap();
-        world.kill(&gone).await;
+        gone.kill(None);
         let mut options = gone.options().clone();
         options.join_addrs = nodes.iter().map(|sim| sim.addr().to_owned()).collect();
         let back = world.make(options, Arc::new(MemDisk::new()));

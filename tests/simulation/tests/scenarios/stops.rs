@@ -49,7 +49,7 @@ fn who_stops_while_another_is_down_is_still_taken_leave_of() {
             let nodes = world.cluster(3).await;
             let leads = leader(&nodes, None).await;
             let (down, goes) = ((leads + 1) % 3, (leads + 2) % 3);
-            world.kill(&nodes[down]).await;
+            nodes[down].kill(None);
             world.network.set_conditions(LinkConditions {
                 min_delay: Duration::from_millis(10),
                 max_delay: Duration::from_millis(15),

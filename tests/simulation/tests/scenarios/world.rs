@@ -110,27 +110,14 @@ impl World {
         nodes
     }
 
-    /// Ends a node without a word to the others.
-    pub(crate) async fn kill(&self, sim: &SimNode) {
-        self.network.unserve(sim.addr());
-        // Whether it ends well matters to nobody: it is dead.
-        drop(sim.close_immediately().await);
-    }
-
-    /// The same, and what was not durable is lost.
-    pub(crate) async fn lose_power(&self, sim: &SimNode, seed: u64) {
-        self.kill(sim).await;
-        sim.disk().crash(seed);
-    }
-
     /// Another process of the same node. Not started.
     pub(crate) fn next_process(&self, sim: &SimNode) -> TestNode {
         self.make(sim.options().clone(), sim.disk().clone())
     }
 
-    /// The same node as a new process, after it lost power.
+    /// The same node as a new process, after its machine lost power.
     pub(crate) async fn crash_and_restart(&self, sim: TestNode, seed: u64) -> TestNode {
-        self.lose_power(&sim, seed).await;
+        sim.kill(Some(seed));
         let sim = self.next_process(&sim);
         sim.start().await.unwrap();
         sim

@@ -1,5 +1,7 @@
 // ClusterKit for C++: this header over clusterkit.h, and nothing to link besides libclusterkit.
 //
+// Generated from bindings/cpp by ck-ffi/tests/cpp_header.rs; do not edit.
+//
 // C++17 is enough. C++20 adds `co_await` and the concepts of std::ranges, C++23 the conversion to std::expected. See
 // docs/cpp.md for a guide, examples/cpp/ for programs, and clusterkit.h for what each call promises.
 //

@@ -198,11 +198,12 @@ unsafe fn route_many(
     if out.is_null() {
         return Err(null_error("out"));
     }
-    for (place, key) in keys.enumerate() {
-        let partition = clusterkit::routing::partition_for(key, partitions);
-        // SAFETY: the caller's promise.
-        unsafe { out.add(place).write(partition) };
-    }
+    // SAFETY: the caller's promise. Written before it is borrowed, because C may not have set it.
+    let out = unsafe {
+        out.write_bytes(0, count);
+        std::slice::from_raw_parts_mut(out, count)
+    };
+    clusterkit::routing::partitions_for_many(keys, partitions, out);
     Ok(())
 }
 

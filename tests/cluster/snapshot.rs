@@ -24,9 +24,12 @@ fn a_node_that_is_far_behind_gets_a_snapshot_keeps_its_copies_and_has_the_same_d
     let mut last = 0;
     for write in 0..WRITES {
         let letter = b'a' + u8::try_from(write % 26).unwrap();
-        last = api
-            .put(&format!("large/{}", write % KEYS), vec![letter; VALUE])
-            .unwrap();
+        // On a busy machine a disk may be too slow for a large value; it says that nothing was written.
+        cluster.until("a large value is written", || {
+            let written = api.put(&format!("large/{}", write % KEYS), vec![letter; VALUE]);
+            last = written.map_err(|error| error.to_string())?;
+            Ok(())
+        });
     }
     // All of them, for any may lead when the node comes back; and a follower's log must not grow for ever either.
     let snapshot = |cluster: &Cluster, place: usize| {

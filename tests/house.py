@@ -37,10 +37,11 @@ STANDS_ON = {
     "node": {"env", "hooks", "http", "leader", "logger", "membership", "model", "net", "options", "raft", "routing",
              "rpc", "state"},
     "clusterkit": {"env", "hooks", "logger", "model", "net", "node", "options", "raft", "routing", "state"},
-    "prelude": {"hooks", "model", "options"},
+    "client": {"clusterkit", "env", "logger", "model", "net", "options", "routing"},
+    "prelude": {"client", "hooks", "model", "options"},
     # For tests: whole nodes in the simulator, and the fuzz targets.
     "sim": {"env", "hooks", "http", "logger", "model", "net", "node", "options", "raft", "routing", "rpc", "state"},
-    "fuzz": {"env", "http", "membership", "model", "net", "options", "raft", "rpc", "sim", "state"},
+    "fuzz": {"client", "env", "http", "membership", "model", "net", "options", "raft", "rpc", "sim", "state"},
 }
 # What these may not name: they do no I/O, read no clock and spawn nothing.
 PURE = ("model", "state", "placement", "routing")

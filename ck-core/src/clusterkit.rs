@@ -35,7 +35,7 @@ use crate::routing::ViewGuard;
 use crate::state::Expect;
 pub use async_clusterkit::AsyncClusterKit;
 pub use events::{Events, Lagged};
-use runtime::SharedRuntime;
+pub(crate) use runtime::SharedRuntime;
 pub use weak::WeakClusterKit;
 
 /// A node of a cluster, embedded in this process.

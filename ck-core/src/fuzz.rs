@@ -64,6 +64,11 @@ pub const TARGETS: &[Target] = &[
         memory: (64 << 20, 1024),
     },
     Target {
+        name: "client",
+        run: crate::client::fuzz::client,
+        memory: (1 << 20, 512),
+    },
+    Target {
         name: "options",
         run: crate::options::fuzz::options,
         memory: (1 << 20, 512),

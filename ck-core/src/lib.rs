@@ -53,6 +53,7 @@
 //! |---|---|
 //! | [`prelude`] | what most applications name |
 //! | [`AsyncClusterKit`], [`ClusterKit`] | the handle of a node: start, stop, leave, lookups, writes, hooks |
+//! | [`AsyncClient`], [`Client`] | for a program that is no member: the same lookups, with [`ClientOptions`] |
 //! | [`Options`] | every option with its default and bounds; from code, JSON, a file, the environment |
 //! | [`Events`] | the events of a node as a stream, to observe |
 //! | [`model`] | plain data: nodes, partitions, events, records |
@@ -70,14 +71,14 @@
 //!
 //! # Features
 //!
-//! `tracing` sends log messages to the crate of that name ([`ClusterKit::on_log`] needs no feature). No other is for
+//! `tracing` sends log messages of nodes and clients to the crate of that name ([`ClusterKit::on_log`] needs no feature). No other is for
 //! applications: `sim` runs whole nodes on a deterministic simulator, `fuzz` exports the fuzz targets, `planted-bugs` adds
 //! faults for the simulation to find; none of them is part of a release build.
 //!
 //! # Where to read on
 //!
-//! The guides are in `docs/`: architecture, partitioning, hooks, consistency (each promise and its conditions), operations,
-//! and a glossary with the name of each concept in every language. What is promised about two primaries at one instant, and
+//! The guides are in `docs/`: architecture, partitioning, the client, hooks, consistency (each promise and its conditions),
+//! operations, and a glossary with the name of each concept in every language. What is promised about two primaries at one instant, and
 //! what is not, is in `docs/consistency.md`: read it before you rely on it.
 #![deny(missing_docs)]
 
@@ -91,6 +92,7 @@ pub mod planted;
 mod planted;
 
 mod catch_panic;
+mod client;
 mod clusterkit;
 #[doc(hidden)]
 pub mod env;
@@ -130,6 +132,10 @@ pub mod state;
 #[cfg(test)]
 mod testing;
 
+pub use client::{
+    AddrStatus, AsyncClient, ChangeCallback, Changes, Client, ClientOptionSpec, ClientOptions,
+    ClientOptionsBuilder, ClientStatus, client_options_table,
+};
 pub use clusterkit::{AsyncClusterKit, ClusterKit, Events, Lagged, WeakClusterKit};
 pub use error::{Error, ErrorCode, Result};
 pub use logger::LogCallback;
@@ -146,6 +152,8 @@ pub use state::Expect;
 mod guides {
     #[doc = include_str!("../README.md")]
     struct Readme;
+    #[doc = include_str!("../../docs/client.md")]
+    struct Client;
     #[doc = include_str!("../../docs/hooks.md")]
     struct Hooks;
     #[doc = include_str!("../../docs/partitioning.md")]

@@ -23,7 +23,7 @@ use log_dispatcher::LogDispatcher;
 
 /// The application's log callback.
 ///
-/// Called on a thread that does nothing else (`ck-log`, one for each node), with one message after the other, in the
+/// Called on a thread that does nothing else (`ck-log`, one for each node or client), with one message after the other, in the
 /// order in which they were written. It may block, and may call any function, including those that stop or drop its
 /// node: nothing in the node waits for it, except a stop for at most 1 s. At most 1,024 messages or 1 MiB of them wait;
 /// further ones are dropped, and a message says how many were. What the closure captures is dropped once, when no call

@@ -9,6 +9,7 @@
 )]
 
 mod address;
+mod client;
 mod crash;
 mod formation;
 mod present;

@@ -1,6 +1,6 @@
-//! The tokio runtimes of a process, shared by all its nodes: one for communication between members and for calls of the
-//! application, and one for HTTP clients. No client request, and no number of them, can keep the threads of the first
-//! from a heartbeat.
+//! The tokio runtimes of a process, shared by all its nodes and clients: one for communication between members and for
+//! calls of the application, and one for HTTP, whichever end of it is here. No client request, and no number of them, can
+//! keep the threads of the first from a heartbeat.
 
 use std::num::NonZero;
 use std::panic::AssertUnwindSafe;
@@ -25,13 +25,14 @@ const MAX_THREADS: usize = 4;
 /// of their own, so that they leave room. Each node has at most six of the rest at a time: that many threads are
 /// blocked when its disk hangs.
 const MAX_BLOCKING_THREADS: usize = 64;
-/// The same limit for client requests: large answers, of which each node builds one at a time.
-const MAX_CLIENTS_BLOCKING_THREADS: usize = 16;
+/// The same limit for HTTP: large answers, of which each node builds one at a time, and what clients of other clusters do:
+/// they read large answers, and look names up, 16 at a time, each of which may hang for long.
+const MAX_CLIENTS_BLOCKING_THREADS: usize = 32;
 /// How long the drop of the last handle waits for the threads, at most.
 const END: Duration = Duration::from_secs(5);
 
 /// The tokio runtimes, which live as long as something holds them.
-pub(super) struct SharedRuntime {
+pub(crate) struct SharedRuntime {
     runtime: Option<Runtime>,
     clients: Option<Runtime>,
 }
@@ -40,7 +41,7 @@ static PRESENT: Mutex<Weak<SharedRuntime>> = Mutex::new(Weak::new());
 
 impl SharedRuntime {
     /// The existing runtime, or a new one with this many threads.
-    pub(super) fn get(threads: Option<u32>) -> Result<Arc<Self>> {
+    pub(crate) fn get(threads: Option<u32>) -> Result<Arc<Self>> {
         let mut present = PRESENT.lock();
         if let Some(runtime) = present.upgrade() {
             return Ok(runtime);
@@ -91,7 +92,7 @@ impl SharedRuntime {
     /// Runs a future to completion on the calling thread. Its timers and sockets are the runtime's; polling it here
     /// rather than in a task of its own saves two thread switches per call. For calls that are made often and need
     /// little stack: a poll uses the caller's stack, which may be small.
-    pub(super) fn block_on<T: Send + 'static>(
+    pub(crate) fn block_on<T: Send + 'static>(
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
@@ -152,8 +153,28 @@ impl SharedRuntime {
         answer.unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
     }
 
+    /// Runs a future as a task on the threads that serve HTTP clients.
+    pub(crate) fn spawn_for_clients(&self, future: impl Future<Output = ()> + Send + 'static) {
+        // Taken only in `drop`, when there is no other reference.
+        if let Some(clients) = &self.clients {
+            clients.spawn(future);
+        }
+    }
+
+    /// [`SharedRuntime::run`], on the threads that serve HTTP clients.
+    pub(crate) async fn run_for_clients<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let (sender, receiver) = oneshot::channel();
+        // The receiver may be dropped already.
+        self.spawn_for_clients(future.map(move |answer| drop(sender.send(answer))));
+        let answer = receiver.await;
+        answer.unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
+    }
+
     /// Runs work that blocks on a thread of the runtime that may block.
-    pub(super) async fn run_blocking<T: Send + 'static>(
+    pub(crate) async fn run_blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {

@@ -24,6 +24,7 @@ fn examples_of(target: &Target) -> Vec<Example> {
         #[cfg(feature = "sim")]
         "peer" => super::node::examples(),
         "http" => crate::http::fuzz::examples(),
+        "client" => crate::client::fuzz::examples(),
         "options" => crate::options::fuzz::examples(),
         name => panic!("{name} has no examples"),
     }

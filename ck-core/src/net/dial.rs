@@ -243,7 +243,7 @@ where
     }
 }
 
-fn unreachable(why: String) -> Error {
+pub(super) fn unreachable(why: String) -> Error {
     Error::new(ErrorCode::Unreachable, why)
 }
 

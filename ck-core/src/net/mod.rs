@@ -4,6 +4,7 @@
 //!   in `sim`.
 //! - [`PeerServer`] is the other end: it takes connections that were upgraded on `GET /peer` and hands their
 //!   requests to a [`Handler`].
+//! - `Connector` makes connections for programs that are no peers: the client of the REST API (`client`).
 //! - `connection_pool` has a `pool_slot` for each address and lane, which dials an `outgoing_connection` when a call needs
 //!   one; `incoming_connection` is the served end.
 //! - `frame` is the encoding, `handshake` the upgrade, `outbox` the writing half of a connection.
@@ -13,6 +14,7 @@
 mod bind;
 mod byte_budget;
 mod connection_pool;
+mod connector;
 mod dial;
 mod eviction_queue;
 mod frame;
@@ -50,6 +52,7 @@ use futures_util::future::BoxFuture;
 use crate::error::{Error, ErrorCode, Result};
 
 pub use bind::bind;
+pub(crate) use connector::Connector;
 pub(crate) use eviction_queue::{EvictionHandle, EvictionQueue};
 pub use handshake::{Hello, PEER_PATH};
 pub use peer_connection::PeerConnection;

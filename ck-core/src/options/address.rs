@@ -190,6 +190,11 @@ pub(super) fn check_dial(text: &str) -> std::result::Result<(), String> {
     }
 }
 
+/// True for an address that can be dialled: a host and a port that is not 0.
+pub(crate) fn is_dialable(text: &str) -> bool {
+    check_dial(text).is_ok()
+}
+
 /// Checks the address of a service: `:port` on the node's own host, or `host:port`.
 pub(super) fn check_service(text: &str) -> std::result::Result<(), String> {
     match split(text)? {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::spec::OptionKind;
 use super::strict_json::StrictJson;
@@ -72,17 +72,7 @@ impl Options {
 
     /// As [`Options::merge_json`], and returns the names of the options that were set.
     fn merge_named(&mut self, text: &str) -> Result<Vec<String>> {
-        let invalid_json = |message: String| Error::new(ErrorCode::InvalidOption, message);
-        // Some editors on Windows write a byte order mark.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let StrictJson(value) = serde_json::from_str(text)
-            .map_err(|error| invalid_json(format!("options are not valid JSON: {error}")))?;
-        let Value::Object(object) = value else {
-            return Err(invalid_json(format!(
-                "options are a JSON object, and this is {}",
-                type_of(&value)
-            )));
-        };
+        let object = json_object(text)?;
         let mut merge = JsonMerge {
             options: self.clone(),
             given: BTreeMap::new(),
@@ -92,6 +82,25 @@ impl Options {
         }
         *self = merge.options;
         Ok(merge.given.into_keys().collect())
+    }
+}
+
+/// The members of a JSON object of options, none of which comes twice.
+///
+/// # Errors
+/// [`ErrorCode::InvalidOption`] for any other text.
+pub(crate) fn json_object(text: &str) -> Result<Map<String, Value>> {
+    let invalid_json = |message: String| Error::new(ErrorCode::InvalidOption, message);
+    // Some editors on Windows write a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let StrictJson(value) = serde_json::from_str(text)
+        .map_err(|error| invalid_json(format!("options are not valid JSON: {error}")))?;
+    match value {
+        Value::Object(object) => Ok(object),
+        value => Err(invalid_json(format!(
+            "options are a JSON object, and this is {}",
+            type_of(&value)
+        ))),
     }
 }
 
@@ -143,7 +152,7 @@ impl JsonMerge {
 }
 
 /// The text form of a JSON value that has the option's type.
-fn text_of(name: &str, kind: &OptionKind, value: &Value) -> Result<String> {
+pub(crate) fn text_of(name: &str, kind: &OptionKind, value: &Value) -> Result<String> {
     let wanted = match (kind, value) {
         (OptionKind::Bool, Value::Bool(flag)) => return Ok(flag.to_string()),
         (OptionKind::Bool, _) => "true or false",

@@ -29,13 +29,16 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub(crate) use address::is_dialable;
 pub use address::{ListenAddr, advertised};
 pub use builder::OptionsBuilder;
 pub use derived::TimingValues;
 pub use duration::{format_duration, parse_duration};
+pub(crate) use json::{json_object, text_of};
 pub use markdown::options_markdown;
 pub use spec::{OptionDefault, OptionKind, OptionSpec};
 pub use table::table;
+pub(crate) use value::OptionValue;
 
 use crate::error::{Error, ErrorCode, Result};
 
@@ -355,7 +358,7 @@ impl<'a> OptionTarget<'a> {
 }
 
 /// The error for a bad value: names the option, the value (cut when long) and what would be right.
-fn invalid(name: &str, value: &str, problem: &str) -> Error {
+pub(crate) fn invalid(name: &str, value: &str, problem: &str) -> Error {
     const MAX_SHOWN_CHARS: usize = 80;
     let short = |text: &str| {
         text.char_indices()

@@ -368,7 +368,8 @@ static OPTIONS: &[OptionSpec] = &[
         env: &["CLUSTERKIT_RUNTIME_THREADS"],
         kind: integer(1, 64),
         default: OptionDefault::Derived("half as many as processors, 1 to 4"),
-        help: "The number of threads of the runtime that all nodes of the process share. The first node that is created decides.",
+        help: "The number of threads of the runtime that all nodes of the process share. The first node that is created decides; a \
+               client that is created before it takes the default.",
         access: field!(runtime_threads),
     },
     OptionSpec {

@@ -9,13 +9,13 @@ use super::spec::OptionKind;
 use super::{LogLevel, TimingProfile};
 
 /// A value, or a text that says what is wrong with it: the text completes a sentence that begins with the value.
-pub(super) type ParseResult<T> = Result<T, String>;
+pub(crate) type ParseResult<T> = Result<T, String>;
 
 const MAX_LIST_ITEMS: usize = 256;
 const MAX_MAP_ENTRIES: usize = 64;
 
 /// A type that an option's field can have.
-pub(super) trait OptionValue: Sized {
+pub(crate) trait OptionValue: Sized {
     /// Parses the text form, within the bounds of `kind`.
     fn parse(kind: &OptionKind, text: &str) -> ParseResult<Self>;
 

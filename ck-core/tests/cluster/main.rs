@@ -5,6 +5,7 @@
 
 mod admin;
 mod async_calls;
+mod clients;
 mod directory;
 mod events;
 mod fencing;

@@ -355,3 +355,25 @@ proptest! {
         }
     }
 }
+
+/// A program that is no member has no id (`client`).
+#[test]
+fn a_view_of_nobody_has_every_lookup_but_no_part_of_its_own() {
+    let view = ClusterView::new(Arc::new(small()), 5, "");
+    assert_eq!((&**view.my_id(), view.my_node()), ("", None));
+    for partition in view.partitions() {
+        assert!(partition.role().is_none() && !partition.is_primary() && !partition.is_replica());
+        assert!(!view.is_primary(partition.number()) && !view.is_replica(partition.number()));
+    }
+    let key = key_in(0, 5);
+    assert_eq!(view.primary_node(&key).map(|node| &*node.id), Some("b"));
+    assert_eq!(ids(view.all_nodes_for_key(&key).unwrap()), ["b", "a"]);
+    assert!(!view.is_primary_for_key(&key) && !view.is_replica_for_key(&key));
+    assert_eq!(view.should_handle_key(&key), None);
+    let responsibility = view.am_i_responsible_for(&key).unwrap();
+    assert_eq!((responsibility.role, responsibility.nodes.len()), (None, 2));
+    // And one that is made of it later.
+    let mut next = small();
+    next.nodes.remove("c");
+    assert_eq!(view.updated(&Arc::new(next), 6).my_node(), None);
+}

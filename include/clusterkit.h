@@ -402,6 +402,14 @@
 extern "C" {
 #endif // __cplusplus
 
+// What a client is created with. docs/client.md lists every option with its default and bounds.
+typedef struct ck_client_options_t ck_client_options_t;
+
+// A client of a cluster: no member of it. It follows the cluster over HTTP through any of its nodes, keeps the newest view that
+// it has seen, and goes on looking for a member whatever happens. Its view never goes back, and never changes to another
+// cluster. docs/client.md tells the rest.
+typedef struct ck_client_t ck_client_t;
+
 // A node of a cluster, embedded in this process. Several in one process share one set of threads, which start
 // with the first and end with the last.
 typedef struct ck_cluster_t ck_cluster_t;
@@ -556,10 +564,10 @@ typedef struct ck_result_t {
     const struct ck_rebalance_status_t *rebalance_status;
 } ck_result_t;
 
-// Told the outcome of a call that did not wait, exactly once, also when the node is freed meanwhile. result: valid until the
+// Told the outcome of a call that did not wait, exactly once, also when the node or the client is freed meanwhile. result: valid until the
 // callback returns. user_data: what was given with the call.
 //
-// Called on a thread of the library that does nothing else, one call after the other for each node: while one does not return,
+// Called on a thread of the library that does nothing else, one call after the other for each node and each client: while one does not return,
 // the others wait. It may call every function of this library; one that blocks delays what others wait to hear. It must
 // return: no exception, no longjmp.
 typedef void (*ck_done_fn)(const struct ck_result_t *result, void *user_data);
@@ -884,7 +892,7 @@ typedef void (*ck_destroy_fn)(void *user_data);
 
 // A message for people. The library owns it; it is valid until the callback returns. New fields go to the end.
 typedef struct ck_log_record_t {
-    // The node that wrote it.
+    // The node that wrote it; empty where a client did.
     const char *node_id;
     // The message, without a line end.
     const char *message;
@@ -895,11 +903,63 @@ typedef struct ck_log_record_t {
 } ck_log_record_t;
 
 // Called with a message for people, one after the other in the order in which they were written, on a thread that
-// does nothing else (one for each node). Nothing in the node waits for it: it may block, and may call every function
-// of this library, ck_cluster_free of its own node too, which does not wait for it then. What is written while it does
+// does nothing else (one for each node and each client). Nothing waits for it: it may block, and may call every function
+// of this library, also the one that frees its own node or client, which does not wait for it then. What is written while it does
 // not return waits, up to 1024 messages or 1 MiB; what does not fit is dropped, and a message says how many were. It
 // must return at last: no exception, no longjmp.
 typedef void (*ck_log_fn)(const struct ck_log_record_t *record, void *user_data);
+
+// What is known of one address of a client. The library owns it; it is valid until its status is freed. New fields go to the
+// end.
+typedef struct ck_client_addr_t {
+    // The address, "host:port".
+    const char *addr;
+    // Why it failed last; NULL once it has answered since, and where it was never asked.
+    const char *last_error;
+    // The code of that error, CK_ERROR_*; 0 where there is none.
+    int32_t last_error_code;
+    // The number of failures since it last answered.
+    uint32_t failures;
+    // True where the options name it, false where the cluster does.
+    bool is_given;
+} ck_client_addr_t;
+
+// How a client is connected, and how old its view may be. The library owns it; it is valid until it is freed with
+// ck_client_status_free. New fields go to the end.
+typedef struct ck_client_status_t {
+    // The address of the member that is followed at present; NULL while none is.
+    const char *connected;
+    // The id of the cluster that is followed; empty before its first answer.
+    const char *cluster_id;
+    // Its name; empty before its first answer.
+    const char *cluster_name;
+    // What failed last, with the address; NULL where nothing has. It stays when all is well again.
+    const char *last_error;
+    // Every address that may be asked, the given ones first.
+    const struct ck_client_addr_t *const *addrs;
+    // How many they are.
+    size_t addr_count;
+    // The revision of the view; 0 before the first answer.
+    uint64_t revision;
+    // The time since the last answer of a member that knew a leader, in milliseconds; UINT64_MAX before the first. While the
+    // cluster is quiet it grows up to the option poll_timeout.
+    uint64_t last_contact_ms;
+    // The code of last_error, CK_ERROR_*: WRONG_CLUSTER where another cluster answers; 0 where there is none.
+    int32_t last_error_code;
+    // True when the view may be older than the cluster by more than a moment: no member is followed, the one that is has lost
+    // contact with the leader, or nothing was heard for longer than a poll and its answer may take.
+    bool is_stale;
+    // True from ck_client_close on.
+    bool is_closed;
+} ck_client_status_t;
+
+// Called with each newer view of a client, first with the present one where there is one. Where several came during a call, the
+// next call has the newest. view: valid until the callback returns; ck_view_ref makes a share to keep. user_data: what was
+// given with the callback.
+//
+// Called on a thread that does nothing else, one call after the other. It may block, and may call every function of this
+// library. It must return: no exception, no longjmp.
+typedef void (*ck_change_fn)(const struct ck_view_t *view, void *user_data);
 
 // The version of the library that runs, as "major.minor.patch".
 //
@@ -2037,6 +2097,234 @@ CK_API void ck_events_close(struct ck_events_t *events);
 // Errors: INVALID_ARGUMENT.
 CK_API CK_NODISCARD struct ck_error_t *ck_cluster_set_log(struct ck_cluster_t *cluster, ck_log_fn callback,
         void *user_data, ck_destroy_fn destroy);
+
+// Makes options of a client with every default. addrs has none and must be set.
+//
+// out: set on success, to be freed with ck_client_options_free; NULL on failure. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_options_new(struct ck_client_options_t **out);
+
+// Frees options of a client. Clients made from them live on. NULL is allowed.
+//
+// options: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
+CK_API void ck_client_options_free(struct ck_client_options_t *options);
+
+// Sets an option of a client by its name, from its text form: "10.0.0.1:8080,10.0.0.2:8080", "5s", "false". An empty value
+// unsets what may be unset. On failure nothing changes.
+//
+// options: borrowed for the call. name, value: UTF-8, copied. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; INVALID_OPTION for an unknown name and a value that is malformed or out of bounds.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_options_set(struct ck_client_options_t *options, const char *name,
+        size_t name_len, const char *value, size_t value_len);
+
+// Sets what a JSON object names and leaves the rest: durations are text or a number of milliseconds, addrs is text or an
+// array. On failure nothing changes.
+//
+// options: borrowed for the call. json: UTF-8, copied. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, INVALID_OPTION.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_options_load_json(struct ck_client_options_t *options,
+        const char *json, size_t json_len);
+
+// The value of an option of a client in its text form, as ck_client_options_set takes it. Empty where nothing is set.
+//
+// options: borrowed for the call. name: UTF-8, borrowed for the call. out: set on success, to be freed with ck_text_free;
+// NULL on failure. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; INVALID_OPTION for an unknown name.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_options_get(const struct ck_client_options_t *options,
+        const char *name, size_t name_len, struct ck_text_t **out);
+
+// Checks the options as ck_client_new does.
+//
+// options: borrowed for the call. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; INVALID_OPTION, which names the option, its value and what would be right.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_options_validate(const struct ck_client_options_t *options);
+
+// How many options a client has.
+//
+// Never fails, never blocks, works in a forked child; a hook may call it.
+CK_API size_t ck_client_option_count(void);
+
+// The name of an option of a client, which ck_client_options_set takes. NULL where there is none at the index.
+//
+// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+CK_API const char *ck_client_option_name(size_t index);
+
+// The type of an option of a client in one word, as ck_option_type. NULL where there is no option at the index.
+//
+// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+CK_API const char *ck_client_option_type(size_t index);
+
+// The value that applies when an option of a client is not set. NULL where there is none.
+//
+// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+CK_API const char *ck_client_option_default(size_t index);
+
+// What an option of a client accepts, in words. NULL where there is no option at the index.
+//
+// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+CK_API const char *ck_client_option_bounds(size_t index);
+
+// What an option of a client means, in a sentence or two. NULL where there is no option at the index.
+//
+// Returns: static. Never fails, never blocks, works in a forked child; a hook may call it.
+CK_API const char *ck_client_option_help(size_t index);
+
+// Creates a client, which begins to look for a member at once.
+//
+// options: copied. out: set on success, to be freed with ck_client_free; NULL on failure. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; INVALID_OPTION; IO when the system has no more threads to give.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_new(const struct ck_client_options_t *options,
+        struct ck_client_t **out);
+
+// Another share of a client, for another owner: each is freed once, and the last of them closes the client. NULL for NULL.
+//
+// client: borrowed for the call. Returns: the same pointer, to be freed with ck_client_free. Never fails, never blocks; a hook
+// may call it.
+CK_API struct ck_client_t *ck_client_ref(const struct ck_client_t *client);
+
+// Closes a client and frees it; where ck_client_ref has made other shares, only the last free does that. Views that were
+// acquired from it live on. NULL is allowed.
+//
+// When it returns, no callback of this client runs or will, every destroy function has run, and every call that was begun has
+// been told its outcome. The exceptions: a callback for changes and a log callback that do not return within 1 s, and a
+// completion callback that does not within 5 s, are left to themselves: each is called no more, and its destroy function runs
+// when it returns. Inside a callback of this client that call is not waited for.
+//
+// client: consumed; no other call with it may be under way or follow. Blocks: milliseconds as a rule, 12 s at most. A hook may
+// call it. In a forked child it leaks on purpose.
+CK_API void ck_client_free(struct ck_client_t *client);
+
+// Closes a client before it is freed: calls that wait, in whichever thread, answer STOPPED, callbacks end as with
+// ck_client_free, and so do their destroy functions. The view stays as it is. Closing again is legal.
+//
+// client: borrowed for the call. Blocks: milliseconds as a rule, 7 s at most. A hook may call it.
+// Errors: INVALID_ARGUMENT.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_close(struct ck_client_t *client);
+
+// Acquires the newest view: all functions ck_view_* answer for it what a member's view would, but that there is no "this
+// node": ck_view_my_node is NULL, and every role is none. Before the first answer of a member it is empty, at revision 0.
+//
+// client: borrowed for the call. out: set on success, to be released with ck_view_release; NULL on failure. Never blocks,
+// allocates nothing; a hook may call it.
+// Errors: INVALID_ARGUMENT.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_view_acquire(const struct ck_client_t *client, struct ck_view_t **out);
+
+// Sees to it that *view is the newest view of the client, as ck_view_refresh does for a node's.
+//
+// client: borrowed for the call. view: a place that holds NULL or a view of this client, which no other thread uses meanwhile;
+// on failure it stays as it is. Never blocks, allocates nothing; a hook may call it.
+// Errors: INVALID_ARGUMENT.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_view_refresh(const struct ck_client_t *client,
+        struct ck_view_t **view);
+
+// How the client is connected, and how old its view may be.
+//
+// client: borrowed for the call. out: set on success, to be freed with ck_client_status_free; NULL on failure. Never blocks; a
+// hook may call it.
+// Errors: INVALID_ARGUMENT.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_status(const struct ck_client_t *client,
+        struct ck_client_status_t **out);
+
+// Frees a status. NULL is allowed.
+//
+// status: consumed. Never fails, never blocks, works in a forked child; a hook may call it.
+CK_API void ck_client_status_free(struct ck_client_status_t *status);
+
+// Sets what is called with each newer view. It replaces an earlier callback; NULL, which is the default, ends that.
+//
+// client: borrowed for the call. callback, destroy: static code. user_data: consumed on success: destroy, if it is not NULL, is
+// called with it exactly once, when the callback has been replaced or the client was closed, and no call of it runs or will.
+// On failure destroy is not called and user_data is still the caller's. Never blocks; a hook may call it, and so may the
+// callback, and destroy.
+// Errors: INVALID_ARGUMENT; IO when the system has no more threads to give; STOPPED.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_set_on_change(struct ck_client_t *client, ck_change_fn callback,
+        void *user_data, ck_destroy_fn destroy);
+
+// Sets where messages of this client go, as ck_cluster_set_log does for a node.
+//
+// client: borrowed for the call. callback, user_data, destroy: as for ck_cluster_set_log. Never blocks; a hook may call it, and
+// so may the callback, and destroy.
+// Errors: INVALID_ARGUMENT.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_set_log(struct ck_client_t *client, ck_log_fn callback,
+        void *user_data, ck_destroy_fn destroy);
+
+// Waits for the first view.
+//
+// client: borrowed for the call. out_revision: the revision of the view, set on success, else 0; may be NULL. Blocks: for at most
+// timeout_ms milliseconds. A hook may call it.
+// Errors: INVALID_ARGUMENT; TIMEOUT with what failed last; STOPPED.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_wait_ready(const struct ck_client_t *client, uint32_t timeout_ms,
+        uint64_t *out_revision);
+
+// ck_client_wait_ready without waiting for it: the result has the revision.
+//
+// client: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_wait_ready_async(const struct ck_client_t *client, uint32_t timeout_ms,
+        ck_done_fn done, void *user_data);
+
+// Waits for a view that is newer than revision. Asks nobody besides.
+//
+// client: borrowed for the call. out_revision: the revision of the view, set on success, else 0; may be NULL. Blocks: for at most
+// timeout_ms milliseconds. A hook may call it.
+// Errors: INVALID_ARGUMENT; TIMEOUT when there is none; STOPPED.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_wait_for_change(const struct ck_client_t *client, uint64_t revision,
+        uint32_t timeout_ms, uint64_t *out_revision);
+
+// ck_client_wait_for_change without waiting for it: the result has the revision.
+//
+// client: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_wait_for_change_async(const struct ck_client_t *client,
+        uint64_t revision, uint32_t timeout_ms, ck_done_fn done, void *user_data);
+
+// Waits until the view has revision: a client that was told a revision, by a member or by another client, reads at
+// least that. Where the member that is followed does not bring it in a moment, others are asked.
+//
+// client: borrowed for the call. Blocks: for at most timeout_ms milliseconds. A hook may call it.
+// Errors: INVALID_ARGUMENT; TIMEOUT, STOPPED.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_wait_for_revision(const struct ck_client_t *client, uint64_t revision,
+        uint32_t timeout_ms);
+
+// ck_client_wait_for_revision without waiting for it.
+//
+// client: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_wait_for_revision_async(const struct ck_client_t *client,
+        uint64_t revision, uint32_t timeout_ms, ck_done_fn done, void *user_data);
+
+// Asks now: afterwards the view has what a member in contact with the leader had after this call began. Asks until a member
+// answers; calls at the same time share one answer.
+//
+// client: borrowed for the call. out_revision: the revision of the view, set on success, else 0; may be NULL. Blocks: for at most
+// timeout_ms milliseconds. A hook may call it.
+// Errors: INVALID_ARGUMENT; what the members said last (UNREACHABLE, NO_LEADER, WRONG_CLUSTER, VERSION, TOO_LARGE and others), or
+// TIMEOUT when they said nothing; STOPPED.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_refresh(const struct ck_client_t *client, uint32_t timeout_ms,
+        uint64_t *out_revision);
+
+// ck_client_refresh without waiting for it: the result has the revision.
+//
+// client: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_refresh_async(const struct ck_client_t *client, uint32_t timeout_ms,
+        ck_done_fn done, void *user_data);
+
+// ck_client_refresh, from a member that has applied every write that was acknowledged before this call: what is looked up
+// afterwards is linearizable.
+//
+// client: borrowed for the call. out_revision: the revision of the view, set on success, else 0; may be NULL. Blocks: for at most
+// timeout_ms milliseconds. A hook may call it.
+// Errors: INVALID_ARGUMENT; as ck_client_refresh.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_read_barrier(const struct ck_client_t *client, uint32_t timeout_ms,
+        uint64_t *out_revision);
+
+// ck_client_read_barrier without waiting for it: the result has the revision.
+//
+// client: borrowed for the call. done, user_data: see ck_done_fn. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
+CK_API CK_NODISCARD struct ck_error_t *ck_client_read_barrier_async(const struct ck_client_t *client,
+        uint32_t timeout_ms, ck_done_fn done, void *user_data);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -75,14 +75,9 @@ impl ck_cluster_t {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let teller = self.done.teller(done, user_data)?;
-        let node = self.node.clone();
-        self.node.spawn(async move {
-            // Boxed, because a call may be larger than a thread's stack.
-            let answer = Box::pin(call(node)).await;
-            teller.tell(answer.map(outcome));
-        });
-        Ok(())
+        let spawn = |task| self.node.spawn(task);
+        self.done
+            .begin(done, user_data, spawn, call(self.node.clone()), outcome)
     }
 
     /// Closes the node, and waits for what C is still to hear.

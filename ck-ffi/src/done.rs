@@ -1,10 +1,11 @@
 //! Calls that do not wait: how C hears of their outcome.
 //!
-//! Each node has one thread that calls completion callbacks, one after the other, from the first such call on. It ends when
-//! the node was freed and everything was told.
+//! Each node, and each client, has one thread that calls completion callbacks, one after the other, from the first such call on. It ends when
+//! the node or client was freed and everything was told.
 
 use std::collections::VecDeque;
 use std::ffi::{c_char, c_void};
+use std::pin::Pin;
 use std::ptr::null;
 use std::sync::Arc;
 use std::thread::{JoinHandle, ThreadId};
@@ -44,10 +45,10 @@ pub struct ck_result_t {
     pub rebalance_status: *const ck_rebalance_status_t,
 }
 
-/// Told the outcome of a call that did not wait, exactly once, also when the node is freed meanwhile. result: valid until the
+/// Told the outcome of a call that did not wait, exactly once, also when the node or the client is freed meanwhile. result: valid until the
 /// callback returns. user_data: what was given with the call.
 ///
-/// Called on a thread of the library that does nothing else, one call after the other for each node: while one does not return,
+/// Called on a thread of the library that does nothing else, one call after the other for each node and each client: while one does not return,
 /// the others wait. It may call every function of this library; one that blocks delays what others wait to hear. It must
 /// return: no exception, no longjmp.
 pub type ck_done_fn = Option<unsafe extern "C-unwind" fn(result: *const ck_result_t, user_data: *mut c_void)>;
@@ -74,7 +75,7 @@ impl Outcome {
     }
 }
 
-/// The completion callbacks of a node.
+/// The completion callbacks of a node or a client.
 #[derive(Default)]
 pub(crate) struct DoneQueue {
     shared: Arc<DoneShared>,
@@ -111,13 +112,13 @@ struct Callback {
 unsafe impl Send for Callback {}
 
 /// Tells one call's outcome, once. Dropped without one, it tells that the library has lost it.
-pub(crate) struct Teller {
+struct Teller {
     shared: Arc<DoneShared>,
     callback: Option<Callback>,
 }
 
 impl Teller {
-    pub(crate) fn tell(mut self, result: Result<Outcome>) {
+    fn tell(mut self, result: Result<Outcome>) {
         self.pass_on(result);
     }
 
@@ -141,7 +142,7 @@ impl Drop for Teller {
 
 impl DoneQueue {
     /// What tells the outcome of a call that is about to begin.
-    pub(crate) fn teller(&self, done: ck_done_fn, user_data: *mut c_void) -> Result<Teller> {
+    fn teller(&self, done: ck_done_fn, user_data: *mut c_void) -> Result<Teller> {
         let done = done.ok_or_else(|| null_error("done"))?;
         self.start_thread()?;
         self.shared.state.lock().open += 1;
@@ -149,6 +150,25 @@ impl DoneQueue {
             shared: Arc::clone(&self.shared),
             callback: Some(Callback { done, user_data }),
         })
+    }
+
+    /// Begins a call whose outcome `done` hears of: `spawn` runs it.
+    ///
+    /// # Errors
+    /// When there is no function to tell, or no thread for it: the call does not begin then.
+    pub(crate) fn begin<T: Send + 'static>(
+        &self,
+        done: ck_done_fn,
+        user_data: *mut c_void,
+        spawn: impl FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>),
+        call: impl Future<Output = Result<T>> + Send + 'static,
+        outcome: impl FnOnce(T) -> Outcome + Send + 'static,
+    ) -> Result<()> {
+        let teller = self.teller(done, user_data)?;
+        // Boxed, because a call may be larger than a thread's stack.
+        let call = Box::pin(call);
+        spawn(Box::pin(async move { teller.tell(call.await.map(outcome)) }));
+        Ok(())
     }
 
     fn start_thread(&self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The C ABI of ClusterKit. It holds no logic: it converts between C and [`clusterkit`].
 //!
 //! - `border` checks every pointer from C, and nothing else does; no panic gets past it.
-//! - `done` tells C the outcomes of calls that do not wait, on a thread of its own for each node.
+//! - `done` tells C the outcomes of calls that do not wait, on a thread of its own for each node and each client.
 //! - Every other module is one noun of the header: its functions written out, because cbindgen must see them.
 //!
 //! The rules that all functions follow stand at the top of the header (`cbindgen.toml`). Rust applications use
@@ -17,6 +17,9 @@
 )]
 
 mod border;
+mod client;
+mod client_calls;
+mod client_options;
 mod cluster;
 mod data;
 mod done;
@@ -42,6 +45,9 @@ mod view;
 mod view_keys;
 mod view_partitions;
 
+pub use client::*;
+pub use client_calls::*;
+pub use client_options::*;
 pub use cluster::*;
 pub use data::*;
 pub use done::*;

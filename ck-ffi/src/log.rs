@@ -27,7 +27,7 @@ pub const CK_LOG_TRACE: i32 = 5;
 /// A message for people. The library owns it; it is valid until the callback returns. New fields go to the end.
 #[repr(C)]
 pub struct ck_log_record_t {
-    /// The node that wrote it.
+    /// The node that wrote it; empty where a client did.
     pub node_id: *const c_char,
     /// The message, without a line end.
     pub message: *const c_char,
@@ -38,8 +38,8 @@ pub struct ck_log_record_t {
 }
 
 /// Called with a message for people, one after the other in the order in which they were written, on a thread that
-/// does nothing else (one for each node). Nothing in the node waits for it: it may block, and may call every function
-/// of this library, ck_cluster_free of its own node too, which does not wait for it then. What is written while it does
+/// does nothing else (one for each node and each client). Nothing waits for it: it may block, and may call every function
+/// of this library, also the one that frees its own node or client, which does not wait for it then. What is written while it does
 /// not return waits, up to 1024 messages or 1 MiB; what does not fit is dropped, and a message says how many were. It
 /// must return at last: no exception, no longjmp.
 pub type ck_log_fn =
@@ -75,6 +75,20 @@ fn call(callback: LogFn, node_id: &CText, level: LogLevel, message: &str, user_d
     }));
 }
 
+/// A log callback of C's as the core has it. With no callback the data ends here, by the same rule.
+pub(crate) fn log_callback(
+    callback: ck_log_fn,
+    node_id: &str,
+    user_data: *mut c_void,
+    destroy: ck_destroy_fn,
+) -> Option<clusterkit::LogCallback> {
+    let foreign = Foreign::new(user_data, destroy);
+    let node_id = CText::new(node_id);
+    callback.map(|callback| -> clusterkit::LogCallback {
+        Arc::new(move |level, message| call(callback, &node_id, level, message, &foreign))
+    })
+}
+
 /// Sets where messages of this node go, those that the option log_level lets through. It replaces an earlier
 /// callback, and is told what waited for that; NULL, which is the default, drops them. The library writes nowhere else.
 ///
@@ -94,14 +108,8 @@ pub unsafe extern "C" fn ck_cluster_set_log(
     fallible(|| {
         // SAFETY: a live node or NULL, says the header.
         let cluster = unsafe { borrow(cluster, "cluster") }?;
-        // With no callback the data ends here, by the same rule.
-        let foreign = Foreign::new(user_data, destroy);
-        let node_id = CText::new(cluster.node().my_node_id());
-        cluster
-            .node()
-            .on_log(callback.map(|callback| -> clusterkit::LogCallback {
-                Arc::new(move |level, message| call(callback, &node_id, level, message, &foreign))
-            }));
+        let node = cluster.node();
+        node.on_log(log_callback(callback, node.my_node_id(), user_data, destroy));
         Ok(())
     })
 }

@@ -4,39 +4,47 @@ use std::ffi::c_char;
 use std::ptr::null;
 use std::sync::OnceLock;
 
-use clusterkit::{OptionDefault, OptionSpec};
+use clusterkit::{OptionDefault, OptionKind, OptionSpec};
 
 use crate::border::text::CText;
 
-/// One row of the table, as C reads it.
-struct Row {
-    name: CText,
-    type_name: CText,
-    default: Option<CText>,
-    bounds: CText,
+/// One row of a table of options, as C reads it.
+pub(crate) struct Row {
+    pub(crate) name: CText,
+    pub(crate) type_name: CText,
+    pub(crate) default: Option<CText>,
+    pub(crate) bounds: CText,
     environment: CText,
-    help: CText,
+    pub(crate) help: CText,
 }
 
 impl Row {
-    fn new(spec: &OptionSpec) -> Self {
+    /// A row for an option that no environment variable sets.
+    pub(crate) fn new(name: &str, kind: &OptionKind, default: OptionDefault, help: &str) -> Self {
         Row {
-            name: CText::new(spec.name),
-            type_name: CText::new(spec.kind.type_name()),
-            default: match spec.default {
+            name: CText::new(name),
+            type_name: CText::new(kind.type_name()),
+            default: match default {
                 OptionDefault::Required | OptionDefault::None => None,
                 default => Some(CText::new(default.text())),
             },
-            bounds: CText::new(&spec.kind.bounds()),
+            bounds: CText::new(&kind.bounds()),
+            environment: CText::new(""),
+            help: CText::new(help),
+        }
+    }
+
+    fn of_node(spec: &OptionSpec) -> Self {
+        Row {
             environment: CText::new(&spec.env.join(" ")),
-            help: CText::new(spec.help),
+            ..Row::new(spec.name, &spec.kind, spec.default, spec.help)
         }
     }
 }
 
 fn rows() -> &'static [Row] {
     static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
-    ROWS.get_or_init(|| clusterkit::options_table().iter().map(Row::new).collect())
+    ROWS.get_or_init(|| clusterkit::options_table().iter().map(Row::of_node).collect())
 }
 
 fn row(index: usize, text: impl FnOnce(&'static Row) -> Option<&'static CText>) -> *const c_char {

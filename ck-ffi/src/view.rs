@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clusterkit::Result;
 use clusterkit::model::Node;
-use clusterkit::routing::ClusterView;
+use clusterkit::routing::{ClusterView, ViewGuard};
 
 use crate::border::guard::{self, fallible, fallible_out, plain};
 use crate::border::handle::{borrow, clear, null as null_error, store};
@@ -35,6 +35,33 @@ pub(crate) unsafe fn view_of<'a>(view: *const ck_view_t) -> Result<&'a ClusterVi
 #[inline]
 pub(crate) fn give(view: Arc<ClusterView>) -> *mut ck_view_t {
     Arc::into_raw(view).cast_mut().cast()
+}
+
+/// A view that C borrows for as long as it is borrowed here.
+pub(crate) fn as_pointer(view: &Arc<ClusterView>) -> *const ck_view_t {
+    Arc::as_ptr(view).cast()
+}
+
+/// Puts the newest view into a place of C's, unless it is there.
+///
+/// # Errors
+/// INVALID_ARGUMENT when there is no place.
+///
+/// # Safety
+/// The place holds NULL or a live view that only this thread uses.
+#[inline]
+pub(crate) unsafe fn refresh(view: *mut *mut ck_view_t, newest: ViewGuard) -> Result<()> {
+    if view.is_null() {
+        return Err(null_error("view"));
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        if !std::ptr::eq((*view).cast_const().cast(), &raw const *newest) {
+            let old = std::ptr::replace(view, give(newest.into_owned()));
+            take_back(old);
+        }
+    }
+    Ok(())
 }
 
 /// Takes C's share of a view back.
@@ -124,18 +151,8 @@ pub unsafe extern "C" fn ck_view_refresh(
     fallible(|| {
         // SAFETY: a live node or NULL, says the header.
         let cluster = unsafe { borrow(cluster, "cluster") }?;
-        if view.is_null() {
-            return Err(null_error("view"));
-        }
-        let newest = cluster.node().view();
         // SAFETY: the place holds NULL or a live view that only this thread uses, says the header.
-        unsafe {
-            if !std::ptr::eq((*view).cast_const().cast(), &raw const *newest) {
-                let old = std::ptr::replace(view, give(newest.into_owned()));
-                take_back(old);
-            }
-        }
-        Ok(())
+        unsafe { refresh(view, cluster.node().view()) }
     })
 }
 

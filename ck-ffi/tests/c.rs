@@ -217,6 +217,12 @@ fn events_are_read_from_a_queue() {
 }
 
 #[test]
+fn a_client_follows_without_being_a_member() {
+    let program = is_silent("tests/abi/client.c", &[], &["-lclusterkit"]);
+    run_in_valgrind(&program, &[]);
+}
+
+#[test]
 fn a_cluster_tells_of_itself() {
     is_silent("tests/abi/records.c", &[], &["-lclusterkit"]);
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// In the order in which a reader wants them.
-const NOUNS: [&str; 22] = [
+const NOUNS: [&str; 25] = [
     "version",
     "error",
     "values",
@@ -26,6 +26,9 @@ const NOUNS: [&str; 22] = [
     "hook",
     "events",
     "log",
+    "client_options",
+    "client",
+    "client_calls",
 ];
 
 /// What cbindgen cannot say: widths of constants, visibility, what a caller must not ignore, and the language of callbacks.

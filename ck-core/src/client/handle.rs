@@ -242,6 +242,14 @@ impl Client {
         ended
     }
 
+    // ---- for the bindings of other languages -----------------------------------------------------------------
+
+    /// Runs a future on the runtime, to its end.
+    #[doc(hidden)]
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.inner.runtime.spawn_for_clients(future);
+    }
+
     // ---- what both handles run -----------------------------------------------------------------------------
 
     pub(super) fn ready(

@@ -11,6 +11,7 @@ use clusterkit::model::Node;
 
 use super::guard;
 use super::text::CText;
+use crate::client::AddrList;
 use crate::node::{Nodes, ck_node_t};
 use crate::rebalance::StatusLists;
 
@@ -61,6 +62,7 @@ pub(crate) struct Keep {
     numbers: Vec<Vec<u32>>,
     nodes: Vec<Nodes>,
     status_lists: Vec<StatusLists>,
+    addrs: Option<AddrList>,
 }
 
 // SAFETY: the pointers lead to what the value itself owns, and nobody writes it after it was made.
@@ -117,6 +119,10 @@ impl Keep {
 
     pub(crate) fn lists(&mut self, lists: StatusLists) {
         self.status_lists.push(lists);
+    }
+
+    pub(crate) fn addrs(&mut self, addrs: AddrList) {
+        self.addrs = Some(addrs);
     }
 
     pub(crate) fn node(&mut self, node: Option<&Arc<Node>>) -> *const ck_node_t {

@@ -254,7 +254,10 @@ fn time_that_jumps_ages_the_view_and_nothing_else() {
     let status = shared.status();
     assert_eq!((status.is_stale, status.last_contact), (false, Some(TIME_LIMIT)));
     let json = serde_json::to_value(&status).unwrap();
-    assert_eq!((&json["last_contact_ms"], &json["connected"]), (&60_000.into(), &"a:1".into()));
+    assert_eq!(
+        (&json["last_contact_ms"], &json["connected"]),
+        (&60_000.into(), &"a:1".into())
+    );
     // As when the machine was asleep.
     clock.advance(Duration::from_secs(24 * 3600));
     assert!(shared.status().is_stale);

@@ -137,10 +137,13 @@ msrv: tools ## Check everything with the oldest Rust that the project promises t
 lint: tools-lint ## Check format, lints, documentation, dependencies and the rules of the house
 	@cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy -p clusterkit --all-targets --locked -- -D warnings
+	cargo clippy -p clusterkit --features testing --all-targets --locked -- -D warnings
 	cargo clippy -p clusterkit --features sim --all-targets --locked -- -D warnings
-	cargo clippy -p clusterkit --features fuzz --all-targets --locked -- -D warnings
+	cargo clippy -p clusterkit --features fuzz,testing --all-targets --locked -- -D warnings
 	cargo clippy -p ck-simulation --features planted-bugs --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
+	RUSTDOCFLAGS='-D warnings' cargo doc -p clusterkit --features testing --no-deps --locked
 	tests/deny.sh
 	python3 tests/house.py
 

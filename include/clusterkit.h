@@ -398,6 +398,18 @@
 // Everything.
 #define CK_LOG_TRACE 5
 
+// Nothing more can be written: the disk is full.
+#define CK_TESTING_DISK_FULL 1
+
+// Nothing more can be written: the disk has turned read-only.
+#define CK_TESTING_DISK_READ_ONLY 2
+
+// Writes that should have become durable have not: the next sync fails.
+#define CK_TESTING_DISK_SYNC_FAILS 3
+
+// Writes do not return until the disk is mended.
+#define CK_TESTING_DISK_HANGS 4
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -437,6 +449,16 @@ typedef struct ck_options_t ck_options_t;
 
 // Texts that the caller frees.
 typedef struct ck_strings_t ck_strings_t;
+
+// What a test cluster is made with.
+typedef struct ck_testing_options_t ck_testing_options_t;
+
+// Real nodes in one process, without sockets and files, for the tests of programs: each is an ordinary ck_cluster_t, so the
+// code of the program runs on it unchanged. The test kills nodes, pauses them, cuts them off, and moves their clock: what takes
+// minutes elsewhere takes milliseconds here. Nodes are named by their index, from 0; node 0 has the id "node-0". They have one
+// clock, by which all times here are: it passes with real time, or faster where a call moves it. The nodes listen on no socket,
+// and serve no HTTP. docs/testing.md has recipes.
+typedef struct ck_testing_t ck_testing_t;
 
 // A text that the caller frees.
 typedef struct ck_text_t ck_text_t;
@@ -960,6 +982,21 @@ typedef struct ck_client_status_t {
 // Called on a thread that does nothing else, one call after the other. It may block, and may call every function of this
 // library. It must return: no exception, no longjmp.
 typedef void (*ck_change_fn)(const struct ck_view_t *view, void *user_data);
+
+// Called with the options of each node of a test cluster before the node is made, so that they can differ: index is that of the
+// node, options its options, valid until the callback returns, to be changed with ck_options_set. Addresses, data_dir and how
+// it joins are the test cluster's: what is set there is replaced. user_data: what was given with the callback. Returns 0, or
+// another number to refuse: the call that makes the node then fails with REFUSED. It must return: no exception, no longjmp.
+typedef int32_t (*ck_testing_configure_fn)(size_t index, struct ck_options_t *options, void *user_data);
+
+// Called with every process of a node of a test cluster before it is started, also by ck_testing_restart: the place for hooks,
+// event queues and log callbacks. cluster: valid until the callback returns; ck_cluster_ref makes a share to keep. index,
+// user_data and the result: as for ck_testing_configure_fn.
+typedef int32_t (*ck_testing_prepare_fn)(size_t index, struct ck_cluster_t *cluster, void *user_data);
+
+// Whether what a test waits for has come about. Called on the thread of the call that waits. It must return: no exception, no
+// longjmp.
+typedef bool (*ck_testing_condition_fn)(void *user_data);
 
 // The version of the library that runs, as "major.minor.patch".
 //
@@ -2325,6 +2362,278 @@ CK_API CK_NODISCARD struct ck_error_t *ck_client_read_barrier(const struct ck_cl
 // Errors: INVALID_ARGUMENT, IO; then done is not called. It hears of all others.
 CK_API CK_NODISCARD struct ck_error_t *ck_client_read_barrier_async(const struct ck_client_t *client,
         uint32_t timeout_ms, ck_done_fn done, void *user_data);
+
+// Makes options of a test cluster: three nodes, whose options are the defaults with the timing of wide networks.
+//
+// out: set on success, to be freed with ck_testing_options_free; NULL on failure. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_options_new(struct ck_testing_options_t **out);
+
+// Frees options of a test cluster. Test clusters made from them live on, and keep their callbacks. NULL is allowed.
+//
+// options: consumed. Never fails, never blocks; a hook may call it. In a forked child it leaks on purpose.
+CK_API void ck_testing_options_free(struct ck_testing_options_t *options);
+
+// Sets an option of a test cluster: "nodes", how many there are at first (1 to 1000, default 3); "seed", which decides what
+// slow links lose and what a killed node's disk keeps (default 0); "manual_clock", whether no time passes but by
+// ck_testing_advance and the calls that wait (default false). Every other name is an option of each node, as ck_options_set
+// takes it.
+//
+// options: borrowed for the call. name, value: UTF-8, copied. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; INVALID_OPTION.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_options_set(struct ck_testing_options_t *options, const char *name,
+        size_t name_len, const char *value, size_t value_len);
+
+// Sets what is called with the options of each node before it is made. NULL, which is the default, for none.
+//
+// options: borrowed for the call. callback, destroy: static code. user_data: consumed on success: destroy, if it is not NULL,
+// is called with it once, when these options, which may have another callback by then, and all test clusters made from them
+// are gone. On failure destroy is not called and user_data is still the caller's. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_options_set_configure(struct ck_testing_options_t *options,
+        ck_testing_configure_fn callback, void *user_data, ck_destroy_fn destroy);
+
+// Sets what is called with every process of a node before it is started. NULL, which is the default, for none.
+//
+// options, callback, user_data, destroy: as for ck_testing_options_set_configure. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_options_set_prepare(struct ck_testing_options_t *options,
+        ck_testing_prepare_fn callback, void *user_data, ck_destroy_fn destroy);
+
+// Starts a test cluster. Returns when all nodes are members, every partition has its copies and a primary, and nothing moves.
+//
+// options: copied, may be freed at once; NULL for the defaults. out: set on success, to be freed with ck_testing_free; NULL on
+// failure. Blocks: for some tens of milliseconds as a rule. A hook may not call it (IN_HOOK).
+// Errors: INVALID_ARGUMENT; INVALID_OPTION; REFUSED when a callback did; those of ck_cluster_start; TIMEOUT with what is
+// missing; IO when the system has no more threads to give; IN_HOOK.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_start(const struct ck_testing_options_t *options,
+        struct ck_testing_t **out);
+
+// Ends everything of a test cluster before it is freed, and says how that went. Nodes of which there are shares answer STOPPED
+// from then on. Closing again is legal.
+//
+// testing: borrowed for the call. Blocks: milliseconds as a rule, 20 s of real time at most. A hook may not call it (IN_HOOK).
+// Errors: INVALID_ARGUMENT; IN_HOOK; TIMEOUT when a hook does not return, while everything else has ended: the message names it.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_close(struct ck_testing_t *testing);
+
+// Ends everything of a test cluster and frees it: see ck_testing_close. Inside a hook it does not wait: the end happens in the
+// background. NULL is allowed.
+//
+// testing: consumed; no other call with it may be under way or follow. Blocks: as ck_testing_close. A hook may call it. In a
+// forked child it leaks on purpose.
+CK_API void ck_testing_free(struct ck_testing_t *testing);
+
+// The number of nodes, those included that do not run. 0 for NULL.
+//
+// testing: borrowed for the call. Never blocks; a hook may call it.
+CK_API size_t ck_testing_node_count(const struct ck_testing_t *testing);
+
+// The present process of a node, or its last.
+//
+// testing: borrowed for the call. out: a share, set on success, to be freed with ck_cluster_free, which does not end the node:
+// it is the test cluster's; NULL on failure. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; NOT_FOUND when there is no node with this index; STOPPED when the test cluster has ended.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_node(const struct ck_testing_t *testing, size_t index,
+        struct ck_cluster_t **out);
+
+// Whether there is a node with an id.
+//
+// testing: borrowed for the call. id: UTF-8, borrowed for the call. out_index: its index where there is one, else 0; may be NULL.
+// Never blocks; a hook may call it.
+CK_API bool ck_testing_index_of(const struct ck_testing_t *testing, const char *id, size_t id_len, size_t *out_index);
+
+// True while a node runs: it was started, and neither stopped nor killed. A paused one runs. False where there is no node with
+// this index.
+//
+// testing: borrowed for the call. Never blocks; a hook may call it.
+CK_API bool ck_testing_is_running(const struct ck_testing_t *testing, size_t index);
+
+// True while a node is paused.
+//
+// testing: borrowed for the call. Never blocks; a hook may call it.
+CK_API bool ck_testing_is_paused(const struct ck_testing_t *testing, size_t index);
+
+// Adds a node and starts it. ck_testing_wait_settled waits until it has its partitions.
+//
+// testing: borrowed for the call. out_index: its index, set on success, else 0; may be NULL. Blocks: until it is a member. A
+// hook may not call it (IN_HOOK).
+// Errors: INVALID_ARGUMENT; those of ck_cluster_start, and then the node is there and does not run; REFUSED when there are
+// 1000 nodes, or a callback refused; IN_HOOK.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_add_node(struct ck_testing_t *testing, size_t *out_index);
+
+// Adds a node and does not start it: the program does, with ck_cluster_start of ck_testing_node.
+//
+// testing: borrowed for the call. out_index: its index, set on success, else 0; may be NULL. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; REFUSED when there are 1000 nodes, or a callback refused; INVALID_OPTION.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_create_node(struct ck_testing_t *testing, size_t *out_index);
+
+// Starts a new process of a node that was killed or stopped, on its disk: ck_testing_node has it from then on. Shares of the
+// process before stay as they are, stopped.
+//
+// testing: borrowed for the call. Blocks: until it is a member again, as ck_cluster_start. A hook may not call it (IN_HOOK).
+// Errors: INVALID_ARGUMENT; NOT_FOUND; REFUSED for a node that runs, or when a callback refused; those of ck_cluster_start;
+// IN_HOOK.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_restart(struct ck_testing_t *testing, size_t index);
+
+// Makes a new process of a node that was killed or stopped, on its disk, and does not start it: the program does, with
+// ck_cluster_start of ck_testing_node.
+//
+// testing: borrowed for the call. Blocks: milliseconds. A hook may not call it (IN_HOOK).
+// Errors: as ck_testing_restart, without those of ck_cluster_start.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_recreate(struct ck_testing_t *testing, size_t index);
+
+// Stops a node in an orderly way, as ck_cluster_stop: the others take over its roles at once. It keeps its disk.
+//
+// testing: borrowed for the call. Blocks: as ck_cluster_stop. A hook may not call it (IN_HOOK).
+// Errors: INVALID_ARGUMENT; NOT_FOUND; REFUSED for a node that is paused, or does not run; those of ck_cluster_stop.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_stop(struct ck_testing_t *testing, size_t index);
+
+// Ends a node's process without a word, as SIGKILL and a loss of power do: the others find out by its silence. Its disk keeps
+// what was durable, and parts of what was not; its hooks are not called any more, and one that runs goes on to its end. Calls
+// with it answer STOPPED. A paused node can be killed.
+//
+// testing: borrowed for the call. Blocks: milliseconds. A hook may not call it (IN_HOOK).
+// Errors: INVALID_ARGUMENT; NOT_FOUND; REFUSED for a node that does not run; IN_HOOK.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_kill(struct ck_testing_t *testing, size_t index);
+
+// Gives a node an empty disk. A node that runs is killed first. ck_testing_restart then starts it as a process that has lost
+// its data directory: under its old id it is a member again once the others have found its process before dead, and copies its
+// partitions anew.
+//
+// testing: borrowed for the call. Blocks: milliseconds. A hook may not call it (IN_HOOK).
+// Errors: INVALID_ARGUMENT; NOT_FOUND; IN_HOOK.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_wipe(struct ck_testing_t *testing, size_t index);
+
+// Pauses a node, as SIGSTOP does: it answers nobody, and no hook of it is called, but for one that was called already and goes
+// on to its end. The handle still answers what needs no other node; calls that do wait until it is resumed, or for their
+// timeout.
+//
+// testing: borrowed for the call. Blocks: microseconds. A hook may call it.
+// Errors: INVALID_ARGUMENT; NOT_FOUND; REFUSED for a node that does not run.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_pause(struct ck_testing_t *testing, size_t index);
+
+// Resumes a paused node: it goes on where it stood, with what it was sent meanwhile. Without effect on another.
+//
+// testing: borrowed for the call. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; NOT_FOUND.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_resume(struct ck_testing_t *testing, size_t index);
+
+// Loses all messages between two nodes, in both directions.
+//
+// testing: borrowed for the call. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; NOT_FOUND.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_cut(struct ck_testing_t *testing, size_t one, size_t other);
+
+// Loses all messages from one node to another, answers of that direction included.
+//
+// testing: borrowed for the call. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; NOT_FOUND.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_cut_one_way(struct ck_testing_t *testing, size_t from, size_t to);
+
+// Ends the cuts between two nodes, in both directions. An isolation stays.
+//
+// testing: borrowed for the call. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; NOT_FOUND.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_restore(struct ck_testing_t *testing, size_t one, size_t other);
+
+// Cuts a node off from all others, also from those that are added later, until ck_testing_heal.
+//
+// testing: borrowed for the call. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; NOT_FOUND.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_isolate(struct ck_testing_t *testing, size_t index);
+
+// Divides the nodes: those that are named lose all messages to and from those that are not, until ck_testing_heal.
+//
+// testing: borrowed for the call. indexes: count of them, borrowed for the call. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; NOT_FOUND, and nothing is cut then.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_split(struct ck_testing_t *testing, const size_t *indexes,
+        size_t count);
+
+// Sets the conditions of the link from one node to another: how long each message takes, and how many of a thousand are lost,
+// which are sent again and arrive 200 ms later, as over TCP. 0 and 0 end them.
+//
+// testing: borrowed for the call. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT, also when lost_per_thousand is more than 1000; NOT_FOUND.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_set_link(struct ck_testing_t *testing, size_t from, size_t to,
+        uint32_t delay_ms, uint32_t lost_per_thousand);
+
+// Mends the network: no cut, no isolation, no fault of a link is left. Paused nodes stay paused, disks as they are.
+//
+// testing: borrowed for the call. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_heal(struct ck_testing_t *testing);
+
+// Lets the disk of a node fail from now on, until ck_testing_mend_disk or the node's next process. A node whose log cannot be
+// written leaves its leadership and its roles to others, and has to be restarted.
+//
+// testing: borrowed for the call. fault: CK_TESTING_DISK_*. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; NOT_FOUND.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_fail_disk(struct ck_testing_t *testing, size_t index, int32_t fault);
+
+// Mends the disk of a node. A node whose log has failed has to be restarted all the same.
+//
+// testing: borrowed for the call. Never blocks; a hook may call it.
+// Errors: INVALID_ARGUMENT; NOT_FOUND.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_mend_disk(struct ck_testing_t *testing, size_t index);
+
+// Moves the clock of all nodes on, and returns when everything is done that follows from it: leases have run out, timeouts have
+// fired, and what they caused has happened, except what needs hooks that still run. A cluster that is well stays as it is.
+//
+// testing: borrowed for the call. Blocks: for as long as the nodes need to compute what they do in that time. A hook may not
+// call it (IN_HOOK).
+// Errors: INVALID_ARGUMENT; IN_HOOK; STOPPED when the test cluster ends meanwhile.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_advance(struct ck_testing_t *testing, uint32_t time_ms);
+
+// The time that has passed on the clock of the nodes since the test cluster was made, in milliseconds. 0 for NULL.
+//
+// testing: borrowed for the call. Never blocks; a hook may call it.
+CK_API uint64_t ck_testing_now_ms(const struct ck_testing_t *testing);
+
+// Whether a node leads, by its own word, whom a majority of the voters can go on following: it is neither paused nor cut off
+// from them.
+//
+// testing: borrowed for the call. out_index: its index where there is one, else 0; may be NULL. Never blocks; a hook may call it.
+CK_API bool ck_testing_leader(const struct ck_testing_t *testing, size_t *out_index);
+
+// Whether a node takes the writes of a key at this moment, by its own word.
+//
+// testing: borrowed for the call. key: any bytes, borrowed for the call. out_index: its index where there is one, else 0; may
+// be NULL. Never blocks; a hook may call it.
+CK_API bool ck_testing_primary_of(const struct ck_testing_t *testing, const void *key, size_t key_len,
+        size_t *out_index);
+
+// Waits until a node leads, as ck_testing_leader has it. Moves the clock, by timeout_ms at most.
+//
+// testing: borrowed for the call. out_index: the leader, set on success, else 0; may be NULL. Blocks: milliseconds as a rule; 10 s
+// of real time at most before it gives up. A hook may not call it (IN_HOOK).
+// Errors: INVALID_ARGUMENT; TIMEOUT with what is missing; IN_HOOK; STOPPED.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_wait_for_leader(struct ck_testing_t *testing, uint32_t timeout_ms,
+        size_t *out_index);
+
+// Waits until every partition has a primary that says so itself, whatever else is missing: the end of a failover. Moves the
+// clock, by timeout_ms at most.
+//
+// testing: borrowed for the call. Blocks: as ck_testing_wait_for_leader. A hook may not call it (IN_HOOK).
+// Errors: as ck_testing_wait_for_leader.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_wait_for_primaries(struct ck_testing_t *testing, uint32_t timeout_ms);
+
+// Waits until the cluster is at rest: every node that runs and is reached is a member that has applied everything, every other
+// is known to be down, each partition has all its copies on nodes that are up, and a primary that says so itself, and nothing
+// moves or is about to. Moves the clock, by timeout_ms at most.
+//
+// testing: borrowed for the call. Blocks: as ck_testing_wait_for_leader. A hook may not call it (IN_HOOK).
+// Errors: as ck_testing_wait_for_leader.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_wait_settled(struct ck_testing_t *testing, uint32_t timeout_ms);
+
+// Waits until a condition is true, which is looked at after each timer of the nodes: so the clock moves by as little as is
+// needed, and by timeout_ms at most. Where that has passed before ten seconds of real time have, the rest of these is waited
+// for too: a program may need it.
+//
+// testing: borrowed for the call. what: UTF-8, names the condition in the error. condition: called with user_data until the
+// call returns. Blocks: as ck_testing_wait_for_leader. A hook may not call it (IN_HOOK).
+// Errors: as ck_testing_wait_for_leader.
+CK_API CK_NODISCARD struct ck_error_t *ck_testing_wait_until(struct ck_testing_t *testing, const char *what,
+        size_t what_len, uint32_t timeout_ms, ck_testing_condition_fn condition, void *user_data);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -39,6 +39,8 @@ STANDS_ON = {
     "clusterkit": {"env", "hooks", "logger", "model", "net", "node", "options", "raft", "routing", "state"},
     "client": {"clusterkit", "env", "logger", "model", "net", "options", "routing"},
     "prelude": {"client", "hooks", "model", "options"},
+    # For the tests of applications.
+    "testing": {"clusterkit", "env", "hooks", "http", "model", "net", "node", "options", "raft", "routing"},
     # For tests: whole nodes in the simulator, and the fuzz targets.
     "sim": {"env", "hooks", "http", "logger", "model", "net", "node", "options", "raft", "routing", "rpc", "state"},
     "fuzz": {"client", "env", "http", "membership", "model", "net", "options", "raft", "rpc", "sim", "state"},
@@ -96,7 +98,7 @@ BARE_CONSTANT = re.compile(
     r"\bconst (AGAIN|ATTEMPTS?|CHECK|FOR_GOOD|FRESH|GRACE|LIMIT|LINGER|LONG|LONGEST|LOOK|MAX|MIN|MOST|PATIENCE|PAUSE"
     r"|RETRY|SHORT|SHORTEST|SOON|TIMEOUT|WAIT):")
 # Tests may stand anywhere: the simulator's runtime is openraft's.
-TEST = re.compile(r"(^|/)tests(/|\.rs$)|/testing\.rs$")
+TEST = re.compile(r"(^|/)tests(/|\.rs$)|/testing\.rs$|/src/scenarios\.rs$")
 OPENRAFT = re.compile(r"\bopenraft(_\w+)?\b")
 OPENRAFT_HOMES = ("raft/", "env/")
 

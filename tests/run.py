@@ -44,10 +44,10 @@ RUNNERS = [
     Runner("rust", "every crate but the core, with examples, documentation and the C ABI",
            ["cargo", "test", "--workspace", "--exclude", "clusterkit", "--locked", "--no-fail-fast"], CARGO),
     Runner("docs", "the examples in the core's documentation, as they are built for users",
-           ["cargo", "test", "-p", "clusterkit", "--doc", "--locked"], CARGO),
+           ["cargo", "test", "-p", "clusterkit", "--features", "testing", "--doc", "--locked"], CARGO),
     # Its tests without the simulator are part of these, so they are built and run once.
-    Runner("core", "the core, on tokio and in its simulator",
-           ["cargo", "test", "-p", "clusterkit", "--features", "sim", "--lib", "--tests", "--locked", "--no-fail-fast"],
+    Runner("core", "the core, on tokio, in its simulator and in test clusters",
+           ["cargo", "test", "-p", "clusterkit", "--features", "sim,testing", "--lib", "--tests", "--locked", "--no-fail-fast"],
            CARGO),
     # The same profile and features as make sim, so the library is built once for all three.
     Runner("scenarios", "scenarios of whole nodes in simulated time, and the simulation's own tests: a seed is one history",

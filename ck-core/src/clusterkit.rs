@@ -1,5 +1,6 @@
 //! The handle that applications hold: every public call, and the runtime behind it.
 
+mod assembly;
 mod async_clusterkit;
 mod bindings;
 mod events;
@@ -109,7 +110,6 @@ impl ClusterKit {
         // Validated before anything is created from them.
         options.validate()?;
         let runtime = SharedRuntime::get(options.runtime_threads)?;
-        let logger = Arc::new(Logger::default());
         let deps = NodeDeps {
             disk: disk_for(&options),
             // Created inside the runtime that drives its connections, whatever thread calls this.
@@ -120,18 +120,7 @@ impl ClusterKit {
             hooks: Driver::Threads(runtime.handle()),
             snapshots: SnapshotPace::default(),
         };
-        let node = runtime.enter(|| Node::new(options, deps, logger.clone()))?;
-        Ok(ClusterKit {
-            inner: Arc::new(ClusterKitInner {
-                node,
-                logger,
-                runtime,
-            }),
-        })
-    }
-
-    fn node(&self) -> &Arc<Node> {
-        &self.inner.node
+        ClusterKit::assemble(options, runtime, deps)
     }
 
     /// Runs a call on the runtime and waits for its result, on any thread.
@@ -184,7 +173,7 @@ impl ClusterKit {
 
     /// This node's id.
     pub fn my_node_id(&self) -> &NodeId {
-        self.node().id()
+        self.inner.node.id()
     }
 
     /// The partition of a key; `None` before the partitions have been created.

@@ -71,7 +71,8 @@
 //!
 //! # Features
 //!
-//! `tracing` sends log messages of nodes and clients to the crate of that name ([`ClusterKit::on_log`] needs no feature). No other is for
+//! `tracing` sends log messages of nodes and clients to the crate of that name ([`ClusterKit::on_log`] needs no feature).
+//! `testing` has clusters in memory for the tests of your application: `clusterkit::testing`. No other is for
 //! applications: `sim` runs whole nodes on a deterministic simulator, `fuzz` exports the fuzz targets, `planted-bugs` adds
 //! faults for the simulation to find; none of them is part of a release build.
 //!
@@ -124,13 +125,15 @@ pub mod prelude;
 pub mod raft;
 pub mod routing;
 mod rpc;
+#[cfg(test)]
+mod scenarios;
 #[cfg(feature = "sim")]
 #[doc(hidden)]
 pub mod sim;
 #[doc(hidden)]
 pub mod state;
-#[cfg(test)]
-mod testing;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use client::{
     AddrStatus, AsyncClient, ChangeCallback, Changes, Client, ClientOptionSpec, ClientOptions,
@@ -158,4 +161,7 @@ mod guides {
     struct Hooks;
     #[doc = include_str!("../../docs/partitioning.md")]
     struct Partitioning;
+    #[cfg(feature = "testing")]
+    #[doc = include_str!("../../docs/testing.md")]
+    struct Testing;
 }

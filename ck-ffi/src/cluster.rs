@@ -27,6 +27,8 @@ pub struct ck_cluster_t {
     node: AsyncClusterKit,
     my_id: CText,
     done: DoneQueue,
+    /// False where the node is that of a test cluster, which ends it.
+    is_owned: bool,
 }
 
 impl ck_cluster_t {
@@ -35,6 +37,15 @@ impl ck_cluster_t {
             my_id: CText::new(node.my_node_id()),
             node: node.into_async(),
             done: DoneQueue::default(),
+            is_owned: true,
+        }
+    }
+
+    /// A node that ends with its test cluster.
+    pub(crate) fn of_test_cluster(node: ClusterKit) -> Self {
+        ck_cluster_t {
+            is_owned: false,
+            ..ck_cluster_t::new(node)
         }
     }
 
@@ -81,12 +92,21 @@ impl ck_cluster_t {
     }
 
     /// Closes the node, and waits for what C is still to hear.
-    fn end(self: Arc<Self>) {
+    pub(crate) fn end(self: Arc<Self>) {
         let Some(cluster) = Arc::into_inner(self) else {
             // Another share is left.
             return;
         };
-        let ck_cluster_t { node, done, .. } = cluster;
+        let ck_cluster_t {
+            node, done, is_owned, ..
+        } = cluster;
+        if !is_owned {
+            match node.has_stopped() {
+                true => done.close(),
+                false => done.close_later(),
+            }
+            return;
+        }
         // A call that is under way keeps a share of the node of its own. This one is the last to go, so that the
         // runtime's threads end here.
         let last = node.clone();

@@ -19,6 +19,14 @@ impl Handle for ck_options_t {
 }
 
 impl ck_options_t {
+    pub(crate) fn new(options: Options) -> Self {
+        ck_options_t(Mutex::new(options))
+    }
+
+    pub(crate) fn into_inner(self) -> Options {
+        self.0.into_inner()
+    }
+
     /// The options, for a moment.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Options> {
         // A change either happens or not: what a panic leaves behind is whole.
@@ -37,7 +45,7 @@ pub unsafe extern "C" fn ck_options_new(out: *mut *mut ck_options_t) -> *mut ck_
     // SAFETY: out may be written or is NULL, says the header.
     unsafe {
         fallible_out(out, |slot| {
-            slot.put(ck_options_t(Mutex::new(Options::default())));
+            slot.put(ck_options_t::new(Options::default()));
             Ok(())
         })
     }

@@ -223,6 +223,12 @@ fn a_client_follows_without_being_a_member() {
 }
 
 #[test]
+fn a_test_cluster_is_for_tests_of_programs() {
+    let program = is_silent("tests/abi/testing.c", &[], &["-lclusterkit"]);
+    run_in_valgrind(&program, &["quick"]);
+}
+
+#[test]
 fn a_cluster_tells_of_itself() {
     is_silent("tests/abi/records.c", &[], &["-lclusterkit"]);
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// In the order in which a reader wants them.
-const NOUNS: [&str; 25] = [
+const NOUNS: [&str; 29] = [
     "version",
     "error",
     "values",
@@ -29,6 +29,10 @@ const NOUNS: [&str; 25] = [
     "client_options",
     "client",
     "client_calls",
+    "test_cluster_options",
+    "test_cluster",
+    "test_cluster_faults",
+    "test_cluster_waits",
 ];
 
 /// What cbindgen cannot say: widths of constants, visibility, what a caller must not ignore, and the language of callbacks.

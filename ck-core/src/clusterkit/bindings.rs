@@ -29,7 +29,7 @@ impl ClusterKit {
     /// Runs a future on the runtime, to its end.
     #[doc(hidden)]
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        self.inner.runtime.spawn(future);
+        self.inner.runtime.spawn_to_the_end(future);
     }
 
     /// True once the node has begun to start, also when it has stopped since.

@@ -59,7 +59,8 @@ impl ClusterKit {
     /// [`ErrorCode::NotFound`] when there is no such hook; [`ErrorCode::Timeout`] when a call of it has not returned: the
     /// hook is removed all the same, and ends with that call.
     pub fn remove_hook_within(&self, id: HookId, timeout: Duration) -> Result<()> {
-        let hooks = self.node().hooks();
+        let node = self.node();
+        let hooks = node.hooks();
         match hooks.unregister_within(id, Some(timeout)) {
             Unregistered::Unknown => Err(Error::new(
                 ErrorCode::NotFound,

@@ -14,6 +14,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
 use crate::env;
+#[cfg(feature = "testing")]
+use crate::env::test_cluster::{Call, InProcess, TestProcess};
 use crate::error::{Error, ErrorCode, Result};
 use crate::hooks;
 
@@ -33,8 +35,13 @@ const END: Duration = Duration::from_secs(5);
 
 /// The tokio runtimes, which live as long as something holds them.
 pub(crate) struct SharedRuntime {
-    runtime: Option<Runtime>,
-    clients: Option<Runtime>,
+    /// The runtime for communication and calls.
+    handle: Handle,
+    /// The runtimes, that for clients first; none where the runtime is that of a test cluster, which ends it.
+    owned: Vec<Runtime>,
+    /// The process of a test cluster that the node is.
+    #[cfg(feature = "testing")]
+    process: Option<TestProcess>,
 }
 
 static PRESENT: Mutex<Weak<SharedRuntime>> = Mutex::new(Weak::new());
@@ -53,40 +60,76 @@ impl SharedRuntime {
         let threads = threads.map_or(few, |threads| threads as usize);
         // Answers come in bursts, with each batch that was written, and a burst has work for all processors.
         let clients = processors.clamp(1, MAX_THREADS);
+        let runtime = start("ck-runtime", threads, MAX_BLOCKING_THREADS)?;
         let shared = Arc::new(SharedRuntime {
-            runtime: Some(start("ck-runtime", threads, MAX_BLOCKING_THREADS)?),
-            clients: Some(start("ck-http", clients, MAX_CLIENTS_BLOCKING_THREADS)?),
+            handle: runtime.handle().clone(),
+            owned: vec![start("ck-http", clients, MAX_CLIENTS_BLOCKING_THREADS)?, runtime],
+            #[cfg(feature = "testing")]
+            process: None,
         });
         *present = Arc::downgrade(&shared);
         Ok(shared)
     }
 
+    /// The runtime of a test cluster, for the node that is this process of it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn of_test_cluster(handle: Handle, process: TestProcess) -> Arc<Self> {
+        Arc::new(SharedRuntime {
+            handle,
+            owned: Vec::new(),
+            process: Some(process),
+        })
+    }
+
     /// The runtime whose threads serve clients. The handle does not keep it alive.
     pub(super) fn clients(&self) -> Option<Handle> {
-        self.clients.as_ref().map(|clients| clients.handle().clone())
+        self.owned.first().map(|clients| clients.handle().clone())
     }
 
     /// A handle that does not keep the runtime alive.
     pub(super) fn handle(&self) -> Handle {
-        self.runtime().handle().clone()
+        self.handle.clone()
     }
 
-    fn runtime(&self) -> &Runtime {
-        match &self.runtime {
-            Some(runtime) => runtime,
-            // Taken only in `drop`, when there is no other reference.
-            None => unreachable!("the runtime is there until it is dropped"),
+    /// The process of a test cluster that the node is.
+    #[cfg(feature = "testing")]
+    pub(super) fn process(&self) -> Option<&TestProcess> {
+        self.process.as_ref()
+    }
+
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.handle.spawn(self.as_process(future));
+    }
+
+    /// [`SharedRuntime::spawn`], and not lost where the runtime has ended with its test cluster: this thread runs it then.
+    pub(super) fn spawn_to_the_end(&self, future: impl Future<Output = ()> + Send + 'static) {
+        #[cfg(feature = "testing")]
+        if self.has_ended() {
+            // What it answers is that everything has ended.
+            drop(self.block_on(future.map(Ok)));
+            return;
         }
-    }
-
-    pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        self.runtime().spawn(future);
+        self.spawn(future);
     }
 
     /// Runs `f` inside the runtime, so that tasks and timers find it.
-    pub(super) fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
-        let _entered = self.runtime().enter();
+    pub(crate) fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
+        let _entered = self.handle.enter();
+        #[cfg(feature = "testing")]
+        let _process = self.process.as_ref().map(TestProcess::enter);
         f()
+    }
+
+    /// A future that is polled as the process of the node.
+    #[cfg(not(feature = "testing"))]
+    fn as_process<F>(&self, future: F) -> F {
+        future
+    }
+
+    /// A future that is polled as the process of the node, where that is one of a test cluster.
+    #[cfg(feature = "testing")]
+    fn as_process<F>(&self, future: F) -> InProcess<F> {
+        InProcess::call(self.process.clone(), future)
     }
 
     /// Runs a future to completion on the calling thread. Its timers and sockets are the runtime's; polling it here
@@ -97,8 +140,10 @@ impl SharedRuntime {
         future: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         self.refuse_own_threads()?;
-        let _entered = self.runtime().enter();
+        let _entered = self.handle.enter();
         let future = Box::pin(AssertUnwindSafe(future).catch_unwind());
+        #[cfg(feature = "testing")]
+        let future = Call::new(self.process.clone(), future);
         env::block_on(future).unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
     }
 
@@ -108,8 +153,12 @@ impl SharedRuntime {
         future: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         self.refuse_own_threads()?;
+        #[cfg(feature = "testing")]
+        if self.has_ended() {
+            return self.block_on(future);
+        }
         let answer = self.begin(future).recv();
-        answer.unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
+        answer.unwrap_or_else(|_| Err(self.lost_call()))
     }
 
     /// [`SharedRuntime::wait`], for at most `timeout`. The future continues after that.
@@ -119,13 +168,17 @@ impl SharedRuntime {
         timeout: Duration,
     ) -> Result<T> {
         self.refuse_own_threads()?;
+        #[cfg(feature = "testing")]
+        if self.has_ended() {
+            return self.block_on(future);
+        }
         match self.begin(future).recv_timeout(timeout) {
             Ok(result) => result,
             Err(RecvTimeoutError::Timeout) => Err(Error::new(
                 ErrorCode::Timeout,
                 "the call was not done in time, and goes on",
             )),
-            Err(RecvTimeoutError::Disconnected) => Err(Error::internal("a call of ClusterKit panicked")),
+            Err(RecvTimeoutError::Disconnected) => Err(self.lost_call()),
         }
     }
 
@@ -146,17 +199,38 @@ impl SharedRuntime {
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
+        #[cfg(feature = "testing")]
+        if self.has_ended() {
+            return self.as_process(future).await;
+        }
         let (sender, receiver) = oneshot::channel();
         // The receiver may be dropped already.
         self.spawn(future.map(move |answer| drop(sender.send(answer))));
         let answer = receiver.await;
-        answer.unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
+        answer.unwrap_or_else(|_| Err(self.lost_call()))
+    }
+
+    /// Why a call ended without an answer.
+    fn lost_call(&self) -> Error {
+        #[cfg(feature = "testing")]
+        if self.has_ended() {
+            return Error::new(ErrorCode::Stopped, "the test cluster has ended");
+        }
+        Error::internal("a call of ClusterKit panicked")
+    }
+
+    /// True where the test cluster of the node has ended, and no thread drives its calls any more. What is left to do takes no
+    /// time, so the caller does it.
+    #[cfg(feature = "testing")]
+    fn has_ended(&self) -> bool {
+        let process = self.process.as_ref();
+        process.is_some_and(|process| process.clock().has_ended())
     }
 
     /// Runs a future as a task on the threads that serve HTTP clients.
     pub(crate) fn spawn_for_clients(&self, future: impl Future<Output = ()> + Send + 'static) {
-        // Taken only in `drop`, when there is no other reference.
-        if let Some(clients) = &self.clients {
+        // A test cluster serves no HTTP, and so has no client.
+        if let Some(clients) = self.owned.first() {
             clients.spawn(future);
         }
     }
@@ -178,13 +252,13 @@ impl SharedRuntime {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        self.run(async move { env::blocking(work).await }).await
+        self.run(env::blocking_thread(work)).await
     }
 
     fn refuse_own_threads(&self) -> Result<()> {
         let is_own = |current: &Handle| {
-            let runtimes = self.runtime.iter().chain(&self.clients);
-            runtimes.map(Runtime::handle).any(|own| own.id() == current.id())
+            let runtimes = self.owned.iter().map(Runtime::handle);
+            runtimes.chain([&self.handle]).any(|own| own.id() == current.id())
         };
         let here = Handle::try_current().is_ok_and(|current| is_own(&current));
         // Hook threads have entered the runtime but do not belong to it, so they may wait.
@@ -213,7 +287,7 @@ fn start(name: &str, threads: usize, blocking: usize) -> Result<Runtime> {
 impl Drop for SharedRuntime {
     fn drop(&mut self) {
         // The clients' runtime first, because its tasks wait for the other one.
-        for runtime in [self.clients.take(), self.runtime.take()].into_iter().flatten() {
+        for runtime in self.owned.drain(..) {
             if Handle::try_current().is_ok() {
                 // A thread that runs tasks must not wait: the last handle may be dropped on one of the runtime's own
                 // threads.

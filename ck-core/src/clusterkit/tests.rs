@@ -59,7 +59,8 @@ fn an_answer_is_of_one_view_while_views_are_swapped() {
             .insert(id.into(), Arc::new(crate::model::Node::sample(id)));
     }
     let (even, odd) = (view(2, &shape), view(3, &shape));
-    let shared = kit.node().shared_view();
+    let node = kit.node();
+    let shared = node.shared_view();
     shared.store(even.clone());
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {

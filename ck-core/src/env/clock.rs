@@ -20,6 +20,10 @@ impl Instant {
         if let Some(now) = super::testing::now() {
             return now;
         }
+        #[cfg(feature = "testing")]
+        if let Some(nanos) = super::test_cluster::nanos() {
+            return Instant(nanos);
+        }
         #[cfg(feature = "sim")]
         if let Some(nanos) = super::runtime::simulated_nanos() {
             return Instant(super::sim_process::local_nanos(nanos));
@@ -48,16 +52,18 @@ impl Instant {
     }
 }
 
+/// The system's clock.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn boottime_nanos() -> u64 {
+pub(super) fn boottime_nanos() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     (time.tv_sec as u64)
         .saturating_mul(1_000_000_000)
         .saturating_add(time.tv_nsec as u64)
 }
 
+/// The system's clock.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn boottime_nanos() -> u64 {
+pub(super) fn boottime_nanos() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     (time.tv_sec as u64)
         .saturating_mul(1_000_000_000)
@@ -108,8 +114,13 @@ impl openraft_rt::Instant for Instant {
     }
 }
 
-/// The time of the wall clock, for people. In a simulation it is the simulated time, with the offset of the node's clock.
+/// The time of the wall clock, for people. In a simulation it is the simulated time, with the offset of the node's clock;
+/// in a test cluster what that cluster's clock says.
 pub fn wall_now() -> Timestamp {
+    #[cfg(feature = "testing")]
+    if let Some(now) = super::test_cluster::wall_now() {
+        return now;
+    }
     #[cfg(feature = "sim")]
     if let Some(nanos) = super::runtime::simulated_nanos() {
         /// Simulated time starts in 2023, so that times in traces look realistic.

@@ -11,6 +11,8 @@ mod notifier;
 pub mod runtime;
 #[cfg(feature = "sim")]
 pub mod sim_process;
+#[cfg(feature = "testing")]
+pub(crate) mod test_cluster;
 #[cfg(test)]
 pub(crate) mod testing;
 mod threads;
@@ -20,5 +22,6 @@ pub use clock::{Instant, wall_now};
 pub use disk::{DirSync, Disk, DiskFile, DiskLock, Faults, LockCheck, MemDisk, RealDisk};
 pub use notifier::ChangeNotifier;
 pub use runtime::{Runtime, blocking, sleep, sleep_until, spawn, timeout};
+pub(crate) use runtime::{blocking_thread, runs_in_place};
 pub use threads::spawn_thread;
 pub(crate) use threads::with_signals_blocked;

@@ -1,7 +1,8 @@
 //! The runtime: tokio, or the deterministic simulator when the calling thread is inside one.
 //!
 //! Free functions, as openraft requires, so that no handle has to be passed around. The `sim` feature adds the
-//! simulator's variants and changes nothing for code that runs on tokio.
+//! simulator's variants and changes nothing for code that runs on tokio. With the feature `testing`, what belongs to a test
+//! cluster runs on tokio too, by that cluster's clock.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -65,7 +66,8 @@ pub fn timeout<F: Future + Send>(duration: Duration, future: F) -> Timeout<F> {
     <Runtime as AsyncRuntime>::timeout(duration, future)
 }
 
-/// Runs work that blocks (disk, long computation) off the runtime's own threads; inside a simulation, in place.
+/// Runs work that blocks (disk, long computation) off the runtime's own threads; in place where the node's disk is in
+/// memory and its clock stands still meanwhile (see [`runs_in_place`]).
 ///
 /// # Errors
 /// [`ErrorCode::Internal`](crate::ErrorCode::Internal) when the work panicked or the runtime is shutting down.
@@ -74,8 +76,25 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    #[cfg(feature = "sim")]
-    if simulated() {
+    if runs_in_place() {
+        return Ok(work());
+    }
+    blocking_thread(work).await
+}
+
+/// [`blocking`], on a thread that may block always: for work that runs code of the application, or waits for it. Not in a
+/// simulation.
+///
+/// # Errors
+/// As [`blocking`].
+pub(crate) async fn blocking_thread<T, F>(work: F) -> crate::Result<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    #[cfg(feature = "testing")]
+    if super::test_cluster::with_current(|process| process.clock().has_ended()) == Some(true) {
+        // No thread is there any more that could do it.
         return Ok(work());
     }
     // The caller may be a thread of the application, and the call may start a thread of the library.
@@ -98,6 +117,16 @@ pub(super) fn simulated_nanos() -> Option<u64> {
 #[cfg(feature = "sim")]
 pub fn simulate<F: Future>(seed: u64, future: F) -> F::Output {
     openraft_rt_sim::SimRuntime::with_seed(seed).block_on(future)
+}
+
+/// True where one thread runs everything of a node, and the disk is one in memory: inside a simulation, and in a test
+/// cluster. Work that blocks is done in place there, so that it is done when the thread has nothing more to do.
+pub(crate) fn runs_in_place() -> bool {
+    #[cfg(feature = "testing")]
+    if super::test_cluster::with_current(|_| ()).is_some() {
+        return true;
+    }
+    simulated()
 }
 
 /// True inside a simulation.
@@ -175,12 +204,24 @@ pin_project! {
     }
 }
 
+#[cfg(not(feature = "testing"))]
+use tokio::time::{Sleep as ClockSleep, sleep as clock_sleep};
+
+#[cfg(feature = "testing")]
+use super::test_cluster::ClockSleep;
+
+/// Waits on tokio's clock, or on that of a test cluster.
+#[cfg(feature = "testing")]
+fn clock_sleep(duration: Duration) -> ClockSleep {
+    ClockSleep::new(duration)
+}
+
 #[cfg(not(feature = "sim"))]
 pin_project! {
     #[project = SleepProjection]
     #[derive(Debug)]
     enum SleepInner {
-        Tokio { #[pin] sleep: tokio::time::Sleep },
+        Tokio { #[pin] sleep: ClockSleep },
     }
 }
 
@@ -189,7 +230,7 @@ pin_project! {
     #[project = SleepProjection]
     #[derive(Debug)]
     enum SleepInner {
-        Tokio { #[pin] sleep: tokio::time::Sleep },
+        Tokio { #[pin] sleep: ClockSleep },
         Sim { #[pin] sleep: openraft_rt_sim::SimSleep },
     }
 }
@@ -303,6 +344,14 @@ impl AsyncRuntime for Runtime {
                 inner: JoinInner::Sim(handle),
             };
         }
+        #[cfg(feature = "testing")]
+        if let Some(process) = super::test_cluster::current() {
+            // Boxed, so that a test cluster adds no second copy of each task's code.
+            let future: futures_util::future::BoxFuture<'static, T::Output> = Box::pin(future);
+            return JoinHandle {
+                inner: JoinInner::Tokio(tokio::spawn(process.task(future))),
+            };
+        }
         JoinHandle {
             inner: JoinInner::Tokio(tokio::spawn(future)),
         }
@@ -319,7 +368,7 @@ impl AsyncRuntime for Runtime {
         }
         Sleep {
             inner: SleepInner::Tokio {
-                sleep: tokio::time::sleep(duration),
+                sleep: clock_sleep(duration),
             },
         }
     }

@@ -64,6 +64,15 @@ pub fn spawn_thread<T: Send + 'static>(
     name: &str,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
+    // What a node of a test cluster starts belongs to it.
+    #[cfg(feature = "testing")]
+    let body = {
+        let process = super::test_cluster::current();
+        move || {
+            let _entered = process.map(|process| process.enter());
+            body()
+        }
+    };
     with_signals_blocked(|| thread::Builder::new().name(name.to_owned()).spawn(body))
 }
 

@@ -57,6 +57,14 @@ pub(super) fn call_here(shared: &HooksShared, hook: BlockingHook, event: Arc<Eve
     outcome
 }
 
+/// Makes no call, because the process of the node has been killed.
+#[cfg(feature = "testing")]
+pub(super) fn refuse_call(shared: &HooksShared, hook: Hook) -> Outcome {
+    let _scope = scope::enter(shared.key());
+    drop_catching_panic(hook);
+    Outcome::Cancelled
+}
+
 /// Polls a hook's future on this thread, with the runtime's timers and sockets, until it completes or the runtime shuts
 /// down. However long the future takes or blocks, no other call waits for this thread.
 pub(super) fn poll_here(

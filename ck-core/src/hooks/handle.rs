@@ -499,6 +499,17 @@ impl Hooks {
         }
     }
 
+    /// What the hooks do at this moment.
+    #[cfg(feature = "testing")]
+    pub(crate) fn activity(&self) -> env::test_cluster::HookActivity {
+        let state = self.shared.lock();
+        env::test_cluster::HookActivity {
+            ready: !state.closed && state.schedule.has_ready(),
+            running: state.schedule.running_ids().map(|call| call.0).collect(),
+            next_retry: state.pool.next_due(),
+        }
+    }
+
     /// Number of threads of the handle.
     #[cfg(test)]
     pub(super) fn threads(&self) -> usize {

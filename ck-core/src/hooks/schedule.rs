@@ -237,6 +237,12 @@ impl<H: Clone> Schedule<H> {
         named.collect::<Vec<_>>().join(", ")
     }
 
+    /// The running calls.
+    #[cfg(feature = "testing")]
+    pub(super) fn running_ids(&self) -> impl Iterator<Item = CallId> {
+        self.running.keys().copied()
+    }
+
     /// Statistics of each registration, in the order of registration.
     pub fn stats(&self) -> Vec<HookStats> {
         let stats = self.hooks.iter().map(|(&hook, registration)| HookStats {

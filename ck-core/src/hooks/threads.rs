@@ -15,6 +15,8 @@ use parking_lot::MutexGuard;
 
 use crate::env::{self, Instant};
 
+#[cfg(feature = "testing")]
+use super::call::refuse_call;
 use super::call::{call_here, poll_here};
 use super::config::Driver;
 use super::deferred::begin_here;
@@ -54,8 +56,13 @@ impl ThreadPool {
 
     /// The time until the next timer is due.
     fn next_timer(&self) -> Option<Duration> {
+        Some(self.next_due()?.since(Instant::now()))
+    }
+
+    /// When the next timer is due.
+    pub(super) fn next_due(&self) -> Option<Instant> {
         let Reverse((due, _)) = self.timers.peek()?;
-        Some(due.since(Instant::now()))
+        Some(*due)
     }
 }
 
@@ -128,6 +135,14 @@ impl HooksShared {
         let permanent = !std::mem::replace(&mut state.pool.has_permanent, true);
         let mut idle_since = Instant::now();
         while !state.closed {
+            #[cfg(feature = "testing")]
+            if let Some(pause) = env::test_cluster::pause_left() {
+                // Idle, so that no other thread is started for the calls that wait.
+                state.pool.idle += 1;
+                self.work.wait_for(&mut state, pause);
+                state.pool.idle -= 1;
+                continue;
+            }
             state.fire_timers();
             if let Some(job) = state.schedule.next_ready(1).pop() {
                 // Before the call, which may keep this thread busy for an unbounded time.
@@ -145,6 +160,8 @@ impl HooksShared {
             state.pool.idle += 1;
             match patience {
                 Some(time) => {
+                    #[cfg(feature = "testing")]
+                    let time = env::test_cluster::bounded_wait(time);
                     self.work.wait_for(&mut state, time);
                 }
                 None => self.work.wait(&mut state),
@@ -164,6 +181,8 @@ impl HooksShared {
         let (hook, job) = job.without_hook();
         let call_id = job.call_id;
         let outcome = match (hook, &self.config.driver) {
+            #[cfg(feature = "testing")]
+            (hook, _) if !env::test_cluster::admit_hook_call() => Some(refuse_call(self, hook)),
             (Hook::Blocking(hook), _) => Some(call_here(self, hook, job.event)),
             (Hook::Async(hook), Driver::Threads(runtime)) => Some(poll_here(self, runtime, hook, job.event)),
             (Hook::Deferred(hook), _) => {

@@ -1,7 +1,7 @@
 //! The peer network: requests from one node to another and their answers, whatever they are about.
 //!
 //! - [`Transport`] is the seam: one request, one answer. [`TcpTransport`] is the real one; the simulator's is
-//!   in `sim`.
+//!   in `sim`, that of test clusters in `memory`.
 //! - [`PeerServer`] is the other end: it takes connections that were upgraded on `GET /peer` and hands their
 //!   requests to a [`Handler`].
 //! - `Connector` makes connections for programs that are no peers: the client of the REST API (`client`).
@@ -28,6 +28,8 @@ mod frame;
 pub(crate) mod fuzz;
 mod handshake;
 mod incoming_connection;
+#[cfg(feature = "testing")]
+pub(crate) mod memory;
 mod outbox;
 mod outgoing_connection;
 mod peer_connection;

@@ -23,6 +23,9 @@ pub struct LeasedView {
     names: u64,
     /// The copies under way; `None` where there were none when the view was taken.
     copying: Option<Arc<Copying>>,
+    /// The process of a test cluster whose clock the lease is compared with.
+    #[cfg(feature = "testing")]
+    process: Option<crate::env::test_cluster::TestProcess>,
 }
 
 impl LeasedView {
@@ -41,7 +44,20 @@ impl LeasedView {
             until,
             names,
             copying,
+            #[cfg(feature = "testing")]
+            process: crate::env::test_cluster::current(),
         }
+    }
+
+    /// This moment, by the clock of the node.
+    #[inline]
+    fn now(&self) -> Instant {
+        // The caller may look at the lease outside of every call of a node.
+        #[cfg(feature = "testing")]
+        if let Some(process) = &self.process {
+            return Instant::from_nanos(process.clock().now());
+        }
+        Instant::now()
     }
 
     /// The view. Its roles are those of the replicated state; the roles of this type also depend on the lease.
@@ -93,13 +109,12 @@ impl LeasedView {
     /// True while the lease runs that the node held when this was taken.
     #[inline]
     pub fn is_leased(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() < until)
+        self.until.is_some_and(|until| self.now() < until)
     }
 
     /// How long that lease still runs; zero without one.
     pub fn lease_left(&self) -> Duration {
-        self.until
-            .map_or(Duration::ZERO, |until| until.since(Instant::now()))
+        self.until.map_or(Duration::ZERO, |until| until.since(self.now()))
     }
 }
 

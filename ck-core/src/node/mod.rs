@@ -53,7 +53,7 @@ use rand::RngExt;
 pub(crate) use data_dir::disk_for;
 pub use leased_view::LeasedView;
 pub(crate) use phase::Phase;
-#[cfg(feature = "sim")]
+#[cfg(any(feature = "sim", feature = "testing"))]
 pub(crate) use server::Close;
 pub(crate) use server::{Listen, Listening, TcpServer};
 

@@ -154,10 +154,10 @@ impl NodeHooks {
         // Dropping what hooks hold and joining their threads may take long, so both run on a blocking thread. The wait
         // for a hook that does not return does not, because blocking threads are few.
         let hooks = self.hooks.clone();
-        env::blocking(move || hooks.shut()).await?;
+        env::blocking_thread(move || hooks.shut()).await?;
         let closed = self.close_in_time().await;
         let hooks = self.hooks.clone();
-        env::blocking(move || hooks.join_threads()).await?;
+        env::blocking_thread(move || hooks.join_threads()).await?;
         closed
     }
 }

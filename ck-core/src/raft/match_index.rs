@@ -75,6 +75,12 @@ impl MatchIndex {
         }
     }
 
+    /// True if `by` has acknowledged entry `index` of the log of the leader of `term`.
+    pub(super) fn reaches(&self, by: RaftId, term: u64, index: u64) -> bool {
+        let table = self.table(term);
+        table.term == term && table.upto.get(&by).is_some_and(|known| index <= *known)
+    }
+
     /// The match index that `by` had under the leader of `term`, if `by` has certainly lost entries up to it.
     pub(super) fn lost_by(&self, by: RaftId, term: u64) -> Option<u64> {
         let table = self.table(term);
@@ -103,6 +109,8 @@ mod tests {
         // A later request arrived before an earlier one.
         assert!(!known.lacks(2, 5, 11));
         assert!(known.lacks(2, 5, 10));
+        assert!(known.reaches(2, 5, 10) && !known.reaches(2, 5, 11));
+        assert!(!known.reaches(2, 4, 10) && !known.reaches(3, 5, 0));
         assert_eq!(known.lost_by(2, 5), None, "the answer may have been a late one");
         is_certain(&known);
         assert_eq!(known.lost_by(2, 5), Some(10));

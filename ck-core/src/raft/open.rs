@@ -97,7 +97,7 @@ impl RaftNode {
         let (disk, dir) = (config.disk.clone(), config.dir.join(LOG_DIR));
         let (wal, writer) = env::blocking(move || Wal::open(disk, &dir, &options)).await??;
         let wal = Arc::new(wal);
-        let writer = if env::runtime::simulated() {
+        let writer = if env::runs_in_place() {
             env::spawn(writer.run());
             None
         } else {

@@ -31,7 +31,7 @@ use crate::raft::election::pledge::Pledges;
 use crate::raft::election::quorum_acks::QuorumAcks;
 use crate::raft::match_index::MatchIndex;
 use crate::raft::storage::state_machine::Snapshot;
-use crate::raft::types::{RaftId, Types, Vote, to_wal_id, to_wal_vote};
+use crate::raft::types::{LogId, RaftId, Types, Vote, to_wal_id, to_wal_vote};
 use crate::rpc::{PeerClient, unexpected};
 
 /// How long the answer to a heartbeat of openraft is awaited, unless its timeout is longer.
@@ -277,6 +277,22 @@ impl Peer {
             known.note(self.target, term, upto.index);
         }
         Ok(())
+    }
+
+    /// True if the follower has acknowledged an entry to the leader of `term` that it was once said to lack.
+    pub(in crate::raft) fn has_acknowledged(&self, term: u64, entry: Option<LogId>) -> bool {
+        let known = &self.network.match_index;
+        entry.is_some_and(|entry| known.reaches(self.target, term, entry.index))
+    }
+
+    /// The error when a follower reported a conflict before an entry that it has acknowledged since. openraft must not hear
+    /// of that conflict (see `match_index`), and sends again what is missing.
+    pub(in crate::raft) fn conflict_overtaken(&self, timeout: Duration) -> RPCError<Types> {
+        let error = Error::new(
+            ErrorCode::Refused,
+            "the peer handled an append before the one in front of it",
+        );
+        self.rpc_error(RPCTypes::AppendEntries, timeout, &error)
     }
 
     /// The error when a follower reports a conflict before the first entry of a log, which is a defect of the peer.

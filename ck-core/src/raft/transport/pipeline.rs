@@ -41,8 +41,9 @@ const TELL_WITHIN: Duration = Duration::from_millis(1);
 /// The result of each append, in the order of the requests.
 pub(in crate::raft) type Answers<'p> = BoxStream<'p, Result<StreamAppendResult<Types>, RPCError<Types>>>;
 
-/// One request that was sent: the entry before it, its last entry, its bytes, and the answer.
+/// One request that was sent: its term, the entry before it, its last entry, its bytes, and the answer.
 struct Asked {
+    term: u64,
     prev: Option<LogId>,
     last: Option<LogId>,
     bytes: usize,
@@ -166,7 +167,7 @@ where
     }
 
     fn send(&mut self, request: AppendEntriesRequest<Types>) {
-        let prev = request.prev_log_id;
+        let (term, prev) = (request.vote.leader_id.term, request.prev_log_id);
         let last = request.entries.last().map(|entry| entry.log_id).or(prev);
         let bytes = request.entries.iter().map(size_of_entry).sum();
         let peer = self.peer;
@@ -182,6 +183,7 @@ where
                 peer.append(&request, patience).await
             };
             Asked {
+                term,
                 prev,
                 last,
                 bytes,
@@ -193,6 +195,7 @@ where
 
     fn take(mut self, asked: Asked) -> (Result<StreamAppendResult<Types>, RPCError<Types>>, Option<Self>) {
         let Asked {
+            term,
             prev,
             last,
             bytes,
@@ -206,6 +209,11 @@ where
         match answer {
             Ok(AppendEntriesResponse::Conflict) if prev.is_none() => {
                 (Err(self.peer.conflict_with_nothing(self.timeout)), None)
+            }
+            // A follower that was stalled has handled this request before the one in front of it, whose answer was passed
+            // on first.
+            Ok(AppendEntriesResponse::Conflict) if self.peer.has_acknowledged(term, prev) => {
+                (Err(self.peer.conflict_overtaken(self.timeout)), None)
             }
             Ok(answer) => {
                 let on = match &answer {

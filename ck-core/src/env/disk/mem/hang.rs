@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::env::ChangeNotifier;
-use crate::env::runtime::simulated;
+use crate::env::runs_in_place;
 
 /// Whether the disk hangs. Clones belong to the same disk.
 #[derive(Debug, Clone, Default)]
@@ -31,9 +31,9 @@ impl Hang {
         self.0.changed.notify();
     }
 
-    /// Blocks while the disk hangs. A simulation has one thread, and uses [`Hang::wait_responsive`] instead.
+    /// Blocks while the disk hangs. Where one thread runs everything, it uses [`Hang::wait_responsive`] instead.
     pub(super) fn block(&self) {
-        if simulated() {
+        if runs_in_place() {
             return;
         }
         self.0.ended.wait_while(&mut self.hangs(), |hangs| *hangs);

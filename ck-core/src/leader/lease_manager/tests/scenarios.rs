@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::*;
 use crate::env::testing::ManualClock;
 use crate::membership::Lease;
-use crate::testing::{duration, run_scripts};
+use crate::scenarios::{duration, run_scripts};
 
 type Output = Result<String, Box<dyn std::error::Error>>;
 

@@ -10,9 +10,9 @@ use crate::leader::rebalancer::handovers::{Handovers, successor};
 use crate::leader::rebalancer::plan::{creation, promotions, rebalance};
 use crate::leader::rebalancer::plan_state::{PlanState, active, members};
 use crate::model::{LeaveReason, NodeId, NodeStatus, RebalanceTrigger, Target, Topology};
+use crate::scenarios::{Word, duration, holders, list, run_scripts};
 use crate::state::tests::scenarios::{Cluster, Output};
 use crate::state::{Command, CopyLimit, Grant};
-use crate::testing::{Word, duration, holders, list, run_scripts};
 
 #[test]
 fn scenarios() {

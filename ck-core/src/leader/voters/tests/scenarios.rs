@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::leader::voters::choose;
 use crate::model::NodeId;
 use crate::model::RaftId;
+use crate::scenarios::{list, run_scripts};
 use crate::state::tests::scenarios::{Cluster, Output};
-use crate::testing::{list, run_scripts};
 
 #[test]
 fn scenarios() {

@@ -128,7 +128,7 @@ impl WalWriter {
             .map_err(|error| Error::io("start the log's thread", &error))
     }
 
-    /// Drives the log inside a task, with blocking calls to the disk: for simulations. Ends when the log
+    /// Drives the log inside a task, with blocking calls to the disk: for disks in memory. Ends when the log
     /// is closed or its last handle dropped.
     pub async fn run(mut self) {
         let mut ops = Vec::with_capacity(BATCH_CALLS);

@@ -7,7 +7,7 @@ use openraft::EmptyNode;
 use openraft::network::RaftNetworkFactory;
 use openraft::raft::StreamAppendError;
 use parking_lot::Mutex;
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, Notify};
 
 use super::super::network::Network;
 use super::super::wire::{Appended, RaftAnswer};
@@ -135,6 +135,48 @@ async fn a_conflict_ends_the_stream() {
     assert_eq!(answers[0].as_ref().unwrap().as_ref().unwrap(), &Some(id(1)));
     let conflict = answers[1].as_ref().unwrap().as_ref().unwrap_err();
     assert!(matches!(conflict, StreamAppendError::Conflict(at) if *at == id(2)));
+}
+
+/// A follower that answers each request when its gate is opened.
+#[derive(Debug)]
+struct Unordered {
+    script: Mutex<VecDeque<(Appended, Arc<Notify>)>>,
+}
+
+impl Transport for Unordered {
+    fn call(&self, _: &str, _: Lane, _: Bytes, _: Duration) -> BoxFuture<'_, crate::Result<Bytes>> {
+        async move {
+            let (answer, gate) = self.script.lock().pop_front().unwrap();
+            gate.notified().await;
+            encode(&RaftAnswer::Appended(answer))
+        }
+        .boxed()
+    }
+
+    fn close(&self) {}
+}
+
+/// The answer to the third append comes before that to the second, which acknowledges the entry before the third.
+#[tokio::test]
+async fn a_conflict_that_was_overtaken_is_none() {
+    let gates = [(); 3].map(|()| Arc::new(Notify::new()));
+    let answers = [Appended::All, Appended::All, Appended::Conflict];
+    let follower = Arc::new(Unordered {
+        script: Mutex::new(answers.into_iter().zip(gates.clone()).collect()),
+    });
+    let mut network = Network::of_a_test(PeerClient::new(follower, Arc::new(Somewhere)));
+    let peer = network.new_client(2, &EmptyNode::new()).await;
+    let requests = futures_util::stream::iter([Some(1), Some(2), Some(2)].map(behind));
+    let mut answers = append_all(&peer, requests, Duration::from_secs(60));
+    gates[0].notify_one();
+    assert_eq!(answers.next().await.unwrap().unwrap().unwrap(), Some(id(1)));
+    gates[2].notify_one();
+    assert!(futures_util::poll!(answers.next()).is_pending());
+    gates[1].notify_one();
+    assert_eq!(answers.next().await.unwrap().unwrap().unwrap(), Some(id(2)));
+    let last = answers.next().await.unwrap();
+    assert!(matches!(last, Err(RPCError::Unreachable(_))), "{last:?}");
+    assert!(answers.next().await.is_none());
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use goldenscript::Command as Raw;
 
 use super::{Cluster, Output};
 use crate::model::{NodeHealthState, RebalanceTrigger};
-use crate::testing::{Holders, Word, partitions};
+use crate::scenarios::{Holders, Word, partitions};
 
 /// What a script of a cluster may say. `a/b` names the holders of a partition, its primary first.
 #[derive(goldenscript::Command)]

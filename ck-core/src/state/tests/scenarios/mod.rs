@@ -13,8 +13,8 @@ pub(crate) use commands::ClusterCommand;
 
 use super::harness::{Harness, bootstrap};
 use crate::model::{CopyState, LeaveReason, NodeId, PartitionCopy, Timestamp, Topology, whole_millis};
+use crate::scenarios::{events, run_scripts};
 use crate::state::{Command, Promotion, Proposal, Reply, State, diff_events, own_copies};
-use crate::testing::{events, run_scripts};
 
 /// What a command prints; an error is printed by a command that is expected to fail (`!`).
 pub(crate) type Output = Result<String, Box<dyn Error>>;
@@ -151,7 +151,7 @@ impl Cluster {
 
     fn nodes(&self) -> String {
         let topology = self.topology();
-        let mut text = crate::testing::nodes(topology);
+        let mut text = crate::scenarios::nodes(topology);
         if let Some(maintenance) = &topology.maintenance {
             let by = if maintenance.automatic { " (automatic)" } else { "" };
             writeln!(text, "maintenance: {}{by}", maintenance.reason).unwrap();

@@ -258,8 +258,8 @@ fn call(told: &Told) {
                 count: outcome.count,
                 existed: outcome.existed,
                 node_id: keep.text_or_null(&outcome.node_id),
-                leader: leader.as_ref().map_or(null(), Record::as_ptr),
-                rebalance_status: status.as_ref().map_or(null(), Record::as_ptr),
+                leader: leader.as_ref().map_or(null(), |record| record.as_ptr()),
+                rebalance_status: status.as_ref().map_or(null(), |record| record.as_ptr()),
             });
             // SAFETY: C gave the function for such a call, with this data. An exception that gets out of it ends the process.
             unsafe { done(result.as_ptr(), user_data) };

@@ -95,7 +95,7 @@ impl CEvent {
     }
 
     /// Valid for as long as the box lives.
-    pub(crate) fn as_ptr(self: &Box<Self>) -> *const ck_event_t {
+    pub(crate) fn as_ptr(&self) -> *const ck_event_t {
         // Of the whole box, not of the field.
         std::ptr::from_ref::<Self>(self).cast()
     }
@@ -180,7 +180,7 @@ unsafe fn part<T: 'static>(
         // SAFETY: the caller's promise. The pointer lives as long as C lets the event live.
         let event: &'static CEvent = unsafe { event_of(event) }?;
         let payload = event.payload.get_or_init(|| Payload::new(&event.event.kind));
-        Ok(choose(payload).map_or(null(), Record::as_ptr))
+        Ok(choose(payload).map_or(null(), |record| record.as_ptr()))
     })
 }
 

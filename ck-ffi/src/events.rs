@@ -308,8 +308,8 @@ pub unsafe extern "C" fn ck_events_fd(events: *mut ck_events_t) -> c_int {
 /// events: borrowed for the call. Never fails, never blocks; a hook may call it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_events_lost(events: *const ck_events_t) -> u64 {
-    // SAFETY: a live queue or NULL, says the header.
     plain(0, || {
+        // SAFETY: a live queue or NULL, says the header.
         Ok(unsafe { borrow(events, "events") }?.queue.state.lock().lost)
     })
 }

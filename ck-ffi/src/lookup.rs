@@ -267,8 +267,8 @@ fn epoch_of(cluster: &ck_cluster_t, partition: u32) -> Result<u64> {
 /// cluster: borrowed for the call. Never blocks, takes no lock, allocates nothing; a hook may call it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_is_leased(cluster: *const ck_cluster_t) -> bool {
-    // SAFETY: a live node or NULL, says the header.
     plain(false, || {
+        // SAFETY: a live node or NULL, says the header.
         Ok(unsafe { borrow(cluster, "cluster") }?.node().is_leased())
     })
 }
@@ -279,8 +279,8 @@ pub unsafe extern "C" fn ck_is_leased(cluster: *const ck_cluster_t) -> bool {
 /// cluster: borrowed for the call. Never blocks; a hook may call it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_is_leader(cluster: *const ck_cluster_t) -> bool {
-    // SAFETY: a live node or NULL, says the header.
     plain(false, || {
+        // SAFETY: a live node or NULL, says the header.
         Ok(unsafe { borrow(cluster, "cluster") }?.node().is_leader())
     })
 }

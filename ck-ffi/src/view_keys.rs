@@ -142,8 +142,9 @@ fn no_partitions() -> Error {
 /// # Safety
 /// `count` keys can be read, and the bytes of each, while the borrow lasts.
 unsafe fn keys<'a>(keys: *const ck_bytes_t, count: usize) -> Result<impl Iterator<Item = &'a [u8]>> {
-    // SAFETY: the caller's promise; no array of C's is longer than memory.
+    // No array of C's is longer than memory.
     let bytes_of_all = count.saturating_mul(size_of::<ck_bytes_t>());
+    // SAFETY: the caller's promise.
     let keys: &[ck_bytes_t] = match unsafe { bytes(keys.cast(), bytes_of_all, "keys") }? {
         [] => &[],
         // SAFETY: as above, and C aligns its own structs.
@@ -153,10 +154,10 @@ unsafe fn keys<'a>(keys: *const ck_bytes_t, count: usize) -> Result<impl Iterato
         // SAFETY: the caller's promise.
         unsafe { bytes(key.data, key.len, "a key") }?;
     }
-    // SAFETY: the caller's promise, and each was looked at above.
-    Ok(keys
-        .iter()
-        .map(|key| unsafe { bytes(key.data, key.len, "a key") }.unwrap_or_default()))
+    Ok(keys.iter().map(|key| {
+        // SAFETY: the caller's promise, and each was looked at above.
+        unsafe { bytes(key.data, key.len, "a key") }.unwrap_or_default()
+    }))
 }
 
 /// The partitions that many keys belong to, in one call: less than a quarter of the time per key, where the processor can.

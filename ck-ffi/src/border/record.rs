@@ -36,7 +36,7 @@ impl<P> Record<P> {
     }
 
     /// Where C reads it: valid for as long as the box lives.
-    pub(crate) fn as_ptr(self: &Box<Self>) -> *const P {
+    pub(crate) fn as_ptr(&self) -> *const P {
         // Of the whole box, not of the field: the pointer may be given back to `take_back` of a record that was given.
         std::ptr::from_ref::<Self>(self).cast()
     }

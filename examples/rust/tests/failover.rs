@@ -1,5 +1,6 @@
 //! How an application tests itself: its code is that of production, its cluster is one in memory, and nobody waits for a
 //! timeout. `docs/testing.md` has more.
+#![allow(clippy::unwrap_used, reason = "a test program may panic, in its helpers too")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

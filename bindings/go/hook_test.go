@@ -381,6 +381,7 @@ func TestAHookMayClose(t *testing.T) {
 
 // A goroutine that a hook waits for is not known to be inside it; the stop gives up.
 func TestAStopThatAHookWaitsForGivesUp(t *testing.T) {
+	t.Parallel()
 	ck := founded(t, "node-1")
 	stopped := make(chan error, 100)
 	ck.OnClusterHealthChange(func(*clusterkit.ClusterHealthEvent) {

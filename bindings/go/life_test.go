@@ -185,6 +185,7 @@ func TestANodeComesBack(t *testing.T) {
 }
 
 func TestANodeLeaves(t *testing.T) {
+	t.Parallel()
 	nodes := cluster(t, 2)
 	is(t, made(t, "node-9").Leave(), clusterkit.ErrNotStarted)
 	must(t, nodes[1].LeaveContext(soon(t)))

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	clusterkit "github.com/clusterkit/clusterkit-go"
 )
@@ -385,6 +386,10 @@ func TestLookupsFromManyGoroutines(t *testing.T) {
 				last = route.Revision
 				ck.IsPrimary(partition)
 				looked.Add(1)
+				if i%100 == 99 {
+					// The nodes need the processors, too.
+					time.Sleep(time.Millisecond)
+				}
 			}
 		}()
 	}

@@ -8,7 +8,8 @@ SHELL := /bin/bash
 # Recipes run one after the other: cargo has the cores, and there is one target folder for all crates.
 .NOTPARALLEL:
 
-export PATH := $(PATH):$(HOME)/.cargo/bin
+# Where rustup and the archives of go.dev put their tools.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
 # rust-toolchain.toml says stable. Where rustup has none, as in a container with a numbered one, its default has to do: no
@@ -222,7 +223,7 @@ tools:
 
 tools-test: tools
 	@tests/needs.sh python3:python3
-	tests/needs.sh --wanted valgrind:valgrind
+	tests/needs.sh --wanted valgrind:valgrind go:golang-go pkg-config:pkg-config
 
 tools-lint: tools
 	@tests/needs.sh python3:python3

@@ -71,7 +71,7 @@ func TestLookupsAgree(t *testing.T) {
 	nodes := cluster(t, 3)
 	ck := nodes[1]
 	roles := map[clusterkit.Role]int{}
-	for i := range 100 {
+	for i := range 50 {
 		key := fmt.Sprint("key-", i)
 		var role clusterkit.Role
 		var disagreement error

@@ -37,7 +37,8 @@ func run(ctx context.Context, options clusterkit.Options, listener net.Listener)
 	served := make(chan error, 1)
 	// Before the node starts: others copy from it as soon as it is a member.
 	go func() { served <- server.Serve(listener) }()
-	if err := node.StartContext(ctx); err != nil {
+	// Told to end while it starts, it ends in the same order.
+	if err := node.StartContext(ctx); err != nil && ctx.Err() == nil {
 		return errors.Join(err, server.Close())
 	}
 	select {

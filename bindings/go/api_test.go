@@ -168,8 +168,8 @@ func TestHooksAreAddedAsProgramsAddThem(t *testing.T) {
 	ck.OnRebalanceComplete(func(event *clusterkit.RebalanceEvent, duration time.Duration) { told <- event.TriggerNodeID })
 	ck.OnClusterHealthChange(func(event *clusterkit.ClusterHealthEvent) { told <- event.Status })
 	must(t, ck.Start())
-	if id := received(t, "a hook", told); id != "node-1" {
-		t.Error(id)
+	for received(t, "a hook for this node", told) != "node-1" {
+		continue
 	}
 }
 

@@ -270,6 +270,36 @@ func TestNothingLeaks(t *testing.T) {
 	}
 }
 
+// Views, options, queues and nodes that are dropped give back what they have of C's.
+func TestWhatIsDroppedIsFreed(t *testing.T) {
+	const count = 100
+	ck := founded(t, "node-1")
+	var kept []any
+	for i := range count {
+		must(t, ck.SetCustomData("key", []byte{byte(i)}))
+		// The next revision is another view.
+		view, err := ck.View()
+		must(t, err)
+		set, err := clusterkit.NewOptionSet()
+		must(t, err)
+		queue, err := ck.ObserveEvents(clusterkit.EventNodeJoin)
+		must(t, err)
+		dropped, err := clusterkit.New(options("node-2"))
+		must(t, err)
+		kept = append(kept, view, set, queue, dropped)
+	}
+	runtime.GC()
+	if owned := clusterkit.Owned(); owned < 4*count {
+		t.Errorf("%d objects of C's are alive, and %d are in use", owned, 4*count)
+	}
+	runtime.KeepAlive(kept)
+	kept = nil
+	until(t, "few are left", func() bool {
+		runtime.GC()
+		return clusterkit.Owned() < count
+	})
+}
+
 type quietLogger struct{}
 
 func (quietLogger) Info(string, ...interface{})  {}

@@ -19,6 +19,9 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 EXAMPLES = ROOT / "examples/go"
+DOCUMENTS = [ROOT / "docs/go.md", HERE / "README.md"]
+# What blocks of Go in them may use without saying so.
+IMPORTS = ["context", "errors", "fmt", "log", "log/slog", "strconv"]
 OLDEST_GO = (1, 24)
 TAG = "clusterkit_dynamic"
 # With collections forced at every call, what mostly waits or looks up without end shows nothing more, and takes long.
@@ -142,6 +145,33 @@ def go_test(tally: Tally, where: pathlib.Path, env: dict[str, str], tags: str, *
         tally.add(f"{what}: there is no test", False)
 
 
+def documented(folder: pathlib.Path) -> tuple[pathlib.Path, int]:
+    """A module with every block of Go in the documents: whole programs, functions, and statements. How many there are, too."""
+    module = folder / "documents"
+    shutil.rmtree(module, ignore_errors=True)
+    module.mkdir()
+    example = (EXAMPLES / "tour/go.mod").read_text().replace("../../../bindings", str(ROOT / "bindings"))
+    (module / "go.mod").write_text(re.sub(r"^module .*", "module documents", example))
+    count = 0
+    for page in DOCUMENTS:
+        for block in re.findall(r"^```go\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+            count += 1
+            place = module / f"{page.stem.lower()}{count}"
+            place.mkdir()
+            (place / "main.go").write_text(block if block.startswith("package ") else completed(block))
+    return module, count
+
+
+def completed(block: str) -> str:
+    """A block of Go that is no whole program, as one: with the imports that it needs, and a function around statements."""
+    # What a reader is left with is not used.
+    used = [name for name in re.findall(r"^(\w+), err := ", block, re.MULTILINE) if not block.startswith("func ")]
+    body = block if block.startswith("func ") else f"func example() {{\n{block}\n_, _ = {used[-1]}, err\n}}\n"
+    imports = [f'"{path}"' for path in IMPORTS if re.search(rf"\b{path.split('/')[-1]}\.[A-Z]", block)]
+    imports.append('clusterkit "github.com/clusterkit/clusterkit-go"')
+    return "package documented\n\nimport (\n" + "\n".join(imports) + "\n)\n\n" + body
+
+
 def main() -> int:
     if (what := missing()) is not None:
         print(f"SKIPPED: the tests of Go: {what}")
@@ -153,6 +183,9 @@ def main() -> int:
     check(tally, "gofmt", ["gofmt", "-l", str(HERE), str(EXAMPLES)], ROOT, env)
     for module in [HERE, *examples]:
         check(tally, f"go vet in {module.relative_to(ROOT)}", ["go", "vet", f"-tags={TAG}", "./..."], module, env)
+    module, count = documented(folder)
+    if check(tally, "the programs in docs/go.md and README.md compile", ["go", "vet", f"-tags={TAG}", "./..."], module, env):
+        print(f"{count} programs in the documents compile")
     go_test(tally, HERE, env, TAG)
     # Heavily loaded, the nodes of a test need longer timings.
     go_test(tally, HERE, env | {"CHECK_TIMING": "wan"}, f"{TAG},debug", f"-skip={NOT_UNDER_STRESS}")

@@ -1,6 +1,6 @@
 package clusterkit
 
-// #cgo CFLAGS: -std=gnu11 -I${SRCDIR}/include -I${SRCDIR}/../../include
+// #cgo CFLAGS: -std=gnu11 -I${SRCDIR}/../../include
 // #include "glue.h"
 import "C"
 

@@ -351,6 +351,10 @@ func TestWhatAHookMayCall(t *testing.T) {
 		check("SetCustomData", ck.SetCustomData("from-hook", []byte("1")), nil)
 		check("ReadBarrier", second(ck.ReadBarrier()), nil)
 		check("WaitForLeader", second(ck.WaitForLeader(context.Background())), nil)
+		// It leads, and has not created them yet perhaps.
+		created, err := ck.EnsurePartitions(context.Background())
+		check("EnsurePartitions", err, nil)
+		check("WaitForRevision", ck.WaitForRevision(created.Revision), nil)
 		check("Lookup", second(ck.Lookup("key")), nil)
 		check("RebalanceStatus", second(ck.RebalanceStatus()), nil)
 		check("AddHook", second(ck.AddHook(clusterkit.EventAll, func(*clusterkit.Event) error { return nil })), nil)

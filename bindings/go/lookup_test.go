@@ -386,14 +386,14 @@ func TestLookupsFromManyGoroutines(t *testing.T) {
 				last = route.Revision
 				ck.IsPrimary(partition)
 				looked.Add(1)
-				if i%100 == 99 {
+				if i%10 == 9 {
 					// The nodes need the processors, too.
-					time.Sleep(time.Millisecond)
+					time.Sleep(5 * time.Millisecond)
 				}
 			}
 		}()
 	}
-	for i := range 50 {
+	for i := range 20 {
 		must(t, nodes[1].SetCustomData("k", []byte(fmt.Sprint(i))))
 	}
 	third := started(t, "node-3", joining(t, ck))

@@ -8,7 +8,8 @@ SHELL := /bin/bash
 # Recipes run one after the other: cargo has the cores, and there is one target folder for all crates.
 .NOTPARALLEL:
 
-export PATH := $(PATH):$(HOME)/.cargo/bin
+# Where rustup and the archives of go.dev put their tools.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
 # rust-toolchain.toml says stable. Where rustup has none, as in a container with a numbered one, its default has to do: no
@@ -23,6 +24,10 @@ endif
 
 PREFIX ?= /usr/local
 DESTDIR ?=
+# The profile that the library in the Go modules is built with.
+GO_PROFILE ?= dist
+ARM64 ?=
+AMD64 ?=
 # Passed on: make demo ARGS='--nodes 5 --keep', make bench ARGS=writes.
 ARGS ?=
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)
@@ -51,7 +56,7 @@ DIST = $(CARGO_TARGET_DIR)/dist
 
 .PHONY: help
 help: ## Show this
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
 build: tools ## Build the libraries and the clusterkit command, optimised
@@ -170,6 +175,21 @@ archive: tools ## Pack what make install installs, as a release has it
 	sha256sum "$$name.tar.gz" > "$$name.tar.gz.sha256"
 	echo "$(CARGO_TARGET_DIR)/archive/$$name.tar.gz"
 
+.PHONY: go-modules
+go-modules: tools ## Pack the Go modules, and build a program with them in an empty folder (GO_PROFILE=dist ARM64=library.a AMD64=library.a)
+	@tests/needs.sh go:golang-go
+	out="$(CARGO_TARGET_DIR)/go-modules"
+	rm -rf "$$out"
+	mkdir -p "$$out"
+	case "$$(uname -m)" in x86_64) here=linux-amd64 ;; aarch64) here=linux-arm64 ;; *) echo 'there is no module for this platform' >&2; exit 1 ;; esac
+	cargo build --profile $(GO_PROFILE) --locked -p ck-ffi
+	packaging/static.sh "$(CARGO_TARGET_DIR)/$(GO_PROFILE:dev=debug)/libck_ffi.a" include/clusterkit.h "$$out/libclusterkit.a"
+	# That of the other platform was built on a machine of that kind.
+	declare -A library=([linux-amd64]="$(or $(AMD64),-)" [linux-arm64]="$(or $(ARM64),-)")
+	library[$$here]="$$out/libclusterkit.a"
+	bindings/go/pack.py "$$out/proxy" linux-amd64="$${library[linux-amd64]}" linux-arm64="$${library[linux-arm64]}"
+	bindings/go/try.sh "$$out/proxy"
+
 .PHONY: version
 version: ## Print the version of the workspace
 	@echo "$(VERSION)"
@@ -225,7 +245,7 @@ tools:
 
 tools-test: tools
 	@tests/needs.sh python3:python3
-	tests/needs.sh --wanted valgrind:valgrind
+	tests/needs.sh --wanted valgrind:valgrind go:golang-go pkg-config:pkg-config
 
 tools-lint: tools
 	@tests/needs.sh python3:python3

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # needs.sh [--wanted] COMMAND:PACKAGE ...: sees to it that commands are there. What is missing is installed with
-# apt-get where this is root on Debian; elsewhere it is named, which is a failure unless it is only --wanted. Says
-# nothing where nothing is missing.
+# apt-get where this is root on Debian; elsewhere, and where that fails, it is named, which is a failure unless it is only
+# --wanted. Says nothing where nothing is missing.
 set -euo pipefail
 
 failure=1
@@ -18,10 +18,11 @@ done
 
 if [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null; then
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update -qq > /dev/null
-  apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null < /dev/null
-  echo "installed: ${missing[*]}"
-else
-  echo "missing: ${missing[*]}; with Debian: sudo apt-get install ${missing[*]}" >&2
-  exit "$failure"
+  if apt-get update -qq > /dev/null \
+    && apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null < /dev/null; then
+    echo "installed: ${missing[*]}"
+    exit 0
+  fi
 fi
+echo "missing: ${missing[*]}; with Debian: sudo apt-get install ${missing[*]}" >&2
+exit "$failure"

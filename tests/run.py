@@ -22,6 +22,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CARGO = re.compile(r"^test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed; (?P<ignored>\d+) ignored")
 # What a runner says of a test that failed: told again at the end, where a long log is read first.
 FAILURE = re.compile(r"^(test .* \.\.\. FAILED|FAILED .*|MISSED .*)$")
+# What a runner says of what cannot be run on this machine. With STRICT set it fails as well.
+SKIPPED = re.compile(r"^SKIPPED: ")
 # What our own scripts end with.
 PLAIN = re.compile(r"^(?P<passed>\d+) passed, (?P<failed>\d+) failed$")
 
@@ -43,6 +45,9 @@ RUNNERS = [
            [sys.executable, "tests/vectors/make.py", "--check"]),
     Runner("rust", "every crate but the core, with examples, documentation and the C ABI",
            ["cargo", "test", "--workspace", "--exclude", "clusterkit", "--locked", "--no-fail-fast"], CARGO),
+    # After it: it takes the library that these have built.
+    Runner("go", "the Go binding and its examples, with the race detector, and with collections forced",
+           [sys.executable, "bindings/go/test.py", "--workspace"], PLAIN),
     Runner("docs", "the examples in the core's documentation, as they are built for users",
            ["cargo", "test", "-p", "clusterkit", "--features", "testing", "--doc", "--locked"], CARGO),
     # Its tests without the simulator are part of these, so they are built and run once.
@@ -69,6 +74,7 @@ class Outcome:
     ignored: int = 0
     seconds: float = 0.0
     failures: list[str] = dataclasses.field(default_factory=list)
+    skipped: list[str] = dataclasses.field(default_factory=list)
 
 
 def run(runner: Runner) -> Outcome:
@@ -91,6 +97,8 @@ def run(runner: Runner) -> Outcome:
             print(line, end="", flush=True)
             if FAILURE.match(line):
                 outcome.failures.append(line.rstrip()[:400])
+            if SKIPPED.match(line):
+                outcome.skipped.append(line.rstrip()[:400])
             match = runner.counts.match(line) if runner.counts else None
             if match:
                 found = match.groupdict()
@@ -102,7 +110,7 @@ def run(runner: Runner) -> Outcome:
         outcome.failed = 1
     elif process.returncode == 0 and runner.counts is None:
         outcome.passed = 1
-    elif process.returncode == 0 and outcome.passed == 0:
+    elif process.returncode == 0 and outcome.passed == 0 and not outcome.skipped:
         print(f"{runner.name} counted no test at all", flush=True)
         outcome.failed = 1
     return outcome
@@ -121,7 +129,7 @@ def main(names: list[str]) -> int:
     passed = sum(outcome.passed for _, outcome in outcomes)
     failed = sum(outcome.failed for _, outcome in outcomes)
     for runner, outcome in outcomes:
-        for line in outcome.failures:
+        for line in outcome.failures + outcome.skipped:
             print(f"{runner.name}: {line}")
     print(f"\n{passed} passed, {failed} failed")
     return 1 if failed else 0

@@ -136,6 +136,43 @@ var (
 	}
 )
 
+// programsLogger is a Logger as programs write them.
+type programsLogger struct{}
+
+func (programsLogger) Info(msg string, args ...interface{})  {}
+func (programsLogger) Warn(msg string, args ...interface{})  {}
+func (programsLogger) Error(msg string, args ...interface{}) {}
+func (programsLogger) Debug(msg string, args ...interface{}) {}
+
+var _ clusterkit.Logger = programsLogger{}
+
+// Programs add hooks by statements, look at no result, and read what lies behind pointers without asking for nil.
+func TestHooksAreAddedAsProgramsAddThem(t *testing.T) {
+	ck, err := clusterkit.NewClusterKit(clusterkit.Options{
+		NodeID: "node-1", HTTPAddr: "127.0.0.1:0", AdvertiseAddr: "", InMemory: true,
+		HealthCheck: clusterkit.HealthCheckConfig{Disabled: true}, Logger: programsLogger{},
+	})
+	must(t, err)
+	defer ck.Close()
+	told := make(chan string, 1000)
+	ck.OnPartitionChange(func(event *clusterkit.PartitionChangeEvent) {
+		for _, source := range event.CopyFromNodes {
+			told <- source.IP
+		}
+		told <- event.CopyToNode.ID
+	})
+	ck.OnNodeJoin(func(event *clusterkit.NodeJoinEvent) { told <- event.Node.ID })
+	ck.OnNodeRejoin(func(event *clusterkit.NodeRejoinEvent) { told <- event.Node.ID })
+	ck.OnNodeLeave(func(event *clusterkit.NodeLeaveEvent) { told <- event.Node.IP + event.Reason })
+	ck.OnRebalanceStart(func(event *clusterkit.RebalanceEvent) { told <- event.Trigger })
+	ck.OnRebalanceComplete(func(event *clusterkit.RebalanceEvent, duration time.Duration) { told <- event.TriggerNodeID })
+	ck.OnClusterHealthChange(func(event *clusterkit.ClusterHealthEvent) { told <- event.Status })
+	must(t, ck.Start())
+	for received(t, "a hook for this node", told) != "node-1" {
+		continue
+	}
+}
+
 // The forms of C that wait, or that look in a view, and have another form here.
 var otherForms = map[string]string{
 	"ck_create_partitions":      "ck_create_partitions_async",
@@ -168,7 +205,7 @@ var otherForms = map[string]string{
 // Every function of the header is called by this package, or has another form here.
 func TestEveryFunctionOfTheHeaderIsUsed(t *testing.T) {
 	header := readFile(t, repository(t, "include/clusterkit.h"))
-	declared := regexp.MustCompile(`(?m)^[a-z][\w ]*?[ *](ck_\w+)\(`).FindAllStringSubmatch(header, -1)
+	declared := regexp.MustCompile(`(?m)^CK_API .*?\b(ck_\w+)\(`).FindAllStringSubmatch(header, -1)
 	if len(declared) < 150 {
 		t.Fatalf("only %d functions are found in the header", len(declared))
 	}

@@ -1,6 +1,7 @@
 package clusterkit_test
 
 import (
+	"context"
 	"crypto/md5"
 	"encoding/binary"
 	"fmt"
@@ -40,6 +41,80 @@ func BenchmarkLookup(b *testing.B) {
 	}
 	b.Run("a thousand keys at once", func(b *testing.B) {
 		beside(b, len(keys), func() { numbers, _ := ck.PartitionsForKeys(keys); sinkInt = numbers[0] })
+	})
+}
+
+// How many events a second reach the application: each is handed on over a channel, as programs do, and its call has then ended. A
+// hook or queue that comes late is told of every partition that the node holds, so there is as much to tell as one likes.
+func BenchmarkEvents(b *testing.B) {
+	const count = 10_000
+	ck := started(b, "node-1", func(o *clusterkit.Options) { o.PartitionCount = count })
+	until(b, "it is primary of everything", func() bool { return primaries(ck) == count })
+	events := make(chan *clusterkit.Event, 100)
+	isGain := func(event *clusterkit.Event) bool { return event.PartitionChange.IsGain() }
+	measure := func(b *testing.B, register func() (end func())) {
+		for b.Loop() {
+			end := register()
+			for told := 0; told < count; {
+				if isGain(<-events) {
+					told++
+				}
+			}
+			b.StopTimer()
+			end()
+			// What was told twice is of no use.
+			for len(events) > 0 {
+				<-events
+			}
+			until(b, "it is primary of everything", func() bool { return primaries(ck) == count })
+			b.StartTimer()
+		}
+		b.ReportMetric(float64(count*b.N)/b.Elapsed().Seconds(), "events/s")
+	}
+	b.Run("by a hook", func(b *testing.B) {
+		measure(b, func() func() {
+			closed := make(chan struct{})
+			hook, err := ck.AddHook(clusterkit.EventPartitionChange, func(event *clusterkit.Event) error {
+				select {
+				case events <- event:
+				case <-closed:
+				}
+				return nil
+			})
+			must(b, err)
+			return func() {
+				close(closed)
+				must(b, hook.Remove())
+			}
+		})
+	})
+	b.Run("from a queue", func(b *testing.B) {
+		measure(b, func() func() {
+			queue, err := ck.OpenEvents(clusterkit.EventPartitionChange)
+			must(b, err)
+			ctx, cancel := context.WithCancel(context.Background())
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				for event, err := range queue.All(ctx) {
+					if err != nil {
+						return
+					}
+					select {
+					case events <- event:
+					case <-ctx.Done():
+					}
+					if err := event.Ack(nil); err != nil {
+						b.Error(err)
+					}
+				}
+			}()
+			return func() {
+				cancel()
+				<-ended
+				must(b, queue.Close())
+			}
+		})
 	})
 }
 

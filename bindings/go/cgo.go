@@ -1,10 +1,11 @@
 package clusterkit
 
-// #cgo CFLAGS: -std=gnu11 -I${SRCDIR}/include -I${SRCDIR}/../../include
+// #cgo CFLAGS: -std=gnu11 -I${SRCDIR}/../../include
 // #include "glue.h"
 import "C"
 
 import (
+	"runtime"
 	"runtime/cgo"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,18 @@ func keep(value any) cgo.Handle {
 func release(handle cgo.Handle) {
 	handle.Delete()
 	handles.Add(-1)
+}
+
+// owned is how many objects of C's end with the Go objects that own them. What leaks would show here.
+var owned atomic.Int64
+
+// freeWith frees an object of C's some time after its owner cannot be reached any more. free must not refer to the owner.
+func freeWith[Owner, Object any](owner *Owner, object Object, free func(Object)) {
+	owned.Add(1)
+	runtime.AddCleanup(owner, func(object Object) {
+		free(object)
+		owned.Add(-1)
+	}, object)
 }
 
 // textOf hands a text to C for one call. C must not keep it, and an empty text may have no address.

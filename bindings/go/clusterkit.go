@@ -59,7 +59,7 @@ func NewFromOptionSet(options *OptionSet) (*ClusterKit, error) {
 	}
 	ck := &ClusterKit{handle: newHandle(cluster), id: C.GoString(C.ck_my_node_id(cluster))}
 	// The net for a node that was dropped. Closing may wait, and all cleanups of a program share few goroutines.
-	runtime.AddCleanup(ck, func(dropped *handle) { go dropped.close() }, ck.handle)
+	freeWith(ck, ck.handle, func(dropped *handle) { go dropped.close() })
 	return ck, nil
 }
 

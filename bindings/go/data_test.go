@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	clusterkit "github.com/clusterkit/clusterkit-go"
@@ -120,6 +121,7 @@ func TestKeysOfCustomDataAreListed(t *testing.T) {
 
 // Calls whose context ends return at once, and what they began goes on.
 func TestACancelledCallReturnsAtOnce(t *testing.T) {
+	handles := clusterkit.Handles()
 	ck := founded(t, "node-1")
 	for name, call := range waitingCalls(ck) {
 		t.Run(name, func(t *testing.T) {
@@ -139,6 +141,41 @@ func TestACancelledCallReturnsAtOnce(t *testing.T) {
 		})
 	}
 	must(t, ck.SetCustomData("still", []byte("works")))
+	must(t, ck.Close())
+	// What was given up has ended, and keeps nothing.
+	until(t, "no call is under way", func() bool { return clusterkit.Handles() <= handles })
+}
+
+// A write that is given up has happened as a whole or not at all, and those that follow do not wait for it.
+func TestAWriteThatIsGivenUpIsWholeOrNone(t *testing.T) {
+	ck := founded(t, "node-1")
+	written := map[string]bool{}
+	givenUp := 0
+	for i := range 50 {
+		ctx, cancel := context.WithCancel(context.Background())
+		value := strings.Repeat(string(rune('a'+i%26)), 1000)
+		written[value] = true
+		done := make(chan error, 1)
+		go func() { done <- ck.SetCustomDataContext(ctx, "key", []byte(value)) }()
+		if i%2 == 1 {
+			cancel()
+		}
+		err := received(t, "the write", done)
+		cancel()
+		if err == context.Canceled {
+			givenUp++
+		} else if err != nil {
+			t.Error(err)
+		}
+		found, err := ck.GetCustomData("key")
+		must(t, err)
+		if !written[string(found)] {
+			t.Fatalf("nobody has written %q", found)
+		}
+	}
+	if givenUp == 0 {
+		t.Error("no write was given up")
+	}
 }
 
 // waitingCalls has every call that takes a context and changes nothing for good.

@@ -132,17 +132,41 @@ func cluster(t testing.TB, count int, change ...func(*clusterkit.Options)) []*cl
 		nodes = append(nodes, started(t, fmt.Sprintf("node-%d", number), append(slices.Clone(change), joining(t, nodes[0]))...))
 	}
 	for _, node := range nodes {
-		until(t, "every partition has its copies", func() bool { return isSpread(node, min(count, 3)) })
+		until(t, "copies and roles are where they stay", func() bool { return isSettled(node, count) })
 	}
 	return nodes
+}
+
+// isSettled is true when nothing has to move any more in a cluster of so many nodes: every partition has its copies, the roles are
+// shared out, and the node that is asked holds a lease.
+func isSettled(ck *clusterkit.ClusterKit, count int) bool {
+	view, err := ck.View()
+	if err != nil || view.NodeCount() != count || view.PartitionCount() != 8 || !ck.IsLeased() {
+		return false
+	}
+	for partition := range view.Partitions() {
+		if !hasCopies(partition, min(count, 3)) {
+			return false
+		}
+	}
+	for node := range view.Nodes() {
+		if view.PrimariesOf(node.ID) < 8/count || node.Status != clusterkit.StatusActive {
+			return false
+		}
+	}
+	return true
 }
 
 // isSpread is true when every partition has a primary and all of its copies.
 func isSpread(ck *clusterkit.ClusterKit, copies int) bool {
 	partitions := ck.ListPartitions()
 	return len(partitions) == 8 && !slices.ContainsFunc(partitions, func(p *clusterkit.Partition) bool {
-		return p.PrimaryNode == "" || len(p.ReplicaNodes) != copies-1 || len(p.Pending) > 0
+		return !hasCopies(p, copies)
 	})
+}
+
+func hasCopies(p *clusterkit.Partition, copies int) bool {
+	return p.PrimaryNode != "" && len(p.ReplicaNodes) == copies-1 && len(p.Pending) == 0
 }
 
 // primaries is how many partitions a node takes the writes of.

@@ -1,3 +1,5 @@
+//go:build cgo
+
 package clusterkit
 
 import "time"
@@ -31,7 +33,8 @@ type (
 // concurrency and retries.
 //
 // Hooks may be added before and after the start: one that takes partition changes is first told what this node holds already.
-// A hook may block, and may call every method of its node, but that Start, Stop and Leave answer IN_HOOK.
+// A hook may block, and may call every method of its node, but that Start, Stop and Leave answer IN_HOOK. It must not end its
+// goroutine: runtime.Goexit, and so FailNow and Fatal of testing, end the process when C is the caller.
 //
 // Errors: INVALID_ARGUMENT; STOPPED.
 func (ck *ClusterKit) AddHook(kinds EventKind, call func(event *Event) error) (*Hook, error) {

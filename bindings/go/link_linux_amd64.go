@@ -2,5 +2,5 @@
 
 package clusterkit
 
-// The library itself, built in advance: its module is fetched for this platform only.
+// The library itself, built in advance. A build fetches that of its own platform only.
 import _ "github.com/clusterkit/clusterkit-go/lib/linux-amd64"

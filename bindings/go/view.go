@@ -51,7 +51,7 @@ func newView(c *C.ck_view_t, older *View) *View {
 	if index := uint64(info.my_index); index < uint64(len(view.nodes.sorted)) {
 		view.my = view.nodes.sorted[index]
 	}
-	runtime.AddCleanup(view, func(c *C.ck_view_t) { C.ck_view_release(c) }, c)
+	freeWith(view, c, func(c *C.ck_view_t) { C.ck_view_release(c) })
 	return view
 }
 

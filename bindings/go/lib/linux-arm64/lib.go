@@ -3,5 +3,5 @@ package linuxarm64
 
 // What the library itself needs comes after it.
 
-// #cgo LDFLAGS: ${SRCDIR}/libclusterkit.a -lgcc_s -lutil -lrt -lpthread -lm -ldl
+// #cgo LDFLAGS: ${SRCDIR}/libclusterkit.a -lpthread -lm -ldl
 import "C"

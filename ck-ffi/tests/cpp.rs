@@ -102,6 +102,15 @@ fn the_quickstart_prints_what_the_one_in_c_does() {
     }
 }
 
+/// The same program in every language prints the same lines.
+#[test]
+fn the_tour_runs() {
+    let program = build("examples/cpp/tour.cpp", "17", &[]);
+    let expected = std::fs::read_to_string(root().join("examples/tour.txt")).unwrap();
+    let output = run(&program, &[], &[]);
+    assert_eq!((text(&output.stdout), text(&output.stderr)), (&*expected, ""));
+}
+
 /// Reads a source in one standard, without making a program of it.
 fn read(source: &str, standard: &str, flags: &[&str]) {
     let output = compiler(standard, flags)
@@ -297,4 +306,42 @@ fn mistakes_do_not_compile() {
         let found = errors.iter().any(|error| error.contains(words));
         assert!(found, "{mistake}\n{errors:#?}");
     }
+}
+
+/// The C++ in a document: what is marked as a unit stands by itself, the rest in a function that has a node.
+fn examples(document: &str) -> String {
+    // What examples do with what they have.
+    const ASSUMED: &str = "template <class T> void use(const T &);\ntemplate <class T> void enqueue(T &&) {}\n\
+                           bool copy(std::uint32_t, std::string_view);\nbool copied(std::uint32_t);\n\
+                           void write(const std::string &, std::uint64_t);\nusing namespace std::chrono_literals;\n";
+    let mut includes = String::from("#include <clusterkit.hpp>\n");
+    let mut units = String::new();
+    for (number, block) in document.split("\n```cpp").skip(1).enumerate() {
+        let (mark, rest) = block.split_once('\n').unwrap();
+        let (code, _) = rest.split_once("\n```").unwrap();
+        let (own, body): (Vec<&str>, Vec<&str>) = code.lines().partition(|line| line.starts_with("#include"));
+        includes.push_str(&(own.join("\n") + "\n"));
+        let body = body.join("\n");
+        units.push_str(&match mark.trim() {
+            // The compiler knows main only outside.
+            "unit" if body.contains("int main(") => format!("{body}\n"),
+            "unit" => format!("namespace example_{number} {{\n{body}\n}}\n"),
+            _ => format!("static void example_{number}(clusterkit::Cluster &cluster) {{\n{body}\n}}\n"),
+        });
+    }
+    format!("{includes}{ASSUMED}{units}")
+}
+
+#[test]
+fn the_guide_compiles() {
+    let document = std::fs::read_to_string(root().join("docs/cpp.md")).unwrap();
+    let code = examples(&document);
+    assert!(
+        code.matches("example_").count() > 8 && code.contains("int main("),
+        "{code}"
+    );
+    // An example is no program: its functions go unused, what it makes too, and it hands out what only it sees.
+    let flags = ["-Wno-unused", "-Wno-missing-declarations", "-Wno-pedantic"];
+    let output = compile("guide", &code, &flags);
+    succeeded(&format!("c++ of docs/cpp.md\n{code}"), &output);
 }

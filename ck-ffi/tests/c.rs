@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::{
-    RUNTIME_THREADS, folder, is_always_silent, is_quickstart, library, root, run, run_in_valgrind, succeeded,
-    text,
+    RUNTIME_THREADS, SANITIZED, folder, has_sanitizers, is_always_silent, is_free_of_races, is_quickstart,
+    is_thorough, library, root, run, run_in_valgrind, run_with_tsan, succeeded, text,
 };
 
 mod support;
 
 /// Builds a program as strictly as C compilers can.
 fn build(source: &str, extra: &[&str]) -> PathBuf {
-    let name = Path::new(source).file_stem().unwrap();
-    let program = folder().join(name);
+    let name = Path::new(source).file_stem().unwrap().to_str().unwrap();
+    let flags = extra.iter().filter(|flag| !flag.starts_with("-l"));
+    let program = folder().join(flags.fold(name.to_owned(), |name, flag| name + flag));
     let own = source.starts_with("tests/");
     let output = Command::new("cc")
         .args(["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"])
@@ -44,6 +45,56 @@ fn is_silent(source: &str, args: &[&str], extra: &[&str]) -> PathBuf {
     let program = build(source, extra);
     is_always_silent(source, &program, args);
     program
+}
+
+/// Runs a program with what it does itself watched for what C forbids: that the library hands out memory that can be used as the
+/// header says, and takes back what it gave. AddressSanitizer sees the memory of both.
+fn is_sound(source: &str, args: &[&str]) {
+    if has_sanitizers(&["asan", "ubsan"]) {
+        let program = build(source, &[&SANITIZED[..], &["-lclusterkit"]].concat());
+        let environment = [("CHECK_RUNTIME_THREADS", "8")];
+        support::is_silent(&format!("{source} with sanitizers"), &program, args, &environment);
+    }
+}
+
+/// What takes handles, records and events apart in every way.
+#[test]
+fn programs_that_are_watched_find_nothing() {
+    is_sound("tests/abi/arguments.c", &[]);
+    if is_thorough() {
+        for (name, args) in [
+            ("abuse", &[][..]),
+            ("async", &[]),
+            ("events", &[]),
+            ("hooks", &["100"]),
+            ("log", &[]),
+            ("process", &["100"]),
+            ("records", &[]),
+            ("threads", &[]),
+        ] {
+            is_sound(&format!("tests/abi/{name}.c"), args);
+        }
+    }
+}
+
+#[test]
+fn threads_share_a_node() {
+    let source = "tests/abi/threads.c";
+    is_silent(source, &[], &["-lclusterkit"]);
+    if has_sanitizers(&["tsan"]) {
+        let program = build(source, &["-fsanitize=thread", "-lclusterkit"]);
+        for _ in 0..if is_thorough() { 20 } else { 1 } {
+            is_free_of_races(source, &program, &[]);
+        }
+        // It sees enough to find one between the program and a callback.
+        let program = build(source, &["-fsanitize=thread", "-DPLANTED_RACE", "-lclusterkit"]);
+        let output = run_with_tsan(&program, &[]);
+        assert!(
+            text(&output.stderr).contains("data race"),
+            "{}",
+            text(&output.stderr)
+        );
+    }
 }
 
 #[test]

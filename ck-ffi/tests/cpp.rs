@@ -27,6 +27,24 @@ const WARNINGS: [&str; 8] = [
     "-Werror",
 ];
 
+/// What it is free of besides, and the programs here need not be.
+const MORE_WARNINGS: [&str; 14] = [
+    "-Wcast-align",
+    "-Wcast-qual",
+    "-Wctor-dtor-privacy",
+    "-Wdouble-promotion",
+    "-Wduplicated-branches",
+    "-Wduplicated-cond",
+    "-Wextra-semi",
+    "-Wlogical-op",
+    "-Wnon-virtual-dtor",
+    "-Wnull-dereference",
+    "-Wundef",
+    "-Wuseless-cast",
+    "-Woverloaded-virtual",
+    "-Wzero-as-null-pointer-constant",
+];
+
 const STANDARDS: [&str; 3] = ["17", "20", "23"];
 
 fn compiler(standard: &str, flags: &[&str]) -> Command {
@@ -125,7 +143,7 @@ fn read(source: &str, standard: &str, flags: &[&str]) {
 #[test]
 fn the_header_compiles_in_every_standard() {
     for standard in STANDARDS {
-        read("include/clusterkit.hpp", standard, &[]);
+        read("include/clusterkit.hpp", standard, &MORE_WARNINGS);
     }
     read("include/clusterkit.hpp", "23", &["-fno-exceptions", "-fno-rtti"]);
 }
@@ -186,6 +204,22 @@ fn units_of_a_program_may_differ() {
         succeeded("c++ units", &output);
         is_always_silent("units", &program, &[]);
     }
+}
+
+/// A node that is static, or nobody's, when the program ends.
+#[test]
+fn a_program_may_end_without_ending_its_node() {
+    let program = build(&source_of("exits"), "17", &[]);
+    for how in ["static", "thread", "leaked"] {
+        is_always_silent(&format!("exits {how}"), &program, &[how]);
+    }
+    // It ends after 5 s, the time that a hook has to return.
+    is_silent("exits hook", &program, &["hook"], &[]);
+}
+
+#[test]
+fn misuse_ends_no_process() {
+    holds("misuse", "17");
 }
 
 #[test]

@@ -96,12 +96,14 @@ pub unsafe extern "C" fn ck_cluster_set_log(
         let cluster = unsafe { borrow(cluster, "cluster") }?;
         // With no callback the data ends here, by the same rule.
         let foreign = Foreign::new(user_data, destroy);
+        let claim = foreign.claim();
         let node_id = CText::new(cluster.node().my_node_id());
         cluster
             .node()
             .on_log(callback.map(|callback| -> clusterkit::LogCallback {
                 Arc::new(move |level, message| call(callback, &node_id, level, message, &foreign))
             }));
+        claim.keep();
         Ok(())
     })
 }

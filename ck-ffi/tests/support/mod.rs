@@ -24,13 +24,19 @@ const VALGRIND: [&str; 6] = [
 pub(crate) const RUNTIME_THREADS: [&str; 2] = ["1", "8"];
 
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    // Of whichever package these tests belong to.
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = package
+        .ancestors()
+        .find(|folder| folder.join("Cargo.lock").exists());
+    root.unwrap().to_path_buf()
 }
 
 /// The shared library that cargo built for these tests: it lies beside them.
 pub(crate) fn library() -> PathBuf {
     let here = std::env::current_exe().unwrap();
-    let library = here.parent().unwrap().join("libck_ffi.so");
+    let name = env!("CARGO_PKG_NAME").replace('-', "_");
+    let library = here.parent().unwrap().join(format!("lib{name}.so"));
     assert!(library.exists(), "{} was not built", library.display());
     library
 }
@@ -79,6 +85,8 @@ pub(crate) fn run(program: &Path, args: &[&str], environment: &[(&str, &str)]) -
         .args(args)
         .env("LD_LIBRARY_PATH", folder())
         .envs(environment.iter().copied())
+        // A panic that is wanted would print a page.
+        .env_remove("RUST_BACKTRACE")
         .output()
         .unwrap()
 }

@@ -98,8 +98,9 @@ fuzz: tools ## Fuzz what reads bytes from outside, each target or one for so lon
 	@exec fuzz/run.sh $(or $(SECONDS),60) $(TARGET)
 
 .PHONY: soak
-soak: tools ## Fuzz, simulate, then trouble real processes, half of the time each (MINUTES=60 or HOURS=8, SEED=1)
-	@all=$$(( $(MINUTES) + 60 * $(HOURS) ))
+soak: tools ## Build C and C++ programs in all ways, fuzz, simulate, then trouble real processes (MINUTES=60 or HOURS=8, SEED=1)
+	@CHECK_EVERYTHING=1 cargo test --locked -p ck-ffi --test c --test cpp
+	all=$$(( $(MINUTES) + 60 * $(HOURS) ))
 	# Each fuzz target has a minute, all of them together at most a third of the time.
 	targets=$$(grep -c '^\[\[bin\]\]' fuzz/Cargo.toml)
 	each=$$(( all * 20 / targets < 60 ? all * 20 / targets : 60 ))

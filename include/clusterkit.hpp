@@ -34,7 +34,7 @@
 //   ends the process:
 //     hook                       the call has failed, with the exception's what() as its reason
 //     completion, log callback   the exception is dropped, and nobody is told
-//   A destructor of a callable must not throw, and no callback may end its thread (pthread_exit).
+//   What a destructor of a callable throws is dropped, too. No callback may end its thread (pthread_exit).
 //
 // ONE PROGRAM
 //   All parts of a program see the same classes, whatever their -std, -fvisibility and -frtti. Compile them alike as to
@@ -216,7 +216,9 @@ class Error {
     /// The code's name, such as "NO_LEADER". Static.
     std::string_view name() const noexcept { return to_string(code_); }
     /// For people: what was wrong, the value, what would be right. It may change between versions.
-    const std::string &message() const noexcept { return message_; }
+    const std::string &message() const & noexcept { return message_; }
+    /// The same, which is yours then.
+    std::string message() && noexcept { return std::move(message_); }
     /// True when the same call may succeed later without the caller changing anything.
     bool is_retriable() const noexcept { return is_retriable_; }
     /// True when the call may have had its effect all the same: a write may or may not have happened. After every other
@@ -312,18 +314,18 @@ class [[nodiscard]] Result {
 
     /// The value. Throws Exception where there is none; with -fno-exceptions that ends the process.
     T &value() & {
-        require();
+        expect_value();
         return *std::get_if<0>(&outcome_);
     }
     /// The value. Throws Exception where there is none; with -fno-exceptions that ends the process.
     const T &value() const & {
-        require();
+        expect_value();
         return *std::get_if<0>(&outcome_);
     }
     /// The value, which is yours then. Throws Exception where there is none; with -fno-exceptions that ends the
     /// process.
     T value() && {
-        require();
+        expect_value();
         return std::move(*std::get_if<0>(&outcome_));
     }
 
@@ -417,7 +419,7 @@ class [[nodiscard]] Result {
 #endif
 
   private:
-    void require() const {
+    void expect_value() const {
         if (!has_value()) {
             detail::raise(error());
         }
@@ -605,11 +607,11 @@ class Received {
     Callable *callable_;
 };
 
-/// Ends a callable that was given with a callback.
+/// Ends a callable that was given with a callback. What its destructor throws goes no further.
 template <class Callable>
 void destroy(void *callable) noexcept {
     receive(callable);
-    delete static_cast<Callable *>(callable);
+    guarded([&] { delete static_cast<Callable *>(callable); });
 }
 
 } // namespace detail
@@ -2608,21 +2610,24 @@ class [[nodiscard]] Completion {
 };
 
 /// One event. It is valid until the callback returns, or, of an event from a queue, until it is acknowledged; so is all
-/// that is borrowed from it. It cannot be copied: copy what you keep.
+/// that is borrowed from it. It cannot be copied: copy what you keep. One from a queue that was acknowledged or moved from
+/// tells nothing: it is of no kind, and of revision 0.
 class Event {
   public:
-    /// An event of the C interface, not NULL: borrowed.
+    /// An event of the C interface, borrowed; NULL for none.
     explicit Event(const ck_event_t *event) noexcept : event_(event) {}
     Event &operator=(const Event &) = delete;
 
     /// The revision that brought it about.
-    std::uint64_t revision() const noexcept { return event_->revision; }
+    std::uint64_t revision() const noexcept { return event_ != nullptr ? event_->revision : 0; }
     /// When, by the wall clock of the node that proposed it.
-    TimePoint timestamp() const noexcept { return detail::time_point(event_->timestamp_ms); }
+    TimePoint timestamp() const noexcept {
+        return detail::time_point(event_ != nullptr ? event_->timestamp_ms : 0);
+    }
     /// What happened. A later library may have kinds that are none of EventKind.
-    EventKind kind() const noexcept { return static_cast<EventKind>(event_->kind); }
+    EventKind kind() const noexcept { return static_cast<EventKind>(event_ != nullptr ? event_->kind : 0); }
     /// Number of the call for this event, from 1: a failed copy is tried again.
-    std::uint32_t attempt() const noexcept { return event_->attempt; }
+    std::uint32_t attempt() const noexcept { return event_ != nullptr ? event_->attempt : 0; }
 
     /// What an EventKind::PartitionChange tells.
     std::optional<PartitionChange> partition_change() const noexcept { return PartitionChange::of(event_); }
@@ -2786,7 +2791,7 @@ class [[nodiscard]] QueuedEvent : public Event {
     /// An event of a queue is acknowledged instead, whenever its work is done.
     Result<Completion> defer() const = delete;
 
-    /// True while the event has not been acknowledged; nothing else may be asked of it afterwards.
+    /// True while the event has not been acknowledged: it tells nothing afterwards.
     explicit operator bool() const noexcept { return get() != nullptr; }
 
     /// Acknowledges the event: its call has ended. In a queue that observes it only frees the event. What was borrowed
@@ -2947,8 +2952,8 @@ Result<T> told(const ck_result_t *result) noexcept {
 template <class T, class Done>
 void call_done(const ck_result_t *result, void *data) noexcept {
     receive(data);
-    const std::unique_ptr<Done> done(static_cast<Done *>(data));
-    guarded([&] { std::invoke(*done, told<T>(result)); });
+    guarded([&] { std::invoke(*static_cast<Done *>(data), told<T>(result)); });
+    destroy<Done>(data);
 }
 
 /// Begins a call whose outcome done hears of, once, and which owns it then. Where it cannot begin, it gives the error,

@@ -17,8 +17,9 @@ comm -12 "$work/names" "$work/defined" > "$work/kept"
 [ -s "$work/kept" ] || { echo "$in defines nothing of $header" >&2; exit 1; }
 
 undefined="$(sed 's/^/-u /' "$work/kept" | tr '\n' ' ')"
+# Without groups: the linker keeps one group of a name, and another library in Rust would find its own gone and ours local.
 # shellcheck disable=SC2086
-ld -r --gc-sections $undefined -o "$work/clusterkit.o" "$in"
+ld -r --force-group-allocation --gc-sections $undefined -o "$work/clusterkit.o" "$in"
 objcopy --keep-global-symbols="$work/kept" "$work/clusterkit.o"
 strip --strip-unneeded "$work/clusterkit.o"
 rm -f "$out"

@@ -57,8 +57,8 @@ Result<T> told(const ck_result_t *result) noexcept {
 template <class T, class Done>
 void call_done(const ck_result_t *result, void *data) noexcept {
     receive(data);
-    const std::unique_ptr<Done> done(static_cast<Done *>(data));
-    guarded([&] { std::invoke(*done, told<T>(result)); });
+    guarded([&] { std::invoke(*static_cast<Done *>(data), told<T>(result)); });
+    destroy<Done>(data);
 }
 
 /// Begins a call whose outcome done hears of, once, and which owns it then. Where it cannot begin, it gives the error,

@@ -105,11 +105,11 @@ class Received {
     Callable *callable_;
 };
 
-/// Ends a callable that was given with a callback.
+/// Ends a callable that was given with a callback. What its destructor throws goes no further.
 template <class Callable>
 void destroy(void *callable) noexcept {
     receive(callable);
-    delete static_cast<Callable *>(callable);
+    guarded([&] { delete static_cast<Callable *>(callable); });
 }
 
 } // namespace detail

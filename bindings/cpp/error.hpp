@@ -111,7 +111,9 @@ class Error {
     /// The code's name, such as "NO_LEADER". Static.
     std::string_view name() const noexcept { return to_string(code_); }
     /// For people: what was wrong, the value, what would be right. It may change between versions.
-    const std::string &message() const noexcept { return message_; }
+    const std::string &message() const & noexcept { return message_; }
+    /// The same, which is yours then.
+    std::string message() && noexcept { return std::move(message_); }
     /// True when the same call may succeed later without the caller changing anything.
     bool is_retriable() const noexcept { return is_retriable_; }
     /// True when the call may have had its effect all the same: a write may or may not have happened. After every other

@@ -35,7 +35,7 @@
 //   ends the process:
 //     hook                       the call has failed, with the exception's what() as its reason
 //     completion, log callback   the exception is dropped, and nobody is told
-//   A destructor of a callable must not throw, and no callback may end its thread (pthread_exit).
+//   What a destructor of a callable throws is dropped, too. No callback may end its thread (pthread_exit).
 //
 // ONE PROGRAM
 //   All parts of a program see the same classes, whatever their -std, -fvisibility and -frtti. Compile them alike as to

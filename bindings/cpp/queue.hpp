@@ -37,7 +37,7 @@ class [[nodiscard]] QueuedEvent : public Event {
     /// An event of a queue is acknowledged instead, whenever its work is done.
     Result<Completion> defer() const = delete;
 
-    /// True while the event has not been acknowledged; nothing else may be asked of it afterwards.
+    /// True while the event has not been acknowledged: it tells nothing afterwards.
     explicit operator bool() const noexcept { return get() != nullptr; }
 
     /// Acknowledges the event: its call has ended. In a queue that observes it only frees the event. What was borrowed

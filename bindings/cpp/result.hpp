@@ -31,18 +31,18 @@ class [[nodiscard]] Result {
 
     /// The value. Throws Exception where there is none; with -fno-exceptions that ends the process.
     T &value() & {
-        require();
+        expect_value();
         return *std::get_if<0>(&outcome_);
     }
     /// The value. Throws Exception where there is none; with -fno-exceptions that ends the process.
     const T &value() const & {
-        require();
+        expect_value();
         return *std::get_if<0>(&outcome_);
     }
     /// The value, which is yours then. Throws Exception where there is none; with -fno-exceptions that ends the
     /// process.
     T value() && {
-        require();
+        expect_value();
         return std::move(*std::get_if<0>(&outcome_));
     }
 
@@ -136,7 +136,7 @@ class [[nodiscard]] Result {
 #endif
 
   private:
-    void require() const {
+    void expect_value() const {
         if (!has_value()) {
             detail::raise(error());
         }

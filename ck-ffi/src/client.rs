@@ -343,8 +343,9 @@ pub unsafe extern "C" fn ck_client_set_on_change(
         // Kept, so that the data does not end before it is known whose it is.
         let kept = Arc::clone(&change);
         let set = client.on_change(Some(change));
-        if set.is_err() {
-            claim.give_back();
+        match set {
+            Ok(()) => claim.keep(),
+            Err(_) => claim.give_back(),
         }
         drop(kept);
         set
@@ -366,7 +367,9 @@ pub unsafe extern "C" fn ck_client_set_log(
     fallible(|| {
         // SAFETY: a live client or NULL, says the header.
         let client = unsafe { borrow(client, "client") }?.client();
-        client.on_log(log_callback(callback, "", user_data, destroy));
+        let (callback, claim) = log_callback(callback, "", user_data, destroy);
+        client.on_log(callback);
+        claim.keep();
         Ok(())
     })
 }

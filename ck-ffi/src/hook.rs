@@ -62,10 +62,16 @@ fn add(
     let foreign = Foreign::new(user_data, destroy);
     let claim = foreign.claim();
     let hook = Hook::deferred(move |event, completion| call(callback, event, completion, &foreign));
-    register(hook).map_err(|rejected| {
-        claim.give_back();
-        rejected.into_error()
-    })
+    match register(hook) {
+        Ok(id) => {
+            claim.keep();
+            Ok(id)
+        }
+        Err(rejected) => {
+            claim.give_back();
+            Err(rejected.into_error())
+        }
+    }
 }
 
 /// Adds a hook: callback is called for every event of the kinds in events, a sum of CK_EVENT_* or CK_EVENT_ALL, in

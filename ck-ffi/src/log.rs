@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clusterkit::LogLevel;
 
-use crate::border::foreign::Foreign;
+use crate::border::foreign::{Claim, Foreign};
 use crate::border::guard::{caught, fallible};
 use crate::border::handle::borrow;
 use crate::border::text::CText;
@@ -81,12 +81,14 @@ pub(crate) fn log_callback(
     node_id: &str,
     user_data: *mut c_void,
     destroy: ck_destroy_fn,
-) -> Option<clusterkit::LogCallback> {
+) -> (Option<clusterkit::LogCallback>, Claim) {
     let foreign = Foreign::new(user_data, destroy);
+    let claim = foreign.claim();
     let node_id = CText::new(node_id);
-    callback.map(|callback| -> clusterkit::LogCallback {
+    let callback = callback.map(|callback| -> clusterkit::LogCallback {
         Arc::new(move |level, message| call(callback, &node_id, level, message, &foreign))
-    })
+    });
+    (callback, claim)
 }
 
 /// Sets where messages of this node go, those that the option log_level lets through. It replaces an earlier
@@ -109,7 +111,9 @@ pub unsafe extern "C" fn ck_cluster_set_log(
         // SAFETY: a live node or NULL, says the header.
         let cluster = unsafe { borrow(cluster, "cluster") }?;
         let node = cluster.node();
-        node.on_log(log_callback(callback, node.my_node_id(), user_data, destroy));
+        let (callback, claim) = log_callback(callback, node.my_node_id(), user_data, destroy);
+        node.on_log(callback);
+        claim.keep();
         Ok(())
     })
 }

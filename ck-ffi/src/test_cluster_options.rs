@@ -243,6 +243,7 @@ pub unsafe extern "C" fn ck_testing_options_set_configure(
         // SAFETY: live options or NULL, says the header.
         let options = unsafe { borrow(options, "options") }?;
         let foreign = Arc::new(Foreign::new(user_data, destroy));
+        foreign.claim().keep();
         let configure = callback.map(|callback| (callback, foreign));
         let earlier = std::mem::replace(&mut options.0.lock().configure, configure);
         drop(earlier);
@@ -265,6 +266,7 @@ pub unsafe extern "C" fn ck_testing_options_set_prepare(
         // SAFETY: live options or NULL, says the header.
         let options = unsafe { borrow(options, "options") }?;
         let foreign = Arc::new(Foreign::new(user_data, destroy));
+        foreign.claim().keep();
         let prepare = callback.map(|callback| (callback, foreign));
         let earlier = std::mem::replace(&mut options.0.lock().prepare, prepare);
         drop(earlier);

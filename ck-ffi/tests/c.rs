@@ -3,67 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "a test program may panic, in its helpers too")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::process::Command;
 
-use tempfile::TempDir;
+use support::{
+    RUNTIME_THREADS, SANITIZED, folder, has_sanitizers, is_always_silent, is_free_of_races, is_quickstart,
+    is_thorough, library, root, run, run_in_valgrind, run_with_tsan, succeeded, text,
+};
 
-/// No tighter than this: valgrind reports what is *definitely* lost. What the process still points at when it
-/// ends (Rust's own thread records, say) is no leak.
-const VALGRIND: [&str; 6] = [
-    "--quiet",
-    // One thread at a time runs, and otherwise it is the same again and again.
-    "--fair-sched=try",
-    "--error-exitcode=99",
-    "--leak-check=full",
-    "--show-leak-kinds=definite",
-    "--errors-for-leak-kinds=definite",
-];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// The shared library that cargo built for these tests: it lies beside them.
-fn library() -> PathBuf {
-    let here = std::env::current_exe().unwrap();
-    let library = here.parent().unwrap().join("libck_ffi.so");
-    assert!(library.exists(), "{} was not built", library.display());
-    library
-}
-
-/// A folder with the library under its soname, and the programs.
-fn folder() -> &'static Path {
-    static FOLDER: OnceLock<TempDir> = OnceLock::new();
-    FOLDER
-        .get_or_init(|| {
-            let folder = tempfile::tempdir().unwrap();
-            for name in ["libclusterkit.so", "libclusterkit.so.1"] {
-                std::os::unix::fs::symlink(library(), folder.path().join(name)).unwrap();
-            }
-            folder
-        })
-        .path()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-fn succeeded(what: &str, output: &Output) {
-    assert!(
-        output.status.success(),
-        "{what}: {}\n{}{}",
-        output.status,
-        text(&output.stdout),
-        text(&output.stderr)
-    );
-}
+mod support;
 
 /// Builds a program as strictly as C compilers can.
 fn build(source: &str, extra: &[&str]) -> PathBuf {
-    let name = Path::new(source).file_stem().unwrap();
-    let program = folder().join(name);
+    let name = Path::new(source).file_stem().unwrap().to_str().unwrap();
+    let flags = extra.iter().filter(|flag| !flag.starts_with("-l"));
+    let program = folder().join(flags.fold(name.to_owned(), |name, flag| name + flag));
     let own = source.starts_with("tests/");
     let output = Command::new("cc")
         .args(["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"])
@@ -88,84 +41,70 @@ fn build(source: &str, extra: &[&str]) -> PathBuf {
     program
 }
 
-/// With one thread of the library's runtime, and with more than the machine has processors: what two of them do at the same
-/// time never happens with one.
-const RUNTIME_THREADS: [&str; 2] = ["1", "8"];
-
-fn run(program: &Path, args: &[&str], runtime_threads: &str) -> Output {
-    Command::new(program)
-        .args(args)
-        .env("LD_LIBRARY_PATH", folder())
-        .env("CHECK_RUNTIME_THREADS", runtime_threads)
-        .output()
-        .unwrap()
-}
-
-fn run_in_valgrind(program: &Path, args: &[&str]) -> Option<Output> {
-    if Command::new("valgrind").arg("--version").output().is_err() {
-        #[allow(
-            clippy::print_stdout,
-            reason = "whoever runs the tests should know what did not run"
-        )]
-        {
-            println!("skipped under Valgrind: it is not installed");
-        }
-        return None;
-    }
-    let output = Command::new("valgrind")
-        .args(VALGRIND)
-        .arg(program)
-        .args(args)
-        .env("LD_LIBRARY_PATH", folder())
-        .env("CHECK_TIMING", "wan")
-        .output()
-        .unwrap();
-    succeeded("valgrind", &output);
-    Some(output)
-}
-
 fn is_silent(source: &str, args: &[&str], extra: &[&str]) -> PathBuf {
     let program = build(source, extra);
-    for threads in RUNTIME_THREADS {
-        let output = run(&program, args, threads);
-        succeeded(&format!("{source} with {threads} threads"), &output);
-        assert_eq!(
-            (text(&output.stdout), text(&output.stderr)),
-            ("", ""),
-            "{source} printed with {threads} threads"
-        );
-    }
+    is_always_silent(source, &program, args);
     program
 }
 
-const EXPECTED: &str = "\
-members: node-1 node-2 node-3
-leader: node-N
-user:42: partition 8, 2 replicas
-primaries of user:42: 1
-greeting: hello
-hook: 3 joins, partition changes, destroyed 1 time
-";
+/// Runs a program with what it does itself watched for what C forbids: that the library hands out memory that can be used as the
+/// header says, and takes back what it gave. AddressSanitizer sees the memory of both.
+fn is_sound(source: &str, args: &[&str]) {
+    if has_sanitizers(&["asan", "ubsan"]) {
+        let program = build(source, &[&SANITIZED[..], &["-lclusterkit"]].concat());
+        let environment = [("CHECK_RUNTIME_THREADS", "8")];
+        support::is_silent(&format!("{source} with sanitizers"), &program, args, &environment);
+    }
+}
 
-fn is_as_expected(output: &Output) {
-    let expected = format!("ClusterKit {}\n{EXPECTED}", env!("CARGO_PKG_VERSION"));
-    // On a busy machine another node may lead by then.
-    let printed = ["node-1", "node-2", "node-3"]
-        .iter()
-        .fold(text(&output.stdout).to_owned(), |printed, node| {
-            printed.replace(&format!("leader: {node}\n"), "leader: node-N\n")
-        });
-    assert_eq!((&*printed, text(&output.stderr)), (&*expected, ""));
+/// What takes handles, records and events apart in every way.
+#[test]
+fn programs_that_are_watched_find_nothing() {
+    is_sound("tests/abi/arguments.c", &[]);
+    if is_thorough() {
+        for (name, args) in [
+            ("abuse", &[][..]),
+            ("async", &[]),
+            ("events", &[]),
+            ("hooks", &["100"]),
+            ("log", &[]),
+            ("process", &["100"]),
+            ("records", &[]),
+            ("threads", &[]),
+        ] {
+            is_sound(&format!("tests/abi/{name}.c"), args);
+        }
+    }
+}
+
+#[test]
+fn threads_share_a_node() {
+    let source = "tests/abi/threads.c";
+    is_silent(source, &[], &["-lclusterkit"]);
+    if has_sanitizers(&["tsan"]) {
+        let program = build(source, &["-fsanitize=thread", "-lclusterkit"]);
+        for _ in 0..if is_thorough() { 20 } else { 1 } {
+            is_free_of_races(source, &program, &[]);
+        }
+        // It sees enough to find one between the program and a callback.
+        let program = build(source, &["-fsanitize=thread", "-DPLANTED_RACE", "-lclusterkit"]);
+        let output = run_with_tsan(&program, &[]);
+        assert!(
+            text(&output.stderr).contains("data race"),
+            "{}",
+            text(&output.stderr)
+        );
+    }
 }
 
 #[test]
 fn the_quickstart_runs() {
     let program = build("examples/c/quickstart.c", &["-lclusterkit"]);
-    let output = run(&program, &[], "1");
+    let output = run(&program, &[], &[]);
     succeeded("quickstart", &output);
-    is_as_expected(&output);
+    is_quickstart(&output);
     if let Some(output) = run_in_valgrind(&program, &["timing=wan"]) {
-        is_as_expected(&output);
+        is_quickstart(&output);
     }
 }
 
@@ -174,7 +113,7 @@ fn the_quickstart_runs() {
 fn the_tour_runs() {
     let program = build("examples/c/tour.c", &["-pthread", "-lclusterkit"]);
     let expected = std::fs::read_to_string(root().join("examples/tour.txt")).unwrap();
-    let output = run(&program, &[], "1");
+    let output = run(&program, &[], &[]);
     assert_eq!((text(&output.stdout), text(&output.stderr)), (&*expected, ""));
 }
 
@@ -182,7 +121,7 @@ fn the_tour_runs() {
 fn an_event_loop_reads_events() {
     let program = build("examples/c/epoll.c", &["-lclusterkit"]);
     let expected = "node-1 leads, and takes the writes of 8 partitions\nstopped\n";
-    let output = run(&program, &[], "1");
+    let output = run(&program, &[], &[]);
     assert_eq!((text(&output.stdout), text(&output.stderr)), (expected, ""));
 }
 
@@ -310,9 +249,8 @@ fn a_process_may_have_limits() {
     for threads in RUNTIME_THREADS {
         let data = tempfile::tempdir().unwrap();
         let program = build("tests/abi/limits.c", &["-lclusterkit"]);
-        let output = run(&program, &[data.path().to_str().unwrap()], threads);
-        succeeded("limits", &output);
-        assert_eq!((text(&output.stdout), text(&output.stderr)), ("", ""));
+        let environment = [("CHECK_RUNTIME_THREADS", threads)];
+        support::is_silent("limits", &program, &[data.path().to_str().unwrap()], &environment);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The committed clusterkit.hpp is its parts in bindings/cpp, put together, and names everything that clusterkit.h offers.
 #![allow(clippy::unwrap_used, reason = "a test program may panic, in its helpers too")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// In the order in which a reader wants them, and a compiler needs them.
@@ -80,12 +81,11 @@ fn the_committed_header_is_its_parts() {
     );
 }
 
-/// The names in a text that begin with a prefix.
-fn names<'a>(text: &'a str, prefix: &str) -> Vec<&'a str> {
+/// The words of a text that begin with one of C's prefixes.
+fn names(text: &str) -> BTreeSet<&str> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    text.split(|c| !word(c))
-        .filter(|name| name.starts_with(prefix))
-        .collect()
+    let of_c = |name: &&str| name.starts_with("ck_") || name.starts_with("CK_");
+    text.split(|c| !word(c)).filter(of_c).collect()
 }
 
 #[test]
@@ -97,12 +97,13 @@ fn everything_in_c_can_be_reached() {
         .filter(|line| !line.trim_start().starts_with("//"))
         .collect::<Vec<_>>()
         .join("\n");
-    let mut missing: Vec<&str> = Vec::new();
-    for name in names(&code, "ck_").into_iter().chain(names(&code, "CK_")) {
-        let wanted = !NOT_NEEDED.contains(&name) && !LATER.iter().any(|prefix| name.starts_with(prefix));
-        if wanted && !names(&cpp, name).contains(&name) && !missing.contains(&name) {
-            missing.push(name);
-        }
-    }
+    let wanted =
+        |name: &&str| !NOT_NEEDED.contains(name) && !LATER.iter().any(|prefix| name.starts_with(prefix));
+    let used = names(&cpp);
+    let missing: Vec<&str> = names(&code)
+        .into_iter()
+        .filter(wanted)
+        .filter(|name| !used.contains(name))
+        .collect();
     assert!(missing.is_empty(), "not in clusterkit.hpp: {missing:?}");
 }

@@ -25,7 +25,7 @@ static bool all_settled(void) {
 static void start_three(void) {
     char address[CK_ADDRESS_SIZE];
     for (int i = 0; i < 3; i++) {
-        char id[16];
+        char id[32];
         snprintf(id, sizeof id, "node-%d", i + 1);
         clusters[i] = make_joiner(id, i == 0 ? NULL : address);
         OK(ck_cluster_start(clusters[i]));

@@ -16,6 +16,14 @@ use crate::state::{Proposal, Response, State, diff_events};
 /// Receives the emitted events in log order.
 pub(crate) type EventSink = Box<dyn Fn(Vec<Arc<Event>>) + Send + Sync>;
 
+/// Calls that wait for a revision.
+#[derive(Default)]
+struct Waiters {
+    by_revision: BTreeMap<u64, Vec<oneshot::Sender<()>>>,
+    /// Set when the node stops: nobody would wake a call that begins to wait afterwards.
+    closed: bool,
+}
+
 /// The applied state, the view that lookups read, and the tasks that wait for a revision.
 pub(crate) struct AppliedState {
     me: NodeId,
@@ -29,7 +37,7 @@ pub(crate) struct AppliedState {
     changed: ChangeNotifier,
     /// Notified after every batch that changed the custom data, and after every installed snapshot.
     data_changed: ChangeNotifier,
-    waiters: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
+    waiters: Mutex<Waiters>,
     sink: OnceLock<EventSink>,
 }
 
@@ -250,20 +258,21 @@ impl AppliedState {
         }
     }
 
-    fn waiters(&self) -> MutexGuard<'_, BTreeMap<u64, Vec<oneshot::Sender<()>>>> {
+    fn waiters(&self) -> MutexGuard<'_, Waiters> {
         self.waiters.lock()
     }
 
     fn wake(&self, revision: u64) {
         let mut waiters = self.waiters();
         if waiters
+            .by_revision
             .first_key_value()
             .is_none_or(|(first, _)| *first > revision)
         {
             return;
         }
-        let later = waiters.split_off(&(revision + 1));
-        let due = std::mem::replace(&mut *waiters, later);
+        let later = waiters.by_revision.split_off(&(revision + 1));
+        let due = std::mem::replace(&mut waiters.by_revision, later);
         drop(waiters);
         for waiter in due.into_values().flatten() {
             // Fails if the waiting call was cancelled.
@@ -283,22 +292,30 @@ impl AppliedState {
             if self.revision() >= revision {
                 return Ok(());
             }
+            if waiters.closed {
+                return Err(stopped());
+            }
             let (sender, receiver) = oneshot::channel();
-            let slot = waiters.entry(revision).or_default();
+            let slot = waiters.by_revision.entry(revision).or_default();
             slot.retain(|waiter| !waiter.is_closed());
             slot.push(sender);
             receiver
         };
-        receiver
-            .await
-            .map_err(|_| Error::new(ErrorCode::Stopped, "the node has stopped"))
+        receiver.await.map_err(|_| stopped())
     }
 
-    /// Ends every wait, because the node stops.
+    /// Ends every wait, because the node stops. A wait that begins later ends at once.
     pub(crate) fn close(&self) {
-        self.waiters().clear();
+        let mut waiters = self.waiters();
+        waiters.closed = true;
+        waiters.by_revision.clear();
+        drop(waiters);
         self.changed.notify();
     }
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorCode::Stopped, "the node has stopped")
 }
 
 /// One log entry, decoded.

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::guard;
 
@@ -14,18 +14,29 @@ pub(crate) type Destroy = unsafe extern "C-unwind" fn(user_data: *mut c_void);
 pub(crate) struct Foreign {
     data: *mut c_void,
     destroy: Option<Destroy>,
-    /// Cleared when the registration failed: the data is the caller's again.
-    ours: Arc<AtomicBool>,
+    /// Whose the data is.
+    owner: Arc<AtomicU8>,
 }
+
+/// The registration has not returned: the data is ours, unless a panic ends it.
+const REGISTERING: u8 = 0;
+const OURS: u8 = 1;
+/// The registration failed: the data is the caller's again.
+const CALLERS: u8 = 2;
 
 /// What whoever registers user data keeps of it: nothing that delays its end. Dropping the last part of it here, after the
 /// registration, would run the destroy function on a thread that nobody waits for.
-pub(crate) struct Claim(Arc<AtomicBool>);
+pub(crate) struct Claim(Arc<AtomicU8>);
 
 impl Claim {
     /// Leaves the data to the caller: the destroy function will not run.
     pub(crate) fn give_back(self) {
-        self.0.store(false, Ordering::Release);
+        self.0.store(CALLERS, Ordering::Release);
+    }
+
+    /// The registration has succeeded: the destroy function runs in the end, whatever happens.
+    pub(crate) fn keep(self) {
+        self.0.store(OURS, Ordering::Release);
     }
 }
 
@@ -40,7 +51,7 @@ impl Foreign {
         Foreign {
             data,
             destroy,
-            ours: Arc::new(AtomicBool::new(true)),
+            owner: Arc::new(AtomicU8::new(REGISTERING)),
         }
     }
 
@@ -50,14 +61,17 @@ impl Foreign {
 
     /// For giving the data back where it could not be registered.
     pub(crate) fn claim(&self) -> Claim {
-        Claim(Arc::clone(&self.ours))
+        Claim(Arc::clone(&self.owner))
     }
 }
 
 impl Drop for Foreign {
     fn drop(&mut self) {
-        if !self.ours.load(Ordering::Acquire) {
-            return;
+        match self.owner.load(Ordering::Acquire) {
+            CALLERS => return,
+            // The call that registers it panics: it fails, and its caller ends the data.
+            REGISTERING if std::thread::panicking() => return,
+            _ => {}
         }
         if let Some(destroy) = self.destroy {
             // SAFETY: C gave the two together. This is the only call, because nobody else has the data any
@@ -107,6 +121,26 @@ mod tests {
         assert_eq!(ends.load(Ordering::Relaxed), 0);
         // SAFETY: nobody has ended it.
         unsafe { count_end(data) };
+        assert_eq!(ends.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_registration_that_panics_leaves_the_data_to_the_caller() {
+        let ends = Arc::new(AtomicUsize::new(0));
+        let data = user_data(&ends);
+        let unwinds_with = |foreign: Foreign| {
+            let unwound = guard::caught(move || -> u8 {
+                let _foreign = foreign;
+                std::panic::resume_unwind(Box::new("boom"))
+            });
+            assert!(unwound.is_err());
+        };
+        unwinds_with(Foreign::new(data, Some(count_end)));
+        assert_eq!(ends.load(Ordering::Relaxed), 0);
+        // Once it is registered, a panic ends it as everything else does.
+        let foreign = Foreign::new(data, Some(count_end));
+        foreign.claim().keep();
+        unwinds_with(foreign);
         assert_eq!(ends.load(Ordering::Relaxed), 1);
     }
 

@@ -1,10 +1,23 @@
 //! Tests of the views that a node builds from batch to batch, and of the notifications after a batch.
 
+use crate::error::ErrorCode;
 use crate::model::{ClusterConfig, PartitionState, Timestamp};
 use crate::raft::applied_state::{AppliedState, LogItem};
 use crate::routing::ClusterView;
 use crate::state::tests::random_topologies;
 use crate::state::{Command, Expect, NodeSpec, Proposal};
+
+/// A call that looked whether the node runs before it stopped, and begins to wait afterwards.
+#[tokio::test]
+async fn a_wait_that_begins_after_the_end_ends_at_once() {
+    let applied = AppliedState::new("a".into(), 1);
+    let mut early = Box::pin(applied.wait_for(1));
+    assert!(futures_util::poll!(&mut early).is_pending());
+    applied.close();
+    assert_eq!(early.await.unwrap_err().code(), ErrorCode::Stopped);
+    let late = futures_util::poll!(Box::pin(applied.wait_for(1)));
+    assert!(matches!(late, std::task::Poll::Ready(Err(error)) if error.code() == ErrorCode::Stopped));
+}
 
 /// Writes of custom data do not wake tasks that wait for topology changes, and the other way round.
 #[test]

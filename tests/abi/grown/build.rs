@@ -19,8 +19,8 @@ const INJECTED: [(&str, &str); 2] = [
         "fn node(&self) -> &ClusterKit { crate::injected_panic();",
     ),
     (
-        "let answer = Box::pin(call(node)).await;",
-        "crate::injected_panic(); let answer = Box::pin(call(node)).await;",
+        "async move { teller.tell(call.await",
+        "async move { crate::injected_panic(); teller.tell(call.await",
     ),
 ];
 

@@ -1,4 +1,5 @@
 //! The committed clusterkit.hpp is its parts in bindings/cpp, put together, and names everything that clusterkit.h offers.
+#![allow(clippy::unwrap_used, reason = "a test program may panic, in its helpers too")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! The committed header is what cbindgen writes from the sources.
+#![allow(clippy::unwrap_used, reason = "a test program may panic, in its helpers too")]
 
 use std::path::Path;
 

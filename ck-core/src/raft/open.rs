@@ -163,11 +163,19 @@ impl RaftNode {
         };
         let marked = wal.clone();
         let snapshots = Arc::<SnapshotReceiver>::default();
+        let shut_down = Arc::<ChangeNotifier>::default();
+        let (watched, ended) = (raft.clone(), shut_down.clone());
+        let watch = watch_disk(wal.clone(), config.disk, config.dir);
         let tasks = vec![
             spawn_abortable(snapshots.clone().run()),
             spawn_abortable(run_compaction(raft.clone(), compaction)),
             spawn_abortable(async move { marked.keep_marked().await }),
-            spawn_abortable(watch_disk(wal.clone(), raft.clone(), config.disk, config.dir)),
+            spawn_abortable(async move {
+                watch.await;
+                // The log has failed already, so an error of the shutdown changes nothing.
+                drop(watched.shutdown().await);
+                ended.notify();
+            }),
             spawn_abortable(elections.clone().run()),
             spawn_abortable(heartbeats.run()),
             spawn_abortable(stretch_pledges(
@@ -199,6 +207,7 @@ impl RaftNode {
             heartbeat,
             handing_over: Mutex::new(None),
             gave_up: ChangeNotifier::default(),
+            shut_down,
             pledges,
             elections,
             lateness,

@@ -47,6 +47,8 @@ pub(crate) struct RaftNode {
     pub(super) elections: Arc<ElectionTimer>,
     /// The scheduling and network delays that this node observed recently.
     pub(crate) lateness: Arc<Lateness>,
+    /// Notified when Raft has been shut down. A proposal that was sent to it at that moment may lie in its channel for ever.
+    pub(super) shut_down: Arc<ChangeNotifier>,
     /// Abort handles of the background tasks beside openraft's own.
     pub(super) tasks: Vec<AbortHandle>,
 }
@@ -310,6 +312,7 @@ impl RaftNode {
     pub(crate) async fn close(&self) -> Result<()> {
         self.tasks.iter().for_each(AbortHandle::abort);
         let ended = self.raft.shutdown().await;
+        self.shut_down.notify();
         let (tx, rx) = tokio::sync::oneshot::channel();
         self.wal.close(Box::new(move |result| drop(tx.send(result))));
         let closed = rx.await.unwrap_or(Ok(()));

@@ -104,13 +104,22 @@ impl RaftNode {
             .iter()
             .for_each(|proposal| crate::net::sim::report_sent(proposal));
         let mut why = "it gave no answer".to_owned();
+        // Dropping the receiver of a channel drops what is in it, but not what is sent at that very moment: that lies there
+        // until the last sender has gone, with what should have told its outcome.
+        let mut shut_down = std::pin::pin!(self.shut_down.after(0));
         match self
             .raft()
             .client_write_many(proposals.into_iter().map(Command))
             .await
         {
             Ok(mut outcomes) => {
-                while let Some(outcome) = outcomes.next().await {
+                while left > 0 {
+                    let outcome = tokio::select! {
+                        biased;
+                        outcome = outcomes.next() => outcome,
+                        _ = shut_down.as_mut() => break,
+                    };
+                    let Some(outcome) = outcome else { break };
                     match outcome {
                         Ok(Ok(done)) => tell(WriteOutcome::applied(done.response.0)),
                         Ok(Err(error)) => tell(WriteOutcome::failed(error)),

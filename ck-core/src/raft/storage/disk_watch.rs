@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::state_machine::Raft;
 use super::wal::Wal;
 use crate::env;
 use crate::env::disk::Disk;
@@ -20,9 +19,9 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// After this many failed checks in a row the disk counts as failed. A single failure may be a shortage that passes.
 const MAX_FAILED_CHECKS: u32 = 2;
 
-/// Checks the disk until the directory or the log has failed, then shuts Raft down. Without this, a leader with nothing
-/// to write would never notice the failure and would continue to lead.
-pub(in crate::raft) async fn watch_disk(wal: Arc<Wal>, raft: Raft, disk: Arc<dyn Disk>, dir: PathBuf) {
+/// Checks the disk until the directory or the log has failed: Raft has to be shut down then. Without this, a leader with
+/// nothing to write would never notice the failure and would continue to lead.
+pub(in crate::raft) async fn watch_disk(wal: Arc<Wal>, disk: Arc<dyn Disk>, dir: PathBuf) {
     let mut failures = 0;
     while wal.failure().is_none() {
         env::sleep(CHECK_INTERVAL).await;
@@ -38,8 +37,6 @@ pub(in crate::raft) async fn watch_disk(wal: Arc<Wal>, raft: Raft, disk: Arc<dyn
             Ok(Ok(())) | Err(_) => failures = 0,
         }
     }
-    // The log has failed already, so an error of the shutdown changes nothing.
-    drop(raft.shutdown().await);
 }
 
 fn look(wal: &Wal, disk: &dyn Disk, dir: &Path) -> Result<()> {

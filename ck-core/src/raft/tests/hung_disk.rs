@@ -73,3 +73,23 @@ fn what_waits_for_the_disk_is_bounded_and_nothing_of_it_is_lost() {
         node.close().await.unwrap();
     });
 }
+
+/// Raft is gone, and what it was sent last was dropped by nobody: the call ends all the same, and says that it does not know.
+#[test]
+fn a_write_that_raft_answers_no_more_ends() {
+    Runtime::run(async {
+        let disk = Arc::new(MemDisk::new());
+        let node = open_on(disk.clone()).await;
+        node.initialize().await.unwrap();
+        leads(&node).await;
+        disk.hang(true);
+        let mut early = Box::pin(node.write(proposal(1)));
+        assert!(env::timeout(Duration::from_millis(20), &mut early).await.is_err());
+        node.shut_down.notify();
+        assert!(matches!(early.await, WriteOutcome::Unknown(_)));
+        // One that begins afterwards.
+        assert!(matches!(node.write(proposal(2)).await, WriteOutcome::Unknown(_)));
+        disk.hang(false);
+        node.close().await.unwrap();
+    });
+}

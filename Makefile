@@ -51,8 +51,16 @@ SIM = $(CARGO_TARGET_DIR)/sim/ck-sim
 # One build for all that is simulated: the faults are in it, and none is planted unless a hunt asks for it.
 BUILD_SIM = cargo build --profile sim --locked -p ck-simulation --features planted-bugs
 RELEASE = $(CARGO_TARGET_DIR)/release
-# What is installed and shipped is built with the profile of that name: see Cargo.toml.
-DIST = $(CARGO_TARGET_DIR)/dist
+# What is installed and shipped is built with the profile of that name: see Cargo.toml. With GLIBC=2.17 it runs where the C
+# library is as old as that: zig links it then (`pip install ziglang cargo-zigbuild`).
+GLIBC ?=
+ZIG_TARGET = $(shell uname -m)-unknown-linux-gnu
+DIST = $(CARGO_TARGET_DIR)/$(if $(GLIBC),$(ZIG_TARGET)/)dist
+CARGO_DIST = $(if $(GLIBC),cargo-zigbuild,cargo)
+DIST_FLAGS = --profile dist --locked $(if $(GLIBC),--target $(ZIG_TARGET).$(GLIBC))
+# The C libraries by themselves: with the Rust form beside them, which cannot be optimised as a whole, they would not be either.
+BUILD_DIST_LIB = $(CARGO_DIST) rustc $(DIST_FLAGS) -p ck-ffi --lib --crate-type cdylib,staticlib
+BUILD_DIST = $(BUILD_DIST_LIB); $(CARGO_DIST) $(if $(GLIBC),zigbuild,build) $(DIST_FLAGS) -p clusterkit-cli
 
 .PHONY: help
 help: ## Show this
@@ -164,17 +172,22 @@ package: tools ## Make the crates for crates.io, and build each from its own tar
 	  done
 	done
 
-.PHONY: archive
-archive: tools ## Pack what make install installs, as a release has it
+.PHONY: dist
+dist: tools ## Pack what make install installs, as a release has it: a tarball, and a Debian package where there is dpkg (GLIBC=2.17)
 	@name="clusterkit-$(VERSION)-linux-$$(uname -m)"
-	tree="$(CARGO_TARGET_DIR)/archive/$$name"
+	packed="$(CARGO_TARGET_DIR)/packed"
+	tree="$$packed/$$name"
 	rm -rf "$$tree"
 	$(MAKE) --no-print-directory install DESTDIR="$$tree" PREFIX=
 	cp README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE "$$tree/"
-	cd "$(CARGO_TARGET_DIR)/archive"
+	cd "$$packed"
 	tar --owner=0 --group=0 --sort=name -czf "$$name.tar.gz" "$$name"
 	sha256sum "$$name.tar.gz" > "$$name.tar.gz.sha256"
-	echo "$(CARGO_TARGET_DIR)/archive/$$name.tar.gz"
+	echo "$$packed/$$name.tar.gz"
+	if command -v dpkg-deb > /dev/null; then
+	  "$(CURDIR)/packaging/deb.sh" "$$tree" "$(VERSION)" "$$packed/clusterkit_$(VERSION)_$$(dpkg --print-architecture).deb"
+	  echo "$$packed/clusterkit_$(VERSION)_$$(dpkg --print-architecture).deb"
+	fi
 
 .PHONY: go-modules
 go-modules: tools ## Pack the Go modules, and build a program with them in an empty folder (GO_PROFILE=dist ARM64=library.a AMD64=library.a)
@@ -183,7 +196,7 @@ go-modules: tools ## Pack the Go modules, and build a program with them in an em
 	rm -rf "$$out"
 	mkdir -p "$$out"
 	case "$$(uname -m)" in x86_64) here=linux-amd64 ;; aarch64) here=linux-arm64 ;; *) echo 'there is no module for this platform' >&2; exit 1 ;; esac
-	cargo build --profile $(GO_PROFILE) --locked -p ck-ffi
+	cargo rustc --profile $(GO_PROFILE) --locked -p ck-ffi --lib --crate-type cdylib,staticlib
 	packaging/static.sh "$(CARGO_TARGET_DIR)/$(GO_PROFILE:dev=debug)/libck_ffi.a" include/clusterkit.h "$$out/libclusterkit.a"
 	# That of the other platform was built on a machine of that kind.
 	declare -A library=([linux-amd64]="$(or $(AMD64),-)" [linux-arm64]="$(or $(ARM64),-)")
@@ -200,7 +213,7 @@ HEADERS = $(notdir $(wildcard include/*.h include/*.hpp))
 
 .PHONY: install
 install: tools ## Install command, libraries, headers, pkg-config files and CMake package under PREFIX (/usr/local; DESTDIR for packages)
-	@cargo build --profile dist --locked -p clusterkit-cli -p ck-ffi
+	@$(BUILD_DIST)
 	root="$(DESTDIR)$(PREFIX)"
 	so="$(DIST)/libck_ffi.so"
 	install -d "$$root/bin" "$$root/lib/pkgconfig" "$$root/lib/cmake/clusterkit" "$$root/include"

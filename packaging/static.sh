@@ -12,7 +12,8 @@ trap 'rm -rf "$work"' EXIT
 # What the header declares.
 grep -o '\bck_[a-z0-9_]*(' "$header" | tr -d '(' | sort -u > "$work/names"
 # Types of callbacks look the same, and are none.
-nm --defined-only --extern-only --format=posix "$in" 2> /dev/null | awk '$1 ~ /^ck_/ { print $1 }' | sort -u > "$work/defined"
+# No plugin, here and below: that of an LLVM older than Rust's cannot read what Rust's writes.
+nm --plugin=/dev/null --defined-only --extern-only --format=posix "$in" 2> /dev/null | awk '$1 ~ /^ck_/ { print $1 }' | sort -u > "$work/defined"
 comm -12 "$work/names" "$work/defined" > "$work/kept"
 [ -s "$work/kept" ] || { echo "$in defines nothing of $header" >&2; exit 1; }
 
@@ -23,5 +24,4 @@ ld -r --force-group-allocation --gc-sections $undefined -o "$work/clusterkit.o" 
 objcopy --keep-global-symbols="$work/kept" "$work/clusterkit.o"
 strip --strip-unneeded "$work/clusterkit.o"
 rm -f "$out"
-# No plugin: that of an LLVM older than Rust's cannot read what Rust's writes, and ends ar.
 ar --plugin=/dev/null rcsD "$out" "$work/clusterkit.o"

@@ -302,6 +302,19 @@ def kinds_of_files() -> list[str]:
     return [f"{name} is no source" for name in files() if name.endswith(binary)]
 
 
+def quick_start() -> list[str]:
+    """The README's quick start in C, C++ and Go is a part of the example that it names, which the tests build and run."""
+    found = re.findall(r'<summary>[^<]*\(<a href="(examples/[^"]+)">.*?```\w+\n(.*?)```', text("README.md"), re.DOTALL)
+    wrong = [] if len(found) == 3 else [f"README.md has {len(found)} such parts, not 3"]
+    for example, shown in found:
+        lines = [line.strip() for line in text(example).splitlines()]
+        for part in shown.strip().split("\n\n"):
+            wanted = [line.strip() for line in part.splitlines()]
+            if not any(lines[at:at + len(wanted)] == wanted for at in range(len(lines))):
+                wrong.append(f"README.md: what begins with {wanted[0]!r} is not in {example}")
+    return wrong
+
+
 def folders() -> list[str]:
     """CONTRIBUTING.md has a line for every folder of the project and of ck-core."""
     tops = {name.split("/")[0] for name in files() if "/" in name}
@@ -312,7 +325,7 @@ def folders() -> list[str]:
 
 
 RULES = [arrows, no_circles, old_words, constants, openraft, threads, lengths, tests_do_not_hide, dependencies, links,
-         calls, kinds_of_files, folders]
+         calls, kinds_of_files, quick_start, folders]
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ mod bindings;
 mod events;
 mod hooks;
 mod life;
+mod node_calls;
 mod readiness;
 mod recovery;
 mod runtime;
@@ -36,6 +37,7 @@ use crate::routing::ViewGuard;
 use crate::state::Expect;
 pub use async_clusterkit::AsyncClusterKit;
 pub use events::{Events, Lagged};
+use node_calls::NodeCall;
 pub(crate) use runtime::SharedRuntime;
 pub use weak::WeakClusterKit;
 
@@ -93,14 +95,6 @@ impl Drop for ClusterKitInner {
     }
 }
 
-/// The future of a call, created where it runs: it may be larger than the caller's stack.
-async fn made_there<T, F: Future<Output = Result<T>>>(
-    node: Arc<Node>,
-    call: impl FnOnce(Arc<Node>) -> F,
-) -> Result<T> {
-    Box::pin(call(node)).await
-}
-
 impl ClusterKit {
     /// Creates a node with these options. Nothing is opened before [`ClusterKit::start`].
     ///
@@ -124,12 +118,8 @@ impl ClusterKit {
     }
 
     /// Runs a call on the runtime and waits for its result, on any thread.
-    fn wait<T, F>(&self, call: impl FnOnce(Arc<Node>) -> F + Send + 'static) -> Result<T>
-    where
-        F: Future<Output = Result<T>> + Send + 'static,
-        T: Send + 'static,
-    {
-        self.inner.runtime.wait(made_there(self.node().clone(), call))
+    fn wait<T: Send + 'static>(&self, call: NodeCall<T>) -> Result<T> {
+        self.inner.runtime.wait(call)
     }
 
     /// Runs a call on the calling thread, whatever thread that is: for calls that are made often.
@@ -252,7 +242,7 @@ impl ClusterKit {
     /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
     pub fn maintenance(&self, reason: Option<&str>, timeout: Duration) -> Result<u64> {
         let reason = reason.map(str::to_owned);
-        self.wait(move |node| async move { node.maintenance(reason, timeout).await })
+        self.wait(node_calls::maintenance(self.shared_node(), reason, timeout))
     }
 
     /// The health of a member. The leader's information is the most accurate.
@@ -271,7 +261,7 @@ impl ClusterKit {
     /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
     pub fn remove_node(&self, id: &str, timeout: Duration) -> Result<u64> {
         let id: NodeId = id.into();
-        self.wait(move |node| async move { node.remove_node(id, false, timeout).await })
+        self.wait(node_calls::remove_node(self.shared_node(), id, false, timeout))
     }
 
     /// Creates the partitions if there are none, which a leader also does by itself. Returns the revision and the
@@ -280,7 +270,7 @@ impl ClusterKit {
     /// # Errors
     /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
     pub fn create_partitions(&self, timeout: Duration) -> Result<(u64, usize)> {
-        self.wait(move |node| async move { node.create_partitions(timeout).await })
+        self.wait(node_calls::create_partitions(self.shared_node(), timeout))
     }
 
     /// Plans and starts a rebalance, which a leader also does by itself. Returns the revision and the number of
@@ -289,7 +279,7 @@ impl ClusterKit {
     /// # Errors
     /// [`ErrorCode::NoLeader`], [`ErrorCode::Timeout`].
     pub fn rebalance_partitions(&self, timeout: Duration) -> Result<(u64, usize)> {
-        self.wait(move |node| async move { node.rebalance(timeout).await })
+        self.wait(node_calls::rebalance(self.shared_node(), timeout))
     }
 
     /// The migrations in progress and waiting: as the leader knows them, or, when it does not answer within `timeout`,
@@ -298,7 +288,7 @@ impl ClusterKit {
     /// # Errors
     /// [`ErrorCode::Stopped`].
     pub fn rebalance_status(&self, timeout: Duration) -> Result<RebalanceStatus> {
-        self.wait(move |node| async move { Ok(node.rebalance_status(timeout).await) })
+        self.wait(node_calls::rebalance_status(self.shared_node(), timeout))
     }
 
     /// The migration steps of [`ClusterKit::rebalance_status`], those in progress first, then the waiting ones: at most
@@ -344,7 +334,7 @@ impl ClusterKit {
     /// # Errors
     /// [`ErrorCode::Refused`] with the reason when no voter could take over.
     pub fn step_down(&self) -> Result<NodeId> {
-        self.wait(|node| async move { node.step_down(None).await })
+        self.wait(node_calls::step_down(self.shared_node(), None))
     }
 
     /// [`ClusterKit::transfer_leadership`], by the name that it has in HTTP and in other languages.
@@ -361,7 +351,7 @@ impl ClusterKit {
     /// As [`ClusterKit::step_down`]; [`ErrorCode::NotFound`].
     pub fn transfer_leadership(&self, node: &str) -> Result<NodeId> {
         let node: NodeId = node.into();
-        self.wait(|this| async move { this.step_down(Some(node)).await })
+        self.wait(node_calls::step_down(self.shared_node(), Some(node)))
     }
 
     /// [`ClusterKit::step_down`], after which the former leader does not stand for election by itself for `cooldown`.
@@ -369,7 +359,7 @@ impl ClusterKit {
     /// # Errors
     /// As [`ClusterKit::step_down`].
     pub fn demote(&self, cooldown: Duration) -> Result<NodeId> {
-        self.wait(move |node| async move { node.demote(None, Some(cooldown)).await })
+        self.wait(node_calls::demote(self.shared_node(), cooldown))
     }
 
     /// Raft statistics of this node.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 use super::asks::{Asks, Freshness};
 use super::changes::{ChangeCallback, ChangeDispatcher, Changes};
 use super::follower::Follower;
@@ -252,12 +254,12 @@ impl Client {
 
     // ---- what both handles run -----------------------------------------------------------------------------
 
-    pub(super) fn ready(
-        &self,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<u64>> + Send + 'static + use<> {
+    // Behind a pointer, so that no crate but this one compiles them: see clusterkit/node_calls.rs.
+
+    #[inline(never)]
+    pub(super) fn ready(&self, timeout: Duration) -> BoxFuture<'static, Result<u64>> {
         let shared = self.shared().clone();
-        async move {
+        Box::pin(async move {
             let reached = env::timeout(timeout, shared.reach(1)).await;
             reached.unwrap_or_else(|_| {
                 let mut message = format!("no member has answered within {}", format_duration(timeout));
@@ -266,16 +268,13 @@ impl Client {
                 }
                 Err(Error::new(ErrorCode::Timeout, message))
             })
-        }
+        })
     }
 
-    pub(super) fn change(
-        &self,
-        revision: u64,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<u64>> + Send + 'static + use<> {
+    #[inline(never)]
+    pub(super) fn change(&self, revision: u64, timeout: Duration) -> BoxFuture<'static, Result<u64>> {
         let shared = self.shared().clone();
-        async move {
+        Box::pin(async move {
             let reached = env::timeout(timeout, shared.reach(revision.saturating_add(1))).await;
             reached.unwrap_or_else(|_| {
                 let message = format!(
@@ -284,33 +283,28 @@ impl Client {
                 );
                 Err(Error::new(ErrorCode::Timeout, message))
             })
-        }
+        })
     }
 
-    pub(super) fn revision(
-        &self,
-        revision: u64,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<()>> + Send + 'static + use<> {
+    #[inline(never)]
+    pub(super) fn revision(&self, revision: u64, timeout: Duration) -> BoxFuture<'static, Result<()>> {
         let (shared, asks) = (self.shared().clone(), self.inner.asks.clone());
-        async move { asks.wait_for_revision(&shared, revision, timeout).await.map(drop) }
+        Box::pin(async move { asks.wait_for_revision(&shared, revision, timeout).await.map(drop) })
     }
 
-    pub(super) fn ask(
-        &self,
-        freshness: Freshness,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<u64>> + Send + 'static + use<> {
+    #[inline(never)]
+    pub(super) fn ask(&self, freshness: Freshness, timeout: Duration) -> BoxFuture<'static, Result<u64>> {
         let (shared, asks) = (self.shared().clone(), self.inner.asks.clone());
-        async move { asks.ask(&shared, freshness, timeout).await }
+        Box::pin(async move { asks.ask(&shared, freshness, timeout).await })
     }
 
-    pub(super) fn task_end(&self) -> impl Future<Output = Result<()>> + Send + 'static + use<> {
+    #[inline(never)]
+    pub(super) fn task_end(&self) -> BoxFuture<'static, Result<()>> {
         let shared = self.shared().clone();
-        async move {
+        Box::pin(async move {
             // A step of the task that takes longer, such as reading a large answer, changes nothing any more.
             let _ = env::timeout(TASK_END_TIMEOUT, shared.task_end()).await;
             Ok(())
-        }
+        })
     }
 }

@@ -27,6 +27,11 @@ impl ClusterKit {
         })
     }
 
+    /// The node, for a call on a thread of the runtime.
+    pub(super) fn shared_node(&self) -> Arc<Node> {
+        self.inner.node.clone()
+    }
+
     /// The node, for a call on the calling thread.
     #[cfg(not(feature = "testing"))]
     pub(super) fn node(&self) -> &Arc<Node> {

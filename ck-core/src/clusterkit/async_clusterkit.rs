@@ -2,19 +2,18 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{ClusterKit, Events, made_there};
+use super::node_calls::{self, NodeCall};
+use super::{ClusterKit, Events};
 #[cfg(doc)]
 use crate::error::ErrorCode;
 use crate::error::Result;
 use crate::hooks::HookId;
 use crate::logger::LOG_CLOSE_TIMEOUT;
 use crate::model::{LeaderInfo, Migration, NodeId, RebalanceStatus};
-use crate::node::Node;
 use crate::options::Options;
 use crate::state::Expect;
 
@@ -114,13 +113,8 @@ impl AsyncClusterKit {
     }
 
     /// Runs a call on the runtime, from when this is first polled.
-    async fn run<T, F>(&self, call: impl FnOnce(Arc<Node>) -> F + Send + 'static) -> Result<T>
-    where
-        F: Future<Output = Result<T>> + Send + 'static,
-        T: Send + 'static,
-    {
-        let inner = &self.blocking.inner;
-        inner.runtime.run(made_there(inner.node.clone(), call)).await
+    async fn run<T: Send + 'static>(&self, call: NodeCall<T>) -> Result<T> {
+        self.blocking.inner.runtime.run(call).await
     }
 
     /// Waits on a thread of the runtime that may block until the log callback has received every message, for 1 s at
@@ -141,7 +135,7 @@ impl AsyncClusterKit {
     /// As [`ClusterKit::start`].
     pub async fn start(&self) -> Result<()> {
         self.refuse_in_hook("start")?;
-        self.run(|node| async move { node.start().await }).await
+        self.run(node_calls::start(self.shared_node())).await
     }
 
     /// Stops the node gracefully. See [`ClusterKit::stop`].
@@ -150,7 +144,7 @@ impl AsyncClusterKit {
     /// As [`ClusterKit::stop`].
     pub async fn stop(&self) -> Result<()> {
         self.refuse_in_hook("stop")?;
-        let stopped = self.run(|node| async move { node.stop().await }).await;
+        let stopped = self.run(node_calls::stop(self.shared_node())).await;
         self.flush_log().await;
         stopped
     }
@@ -161,9 +155,7 @@ impl AsyncClusterKit {
     /// As [`ClusterKit::close`].
     pub async fn close(self) -> Result<()> {
         self.refuse_in_hook("close")?;
-        let closed = self
-            .run(|node| async move { node.close_immediately().await })
-            .await;
+        let closed = self.run(node_calls::close_immediately(self.shared_node())).await;
         let inner = self.blocking.inner.clone();
         drop(self);
         let logger = inner.logger.clone();
@@ -180,9 +172,7 @@ impl AsyncClusterKit {
     /// As [`ClusterKit::leave`].
     pub async fn leave(&self, timeout: Duration) -> Result<()> {
         self.refuse_in_hook("leave")?;
-        let left = self
-            .run(move |node| async move { node.leave(timeout).await })
-            .await;
+        let left = self.run(node_calls::leave(self.shared_node(), timeout)).await;
         if self.node().has_stopped() {
             self.flush_log().await;
         }
@@ -195,7 +185,7 @@ impl AsyncClusterKit {
     /// As [`ClusterKit::maintenance`].
     pub async fn maintenance(&self, reason: Option<&str>, timeout: Duration) -> Result<u64> {
         let reason = reason.map(str::to_owned);
-        self.run(move |node| async move { node.maintenance(reason, timeout).await })
+        self.run(node_calls::maintenance(self.shared_node(), reason, timeout))
             .await
     }
 
@@ -205,7 +195,7 @@ impl AsyncClusterKit {
     /// As [`ClusterKit::remove_node`].
     pub async fn remove_node(&self, id: &str, timeout: Duration) -> Result<u64> {
         let id: NodeId = id.into();
-        self.run(move |node| async move { node.remove_node(id, false, timeout).await })
+        self.run(node_calls::remove_node(self.shared_node(), id, false, timeout))
             .await
     }
 
@@ -215,7 +205,7 @@ impl AsyncClusterKit {
     /// As [`ClusterKit::force_remove_node`].
     pub async fn force_remove_node(&self, id: &str, timeout: Duration) -> Result<u64> {
         let id: NodeId = id.into();
-        self.run(move |node| async move { node.remove_node(id, true, timeout).await })
+        self.run(node_calls::remove_node(self.shared_node(), id, true, timeout))
             .await
     }
 
@@ -231,8 +221,14 @@ impl AsyncClusterKit {
         timeout: Duration,
     ) -> Result<u64> {
         let from: NodeId = from.into();
-        self.run(move |node| async move { node.recover(number, from, force, timeout).await })
-            .await
+        self.run(node_calls::recover(
+            self.shared_node(),
+            number,
+            from,
+            force,
+            timeout,
+        ))
+        .await
     }
 
     /// Creates the partitions if there are none. See [`ClusterKit::create_partitions`].
@@ -240,7 +236,7 @@ impl AsyncClusterKit {
     /// # Errors
     /// As [`ClusterKit::create_partitions`].
     pub async fn create_partitions(&self, timeout: Duration) -> Result<(u64, usize)> {
-        self.run(move |node| async move { node.create_partitions(timeout).await })
+        self.run(node_calls::create_partitions(self.shared_node(), timeout))
             .await
     }
 
@@ -249,8 +245,7 @@ impl AsyncClusterKit {
     /// # Errors
     /// As [`ClusterKit::rebalance_partitions`].
     pub async fn rebalance_partitions(&self, timeout: Duration) -> Result<(u64, usize)> {
-        self.run(move |node| async move { node.rebalance(timeout).await })
-            .await
+        self.run(node_calls::rebalance(self.shared_node(), timeout)).await
     }
 
     /// The migrations in progress and waiting. See [`ClusterKit::rebalance_status`].
@@ -258,7 +253,7 @@ impl AsyncClusterKit {
     /// # Errors
     /// As [`ClusterKit::rebalance_status`].
     pub async fn rebalance_status(&self, timeout: Duration) -> Result<RebalanceStatus> {
-        self.run(move |node| async move { Ok(node.rebalance_status(timeout).await) })
+        self.run(node_calls::rebalance_status(self.shared_node(), timeout))
             .await
     }
 
@@ -277,7 +272,7 @@ impl AsyncClusterKit {
     /// # Errors
     /// As [`ClusterKit::wait_for_leader`].
     pub async fn wait_for_leader(&self, timeout: Duration) -> Result<LeaderInfo> {
-        self.run(move |node| async move { node.wait_for_leader(timeout).await })
+        self.run(node_calls::wait_for_leader(self.shared_node(), timeout))
             .await
     }
 
@@ -286,7 +281,7 @@ impl AsyncClusterKit {
     /// # Errors
     /// As [`ClusterKit::step_down`].
     pub async fn step_down(&self) -> Result<NodeId> {
-        self.run(|node| async move { node.step_down(None).await }).await
+        self.run(node_calls::step_down(self.shared_node(), None)).await
     }
 
     /// Has the leader transfer leadership to the voter `node`. See [`ClusterKit::transfer_leadership`].
@@ -295,7 +290,7 @@ impl AsyncClusterKit {
     /// As [`ClusterKit::transfer_leadership`].
     pub async fn transfer_leadership(&self, node: &str) -> Result<NodeId> {
         let node: NodeId = node.into();
-        self.run(|this| async move { this.step_down(Some(node)).await })
+        self.run(node_calls::step_down(self.shared_node(), Some(node)))
             .await
     }
 
@@ -312,8 +307,7 @@ impl AsyncClusterKit {
     /// # Errors
     /// As [`ClusterKit::demote`].
     pub async fn demote(&self, cooldown: Duration) -> Result<NodeId> {
-        self.run(move |node| async move { node.demote(None, Some(cooldown)).await })
-            .await
+        self.run(node_calls::demote(self.shared_node(), cooldown)).await
     }
 
     /// Writes a small value that is replicated to every node. See [`ClusterKit::set_custom_data`].
@@ -328,8 +322,14 @@ impl AsyncClusterKit {
         timeout: Duration,
     ) -> Result<u64> {
         let (key, value) = (key.to_owned(), value.into());
-        self.run(move |node| async move { node.set_data(key, value, expect, timeout).await })
-            .await
+        self.run(node_calls::set_data(
+            self.shared_node(),
+            key,
+            value,
+            expect,
+            timeout,
+        ))
+        .await
     }
 
     /// Deletes a value. See [`ClusterKit::delete_custom_data`].
@@ -343,7 +343,7 @@ impl AsyncClusterKit {
         timeout: Duration,
     ) -> Result<(u64, bool)> {
         let key = key.to_owned();
-        self.run(move |node| async move { node.delete_data(key, expect, timeout).await })
+        self.run(node_calls::delete_data(self.shared_node(), key, expect, timeout))
             .await
     }
 
@@ -352,8 +352,12 @@ impl AsyncClusterKit {
     /// # Errors
     /// As [`ClusterKit::wait_for_revision`].
     pub async fn wait_for_revision(&self, revision: u64, timeout: Duration) -> Result<()> {
-        self.run(move |node| async move { node.wait_for_revision(revision, timeout).await })
-            .await
+        self.run(node_calls::wait_for_revision(
+            self.shared_node(),
+            revision,
+            timeout,
+        ))
+        .await
     }
 
     /// Waits until this node has applied everything that was acknowledged before. See [`ClusterKit::read_barrier`].
@@ -361,7 +365,7 @@ impl AsyncClusterKit {
     /// # Errors
     /// As [`ClusterKit::read_barrier`].
     pub async fn read_barrier(&self, timeout: Duration) -> Result<u64> {
-        self.run(move |node| async move { node.read_barrier(timeout).await })
+        self.run(node_calls::read_barrier(self.shared_node(), timeout))
             .await
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ClusterKit, made_there};
+use super::{ClusterKit, node_calls};
 #[cfg(doc)]
 use crate::error::ErrorCode;
 use crate::error::Result;
@@ -23,7 +23,7 @@ impl ClusterKit {
     /// [`ErrorCode::Io`], [`ErrorCode::Stopped`].
     pub fn start(&self) -> Result<()> {
         self.refuse_in_hook("start")?;
-        self.wait(|node| async move { node.start().await })
+        self.wait(node_calls::start(self.shared_node()))
     }
 
     /// Stops the node: other members take over its roles, then everything is closed. Idempotent.
@@ -36,7 +36,7 @@ impl ClusterKit {
     /// everything else is closed.
     pub fn stop(&self) -> Result<()> {
         self.refuse_in_hook("stop")?;
-        let stopped = self.wait(|node| async move { node.stop().await });
+        let stopped = self.wait(node_calls::stop(self.shared_node()));
         self.inner.logger.flush(LOG_CLOSE_TIMEOUT);
         stopped
     }
@@ -53,7 +53,7 @@ impl ClusterKit {
             return self.node().hooks().close(timeout);
         }
         let began = Instant::now();
-        let stopping = made_there(self.node().clone(), |node| async move { node.stop().await });
+        let stopping = node_calls::stop(self.shared_node());
         let stopped = self.inner.runtime.wait_within(stopping, timeout);
         let left = timeout.saturating_sub(began.elapsed());
         self.inner.logger.flush(left.min(LOG_CLOSE_TIMEOUT));
@@ -72,7 +72,7 @@ impl ClusterKit {
     /// [`ErrorCode::Timeout`] when a hook does not return, while everything else is closed.
     pub fn close(self) -> Result<()> {
         self.refuse_in_hook("close")?;
-        let closed = self.wait(|node| async move { node.close_immediately().await });
+        let closed = self.wait(node_calls::close_immediately(self.shared_node()));
         self.inner.logger.close_within(LOG_CLOSE_TIMEOUT);
         closed
     }
@@ -86,7 +86,7 @@ impl ClusterKit {
     /// inside a hook of this node.
     pub fn leave(&self, timeout: Duration) -> Result<()> {
         self.refuse_in_hook("leave")?;
-        let left = self.wait(move |node| async move { node.leave(timeout).await });
+        let left = self.wait(node_calls::leave(self.shared_node(), timeout));
         if self.node().has_stopped() {
             self.inner.logger.flush(LOG_CLOSE_TIMEOUT);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::ClusterKit;
+use super::{ClusterKit, node_calls};
 use crate::error::Result;
 use crate::model::NodeId;
 
@@ -17,7 +17,7 @@ impl ClusterKit {
     /// [`ErrorCode::Timeout`](crate::ErrorCode::Timeout).
     pub fn force_remove_node(&self, id: &str, timeout: Duration) -> Result<u64> {
         let id: NodeId = id.into();
-        self.wait(move |node| async move { node.remove_node(id, true, timeout).await })
+        self.wait(node_calls::remove_node(self.shared_node(), id, true, timeout))
     }
 
     /// Accepts the copy of partition `number` on node `from` as its data, because no better copy is left: the node
@@ -32,6 +32,12 @@ impl ClusterKit {
     /// [`ErrorCode::NoLeader`](crate::ErrorCode::NoLeader), [`ErrorCode::Timeout`](crate::ErrorCode::Timeout).
     pub fn recover_partition(&self, number: u32, from: &str, force: bool, timeout: Duration) -> Result<u64> {
         let from: NodeId = from.into();
-        self.wait(move |node| async move { node.recover(number, from, force, timeout).await })
+        self.wait(node_calls::recover(
+            self.shared_node(),
+            number,
+            from,
+            force,
+            timeout,
+        ))
     }
 }

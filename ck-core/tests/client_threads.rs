@@ -40,7 +40,7 @@ fn a_client_has_the_threads_of_the_runtime_and_one_for_its_callback() {
     };
     let mut options = ClientOptions::new([nobody]);
     options.retry_max = Duration::from_millis(100);
-    let client = Client::new(options).unwrap();
+    let client = Client::new(options.clone()).unwrap();
     until("without a callback", &runtime);
     client.on_change(Some(Arc::new(|_| ()))).unwrap();
     until(
@@ -54,4 +54,14 @@ fn a_client_has_the_threads_of_the_runtime_and_one_for_its_callback() {
     until("closed", &runtime);
     drop(client);
     until("dropped", &[]);
+    // Closed while the thread of the callback begins.
+    let client = Client::new(options.clone()).unwrap();
+    for _ in 0..100 {
+        let closing = Client::new(options.clone()).unwrap();
+        closing.on_change(Some(Arc::new(|_| ()))).unwrap();
+        closing.close().unwrap();
+    }
+    until("all are closed", &runtime);
+    drop(client);
+    until("all are dropped", &[]);
 }

@@ -107,6 +107,10 @@ impl ChangeDispatcher {
         let mut told = 0;
         loop {
             let seen = shared.changes_seen();
+            // Looked at after the count: the end is the last change, and this thread may have begun only after it.
+            if shared.is_closed() {
+                break;
+            }
             let Some(callback) = dispatcher.callback_of(generation) else {
                 break;
             };

@@ -116,8 +116,7 @@ func TestAClientAnswersAsAMember(t *testing.T) {
 
 // Nobody answers: lookups find nothing and wait for nothing, and calls that wait end.
 func TestAClientOfNobody(t *testing.T) {
-	messages := &collector{}
-	client := clientOf(t, "127.0.0.1:1", func(o *clusterkit.ClientOptions) { o.Logger = messages })
+	client := clientOf(t, "127.0.0.1:1")
 	view := viewOf(t, client)
 	if view.Revision() != 0 || view.NodeCount() != 0 || view.PrimaryForKey("key") != nil {
 		t.Error(view.Revision(), view.NodeCount())
@@ -132,11 +131,6 @@ func TestAClientOfNobody(t *testing.T) {
 	if addr := status.Addrs[0]; addr.Failures == 0 || !errors.Is(addr.LastError, clusterkit.ErrUnreachable) {
 		t.Errorf("%+v", addr)
 	}
-	until(t, "a message", func() bool { return messages.count() > 0 })
-	if messages.has("", "node \n") {
-		t.Error("a message has a node without a name")
-	}
-
 	// A deadline is the library's, which says what failed; a context that ends is Go's, at once.
 	short, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
@@ -263,6 +257,19 @@ func TestAFunctionOfOnChangeMayPanicAndClose(t *testing.T) {
 	}))
 	must(t, received(t, "Close inside the function", closed))
 	until(t, "it has ended", func() bool { return client.Status().IsClosed })
+}
+
+func TestMessagesOfAClientReachTheLogger(t *testing.T) {
+	member := founded(t, "node-1")
+	messages := &collector{}
+	client := following(t, member, func(o *clusterkit.ClientOptions) { o.Logger, o.PollTimeout = messages, 100*time.Millisecond })
+	_, err := client.WaitReady(soon(t))
+	must(t, err)
+	must(t, member.Stop())
+	until(t, "the end of the member is told", func() bool { return messages.has("INFO", "no longer follows") })
+	if messages.has("INFO", "node \n") {
+		t.Error("a message has a node without a name")
+	}
 }
 
 func TestAClientFollowsOneCluster(t *testing.T) {

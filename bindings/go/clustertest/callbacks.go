@@ -1,6 +1,6 @@
 package clustertest
 
-// #include "glue.h"
+// #include "callbacks.h"
 import "C"
 
 import (

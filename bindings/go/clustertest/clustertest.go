@@ -10,7 +10,7 @@
 package clustertest
 
 // #cgo CFLAGS: -std=gnu11 -I${SRCDIR}/../../../include
-// #include "glue.h"
+// #include "callbacks.h"
 import "C"
 
 import (

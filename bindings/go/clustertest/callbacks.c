@@ -1,4 +1,4 @@
-#include "glue.h"
+#include "callbacks.h"
 
 #include "_cgo_export.h"
 

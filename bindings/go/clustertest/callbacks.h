@@ -1,6 +1,7 @@
+// Its name is not that of a header in the folder above, which is searched, too.
 // C between Go and the part of clusterkit.h that is for tests: callbacks, whose user data is a runtime/cgo.Handle.
-#ifndef CLUSTERKIT_CLUSTERTEST_GLUE_H
-#define CLUSTERKIT_CLUSTERTEST_GLUE_H
+#ifndef CLUSTERKIT_CLUSTERTEST_CALLBACKS_H
+#define CLUSTERKIT_CLUSTERTEST_CALLBACKS_H
 
 #include "clusterkit.h"
 

@@ -30,14 +30,14 @@ type pendingCall chan outcome
 
 // await begins a call of C's that does not wait, and waits for its outcome or the end of the context. After that nobody
 // listens: the call goes on, and its outcome is dropped when it comes.
-func (h *handle) await(ctx context.Context, begin func(cluster *C.ck_cluster_t, user C.uintptr_t) *C.ck_error_t) (outcome, error) {
+func (h *shared[T]) await(ctx context.Context, begin func(c T, user C.uintptr_t) *C.ck_error_t) (outcome, error) {
 	if err := ctx.Err(); err != nil {
 		return outcome{}, err
 	}
 	pending := make(pendingCall, 1)
-	err := h.with(func(cluster *C.ck_cluster_t) error {
+	err := h.with(func(c T) error {
 		user := keep(pending)
-		if failed := begin(cluster, C.uintptr_t(user)); failed != nil {
+		if failed := begin(c, C.uintptr_t(user)); failed != nil {
 			// It has not begun, so nothing will be told.
 			release(user)
 			return takeError(failed)
@@ -82,17 +82,18 @@ func readOutcome(result *C.ck_result_t) outcome {
 	return read
 }
 
-// timeoutOf is what is left until the context's deadline, for C. A context without one waits for as long as it takes.
+// timeoutOf is what is left until the context's deadline, for C, but for a moment: the library's answer, which says more than a
+// context does, has to come first. A context without a deadline waits for as long as it takes.
 func timeoutOf(ctx context.Context) C.uint32_t {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return math.MaxUint32
 	}
-	return millisOf(time.Until(deadline))
+	left := time.Until(deadline)
+	return millisOf(left - min(left/10, 20*time.Millisecond))
 }
 
-// millisOf is a timeout in C's form. Rounded down, so that the library's answer, which says more than a context does, comes
-// first; but never 0, which would not even try.
+// millisOf is a timeout in C's form. Never 0, which would not even try.
 func millisOf(timeout time.Duration) C.uint32_t {
 	return C.uint32_t(min(max(timeout.Milliseconds(), 1), math.MaxUint32))
 }

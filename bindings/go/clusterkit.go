@@ -57,10 +57,15 @@ func NewFromOptionSet(options *OptionSet) (*ClusterKit, error) {
 	if failed != nil {
 		return nil, takeError(failed)
 	}
+	return newClusterKit(cluster), nil
+}
+
+// newClusterKit owns a share of a node.
+func newClusterKit(cluster *C.ck_cluster_t) *ClusterKit {
 	ck := &ClusterKit{handle: newHandle(cluster), id: C.GoString(C.ck_my_node_id(cluster))}
 	// The net for a node that was dropped. Closing may wait, and all cleanups of a program share few goroutines.
 	freeWith(ck, ck.handle, func(dropped *handle) { go dropped.close() })
-	return ck, nil
+	return ck
 }
 
 // Start starts the node: it founds a cluster, joins one, or comes back to its own, as its options and its data directory say.

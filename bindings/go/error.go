@@ -154,8 +154,3 @@ func invalidArgument(message string) error {
 func invalidOption(message string) error {
 	return &Error{Code: CodeInvalidOption, Message: message}
 }
-
-// errClosed answers what is asked of a node that was closed.
-func errClosed() error {
-	return &Error{Code: CodeStopped, Message: "the node was closed"}
-}

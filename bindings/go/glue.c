@@ -42,6 +42,13 @@ static void on_log(const ck_log_record_t *record, void *user_data) {
     pthread_sigmask(SIG_SETMASK, &library_signals, NULL);
 }
 
+static void on_change(const ck_view_t *view, void *user_data) {
+    sigset_t library_signals;
+    pthread_sigmask(SIG_SETMASK, &program_signals, &library_signals);
+    ckgoChange((ck_view_t *)view, (uintptr_t)user_data);
+    pthread_sigmask(SIG_SETMASK, &library_signals, NULL);
+}
+
 static void on_done(const ck_result_t *result, void *user_data) {
     ckgoDone((ck_result_t *)result, (uintptr_t)user_data);
 }
@@ -63,6 +70,20 @@ ck_error_t *ckgo_set_log(ck_cluster_t *cluster, uintptr_t handle) {
         return ck_cluster_set_log(cluster, NULL, NULL, NULL);
     }
     return ck_cluster_set_log(cluster, on_log, (void *)handle, on_destroy);
+}
+
+ck_error_t *ckgo_client_set_log(ck_client_t *client, uintptr_t handle) {
+    if (handle == 0) {
+        return ck_client_set_log(client, NULL, NULL, NULL);
+    }
+    return ck_client_set_log(client, on_log, (void *)handle, on_destroy);
+}
+
+ck_error_t *ckgo_client_set_on_change(ck_client_t *client, uintptr_t handle) {
+    if (handle == 0) {
+        return ck_client_set_on_change(client, NULL, NULL, NULL);
+    }
+    return ck_client_set_on_change(client, on_change, (void *)handle, on_destroy);
 }
 
 // ---- Calls that do not wait ---------------------------------------------------------------------------------------
@@ -140,6 +161,26 @@ ck_error_t *ckgo_maintenance(ck_cluster_t *cluster, bool has_reason, const char 
     // An empty text of Go's may have no address, and NULL would end the maintenance.
     const char *text = has_reason ? (reason != NULL ? reason : "") : NULL;
     return ck_maintenance_async(cluster, text, has_reason ? reason_len : 0, timeout_ms, on_done, (void *)handle);
+}
+
+ck_error_t *ckgo_client_wait_ready(ck_client_t *client, uint32_t timeout_ms, uintptr_t handle) {
+    return ck_client_wait_ready_async(client, timeout_ms, on_done, (void *)handle);
+}
+
+ck_error_t *ckgo_client_wait_for_change(ck_client_t *client, uint64_t revision, uint32_t timeout_ms, uintptr_t handle) {
+    return ck_client_wait_for_change_async(client, revision, timeout_ms, on_done, (void *)handle);
+}
+
+ck_error_t *ckgo_client_wait_for_revision(ck_client_t *client, uint64_t revision, uint32_t timeout_ms, uintptr_t handle) {
+    return ck_client_wait_for_revision_async(client, revision, timeout_ms, on_done, (void *)handle);
+}
+
+ck_error_t *ckgo_client_refresh(ck_client_t *client, uint32_t timeout_ms, uintptr_t handle) {
+    return ck_client_refresh_async(client, timeout_ms, on_done, (void *)handle);
+}
+
+ck_error_t *ckgo_client_read_barrier(ck_client_t *client, uint32_t timeout_ms, uintptr_t handle) {
+    return ck_client_read_barrier_async(client, timeout_ms, on_done, (void *)handle);
 }
 
 // ---- Views ------------------------------------------------------------------------------------------------------

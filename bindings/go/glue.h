@@ -21,6 +21,9 @@ ck_error_t *ckgo_hook_add(ck_cluster_t *cluster, uint32_t events, uintptr_t hand
 ck_error_t *ckgo_observer_add(ck_cluster_t *cluster, uintptr_t handle, uint64_t *id);
 // handle 0 drops messages.
 ck_error_t *ckgo_set_log(ck_cluster_t *cluster, uintptr_t handle);
+ck_error_t *ckgo_client_set_log(ck_client_t *client, uintptr_t handle);
+// handle 0 ends them.
+ck_error_t *ckgo_client_set_on_change(ck_client_t *client, uintptr_t handle);
 
 // ---- Calls that do not wait: the same as without go, with a handle that hears of the outcome. ----------------------
 
@@ -47,6 +50,12 @@ ck_error_t *ckgo_recover_partition(ck_cluster_t *cluster, uint32_t partition, co
 // has_reason false ends maintenance.
 ck_error_t *ckgo_maintenance(ck_cluster_t *cluster, bool has_reason, const char *reason, size_t reason_len,
                              uint32_t timeout_ms, uintptr_t handle);
+
+ck_error_t *ckgo_client_wait_ready(ck_client_t *client, uint32_t timeout_ms, uintptr_t handle);
+ck_error_t *ckgo_client_wait_for_change(ck_client_t *client, uint64_t revision, uint32_t timeout_ms, uintptr_t handle);
+ck_error_t *ckgo_client_wait_for_revision(ck_client_t *client, uint64_t revision, uint32_t timeout_ms, uintptr_t handle);
+ck_error_t *ckgo_client_refresh(ck_client_t *client, uint32_t timeout_ms, uintptr_t handle);
+ck_error_t *ckgo_client_read_barrier(ck_client_t *client, uint32_t timeout_ms, uintptr_t handle);
 
 // ---- Views ------------------------------------------------------------------------------------------------------
 

@@ -14,28 +14,39 @@ import (
 
 // handle is a node's C part, without what the application holds: hooks and calls that are under way refer to it, and do not keep
 // the [ClusterKit] alive that it belongs to.
-//
-// What must stay true: the cluster is freed once, when no call with it is under way. Cold calls hold mu for reading
-// meanwhile, hot ones a lane; close takes all of them. None of them waits for anything while it holds it.
 type handle struct {
-	mu      sync.RWMutex
-	cluster *C.ck_cluster_t
-
-	lanes [laneCount]lane
-
-	// viewMu guards making a view of Go's of one of C's; newest is read without it.
-	viewMu sync.Mutex
-	newest atomic.Pointer[View]
-
+	shared[*C.ck_cluster_t]
 	losses lossTeller
 }
 
 func newHandle(cluster *C.ck_cluster_t) *handle {
-	h := &handle{cluster: cluster}
-	for i := range h.lanes {
-		h.lanes[i].cluster = cluster
-	}
+	h := &handle{}
+	h.init(cluster, "node")
 	return h
+}
+
+// shared is the C part of a node or of a client, T being the pointer to it, and the views that come from there.
+//
+// What must stay true: it is freed once, when no call with it is under way. Cold calls hold mu for reading meanwhile, hot ones a
+// lane; close takes all of them. None of them waits for anything while it holds it.
+type shared[T comparable] struct {
+	mu sync.RWMutex
+	c  T
+	// what it is, in words.
+	what string
+
+	lanes [laneCount]lane[T]
+
+	// viewMu guards making a view of Go's of one of C's; newest is read without it.
+	viewMu sync.Mutex
+	newest atomic.Pointer[View]
+}
+
+func (h *shared[T]) init(c T, what string) {
+	h.c, h.what = c, what
+	for i := range h.lanes {
+		h.lanes[i].c = c
+	}
 }
 
 // How many lookups can be made at once without one waiting for another: more than most machines have processors.
@@ -43,10 +54,10 @@ const laneCount = 64
 
 // lane is where one goroutine at a time looks something up. Lookups of different goroutines meet in different lanes, so that
 // processors do not fight for one counter.
-type lane struct {
+type lane[T comparable] struct {
 	busy atomic.Bool
-	// cluster is the node's; nil once close has taken the lane.
-	cluster *C.ck_cluster_t
+	// c is the node or client; NULL once close has taken the lane.
+	c T
 	// place holds the view that this lane saw last, as ck_view_refresh wants it, and a share of it. view is the same in Go's
 	// form.
 	place *C.ck_view_t
@@ -55,35 +66,48 @@ type lane struct {
 	_ [32]byte
 }
 
-// enter takes a lane; nil when several are taken, or the node was closed: then the cold path does.
-func (h *handle) enter() (*lane, *C.ck_cluster_t) {
+// enter takes a lane; nil when several are taken, or there was a close: then the cold path does.
+func (h *shared[T]) enter() (*lane[T], T) {
+	var none T
 	// Where a goroutine's stack lies tells goroutines apart, and costs nothing.
 	var here byte
 	start := (uintptr(unsafe.Pointer(&here)) >> 11) * 0x9E3779B1 >> 7
 	for try := range uintptr(2) {
 		lane := &h.lanes[(start+try)%laneCount]
 		if lane.busy.CompareAndSwap(false, true) {
-			if lane.cluster != nil {
+			if lane.c != none {
 				stress()
-				return lane, lane.cluster
+				return lane, lane.c
 			}
 			lane.busy.Store(false)
-			return nil, nil
+			return nil, none
 		}
 	}
-	return nil, nil
+	return nil, none
 }
 
-func (l *lane) leave() { l.busy.Store(false) }
+func (l *lane[T]) leave() { l.busy.Store(false) }
 
 // view is the present view of the cluster.
 func (h *handle) view() (*View, error) {
-	lane, cluster := h.enter()
+	return h.viewBy(func(lane *lane[*C.ck_cluster_t], cluster *C.ck_cluster_t) *C.ck_error_t {
+		return C.ck_view_refresh(cluster, &lane.place)
+	}, func(cluster *C.ck_cluster_t) (place *C.ck_view_t, failed *C.ck_error_t) {
+		failed = C.ck_view_acquire(cluster, &place)
+		return place, failed
+	})
+}
+
+// viewBy is the present view: refresh brings that of a lane up to date, acquire does without one.
+func (h *shared[T]) viewBy(
+	refresh func(lane *lane[T], c T) *C.ck_error_t, acquire func(c T) (*C.ck_view_t, *C.ck_error_t),
+) (*View, error) {
+	lane, c := h.enter()
 	if lane == nil {
-		return h.viewWithoutLane()
+		return h.viewWithoutLane(acquire)
 	}
 	// One call, which is all that a lookup costs where nothing has changed.
-	failed := C.ck_view_refresh(cluster, &lane.place)
+	failed := refresh(lane, c)
 	if failed != nil {
 		lane.leave()
 		return nil, takeError(failed)
@@ -112,10 +136,10 @@ func (h *handle) partitionCount() (uint32, error) {
 	return view.partitionCount, nil
 }
 
-func (h *handle) viewWithoutLane() (view *View, err error) {
-	err = h.with(func(cluster *C.ck_cluster_t) error {
-		var place *C.ck_view_t
-		if failed := C.ck_view_acquire(cluster, &place); failed != nil {
+func (h *shared[T]) viewWithoutLane(acquire func(c T) (*C.ck_view_t, *C.ck_error_t)) (view *View, err error) {
+	err = h.with(func(c T) error {
+		place, failed := acquire(c)
+		if failed != nil {
 			return takeError(failed)
 		}
 		view = h.viewOf(place)
@@ -126,7 +150,7 @@ func (h *handle) viewWithoutLane() (view *View, err error) {
 }
 
 // viewOf is the Go form of a view that the caller holds a share of.
-func (h *handle) viewOf(place *C.ck_view_t) *View {
+func (h *shared[T]) viewOf(place *C.ck_view_t) *View {
 	h.viewMu.Lock()
 	defer h.viewMu.Unlock()
 	newest := h.newest.Load()
@@ -142,7 +166,7 @@ func (h *handle) viewOf(place *C.ck_view_t) *View {
 }
 
 // dropOldViews lets lanes that nobody has used since forget what they saw, so that no old view is kept for long.
-func (h *handle) dropOldViews(newest *View) {
+func (h *shared[T]) dropOldViews(newest *View) {
 	for i := range h.lanes {
 		lane := &h.lanes[i]
 		if !lane.busy.CompareAndSwap(false, true) {
@@ -156,20 +180,21 @@ func (h *handle) dropOldViews(newest *View) {
 	}
 }
 
-func (l *lane) forget() {
+func (l *lane[T]) forget() {
 	C.ck_view_release(l.place)
 	l.place, l.view = nil, nil
 }
 
-// with calls f with the node's cluster, which is not freed meanwhile. f must not wait.
-func (h *handle) with(f func(cluster *C.ck_cluster_t) error) error {
+// with calls f with the node or client, which is not freed meanwhile. f must not wait.
+func (h *shared[T]) with(f func(c T) error) error {
+	var none T
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	if h.cluster == nil {
-		return errClosed()
+	if h.c == none {
+		return &Error{Code: CodeStopped, Message: "the " + h.what + " was closed"}
 	}
 	stress()
-	return f(h.cluster)
+	return f(h.c)
 }
 
 // withShare calls f with a share of the node's cluster, so that f may wait.
@@ -188,11 +213,18 @@ func (h *handle) withShare(f func(cluster *C.ck_cluster_t) error) error {
 
 // close ends the node, and waits for that as ck_cluster_free does. Only the first call does something.
 func (h *handle) close() {
+	// On this very thread: inside a hook the library sees that it is one, and waits for nothing.
+	h.closeBy(func(cluster *C.ck_cluster_t) { C.ck_cluster_free(cluster) })
+}
+
+// closeBy takes everything from those who call, and frees it. Only the first call does something.
+func (h *shared[T]) closeBy(free func(c T)) {
+	var none T
 	h.mu.Lock()
-	cluster := h.cluster
-	h.cluster = nil
+	c := h.c
+	h.c = none
 	h.mu.Unlock()
-	if cluster == nil {
+	if c == none {
 		return
 	}
 	for i := range h.lanes {
@@ -200,11 +232,10 @@ func (h *handle) close() {
 		for !lane.busy.CompareAndSwap(false, true) {
 			runtime.Gosched()
 		}
-		lane.cluster = nil
+		lane.c = none
 		lane.forget()
 		lane.leave()
 	}
 	h.newest.Store(nil)
-	// On this very thread: inside a hook the library sees that it is one, and waits for nothing.
-	C.ck_cluster_free(cluster)
+	free(c)
 }

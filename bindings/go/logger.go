@@ -7,6 +7,8 @@ import (
 	"context"
 	"log/slog"
 	"runtime/cgo"
+	"sync"
+	"sync/atomic"
 )
 
 // Logger is where messages for people go. The library writes nowhere else. The arguments are names and values in turns, as in
@@ -60,7 +62,7 @@ func (ck *ClusterKit) SetLogger(logger Logger) error {
 		if logger == nil {
 			return takeError(C.ckgo_set_log(cluster, 0))
 		}
-		user := keep(&logCallback{logger})
+		user := keep(&logCallback{logger: logger})
 		if failed := C.ckgo_set_log(cluster, C.uintptr_t(user)); failed != nil {
 			release(user)
 			return takeError(failed)
@@ -69,31 +71,47 @@ func (ck *ClusterKit) SetLogger(logger Logger) error {
 	})
 }
 
-type logCallback struct{ logger Logger }
+// logCallback is what C's user data leads to.
+type logCallback struct {
+	logger Logger
+	// Messages come one after the other, those that the binding itself has for a client among them.
+	mu    sync.Mutex
+	ended atomic.Bool
+}
 
-func (c *logCallback) destroyed() {}
+func (c *logCallback) destroyed() { c.ended.Store(true) }
 
 // ckgoLog is called with a message, on a thread of the library that does nothing else.
 //
 //export ckgoLog
 func ckgoLog(record *C.ck_log_record_t, user C.uintptr_t) {
+	callback := cgo.Handle(user).Value().(*logCallback)
+	message := C.GoStringN(record.message, C.int(record.message_len))
+	if node := C.GoString(record.node_id); node != "" {
+		callback.tell(record.level, message, "node", node)
+		return
+	}
+	// A client's.
+	callback.tell(record.level, message)
+}
+
+func (c *logCallback) tell(level C.int32_t, message string, args ...interface{}) {
 	// A panic that got out would end the process. There is nobody to tell it to: this is where messages end.
 	defer func() { _ = recover() }()
-	callback := cgo.Handle(user).Value().(*logCallback)
-	level, node := record.level, C.GoString(record.node_id)
-	message := C.GoStringN(record.message, C.int(record.message_len))
-	if logger, ok := callback.logger.(levelLogger); ok {
-		logger.log(level, message, "node", node)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if logger, ok := c.logger.(levelLogger); ok {
+		logger.log(level, message, args...)
 		return
 	}
 	switch level {
 	case C.CK_LOG_ERROR:
-		callback.logger.Error(message, "node", node)
+		c.logger.Error(message, args...)
 	case C.CK_LOG_WARN:
-		callback.logger.Warn(message, "node", node)
+		c.logger.Warn(message, args...)
 	case C.CK_LOG_INFO:
-		callback.logger.Info(message, "node", node)
+		c.logger.Info(message, args...)
 	default:
-		callback.logger.Debug(message, "node", node)
+		c.logger.Debug(message, args...)
 	}
 }

@@ -105,9 +105,14 @@ type HealthCheckConfig struct {
 	FailureThreshold int
 }
 
+// optionSetter is an [OptionSet] or a [ClientOptionSet].
+type optionSetter interface {
+	Set(name, value string) error
+}
+
 // optionWriter sets what fields name, and keeps the first error.
 type optionWriter struct {
-	set   *OptionSet
+	set   optionSetter
 	given map[string]bool
 	err   error
 }
@@ -161,6 +166,16 @@ func (w *optionWriter) entries(name string, values map[string]string) {
 	w.given[name] = w.given[name] || len(values) > 0
 }
 
+// extra sets what Extra has.
+func (w *optionWriter) extra(values map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if w.given[name] {
+			w.refuse("option %s: it is set by a field and in Extra", name)
+		}
+		w.put(name, values[name])
+	}
+}
+
 // OptionSet has the options by their names.
 //
 // Errors: INVALID_OPTION for what a field says that is malformed, out of bounds, or contradicts another field. What is missing
@@ -209,12 +224,7 @@ func (o Options) OptionSet() (*OptionSet, error) {
 	w.number("hook_concurrency", o.HookConcurrency)
 	w.number("runtime_threads", o.RuntimeThreads)
 	w.text("log_level", o.LogLevel)
-	for _, name := range slices.Sorted(maps.Keys(o.Extra)) {
-		if w.given[name] {
-			w.refuse("option %s: it is set by a field and in Extra", name)
-		}
-		w.put(name, o.Extra[name])
-	}
+	w.extra(o.Extra)
 	if w.err != nil {
 		return nil, w.err
 	}

@@ -26,6 +26,10 @@ LICENCES = ("LICENSE-MIT", "LICENSE-APACHE")
 # In the same folder as what includes it: a folder without Go in it would be left out by `go mod vendor`.
 HEADER = "clusterkit.h"
 HEADER_IN_REPOSITORY = " -I${SRCDIR}/../../include"
+# The other packages of the module. The one for tests takes the header from the folder above, which it imports.
+PACKAGES = ("clustertest", "internal/bridge")
+FLAGS_OF_TESTS = "clustertest/clustertest.go"
+HEADER_OF_TESTS = " -I${SRCDIR}/../../../include"
 
 
 def version() -> str:
@@ -54,11 +58,16 @@ def root_module() -> dict[str, bytes]:
     for path in sorted(HERE.iterdir()):
         if path.suffix in (".go", ".c", ".h") or path.name == "README.md":
             packed[path.name] = path.read_bytes()
+    for package in PACKAGES:
+        for path in sorted((HERE / package).iterdir()):
+            if path.suffix in (".go", ".c", ".h"):
+                packed[f"{package}/{path.name}"] = path.read_bytes()
     packed["go.mod"] = without_replacements((HERE / "go.mod").read_text(encoding="utf-8")).encode()
-    flags = packed["cgo.go"].decode()
-    if HEADER_IN_REPOSITORY not in flags:
-        sys.exit(f"cgo.go does not say{HEADER_IN_REPOSITORY}")
-    packed["cgo.go"] = flags.replace(HEADER_IN_REPOSITORY, "").encode()
+    for name, there, here in (("cgo.go", HEADER_IN_REPOSITORY, ""), (FLAGS_OF_TESTS, HEADER_OF_TESTS, " -I${SRCDIR}/..")):
+        flags = packed[name].decode()
+        if there not in flags:
+            sys.exit(f"{name} does not say{there}")
+        packed[name] = flags.replace(there, here).encode()
     packed[HEADER] = (ROOT / "include" / HEADER).read_bytes()
     return packed
 

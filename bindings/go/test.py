@@ -21,7 +21,8 @@ ROOT = HERE.parent.parent
 EXAMPLES = ROOT / "examples/go"
 DOCUMENTS = [ROOT / "docs/go.md", HERE / "README.md"]
 # What blocks of Go in them may use without saying so.
-IMPORTS = ["context", "errors", "fmt", "log", "log/slog", "strconv"]
+IMPORTS = ["context", "errors", "fmt", "log", "log/slog", "strconv", "testing", "time",
+           "github.com/clusterkit/clusterkit-go/clustertest"]
 OLDEST_GO = (1, 24)
 TAG = "clusterkit_dynamic"
 # With collections forced at every call, what mostly waits or looks up without end shows nothing more, and takes long.
@@ -168,7 +169,8 @@ def completed(block: str) -> str:
     used = [name for name in re.findall(r"^(\w+), err := ", block, re.MULTILINE) if not block.startswith("func ")]
     body = block if block.startswith("func ") else f"func example() {{\n{block}\n_, _ = {used[-1]}, err\n}}\n"
     imports = [f'"{path}"' for path in IMPORTS if re.search(rf"\b{path.split('/')[-1]}\.[A-Z]", block)]
-    imports.append('clusterkit "github.com/clusterkit/clusterkit-go"')
+    if re.search(r"\bclusterkit\.[A-Z]", block):
+        imports.append('clusterkit "github.com/clusterkit/clusterkit-go"')
     return "package documented\n\nimport (\n" + "\n".join(imports) + "\n)\n\n" + body
 
 

@@ -29,6 +29,24 @@ if readelf -d tour | grep -F libclusterkit; then
   exit 1
 fi
 ./tour | diff "$examples/tour.txt" -
+# The tests of a program, too.
+cat > tour_test.go << 'END'
+package main
+
+import (
+	"testing"
+
+	"github.com/clusterkit/clusterkit-go/clustertest"
+)
+
+func TestTour(t *testing.T) {
+	cluster := clustertest.Start(t, clustertest.Options{Nodes: 1, PartitionCount: 4})
+	if _, ok := cluster.PrimaryOf("user:123"); !ok {
+		t.Error("nobody takes its writes")
+	}
+}
+END
+go test .
 # Elsewhere, with go.mod and go.sum from here, only the library of this platform is fetched.
 GOMODCACHE="$work/elsewhere" GOFLAGS='-modcacherw -buildvcs=false' go build -o elsewhere .
 fetched="$(cd "$work/elsewhere/$module" && echo lib/*@"$version")"
@@ -36,6 +54,7 @@ fetched="$(cd "$work/elsewhere/$module" && echo lib/*@"$version")"
 
 go mod vendor
 GOFLAGS='-mod=vendor -buildvcs=false' go build -o vendored .
+GOFLAGS='-mod=vendor -buildvcs=false' go test .
 ./vendored | diff "$examples/tour.txt" -
 
 # All in one file, for a container without anything.

@@ -95,6 +95,17 @@ bench: tools ## Run the benchmarks: one table, also as JSON and in docs/benchmar
 	# The page shows everything or nothing: a run of some parts does not touch it.
 	[ -n "$(ARGS)" ] || python3 bench/page.py "$(CARGO_TARGET_DIR)/bench.json"
 
+.PHONY: bench-native
+bench-native: tools ## Time the hot calls in C, through the library as it is shipped, beside a bare MD5 of the same key
+	@$(BUILD_DIST_LIB)
+	folder="$(CARGO_TARGET_DIR)/bench-native"
+	mkdir -p "$$folder"
+	ln -sf "$(DIST)/libck_ffi.so" "$$folder/libclusterkit.so"
+	ln -sf "$(DIST)/libck_ffi.so" "$$folder/libclusterkit.so.1"
+	$(or $(CC),cc) -std=gnu11 -O2 -Wall -Wextra -Werror -Iinclude bench/native/hot_calls.c -L"$$folder" -lclusterkit -Wl,-rpath,"$$folder" \
+	  -o "$$folder/hot_calls"
+	exec "$$folder/hot_calls"
+
 .PHONY: sim
 sim: tools ## Simulate whole clusters (SEEDS=200 SEED=1 SIM_SECONDS= TRACES=file, or REPLAY=seed)
 	@$(BUILD_SIM)

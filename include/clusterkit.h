@@ -2277,7 +2277,8 @@ CK_API void ck_client_status_free(struct ck_client_status_t *status);
 CK_API CK_NODISCARD struct ck_error_t *ck_client_set_on_change(struct ck_client_t *client, ck_change_fn callback,
         void *user_data, ck_destroy_fn destroy);
 
-// Sets where messages of this client go, as ck_cluster_set_log does for a node.
+// Sets where messages of this client go, as ck_cluster_set_log does for a node. What it had to say before there was a callback
+// goes to the first one, the first 16 messages.
 //
 // client: borrowed for the call. callback, user_data, destroy: as for ck_cluster_set_log. Never blocks; a hook may call it, and
 // so may the callback, and destroy.

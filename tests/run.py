@@ -41,6 +41,7 @@ class Runner:
 
 RUNNERS = [
     Runner("house", "the rules of the house", [sys.executable, "tests/house.py"], PLAIN),
+    Runner("parity", "every call has its name in every language", [sys.executable, "tests/parity/check.py"], PLAIN),
     Runner("vectors", "tests/vectors is what Python's MD5 says",
            [sys.executable, "tests/vectors/make.py", "--check"]),
     Runner("rust", "every crate but the core, with examples, documentation and the C ABI",

@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 pub(crate) use rate_limiter::LogRateLimiter;
 
@@ -35,10 +35,15 @@ pub type LogCallback = Arc<dyn Fn(LogLevel, &str) + Send + Sync>;
 /// How long stopping or closing a node waits for the log callback, at most.
 pub(crate) const LOG_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The most messages that wait for the first callback.
+const MAX_EARLY_MESSAGES: usize = 16;
+
 /// One node's log.
 pub(crate) struct Logger {
     level: RwLock<LogLevel>,
     dispatcher: Arc<LogDispatcher>,
+    /// What waits for the first callback; `None` where nothing does.
+    early: Mutex<Option<Vec<(LogLevel, String)>>>,
 }
 
 impl Default for Logger {
@@ -46,11 +51,19 @@ impl Default for Logger {
         Logger {
             level: RwLock::new(LogLevel::Info),
             dispatcher: Arc::default(),
+            early: Mutex::default(),
         }
     }
 }
 
 impl Logger {
+    /// A log that keeps its first messages for the first callback: for what begins to work before there can be one.
+    pub(crate) fn keeping_first() -> Self {
+        let logger = Logger::default();
+        *logger.early.lock() = Some(Vec::new());
+        logger
+    }
+
     pub(crate) fn set_level(&self, level: LogLevel) {
         *self.level.write() = level;
     }
@@ -58,13 +71,24 @@ impl Logger {
     /// Sets the callback. Never waits: a running call of the previous callback continues, and that callback is dropped
     /// when the call returns, otherwise here. Waiting messages go to the new callback.
     pub(crate) fn set_callback(&self, callback: Option<LogCallback>) {
+        let early = callback.as_ref().and_then(|_| self.early.lock().take());
         self.dispatcher.set_callback(callback);
+        for (level, message) in early.into_iter().flatten() {
+            self.dispatcher.enqueue(level, message);
+        }
     }
 
     /// Writes a message. Never waits for the callback.
     pub(crate) fn write(&self, level: LogLevel, message: fmt::Arguments<'_>) {
-        if level <= *self.level.read() && self.dispatcher.has_callback() {
+        if level > *self.level.read() {
+            return;
+        }
+        if self.dispatcher.has_callback() {
             self.dispatcher.enqueue(level, message.to_string());
+        } else if let Some(early) = &mut *self.early.lock()
+            && early.len() < MAX_EARLY_MESSAGES
+        {
+            early.push((level, message.to_string()));
         }
     }
 

@@ -352,7 +352,8 @@ pub unsafe extern "C" fn ck_client_set_on_change(
     })
 }
 
-/// Sets where messages of this client go, as ck_cluster_set_log does for a node.
+/// Sets where messages of this client go, as ck_cluster_set_log does for a node. What it had to say before there was a callback
+/// goes to the first one, the first 16 messages.
 ///
 /// client: borrowed for the call. callback, user_data, destroy: as for ck_cluster_set_log. Never blocks; a hook may call it, and
 /// so may the callback, and destroy.

@@ -214,7 +214,8 @@ impl Client {
         Changes::new(self.shared().clone())
     }
 
-    /// Sets the log callback, as [`ClusterKit::on_log`](crate::ClusterKit::on_log) does for a node. Never blocks.
+    /// Sets the log callback, as [`ClusterKit::on_log`](crate::ClusterKit::on_log) does for a node. Never blocks. A client begins
+    /// before there can be one: its first messages wait for the first callback, 16 of them at most.
     pub fn on_log(&self, callback: Option<LogCallback>) {
         self.shared().logger.set_callback(callback);
     }

@@ -52,7 +52,7 @@ struct Contact {
 
 impl Shared {
     pub(super) fn new(options: ClientOptions) -> Self {
-        let logger = Logger::default();
+        let logger = Logger::keeping_first();
         logger.set_level(options.log_level);
         Shared {
             connector: Connector::new(options.connect_timeout),

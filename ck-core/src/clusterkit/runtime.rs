@@ -98,7 +98,7 @@ impl SharedRuntime {
     }
 
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        self.handle.spawn(self.as_process(future));
+        self.handle.spawn(self.as_process(future.boxed()));
     }
 
     /// [`SharedRuntime::spawn`], and not lost where the runtime has ended with its test cluster: this thread runs it then.
@@ -231,7 +231,7 @@ impl SharedRuntime {
     pub(crate) fn spawn_for_clients(&self, future: impl Future<Output = ()> + Send + 'static) {
         // A test cluster serves no HTTP, and so has no client.
         if let Some(clients) = self.owned.first() {
-            clients.spawn(future);
+            clients.spawn(future.boxed());
         }
     }
 

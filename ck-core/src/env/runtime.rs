@@ -9,6 +9,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use openraft_rt::{AsyncRuntime, OptionalSend};
 use openraft_rt_tokio::{TokioMpsc, TokioMutex, TokioOneshot, TokioRuntime};
 use pin_project_lite::pin_project;
@@ -45,7 +47,7 @@ impl HomeRuntime {
     /// Runs a future as a task on this runtime; on that of the caller in a simulation, or if there was no runtime.
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         match &self.0 {
-            Some(handle) if !simulated() => drop(handle.spawn(future)),
+            Some(handle) if !simulated() => drop(handle.spawn(future.boxed())),
             _ => drop(spawn(future)),
         }
     }
@@ -344,10 +346,10 @@ impl AsyncRuntime for Runtime {
                 inner: JoinInner::Sim(handle),
             };
         }
+        // Tokio has a dozen functions for each type of task, and these for each kind of runtime.
+        let future: BoxFuture<'static, T::Output> = Box::pin(future);
         #[cfg(feature = "testing")]
         if let Some(process) = super::test_cluster::current() {
-            // Boxed, so that a test cluster adds no second copy of each task's code.
-            let future: futures_util::future::BoxFuture<'static, T::Output> = Box::pin(future);
             return JoinHandle {
                 inner: JoinInner::Tokio(tokio::spawn(process.task(future))),
             };

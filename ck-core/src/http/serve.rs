@@ -12,6 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::response::Response;
+use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -107,11 +108,14 @@ pub async fn serve(
                     }
                     // A connection that cannot be moved to the other runtime is closed, as if it had not been accepted.
                     let Ok(stream) = stream.into_std() else { return };
-                    clients.spawn(async move {
-                        if let Ok(stream) = TcpStream::from_std(stream) {
-                            accepted.serve(stream, router, limits, stopping).await;
+                    clients.spawn(
+                        async move {
+                            if let Ok(stream) = TcpStream::from_std(stream) {
+                                accepted.serve(stream, router, limits, stopping).await;
+                            }
                         }
-                    });
+                        .boxed(),
+                    );
                 });
             }
             None => drop(env::spawn(accepted.serve(stream, router, limits, stopping))),

@@ -234,3 +234,35 @@ fn messages_below_the_level_are_not_delivered() {
     let received: Vec<_> = delivered.iter().collect();
     assert_eq!(received, [(LogLevel::Warn, "yes".to_owned())]);
 }
+
+/// What begins to work before there can be a callback says its first words to the first one.
+#[test]
+fn the_first_messages_wait_for_the_first_callback() {
+    let logger = Logger::keeping_first();
+    for number in 0..MAX_EARLY_MESSAGES + 3 {
+        logger.info(format_args!("early {number}"));
+    }
+    logger.write(LogLevel::Trace, format_args!("below the level"));
+    logger.set_callback(None);
+    let (told, heard) = channel();
+    logger.set_callback(Some(Arc::new(move |_, text: &str| {
+        drop(told.send(text.to_owned()))
+    })));
+    for number in 0..MAX_EARLY_MESSAGES {
+        assert_eq!(
+            heard.recv_timeout(TEST_TIMEOUT).unwrap(),
+            format!("early {number}")
+        );
+    }
+    logger.info(format_args!("late"));
+    assert_eq!(heard.recv_timeout(TEST_TIMEOUT).unwrap(), "late");
+    // Nothing waits any more.
+    logger.set_callback(None);
+    logger.info(format_args!("unheard"));
+    let (told, heard) = channel();
+    logger.set_callback(Some(Arc::new(move |_, text: &str| {
+        drop(told.send(text.to_owned()))
+    })));
+    logger.info(format_args!("last"));
+    assert_eq!(heard.recv_timeout(TEST_TIMEOUT).unwrap(), "last");
+}

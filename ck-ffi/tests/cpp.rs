@@ -243,6 +243,16 @@ fn calls_that_do_not_wait_tell_their_outcome_once() {
 }
 
 #[test]
+fn a_client_answers_as_a_member() {
+    holds("client", "17");
+}
+
+#[test]
+fn a_test_cluster_does_as_it_is_told() {
+    holds("testing", "17");
+}
+
+#[test]
 fn coroutines_go_on_where_they_should() {
     holds("coroutines", "20");
 }

@@ -127,19 +127,12 @@ static void changes_are_told(const Cluster &member, const std::string &addr) {
 
 static void nobody_answers() {
     Client client = make_client("127.0.0.1:1");
-    std::atomic<int> heard{0};
-    OK(client.set_log([&](const clusterkit::LogRecord &record) {
-        CHECK(record.node_id().empty() && !record.message().empty());
-        heard++;
-    }));
     const View view = OK(client.view());
     CHECK(view && view.revision() == 0 && view.nodes().empty() && !view.primary_for_key("k"));
     FAILS(ErrorCode::Timeout, client.wait_ready(1ms));
     UNTIL(OK(client.status()).last_error_code == ErrorCode::Unreachable);
     const ClientStatus status = OK(client.status());
     CHECK(!status.connected && status.is_stale && !status.last_contact && !status.last_error->empty());
-    UNTIL(heard > 0);
-    OK(client.set_log(nullptr));
     std::thread waits([&] { FAILS(ErrorCode::Stopped, client.wait_ready(1h)); });
     OK(client.close());
     waits.join();
@@ -168,16 +161,35 @@ static void options(const std::string &addr) {
     }
     // It is not the cluster that is wanted.
     OK(options.set("cluster_name", "another"));
-    FAILS(ErrorCode::WrongCluster, OK(Client::create(options)).refresh(TIMEOUT));
+    const Client other = OK(Client::create(options));
+    UNTIL(OK(other.status()).last_error_code == ErrorCode::WrongCluster);
+    CHECK(OK(other.status()).revision == 0);
+}
+
+static void messages_are_told(Cluster member, const std::string &addr) {
+    Client client = make_client(addr);
+    static_cast<void>(OK(client.wait_ready(TIMEOUT)));
+    const auto heard = std::make_shared<std::atomic<int>>(0);
+    OK(client.set_log([heard](const clusterkit::LogRecord &record) {
+        CHECK(record.node_id().empty() && !record.message().empty());
+        ++*heard;
+        throw std::runtime_error("it is dropped");
+    }));
+    // It says that it follows it no longer.
+    member = Cluster();
+    UNTIL(*heard > 0);
+    OK(client.set_log(nullptr));
+    UNTIL(heard.use_count() == 1);
 }
 
 int main() {
-    const Cluster member = started("node-1");
+    Cluster member = started("node-1");
     const std::string addr = OK(member.http_addr());
     it_answers_as_a_member(member, addr);
     calls_have_a_form_that_does_not_wait(addr);
     changes_are_told(member, addr);
     nobody_answers();
     options(addr);
+    messages_are_told(std::move(member), addr);
     return 0;
 }

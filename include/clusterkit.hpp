@@ -8,10 +8,10 @@
 // ERRORS
 //   A call that can fail returns a Result, which is its value or an Error, and which nobody may overlook
 //   ([[nodiscard]]). Result::value() throws clusterkit::Exception where there is an Error. Nothing else here throws,
-//   except that memory may run out (std::bad_alloc). With -fno-exceptions value() ends the process by std::abort()
-//   instead: ask first. Every call can fail with ErrorCode::Internal, a defect in ClusterKit, and with
-//   ErrorCode::Forked. What was moved from is empty: calls on it fail with ErrorCode::InvalidArgument, or give what
-//   they give where there is nothing.
+//   except that memory may run out (std::bad_alloc), and that a condition which a test waits for may. With
+//   -fno-exceptions value() ends the process by std::abort() instead: ask first. Every call can fail with
+//   ErrorCode::Internal, a defect in ClusterKit, and with ErrorCode::Forked. What was moved from is empty: calls on it
+//   fail with ErrorCode::InvalidArgument, or give what they give where there is nothing.
 //
 // TEXT, TIME
 //   Text that goes in is UTF-8 and goes in as std::string_view, which is read during the call. Keys of the application
@@ -32,8 +32,9 @@
 //   Hooks, completions and log callbacks run on threads of the library. Any callable will do, std::function among them;
 //   it need not be copyable. It is destroyed when no call of it runs or will, on any thread. No exception of theirs
 //   ends the process:
-//     hook                       the call has failed, with the exception's what() as its reason
-//     completion, log callback   the exception is dropped, and nobody is told
+//     hook                                the call has failed, with the exception's what() as its reason
+//     configure and prepare (of tests)    the same
+//     completion, log callback, changes   the exception is dropped, and nobody is told
 //   What a destructor of a callable throws is dropped, too. No callback may end its thread (pthread_exit).
 //
 // ONE PROGRAM
@@ -517,6 +518,16 @@ inline Result<void> outcome(ck_error_t *error) {
     return {};
 }
 
+/// The outcome of a call of C's that gives a revision: call(out).
+template <class Call>
+Result<std::uint64_t> revision(const Call &call) {
+    std::uint64_t revision = 0;
+    if (ck_error_t *error = call(&revision)) {
+        return Error::take(error);
+    }
+    return revision;
+}
+
 /// A deleter for a free function of C's.
 template <auto Free>
 struct Deleter {
@@ -612,6 +623,19 @@ template <class Callable>
 void destroy(void *callable) noexcept {
     receive(callable);
     guarded([&] { delete static_cast<Callable *>(callable); });
+}
+
+/// Gives a callable to C, which owns it then, unless the call of C's fails: call(data).
+template <class Callable, class Given, class Call>
+Result<void> hand_over(Given &&callable, const Call &call) {
+    auto owned = std::make_unique<Callable>(std::forward<Given>(callable));
+    give(owned.get());
+    if (ck_error_t *error = call(owned.get())) {
+        return Error::take(error);
+    }
+    // It may have been called, and destroyed, already.
+    static_cast<void>(owned.release());
+    return {};
 }
 
 } // namespace detail
@@ -1337,63 +1361,75 @@ inline Result<void> check_abi() {
 // ---- Options.
 // ---------------------------------------------------------------------------------------------------------
 
-/// An option's name and its value in text form.
-struct OptionValue {
-    std::string_view name;
-    std::string_view value;
+/// The value of an option: text, or what has a text form. Text is borrowed.
+class OptionText {
+  public:
+    /// No text, which unsets what may be unset.
+    OptionText() noexcept = default;
+    /// A text.
+    template <class Text, std::enable_if_t<std::is_convertible_v<const Text &, std::string_view>, int> = 0>
+    OptionText(const Text &text) noexcept : given_(text) {}
+    /// A number, or true or false.
+    template <class Number, class = std::enable_if_t<std::is_integral_v<Number>>>
+    OptionText(Number number) {
+        if constexpr (std::is_same_v<Number, bool>) {
+            given_ = number ? "true" : "false";
+        } else {
+            made_ = std::to_string(number);
+        }
+    }
+    /// A duration, which is rounded up to milliseconds.
+    template <class Rep, class Period>
+    OptionText(std::chrono::duration<Rep, Period> duration)
+        : made_(std::to_string(Duration(duration).count()) + "ms") {}
+
+    /// The text form, borrowed.
+    std::string_view get() const & noexcept { return made_.empty() ? given_ : std::string_view(made_); }
+    std::string_view get() const && = delete;
+
+  private:
+    std::string_view given_;
+    std::string made_;
 };
 
-/// What a node is started with. docs/options.md lists every option with its default and bounds. Nodes that were made
-/// from it have a copy.
-class Options {
-  public:
-    /// No options; calls fail with InvalidArgument until others are moved here.
-    Options() noexcept = default;
-    /// Owns options of the C interface. options: consumed.
-    explicit Options(ck_options_t *options) noexcept : options_(options) {}
+/// An option's name and its value, both borrowed.
+struct OptionValue {
+    std::string_view name;
+    OptionText value;
+};
 
-    /// Options with every default, and with these values: node_id and http_addr have no default.
-    ///
-    /// Errors: InvalidOption, Io; Version as check_abi().
-    static Result<Options> create(std::initializer_list<OptionValue> values = {}) {
-        if (Result<void> checked = check_abi(); !checked) {
-            return std::move(checked).error();
+namespace detail {
+
+/// Options with these values.
+template <class Options>
+Result<Options> with(Options options, std::initializer_list<OptionValue> values) {
+    for (const OptionValue &option : values) {
+        if (Result<void> set = options.set(option.name, option.value); !set) {
+            return std::move(set).error();
         }
-        ck_options_t *raw = nullptr;
-        if (ck_error_t *error = ck_options_new(&raw)) {
-            return Error::take(error);
-        }
-        Options options(raw);
-        for (const OptionValue &option : values) {
-            if (Result<void> set = options.set(option.name, option.value); !set) {
-                return std::move(set).error();
-            }
-        }
-        return options;
     }
+    return options;
+}
 
-    /// Sets an option by its name, from its text form: "5s", "true", "64", "10.0.0.1:8080,10.0.0.2:8080".
-    /// "services.NAME" and "labels.NAME" set one entry. An empty value unsets what may be unset. On failure nothing
-    /// changes.
+} // namespace detail
+
+/// Options of a node, borrowed from whoever owns them: a pointer in size, valid as long as they.
+class OptionsRef {
+  public:
+    /// No options; calls fail with InvalidArgument.
+    OptionsRef() noexcept = default;
+    /// Options of the C interface, borrowed.
+    explicit OptionsRef(ck_options_t *options) noexcept : options_(options) {}
+
+    /// Sets an option by its name, to a number, a duration, true or false, or from its text form: "5s", "true", "64",
+    /// "10.0.0.1:8080,10.0.0.2:8080". "services.NAME" and "labels.NAME" set one entry. An empty value unsets what may
+    /// be unset. On failure nothing changes.
     ///
     /// Errors: InvalidArgument; InvalidOption for an unknown name (the message suggests the nearest), and for a value
     /// that is malformed or out of bounds.
-    Result<void> set(std::string_view name, std::string_view value) {
-        return detail::outcome(ck_options_set(get(), name.data(), name.size(), value.data(), value.size()));
-    }
-    /// Sets an option that is a number, or true or false.
-    template <class Number, std::enable_if_t<std::is_integral_v<Number>, int> = 0>
-    Result<void> set(std::string_view name, Number value) {
-        if constexpr (std::is_same_v<Number, bool>) {
-            return set(name, std::string_view(value ? "true" : "false"));
-        } else {
-            return set(name, std::string_view(std::to_string(value)));
-        }
-    }
-    /// Sets an option that is a duration, which is rounded up to milliseconds.
-    template <class Rep, class Period>
-    Result<void> set(std::string_view name, std::chrono::duration<Rep, Period> value) {
-        return set(name, std::string_view(std::to_string(Duration(value).count()) + "ms"));
+    Result<void> set(std::string_view name, const OptionText &value) {
+        const std::string_view text = value.get();
+        return detail::outcome(ck_options_set(get(), name.data(), name.size(), text.data(), text.size()));
     }
 
     /// Sets what a JSON object names and leaves the rest. On failure nothing changes.
@@ -1445,10 +1481,44 @@ class Options {
     }
 
     /// The options for the C interface, borrowed: valid as long as this.
-    ck_options_t *get() const noexcept { return options_.get(); }
+    ck_options_t *get() const noexcept { return options_; }
 
-  private:
-    detail::Owned<ck_options_t, ck_options_free> options_;
+  protected:
+    ck_options_t *options_ = nullptr;
+};
+
+/// What a node is started with: every call is one of OptionsRef. docs/options.md lists every option with its default
+/// and bounds. Nodes that were made from it have a copy.
+class Options : public OptionsRef {
+  public:
+    /// No options; calls fail with InvalidArgument until others are moved here.
+    Options() noexcept = default;
+    /// Owns options of the C interface. options: consumed.
+    explicit Options(ck_options_t *options) noexcept : OptionsRef(options) {}
+    Options(Options &&other) noexcept : OptionsRef(other.release()) {}
+    Options &operator=(Options &&other) noexcept {
+        Options taken(std::move(other));
+        std::swap(options_, taken.options_);
+        return *this;
+    }
+    ~Options() { ck_options_free(options_); }
+
+    /// Options with every default, and with these values: node_id and http_addr have no default.
+    ///
+    /// Errors: InvalidOption, Io; Version as check_abi().
+    static Result<Options> create(std::initializer_list<OptionValue> values = {}) {
+        if (Result<void> checked = check_abi(); !checked) {
+            return std::move(checked).error();
+        }
+        ck_options_t *options = nullptr;
+        if (ck_error_t *error = ck_options_new(&options)) {
+            return Error::take(error);
+        }
+        return detail::with(Options(options), values);
+    }
+
+    /// Gives them away: free them with ck_options_free.
+    [[nodiscard]] ck_options_t *release() noexcept { return std::exchange(options_, nullptr); }
 };
 
 /// An option that there is. All texts are static.
@@ -1462,7 +1532,8 @@ struct OptionInfo {
     std::optional<std::string_view> default_value;
     /// What it accepts, in words, such as "1 to 65536".
     std::string_view bounds;
-    /// The environment variables that set it, separated by blanks; where several are set, the first counts.
+    /// The environment variables that set it, separated by blanks; where several are set, the first counts. None set
+    /// options of clients.
     std::string_view env;
     /// What it means, in a sentence or two.
     std::string_view help;
@@ -1943,6 +2014,7 @@ class View {
     [[nodiscard]] ck_view_t *release() noexcept { return std::exchange(view_, nullptr); }
 
   private:
+    friend class Client;
     friend class ClusterRef;
 
     ck_view_t *view_ = nullptr;
@@ -2184,6 +2256,46 @@ class Expect {
 /// Whether a call goes on where data is lost by it.
 enum class Force : bool { No = false, Yes = true };
 
+/// What is known of one address of a client.
+struct ClientAddr {
+    /// The address, "host:port".
+    std::string addr;
+    /// Why it failed last. None once it has answered since, and where it was never asked.
+    std::optional<std::string> last_error;
+    /// The code of that error; ErrorCode::Ok where there is none.
+    ErrorCode last_error_code = ErrorCode::Ok;
+    /// The number of failures since it last answered.
+    std::uint32_t failures = 0;
+    /// True where the options name it, false where the cluster does.
+    bool is_given = false;
+};
+
+/// How a client is connected, and how old its view may be.
+struct ClientStatus {
+    /// The address of the member that is followed at present. None while none is.
+    std::optional<std::string> connected;
+    /// The id of the cluster that is followed; empty before its first answer.
+    std::string cluster_id;
+    /// Its name; empty before its first answer.
+    std::string cluster_name;
+    /// What failed last, with the address; it stays when all is well again. None where nothing has.
+    std::optional<std::string> last_error;
+    /// The code of that error: WrongCluster where another cluster answers; ErrorCode::Ok where there is none.
+    ErrorCode last_error_code = ErrorCode::Ok;
+    /// Every address that may be asked, the given ones first.
+    std::vector<ClientAddr> addrs;
+    /// The revision of the view; 0 before the first answer.
+    std::uint64_t revision = 0;
+    /// The time since the last answer of a member that knew a leader: it grows up to the option poll_timeout while the
+    /// cluster is quiet. None before the first.
+    std::optional<std::chrono::milliseconds> last_contact;
+    /// True when the view may be older than the cluster by more than a moment: no member is followed, the one that is
+    /// has lost contact with the leader, or nothing was heard for longer than a poll and its answer may take.
+    bool is_stale = false;
+    /// True from Client::close on.
+    bool is_closed = false;
+};
+
 namespace detail {
 
 // What C's records say, as values.
@@ -2227,6 +2339,21 @@ inline AvoidedCopy value_of(const ck_avoided_copy_t &avoided) {
     value.partition = avoided.partition;
     value.times = avoided.times;
     value.until = time_point(avoided.until_ms);
+    return value;
+}
+
+/// A text of C's that may be missing, as one of our own.
+inline std::optional<std::string> optional_string(const char *text) {
+    return text != nullptr ? std::optional<std::string>(text) : std::nullopt;
+}
+
+inline ClientAddr value_of(const ck_client_addr_t &addr) {
+    ClientAddr value;
+    value.addr = text(addr.addr);
+    value.last_error = optional_string(addr.last_error);
+    value.last_error_code = static_cast<ErrorCode>(addr.last_error_code);
+    value.failures = addr.failures;
+    value.is_given = addr.is_given;
     return value;
 }
 
@@ -2312,6 +2439,23 @@ inline NodeHealth value_of(const ck_node_health_t &health) {
     value.healthy = health.healthy;
     value.last_seen = time_point(health.last_seen_ms);
     value.failures = health.failures;
+    return value;
+}
+
+inline ClientStatus value_of(const ck_client_status_t &status) {
+    ClientStatus value;
+    value.connected = optional_string(status.connected);
+    value.cluster_id = text(status.cluster_id);
+    value.cluster_name = text(status.cluster_name);
+    value.last_error = optional_string(status.last_error);
+    value.last_error_code = static_cast<ErrorCode>(status.last_error_code);
+    value.addrs = values_of(status.addrs, status.addr_count);
+    value.revision = status.revision;
+    if (status.last_contact_ms != UINT64_MAX) {
+        value.last_contact = milliseconds(status.last_contact_ms);
+    }
+    value.is_stale = status.is_stale;
+    value.is_closed = status.is_closed;
     return value;
 }
 
@@ -2610,8 +2754,8 @@ class [[nodiscard]] Completion {
 };
 
 /// One event. It is valid until the callback returns, or, of an event from a queue, until it is acknowledged; so is all
-/// that is borrowed from it. It cannot be copied: copy what you keep. One from a queue that was acknowledged or moved from
-/// tells nothing: it is of no kind, and of revision 0.
+/// that is borrowed from it. It cannot be copied: copy what you keep. One from a queue that was acknowledged or moved
+/// from tells nothing: it is of no kind, and of revision 0.
 class Event {
   public:
     /// An event of the C interface, borrowed; NULL for none.
@@ -2621,9 +2765,7 @@ class Event {
     /// The revision that brought it about.
     std::uint64_t revision() const noexcept { return event_ != nullptr ? event_->revision : 0; }
     /// When, by the wall clock of the node that proposed it.
-    TimePoint timestamp() const noexcept {
-        return detail::time_point(event_ != nullptr ? event_->timestamp_ms : 0);
-    }
+    TimePoint timestamp() const noexcept { return detail::time_point(event_ != nullptr ? event_->timestamp_ms : 0); }
     /// What happened. A later library may have kinds that are none of EventKind.
     EventKind kind() const noexcept { return static_cast<EventKind>(event_ != nullptr ? event_->kind : 0); }
     /// Number of the call for this event, from 1: a failed copy is tried again.
@@ -2956,15 +3098,22 @@ void call_done(const ck_result_t *result, void *data) noexcept {
     destroy<Done>(data);
 }
 
+inline Owned<ck_cluster_t, ck_cluster_free> share_of(ck_cluster_t *cluster) noexcept {
+    return Owned<ck_cluster_t, ck_cluster_free>(ck_cluster_ref(cluster));
+}
+inline Owned<ck_client_t, ck_client_free> share_of(ck_client_t *client) noexcept {
+    return Owned<ck_client_t, ck_client_free>(ck_client_ref(client));
+}
+
 /// Begins a call whose outcome done hears of, once, and which owns it then. Where it cannot begin, it gives the error,
 /// done hears of nothing, and its owner stays.
-template <class T, class Done, class Begin>
-Result<void> begin_call(ck_cluster_t *cluster, const Begin &begin, std::unique_ptr<Done> &done) {
+template <class T, class Handle, class Done, class Begin>
+Result<void> begin_call(Handle *handle, const Begin &begin, std::unique_ptr<Done> &done) {
     // The outcome may be told, and the last share of the node be freed by whoever hears it, before the call below
     // returns.
-    const Owned<ck_cluster_t, ck_cluster_free> share(ck_cluster_ref(cluster));
+    const auto share = share_of(handle);
     give(done.get());
-    if (ck_error_t *error = begin(cluster, &call_done<T, Done>, done.get())) {
+    if (ck_error_t *error = begin(handle, &call_done<T, Done>, done.get())) {
         return Error::take(error);
     }
     static_cast<void>(done.release());
@@ -3005,11 +3154,11 @@ struct Wake {
 };
 
 /// Waits for an outcome in a coroutine.
-template <class T, class Begin, class Executor>
+template <class T, class Handle, class Begin, class Executor>
 class Awaiter {
   public:
-    Awaiter(ck_cluster_t *cluster, Begin begin, Executor executor)
-        : cluster_(cluster), begin_(std::move(begin)), executor_(std::move(executor)) {}
+    Awaiter(Handle *handle, Begin begin, Executor executor)
+        : handle_(handle), begin_(std::move(begin)), executor_(std::move(executor)) {}
     Awaiter(const Awaiter &) = delete;
     Awaiter &operator=(const Awaiter &) = delete;
     ~Awaiter() {
@@ -3023,7 +3172,7 @@ class Awaiter {
         waiting_ = std::make_shared<Waiting<T, Executor>>(coroutine, std::move(executor_));
         const std::shared_ptr<Waiting<T, Executor>> waiting = waiting_;
         auto wake = std::make_unique<Wake<T, Executor>>(Wake<T, Executor>{waiting});
-        if (Result<void> begun = begin_call<T>(cluster_, begin_, wake); !begun) {
+        if (Result<void> begun = begin_call<T>(handle_, begin_, wake); !begun) {
             waiting->outcome = std::move(begun).error();
             return false;
         }
@@ -3033,25 +3182,27 @@ class Awaiter {
     Result<T> await_resume() { return *std::move(waiting_->outcome); }
 
   private:
-    ck_cluster_t *cluster_;
+    Handle *handle_;
     Begin begin_;
     Executor executor_;
     std::shared_ptr<Waiting<T, Executor>> waiting_;
 };
 
 /// An operation with an executor, to be awaited at once.
-template <class T, class Begin, class Executor>
+template <class T, class Handle, class Begin, class Executor>
 class [[nodiscard]] Resumed {
   public:
-    Resumed(ck_cluster_t *cluster, Begin begin, Executor executor)
-        : cluster_(cluster), begin_(std::move(begin)), executor_(std::move(executor)) {}
+    Resumed(Handle *handle, Begin begin, Executor executor)
+        : handle_(handle), begin_(std::move(begin)), executor_(std::move(executor)) {}
     Resumed(const Resumed &) = delete;
     Resumed &operator=(const Resumed &) = delete;
 
-    Awaiter<T, Begin, Executor> operator co_await() && { return {cluster_, std::move(begin_), std::move(executor_)}; }
+    Awaiter<T, Handle, Begin, Executor> operator co_await() && {
+        return {handle_, std::move(begin_), std::move(executor_)};
+    }
 
   private:
-    ck_cluster_t *cluster_;
+    Handle *handle_;
     Begin begin_;
     Executor executor_;
 };
@@ -3070,13 +3221,13 @@ class [[nodiscard]] Resumed {
 /// Its outcome is told exactly once, also when the node is freed meanwhile. Nothing cancels a call that has begun:
 /// whoever does not care any more ignores its outcome, drops the future, or destroys the coroutine that waits.
 ///
-/// Outcomes are told on a thread of the library that does nothing else, one after the other for each node: while one is
-/// being told, the others wait. Only where a call cannot begin at all (InvalidArgument, Io), its outcome is told at
-/// once, by the thread that tried.
-template <class T, class Begin>
+/// Outcomes are told on a thread of the library that does nothing else, one after the other for each node or client:
+/// while one is being told, the others wait. Only where a call cannot begin at all (InvalidArgument, Io), its outcome
+/// is told at once, by the thread that tried.
+template <class T, class Handle, class Begin>
 class [[nodiscard]] Operation {
   public:
-    Operation(ck_cluster_t *cluster, Begin begin) : cluster_(cluster), begin_(std::move(begin)) {}
+    Operation(Handle *handle, Begin begin) : handle_(handle), begin_(std::move(begin)) {}
     Operation(const Operation &) = delete;
     Operation &operator=(const Operation &) = delete;
 
@@ -3088,7 +3239,7 @@ class [[nodiscard]] Operation {
         static_assert(std::is_invocable_v<Callable &, Result<T>>,
                       "done is called with a Result of what the call tells");
         auto owned = std::make_unique<Callable>(std::forward<Done>(done));
-        if (Result<void> begun = detail::begin_call<T>(cluster_, begin_, owned); !begun) {
+        if (Result<void> begun = detail::begin_call<T>(handle_, begin_, owned); !begun) {
             detail::guarded([&] { std::invoke(*owned, Result<T>(std::move(begun).error())); });
         }
     }
@@ -3107,30 +3258,32 @@ class [[nodiscard]] Operation {
     /// one that does much there delays what others wait to hear. See resume_on. Where the call cannot begin at all the
     /// coroutine goes on at once, on its own thread. The coroutine may be destroyed while it waits, by whoever knows
     /// that it has not been woken.
-    detail::Awaiter<T, Begin, detail::ResumeHere> operator co_await() && { return {cluster_, std::move(begin_), {}}; }
+    detail::Awaiter<T, Handle, Begin, detail::ResumeHere> operator co_await() && {
+        return {handle_, std::move(begin_), {}};
+    }
 
     /// The same, to be awaited at once, with an executor: any callable that takes a std::coroutine_handle<> and sees to
     /// it that it is resumed, wherever it likes. It is called on the thread that outcomes are told on. It must not
     /// throw: the coroutine would wait for ever.
     template <class Executor>
-    detail::Resumed<T, Begin, std::decay_t<Executor>> resume_on(Executor &&executor) && {
+    detail::Resumed<T, Handle, Begin, std::decay_t<Executor>> resume_on(Executor &&executor) && {
         static_assert(std::is_invocable_v<std::decay_t<Executor> &, std::coroutine_handle<>>,
                       "an executor is called with a std::coroutine_handle<>");
-        return {cluster_, std::move(begin_), std::forward<Executor>(executor)};
+        return {handle_, std::move(begin_), std::forward<Executor>(executor)};
     }
 #endif
 
   private:
-    ck_cluster_t *cluster_;
+    Handle *handle_;
     Begin begin_;
 };
 
 namespace detail {
 
 /// An operation of a call of C's: begin(cluster, done, data).
-template <class T, class Begin>
-Operation<T, Begin> operation(ck_cluster_t *cluster, Begin begin) {
-    return {cluster, std::move(begin)};
+template <class T, class Handle, class Begin>
+Operation<T, Handle, Begin> operation(Handle *handle, Begin begin) {
+    return {handle, std::move(begin)};
 }
 
 } // namespace detail
@@ -3267,6 +3420,176 @@ class AsyncRef {
     ck_cluster_t *cluster_;
 };
 
+// ---- Being told.
+
+/// What a node tells, and to whom: the calls of a ClusterRef that have to do with hooks, queues of events and messages
+/// for people.
+class HookCalls {
+  public:
+    // -- Hooks.
+    //
+    // hook: any callable, which the node owns then. It takes what its function says, and returns a HookResult, a
+    // Result, or nothing, which is a success; an exception is a failure. It runs on threads of the library, for
+    // partition changes on several at once, and may block. docs/hooks.md tells of order and concurrency. Register
+    // before start(), and nothing is missed. A hook that needs its own node takes a ClusterRef: a share would keep
+    // alive what keeps it alive. Errors of all: InvalidArgument, also for a std::function that is empty; Stopped.
+
+    /// Adds a hook for every event of these kinds, in the order in which they happened: hook(const Event &).
+    template <class Hook>
+    Result<HookId> on(EventMask events, Hook &&hook) const {
+        static_assert(detail::is_hook<std::decay_t<Hook>, Event>,
+                      "a hook is called with a const Event &, and returns a HookResult, a Result or nothing");
+        return add<std::decay_t<Hook>>(std::forward<Hook>(hook),
+                                       [&](ck_hook_fn call, void *data, ck_destroy_fn destroy, std::uint64_t *id) {
+                                           return ck_hook_add(cluster_, events.bits(), call, data, destroy, id);
+                                       });
+    }
+    /// Adds a hook that observes every event from now on, one after the other, in order: hook(const Event &). Nothing
+    /// waits for it, however long it takes: what it returns confirms no copy.
+    template <class Hook>
+    Result<HookId> observe(Hook &&hook) const {
+        static_assert(detail::is_hook<std::decay_t<Hook>, Event>,
+                      "a hook is called with a const Event &, and returns a HookResult, a Result or nothing");
+        return add<std::decay_t<Hook>>(std::forward<Hook>(hook),
+                                       [&](ck_hook_fn call, void *data, ck_destroy_fn destroy, std::uint64_t *id) {
+                                           return ck_observer_add(cluster_, call, data, destroy, id);
+                                       });
+    }
+
+    /// A node gained or lost a partition, or a role in it: hook(const PartitionChange &), or with a const Event & after
+    /// it. Where this node gains a copy: copy the data from one of copy_from(), and return success when it is there;
+    /// only then does the cluster count on it.
+    template <class Hook>
+    Result<HookId> on_partition_change(Hook &&hook) const {
+        return on_kind<PartitionChange>(EventKind::PartitionChange, std::forward<Hook>(hook));
+    }
+    /// A node that was never a member has joined: hook(const NodeJoin &), or with a const Event & after it.
+    template <class Hook>
+    Result<HookId> on_node_join(Hook &&hook) const {
+        return on_kind<NodeJoin>(EventKind::NodeJoin, std::forward<Hook>(hook));
+    }
+    /// A member is back, or has restarted: hook(const NodeRejoin &), or with a const Event & after it.
+    template <class Hook>
+    Result<HookId> on_node_rejoin(Hook &&hook) const {
+        return on_kind<NodeRejoin>(EventKind::NodeRejoin, std::forward<Hook>(hook));
+    }
+    /// A member stopped, failed, or was removed: hook(const NodeLeave &), or with a const Event & after it.
+    template <class Hook>
+    Result<HookId> on_node_leave(Hook &&hook) const {
+        return on_kind<NodeLeave>(EventKind::NodeLeave, std::forward<Hook>(hook));
+    }
+    /// Partitions begin to move: hook(const Rebalance &), or with a const Event & after it.
+    template <class Hook>
+    Result<HookId> on_rebalance_start(Hook &&hook) const {
+        return on_kind<Rebalance>(EventKind::RebalanceStart, std::forward<Hook>(hook));
+    }
+    /// Every partition is where it should be: hook(const Rebalance &), or with a const Event & after it.
+    template <class Hook>
+    Result<HookId> on_rebalance_complete(Hook &&hook) const {
+        return on_kind<Rebalance>(EventKind::RebalanceComplete, std::forward<Hook>(hook));
+    }
+    /// The cluster's health changed: hook(const ClusterHealth &), or with a const Event & after it.
+    template <class Hook>
+    Result<HookId> on_cluster_health_change(Hook &&hook) const {
+        return on_kind<ClusterHealth>(EventKind::ClusterHealthChange, std::forward<Hook>(hook));
+    }
+    /// This node leads now: hook(const Leadership &), or with a const Event & after it.
+    template <class Hook>
+    Result<HookId> on_become_leader(Hook &&hook) const {
+        return on_kind<Leadership>(EventKind::BecomeLeader, std::forward<Hook>(hook));
+    }
+    /// This node leads no longer: hook(const Leadership &), or with a const Event & after it.
+    template <class Hook>
+    Result<HookId> on_lose_leadership(Hook &&hook) const {
+        return on_kind<Leadership>(EventKind::LoseLeadership, std::forward<Hook>(hook));
+    }
+    /// Another node leads now: hook(const Leadership &), or with a const Event & after it.
+    template <class Hook>
+    Result<HookId> on_leader_change(Hook &&hook) const {
+        return on_kind<Leadership>(EventKind::LeaderChange, std::forward<Hook>(hook));
+    }
+
+    /// Removes a hook, also one that observes. When it returns success, no call of the hook runs or will, and it is
+    /// destroyed, unless this was called inside a hook of this node: then both are true when the call under way
+    /// returns. A call that was deferred goes on to its end, and counts. Blocks until a call of the hook that is under
+    /// way returns, for at most timeout. A hook may call it, for itself too, and is not waited for.
+    ///
+    /// Errors: NotFound when there is no such hook (any more); Timeout when a call has not returned: the hook is
+    /// removed all the same, and destroyed when that returns.
+    Result<void> remove_hook(HookId id, Duration timeout) const {
+        return detail::outcome(ck_hook_remove(cluster_, static_cast<std::uint64_t>(id), timeout.count()));
+    }
+
+    /// Opens a queue of events of these kinds, for whoever reads instead of being called.
+    ///
+    /// Errors: InvalidArgument, Stopped.
+    Result<Events> open_events(EventMask events, EventsMode mode = EventsMode::Confirm) const {
+        ck_events_t *queue = nullptr;
+        if (ck_error_t *error = ck_events_open(cluster_, events.bits(), static_cast<std::uint32_t>(mode), &queue)) {
+            return Error::take(error);
+        }
+        return Events(queue);
+    }
+
+    // -- Messages for people.
+
+    /// Sets where messages of this node go, those that the option log_level lets through: log(const LogRecord &). It
+    /// replaces an earlier callback, and is told what waited for that. It is called one message after the other, on a
+    /// thread that does nothing else; nothing in the node waits for it, and it may block. What does not fit into 1024
+    /// messages or 1 MiB meanwhile is dropped, and a message says how many were. An exception that leaves it is
+    /// dropped, and nobody is told. It may call everything, and end its own node.
+    ///
+    /// Errors: InvalidArgument.
+    template <class Log>
+    Result<void> set_log(Log &&log) const {
+        using Callable = std::decay_t<Log>;
+        static_assert(std::is_invocable_v<Callable &, const LogRecord &>,
+                      "a log callback is called with a const LogRecord &");
+        if (detail::is_empty(log)) {
+            return set_log(nullptr);
+        }
+        return detail::hand_over<Callable>(std::forward<Log>(log), [&](void *data) {
+            return ck_cluster_set_log(cluster_, &detail::call_log<Callable>, data, &detail::destroy<Callable>);
+        });
+    }
+    /// Messages go nowhere from now on, as in the beginning.
+    Result<void> set_log(std::nullptr_t) const {
+        return detail::outcome(ck_cluster_set_log(cluster_, nullptr, nullptr, nullptr));
+    }
+
+  protected:
+    HookCalls() noexcept = default;
+    explicit HookCalls(ck_cluster_t *cluster) noexcept : cluster_(cluster) {}
+
+    ck_cluster_t *cluster_ = nullptr;
+
+  private:
+    /// Gives a hook to C, which owns it then: add(call, data, destroy, id) is a call of C's.
+    template <class Hook, class Given, class Add>
+    static Result<HookId> add(Given &&hook, Add add) {
+        if (detail::is_empty(hook)) {
+            return Error(ErrorCode::InvalidArgument, "the hook is an empty function");
+        }
+        std::uint64_t id = 0;
+        const Result<void> added = detail::hand_over<Hook>(std::forward<Given>(hook), [&](void *data) {
+            return add(&detail::call_hook<Hook>, data, &detail::destroy<Hook>, &id);
+        });
+        return added.map([&] { return HookId{id}; });
+    }
+
+    template <class Told, class Hook>
+    Result<HookId> on_kind(EventKind kind, Hook &&hook) const {
+        using Callable = std::decay_t<Hook>;
+        static_assert(detail::is_hook<Callable, Told> || detail::is_hook<Callable, Told, Event>,
+                      "a hook is called with what the event tells, and the event where it takes that too, and returns "
+                      "a HookResult, a Result or nothing");
+        if (detail::is_empty(hook)) {
+            return Error(ErrorCode::InvalidArgument, "the hook is an empty function");
+        }
+        return on(kind, detail::TypedHook<Told, Callable>{std::forward<Hook>(hook)});
+    }
+};
+
 // ---- A node.
 // ------------------------------------------------------------------------------------------------------------
 
@@ -3275,12 +3598,12 @@ class Cluster;
 /// A node of a cluster, embedded in this process, borrowed from the Cluster that owns it: every call that there is. A
 /// pointer in size, to be copied freely, into hooks above all, which must not keep their own node alive; valid as long
 /// as its Cluster, also where that is moved.
-class ClusterRef {
+class ClusterRef : public HookCalls {
   public:
     /// No node; calls fail with InvalidArgument.
     ClusterRef() noexcept = default;
     /// A node of the C interface, borrowed.
-    explicit ClusterRef(ck_cluster_t *cluster) noexcept : cluster_(cluster) {}
+    explicit ClusterRef(ck_cluster_t *cluster) noexcept : HookCalls(cluster) {}
 
     /// True when there is a node.
     explicit operator bool() const noexcept { return cluster_ != nullptr; }
@@ -3346,9 +3669,9 @@ class ClusterRef {
         return text != nullptr ? std::optional<Text>(text) : std::optional<Text>();
     }
 
-    // -- The hot calls: what this node is to a key at this moment, its lease included. They never block, take no lock,
-    // and allocate
-    // -- nothing where they succeed.
+    // -- The hot calls: what this node is to a key at this moment, its lease included.
+    //
+    // They never block, take no lock, and allocate nothing where they succeed.
 
     /// Where a key belongs: its partition, and what this node is to it. The route names its primary by number only.
     ///
@@ -3540,7 +3863,7 @@ class ClusterRef {
     ///
     /// Errors: InvalidArgument, NotStarted, NoLeader, Timeout, Stopped.
     Result<std::uint64_t> begin_maintenance(std::string_view reason, Duration timeout) const {
-        return revision([&](std::uint64_t *out) {
+        return detail::revision([&](std::uint64_t *out) {
             const char *words = reason.data() != nullptr ? reason.data() : "";
             return ck_maintenance(cluster_, words, reason.size(), timeout.count(), out);
         });
@@ -3549,7 +3872,8 @@ class ClusterRef {
     ///
     /// Errors: NotStarted, NoLeader, Timeout, Stopped.
     Result<std::uint64_t> end_maintenance(Duration timeout) const {
-        return revision([&](std::uint64_t *out) { return ck_maintenance(cluster_, nullptr, 0, timeout.count(), out); });
+        return detail::revision(
+            [&](std::uint64_t *out) { return ck_maintenance(cluster_, nullptr, 0, timeout.count(), out); });
     }
     /// Removes a member for ever; the revision. force: also where partitions lose their data by it. Blocks for at most
     /// timeout.
@@ -3557,7 +3881,7 @@ class ClusterRef {
     /// Errors: InvalidArgument, NotStarted; NotFound; Refused for the leader, for the last member, and without force
     /// for the last one that counts as holding a partition's data; NoLeader, Timeout, Stopped.
     Result<std::uint64_t> remove_node(std::string_view id, Duration timeout, Force force = Force::No) const {
-        return revision([&](std::uint64_t *out) {
+        return detail::revision([&](std::uint64_t *out) {
             return ck_remove_node(cluster_, id.data(), id.size(), force == Force::Yes, timeout.count(), out);
         });
     }
@@ -3569,7 +3893,7 @@ class ClusterRef {
     /// node that is up holds the data or that member holds no copy; NoLeader, Timeout, Stopped.
     Result<std::uint64_t> recover_partition(std::uint32_t partition, std::string_view from, Duration timeout,
                                             Force force = Force::No) const {
-        return revision([&](std::uint64_t *out) {
+        return detail::revision([&](std::uint64_t *out) {
             return ck_recover_partition(cluster_, partition, from.data(), from.size(), force == Force::Yes,
                                         timeout.count(), out);
         });
@@ -3613,7 +3937,7 @@ class ClusterRef {
     /// NoLeader, Io: it has not happened; Timeout: it may or may not have happened (Error::is_ambiguous).
     Result<std::uint64_t> set_custom_data(std::string_view key, std::string_view value, Duration timeout,
                                           Expect expect = Expect::any()) const {
-        return revision([&](std::uint64_t *out) {
+        return detail::revision([&](std::uint64_t *out) {
             return ck_custom_data_set(cluster_, key.data(), key.size(), value.data(), value.size(), expect.get(),
                                       timeout.count(), out);
         });
@@ -3664,148 +3988,8 @@ class ClusterRef {
     ///
     /// Errors: NotStarted, NoLeader, Timeout, Stopped.
     Result<std::uint64_t> read_barrier(Duration timeout) const {
-        return revision([&](std::uint64_t *out) { return ck_read_barrier(cluster_, timeout.count(), out); });
+        return detail::revision([&](std::uint64_t *out) { return ck_read_barrier(cluster_, timeout.count(), out); });
     }
-
-    // -- Hooks. hook: any callable, which the node owns then. It takes what its function says, and returns a
-    // HookResult, a Result, or
-    // -- nothing, which is a success; an exception is a failure. It runs on threads of the library, for partition
-    // changes on several at
-    // -- once, and may block. docs/hooks.md tells of order and concurrency. Register before start(), and nothing is
-    // missed. A hook
-    // -- that needs its own node takes a ClusterRef: a share would keep alive what keeps it alive.
-    // -- Errors of all: InvalidArgument, also for a std::function that is empty; Stopped.
-
-    /// Adds a hook for every event of these kinds, in the order in which they happened: hook(const Event &).
-    template <class Hook>
-    Result<HookId> on(EventMask events, Hook &&hook) const {
-        static_assert(detail::is_hook<std::decay_t<Hook>, Event>,
-                      "a hook is called with a const Event &, and returns a HookResult, a Result or nothing");
-        return add<std::decay_t<Hook>>(std::forward<Hook>(hook),
-                                       [&](ck_hook_fn call, void *data, ck_destroy_fn destroy, std::uint64_t *id) {
-                                           return ck_hook_add(cluster_, events.bits(), call, data, destroy, id);
-                                       });
-    }
-    /// Adds a hook that observes every event from now on, one after the other, in order: hook(const Event &). Nothing
-    /// waits for it, however long it takes: what it returns confirms no copy.
-    template <class Hook>
-    Result<HookId> observe(Hook &&hook) const {
-        static_assert(detail::is_hook<std::decay_t<Hook>, Event>,
-                      "a hook is called with a const Event &, and returns a HookResult, a Result or nothing");
-        return add<std::decay_t<Hook>>(std::forward<Hook>(hook),
-                                       [&](ck_hook_fn call, void *data, ck_destroy_fn destroy, std::uint64_t *id) {
-                                           return ck_observer_add(cluster_, call, data, destroy, id);
-                                       });
-    }
-
-    /// A node gained or lost a partition, or a role in it: hook(const PartitionChange &), or with a const Event & after
-    /// it. Where this node gains a copy: copy the data from one of copy_from(), and return success when it is there;
-    /// only then does the cluster count on it.
-    template <class Hook>
-    Result<HookId> on_partition_change(Hook &&hook) const {
-        return on_kind<PartitionChange>(EventKind::PartitionChange, std::forward<Hook>(hook));
-    }
-    /// A node that was never a member has joined: hook(const NodeJoin &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_node_join(Hook &&hook) const {
-        return on_kind<NodeJoin>(EventKind::NodeJoin, std::forward<Hook>(hook));
-    }
-    /// A member is back, or has restarted: hook(const NodeRejoin &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_node_rejoin(Hook &&hook) const {
-        return on_kind<NodeRejoin>(EventKind::NodeRejoin, std::forward<Hook>(hook));
-    }
-    /// A member stopped, failed, or was removed: hook(const NodeLeave &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_node_leave(Hook &&hook) const {
-        return on_kind<NodeLeave>(EventKind::NodeLeave, std::forward<Hook>(hook));
-    }
-    /// Partitions begin to move: hook(const Rebalance &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_rebalance_start(Hook &&hook) const {
-        return on_kind<Rebalance>(EventKind::RebalanceStart, std::forward<Hook>(hook));
-    }
-    /// Every partition is where it should be: hook(const Rebalance &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_rebalance_complete(Hook &&hook) const {
-        return on_kind<Rebalance>(EventKind::RebalanceComplete, std::forward<Hook>(hook));
-    }
-    /// The cluster's health changed: hook(const ClusterHealth &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_cluster_health_change(Hook &&hook) const {
-        return on_kind<ClusterHealth>(EventKind::ClusterHealthChange, std::forward<Hook>(hook));
-    }
-    /// This node leads now: hook(const Leadership &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_become_leader(Hook &&hook) const {
-        return on_kind<Leadership>(EventKind::BecomeLeader, std::forward<Hook>(hook));
-    }
-    /// This node leads no longer: hook(const Leadership &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_lose_leadership(Hook &&hook) const {
-        return on_kind<Leadership>(EventKind::LoseLeadership, std::forward<Hook>(hook));
-    }
-    /// Another node leads now: hook(const Leadership &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_leader_change(Hook &&hook) const {
-        return on_kind<Leadership>(EventKind::LeaderChange, std::forward<Hook>(hook));
-    }
-
-    /// Removes a hook, also one that observes. When it returns success, no call of the hook runs or will, and it is
-    /// destroyed, unless this was called inside a hook of this node: then both are true when the call under way
-    /// returns. A call that was deferred goes on to its end, and counts. Blocks until a call of the hook that is under
-    /// way returns, for at most timeout. A hook may call it, for itself too, and is not waited for.
-    ///
-    /// Errors: NotFound when there is no such hook (any more); Timeout when a call has not returned: the hook is
-    /// removed all the same, and destroyed when that returns.
-    Result<void> remove_hook(HookId id, Duration timeout) const {
-        return detail::outcome(ck_hook_remove(cluster_, static_cast<std::uint64_t>(id), timeout.count()));
-    }
-
-    /// Opens a queue of events of these kinds, for whoever reads instead of being called.
-    ///
-    /// Errors: InvalidArgument, Stopped.
-    Result<Events> open_events(EventMask events, EventsMode mode = EventsMode::Confirm) const {
-        ck_events_t *queue = nullptr;
-        if (ck_error_t *error = ck_events_open(cluster_, events.bits(), static_cast<std::uint32_t>(mode), &queue)) {
-            return Error::take(error);
-        }
-        return Events(queue);
-    }
-
-    // -- Messages for people.
-
-    /// Sets where messages of this node go, those that the option log_level lets through: log(const LogRecord &). It
-    /// replaces an earlier callback, and is told what waited for that. It is called one message after the other, on a
-    /// thread that does nothing else; nothing in the node waits for it, and it may block. What does not fit into 1024
-    /// messages or 1 MiB meanwhile is dropped, and a message says how many were. An exception that leaves it is
-    /// dropped, and nobody is told. It may call everything, and end its own node.
-    ///
-    /// Errors: InvalidArgument.
-    template <class Log>
-    Result<void> set_log(Log &&log) const {
-        using Callable = std::decay_t<Log>;
-        static_assert(std::is_invocable_v<Callable &, const LogRecord &>,
-                      "a log callback is called with a const LogRecord &");
-        if (detail::is_empty(log)) {
-            return set_log(nullptr);
-        }
-        auto owned = std::make_unique<Callable>(std::forward<Log>(log));
-        detail::give(owned.get());
-        if (ck_error_t *error =
-                ck_cluster_set_log(cluster_, &detail::call_log<Callable>, owned.get(), &detail::destroy<Callable>)) {
-            return Error::take(error);
-        }
-        static_cast<void>(owned.release());
-        return {};
-    }
-    /// Messages go nowhere from now on, as in the beginning.
-    Result<void> set_log(std::nullptr_t) const {
-        return detail::outcome(ck_cluster_set_log(cluster_, nullptr, nullptr, nullptr));
-    }
-
-  protected:
-    ck_cluster_t *cluster_ = nullptr;
 
   private:
     Result<KeyRoute> lookup(std::string_view key, ck_view_t **view) const {
@@ -3817,16 +4001,6 @@ class ClusterRef {
         return route;
     }
 
-    /// A call of C's that gives a revision.
-    template <class Call>
-    static Result<std::uint64_t> revision(Call call) {
-        std::uint64_t revision = 0;
-        if (ck_error_t *error = call(&revision)) {
-            return Error::take(error);
-        }
-        return revision;
-    }
-
     /// A call of C's that fills a buffer with a node's id.
     template <class Call>
     static Result<std::string> node_id(Call call) {
@@ -3835,36 +4009,6 @@ class ClusterRef {
             return Error::take(error);
         }
         return std::string(buffer.data());
-    }
-
-    /// Gives a hook to C, which owns it then: add(call, data, destroy, id) is a call of C's.
-    template <class Hook, class Given, class Add>
-    static Result<HookId> add(Given &&hook, Add add) {
-        if (detail::is_empty(hook)) {
-            return Error(ErrorCode::InvalidArgument, "the hook is an empty function");
-        }
-        auto owned = std::make_unique<Hook>(std::forward<Given>(hook));
-        detail::give(owned.get());
-        std::uint64_t id = 0;
-        if (ck_error_t *error = add(&detail::call_hook<Hook>, owned.get(), &detail::destroy<Hook>, &id)) {
-            return Error::take(error);
-        }
-        // It may have been called, and destroyed, already.
-        static_cast<void>(owned.release());
-        return HookId{id};
-    }
-
-    template <class Told, class Hook>
-    Result<HookId> on_kind(EventKind kind, Hook &&hook) const {
-        using Callable = std::decay_t<Hook>;
-        static_assert(detail::is_hook<Callable, Told> || detail::is_hook<Callable, Told, Event>,
-                      "a hook is called with what the event tells, and the event where it takes that too, and returns "
-                      "a HookResult, "
-                      "a Result or nothing");
-        if (detail::is_empty(hook)) {
-            return Error(ErrorCode::InvalidArgument, "the hook is an empty function");
-        }
-        return on(kind, detail::TypedHook<Told, Callable>{std::forward<Hook>(hook)});
     }
 };
 
@@ -3913,6 +4057,774 @@ class Cluster : public ClusterRef {
 inline Cluster ClusterRef::share() const noexcept {
     return Cluster(ck_cluster_ref(cluster_));
 }
+
+// ---- A client.
+
+/// What a client is made with. docs/client.md lists every option with its default and bounds. Clients that were made
+/// from it have a copy.
+class ClientOptions {
+  public:
+    /// No options; calls fail with InvalidArgument until others are moved here.
+    ClientOptions() noexcept = default;
+    /// Owns options of the C interface. options: consumed.
+    explicit ClientOptions(ck_client_options_t *options) noexcept : options_(options) {}
+
+    /// Options with every default, and with these values: addrs has no default.
+    ///
+    /// Errors: InvalidOption; Version as check_abi().
+    static Result<ClientOptions> create(std::initializer_list<OptionValue> values = {}) {
+        if (Result<void> checked = check_abi(); !checked) {
+            return std::move(checked).error();
+        }
+        ck_client_options_t *options = nullptr;
+        if (ck_error_t *error = ck_client_options_new(&options)) {
+            return Error::take(error);
+        }
+        return detail::with(ClientOptions(options), values);
+    }
+
+    /// Sets an option by its name, to a number, a duration, true or false, or from its text form, such as
+    /// "10.0.0.1:8080,10.0.0.2:8080". An empty value unsets what may be unset. On failure nothing changes.
+    ///
+    /// Errors: InvalidArgument; InvalidOption for an unknown name, and for a value that is malformed or out of bounds.
+    Result<void> set(std::string_view name, const OptionText &value) {
+        const std::string_view text = value.get();
+        return detail::outcome(ck_client_options_set(get(), name.data(), name.size(), text.data(), text.size()));
+    }
+    /// Sets what a JSON object names and leaves the rest. On failure nothing changes.
+    ///
+    /// Errors: InvalidArgument, InvalidOption.
+    Result<void> load_json(std::string_view json) {
+        return detail::outcome(ck_client_options_load_json(get(), json.data(), json.size()));
+    }
+    /// The value of an option in its text form, as set() takes it. Empty where nothing is set.
+    ///
+    /// Errors: InvalidArgument; InvalidOption for an unknown name.
+    Result<Text> get(std::string_view name) const {
+        ck_text_t *text = nullptr;
+        if (ck_error_t *error = ck_client_options_get(get(), name.data(), name.size(), &text)) {
+            return Error::take(error);
+        }
+        return Text(text);
+    }
+    /// Checks the options as Client::create does.
+    ///
+    /// Errors: InvalidArgument; InvalidOption, which names the option, its value and what would be right.
+    Result<void> validate() const { return detail::outcome(ck_client_options_validate(get())); }
+
+    /// The options for the C interface, borrowed: valid as long as this.
+    ck_client_options_t *get() const noexcept { return options_.get(); }
+    /// Gives them away: free them with ck_client_options_free.
+    [[nodiscard]] ck_client_options_t *release() noexcept { return options_.release(); }
+
+  private:
+    detail::Owned<ck_client_options_t, ck_client_options_free> options_;
+};
+
+namespace detail {
+
+struct ClientOptionTable {
+    using value_type = OptionInfo;
+    OptionInfo get(std::size_t index) const noexcept {
+        return {text(ck_client_option_name(index)),
+                text(ck_client_option_type(index)),
+                optional_text(ck_client_option_default(index)),
+                text(ck_client_option_bounds(index)),
+                std::string_view(),
+                text(ck_client_option_help(index))};
+    }
+};
+
+} // namespace detail
+
+/// Every option that a client has.
+inline Range<detail::ClientOptionTable> client_option_table() noexcept {
+    return {detail::ClientOptionTable{}, ck_client_option_count()};
+}
+
+namespace detail {
+
+/// Calls what hears of views for C: no exception gets out of it.
+template <class Change>
+void call_change(const ck_view_t *view, void *change) noexcept {
+    const Received<Change> received(change);
+    guarded([&] {
+        const View share(ck_view_ref(view));
+        std::invoke(*received, share);
+    });
+}
+
+} // namespace detail
+
+/// The calls of a client that would wait, begun without waiting: each is an Operation. Borrowed from its Client.
+class AsyncClientRef {
+  public:
+    /// Those of a client of the C interface, borrowed.
+    explicit AsyncClientRef(ck_client_t *client) noexcept : client_(client) {}
+
+    /// Client::wait_ready. Operation<std::uint64_t>: the revision of the view.
+    auto wait_ready(Duration timeout) const {
+        return detail::operation<std::uint64_t>(client_, [timeout](ck_client_t *client, ck_done_fn done, void *data) {
+            return ck_client_wait_ready_async(client, timeout.count(), done, data);
+        });
+    }
+    /// Client::wait_for_change. Operation<std::uint64_t>: the revision of the view.
+    auto wait_for_change(std::uint64_t revision, Duration timeout) const {
+        return detail::operation<std::uint64_t>(client_, [=](ck_client_t *client, ck_done_fn done, void *data) {
+            return ck_client_wait_for_change_async(client, revision, timeout.count(), done, data);
+        });
+    }
+    /// Client::wait_for_revision. Operation<void>.
+    auto wait_for_revision(std::uint64_t revision, Duration timeout) const {
+        return detail::operation<void>(client_, [=](ck_client_t *client, ck_done_fn done, void *data) {
+            return ck_client_wait_for_revision_async(client, revision, timeout.count(), done, data);
+        });
+    }
+    /// Client::refresh(Duration). Operation<std::uint64_t>: the revision of the view.
+    auto refresh(Duration timeout) const {
+        return detail::operation<std::uint64_t>(client_, [timeout](ck_client_t *client, ck_done_fn done, void *data) {
+            return ck_client_refresh_async(client, timeout.count(), done, data);
+        });
+    }
+    /// Client::read_barrier. Operation<std::uint64_t>: the revision of the view.
+    auto read_barrier(Duration timeout) const {
+        return detail::operation<std::uint64_t>(client_, [timeout](ck_client_t *client, ck_done_fn done, void *data) {
+            return ck_client_read_barrier_async(client, timeout.count(), done, data);
+        });
+    }
+
+  private:
+    ck_client_t *client_;
+};
+
+/// A program that is no member follows a cluster with it, and answers lookups from its own memory: its view is a View
+/// as those of nodes are, but that there is no "this node" in it. docs/client.md says what it promises. One client for
+/// a process is enough.
+///
+/// Its destructor closes it, unless there is another share. It blocks for milliseconds as a rule, 12 s at most. When it
+/// returns, no callback of this client runs or will, all of them are destroyed, and every call that was begun has told
+/// its outcome; what does not return within 5 s (completions) or 1 s (others) is left to itself. Inside a callback of
+/// its own client it does not wait for that. Views live on.
+class Client {
+  public:
+    /// No client; calls fail with InvalidArgument until another is moved here.
+    Client() noexcept = default;
+    /// Owns a share of the C interface. client: consumed.
+    explicit Client(ck_client_t *client) noexcept : client_(client) {}
+
+    /// Makes a client with these options, of which it has a copy. It begins to look for a member at once, and waits for
+    /// nothing: see wait_ready.
+    ///
+    /// Errors: InvalidArgument; InvalidOption; Io when the system has no more threads to give; Version as check_abi().
+    static Result<Client> create(const ClientOptions &options) {
+        if (Result<void> checked = check_abi(); !checked) {
+            return std::move(checked).error();
+        }
+        ck_client_t *client = nullptr;
+        if (ck_error_t *error = ck_client_new(options.get(), &client)) {
+            return Error::take(error);
+        }
+        return Client(client);
+    }
+    /// The same with every default, and with these values.
+    ///
+    /// Errors: as above.
+    static Result<Client> create(std::initializer_list<OptionValue> values) {
+        Result<ClientOptions> options = ClientOptions::create(values);
+        if (!options) {
+            return std::move(options).error();
+        }
+        return create(*options);
+    }
+
+    /// Another share of the client, for another owner: the last of them closes it.
+    Client share() const noexcept { return Client(ck_client_ref(get())); }
+    /// The calls that do not wait.
+    AsyncClientRef async() const noexcept { return AsyncClientRef(get()); }
+    /// Closes the client for all of its shares: calls that wait fail with Stopped, and callbacks end as with the
+    /// destructor. The view stays as it is. Closing again is legal. Blocks for milliseconds as a rule, 7 s at most.
+    ///
+    /// Errors: InvalidArgument.
+    Result<void> close() const { return detail::outcome(ck_client_close(get())); }
+
+    /// The newest view; before the first answer of a member an empty one, at revision 0. Never blocks.
+    ///
+    /// Errors: InvalidArgument.
+    Result<View> view() const {
+        ck_view_t *view = nullptr;
+        if (ck_error_t *error = ck_client_view_acquire(get(), &view)) {
+            return Error::take(error);
+        }
+        return View(view);
+    }
+    /// Sees to it that view is the newest view, as ClusterRef::refresh does; it asks nobody. view: of this client, or
+    /// none; no other thread uses it meanwhile. On failure it stays as it is. Never blocks.
+    ///
+    /// Errors: InvalidArgument.
+    Result<void> refresh(View &view) const { return detail::outcome(ck_client_view_refresh(get(), &view.view_)); }
+    /// How the client is connected, and how old its view may be. Never blocks.
+    ///
+    /// Errors: InvalidArgument.
+    Result<ClientStatus> status() const {
+        return detail::fetch<ck_client_status_t, ck_client_status_free>(
+            [&](ck_client_status_t **status) { return ck_client_status(get(), status); });
+    }
+
+    /// Waits for the first view; its revision. Blocks for at most timeout.
+    ///
+    /// Errors: InvalidArgument; Timeout with what failed last; Stopped.
+    Result<std::uint64_t> wait_ready(Duration timeout) const {
+        return detail::revision([&](std::uint64_t *out) { return ck_client_wait_ready(get(), timeout.count(), out); });
+    }
+    /// Waits for a view that is newer than a revision; its own. It asks nobody besides. Blocks for at most timeout.
+    ///
+    /// Errors: InvalidArgument; Timeout when there is none; Stopped.
+    Result<std::uint64_t> wait_for_change(std::uint64_t than, Duration timeout) const {
+        return detail::revision(
+            [&](std::uint64_t *out) { return ck_client_wait_for_change(get(), than, timeout.count(), out); });
+    }
+    /// Waits until the view has a revision, which a member or another client has told of: what was written then is
+    /// read. Where the member that is followed does not bring it in a moment, others are asked. Blocks for at most
+    /// timeout.
+    ///
+    /// Errors: InvalidArgument, Timeout, Stopped.
+    Result<void> wait_for_revision(std::uint64_t revision, Duration timeout) const {
+        return detail::outcome(ck_client_wait_for_revision(get(), revision, timeout.count()));
+    }
+    /// Asks now, until a member answers: the view then has what a member in contact with the leader had after this call
+    /// began. The revision of the view. Blocks for at most timeout.
+    ///
+    /// Errors: InvalidArgument; what the members said last (Unreachable, NoLeader, WrongCluster, Version, TooLarge and
+    /// others), or Timeout when they said nothing; Stopped.
+    Result<std::uint64_t> refresh(Duration timeout) const {
+        return detail::revision([&](std::uint64_t *out) { return ck_client_refresh(get(), timeout.count(), out); });
+    }
+    /// refresh(timeout), from a member that has applied every write that was acknowledged before this call: what is
+    /// looked up afterwards is linearizable. The revision of the view. Blocks for at most timeout.
+    ///
+    /// Errors: as refresh(timeout).
+    Result<std::uint64_t> read_barrier(Duration timeout) const {
+        return detail::revision(
+            [&](std::uint64_t *out) { return ck_client_read_barrier(get(), timeout.count(), out); });
+    }
+
+    /// Sets what hears of each newer view, first of the present one where there is one: change(const View &), which may
+    /// keep a copy. It replaces an earlier callback. It is called on a thread that does nothing else, one call after
+    /// the other, and may block: where several views came meanwhile, the next call has the newest. An exception that
+    /// leaves it is dropped, and nobody is told. It may call everything, and end its own client; a share of that in the
+    /// callback itself would keep it open.
+    ///
+    /// Errors: InvalidArgument; Io when the system has no more threads to give; Stopped.
+    template <class Change>
+    Result<void> on_change(Change &&change) const {
+        using Callable = std::decay_t<Change>;
+        static_assert(std::is_invocable_v<Callable &, const View &>, "it is called with a const View &");
+        if (detail::is_empty(change)) {
+            return on_change(nullptr);
+        }
+        return detail::hand_over<Callable>(std::forward<Change>(change), [&](void *data) {
+            return ck_client_set_on_change(get(), &detail::call_change<Callable>, data, &detail::destroy<Callable>);
+        });
+    }
+    /// Nobody hears of views from now on, as in the beginning.
+    Result<void> on_change(std::nullptr_t) const {
+        return detail::outcome(ck_client_set_on_change(get(), nullptr, nullptr, nullptr));
+    }
+    /// Sets where messages of this client go, as ClusterRef::set_log does for a node: log(const LogRecord &), whose
+    /// node_id() is empty.
+    ///
+    /// Errors: InvalidArgument.
+    template <class Log>
+    Result<void> set_log(Log &&log) const {
+        using Callable = std::decay_t<Log>;
+        static_assert(std::is_invocable_v<Callable &, const LogRecord &>,
+                      "a log callback is called with a const LogRecord &");
+        if (detail::is_empty(log)) {
+            return set_log(nullptr);
+        }
+        return detail::hand_over<Callable>(std::forward<Log>(log), [&](void *data) {
+            return ck_client_set_log(get(), &detail::call_log<Callable>, data, &detail::destroy<Callable>);
+        });
+    }
+    /// Messages go nowhere from now on, as in the beginning.
+    Result<void> set_log(std::nullptr_t) const {
+        return detail::outcome(ck_client_set_log(get(), nullptr, nullptr, nullptr));
+    }
+
+    /// True when there is a client.
+    explicit operator bool() const noexcept { return client_ != nullptr; }
+    /// The client for the C interface, borrowed.
+    ck_client_t *get() const noexcept { return client_.get(); }
+    /// Gives the share away: free it with ck_client_free.
+    [[nodiscard]] ck_client_t *release() noexcept { return client_.release(); }
+
+  private:
+    detail::Owned<ck_client_t, ck_client_free> client_;
+};
+
+// ---- Test clusters.
+
+/// Clusters in memory, for the tests of applications: docs/testing.md.
+namespace testing {
+
+/// How the disk of a node fails.
+enum class DiskFault : std::int32_t {
+    /// Nothing more can be written: the disk is full.
+    Full = CK_TESTING_DISK_FULL,
+    /// Nothing more can be written: the disk has turned read-only.
+    ReadOnly = CK_TESTING_DISK_READ_ONLY,
+    /// Writes that should have become durable have not: the next sync fails.
+    SyncFails = CK_TESTING_DISK_SYNC_FAILS,
+    /// Writes do not return until the disk is mended.
+    Hangs = CK_TESTING_DISK_HANGS,
+};
+
+namespace detail {
+
+using namespace clusterkit::detail;
+
+/// Why a callback refused, on the thread of the call that fails for it.
+class Refusal {
+  public:
+    Refusal() noexcept : outer_(std::exchange(innermost(), this)) {}
+    Refusal(const Refusal &) = delete;
+    Refusal &operator=(const Refusal &) = delete;
+    ~Refusal() { innermost() = outer_; }
+
+    /// Tells the call that is under way on this thread.
+    static void tell(std::string_view words) noexcept {
+        if (Refusal *call = innermost()) {
+            guarded([&] { call->words_ = words; });
+        }
+    }
+
+    /// The error of that call, with the words.
+    Error explain(ck_error_t *error) const {
+        Error refused = Error::take(error);
+        if (refused != ErrorCode::Refused || words_.empty()) {
+            return refused;
+        }
+        return Error(ErrorCode::Refused, refused.message() + ": " + words_, refused.is_retriable());
+    }
+
+  private:
+    static Refusal *&innermost() noexcept {
+        static thread_local Refusal *innermost = nullptr;
+        return innermost;
+    }
+
+    Refusal *outer_;
+    std::string words_;
+};
+
+/// The outcome of a call of C's that makes or starts a process of a node: call().
+template <class Call>
+Result<void> prepared(const Call &call) {
+    const Refusal refusal;
+    if (ck_error_t *error = call()) {
+        return refusal.explain(error);
+    }
+    return {};
+}
+
+/// Calls what prepares a node with what it prepares, a Borrowed of a handle, for C: no exception gets out of it.
+template <class Callable, class Borrowed, class Handle>
+std::int32_t call_prepare(std::size_t index, Handle *handle, void *callable) noexcept {
+    std::int32_t returned = 0;
+    const auto failed = [&](std::string_view words) {
+        returned = 1;
+        Refusal::tell(words);
+    };
+    const Received<Callable> received(callable);
+    guarded(
+        [&] {
+            Borrowed borrowed(handle);
+            HookResult result;
+            if constexpr (std::is_void_v<std::invoke_result_t<Callable &, std::size_t, Borrowed &>>) {
+                std::invoke(*received, index, borrowed);
+            } else {
+                result = std::invoke(*received, index, borrowed);
+            }
+            if (!result.is_ok()) {
+                failed(result.words());
+            }
+        },
+        failed);
+    return returned;
+}
+
+template <class Enabled, class Callable, class Borrowed>
+struct Prepares : std::false_type {};
+template <class Callable, class Borrowed>
+struct Prepares<std::enable_if_t<is_answer<std::invoke_result_t<Callable &, std::size_t, Borrowed &>>>, Callable,
+                Borrowed> : std::true_type {};
+
+/// A condition that is looked at by a call on the same thread.
+template <class Condition>
+struct Looked {
+    Condition &condition;
+    std::exception_ptr thrown;
+
+    /// An exception ends the wait, and is thrown again where that began.
+    static bool look(void *data) noexcept {
+        Looked &looked = *static_cast<Looked *>(data);
+#if CLUSTERKIT_HAS_EXCEPTIONS
+        try {
+            return static_cast<bool>(std::invoke(looked.condition));
+        } catch (...) {
+            looked.thrown = std::current_exception();
+            return true;
+        }
+#else
+        return static_cast<bool>(std::invoke(looked.condition));
+#endif
+    }
+};
+
+} // namespace detail
+
+/// What a test cluster is made with. Test clusters that were made from it have a copy, and keep its callbacks.
+class TestOptions {
+  public:
+    /// No options; calls fail with InvalidArgument until others are moved here.
+    TestOptions() noexcept = default;
+    /// Owns options of the C interface. options: consumed.
+    explicit TestOptions(ck_testing_options_t *options) noexcept : options_(options) {}
+
+    /// Options of three nodes, whose own options are the defaults with the timing of wide networks, and these values.
+    ///
+    /// Errors: InvalidOption; Version as check_abi().
+    static Result<TestOptions> create(std::initializer_list<OptionValue> values = {}) {
+        if (Result<void> checked = check_abi(); !checked) {
+            return std::move(checked).error();
+        }
+        ck_testing_options_t *options = nullptr;
+        if (ck_error_t *error = ck_testing_options_new(&options)) {
+            return Error::take(error);
+        }
+        return detail::with(TestOptions(options), values);
+    }
+
+    /// Sets an option: "nodes", how many there are at first (1 to 1000, default 3); "seed", which decides what slow
+    /// links lose and what a killed node's disk keeps (default 0); "manual_clock", whether no time passes but by
+    /// TestCluster::advance and the calls that wait (default false). Every other name is an option of each node, as
+    /// Options::set takes it.
+    ///
+    /// Errors: InvalidArgument, InvalidOption.
+    Result<void> set(std::string_view name, const OptionText &value) {
+        const std::string_view text = value.get();
+        return detail::outcome(ck_testing_options_set(get(), name.data(), name.size(), text.data(), text.size()));
+    }
+
+    /// Sets what is called with the options of each node before the node is made, so that they can differ:
+    /// configure(std::size_t index, OptionsRef options), which returns nothing, a HookResult or a Result. Addresses,
+    /// data_dir and how it joins are the test cluster's: what is set there is replaced. Where it fails, or throws, the
+    /// call that makes the node fails with Refused, and says why. It replaces an earlier callback, and is destroyed
+    /// when these options and all test clusters made from them are gone.
+    ///
+    /// Errors: InvalidArgument, also for a std::function that is empty.
+    template <class Configure>
+    Result<void> configure(Configure &&configure) {
+        using Callable = std::decay_t<Configure>;
+        static_assert(detail::Prepares<void, Callable, OptionsRef>::value,
+                      "it is called with an index and an OptionsRef, and returns a HookResult, a Result or nothing");
+        if (detail::is_empty(configure)) {
+            return Error(ErrorCode::InvalidArgument, "the callback is an empty function");
+        }
+        return detail::hand_over<Callable>(std::forward<Configure>(configure), [&](void *data) {
+            return ck_testing_options_set_configure(get(), &detail::call_prepare<Callable, OptionsRef, ck_options_t>,
+                                                    data, &detail::destroy<Callable>);
+        });
+    }
+    /// Sets what is called with every process of a node before it is started, also by TestCluster::restart: the place
+    /// for hooks, queues and log callbacks. prepare(std::size_t index, ClusterRef node); all else as for configure().
+    ///
+    /// Errors: InvalidArgument, also for a std::function that is empty.
+    template <class Prepare>
+    Result<void> prepare(Prepare &&prepare) {
+        using Callable = std::decay_t<Prepare>;
+        static_assert(detail::Prepares<void, Callable, ClusterRef>::value,
+                      "it is called with an index and a ClusterRef, and returns a HookResult, a Result or nothing");
+        if (detail::is_empty(prepare)) {
+            return Error(ErrorCode::InvalidArgument, "the callback is an empty function");
+        }
+        return detail::hand_over<Callable>(std::forward<Prepare>(prepare), [&](void *data) {
+            return ck_testing_options_set_prepare(get(), &detail::call_prepare<Callable, ClusterRef, ck_cluster_t>,
+                                                  data, &detail::destroy<Callable>);
+        });
+    }
+
+    /// The options for the C interface, borrowed: valid as long as this.
+    ck_testing_options_t *get() const noexcept { return options_.get(); }
+    /// Gives them away: free them with ck_testing_options_free.
+    [[nodiscard]] ck_testing_options_t *release() noexcept { return options_.release(); }
+
+  private:
+    clusterkit::detail::Owned<ck_testing_options_t, ck_testing_options_free> options_;
+};
+
+/// A cluster of real nodes in this process and in memory: no sockets, no files, no ports. Nodes are named by their
+/// index, from 0; node 0 has the id "node-0". Timeouts are of the nodes' own clock, which the calls that wait move by
+/// as little as they need: nobody waits for it. docs/testing.md says what is real.
+///
+/// Calls that wait may not be made by a hook: InHook. All calls with an index fail with NotFound where there is no such
+/// node, all calls with InvalidArgument where there is no test cluster, and with Stopped once it has ended.
+///
+/// Its destructor ends everything, as close() does; inside a hook it does not wait for that.
+class TestCluster {
+  public:
+    /// No test cluster; calls fail with InvalidArgument until another is moved here.
+    TestCluster() noexcept = default;
+    /// Owns a test cluster of the C interface. testing: consumed.
+    explicit TestCluster(ck_testing_t *testing) noexcept : testing_(testing) {}
+
+    /// Starts a test cluster with these options, of which it has a copy. Returns when all nodes are members, every
+    /// partition has its copies and a primary, and nothing moves. Blocks for some tens of milliseconds as a rule.
+    ///
+    /// Errors: InvalidArgument; InvalidOption; Refused when a callback did; those of ClusterRef::start; Timeout with
+    /// what is missing; Io when the system has no more threads to give; InHook; Version as check_abi().
+    static Result<TestCluster> start(const TestOptions &options) {
+        if (Result<void> checked = check_abi(); !checked) {
+            return std::move(checked).error();
+        }
+        if (options.get() == nullptr) {
+            return Error(ErrorCode::InvalidArgument, "the options are empty: they were moved from, or never made");
+        }
+        ck_testing_t *testing = nullptr;
+        const Result<void> started = detail::prepared([&] { return ck_testing_start(options.get(), &testing); });
+        return started.map([&] { return TestCluster(testing); });
+    }
+    /// The same with the defaults, and with these values: see TestOptions::set.
+    ///
+    /// Errors: as above.
+    static Result<TestCluster> start(std::initializer_list<OptionValue> values = {}) {
+        Result<TestOptions> options = TestOptions::create(values);
+        if (!options) {
+            return std::move(options).error();
+        }
+        return start(*options);
+    }
+
+    /// Ends everything, and says how that went. Closing again is legal. Blocks for milliseconds as a rule, 20 s of real
+    /// time at most.
+    ///
+    /// Errors: InHook; Timeout when a hook does not return, while everything else has ended: the message names it.
+    Result<void> close() const { return detail::outcome(ck_testing_close(get())); }
+
+    // -- Nodes.
+
+    /// The number of nodes, those included that do not run.
+    std::size_t node_count() const noexcept { return ck_testing_node_count(get()); }
+    /// The present process of a node, or its last: a share, whose end does not end the node. It may outlive the test
+    /// cluster, and fails with Stopped then.
+    ///
+    /// Errors: NotFound, Stopped.
+    Result<Cluster> node(std::size_t index) const {
+        ck_cluster_t *cluster = nullptr;
+        if (ck_error_t *error = ck_testing_node(get(), index, &cluster)) {
+            return Error::take(error);
+        }
+        return Cluster(cluster);
+    }
+    /// The index of the node with an id; none where there is none.
+    std::optional<std::size_t> index_of(std::string_view id) const noexcept {
+        return found([&](std::size_t *out) { return ck_testing_index_of(get(), id.data(), id.size(), out); });
+    }
+    /// True while a node runs: it was started, and neither stopped nor killed. A paused one runs.
+    bool is_running(std::size_t index) const noexcept { return ck_testing_is_running(get(), index); }
+    /// True while a node is paused.
+    bool is_paused(std::size_t index) const noexcept { return ck_testing_is_paused(get(), index); }
+    /// The node that leads, by its own word, and that a majority of the voters can go on following.
+    std::optional<std::size_t> leader() const noexcept {
+        return found([&](std::size_t *out) { return ck_testing_leader(get(), out); });
+    }
+    /// The node that takes the writes of a key at this moment, by its own word.
+    std::optional<std::size_t> primary_of(std::string_view key) const noexcept {
+        return found([&](std::size_t *out) { return ck_testing_primary_of(get(), key.data(), key.size(), out); });
+    }
+
+    // -- Their life.
+
+    /// Adds a node and starts it; its index. Returns when it is a member: wait_settled waits until it has its
+    /// partitions.
+    ///
+    /// Errors: those of ClusterRef::start, and then the node is there and does not run; Refused when there are 1000
+    /// nodes, or a callback refused; InHook.
+    Result<std::size_t> add_node() const {
+        std::size_t index = 0;
+        return detail::prepared([&] { return ck_testing_add_node(get(), &index); }).map([&] { return index; });
+    }
+    /// Adds a node and does not start it: the application does, with ClusterRef::start. Its index. Never blocks.
+    ///
+    /// Errors: Refused when there are 1000 nodes, or a callback refused; InvalidOption.
+    Result<std::size_t> create_node() const {
+        std::size_t index = 0;
+        return detail::prepared([&] { return ck_testing_create_node(get(), &index); }).map([&] { return index; });
+    }
+    /// Starts a new process of a node that was killed or stopped, on its disk: node() has it from then on. Returns when
+    /// it is a member again.
+    ///
+    /// Errors: NotFound; Refused for a node that runs, or when a callback refused; those of ClusterRef::start; InHook.
+    Result<void> restart(std::size_t index) const {
+        return detail::prepared([&] { return ck_testing_restart(get(), index); });
+    }
+    /// Makes a new process of a node that was killed or stopped, on its disk, and does not start it: the application
+    /// does.
+    ///
+    /// Errors: as restart(), without those of ClusterRef::start.
+    Result<void> recreate(std::size_t index) const {
+        return detail::prepared([&] { return ck_testing_recreate(get(), index); });
+    }
+    /// Stops a node in an orderly way, as ClusterRef::stop: the others take over its roles at once. It keeps its disk.
+    ///
+    /// Errors: NotFound; Refused for a node that is paused, or does not run; those of ClusterRef::stop.
+    Result<void> stop(std::size_t index) const { return detail::outcome(ck_testing_stop(get(), index)); }
+    /// Ends a node's process without a word, as SIGKILL and a loss of power do. Its disk keeps what was durable, and
+    /// parts of what was not; its hooks are not called any more, and one that runs goes on to its end.
+    ///
+    /// Errors: NotFound; Refused for a node that does not run; InHook.
+    Result<void> kill(std::size_t index) const { return detail::outcome(ck_testing_kill(get(), index)); }
+    /// Gives a node an empty disk; one that runs is killed first. restart() then starts it as a process that has lost
+    /// its data directory.
+    ///
+    /// Errors: NotFound, InHook.
+    Result<void> wipe(std::size_t index) const { return detail::outcome(ck_testing_wipe(get(), index)); }
+    /// Pauses a node, as SIGSTOP does: it answers nobody, and no further hook of it is called.
+    ///
+    /// Errors: NotFound; Refused for a node that does not run.
+    Result<void> pause(std::size_t index) const { return detail::outcome(ck_testing_pause(get(), index)); }
+    /// Resumes a paused node: it goes on where it stood, with what it was sent meanwhile. Without effect on another.
+    ///
+    /// Errors: NotFound.
+    Result<void> resume(std::size_t index) const { return detail::outcome(ck_testing_resume(get(), index)); }
+
+    // -- The network and the disks.
+
+    /// Loses all messages between two nodes, in both directions.
+    ///
+    /// Errors: NotFound.
+    Result<void> cut(std::size_t one, std::size_t other) const {
+        return detail::outcome(ck_testing_cut(get(), one, other));
+    }
+    /// Loses all messages from one node to another, answers of that direction included.
+    ///
+    /// Errors: NotFound.
+    Result<void> cut_one_way(std::size_t from, std::size_t to) const {
+        return detail::outcome(ck_testing_cut_one_way(get(), from, to));
+    }
+    /// Ends the cuts between two nodes, in both directions. An isolation stays.
+    ///
+    /// Errors: NotFound.
+    Result<void> restore(std::size_t one, std::size_t other) const {
+        return detail::outcome(ck_testing_restore(get(), one, other));
+    }
+    /// Cuts a node off from all others, also from those that are added later, until heal().
+    ///
+    /// Errors: NotFound.
+    Result<void> isolate(std::size_t index) const { return detail::outcome(ck_testing_isolate(get(), index)); }
+    /// Divides the nodes: those that are named lose all messages to and from those that are not, until heal().
+    ///
+    /// Errors: NotFound, and nothing is cut then.
+    Result<void> split(Span<const std::size_t> indexes) const {
+        return detail::outcome(ck_testing_split(get(), indexes.data(), indexes.size()));
+    }
+    /// The same: split({0, 1}).
+    Result<void> split(std::initializer_list<std::size_t> indexes) const {
+        return split(Span<const std::size_t>(indexes.begin(), indexes.size()));
+    }
+    /// Sets the conditions of the link from one node to another: how long each message takes, and how many of a
+    /// thousand are lost, which are sent again and arrive 200 ms later, as over TCP. 0 and 0 end them.
+    ///
+    /// Errors: InvalidArgument when more than 1000 of a thousand are lost; NotFound.
+    Result<void> set_link(std::size_t from, std::size_t to, Duration delay, std::uint32_t lost_per_thousand = 0) const {
+        return detail::outcome(ck_testing_set_link(get(), from, to, delay.count(), lost_per_thousand));
+    }
+    /// Mends the network: no cut, no isolation, no fault of a link is left. Paused nodes stay paused, disks as they
+    /// are.
+    Result<void> heal() const { return detail::outcome(ck_testing_heal(get())); }
+    /// Lets the disk of a node fail from now on, until mend_disk() or the node's next process. A node whose log cannot
+    /// be written leaves its leadership and its roles to others, and has to be restarted.
+    ///
+    /// Errors: NotFound.
+    Result<void> fail_disk(std::size_t index, DiskFault fault) const {
+        return detail::outcome(ck_testing_fail_disk(get(), index, static_cast<std::int32_t>(fault)));
+    }
+    /// Mends the disk of a node. A node whose log has failed has to be restarted all the same.
+    ///
+    /// Errors: NotFound.
+    Result<void> mend_disk(std::size_t index) const { return detail::outcome(ck_testing_mend_disk(get(), index)); }
+
+    // -- The clock.
+
+    /// Moves the clock of all nodes on, and returns when everything is done that follows from it, except what needs
+    /// hooks that still run.
+    ///
+    /// Errors: InHook; Stopped when the test cluster ends meanwhile.
+    Result<void> advance(Duration time) const { return detail::outcome(ck_testing_advance(get(), time.count())); }
+    /// The time that has passed on the clock of the nodes since the test cluster was made.
+    std::chrono::milliseconds now() const noexcept { return detail::milliseconds(ck_testing_now_ms(get())); }
+
+    /// Waits until a node leads, as leader() has it; its index. Moves the clock, by timeout at most, and gives up after
+    /// 10 s of real time.
+    ///
+    /// Errors: Timeout with what is missing; InHook; Stopped.
+    Result<std::size_t> wait_for_leader(Duration timeout) const {
+        std::size_t index = 0;
+        return detail::outcome(ck_testing_wait_for_leader(get(), timeout.count(), &index)).map([&] { return index; });
+    }
+    /// Waits until every partition has a primary that says so itself, whatever else is missing: the end of a failover.
+    ///
+    /// Errors: as wait_for_leader().
+    Result<void> wait_for_primaries(Duration timeout) const {
+        return detail::outcome(ck_testing_wait_for_primaries(get(), timeout.count()));
+    }
+    /// Waits until the cluster is at rest: every node that runs and is reached is a member that has applied everything,
+    /// every other is known to be down, each partition has all its copies on nodes that are up, and a primary that says
+    /// so itself, and nothing moves or is about to.
+    ///
+    /// Errors: as wait_for_leader().
+    Result<void> wait_settled(Duration timeout) const {
+        return detail::outcome(ck_testing_wait_settled(get(), timeout.count()));
+    }
+    /// Waits until condition() is true, which is looked at after each timer of the nodes, on this thread. Where timeout
+    /// has passed before ten seconds of real time have, the rest of these is waited for too: the application may need
+    /// it. what: names the condition in the error. What the condition throws ends the wait, and is thrown by this.
+    ///
+    /// Errors: as wait_for_leader(); InvalidArgument for a std::function that is empty.
+    template <class Condition>
+    Result<void> wait_until(std::string_view what, Duration timeout, Condition &&condition) const {
+        using Looked = detail::Looked<std::remove_reference_t<Condition>>;
+        static_assert(std::is_constructible_v<bool, std::invoke_result_t<std::remove_reference_t<Condition> &>>,
+                      "a condition is called with nothing, and returns what is true or false");
+        Looked looked{condition, nullptr};
+        const bool is_empty = detail::is_empty(condition);
+        Result<void> waited = detail::outcome(ck_testing_wait_until(get(), what.data(), what.size(), timeout.count(),
+                                                                    is_empty ? nullptr : &Looked::look, &looked));
+        if (looked.thrown) {
+            std::rethrow_exception(looked.thrown);
+        }
+        return waited;
+    }
+
+    /// True when there is a test cluster.
+    explicit operator bool() const noexcept { return testing_ != nullptr; }
+    /// The test cluster for the C interface, borrowed.
+    ck_testing_t *get() const noexcept { return testing_.get(); }
+    /// Gives it away: free it with ck_testing_free.
+    [[nodiscard]] ck_testing_t *release() noexcept { return testing_.release(); }
+
+  private:
+    /// A question of C's that may have an index for an answer.
+    template <class Ask>
+    static std::optional<std::size_t> found(const Ask &ask) noexcept {
+        std::size_t index = 0;
+        return ask(&index) ? std::optional<std::size_t>(index) : std::nullopt;
+    }
+
+    clusterkit::detail::Owned<ck_testing_t, ck_testing_free> testing_;
+};
+
+} // namespace testing
 
 } // namespace clusterkit
 

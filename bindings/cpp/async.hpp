@@ -61,15 +61,22 @@ void call_done(const ck_result_t *result, void *data) noexcept {
     destroy<Done>(data);
 }
 
+inline Owned<ck_cluster_t, ck_cluster_free> share_of(ck_cluster_t *cluster) noexcept {
+    return Owned<ck_cluster_t, ck_cluster_free>(ck_cluster_ref(cluster));
+}
+inline Owned<ck_client_t, ck_client_free> share_of(ck_client_t *client) noexcept {
+    return Owned<ck_client_t, ck_client_free>(ck_client_ref(client));
+}
+
 /// Begins a call whose outcome done hears of, once, and which owns it then. Where it cannot begin, it gives the error,
 /// done hears of nothing, and its owner stays.
-template <class T, class Done, class Begin>
-Result<void> begin_call(ck_cluster_t *cluster, const Begin &begin, std::unique_ptr<Done> &done) {
+template <class T, class Handle, class Done, class Begin>
+Result<void> begin_call(Handle *handle, const Begin &begin, std::unique_ptr<Done> &done) {
     // The outcome may be told, and the last share of the node be freed by whoever hears it, before the call below
     // returns.
-    const Owned<ck_cluster_t, ck_cluster_free> share(ck_cluster_ref(cluster));
+    const auto share = share_of(handle);
     give(done.get());
-    if (ck_error_t *error = begin(cluster, &call_done<T, Done>, done.get())) {
+    if (ck_error_t *error = begin(handle, &call_done<T, Done>, done.get())) {
         return Error::take(error);
     }
     static_cast<void>(done.release());
@@ -110,11 +117,11 @@ struct Wake {
 };
 
 /// Waits for an outcome in a coroutine.
-template <class T, class Begin, class Executor>
+template <class T, class Handle, class Begin, class Executor>
 class Awaiter {
   public:
-    Awaiter(ck_cluster_t *cluster, Begin begin, Executor executor)
-        : cluster_(cluster), begin_(std::move(begin)), executor_(std::move(executor)) {}
+    Awaiter(Handle *handle, Begin begin, Executor executor)
+        : handle_(handle), begin_(std::move(begin)), executor_(std::move(executor)) {}
     Awaiter(const Awaiter &) = delete;
     Awaiter &operator=(const Awaiter &) = delete;
     ~Awaiter() {
@@ -128,7 +135,7 @@ class Awaiter {
         waiting_ = std::make_shared<Waiting<T, Executor>>(coroutine, std::move(executor_));
         const std::shared_ptr<Waiting<T, Executor>> waiting = waiting_;
         auto wake = std::make_unique<Wake<T, Executor>>(Wake<T, Executor>{waiting});
-        if (Result<void> begun = begin_call<T>(cluster_, begin_, wake); !begun) {
+        if (Result<void> begun = begin_call<T>(handle_, begin_, wake); !begun) {
             waiting->outcome = std::move(begun).error();
             return false;
         }
@@ -138,25 +145,27 @@ class Awaiter {
     Result<T> await_resume() { return *std::move(waiting_->outcome); }
 
   private:
-    ck_cluster_t *cluster_;
+    Handle *handle_;
     Begin begin_;
     Executor executor_;
     std::shared_ptr<Waiting<T, Executor>> waiting_;
 };
 
 /// An operation with an executor, to be awaited at once.
-template <class T, class Begin, class Executor>
+template <class T, class Handle, class Begin, class Executor>
 class [[nodiscard]] Resumed {
   public:
-    Resumed(ck_cluster_t *cluster, Begin begin, Executor executor)
-        : cluster_(cluster), begin_(std::move(begin)), executor_(std::move(executor)) {}
+    Resumed(Handle *handle, Begin begin, Executor executor)
+        : handle_(handle), begin_(std::move(begin)), executor_(std::move(executor)) {}
     Resumed(const Resumed &) = delete;
     Resumed &operator=(const Resumed &) = delete;
 
-    Awaiter<T, Begin, Executor> operator co_await() && { return {cluster_, std::move(begin_), std::move(executor_)}; }
+    Awaiter<T, Handle, Begin, Executor> operator co_await() && {
+        return {handle_, std::move(begin_), std::move(executor_)};
+    }
 
   private:
-    ck_cluster_t *cluster_;
+    Handle *handle_;
     Begin begin_;
     Executor executor_;
 };
@@ -175,13 +184,13 @@ class [[nodiscard]] Resumed {
 /// Its outcome is told exactly once, also when the node is freed meanwhile. Nothing cancels a call that has begun:
 /// whoever does not care any more ignores its outcome, drops the future, or destroys the coroutine that waits.
 ///
-/// Outcomes are told on a thread of the library that does nothing else, one after the other for each node: while one is
-/// being told, the others wait. Only where a call cannot begin at all (InvalidArgument, Io), its outcome is told at
-/// once, by the thread that tried.
-template <class T, class Begin>
+/// Outcomes are told on a thread of the library that does nothing else, one after the other for each node or client:
+/// while one is being told, the others wait. Only where a call cannot begin at all (InvalidArgument, Io), its outcome
+/// is told at once, by the thread that tried.
+template <class T, class Handle, class Begin>
 class [[nodiscard]] Operation {
   public:
-    Operation(ck_cluster_t *cluster, Begin begin) : cluster_(cluster), begin_(std::move(begin)) {}
+    Operation(Handle *handle, Begin begin) : handle_(handle), begin_(std::move(begin)) {}
     Operation(const Operation &) = delete;
     Operation &operator=(const Operation &) = delete;
 
@@ -193,7 +202,7 @@ class [[nodiscard]] Operation {
         static_assert(std::is_invocable_v<Callable &, Result<T>>,
                       "done is called with a Result of what the call tells");
         auto owned = std::make_unique<Callable>(std::forward<Done>(done));
-        if (Result<void> begun = detail::begin_call<T>(cluster_, begin_, owned); !begun) {
+        if (Result<void> begun = detail::begin_call<T>(handle_, begin_, owned); !begun) {
             detail::guarded([&] { std::invoke(*owned, Result<T>(std::move(begun).error())); });
         }
     }
@@ -212,30 +221,32 @@ class [[nodiscard]] Operation {
     /// one that does much there delays what others wait to hear. See resume_on. Where the call cannot begin at all the
     /// coroutine goes on at once, on its own thread. The coroutine may be destroyed while it waits, by whoever knows
     /// that it has not been woken.
-    detail::Awaiter<T, Begin, detail::ResumeHere> operator co_await() && { return {cluster_, std::move(begin_), {}}; }
+    detail::Awaiter<T, Handle, Begin, detail::ResumeHere> operator co_await() && {
+        return {handle_, std::move(begin_), {}};
+    }
 
     /// The same, to be awaited at once, with an executor: any callable that takes a std::coroutine_handle<> and sees to
     /// it that it is resumed, wherever it likes. It is called on the thread that outcomes are told on. It must not
     /// throw: the coroutine would wait for ever.
     template <class Executor>
-    detail::Resumed<T, Begin, std::decay_t<Executor>> resume_on(Executor &&executor) && {
+    detail::Resumed<T, Handle, Begin, std::decay_t<Executor>> resume_on(Executor &&executor) && {
         static_assert(std::is_invocable_v<std::decay_t<Executor> &, std::coroutine_handle<>>,
                       "an executor is called with a std::coroutine_handle<>");
-        return {cluster_, std::move(begin_), std::forward<Executor>(executor)};
+        return {handle_, std::move(begin_), std::forward<Executor>(executor)};
     }
 #endif
 
   private:
-    ck_cluster_t *cluster_;
+    Handle *handle_;
     Begin begin_;
 };
 
 namespace detail {
 
 /// An operation of a call of C's: begin(cluster, done, data).
-template <class T, class Begin>
-Operation<T, Begin> operation(ck_cluster_t *cluster, Begin begin) {
-    return {cluster, std::move(begin)};
+template <class T, class Handle, class Begin>
+Operation<T, Handle, Begin> operation(Handle *handle, Begin begin) {
+    return {handle, std::move(begin)};
 }
 
 } // namespace detail

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "async.hpp"
+#include "hooks.hpp"
 #include "options.hpp"
-#include "queue.hpp"
 #include "view.hpp"
 
 namespace clusterkit {
@@ -16,12 +16,12 @@ class Cluster;
 /// A node of a cluster, embedded in this process, borrowed from the Cluster that owns it: every call that there is. A
 /// pointer in size, to be copied freely, into hooks above all, which must not keep their own node alive; valid as long
 /// as its Cluster, also where that is moved.
-class ClusterRef {
+class ClusterRef : public HookCalls {
   public:
     /// No node; calls fail with InvalidArgument.
     ClusterRef() noexcept = default;
     /// A node of the C interface, borrowed.
-    explicit ClusterRef(ck_cluster_t *cluster) noexcept : cluster_(cluster) {}
+    explicit ClusterRef(ck_cluster_t *cluster) noexcept : HookCalls(cluster) {}
 
     /// True when there is a node.
     explicit operator bool() const noexcept { return cluster_ != nullptr; }
@@ -87,9 +87,9 @@ class ClusterRef {
         return text != nullptr ? std::optional<Text>(text) : std::optional<Text>();
     }
 
-    // -- The hot calls: what this node is to a key at this moment, its lease included. They never block, take no lock,
-    // and allocate
-    // -- nothing where they succeed.
+    // -- The hot calls: what this node is to a key at this moment, its lease included.
+    //
+    // They never block, take no lock, and allocate nothing where they succeed.
 
     /// Where a key belongs: its partition, and what this node is to it. The route names its primary by number only.
     ///
@@ -281,7 +281,7 @@ class ClusterRef {
     ///
     /// Errors: InvalidArgument, NotStarted, NoLeader, Timeout, Stopped.
     Result<std::uint64_t> begin_maintenance(std::string_view reason, Duration timeout) const {
-        return revision([&](std::uint64_t *out) {
+        return detail::revision([&](std::uint64_t *out) {
             const char *words = reason.data() != nullptr ? reason.data() : "";
             return ck_maintenance(cluster_, words, reason.size(), timeout.count(), out);
         });
@@ -290,7 +290,8 @@ class ClusterRef {
     ///
     /// Errors: NotStarted, NoLeader, Timeout, Stopped.
     Result<std::uint64_t> end_maintenance(Duration timeout) const {
-        return revision([&](std::uint64_t *out) { return ck_maintenance(cluster_, nullptr, 0, timeout.count(), out); });
+        return detail::revision(
+            [&](std::uint64_t *out) { return ck_maintenance(cluster_, nullptr, 0, timeout.count(), out); });
     }
     /// Removes a member for ever; the revision. force: also where partitions lose their data by it. Blocks for at most
     /// timeout.
@@ -298,7 +299,7 @@ class ClusterRef {
     /// Errors: InvalidArgument, NotStarted; NotFound; Refused for the leader, for the last member, and without force
     /// for the last one that counts as holding a partition's data; NoLeader, Timeout, Stopped.
     Result<std::uint64_t> remove_node(std::string_view id, Duration timeout, Force force = Force::No) const {
-        return revision([&](std::uint64_t *out) {
+        return detail::revision([&](std::uint64_t *out) {
             return ck_remove_node(cluster_, id.data(), id.size(), force == Force::Yes, timeout.count(), out);
         });
     }
@@ -310,7 +311,7 @@ class ClusterRef {
     /// node that is up holds the data or that member holds no copy; NoLeader, Timeout, Stopped.
     Result<std::uint64_t> recover_partition(std::uint32_t partition, std::string_view from, Duration timeout,
                                             Force force = Force::No) const {
-        return revision([&](std::uint64_t *out) {
+        return detail::revision([&](std::uint64_t *out) {
             return ck_recover_partition(cluster_, partition, from.data(), from.size(), force == Force::Yes,
                                         timeout.count(), out);
         });
@@ -354,7 +355,7 @@ class ClusterRef {
     /// NoLeader, Io: it has not happened; Timeout: it may or may not have happened (Error::is_ambiguous).
     Result<std::uint64_t> set_custom_data(std::string_view key, std::string_view value, Duration timeout,
                                           Expect expect = Expect::any()) const {
-        return revision([&](std::uint64_t *out) {
+        return detail::revision([&](std::uint64_t *out) {
             return ck_custom_data_set(cluster_, key.data(), key.size(), value.data(), value.size(), expect.get(),
                                       timeout.count(), out);
         });
@@ -405,148 +406,8 @@ class ClusterRef {
     ///
     /// Errors: NotStarted, NoLeader, Timeout, Stopped.
     Result<std::uint64_t> read_barrier(Duration timeout) const {
-        return revision([&](std::uint64_t *out) { return ck_read_barrier(cluster_, timeout.count(), out); });
+        return detail::revision([&](std::uint64_t *out) { return ck_read_barrier(cluster_, timeout.count(), out); });
     }
-
-    // -- Hooks. hook: any callable, which the node owns then. It takes what its function says, and returns a
-    // HookResult, a Result, or
-    // -- nothing, which is a success; an exception is a failure. It runs on threads of the library, for partition
-    // changes on several at
-    // -- once, and may block. docs/hooks.md tells of order and concurrency. Register before start(), and nothing is
-    // missed. A hook
-    // -- that needs its own node takes a ClusterRef: a share would keep alive what keeps it alive.
-    // -- Errors of all: InvalidArgument, also for a std::function that is empty; Stopped.
-
-    /// Adds a hook for every event of these kinds, in the order in which they happened: hook(const Event &).
-    template <class Hook>
-    Result<HookId> on(EventMask events, Hook &&hook) const {
-        static_assert(detail::is_hook<std::decay_t<Hook>, Event>,
-                      "a hook is called with a const Event &, and returns a HookResult, a Result or nothing");
-        return add<std::decay_t<Hook>>(std::forward<Hook>(hook),
-                                       [&](ck_hook_fn call, void *data, ck_destroy_fn destroy, std::uint64_t *id) {
-                                           return ck_hook_add(cluster_, events.bits(), call, data, destroy, id);
-                                       });
-    }
-    /// Adds a hook that observes every event from now on, one after the other, in order: hook(const Event &). Nothing
-    /// waits for it, however long it takes: what it returns confirms no copy.
-    template <class Hook>
-    Result<HookId> observe(Hook &&hook) const {
-        static_assert(detail::is_hook<std::decay_t<Hook>, Event>,
-                      "a hook is called with a const Event &, and returns a HookResult, a Result or nothing");
-        return add<std::decay_t<Hook>>(std::forward<Hook>(hook),
-                                       [&](ck_hook_fn call, void *data, ck_destroy_fn destroy, std::uint64_t *id) {
-                                           return ck_observer_add(cluster_, call, data, destroy, id);
-                                       });
-    }
-
-    /// A node gained or lost a partition, or a role in it: hook(const PartitionChange &), or with a const Event & after
-    /// it. Where this node gains a copy: copy the data from one of copy_from(), and return success when it is there;
-    /// only then does the cluster count on it.
-    template <class Hook>
-    Result<HookId> on_partition_change(Hook &&hook) const {
-        return on_kind<PartitionChange>(EventKind::PartitionChange, std::forward<Hook>(hook));
-    }
-    /// A node that was never a member has joined: hook(const NodeJoin &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_node_join(Hook &&hook) const {
-        return on_kind<NodeJoin>(EventKind::NodeJoin, std::forward<Hook>(hook));
-    }
-    /// A member is back, or has restarted: hook(const NodeRejoin &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_node_rejoin(Hook &&hook) const {
-        return on_kind<NodeRejoin>(EventKind::NodeRejoin, std::forward<Hook>(hook));
-    }
-    /// A member stopped, failed, or was removed: hook(const NodeLeave &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_node_leave(Hook &&hook) const {
-        return on_kind<NodeLeave>(EventKind::NodeLeave, std::forward<Hook>(hook));
-    }
-    /// Partitions begin to move: hook(const Rebalance &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_rebalance_start(Hook &&hook) const {
-        return on_kind<Rebalance>(EventKind::RebalanceStart, std::forward<Hook>(hook));
-    }
-    /// Every partition is where it should be: hook(const Rebalance &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_rebalance_complete(Hook &&hook) const {
-        return on_kind<Rebalance>(EventKind::RebalanceComplete, std::forward<Hook>(hook));
-    }
-    /// The cluster's health changed: hook(const ClusterHealth &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_cluster_health_change(Hook &&hook) const {
-        return on_kind<ClusterHealth>(EventKind::ClusterHealthChange, std::forward<Hook>(hook));
-    }
-    /// This node leads now: hook(const Leadership &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_become_leader(Hook &&hook) const {
-        return on_kind<Leadership>(EventKind::BecomeLeader, std::forward<Hook>(hook));
-    }
-    /// This node leads no longer: hook(const Leadership &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_lose_leadership(Hook &&hook) const {
-        return on_kind<Leadership>(EventKind::LoseLeadership, std::forward<Hook>(hook));
-    }
-    /// Another node leads now: hook(const Leadership &), or with a const Event & after it.
-    template <class Hook>
-    Result<HookId> on_leader_change(Hook &&hook) const {
-        return on_kind<Leadership>(EventKind::LeaderChange, std::forward<Hook>(hook));
-    }
-
-    /// Removes a hook, also one that observes. When it returns success, no call of the hook runs or will, and it is
-    /// destroyed, unless this was called inside a hook of this node: then both are true when the call under way
-    /// returns. A call that was deferred goes on to its end, and counts. Blocks until a call of the hook that is under
-    /// way returns, for at most timeout. A hook may call it, for itself too, and is not waited for.
-    ///
-    /// Errors: NotFound when there is no such hook (any more); Timeout when a call has not returned: the hook is
-    /// removed all the same, and destroyed when that returns.
-    Result<void> remove_hook(HookId id, Duration timeout) const {
-        return detail::outcome(ck_hook_remove(cluster_, static_cast<std::uint64_t>(id), timeout.count()));
-    }
-
-    /// Opens a queue of events of these kinds, for whoever reads instead of being called.
-    ///
-    /// Errors: InvalidArgument, Stopped.
-    Result<Events> open_events(EventMask events, EventsMode mode = EventsMode::Confirm) const {
-        ck_events_t *queue = nullptr;
-        if (ck_error_t *error = ck_events_open(cluster_, events.bits(), static_cast<std::uint32_t>(mode), &queue)) {
-            return Error::take(error);
-        }
-        return Events(queue);
-    }
-
-    // -- Messages for people.
-
-    /// Sets where messages of this node go, those that the option log_level lets through: log(const LogRecord &). It
-    /// replaces an earlier callback, and is told what waited for that. It is called one message after the other, on a
-    /// thread that does nothing else; nothing in the node waits for it, and it may block. What does not fit into 1024
-    /// messages or 1 MiB meanwhile is dropped, and a message says how many were. An exception that leaves it is
-    /// dropped, and nobody is told. It may call everything, and end its own node.
-    ///
-    /// Errors: InvalidArgument.
-    template <class Log>
-    Result<void> set_log(Log &&log) const {
-        using Callable = std::decay_t<Log>;
-        static_assert(std::is_invocable_v<Callable &, const LogRecord &>,
-                      "a log callback is called with a const LogRecord &");
-        if (detail::is_empty(log)) {
-            return set_log(nullptr);
-        }
-        auto owned = std::make_unique<Callable>(std::forward<Log>(log));
-        detail::give(owned.get());
-        if (ck_error_t *error =
-                ck_cluster_set_log(cluster_, &detail::call_log<Callable>, owned.get(), &detail::destroy<Callable>)) {
-            return Error::take(error);
-        }
-        static_cast<void>(owned.release());
-        return {};
-    }
-    /// Messages go nowhere from now on, as in the beginning.
-    Result<void> set_log(std::nullptr_t) const {
-        return detail::outcome(ck_cluster_set_log(cluster_, nullptr, nullptr, nullptr));
-    }
-
-  protected:
-    ck_cluster_t *cluster_ = nullptr;
 
   private:
     Result<KeyRoute> lookup(std::string_view key, ck_view_t **view) const {
@@ -558,16 +419,6 @@ class ClusterRef {
         return route;
     }
 
-    /// A call of C's that gives a revision.
-    template <class Call>
-    static Result<std::uint64_t> revision(Call call) {
-        std::uint64_t revision = 0;
-        if (ck_error_t *error = call(&revision)) {
-            return Error::take(error);
-        }
-        return revision;
-    }
-
     /// A call of C's that fills a buffer with a node's id.
     template <class Call>
     static Result<std::string> node_id(Call call) {
@@ -576,36 +427,6 @@ class ClusterRef {
             return Error::take(error);
         }
         return std::string(buffer.data());
-    }
-
-    /// Gives a hook to C, which owns it then: add(call, data, destroy, id) is a call of C's.
-    template <class Hook, class Given, class Add>
-    static Result<HookId> add(Given &&hook, Add add) {
-        if (detail::is_empty(hook)) {
-            return Error(ErrorCode::InvalidArgument, "the hook is an empty function");
-        }
-        auto owned = std::make_unique<Hook>(std::forward<Given>(hook));
-        detail::give(owned.get());
-        std::uint64_t id = 0;
-        if (ck_error_t *error = add(&detail::call_hook<Hook>, owned.get(), &detail::destroy<Hook>, &id)) {
-            return Error::take(error);
-        }
-        // It may have been called, and destroyed, already.
-        static_cast<void>(owned.release());
-        return HookId{id};
-    }
-
-    template <class Told, class Hook>
-    Result<HookId> on_kind(EventKind kind, Hook &&hook) const {
-        using Callable = std::decay_t<Hook>;
-        static_assert(detail::is_hook<Callable, Told> || detail::is_hook<Callable, Told, Event>,
-                      "a hook is called with what the event tells, and the event where it takes that too, and returns "
-                      "a HookResult, "
-                      "a Result or nothing");
-        if (detail::is_empty(hook)) {
-            return Error(ErrorCode::InvalidArgument, "the hook is an empty function");
-        }
-        return on(kind, detail::TypedHook<Told, Callable>{std::forward<Hook>(hook)});
     }
 };
 

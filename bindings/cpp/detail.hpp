@@ -15,6 +15,16 @@ inline Result<void> outcome(ck_error_t *error) {
     return {};
 }
 
+/// The outcome of a call of C's that gives a revision: call(out).
+template <class Call>
+Result<std::uint64_t> revision(const Call &call) {
+    std::uint64_t revision = 0;
+    if (ck_error_t *error = call(&revision)) {
+        return Error::take(error);
+    }
+    return revision;
+}
+
 /// A deleter for a free function of C's.
 template <auto Free>
 struct Deleter {
@@ -110,6 +120,19 @@ template <class Callable>
 void destroy(void *callable) noexcept {
     receive(callable);
     guarded([&] { delete static_cast<Callable *>(callable); });
+}
+
+/// Gives a callable to C, which owns it then, unless the call of C's fails: call(data).
+template <class Callable, class Given, class Call>
+Result<void> hand_over(Given &&callable, const Call &call) {
+    auto owned = std::make_unique<Callable>(std::forward<Given>(callable));
+    give(owned.get());
+    if (ck_error_t *error = call(owned.get())) {
+        return Error::take(error);
+    }
+    // It may have been called, and destroyed, already.
+    static_cast<void>(owned.release());
+    return {};
 }
 
 } // namespace detail

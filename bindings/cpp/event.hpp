@@ -273,8 +273,8 @@ class [[nodiscard]] Completion {
 };
 
 /// One event. It is valid until the callback returns, or, of an event from a queue, until it is acknowledged; so is all
-/// that is borrowed from it. It cannot be copied: copy what you keep. One from a queue that was acknowledged or moved from
-/// tells nothing: it is of no kind, and of revision 0.
+/// that is borrowed from it. It cannot be copied: copy what you keep. One from a queue that was acknowledged or moved
+/// from tells nothing: it is of no kind, and of revision 0.
 class Event {
   public:
     /// An event of the C interface, borrowed; NULL for none.
@@ -284,9 +284,7 @@ class Event {
     /// The revision that brought it about.
     std::uint64_t revision() const noexcept { return event_ != nullptr ? event_->revision : 0; }
     /// When, by the wall clock of the node that proposed it.
-    TimePoint timestamp() const noexcept {
-        return detail::time_point(event_ != nullptr ? event_->timestamp_ms : 0);
-    }
+    TimePoint timestamp() const noexcept { return detail::time_point(event_ != nullptr ? event_->timestamp_ms : 0); }
     /// What happened. A later library may have kinds that are none of EventKind.
     EventKind kind() const noexcept { return static_cast<EventKind>(event_ != nullptr ? event_->kind : 0); }
     /// Number of the call for this event, from 1: a failed copy is tried again.

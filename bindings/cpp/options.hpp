@@ -41,63 +41,75 @@ inline Result<void> check_abi() {
 // ---- Options.
 // ---------------------------------------------------------------------------------------------------------
 
-/// An option's name and its value in text form.
-struct OptionValue {
-    std::string_view name;
-    std::string_view value;
+/// The value of an option: text, or what has a text form. Text is borrowed.
+class OptionText {
+  public:
+    /// No text, which unsets what may be unset.
+    OptionText() noexcept = default;
+    /// A text.
+    template <class Text, std::enable_if_t<std::is_convertible_v<const Text &, std::string_view>, int> = 0>
+    OptionText(const Text &text) noexcept : given_(text) {}
+    /// A number, or true or false.
+    template <class Number, class = std::enable_if_t<std::is_integral_v<Number>>>
+    OptionText(Number number) {
+        if constexpr (std::is_same_v<Number, bool>) {
+            given_ = number ? "true" : "false";
+        } else {
+            made_ = std::to_string(number);
+        }
+    }
+    /// A duration, which is rounded up to milliseconds.
+    template <class Rep, class Period>
+    OptionText(std::chrono::duration<Rep, Period> duration)
+        : made_(std::to_string(Duration(duration).count()) + "ms") {}
+
+    /// The text form, borrowed.
+    std::string_view get() const & noexcept { return made_.empty() ? given_ : std::string_view(made_); }
+    std::string_view get() const && = delete;
+
+  private:
+    std::string_view given_;
+    std::string made_;
 };
 
-/// What a node is started with. docs/options.md lists every option with its default and bounds. Nodes that were made
-/// from it have a copy.
-class Options {
-  public:
-    /// No options; calls fail with InvalidArgument until others are moved here.
-    Options() noexcept = default;
-    /// Owns options of the C interface. options: consumed.
-    explicit Options(ck_options_t *options) noexcept : options_(options) {}
+/// An option's name and its value, both borrowed.
+struct OptionValue {
+    std::string_view name;
+    OptionText value;
+};
 
-    /// Options with every default, and with these values: node_id and http_addr have no default.
-    ///
-    /// Errors: InvalidOption, Io; Version as check_abi().
-    static Result<Options> create(std::initializer_list<OptionValue> values = {}) {
-        if (Result<void> checked = check_abi(); !checked) {
-            return std::move(checked).error();
+namespace detail {
+
+/// Options with these values.
+template <class Options>
+Result<Options> with(Options options, std::initializer_list<OptionValue> values) {
+    for (const OptionValue &option : values) {
+        if (Result<void> set = options.set(option.name, option.value); !set) {
+            return std::move(set).error();
         }
-        ck_options_t *raw = nullptr;
-        if (ck_error_t *error = ck_options_new(&raw)) {
-            return Error::take(error);
-        }
-        Options options(raw);
-        for (const OptionValue &option : values) {
-            if (Result<void> set = options.set(option.name, option.value); !set) {
-                return std::move(set).error();
-            }
-        }
-        return options;
     }
+    return options;
+}
 
-    /// Sets an option by its name, from its text form: "5s", "true", "64", "10.0.0.1:8080,10.0.0.2:8080".
-    /// "services.NAME" and "labels.NAME" set one entry. An empty value unsets what may be unset. On failure nothing
-    /// changes.
+} // namespace detail
+
+/// Options of a node, borrowed from whoever owns them: a pointer in size, valid as long as they.
+class OptionsRef {
+  public:
+    /// No options; calls fail with InvalidArgument.
+    OptionsRef() noexcept = default;
+    /// Options of the C interface, borrowed.
+    explicit OptionsRef(ck_options_t *options) noexcept : options_(options) {}
+
+    /// Sets an option by its name, to a number, a duration, true or false, or from its text form: "5s", "true", "64",
+    /// "10.0.0.1:8080,10.0.0.2:8080". "services.NAME" and "labels.NAME" set one entry. An empty value unsets what may
+    /// be unset. On failure nothing changes.
     ///
     /// Errors: InvalidArgument; InvalidOption for an unknown name (the message suggests the nearest), and for a value
     /// that is malformed or out of bounds.
-    Result<void> set(std::string_view name, std::string_view value) {
-        return detail::outcome(ck_options_set(get(), name.data(), name.size(), value.data(), value.size()));
-    }
-    /// Sets an option that is a number, or true or false.
-    template <class Number, std::enable_if_t<std::is_integral_v<Number>, int> = 0>
-    Result<void> set(std::string_view name, Number value) {
-        if constexpr (std::is_same_v<Number, bool>) {
-            return set(name, std::string_view(value ? "true" : "false"));
-        } else {
-            return set(name, std::string_view(std::to_string(value)));
-        }
-    }
-    /// Sets an option that is a duration, which is rounded up to milliseconds.
-    template <class Rep, class Period>
-    Result<void> set(std::string_view name, std::chrono::duration<Rep, Period> value) {
-        return set(name, std::string_view(std::to_string(Duration(value).count()) + "ms"));
+    Result<void> set(std::string_view name, const OptionText &value) {
+        const std::string_view text = value.get();
+        return detail::outcome(ck_options_set(get(), name.data(), name.size(), text.data(), text.size()));
     }
 
     /// Sets what a JSON object names and leaves the rest. On failure nothing changes.
@@ -149,10 +161,44 @@ class Options {
     }
 
     /// The options for the C interface, borrowed: valid as long as this.
-    ck_options_t *get() const noexcept { return options_.get(); }
+    ck_options_t *get() const noexcept { return options_; }
 
-  private:
-    detail::Owned<ck_options_t, ck_options_free> options_;
+  protected:
+    ck_options_t *options_ = nullptr;
+};
+
+/// What a node is started with: every call is one of OptionsRef. docs/options.md lists every option with its default
+/// and bounds. Nodes that were made from it have a copy.
+class Options : public OptionsRef {
+  public:
+    /// No options; calls fail with InvalidArgument until others are moved here.
+    Options() noexcept = default;
+    /// Owns options of the C interface. options: consumed.
+    explicit Options(ck_options_t *options) noexcept : OptionsRef(options) {}
+    Options(Options &&other) noexcept : OptionsRef(other.release()) {}
+    Options &operator=(Options &&other) noexcept {
+        Options taken(std::move(other));
+        std::swap(options_, taken.options_);
+        return *this;
+    }
+    ~Options() { ck_options_free(options_); }
+
+    /// Options with every default, and with these values: node_id and http_addr have no default.
+    ///
+    /// Errors: InvalidOption, Io; Version as check_abi().
+    static Result<Options> create(std::initializer_list<OptionValue> values = {}) {
+        if (Result<void> checked = check_abi(); !checked) {
+            return std::move(checked).error();
+        }
+        ck_options_t *options = nullptr;
+        if (ck_error_t *error = ck_options_new(&options)) {
+            return Error::take(error);
+        }
+        return detail::with(Options(options), values);
+    }
+
+    /// Gives them away: free them with ck_options_free.
+    [[nodiscard]] ck_options_t *release() noexcept { return std::exchange(options_, nullptr); }
 };
 
 /// An option that there is. All texts are static.
@@ -166,7 +212,8 @@ struct OptionInfo {
     std::optional<std::string_view> default_value;
     /// What it accepts, in words, such as "1 to 65536".
     std::string_view bounds;
-    /// The environment variables that set it, separated by blanks; where several are set, the first counts.
+    /// The environment variables that set it, separated by blanks; where several are set, the first counts. None set
+    /// options of clients.
     std::string_view env;
     /// What it means, in a sentence or two.
     std::string_view help;

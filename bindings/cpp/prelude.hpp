@@ -9,10 +9,10 @@
 // ERRORS
 //   A call that can fail returns a Result, which is its value or an Error, and which nobody may overlook
 //   ([[nodiscard]]). Result::value() throws clusterkit::Exception where there is an Error. Nothing else here throws,
-//   except that memory may run out (std::bad_alloc). With -fno-exceptions value() ends the process by std::abort()
-//   instead: ask first. Every call can fail with ErrorCode::Internal, a defect in ClusterKit, and with
-//   ErrorCode::Forked. What was moved from is empty: calls on it fail with ErrorCode::InvalidArgument, or give what
-//   they give where there is nothing.
+//   except that memory may run out (std::bad_alloc), and that a condition which a test waits for may. With
+//   -fno-exceptions value() ends the process by std::abort() instead: ask first. Every call can fail with
+//   ErrorCode::Internal, a defect in ClusterKit, and with ErrorCode::Forked. What was moved from is empty: calls on it
+//   fail with ErrorCode::InvalidArgument, or give what they give where there is nothing.
 //
 // TEXT, TIME
 //   Text that goes in is UTF-8 and goes in as std::string_view, which is read during the call. Keys of the application
@@ -33,8 +33,9 @@
 //   Hooks, completions and log callbacks run on threads of the library. Any callable will do, std::function among them;
 //   it need not be copyable. It is destroyed when no call of it runs or will, on any thread. No exception of theirs
 //   ends the process:
-//     hook                       the call has failed, with the exception's what() as its reason
-//     completion, log callback   the exception is dropped, and nobody is told
+//     hook                                the call has failed, with the exception's what() as its reason
+//     configure and prepare (of tests)    the same
+//     completion, log callback, changes   the exception is dropped, and nobody is told
 //   What a destructor of a callable throws is dropped, too. No callback may end its thread (pthread_exit).
 //
 // ONE PROGRAM

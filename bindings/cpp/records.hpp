@@ -241,6 +241,46 @@ class Expect {
 /// Whether a call goes on where data is lost by it.
 enum class Force : bool { No = false, Yes = true };
 
+/// What is known of one address of a client.
+struct ClientAddr {
+    /// The address, "host:port".
+    std::string addr;
+    /// Why it failed last. None once it has answered since, and where it was never asked.
+    std::optional<std::string> last_error;
+    /// The code of that error; ErrorCode::Ok where there is none.
+    ErrorCode last_error_code = ErrorCode::Ok;
+    /// The number of failures since it last answered.
+    std::uint32_t failures = 0;
+    /// True where the options name it, false where the cluster does.
+    bool is_given = false;
+};
+
+/// How a client is connected, and how old its view may be.
+struct ClientStatus {
+    /// The address of the member that is followed at present. None while none is.
+    std::optional<std::string> connected;
+    /// The id of the cluster that is followed; empty before its first answer.
+    std::string cluster_id;
+    /// Its name; empty before its first answer.
+    std::string cluster_name;
+    /// What failed last, with the address; it stays when all is well again. None where nothing has.
+    std::optional<std::string> last_error;
+    /// The code of that error: WrongCluster where another cluster answers; ErrorCode::Ok where there is none.
+    ErrorCode last_error_code = ErrorCode::Ok;
+    /// Every address that may be asked, the given ones first.
+    std::vector<ClientAddr> addrs;
+    /// The revision of the view; 0 before the first answer.
+    std::uint64_t revision = 0;
+    /// The time since the last answer of a member that knew a leader: it grows up to the option poll_timeout while the
+    /// cluster is quiet. None before the first.
+    std::optional<std::chrono::milliseconds> last_contact;
+    /// True when the view may be older than the cluster by more than a moment: no member is followed, the one that is
+    /// has lost contact with the leader, or nothing was heard for longer than a poll and its answer may take.
+    bool is_stale = false;
+    /// True from Client::close on.
+    bool is_closed = false;
+};
+
 namespace detail {
 
 // What C's records say, as values.
@@ -284,6 +324,21 @@ inline AvoidedCopy value_of(const ck_avoided_copy_t &avoided) {
     value.partition = avoided.partition;
     value.times = avoided.times;
     value.until = time_point(avoided.until_ms);
+    return value;
+}
+
+/// A text of C's that may be missing, as one of our own.
+inline std::optional<std::string> optional_string(const char *text) {
+    return text != nullptr ? std::optional<std::string>(text) : std::nullopt;
+}
+
+inline ClientAddr value_of(const ck_client_addr_t &addr) {
+    ClientAddr value;
+    value.addr = text(addr.addr);
+    value.last_error = optional_string(addr.last_error);
+    value.last_error_code = static_cast<ErrorCode>(addr.last_error_code);
+    value.failures = addr.failures;
+    value.is_given = addr.is_given;
     return value;
 }
 
@@ -369,6 +424,23 @@ inline NodeHealth value_of(const ck_node_health_t &health) {
     value.healthy = health.healthy;
     value.last_seen = time_point(health.last_seen_ms);
     value.failures = health.failures;
+    return value;
+}
+
+inline ClientStatus value_of(const ck_client_status_t &status) {
+    ClientStatus value;
+    value.connected = optional_string(status.connected);
+    value.cluster_id = text(status.cluster_id);
+    value.cluster_name = text(status.cluster_name);
+    value.last_error = optional_string(status.last_error);
+    value.last_error_code = static_cast<ErrorCode>(status.last_error_code);
+    value.addrs = values_of(status.addrs, status.addr_count);
+    value.revision = status.revision;
+    if (status.last_contact_ms != UINT64_MAX) {
+        value.last_contact = milliseconds(status.last_contact_ms);
+    }
+    value.is_stale = status.is_stale;
+    value.is_closed = status.is_closed;
     return value;
 }
 

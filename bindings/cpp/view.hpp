@@ -207,6 +207,7 @@ class View {
     [[nodiscard]] ck_view_t *release() noexcept { return std::exchange(view_, nullptr); }
 
   private:
+    friend class Client;
     friend class ClusterRef;
 
     ck_view_t *view_ = nullptr;

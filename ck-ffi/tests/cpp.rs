@@ -210,11 +210,9 @@ fn units_of_a_program_may_differ() {
 #[test]
 fn a_program_may_end_without_ending_its_node() {
     let program = build(&source_of("exits"), "17", &[]);
-    for how in ["static", "thread", "leaked"] {
+    for how in ["static", "thread", "leaked", "hook"] {
         is_always_silent(&format!("exits {how}"), &program, &[how]);
     }
-    // It ends after 5 s, the time that a hook has to return.
-    is_silent("exits hook", &program, &["hook"], &[]);
 }
 
 #[test]
@@ -240,6 +238,16 @@ fn queues_keep_their_promises() {
 #[test]
 fn calls_that_do_not_wait_tell_their_outcome_once() {
     holds("async", "17");
+}
+
+#[test]
+fn a_client_answers_as_a_member() {
+    holds("client", "17");
+}
+
+#[test]
+fn a_test_cluster_does_as_it_is_told() {
+    holds("testing", "17");
 }
 
 #[test]

@@ -189,9 +189,7 @@ static void *waits(void *client) {
 
 // Nobody answers: lookups find nothing and wait for nothing, and closing ends what waits.
 static void nobody_answers(void) {
-    static atomic_int heard;
     ck_client_t *client = make_client("127.0.0.1:1");
-    OK(ck_client_set_log(client, on_log, &heard, NULL));
     ck_view_t *view = NULL;
     OK(ck_client_view_acquire(client, &view));
     CHECK(ck_view_revision(view) == 0 && ck_view_node_count(view) == 0);
@@ -209,7 +207,6 @@ static void nobody_answers(void) {
         ck_client_status_free(status);
     }
     CHECK(code == CK_ERROR_UNREACHABLE);
-    UNTIL(atomic_load(&heard) > 0);
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, waits, client) == 0);
     OK(ck_client_close(client));
@@ -247,6 +244,17 @@ static void wrong_options_and_arguments(const char *addr) {
     FAILS(CK_ERROR_INVALID_ARGUMENT, ck_client_view_refresh(NULL, NULL));
 }
 
+// The member ends, and the client says that it follows it no longer.
+static void messages_are_told(ck_cluster_t *member, const char *addr) {
+    static atomic_int heard;
+    ck_client_t *client = make_client(addr);
+    OK(ck_client_wait_ready(client, TIMEOUT_MS, NULL));
+    OK(ck_client_set_log(client, on_log, &heard, NULL));
+    ck_cluster_free(member);
+    UNTIL(atomic_load(&heard) > 0);
+    ck_client_free(client);
+}
+
 int main(void) {
     ck_cluster_t *member = make_node("node-1");
     OK(ck_cluster_start(member));
@@ -257,6 +265,6 @@ int main(void) {
     changes_are_told(member, addr);
     nobody_answers();
     wrong_options_and_arguments(addr);
-    ck_cluster_free(member);
+    messages_are_told(member, addr);
     return 0;
 }

@@ -1,4 +1,5 @@
-// A program that ends without having ended its node, in the ways of C++: argv[1] says how. Nothing hangs, nothing crashes.
+// A program that ends without having ended its node, in the ways of C++: argv[1] says how. Nothing hangs, nothing
+// crashes.
 #include "check.hpp"
 
 #include <atomic>
@@ -20,6 +21,20 @@ static void fill(Cluster &cluster) {
     OK(cluster.start());
     cluster.async().wait_for_revision(UINT64_MAX, TIMEOUT).then([](const clusterkit::Result<void> &) { calls++; });
 }
+
+// Destroyed after the node: its end has not waited for the hook that it is in, which would take 5 s.
+struct Watch {
+    std::chrono::steady_clock::time_point ends{};
+
+    ~Watch() {
+        if (ends != std::chrono::steady_clock::time_point() && std::chrono::steady_clock::now() - ends > 4s) {
+            std::fprintf(stderr, "the end took more than 4 s\n");
+            std::_Exit(1);
+        }
+    }
+};
+
+static Watch watch;
 
 // Destroyed after main, among other things with static storage.
 static Cluster &global() {
@@ -44,6 +59,7 @@ int main(int argc, char **argv) {
         fill(cluster);
         OK(cluster.on(clusterkit::EventKind::NodeJoin, [](const Event &event) {
             if (event.node_join()->node().id() == "node-2") {
+                watch.ends = std::chrono::steady_clock::now();
                 std::exit(0);
             }
         }));

@@ -1,11 +1,16 @@
 //! Tracks whether the current thread is inside a hook, and of which cluster handle.
 
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 
 thread_local! {
     /// Keys of the handles whose hooks this thread is inside of, innermost last. There can be several: a hook of one
     /// cluster may poll a future that runs a hook of another.
-    static INSIDE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    ///
+    /// Nothing drops it, so that it is there as long as its thread: a hook that ends the process runs the destructors of
+    /// what is static after those of its thread's locals, and one of them may end the hook's own node. It is empty, and has
+    /// no memory, outside of hooks.
+    static INSIDE: ManuallyDrop<RefCell<Vec<usize>>> = const { ManuallyDrop::new(RefCell::new(Vec::new())) };
     static HOOK_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -25,20 +30,23 @@ pub(super) struct Scope(());
 
 /// Enters a hook of the handle with this key.
 pub(super) fn enter(handle: usize) -> Scope {
-    // Thread-local storage may be gone already on a thread that is being torn down; nothing reads the mark there.
-    let _ = INSIDE.try_with(|inside| inside.borrow_mut().push(handle));
+    INSIDE.with(|inside| inside.borrow_mut().push(handle));
     Scope(())
 }
 
 /// True while this thread is inside a hook of the handle with this key.
 pub(super) fn inside(handle: usize) -> bool {
-    INSIDE
-        .try_with(|inside| inside.borrow().contains(&handle))
-        .unwrap_or(false)
+    INSIDE.with(|inside| inside.borrow().contains(&handle))
 }
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        let _ = INSIDE.try_with(|inside| inside.borrow_mut().pop());
+        INSIDE.with(|inside| {
+            let mut inside = inside.borrow_mut();
+            inside.pop();
+            if inside.is_empty() {
+                *inside = Vec::new();
+            }
+        });
     }
 }

@@ -4,6 +4,7 @@ mod deferred;
 mod order;
 mod properties;
 mod rules;
+mod scope;
 mod shutdown;
 #[cfg(feature = "sim")]
 mod simulated;

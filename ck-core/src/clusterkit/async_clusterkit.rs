@@ -94,7 +94,7 @@ impl ClusterKit {
     /// # Errors
     /// [`ErrorCode::Stopped`].
     pub fn events(&self) -> Result<Events> {
-        Events::subscribe(&self.node())
+        Events::subscribe(&self.shared_node())
     }
 }
 

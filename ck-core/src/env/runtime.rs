@@ -69,7 +69,7 @@ pub fn timeout<F: Future + Send>(duration: Duration, future: F) -> Timeout<F> {
 }
 
 /// Runs work that blocks (disk, long computation) off the runtime's own threads; in place where the node's disk is in
-/// memory and its clock stands still meanwhile (see [`runs_in_place`]).
+/// memory and its clock stands still meanwhile (see `runs_in_place`).
 ///
 /// # Errors
 /// [`ErrorCode::Internal`](crate::ErrorCode::Internal) when the work panicked or the runtime is shutting down.

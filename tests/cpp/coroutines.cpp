@@ -211,12 +211,31 @@ static void many_wait_at_once() {
     UNTIL(ended == 50);
 }
 
+// The last share of a client is the coroutine's.
+static Detached follows(clusterkit::Client client, Loop &loop, std::atomic<bool> &ended) {
+    const std::uint64_t first = OK(co_await client.async().wait_ready(TIMEOUT));
+    CHECK(OK(co_await client.async().refresh(TIMEOUT)) >= first);
+    const auto to_loop = [&](std::coroutine_handle<> coroutine) { loop(coroutine); };
+    CHECK(OK(co_await client.async().read_barrier(TIMEOUT).resume_on(to_loop)) >= first);
+    client = clusterkit::Client();
+    ended = true;
+}
+
+static void a_coroutine_may_own_a_client() {
+    const Cluster cluster = started("node-1");
+    Loop loop;
+    std::atomic<bool> ended{false};
+    follows(OK(clusterkit::Client::create({{"addrs", OK(cluster.http_addr())}})), loop, ended);
+    loop.run_until([&] { return ended.load(); });
+}
+
 int main() {
     a_coroutine_goes_on_where_outcomes_are_told();
     an_executor_resumes_elsewhere();
     what_cannot_begin_does_not_suspend();
     one_that_waits_may_be_destroyed();
     a_coroutine_may_own_its_node();
+    a_coroutine_may_own_a_client();
 #if CLUSTERKIT_HAS_EXCEPTIONS
     exceptions_end_no_process();
 #endif

@@ -49,12 +49,13 @@ RUNNERS = [
     # After it: it takes the library that these have built.
     Runner("go", "the Go binding and its examples, with the race detector, and with collections forced",
            [sys.executable, "bindings/go/test.py", "--workspace"], PLAIN),
-    Runner("docs", "the examples in the core's documentation, as they are built for users",
-           ["cargo", "test", "-p", "clusterkit", "--features", "testing", "--doc", "--locked"], CARGO),
     # Its tests without the simulator are part of these, so they are built and run once.
     Runner("core", "the core, on tokio, in its simulator and in test clusters",
            ["cargo", "test", "-p", "clusterkit", "--features", "sim,testing", "--lib", "--tests", "--locked", "--no-fail-fast"],
            CARGO),
+    # With the same features, so nothing is built again.
+    Runner("docs", "the examples in the core's documentation",
+           ["cargo", "test", "-p", "clusterkit", "--features", "sim,testing", "--doc", "--locked"], CARGO),
     # The same profile and features as make sim, so the library is built once for all three.
     Runner("scenarios", "scenarios of whole nodes in simulated time, and the simulation's own tests: a seed is one history",
            ["cargo", "test", "--profile", "sim", "-p", "ck-simulation", "--features", "planted-bugs", "--locked",

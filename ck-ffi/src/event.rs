@@ -78,8 +78,9 @@ unsafe impl Sync for CEvent {}
 
 impl CEvent {
     /// An event, and what ends its call; a call that nothing waits for has no completion.
-    pub(crate) fn new(event: Arc<Event>, completion: Option<HookCompletion>) -> Box<Self> {
-        Box::new(CEvent {
+    pub(crate) fn new(event: Arc<Event>, completion: Option<HookCompletion>) -> Arc<Self> {
+        // A box that moves takes what leads to it along: C keeps its pointer wherever the owner goes.
+        Arc::new(CEvent {
             public: ck_event_t {
                 revision: event.revision,
                 timestamp_ms: event.timestamp.as_millis(),
@@ -94,10 +95,10 @@ impl CEvent {
         })
     }
 
-    /// Valid for as long as the box lives.
-    pub(crate) fn as_ptr(&self) -> *const ck_event_t {
-        // Of the whole box, not of the field.
-        std::ptr::from_ref::<Self>(self).cast()
+    /// Valid for as long as the event is held.
+    pub(crate) fn as_ptr(self: &Arc<Self>) -> *const ck_event_t {
+        // Of the whole, not of the field.
+        Arc::as_ptr(self).cast()
     }
 
     /// What ends the call, where nothing has taken it yet.

@@ -45,7 +45,7 @@ struct EventQueue {
 struct QueueState {
     waiting: VecDeque<(Arc<Event>, Option<HookCompletion>)>,
     /// Events that were read and not acknowledged, by their address.
-    read: HashMap<usize, Box<CEvent>>,
+    read: HashMap<usize, Arc<CEvent>>,
     lost: u64,
     /// True when no event will follow.
     ended: bool,

@@ -292,7 +292,7 @@ def old_words() -> list[str]:
 def constants() -> list[str]:
     """Constants carry their noun: RETRY_PAUSE, not PAUSE."""
     return [f"{name}:{number}: {found.group(1)} of what?"
-            for name in files(f"{CORE}*.rs", "examples/cli/src/*.rs")
+            for name in files(f"{CORE}*.rs", "ck-ffi/*.rs", "examples/cli/*.rs", "bench/*.rs", "tests/*.rs")
             for number, line in enumerate(code(name), 1) if (found := BARE_CONSTANT.search(line))]
 
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::Outcome;
 
 /// How long anything may take before the benchmark gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
+pub(crate) const BENCH_TIMEOUT: Duration = Duration::from_secs(240);
 /// Partitions of every cluster that is measured.
 pub(crate) const PARTITIONS: u32 = 64;
 
@@ -100,7 +100,7 @@ impl Nodes {
     fn options(&self, i: usize) -> Options {
         let mut options = Options::new(format!("node-{i:02}"), "127.0.0.1:0");
         options.data_dir = self.dir.path().join(format!("{i}")).display().to_string();
-        options.join_timeout = PATIENCE;
+        options.join_timeout = BENCH_TIMEOUT;
         options.timing.profile = self.kind.profile;
         match self.nodes.first().and_then(ClusterKit::http_addr) {
             Some(founder) => options.join_addrs = vec![founder],
@@ -180,10 +180,10 @@ pub(crate) fn until(what: &str, condition: impl FnMut() -> bool) -> Outcome {
 
 /// Waits for a condition, looking so often.
 pub(crate) fn until_every(pause: Duration, what: &str, mut condition: impl FnMut() -> bool) -> Outcome {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + BENCH_TIMEOUT;
     while !condition() {
         if Instant::now() >= deadline {
-            return Err(format!("{what}: did not come about within {PATIENCE:?}").into());
+            return Err(format!("{what}: did not come about within {BENCH_TIMEOUT:?}").into());
         }
         std::thread::sleep(pause);
     }

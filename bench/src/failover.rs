@@ -9,7 +9,7 @@ use clusterkit::Expect;
 use clusterkit::{ClusterKit, TimingProfile};
 
 use crate::Outcome;
-use crate::cluster::{Kind, Nodes, PARTITIONS, PATIENCE, until};
+use crate::cluster::{BENCH_TIMEOUT, Kind, Nodes, PARTITIONS, until};
 use crate::process::NodeProcess;
 use crate::report::{Aim, Report, percentile};
 
@@ -80,7 +80,7 @@ fn killed(report: &mut Report, dir: &Path, profile: TimingProfile, aims: &Aims, 
         victim.kill()?;
         let killed = Instant::now();
         let writer = &nodes.nodes[trial / 2 % 2];
-        writer.set_custom_data("bench/failover", &b"x"[..], Expect::Any, PATIENCE)?;
+        writer.set_custom_data("bench/failover", &b"x"[..], Expect::Any, BENCH_TIMEOUT)?;
         if leads {
             write.push(millis(killed));
         }
@@ -190,7 +190,7 @@ fn drain(report: &mut Report, dir: &Path, profile: TimingProfile, trials: usize)
         nodes.wait_until_formed()?;
         let leaving = nodes.nodes.pop().ok_or("there is no node")?;
         let began = Instant::now();
-        leaving.leave(PATIENCE)?;
+        leaving.leave(BENCH_TIMEOUT)?;
         times.push(millis(began));
         drop(leaving);
     }

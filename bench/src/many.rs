@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clusterkit::TimingProfile;
 
-use crate::cluster::PATIENCE;
+use crate::cluster::BENCH_TIMEOUT;
 use crate::process::NodeProcess;
 use crate::report::{Aim, Report};
 use crate::{Failure, Outcome};
@@ -70,7 +70,7 @@ fn one(report: &mut Report, dir: &Path, count: usize, partitions: u32) -> Outcom
     nodes.push(back);
 
     let name = |what: &str| format!("{count} processes {what}");
-    let note = format!("{partitions} partitions; patience {PATIENCE:?}");
+    let note = format!("{partitions} partitions; patience {BENCH_TIMEOUT:?}");
     report.add(
         name("admitted"),
         ms(admitted),

@@ -11,7 +11,7 @@ use clusterkit::model::Event;
 use clusterkit::routing::ClusterView;
 use clusterkit::{ClusterKit, Options, TimingProfile};
 
-use crate::cluster::{PARTITIONS, PATIENCE, until, until_every};
+use crate::cluster::{BENCH_TIMEOUT, PARTITIONS, until, until_every};
 use crate::report::{Aim, Report};
 use crate::{Failure, Outcome};
 
@@ -58,7 +58,7 @@ pub(crate) fn serve(
         options.set("timing.profile", profile)?;
     }
     options.data_dir = data_dir.display().to_string();
-    options.join_timeout = PATIENCE;
+    options.join_timeout = BENCH_TIMEOUT;
     match join {
         Some(address) => options.join_addrs = vec![address.to_owned()],
         None => options.partition_count = Some(partitions),
@@ -114,7 +114,7 @@ fn write_for(node: &ClusterKit, writers: usize, turn: Duration) -> Outcome<u64> 
                 scope.spawn(move || -> clusterkit::Result<u64> {
                     let (key, mut count) = (format!("bench/{writer}"), 0);
                     while std::time::Instant::now() < over {
-                        node.set_custom_data(&key, &[7; 100][..], Expect::Any, PATIENCE)?;
+                        node.set_custom_data(&key, &[7; 100][..], Expect::Any, BENCH_TIMEOUT)?;
                         count += 1;
                     }
                     Ok(count)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clusterkit::ClusterKit;
 use clusterkit::Expect;
 
-use crate::cluster::{Nodes, PATIENCE};
+use crate::cluster::{BENCH_TIMEOUT, Nodes};
 use crate::rate::{self, Rate};
 use crate::report::{Aim, Report};
 use crate::{Outcome, disk};
@@ -76,7 +76,7 @@ pub(crate) fn write(node: &ClusterKit, writers: usize, turn: Duration) -> Outcom
     rate::by_threads(writers, turn, |writer| {
         let key = format!("bench/{writer}");
         Ok(move || {
-            node.set_custom_data(&key, &VALUE[..], Expect::Any, PATIENCE)?;
+            node.set_custom_data(&key, &VALUE[..], Expect::Any, BENCH_TIMEOUT)?;
             Ok(())
         })
     })

@@ -98,7 +98,7 @@ fn a_node_whose_disk_is_full_acknowledges_nothing_more_and_lives() {
     // What room the log's file still had is used up first.
     let value = vec![b'x'; 1 << 16];
     let mut acknowledged = 0_u32;
-    wait_until(ck_tests::LIMIT, || {
+    wait_until(ck_tests::WAIT_LIMIT, || {
         match api.put(&format!("until full {acknowledged}"), value.clone()) {
             Ok(_) => acknowledged += 1,
             Err(_) => return Ok(()),

@@ -8,7 +8,7 @@ use ck_tests::Network;
 use ck_tests::claims::{self, Subject};
 use clusterkit::model::NodeStatus;
 
-use crate::support::{LONG, Machine, Scene, skipped};
+use crate::support::{LONG_OUTAGE, Machine, Scene, skipped};
 
 /// Where the nodes listen.
 const PORT: u16 = 7000;
@@ -84,7 +84,7 @@ fn a_cluster_that_was_cut_in_two_heals_by_itself() {
     scene.progress();
     scene.taken_over(majority[0], &minority);
     scene.served_since(cut);
-    thread::sleep(LONG);
+    thread::sleep(LONG_OUTAGE);
     let healed = claims::now();
     net.heal();
     for place in minority {
@@ -131,7 +131,7 @@ fn cuts_in_one_direction_make_no_two_leaders_and_heal() {
     let leader = scene.cluster.leader();
     net.cut((leader + 1) % 3, (leader + 2) % 3).unwrap();
     scene.progress();
-    thread::sleep(LONG);
+    thread::sleep(LONG_OUTAGE);
     scene.progress();
     net.heal();
     scene.finish("one-way cuts");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ck_tests::claims::{self, Claims, Subject};
 use clusterkit::model::NodeStatus;
 
-use crate::support::{LONG, Machine, Scene};
+use crate::support::{LONG_OUTAGE, Machine, Scene};
 
 #[test]
 fn kill_9_of_the_leader_of_a_follower_and_of_several_makes_no_two_owners() {
@@ -43,7 +43,7 @@ fn stopped_for_long(machine: Machine, victims: usize) {
         scene.cluster.nodes()[*place].pause();
     }
     let since = claims::now();
-    thread::sleep(LONG);
+    thread::sleep(LONG_OUTAGE);
     if victims == 1 {
         scene.progress();
         scene.taken_over(left, &stopped);

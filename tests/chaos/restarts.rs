@@ -7,7 +7,7 @@ use ck_tests::claims::{self, Subject};
 use ck_tests::copies;
 use clusterkit::model::{EventKind, NodeRejoinEvent, NodeStatus, RoleChange};
 
-use crate::support::{LONG, Machine, PARTITIONS, Scene, Told};
+use crate::support::{LONG_OUTAGE, Machine, PARTITIONS, Scene, Told};
 
 /// A gain of a copy: who, and which partition.
 fn gain(told: &Told) -> Option<(String, u32)> {
@@ -136,7 +136,7 @@ fn a_node_back_from_failure_at_a_new_address_is_told_how_long_it_was_away_and_wh
     let gone = claims::now();
     scene.kill(place);
     scene.wait_status(through, place, NodeStatus::Failed);
-    std::thread::sleep(LONG);
+    std::thread::sleep(LONG_OUTAGE);
     let away = Duration::from_nanos(claims::now() - gone);
     // Somebody else has its old port.
     let squatter = std::net::TcpListener::bind(&old).unwrap();

@@ -16,9 +16,9 @@ use crate::PROGRAM;
 /// Partitions of every cluster here: enough for each node to lead some, few enough to be asked about all the time.
 pub(crate) const PARTITIONS: u32 = 16;
 /// Longer than every timeout of a node at `lan`: a lease of 1.5 s, failure after 2 s.
-pub(crate) const LONG: Duration = Duration::from_secs(3);
+pub(crate) const LONG_OUTAGE: Duration = Duration::from_secs(3);
 /// How long a client waits for an answer: there are nodes that will not give one.
-const PATIENCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many clients write at once.
 const WRITERS: u64 = 5;
 
@@ -98,7 +98,7 @@ impl Scene {
             &self.cluster,
             WRITERS,
             claims::now(),
-            PATIENCE,
+            ANSWER_TIMEOUT,
         ));
         self.progress();
     }

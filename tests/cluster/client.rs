@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ck_tests::{Cluster, LIMIT};
+use ck_tests::{Cluster, WAIT_LIMIT};
 use clusterkit::model::NodeStatus;
 use clusterkit::{Client, ClientOptions, ErrorCode};
 
@@ -12,7 +12,7 @@ use crate::PROGRAM;
 fn client_of(cluster: &Cluster, places: &[usize]) -> Client {
     let addrs = places.iter().map(|place| cluster.nodes()[*place].addr());
     let client = Client::new(ClientOptions::new(addrs)).unwrap();
-    client.wait_ready(LIMIT).unwrap();
+    client.wait_ready(WAIT_LIMIT).unwrap();
     client
 }
 
@@ -100,7 +100,7 @@ fn a_node_that_stands_still_is_left_and_a_revision_is_had_from_others_meanwhile(
         let writer = cluster.api((still + 1) % 3);
         let put = || writer.put("key", "value").map_err(|error| error.to_string());
         let (revision, _) = cluster.until("the others write", put);
-        client.wait_for_revision(revision, LIMIT).unwrap();
+        client.wait_for_revision(revision, WAIT_LIMIT).unwrap();
         let moved = || {
             let status = client.status();
             let addr = cluster.nodes()[still].addr();
@@ -135,7 +135,7 @@ fn a_cluster_that_restarts_is_followed_again() {
             cluster.node(place).wait_ready();
         }
         cluster.settle();
-        assert!(client.refresh(LIMIT).unwrap() > before);
+        assert!(client.refresh(WAIT_LIMIT).unwrap() > before);
     });
     wait_same(&cluster, &client);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clusterkit::model::{Cluster as ClusterRecord, NodeStatus, PartitionState};
 use tempfile::TempDir;
 
-use crate::{Api, LIMIT, Node, Snapshot, wait_until};
+use crate::{Api, Node, Snapshot, WAIT_LIMIT, wait_until};
 
 /// A cluster of real processes. Nodes are named `node-1`, `node-2` ...; the first founded it, the others were told
 /// the first one's address.
@@ -168,8 +168,8 @@ impl Cluster {
     /// Waits for a condition; with the state of everything in the message when it does not come about.
     pub fn until<T>(&self, what: &str, condition: impl FnMut() -> Result<T, String>) -> (T, Duration) {
         // The state is told when this value is dropped by the panic.
-        wait_until(LIMIT, condition)
-            .unwrap_or_else(|reason| panic!("within {LIMIT:?}: {what}; last: {reason}"))
+        wait_until(WAIT_LIMIT, condition)
+            .unwrap_or_else(|reason| panic!("within {WAIT_LIMIT:?}: {what}; last: {reason}"))
     }
 
     /// Waits until all nodes that run answer the same `/cluster`, byte for byte.

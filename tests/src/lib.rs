@@ -32,5 +32,5 @@ pub use load::Load;
 pub use network::Network;
 pub use node::{Ended, Node};
 pub use ureq::http::Method;
-pub use wait::{LIMIT, wait_until};
+pub use wait::{WAIT_LIMIT, wait_until};
 pub use watch::LeaderWatch;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
-use crate::{Api, LIMIT, wait_until};
+use crate::{Api, WAIT_LIMIT, wait_until};
 
 /// How a node is started, each time.
 #[derive(Debug, Clone)]
@@ -153,7 +153,7 @@ impl Node {
             addr: String,
         }
         let running = self.running.as_ref().expect("the node runs");
-        match running.said.recv_timeout(LIMIT) {
+        match running.said.recv_timeout(WAIT_LIMIT) {
             Ok(line) => self.addr = Some(serde_json::from_str::<Ready>(&line).unwrap().addr),
             Err(error) => panic!("{} did not become ready: {error}\n{}", self.id, self.last_words()),
         }
@@ -192,7 +192,7 @@ impl Node {
         writeln!(lifeline, "{line}").map_err(|error| error.to_string())?;
         let answer = running
             .said
-            .recv_timeout(LIMIT)
+            .recv_timeout(WAIT_LIMIT)
             .map_err(|error| error.to_string())?;
         match answer.strip_prefix("ok") {
             Some(rest) => Ok(rest.trim().to_owned()),
@@ -223,7 +223,7 @@ impl Node {
     /// Waits until the process ends by itself.
     pub fn wait_end(&mut self) -> (Ended, Duration) {
         let running = self.running.as_mut().expect("the node runs");
-        let ended = wait_until(LIMIT, || match running.child.try_wait().unwrap() {
+        let ended = wait_until(WAIT_LIMIT, || match running.child.try_wait().unwrap() {
             Some(status) => Ok(status),
             None => Err("it goes on running".to_owned()),
         });

@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::catch_panic::catch_panic;
-use crate::env::{self, Instant};
+use crate::env::Instant;
 use crate::model::Event;
 use crate::{Error, ErrorCode, Result};
 
@@ -377,9 +377,9 @@ impl Hooks {
 
     /// What the hooks do at this moment.
     #[cfg(feature = "testing")]
-    pub(crate) fn activity(&self) -> env::test_cluster::HookActivity {
+    pub(crate) fn activity(&self) -> crate::env::test_cluster::HookActivity {
         let state = self.shared.lock();
-        env::test_cluster::HookActivity {
+        crate::env::test_cluster::HookActivity {
             ready: !state.closed && state.schedule.has_ready(),
             running: state.schedule.running_ids().map(|call| call.0).collect(),
             next_retry: state.pool.next_due(),

@@ -336,7 +336,7 @@ fn founding_a_cluster_is_said_with_its_id() {
 fn ready_at(folder: &Path) -> String {
     let path = folder.join("ready.json");
     let mut addr = None;
-    ck_tests::wait_until(ck_tests::LIMIT, || {
+    ck_tests::wait_until(ck_tests::WAIT_LIMIT, || {
         let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
         let told: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
         addr = told["addr"].as_str().map(str::to_owned);

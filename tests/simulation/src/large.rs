@@ -12,7 +12,7 @@ const KEY: &str = "large";
 /// The largest, in bytes.
 pub(crate) const LARGEST: usize = 1 << 20;
 /// Whether it is forgotten is decided by what else goes wrong.
-const PATIENCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Writes one of so many bytes.
 pub(crate) async fn write(node: &SimNode, bytes: usize, timeout: Duration) -> Result<u64> {
@@ -23,6 +23,6 @@ pub(crate) async fn write(node: &SimNode, bytes: usize, timeout: Duration) -> Re
 /// Writes a small one over it where that can be: every state is encoded and compared for as long as it has the large one.
 pub(crate) async fn forget(world: &World) {
     if let Some(node) = world.ready().first() {
-        drop(write(node, 1, PATIENCE).await);
+        drop(write(node, 1, ANSWER_TIMEOUT).await);
     }
 }

@@ -11,7 +11,7 @@ use super::millis;
 use crate::world::World;
 
 /// How long an order may take before whoever gave it goes on without an answer.
-pub(super) const LIMIT: Duration = Duration::from_secs(10);
+pub(super) const ORDER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(world: World, mut rng: SmallRng) {
     while world.pause_for(millis(&mut rng, 300, 6000)).await {
@@ -38,7 +38,7 @@ async fn trouble(world: &World, rng: &mut SmallRng, i: usize) -> bool {
         0 => {
             world.trace.add(format_args!("{} is stopped", node.id()));
             world.slots()[i].ready = false;
-            let outcome = env::timeout(LIMIT, node.stop()).await;
+            let outcome = env::timeout(ORDER_TIMEOUT, node.stop()).await;
             world
                 .trace
                 .add(format_args!("{} has stopped: {outcome:?}", node.id()));
@@ -79,7 +79,11 @@ async fn remove(world: &World, rng: &mut SmallRng, i: usize) -> bool {
         World::id(i),
         by.id()
     ));
-    let outcome = env::timeout(LIMIT, by.remove_node(World::id(i).as_str().into(), false, LIMIT)).await;
+    let outcome = env::timeout(
+        ORDER_TIMEOUT,
+        by.remove_node(World::id(i).as_str().into(), false, ORDER_TIMEOUT),
+    )
+    .await;
     let outcome = outcome.map(|outcome| outcome.map_err(|error| error.to_string()));
     world.trace.add(format_args!("removal: {outcome:?}"));
     if matches!(&outcome, Ok(Err(why)) if why.contains("leads the cluster") || why.contains("it is lost")) {

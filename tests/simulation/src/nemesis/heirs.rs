@@ -14,7 +14,7 @@ use crate::world::World;
 /// How long until a role has gone over, where anybody is there to take it.
 const TAKEN_OVER: Duration = Duration::from_secs(6);
 /// How often it is looked whether it has.
-const LOOK: Duration = Duration::from_micros(300);
+const LOOK_INTERVAL: Duration = Duration::from_micros(300);
 
 pub(crate) async fn run(world: World, mut rng: SmallRng) {
     while world.pause_for(millis(&mut rng, 300, 5000)).await {
@@ -102,7 +102,7 @@ async fn heir(world: &World, first: usize, had: &[u32]) -> Option<usize> {
         loop {
             match named() {
                 Some(heir) => return world.take(heir).then_some(heir),
-                None if !world.pause_for(LOOK).await => return None,
+                None if !world.pause_for(LOOK_INTERVAL).await => return None,
                 None => {}
             }
         }

@@ -6,7 +6,7 @@ use clusterkit::sim::SimNode;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
-use super::churn::{LIMIT, can_spare, comes_anew};
+use super::churn::{ORDER_TIMEOUT, can_spare, comes_anew};
 use super::{millis, take_one_that_is_up};
 use crate::world::World;
 
@@ -49,9 +49,13 @@ async fn part(world: &World, rng: &mut SmallRng, i: usize, node: &SimNode) -> bo
     // Whatever is answered, it may happen: the disk must not come back.
     world.slots()[i].removed = true;
     let outcome = if rng.random_bool(0.5) {
-        env::timeout(LIMIT, leader.remove_node(node.id().clone(), false, LIMIT)).await
+        env::timeout(
+            ORDER_TIMEOUT,
+            leader.remove_node(node.id().clone(), false, ORDER_TIMEOUT),
+        )
+        .await
     } else {
-        env::timeout(LIMIT, node.begin_leaving(LIMIT)).await
+        env::timeout(ORDER_TIMEOUT, node.begin_leaving(ORDER_TIMEOUT)).await
     };
     let outcome = outcome.map(|outcome| outcome.map_err(|error| error.to_string()));
     world.trace.add(format_args!("parting: {outcome:?}"));

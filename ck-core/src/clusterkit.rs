@@ -87,11 +87,11 @@ impl Drop for ClusterKitInner {
         // hook's thread.
         let runtime = self.runtime.clone();
         let keep = runtime.clone();
-        runtime.spawn(async move {
+        runtime.spawn(Box::pin(async move {
             // There is no handle left to which an error could be reported.
             drop(node.close_immediately().await);
             drop(keep);
-        });
+        }));
     }
 }
 

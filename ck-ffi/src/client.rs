@@ -16,6 +16,7 @@ use crate::done::{DoneQueue, Outcome, ck_done_fn};
 use crate::error::ck_error_t;
 use crate::hook::ck_destroy_fn;
 use crate::log::{ck_log_fn, log_callback};
+use crate::named_options::OptionsHandle;
 use crate::view::{as_pointer, ck_view_t, give, refresh};
 
 /// A client of a cluster: no member of it. It follows the cluster over HTTP through any of its nodes, keeps the newest view that

@@ -1,17 +1,17 @@
 //! The options of a client, by name, and their table.
 
 use std::ffi::c_char;
-use std::ptr::null;
 use std::sync::OnceLock;
 
 use clusterkit::ClientOptions;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::border::guard::{fallible, fallible_out};
-use crate::border::handle::{self, Handle, borrow};
-use crate::border::text::{CText, text};
+use crate::border::guard::fallible_out;
+use crate::border::handle::{self, Handle};
+use crate::border::text::CText;
 use crate::error::ck_error_t;
-use crate::option_table::Row;
+use crate::named_options::{self, OptionsHandle};
+use crate::option_table::{Row, text_at};
 use crate::values::ck_text_t;
 
 /// What a client is created with. docs/client.md lists every option with its default and bounds.
@@ -21,9 +21,10 @@ impl Handle for ck_client_options_t {
     const IS_MEMORY: bool = true;
 }
 
-impl ck_client_options_t {
-    /// The options, for a moment.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, ClientOptions> {
+impl OptionsHandle for ck_client_options_t {
+    type Options = ClientOptions;
+
+    fn lock(&self) -> MutexGuard<'_, ClientOptions> {
         // A change either happens or not: what a panic leaves behind is whole.
         self.0.lock()
     }
@@ -66,17 +67,8 @@ pub unsafe extern "C" fn ck_client_options_set(
     value: *const c_char,
     value_len: usize,
 ) -> *mut ck_error_t {
-    fallible(|| {
-        // SAFETY: live options or NULL, and readable texts of these lengths, says the header.
-        let (options, name, value) = unsafe {
-            (
-                borrow(options, "options")?,
-                text(name, name_len, "name")?,
-                text(value, value_len, "value")?,
-            )
-        };
-        options.lock().set(name, value)
-    })
+    // SAFETY: live options or NULL, and readable texts of these lengths, says the header.
+    unsafe { named_options::set(options, name, name_len, value, value_len) }
 }
 
 /// Sets what a JSON object names and leaves the rest: durations are text or a number of milliseconds, addrs is text or an
@@ -90,11 +82,8 @@ pub unsafe extern "C" fn ck_client_options_load_json(
     json: *const c_char,
     json_len: usize,
 ) -> *mut ck_error_t {
-    fallible(|| {
-        // SAFETY: live options or NULL, and a readable text of this length, says the header.
-        let (options, json) = unsafe { (borrow(options, "options")?, text(json, json_len, "json")?) };
-        options.lock().merge_json(json)
-    })
+    // SAFETY: live options or NULL, and a readable text of this length, says the header.
+    unsafe { named_options::load_json(options, json, json_len) }
 }
 
 /// The value of an option of a client in its text form, as ck_client_options_set takes it. Empty where nothing is set.
@@ -110,14 +99,7 @@ pub unsafe extern "C" fn ck_client_options_get(
     out: *mut *mut ck_text_t,
 ) -> *mut ck_error_t {
     // SAFETY: out may be written or is NULL, live options or NULL, and a readable text of this length, says the header.
-    unsafe {
-        fallible_out(out, |slot| {
-            let (options, name) = (borrow(options, "options")?, text(name, name_len, "name")?);
-            let value = options.lock().get(name)?;
-            slot.put(ck_text_t::new(&value));
-            Ok(())
-        })
-    }
+    unsafe { named_options::get(options, name, name_len, out) }
 }
 
 /// Checks the options as ck_client_new does.
@@ -126,10 +108,8 @@ pub unsafe extern "C" fn ck_client_options_get(
 /// Errors: INVALID_ARGUMENT; INVALID_OPTION, which names the option, its value and what would be right.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_client_options_validate(options: *const ck_client_options_t) -> *mut ck_error_t {
-    fallible(|| {
-        // SAFETY: live options or NULL, says the header.
-        unsafe { borrow(options, "options") }?.lock().validate()
-    })
+    // SAFETY: live options or NULL, says the header.
+    unsafe { named_options::validate(options) }
 }
 
 fn rows() -> &'static [Row] {
@@ -143,7 +123,7 @@ fn rows() -> &'static [Row] {
 }
 
 fn row(index: usize, text: impl FnOnce(&'static Row) -> Option<&'static CText>) -> *const c_char {
-    rows().get(index).and_then(text).map_or(null(), CText::as_ptr)
+    text_at(rows(), index, text)
 }
 
 /// How many options a client has.
@@ -196,7 +176,7 @@ pub extern "C" fn ck_client_option_help(index: usize) -> *const c_char {
 
 #[cfg(test)]
 mod tests {
-    use std::ptr::null_mut;
+    use std::ptr::{null, null_mut};
 
     use super::*;
     use crate::error::{CK_ERROR_INVALID_ARGUMENT, CK_ERROR_INVALID_OPTION, ck_error_code, ck_error_free};

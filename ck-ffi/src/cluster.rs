@@ -11,6 +11,7 @@ use crate::border::handle::borrow;
 use crate::border::text::{CText, fill};
 use crate::done::{DoneQueue, Outcome, ck_done_fn};
 use crate::error::ck_error_t;
+use crate::named_options::OptionsHandle;
 use crate::options::ck_options_t;
 use crate::values::ck_text_t;
 
@@ -114,7 +115,7 @@ impl ck_cluster_t {
         if closed.is_err_and(|error| error.code() == ErrorCode::InHook) {
             // It does not wait for the hook that it is called in. The rest happens in the background.
             let closing = last.clone();
-            last.spawn(async move { drop(closing.close().await) });
+            last.spawn(Box::pin(async move { drop(closing.close().await) }));
             done.close_later();
             return;
         }

@@ -165,8 +165,6 @@ impl DoneQueue {
         outcome: impl FnOnce(T) -> Outcome + Send + 'static,
     ) -> Result<()> {
         let teller = self.teller(done, user_data)?;
-        // Boxed, because a call may be larger than a thread's stack.
-        let call = Box::pin(call);
         spawn(Box::pin(async move { teller.tell(call.await.map(outcome)) }));
         Ok(())
     }

@@ -31,6 +31,7 @@ mod leadership;
 mod log;
 mod lookup;
 mod manage;
+mod named_options;
 mod node;
 mod option_table;
 mod options;

@@ -47,8 +47,17 @@ fn rows() -> &'static [Row] {
     ROWS.get_or_init(|| clusterkit::options_table().iter().map(Row::of_node).collect())
 }
 
+/// A text of the row at an index; NULL where there is none.
+pub(crate) fn text_at(
+    rows: &'static [Row],
+    index: usize,
+    text: impl FnOnce(&'static Row) -> Option<&'static CText>,
+) -> *const c_char {
+    rows.get(index).and_then(text).map_or(null(), CText::as_ptr)
+}
+
 fn row(index: usize, text: impl FnOnce(&'static Row) -> Option<&'static CText>) -> *const c_char {
-    rows().get(index).and_then(text).map_or(null(), CText::as_ptr)
+    text_at(rows(), index, text)
 }
 
 /// How many options there are.

@@ -9,6 +9,7 @@ use crate::border::guard::{fallible, fallible_out};
 use crate::border::handle::{self, Handle, borrow, clear, null, store};
 use crate::border::text::{quoted, text};
 use crate::error::ck_error_t;
+use crate::named_options::{self, OptionsHandle};
 use crate::values::ck_text_t;
 
 /// What a node is started with. docs/options.md lists every option with its default and bounds.
@@ -18,6 +19,15 @@ impl Handle for ck_options_t {
     const IS_MEMORY: bool = true;
 }
 
+impl OptionsHandle for ck_options_t {
+    type Options = Options;
+
+    fn lock(&self) -> MutexGuard<'_, Options> {
+        // A change either happens or not: what a panic leaves behind is whole.
+        self.0.lock()
+    }
+}
+
 impl ck_options_t {
     pub(crate) fn new(options: Options) -> Self {
         ck_options_t(Mutex::new(options))
@@ -25,12 +35,6 @@ impl ck_options_t {
 
     pub(crate) fn into_inner(self) -> Options {
         self.0.into_inner()
-    }
-
-    /// The options, for a moment.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Options> {
-        // A change either happens or not: what a panic leaves behind is whole.
-        self.0.lock()
     }
 }
 
@@ -75,17 +79,8 @@ pub unsafe extern "C" fn ck_options_set(
     value: *const c_char,
     value_len: usize,
 ) -> *mut ck_error_t {
-    fallible(|| {
-        // SAFETY: live options or NULL, and readable texts of these lengths, says the header.
-        let (options, name, value) = unsafe {
-            (
-                borrow(options, "options")?,
-                text(name, name_len, "name")?,
-                text(value, value_len, "value")?,
-            )
-        };
-        options.lock().set(name, value)
-    })
+    // SAFETY: live options or NULL, and readable texts of these lengths, says the header.
+    unsafe { named_options::set(options, name, name_len, value, value_len) }
 }
 
 /// Sets what a JSON object names and leaves the rest. Names are those of docs/options.md, groups as objects or
@@ -99,11 +94,8 @@ pub unsafe extern "C" fn ck_options_load_json(
     json: *const c_char,
     json_len: usize,
 ) -> *mut ck_error_t {
-    fallible(|| {
-        // SAFETY: live options or NULL, and a readable text of this length, says the header.
-        let (options, json) = unsafe { (borrow(options, "options")?, text(json, json_len, "json")?) };
-        options.lock().merge_json(json)
-    })
+    // SAFETY: live options or NULL, and a readable text of this length, says the header.
+    unsafe { named_options::load_json(options, json, json_len) }
 }
 
 /// The value of an option in its text form, as ck_options_set takes it: what was set, or else the default where that is one
@@ -120,14 +112,7 @@ pub unsafe extern "C" fn ck_options_get(
     out: *mut *mut ck_text_t,
 ) -> *mut ck_error_t {
     // SAFETY: out may be written or is NULL, live options or NULL, and a readable text of this length, says the header.
-    unsafe {
-        fallible_out(out, |slot| {
-            let (options, name) = (borrow(options, "options")?, text(name, name_len, "name")?);
-            let value = options.lock().get(name)?;
-            slot.put(ck_text_t::new(&value));
-            Ok(())
-        })
-    }
+    unsafe { named_options::get(options, name, name_len, out) }
 }
 
 /// Sets what a JSON file names and leaves the rest, as ck_options_load_json. On failure nothing changes.
@@ -173,10 +158,8 @@ pub unsafe extern "C" fn ck_options_load_env(options: *mut ck_options_t) -> *mut
 /// Errors: INVALID_ARGUMENT; INVALID_OPTION.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ck_options_validate(options: *const ck_options_t) -> *mut ck_error_t {
-    fallible(|| {
-        // SAFETY: live options or NULL, says the header.
-        unsafe { borrow(options, "options") }?.lock().validate()
-    })
+    // SAFETY: live options or NULL, says the header.
+    unsafe { named_options::validate(options) }
 }
 
 /// What the options come to, as a JSON object: every option by its name, with the value that a node would use in its text

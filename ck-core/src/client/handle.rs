@@ -94,10 +94,10 @@ impl Client {
         let followed = shared.clone();
         // Where HTTP is served, and not where members talk to each other: what a client does, and waits for, delays no
         // heartbeat of a node in this process.
-        runtime.spawn_for_clients(async move {
+        runtime.spawn_for_clients(Box::pin(async move {
             Follower::new(followed.clone()).run().await;
             followed.note_task_end();
-        });
+        }));
         Ok(Client {
             inner: Arc::new(ClientInner {
                 shared,
@@ -249,7 +249,7 @@ impl Client {
 
     /// Runs a future on the runtime, to its end.
     #[doc(hidden)]
-    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn(&self, future: BoxFuture<'static, ()>) {
         self.inner.runtime.spawn_for_clients(future);
     }
 

@@ -1,5 +1,7 @@
 //! What the bindings for other languages need and applications do not.
 
+use futures_util::future::BoxFuture;
+
 use super::ClusterKit;
 #[cfg(doc)]
 use crate::error::ErrorCode;
@@ -28,7 +30,7 @@ impl ClusterKit {
 
     /// Runs a future on the runtime, to its end.
     #[doc(hidden)]
-    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn(&self, future: BoxFuture<'static, ()>) {
         self.inner.runtime.spawn_to_the_end(future);
     }
 

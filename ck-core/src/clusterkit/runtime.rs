@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
@@ -32,6 +33,9 @@ const MAX_BLOCKING_THREADS: usize = 64;
 const MAX_CLIENTS_BLOCKING_THREADS: usize = 32;
 /// How long the drop of the last handle waits for the threads, at most.
 const END: Duration = Duration::from_secs(5);
+
+/// A task of a runtime. Tokio has a dozen functions for each type of task: so there is one type.
+pub(crate) type RuntimeTask = BoxFuture<'static, ()>;
 
 /// The tokio runtimes, which live as long as something holds them.
 pub(crate) struct SharedRuntime {
@@ -97,19 +101,19 @@ impl SharedRuntime {
         self.process.as_ref()
     }
 
-    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        self.handle.spawn(self.as_process(future.boxed()));
+    pub(crate) fn spawn(&self, task: RuntimeTask) {
+        self.handle.spawn(self.as_process(task));
     }
 
     /// [`SharedRuntime::spawn`], and not lost where the runtime has ended with its test cluster: this thread runs it then.
-    pub(super) fn spawn_to_the_end(&self, future: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn_to_the_end(&self, task: RuntimeTask) {
         #[cfg(feature = "testing")]
         if self.has_ended() {
             // What it answers is that everything has ended.
-            drop(self.block_on(future.map(Ok)));
+            drop(self.block_on(task.map(Ok)));
             return;
         }
-        self.spawn(future);
+        self.spawn(task);
     }
 
     /// Runs `f` inside the runtime, so that tasks and timers find it.
@@ -190,7 +194,7 @@ impl SharedRuntime {
     ) -> Receiver<Result<T>> {
         let (sender, receiver) = mpsc::sync_channel(1);
         // The receiver may be dropped already.
-        self.spawn(future.map(move |answer| drop(sender.send(answer))));
+        self.spawn(future.map(move |answer| drop(sender.send(answer))).boxed());
         receiver
     }
 
@@ -203,9 +207,18 @@ impl SharedRuntime {
         if self.has_ended() {
             return self.as_process(future).await;
         }
+        self.run_as_task(Self::spawn, future).await
+    }
+
+    /// Runs a future as a task that `spawn` begins, and waits for its result.
+    async fn run_as_task<T: Send + 'static>(
+        &self,
+        spawn: impl FnOnce(&Self, RuntimeTask),
+        future: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
         let (sender, receiver) = oneshot::channel();
         // The receiver may be dropped already.
-        self.spawn(future.map(move |answer| drop(sender.send(answer))));
+        spawn(self, future.map(move |answer| drop(sender.send(answer))).boxed());
         let answer = receiver.await;
         answer.unwrap_or_else(|_| Err(self.lost_call()))
     }
@@ -228,10 +241,10 @@ impl SharedRuntime {
     }
 
     /// Runs a future as a task on the threads that serve HTTP clients.
-    pub(crate) fn spawn_for_clients(&self, future: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn_for_clients(&self, task: RuntimeTask) {
         // A test cluster serves no HTTP, and so has no client.
         if let Some(clients) = self.owned.first() {
-            clients.spawn(future.boxed());
+            clients.spawn(task);
         }
     }
 
@@ -240,11 +253,7 @@ impl SharedRuntime {
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let (sender, receiver) = oneshot::channel();
-        // The receiver may be dropped already.
-        self.spawn_for_clients(future.map(move |answer| drop(sender.send(answer))));
-        let answer = receiver.await;
-        answer.unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
+        self.run_as_task(Self::spawn_for_clients, future).await
     }
 
     /// Runs work that blocks on a thread of the runtime that may block.
@@ -326,7 +335,7 @@ mod tests {
         let (ended, ends) = mpsc::channel();
         for _ in 0..JOBS {
             let (begun, running, gate, ended) = (begun.clone(), running.clone(), gate.clone(), ended.clone());
-            shared.spawn(async move {
+            let task = async move {
                 begun.fetch_add(1, Ordering::SeqCst);
                 let work = move || {
                     running.fetch_add(1, Ordering::SeqCst);
@@ -334,7 +343,8 @@ mod tests {
                 };
                 env::blocking(work).await.unwrap();
                 ended.send(()).unwrap();
-            });
+            };
+            shared.spawn(task.boxed());
         }
         // Tests that run at the same time may use some of the threads.
         while begun.load(Ordering::SeqCst) < JOBS || running.load(Ordering::SeqCst) < MAX_BLOCKING_THREADS / 2

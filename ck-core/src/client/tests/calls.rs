@@ -236,9 +236,9 @@ fn a_call_that_waits_is_refused_on_the_runtimes_own_threads() {
     client.wait_ready(TIME_LIMIT).unwrap();
     let (sender, receiver) = std::sync::mpsc::channel();
     let there = client.clone();
-    client.inner.runtime.spawn_for_clients(async move {
+    client.inner.runtime.spawn_for_clients(Box::pin(async move {
         let _ = sender.send((there.refresh(TIME_LIMIT), there.view().revision()));
-    });
+    }));
     let (refused, revision) = receiver.recv_timeout(TIME_LIMIT).unwrap();
     assert_eq!((refused.unwrap_err().code(), revision), (ErrorCode::InHook, 10));
 }

@@ -38,8 +38,12 @@
 // THREADS
 //   Every function may be called from any thread, on one handle by several at once; only what consumes a handle
 //   must be the last call with it. The library keeps no state per thread that a caller could notice.
-//   It has threads of its own, which start with the first node and end with the last. A call needs 64 KiB of its caller's
-//   stack at most.
+//   It has threads of its own, which start with the first node or client and end with the last. A call needs 64 KiB of its
+//   caller's stack at most.
+//
+// A PROGRAM THAT IS NO MEMBER, AND TESTS
+//   ck_client_t follows a cluster from outside and gives the same views. ck_testing_t is a cluster in memory for the tests of
+//   programs, whose nodes are ordinary ones.
 //
 // SIGNALS
 //   The library installs no signal handlers, writes nothing to stdout or stderr, and sets no global logger. Its threads begin

@@ -49,8 +49,9 @@
 //   The library installs no signal handlers, writes nothing to stdout or stderr, and sets no global logger. Its threads begin
 //   with all signals blocked but SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS, so no handler of yours runs on one of them
 //   for a signal from outside, and one that you block in your own threads waits for your sigwait. Threads and programs that
-//   a callback starts inherit that: posix_spawn has POSIX_SPAWN_SETSIGMASK. (Should the library itself have a
-//   defect and panic, Rust reports that on stderr; the call that met it answers INTERNAL.)
+//   a callback starts inherit that: posix_spawn has POSIX_SPAWN_SETSIGMASK.
+//   Should the library itself have a defect and panic, the call that met it answers INTERNAL, every log callback is told where it
+//   was, and the process lives.
 //
 // CALLBACKS
 //   Hooks, completions and log callbacks run on threads of the library. They may call every function whose comment says that a

@@ -142,6 +142,8 @@ pub use client::{
 pub use clusterkit::{AsyncClusterKit, ClusterKit, Events, Lagged, WeakClusterKit};
 pub use error::{Error, ErrorCode, Result};
 pub use logger::LogCallback;
+#[doc(hidden)]
+pub use logger::send_panics_to_logs;
 pub use node::LeasedView;
 pub use options::{
     HealthCheckOptions, ListenAddr, LogLevel, OptionDefault, OptionKind, OptionSpec, Options, OptionsBuilder,

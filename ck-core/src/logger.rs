@@ -6,6 +6,7 @@
 
 mod log_dispatcher;
 mod message_queue;
+mod panic_log;
 mod rate_limiter;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
+pub use panic_log::send_panics_to_logs;
 pub(crate) use rate_limiter::LogRateLimiter;
 
 use crate::options::LogLevel;
@@ -72,7 +74,11 @@ impl Logger {
     /// when the call returns, otherwise here. Waiting messages go to the new callback.
     pub(crate) fn set_callback(&self, callback: Option<LogCallback>) {
         let early = callback.as_ref().and_then(|_| self.early.lock().take());
+        let is_set = callback.is_some();
         self.dispatcher.set_callback(callback);
+        if is_set {
+            panic_log::add(&self.dispatcher);
+        }
         for (level, message) in early.into_iter().flatten() {
             self.dispatcher.enqueue(level, message);
         }

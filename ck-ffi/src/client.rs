@@ -8,7 +8,7 @@ use clusterkit::routing::ClusterView;
 use clusterkit::{AddrStatus, AsyncClient, Client, ClientStatus, Error, ErrorCode, Result};
 
 use crate::border::foreign::Foreign;
-use crate::border::guard::{self, caught, fallible, fallible_out, watch_forks};
+use crate::border::guard::{self, caught, fallible, fallible_out, prepare_process};
 use crate::border::handle::borrow;
 use crate::border::record::{Keep, Record, list};
 use crate::client_options::ck_client_options_t;
@@ -181,7 +181,7 @@ pub unsafe extern "C" fn ck_client_new(
     unsafe {
         fallible_out(out, |slot| {
             let options = borrow(options, "options")?;
-            watch_forks()?;
+            prepare_process()?;
             let options = options.lock().clone();
             let client = ck_client_t {
                 client: AsyncClient::new(options)?,

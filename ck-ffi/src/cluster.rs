@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clusterkit::{AsyncClusterKit, ClusterKit, Error, ErrorCode, Result};
 
-use crate::border::guard::{self, fallible, fallible_out, plain, watch_forks};
+use crate::border::guard::{self, fallible, fallible_out, plain, prepare_process};
 use crate::border::handle::borrow;
 use crate::border::text::{CText, fill};
 use crate::done::{DoneQueue, Outcome, ck_done_fn};
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn ck_cluster_new(
     unsafe {
         fallible_out(out, |slot| {
             let options = borrow(options, "options")?;
-            watch_forks()?;
+            prepare_process()?;
             let options = options.lock().clone();
             slot.put_pointer(ck_cluster_t::new(ClusterKit::new(options)?).give());
             Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clusterkit::Result;
 use clusterkit::testing::TestCluster;
 
-use crate::border::guard::{self, caught, fallible, fallible_out, plain, watch_forks};
+use crate::border::guard::{self, caught, fallible, fallible_out, plain, prepare_process};
 use crate::border::handle::{borrow, clear, store};
 use crate::border::text::text;
 use crate::cluster::ck_cluster_t;
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn ck_testing_start(
     // SAFETY: out may be written or is NULL, and live options or NULL, says the header.
     unsafe {
         fallible_out(out, |slot| {
-            watch_forks()?;
+            prepare_process()?;
             let options = options
                 .as_ref()
                 .map(ck_testing_options_t::read)

@@ -7,7 +7,7 @@
 // Of the library that is built for this test.
 void ck_grown_panic(bool on);
 
-static atomic_int told, calls, destroyed;
+static atomic_int told, calls, destroyed, logged;
 
 static void done(const ck_result_t *result, void *code) {
     CHECK(ck_error_code(result->error) == *(int32_t *)code);
@@ -26,8 +26,10 @@ static int32_t on_event(const ck_event_t *event, void *cluster) {
 }
 
 static void on_log(const ck_log_record_t *record, void *cluster) {
-    (void)record;
     (void)cluster;
+    if (record->level == CK_LOG_ERROR && strstr(record->message, "panic") && strstr(record->message, "injected")) {
+        atomic_fetch_add(&logged, 1);
+    }
 }
 
 static void on_destroy(void *user_data) {
@@ -79,6 +81,7 @@ static void every_kind_of_call(ck_cluster_t *cluster, ck_view_t *view) {
 int main(void) {
     ck_cluster_t *cluster = make_node("node-1");
     OK(ck_hook_add(cluster, CK_EVENT_ALL, on_event, cluster, on_destroy, NULL));
+    OK(ck_cluster_set_log(cluster, on_log, NULL, NULL));
     OK(ck_cluster_start(cluster));
     ck_view_t *view = NULL;
     UNTIL((OK(ck_view_refresh(cluster, &view)), ck_view_partition_count(view)) > 0);
@@ -87,6 +90,7 @@ int main(void) {
     ck_grown_panic(true);
     every_kind_of_call(cluster, view);
     ck_grown_panic(false);
+    UNTIL(atomic_load(&logged) > 0);
 
     // The node has gone on, and answers again.
     UNTIL(ck_is_primary(cluster, 0));

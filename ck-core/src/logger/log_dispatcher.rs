@@ -108,14 +108,30 @@ impl LogDispatcher {
     }
 
     pub(super) fn enqueue(self: &Arc<Self>, level: LogLevel, text: String) {
-        let mut state = self.lock();
+        self.push(self.lock(), level, text);
+    }
+
+    /// For a thread that may hold the lock itself, because it panics: gives up after a while. True when there is a callback
+    /// that will be called with the message.
+    pub(super) fn enqueue_within(self: &Arc<Self>, patience: Duration, level: LogLevel, text: &str) -> bool {
+        let state = self.state.try_lock_for(patience);
+        state.is_some_and(|state| self.push(state, level, text.to_owned()))
+    }
+
+    fn push(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, LogDispatcherState>,
+        level: LogLevel,
+        text: String,
+    ) -> bool {
         if state.closed || state.callback.is_none() {
-            return;
+            return false;
         }
         state.queue.push(level, text);
         self.ensure_thread(&mut state);
         drop(state);
         self.work.notify_all();
+        true
     }
 
     /// Starts a thread if there is none. If the system refuses one, the messages wait until the next one is written.

@@ -18,9 +18,17 @@ extern "C" fn in_child() {
     FORKED.store(true, Ordering::Relaxed);
 }
 
-/// Sees to it that forks are noticed from now on. Whatever starts threads calls it; a flag costs the calls nothing,
-/// asking for the process id would cost each a system call.
-pub(crate) fn watch_forks() -> Result<()> {
+/// Whatever starts threads calls it before. Forks are noticed from then on (a flag costs the calls nothing, asking for the
+/// process id would cost each a system call), and a panic is told to the log callbacks instead of being printed.
+pub(crate) fn prepare_process() -> Result<()> {
+    // In a Rust program the panic hook is the program's: that of the tests says which test failed, the fuzzer's ends the run.
+    if !cfg!(any(test, fuzzing)) {
+        clusterkit::send_panics_to_logs();
+    }
+    watch_forks()
+}
+
+fn watch_forks() -> Result<()> {
     static WATCHED: Mutex<bool> = Mutex::new(false);
     let mut watched = WATCHED.lock();
     // Miri has no forks, and does not know the call.

@@ -107,7 +107,7 @@ impl ClusterKit {
         let deps = NodeDeps {
             disk: disk_for(&options),
             // Created inside the runtime that drives its connections, whatever thread calls this.
-            transport: runtime.enter(|| Arc::new(TcpTransport::plaintext(&*options.cluster_name))),
+            transport: runtime.enter(|| Arc::new(TcpTransport::plaintext(&*options.cluster_name)))?,
             listen: Arc::new(TcpServer {
                 clients: runtime.clients(),
             }),

@@ -143,6 +143,12 @@ fn the_log_callback_keeps_its_promises() {
     run_in_valgrind(&program, &[]);
 }
 
+/// As objects that are static or thread_local in C++ make them.
+#[test]
+fn threads_that_end_may_call() {
+    is_silent("tests/abi/late.c", &[], &["-lclusterkit"]);
+}
+
 #[test]
 fn calls_that_do_not_wait_tell_their_outcome() {
     let program = is_silent("tests/abi/async.c", &[], &["-lclusterkit"]);

@@ -17,7 +17,7 @@ impl ClusterKit {
     /// [`ErrorCode::InvalidOption`](crate::ErrorCode::InvalidOption).
     pub(crate) fn assemble(options: Options, runtime: Arc<SharedRuntime>, deps: NodeDeps) -> Result<Self> {
         let logger = Arc::new(Logger::default());
-        let node = runtime.enter(|| Node::new(options, deps, logger.clone()))?;
+        let node = runtime.enter(|| Node::new(options, deps, logger.clone()))??;
         Ok(ClusterKit {
             inner: Arc::new(ClusterKitInner {
                 node,

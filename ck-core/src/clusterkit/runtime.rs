@@ -117,7 +117,24 @@ impl SharedRuntime {
     }
 
     /// Runs `f` inside the runtime, so that tasks and timers find it.
-    pub(crate) fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`] when this thread is ending and the system refuses another one.
+    pub(crate) fn enter<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T> {
+        if !thread_is_ending() {
+            return Ok(self.enter_here(f));
+        }
+        std::thread::scope(|scope| {
+            let thread = env::with_signals_blocked(|| {
+                std::thread::Builder::new().spawn_scoped(scope, || self.enter_here(f))
+            });
+            let thread = thread
+                .map_err(|error| Error::new(ErrorCode::Io, format!("no thread can be started: {error}")))?;
+            thread.join().map_err(|_| call_panicked())
+        })
+    }
+
+    fn enter_here<T>(&self, f: impl FnOnce() -> T) -> T {
         let _entered = self.handle.enter();
         #[cfg(feature = "testing")]
         let _process = self.process.as_ref().map(TestProcess::enter);
@@ -144,11 +161,14 @@ impl SharedRuntime {
         future: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         self.refuse_own_threads()?;
+        if thread_is_ending() {
+            return self.wait_for_task(future);
+        }
         let _entered = self.handle.enter();
         let future = Box::pin(AssertUnwindSafe(future).catch_unwind());
         #[cfg(feature = "testing")]
         let future = Call::new(self.process.clone(), future);
-        env::block_on(future).unwrap_or_else(|_| Err(Error::internal("a call of ClusterKit panicked")))
+        env::block_on(future).unwrap_or_else(|_| Err(call_panicked()))
     }
 
     /// Runs a future on the runtime's threads, on their stacks, and waits for its result.
@@ -161,6 +181,13 @@ impl SharedRuntime {
         if self.has_ended() {
             return self.block_on(future);
         }
+        self.wait_for_task(future)
+    }
+
+    fn wait_for_task<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
         let answer = self.begin(future).recv();
         answer.unwrap_or_else(|_| Err(self.lost_call()))
     }
@@ -279,6 +306,16 @@ impl SharedRuntime {
         }
         Ok(())
     }
+}
+
+/// True in destructors of thread-local data, and in those of static data of a C++ program, which come after the main thread's: the
+/// runtime has no data of this thread any more, so nothing can be polled here.
+fn thread_is_ending() -> bool {
+    Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed())
+}
+
+fn call_panicked() -> Error {
+    Error::internal("a call of ClusterKit panicked")
 }
 
 /// Starts a runtime whose threads are called `name`.

@@ -96,15 +96,20 @@ bench: tools ## Run the benchmarks: one table, also as JSON and in docs/benchmar
 	[ -n "$(ARGS)" ] || python3 bench/page.py "$(CARGO_TARGET_DIR)/bench.json"
 
 .PHONY: bench-native
-bench-native: tools ## Time the hot calls in C, through the library as it is shipped, beside a bare MD5 of the same key
+bench-native: tools ## Time the hot calls and events in C and C++, through the library as it is shipped, beside a bare MD5 of the same key
 	@$(BUILD_DIST_LIB)
 	folder="$(CARGO_TARGET_DIR)/bench-native"
 	mkdir -p "$$folder"
 	ln -sf "$(DIST)/libck_ffi.so" "$$folder/libclusterkit.so"
 	ln -sf "$(DIST)/libck_ffi.so" "$$folder/libclusterkit.so.1"
-	$(or $(CC),cc) -std=gnu11 -O2 -Wall -Wextra -Werror -Iinclude bench/native/hot_calls.c -L"$$folder" -lclusterkit -Wl,-rpath,"$$folder" \
-	  -o "$$folder/hot_calls"
-	exec "$$folder/hot_calls"
+	flags=(-O2 -Wall -Wextra -Werror -Iinclude)
+	link=(-L"$$folder" -lclusterkit -Wl,-rpath,"$$folder" -pthread)
+	$(or $(CC),cc) -std=gnu11 "$${flags[@]}" bench/native/hot_calls.c -o "$$folder/hot_calls" "$${link[@]}"
+	$(or $(CC),cc) -std=gnu11 "$${flags[@]}" bench/native/events.c -o "$$folder/events" "$${link[@]}"
+	c++ -std=c++17 "$${flags[@]}" bench/native/hot_calls.cpp -o "$$folder/hot_calls_cpp" "$${link[@]}"
+	for program in hot_calls hot_calls_cpp events; do
+	  "$$folder/$$program"
+	done
 
 .PHONY: sim
 sim: tools ## Simulate whole clusters (SEEDS=200 SEED=1 SIM_SECONDS= TRACES=file, or REPLAY=seed)
@@ -121,7 +126,7 @@ soak: tools ## Build C and C++ programs in all ways, fuzz, simulate, then troubl
 	@CHECK_EVERYTHING=1 cargo test --locked -p ck-ffi --test c --test cpp
 	all=$$(( $(MINUTES) + 60 * $(HOURS) ))
 	# Each fuzz target has a minute, all of them together at most a third of the time.
-	targets=$$(grep -c '^\[\[bin\]\]' fuzz/Cargo.toml)
+	targets=$$(cat fuzz/Cargo.toml fuzz/abi/Cargo.toml | grep -c '^\[\[bin\]\]')
 	each=$$(( all * 20 / targets < 60 ? all * 20 / targets : 60 ))
 	fuzzed=0
 	fuzz/run.sh $$each || fuzzed=$$?

@@ -4047,6 +4047,16 @@ class Cluster : public ClusterRef {
         }
         return Cluster(cluster);
     }
+    /// The same with every default, and with these values.
+    ///
+    /// Errors: as above.
+    static Result<Cluster> create(std::initializer_list<OptionValue> values) {
+        Result<Options> options = Options::create(values);
+        if (!options) {
+            return std::move(options).error();
+        }
+        return create(*options);
+    }
 
     /// The node, borrowed: for hooks, and for whoever calls it and does not own it.
     ClusterRef ref() const noexcept { return *this; }

@@ -133,6 +133,9 @@ static void durations() {
 static void options() {
     clusterkit::Options options = OK(clusterkit::Options::create());
     FAILS(ErrorCode::InvalidOption, options.validate());
+    FAILS(ErrorCode::InvalidOption, clusterkit::Cluster::create({}));
+    FAILS(ErrorCode::InvalidOption, clusterkit::Cluster::create({{"node_di", "node-1"}}));
+    CHECK(OK(clusterkit::Cluster::create({{"node_id", "node-1"}, {"http_addr", "127.0.0.1:0"}})).my_node_id() == "node-1");
     FAILS(ErrorCode::InvalidOption, clusterkit::Cluster::create(options));
     FAILS(ErrorCode::InvalidOption, options.set("nodeid_", "v"));
     FAILS(ErrorCode::InvalidOption, options.set("partition_count", 0));

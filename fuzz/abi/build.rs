@@ -14,7 +14,10 @@ const GROUPS: [(&str, &[&str]); 9] = [
     ("data", &["data.rs"]),
     ("events", &["event.rs", "events.rs", "hook.rs", "log.rs"]),
     ("lookup", &["cluster.rs", "lookup.rs"]),
-    ("manage", &["leadership.rs", "manage.rs", "rebalance.rs", "status.rs"]),
+    (
+        "manage",
+        &["leadership.rs", "manage.rs", "rebalance.rs", "status.rs"],
+    ),
     ("options", &["options.rs", "option_table.rs"]),
     (
         "testing",
@@ -109,7 +112,9 @@ fn functions(header: &str) -> Outcome<Vec<Function>> {
     let mut functions = Vec::new();
     for text in code.split("CK_API ").skip(1) {
         let (declaration, _) = text.split_once(");").ok_or("a function without an end")?;
-        let (head, parameters) = declaration.split_once('(').ok_or("a function without parameters")?;
+        let (head, parameters) = declaration
+            .split_once('(')
+            .ok_or("a function without parameters")?;
         let head = parameter(head.trim_start_matches("CK_NODISCARD "))?;
         let parameters = match parameters.trim() {
             "void" => Vec::new(),
@@ -126,7 +131,10 @@ fn functions(header: &str) -> Outcome<Vec<Function>> {
 
 /// The name of the struct in `const struct ck_view_t *`, and how many pointers lead to it.
 fn record(kind: &str) -> Option<(&str, usize)> {
-    let rest = kind.strip_prefix("const ").unwrap_or(kind).strip_prefix("struct ")?;
+    let rest = kind
+        .strip_prefix("const ")
+        .unwrap_or(kind)
+        .strip_prefix("struct ")?;
     let (name, pointers) = rest.split_once(' ')?;
     Some((name, pointers.matches('*').count()))
 }
@@ -156,9 +164,14 @@ fn given(function: &Function, index: usize) -> Outcome<(String, String)> {
             ("ck_bytes_t", 1) => ("p.keys()".into(), nothing()),
             ("ck_key_route_t", 1) => ("p.room()".into(), nothing()),
             ("ck_node_t", 2) => ("p.node_room()".into(), nothing()),
-            ("ck_view_t", 2) if name == "view" => ("p.place(\"ck_view_t\")".into(), "p.placed(\"ck_view_t\");".into()),
+            ("ck_view_t", 2) if name == "view" => {
+                ("p.place(\"ck_view_t\")".into(), "p.placed(\"ck_view_t\");".into())
+            }
             ("ck_event_t", 2) => ("p.out()".into(), format!("p.took_event(a{index}, a0, failed);")),
-            (record, 2) => ("p.out()".into(), format!("p.took(\"{record}\", a{index}, failed);")),
+            (record, 2) => (
+                "p.out()".into(),
+                format!("p.took(\"{record}\", a{index}, failed);"),
+            ),
             ("ck_event_t", 1) if function.name == "ck_events_ack" => ("p.event_of(a0)".into(), nothing()),
             (record, 1) if CONSUMERS.contains(&&*function.name) && index == 0 => {
                 (format!("p.last_use(\"{record}\", {own})"), nothing())
@@ -174,9 +187,13 @@ fn given(function: &Function, index: usize) -> Outcome<(String, String)> {
         ("size_t", name) if name.ends_with("_len") => ("p.len()".into(), nothing()),
         ("size_t", "count") => ("p.count()".into(), nothing()),
         ("size_t", "size" | "out_size" | "capacity") => ("p.room_len()".into(), nothing()),
-        ("uint32_t *", "out") if before("count") || before("partition_count") => ("p.numbers()".into(), nothing()),
+        ("uint32_t *", "out") if before("count") || before("partition_count") => {
+            ("p.numbers()".into(), nothing())
+        }
         ("char *", "buffer") => ("p.room()".into(), nothing()),
-        ("uint32_t", "timeout_ms" | "cooldown_ms" | "delay_ms" | "time_ms") => ("p.short()".into(), nothing()),
+        ("uint32_t", "timeout_ms" | "cooldown_ms" | "delay_ms" | "time_ms") => {
+            ("p.short()".into(), nothing())
+        }
         ("size_t", _) => ("p.index()".into(), nothing()),
         ("uint32_t", _) => ("p.small()".into(), nothing()),
         ("int32_t", _) => ("p.small() as i32".into(), nothing()),
@@ -191,12 +208,21 @@ fn given(function: &Function, index: usize) -> Outcome<(String, String)> {
         ("ck_testing_configure_fn" | "ck_testing_prepare_fn", _) => ("p.prepare()".into(), nothing()),
         ("ck_testing_condition_fn", _) => ("p.condition()".into(), nothing()),
         ("ck_destroy_fn", _) => ("p.destroy()".into(), nothing()),
-        (kind, name) => return Err(format!("{}: {kind} {name} is a parameter that nobody knows here", function.name).into()),
+        (kind, name) => {
+            return Err(format!(
+                "{}: {kind} {name} is a parameter that nobody knows here",
+                function.name
+            )
+            .into());
+        }
     })
 }
 
 fn answered(function: &Function) -> Outcome<String> {
-    let len = function.parameters.iter().position(|it| it.name == "out_len" || it.name == "out_count");
+    let len = function
+        .parameters
+        .iter()
+        .position(|it| it.name == "out_len" || it.name == "out_count");
     Ok(match (&*function.answer, len) {
         ("struct ck_error_t *", _) => "p.failed(answer);".into(),
         ("const char *" | "const void *", Some(len)) => format!("p.read(answer, a{len}, 1);"),
@@ -211,8 +237,15 @@ fn answered(function: &Function) -> Outcome<String> {
 }
 
 fn write_call(out: &mut String, function: &Function, group: &str) -> Outcome<()> {
-    let Function { answer, name, parameters } = function;
-    let types: Vec<_> = parameters.iter().map(|it| rust_type(&it.kind)).collect::<Outcome<_>>()?;
+    let Function {
+        answer,
+        name,
+        parameters,
+    } = function;
+    let types: Vec<_> = parameters
+        .iter()
+        .map(|it| rust_type(&it.kind))
+        .collect::<Outcome<_>>()?;
     let mut body = String::new();
     let mut looks = String::new();
     for index in 0..parameters.len() {
@@ -224,22 +257,46 @@ fn write_call(out: &mut String, function: &Function, group: &str) -> Outcome<()>
     }
     let names: Vec<_> = (0..parameters.len()).map(|index| format!("a{index}")).collect();
     let is_fallible = answer == "struct ck_error_t *";
-    writeln!(out, "    Call {{ name: \"{name}\", group: \"{group}\", is_slow: {}, run: |p| {{", SLOW.contains(&&**name))?;
+    writeln!(
+        out,
+        "    Call {{ name: \"{name}\", group: \"{group}\", is_slow: {}, takes_destroy: {}, run: |p| {{",
+        SLOW.contains(&&**name),
+        parameters.iter().any(|it| it.kind == "ck_destroy_fn")
+    )?;
     writeln!(
         out,
         "        unsafe extern \"C\" {{ fn {name}({}) -> {}; }}",
-        types.iter().map(|kind| format!("_: {kind}")).collect::<Vec<_>>().join(", "),
+        types
+            .iter()
+            .map(|kind| format!("_: {kind}"))
+            .collect::<Vec<_>>()
+            .join(", "),
         rust_type(answer)?
     )?;
     out.push_str(&body);
-    writeln!(out, "        // SAFETY: each argument is what the header allows for it.")?;
-    writeln!(out, "        let answer = unsafe {{ {name}({}) }};", names.join(", "))?;
+    writeln!(
+        out,
+        "        // SAFETY: each argument is what the header allows for it."
+    )?;
+    writeln!(
+        out,
+        "        let answer = unsafe {{ {name}({}) }};",
+        names.join(", ")
+    )?;
     if looks.contains("failed") {
-        writeln!(out, "        let failed = {};", if is_fallible { "!answer.is_null()" } else { "false" })?;
+        writeln!(
+            out,
+            "        let failed = {};",
+            if is_fallible { "!answer.is_null()" } else { "false" }
+        )?;
     }
     out.push_str(&looks);
     writeln!(out, "        {}", answered(function)?)?;
-    writeln!(out, "        p.called({});", if is_fallible { "!answer.is_null()" } else { "false" })?;
+    writeln!(
+        out,
+        "        p.called({});",
+        if is_fallible { "!answer.is_null()" } else { "false" }
+    )?;
     writeln!(out, "    }} }},")?;
     Ok(())
 }

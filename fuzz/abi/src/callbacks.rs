@@ -29,8 +29,15 @@ impl UserData {
 
     /// For callbacks that nobody ends.
     pub(crate) fn eternal(kind: u8) -> *mut c_void {
-        static ETERNAL: [UserData; 4] = [UserData { kind: 0 }, UserData { kind: 1 }, UserData { kind: 2 }, UserData { kind: 3 }];
-        std::ptr::from_ref(&ETERNAL[usize::from(kind % 4)]).cast_mut().cast()
+        static ETERNAL: [UserData; 4] = [
+            UserData { kind: 0 },
+            UserData { kind: 1 },
+            UserData { kind: 2 },
+            UserData { kind: 3 },
+        ];
+        std::ptr::from_ref(&ETERNAL[usize::from(kind % 4)])
+            .cast_mut()
+            .cast()
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Call {
     group: &'static str,
     /// It may take seconds: it is seldom called.
     is_slow: bool,
+    /// It is given a function that ends the user data.
+    takes_destroy: bool,
     run: fn(&mut Player<'_>),
 }
 
@@ -44,7 +46,7 @@ pub fn run(group: &str, bytes: &[u8]) {
         let calls = if chosen.is_own { &own } else { &others };
         let call = calls[usize::from(chosen.number) % calls.len()];
         if !call.is_slow || chosen.may_be_slow {
-            player.begin(call.name);
+            player.begin(call.name, call.takes_destroy);
             (call.run)(&mut player);
         }
     }

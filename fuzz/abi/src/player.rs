@@ -104,6 +104,7 @@ pub(crate) struct Player<'a> {
     len: usize,
     room_len: usize,
     user_data: *mut c_void,
+    takes_destroy: bool,
     has_destroy: bool,
     is_done: bool,
 }
@@ -128,6 +129,7 @@ impl<'a> Player<'a> {
             len: 0,
             room_len: 0,
             user_data: null_mut(),
+            takes_destroy: false,
             has_destroy: false,
             is_done: false,
         }
@@ -156,8 +158,9 @@ impl<'a> Player<'a> {
         })
     }
 
-    pub(crate) fn begin(&mut self, call: &'static str) {
+    pub(crate) fn begin(&mut self, call: &'static str, takes_destroy: bool) {
         self.call = call;
+        self.takes_destroy = takes_destroy;
     }
 
     fn wrong(&self, what: &str) -> ! {
@@ -168,7 +171,9 @@ impl<'a> Player<'a> {
 
     fn find(&mut self, kind: &str, only_own: bool) -> Option<usize> {
         let fits = |held: &Held| held.kind == kind && !(only_own && held.is_shared);
-        let found: Vec<usize> = (0..self.held.len()).filter(|index| fits(&self.held[*index])).collect();
+        let found: Vec<usize> = (0..self.held.len())
+            .filter(|index| fits(&self.held[*index]))
+            .collect();
         let choice = usize::from(self.byte());
         // Now and then NULL.
         if found.is_empty() || choice % 16 == 15 {
@@ -178,7 +183,8 @@ impl<'a> Player<'a> {
     }
 
     pub(crate) fn handle(&mut self, kind: &str, only_own: bool) -> *mut c_void {
-        self.find(kind, only_own).map_or(null_mut(), |index| self.held[index].value)
+        self.find(kind, only_own)
+            .map_or(null_mut(), |index| self.held[index].value)
     }
 
     /// A handle that the call consumes.
@@ -224,7 +230,9 @@ impl<'a> Player<'a> {
         };
         self.len = text.len();
         self.texts.push(text);
-        self.texts.last_mut().map_or(null_mut(), |text| text.as_mut_ptr().cast())
+        self.texts
+            .last_mut()
+            .map_or(null_mut(), |text| text.as_mut_ptr().cast())
     }
 
     pub(crate) fn len(&mut self) -> usize {
@@ -260,7 +268,9 @@ impl<'a> Player<'a> {
     fn fresh_room(&mut self, bytes: usize) -> *mut c_void {
         self.room_len = bytes;
         self.rooms.push(vec![POISON; bytes.div_ceil(8)].into());
-        self.rooms.last_mut().map_or(null_mut(), |room| room.as_mut_ptr().cast())
+        self.rooms
+            .last_mut()
+            .map_or(null_mut(), |room| room.as_mut_ptr().cast())
     }
 
     /// Room for text or a struct, and for less than it.
@@ -286,7 +296,9 @@ impl<'a> Player<'a> {
             return null_mut();
         }
         self.places.push(Box::new(POISON));
-        self.places.last_mut().map_or(null_mut(), |place| std::ptr::from_mut(&mut **place).cast())
+        self.places
+            .last_mut()
+            .map_or(null_mut(), |place| std::ptr::from_mut(&mut **place).cast())
     }
 
     /// A place that holds a handle, or NULL, which the call replaces.
@@ -348,7 +360,7 @@ impl<'a> Player<'a> {
 
     pub(crate) fn user_data(&mut self) -> *mut c_void {
         let kind = self.byte();
-        self.has_destroy = !self.is_done && kind % 2 == 0;
+        self.has_destroy = self.takes_destroy && kind % 2 == 0;
         self.user_data = if self.has_destroy {
             UserData::new(kind / 2 % 4)
         } else {
@@ -365,7 +377,11 @@ impl<'a> Player<'a> {
     }
 
     fn callback(&mut self, callback: *mut c_void) -> *mut c_void {
-        if self.byte() % 16 == 15 { null_mut() } else { callback }
+        if self.byte() % 16 == 15 {
+            null_mut()
+        } else {
+            callback
+        }
     }
 
     pub(crate) fn done(&mut self) -> *mut c_void {
@@ -422,7 +438,11 @@ impl<'a> Player<'a> {
     /// The same for an event, which belongs to its queue.
     pub(crate) fn took_event(&mut self, place: *mut c_void, queue: *mut c_void, failed: bool) {
         self.took("ck_event_t", place, failed);
-        if let Some(held) = self.held.last_mut().filter(|held| held.kind == "ck_event_t" && held.of.is_null()) {
+        if let Some(held) = self
+            .held
+            .last_mut()
+            .filter(|held| held.kind == "ck_event_t" && held.of.is_null())
+        {
             held.of = queue;
         }
     }

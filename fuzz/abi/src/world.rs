@@ -7,7 +7,13 @@ use std::ptr::null_mut;
 unsafe extern "C" {
     fn ck_options_new(out: *mut *mut c_void) -> *mut c_void;
     fn ck_options_free(options: *mut c_void);
-    fn ck_options_set(options: *mut c_void, name: *const c_char, name_len: usize, value: *const c_char, len: usize) -> *mut c_void;
+    fn ck_options_set(
+        options: *mut c_void,
+        name: *const c_char,
+        name_len: usize,
+        value: *const c_char,
+        len: usize,
+    ) -> *mut c_void;
     fn ck_cluster_new(options: *const c_void, out: *mut *mut c_void) -> *mut c_void;
     fn ck_cluster_ref(cluster: *const c_void) -> *mut c_void;
     fn ck_cluster_start(cluster: *mut c_void) -> *mut c_void;
@@ -15,13 +21,25 @@ unsafe extern "C" {
     fn ck_cluster_http_addr(cluster: *const c_void, buffer: *mut c_char, size: usize) -> *mut c_void;
     fn ck_client_options_new(out: *mut *mut c_void) -> *mut c_void;
     fn ck_client_options_free(options: *mut c_void);
-    fn ck_client_options_set(options: *mut c_void, name: *const c_char, name_len: usize, value: *const c_char, len: usize) -> *mut c_void;
+    fn ck_client_options_set(
+        options: *mut c_void,
+        name: *const c_char,
+        name_len: usize,
+        value: *const c_char,
+        len: usize,
+    ) -> *mut c_void;
     fn ck_client_new(options: *const c_void, out: *mut *mut c_void) -> *mut c_void;
     fn ck_client_ref(client: *const c_void) -> *mut c_void;
     fn ck_client_free(client: *mut c_void);
     fn ck_testing_options_new(out: *mut *mut c_void) -> *mut c_void;
     fn ck_testing_options_free(options: *mut c_void);
-    fn ck_testing_options_set(options: *mut c_void, name: *const c_char, name_len: usize, value: *const c_char, len: usize) -> *mut c_void;
+    fn ck_testing_options_set(
+        options: *mut c_void,
+        name: *const c_char,
+        name_len: usize,
+        value: *const c_char,
+        len: usize,
+    ) -> *mut c_void;
     fn ck_testing_start(options: *const c_void, out: *mut *mut c_void) -> *mut c_void;
     fn ck_testing_free(testing: *mut c_void);
     fn ck_error_message(error: *const c_void) -> *const c_char;
@@ -94,7 +112,11 @@ impl World {
             must(ck_cluster_start(world.cluster));
 
             let mut address = [0; 512];
-            must(ck_cluster_http_addr(world.cluster, address.as_mut_ptr(), address.len()));
+            must(ck_cluster_http_addr(
+                world.cluster,
+                address.as_mut_ptr(),
+                address.len(),
+            ));
             let address = CStr::from_ptr(address.as_ptr()).to_string_lossy();
             must(ck_client_options_new(&raw mut options));
             set_all(options, ck_client_options_set, &[("addrs", &*address)]);
@@ -102,7 +124,11 @@ impl World {
             ck_client_options_free(options);
 
             must(ck_testing_options_new(&raw mut options));
-            set_all(options, ck_testing_options_set, &[("nodes", "2"), ("partition_count", "8")]);
+            set_all(
+                options,
+                ck_testing_options_set,
+                &[("nodes", "2"), ("partition_count", "8")],
+            );
             must(ck_testing_start(options, &raw mut world.testing));
             ck_testing_options_free(options);
         }

@@ -1,0 +1,531 @@
+"""The records that calls answer with: frozen, compared and hashed by value, for `match`, `pickle` and `json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Self
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def _moment(millis: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=millis)
+
+
+def _moment_or_none(millis: int | None) -> datetime | None:
+    return None if millis is None else _moment(millis)
+
+
+def _span(millis: int) -> timedelta:
+    return timedelta(milliseconds=millis)
+
+
+def _span_or_none(millis: int | None) -> timedelta | None:
+    return None if millis is None else _span(millis)
+
+
+def _encode(value: object) -> Any:
+    """A value in its JSON form."""
+    if isinstance(value, Record):
+        return value.to_dict()
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, tuple):
+        return [_encode(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _encode(item) for key, item in value.items()}
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03}Z"
+    if isinstance(value, timedelta):
+        return value // _MILLISECOND
+    if isinstance(value, bytes):
+        import base64
+
+        return base64.b64encode(value).decode()
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What all records have."""
+
+    _convert: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
+    """How fields are made of their plain form, where that differs."""
+    _renamed: ClassVar[Mapping[str, str]] = {}
+    """Names of plain fields that are others here: spans of time are in milliseconds there."""
+    _omitted: ClassVar[frozenset[str]] = frozenset()
+    """Fields that JSON leaves out where they are empty."""
+
+    @classmethod
+    def _make(cls, plain: dict[str, Any]) -> Self:
+        """The record of its plain form, which is used up."""
+        for name, renamed in cls._renamed.items():
+            plain[renamed] = plain.pop(name)
+        for name, convert in cls._convert.items():
+            if name in plain:
+                plain[name] = convert(plain[name])
+        return cls(**plain)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as the HTTP API gives it: what `json.dumps` takes. Moments are RFC 3339, spans of time milliseconds."""
+        renamed = {new: old for old, new in self._renamed.items()}
+        values = ((item.name, getattr(self, item.name)) for item in dataclasses.fields(self))
+        return {
+            renamed.get(name, name): _encode(value)
+            for name, value in values
+            if name not in self._omitted or (value is not None and value not in ("", ()))
+        }
+
+
+class Role(enum.StrEnum):
+    """What a node is to a partition."""
+
+    PRIMARY = "primary"
+    """It takes the writes."""
+    REPLICA = "replica"
+    """It holds a copy."""
+
+
+class NodeStatus(enum.StrEnum):
+    """What a member does."""
+
+    JOINING = "joining"
+    ACTIVE = "active"
+    LEAVING = "leaving"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class NodeHealthState(enum.StrEnum):
+    """How a node's application says that it is."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    FAILING = "failing"
+
+
+class PartitionState(enum.StrEnum):
+    """How a partition is."""
+
+    OK = "ok"
+    MOVING = "moving"
+    UNDER_REPLICATED = "under_replicated"
+    NO_PRIMARY = "no_primary"
+    LOST = "lost"
+
+
+class MigrationState(enum.StrEnum):
+    """How far a migration step is."""
+
+    QUEUED = "queued"
+    COPYING = "copying"
+    RETRYING = "retrying"
+    NO_SOURCE = "no_source"
+    HANDING_OVER = "handing_over"
+
+
+class RebalanceTrigger(enum.StrEnum):
+    """What made partitions move."""
+
+    NODE_JOIN = "node_join"
+    NODE_LEAVE = "node_leave"
+    MANUAL = "manual"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node(Record):
+    """One member. `ip` is what others dial, `host:port`; `services` says where its application is found."""
+
+    id: str
+    ip: str
+    port: int
+    name: str
+    status: NodeStatus
+    services: Mapping[str, str] = field(default_factory=dict, hash=False)
+    zone: str | None = None
+    weight: int = 100
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    incarnation: int = 0
+    voter: bool = False
+    health: NodeHealthState = NodeHealthState.HEALTHY
+    health_reason: str = ""
+    last_seen: datetime = _EPOCH
+    joined_at: datetime = _EPOCH
+    raft_id: int = 0
+    peer_addr: str = ""
+
+    _convert = {"status": NodeStatus, "health": NodeHealthState, "last_seen": _moment, "joined_at": _moment}
+    _omitted = frozenset({"zone", "health_reason"})
+
+
+def _make_node(plain: dict[str, Any]) -> Node:
+    """A member, for the native half."""
+    return Node._make(plain)
+
+
+def _nodes(plain: list[dict[str, Any]]) -> tuple[Node, ...]:
+    return tuple(map(Node._make, plain))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition(Record):
+    """One partition: who holds it, by node id. `primary_node` is empty while there is none; `pending` are still copying."""
+
+    id: str
+    number: int
+    primary_node: str
+    replica_nodes: tuple[str, ...]
+    pending: tuple[str, ...]
+    epoch: int
+    state: PartitionState
+
+    _convert = {"replica_nodes": tuple, "pending": tuple, "state": PartitionState}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route(Record):
+    """Where a key belongs, all from one view: `role` is that of the node that was asked, `epoch` the fencing token."""
+
+    partition: int
+    epoch: int
+    role: Role | None
+    primary: Node | None
+    replicas: tuple[Node, ...]
+    revision: int
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """Who holds the key: the primary first, if there is one."""
+        return self.replicas if self.primary is None else (self.primary, *self.replicas)
+
+
+def _route(plain: tuple[int, int, str | None, Node | None, tuple[Node, ...], int]) -> Route:
+    partition, epoch, role, primary, replicas, revision = plain
+    return Route(
+        partition=partition,
+        epoch=epoch,
+        role=None if role is None else _ROLES[role],
+        primary=primary,
+        replicas=replicas,
+        revision=revision,
+    )
+
+
+_ROLES = {role.value: role for role in Role}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterConfig(Record):
+    """The settings that all members share."""
+
+    cluster_name: str
+    partition_count: int
+    replication_factor: int
+    lease_ttl: timedelta
+    failure_timeout: timedelta
+    election_timeout: timedelta
+
+    _convert = {"lease_ttl": _span, "failure_timeout": _span, "election_timeout": _span}
+    _renamed = {
+        "lease_ttl_ms": "lease_ttl",
+        "failure_timeout_ms": "failure_timeout",
+        "election_timeout_ms": "election_timeout",
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maintenance(Record):
+    """Why no migrations are planned, and whether the cluster decided so by itself."""
+
+    reason: str
+    automatic: bool
+
+
+def _maintenance(plain: dict[str, Any] | None) -> Maintenance | None:
+    return None if plain is None else Maintenance._make(plain)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster(Record):
+    """The whole cluster at one revision. `leader` is empty where no leader was heard of for the duration of a lease."""
+
+    id: str
+    name: str
+    nodes: tuple[Node, ...]
+    partitions: tuple[Partition, ...]
+    config: ClusterConfig
+    custom_data: Mapping[str, bytes] | None = field(default=None, hash=False)
+    revision: int
+    leader: str
+    epoch: int
+    maintenance: Maintenance | None = None
+    lost_partitions: tuple[str, ...] = ()
+
+    _omitted = frozenset({"custom_data", "maintenance", "lost_partitions"})
+
+    @classmethod
+    def _make(cls, plain: dict[str, Any]) -> Self:
+        import base64
+
+        partitions = map(Partition._make, plain.pop("partition_map")["partitions"].values())
+        plain["partitions"] = tuple(sorted(partitions, key=lambda partition: partition.number))
+        plain["nodes"] = _nodes(plain["nodes"])
+        plain["config"] = ClusterConfig._make(plain["config"])
+        plain["maintenance"] = _maintenance(plain.get("maintenance"))
+        plain["lost_partitions"] = tuple(plain.get("lost_partitions", ()))
+        data = plain.get("custom_data")
+        if data is not None:
+            plain["custom_data"] = {
+                key: value if isinstance(value, bytes) else base64.b64decode(value) for key, value in data.items()
+            }
+        return cls(**plain)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The cluster as `GET /cluster` gives it."""
+        plain = super(Cluster, self).to_dict()
+        partitions = sorted(plain.pop("partitions"), key=lambda partition: str(partition["id"]))
+        plain["partition_map"] = {"partitions": {partition["id"]: partition for partition in partitions}}
+        return plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionStats(Record):
+    """How partitions are spread: by node id, how many it is primary of, and how many other copies it holds."""
+
+    total_partitions: int
+    partitions_per_node: Mapping[str, int] = field(hash=False)
+    replicas_per_node: Mapping[str, int] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderInfo(Record):
+    """Who leads, and since when. `epoch` is the fencing token of that leadership."""
+
+    leader_id: str
+    leader_name: str
+    leader_ip: str
+    term: int
+    elected_at: datetime
+    epoch: int
+
+    _convert = {"elected_at": _moment}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsensusStats(Record):
+    """Raft on this node."""
+
+    state: str
+    term: int
+    last_log_index: int
+    last_log_term: int
+    commit_index: int
+    applied_index: int
+    num_peers: int
+    leader: str
+    current_term: int
+    current_leader: str
+    is_leader: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics(Record):
+    """Counters and gauges of this node. `GET /metrics` has more of them."""
+
+    node_count: int
+    partition_count: int
+    request_count: int
+    error_count: int
+    last_sync: datetime
+    is_leader: bool
+    raft_state: str
+    uptime_seconds: int
+
+    _convert = {"last_sync": _moment}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthStatus(Record):
+    """The health of this node."""
+
+    healthy: bool
+    node_id: str
+    node_name: str
+    is_leader: bool
+    node_count: int
+    partition_count: int
+    raft_state: str
+    last_sync: datetime
+    uptime: str
+    election_stretch: int = 1
+    delay: timedelta = timedelta()
+    message: str = ""
+
+    _convert = {"last_sync": _moment, "delay": _span}
+    _renamed = {"delay_ms": "delay"}
+    _omitted = frozenset({"message"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeHealth(Record):
+    """The health of a member, as seen from the node that was asked."""
+
+    node_id: str
+    failures: int
+    last_seen: datetime
+    healthy: bool
+
+    _convert = {"last_seen": _moment}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration(Record):
+    """One step of a rebalance: a node that is to hold a partition."""
+
+    partition_id: str
+    number: int
+    from_nodes: tuple[str, ...]
+    to: str
+    state: MigrationState
+    since: datetime | None = None
+    attempts: int
+    reason: str
+
+    _convert = {"from_nodes": tuple, "state": MigrationState, "since": _moment_or_none}
+    _renamed = {"from": "from_nodes"}
+    _omitted = frozenset({"since"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwayNode(Record):
+    """A member that is down, and when its copies are replaced."""
+
+    node: str
+    since: datetime
+    replaced_after: datetime | None = None
+
+    _convert = {"since": _moment, "replaced_after": _moment_or_none}
+    _omitted = frozenset({"replaced_after"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AvoidedCopy(Record):
+    """A copy that has failed so often that it is not planned again for a while."""
+
+    partition_id: str
+    number: int
+    node: str
+    times: int
+    until: datetime
+
+    _convert = {"until": _moment}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebalanceStatus(Record):
+    """How partitions move, as the leader knows it, or else this node: `from_leader` says which."""
+
+    answered_by: str
+    from_leader: bool
+    revision: int
+    running: bool
+    trigger: RebalanceTrigger | None = None
+    trigger_node_id: str
+    started_at: datetime | None = None
+    partitions_to_move: int
+    moved: int
+    maintenance: Maintenance | None = None
+    migrations: tuple[Migration, ...]
+    migrations_total: int
+    away: tuple[AwayNode, ...]
+    avoided: tuple[AvoidedCopy, ...]
+
+    _convert = {
+        "trigger": lambda trigger: None if trigger is None else RebalanceTrigger(trigger),
+        "started_at": _moment_or_none,
+        "maintenance": _maintenance,
+        "migrations": lambda plain: tuple(map(Migration._make, plain)),
+        "away": lambda plain: tuple(map(AwayNode._make, plain)),
+        "avoided": lambda plain: tuple(map(AvoidedCopy._make, plain)),
+    }
+    _omitted = frozenset({"trigger", "started_at", "maintenance"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataEntry(Record):
+    """A value of the replicated store, and the revision that wrote it."""
+
+    value: bytes
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookStats(Record):
+    """What became of the calls of one hook since it was added."""
+
+    id: int
+    events: tuple[str, ...]
+    calls: int
+    failures: int
+    panics: int
+    retries: int
+    coalesced: int
+    queued: int
+    running: int
+
+    _convert = {"events": tuple}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddrStatus(Record):
+    """An address that a client knows. `last_error` is (code, message)."""
+
+    addr: str
+    is_given: bool
+    failures: int
+    last_error: tuple[str, str] | None
+
+    _convert = {"last_error": lambda error: None if error is None else (error["code"], error["message"])}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientStatus(Record):
+    """How a client is: which member it follows, how old its view may be, and what failed last, as (code, message)."""
+
+    connected: str | None
+    cluster_id: str
+    cluster_name: str
+    revision: int
+    is_stale: bool
+    last_contact: timedelta | None
+    last_error: tuple[str, str] | None
+    is_closed: bool
+    addrs: tuple[AddrStatus, ...]
+
+    _convert = {
+        "last_contact": _span_or_none,
+        "last_error": lambda error: None if error is None else (error["code"], error["message"]),
+        "addrs": lambda plain: tuple(map(AddrStatus._make, plain)),
+    }
+    _renamed = {"last_contact_ms": "last_contact"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionSpec(Record):
+    """One option: its bounds in words, its default as text or in words, and the variables that set it, the first of which wins."""
+
+    name: str
+    type: str
+    bounds: str
+    is_required: bool
+    default: str | None
+    help: str
+    env: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    _convert = {"env": tuple, "aliases": tuple}

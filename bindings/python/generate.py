@@ -76,7 +76,7 @@ def keywords(name, rows):
     lines = [f"{name}: dict[str, tuple[str, bool]] = {{"]
     for row in rows:
         lines.append(f'    "{keyword(row["name"])}": ("{row["name"]}", {row["type"] == "duration"}),')
-    return "\n".join(lines + ["}"]) + "\n"
+    return "\n".join([*lines, "}"]) + "\n"
 
 
 def source():

@@ -5,8 +5,8 @@
     test.py -k EXPR    arguments go to pytest; then only that runs
 
 It builds the extension with `cargo build -p ck-python`, and makes an environment with what requirements-dev.txt names in the
-target folder. Prints what fails, and last `N passed, N failed`. An interpreter that is too old is SKIPPED and said; where STRICT is
-set, that is a failure.
+target folder. Prints what fails, and last `N passed, N failed`. An interpreter that is too old is SKIPPED and said; where
+STRICT is set, that is a failure.
 """
 
 import hashlib
@@ -72,16 +72,24 @@ def environment(target: pathlib.Path) -> pathlib.Path:
         install = ["pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", str(requirements)]
         subprocess.run([programs / "python", "-m", *install], check=True)
         stamp.write_text(wanted)
-    packages = subprocess.run([programs / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-                              capture_output=True, text=True, check=True).stdout.strip()
-    (pathlib.Path(packages) / "clusterkit.pth").write_text(f"{HERE / 'python'}\n")
+    packages = subprocess.run(
+        [programs / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    link = pathlib.Path(packages) / "clusterkit"
+    link.unlink(missing_ok=True)
+    link.symlink_to(PACKAGE)
     return programs
 
 
 def check(tally: Tally, name: str, command: list) -> None:
     """One command that is one test."""
     print(f"-- {' '.join(map(str, command))}", flush=True)
-    done = subprocess.run(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # pyright finds an environment by its programs.
+    env = os.environ | {"PATH": f"{command[0].parent}:{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=HERE, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:
         print(done.stdout, end="")
     tally.add(name, done.returncode == 0)
@@ -100,7 +108,7 @@ def pytest(tally: Tally, programs: pathlib.Path, arguments: list) -> None:
     tally.add("pytest", True, passed)
     # Each of them was named above. What is skipped has not passed.
     tally.failed += sum(counts.values())
-    if process.wait() != 0 and not counts or passed == 0:
+    if (process.wait() != 0 and not counts) or passed == 0:
         tally.add("pytest: it has not ended as it should", False)
 
 
@@ -122,9 +130,20 @@ def main(arguments: list) -> int:
         check(tally, "ruff check", [programs / "ruff", "check", "--no-cache", ".", ROOT / "examples/python"])
         check(tally, "ruff format", [programs / "ruff", "format", "--no-cache", "--check", ".", ROOT / "examples/python"])
         check(tally, "mypy", [python, "-m", "mypy", f"--cache-dir={target / 'mypy'}"])
-        check(tally, "pyright", [programs / "basedpyright", "--level=error"])
-        check(tally, "stubtest", [python, "-m", "mypy.stubtest", "clusterkit._clusterkit", "--mypy-config-file=pyproject.toml",
-                                  "--allowlist=tests/stubtest.allow", "--ignore-disjoint-bases"])
+        pyright = [programs / "basedpyright"]
+        check(tally, "pyright", [*pyright, "--level=error"])
+        check(tally, "pyright: every public name has a type", [*pyright, "--verifytypes=clusterkit", "--ignoreexternal"])
+        check(
+            tally,
+            "stubtest",
+            [
+                python,
+                "-m",
+                "mypy.stubtest",
+                "clusterkit._clusterkit",
+                "--mypy-config-file=pyproject.toml",
+            ],
+        )
     pytest(tally, programs, arguments)
     print(f"{tally.passed} passed, {tally.failed} failed")
     return 1 if tally.failed else 0

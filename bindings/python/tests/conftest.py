@@ -71,8 +71,7 @@ def run_python():
     def run(program, *arguments, code=0, timeout=60, env=None):
         process = subprocess.run(
             [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(program), *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             stdin=subprocess.DEVNULL,
             text=True,
             timeout=timeout,

@@ -91,7 +91,7 @@ def test_a_node_whose_hooks_refer_to_it_is_collected():
     node.on_node_join(lambda event: node.node_id)
     node.on_event(lambda event: node.node_id)
     gone = weakref.ref(node)
-    del node
+    node = None
     gc.collect()
     assert gone() is None
 

@@ -117,9 +117,7 @@ class Client(ClientBase):
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, raised: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, raised: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
     def wait_ready(self, timeout: Time = DEFAULT_TIMEOUT) -> int:

@@ -8,14 +8,37 @@ from weakref import ref
 from ._events import Event
 from ._records import Node
 
-T = TypeVar("T")
+_T = TypeVar("_T")
+
+__all__ = [
+    "VERSION",
+    "Call",
+    "ClientHandle",
+    "ClientOptionSet",
+    "Completion",
+    "EventQueue",
+    "Inbox",
+    "NodeHandle",
+    "OptionSet",
+    "TestClusterHandle",
+    "ViewHandle",
+    "client_option_table",
+    "close_all",
+    "error_codes",
+    "option_table",
+    "parse_duration",
+    "partition_for",
+    "partitions_for_many",
+    "run_command",
+    "start_test_cluster",
+]
 
 VERSION: Final[str]
 
 @final
-class Call(Generic[T]):
-    def wait(self) -> T: ...
-    def result(self) -> T: ...
+class Call(Generic[_T]):
+    def wait(self) -> _T: ...
+    def result(self) -> _T: ...
     def listen(self, inbox: Inbox, token: int) -> None: ...
     def abandon(self) -> None: ...
 

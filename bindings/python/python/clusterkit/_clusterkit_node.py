@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import TracebackType
 from typing import Self
 
@@ -62,11 +63,9 @@ class ClusterKit(NodeBase):
         """
         self._closed = True
         if self._owned:
-            try:
+            # A hook that does not return: there is nothing more to do about it.
+            with contextlib.suppress(TimeoutError):
                 self._native.close().wait()
-            except TimeoutError:
-                # A hook that does not return. There is nothing more to do about it.
-                pass
             self._hooks.clear()
 
     def __enter__(self) -> Self:
@@ -78,9 +77,7 @@ class ClusterKit(NodeBase):
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, raised: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, raised: BaseException | None, traceback: TracebackType | None) -> None:
         """Stops the node, and closes it."""
         try:
             self.stop()
@@ -120,7 +117,7 @@ class ClusterKit(NodeBase):
         return self._native.maintenance(None, _seconds(timeout)).wait()
 
     def remove_node(self, node_id: str, *, force: bool = False, timeout: Time = DEFAULT_TIMEOUT) -> int:
-        """Removes a member for good. The revision. With `force` also the last that holds a partition's data, which is lost then.
+        """Removes a member for good. The revision. `force`: even the last that holds a partition's data, which is lost then.
 
         Raises NotFoundError, RefusedError, NoLeaderError, TimeoutError.
         """

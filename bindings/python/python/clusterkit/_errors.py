@@ -6,7 +6,6 @@ import builtins
 import enum
 from typing import ClassVar
 
-
 __all__ = [
     "AddressInUseError",
     "AlreadyExistsError",
@@ -112,7 +111,7 @@ class ErrorCode(enum.StrEnum):
 
 
 class Error(Exception):
-    """Why a call of ClusterKit failed. `str()` is the message, for people: it may change; programs look at the class or `code`."""
+    """Why a call of ClusterKit failed. `str()` is for people, and may change; programs look at the class or `code`."""
 
     code: ClassVar[ErrorCode] = ErrorCode.INTERNAL
     """The stable code."""

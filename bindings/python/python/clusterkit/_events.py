@@ -197,7 +197,7 @@ class RebalanceCompleteEvent(_RebalanceEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterHealthEvent(Event):
-    """The cluster's health changed. `status` is healthy, degraded (some are not) or critical (most are not, or data is lost)."""
+    """The cluster's health changed. `status`: healthy, degraded (some are not) or critical (most are not, or data is lost)."""
 
     type = EventType.CLUSTER_HEALTH_CHANGE
     healthy_nodes: int

@@ -38,9 +38,9 @@ class Hook(Generic[E]):
 
     def __init__(self, function: HookFunction[E], events: tuple[str, ...], observes: bool) -> None:
         """Hooks come from the `on_...` methods of a node."""
-        self.__wrapped__ = function
-        self.__name__ = getattr(function, "__name__", repr(function))
-        self.__doc__ = function.__doc__
+        self.__wrapped__: HookFunction[E] = function
+        self.__name__: str = getattr(function, "__name__", repr(function))
+        self.__doc__: str | None = function.__doc__
         self._events = events
         self._observes = observes
         self._id: int | None = None
@@ -207,4 +207,4 @@ class Hooks:
 
 
 def _is_async(function: Callable[..., object]) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)

@@ -43,9 +43,7 @@ ABSENT = 0
 class NodeBase(Hooks):
     """What `ClusterKit` and `aio.AsyncClusterKit` have in common: everything that does not wait."""
 
-    def __init__(
-        self, node_id: str, http_addr: str, *, logger: Logger | None = _default, **options: Unpack[Options]
-    ) -> None:
+    def __init__(self, node_id: str, http_addr: str, *, logger: Logger | None = _default, **options: Unpack[Options]) -> None:
         """A node with these options. Opens nothing before it is started.
 
         `http_addr` is ":8080", "host:port" or "127.0.0.1:0" for any free port. `logger` takes the messages for people, those

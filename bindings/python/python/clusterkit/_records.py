@@ -517,7 +517,7 @@ class ClientStatus(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionSpec(Record):
-    """One option: its bounds in words, its default as text or in words, and the variables that set it, the first of which wins."""
+    """One option: its bounds in words, its default as text or in words, and the variables that set it."""
 
     name: str
     type: str

@@ -22,5 +22,5 @@ def partitions_for_many(keys: Iterable[Key] | Any, partition_count: int) -> arra
 
 
 def parse_duration(text: str) -> timedelta:
-    """A span of time from text, as options have it: "1m30s", "500ms", or a number of milliseconds. Raises InvalidArgumentError."""
+    """A span of time from text, as options have it: "1m30s", or a number of milliseconds. Raises InvalidArgumentError."""
     return timedelta(seconds=_clusterkit.parse_duration(text))

@@ -6,14 +6,14 @@ import enum
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from os import PathLike, fspath
-from typing import Any, TypeAlias, Union
+from typing import Any, TypeAlias
 
 from ._errors import InvalidArgumentError
 
-Time: TypeAlias = Union[float, timedelta]
+Time: TypeAlias = float | timedelta
 """A span of time: seconds, or a timedelta."""
 
-Key: TypeAlias = Union[str, bytes, bytearray, memoryview]
+Key: TypeAlias = str | bytes | bytearray | memoryview
 """A key: bytes, or text, which stands for its UTF-8 bytes."""
 
 DEFAULT_TIMEOUT = 30.0

@@ -7,6 +7,7 @@ import itertools
 import sys
 import weakref
 from collections.abc import Callable, Coroutine
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .. import _clusterkit
@@ -25,6 +26,7 @@ class Bridge(Protocol):
 
     async def wait(self, call: _clusterkit.Call[T]) -> T:
         """Waits for a call. Cancelled, it leaves the call to itself."""
+        ...
 
 
 _tokens = itertools.count(1)
@@ -55,11 +57,11 @@ class _Unraisable:
     """What sys.unraisablehook is told, as of a hook that is called by the library."""
 
     def __init__(self, raised: BaseException, hook: object) -> None:
-        self.exc_type = type(raised)
-        self.exc_value = raised
-        self.exc_traceback = raised.__traceback__
-        self.err_msg = None
-        self.object = hook
+        self.exc_type: type[BaseException] = type(raised)
+        self.exc_value: BaseException | None = raised
+        self.exc_traceback: TracebackType | None = raised.__traceback__
+        self.err_msg: str | None = None
+        self.object: object = hook
 
 
 class _AsyncioBridge:

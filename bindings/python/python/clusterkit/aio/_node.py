@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import TracebackType
 from typing import Any, Self
 
@@ -95,11 +96,9 @@ class AsyncClusterKit(NodeBase):
         """Ends the node without telling the others. See `ClusterKit.close`."""
         self._closed = True
         if self._owned:
-            try:
+            # A hook that does not return: there is nothing more to do about it.
+            with contextlib.suppress(TimeoutError):
                 await wait(self._native.close())
-            except TimeoutError:
-                # A hook that does not return. There is nothing more to do about it.
-                pass
             self._hooks.clear()
             self._loopless.clear()
 

@@ -93,6 +93,22 @@ fn error_codes() -> Vec<(&'static str, i32, bool)> {
 /// The native half of ClusterKit for Python: use `clusterkit`.
 #[pymodule(gil_used = false)]
 mod _clusterkit {
+    use pyo3::exceptions::PyImportError;
+    use pyo3::{PyResult, ffi};
+
+    /// What a node calls has to find its interpreter from threads that belong to none, and they find the first one.
+    #[pymodule_init]
+    fn init() -> PyResult<()> {
+        // SAFETY: the thread that imports a module is attached.
+        let id = unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) };
+        if id != 0 {
+            return Err(PyImportError::new_err(
+                "clusterkit cannot be used in an interpreter other than the process's first: use processes",
+            ));
+        }
+        Ok(())
+    }
+
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
 

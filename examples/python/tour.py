@@ -1,7 +1,7 @@
 """A tour of ClusterKit in Python: three nodes hold an application's data, which the application copies itself.
 
-The same program exists in every language, and prints the same lines (examples/tour.txt). In a real deployment each node lives in
-a process of its own, and copies over the network.
+The same program exists in every language, and prints the same lines (examples/tour.txt). In a real deployment each node
+lives in a process of its own, and copies over the network.
 """
 
 from __future__ import annotations

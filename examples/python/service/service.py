@@ -2,15 +2,16 @@
 
 ClusterKit says which node a key belongs to; the node that is asked forwards the request there. Each node is a process:
 
-    export CLUSTERKIT_HTTP_ADDR=127.0.0.1:0 CLUSTERKIT_REPLICATION_FACTOR=2
-    CLUSTERKIT_NODE_ID=node-1 CLUSTERKIT_SERVICES=kv=127.0.0.1:9081 CLUSTERKIT_HTTP_ADDR=127.0.0.1:8081 \\
-        uvicorn service:app --port 9081
-    CLUSTERKIT_NODE_ID=node-2 CLUSTERKIT_SERVICES=kv=127.0.0.1:9082 CLUSTERKIT_JOIN_ADDRS=127.0.0.1:8081 \\
-        uvicorn service:app --port 9082
+    export CLUSTERKIT_NODE_ID=node-1 CLUSTERKIT_HTTP_ADDR=127.0.0.1:8081 CLUSTERKIT_SERVICES=kv=127.0.0.1:9081
+    uvicorn service:app --port 9081
+
+    export CLUSTERKIT_NODE_ID=node-2 CLUSTERKIT_HTTP_ADDR=127.0.0.1:8082 CLUSTERKIT_SERVICES=kv=127.0.0.1:9082
+    CLUSTERKIT_JOIN_ADDRS=127.0.0.1:8081 uvicorn service:app --port 9082
+
     curl -X PUT 127.0.0.1:9081/kv/user:1 --data hello; curl 127.0.0.1:9082/kv/user:1
 
-One worker a node: an `uvicorn --workers` would be as many nodes of one name. Values are in memory, and on two nodes each: what both
-lose at the same time is gone.
+One worker a node: several would be as many nodes of one name. Values are in memory, and on two nodes each with
+CLUSTERKIT_REPLICATION_FACTOR=2: what both lose at the same time is gone.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ import atexit as _atexit
 
 from . import _clusterkit
 from ._client import Client
-from ._clusterkit_node import ClusterKit
 from ._errors import *  # noqa: F403
 from ._errors import __all__ as _errors_all
 from ._events import (
@@ -35,41 +34,35 @@ from ._events import (
 )
 from ._hooks import Hook
 from ._log import TRACE
-from ._node import ABSENT
+from ._node import ClusterKit
+from ._node_base import ABSENT
 from ._option_set import OptionSet, client_options_table, options_table
 from ._options import ClientOptions, Options
 from ._queue import Events
 from ._records import (
-    AddrStatus,
-    AvoidedCopy,
-    AwayNode,
-    ClientStatus,
     Cluster,
     ClusterConfig,
     ConsensusStats,
     DataEntry,
     HealthStatus,
-    HookStats,
     LeaderInfo,
     Maintenance,
     Metrics,
-    Migration,
     MigrationState,
     Node,
     NodeHealth,
     NodeHealthState,
     NodeStatus,
-    OptionSpec,
     Partition,
     PartitionState,
     PartitionStats,
-    RebalanceStatus,
     RebalanceTrigger,
     Record,
     Role,
     Route,
 )
 from ._routing import parse_duration, partition_for, partitions_for_many
+from ._status import AddrStatus, AvoidedCopy, AwayNode, ClientStatus, HookStats, Migration, OptionSpec, RebalanceStatus
 from ._view import View
 
 __version__: str = _clusterkit.VERSION

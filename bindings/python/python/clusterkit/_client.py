@@ -12,9 +12,10 @@ from typing import Any, Self, Unpack
 from . import _clusterkit
 from ._errors import ForkedError
 from ._log import _default, _logs_to
-from ._node import Logger
+from ._node_base import Logger
 from ._options import _CLIENT_OPTIONS, ClientOptions
-from ._records import ClientStatus, Node
+from ._records import Node
+from ._status import ClientStatus
 from ._values import DEFAULT_TIMEOUT, Key, Time, _seconds, _set_options
 from ._view import View
 

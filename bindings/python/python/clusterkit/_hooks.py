@@ -22,7 +22,7 @@ from ._events import (
     RebalanceCompleteEvent,
     RebalanceStartEvent,
 )
-from ._records import HookStats
+from ._status import HookStats
 from ._values import DEFAULT_TIMEOUT, Time, _seconds
 
 if TYPE_CHECKING:

@@ -1,313 +1,178 @@
-"""A node of a cluster: what it answers at once, for threads and event loops alike."""
+"""A node for programs whose threads may block."""
 
 from __future__ import annotations
 
-import logging
-import warnings
-from array import array
-from collections.abc import Iterable
-from typing import Any, Self, TypeAlias, Unpack
+import contextlib
+from types import TracebackType
+from typing import Self
 
-from . import _clusterkit
-from ._errors import ForkedError, InvalidArgumentError, NotFoundError, NotStartedError
-from ._hooks import Hooks
-from ._log import _default, _logs_to
-from ._option_set import OptionSet
-from ._options import _NODE_OPTIONS, Options
-from ._records import (
-    _ROLES,
-    Cluster,
-    ConsensusStats,
-    DataEntry,
-    HealthStatus,
-    LeaderInfo,
-    Metrics,
-    Node,
-    NodeHealth,
-    NodeHealthState,
-    Partition,
-    PartitionStats,
-    Role,
-    Route,
-    _route,
-)
-from ._values import Key, _partition_number, _set_options
-from ._view import View
+from ._events import EventType
+from ._node_base import NodeBase
+from ._queue import Events
+from ._records import LeaderInfo
+from ._status import Migration, RebalanceStatus
+from ._values import DEFAULT_TIMEOUT, Key, Time, _partition_number, _seconds
 
-Logger: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
-
-ABSENT = 0
-"""For `expect`: the key has no value. A revision stands for the value that it wrote."""
+__all__ = ["ClusterKit", "Key"]
 
 
-class NodeBase(Hooks):
-    """What `ClusterKit` and `aio.AsyncClusterKit` have in common: everything that does not wait."""
+class ClusterKit(NodeBase):
+    """A node of a cluster, embedded in this process. `aio.AsyncClusterKit` is the same for programs that are async themselves.
 
-    def __init__(self, node_id: str, http_addr: str, *, logger: Logger | None = _default, **options: Unpack[Options]) -> None:
-        """A node with these options. Opens nothing before it is started.
+        with ClusterKit("node-1", ":8080") as ck:
+            ...
 
-        `http_addr` is ":8080", "host:port" or "127.0.0.1:0" for any free port. `logger` takes the messages for people, those
-        that `log_level` lets through: by default `logging.getLogger("clusterkit")`, None for none. Every option is a keyword:
-        see `Options`, or docs/options.md, where a dot stands for an underscore.
+    Any thread may make any call. A call that waits gives up the interpreter meanwhile, and a signal whose handler raises, as
+    Ctrl-C does, ends the wait at once: what the call has begun goes on unseen, as after a TimeoutError. Lookups never wait.
+    A node that nobody refers to any more is closed, with a ResourceWarning.
+    """
 
-        Raises InvalidOptionError, which names the option; IoError when the system has no more threads to give.
+    def start(self) -> None:
+        """Founds a cluster, joins one, or comes back to its own, as its options and its data directory say.
+
+        Returns when the node is a member, or after the option `join_timeout`: a node that was a member before then goes on
+        trying (`waiting_for`). A node starts once; after a failure close it and make another.
+
+        Raises AlreadyStartedError, StoppedError, JoinFailedError with what every address answered, JoinRefusedError,
+        AddressInUseError, DataDirInUseError, WrongClusterError, ClusterMismatchError, DuplicateNodeError, RemovedError,
+        CorruptError, IoError; InHookError inside a hook of this node.
         """
-        options_set = OptionSet(**options)
-        _set_options(options_set._native, {"node_id": node_id, "http_addr": http_addr}, _NODE_OPTIONS)
-        self._open(_clusterkit.NodeHandle(options_set._native), logger)
+        self._native.start().wait()
 
-    @classmethod
-    def from_options(cls, options: OptionSet, *, logger: Logger | None = _default) -> Self:
-        """A node with options that were read from a file or the environment. Raises as the constructor."""
-        return cls._of(_clusterkit.NodeHandle(options._native), logger)
+    def stop(self, timeout: Time | None = None) -> None:
+        """Stops in an orderly way: the other nodes take over what it has, then everything is closed, in a few seconds at most.
 
-    @classmethod
-    def _of(cls, native: _clusterkit.NodeHandle, logger: Logger | None) -> Self:
-        node = cls.__new__(cls)
-        node._open(native, logger)
-        return node
+        After it no hook of this node runs or will. Stopping again is legal. Raises InHookError inside a hook of this node;
+        TimeoutError when a hook has not returned after 5 s, or after `timeout`: everything else is closed, or goes on to.
+        """
+        self._native.stop(None if timeout is None else _seconds(timeout)).wait()
+        self._closed = True
 
-    def _open(self, native: _clusterkit.NodeHandle, logger: Logger | None) -> None:
-        Hooks.__init__(self)
-        self._native = native
-        self._node_id = native.my_node_id()
-        self._closed = False
-        # A node of a test cluster, or one that has another handle, ends with that.
-        self._owned = True
-        self.set_logger(logger)
+    def leave(self, timeout: Time = DEFAULT_TIMEOUT) -> None:
+        """Leaves the cluster for ever: leadership and copies move to other nodes, then it is removed and stops.
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._node_id}>"
+        Raises RefusedError when no node could take over; TimeoutError with what is left to move: the node goes on leaving, and
+        the call may be made again; NotStartedError, StoppedError; InHookError inside a hook of this node.
+        """
+        self._native.leave(_seconds(timeout)).wait()
 
-    def __del__(self) -> None:
-        """Closes the node, without telling the others: a net, no plan."""
-        if getattr(self, "_closed", True) or not self._owned:
-            return
+    def close(self) -> None:
+        """Ends the node and gives back what it has, without telling the other nodes where `stop` has not.
+
+        After it no hook of this node runs or will, but for one that does not return within 5 s. Inside a hook of the node it
+        does not wait. Closing again does nothing.
+        """
+        self._closed = True
+        if self._owned:
+            # A hook that does not return: there is nothing more to do about it.
+            with contextlib.suppress(TimeoutError):
+                self._native.close().wait()
+            self._hooks.clear()
+
+    def __enter__(self) -> Self:
+        """Starts the node."""
         try:
-            runs = self._native.was_started() and not self._native.has_stopped()
-        except ForkedError:
-            return
-        if runs:
-            warnings.warn(f"{self!r} was neither stopped nor closed", ResourceWarning, source=self, stacklevel=2)
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
 
-    def set_logger(self, logger: Logger | None) -> None:
-        """Sets where messages for people go; None drops them. Messages that wait go to the new one."""
-        attributes = {"clusterkit.node.id": self._node_id}
-        self._native.set_log(None if logger is None else _logs_to(logger, attributes))
+    def __exit__(self, kind: type[BaseException] | None, raised: BaseException | None, traceback: TracebackType | None) -> None:
+        """Stops the node, and closes it."""
+        try:
+            self.stop()
+        finally:
+            self.close()
 
-    # ---- what it is ----
+    def events(self, *types: EventType | str) -> Events:
+        """The events of these types from now on, all where none is named, for a loop. Raises StoppedError."""
+        return Events(self._native.events([str(EventType(type)) for type in types]))
 
-    @property
-    def node_id(self) -> str:
-        """This node's id."""
-        return self._node_id
+    # ---- leadership ----
 
-    def get_my_node_id(self) -> str:
-        """This node's id, by the name that it has in other languages."""
-        return self._node_id
+    def wait_for_leader(self, timeout: Time = DEFAULT_TIMEOUT) -> LeaderInfo:
+        """Waits until a leader is known. Raises NoLeaderError."""
+        return LeaderInfo._make(self._native.wait_for_leader(_seconds(timeout)).wait())
 
-    @property
-    def http_addr(self) -> str:
-        """The address at which others reach this node, "host:port": a `join_addrs` for others. Raises NotStartedError."""
-        address = self._native.http_addr()
-        if address is None:
-            raise NotStartedError("the node listens nowhere yet: start() comes first")
-        return address
+    def step_down(self) -> str:
+        """Has the leader hand leadership to another voter; the leader afterwards. Raises RefusedError with the reason."""
+        return self._native.step_down().wait()
 
-    @property
-    def waiting_for(self) -> str | None:
-        """What this node waits for before it is ready, in words; None when it is: a member that knows a leader and has a lease.
+    def promote(self, node_id: str) -> str:
+        """Has the leader hand leadership to this voter; the leader afterwards. Raises RefusedError, NotFoundError."""
+        return self._native.promote(node_id).wait()
 
-        Raises why it will never be ready: RemovedError, DuplicateNodeError and the like, IoError, StoppedError.
+    def demote(self, cooldown: Time) -> str:
+        """`step_down`, after which the former leader does not stand for election by itself for `cooldown`."""
+        return self._native.demote(_seconds(cooldown)).wait()
+
+    # ---- managing ----
+
+    def begin_maintenance(self, reason: str, timeout: Time = DEFAULT_TIMEOUT) -> int:
+        """Plans no migrations from now on; primaries still fail over. The revision. Raises NoLeaderError, TimeoutError."""
+        return self._native.maintenance(reason, _seconds(timeout)).wait()
+
+    def end_maintenance(self, timeout: Time = DEFAULT_TIMEOUT) -> int:
+        """Ends maintenance. The revision. Raises NoLeaderError, TimeoutError."""
+        return self._native.maintenance(None, _seconds(timeout)).wait()
+
+    def remove_node(self, node_id: str, *, force: bool = False, timeout: Time = DEFAULT_TIMEOUT) -> int:
+        """Removes a member for good. The revision. `force`: even the last that holds a partition's data, which is lost then.
+
+        Raises NotFoundError, RefusedError, NoLeaderError, TimeoutError.
         """
-        return self._native.waiting_for()
+        return self._native.remove_node(node_id, force, _seconds(timeout)).wait()
 
-    # ---- what this node may do at this moment ----
+    def recover_partition(
+        self, partition: int | str, from_node: str, *, force: bool = False, timeout: Time = DEFAULT_TIMEOUT
+    ) -> int:
+        """Accepts the copy of a node as a lost partition's data. The revision. Raises NotFoundError, RefusedError, ..."""
+        number = _partition_number(partition)
+        return self._native.recover_partition(number, from_node, force, _seconds(timeout)).wait()
 
-    def is_primary(self, partition: int | str) -> bool:
-        """True when this node takes the writes of a partition at this moment: it is primary, and its lease runs."""
-        return self._native.is_primary(partition if isinstance(partition, int) else _partition_number(partition))
+    def create_partitions(self, timeout: Time = DEFAULT_TIMEOUT) -> int:
+        """Creates the partitions if there are none, which a leader does by itself; how many there are."""
+        return self._native.create_partitions(_seconds(timeout)).wait()[1]
 
-    def is_primary_for_key(self, key: Key) -> bool:
-        """True when this node takes the writes of a key at this moment."""
-        return self._native.is_primary_for_key(key)
+    def rebalance_partitions(self, timeout: Time = DEFAULT_TIMEOUT) -> int:
+        """Plans and starts a rebalance, which a leader does by itself; how many partitions move. They go on afterwards."""
+        return self._native.rebalance_partitions(_seconds(timeout)).wait()[1]
 
-    def is_replica(self, partition: int | str) -> bool:
-        """True when this node holds a partition's data and is not its primary."""
-        return self.role(partition) is Role.REPLICA
+    def rebalance_status(self, timeout: Time = DEFAULT_TIMEOUT) -> RebalanceStatus:
+        """How partitions move, as the leader knows it, or else this node. Raises StoppedError."""
+        return RebalanceStatus._make(self._native.rebalance_status(_seconds(timeout)).wait())
 
-    def is_replica_for_key(self, key: Key) -> bool:
-        """True when this node holds a key's data and is not its primary."""
-        return self.should_handle_key(key) is Role.REPLICA
-
-    def role(self, partition: int | str) -> Role | None:
-        """What this node is to a partition at this moment, its lease included."""
-        role = self._native.role(_partition_number(partition))
-        return None if role is None else _ROLES[role]
-
-    def should_handle_key(self, key: Key) -> Role | None:
-        """What this node is to a key at this moment, its lease included; None when it has nothing to do with it."""
-        role = self._native.role_for_key(key)
-        return None if role is None else _ROLES[role]
-
-    def primary_epoch(self, partition: int | str) -> int:
-        """The epoch of a partition, if this node takes its writes at this moment: what storage is fenced with.
-
-        Raises LeaseExpiredError when this node would be primary and holds no lease; ConflictError when another is primary, or
-        none; NotFoundError.
-        """
-        return self._native.primary_epoch(_partition_number(partition))
-
-    @property
-    def is_leased(self) -> bool:
-        """True while this node holds a lease, without which it is primary of nothing."""
-        return self._native.is_leased()
-
-    @property
-    def is_leader(self) -> bool:
-        """True when this node leads at this moment, and no other can."""
-        return self._native.is_leader()
-
-    @property
-    def leader_epoch(self) -> int:
-        """The epoch of this node's leadership, a fencing token. Raises LeaseExpiredError when it does not lead."""
-        return self._native.leader_epoch()
-
-    def lookup(self, key: Key) -> Route:
-        """All about a key from one view, and what this node is to it at this moment, its lease included.
-
-        Raises NotStartedError; NotFoundError before there are partitions.
-        """
-        return _route(self._native.lookup(key))
-
-    # ---- looking up ----
-
-    def view(self) -> View:
-        """The cluster at this moment, as this node has applied it: for several questions whose answers agree."""
-        return View(self._native.view())
-
-    def get_partition_number(self, key: Key) -> int | None:
-        """The number of a key's partition; None before there are partitions."""
-        return self._native.partition_number(key)
-
-    def get_partition(self, key: Key) -> Partition:
-        """The partition of a key. Raises NotFoundError before there are partitions."""
-        partition = View(self._native.view()).partition_for_key(key)
-        if partition is None:
-            raise NotFoundError("there are no partitions yet")
-        return partition
-
-    def get_partition_for_key(self, key: Key) -> Partition:
-        """`get_partition`, by its other name."""
-        return self.get_partition(key)
-
-    def get_primary(self, partition: int | str) -> Node | None:
-        """The node that takes the writes of a partition, if there is one. Raises NotFoundError."""
-        return self._native.view().primary(_partition_number(partition))
-
-    def get_replicas(self, partition: int | str) -> tuple[Node, ...]:
-        """The other nodes that hold a partition's data. Raises NotFoundError."""
-        return self._native.view().replicas(_partition_number(partition))
-
-    def get_nodes(self, partition: int | str) -> tuple[Node, ...]:
-        """Every node that holds a partition's data: the primary first. Raises NotFoundError."""
-        view, number = self._native.view(), _partition_number(partition)
-        primary, replicas = view.primary(number), view.replicas(number)
-        return replicas if primary is None else (primary, *replicas)
-
-    def get_primary_node(self, key: Key) -> Node | None:
-        """The node that takes the writes of a key, if there is one."""
-        return self._native.primary_for_key(key)
-
-    def get_replica_nodes(self, key: Key) -> tuple[Node, ...]:
-        """The other nodes that hold a key."""
-        view = self._native.view()
-        number = view.partition_number(key)
-        return () if number is None else view.replicas(number)
-
-    def get_nodes_for_key(self, key: Key) -> tuple[Node, ...]:
-        """Every node that holds a key: the primary first."""
-        return self._native.view().nodes_for_key(key)
-
-    def get_all_nodes_for_key(self, key: Key) -> tuple[Node, ...]:
-        """`get_nodes_for_key`, by its other name."""
-        return self.get_nodes_for_key(key)
-
-    def am_i_responsible_for(self, key: Key) -> tuple[Role | None, tuple[Node, ...]]:
-        """This node's role for a key at this moment, and every node that holds it, from one view."""
-        route = self.lookup(key)
-        return route.role, route.nodes
-
-    def partitions_for_keys(self, keys: Iterable[Key] | Any) -> array[int]:
-        """The partition numbers of many keys: see `View.partitions_for_keys`."""
-        return array("I", self._native.view().partitions_for_keys(keys))
-
-    def list_partitions(self) -> tuple[Partition, ...]:
-        """Every partition, by number."""
-        return self.view().partitions
-
-    def get_partitions_for_node(self, node_id: str) -> tuple[Partition, ...]:
-        """The partitions whose data a node holds, as its primary or a replica."""
-        view = self.view()
-        return tuple(view.partition(number) for number in view.partitions_of(node_id))
-
-    @property
-    def partition_stats(self) -> PartitionStats:
-        """How partitions are spread over the members."""
-        return self.view().partition_stats
-
-    # ---- the cluster ----
-
-    @property
-    def leader(self) -> LeaderInfo | None:
-        """The leader; None when this node has heard of none for the duration of a lease."""
-        leader = self._native.leader()
-        return None if leader is None else LeaderInfo._make(leader)
-
-    def cluster(self) -> Cluster:
-        """The whole cluster at one revision, the replicated store included. Takes time in proportion to all of it."""
-        return Cluster._make(self._native.cluster())
-
-    def cluster_json(self) -> str:
-        """`cluster` as JSON, as `GET /cluster?include=custom_data` has it."""
-        return self._native.cluster_json()
-
-    @property
-    def consensus_stats(self) -> ConsensusStats:
-        """Raft on this node."""
-        return ConsensusStats._make(self._native.consensus_stats())
-
-    @property
-    def metrics(self) -> Metrics:
-        """Counters and gauges of this node."""
-        return Metrics._make(self._native.metrics())
-
-    def health_check(self) -> HealthStatus:
-        """The health of this node."""
-        return HealthStatus._make(self._native.health_check())
-
-    def node_health(self, node_id: str) -> NodeHealth:
-        """The health of a member: what the leader says is the most accurate. Raises NotFoundError."""
-        return NodeHealth._make(self._native.node_health(node_id))
-
-    def report_health(self, health: NodeHealthState | str, reason: str = "") -> None:
-        """Tells every node how this node's application is. It changes the cluster's health, not where partitions are."""
-        self._native.report_health(str(health), reason)
+    def migrations(self, timeout: Time = DEFAULT_TIMEOUT) -> tuple[Migration, ...]:
+        """The migration steps of `rebalance_status`."""
+        return self.rebalance_status(timeout).migrations
 
     # ---- the replicated store ----
 
-    def get_custom_data(self, key: str) -> bytes | None:
-        """The value of a key as this node has applied it: another may be ahead. See `read_barrier`. Raises NotStartedError."""
-        entry = self._native.get_data(key)
-        return None if entry is None else entry[0]
+    def set_custom_data(
+        self, key: str, value: bytes | str, *, expect: int | None = None, timeout: Time = DEFAULT_TIMEOUT
+    ) -> int:
+        """Writes a small value that every node gets; text as UTF-8. The revision of the write.
 
-    def get_custom_data_entry(self, key: str) -> DataEntry | None:
-        """The value of a key with the revision that wrote it: what `expect` takes. Raises NotStartedError."""
-        entry = self._native.get_data(key)
-        return None if entry is None else DataEntry(value=entry[0], revision=entry[1])
+        With `expect` only where the key has no value (ABSENT), or the one that this revision wrote.
 
-    def list_custom_data_keys(self, prefix: str = "", *, after: str | None = None, limit: int = 1000) -> list[str]:
-        """Up to `limit` keys that begin with `prefix` and come after `after`, in order. Raises NotStartedError."""
-        if limit < 0:
-            raise InvalidArgumentError(f"limit is a number from 0, not {limit}")
-        return self._native.data_keys(prefix, after, limit)
+        Raises TooLargeError above 1 MiB; ConflictError when `expect` does not hold; NoLeaderError: it was not written;
+        TimeoutError: it may or may not have been.
+        """
+        data = value.encode() if isinstance(value, str) else value
+        return self._native.set_data(key, data, expect, _seconds(timeout)).wait()
+
+    def delete_custom_data(self, key: str, *, expect: int | None = None, timeout: Time = DEFAULT_TIMEOUT) -> bool:
+        """Deletes a value; whether there was one. Raises as `set_custom_data`."""
+        return self._native.delete_data(key, expect, _seconds(timeout)).wait()[1]
+
+    def wait_for_revision(self, revision: int, timeout: Time = DEFAULT_TIMEOUT) -> None:
+        """Waits until this node has applied a revision: to read what was written elsewhere. Raises TimeoutError."""
+        self._native.wait_for_revision(revision, _seconds(timeout)).wait()
+
+    def read_barrier(self, timeout: Time = DEFAULT_TIMEOUT) -> int:
+        """Waits until this node has applied everything that any node has acknowledged. The revision.
+
+        Raises NoLeaderError, TimeoutError.
+        """
+        return self._native.read_barrier(_seconds(timeout)).wait()

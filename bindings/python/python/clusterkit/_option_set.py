@@ -7,7 +7,7 @@ from typing import Unpack
 
 from . import _clusterkit
 from ._options import _NODE_OPTIONS, Options
-from ._records import OptionSpec
+from ._status import OptionSpec
 from ._values import _option_text, _set_options
 
 

@@ -20,9 +20,9 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias, Unpack
 
 from . import _clusterkit
-from ._clusterkit_node import ClusterKit
 from ._errors import NotFoundError
 from ._log import _default
+from ._node import ClusterKit
 from ._option_set import OptionSet
 from ._options import _NODE_OPTIONS, Options
 from ._values import Key, Time, _seconds, _set_options

@@ -6,13 +6,14 @@ import contextlib
 from types import TracebackType
 from typing import Any, Self
 
-from .._clusterkit_node import ClusterKit
 from .._errors import InHookError
 from .._events import Event, EventType
 from .._hooks import Hook
-from .._node import NodeBase
+from .._node import ClusterKit
+from .._node_base import NodeBase
 from .._queue import _Queue
-from .._records import LeaderInfo, Migration, RebalanceStatus
+from .._records import LeaderInfo
+from .._status import Migration, RebalanceStatus
 from .._values import DEFAULT_TIMEOUT, Time, _partition_number, _seconds
 from ._loops import bridge_here, wait
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from ._records import Node, RebalanceTrigger, Record, Role, _moment, _nodes, _span
+from ._records import Node, RebalanceTrigger, Record, Role, _moment, _nodes, _record, _span
 
 
 class EventType(enum.StrEnum):
@@ -55,7 +54,7 @@ class LeaveReason(enum.StrEnum):
     REMOVED_BY_ADMIN = "removed_by_admin"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class Event(Record):
     """What happened: at which revision, and when, by the clock of the node that proposed it."""
 
@@ -65,10 +64,10 @@ class Event(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The event as `clusterkit serve --events` prints it."""
-        return {"type": self.type.value} | super(Event, self).to_dict()
+        return {"type": self.type.value} | Record.to_dict(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class PartitionChangeEvent(Event):
     """`node_id` gained or lost partition `number`, or a role in it. Every node hears of every change.
 
@@ -113,7 +112,7 @@ class PartitionChangeEvent(Event):
                 return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class NodeJoinEvent(Event):
     """A node that was never a member has joined. `is_bootstrap`: it founded the cluster."""
 
@@ -125,7 +124,7 @@ class NodeJoinEvent(Event):
     _convert = {"timestamp": _moment, "node": Node._make}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class NodeRejoinEvent(Event):
     """A member is back, after an absence or a restart."""
 
@@ -145,7 +144,7 @@ class NodeRejoinEvent(Event):
     _renamed = {"offline_duration_ms": "offline_duration"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class NodeLeaveEvent(Event):
     """A member stopped, failed, or was removed; and which partitions it was primary of, or held another copy of."""
 
@@ -164,7 +163,7 @@ class NodeLeaveEvent(Event):
     }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class _RebalanceEvent(Event):
     trigger: RebalanceTrigger
     trigger_node_id: str
@@ -181,21 +180,21 @@ class _RebalanceEvent(Event):
     _renamed = {"duration_ms": "duration"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class RebalanceStartEvent(_RebalanceEvent):
     """Partitions begin to move."""
 
     type = EventType.REBALANCE_START
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class RebalanceCompleteEvent(_RebalanceEvent):
     """Every partition is where it should be; it took `duration`."""
 
     type = EventType.REBALANCE_COMPLETE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class ClusterHealthEvent(Event):
     """The cluster's health changed. `status`: healthy, degraded (some are not) or critical (most are not, or data is lost)."""
 
@@ -211,7 +210,7 @@ class ClusterHealthEvent(Event):
     _omitted = frozenset({"lost_partitions"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class BecomeLeaderEvent(Event):
     """This node leads now. Only this node hears of it."""
 
@@ -221,7 +220,7 @@ class BecomeLeaderEvent(Event):
     _convert = {"timestamp": _moment}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class LoseLeadershipEvent(Event):
     """This node leads no longer. Only this node hears of it."""
 
@@ -231,7 +230,7 @@ class LoseLeadershipEvent(Event):
     _convert = {"timestamp": _moment}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class LeaderChangeEvent(Event):
     """The leader of the cluster changed. `epoch` is a fencing token: it only grows."""
 

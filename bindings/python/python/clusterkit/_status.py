@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ._records import (
@@ -13,11 +12,12 @@ from ._records import (
     _maintenance,
     _moment,
     _moment_or_none,
+    _record,
     _span_or_none,
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class Migration(Record):
     """One step of a rebalance: a node that is to hold a partition."""
 
@@ -35,7 +35,7 @@ class Migration(Record):
     _omitted = frozenset({"since"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class AwayNode(Record):
     """A member that is down, and when its copies are replaced."""
 
@@ -47,7 +47,7 @@ class AwayNode(Record):
     _omitted = frozenset({"replaced_after"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class AvoidedCopy(Record):
     """A copy that has failed so often that it is not planned again for a while."""
 
@@ -60,7 +60,7 @@ class AvoidedCopy(Record):
     _convert = {"until": _moment}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class RebalanceStatus(Record):
     """How partitions move, as the leader knows it, or else this node: `from_leader` says which."""
 
@@ -90,7 +90,7 @@ class RebalanceStatus(Record):
     _omitted = frozenset({"trigger", "started_at", "maintenance"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class HookStats(Record):
     """What became of the calls of one hook since it was added."""
 
@@ -107,7 +107,7 @@ class HookStats(Record):
     _convert = {"events": tuple}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class AddrStatus(Record):
     """An address that a client knows. `last_error` is (code, message)."""
 
@@ -119,7 +119,7 @@ class AddrStatus(Record):
     _convert = {"last_error": lambda error: None if error is None else (error["code"], error["message"])}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class ClientStatus(Record):
     """How a client is: which member it follows, how old its view may be, and what failed last, as (code, message)."""
 
@@ -141,7 +141,7 @@ class ClientStatus(Record):
     _renamed = {"last_contact_ms": "last_contact"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_record
 class OptionSpec(Record):
     """One option: its bounds in words, its default as text or in words, and the variables that set it."""
 

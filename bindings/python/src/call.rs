@@ -7,8 +7,8 @@ use clusterkit::{Error, ErrorCode, Result};
 use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
 
-use crate::front;
 use crate::inbox::{Inbox, InboxShared, Message};
+use crate::{forks, front};
 
 /// How long the main thread waits before it looks for signals.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(20);
@@ -120,6 +120,7 @@ fn is_main_thread() -> bool {
 impl Call {
     /// Waits for the outcome, without the interpreter. A signal whose handler raises ends the wait; the call goes on unseen.
     fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        front::answer(py, forks::refuse())?;
         let looks = is_main_thread();
         loop {
             let done = py.detach(|| {
@@ -137,7 +138,7 @@ impl Call {
                 return self.result(py);
             }
             if let Err(interrupted) = py.check_signals() {
-                self.abandon();
+                self.abandon(py);
                 return Err(interrupted);
             }
         }
@@ -175,11 +176,14 @@ impl Call {
     }
 
     /// Nobody wants to know the outcome any more.
-    fn abandon(&self) {
-        let mut state = self.0.state.lock();
-        state.listener = None;
-        let progress = std::mem::replace(&mut state.progress, Progress::Taken);
-        drop(state);
-        drop(progress);
+    fn abandon(&self, py: Python<'_>) {
+        // A value that nobody takes may wait for threads that wait for the interpreter: a test cluster does.
+        py.detach(|| {
+            let mut state = self.0.state.lock();
+            state.listener = None;
+            let progress = std::mem::replace(&mut state.progress, Progress::Taken);
+            drop(state);
+            drop(progress);
+        });
     }
 }

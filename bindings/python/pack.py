@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Packs the package as it is published, and tries it: pack.py FOLDER. Standard library only.
 
-FOLDER gets the wheel, which runs with glibc 2.17 and every Python from 3.11 on, and the source distribution. Both are looked at
-by auditwheel, abi3audit and twine; the wheel is installed in an empty environment without Rust, where the tour has to print what
+FOLDER gets the wheel, which runs with glibc 2.17 and every Python from 3.11 on, and the source distribution. auditwheel,
+abi3audit and twine look at them; the wheel is installed in an empty environment without Rust, where the tour has to print what
 it prints everywhere. PACK_PROFILE=dev builds faster.
 """
 

@@ -148,8 +148,8 @@ class Hooks:
     def on_event(self, function: HookFunction[Event]) -> Hook[Event]:
         """Has a function called with every event from now on, to observe: one after the other, in order.
 
-        Nothing waits for it, however long it takes: what it returns confirms no copy, and what it raises is reported, and counts
-        for nothing. A decorator.
+        Nothing waits for it, however long it takes: what it returns confirms no copy, and what it raises is only reported. A
+        decorator.
         """
         return self._add(function, observes=True)
 

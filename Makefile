@@ -122,8 +122,9 @@ fuzz: tools ## Fuzz what reads bytes from outside, each target or one for so lon
 	@exec fuzz/run.sh $(or $(SECONDS),60) $(TARGET)
 
 .PHONY: soak
-soak: tools ## Build C and C++ programs in all ways, fuzz, simulate, then trouble real processes (MINUTES=60 or HOURS=8, SEED=1)
+soak: tools ## Build C and C++ programs in all ways, end 1,000 Python processes, fuzz, simulate, then trouble real processes (MINUTES=60 or HOURS=8, SEED=1)
 	@CHECK_EVERYTHING=1 cargo test --locked -p ck-ffi --test c --test cpp
+	CLUSTERKIT_EXITS=1000 python3 bindings/python/test.py -k process_ends
 	all=$$(( $(MINUTES) + 60 * $(HOURS) ))
 	# Each fuzz target has a minute, all of them together at most a third of the time.
 	targets=$$(cat fuzz/Cargo.toml fuzz/abi/Cargo.toml | grep -c '^\[\[bin\]\]')
@@ -222,6 +223,10 @@ go-modules: tools ## Pack the Go modules, and build a program with them in an em
 	bindings/go/pack.py "$$out/proxy" linux-amd64="$${library[linux-amd64]}" linux-arm64="$${library[linux-arm64]}"
 	bindings/go/try.sh "$$out/proxy"
 
+.PHONY: wheel
+wheel: tools ## Pack the Python package, a wheel and a source distribution, and try it in an empty environment
+	@python3 bindings/python/pack.py "$(CARGO_TARGET_DIR)/wheels"
+
 .PHONY: version
 version: ## Print the version of the workspace
 	@echo "$(VERSION)"
@@ -267,6 +272,7 @@ uninstall: ## Remove what make install has put under PREFIX, and nothing else
 clean: ## Remove everything that the other targets made
 	@if command -v cargo > /dev/null; then cargo clean --quiet; fi
 	rm -rf build .venv bindings/python/.venv bindings/node/node_modules
+	rm -f bindings/python/python/clusterkit/_clusterkit*.so
 
 # What the targets need. Silent where it is there.
 

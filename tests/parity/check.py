@@ -4,6 +4,7 @@
 The last line is `N passed, N failed`: one for each call in the table, and one for each thing that is missing from it.
 """
 
+import ast
 import pathlib
 import re
 import sys
@@ -40,14 +41,40 @@ def c_functions() -> set[str]:
     return set(re.findall(r"^CK_API [^\n]*?\b(ck_\w+)\(", header, re.MULTILINE))
 
 
+def python_names() -> set[str]:
+    """The functions, classes and members of the package, each member also by the classes that inherit it."""
+    bases: dict[str, list[str]] = {}
+    members: dict[str, set[str]] = {}
+    names: set[str] = set()
+    for path in sorted((ROOT / "bindings/python/python").rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            match node:
+                case ast.ClassDef():
+                    bases[node.name] = [base.id for base in node.bases if isinstance(base, ast.Name)]
+                    members[node.name] = {member.name for member in node.body
+                                          if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef)}
+                    members[node.name] |= {member.target.id for member in node.body
+                                           if isinstance(member, ast.AnnAssign) and isinstance(member.target, ast.Name)}
+                case ast.FunctionDef():
+                    names.add(node.name)
+                case ast.AnnAssign(target=ast.Name(id=name)):
+                    names.add(name)
+
+    def all_of(owner: str) -> set[str]:
+        return members.get(owner, set()).union(*map(all_of, bases.get(owner, [])))
+
+    return names | set(members) | {f"{owner}.{member}" for owner in members for member in all_of(owner)}
+
+
 def rows() -> list[tuple[str, list[list[str]]]]:
     found = []
     for line in text("tests/parity/calls.txt").splitlines():
         if not line or line.startswith("#"):
             continue
         what, *languages = (part.strip() for part in line.split("|"))
-        if len(languages) != 4:
-            sys.exit(f"calls.txt: {line!r} has not four languages")
+        # Rust, C, C++, Go, Python, and Node where that is there.
+        if len(languages) not in (5, 6):
+            sys.exit(f"calls.txt: {line!r} has {len(languages)} languages")
         found.append((what, [[name for name in names.split() if name != "-"] for names in languages]))
     return found
 
@@ -59,6 +86,15 @@ def main() -> int:
     core = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "ck-core/src").rglob("*.rs")))
     cpp = text("include/clusterkit.hpp")
     go = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "bindings/go").rglob("*.go")))
+
+    python = python_names()
+    # What waits in one form is awaited in the other: by the same name, and nothing more.
+    for blocking, awaited in (("ClusterKit", "AsyncClusterKit"), ("Client", "AsyncClient")):
+        forms = [{name.partition(".")[2] for name in python if name.startswith(f"{owner}.") and "._" not in name}
+                 for owner in (blocking, awaited)]
+        wrong_forms = sorted(forms[0] ^ forms[1] - {"of", "remove_hook", "changes"})
+        if wrong_forms:
+            sys.exit(f"Python's {blocking} and {awaited} differ: {', '.join(wrong_forms)}")
 
     def in_rust(name: str) -> bool:
         member = name.rpartition("::")[2]
@@ -77,11 +113,12 @@ def main() -> int:
 
     passed, wrong = 0, []
     seen_rust, seen_c = set(), set()
-    for what, (in_table_rust, in_table_c, in_table_cpp, in_table_go) in rows():
+    for what, (in_table_rust, in_table_c, in_table_cpp, in_table_go, in_table_python, *_) in rows():
         missing = [f"Rust has no {name}" for name in in_table_rust if not in_rust(name)]
         missing += [f"C has no {name}" for name in in_table_c if name not in c]
         missing += [f"C++ has no {name}" for name in in_table_cpp if not in_cpp(name)]
         missing += [f"Go has no {name}" for name in in_table_go if not in_go(name)]
+        missing += [f"Python has no {name}" for name in in_table_python if name not in python]
         wrong += [f"{what}: {message}" for message in missing]
         passed += not missing
         seen_rust.update(in_table_rust)

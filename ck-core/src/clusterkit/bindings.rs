@@ -28,6 +28,13 @@ impl ClusterKit {
         self.node().try_observe(hook)
     }
 
+    /// True inside a hook of this node. A binding whose calls run on another thread than their caller's asks before it
+    /// begins one that waits for hooks.
+    #[doc(hidden)]
+    pub fn in_hook(&self) -> bool {
+        self.node().hooks().in_hook()
+    }
+
     /// Runs a future on the runtime, to its end.
     #[doc(hidden)]
     pub fn spawn(&self, future: BoxFuture<'static, ()>) {

@@ -100,7 +100,8 @@ mod types;
 mod tests;
 
 pub(crate) use copies::{CopyConfirmer, CopyFailures, CopyTracker, Copying};
-pub(crate) use scope::on_hook_thread;
+#[doc(hidden)]
+pub use scope::on_hook_thread;
 
 pub use config::{CopyOutcome, Driver, Holders, HookHost, HooksConfig};
 pub use deferred::HookCompletion;

@@ -20,7 +20,7 @@ pub(super) fn this_is_a_hook_thread() {
 }
 
 /// True on a thread that only runs hooks.
-pub(crate) fn on_hook_thread() -> bool {
+pub fn on_hook_thread() -> bool {
     HOOK_THREAD.try_with(Cell::get).unwrap_or(false)
 }
 

@@ -124,14 +124,13 @@ impl SharedRuntime {
         if !thread_is_ending() {
             return Ok(self.enter_here(f));
         }
-        std::thread::scope(|scope| {
-            let thread = env::with_signals_blocked(|| {
-                std::thread::Builder::new().spawn_scoped(scope, || self.enter_here(f))
-            });
-            let thread = thread
-                .map_err(|error| Error::new(ErrorCode::Io, format!("no thread can be started: {error}")))?;
-            thread.join().map_err(|_| call_panicked())
-        })
+        match env::on_fresh_thread(|| self.enter_here(f)) {
+            Ok(answer) => answer.ok_or_else(call_panicked),
+            Err(error) => Err(Error::new(
+                ErrorCode::Io,
+                format!("no thread can be started: {error}"),
+            )),
+        }
     }
 
     fn enter_here<T>(&self, f: impl FnOnce() -> T) -> T {

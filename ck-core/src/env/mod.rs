@@ -24,4 +24,4 @@ pub use notifier::ChangeNotifier;
 pub use runtime::{Runtime, blocking, sleep, sleep_until, spawn, timeout};
 pub(crate) use runtime::{blocking_thread, runs_in_place};
 pub use threads::spawn_thread;
-pub(crate) use threads::with_signals_blocked;
+pub(crate) use threads::{on_fresh_thread, with_signals_blocked};

@@ -80,6 +80,22 @@ pub fn spawn_thread<T: Send + 'static>(
     with_signals_blocked(|| thread::Builder::new().name(name.to_owned()).spawn(body))
 }
 
+/// Runs something short on a thread of its own, and waits for it: for threads that are ending, which lack what it needs. `None` where
+/// it panicked.
+///
+/// # Errors
+/// When the system cannot create a thread.
+pub(crate) fn on_fresh_thread<T: Send>(body: impl FnOnce() -> T + Send) -> io::Result<Option<T>> {
+    thread::scope(|scope| {
+        let thread = with_signals_blocked(|| {
+            thread::Builder::new()
+                .name("ck-late".to_owned())
+                .spawn_scoped(scope, body)
+        })?;
+        Ok(thread.join().ok())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

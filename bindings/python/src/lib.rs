@@ -106,6 +106,8 @@ mod _clusterkit {
                 "clusterkit cannot be used in an interpreter other than the process's first: use processes",
             ));
         }
+        // The standard library in this module is its own: what panics must not print on the host's stderr.
+        clusterkit::send_panics_to_logs();
         Ok(())
     }
 

@@ -28,7 +28,8 @@ def _partition_number(partition: int | str) -> int:
     """The number of a partition that is named by it or by its id, "partition-5"."""
     if isinstance(partition, str):
         number = partition.removeprefix("partition-")
-        if number == partition or not (number.isascii() and number.isdigit()):
+        # The id of a partition is one text only: "partition-05" is none.
+        if number == partition or not (number.isascii() and number.isdigit()) or (number[0] == "0" and number != "0"):
             raise InvalidArgumentError(f"a partition is a number or an id such as 'partition-5', not {partition!r}")
         partition = int(number)
     if not 0 <= partition < 1 << 32:

@@ -16,19 +16,21 @@ mod show;
 pub(crate) use keys::read_keys;
 pub(crate) use serve::ReadyRecord;
 
+use std::ffi::OsString;
+
 use crate::api::Api;
 use crate::args::{Cli, Command};
 use crate::demo;
 use crate::error::Result;
 use crate::output::Out;
 
-/// Does what the command line says.
-pub(crate) fn run(cli: &Cli, out: &mut Out) -> Result<()> {
+/// Does what the command line says. `program` starts this program.
+pub(crate) fn run(cli: &Cli, program: &[OsString], out: &mut Out) -> Result<()> {
     let global = &cli.global;
     let api = || Api::new(&global.addr, global.timeout);
     match &cli.command {
         Command::Serve(args) => serve::run(args, out),
-        Command::Demo(args) => demo::run(args, out),
+        Command::Demo(args) => demo::run(args, program, out),
         Command::Status => show::status(&mut api()?, out),
         Command::Nodes => show::nodes(&mut api()?, out),
         Command::Leader => show::leader(&mut api()?, out),

@@ -49,18 +49,14 @@ pub(super) struct Started {
 
 impl Cluster {
     /// An empty cluster in a new folder.
-    pub(super) fn new(partitions: u32, replication_factor: u32, interrupt: Interrupt) -> Result<Self> {
+    pub(super) fn new(settings: Settings, interrupt: Interrupt) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("clusterkit-demo-").tempdir();
         let folder = folder.map_err(|error| CliError::io("cannot make a temporary folder", &error))?;
         let (tell, told) = channel();
         Ok(Cluster {
             processes: Vec::new(),
             folder: Some(folder),
-            settings: Settings {
-                partitions,
-                replication_factor,
-                join: Vec::new(),
-            },
+            settings,
             interrupt,
             tell,
             told,

@@ -8,6 +8,7 @@ mod restart;
 mod routing;
 mod tour;
 
+use std::ffi::OsString;
 use std::time::Instant;
 
 use crate::args::DemoArgs;
@@ -19,8 +20,8 @@ use crate::output::Out;
 /// How many keys are routed when none are given.
 const GENERATED_KEYS: usize = 1000;
 
-/// Runs the tour.
-pub(crate) fn run(args: &DemoArgs, out: &mut Out) -> Result<()> {
+/// Runs the tour, with nodes that `program` starts.
+pub(crate) fn run(args: &DemoArgs, program: &[OsString], out: &mut Out) -> Result<()> {
     let start = Instant::now();
     // Keys first: a wrong file name should not cost a cluster.
     let keys = match &args.keys {
@@ -28,7 +29,13 @@ pub(crate) fn run(args: &DemoArgs, out: &mut Out) -> Result<()> {
         None => routing::generated(GENERATED_KEYS),
     };
     let interrupt = Interrupt::install()?;
-    let cluster = cluster::Cluster::new(args.partitions, args.rf, interrupt)?;
+    let settings = process::Settings {
+        program: program.to_vec(),
+        partitions: args.partitions,
+        replication_factor: args.rf,
+        join: Vec::new(),
+    };
+    let cluster = cluster::Cluster::new(settings, interrupt)?;
     let report = tour::Tour::new(args, cluster, out).run(&keys, start)?;
     if out.json { out.json(&report) } else { Ok(()) }
 }

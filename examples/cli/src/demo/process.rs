@@ -1,5 +1,6 @@
 //! One node of the demo: a real process of this program.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -36,6 +37,8 @@ pub(super) enum Told {
 /// What a node is started with.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
+    /// The command line that starts this program.
+    pub(super) program: Vec<OsString>,
     /// Partitions of the cluster.
     pub(super) partitions: u32,
     /// Copies of each.
@@ -69,7 +72,12 @@ impl Process {
             .append(true)
             .open(&log)
             .map_err(failed)?;
-        let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+        let (program, before) = settings
+            .program
+            .split_first()
+            .ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
+        let mut command = Command::new(program);
+        command.args(before);
         // What the user's shell sets for other nodes is not meant for these.
         for variable in options_table().iter().flat_map(|spec| spec.env) {
             command.env_remove(variable);

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`node`], [`data`], [`client`], [`testing`] | the objects behind the classes of the front |
 //! | [`lookup`], `raw` | what is called often: functions straight on Node-API |
-//! | [`view`], [`options`] | views, options |
+//! | [`view`], [`options`], [`command`] | views, options, the command |
 //! | `mailbox`, `calls`, `hooks`, `queue`, `log` | what the threads of the library have to tell, and how JavaScript hears of it |
 //! | `error`, `json`, `slot` | errors, records, and where a handle finds its node |
 //!
@@ -27,6 +27,7 @@
 
 mod calls;
 pub mod client;
+pub mod command;
 pub mod data;
 mod error;
 mod hooks;

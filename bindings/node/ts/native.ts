@@ -155,6 +155,7 @@ export interface Native {
   clientOptionRows(): string;
   parseDuration(text: string): number;
   version(): string;
+  runCommand(program: string[], words: string[]): number;
 }
 
 /** The platforms that there is a package for: that of the process names the file and the package. */

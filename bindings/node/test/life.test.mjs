@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ClusterKit, ClusterKitError } from 'clusterkit';
-import { memory, program, started } from './support.mjs';
+import { fresh, memory, program, started } from './support.mjs';
 
 test('a node founds a cluster, and a second one joins it', async (t) => {
   const first = await started(t);
@@ -18,8 +18,7 @@ test('a node founds a cluster, and a second one joins it', async (t) => {
 });
 
 test('nothing is open before the start, and nothing after the stop', async (t) => {
-  const node = new ClusterKit(memory());
-  t.after(() => node.close());
+  const node = fresh(t);
   assert.equal(node.httpAddr, null);
   assert.equal(node.isPrimaryForKey('a'), false);
   assert.equal(node.lookup('a'), null);
@@ -72,8 +71,7 @@ test('a node leaves for ever, and the last one cannot', async (t) => {
 });
 
 test('a start that fails says why', async (t) => {
-  const node = new ClusterKit(memory('lost', { joinAddrs: ['127.0.0.1:1'], joinTimeout: 100 }));
-  t.after(() => node.close());
+  const node = fresh(t, 'lost', { joinAddrs: ['127.0.0.1:1'], joinTimeout: 100 });
   await assert.rejects(node.start(), (error) => {
     assert.ok(error instanceof ClusterKitError);
     assert.equal(error.code, 'JOIN_FAILED');
@@ -87,8 +85,7 @@ test('a start that fails says why', async (t) => {
 });
 
 test('an AbortSignal ends the waiting at once, with its reason', async (t) => {
-  const node = new ClusterKit(memory('lost', { joinAddrs: ['127.0.0.1:1'], joinTimeout: '60s' }));
-  t.after(() => node.close());
+  const node = fresh(t, 'lost', { joinAddrs: ['127.0.0.1:1'], joinTimeout: '60s' });
   const controller = new AbortController();
   const starting = node.start({ signal: controller.signal });
   const reason = new Error('changed my mind');

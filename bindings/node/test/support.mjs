@@ -12,10 +12,16 @@ export function memory(nodeId = 'node-1', options = {}) {
   return { nodeId, httpAddr: '127.0.0.1:0', dataDir: '', ...options };
 }
 
+/** A node that was not started, which ends with the test, and keeps the process alive until then: tests wait for its hooks. */
+export function fresh(t, nodeId, options) {
+  const node = new ClusterKit(memory(nodeId, options)).ref();
+  t.after(() => node.close());
+  return node;
+}
+
 /** A started node, which ends with the test. */
 export async function started(t, options = {}, prepare = () => {}) {
-  const node = new ClusterKit(memory(options.nodeId, options));
-  t.after(() => node.close());
+  const node = fresh(t, options.nodeId, options);
   await prepare(node);
   await node.start();
   return node;

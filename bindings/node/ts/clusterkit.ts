@@ -257,7 +257,7 @@ export class ClusterKit extends EventEmitter {
     try {
       await this.#begin((id) => this.#native.start(id), nothing, options);
     } finally {
-      if (this.#native.hasStopped()) live.delete(this);
+      if (this.#native.hasStopped()) this.#ended();
     }
   }
 
@@ -267,7 +267,7 @@ export class ClusterKit extends EventEmitter {
    */
   async stop(options?: SignalOptions): Promise<void> {
     await this.#begin((id) => this.#native.stop(id), nothing, options);
-    live.delete(this);
+    this.#ended();
   }
 
   /**
@@ -278,7 +278,7 @@ export class ClusterKit extends EventEmitter {
    */
   async leave(options?: CallOptions): Promise<void> {
     await this.#begin((id) => this.#native.leave(id, timeout(options)), nothing, options);
-    live.delete(this);
+    this.#ended();
   }
 
   /**
@@ -286,13 +286,19 @@ export class ClusterKit extends EventEmitter {
    * from now on what they answer of a node that has stopped. Idempotent.
    */
   async close(): Promise<void> {
-    live.delete(this);
+    this.#ended();
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#begin((id) => this.#native.close(id), nothing);
   }
 
   #isClosed = false;
+
+  /** Nothing runs any more, and nothing has to be kept. */
+  #ended(): void {
+    live.delete(this);
+    this.unref();
+  }
 
   /** Stops the node, and closes it: for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {

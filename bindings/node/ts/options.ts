@@ -75,11 +75,8 @@ function named<T>(make: () => T): T {
     return call(make);
   } catch (error) {
     if (error instanceof ClusterKitError) {
-      const unknown = /^unknown option "([^"]*)"; did you mean "([^"]*)"\?$/.exec(error.message);
-      if (unknown) {
-        error.message = `unknown option "${jsName(unknown[1] ?? '')}"; did you mean "${jsName(unknown[2] ?? '')}"?`;
-        throw error;
-      }
+      // The name that was given, and the nearest.
+      error.message = error.message.replace(/(unknown option |did you mean )"([^"]*)"/g, (_, words: string, name: string) => `${words}"${jsName(name)}"`);
       error.message = error.message.replace(/(?<![A-Za-z0-9_."/-])[a-z]+(?:[_.][a-z0-9]+)+(?![A-Za-z0-9_"/-])/g, (name) =>
         KNOWN.has(name) ? jsName(name) : name,
       );

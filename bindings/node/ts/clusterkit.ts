@@ -266,6 +266,7 @@ export class ClusterKit extends EventEmitter {
    * hold it up: their signal aborts, and their outcome counts no more. Idempotent.
    */
   async stop(options?: SignalOptions): Promise<void> {
+    if (this.#isClosed) return;
     await this.#begin((id) => this.#native.stop(id), nothing, options);
     this.#ended();
   }

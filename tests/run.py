@@ -51,6 +51,8 @@ RUNNERS = [
            [sys.executable, "bindings/go/test.py", "--workspace"], PLAIN),
     Runner("python", "the Python binding, its types, its examples, and what a process may do with it",
            [sys.executable, "bindings/python/test.py"], PLAIN),
+    # After it as well: most of what its native part is built from is there.
+    Runner("node", "the npm package and its examples", [sys.executable, "bindings/node/test.py"], PLAIN),
     # Its tests without the simulator are part of these, so they are built and run once.
     Runner("core", "the core, on tokio, in its simulator and in test clusters",
            ["cargo", "test", "-p", "clusterkit", "--features", "sim,testing", "--lib", "--tests", "--locked", "--no-fail-fast"],

@@ -1,0 +1,22 @@
+// Builds the native part with cargo, and lays it where lib/native.js looks for it first. CLUSTERKIT_PROFILE names the profile of the
+// build; default: release.
+
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, renameSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const HERE = fileURLToPath(new URL('..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const profile = process.env.CLUSTERKIT_PROFILE ?? 'release';
+const cargo = ['build', '-p', 'ck-node', '--locked', '--profile', profile, '--message-format=json-render-diagnostics'];
+const output = execFileSync('cargo', cargo, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 28, encoding: 'utf8' });
+const artifacts = output.split('\n').filter(Boolean).map((line) => JSON.parse(line));
+const built = artifacts.find((message) => message.reason === 'compiler-artifact' && message.target.name === 'ck_node');
+const library = built?.filenames.find((name) => /\.(so|dylib|dll)$/.test(name));
+if (!library) throw new Error('cargo does not say where the library is');
+const libc = process.platform !== 'linux' ? '' : process.report.getReport().header.glibcVersionRuntime ? '-gnu' : '-musl';
+const place = `${HERE}clusterkit.${process.platform}-${process.arch}${libc}.node`;
+// In one step: a process that has loaded the one before keeps it.
+copyFileSync(library, `${place}.new`);
+renameSync(`${place}.new`, place);
+console.log(place);

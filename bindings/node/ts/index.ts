@@ -1,0 +1,54 @@
+// The entry `clusterkit`.
+
+import { call } from './error.js';
+import { native } from './native.js';
+import type { Key } from './view.js';
+
+const hashes = native.hashes();
+
+/** The version of the package, and of the library in it. */
+export const version: string = native.version();
+
+/** The number of the partition that a key belongs to among `partitionCount`: a published contract, the same in every language. */
+export function partitionFor(key: Key, partitionCount: number): number {
+  return hashes.partitionFor(key, partitionCount);
+}
+
+/** {@link partitionFor} of each key, in order, for a fraction of what each would take alone. */
+export function partitionsFor(keys: Iterable<Key>, partitionCount: number): Uint32Array {
+  return hashes.partitionsFor(Array.isArray(keys) ? (keys as Key[]) : [...keys], partitionCount);
+}
+
+/** The number in a partition's id: 5 of `partition-5`; `null` where it is none. */
+export function partitionNumber(id: string): number | null {
+  const digits = /^partition-(0|[1-9]\d{0,9})$/.exec(id)?.[1];
+  const number = Number(digits ?? Number.NaN);
+  return number <= 0xffff_ffff ? number : null;
+}
+
+/** Milliseconds of a duration in words, as options take it: `1m30s`. @throws {ClusterKitError} `INVALID_ARGUMENT`. */
+export function parseDuration(text: string): number {
+  return call(() => native.parseDuration(text));
+}
+
+export { Client, type ClientEventMap, type ClientOptions } from './client.js';
+export {
+  ClusterKit, type ClusterKitEventMap, type HookOptions, type NodeOptions, type Route, type WriteOptions,
+} from './clusterkit.js';
+export { ClusterKitError, type ErrorCode } from './error.js';
+export {
+  type ClusterEvent, type ClusterHealthEvent, type EventOfType, type EventType, eventTypes, type LeaderChangeEvent, type LeadershipEvent,
+  type NodeJoinEvent, type NodeLeaveEvent, type NodeRejoinEvent, type PartitionChangeEvent, type RebalanceEvent,
+} from './events.js';
+export { EventStream, type EventsOptions } from './eventStream.js';
+export { Hook, type HookContext, type HookError, type HookFunction } from './hook.js';
+export type { Logger, LogLevel } from './logger.js';
+export { type CallOptions, DEFAULT_TIMEOUT, type SignalOptions } from './mailbox.js';
+export {
+  ClientOptionSet, type ClientOptionValues, clientOptionSpecs, type NodeOptionValues, OptionSet, type OptionSpec, optionSpecs,
+} from './options.js';
+export type {
+  ClientStatus, Cluster, ClusterConfig, ConsensusStats, DataEntry, HealthStatus, HookStats, LeaderInfo, Maintenance, Metrics, Migration,
+  Node, NodeHealth, NodeHealthState, NodeStatus, PartitionRecord, PartitionState, PartitionStats, RebalanceStatus, Role,
+} from './records.js';
+export { type Key, Partition, View } from './view.js';

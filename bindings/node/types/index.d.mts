@@ -1,0 +1,2 @@
+// Written by scripts/build.mjs.
+export * from './index.js';

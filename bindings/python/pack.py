@@ -43,7 +43,7 @@ def main(out: pathlib.Path) -> None:
     env = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}", "CARGO_TARGET_DIR": str(target)}
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    profile = os.environ.get("PACK_PROFILE", "dist")
+    profile = os.environ.get("PACK_PROFILE", "wheel")
     build = ("maturin", "build", "--profile", profile, "--locked", "--zig", "--compatibility", "manylinux2014")
     run(*build, "--out", out, cwd=HERE, env=env)
     run("maturin", "sdist", "--out", out, cwd=HERE, env=env)

@@ -5,8 +5,8 @@
     test.py -k EXPR    arguments go to pytest; then only that runs
 
 It builds the extension with `cargo build -p ck-python`, and makes an environment with what requirements-dev.txt names in the
-target folder. Prints what fails, and last `N passed, N failed`. An interpreter that is too old is SKIPPED and said; where
-STRICT is set, that is a failure.
+target folder. Prints what fails, and last `N passed, N failed`. What cannot be had, a new enough interpreter or what the tests
+need, is SKIPPED and said; where STRICT is set, that is a failure.
 """
 
 import hashlib
@@ -112,17 +112,24 @@ def pytest(tally: Tally, programs: pathlib.Path, arguments: list) -> None:
         tally.add("pytest: it has not ended as it should", False)
 
 
+def skipped(why: str) -> int:
+    print(f"SKIPPED: the tests of Python: {why}")
+    return 1 if os.environ.get("STRICT") else 0
+
+
 def main(arguments: list) -> int:
     if sys.version_info < OLDEST:
-        print(f"SKIPPED: the tests of Python: {sys.version.split()[0]} is older than {'.'.join(map(str, OLDEST))}")
-        return 1 if os.environ.get("STRICT") else 0
+        return skipped(f"{sys.version.split()[0]} is older than {'.'.join(map(str, OLDEST))}")
     built = extension()
     # Not written over: a process that has it loaded would crash.
     copy = PACKAGE / "_clusterkit.abi3.so.new"
     shutil.copyfile(built, copy)
     copy.replace(PACKAGE / "_clusterkit.abi3.so")
     target = built.parent.parent
-    programs = environment(target)
+    try:
+        programs = environment(target)
+    except subprocess.CalledProcessError as failed:
+        return skipped(f"what they need cannot be installed (python3-venv, the package index): {failed}")
     tally = Tally()
     if not arguments:
         python = programs / "python"

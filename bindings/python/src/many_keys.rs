@@ -1,5 +1,6 @@
 //! Many keys in one call.
 
+use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
@@ -96,54 +97,52 @@ fn each_object(keys: &Bound<'_, PyAny>, numbers: &mut Numbers) -> PyResult<()> {
     keys.try_iter()?.try_for_each(|key| push_object(&key?, numbers))
 }
 
+/// The unit of items of a buffer, in bytes, where they are fixed-length bytes (`5s`) or texts of four bytes a character (`5w`).
+/// `None` for everything else, and for characters in the other order of bytes, which go the slow way.
+fn unit_of(format: &[u8]) -> Option<usize> {
+    let native = if cfg!(target_endian = "little") {
+        b'<'
+    } else {
+        b'>'
+    };
+    let format = match format {
+        [b'@' | b'=', rest @ ..] => rest,
+        [order, rest @ ..] if *order == native => rest,
+        all => all,
+    };
+    let (kind, length) = format.split_last()?;
+    if !length.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    match kind {
+        b's' => Some(1),
+        b'w' => Some(4),
+        _ => None,
+    }
+}
+
 /// Calls `with` for each item of an array of fixed-length bytes or texts, as numpy has them: dtype `S` or `U`. False when
 /// `keys` is none. As numpy reads them, what is zero at the end is no part of an item.
 fn each_fixed(keys: &Bound<'_, PyAny>, mut with: impl FnMut(&[u8])) -> PyResult<bool> {
-    let Ok(interface) = keys.getattr("__array_interface__") else {
+    let Ok(buffer) = PyUntypedBuffer::get(keys) else {
         return Ok(false);
     };
-    let type_text: String = interface.get_item("typestr")?.extract()?;
-    let (kind, unit) = match type_text.as_bytes() {
-        [_, b'S', ..] => (b'S', 1),
-        // In the other order of bytes it goes the slow way.
-        [order, b'U', ..]
-            if *order
-                == if cfg!(target_endian = "little") {
-                    b'<'
-                } else {
-                    b'>'
-                } =>
-        {
-            (b'U', 4)
-        }
-        _ => return Ok(false),
+    let Some(unit) = unit_of(buffer.format().to_bytes()) else {
+        return Ok(false);
     };
-    let length: usize = type_text
-        .get(2..)
-        .and_then(|length| length.parse().ok())
-        .ok_or_else(|| PyValueError::new_err("an array with no length of its items"))?;
-    let shape: Vec<usize> = interface.get_item("shape")?.extract()?;
-    let [items] = *shape else {
+    let ([items], [stride]) = (buffer.shape(), buffer.strides()) else {
         return Err(PyValueError::new_err("keys are an array of one dimension"));
     };
-    let width = length * unit;
-    let strides: Option<Vec<isize>> = interface.get_item("strides")?.extract()?;
-    let stride = strides
-        .and_then(|strides| strides.first().copied())
-        .unwrap_or(width as isize);
-    let (address, _): (usize, bool) = interface.get_item("data")?.extract()?;
+    let width = buffer.item_size();
     let mut text = Vec::new();
-    for item in 0..items {
-        // SAFETY: the array says that an item is there, and lives, with its memory, as long as `keys` is borrowed. It may be
-        // misaligned, so it is read as bytes.
+    for item in 0..*items {
+        // SAFETY: the buffer has so many items, of this width, at this distance from each other, and keeps them while it lives.
+        // They may be misaligned, so they are read as bytes.
         let bytes = unsafe {
-            let start = std::ptr::with_exposed_provenance::<u8>(address).offset(stride * item as isize);
-            match width {
-                0 => &[],
-                width => std::slice::from_raw_parts(start, width),
-            }
+            let start = buffer.buf_ptr().cast::<u8>().offset(stride * item as isize);
+            std::slice::from_raw_parts(start, width)
         };
-        if kind == b'S' {
+        if unit == 1 {
             let end = bytes
                 .iter()
                 .rposition(|byte| *byte != 0)

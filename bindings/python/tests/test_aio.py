@@ -262,6 +262,47 @@ def test_events_are_read_in_order_until_the_node_stops(run):
     run(main)
 
 
+def test_a_stop_does_not_wait_for_async_hooks_which_may_await_it(run):
+    async def main():
+        node = make()
+        stopped, ended = anyio.Event(), anyio.Event()
+
+        @node.on_become_leader
+        async def stops(_event):
+            await node.stop()
+            stopped.set()
+            await anyio.sleep(0.01)
+            ended.set()
+
+        with contextlib.suppress(clusterkit.StoppedError):
+            # It may hear of that before its start has returned.
+            await node.start()
+        await stopped.wait()
+        await node.close()
+        # It goes on to its end, which counts no more.
+        await ended.wait()
+
+    run(main)
+
+
+def test_a_node_of_a_test_cluster_may_be_used_by_async_code(run, clusterkit_cluster):
+    cluster = clusterkit_cluster(nodes=3, partition_count=4)
+    copies = []
+
+    async def main():
+        node = AsyncClusterKit.of(cluster.node(0))
+
+        @node.on_partition_change
+        async def copy(event):
+            copies.append(event)
+
+        revision = await node.set_custom_data("key", "value")
+        await AsyncClusterKit.of(cluster.node(1)).wait_for_revision(revision)
+        await until(lambda: copies, "it hears of what it holds")
+
+    run(main)
+
+
 def test_a_loop_that_is_gone_fails_its_hooks(make_node):
     first = make_node()
     first.start()

@@ -84,7 +84,8 @@ class AsyncClusterKit(NodeBase):
     async def stop(self, timeout: Time | None = None) -> None:
         """Stops in an orderly way. See `ClusterKit.stop`.
 
-        Raises InHookError inside a hook that is a plain function. One that is `async` is waited for: it must not await this.
+        An `async` hook that is under way is not waited for: it goes on to its end, which counts no more, and may await this.
+        Raises InHookError inside a hook that is a plain function.
         """
         await wait(self._native.stop(None if timeout is None else _seconds(timeout)))
         self._closed = True

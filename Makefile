@@ -76,8 +76,9 @@ build: tools ## Build the libraries and the clusterkit command, optimised
 	ln -f "$(RELEASE)/libck_ffi.a" "$(RELEASE)/libclusterkit.a"
 
 .PHONY: demo
-demo: tools ## Ten real processes form a cluster, route keys, take in an eleventh, survive a restart (ARGS=...)
-	@cargo build --release --locked -p clusterkit-cli
+demo: tools ## Ten real processes form a cluster, route keys, take in an eleventh, survive a restart (ARGS=..., or ARGS=--mixed: one in each language)
+	@if [ "$(ARGS)" = --mixed ]; then exec python3 examples/mixed/run.py; fi
+	cargo build --release --locked -p clusterkit-cli
 	exec "$(RELEASE)/clusterkit" demo $(ARGS)
 
 .PHONY: test

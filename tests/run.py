@@ -53,6 +53,8 @@ RUNNERS = [
            [sys.executable, "bindings/python/test.py"], PLAIN),
     # After it as well: most of what its native part is built from is there.
     Runner("node", "the npm package and its examples", [sys.executable, "bindings/node/test.py"], PLAIN),
+    Runner("mixed", "a cluster with one member in each language: it forms, loses and regains each",
+           [sys.executable, "examples/mixed/run.py", "--workspace"], PLAIN),
     # Its tests without the simulator are part of these, so they are built and run once.
     Runner("core", "the core, on tokio, in its simulator and in test clusters",
            ["cargo", "test", "-p", "clusterkit", "--features", "sim,testing", "--lib", "--tests", "--locked", "--no-fail-fast"],

@@ -4,7 +4,7 @@
     test.py            with the interpreter that runs it: 3.11 or later
     test.py -k EXPR    arguments go to pytest; then only that runs
 
-It builds the extension with `cargo build -p ck-python`, and makes an environment with what requirements-dev.txt names in the
+It builds the extension with `cargo build -p ck-python -p ck-node`, and makes an environment with what requirements-dev.txt names in the
 target folder. Prints what fails, and last `N passed, N failed`. What cannot be had, a new enough interpreter or what the tests
 need, is SKIPPED and said; where STRICT is set, that is a failure.
 """
@@ -44,7 +44,8 @@ class Tally:
 
 def extension() -> pathlib.Path:
     """Builds the extension, and says where it lies."""
-    command = ["cargo", "build", "-p", "ck-python", "--locked", "--message-format=json-render-diagnostics"]
+    # Together with that of Node.js: by itself each would have a build of everything that they stand on.
+    command = ["cargo", "build", "-p", "ck-python", "-p", "ck-node", "--locked", "--message-format=json-render-diagnostics"]
     print(f"-- {' '.join(command)}", flush=True)
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if built.returncode != 0:

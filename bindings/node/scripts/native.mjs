@@ -8,7 +8,9 @@ import { fileURLToPath } from 'node:url';
 const HERE = fileURLToPath(new URL('..', import.meta.url));
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const profile = process.env.CLUSTERKIT_PROFILE ?? 'release';
-const cargo = ['build', '-p', 'ck-node', '--locked', '--profile', profile, '--message-format=json-render-diagnostics'];
+// In development, together with Python's: by itself each would have a build of everything that they stand on.
+const packages = profile === 'dev' ? ['-p', 'ck-node', '-p', 'ck-python'] : ['-p', 'ck-node'];
+const cargo = ['build', ...packages, '--locked', '--profile', profile, '--message-format=json-render-diagnostics'];
 const output = execFileSync('cargo', cargo, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 28, encoding: 'utf8' });
 const artifacts = output.split('\n').filter(Boolean).map((line) => JSON.parse(line));
 const built = artifacts.find((message) => message.reason === 'compiler-artifact' && message.target.name === 'ck_node');

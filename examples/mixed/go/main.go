@@ -260,7 +260,9 @@ func run(id, dataDir, join string) error {
 	}
 	defer node.Close()
 	m := &member{node: node, copies: map[int]*partitionCopy{}}
-	if err := node.OnPartitionChangeErr(m.onPartitionChange).Err(); err != nil {
+	// For gains and losses, each in its turn.
+	onEvent := func(event *clusterkit.Event) error { return m.onPartitionChange(event.PartitionChange) }
+	if _, err := node.AddHook(clusterkit.EventPartitionChange, onEvent); err != nil {
 		return err
 	}
 	// Before it starts: others copy from it as soon as it is a member.

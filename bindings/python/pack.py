@@ -12,6 +12,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -48,6 +49,7 @@ def main(out: pathlib.Path) -> None:
     run(*build, "--out", out, cwd=HERE, env=env)
     run("maturin", "sdist", "--out", out, cwd=HERE, env=env)
     (wheel,), (source,) = list(out.glob("*.whl")), list(out.glob("*.tar.gz"))
+    complete(source)
     assert "-cp311-abi3-manylinux2014_" in wheel.name, wheel.name
     run(tools / "auditwheel", "show", wheel, env=env)
     run(tools / "abi3audit", "--strict", "--summary", wheel, env=env)
@@ -55,6 +57,29 @@ def main(out: pathlib.Path) -> None:
     try_wheel(wheel, target / "python-empty")
     for path in (wheel, source):
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+def complete(source: pathlib.Path) -> None:
+    """Adds the crates of third_party to the source distribution: maturin takes those that ours name, and none that replace
+    others. Then cargo finds all that it needs there, in Cargo.lock too.
+    """
+    unpacked = source.parent / "unpacked"
+    with tarfile.open(source) as archive:
+        archive.extractall(unpacked, filter="data")
+    (top,) = unpacked.iterdir()
+    shutil.copytree(ROOT / "third_party", top / "third_party")
+    # Without the network: what is not there is left out of Cargo.lock, and the rest stays.
+    for how in ("--offline", "--locked"):
+        run("cargo", "metadata", how, "--format-version=1", cwd=top, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with tarfile.open(source, "w:gz") as archive:
+        archive.add(top, arcname=top.name, filter=anonymous)
+    shutil.rmtree(unpacked)
+
+
+def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = member.mtime = 0
+    member.uname = member.gname = ""
+    return member
 
 
 def try_wheel(wheel: pathlib.Path, folder: pathlib.Path) -> None:

@@ -1,5 +1,6 @@
 //! One answer comes from one view, whatever the applier does at the same time.
 
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -38,6 +39,32 @@ impl Drop for Ended<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Release);
     }
+}
+
+/// Whoever follows a node has a long poll under way nearly all the time.
+#[test]
+fn a_node_closes_at_once_though_somebody_polls_it() {
+    let mut options = Options::new(ME, "127.0.0.1:0");
+    options.data_dir = String::new();
+    let kit = ClusterKit::new(options).unwrap();
+    kit.start().unwrap();
+    let mut poll = std::net::TcpStream::connect(kit.http_addr().unwrap()).unwrap();
+    // In one piece: when the first is answered the second is under way.
+    let requests = "GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /cluster?wait=1000000&timeout=20s HTTP/1.1\r\nHost: x\r\n\r\n";
+    poll.write_all(requests.as_bytes()).unwrap();
+    while kit.metrics().request_count == 0 {
+        std::thread::yield_now();
+    }
+    let began = std::time::Instant::now();
+    kit.close().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    let mut answers = String::new();
+    poll.read_to_string(&mut answers).unwrap();
+    assert!(answers.starts_with("HTTP/1.1 200"), "{answers}");
+    assert!(
+        answers.contains("HTTP/1.1 503") && answers.contains("STOPPED"),
+        "{answers}"
+    );
 }
 
 #[test]

@@ -128,7 +128,15 @@ impl Api for Node {
 
     fn wait_revision(&self, revision: u64) -> BoxFuture<'_, Result<u64>> {
         async move {
-            self.context.applied.wait_for(revision).await?;
+            // The server is closed before the waits for revisions end, and it waits for requests under way: a long poll
+            // would keep the node from closing until it times out.
+            tokio::select! {
+                biased;
+                () = self.context.lifecycle.closing() => {
+                    return Err(Error::new(ErrorCode::Stopped, "the node is stopping"));
+                }
+                waited = self.context.applied.wait_for(revision) => waited?,
+            }
             Ok(self.context.applied.revision())
         }
         .boxed()

@@ -104,6 +104,14 @@ impl Lifecycle {
         self.phase() == Phase::Stopped
     }
 
+    /// Resolves once everything is being closed: what an orderly stop hands over has been handed over by then.
+    pub(super) async fn closing(&self) {
+        let mut seen = self.changed.count();
+        while !self.is_closing.load(Ordering::Acquire) {
+            seen = self.changed.after(seen).await;
+        }
+    }
+
     /// Resolves once the node begins to stop.
     pub(super) async fn stopping(&self) {
         let mut seen = self.changed.count();

@@ -23,6 +23,7 @@ from urllib.parse import quote
 
 import httpx
 from fastapi import FastAPI, Request, Response
+from starlette.requests import ClientDisconnect
 from store import Entry, Fenced, PartitionCopy, Store
 
 import clusterkit
@@ -57,6 +58,7 @@ class Unavailable(Exception):
     """Roles move, and come to rest: the client tries again."""
 
 
+@app.exception_handler(ClientDisconnect)  # it has ended in the middle of its request
 @app.exception_handler(Unavailable)
 @app.exception_handler(clusterkit.Error)
 @app.exception_handler(httpx.HTTPError)

@@ -70,8 +70,8 @@ help: ## Show this
 
 .PHONY: build
 build: tools ## Build the libraries and the clusterkit command, optimised
-	# Not the native halves of the Python and Node.js packages: make wheel and make npm-pack build them.
-	@cargo build --release --workspace --exclude ck-python --exclude ck-node --locked
+	@# Not the native halves of the Python and Node.js packages: make wheel and make npm-pack build them.
+	cargo build --release --workspace --exclude ck-python --exclude ck-node --locked
 	# Cargo's name for them is that of their crate, which cannot be the name of the library for Rust.
 	ln -f "$(RELEASE)/libck_ffi.so" "$(RELEASE)/libclusterkit.so"
 	ln -f "$(RELEASE)/libck_ffi.a" "$(RELEASE)/libclusterkit.a"

@@ -60,9 +60,15 @@ fn told(info: &PanicHookInfo<'_>) {
         thread.name().unwrap_or("without a name"),
         info.location()
             .map_or_else(|| "an unknown place".to_owned(), ToString::to_string),
-        info.payload_as_str().unwrap_or("no message"),
+        words(info).unwrap_or("no message"),
     );
     tell(message);
+}
+
+fn words<'i>(info: &'i PanicHookInfo<'_>) -> Option<&'i str> {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied())
 }
 
 fn tell(message: String) {

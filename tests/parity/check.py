@@ -102,9 +102,11 @@ def main() -> int:
         owner, _, member = name.rpartition(".")
         if not owner:
             return re.search(rf"(?m)^export (?:declare )?(?:class|const|function|interface|type) {member}\b", node) is not None
-        # A class may have a second body: the typed forms of an emitter's methods.
-        bodies = re.findall(rf"(?ms)^export (?:declare )?(?:class|interface) {owner}\b.*?^\}}", node)
-        return any(re.search(rf"(?m)^    (?:readonly |static |get )*{member}\b", body) for body in bodies)
+        # A class may have a second body, the typed forms of an emitter's methods, and another that it extends.
+        bodies = re.findall(rf"(?ms)^export (?:declare )?(?:abstract )?(?:class|interface) {owner}\b.*?^\}}", node)
+        bases = re.findall(rf"(?m)^export (?:declare )?(?:abstract )?class {owner} extends (\w+)", node)
+        here = any(re.search(rf"(?m)^    (?:readonly |static |get )*{member}\b", body) for body in bodies)
+        return here or any(in_node(f"{base}.{member}") for base in bases)
 
     def in_rust(name: str) -> bool:
         member = name.rpartition("::")[2]

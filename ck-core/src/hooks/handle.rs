@@ -147,7 +147,11 @@ impl HooksShared {
         state.schedule.finished(call_id, outcome);
         if cancelled {
             // The runtime is dropping its tasks: the next call cannot be spawned.
-            let effects = state.schedule.take_effects();
+            let mut effects = state.schedule.take_effects();
+            if state.closed {
+                // A handle that was closed has let go of its calls: that is no failure of theirs.
+                effects.retain(|effect| !matches!(effect, Effect::Failed(_)));
+            }
             drop(state);
             self.tell(effects);
         } else {

@@ -135,6 +135,10 @@ fn a_close_waits_for_the_function_and_not_for_the_call() {
     );
     completion.complete(Ok(()));
     assert!(fixture.copied.try_recv().is_err(), "nobody waits for it any more");
+    assert!(
+        fixture.failed.try_recv().is_err(),
+        "it was let go of, and has not failed"
+    );
 
     let fixture = super::thread_driver::fixture();
     let (gate, waits) = (Arc::new(Gate::default()), Arc::new(Gate::default()));

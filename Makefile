@@ -26,6 +26,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 # The profile that the library in the Go modules is built with.
 GO_PROFILE ?= dist
+# The same of the npm package.
+NODE_PROFILE ?= dist
 ARM64 ?=
 AMD64 ?=
 # Passed on: make demo ARGS='--nodes 5 --keep', make bench ARGS=writes.
@@ -216,6 +218,21 @@ go-modules: tools ## Pack the Go modules, and build a program with them in an em
 	library[$$here]="$$out/libclusterkit.a"
 	bindings/go/pack.py "$$out/proxy" linux-amd64="$${library[linux-amd64]}" linux-arm64="$${library[linux-arm64]}"
 	bindings/go/try.sh "$$out/proxy"
+
+.PHONY: npm-pack
+npm-pack: tools ## Pack the npm package and its native part, and install them in an empty project (NODE_PROFILE=dist GLIBC=2.17 ARM64=library.node)
+	@tests/needs.sh node:nodejs npm:npm
+	case "$$(uname -m)" in x86_64) here=linux-x64-gnu ;; aarch64) here=linux-arm64-gnu ;; *) echo 'there is no package for this platform' >&2; exit 1 ;; esac
+	$(if $(GLIBC),cargo-zigbuild,cargo) $(if $(GLIBC),zigbuild,build) --profile $(NODE_PROFILE) --locked $(if $(GLIBC),--target $(ZIG_TARGET).$(GLIBC)) -p ck-node
+	library="$(CARGO_TARGET_DIR)/$(if $(GLIBC),$(ZIG_TARGET)/)$(NODE_PROFILE:dev=debug)/libck_node.so"
+	cd bindings/node
+	cp "$$library" "clusterkit.$$here.node"
+	strip --strip-unneeded "clusterkit.$$here.node"
+	npm ci --ignore-scripts --no-audit --no-fund
+	node scripts/build.mjs
+	out="$(CARGO_TARGET_DIR)/npm"
+	./pack.py "$$out" "$$here=clusterkit.$$here.node" $(if $(ARM64),linux-arm64-gnu=$(ARM64))
+	./try.sh "$$out"
 
 .PHONY: version
 version: ## Print the version of the workspace

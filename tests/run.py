@@ -49,6 +49,8 @@ RUNNERS = [
     # After it: it takes the library that these have built.
     Runner("go", "the Go binding and its examples, with the race detector, and with collections forced",
            [sys.executable, "bindings/go/test.py", "--workspace"], PLAIN),
+    # After it as well: most of what its native part is built from is there.
+    Runner("node", "the npm package and its examples", [sys.executable, "bindings/node/test.py"], PLAIN),
     # Its tests without the simulator are part of these, so they are built and run once.
     Runner("core", "the core, on tokio, in its simulator and in test clusters",
            ["cargo", "test", "-p", "clusterkit", "--features", "sim,testing", "--lib", "--tests", "--locked", "--no-fail-fast"],

@@ -126,6 +126,16 @@ def node_test(tally: Tally, files: list[pathlib.Path], concurrency: int) -> None
         tally.add("there is no test", False)
 
 
+def link_examples() -> None:
+    """What `npm install` in examples/node makes: the package is that of the repository."""
+    modules = ROOT / "examples/node/node_modules"
+    modules.mkdir(exist_ok=True)
+    link = modules / "clusterkit"
+    if link.is_symlink() or link.exists():
+        link.unlink() if link.is_symlink() else shutil.rmtree(link)
+    link.symlink_to("../../../bindings/node")
+
+
 def main(words: list[str]) -> int:
     if (what := missing()) is not None:
         print(f"SKIPPED: the tests of Node.js: {what}")
@@ -133,7 +143,9 @@ def main(words: list[str]) -> int:
     tally = Tally()
     install()
     build(tally)
-    files = sorted((HERE / "test").glob("*.test.mjs"))
+    link_examples()
+    files = sorted([*(HERE / "test").glob("*.test.mjs"), *(ROOT / "examples/node").rglob("*.test.mjs")])
+    files = [path for path in files if "node_modules" not in path.parts]
     chosen = [path for path in files if not words or any(word in path.name for word in words)]
     alone = [path for path in chosen if path.name.removesuffix(".test.mjs") in ALONE]
     node_test(tally, [path for path in chosen if path not in alone], os.cpu_count() or 1)

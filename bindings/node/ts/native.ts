@@ -158,30 +158,30 @@ export interface Native {
   runCommand(program: string[], words: string[]): number;
 }
 
-/** The platforms that there is a package for: that of the process names the file and the package. */
-function platform(): string {
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
-  const libc = process.platform !== 'linux' ? '' : report?.header?.glibcVersionRuntime ? '-gnu' : '-musl';
-  return `${process.platform}-${process.arch}${libc}`;
+/** The names of the platform's packages: on Linux, that of the C library that most have comes first. */
+function platforms(): string[] {
+  const name = `${process.platform}-${process.arch}`;
+  return process.platform === 'linux' ? [`${name}-gnu`, `${name}-musl`] : [name];
 }
 
 function load(): Native {
-  const name = platform();
-  const tried: unknown[] = [];
+  const names = platforms();
   // Beside the package where it was built from a clone; in the package of the platform where npm has brought it.
-  for (const place of [`../clusterkit.${name}.node`, `clusterkit-${name}`]) {
+  const places = [...names.map((name) => `../clusterkit.${name}.node`), ...names.map((name) => `clusterkit-${name}`)];
+  let cause: unknown;
+  for (const place of places) {
     try {
-      // eslint-disable-next-line @typescript-eslint/no-require-imports
       return require(place) as Native;
     } catch (error) {
-      tried.push(error);
+      cause = error;
+      // It is there, and cannot be loaded: no other can help.
       if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') break;
     }
   }
   throw new Error(
-    `clusterkit has no native part for ${name}. It comes with the package clusterkit-${name}, an optional dependency: ` +
+    `clusterkit has no native part for ${names[0]}. It comes with the package clusterkit-${names[0]}, an optional dependency: ` +
       'install without --omit=optional. Where there is no such package, build it: npm install from a clone, with Rust.',
-    { cause: tried.at(-1) },
+    { cause },
   );
 }
 

@@ -12,11 +12,11 @@ ck.onPartitionChange(async (event) => {
   if (event.nodeId !== ck.nodeId || event.change !== 'gained_replica') return; // every node hears of every change
   // Copy the data of event.partitionId from event.copyFromNodes. When this has fulfilled, the copy counts.
 });
+process.on('SIGINT', () => void ck.stop());
 await ck.start();
 
 const route = ck.lookup('user:123');
 if (route?.role === 'primary') console.log(`I take the writes of partition ${route.partition}, with the epoch ${route.epoch}`);
 else console.log(`ask ${route?.primary?.ip}`);
 
-process.on('SIGINT', () => void ck.stop());
 ck.ref(); // this program has nothing else to do

@@ -155,6 +155,8 @@ export interface Native {
   clientOptionRows(): string;
   parseDuration(text: string): number;
   version(): string;
+  lookupParts(): { lengthOf(key: string): boolean };
+  hashNanoseconds(key: string): number;
   runCommand(program: string[], words: string[]): number;
 }
 

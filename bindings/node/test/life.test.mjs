@@ -96,6 +96,22 @@ test('an AbortSignal ends the waiting at once, with its reason', async (t) => {
   await node.stop();
 });
 
+test('one signal ends a thousand calls, and one that is done leaves nothing behind', async () => {
+  const source = `
+    import { ClusterKit } from 'clusterkit';
+    process.on('warning', (warning) => console.log(String(warning)));
+    const node = new ClusterKit({ nodeId: 'a', httpAddr: '127.0.0.1:0', dataDir: '' });
+    await node.start();
+    const controller = new AbortController();
+    for (let count = 0; count < 1000; count++) await node.readBarrier({ signal: controller.signal });
+    const waiting = Array.from({ length: 1000 }, () => node.waitForRevision(1n << 60n, { signal: controller.signal }));
+    controller.abort(new Error('enough'));
+    const outcomes = await Promise.allSettled(waiting);
+    console.log(outcomes.every(({ reason }) => reason.message === 'enough'));
+    await node.stop();`;
+  assert.deepEqual(await program(source), { code: 0, signal: null, stdout: 'true\n', stderr: '' });
+});
+
 test('a wrong argument is a TypeError or a rejection, and harms nothing', async (t) => {
   const node = await started(t);
   await assert.rejects(node.readBarrier({ timeout: 'soon' }), TypeError);

@@ -1,6 +1,6 @@
 import { call } from './error.js';
 import { type EventOfType, type EventType, maskOf, reviveEvent } from './events.js';
-import type { Mailbox } from './mailbox.js';
+import { type Mailbox, onAbort } from './mailbox.js';
 import type { NativeNode } from './native.js';
 
 /** How many events are taken from the native part at a time. */
@@ -60,8 +60,7 @@ export class EventStream<T extends EventType = EventType> implements AsyncIterab
   readonly #onLagged: ((lost: number) => void) | undefined;
   readonly #taken: [call: number, event: unknown][] = [];
   readonly #waiting: { resolve: (result: IteratorResult<EventOfType[T]>) => void; reject: (error: unknown) => void }[] = [];
-  readonly #signal: AbortSignal | undefined;
-  readonly #abort = (): void => this.#fail(this.#signal?.reason);
+  readonly #forget: () => void = () => {};
   /** The call of the event that was read last and is not acknowledged yet. */
   #unacknowledged = 0;
   #lost = 0;
@@ -79,7 +78,6 @@ export class EventStream<T extends EventType = EventType> implements AsyncIterab
     this.#host = host;
     this.#confirms = confirm;
     this.#onLagged = onLagged;
-    this.#signal = signal;
     const mask = maskOf(types);
     this.#number = host.open({ readable: () => this.#readable() });
     try {
@@ -88,7 +86,7 @@ export class EventStream<T extends EventType = EventType> implements AsyncIterab
       host.closed(this.#number);
       throw error;
     }
-    signal?.addEventListener('abort', this.#abort, { once: true });
+    if (signal) this.#forget = onAbort(signal, () => this.#fail(signal.reason));
   }
 
   /** The number of events that were lost so far, because they were not read in time. */
@@ -127,7 +125,7 @@ export class EventStream<T extends EventType = EventType> implements AsyncIterab
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#signal?.removeEventListener('abort', this.#abort);
+    this.#forget();
     for (const [number] of this.#taken.splice(0)) if (number !== 0) this.#host.native.endHookCall(number, 'the events were closed');
     if (this.#unacknowledged !== 0) this.#acknowledge('the events were closed');
     this.#host.native.closeQueue(this.#number);

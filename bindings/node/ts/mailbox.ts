@@ -27,6 +27,22 @@ interface OpenCall {
   holds: boolean;
 }
 
+// What an abort ends, by its signal: one listener of each signal is enough for any number of calls.
+const aborts = new WeakMap<AbortSignal, Set<() => void>>();
+
+/** @internal Calls `abort` when a signal aborts. Returns what takes that back. */
+export function onAbort(signal: AbortSignal, abort: () => void): () => void {
+  let waiting = aborts.get(signal);
+  if (waiting === undefined) {
+    const all = new Set<() => void>();
+    waiting = all;
+    aborts.set(signal, all);
+    signal.addEventListener('abort', () => { for (const each of [...all]) each(); }, { once: true });
+  }
+  waiting.add(abort);
+  return () => waiting.delete(abort);
+}
+
 // Mailboxes with a call under way: whoever waits for the outcome need not have the handle.
 const busy = new Set<Mailbox>();
 
@@ -105,7 +121,7 @@ export class Mailbox {
         this.#native?.abandonCall(id);
         reject(signal?.reason);
       };
-      const settled = (): void => signal?.removeEventListener('abort', abandon);
+      let settled = (): unknown => undefined;
       try {
         start(id);
       } catch (error) {
@@ -124,7 +140,7 @@ export class Mailbox {
         holds,
       });
       busy.add(this);
-      signal?.addEventListener('abort', abandon, { once: true });
+      if (signal) settled = onAbort(signal, abandon);
       if (holds) this.#hold(1);
     });
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { inspect } from 'node:util';
 import { ClusterKit, ClusterKitError } from 'clusterkit';
 import { fresh, memory, program, started } from './support.mjs';
 
@@ -11,6 +12,7 @@ test('a node founds a cluster, and a second one joins it', async (t) => {
   assert.equal(second.getMyNodeId(), 'node-2');
   assert.deepEqual(second.view().nodes.map((node) => node.id), ['node-1', 'node-2']);
   assert.equal(first.waitingFor(), null);
+  assert.equal(inspect(first), `ClusterKit { nodeId: 'node-1', httpAddr: '${first.httpAddr}' }`);
   const leader = await second.waitForLeader();
   assert.equal(leader.leaderId, 'node-1');
   assert.equal(typeof leader.epoch, 'bigint');

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
-import { big, logTo, type LogLevel, type Logger, timeout } from './clusterkit.js';
+import { big, timeout } from './clusterkit.js';
 import { ClusterKitError } from './error.js';
+import { type Logger, type LogLevel, logTo } from './logger.js';
 import { Mailbox, type CallOptions, type Message, type SignalOptions } from './mailbox.js';
 import { type NativeClient, native } from './native.js';
 import { ClientOptionSet, type ClientOptionValues, clientOptions, namingOptions } from './options.js';

@@ -1,8 +1,10 @@
 import { EventEmitter } from 'node:events';
-import { ClusterKitError, call } from './error.js';
-import { type ClusterEvent, type EventOfType, type EventType, isEventType, maskOf, reviveEvent } from './events.js';
+import { inspect } from 'node:util';
+import { call } from './error.js';
+import { type ClusterEvent, type EventOfType, type EventType, maskOf } from './events.js';
 import { EventStream, type EventsOptions, type Reader } from './eventStream.js';
 import { type Hook, type HookError, type HookFunction, Hooks } from './hook.js';
+import { type Logger, type LogLevel, logTo } from './logger.js';
 import { DEFAULT_TIMEOUT, Mailbox, type CallOptions, type Message, type SignalOptions } from './mailbox.js';
 import { type NativeLookups, type NativeNode, type NodeFunctions, native } from './native.js';
 import { type NodeOptionValues, OptionSet, namingOptions, nodeOptions } from './options.js';
@@ -11,30 +13,7 @@ import {
   type NodeHealth, type NodeHealthState, type PartitionRecord, type PartitionStats, type RebalanceStatus, type Role, revive,
 } from './records.js';
 import { type Key, type Partition, View } from './view.js';
-
-/** How severe a message for people is. */
-export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'trace';
-
-/** Takes messages for people: `console`, pino, winston and the like have these methods. */
-export interface Logger {
-  /** Something failed that somebody has to look at. */
-  error(message: string): void;
-  /** Something is not as it should be. */
-  warn(message: string): void;
-  /** Something has happened. */
-  info(message: string): void;
-  /** What helps to find a fault; messages of the level `trace`, too, where there is no `trace`. */
-  debug(message: string): void;
-  /** The finest. */
-  trace?(message: string): void;
-}
-
-/** @internal Hands a message to a logger. */
-export function logTo(logger: Logger, level: LogLevel, message: string): void {
-  // console.trace prints a stack, which says nothing here.
-  if (level === 'trace' && (logger.trace === undefined || logger === (console as Logger))) logger.debug(message);
-  else (logger[level] as (message: string) => void).call(logger, message);
-}
+import { WATCH_QUEUE, Watch } from './watch.js';
 
 /** The options of a node. */
 export interface NodeOptions extends NodeOptionValues {
@@ -105,12 +84,6 @@ export interface HookOptions {
 
 // Nodes that were started and have not ended: like a server that listens, such a node is not collected.
 const live = new Set<ClusterKit>();
-/** The number of the queue that listeners are told from; those of event streams come after it. */
-const WATCH = 0;
-/** How many events wait for listeners while the event loop is busy. */
-const WATCH_CAPACITY = 4096;
-/** How many events listeners are told in one turn of the event loop. */
-const WATCH_BATCH = 256;
 const ROLES: readonly (Role | null)[] = [null, 'primary', 'replica'];
 
 /** @internal A node that exists already, for a handle. */
@@ -133,8 +106,7 @@ export class ClusterKit extends EventEmitter {
   readonly #readers = new Map<number, Reader>();
   readonly #answer = new Float64Array(2);
   readonly #id: string;
-  #lastReader = WATCH;
-  #isWatching = false;
+  #lastReader = WATCH_QUEUE;
   #view: View | undefined;
   #viewId = 0;
   #logger: Logger | undefined;
@@ -163,7 +135,7 @@ export class ClusterKit extends EventEmitter {
     this.#functions = this.#lookups.functions();
     this.#hooks = new Hooks(this.#native, (error) => this.#hookFailed(error));
     if (!(from instanceof Existing) && !(from instanceof OptionSet) && from.logger) this.setLogger(from.logger);
-    super.on('newListener', (name: string | symbol) => this.#watch(name));
+    new Watch(this, this.#native, (reader) => this.#readers.set(WATCH_QUEUE, reader));
   }
 
   // ---- messages of the native part
@@ -198,47 +170,6 @@ export class ClusterKit extends EventEmitter {
       type: 'ClusterKitHookError',
       code: 'CLUSTERKIT_HOOK_ERROR',
     });
-  }
-
-  /** Somebody listens: from now on the events are read. */
-  #watch(name: string | symbol): void {
-    if (this.#isWatching || !(isEventType(name) || name === 'event' || name === 'lagged')) return;
-    // Of a node that has stopped nothing follows.
-    if (this.#native.hasStopped()) return;
-    this.#readers.set(WATCH, { readable: () => this.#readWatched() });
-    try {
-      call(() => this.#native.openQueue(WATCH, 0, false, WATCH_CAPACITY));
-      this.#isWatching = true;
-    } catch (error) {
-      // It has stopped this very moment.
-      if (!(error instanceof ClusterKitError && error.code === 'STOPPED')) throw error;
-    }
-  }
-
-  #readWatched(): void {
-    const text = this.#native.takeEvents(WATCH, WATCH_BATCH);
-    if (text === null) return;
-    const { events, lost } = JSON.parse(text) as { events: [number, unknown][]; lost: number };
-    if (lost > 0) this.#tell('lagged', lost);
-    for (const [, parsed] of events) {
-      const { type } = parsed as { type: string };
-      const name = type.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
-      if (this.listenerCount(name) === 0 && this.listenerCount('event') === 0) continue;
-      const event = reviveEvent(parsed);
-      this.#tell(name, event);
-      this.#tell('event', event);
-    }
-  }
-
-  /** Emits; what a listener throws becomes an `uncaughtException`, and keeps no other event from being told. */
-  #tell(name: string, value: unknown): void {
-    try {
-      this.emit(name, value);
-    } catch (error) {
-      process.nextTick(() => {
-        throw error;
-      });
-    }
   }
 
   // ---- life
@@ -326,6 +257,11 @@ export class ClusterKit extends EventEmitter {
   /** True after {@link ref}. */
   hasRef(): boolean {
     return this.#mailbox.hasRef();
+  }
+
+  /** @internal What console.log shows. */
+  [inspect.custom](): string {
+    return `ClusterKit { nodeId: ${inspect(this.#id)}, httpAddr: ${inspect(this.httpAddr)} }`;
   }
 
   /** This node's id. */

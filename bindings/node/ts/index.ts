@@ -1,5 +1,6 @@
 // The entry `clusterkit`.
 
+import { call } from './error.js';
 import { native } from './native.js';
 import type { Key } from './view.js';
 
@@ -30,11 +31,9 @@ export function parseDuration(text: string): number {
   return call(() => native.parseDuration(text));
 }
 
-import { call } from './error.js';
-
 export { Client, type ClientEventMap, type ClientOptions } from './client.js';
 export {
-  ClusterKit, type ClusterKitEventMap, type HookOptions, type Logger, type LogLevel, type NodeOptions, type Route, type WriteOptions,
+  ClusterKit, type ClusterKitEventMap, type HookOptions, type NodeOptions, type Route, type WriteOptions,
 } from './clusterkit.js';
 export { ClusterKitError, type ErrorCode } from './error.js';
 export {
@@ -43,6 +42,7 @@ export {
 } from './events.js';
 export { EventStream, type EventsOptions } from './eventStream.js';
 export { Hook, type HookContext, type HookError, type HookFunction } from './hook.js';
+export type { Logger, LogLevel } from './logger.js';
 export { type CallOptions, DEFAULT_TIMEOUT, type SignalOptions } from './mailbox.js';
 export {
   ClientOptionSet, type ClientOptionValues, clientOptionSpecs, type NodeOptionValues, OptionSet, type OptionSpec, optionSpecs,

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { type Logger } from './clusterkit.js';
+import { type Logger } from './logger.js';
 import { type CallOptions, type SignalOptions } from './mailbox.js';
 import { ClientOptionSet, type ClientOptionValues } from './options.js';
 import { type ClientStatus, type Node } from './records.js';

@@ -2,25 +2,11 @@ import { EventEmitter } from 'node:events';
 import { type ClusterEvent, type EventOfType, type EventType } from './events.js';
 import { EventStream, type EventsOptions } from './eventStream.js';
 import { type Hook, type HookError, type HookFunction } from './hook.js';
+import { type Logger } from './logger.js';
 import { type CallOptions, type SignalOptions } from './mailbox.js';
 import { type NodeOptionValues, OptionSet } from './options.js';
 import { type Cluster, type ConsensusStats, type DataEntry, type HealthStatus, type HookStats, type LeaderInfo, type Metrics, type Node, type NodeHealth, type NodeHealthState, type PartitionRecord, type PartitionStats, type RebalanceStatus, type Role } from './records.js';
 import { type Key, type Partition, View } from './view.js';
-/** How severe a message for people is. */
-export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'trace';
-/** Takes messages for people: `console`, pino, winston and the like have these methods. */
-export interface Logger {
-    /** Something failed that somebody has to look at. */
-    error(message: string): void;
-    /** Something is not as it should be. */
-    warn(message: string): void;
-    /** Something has happened. */
-    info(message: string): void;
-    /** What helps to find a fault; messages of the level `trace`, too, where there is no `trace`. */
-    debug(message: string): void;
-    /** The finest. */
-    trace?(message: string): void;
-}
 /** The options of a node. */
 export interface NodeOptions extends NodeOptionValues {
     /** Takes messages for people: `console`, or any logger with these methods. Without one there are none. */

@@ -1,6 +1,5 @@
 //! The smart client: it follows a cluster without being a member.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use clusterkit::{AsyncClient, Client, Result};
@@ -16,12 +15,13 @@ use crate::lookup::client_lookups;
 use crate::mailbox::Mailbox;
 use crate::node::{exact, millis, revision};
 use crate::options::NativeClientOptions;
+use crate::slot::Slot;
 use crate::view::NativeView;
 
 /// A client, for the front's class `Client`.
 #[napi]
 pub struct NativeClient {
-    client: Rc<Client>,
+    slot: Slot<Client>,
     mailbox: Arc<Mailbox>,
     calls: Calls,
 }
@@ -32,14 +32,16 @@ impl NativeClient {
         id: CallId,
         call: impl FnOnce(AsyncClient) -> F,
         answer: impl FnOnce(T) -> String + Send + 'static,
-    ) where
+    ) -> js::Result<()>
+    where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let client = Client::clone(&self.client);
+        let client = self.slot.get()?;
         let call = call(client.clone().into_async());
         self.calls
             .begin(id, |future| client.spawn(future), Box::pin(call), answer);
+        Ok(())
     }
 }
 
@@ -48,7 +50,8 @@ impl Drop for NativeClient {
     fn drop(&mut self) {
         self.mailbox.close();
         self.calls.abandon_all();
-        self.client.on_log(None);
+        self.slot.ask(|client| client.on_log(None));
+        self.slot.empty();
     }
 }
 
@@ -59,7 +62,7 @@ impl NativeClient {
         let client = Client::new(options.options()).map_err(|error| thrown(&error))?;
         let mailbox = Arc::new(Mailbox::new(&wake)?);
         Ok(NativeClient {
-            client: Rc::new(client),
+            slot: Slot::new(client),
             calls: Calls::new(mailbox.clone()),
             mailbox,
         })
@@ -86,35 +89,35 @@ impl NativeClient {
     /// Sends messages for people to the mailbox, or ends that.
     #[napi(catch_unwind)]
     pub fn set_log(&self, enabled: bool) {
-        self.client
-            .on_log(enabled.then(|| log::callback(self.mailbox.clone())));
+        let callback = enabled.then(|| log::callback(self.mailbox.clone()));
+        self.slot.ask(|client| client.on_log(callback));
     }
 
     /// An object with the functions that are called often.
     #[napi(catch_unwind)]
     pub fn functions<'env>(&self, env: &'env Env) -> js::Result<Object<'env>> {
-        client_lookups(env, &self.client)
+        client_lookups(env, &self.slot)
     }
 
     /// The present view.
     #[napi(catch_unwind)]
-    pub fn view(&self) -> NativeView {
-        NativeView::new(self.client.view().into_owned())
+    pub fn view(&self) -> js::Result<NativeView> {
+        Ok(NativeView::new(self.slot.get()?.view().into_owned()))
     }
 
     /// How the client is connected, as JSON.
     #[napi(catch_unwind)]
-    pub fn status(&self) -> String {
-        json(&self.client.status())
+    pub fn status(&self) -> js::Result<String> {
+        Ok(json(&self.slot.get()?.status()))
     }
 
     #[napi(catch_unwind)]
-    pub fn wait_ready(&self, id: CallId, timeout: f64) {
+    pub fn wait_ready(&self, id: CallId, timeout: f64) -> js::Result<()> {
         self.begin(
             id,
             move |client| async move { client.wait_ready(millis(timeout)).await },
             revision,
-        );
+        )
     }
 
     #[napi(catch_unwind)]
@@ -124,8 +127,7 @@ impl NativeClient {
             id,
             move |client| async move { client.wait_for_change(known, millis(timeout)).await },
             revision,
-        );
-        Ok(())
+        )
     }
 
     #[napi(catch_unwind)]
@@ -135,34 +137,33 @@ impl NativeClient {
             id,
             move |client| async move { client.wait_for_revision(wanted, millis(timeout)).await },
             |()| "null".to_owned(),
-        );
-        Ok(())
+        )
     }
 
     #[napi(catch_unwind)]
-    pub fn refresh(&self, id: CallId, timeout: f64) {
+    pub fn refresh(&self, id: CallId, timeout: f64) -> js::Result<()> {
         self.begin(
             id,
             move |client| async move { client.refresh(millis(timeout)).await },
             revision,
-        );
+        )
     }
 
     #[napi(catch_unwind)]
-    pub fn read_barrier(&self, id: CallId, timeout: f64) {
+    pub fn read_barrier(&self, id: CallId, timeout: f64) -> js::Result<()> {
         self.begin(
             id,
             move |client| async move { client.read_barrier(millis(timeout)).await },
             revision,
-        );
+        )
     }
 
     #[napi(catch_unwind)]
-    pub fn close(&self, id: CallId) {
+    pub fn close(&self, id: CallId) -> js::Result<()> {
         self.begin(
             id,
             |client| async move { client.close().await },
             |()| "null".to_owned(),
-        );
+        )
     }
 }

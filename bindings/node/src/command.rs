@@ -16,11 +16,16 @@ pub fn run_command(program: Vec<String>, arguments: Vec<String>) -> u32 {
         // would be called after the command's own, and ends the process at once. What is ignored stays so.
         unsafe {
             let mut present: libc::sigaction = std::mem::zeroed();
-            if libc::sigaction(signal, std::ptr::null(), &raw mut present) == 0 && present.sa_sigaction != libc::SIG_IGN {
+            if libc::sigaction(signal, std::ptr::null(), &raw mut present) == 0
+                && present.sa_sigaction != libc::SIG_IGN
+            {
                 libc::signal(signal, libc::SIG_DFL);
             }
         }
     }
     let program: Vec<OsString> = program.into_iter().map(OsString::from).collect();
-    u32::from(clusterkit_cli::run(&program, arguments.into_iter().map(OsString::from)))
+    u32::from(clusterkit_cli::run(
+        &program,
+        arguments.into_iter().map(OsString::from),
+    ))
 }

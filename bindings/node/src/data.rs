@@ -67,7 +67,7 @@ impl NativeNode {
 
     #[napi(catch_unwind)]
     pub fn data(&self, key: String) -> js::Result<Option<NativeEntry>> {
-        let entry = self.slot.node()?.custom_data(&key);
+        let entry = self.slot.get()?.custom_data(&key);
         Ok(entry.map(|entry| NativeEntry {
             value: entry.value.to_vec().into(),
             revision: entry.revision.into(),
@@ -76,7 +76,7 @@ impl NativeNode {
 
     #[napi(catch_unwind)]
     pub fn data_keys(&self, prefix: String, after: Option<String>, limit: u32) -> js::Result<Vec<String>> {
-        let node = self.slot.node()?;
+        let node = self.slot.get()?;
         Ok(node.list_custom_data_keys(&prefix, after.as_deref(), limit as usize))
     }
 

@@ -25,8 +25,8 @@
     reason = "the front documents what it calls, by the same names; what is not plain has a comment here"
 )]
 
-mod calls;
 pub mod bench;
+mod calls;
 pub mod client;
 pub mod command;
 pub mod data;

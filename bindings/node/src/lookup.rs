@@ -14,7 +14,7 @@ use napi_derive::napi;
 use crate::error::{self as js, refused};
 use crate::node::NativeNode;
 use crate::raw::{Functions, object, raw_function};
-use crate::slot::NodeSlot;
+use crate::slot::Slot;
 use crate::view::{NativeView, address};
 
 const PARTITION: &str = "a partition is a whole number from 0";
@@ -30,7 +30,7 @@ fn role_number(role: Option<Role>) -> u32 {
 
 /// What the lookups of a node ask.
 struct NodeLookups {
-    slot: NodeSlot,
+    slot: Slot<ClusterKit>,
     /// The view of the last route, for the front to take.
     last: RefCell<Option<Arc<ClusterView>>>,
 }
@@ -181,15 +181,17 @@ pub fn view_lookups<'env>(env: &'env Env, view: &NativeView) -> js::Result<Objec
     Ok(Object::from_raw(env.raw(), functions))
 }
 
-raw_function!(client_view_id, Client, |call, client| {
-    Ok(call.float(address(&raw const *client.view())))
+raw_function!(client_view_id, Slot<Client>, |call, slot| {
+    let id = slot.ask(|client| address(&raw const *client.view()));
+    Ok(call.float(id.unwrap_or(0.0)))
 });
 
 const CLIENT_LOOKUPS: &Functions = &[(c"viewId", Some(client_view_id))];
 
 /// The lookups of a client.
-pub(crate) fn client_lookups<'env>(env: &'env Env, client: &Rc<Client>) -> js::Result<Object<'env>> {
-    let functions = object(env.raw(), client, CLIENT_LOOKUPS).map_err(|error| refused(&error))?;
+pub(crate) fn client_lookups<'env>(env: &'env Env, client: &Slot<Client>) -> js::Result<Object<'env>> {
+    let functions =
+        object(env.raw(), &Rc::new(client.clone()), CLIENT_LOOKUPS).map_err(|error| refused(&error))?;
     Ok(Object::from_raw(env.raw(), functions))
 }
 

@@ -21,13 +21,13 @@ use crate::log;
 use crate::mailbox::Mailbox;
 use crate::options::NativeOptions;
 use crate::queue::{EventQueue, QueueOrder};
-use crate::slot::NodeSlot;
+use crate::slot::Slot;
 use crate::view::NativeView;
 
 /// A node of a cluster, for the front's class `ClusterKit`.
 #[napi]
 pub struct NativeNode {
-    pub(crate) slot: NodeSlot,
+    pub(crate) slot: Slot<ClusterKit>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) calls: Calls,
     open: OpenHookCalls,
@@ -57,7 +57,7 @@ impl NativeNode {
     pub(crate) fn on(node: ClusterKit, wake: &Function<'_, (), ()>) -> js::Result<Self> {
         let mailbox = Arc::new(Mailbox::new(wake)?);
         Ok(NativeNode {
-            slot: NodeSlot::new(node),
+            slot: Slot::new(node),
             calls: Calls::new(mailbox.clone()),
             mailbox,
             open: OpenHookCalls::default(),
@@ -76,7 +76,7 @@ impl NativeNode {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let node = self.slot.node()?;
+        let node = self.slot.get()?;
         let call = call(node.clone().into_async());
         self.calls
             .begin(id, |future| node.spawn(future), Box::pin(call), answer);
@@ -90,7 +90,7 @@ impl NativeNode {
         self.calls.abandon_all();
         self.open.close();
         self.queues.borrow_mut().clear();
-        drop(self.slot.take());
+        self.slot.empty();
     }
 }
 
@@ -170,7 +170,7 @@ impl NativeNode {
             },
             nothing,
         )?;
-        drop(self.slot.take());
+        self.slot.empty();
         Ok(())
     }
 
@@ -202,12 +202,12 @@ impl NativeNode {
 
     #[napi(catch_unwind)]
     pub fn my_node_id(&self) -> js::Result<String> {
-        Ok(self.slot.node()?.my_node_id().to_string())
+        Ok(self.slot.get()?.my_node_id().to_string())
     }
 
     #[napi(catch_unwind)]
     pub fn waiting_for(&self) -> js::Result<Option<String>> {
-        self.slot.node()?.waiting_for().map_err(|error| thrown(&error))
+        self.slot.get()?.waiting_for().map_err(|error| thrown(&error))
     }
 
     // ---- hooks and events
@@ -215,7 +215,7 @@ impl NativeNode {
     /// Adds a hook, which JavaScript knows by `number`; returns its id.
     #[napi(catch_unwind)]
     pub fn add_hook(&self, number: u32, mask: u32, observes: bool) -> js::Result<BigInt> {
-        let node = self.slot.node()?;
+        let node = self.slot.get()?;
         let filter = filter_of(mask)?;
         let hook = hook(self.mailbox.clone(), self.open.clone(), number);
         let added = if observes {
@@ -242,7 +242,7 @@ impl NativeNode {
 
     #[napi(catch_unwind)]
     pub fn hook_stats(&self) -> js::Result<String> {
-        let stats = self.slot.node()?.hook_stats();
+        let stats = self.slot.get()?.hook_stats();
         let records: Vec<_> = stats
             .iter()
             .map(|stats| {
@@ -264,12 +264,7 @@ impl NativeNode {
             confirms,
             capacity: capacity as usize,
         };
-        let queue = EventQueue::open(
-            &self.slot.node()?,
-            self.mailbox.clone(),
-            self.open.clone(),
-            &order,
-        )?;
+        let queue = EventQueue::open(&self.slot.get()?, self.mailbox.clone(), self.open.clone(), &order)?;
         self.queues.borrow_mut().insert(number, queue);
         Ok(())
     }
@@ -296,13 +291,13 @@ impl NativeNode {
     /// The present view.
     #[napi(catch_unwind)]
     pub fn view(&self) -> js::Result<NativeView> {
-        Ok(NativeView::new(self.slot.node()?.view().into_owned()))
+        Ok(NativeView::new(self.slot.get()?.view().into_owned()))
     }
 
     /// The epoch of a partition that this node takes the writes of.
     #[napi(catch_unwind)]
     pub fn primary_epoch(&self, partition: u32) -> js::Result<BigInt> {
-        let node = self.slot.node()?;
+        let node = self.slot.get()?;
         let epoch = node
             .primary_epoch(partition)
             .map_err(|error| not_started(&node).unwrap_or(error));
@@ -311,7 +306,7 @@ impl NativeNode {
 
     #[napi(catch_unwind)]
     pub fn leader_epoch(&self) -> js::Result<BigInt> {
-        let node = self.slot.node()?;
+        let node = self.slot.get()?;
         node.leader_epoch()
             .map(BigInt::from)
             .map_err(|error| thrown(&error))
@@ -320,33 +315,33 @@ impl NativeNode {
     /// The leader as JSON; `null` where none is known.
     #[napi(catch_unwind)]
     pub fn leader(&self) -> js::Result<String> {
-        Ok(json(&self.slot.node()?.leader()))
+        Ok(json(&self.slot.get()?.leader()))
     }
 
     /// The whole cluster as JSON, with the replicated store.
     #[napi(catch_unwind)]
     pub fn cluster(&self) -> js::Result<String> {
-        Ok(json(&self.slot.node()?.cluster()))
+        Ok(json(&self.slot.get()?.cluster()))
     }
 
     #[napi(catch_unwind)]
     pub fn metrics(&self) -> js::Result<String> {
-        Ok(json(&self.slot.node()?.metrics()))
+        Ok(json(&self.slot.get()?.metrics()))
     }
 
     #[napi(catch_unwind)]
     pub fn health_check(&self) -> js::Result<String> {
-        Ok(json(&self.slot.node()?.health_check()))
+        Ok(json(&self.slot.get()?.health_check()))
     }
 
     #[napi(catch_unwind)]
     pub fn consensus_stats(&self) -> js::Result<String> {
-        Ok(json(&self.slot.node()?.consensus_stats()))
+        Ok(json(&self.slot.get()?.consensus_stats()))
     }
 
     #[napi(catch_unwind)]
     pub fn node_health(&self, id: String) -> js::Result<String> {
-        let health = self.slot.node()?.node_health(&id);
+        let health = self.slot.get()?.node_health(&id);
         health.map(|health| json(&health)).map_err(|error| thrown(&error))
     }
 
@@ -362,7 +357,7 @@ impl NativeNode {
                 )));
             }
         };
-        self.slot.node()?.report_health(health, &reason);
+        self.slot.get()?.report_health(health, &reason);
         Ok(())
     }
 

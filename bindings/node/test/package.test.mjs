@@ -23,7 +23,17 @@ async function installed(...what) {
   return place;
 }
 
-const packed = run('python3', ['pack.py', join(folder(), 'packed')], { cwd: HERE }).then(({ stdout }) => stdout.trim().split('\n'));
+/** The tarballs: that of the package, and that of this platform. */
+async function pack() {
+  const platform = `linux-${process.arch}-gnu`;
+  const library = join(folder(), 'clusterkit.node');
+  // As it is shipped: the lines of the source are most of what a development build is.
+  await run('strip', ['--strip-debug', '-o', library, `${HERE}clusterkit.${platform}.node`]);
+  const { stdout } = await run('python3', ['pack.py', join(folder(), 'packed'), `${platform}=${library}`], { cwd: HERE });
+  return stdout.trim().split('\n');
+}
+
+const packed = pack();
 
 test('the tarballs install in an empty project, for CommonJS, ESM and the command', async () => {
   const tarballs = await packed;

@@ -76,23 +76,18 @@ impl Calls {
         }
     }
 
-    /// Begins a call: `spawn` runs it, `answer` makes JSON of its outcome.
-    pub(crate) fn begin<T: Send + 'static>(
+    /// Begins a call, which `spawn` runs: its outcome is JSON. Of one type, behind a pointer: what is around a call is compiled
+    /// once, and not for each call that there is.
+    pub(crate) fn begin(
         &self,
         id: CallId,
         spawn: impl FnOnce(BoxFuture<'static, ()>),
-        call: impl Future<Output = Result<T>> + Send + 'static,
-        answer: impl FnOnce(T) -> String + Send + 'static,
+        call: BoxFuture<'static, Result<String>>,
     ) {
         let (handle, registration) = AbortHandle::new_pair();
         self.open.lock().insert(id, handle);
         let teller = self.teller(id);
-        let call = Abortable::new(call, registration);
-        spawn(Box::pin(async move {
-            if let Ok(result) = call.await {
-                teller.tell(result.map(answer));
-            }
-        }));
+        spawn(Box::pin(told(teller, Abortable::new(call, registration))));
     }
 
     /// Stops waiting for a call. What it began goes on.
@@ -107,5 +102,12 @@ impl Calls {
     pub(crate) fn abandon_all(&self) {
         let open = std::mem::take(&mut *self.open.lock());
         open.into_values().for_each(|handle| handle.abort());
+    }
+}
+
+/// Tells the outcome of a call, unless it is given up.
+async fn told(teller: Teller, call: Abortable<BoxFuture<'static, Result<String>>>) {
+    if let Ok(result) = call.await {
+        teller.tell(result);
     }
 }

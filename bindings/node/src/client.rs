@@ -39,8 +39,8 @@ impl NativeClient {
     {
         let client = self.slot.get()?;
         let call = call(client.clone().into_async());
-        self.calls
-            .begin(id, |future| client.spawn(future), Box::pin(call), answer);
+        let call = Box::pin(async move { call.await.map(answer) });
+        self.calls.begin(id, |future| client.spawn(future), call);
         Ok(())
     }
 }

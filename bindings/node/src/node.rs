@@ -78,8 +78,8 @@ impl NativeNode {
     {
         let node = self.slot.get()?;
         let call = call(node.clone().into_async());
-        self.calls
-            .begin(id, |future| node.spawn(future), Box::pin(call), answer);
+        let call = Box::pin(async move { call.await.map(answer) });
+        self.calls.begin(id, |future| node.spawn(future), call);
         Ok(())
     }
 

@@ -289,7 +289,7 @@ tools:
 
 tools-test: tools
 	@tests/needs.sh python3:python3
-	tests/needs.sh --wanted valgrind:valgrind go:golang-go pkg-config:pkg-config
+	tests/needs.sh --wanted valgrind:valgrind go:golang-go pkg-config:pkg-config node:nodejs npm:npm
 
 tools-lint: tools
 	@tests/needs.sh python3:python3

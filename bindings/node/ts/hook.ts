@@ -110,19 +110,19 @@ export class Hooks {
   }
 
   async #run(registration: Registration, callNumber: number, attempt: number, parsed: unknown): Promise<void> {
-    const event = reviveEvent(parsed);
     const controller = new AbortController();
     registration.running.add(controller);
-    let failure: string | null = null;
+    const { signal } = controller;
+    let event: ClusterEvent | undefined;
     try {
-      await registration.run(event, { attempt, signal: controller.signal });
+      event = reviveEvent(parsed);
+      await registration.run(event, { attempt, signal });
+      this.#native.endHookCall(callNumber);
     } catch (error) {
-      failure = words(error);
-      this.#native.endHookCall(callNumber, failure);
+      this.#native.endHookCall(callNumber, words(error));
       // What was given up is no failure that anybody has to hear of.
-      if (!controller.signal.aborted) this.#report({ error, event, attempt, hook: registration.hook });
+      if (event && !signal.aborted) this.#report({ error, event, attempt, hook: registration.hook });
     }
-    if (failure === null) this.#native.endHookCall(callNumber);
     registration.running.delete(controller);
     if (registration.running.size === 0) for (const resolve of registration.waiters.splice(0)) resolve();
   }

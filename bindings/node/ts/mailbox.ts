@@ -66,7 +66,30 @@ export class Mailbox {
   /** The function that the native part wakes. It does not keep the mailbox, so that a handle that nobody has is collected. */
   wake(): () => void {
     const weak = new WeakRef<Mailbox>(this);
-    return () => weak.deref()?.drain();
+    return () => weak.deref()?.woken();
+  }
+
+  // True from a batch on until the event loop has had a turn; whether more was told meanwhile.
+  #hadBatch = false;
+  #hasMore = false;
+
+  /**
+   * Reads a batch, and no second one in the same turn of the event loop: Node would go on calling for as long as something comes, and a
+   * burst of calls of hooks, each of which brings the next, would leave timers and sockets no turn.
+   */
+  woken(): void {
+    if (this.#hadBatch) {
+      this.#hasMore = true;
+      return;
+    }
+    this.#hadBatch = true;
+    setImmediate(() => {
+      this.#hadBatch = false;
+      if (!this.#hasMore) return;
+      this.#hasMore = false;
+      this.woken();
+    });
+    this.drain();
   }
 
   attach(native: NativeMailbox): void {

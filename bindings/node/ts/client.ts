@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { big, timeout } from './clusterkit.js';
+import { big, timeout } from './clusterCalls.js';
 import { ClusterKitError } from './error.js';
 import { type Logger, type LogLevel, logTo } from './logger.js';
 import { Mailbox, type CallOptions, type Message, type SignalOptions } from './mailbox.js';

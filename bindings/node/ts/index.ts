@@ -32,9 +32,8 @@ export function parseDuration(text: string): number {
 }
 
 export { Client, type ClientEventMap, type ClientOptions } from './client.js';
-export {
-  ClusterKit, type ClusterKitEventMap, type HookOptions, type NodeOptions, type Route, type WriteOptions,
-} from './clusterkit.js';
+export type { ClusterCalls, WriteOptions } from './clusterCalls.js';
+export { ClusterKit, type ClusterKitEventMap, type HookOptions, type NodeOptions } from './clusterkit.js';
 export { ClusterKitError, type ErrorCode } from './error.js';
 export {
   type ClusterEvent, type ClusterHealthEvent, type EventOfType, type EventType, eventTypes, type LeaderChangeEvent, type LeadershipEvent,
@@ -43,6 +42,7 @@ export {
 export { EventStream, type EventsOptions } from './eventStream.js';
 export { Hook, type HookContext, type HookError, type HookFunction } from './hook.js';
 export type { Logger, LogLevel } from './logger.js';
+export type { NodeLookups, Route } from './lookups.js';
 export { type CallOptions, DEFAULT_TIMEOUT, type SignalOptions } from './mailbox.js';
 export {
   ClientOptionSet, type ClientOptionValues, clientOptionSpecs, type NodeOptionValues, OptionSet, type OptionSpec, optionSpecs,

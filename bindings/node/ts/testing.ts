@@ -1,6 +1,7 @@
 // The entry `clusterkit/testing`: clusters in memory, for the tests of applications.
 
-import { ClusterKit, Existing, type NodeOptions, timeout } from './clusterkit.js';
+import { timeout } from './clusterCalls.js';
+import { ClusterKit, Existing, type NodeOptions } from './clusterkit.js';
 import { ClusterKitError, call } from './error.js';
 import { Mailbox, type CallOptions, type Message, type SignalOptions } from './mailbox.js';
 import { type NativeTestCluster, native } from './native.js';

@@ -20,6 +20,8 @@ RUST = {
     "TestCluster": ["testing/mod.rs", "testing/lifecycle.rs", "testing/waits.rs"],
     "TestClusterBuilder": ["testing/builder.rs"],
 }
+# Rust, C, C++, Go, Python, Node.js.
+LANGUAGES = 6
 METHOD = re.compile(r"((?:^[ \t]*(?://.*|#\[.*\])\n)*)^[ \t]*pub (?:async )?(?:const )?fn (\w+)", re.MULTILINE)
 
 
@@ -46,8 +48,8 @@ def rows() -> list[tuple[str, list[list[str]]]]:
         if not line or line.startswith("#"):
             continue
         what, *languages = (part.strip() for part in line.split("|"))
-        if len(languages) != 4:
-            sys.exit(f"calls.txt: {line!r} has not four languages")
+        if len(languages) != LANGUAGES:
+            sys.exit(f"calls.txt: {line!r} has not {LANGUAGES} languages")
         found.append((what, [[name for name in names.split() if name != "-"] for names in languages]))
     return found
 
@@ -59,6 +61,18 @@ def main() -> int:
     core = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "ck-core/src").rglob("*.rs")))
     cpp = text("include/clusterkit.hpp")
     go = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "bindings/go").rglob("*.go")))
+
+    node = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "bindings/node/types").glob("*.d.ts")))
+
+    def in_node(name: str) -> bool:
+        owner, _, member = name.rpartition(".")
+        if not owner:
+            return re.search(rf"(?m)^export (?:declare )?(?:class|const|function|interface|type) {member}\b", node) is not None
+        # A class may have a second body, the typed forms of an emitter's methods, and another that it extends.
+        bodies = re.findall(rf"(?ms)^export (?:declare )?(?:abstract )?(?:class|interface) {owner}\b.*?^\}}", node)
+        bases = re.findall(rf"(?m)^export (?:declare )?(?:abstract )?class {owner} extends (\w+)", node)
+        here = any(re.search(rf"(?m)^    (?:readonly |static |get )*{member}\b", body) for body in bodies)
+        return here or any(in_node(f"{base}.{member}") for base in bases)
 
     def in_rust(name: str) -> bool:
         member = name.rpartition("::")[2]
@@ -77,11 +91,12 @@ def main() -> int:
 
     passed, wrong = 0, []
     seen_rust, seen_c = set(), set()
-    for what, (in_table_rust, in_table_c, in_table_cpp, in_table_go) in rows():
+    for what, (in_table_rust, in_table_c, in_table_cpp, in_table_go, _, in_table_node) in rows():
         missing = [f"Rust has no {name}" for name in in_table_rust if not in_rust(name)]
         missing += [f"C has no {name}" for name in in_table_c if name not in c]
         missing += [f"C++ has no {name}" for name in in_table_cpp if not in_cpp(name)]
         missing += [f"Go has no {name}" for name in in_table_go if not in_go(name)]
+        missing += [f"Node.js has no {name}" for name in in_table_node if not in_node(name)]
         wrong += [f"{what}: {message}" for message in missing]
         passed += not missing
         seen_rust.update(in_table_rust)

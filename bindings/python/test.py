@@ -4,9 +4,9 @@
     test.py            with the interpreter that runs it: 3.11 or later
     test.py -k EXPR    arguments go to pytest; then only that runs
 
-It builds the extension with `cargo build -p ck-python -p ck-node`, and makes an environment with what requirements-dev.txt names in the
-target folder. Prints what fails, and last `N passed, N failed`. What cannot be had, a new enough interpreter or what the tests
-need, is SKIPPED and said; where STRICT is set, that is a failure.
+It builds the extension with `cargo build -p ck-python -p ck-node`, and makes an environment in the target folder with what
+requirements-dev.txt names. Prints what fails, and last `N passed, N failed`. What cannot be had, a new enough interpreter or
+what the tests need, is SKIPPED and said; where STRICT is set, that is a failure.
 """
 
 import hashlib

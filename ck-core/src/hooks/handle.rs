@@ -384,7 +384,11 @@ impl Hooks {
     pub(crate) fn activity(&self) -> crate::env::test_cluster::HookActivity {
         let state = self.shared.lock();
         crate::env::test_cluster::HookActivity {
-            ready: !state.closed && state.schedule.has_ready(),
+            ready: match state.closed {
+                false => state.schedule.has_ready(),
+                // Hooks that are being dropped, and threads that end, take real time, too.
+                true => state.schedule.running() == 0 && !state.is_quiet(),
+            },
             running: state.schedule.running_ids().map(|call| call.0).collect(),
             next_retry: state.pool.next_due(),
         }

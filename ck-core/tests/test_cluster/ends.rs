@@ -110,3 +110,25 @@ fn a_cluster_that_its_own_hook_drops_ends() {
         std::thread::yield_now();
     }
 }
+
+/// The clock of the nodes must not run on while what a hook has is being dropped, which takes real time.
+#[test]
+fn a_stop_waits_for_hooks_that_are_slow_to_drop() {
+    struct Slow;
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+    let cluster = TestCluster::start(1).unwrap();
+    let slow = Slow;
+    cluster
+        .node(0)
+        .unwrap()
+        .on_event(move |_| {
+            let _held = &slow;
+            Ok(())
+        })
+        .unwrap();
+    cluster.stop(0).unwrap();
+}

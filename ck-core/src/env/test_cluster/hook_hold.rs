@@ -19,7 +19,7 @@ const READY_CALLS: u64 = u64::MAX;
 /// What the hooks of a node do at this moment.
 #[derive(Debug, Default)]
 pub(crate) struct HookActivity {
-    /// True while a call may begin that has not.
+    /// True while a call may begin that has not, and while no call runs any more and the hooks are still being dropped.
     pub(crate) ready: bool,
     /// The ids of the calls that run.
     pub(crate) running: Vec<u64>,

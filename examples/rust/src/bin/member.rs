@@ -96,10 +96,15 @@ impl Member {
 
     fn is_settled(&self, members: usize) -> bool {
         let view = self.node.view();
-        let active = view.nodes().iter().filter(|node| node.status == NodeStatus::Active);
+        let active = view
+            .nodes()
+            .iter()
+            .filter(|node| node.status == NodeStatus::Active);
         active.count() == members
             && view.partition_count() > 0
-            && view.partitions().all(|partition| partition.state() == PartitionState::Ok)
+            && view
+                .partitions()
+                .all(|partition| partition.state() == PartitionState::Ok)
     }
 
     fn answer(&self, line: &str) -> Option<String> {
@@ -118,7 +123,10 @@ impl Member {
             }
             ["primaries"] => {
                 let count = self.node.view().partition_count();
-                (0..count).filter(|number| self.node.is_primary(*number)).count().to_string()
+                (0..count)
+                    .filter(|number| self.node.is_primary(*number))
+                    .count()
+                    .to_string()
             }
             _ => return None,
         })

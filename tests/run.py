@@ -50,9 +50,9 @@ RUNNERS = [
     Runner("go", "the Go binding and its examples, with the race detector, and with collections forced",
            [sys.executable, "bindings/go/test.py", "--workspace"], PLAIN),
     Runner("python", "the Python binding, its types, its examples, and what a process may do with it",
-           [sys.executable, "bindings/python/test.py"], PLAIN),
+           [sys.executable, "bindings/python/test.py", "--workspace"], PLAIN),
     # After it as well: most of what its native part is built from is there.
-    Runner("node", "the npm package and its examples", [sys.executable, "bindings/node/test.py"], PLAIN),
+    Runner("node", "the npm package and its examples", [sys.executable, "bindings/node/test.py", "--workspace"], PLAIN),
     Runner("mixed", "a cluster with one member in each language: it forms, loses and regains each",
            [sys.executable, "examples/mixed/run.py", "--workspace"], PLAIN),
     # Its tests without the simulator are part of these, so they are built and run once.

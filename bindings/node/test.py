@@ -2,6 +2,7 @@
 """Runs every test of Node.js: of this package, of examples/node, and of what docs/node.md shows. Standard library only.
 
     test.py            builds the native part with `cargo build -p ck-node`, and everything else
+    test.py --workspace    builds it with everything else, as `cargo test --workspace` has done before: nothing is built twice
     test.py WORD...    only the tests whose files have one of the words in their names
 
 Prints what fails, and last `N passed, N failed`. What cannot be had, Node.js or npm, is SKIPPED and said; where STRICT is set,
@@ -82,9 +83,9 @@ def contents() -> dict[str, bytes]:
     return files
 
 
-def build(tally: Tally) -> None:
+def build(tally: Tally, workspace: bool) -> None:
     """Builds all, and compares what is generated with what is committed."""
-    run(["node", "scripts/native.mjs"], CLUSTERKIT_PROFILE="dev")
+    run(["node", "scripts/native.mjs"], CLUSTERKIT_PROFILE="dev", CLUSTERKIT_WORKSPACE="1" if workspace else "")
     before = contents()
     run(["node", "scripts/build.mjs"])
     after = contents()
@@ -145,7 +146,8 @@ def main(words: list[str]) -> int:
         print(f"SKIPPED: the tests of Node.js: {what}")
         return 1 if os.environ.get("STRICT") else 0
     tally = Tally()
-    build(tally)
+    build(tally, "--workspace" in words)
+    words = [word for word in words if word != "--workspace"]
     link_examples()
     files = sorted([*(HERE / "test").glob("*.test.mjs"), *(ROOT / "examples/node").rglob("*.test.mjs")])
     files = [path for path in files if "node_modules" not in path.parts]

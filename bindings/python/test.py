@@ -3,8 +3,9 @@
 
     test.py            with the interpreter that runs it: 3.11 or later
     test.py -k EXPR    arguments go to pytest; then only that runs
+    test.py --workspace    builds the extension with everything else, as `cargo test --workspace` has done before: nothing is built twice
 
-It builds the extension with `cargo build -p ck-python -p ck-node`, and makes an environment in the target folder with what
+It builds the extension with `cargo build -p ck-python`, and makes an environment in the target folder with what
 requirements-dev.txt names. Prints what fails, and last `N passed, N failed`. What cannot be had, a new enough interpreter or
 what the tests need, is SKIPPED and said; where STRICT is set, that is a failure.
 """
@@ -42,10 +43,11 @@ class Tally:
             print(f"FAILED {name}", flush=True)
 
 
-def extension() -> pathlib.Path:
+def extension(workspace: bool) -> pathlib.Path:
     """Builds the extension, and says where it lies."""
-    # Together with that of Node.js: by itself each would have a build of everything that they stand on.
-    command = ["cargo", "build", "-p", "ck-python", "-p", "ck-node", "--locked", "--message-format=json-render-diagnostics"]
+    # By itself it would have a build of its own of everything that it stands on, because others want more of the same crates.
+    what = ["--workspace", "--exclude", "clusterkit", "--all-targets"] if workspace else ["-p", "ck-python"]
+    command = ["cargo", "build", *what, "--locked", "--message-format=json-render-diagnostics"]
     print(f"-- {' '.join(command)}", flush=True)
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if built.returncode != 0:
@@ -121,7 +123,9 @@ def skipped(why: str) -> int:
 def main(arguments: list) -> int:
     if sys.version_info < OLDEST:
         return skipped(f"{sys.version.split()[0]} is older than {'.'.join(map(str, OLDEST))}")
-    built = extension()
+    workspace = "--workspace" in arguments
+    arguments = [argument for argument in arguments if argument != "--workspace"]
+    built = extension(workspace)
     # Not written over: a process that has it loaded would crash.
     copy = PACKAGE / "_clusterkit.abi3.so.new"
     shutil.copyfile(built, copy)

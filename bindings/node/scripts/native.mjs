@@ -1,5 +1,5 @@
 // Builds the native part with cargo, and lays it where lib/native.js looks for it first. CLUSTERKIT_PROFILE names the profile of the
-// build; default: release.
+// build; default: release. With CLUSTERKIT_WORKSPACE everything is built, as the tests of the workspace have done before.
 
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, renameSync } from 'node:fs';
@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url';
 const HERE = fileURLToPath(new URL('..', import.meta.url));
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const profile = process.env.CLUSTERKIT_PROFILE ?? 'release';
-// In development, together with Python's: by itself each would have a build of everything that they stand on.
-const packages = profile === 'dev' ? ['-p', 'ck-node', '-p', 'ck-python'] : ['-p', 'ck-node'];
-const cargo = ['build', ...packages, '--locked', '--profile', profile, '--message-format=json-render-diagnostics'];
+// By itself it would have a build of its own of everything that it stands on, because others want more of the same crates.
+const what = process.env.CLUSTERKIT_WORKSPACE ? ['--workspace', '--exclude', 'clusterkit', '--all-targets'] : ['-p', 'ck-node'];
+const cargo = ['build', ...what, '--locked', '--profile', profile, '--message-format=json-render-diagnostics'];
 const output = execFileSync('cargo', cargo, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 28, encoding: 'utf8' });
 const artifacts = output.split('\n').filter(Boolean).map((line) => JSON.parse(line));
 const built = artifacts.find((message) => message.reason === 'compiler-artifact' && message.target.name === 'ck_node');

@@ -49,6 +49,13 @@ use serde::Serialize;
 
 use crate::json::json as to_json;
 
+/// Runs once, when the process loads this library.
+#[napi_derive::module_init]
+fn init() {
+    // The standard library in this file is its own: what panics must not print on the host's stderr.
+    clusterkit::send_panics_to_logs();
+}
+
 /// One code of an error.
 #[derive(Serialize)]
 struct CodeRow {

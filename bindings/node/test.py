@@ -2,7 +2,7 @@
 """Runs every test of Node.js: of this package, of examples/node, and of what docs/node.md shows. Standard library only.
 
     test.py            builds the native part with `cargo build -p ck-node`, and everything else
-    test.py --workspace    builds it with everything else, as `cargo test --workspace` has done before: nothing is built twice
+    test.py --workspace    builds it with what `cargo test --workspace` has built before: nothing is built twice
     test.py WORD...    only the tests whose files have one of the words in their names
 
 Prints what fails, and last `N passed, N failed`. What cannot be had, Node.js or npm, is SKIPPED and said; where STRICT is set,

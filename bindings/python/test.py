@@ -3,7 +3,7 @@
 
     test.py            with the interpreter that runs it: 3.11 or later
     test.py -k EXPR    arguments go to pytest; then only that runs
-    test.py --workspace    builds the extension with everything else, as `cargo test --workspace` has done before: nothing is built twice
+    test.py --workspace    builds it with what `cargo test --workspace` has built before: nothing is built twice
 
 It builds the extension with `cargo build -p ck-python`, and makes an environment in the target folder with what
 requirements-dev.txt names. Prints what fails, and last `N passed, N failed`. What cannot be had, a new enough interpreter or
@@ -45,8 +45,10 @@ class Tally:
 
 def extension(workspace: bool) -> pathlib.Path:
     """Builds the extension, and says where it lies."""
-    # By itself it would have a build of its own of everything that it stands on, because others want more of the same crates.
-    what = ["--workspace", "--exclude", "clusterkit", "--all-targets"] if workspace else ["-p", "ck-python"]
+    # By itself it would have a build of its own of everything that it stands on, because others want more of the same crates,
+    # and tests want more than libraries: so one of them is named, too.
+    all_libraries = ["--workspace", "--exclude", "clusterkit", "--lib", "--test", "conformance"]
+    what = all_libraries if workspace else ["-p", "ck-python"]
     command = ["cargo", "build", *what, "--locked", "--message-format=json-render-diagnostics"]
     print(f"-- {' '.join(command)}", flush=True)
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)

@@ -8,8 +8,10 @@ import { fileURLToPath } from 'node:url';
 const HERE = fileURLToPath(new URL('..', import.meta.url));
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const profile = process.env.CLUSTERKIT_PROFILE ?? 'release';
-// By itself it would have a build of its own of everything that it stands on, because others want more of the same crates.
-const what = process.env.CLUSTERKIT_WORKSPACE ? ['--workspace', '--exclude', 'clusterkit', '--all-targets'] : ['-p', 'ck-node'];
+// By itself it would have a build of its own of everything that it stands on, because others want more of the same crates, and tests want
+// more than libraries: so one of them is named, too.
+const allLibraries = ['--workspace', '--exclude', 'clusterkit', '--lib', '--test', 'conformance'];
+const what = process.env.CLUSTERKIT_WORKSPACE ? allLibraries : ['-p', 'ck-node'];
 const cargo = ['build', ...what, '--locked', '--profile', profile, '--message-format=json-render-diagnostics'];
 const output = execFileSync('cargo', cargo, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 28, encoding: 'utf8' });
 const artifacts = output.split('\n').filter(Boolean).map((line) => JSON.parse(line));

@@ -13,7 +13,7 @@ use napi_derive::napi;
 
 use crate::error::{self as js, refused};
 use crate::node::NativeNode;
-use crate::raw::{Functions, object, raw_function};
+use crate::raw::{Call, Functions, Refused, object, raw_function};
 use crate::slot::Slot;
 use crate::view::{NativeView, address};
 
@@ -195,15 +195,20 @@ pub(crate) fn client_lookups<'env>(env: &'env Env, client: &Slot<Client>) -> js:
     Ok(Object::from_raw(env.raw(), functions))
 }
 
-const COUNT: &str = "a count of partitions is a whole number";
+const COUNT: &str = "a count of partitions is a whole number from 1";
+
+fn count_of(call: &Call) -> Result<u32, Refused> {
+    let count = call.number(1, COUNT)?;
+    if count == 0 { Err(Refused(COUNT)) } else { Ok(count) }
+}
 
 raw_function!(hash_partition, (), |call, ()| {
-    let count = call.number(1, COUNT)?;
+    let count = count_of(call)?;
     let answer = call.with_key(0, |key| partition_for(key, count))?;
     Ok(call.integer(answer))
 });
 raw_function!(hash_partitions, (), |call, ()| {
-    let count = call.number(1, COUNT)?;
+    let count = count_of(call)?;
     let numbers = call.with_keys(0, |keys| {
         let keys: Vec<&[u8]> = keys.collect();
         let mut numbers = vec![0; keys.len()];

@@ -164,3 +164,8 @@ test('a node that is cut off is primary of nothing once its lease has run out', 
   assert.notEqual(heir, old);
   assert.ok(cluster.node(heir).primaryEpoch(partition) > epoch);
 });
+
+test('there is no partition among none', () => {
+  assert.throws(() => partitionFor('user:1', 0), { code: 'ERR_INVALID_ARG_TYPE' });
+  assert.throws(() => partitionsFor(['user:1'], 0), { code: 'ERR_INVALID_ARG_TYPE' });
+});

@@ -83,3 +83,10 @@ test('options come from a file, JSON and the environment, and later ones overrid
   assert.throws(() => new OptionSet().loadEnv({ CLUSTERKIT_PARTITION_COUNT: 'many' }), /CLUSTERKIT_PARTITION_COUNT/);
   assert.throws(() => options.set('nope', 1), { code: 'INVALID_OPTION' });
 });
+
+test('what is no number is refused, and does not leave an option as it is', () => {
+  for (const partitionCount of [Number.NaN, Number.POSITIVE_INFINITY]) {
+    assert.throws(() => new ClusterKit({ nodeId: 'n', httpAddr: '127.0.0.1:0', partitionCount }), { code: 'INVALID_OPTION', message: /partitionCount/ });
+  }
+  assert.throws(() => new ClusterKit(null), { code: 'INVALID_OPTION', message: /nodeId is required/ });
+});

@@ -104,7 +104,7 @@ export class ClusterKit extends ClusterCalls {
     this.#mailbox = mailbox;
     this.#id = call(() => native.myNodeId());
     this.#hooks = new Hooks(this.#native, (error) => this.#hookFailed(error));
-    if (!(from instanceof Existing) && !(from instanceof OptionSet) && from.logger) this.setLogger(from.logger);
+    if (!(from instanceof Existing) && !(from instanceof OptionSet) && from?.logger) this.setLogger(from.logger);
     new Watch(this, this.#native, (reader) => this.#readers.set(WATCH_QUEUE, reader));
   }
 

@@ -56,6 +56,8 @@ const MAPS = new Set(['services', 'labels']);
 function coreJson(values: object): string {
   const convert = (value: unknown, depth: number): unknown => {
     if (typeof value === 'bigint') return Number(value);
+    // JSON has no such number, and would leave the option as it is.
+    if (typeof value === 'number' && !Number.isFinite(value)) return String(value);
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
     return Object.fromEntries(
       Object.entries(value)
@@ -113,7 +115,7 @@ export class OptionSet {
 
   /** Sets the options that an object names, and leaves the rest; `undefined` and `null` leave an option as it is. */
   assign(values: Partial<NodeOptionValues>): this {
-    const { logger, ...rest } = values as Partial<NodeOptionValues> & { logger?: unknown };
+    const { logger, ...rest } = (values ?? {}) as Partial<NodeOptionValues> & { logger?: unknown };
     void logger;
     named(() => this.native.loadJson(coreJson(rest)));
     return this;

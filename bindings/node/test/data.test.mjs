@@ -75,3 +75,8 @@ test('a write to a cluster without a majority times out, and may have happened',
     cluster.advance(60_000),
   ]);
 });
+
+test('a revision is a bigint', async (t) => {
+  const node = await started(t);
+  await assert.rejects(async () => node.waitForRevision(5), { name: 'TypeError', message: /bigint/ });
+});

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { big, timeout } from './clusterCalls.js';
+import { big, revisionOf, timeout } from './clusterCalls.js';
 import { ClusterKitError } from './error.js';
 import { type Logger, type LogLevel, logTo } from './logger.js';
 import { Mailbox, type CallOptions, type Message, type SignalOptions } from './mailbox.js';
@@ -105,12 +105,12 @@ export class Client extends EventEmitter {
 
   /** Waits for a view that is newer than `revision`. Resolves with its revision. @throws {ClusterKitError} `TIMEOUT`, `STOPPED`. */
   waitForChange(revision: bigint, options?: CallOptions): Promise<bigint> {
-    return this.#begin((id) => this.#native.waitForChange(id, revision, timeout(options)), big, options);
+    return this.#begin((id) => this.#native.waitForChange(id, revisionOf(revision), timeout(options)), big, options);
   }
 
   /** Waits until the view shows a revision. @throws {ClusterKitError} `TIMEOUT`, `STOPPED`. */
   waitForRevision(revision: bigint, options?: CallOptions): Promise<void> {
-    return this.#begin((id) => this.#native.waitForRevision(id, revision, timeout(options)), () => {}, options);
+    return this.#begin((id) => this.#native.waitForRevision(id, revisionOf(revision), timeout(options)), () => {}, options);
   }
 
   /** Asks a member now. Resolves with the revision. @throws {ClusterKitError} `TIMEOUT`, `UNREACHABLE`, `STOPPED`. */

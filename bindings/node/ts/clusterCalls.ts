@@ -166,7 +166,7 @@ export abstract class ClusterCalls extends NodeLookups {
 
   /** Waits until this node has applied a revision: read your writes, also those made through another node. */
   waitForRevision(revision: bigint, options?: CallOptions): Promise<void> {
-    return this.#begin((id) => this.#native.waitForRevision(id, revision, timeout(options)), nothing, options);
+    return this.#begin((id) => this.#native.waitForRevision(id, revisionOf(revision), timeout(options)), nothing, options);
   }
 
   /**
@@ -187,6 +187,12 @@ export function timeout(options: CallOptions | undefined): number {
   const milliseconds = options?.timeout ?? DEFAULT_TIMEOUT;
   if (typeof milliseconds !== 'number' || !(milliseconds >= 0)) throw new TypeError('timeout is a number of milliseconds');
   return milliseconds;
+}
+
+/** @internal The revision of a call. A number is none: beyond 2^53 it is rounded. */
+export function revisionOf(revision: bigint): bigint {
+  if (typeof revision !== 'bigint') throw new TypeError('a revision is a bigint, such as 5n');
+  return revision;
 }
 
 function expectation({ expect = 'any' }: WriteOptions): [absent: boolean, revision: bigint | null] {

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`node`], [`data`], [`client`], [`testing`] | the objects behind the classes of the front |
 //! | [`lookup`], `raw` | what is called often: functions straight on Node-API |
-//! | [`view`], [`options`], [`command`], [`bench`] | views, options, the command, what is measured |
+//! | [`view`], [`options`], [`command`], [`mod@bench`] | views, options, the command, what is measured |
 //! | `mailbox`, `calls`, `hooks`, `queue`, `log` | what the threads of the library have to tell, and how JavaScript hears of it |
 //! | `error`, `json`, `slot` | errors, records, and where a handle finds its node |
 //!

@@ -199,7 +199,11 @@ const COUNT: &str = "a count of partitions is a whole number from 1";
 
 fn count_of(call: &Call) -> Result<u32, Refused> {
     let count = call.number(1, COUNT)?;
-    if count == 0 { Err(Refused(COUNT)) } else { Ok(count) }
+    if count == 0 {
+        Err(Refused(COUNT))
+    } else {
+        Ok(count)
+    }
 }
 
 raw_function!(hash_partition, (), |call, ()| {

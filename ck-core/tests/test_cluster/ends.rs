@@ -98,8 +98,7 @@ fn a_cluster_that_its_own_hook_drops_ends() {
     })
     .unwrap();
     *cluster.lock().unwrap() = Some(started);
-    node.set_custom_data("a", "1", clusterkit::Expect::Any, TIMEOUT)
-        .unwrap();
+    node.set_custom_data("a", "1", Expect::Any, TIMEOUT).unwrap();
     let other = node.clone();
     let stopping = std::thread::spawn(move || other.maintenance(Some("an event"), TIMEOUT));
     drop(stopping.join().unwrap());

@@ -60,7 +60,7 @@ impl Hooks {
 
     /// [`Hooks::shut`], then waits at most `timeout` for running calls: after `Ok` no hook runs or will run, every hook
     /// is dropped and every thread has ended. May be called again. Blocks the calling thread: use
-    /// [`Hooks::close_async`] with [`Driver::Tasks`].
+    /// [`Hooks::close_async`] with [`Driver::Tasks`](crate::hooks::Driver::Tasks).
     ///
     /// # Errors
     /// `IN_HOOK` inside a hook of this handle; nothing has changed then. `TIMEOUT` when calls still run: they continue,

@@ -1,4 +1,4 @@
-import { call } from './error.js';
+import { call, ClusterKitError } from './error.js';
 import { NodeLookups } from './lookups.js';
 import { DEFAULT_TIMEOUT, type CallOptions, type Mailbox, type SignalOptions } from './mailbox.js';
 import type { NativeNode } from './native.js';
@@ -191,7 +191,7 @@ export function timeout(options: CallOptions | undefined): number {
 
 /** @internal The revision of a call. A number is none: beyond 2^53 it is rounded. */
 export function revisionOf(revision: bigint): bigint {
-  if (typeof revision !== 'bigint') throw new TypeError('a revision is a bigint, such as 5n');
+  if (typeof revision !== 'bigint') throw new ClusterKitError('INVALID_ARGUMENT', 'a revision is a bigint, such as 5n');
   return revision;
 }
 

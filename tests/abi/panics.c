@@ -2,6 +2,7 @@
 // afterwards everything is as before.
 #include "check.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 // Of the library that is built for this test.
@@ -78,6 +79,27 @@ static void every_kind_of_call(ck_cluster_t *cluster, ck_view_t *view) {
     }
 }
 
+static void at_the_end_of_a_thread(void *cluster) {
+    FAILS(CK_ERROR_INTERNAL, ck_custom_data_set(cluster, "k", 1, "v", 1, CK_EXPECT_ANY, TIMEOUT_MS, NULL));
+}
+
+static void *run(void *cluster) {
+    static pthread_key_t key;
+    CHECK(pthread_key_create(&key, at_the_end_of_a_thread) == 0);
+    pthread_setspecific(key, cluster);
+    FAILS(CK_ERROR_INTERNAL, ck_wait_for_revision(cluster, 1, TIMEOUT_MS));
+    return NULL;
+}
+
+// Where Rust's own data of the thread has ended: what a panic says must not panic, which would end the process.
+static void in_a_thread_that_ends(ck_cluster_t *cluster) {
+    int before = atomic_load(&logged);
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, run, cluster) == 0);
+    pthread_join(thread, NULL);
+    UNTIL(atomic_load(&logged) >= before + 2);
+}
+
 int main(void) {
     ck_cluster_t *cluster = make_node("node-1");
     OK(ck_hook_add(cluster, CK_EVENT_ALL, on_event, cluster, on_destroy, NULL));
@@ -89,6 +111,7 @@ int main(void) {
 
     ck_grown_panic(true);
     every_kind_of_call(cluster, view);
+    in_a_thread_that_ends(cluster);
     ck_grown_panic(false);
     UNTIL(atomic_load(&logged) > 0);
 

@@ -54,10 +54,9 @@ pub(super) fn add(log: &Arc<LogDispatcher>) {
 }
 
 fn told(info: &PanicHookInfo<'_>) {
-    let thread = std::thread::current();
+    // Not the thread's name: to ask for it may panic on a thread that is ending, which here would end the process.
     let message = format!(
-        "a defect in ClusterKit: panic in thread {} at {}: {}",
-        thread.name().unwrap_or("without a name"),
+        "a defect in ClusterKit: panic at {}: {}",
         info.location()
             .map_or_else(|| "an unknown place".to_owned(), ToString::to_string),
         words(info).unwrap_or("no message"),

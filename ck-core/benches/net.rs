@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use clusterkit::net::{Handler, Lane, NetLimits, PeerServer, Plaintext, TcpTransport, Transport, bind};
+use clusterkit::net::{Handler, Lane, NetLimits, PeerServer, Security, TcpTransport, Transport, bind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -71,7 +71,13 @@ async fn raw_ping_pong() -> Result<f64, Failure> {
 /// Calls from as many tasks as there are calls in flight, over one connection.
 async fn calls(lane: Lane, in_flight: u32) -> Result<f64, Failure> {
     let echo: Handler = Arc::new(|request, _| Box::pin(std::future::ready(request)));
-    let server = PeerServer::new("bench", echo, NetLimits::default(), Arc::new(Plaintext));
+    let server = PeerServer::new(
+        "bench",
+        echo,
+        NetLimits::default(),
+        Security::none(),
+        Arc::default(),
+    );
     let listener = bind("127.0.0.1:0").await?;
     let addr: Arc<str> = listener.local_addr()?.to_string().into();
     server.listen(listener);

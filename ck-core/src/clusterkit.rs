@@ -29,8 +29,8 @@ use crate::model::{
     Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, Migration, NodeHealth,
     NodeHealthState, NodeId, RebalanceStatus, Role,
 };
-use crate::net::TcpTransport;
-use crate::node::{LeasedView, Node, NodeDeps, TcpServer, disk_for};
+use crate::net::{NetLimits, TcpTransport};
+use crate::node::{LeasedView, Node, NodeDeps, TcpServer, disk_for, security_of};
 use crate::options::Options;
 use crate::raft::SnapshotPace;
 use crate::routing::ViewGuard;
@@ -103,11 +103,16 @@ impl ClusterKit {
     pub fn new(options: Options) -> Result<Self> {
         // Validated before anything is created from them.
         options.validate()?;
+        let security = security_of(&options)?;
         let runtime = SharedRuntime::get(options.runtime_threads)?;
         let deps = NodeDeps {
             disk: disk_for(&options),
             // Created inside the runtime that drives its connections, whatever thread calls this.
-            transport: runtime.enter(|| Arc::new(TcpTransport::plaintext(&*options.cluster_name)))?,
+            transport: runtime.enter(|| {
+                let (limits, security) = (NetLimits::default(), security.clone());
+                Arc::new(TcpTransport::new(&*options.cluster_name, limits, security))
+            })?,
+            security,
             listen: Arc::new(TcpServer {
                 clients: runtime.clients(),
             }),

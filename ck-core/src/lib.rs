@@ -147,8 +147,8 @@ pub use logger::send_panics_to_logs;
 pub use node::LeasedView;
 pub use options::{
     HealthCheckOptions, ListenAddr, LogLevel, OptionDefault, OptionKind, OptionSpec, Options, OptionsBuilder,
-    TimingOptions, TimingProfile, TimingValues, advertised, format_duration, options_markdown,
-    parse_duration, table as options_table,
+    Secret, TimingOptions, TimingProfile, TimingValues, TlsOptions, advertised, format_duration,
+    options_markdown, parse_duration, table as options_table,
 };
 pub use state::Expect;
 

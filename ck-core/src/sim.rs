@@ -35,6 +35,7 @@ use crate::error::Result;
 use crate::hooks::{Driver, EventFilter, Hook, HookId, Rejected};
 use crate::logger::Logger;
 use crate::model::NodeId;
+use crate::net::Security;
 use crate::net::sim::SimNetwork;
 use crate::node::{Node, NodeDeps, Phase};
 use crate::options::Options;
@@ -87,6 +88,7 @@ impl SimNode {
         let seams = NodeDeps {
             disk: spec.disk.clone(),
             transport: spec.network.transport(&spec.options.http_addr),
+            security: Security::none(),
             listen: Arc::new(SimListen::new(&spec.network, &spec.options, closings.clone())),
             hooks: Driver::Tasks,
             snapshots: SnapshotPace {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -10,12 +10,14 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
+use super::outgoing_connection::ReadyStream;
 use super::pool_slot::{Dial, DialledStream};
 use super::resolver_cache::{Lookup, ResolvedRecords, ResolverCache};
-use super::{Hello, Lane, NetLimits, PeerStream, Security, Socket, handshake};
+use super::{Hello, Lane, LocalIdentity, NetLimits, PeerStream, Security, Socket, handshake};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -53,17 +55,15 @@ impl Lookup<SocketAddr> for SystemLookup {
 pub(super) struct TcpDialler {
     pub(super) cluster: String,
     pub(super) limits: NetLimits,
-    pub(super) security: Arc<dyn Security>,
+    pub(super) security: Security,
+    pub(super) identity: OnceLock<Arc<LocalIdentity>>,
     pub(super) resolver: ResolverCache<SocketAddr>,
 }
 
 impl Dial for TcpDialler {
     fn dial<'a>(&'a self, addr: &'a str, lane: Lane) -> BoxFuture<'a, Result<DialledStream>> {
         async move {
-            let hello = Hello {
-                cluster: self.cluster.clone(),
-                lane,
-            };
+            let hello = Hello::new(&self.cluster, lane, self.identity());
             self.connect(addr, &hello).await
         }
         .boxed()
@@ -82,9 +82,17 @@ impl Dial for TcpDialler {
     fn limits(&self) -> &NetLimits {
         &self.limits
     }
+
+    fn raft_id(&self) -> u64 {
+        self.identity().raft_id()
+    }
 }
 
 impl TcpDialler {
+    fn identity(&self) -> &LocalIdentity {
+        self.identity.get_or_init(Arc::default)
+    }
+
     /// Connects to the first record of the address at which a peer of this cluster answers.
     async fn connect(&self, addr: &str, hello: &Hello) -> Result<DialledStream> {
         let found = self.resolve(addr).await?;
@@ -96,6 +104,7 @@ impl TcpDialler {
         self.resolver.report_success(addr, &record);
         Ok(DialledStream {
             stream,
+            raft_id: hello.raft_id,
             stale_record: found.stale.then(|| record.to_string()),
         })
     }
@@ -117,7 +126,7 @@ impl TcpDialler {
         addr: &str,
         hello: &Hello,
         progress: AttemptProgress,
-    ) -> Result<Box<dyn PeerStream>> {
+    ) -> Result<ReadyStream> {
         let limit = self.limits.connect_timeout;
         let unreachable = |why: String| unreachable(format!("{record}: {why}"));
         let stream = match env::timeout(limit, TcpStream::connect(record)).await {
@@ -139,14 +148,20 @@ impl TcpDialler {
         }
     }
 
-    async fn handshake(&self, stream: TcpStream, addr: &str, hello: &Hello) -> Result<Box<dyn PeerStream>> {
-        let stream = self
-            .security
-            .outgoing(Socket::between_peers(stream), addr)
-            .await?;
-        let upgraded = handshake::upgrade(stream, addr, hello).await?;
-        let stream: Box<dyn PeerStream> = Box::new(TokioIo::new(upgraded));
-        self.security.prove(stream, hello).await
+    async fn handshake(&self, stream: TcpStream, addr: &str, hello: &Hello) -> Result<ReadyStream> {
+        let stream: Box<dyn PeerStream> = Box::new(Socket::between_peers(stream));
+        let upgraded = handshake::upgrade(stream, addr, hello, &self.security, &[]).await?;
+        let mut stream: Box<dyn PeerStream> = Box::new(TokioIo::new(upgraded.stream));
+        let Some((code, keys)) = upgraded.proof else {
+            return Ok(ReadyStream::plain(stream));
+        };
+        let sent = stream.write_all(&code).await;
+        sent.map_err(|error| unreachable(format!("the connection broke in its handshake: {error}")))?;
+        Ok(ReadyStream {
+            stream,
+            reading: keys.from_server,
+            writing: keys.from_caller,
+        })
     }
 }
 

@@ -1,26 +1,25 @@
 //! The encoding of messages on an upgraded connection.
 //!
 //! ```text
-//! 0      2         3      4        8    16       20
-//! | "CK" | version | kind | length | id | crc32c | body ...
+//! 0      2         3      4        8    16      20 or 32
+//! | "CK" | version | kind | length | id | check | body ...
 //! ```
 //!
-//! Numbers are big-endian. The checksum covers the header before it and the body. A reader checks the length
-//! against its own limit before it allocates anything.
+//! Numbers are big-endian. The check covers the header before it and the body: a CRC-32C in version 1, and in version 2,
+//! between ends that have proved themselves, a code that only they can compute ([`FrameCheck`]). A reader checks the
+//! length against its own limit before it allocates anything.
 
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::frame_check::FrameCheck;
 use crate::env::{self, Instant};
 
-/// The length of a frame's header, in bytes.
-pub(super) const HEADER_LEN: usize = 20;
 const MAGIC: [u8; 2] = *b"CK";
-const FRAME_VERSION: u8 = 1;
-/// The part of the header that the checksum covers.
-const CHECKSUMMED_LEN: usize = 16;
+/// The part of the header that the check covers.
+pub(super) const CHECKED_LEN: usize = 16;
 
 /// The room that the buffer has for one read: at the beginning, and at most on a busy connection.
 const MIN_READ_BYTES: usize = 4 << 10;
@@ -76,20 +75,29 @@ pub(super) enum FrameError {
     TooLarge { length: u32, limit: u32 },
     #[error("a frame's checksum is wrong")]
     Checksum,
+    #[error("a frame was changed, repeated, left out, or is of another connection")]
+    Forged,
 }
 
-/// The header of a frame. The caller has checked that the body's length is within the limit.
-pub(super) fn header(kind: FrameKind, id: u64, body: &[u8]) -> [u8; HEADER_LEN] {
+/// Appends the header of a frame with this body to `buffer`. The caller has checked that the body's length is within the
+/// limit, and sends the frames of a connection in the order of these calls.
+pub(super) fn put_header(
+    buffer: &mut BytesMut,
+    check: &mut FrameCheck,
+    kind: FrameKind,
+    id: u64,
+    body: &[u8],
+) {
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
-    let mut header = [0; HEADER_LEN];
-    header[..2].copy_from_slice(&MAGIC);
-    header[2] = FRAME_VERSION;
-    header[3] = kind as u8;
-    header[4..8].copy_from_slice(&length.to_be_bytes());
-    header[8..16].copy_from_slice(&id.to_be_bytes());
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[..CHECKSUMMED_LEN]), body);
-    header[16..].copy_from_slice(&crc.to_be_bytes());
-    header
+    let mut checked = [0; CHECKED_LEN];
+    let mut fields = &mut checked[..];
+    fields.put_slice(&MAGIC);
+    fields.put_u8(check.version());
+    fields.put_u8(kind as u8);
+    fields.put_u32(length);
+    fields.put_u64(id);
+    buffer.extend_from_slice(&checked);
+    check.put(buffer, &checked, body);
 }
 
 /// What the buffer begins with.
@@ -106,37 +114,40 @@ pub(super) enum Decoded {
 }
 
 /// Takes one frame off the front of the buffer, if the buffer has all of it.
-pub(super) fn decode(buffer: &mut BytesMut, limit: u32) -> Result<Decoded, FrameError> {
+pub(super) fn decode(
+    buffer: &mut BytesMut,
+    limit: u32,
+    check: &mut FrameCheck,
+) -> Result<Decoded, FrameError> {
     // Checked as soon as these bytes are there: other data may never reach the length of a header.
     if buffer.get(..2).is_some_and(|magic| magic != MAGIC) {
         return Err(FrameError::Magic);
     }
-    let Some(mut header) = buffer.get(..HEADER_LEN) else {
-        return Ok(Decoded::Missing(HEADER_LEN - buffer.len()));
+    let header_len = check.header_len();
+    let Some((checked, rest)) = buffer.split_first_chunk::<CHECKED_LEN>() else {
+        return Ok(Decoded::Missing(header_len - buffer.len()));
     };
-    let checked = crc32c::crc32c(&header[..CHECKSUMMED_LEN]);
-    header.advance(MAGIC.len());
-    let version = header.get_u8();
-    if version != FRAME_VERSION {
+    let mut fields = &checked[MAGIC.len()..];
+    let version = fields.get_u8();
+    if version != check.version() {
         return Err(FrameError::Version(version));
     }
-    let kind = header.get_u8();
+    let kind = fields.get_u8();
     let kind = FrameKind::from_byte(kind).ok_or(FrameError::Kind(kind))?;
-    let length = header.get_u32();
-    let id = header.get_u64();
-    let crc = header.get_u32();
+    let length = fields.get_u32();
+    let id = fields.get_u64();
     if length > limit {
         return Err(FrameError::TooLarge { length, limit });
     }
-    let whole = HEADER_LEN + length as usize;
-    let Some(body) = buffer.get(HEADER_LEN..whole) else {
-        let missing = whole - buffer.len();
+    let Some((sent, rest)) = rest.split_at_checked(header_len - CHECKED_LEN) else {
+        return Ok(Decoded::Missing(header_len - buffer.len()));
+    };
+    let Some(body) = rest.get(..length as usize) else {
+        let missing = header_len + length as usize - buffer.len();
         return Ok(Decoded::Part { missing, length });
     };
-    if crc32c::crc32c_append(checked, body) != crc {
-        return Err(FrameError::Checksum);
-    }
-    buffer.advance(HEADER_LEN);
+    check.verify(checked, body, sent)?;
+    buffer.advance(header_len);
     let body = buffer.split_to(length as usize).freeze();
     Ok(Decoded::Frame(Frame { kind, id, body }))
 }
@@ -145,11 +156,23 @@ pub(super) fn decode(buffer: &mut BytesMut, limit: u32) -> Result<Decoded, Frame
 /// it.
 #[cfg(any(test, feature = "fuzz"))]
 pub(super) fn repair(data: &mut [u8]) -> Option<usize> {
-    let (header, rest) = data.split_first_chunk_mut::<HEADER_LEN>()?;
-    let length = u32::from_be_bytes(*header.get(4..)?.first_chunk()?) as usize;
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[..CHECKSUMMED_LEN]), rest.get(..length)?);
-    header[CHECKSUMMED_LEN..].copy_from_slice(&crc.to_be_bytes());
-    Some(HEADER_LEN + length)
+    let mut check = FrameCheck::Checksum;
+    let length = u32::from_be_bytes(*data.get(4..)?.first_chunk()?) as usize;
+    let (header, rest) = data.split_at_mut_checked(check.header_len())?;
+    let (checked, sent) = header.split_first_chunk_mut::<CHECKED_LEN>()?;
+    let mut right = BytesMut::new();
+    check.put(&mut right, checked, rest.get(..length)?);
+    sent.copy_from_slice(&right);
+    Some(check.header_len() + length)
+}
+
+/// A whole frame, without a proof.
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) fn plain_frame(kind: FrameKind, id: u64, body: &[u8]) -> Vec<u8> {
+    let mut frame = BytesMut::new();
+    put_header(&mut frame, &mut FrameCheck::Checksum, kind, id, body);
+    frame.extend_from_slice(body);
+    frame.to_vec()
 }
 
 /// Why no frame could be read.
@@ -182,6 +205,7 @@ const MIN_BYTES_PER_SECOND: u32 = 64 << 10;
 #[derive(Debug)]
 pub(super) struct FrameReader<R> {
     io: R,
+    check: FrameCheck,
     buffer: BytesMut,
     limit: u32,
     received: u64,
@@ -198,9 +222,10 @@ pub(super) struct FrameReader<R> {
 }
 
 impl<R: AsyncRead + Unpin + Send> FrameReader<R> {
-    pub(super) fn new(io: R, limit: u32) -> Self {
+    pub(super) fn new(io: R, check: FrameCheck, limit: u32) -> Self {
         FrameReader {
             io,
+            check,
             buffer: BytesMut::new(),
             limit,
             received: 0,
@@ -214,12 +239,18 @@ impl<R: AsyncRead + Unpin + Send> FrameReader<R> {
 
     /// A reader that returns [`NextFrame::NeedsGrant`] before it reads a body of more than `ungranted_limit` bytes, and fails
     /// if a frame takes longer than `deadline` and the time for its bytes.
-    pub(super) fn bounded(io: R, limit: u32, ungranted_limit: u32, deadline: Duration) -> Self {
+    pub(super) fn bounded(
+        io: R,
+        check: FrameCheck,
+        limit: u32,
+        ungranted_limit: u32,
+        deadline: Duration,
+    ) -> Self {
         FrameReader {
             ungranted_limit,
             present_limit: ungranted_limit,
             deadline: Some(deadline),
-            ..FrameReader::new(io, limit)
+            ..FrameReader::new(io, check, limit)
         }
     }
 
@@ -258,7 +289,7 @@ impl<R: AsyncRead + Unpin + Send> FrameReader<R> {
     /// The next frame, or the need for a grant. Dropping the future loses no byte.
     pub(super) async fn next_or_needs_grant(&mut self) -> Result<NextFrame, FrameReadError> {
         loop {
-            let (missing, length) = match decode(&mut self.buffer, self.limit)? {
+            let (missing, length) = match decode(&mut self.buffer, self.limit, &mut self.check)? {
                 Decoded::Frame(frame) => {
                     if frame.body.len() >= MAX_KEPT_BUFFER {
                         self.buffer = BytesMut::from(&self.buffer[..]);

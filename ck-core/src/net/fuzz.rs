@@ -8,9 +8,8 @@ use bytes::BytesMut;
 use futures_util::FutureExt;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::frame::{
-    Decoded, Frame, FrameReadError, FrameReader, HEADER_LEN, NextFrame, decode, header, repair,
-};
+use super::frame::{Decoded, Frame, FrameReadError, FrameReader, NextFrame, decode, plain_frame, repair};
+use super::frame_check::FrameCheck;
 use crate::fuzz::Input;
 
 /// The longest body, in bytes.
@@ -43,7 +42,8 @@ pub(crate) fn frames(bytes: &[u8]) {
         waits: flags.has(PENDING_BETWEEN_PIECES),
         waited: false,
     };
-    let mut reader = FrameReader::new(stream, MAX_BODY).with_ungranted_limit(MAX_UNGRANTED_BODY);
+    let mut reader =
+        FrameReader::new(stream, FrameCheck::Checksum, MAX_BODY).with_ungranted_limit(MAX_UNGRANTED_BODY);
     let mut read = Vec::new();
     let end_reached = loop {
         // A future that is dropped while it waits must lose nothing.
@@ -81,7 +81,7 @@ fn decode_at_once(bytes: &[u8]) -> (Vec<u8>, StreamEnd) {
     let mut buffer = BytesMut::from(bytes);
     let mut frames = Vec::new();
     let end = loop {
-        match decode(&mut buffer, MAX_BODY) {
+        match decode(&mut buffer, MAX_BODY, &mut FrameCheck::Checksum) {
             Ok(Decoded::Frame(frame)) => frames.push(frame),
             Ok(_) if buffer.is_empty() => break StreamEnd::Between,
             Ok(_) => break StreamEnd::Inside,
@@ -95,8 +95,7 @@ fn decode_at_once(bytes: &[u8]) -> (Vec<u8>, StreamEnd) {
 }
 
 fn encoded(frame: &Frame) -> Vec<u8> {
-    let header: [u8; HEADER_LEN] = header(frame.kind, frame.id, &frame.body);
-    [&header[..], &frame.body].concat()
+    plain_frame(frame.kind, frame.id, &frame.body)
 }
 
 /// A stream that delivers bytes in pieces.
@@ -137,10 +136,7 @@ pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
     use super::frame::FrameKind::{Error, Goodbye, Ping, Pong, Request, Response};
     use crate::fuzz::put_part;
 
-    let frame = |kind, id, body: &[u8]| {
-        let header: [u8; HEADER_LEN] = header(kind, id, body);
-        [&header[..], body].concat()
-    };
+    let frame = plain_frame;
     let every: Vec<u8> = [Request, Response, Error, Ping, Pong, Goodbye]
         .into_iter()
         .zip(1..)

@@ -5,11 +5,14 @@
 //! connection: upgrade                     connection: upgrade
 //! upgrade: clusterkit/1                   upgrade: clusterkit/1
 //! clusterkit-cluster: orders              clusterkit-cluster: orders
+//! clusterkit-node: node-1                 clusterkit-node: node-2
+//! clusterkit-raft-id: 1                   clusterkit-proof: ...
 //! clusterkit-lane: control
+//! clusterkit-proof: ...
 //! ```
 //!
-//! Both ends compare the cluster's name, so that a wrong seed address does not join two clusters. A refusal is an
-//! ordinary HTTP answer with the error as JSON.
+//! Both ends compare the cluster's name, so that a wrong seed address does not join two clusters. Where the cluster has a
+//! secret, both prove that they know it (`security`). A refusal is an ordinary HTTP answer with the error as JSON.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full, Limited};
@@ -20,7 +23,8 @@ use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-use super::{Lane, PeerStream};
+use super::security::{Offer, PendingProof, ProvedKeys};
+use super::{Lane, LocalIdentity, PeerStream, Security};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 
@@ -30,6 +34,9 @@ pub const PEER_PATH: &str = "/peer";
 const PROTOCOL: &str = "clusterkit/1";
 const CLUSTER_HEADER: HeaderName = HeaderName::from_static("clusterkit-cluster");
 const LANE_HEADER: HeaderName = HeaderName::from_static("clusterkit-lane");
+const NODE_HEADER: HeaderName = HeaderName::from_static("clusterkit-node");
+const RAFT_ID_HEADER: HeaderName = HeaderName::from_static("clusterkit-raft-id");
+const PROOF_HEADER: HeaderName = HeaderName::from_static("clusterkit-proof");
 /// The characters of a cluster's name that are percent-encoded in the header.
 const PERCENT_ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -46,6 +53,22 @@ pub struct Hello {
     pub cluster: String,
     /// The lane.
     pub lane: Lane,
+    /// The id of the node that dials; empty for a program that is none.
+    pub node: String,
+    /// Its Raft id; 0 where it has none.
+    pub raft_id: u64,
+}
+
+impl Hello {
+    /// What the node with this identity says.
+    pub fn new(cluster: impl Into<String>, lane: Lane, identity: &LocalIdentity) -> Self {
+        Hello {
+            cluster: cluster.into(),
+            lane,
+            node: identity.node().map(|node| node.to_string()).unwrap_or_default(),
+            raft_id: identity.raft_id(),
+        }
+    }
 }
 
 /// The JSON shape of every HTTP error.
@@ -104,20 +127,85 @@ pub(super) fn read_hello<B>(request: &Request<B>, own_cluster: &str) -> Result<H
     let lane = header_text(headers, &LANE_HEADER).unwrap_or_default();
     let lane = Lane::from_name(lane)
         .ok_or_else(|| Error::new(ErrorCode::Version, format!("this node knows no lane {lane:?}")))?;
+    let node = header_text(headers, &NODE_HEADER).unwrap_or_default();
+    if !is_node_id(node) {
+        return Err(Error::new(
+            ErrorCode::InvalidArgument,
+            format!("{NODE_HEADER} is no id of a node"),
+        ));
+    }
+    let raft_id = match header_text(headers, &RAFT_ID_HEADER) {
+        Some(text) => text.parse().map_err(|_| {
+            Error::new(
+                ErrorCode::InvalidArgument,
+                format!("{RAFT_ID_HEADER} is no number"),
+            )
+        })?,
+        None => 0,
+    };
     Ok(Hello {
         cluster: own_cluster.to_owned(),
         lane,
+        node: node.to_owned(),
+        raft_id,
     })
 }
 
-/// The answer that accepts the upgrade.
-pub(super) fn accept(cluster: &str) -> Response<Full<Bytes>> {
+/// True for the id of a node, and for the empty text of a program that is none.
+fn is_node_id(text: &str) -> bool {
+    text.len() <= 255
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-'))
+}
+
+/// Answers the proof of the caller in the request to upgrade: gives this node's own, and what the caller has to send. `None`
+/// without a proof, where none is required.
+///
+/// # Errors
+/// [`ErrorCode::Unauthenticated`]: there is no proof, or one under unknown keys.
+pub(super) fn answer_proof<B>(
+    request: &Request<B>,
+    hello: &Hello,
+    security: &Security,
+    identity: &LocalIdentity,
+    binding: &[u8],
+) -> Result<Option<(String, PendingProof)>> {
+    let offered = header_text(request.headers(), &PROOF_HEADER);
+    match (security.keyring(), offered) {
+        (Some(keyring), Some(offered)) => {
+            if hello.node.is_empty() {
+                return Err(Error::new(
+                    ErrorCode::Unauthenticated,
+                    format!("a proof without the header {NODE_HEADER}"),
+                ));
+            }
+            let server = identity.node().map(AsRef::as_ref).unwrap_or_default();
+            super::security::answer(keyring, hello, server, offered, binding).map(Some)
+        }
+        (Some(_), None) if !security.accepts_unproven() => Err(Error::new(
+            ErrorCode::Unauthenticated,
+            "this cluster has a secret, and the caller gives no proof of it: set cluster_secret",
+        )),
+        _ => Ok(None),
+    }
+}
+
+/// The answer that accepts the upgrade, with this node's proof where there is one.
+pub(super) fn accept(cluster: &str, identity: &LocalIdentity, proof: Option<&str>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static(PROTOCOL));
     headers.insert(CLUSTER_HEADER, encode_name(cluster));
+    // Both are of characters that a header may have.
+    if let Some(node) = identity.node().and_then(|node| HeaderValue::from_str(node).ok()) {
+        headers.insert(NODE_HEADER, node);
+    }
+    if let Some(proof) = proof.and_then(|proof| HeaderValue::from_str(proof).ok()) {
+        headers.insert(PROOF_HEADER, proof);
+    }
     response
 }
 
@@ -143,8 +231,21 @@ pub(super) fn refuse(error: &Error) -> Response<Full<Bytes>> {
     response
 }
 
-/// The dialling end: requests the upgrade and returns the upgraded stream.
-pub(super) async fn upgrade(stream: Box<dyn PeerStream>, addr: &str, hello: &Hello) -> Result<Upgraded> {
+/// What the dialling end has after the upgrade.
+pub(super) struct UpgradedStream {
+    pub(super) stream: Upgraded,
+    /// The code that is sent first, and the keys of the frames, where both ends have proved themselves.
+    pub(super) proof: Option<([u8; super::security::CODE_LEN], ProvedKeys)>,
+}
+
+/// The dialling end: requests the upgrade, and checks the proof of the other end.
+pub(super) async fn upgrade(
+    stream: Box<dyn PeerStream>,
+    addr: &str,
+    hello: &Hello,
+    security: &Security,
+    binding: &[u8],
+) -> Result<UpgradedStream> {
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
         .handshake(TokioIo::new(stream))
@@ -154,12 +255,22 @@ pub(super) async fn upgrade(stream: Box<dyn PeerStream>, addr: &str, hello: &Hel
         // Its errors are returned by send_request, or by the upgraded stream.
         let _ = connection.with_upgrades().await;
     });
-    let request = Request::get(PEER_PATH)
+    let mut request = Request::get(PEER_PATH)
         .header(HOST, addr)
         .header(CONNECTION, "upgrade")
         .header(UPGRADE, PROTOCOL)
         .header(CLUSTER_HEADER, encode_name(&hello.cluster))
-        .header(LANE_HEADER, hello.lane.name())
+        .header(LANE_HEADER, hello.lane.name());
+    if !hello.node.is_empty() {
+        request = request
+            .header(NODE_HEADER, &hello.node)
+            .header(RAFT_ID_HEADER, hello.raft_id);
+    }
+    let offer = security.keyring().map(Offer::new);
+    if let Some(offer) = &offer {
+        request = request.header(PROOF_HEADER, offer.header());
+    }
+    let request = request
         .body(Empty::<Bytes>::new())
         .map_err(|error| handshake_failed(&error))?;
     let response = sender
@@ -170,9 +281,22 @@ pub(super) async fn upgrade(stream: Box<dyn PeerStream>, addr: &str, hello: &Hel
         return Err(read_refusal(response).await);
     }
     check_cluster(response.headers(), &hello.cluster)?;
-    hyper::upgrade::on(response)
+    let answered = header_text(response.headers(), &PROOF_HEADER);
+    let server = header_text(response.headers(), &NODE_HEADER).unwrap_or_default();
+    let proof = match (offer, answered) {
+        (Some(offer), Some(answered)) => Some(offer.check_answer(hello, server, answered, binding)?),
+        (Some(_), None) if !security.accepts_unproven() => {
+            return Err(Error::new(
+                ErrorCode::Unauthenticated,
+                "the peer proves nothing: it has no cluster_secret, or something between the two removes what they send",
+            ));
+        }
+        _ => None,
+    };
+    let stream = hyper::upgrade::on(response)
         .await
-        .map_err(|error| handshake_failed(&error))
+        .map_err(|error| handshake_failed(&error))?;
+    Ok(UpgradedStream { stream, proof })
 }
 
 fn handshake_failed(error: &dyn std::error::Error) -> Error {

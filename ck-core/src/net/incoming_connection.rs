@@ -12,6 +12,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::byte_budget::{self, BudgetPermit, ByteBudget};
 use super::frame::{Frame, FrameKind, FrameReader, NextFrame};
+use super::frame_check::FrameCheck;
 use super::outbox::Outbox;
 use super::outgoing_connection::encode_error;
 use super::{Handler, Lane, NetLimits, PeerConnection, PeerStream};
@@ -40,6 +41,10 @@ type Reader = FrameReader<ReadHalf<Box<dyn PeerStream>>>;
 /// A connection to be served.
 pub(super) struct IncomingConnection {
     pub(super) stream: Box<dyn PeerStream>,
+    /// The check of the frames that are read.
+    pub(super) reading: FrameCheck,
+    /// The check of the frames that are written.
+    pub(super) writing: FrameCheck,
     pub(super) lane: Lane,
     /// The connection as its handler sees it.
     pub(super) connection: Arc<PeerConnection>,
@@ -59,12 +64,13 @@ impl IncomingConnection {
         let (reading, writing) = tokio::io::split(self.stream);
         let mut reader = FrameReader::bounded(
             reading,
+            self.reading,
             limits.max_body,
             byte_budget::MAX_UNCOUNTED_BODY,
             limits.frame_deadline,
         );
         let responder = Arc::new(Responder {
-            outbox: Outbox::new(limits.max_answers),
+            outbox: Outbox::new(limits.max_answers, self.writing),
             writer_ended: Notify::new(),
             handler: self.handler,
             connection: self.connection,
@@ -83,7 +89,7 @@ impl IncomingConnection {
             biased;
             _ = stage.wait_for(|stage| *stage != ServerStage::Serving) => Some(LINGER_TIMEOUT),
             () = responder.writer_ended.notified() => None,
-            // Another connection waits for its place.
+            // Another connection waits for its place, or its key is revoked.
             () = evicted => Some(Duration::ZERO),
             end = requests.read(&mut reader) => (end == ReadEnd::Idle).then_some(LINGER_TIMEOUT),
         };

@@ -7,7 +7,8 @@
 //! - `Connector` makes connections for programs that are no peers: the client of the REST API (`client`).
 //! - `connection_pool` has a `pool_slot` for each address and lane, which dials an `outgoing_connection` when a call needs
 //!   one; `incoming_connection` is the served end.
-//! - `frame` is the encoding, `handshake` the upgrade, `outbox` the writing half of a connection.
+//! - `frame` is the encoding with `frame_check`, `handshake` the upgrade with the proofs of `security`, `outbox` the writing
+//!   half of a connection.
 //!
 //! A peer is dialled once per [`Lane`], so that a snapshot never delays a heartbeat.
 
@@ -18,6 +19,7 @@ mod connector;
 mod dial;
 mod eviction_queue;
 mod frame;
+mod frame_check;
 #[cfg(any(test, feature = "fuzz"))]
 #[allow(
     clippy::unwrap_used,
@@ -58,7 +60,9 @@ pub(crate) use connector::Connector;
 pub(crate) use eviction_queue::{EvictionHandle, EvictionQueue};
 pub use handshake::{Hello, PEER_PATH};
 pub use peer_connection::PeerConnection;
-pub use security::{PeerStream, Plaintext, Security};
+pub use security::{
+    ClusterKeys, KeyId, Keyring, LocalIdentity, PeerStream, Principal, Role, Security, Token,
+};
 pub use server::PeerServer;
 pub use socket::Socket;
 pub use tcp::TcpTransport;
@@ -123,7 +127,7 @@ pub trait Transport: Send + Sync + Debug + 'static {
     /// - `WRONG_CLUSTER`: the peer belongs to another cluster; the message has both names;
     /// - `VERSION`: the peer speaks another peer protocol;
     /// - `BUSY`: the peer has too many connections, or accepts them and answers no handshake;
-    /// - `UNAUTHENTICATED`: the peer requires a proof of identity that this node did not give;
+    /// - `UNAUTHENTICATED`: one of the two ends did not prove that it knows the cluster's secret;
     /// - `STOPPED`: after [`Transport::close`];
     /// - `INTERNAL`: the peer's handler failed.
     fn call(&self, addr: &str, lane: Lane, request: Bytes, timeout: Duration)
@@ -142,6 +146,9 @@ pub trait Transport: Send + Sync + Debug + 'static {
     fn resolve<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, Vec<String>> {
         Box::pin(std::future::ready(vec![addr.to_owned()]))
     }
+
+    /// Says on each connection from now on who this node is. To be called once, before the first call.
+    fn identify(&self, _identity: Arc<LocalIdentity>) {}
 
     /// Closes every connection. Calls in flight, and later ones, fail with `STOPPED`.
     fn close(&self);

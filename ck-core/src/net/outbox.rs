@@ -11,10 +11,13 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, Semaphore};
 
 use super::frame::{self, FrameKind};
+use super::frame_check::FrameCheck;
 use crate::env;
 
-/// Bodies up to this length, in bytes, are copied behind their header; larger ones are queued without a copy.
+/// Bodies up to this length, in bytes, are copied behind their header; larger ones are written without a copy.
 const MAX_COPIED_BODY: usize = 16 << 10;
+/// How many bytes of short frames are written at once.
+const MAX_WRITE_BYTES: usize = 256 << 10;
 /// How long the other end may accept no byte before the connection counts as lost.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -31,6 +34,7 @@ pub(super) struct Outbox {
     /// Bytes that may still be queued.
     free_bytes: Semaphore,
     capacity: u32,
+    header_len: usize,
     /// Bytes that were queued since the beginning.
     total_queued: AtomicU64,
     /// Bytes that the kernel has accepted since the beginning.
@@ -39,12 +43,19 @@ pub(super) struct Outbox {
 
 #[derive(Debug, Default)]
 struct OutboxState {
-    /// Whole chunks, before `tail`.
-    chunks: Vec<Bytes>,
-    tail: BytesMut,
-    /// The bytes of `free_bytes` that chunks and tail hold.
+    frames: Vec<QueuedFrame>,
+    /// The bytes of `free_bytes` that the frames hold.
     reserved: usize,
     closed: bool,
+    /// The check of the frames, until the writer takes it.
+    check: Option<FrameCheck>,
+}
+
+#[derive(Debug)]
+struct QueuedFrame {
+    kind: FrameKind,
+    id: u64,
+    body: Bytes,
 }
 
 /// The outbox takes no further frames.
@@ -52,10 +63,14 @@ struct OutboxState {
 pub(super) struct OutboxClosed;
 
 impl Outbox {
-    /// An outbox that holds up to about `capacity` bytes.
-    pub(super) fn new(capacity: u32) -> Self {
+    /// An outbox that holds up to about `capacity` bytes of frames with this check.
+    pub(super) fn new(capacity: u32, check: FrameCheck) -> Self {
         Outbox {
-            state: Mutex::default(),
+            header_len: check.header_len(),
+            state: Mutex::new(OutboxState {
+                check: Some(check),
+                ..OutboxState::default()
+            }),
             wake: Notify::new(),
             abort: Notify::new(),
             send_order: tokio::sync::Mutex::new(()),
@@ -68,7 +83,7 @@ impl Outbox {
 
     /// Queues a frame; waits until there is room for it.
     pub(super) async fn send(&self, kind: FrameKind, id: u64, body: Bytes) -> Result<(), OutboxClosed> {
-        let length = u32::try_from(frame::HEADER_LEN + body.len()).unwrap_or(u32::MAX);
+        let length = u32::try_from(self.header_len + body.len()).unwrap_or(u32::MAX);
         // A frame larger than the capacity passes alone.
         let reserved = length.min(self.capacity);
         // Tokio's cooperative budget could otherwise delay one frame and let the next overtake it.
@@ -78,33 +93,26 @@ impl Outbox {
                 Ok(permit) => permit.forget(),
                 Err(_) => return Err(OutboxClosed),
             }
-            self.push(kind, id, &body, reserved as usize)
+            self.push(QueuedFrame { kind, id, body }, reserved as usize)
         })
         .await
     }
 
     /// Queues a frame without a body, whether there is room or not. For frames that are sent rarely.
     pub(super) fn send_now(&self, kind: FrameKind) -> Result<(), OutboxClosed> {
-        self.push(kind, 0, &Bytes::new(), 0)
+        let body = Bytes::new();
+        self.push(QueuedFrame { kind, id: 0, body }, 0)
     }
 
-    fn push(&self, kind: FrameKind, id: u64, body: &Bytes, reserved: usize) -> Result<(), OutboxClosed> {
-        // The checksum is computed before the lock is taken.
-        let header = frame::header(kind, id, body);
+    fn push(&self, frame: QueuedFrame, reserved: usize) -> Result<(), OutboxClosed> {
+        let length = (self.header_len + frame.body.len()) as u64;
         let mut state = self.state.lock();
         if state.closed {
             return Err(OutboxClosed);
         }
         state.reserved += reserved;
-        let length = (header.len() + body.len()) as u64;
         self.total_queued.fetch_add(length, Ordering::Relaxed);
-        state.tail.extend_from_slice(&header);
-        if body.len() <= MAX_COPIED_BODY {
-            state.tail.extend_from_slice(body);
-        } else {
-            let tail = state.tail.split().freeze();
-            state.chunks.extend([tail, body.clone()]);
-        }
+        state.frames.push(frame);
         drop(state);
         self.wake.notify_one();
         Ok(())
@@ -130,7 +138,7 @@ impl Outbox {
         (written < self.total_queued.load(Ordering::Relaxed)).then_some(written)
     }
 
-    /// Writes until the outbox is finished or aborted, or the connection fails.
+    /// Writes until the outbox is finished or aborted, or the connection fails. To be called once.
     pub(super) async fn write_to<W: AsyncWrite + Send + Unpin>(&self, mut io: W) -> io::Result<()> {
         let result = tokio::select! {
             biased;
@@ -142,36 +150,79 @@ impl Outbox {
     }
 
     async fn write_all<W: AsyncWrite + Send + Unpin>(&self, io: &mut W) -> io::Result<()> {
-        let mut chunks = Vec::new();
+        let Some(mut check) = self.state.lock().check.take() else {
+            return Err(io::Error::other("an outbox has one writer"));
+        };
+        let mut frames = Vec::new();
+        let mut encoded = EncodedFrames::default();
         loop {
             let (reserved, closed) = {
                 let mut state = self.state.lock();
-                chunks.append(&mut state.chunks);
-                if !state.tail.is_empty() {
-                    chunks.push(state.tail.split().freeze());
-                }
+                std::mem::swap(&mut frames, &mut state.frames);
                 (std::mem::take(&mut state.reserved), state.closed)
             };
-            if chunks.is_empty() {
+            if frames.is_empty() {
                 if closed {
                     return unless_stalled(io.shutdown()).await;
                 }
                 self.wake.notified().await;
                 continue;
             }
-            for mut chunk in chunks.drain(..) {
-                while chunk.has_remaining() {
-                    let count = unless_stalled(io.write(&chunk)).await?;
-                    if count == 0 {
-                        return Err(io::ErrorKind::WriteZero.into());
-                    }
-                    chunk.advance(count);
-                    self.total_written.fetch_add(count as u64, Ordering::Relaxed);
+            for frame in frames.drain(..) {
+                encoded.add(&frame, &mut check);
+                if encoded.is_long() {
+                    self.write_encoded(&mut encoded, io).await?;
                 }
             }
+            self.write_encoded(&mut encoded, io).await?;
             unless_stalled(io.flush()).await?;
             self.free_bytes.add_permits(reserved);
         }
+    }
+
+    async fn write_encoded<W: AsyncWrite + Send + Unpin>(
+        &self,
+        encoded: &mut EncodedFrames,
+        io: &mut W,
+    ) -> io::Result<()> {
+        let tail = encoded.tail.split().freeze();
+        for mut chunk in encoded.chunks.drain(..).chain([tail]) {
+            while chunk.has_remaining() {
+                let count = unless_stalled(io.write(&chunk)).await?;
+                if count == 0 {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
+                chunk.advance(count);
+                self.total_written.fetch_add(count as u64, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Frames that are ready to be written together.
+#[derive(Debug, Default)]
+struct EncodedFrames {
+    /// Before `tail`.
+    chunks: Vec<Bytes>,
+    tail: BytesMut,
+}
+
+impl EncodedFrames {
+    fn add(&mut self, frame: &QueuedFrame, check: &mut FrameCheck) {
+        let QueuedFrame { kind, id, body } = frame;
+        frame::put_header(&mut self.tail, check, *kind, *id, body);
+        if body.len() <= MAX_COPIED_BODY {
+            self.tail.extend_from_slice(body);
+        } else {
+            let tail = self.tail.split().freeze();
+            self.chunks.extend([tail, body.clone()]);
+        }
+    }
+
+    /// True when these are enough for one write. What follows would only be encoded earlier than it can be sent.
+    fn is_long(&self) -> bool {
+        !self.chunks.is_empty() || self.tail.len() >= MAX_WRITE_BYTES
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::io::ReadHalf;
 use tokio::sync::{Notify, oneshot};
 
 use super::frame::{Frame, FrameKind, FrameReader};
+use super::frame_check::FrameCheck;
 use super::outbox::Outbox;
 use super::{Lane, NetLimits, PeerStream};
 use crate::env::{self, Instant};
@@ -20,6 +21,24 @@ type Reader = FrameReader<ReadHalf<Box<dyn PeerStream>>>;
 /// How many times the usual silence a bulk connection may last: a snapshot on a slow link fills the kernel's buffers, so a
 /// ping reaches the peer late.
 const BULK_SILENCE_FACTOR: u32 = 2;
+
+/// A stream whose handshake is complete, with the checks of the frames in each direction.
+pub(super) struct ReadyStream {
+    pub(super) stream: Box<dyn PeerStream>,
+    pub(super) reading: FrameCheck,
+    pub(super) writing: FrameCheck,
+}
+
+impl ReadyStream {
+    /// A stream whose ends have proved nothing.
+    pub(super) fn plain(stream: Box<dyn PeerStream>) -> Self {
+        ReadyStream {
+            stream,
+            reading: FrameCheck::Checksum,
+            writing: FrameCheck::Checksum,
+        }
+    }
+}
 
 /// One connection, at the node that dialled it.
 #[derive(Debug)]
@@ -55,7 +74,12 @@ enum ConnectionPhase {
 impl OutgoingConnection {
     /// Runs a connection over a stream whose handshake is complete, until it fails, is closed, or is idle for too
     /// long.
-    pub(super) fn start(stream: Box<dyn PeerStream>, lane: Lane, limits: &NetLimits) -> Arc<Self> {
+    pub(super) fn start(dialled: ReadyStream, lane: Lane, limits: &NetLimits) -> Arc<Self> {
+        let ReadyStream {
+            stream,
+            reading: reading_check,
+            writing: writing_check,
+        } = dialled;
         let silence_factor = if lane == Lane::Bulk {
             BULK_SILENCE_FACTOR
         } else {
@@ -63,7 +87,7 @@ impl OutgoingConnection {
         };
         let (reading, writing) = tokio::io::split(stream);
         let connection = Arc::new(OutgoingConnection {
-            outbox: Outbox::new(limits.max_queued),
+            outbox: Outbox::new(limits.max_queued, writing_check),
             state: Mutex::new(OutgoingState {
                 next_id: 1,
                 calls: BTreeMap::new(),
@@ -75,7 +99,7 @@ impl OutgoingConnection {
             max_silence: limits.max_silence * silence_factor,
             idle_timeout: limits.idle_timeout,
         });
-        let reader = FrameReader::new(reading, limits.max_body);
+        let reader = FrameReader::new(reading, reading_check, limits.max_body);
         env::spawn(connection.clone().read_all(reader));
         let writer = connection.clone();
         env::spawn(async move {
@@ -84,6 +108,14 @@ impl OutgoingConnection {
             }
         });
         connection
+    }
+
+    /// Takes no further requests, and ends with the answer to the last one in flight.
+    pub(super) fn retire(&self) {
+        let mut state = self.state.lock();
+        if matches!(state.phase, ConnectionPhase::Open) {
+            state.phase = ConnectionPhase::Draining;
+        }
     }
 
     /// True when the connection takes requests.

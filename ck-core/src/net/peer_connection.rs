@@ -5,21 +5,63 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
+use super::Principal;
+use crate::error::{Error, ErrorCode, Result};
+
 /// There is one of these for as long as its connection is served, or a request that came over it is being answered. State
 /// that belongs to the connection can hold it weakly, and end with it.
 ///
-/// It keeps the Raft id in whose name the first call came over it: one process makes a connection, and acts for one node.
-/// That detects mistakes, and proves nothing.
+/// It knows who has made the connection, where that was said, and proved where the cluster has a secret. It also keeps the
+/// Raft id in whose name the first call came over it: one process makes a connection, and acts for one node.
 #[derive(Debug, Default)]
 pub struct PeerConnection {
+    principal: Option<Principal>,
     raft_id: OnceLock<u64>,
     proven: AtomicBool,
     became_proven: Notify,
 }
 
 impl PeerConnection {
-    /// True unless an earlier call over this connection was made in the name of another Raft node.
+    /// A connection that was made by this node, where it said which it is.
+    pub fn of(principal: Option<Principal>) -> Self {
+        PeerConnection {
+            principal,
+            ..PeerConnection::default()
+        }
+    }
+
+    /// Who has made the connection, where that was said.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.principal.as_ref()
+    }
+
+    /// Refuses a call in the name of another node than the one that has made the connection.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Refused`], with both names.
+    pub fn check_node(&self, node: &str) -> Result<()> {
+        match &self.principal {
+            Some(principal) if *principal.node != *node => Err(Error::new(
+                ErrorCode::Refused,
+                format!(
+                    "a call in the name of node {node:?} over a connection of node {:?}",
+                    principal.node
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// True unless the connection was made by another Raft node, or an earlier call over it was made in the name of another
+    /// one.
     pub fn is_from(&self, raft_id: u64) -> bool {
+        if self
+            .principal
+            .as_ref()
+            .is_some_and(|principal| principal.raft_id != raft_id)
+        {
+            return false;
+        }
         *self.raft_id.get_or_init(|| raft_id) == raft_id
     }
 

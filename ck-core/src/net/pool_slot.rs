@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::connection_pool::stopped;
-use super::outgoing_connection::OutgoingConnection;
-use super::{Lane, NetLimits, PeerStream};
+use super::outgoing_connection::{OutgoingConnection, ReadyStream};
+use super::{Lane, NetLimits};
 use crate::env::runtime::HomeRuntime;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
@@ -28,11 +28,18 @@ pub(super) trait Dial: fmt::Debug + Send + Sync + 'static {
 
     /// The limits of the connections that it makes.
     fn limits(&self) -> &NetLimits;
+
+    /// The Raft id that a new connection is made with. One that was made with another id is replaced before the next call.
+    fn raft_id(&self) -> u64 {
+        0
+    }
 }
 
 /// A connection, and how its address was found.
 pub(super) struct DialledStream {
-    pub(super) stream: Box<dyn PeerStream>,
+    pub(super) stream: ReadyStream,
+    /// The Raft id with which this node introduced itself.
+    pub(super) raft_id: u64,
     /// The record that was dialled, if it is stale: the resolver had no answer, and the address may belong to another
     /// machine by now.
     pub(super) stale_record: Option<String>,
@@ -65,6 +72,7 @@ enum SlotState {
     /// There is a connection, which may have failed meanwhile. `failures` counts those before it.
     Connected {
         connection: Arc<OutgoingConnection>,
+        raft_id: u64,
         failures: u32,
     },
     /// The transport is closed.
@@ -97,7 +105,7 @@ impl PoolSlot {
             let changed = self.changed.notified();
             {
                 let mut state = self.state.lock();
-                state.refresh(dialler.limits());
+                state.refresh(dialler.limits(), dialler.raft_id());
                 match &*state {
                     SlotState::Connected { connection, .. } => return Ok(connection.clone()),
                     SlotState::Backoff { error, .. } => return Err(error.clone()),
@@ -121,8 +129,13 @@ impl PoolSlot {
             if let SlotState::Dialling { failures } = *state {
                 *state = match result {
                     Ok(dialled) => {
+                        let raft_id = dialled.raft_id;
                         let connection = self.start_connection(&dialler, dialled);
-                        SlotState::Connected { connection, failures }
+                        SlotState::Connected {
+                            connection,
+                            raft_id,
+                            failures,
+                        }
                     }
                     Err(error) => SlotState::backoff(failures, error, dialler.limits()),
                 };
@@ -188,10 +201,19 @@ impl SlotState {
         }
     }
 
-    /// Leaves a state that has ended: a connection that was lost, or a backoff that is over.
-    fn refresh(&mut self, limits: &NetLimits) {
+    /// Leaves a state that has ended: a connection that was lost, or was made under another identity, or a backoff that is
+    /// over.
+    fn refresh(&mut self, limits: &NetLimits, own_raft_id: u64) {
         match self {
-            SlotState::Connected { connection, failures } if !connection.is_open() => {
+            SlotState::Connected {
+                connection, raft_id, ..
+            } if connection.is_open() && *raft_id != own_raft_id => {
+                connection.retire();
+                *self = SlotState::Disconnected { failures: 0 };
+            }
+            SlotState::Connected {
+                connection, failures, ..
+            } if !connection.is_open() => {
                 *self = if connection.is_proven() {
                     SlotState::Disconnected { failures: 0 }
                 } else {

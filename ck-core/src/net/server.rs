@@ -11,14 +11,17 @@ use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::byte_budget::ByteBudget;
+use super::frame_check::FrameCheck;
 use super::incoming_connection::{IncomingConnection, ServerStage};
+use super::security::{CODE_LEN, PendingProof, ProvedKeys};
 use super::{
-    EvictionHandle, EvictionQueue, Handler, Lane, NetLimits, PEER_PATH, PeerConnection, PeerStream, Security,
-    Socket, handshake,
+    EvictionHandle, EvictionQueue, Handler, Hello, LocalIdentity, NetLimits, PEER_PATH, PeerConnection,
+    PeerStream, Principal, Security, Socket, handshake,
 };
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
@@ -43,7 +46,8 @@ struct PeerServerInner {
     cluster: String,
     handler: Handler,
     limits: NetLimits,
-    security: Arc<dyn Security>,
+    security: Security,
+    identity: Arc<LocalIdentity>,
     /// One permit for each connection.
     connections: Arc<Semaphore>,
     /// The unproven connections: no member has called over them yet.
@@ -64,12 +68,13 @@ impl fmt::Debug for PeerServer {
 }
 
 impl PeerServer {
-    /// A server for the peers of one cluster. `cluster` is its name; peers of another are refused.
+    /// A server for the peers of one cluster. `cluster` is its name; peers of another are refused. `identity` is this node's.
     pub fn new(
         cluster: impl Into<String>,
         handler: Handler,
         limits: NetLimits,
-        security: Arc<dyn Security>,
+        security: Security,
+        identity: Arc<LocalIdentity>,
     ) -> Self {
         let connections = Arc::new(Semaphore::new(limits.max_connections as usize));
         PeerServer {
@@ -81,6 +86,7 @@ impl PeerServer {
                 budget: ByteBudget::new(&limits),
                 limits,
                 security,
+                identity,
                 connections,
                 stage: watch::Sender::new(ServerStage::Serving),
             }),
@@ -99,14 +105,17 @@ impl PeerServer {
     /// and should set TCP_NODELAY on the connections that it accepts.
     pub fn upgrade<B>(&self, request: &mut Request<B>, remote: SocketAddr) -> Response<Full<Bytes>> {
         match self.accept(request, remote) {
-            Ok(()) => handshake::accept(&self.inner.cluster),
+            Ok(proof) => handshake::accept(&self.inner.cluster, &self.inner.identity, proof.as_deref()),
             Err(error) => handshake::refuse(&error),
         }
     }
 
-    fn accept<B>(&self, request: &mut Request<B>, remote: SocketAddr) -> Result<()> {
+    /// Gives this node's proof, where the caller asks for it.
+    fn accept<B>(&self, request: &mut Request<B>, remote: SocketAddr) -> Result<Option<String>> {
         let inner = &self.inner;
         let hello = handshake::read_hello(request, &inner.cluster)?;
+        let (proof, pending) =
+            handshake::answer_proof(request, &hello, &inner.security, &inner.identity, &[])?.unzip();
         if *inner.stage.borrow() != ServerStage::Serving {
             return Err(Error::new(ErrorCode::Busy, "this node is stopping"));
         }
@@ -127,23 +136,40 @@ impl PeerServer {
                     None => inner.connections.clone().acquire_owned().await.ok()?,
                 };
                 let upgraded = upgrade.await.ok()?;
-                let stream: Box<dyn PeerStream> = Box::new(TokioIo::new(upgraded));
-                let stream = inner.security.verify(stream, &hello).await.ok()?;
-                Some((permit, stream))
+                let mut stream: Box<dyn PeerStream> = Box::new(TokioIo::new(upgraded));
+                let keys = match pending {
+                    Some(pending) => Some(read_code(&mut stream, pending).await?),
+                    None => None,
+                };
+                Some((permit, stream, keys))
             };
-            if let Ok(Some((permit, stream))) = env::timeout(inner.limits.handshake_timeout, handshake).await
+            if let Ok(Some((permit, stream, keys))) =
+                env::timeout(inner.limits.handshake_timeout, handshake).await
             {
-                server.serve(stream, hello.lane, handle).await;
+                server.serve(stream, &hello, keys, handle).await;
                 drop(permit);
             }
         });
-        Ok(())
+        Ok(proof)
     }
 
-    /// Serves a connection whose handshake is complete, until it ends, or is evicted while it is unproven.
-    async fn serve(&self, stream: Box<dyn PeerStream>, lane: Lane, handle: EvictionHandle) {
+    /// Serves a connection whose handshake is complete, until it ends, its key is revoked, or it is evicted while it is
+    /// unproven.
+    async fn serve(
+        &self,
+        stream: Box<dyn PeerStream>,
+        hello: &Hello,
+        keys: Option<ProvedKeys>,
+        handle: EvictionHandle,
+    ) {
         let inner = &self.inner;
-        let connection = Arc::<PeerConnection>::default();
+        let key_id = keys.as_ref().map(|keys| keys.id.clone());
+        let principal = (!hello.node.is_empty()).then(|| Principal {
+            node: hello.node.as_str().into(),
+            raft_id: hello.raft_id,
+            key_id: key_id.clone(),
+        });
+        let connection = Arc::new(PeerConnection::of(principal));
         let evicted = async {
             tokio::select! {
                 biased;
@@ -154,14 +180,33 @@ impl PeerServer {
                 () = handle.evicted() => {}
             }
         };
+        let revoked = async {
+            match (inner.security.keyring(), &key_id) {
+                (Some(keyring), Some(id)) => keyring.wait_revoked(id).await,
+                _ => std::future::pending().await,
+            }
+        };
+        let closing = async {
+            tokio::select! {
+                biased;
+                () = evicted => {}
+                () = revoked => {}
+            }
+        };
+        let (reading, writing) = match keys {
+            Some(keys) => (keys.from_caller, keys.from_server),
+            None => (FrameCheck::Checksum, FrameCheck::Checksum),
+        };
         let incoming = IncomingConnection {
             stream,
-            lane,
+            reading,
+            writing,
+            lane: hello.lane,
             connection: connection.clone(),
             handler: inner.handler.clone(),
         };
         incoming
-            .serve(&inner.limits, &inner.budget, inner.stage.subscribe(), evicted)
+            .serve(&inner.limits, &inner.budget, inner.stage.subscribe(), closing)
             .await;
     }
 
@@ -202,12 +247,7 @@ impl PeerServer {
     async fn serve_handshake(&self, stream: TcpStream, remote: SocketAddr) {
         let limit = self.inner.limits.handshake_timeout;
         let serving = async {
-            let stream = self
-                .inner
-                .security
-                .incoming(Socket::between_peers(stream))
-                .await
-                .ok()?;
+            let stream = Socket::between_peers(stream);
             let service = service_fn(|mut request: Request<hyper::body::Incoming>| {
                 let response = if request.uri().path() == PEER_PATH {
                     self.upgrade(&mut request, remote)
@@ -244,4 +284,11 @@ impl PeerServer {
         self.inner.stage.send_replace(ServerStage::Closed);
         let _ = env::timeout(CLOSE_TIMEOUT, self.inner.connections.acquire_many(all)).await;
     }
+}
+
+/// Reads the caller's code, which comes before its first frame; `None` where it is wrong.
+async fn read_code(stream: &mut Box<dyn PeerStream>, pending: PendingProof) -> Option<ProvedKeys> {
+    let mut code = [0; CODE_LEN];
+    stream.read_exact(&mut code).await.ok()?;
+    pending.check(&code)
 }

@@ -1,7 +1,7 @@
 //! The real transport: one pooled connection per address and lane.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use super::connection_pool::ConnectionPool;
 use super::dial::{SystemLookup, TcpDialler};
 use super::resolver_cache::ResolverCache;
-use super::{Lane, NetLimits, Plaintext, Security, Transport};
+use super::{Lane, LocalIdentity, NetLimits, Security, Transport};
 use crate::error::Result;
 
 /// Calls peers over TCP.
@@ -31,12 +31,13 @@ impl fmt::Debug for TcpTransport {
 
 impl TcpTransport {
     /// A transport for one cluster, by its name.
-    pub fn new(cluster: impl Into<String>, limits: NetLimits, security: Arc<dyn Security>) -> Self {
+    pub fn new(cluster: impl Into<String>, limits: NetLimits, security: Security) -> Self {
         let dialler = Arc::new(TcpDialler {
             cluster: cluster.into(),
             resolver: ResolverCache::new(Arc::new(SystemLookup), limits.connect_timeout),
             limits,
             security,
+            identity: OnceLock::new(),
         });
         TcpTransport {
             pool: ConnectionPool::new(dialler.clone()),
@@ -46,7 +47,7 @@ impl TcpTransport {
 
     /// A transport with the default limits, without encryption or proof of identity.
     pub fn plaintext(cluster: impl Into<String>) -> Self {
-        TcpTransport::new(cluster, NetLimits::default(), Arc::new(Plaintext))
+        TcpTransport::new(cluster, NetLimits::default(), Security::none())
     }
 
     /// Number of open connections.
@@ -82,6 +83,11 @@ impl Transport for TcpTransport {
         timeout: Duration,
     ) -> BoxFuture<'_, Result<Bytes>> {
         self.pool.call(addr, lane, request, timeout)
+    }
+
+    fn identify(&self, identity: Arc<LocalIdentity>) {
+        // A later one is ignored: the connections have been made under the first.
+        drop(self.dialler.identity.set(identity));
     }
 
     fn close(&self) {

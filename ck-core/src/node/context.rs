@@ -12,6 +12,7 @@ use crate::leader::LeaderService;
 use crate::logger::Logger;
 use crate::membership::{AddressBook, Lease};
 use crate::model::{NodeId, NodeStatus, RaftId};
+use crate::net::{LocalIdentity, Security};
 use crate::options::Options;
 use crate::raft::{AppliedState, Leadership, Proposer, RaftNode};
 use crate::routing::ViewGuard;
@@ -35,6 +36,10 @@ pub(crate) struct NodeContext {
     pub(crate) data_dir: DataDir,
     pub(crate) peers: PeerClient,
     pub(crate) addresses: Arc<AddressBook>,
+    /// What this node says of itself on each connection.
+    pub(crate) identity: Arc<LocalIdentity>,
+    /// What the other end of a connection has to prove.
+    pub(crate) security: Security,
     pub(crate) applied: Arc<AppliedState>,
     /// This node's own lease: the time until which it may act as primary.
     pub(crate) lease: Lease,

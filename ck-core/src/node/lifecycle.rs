@@ -11,6 +11,7 @@ use super::graceful_shutdown::GracefulShutdown;
 use super::heartbeat::Heartbeats;
 use super::phase::Phase;
 use super::rejoin::Rejoiner;
+use super::secret_watch::SecretWatch;
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::CopyConfirmer;
@@ -99,6 +100,10 @@ impl Node {
             // Set before peers can call: this node must never seem to have no cluster.
             self.context.addresses.set_cluster_id(&identity.cluster_id);
         }
+        if let Some(watch) = SecretWatch::new(self.context.clone()) {
+            // Before the first connection: a node that joins may wait for long, and the secret change meanwhile.
+            self.tasks.spawn(async move { watch.run().await });
+        }
         let listening = self.server.open(self.clone(), self.peer_handler()).await?;
         self.context.logger.info(format_args!(
             "node {} listens at {}",
@@ -150,6 +155,7 @@ impl Node {
         let context = &self.context;
         let options = &context.options;
         let timing = options.timing.values();
+        context.identity.set_raft_id(identity.raft_id);
         let raft = RaftNode::open(RaftConfig {
             raft_id: identity.raft_id,
             cluster_name: options.cluster_name.clone(),
@@ -198,7 +204,7 @@ impl Node {
             return Err(Error::internal("a node takes part once"));
         }
         self.dispatcher.add(raft.server().clone());
-        let forwarded = ForwardServer::new(raft.clone(), context.peers.clone());
+        let forwarded = ForwardServer::new(raft.clone(), context.peers.clone(), context.applied.clone());
         self.dispatcher.add(Arc::new(forwarded));
 
         let node = self.clone();

@@ -67,7 +67,9 @@ impl MemberServer {
         if request.cluster == cluster && request.from.as_ref().is_some_and(is_member) {
             connection.mark_proven();
         }
+        check_caller(&request, connection)?;
         self.check_order(&request)?;
+        let forwarded = request.forwarded || !may_be_forwarded(&request.call);
         let call = request.call;
         match &call {
             MemberCall::GiveBack { node, incarnation } => {
@@ -81,7 +83,7 @@ impl MemberServer {
                 if let Ok(parts) = context.raft_parts() {
                     parts.leader.membership.note_address(join).await;
                 }
-                let result = join_result(self.leader.execute(call, request.forwarded, None).await);
+                let result = join_result(self.leader.execute(call, forwarded, None).await);
                 let peers = context.addresses.entries();
                 Ok(MemberAnswer::Join(Box::new(JoinAnswer {
                     result,
@@ -89,7 +91,7 @@ impl MemberServer {
                     cluster_id: cluster,
                 })))
             }
-            _ => self.leader.execute(call, request.forwarded, None).await,
+            _ => self.leader.execute(call, forwarded, None).await,
         }
     }
 
@@ -160,4 +162,35 @@ impl MemberServer {
             forming: self.entry.forming(),
         }
     }
+}
+
+/// Refuses a call that the node which has made the connection may not make: in the name of another node, or about one.
+fn check_caller(request: &MemberRequest, connection: &PeerConnection) -> Result<()> {
+    if let Some(from) = &request.from {
+        connection.check_node(from)?;
+    }
+    match &request.call {
+        MemberCall::Sync(report) => connection.check_node(&report.node),
+        MemberCall::Stop { node, .. } | MemberCall::Failed { node, .. } | MemberCall::Leave { node, .. } => {
+            connection.check_node(node)
+        }
+        MemberCall::Promise { founder, .. } => connection.check_node(founder),
+        // A member may ask in the name of a node that has asked it.
+        MemberCall::Join(_)
+        | MemberCall::Ping
+        | MemberCall::GiveBack { .. }
+        | MemberCall::Remove { .. }
+        | MemberCall::Rebalance
+        | MemberCall::CreatePartitions
+        | MemberCall::StepDown { .. }
+        | MemberCall::Maintenance { .. }
+        | MemberCall::RebalanceStatus
+        | MemberCall::LastSeen
+        | MemberCall::Recover { .. } => Ok(()),
+    }
+}
+
+/// True for a call that a member passes on to the leader in its own name: what anybody may ask for, and what says who asks.
+fn may_be_forwarded(call: &MemberCall) -> bool {
+    matches!(call, MemberCall::Join(_))
 }

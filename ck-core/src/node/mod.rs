@@ -8,7 +8,7 @@
 //!
 //! - *Life.* `phase`, `lifecycle` (start, stop), `bootstrap` with `cluster_entry` and `discovery` (founding, joining,
 //!   restarting), `rejoin`, `standing` (refused, removed, leaving), `graceful_shutdown`, `tasks`.
-//! - *Tasks of every member.* `heartbeat`, `connection_keeper`, `state_file`, `disk_watch`; those of the leader are in
+//! - *Tasks of every member.* `heartbeat`, `connection_keeper`, `state_file`, `disk_watch`, `secret_watch`; those of the leader are in
 //!   [`crate::leader`], that of the copies is in [`crate::hooks`].
 //! - *Calls.* `server` listens, `member_server` answers peers, `leader_client` asks the leader; `client_api`,
 //!   `operations` and `step_down` are what the application asks, and `http_api` hands the same to HTTP.
@@ -40,6 +40,7 @@ mod own_health;
 mod phase;
 mod ready;
 mod rejoin;
+mod secret_watch;
 mod server;
 mod standing;
 mod state_file;
@@ -53,6 +54,7 @@ use rand::RngExt;
 pub(crate) use data_dir::disk_for;
 pub use leased_view::LeasedView;
 pub(crate) use phase::Phase;
+pub(crate) use secret_watch::security_of;
 #[cfg(any(feature = "sim", feature = "testing"))]
 pub(crate) use server::Close;
 pub(crate) use server::{Listen, Listening, TcpServer};
@@ -66,7 +68,7 @@ use crate::hooks::{Driver, EventFilter, Hook, HookId, Hooks, Rejected};
 use crate::logger::Logger;
 use crate::membership::{AddressBook, Lease};
 use crate::model::{NodeHealthState, NodeId};
-use crate::net::Transport;
+use crate::net::{LocalIdentity, Security, Transport};
 use crate::options::Options;
 use crate::raft::{AppliedState, SnapshotPace};
 use crate::rpc::{Dispatcher, PeerClient};
@@ -91,6 +93,8 @@ use tasks::Tasks;
 pub(crate) struct NodeDeps {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) transport: Arc<dyn Transport>,
+    /// What connections prove.
+    pub(crate) security: Security,
     pub(crate) listen: Arc<dyn Listen>,
     pub(crate) hooks: Driver,
     pub(crate) snapshots: SnapshotPace,
@@ -121,6 +125,8 @@ impl Node {
         logger.set_level(options.log_level);
         let applied = Arc::new(AppliedState::new(me.clone(), process));
         let addresses = Arc::new(AddressBook::new(applied.clone()));
+        let identity = Arc::new(LocalIdentity::new(me.clone()));
+        deps.transport.identify(identity.clone());
         let context = Arc::new(NodeContext {
             me,
             process,
@@ -128,6 +134,8 @@ impl Node {
             data_dir: DataDir::new(&options.data_dir, deps.disk),
             peers: PeerClient::new(deps.transport, addresses.clone()),
             addresses: addresses.clone(),
+            identity,
+            security: deps.security,
             applied,
             lease: Lease::default(),
             lifecycle: Lifecycle::new(),

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::env;
 use crate::error::{Error, Result};
 use crate::http;
-use crate::net::{self, Handler, PEER_PATH, PeerServer, Plaintext};
+use crate::net::{self, Handler, PEER_PATH, PeerServer};
 use crate::options::{ListenAddr, Options, advertised};
 
 use super::{Node, file_limit};
@@ -135,7 +135,8 @@ impl Listen for TcpServer {
                 &options.cluster_name,
                 handler,
                 net_limits,
-                Arc::new(Plaintext),
+                node.context.security.clone(),
+                node.context.identity.clone(),
             );
             let http = net::bind(&options.http_addr).await?;
             let raft = match &options.raft_addr {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LogLevel, Options, TimingProfile};
+use super::{LogLevel, Options, Secret, TimingProfile};
 use crate::error::Result;
 
 /// Makes [`Options`] in one expression, and checks them.
@@ -108,6 +108,25 @@ setters! {
     hook_concurrency: u32 => threads .hook_concurrency = threads;
     /// The number of threads of the runtime that all nodes of the process share; the first node decides.
     runtime_threads: u32 => threads .runtime_threads = Some(threads);
+    /// The secret that all members share, or two during a change of it.
+    cluster_secret: impl Into<Secret> => secret .cluster_secret = Some(secret.into());
+    /// A file with the secret.
+    cluster_secret_file: impl Into<String> => path .cluster_secret_file = Some(path.into());
+    /// A PEM file with the node's certificate.
+    tls_cert: impl Into<String> => path .tls .cert = Some(path.into());
+    /// A PEM file with the certificate's private key.
+    tls_key: impl Into<String> => path .tls .key = Some(path.into());
+    /// A PEM file with the certificates of the authority.
+    tls_ca: impl Into<String> => path .tls .ca = Some(path.into());
+    /// Whether a node without a secret and certificates may listen beyond loopback.
+    insecure: bool => insecure .insecure = insecure;
+    /// Whether members and clients without a proof are accepted while the others are given one.
+    security_rollout: bool => rollout .security_rollout = rollout;
+    /// The networks in which the addresses of members may be.
+    allowed_cidrs: impl IntoIterator<Item = impl Into<String>> => networks
+        .allowed_cidrs = networks.into_iter().map(Into::into).collect();
+    /// The beginning of the keys of custom data that only members write.
+    reserved_data_prefix: impl Into<String> => prefix .reserved_data_prefix = Some(prefix.into());
     /// The least severe messages that reach the log callback.
     log_level: LogLevel => level .log_level = level;
 }

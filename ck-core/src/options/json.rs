@@ -162,19 +162,22 @@ pub(crate) fn text_of(name: &str, kind: &OptionKind, value: &Value) -> Result<St
         (OptionKind::Integer { .. }, _) => "a number",
         (OptionKind::Duration { .. }, Value::String(text)) => return Ok(text.clone()),
         (OptionKind::Duration { .. }, _) => "a string such as \"5s\" or a number of milliseconds",
-        (OptionKind::AddressList, Value::String(text)) => return Ok(text.clone()),
-        (OptionKind::AddressList, Value::Array(items)) => {
+        (OptionKind::AddressList | OptionKind::CidrList, Value::String(text)) => return Ok(text.clone()),
+        (OptionKind::AddressList | OptionKind::CidrList, Value::Array(items)) => {
             let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
             match texts {
                 // The user meant to name other nodes: it must not look like a list that was left empty.
                 Some(texts) if !texts.is_empty() && texts.iter().all(|text| text.trim().is_empty()) => {
-                    "an array of addresses, each \"host:port\","
+                    match kind {
+                        OptionKind::CidrList => "an array of networks, each \"address/length\",",
+                        _ => "an array of addresses, each \"host:port\",",
+                    }
                 }
                 Some(texts) => return Ok(texts.join(",")),
                 None => "an array of strings",
             }
         }
-        (OptionKind::AddressList, _) => "a string or an array of strings",
+        (OptionKind::AddressList | OptionKind::CidrList, _) => "a string or an array of strings",
         (OptionKind::Services | OptionKind::Labels, _) => "an object of strings",
         (_, Value::String(text)) => return Ok(text.clone()),
         _ => "a string",

@@ -3,6 +3,7 @@
 
 mod address;
 mod builder;
+mod cidr;
 mod derived;
 mod duration;
 mod effective;
@@ -17,6 +18,7 @@ mod env;
 pub(crate) mod fuzz;
 mod json;
 mod markdown;
+mod secret;
 mod spec;
 mod strict_json;
 mod table;
@@ -36,6 +38,8 @@ pub use derived::TimingValues;
 pub use duration::{format_duration, parse_duration};
 pub(crate) use json::{json_object, text_of};
 pub use markdown::options_markdown;
+pub use secret::Secret;
+pub(crate) use secret::{REDACTED, check_keyring, keys_of};
 pub use spec::{OptionDefault, OptionKind, OptionSpec};
 pub use table::table;
 pub(crate) use value::OptionValue;
@@ -107,8 +111,34 @@ pub struct Options {
     pub hook_concurrency: u32,
     /// The number of threads of the runtime that all nodes of the process share; the first node decides.
     pub runtime_threads: Option<u32>,
+    /// The secret that all members of the cluster share, or two during a change of it. See docs/security.md.
+    pub cluster_secret: Option<Secret>,
+    /// A file with the secret, read again when it changes.
+    pub cluster_secret_file: Option<String>,
+    /// Encryption, and certificates that prove who is at the other end.
+    pub tls: TlsOptions,
+    /// Accepts whoever reaches the port, on every interface, where there is neither a secret nor a certificate.
+    pub insecure: bool,
+    /// While a running cluster is given a secret or certificates: also accepts members and clients without.
+    pub security_rollout: bool,
+    /// The networks in which the addresses of members may be; empty for every network.
+    pub allowed_cidrs: Vec<String>,
+    /// Custom data under keys that begin with this only members write.
+    pub reserved_data_prefix: Option<String>,
     /// The least severe messages that reach the log callback.
     pub log_level: LogLevel,
+}
+
+/// The files of a node's certificate. They are read again when they change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsOptions {
+    /// The node's certificate and what leads from it to the authority, in PEM.
+    pub cert: Option<String>,
+    /// The certificate's private key, in PEM.
+    pub key: Option<String>,
+    /// The certificates of the authority that has signed those of members and clients, in PEM.
+    pub ca: Option<String>,
 }
 
 /// When a silent node counts as failed.
@@ -257,17 +287,23 @@ impl Options {
             OptionTarget::Whole(_) => (spec.access.set)(self, &spec.kind, value),
             OptionTarget::Entry(_, key) => (spec.access.set_entry)(self, &spec.kind, key, value),
         }
-        .map_err(|problem| invalid(&target.name(), value, &problem))
+        .map_err(|problem| spec.invalid(&target.name(), value, &problem))
     }
 
     /// The value of an option, set or by default, in the form that [`Options::set`] reads. Empty when it is not set: it
-    /// has no value, or one that is derived from other options.
+    /// has no value, or one that is derived from other options. A secret that is set is `(hidden)`.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidOption`] for an unknown name.
     pub fn get(&self, name: &str) -> Result<String> {
         Ok(match OptionTarget::find(name)? {
-            OptionTarget::Whole(spec) => (spec.access.get)(self),
+            OptionTarget::Whole(spec) => {
+                let text = (spec.access.get)(self);
+                match spec.is_secret() && !text.is_empty() {
+                    true => REDACTED.to_owned(),
+                    false => text,
+                }
+            }
             OptionTarget::Entry(spec, key) => (spec.access.entry)(self, key),
         })
     }
@@ -313,6 +349,13 @@ impl Options {
             labels: BTreeMap::new(),
             hook_concurrency: 0,
             runtime_threads: None,
+            cluster_secret: None,
+            cluster_secret_file: None,
+            tls: TlsOptions::default(),
+            insecure: false,
+            security_rollout: false,
+            allowed_cidrs: Vec::new(),
+            reserved_data_prefix: None,
             log_level: LogLevel::Off,
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Options;
 use super::duration::format_duration;
 use super::value::ParseResult;
+use crate::error::{Error, ErrorCode};
 
 /// One option: its names, the values that it accepts, and its meaning.
 #[derive(Debug)]
@@ -41,6 +42,12 @@ pub enum OptionKind {
     AdvertiseAddress,
     /// Addresses to dial, `host:port`, separated by commas; in JSON also an array.
     AddressList,
+    /// Networks as an address and a length, `10.0.0.0/8`, separated by commas; in JSON also an array.
+    CidrList,
+    /// The secret of a cluster: 43 to 1024 printable characters, or two of them separated by a comma. It is never shown.
+    ClusterSecret,
+    /// A text that is never shown.
+    Token,
     /// Named service addresses: `kv=:9080,api=host:3000`; in JSON an object.
     Services,
     /// Free-form labels: `rack=r1,disk=ssd`; in JSON an object.
@@ -69,9 +76,13 @@ impl OptionKind {
     /// The type in one word, the same in every language.
     pub fn type_name(&self) -> &'static str {
         match self {
-            OptionKind::Identifier | OptionKind::Name | OptionKind::Path => "text",
+            OptionKind::Identifier
+            | OptionKind::Name
+            | OptionKind::Path
+            | OptionKind::ClusterSecret
+            | OptionKind::Token => "text",
             OptionKind::ListenAddress | OptionKind::AdvertiseAddress => "address",
-            OptionKind::AddressList => "list",
+            OptionKind::AddressList | OptionKind::CidrList => "list",
             OptionKind::Services | OptionKind::Labels => "map",
             OptionKind::Bool => "boolean",
             OptionKind::Integer { .. } => "integer",
@@ -89,6 +100,11 @@ impl OptionKind {
             OptionKind::ListenAddress => ":port, host:port or [ipv6]:port; port 0 asks the system".into(),
             OptionKind::AdvertiseAddress => "host or host:port, no wildcard".into(),
             OptionKind::AddressList => "up to 256 of host:port, separated by commas".into(),
+            OptionKind::CidrList => "up to 256 of address/length, separated by commas".into(),
+            OptionKind::ClusterSecret => {
+                "43 to 1024 printable characters, or two such texts separated by a comma".into()
+            }
+            OptionKind::Token => "1 to 4096 printable characters".into(),
             OptionKind::Services => "up to 64 of name=:port or name=host:port, separated by commas".into(),
             OptionKind::Labels => "up to 64 of name=value, separated by commas".into(),
             OptionKind::Bool => "true or false".into(),
@@ -149,6 +165,22 @@ pub(super) struct OptionAccess {
 }
 
 impl OptionSpec {
+    /// The error for a value of this option, or of an entry of it, that is not right. It does not show a secret.
+    pub(super) fn invalid(&self, name: &str, value: &str, problem: &str) -> Error {
+        if self.is_secret() {
+            return Error::new(
+                ErrorCode::InvalidOption,
+                format!("option {name}: the value, which is not shown, {problem}"),
+            );
+        }
+        super::invalid(name, value, problem)
+    }
+
+    /// True for an option whose value is never shown: not by [`Options::get`], in an error, a log or on a command line.
+    pub fn is_secret(&self) -> bool {
+        matches!(self.kind, OptionKind::ClusterSecret | OptionKind::Token)
+    }
+
     /// True when the option's entries are options too: `services.kv`, `labels.rack`.
     pub fn has_entries(&self) -> bool {
         matches!(self.kind, OptionKind::Services | OptionKind::Labels)

@@ -2,7 +2,7 @@
 
 use super::duration::format_duration;
 use super::spec::OptionDefault;
-use super::{Options, invalid, table};
+use super::{Options, table};
 use crate::error::{Error, ErrorCode, Result};
 
 impl Options {
@@ -15,7 +15,45 @@ impl Options {
         self.check_each()?;
         self.check_timing()?;
         self.check_leases()?;
-        self.check_addresses()
+        self.check_addresses()?;
+        self.check_security()
+    }
+
+    fn check_security(&self) -> Result<()> {
+        if self.cluster_secret.is_some() && self.cluster_secret_file.is_some() {
+            return Err(contradiction(
+                "cluster_secret and cluster_secret_file are both set; set one of them",
+            ));
+        }
+        let tls = [
+            ("tls.cert", &self.tls.cert),
+            ("tls.key", &self.tls.key),
+            ("tls.ca", &self.tls.ca),
+        ];
+        let (set, missing): (Vec<_>, Vec<_>) = tls.iter().partition(|(_, path)| path.is_some());
+        if let (Some((set, _)), Some((missing, _))) = (set.first(), missing.first()) {
+            return Err(contradiction(format!(
+                "{set} is set and {missing} is not; tls.cert, tls.key and tls.ca go together"
+            )));
+        }
+        if self.security_rollout && !self.is_secured() {
+            return Err(contradiction(
+                "security_rollout is true, and there is neither cluster_secret, cluster_secret_file nor tls.cert that could \
+                 be rolled out",
+            ));
+        }
+        if self.insecure && self.is_secured() {
+            return Err(contradiction(
+                "insecure is true, and there is a cluster_secret or tls.cert; leave insecure out, or set security_rollout \
+                 while the members are given it one after the other",
+            ));
+        }
+        Ok(())
+    }
+
+    /// True where whoever connects has to prove something: a secret or certificates are set.
+    pub(crate) fn is_secured(&self) -> bool {
+        self.cluster_secret.is_some() || self.cluster_secret_file.is_some() || self.tls.cert.is_some()
     }
 
     /// Checks a field that code has set as `set` would: its text form must read back as the same value.
@@ -28,13 +66,13 @@ impl Options {
             }
             let mut again = self.clone();
             (spec.access.set)(&mut again, &spec.kind, &text)
-                .map_err(|problem| invalid(spec.name, &text, &problem))?;
+                .map_err(|problem| spec.invalid(spec.name, &text, &problem))?;
             if again != *self {
                 let problem = format!(
                     "reads back as another value; it has to be {}",
                     spec.kind.expected()
                 );
-                return Err(invalid(spec.name, &text, &problem));
+                return Err(spec.invalid(spec.name, &text, &problem));
             }
         }
         Ok(())

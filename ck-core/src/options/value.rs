@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::address;
+use super::cidr::Cidr;
 use super::duration::{format_duration, parse_duration};
 use super::spec::OptionKind;
 use super::{LogLevel, TimingProfile};
@@ -151,8 +152,11 @@ impl OptionValue for LogLevel {
 }
 
 impl OptionValue for Vec<String> {
-    fn parse(_kind: &OptionKind, text: &str) -> ParseResult<Self> {
+    fn parse(kind: &OptionKind, text: &str) -> ParseResult<Self> {
         let items: Vec<String> = list_items(text).map(str::to_string).collect();
+        if matches!(kind, OptionKind::CidrList) {
+            return check_cidrs(text, items);
+        }
         if items.is_empty() && !text.is_empty() {
             // The user meant to name other nodes. A node without any could bootstrap a cluster of its own.
             return Err("names no address; leave it empty to name none".into());
@@ -236,6 +240,25 @@ impl OptionValue for BTreeMap<String, String> {
         self.insert(key.to_string(), text.to_string());
         Ok(())
     }
+}
+
+fn check_cidrs(text: &str, items: Vec<String>) -> ParseResult<Vec<String>> {
+    if items.is_empty() && !text.is_empty() {
+        return Err("names no network; leave it empty to allow every address".into());
+    }
+    if items.len() > MAX_LIST_ITEMS {
+        return Err(format!(
+            "has {} networks; at most {MAX_LIST_ITEMS} are accepted",
+            items.len()
+        ));
+    }
+    for item in &items {
+        if item.parse::<Cidr>().is_err() {
+            let problem = "is no network; write an address and a length, such as 10.0.0.0/8";
+            return Err(in_part(item, problem, items.len() > 1));
+        }
+    }
+    Ok(items)
 }
 
 /// Refuses paths that are probably a mistake: the directory of that name would be empty, and the node could bootstrap a

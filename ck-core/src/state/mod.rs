@@ -201,6 +201,11 @@ impl State {
         self.removed.get(node).copied()
     }
 
+    /// The node whose process proposes in this session, if it is known: open, or ended not long ago.
+    pub fn session_owner(&self, session: u64) -> Option<&NodeId> {
+        self.sessions.owner(session)
+    }
+
     /// The cluster's health as of the last change.
     pub fn health(&self) -> Option<&ClusterHealthEvent> {
         self.health.as_ref()

@@ -117,6 +117,12 @@ impl Sessions {
         }
     }
 
+    /// The node whose process has this session, open or ended.
+    pub(super) fn owner(&self, session: u64) -> Option<&NodeId> {
+        let ended = self.ended.get(&session).map(|ended| &ended.session);
+        self.open.get(&session).or(ended).map(|known| &known.owner)
+    }
+
     pub(super) fn lookup(&self, session: u64, seq: u64) -> SessionLookup {
         if session == 0 || planted!("forget-request-id") {
             return SessionLookup::New;

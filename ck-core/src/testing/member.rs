@@ -10,6 +10,7 @@ use crate::env::test_cluster::TestProcess;
 use crate::error::Result;
 use crate::hooks::Driver;
 use crate::model::NodeStatus;
+use crate::net::Security;
 use crate::net::memory::MemoryNetwork;
 use crate::node::{NodeDeps, Phase};
 use crate::options::Options;
@@ -84,6 +85,7 @@ fn new_process(
     let deps = NodeDeps {
         disk: disk.clone(),
         transport: network.transport(&options.http_addr, process.clone()),
+        security: Security::none(),
         listen: Arc::new(MemoryListen {
             network: network.clone(),
             addr: options.http_addr.clone(),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use super::{MAX_SILENCE, MemoryServer, NetworkShared};
 use crate::env;
 use crate::env::test_cluster::TestProcess;
 use crate::error::{Error, ErrorCode, Result};
-use crate::net::{Lane, NetLimits, PeerConnection, Transport};
+use crate::net::{Lane, LocalIdentity, NetLimits, PeerConnection, Principal, Transport};
 
 /// The transport of one process.
 pub(super) struct MemoryTransport {
@@ -27,6 +27,8 @@ pub(super) struct MemoryTransport {
     closed: AtomicBool,
     /// Notified when this is closed.
     closing: Notify,
+    /// Who the node is that calls.
+    identity: OnceLock<Arc<LocalIdentity>>,
     /// The connection as its handler sees it, for each address and lane.
     connections: Mutex<BTreeMap<(String, Lane), Arc<PeerConnection>>>,
 }
@@ -47,8 +49,28 @@ impl MemoryTransport {
             process,
             closed: AtomicBool::new(false),
             closing: Notify::new(),
+            identity: OnceLock::new(),
             connections: Mutex::default(),
         }
+    }
+
+    /// The connection as its handler sees it. One that was made under another identity is replaced.
+    fn connection(&self, addr: &str, lane: Lane) -> Arc<PeerConnection> {
+        let identity = self.identity.get();
+        let mut connections = self.connections.lock();
+        let connection = connections.entry((addr.to_owned(), lane)).or_default();
+        if let Some((node, raft_id)) = identity.and_then(|known| Some((known.node()?, known.raft_id())))
+            && connection
+                .principal()
+                .is_none_or(|known| known.raft_id != raft_id)
+        {
+            *connection = Arc::new(PeerConnection::of(Some(Principal {
+                node: node.clone(),
+                raft_id,
+                key_id: None,
+            })));
+        }
+        connection.clone()
     }
 
     /// Whether this process may still send.
@@ -107,12 +129,7 @@ impl Transport for MemoryTransport {
         if let Err(error) = NetLimits::default().check_request(&request) {
             return std::future::ready(Err(error.unsent())).boxed();
         }
-        let connection = self
-            .connections
-            .lock()
-            .entry((addr.to_owned(), lane))
-            .or_default()
-            .clone();
+        let connection = self.connection(addr, lane);
         let call = MemoryCall {
             network: self.network.clone(),
             from: self.addr.clone(),
@@ -131,6 +148,11 @@ impl Transport for MemoryTransport {
             }
         }
         .boxed()
+    }
+
+    fn identify(&self, identity: Arc<LocalIdentity>) {
+        // A later one is ignored: the connections have been made under the first.
+        drop(self.identity.set(identity));
     }
 
     fn connect<'a>(&'a self, addr: &'a str, _: Lane, timeout: Duration) -> BoxFuture<'a, Result<()>> {

@@ -30,7 +30,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::incoming_connection::ServerStage;
-use super::{Handler, Lane, Transport};
+use super::{Handler, Keyring, Lane, Security, Transport};
 use crate::env::{self, Instant};
 use conditions::Barriers;
 use stream::Flow;
@@ -78,6 +78,8 @@ struct SimNetworkState {
     busy_until: BTreeMap<(String, bool), Instant>,
     stats: SimStats,
     trace: Option<Vec<String>>,
+    /// What a connection has to prove.
+    security: Security,
     /// The address of each name.
     names: BTreeMap<String, String>,
     resolver: ResolverMode,
@@ -157,6 +159,7 @@ impl SimNetwork {
                     busy_until: BTreeMap::new(),
                     stats: SimStats::default(),
                     trace: None,
+                    security: Security::none(),
                     names: BTreeMap::new(),
                     resolver: ResolverMode::default(),
                 }),
@@ -207,6 +210,11 @@ impl SimNetwork {
         for flow in self.flows().iter().filter(|flow| flow.from == addr) {
             flow.reset(addr);
         }
+    }
+
+    /// From now on every node has this secret: connections prove it, and a program that is no node gets no answer.
+    pub fn secure(&self, keyring: Keyring) {
+        self.shared.state.lock().security = Security::with_keyring(keyring, false);
     }
 
     /// From now on calls go over simulated connections, by the same code as over TCP.

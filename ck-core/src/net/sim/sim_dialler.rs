@@ -1,7 +1,7 @@
 //! Dialling over the simulated network: what [`TcpDialler`](crate::net::dial::TcpDialler) does over TCP.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -12,10 +12,13 @@ use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::byte_budget::ByteBudget;
 use crate::net::dial::{AttemptProgress, race};
+use crate::net::frame_check::FrameCheck;
 use crate::net::incoming_connection::IncomingConnection;
+use crate::net::outgoing_connection::ReadyStream;
 use crate::net::pool_slot::{Dial, DialledStream};
 use crate::net::resolver_cache::{ResolvedRecords, ResolverCache};
-use crate::net::{NetLimits, PeerStream};
+use crate::net::security::{Offer, answer};
+use crate::net::{Hello, LocalIdentity, NetLimits, PeerConnection, Principal};
 
 /// How long a kernel waits for the answer to the first packet of a connection before it sends it again; the wait doubles
 /// each time.
@@ -26,6 +29,7 @@ pub(super) struct SimDialler {
     pub(super) local_addr: String,
     pub(super) resolver: Arc<ResolverCache<String>>,
     pub(super) limits: NetLimits,
+    pub(super) identity: Arc<OnceLock<Arc<LocalIdentity>>>,
 }
 
 impl fmt::Debug for SimDialler {
@@ -40,11 +44,13 @@ impl Dial for SimDialler {
     fn dial<'a>(&'a self, addr: &'a str, lane: Lane) -> BoxFuture<'a, Result<DialledStream>> {
         async move {
             let found = self.resolve(addr).await?;
-            let attempt = |record, progress| self.attempt(record, lane, progress);
+            let hello = Hello::new("simulated", lane, self.identity());
+            let attempt = |record, progress| self.attempt(record, &hello, progress);
             let (record, stream) = race(found.records.into(), &self.limits, attempt).await?;
             self.resolver.report_success(addr, &record);
             Ok(DialledStream {
                 stream,
+                raft_id: hello.raft_id,
                 stale_record: found.stale.then_some(record),
             })
         }
@@ -58,9 +64,63 @@ impl Dial for SimDialler {
     fn limits(&self) -> &NetLimits {
         &self.limits
     }
+
+    fn raft_id(&self) -> u64 {
+        self.identity().raft_id()
+    }
+}
+
+/// The checks of the frames on a connection, for both ends.
+struct Checks {
+    here: (FrameCheck, FrameCheck),
+    there: (FrameCheck, FrameCheck),
+    /// Who the caller has proved to be.
+    principal: Option<Principal>,
 }
 
 impl SimDialler {
+    fn identity(&self) -> &LocalIdentity {
+        self.identity.get_or_init(Arc::default)
+    }
+
+    /// Both ends prove themselves, where the network is secured: what `handshake` does over TCP. A program that is no node
+    /// does not know the secret.
+    fn prove(&self, hello: &Hello, addr: &str) -> Result<Checks> {
+        let security = self.network.state.lock().security.clone();
+        let principal = |key_id| {
+            (!hello.node.is_empty()).then(|| Principal {
+                node: hello.node.as_str().into(),
+                raft_id: hello.raft_id,
+                key_id,
+            })
+        };
+        let Some(keyring) = security.keyring() else {
+            return Ok(Checks {
+                here: (FrameCheck::Checksum, FrameCheck::Checksum),
+                there: (FrameCheck::Checksum, FrameCheck::Checksum),
+                principal: principal(None),
+            });
+        };
+        let refused = || {
+            Error::new(
+                ErrorCode::Unauthenticated,
+                format!("{addr}: the caller proves nothing"),
+            )
+        };
+        if hello.node.is_empty() {
+            return Err(refused());
+        }
+        let offer = Offer::new(keyring);
+        let (answered, pending) = answer(keyring, hello, addr, &offer.header(), &[])?;
+        let (code, here) = offer.check_answer(hello, addr, &answered, &[])?;
+        let there = pending.check(&code).ok_or_else(refused)?;
+        Ok(Checks {
+            principal: principal(Some(there.id)),
+            here: (here.from_server, here.from_caller),
+            there: (there.from_caller, there.from_server),
+        })
+    }
+
     /// The records of `addr`, which is an address itself if the network has no such name.
     async fn resolve(&self, addr: &str) -> Result<ResolvedRecords<String>> {
         let is_name = self.network.state.lock().names.contains_key(addr);
@@ -73,12 +133,8 @@ impl SimDialler {
         })
     }
 
-    async fn attempt(
-        &self,
-        addr: String,
-        lane: Lane,
-        progress: AttemptProgress,
-    ) -> Result<Box<dyn PeerStream>> {
+    async fn attempt(&self, addr: String, hello: &Hello, progress: AttemptProgress) -> Result<ReadyStream> {
+        let lane = hello.lane;
         let unreachable = |why: &str| Error::new(ErrorCode::Unreachable, format!("{addr}: {why}"));
         let connecting = async {
             let mut pause = SYN_RETRANSMISSION_DELAY;
@@ -115,9 +171,15 @@ impl SimDialler {
                 format!("{addr}: it accepts connections, but did not answer the handshake"),
             ));
         }
+        let checks = self.prove(hello, &addr)?;
         let (here, there) = self.network.open_flow(&self.local_addr, &addr, lane);
-        server.serve_stream(lane, there, self.limits.clone());
-        Ok(Box::new(here))
+        server.serve_stream(lane, there, checks.there, checks.principal, self.limits.clone());
+        let (reading, writing) = checks.here;
+        Ok(ReadyStream {
+            stream: Box::new(here),
+            reading,
+            writing,
+        })
     }
 
     /// A packet without data to `addr`, and its answer; false when either is lost.
@@ -142,13 +204,22 @@ impl super::SimServer {
     }
 
     /// Serves a connection in the process of the server.
-    fn serve_stream(&self, lane: Lane, stream: SimStream, limits: NetLimits) {
+    fn serve_stream(
+        &self,
+        lane: Lane,
+        stream: SimStream,
+        (reading, writing): (FrameCheck, FrameCheck),
+        principal: Option<Principal>,
+        limits: NetLimits,
+    ) {
         let (handler, stage) = (self.handler.clone(), self.stage.subscribe());
         let serving = async move {
             let incoming = IncomingConnection {
                 stream: Box::new(stream),
+                reading,
+                writing,
                 lane,
-                connection: Arc::default(),
+                connection: Arc::new(PeerConnection::of(principal)),
                 handler,
             };
             // Connections are not evicted here, and each has a budget of its own.

@@ -20,7 +20,7 @@ use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::connection_pool::ConnectionPool;
 use crate::net::resolver_cache::ResolverCache;
-use crate::net::{NetLimits, PeerConnection};
+use crate::net::{LocalIdentity, NetLimits, PeerConnection, Principal};
 
 /// How soon a caller detects that a message on its log lane was lost.
 const LOSS_DETECTION_DELAY: Duration = Duration::from_millis(50);
@@ -36,6 +36,8 @@ pub(super) struct SimTransport {
     connected: Mutex<BTreeMap<(String, Lane), String>>,
     /// The connection as its handler sees it, for each address and lane, while calls use no simulated connections.
     virtual_connections: Mutex<BTreeMap<(String, Lane), Arc<PeerConnection>>>,
+    /// Who the node is that calls.
+    identity: Arc<OnceLock<Arc<LocalIdentity>>>,
     /// The simulated connections, after [`SimNetwork::use_connections`](super::SimNetwork::use_connections).
     pool: ConnectionPool,
 }
@@ -58,11 +60,13 @@ impl SimTransport {
             network: network.clone(),
         };
         let resolver = Arc::new(ResolverCache::new(Arc::new(lookup), limits.connect_timeout));
+        let identity = Arc::<OnceLock<Arc<LocalIdentity>>>::default();
         let dialler = SimDialler {
             network: network.clone(),
             local_addr: local_addr.to_owned(),
             resolver: resolver.clone(),
             limits,
+            identity: identity.clone(),
         };
         SimTransport {
             pool: ConnectionPool::new(Arc::new(dialler)),
@@ -72,7 +76,37 @@ impl SimTransport {
             resolver,
             connected: Mutex::default(),
             virtual_connections: Mutex::default(),
+            identity,
         }
+    }
+
+    /// The connection as its handler sees it. One that was made under another identity is replaced.
+    fn virtual_connection(&self, addr: &str, lane: Lane) -> Arc<PeerConnection> {
+        let identity = self.identity.get();
+        let mut connections = self.virtual_connections.lock();
+        let connection = connections.entry((addr.to_owned(), lane)).or_default();
+        if let Some((node, raft_id)) = identity.and_then(|known| Some((known.node()?, known.raft_id())))
+            && connection
+                .principal()
+                .is_none_or(|known| known.raft_id != raft_id)
+        {
+            *connection = Arc::new(PeerConnection::of(Some(Principal {
+                node: node.clone(),
+                raft_id,
+                key_id: None,
+            })));
+        }
+        connection.clone()
+    }
+
+    /// A program that is no node does not know the secret of a secured network.
+    fn check_admitted(&self, addr: &str) -> Result<()> {
+        let is_secured = self.network.state.lock().security.keyring().is_some();
+        if is_secured && self.identity.get().is_none_or(|known| known.node().is_none()) {
+            let message = format!("{addr}: the caller proves nothing");
+            return Err(Error::new(ErrorCode::Unauthenticated, message).unsent());
+        }
+        Ok(())
     }
 
     async fn call_address(&self, call: SimCall, request: Bytes, timeout: Duration) -> Result<Bytes> {
@@ -210,23 +244,26 @@ impl Transport for SimTransport {
         if let Err(error) = NetLimits::default().check_request(&request) {
             return std::future::ready(Err(error.unsent())).boxed();
         }
+        if let Err(error) = self.check_admitted(addr) {
+            return std::future::ready(Err(error)).boxed();
+        }
         let call = SimCall {
             network: self.network.clone(),
             from: self.local_addr.clone(),
             to: addr.to_owned(),
             lane,
-            connection: self
-                .virtual_connections
-                .lock()
-                .entry((addr.to_owned(), lane))
-                .or_default()
-                .clone(),
+            connection: self.virtual_connection(addr, lane),
             first_server: Arc::default(),
         };
         if self.network.state.lock().names.contains_key(addr) {
             return self.call_by_name(call, request, timeout).boxed();
         }
         self.call_address(call, request, timeout).boxed()
+    }
+
+    fn identify(&self, identity: Arc<LocalIdentity>) {
+        // A later one is ignored: the connections have been made under the first.
+        drop(self.identity.set(identity));
     }
 
     fn close(&self) {

@@ -6,8 +6,9 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::error::ErrorCode;
-use crate::net::frame::{FrameKind, FrameReader, header};
-use crate::net::outgoing_connection::OutgoingConnection;
+use crate::net::frame::{FrameKind, FrameReader, plain_frame};
+use crate::net::frame_check::FrameCheck;
+use crate::net::outgoing_connection::{OutgoingConnection, ReadyStream};
 
 const REQUEST: Bytes = Bytes::from_static(b"ask");
 
@@ -272,7 +273,7 @@ async fn a_silent_peer_is_given_up_long_before_the_timeout_of_the_call() {
     };
     // The far end accepts every byte and sends none, like a kernel whose process or network is gone.
     let (near, mut far) = tokio::io::duplex(1 << 20);
-    let connection = OutgoingConnection::start(Box::new(near), Lane::Control, &limits);
+    let connection = OutgoingConnection::start(ReadyStream::plain(Box::new(near)), Lane::Control, &limits);
     let heartbeats = (0..5).map(|_| connection.call(REQUEST, || {}));
     for result in join_all(heartbeats).await {
         let error = result.unwrap_err();
@@ -282,7 +283,7 @@ async fn a_silent_peer_is_given_up_long_before_the_timeout_of_the_call() {
     assert!(!connection.is_open());
     let mut sent = Vec::new();
     far.read_to_end(&mut sent).await.unwrap();
-    let ping = header(FrameKind::Ping, 0, b"");
+    let ping = plain_frame(FrameKind::Ping, 0, b"");
     assert!(
         sent.windows(ping.len()).any(|bytes| bytes == ping),
         "no ping was sent"
@@ -313,8 +314,12 @@ async fn a_peer_that_is_slow_but_alive_is_waited_for() {
 #[tokio::test]
 async fn a_call_that_is_dropped_is_removed() {
     let (near, far) = tokio::io::duplex(1 << 20);
-    let connection = OutgoingConnection::start(Box::new(near), Lane::Control, &NetLimits::default());
-    let mut far = FrameReader::new(far, 1000);
+    let connection = OutgoingConnection::start(
+        ReadyStream::plain(Box::new(near)),
+        Lane::Control,
+        &NetLimits::default(),
+    );
+    let mut far = FrameReader::new(far, FrameCheck::Checksum, 1000);
     {
         let call = connection.call(REQUEST, || {});
         tokio::select! {
@@ -337,7 +342,7 @@ async fn a_caller_that_reads_no_answers_is_not_read() {
     let (server, addr) = serve_at("127.0.0.1:0", echo(), limits).await;
     let mut greedy = raw_peer(&addr, "request").await;
     let body = vec![0; 32 << 10];
-    let request = [&header(FrameKind::Request, 1, &body)[..], &body].concat();
+    let request = plain_frame(FrameKind::Request, 1, &body);
     // Far more than all buffers between here and the handler hold: at some point no more is taken.
     let writing = async {
         for _ in 0..4096 {

@@ -3,14 +3,12 @@ use proptest::prelude::*;
 use tokio::io::AsyncWriteExt;
 
 use crate::net::frame::{
-    Decoded, Frame, FrameError, FrameKind, FrameReadError, FrameReader, HEADER_LEN, decode, header,
+    Decoded, Frame, FrameError, FrameKind, FrameReadError, FrameReader, decode, plain_frame as encoded,
 };
+use crate::net::frame_check::FrameCheck;
+use crate::net::tests::PLAIN_HEADER_LEN;
 
 const MAX_BODY: u32 = 4096;
-
-fn encoded(kind: FrameKind, id: u64, body: &[u8]) -> Vec<u8> {
-    [&header(kind, id, body)[..], body].concat()
-}
 
 fn any_kind() -> impl Strategy<Value = FrameKind> {
     prop::sample::select(vec![
@@ -31,7 +29,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// The frames and the error that a reader returns for some bytes, and the largest buffer that it had.
 fn read_all(bytes: &[u8], limit: u32) -> (Vec<Frame>, Option<FrameReadError>, usize) {
     block_on(async {
-        let mut reader = FrameReader::new(bytes, limit);
+        let mut reader = FrameReader::new(bytes, FrameCheck::Checksum, limit);
         let (mut frames, mut most) = (Vec::new(), 0);
         loop {
             let next = reader.next().await;
@@ -55,7 +53,7 @@ proptest! {
         let bytes: Vec<u8> = sent.iter().flat_map(|(kind, id, body)| encoded(*kind, *id, body)).collect();
         let received = block_on(async {
             let (near, mut far) = tokio::io::duplex(64);
-            let mut reader = FrameReader::new(near, MAX_BODY);
+            let mut reader = FrameReader::new(near, FrameCheck::Checksum, MAX_BODY);
             let write = async {
                 let mut rest = &bytes[..];
                 for cut in cuts.iter().cycle() {
@@ -90,7 +88,7 @@ proptest! {
 
     #[test]
     fn a_header_alone_gets_no_memory(length in any::<u32>(), limit in any::<u32>(), kind in any_kind()) {
-        let mut bytes = header(kind, 7, b"");
+        let mut bytes = encoded(kind, 7, b"");
         bytes[4..8].copy_from_slice(&length.to_be_bytes());
         let (frames, error, most) = read_all(&bytes, limit);
         // A header that promises gigabytes costs as little as any other.
@@ -125,15 +123,24 @@ fn a_frame_at_the_limit_passes_and_one_above_does_not() {
         id: 1,
         body: Bytes::from(body.clone()),
     };
-    assert_eq!(decode(&mut buffer, MAX_BODY), Ok(Decoded::Frame(frame)));
-    assert_eq!(decode(&mut buffer, MAX_BODY), Ok(Decoded::Missing(HEADER_LEN)));
+    assert_eq!(
+        decode(&mut buffer, MAX_BODY, &mut FrameCheck::Checksum),
+        Ok(Decoded::Frame(frame))
+    );
+    assert_eq!(
+        decode(&mut buffer, MAX_BODY, &mut FrameCheck::Checksum),
+        Ok(Decoded::Missing(PLAIN_HEADER_LEN))
+    );
 
     let mut buffer = BytesMut::from(&encoded(FrameKind::Request, 1, &body)[..]);
     let error = FrameError::TooLarge {
         length: MAX_BODY,
         limit: MAX_BODY - 1,
     };
-    assert_eq!(decode(&mut buffer, MAX_BODY - 1), Err(error));
+    assert_eq!(
+        decode(&mut buffer, MAX_BODY - 1, &mut FrameCheck::Checksum),
+        Err(error)
+    );
 }
 
 #[test]
@@ -145,7 +152,7 @@ fn the_memory_of_a_large_frame_is_given_back() {
     ]
     .concat();
     block_on(async {
-        let mut reader = FrameReader::new(&bytes[..], 16 << 20);
+        let mut reader = FrameReader::new(&bytes[..], FrameCheck::Checksum, 16 << 20);
         let frame = reader.next().await.unwrap().unwrap();
         assert_eq!(frame.body.len(), large.len());
         assert!(

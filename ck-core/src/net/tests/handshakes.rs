@@ -29,7 +29,7 @@ async fn any_legal_cluster_name_passes_the_handshake() {
     ] {
         let listener = bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap().to_string();
-        PeerServer::new(name, echo(), NetLimits::default(), Arc::new(Plaintext)).listen(listener);
+        plain_server(name, echo(), NetLimits::default()).listen(listener);
         let client = TcpTransport::plaintext(name);
         assert_eq!(
             client
@@ -44,14 +44,14 @@ async fn any_legal_cluster_name_passes_the_handshake() {
 #[tokio::test]
 async fn garbage_closes_its_connection_and_the_server_goes_on() {
     let (server, addr) = serve(echo()).await;
-    let good = frame::header(frame::FrameKind::Request, 1, b"");
-    let mut flipped = good;
+    let good = frame::plain_frame(frame::FrameKind::Request, 1, b"");
+    let mut flipped = good.clone();
     flipped[17] ^= 1;
-    let mut oversize = good;
+    let mut oversize = good.clone();
     oversize[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
-    let mut future = good;
+    let mut future = good.clone();
     future[2] = 2;
-    let answer = frame::header(frame::FrameKind::Response, 1, b"");
+    let answer = frame::plain_frame(frame::FrameKind::Response, 1, b"");
     let zeros = [0; 64];
     for bytes in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],
@@ -223,7 +223,7 @@ async fn ipv6_works_where_the_machine_has_it() {
         return;
     };
     let addr = listener.local_addr().unwrap().to_string();
-    PeerServer::new("test", echo(), NetLimits::default(), Arc::new(Plaintext)).listen(listener);
+    plain_server("test", echo(), NetLimits::default()).listen(listener);
     assert_eq!(
         client()
             .call(&addr, Lane::Request, REQUEST, TEST_TIMEOUT)
@@ -235,7 +235,7 @@ async fn ipv6_works_where_the_machine_has_it() {
 
 #[tokio::test]
 async fn an_axum_server_mounts_peers_beside_its_own_routes() {
-    let server = PeerServer::new("test", echo(), NetLimits::default(), Arc::new(Plaintext));
+    let server = plain_server("test", echo(), NetLimits::default());
     let peers = server.clone();
     let upgrade = move |mut request: axum::extract::Request| {
         let response = peers.upgrade(&mut request, std::net::SocketAddr::from(([127, 0, 0, 1], 1)));

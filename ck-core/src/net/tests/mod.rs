@@ -53,7 +53,7 @@ async fn serve(handler: Handler) -> (PeerServer, String) {
 async fn serve_at(addr: &str, handler: Handler, limits: NetLimits) -> (PeerServer, String) {
     let listener = bind(addr).await.unwrap();
     let addr = listener.local_addr().unwrap().to_string();
-    let server = PeerServer::new("test", handler, limits, Arc::new(Plaintext));
+    let server = plain_server("test", handler, limits);
     server.listen(listener);
     (server, addr)
 }
@@ -63,8 +63,16 @@ fn client() -> TcpTransport {
 }
 
 fn client_with(limits: NetLimits) -> TcpTransport {
-    TcpTransport::new("test", limits, Arc::new(Plaintext))
+    TcpTransport::new("test", limits, Security::none())
 }
+
+/// A server of a cluster without a secret.
+fn plain_server(cluster: &str, handler: Handler, limits: NetLimits) -> PeerServer {
+    PeerServer::new(cluster, handler, limits, Security::none(), Arc::default())
+}
+
+/// The length of a frame's header without a proof.
+const PLAIN_HEADER_LEN: usize = 20;
 
 /// Waits until a condition holds.
 async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {

@@ -5,7 +5,8 @@ use tokio::sync::watch;
 use super::*;
 use crate::error::ErrorCode;
 use crate::net::byte_budget::{ByteBudget, MAX_UNCOUNTED_BODY};
-use crate::net::frame::{FrameKind, HEADER_LEN, header};
+use crate::net::frame::{FrameKind, plain_frame};
+use crate::net::frame_check::FrameCheck;
 use crate::net::incoming_connection::{IncomingConnection, ServerStage};
 
 /// Marks a connection as proven when it carries a request that begins with "member".
@@ -28,6 +29,8 @@ fn connect(
     let (limits, budget, stage) = (limits.clone(), budget.clone(), stage.subscribe());
     let incoming = IncomingConnection {
         stream: Box::new(far),
+        reading: FrameCheck::Checksum,
+        writing: FrameCheck::Checksum,
         lane: Lane::Bulk,
         connection: Arc::default(),
         handler: prove_on_member_call(),
@@ -60,13 +63,13 @@ async fn write_until_blocked(stream: &mut tokio::io::DuplexStream, bytes: &[u8])
 }
 
 fn frame(body: &[u8]) -> Vec<u8> {
-    [&header(FrameKind::Request, 1, body)[..], body].concat()
+    plain_frame(FrameKind::Request, 1, body)
 }
 
 async fn answer(stream: &mut tokio::io::DuplexStream, length: usize) -> Vec<u8> {
-    let mut answer = vec![0; HEADER_LEN + length];
+    let mut answer = vec![0; PLAIN_HEADER_LEN + length];
     stream.read_exact(&mut answer).await.unwrap();
-    answer.split_off(HEADER_LEN)
+    answer.split_off(PLAIN_HEADER_LEN)
 }
 
 #[tokio::test]
@@ -99,7 +102,7 @@ async fn frames_of_unproven_connections_share_one_small_budget_and_members_are_s
     let (mut reading, mut writing) = tokio::io::split(member);
     let long = frame(&vec![7; 2 << 20]);
     let writing = tokio::spawn(async move { writing.write_all(&long).await });
-    let mut head = [0; HEADER_LEN];
+    let mut head = [0; PLAIN_HEADER_LEN];
     reading.read_exact(&mut head).await.unwrap();
     let mut body = vec![0; 2 << 20];
     reading.read_exact(&mut body).await.unwrap();
@@ -125,7 +128,7 @@ async fn a_frame_that_does_not_end_in_time_closes_its_connection() {
     };
     let (budget, stage) = (ByteBudget::new(&limits), watch::Sender::new(ServerStage::Serving));
     let whole = frame(&[7; 2000]);
-    for part in [1, HEADER_LEN - 1, HEADER_LEN, HEADER_LEN + 1000] {
+    for part in [1, PLAIN_HEADER_LEN - 1, PLAIN_HEADER_LEN, PLAIN_HEADER_LEN + 1000] {
         let mut stream = connect(&limits, &budget, &stage);
         stream.write_all(&whole[..part]).await.unwrap();
         let mut rest = Vec::new();

@@ -129,6 +129,27 @@ const CASES: &[Case] = &[
     ("runtime_threads", "",
         &[("", ""), ("1", "1"), ("64", "64")],
         &[("0", "from 1 to 64"), ("65", "from 1 to 64")]),
+    ("cluster_secret", "",
+        &[("", ""), ("0123456789abcdefghijklmnopqrstuvwxyzABCDEFG", "(hidden)"),
+          ("0123456789abcdefghijklmnopqrstuvwxyzABCDEFG,0123456789abcdefghijklmnopqrstuvwxyzABCDEFH", "(hidden)")],
+        &[("hunter2", "has 7 characters; a secret has 43 to 1024"), (",", "has 0 secrets"), ("a,b,c", "has 3 secrets"),
+          ("012345678901234567890123456789012345678901 3", "no printable ASCII, or a blank"),
+          ("secretsecretsecretsecretsecretsecretsecretsecret", "is no random text"),
+          ("0123456789abcdefghijklmnopqrstuvwxyzABCDEFG,0123456789abcdefghijklmnopqrstuvwxyzABCDEFG", "the same secret twice")]),
+    ("cluster_secret_file", "",
+        &[("", ""), ("/run/secrets/cluster", "/run/secrets/cluster")],
+        &[("~/secret", "only a shell")]),
+    ("tls.cert", "", &[("", ""), ("/etc/tls/cert.pem", "/etc/tls/cert.pem")], &[("'a'", "has quotes around it")]),
+    ("tls.key", "", &[("", ""), ("/etc/tls/key.pem", "/etc/tls/key.pem")], &[("'a'", "has quotes around it")]),
+    ("tls.ca", "", &[("", ""), ("/etc/tls/ca.pem", "/etc/tls/ca.pem")], &[("'a'", "has quotes around it")]),
+    ("insecure", "false", &[("true", "true"), ("0", "false")], &[("", FLAG), ("maybe", FLAG)]),
+    ("security_rollout", "false", &[("true", "true"), ("0", "false")], &[("", FLAG), ("maybe", FLAG)]),
+    ("allowed_cidrs", "",
+        &[("", ""), ("10.0.0.0/8", "10.0.0.0/8"), (" fd00::/8 , 127.0.0.1,", "fd00::/8,127.0.0.1")],
+        &[("10.0.0.1/8", "is no network"), ("10.0.0.0/8,a", "\"a\" is no network"), (",", "names no network")]),
+    ("reserved_data_prefix", "",
+        &[("", ""), ("app/", "app/")],
+        &[("a\tb", "no control characters")]),
     ("log_level", "info",
         &[("off", "off"), ("error", "error"), ("warn", "warn"), ("info", "info"), ("debug", "debug"),
           ("trace", "trace"), ("WARN", "warn")],
@@ -161,6 +182,11 @@ fn good_values_come_back() {
             let mut options = valid();
             options.set(name, text).unwrap();
             assert_eq!(options.get(name).unwrap(), *canonical, "{name}: {text:?}");
+            if *canonical == "(hidden)" {
+                let shown = format!("{options:?}");
+                assert!(!shown.contains(text), "{shown}");
+                continue;
+            }
             let mut again = valid();
             again.set(name, canonical).unwrap();
             assert_eq!(again, options, "{name}: {canonical:?}");
@@ -175,8 +201,13 @@ fn bad_values_change_nothing_and_say_what_would_be_right() {
             let mut options = valid();
             let message = message(options.set(name, text));
             assert_eq!(options, valid(), "{name}: {text:?}");
+            let is_secret = table().iter().any(|spec| spec.name == *name && spec.is_secret());
+            let shown = match is_secret {
+                true => "the value, which is not shown,".to_owned(),
+                false => format!("{text:?}"),
+            };
             assert!(
-                message.starts_with(&format!("option {name}: {text:?} ")),
+                message.starts_with(&format!("option {name}: {shown} ")),
                 "{message}"
             );
             assert!(message.contains(hint), "{message} lacks {hint:?}");

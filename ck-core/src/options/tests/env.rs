@@ -42,6 +42,8 @@ fn the_variables_of_the_seed_programs() {
     assert_eq!(options.weight, 200);
 }
 
+const SECRET: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
+
 #[test]
 fn every_variable_sets_its_option() {
     for spec in table() {
@@ -53,13 +55,20 @@ fn every_variable_sets_its_option() {
                 OptionKind::AdvertiseAddress | OptionKind::AddressList => "x:4711",
                 OptionKind::Services => "x=:4711",
                 OptionKind::Labels => "x=y",
+                OptionKind::Bool if spec.default == OptionDefault::Value("false") => "true",
                 OptionKind::Bool => "false",
+                OptionKind::CidrList => "10.0.0.0/8",
+                OptionKind::ClusterSecret | OptionKind::Token => SECRET,
                 OptionKind::Integer { .. } => "7",
                 OptionKind::Duration { .. } => "7s",
                 OptionKind::Choice(words) => words[1],
             };
             let options = apply(&[(variable, value)]).unwrap();
-            let wanted = if *variable == "HTTP_PORT" { ":4711" } else { value };
+            let wanted = match *variable {
+                "HTTP_PORT" => ":4711",
+                _ if spec.is_secret() => "(hidden)",
+                _ => value,
+            };
             assert_eq!(options.get(spec.name).unwrap(), wanted, "{variable}");
             assert_ne!(options, Options::default(), "{variable}");
         }

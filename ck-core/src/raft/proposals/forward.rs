@@ -8,8 +8,9 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use super::write::WriteOutcome;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::net::PeerConnection;
+use crate::raft::AppliedState;
 use crate::raft::raft_node::RaftNode;
 use crate::raft::types::RaftId;
 use crate::rpc::{PeerCall, PeerClient, PeerService, Service, at_most};
@@ -58,14 +59,32 @@ impl PeerCall for ForwardRequest {
 pub(crate) struct ForwardServer {
     node: Arc<RaftNode>,
     peers: PeerClient,
+    applied: Arc<AppliedState>,
 }
 
 impl ForwardServer {
-    pub(crate) fn new(node: Arc<RaftNode>, peers: PeerClient) -> Self {
-        ForwardServer { node, peers }
+    pub(crate) fn new(node: Arc<RaftNode>, peers: PeerClient, applied: Arc<AppliedState>) -> Self {
+        ForwardServer { node, peers, applied }
+    }
+
+    /// A proposal is made in a session of the node that makes the call: in another's it could take the place of a write of
+    /// that node, or settle it. A session that this node does not know of applies nothing.
+    fn check_session(&self, session: u64, connection: &PeerConnection) -> Result<()> {
+        match self.applied.state().session_owner(session) {
+            Some(owner) => connection.check_node(owner),
+            None => Ok(()),
+        }
     }
 
     async fn answer(&self, request: ForwardRequest, connection: &PeerConnection) -> Result<ForwardAnswer> {
+        if let Some(from) = request.from
+            && !connection.is_from(from)
+        {
+            return Err(Error::new(
+                ErrorCode::InvalidArgument,
+                format!("another Raft node than {from} calls over this connection"),
+            ));
+        }
         if request
             .from
             .is_some_and(|from| self.peers.address_of(from).is_some())
@@ -73,10 +92,13 @@ impl ForwardServer {
             connection.mark_proven();
         }
         let node = &self.node;
+        let check_session = |session| self.check_session(session, connection);
         Ok(match request.call {
-            ForwardCall::Propose(proposal) => ForwardAnswer::Written(node.write_forwarded(proposal).await),
+            ForwardCall::Propose(proposal) => {
+                ForwardAnswer::Written(node.write_forwarded(proposal, &check_session).await)
+            }
             ForwardCall::ProposeMany(proposals) => {
-                ForwardAnswer::WrittenMany(node.write_forwarded_many(proposals).await)
+                ForwardAnswer::WrittenMany(node.write_forwarded_many(proposals, &check_session).await)
             }
             ForwardCall::ReadIndex => match node.read_index().await? {
                 Ok(revision) => ForwardAnswer::ReadIndex(revision),

@@ -180,8 +180,12 @@ impl RaftNode {
 
     /// Writes a forwarded proposal. It is checked before it is appended, because an entry cannot be removed from the
     /// log again.
-    pub(in crate::raft) async fn write_forwarded(&self, proposal: Bytes) -> WriteOutcome {
-        match check_forwarded(&proposal) {
+    pub(in crate::raft) async fn write_forwarded(
+        &self,
+        proposal: Bytes,
+        check_session: &(dyn Fn(u64) -> Result<(), Error> + Sync),
+    ) -> WriteOutcome {
+        match check_forwarded(&proposal, check_session) {
             Ok(()) => self.write(proposal).await,
             Err(refused) => refused,
         }
@@ -189,11 +193,15 @@ impl RaftNode {
 
     /// Writes forwarded proposals. The result is the outcome of each, in order. A proposal that cannot be decoded does
     /// not prevent the others.
-    pub(in crate::raft) async fn write_forwarded_many(&self, proposals: Vec<Bytes>) -> Vec<WriteOutcome> {
+    pub(in crate::raft) async fn write_forwarded_many(
+        &self,
+        proposals: Vec<Bytes>,
+        check_session: &(dyn Fn(u64) -> Result<(), Error> + Sync),
+    ) -> Vec<WriteOutcome> {
         let mut outcomes = Vec::with_capacity(proposals.len());
         let mut appended = Vec::with_capacity(proposals.len());
         for proposal in proposals {
-            match check_forwarded(&proposal) {
+            match check_forwarded(&proposal, check_session) {
                 Ok(()) => {
                     outcomes.push(None);
                     appended.push(proposal);
@@ -224,8 +232,11 @@ fn refused(error: Error) -> WriteOutcome {
 }
 
 /// Refuses a proposal that could not be applied, and one that only the leader itself may make. A refused proposal was
-/// not appended.
-fn check_forwarded(proposal: &[u8]) -> Result<(), WriteOutcome> {
+/// not appended. `check_session` refuses one in a session that is not the caller's.
+fn check_forwarded(
+    proposal: &[u8],
+    check_session: &(dyn Fn(u64) -> Result<(), Error> + Sync),
+) -> Result<(), WriteOutcome> {
     let refused = |error| Err(refused(error));
     if proposal.len() > MAX_PROPOSAL_BYTES {
         return refused(Error::new(
@@ -238,7 +249,7 @@ fn check_forwarded(proposal: &[u8]) -> Result<(), WriteOutcome> {
     }
     match decode::<Proposal>(proposal, "a forwarded proposal") {
         Ok(read) if read.epoch.is_none() && read.command.is_open_to_members() && read.low <= read.seq => {
-            Ok(())
+            check_session(read.session).or_else(refused)
         }
         Ok(read) if read.low > read.seq => refused(Error::new(
             ErrorCode::InvalidArgument,

@@ -9,11 +9,11 @@ use super::{answer_of, found, open, peers};
 use crate::env::Runtime;
 use crate::error::{Error, ErrorCode};
 use crate::model::{LeaveReason, RebalanceTrigger, Timestamp};
-use crate::raft::RaftNode;
 use crate::raft::proposals::forward::{
     ForwardAnswer, ForwardCall, ForwardRequest, ForwardServer, MAX_FORWARDED,
 };
 use crate::raft::proposals::write::WriteOutcome;
+use crate::raft::{AppliedState, RaftNode};
 use crate::rpc::{decode, encode};
 use crate::state::{Command, CopyLimit, Expect, Proposal};
 
@@ -44,7 +44,11 @@ async fn ask(node: &Arc<RaftNode>, proposals: Vec<Bytes>) -> ForwardAnswer {
         call: ForwardCall::ProposeMany(proposals),
     };
     let body = encode(&request).unwrap();
-    let server = Arc::new(ForwardServer::new(node.clone(), peers()));
+    let server = Arc::new(ForwardServer::new(
+        node.clone(),
+        peers(),
+        Arc::new(AppliedState::new("node-1".into(), 1)),
+    ));
     let answer = answer_of(server, &body).await;
     decode(&answer, "an answer").unwrap()
 }

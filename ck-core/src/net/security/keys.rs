@@ -1,0 +1,100 @@
+//! The keys that are derived from the cluster's secret, one for each use (HKDF, RFC 5869).
+//!
+//! The cluster's name is the salt, so the same secret in two clusters gives different keys. What is derived for one use says
+//! nothing about the others: a token for reading proves nothing to peers.
+
+use std::fmt;
+
+use ring::{hkdf, hmac};
+
+/// How a key is named where it is in use: a part of a value derived from it, from which nothing else follows.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId([u8; KEY_ID_LEN]);
+
+const KEY_ID_LEN: usize = 4;
+
+impl KeyId {
+    /// The id with this text.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != 2 * KEY_ID_LEN || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        {
+            return None;
+        }
+        let number = u32::from_str_radix(text, 16).ok()?;
+        Some(KeyId(number.to_be_bytes()))
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", u32::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The keys of one secret.
+pub struct ClusterKeys {
+    id: KeyId,
+    /// Proves the dialling end to the other one. Two keys, so that an answer is never a proof of the one who asks.
+    pub(super) proof_of_caller: hmac::Key,
+    /// Proves the end that was dialled.
+    pub(super) proof_of_server: hmac::Key,
+    /// From which the keys of a connection's frames are derived.
+    pub(super) frames: hkdf::Prk,
+    pub(super) http_read: hmac::Key,
+    pub(super) http_operate: hmac::Key,
+}
+
+impl fmt::Debug for ClusterKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterKeys")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The length of a derived value, for HKDF.
+struct Length(usize);
+
+impl hkdf::KeyType for Length {
+    fn len(&self) -> usize {
+        self.0
+    }
+}
+
+/// Derives a value. Its length is far below HKDF's limit of 255 hashes, so there is always one.
+pub(super) fn derive<const N: usize>(prk: &hkdf::Prk, info: &[&[u8]]) -> [u8; N] {
+    let mut value = [0; N];
+    let filled = prk.expand(info, Length(N)).and_then(|okm| okm.fill(&mut value));
+    debug_assert!(filled.is_ok(), "{N} bytes are within HKDF's limit");
+    value
+}
+
+impl ClusterKeys {
+    /// The keys of this secret in the cluster of this name.
+    pub fn new(cluster: &str, secret: &str) -> Self {
+        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, cluster.as_bytes()).extract(secret.as_bytes());
+        let key = |label: &str| hmac::Key::new(hmac::HMAC_SHA256, &derive::<32>(&prk, &[label.as_bytes()]));
+        ClusterKeys {
+            id: KeyId(derive(&prk, &[b"clusterkit/1 key id"])),
+            proof_of_caller: key("clusterkit/1 peer: proof of the caller"),
+            proof_of_server: key("clusterkit/1 peer: proof of the server"),
+            frames: hkdf::Prk::new_less_safe(
+                hkdf::HKDF_SHA256,
+                &derive::<32>(&prk, &[b"clusterkit/1 peer: frames"]),
+            ),
+            http_read: key("clusterkit/1 http: read"),
+            http_operate: key("clusterkit/1 http: operate"),
+        }
+    }
+
+    /// The id of the secret in this cluster.
+    pub fn id(&self) -> &KeyId {
+        &self.id
+    }
+}

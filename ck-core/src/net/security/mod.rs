@@ -1,0 +1,81 @@
+//! Who may connect, and how both ends of a connection prove it.
+//!
+//! - [`ClusterKeys`] are derived from the cluster's secret, for one use each; a [`Keyring`] has those of one secret, or of
+//!   two during a change.
+//! - `proof` is the exchange by which peers prove that they know the secret, without any further round trip: it travels in the
+//!   upgrade of the connection, and gives the keys of its frames.
+//! - [`Token`]s are what HTTP clients show.
+//! - [`LocalIdentity`] is who this node says that it is, [`Principal`] who the other end has proved to be.
+//!
+//! Everything is compared in constant time, and nothing of it is ever printed but the ids of keys.
+
+mod identity;
+mod keyring;
+mod keys;
+mod proof;
+mod token;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use identity::{LocalIdentity, Principal};
+pub use keyring::Keyring;
+pub use keys::{ClusterKeys, KeyId};
+pub(super) use proof::{CODE_LEN, Offer, PendingProof, ProvedKeys, answer};
+pub use token::{Role, Token};
+
+/// The byte stream of a connection, such as TCP or TLS.
+pub trait PeerStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> PeerStream for T {}
+
+/// What a connection has to prove, and how this node proves itself. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Security {
+    inner: Arc<SecurityInner>,
+}
+
+#[derive(Default)]
+struct SecurityInner {
+    keyring: Option<Keyring>,
+    accepts_unproven: bool,
+}
+
+impl fmt::Debug for Security {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Security")
+            .field("keyring", &self.inner.keyring)
+            .field("accepts_unproven", &self.inner.accepts_unproven)
+            .finish()
+    }
+}
+
+impl Security {
+    /// No proof of anything: every program that reaches the port is taken for what it says.
+    pub fn none() -> Self {
+        Security::default()
+    }
+
+    /// Peers prove that they know a secret of this keyring. With `accepts_unproven` those without a proof are accepted as
+    /// well, for as long as the members of a running cluster are given the secret.
+    pub fn with_keyring(keyring: Keyring, accepts_unproven: bool) -> Self {
+        Security {
+            inner: Arc::new(SecurityInner {
+                keyring: Some(keyring),
+                accepts_unproven,
+            }),
+        }
+    }
+
+    /// The keys from the cluster's secret, if it has one.
+    pub fn keyring(&self) -> Option<&Keyring> {
+        self.inner.keyring.as_ref()
+    }
+
+    /// True when connections without a proof are accepted: there is nothing to prove, or not yet for everybody.
+    pub fn accepts_unproven(&self) -> bool {
+        self.inner.keyring.is_none() || self.inner.accepts_unproven
+    }
+}

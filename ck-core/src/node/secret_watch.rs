@@ -1,0 +1,109 @@
+//! The cluster's secret: read at the beginning, and again when its file changes.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::context::NodeContext;
+use crate::env;
+use crate::error::{Error, ErrorCode, Result};
+use crate::net::{Keyring, Security};
+use crate::options::Options;
+
+/// How often the file is read. It is read whole, so that it does not matter how it was replaced: written in place, renamed
+/// over, or by a link that points elsewhere.
+const READ_INTERVAL: Duration = Duration::from_secs(2);
+/// The longest file that is read.
+const MAX_FILE_BYTES: u64 = 16 << 10;
+
+/// What connections of a node with these options prove.
+///
+/// # Errors
+/// [`ErrorCode::InvalidOption`] for a file that cannot be read, or has no secret in it.
+pub(crate) fn security_of(options: &Options) -> Result<Security> {
+    let text = match (&options.cluster_secret, &options.cluster_secret_file) {
+        (Some(secret), _) => secret.reveal().to_owned(),
+        (None, Some(path)) => read(Path::new(path))?,
+        (None, None) => return Ok(Security::none()),
+    };
+    let keyring =
+        Keyring::new(&options.cluster_name, &text).map_err(|error| match &options.cluster_secret_file {
+            Some(path) => error.context(format!("option cluster_secret_file: {path}")),
+            None => error,
+        })?;
+    Ok(Security::with_keyring(keyring, options.security_rollout))
+}
+
+fn read(path: &Path) -> Result<String> {
+    use std::io::Read;
+
+    let failed = |why: &dyn std::fmt::Display| {
+        Error::new(
+            ErrorCode::InvalidOption,
+            format!(
+                "option cluster_secret_file: cannot read {}: {why}",
+                path.display()
+            ),
+        )
+    };
+    let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
+    let mut text = String::new();
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| failed(&error))?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(failed(&format!("it is longer than {MAX_FILE_BYTES} bytes")));
+    }
+    Ok(text)
+}
+
+/// Watches the file with the secret.
+pub(super) struct SecretWatch {
+    context: Arc<NodeContext>,
+    path: Arc<Path>,
+    keyring: Keyring,
+}
+
+impl SecretWatch {
+    /// `None` where the secret is in no file.
+    pub(super) fn new(context: Arc<NodeContext>) -> Option<Self> {
+        let path = context.options.cluster_secret_file.as_ref()?;
+        Some(SecretWatch {
+            path: Path::new(path).into(),
+            keyring: context.security.keyring()?.clone(),
+            context,
+        })
+    }
+
+    /// Reads the file again and again. A file that is wrong is reported once, and changes nothing.
+    pub(super) async fn run(self) {
+        let mut reported = None;
+        loop {
+            env::sleep(READ_INTERVAL).await;
+            let path = self.path.clone();
+            // A file on a network may hang.
+            let text = env::blocking(move || read(&path)).await.and_then(|text| text);
+            match text.and_then(|text| self.keyring.replace(&text)) {
+                Ok(true) => {
+                    let keys: Vec<String> = self.keyring.ids().iter().map(ToString::to_string).collect();
+                    self.context.logger.info(format_args!(
+                        "the cluster's secret has changed: this node uses key {}, and accepts {}",
+                        keys.first().map(String::as_str).unwrap_or_default(),
+                        keys.join(", ")
+                    ));
+                    reported = None;
+                }
+                Ok(false) => reported = None,
+                Err(error) => {
+                    let message = error.to_string();
+                    if reported.as_ref() != Some(&message) {
+                        self.context
+                            .logger
+                            .warn(format_args!("the secret stays as it was: {message}"));
+                        reported = Some(message);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use super::outgoing_connection::ReadyStream;
-use super::pool_slot::{Dial, DialledStream};
+use super::pool_slot::{Dial, DialledStream, Introduction};
 use super::resolver_cache::{Lookup, ResolvedRecords, ResolverCache};
 use super::{Hello, Lane, LocalIdentity, NetLimits, PeerStream, Security, Socket, handshake};
 use crate::env::{self, Instant};
@@ -83,8 +83,9 @@ impl Dial for TcpDialler {
         &self.limits
     }
 
-    fn raft_id(&self) -> u64 {
-        self.identity().raft_id()
+    fn is_current(&self, introduction: &Introduction) -> bool {
+        introduction.raft_id == self.identity().raft_id()
+            && self.security.admits(introduction.key_id.as_ref())
     }
 }
 
@@ -103,8 +104,11 @@ impl TcpDialler {
         let (record, stream) = race(found.records.into(), &self.limits, attempt).await?;
         self.resolver.report_success(addr, &record);
         Ok(DialledStream {
+            introduction: Introduction {
+                raft_id: hello.raft_id,
+                key_id: stream.key_id.clone(),
+            },
             stream,
-            raft_id: hello.raft_id,
             stale_record: found.stale.then(|| record.to_string()),
         })
     }
@@ -159,6 +163,7 @@ impl TcpDialler {
         sent.map_err(|error| unreachable(format!("the connection broke in its handshake: {error}")))?;
         Ok(ReadyStream {
             stream,
+            key_id: Some(keys.id),
             reading: keys.from_server,
             writing: keys.from_caller,
         })

@@ -25,6 +25,18 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a draining connection may take to answer the requests in flight.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a connection is read on whose key was revoked: the caller has learnt of it by then, and sends nothing more.
+const REVOKED_GRACE: Duration = Duration::from_secs(2);
+
+/// Why a connection takes no further requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClosingReason {
+    /// Another connection waits for its place.
+    Evicted,
+    /// Its key was revoked.
+    Revoked,
+}
+
 /// The stage of a server, as its connections see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ServerStage {
@@ -52,14 +64,14 @@ pub(super) struct IncomingConnection {
 }
 
 impl IncomingConnection {
-    /// Serves the connection until it ends, breaks the protocol, is idle for too long, the server closes, or `evicted`
+    /// Serves the connection until it ends, breaks the protocol, is idle for too long, the server closes, or `closing`
     /// returns: then it takes no further requests, and answers those in flight.
     pub(super) async fn serve(
         self,
         limits: &NetLimits,
         budget: &ByteBudget,
         mut stage: watch::Receiver<ServerStage>,
-        evicted: impl Future<Output = ()>,
+        closing: impl Future<Output = ClosingReason>,
     ) {
         let (reading, writing) = tokio::io::split(self.stream);
         let mut reader = FrameReader::bounded(
@@ -84,17 +96,29 @@ impl IncomingConnection {
         });
         let requests = InboundRequests::start(responder.clone(), self.lane, limits, budget.clone());
 
-        // How long the caller has to read the last answers; `None` if it has closed the connection or broken the protocol.
+        // How long the connection is still read, and then how long the caller has to read the last answers; `None` if it has
+        // closed the connection or broken the protocol.
         let linger = tokio::select! {
             biased;
-            _ = stage.wait_for(|stage| *stage != ServerStage::Serving) => Some(LINGER_TIMEOUT),
+            _ = stage.wait_for(|stage| *stage != ServerStage::Serving) => Some((Duration::ZERO, LINGER_TIMEOUT)),
             () = responder.writer_ended.notified() => None,
-            // Another connection waits for its place, or its key is revoked.
-            () = evicted => Some(Duration::ZERO),
-            end = requests.read(&mut reader) => (end == ReadEnd::Idle).then_some(LINGER_TIMEOUT),
+            reason = closing => Some(match reason {
+                ClosingReason::Evicted => (Duration::ZERO, Duration::ZERO),
+                ClosingReason::Revoked => (REVOKED_GRACE, LINGER_TIMEOUT),
+            }),
+            end = requests.read(&mut reader) => (end == ReadEnd::Idle).then_some((Duration::ZERO, LINGER_TIMEOUT)),
         };
-        if let Some(linger) = linger {
+        if let Some((grace, linger)) = linger {
             let _ = responder.outbox.send_now(FrameKind::Goodbye);
+            if !grace.is_zero() {
+                // What the caller sent before it heard of this is answered: nobody is to notice a change of the secret.
+                tokio::select! {
+                    biased;
+                    _ = stage.wait_for(|stage| *stage != ServerStage::Serving) => {}
+                    () = responder.writer_ended.notified() => {}
+                    _ = env::timeout(grace, requests.read(&mut reader)) => {}
+                }
+            }
             let finish = async {
                 requests.wait_answered().await;
                 responder.outbox.finish();

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use super::frame::{Frame, FrameKind, FrameReader};
 use super::frame_check::FrameCheck;
 use super::outbox::Outbox;
-use super::{Lane, NetLimits, PeerStream};
+use super::{KeyId, Lane, NetLimits, PeerStream};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -25,6 +25,8 @@ const BULK_SILENCE_FACTOR: u32 = 2;
 /// A stream whose handshake is complete, with the checks of the frames in each direction.
 pub(super) struct ReadyStream {
     pub(super) stream: Box<dyn PeerStream>,
+    /// The key with which both ends have proved themselves.
+    pub(super) key_id: Option<KeyId>,
     pub(super) reading: FrameCheck,
     pub(super) writing: FrameCheck,
 }
@@ -34,6 +36,7 @@ impl ReadyStream {
     pub(super) fn plain(stream: Box<dyn PeerStream>) -> Self {
         ReadyStream {
             stream,
+            key_id: None,
             reading: FrameCheck::Checksum,
             writing: FrameCheck::Checksum,
         }
@@ -79,6 +82,7 @@ impl OutgoingConnection {
             stream,
             reading: reading_check,
             writing: writing_check,
+            ..
         } = dialled;
         let silence_factor = if lane == Lane::Bulk {
             BULK_SILENCE_FACTOR

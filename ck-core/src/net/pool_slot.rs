@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::connection_pool::stopped;
 use super::outgoing_connection::{OutgoingConnection, ReadyStream};
-use super::{Lane, NetLimits};
+use super::{KeyId, Lane, NetLimits};
 use crate::env::runtime::HomeRuntime;
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
@@ -29,17 +29,24 @@ pub(super) trait Dial: fmt::Debug + Send + Sync + 'static {
     /// The limits of the connections that it makes.
     fn limits(&self) -> &NetLimits;
 
-    /// The Raft id that a new connection is made with. One that was made with another id is replaced before the next call.
-    fn raft_id(&self) -> u64 {
-        0
-    }
+    /// Whether a connection that was made so would be made so now. If not it is replaced before the next call.
+    fn is_current(&self, introduction: &Introduction) -> bool;
+}
+
+/// How a node introduces itself on a connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Introduction {
+    /// Its Raft id; 0 before it has one.
+    pub(super) raft_id: u64,
+    /// The key with which it has proved itself, where there is one.
+    pub(super) key_id: Option<KeyId>,
 }
 
 /// A connection, and how its address was found.
 pub(super) struct DialledStream {
     pub(super) stream: ReadyStream,
-    /// The Raft id with which this node introduced itself.
-    pub(super) raft_id: u64,
+    /// How this node introduced itself.
+    pub(super) introduction: Introduction,
     /// The record that was dialled, if it is stale: the resolver had no answer, and the address may belong to another
     /// machine by now.
     pub(super) stale_record: Option<String>,
@@ -72,7 +79,7 @@ enum SlotState {
     /// There is a connection, which may have failed meanwhile. `failures` counts those before it.
     Connected {
         connection: Arc<OutgoingConnection>,
-        raft_id: u64,
+        introduction: Introduction,
         failures: u32,
     },
     /// The transport is closed.
@@ -105,7 +112,7 @@ impl PoolSlot {
             let changed = self.changed.notified();
             {
                 let mut state = self.state.lock();
-                state.refresh(dialler.limits(), dialler.raft_id());
+                state.refresh(&**dialler);
                 match &*state {
                     SlotState::Connected { connection, .. } => return Ok(connection.clone()),
                     SlotState::Backoff { error, .. } => return Err(error.clone()),
@@ -129,11 +136,11 @@ impl PoolSlot {
             if let SlotState::Dialling { failures } = *state {
                 *state = match result {
                     Ok(dialled) => {
-                        let raft_id = dialled.raft_id;
+                        let introduction = dialled.introduction.clone();
                         let connection = self.start_connection(&dialler, dialled);
                         SlotState::Connected {
                             connection,
-                            raft_id,
+                            introduction,
                             failures,
                         }
                     }
@@ -203,11 +210,13 @@ impl SlotState {
 
     /// Leaves a state that has ended: a connection that was lost, or was made under another identity, or a backoff that is
     /// over.
-    fn refresh(&mut self, limits: &NetLimits, own_raft_id: u64) {
+    fn refresh(&mut self, dialler: &dyn Dial) {
         match self {
             SlotState::Connected {
-                connection, raft_id, ..
-            } if connection.is_open() && *raft_id != own_raft_id => {
+                connection,
+                introduction,
+                ..
+            } if connection.is_open() && !dialler.is_current(introduction) => {
                 connection.retire();
                 *self = SlotState::Disconnected { failures: 0 };
             }
@@ -222,7 +231,7 @@ impl SlotState {
                         ErrorCode::Unreachable,
                         "the peer closes its connections without an answer",
                     );
-                    SlotState::backoff(*failures, error, limits)
+                    SlotState::backoff(*failures, error, dialler.limits())
                 };
             }
             SlotState::Backoff { failures, until, .. } if Instant::now() >= *until => {

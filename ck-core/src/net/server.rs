@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::byte_budget::ByteBudget;
 use super::frame_check::FrameCheck;
-use super::incoming_connection::{IncomingConnection, ServerStage};
+use super::incoming_connection::{ClosingReason, IncomingConnection, ServerStage};
 use super::security::{CODE_LEN, PendingProof, ProvedKeys};
 use super::{
     EvictionHandle, EvictionQueue, Handler, Hello, LocalIdentity, NetLimits, PEER_PATH, PeerConnection,
@@ -189,8 +189,8 @@ impl PeerServer {
         let closing = async {
             tokio::select! {
                 biased;
-                () = evicted => {}
-                () = revoked => {}
+                () = evicted => ClosingReason::Evicted,
+                () = revoked => ClosingReason::Revoked,
             }
         };
         let (reading, writing) = match keys {

@@ -62,6 +62,11 @@ impl Keyring {
         self.keys().iter().map(|key| key.id().clone()).collect()
     }
 
+    /// True while the key with this id is in the keyring.
+    pub(in crate::net) fn has(&self, id: &KeyId) -> bool {
+        self.keys.borrow().iter().any(|key| key.id() == id)
+    }
+
     /// Returns once the key with this id is not in the keyring any more.
     pub(in crate::net) async fn wait_revoked(&self, id: &KeyId) {
         let mut keys = self.keys.subscribe();

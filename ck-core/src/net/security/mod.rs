@@ -13,6 +13,8 @@ mod identity;
 mod keyring;
 mod keys;
 mod proof;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::fmt;
@@ -72,6 +74,14 @@ impl Security {
     /// The keys from the cluster's secret, if it has one.
     pub fn keyring(&self) -> Option<&Keyring> {
         self.inner.keyring.as_ref()
+    }
+
+    /// True while a connection that was made with this key, or with none, may be used.
+    pub(super) fn admits(&self, key_id: Option<&KeyId>) -> bool {
+        match (self.keyring(), key_id) {
+            (Some(keyring), Some(id)) => keyring.has(id),
+            _ => true,
+        }
     }
 
     /// True when connections without a proof are accepted: there is nothing to prove, or not yet for everybody.

@@ -15,7 +15,7 @@ use crate::net::dial::{AttemptProgress, race};
 use crate::net::frame_check::FrameCheck;
 use crate::net::incoming_connection::IncomingConnection;
 use crate::net::outgoing_connection::ReadyStream;
-use crate::net::pool_slot::{Dial, DialledStream};
+use crate::net::pool_slot::{Dial, DialledStream, Introduction};
 use crate::net::resolver_cache::{ResolvedRecords, ResolverCache};
 use crate::net::security::{Offer, answer};
 use crate::net::{Hello, LocalIdentity, NetLimits, PeerConnection, Principal};
@@ -49,8 +49,11 @@ impl Dial for SimDialler {
             let (record, stream) = race(found.records.into(), &self.limits, attempt).await?;
             self.resolver.report_success(addr, &record);
             Ok(DialledStream {
+                introduction: Introduction {
+                    raft_id: hello.raft_id,
+                    key_id: stream.key_id.clone(),
+                },
                 stream,
-                raft_id: hello.raft_id,
                 stale_record: found.stale.then_some(record),
             })
         }
@@ -65,8 +68,8 @@ impl Dial for SimDialler {
         &self.limits
     }
 
-    fn raft_id(&self) -> u64 {
-        self.identity().raft_id()
+    fn is_current(&self, introduction: &Introduction) -> bool {
+        introduction.raft_id == self.identity().raft_id()
     }
 }
 
@@ -172,11 +175,16 @@ impl SimDialler {
             ));
         }
         let checks = self.prove(hello, &addr)?;
+        let key_id = checks
+            .principal
+            .as_ref()
+            .and_then(|principal| principal.key_id.clone());
         let (here, there) = self.network.open_flow(&self.local_addr, &addr, lane);
         server.serve_stream(lane, there, checks.there, checks.principal, self.limits.clone());
         let (reading, writing) = checks.here;
         Ok(ReadyStream {
             stream: Box::new(here),
+            key_id,
             reading,
             writing,
         })

@@ -3,6 +3,8 @@
 mod connections;
 mod frames;
 mod handshakes;
+mod proofs;
+mod relay;
 mod round_trips;
 mod silence;
 mod unproven_connections;

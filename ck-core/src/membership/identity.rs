@@ -42,6 +42,9 @@ pub(crate) struct Identity {
     /// The log has been created, durably. From then on a directory without a log has lost it.
     #[serde(default)]
     pub(crate) has_log: bool,
+    /// The node has run with a secret or certificates that everybody has to prove. It does not run without any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) secured: bool,
 }
 
 impl Identity {
@@ -55,6 +58,7 @@ impl Identity {
             founding: None,
             founded: false,
             has_log: false,
+            secured: false,
         }
     }
 }
@@ -64,6 +68,14 @@ impl Identity {
     pub(crate) fn with_log(&self) -> Identity {
         Identity {
             has_log: true,
+            ..self.clone()
+        }
+    }
+
+    /// This identity after the node has run with what everybody has to prove.
+    pub(crate) fn with_security(&self) -> Identity {
+        Identity {
+            secured: true,
             ..self.clone()
         }
     }

@@ -96,9 +96,13 @@ impl TcpDialler {
 
     /// Connects to the first record of the address at which a peer of this cluster answers.
     async fn connect(&self, addr: &str, hello: &Hello) -> Result<DialledStream> {
-        let found = self.resolve(addr).await?;
+        let mut found = self.resolve(addr).await?;
         if found.records.is_empty() {
             return Err(unreachable(format!("{addr}: the name has no address")));
+        }
+        found.records.retain(|record| self.security.may_dial(record.ip()));
+        if found.records.is_empty() {
+            return Err(unreachable(format!("{addr}: it is in none of allowed_cidrs")));
         }
         let attempt = |record, progress| self.attempt(record, addr, hello, progress);
         let (record, stream) = race(found.records.into(), &self.limits, attempt).await?;

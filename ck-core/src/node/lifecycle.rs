@@ -132,8 +132,29 @@ impl Node {
             let file = context.data_dir.identity_file();
             file.check(identity, &context.me, &context.options.cluster_name)?;
             self.entry.check_agreement(identity)?;
+            if identity.secured {
+                self.check_still_secured()?;
+            }
         }
         Ok(remembered.identity)
+    }
+
+    /// A node that has required proofs requires them from then on. It would accept anybody if a file was lost, or a variable not
+    /// set.
+    fn check_still_secured(&self) -> Result<()> {
+        let context = &self.context;
+        if !context.options.is_secured() {
+            return Err(Error::new(
+                ErrorCode::InvalidOption,
+                format!(
+                    "there is neither cluster_secret, cluster_secret_file nor tls.cert, and the node in data_dir {} had one of \
+                     them before: give it what the other members have; there is no way back to a cluster without",
+                    context.data_dir.path.display()
+                ),
+            ));
+        }
+        context.security.require_proof();
+        Ok(())
     }
 
     /// Answers peers, for as long as the node exists.
@@ -167,9 +188,13 @@ impl Node {
             snapshots: self.snapshots,
         })
         .await?;
-        if !identity.has_log {
-            // Stored before Raft is used: from then on a data directory without a log has lost it.
-            context.data_dir.store_identity(identity.with_log()).await?;
+        // Stored before Raft is used: from then on a data directory without a log has lost it.
+        let mut known = identity.with_log();
+        if !context.security.accepts_unproven() {
+            known = known.with_security();
+        }
+        if known != *identity {
+            context.data_dir.store_identity(known).await?;
         }
         let proposer = Arc::new(Proposer::new(raft.clone(), context.peers.clone()));
         let leadership = Arc::new(Leadership::new(

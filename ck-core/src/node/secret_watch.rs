@@ -24,14 +24,14 @@ pub(crate) fn security_of(options: &Options) -> Result<Security> {
     let text = match (&options.cluster_secret, &options.cluster_secret_file) {
         (Some(secret), _) => secret.reveal().to_owned(),
         (None, Some(path)) => read(Path::new(path))?,
-        (None, None) => return Ok(Security::none()),
+        (None, None) => return Security::none().within(&options.allowed_cidrs),
     };
     let keyring =
         Keyring::new(&options.cluster_name, &text).map_err(|error| match &options.cluster_secret_file {
             Some(path) => error.context(format!("option cluster_secret_file: {path}")),
             None => error,
         })?;
-    Ok(Security::with_keyring(keyring, options.security_rollout))
+    Security::with_keyring(keyring, options.security_rollout).within(&options.allowed_cidrs)
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -14,7 +14,6 @@ pub(crate) struct Cidr {
 
 impl Cidr {
     /// True for an address in the network. An IPv4 address in an IPv6 form counts as the IPv4 address that it is.
-    #[allow(dead_code)]
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
         let (bits, is_v6) = bits_of(address.to_canonical());
         is_v6 == self.is_v6 && bits & self.mask == self.bits

@@ -34,6 +34,7 @@ use std::time::Duration;
 pub(crate) use address::is_dialable;
 pub use address::{ListenAddr, advertised};
 pub use builder::OptionsBuilder;
+pub(crate) use cidr::Cidr;
 pub use derived::TimingValues;
 pub use duration::{format_duration, parse_duration};
 pub(crate) use json::{json_object, text_of};

@@ -48,6 +48,8 @@ pub(crate) use applied_state::AppliedState;
 pub(crate) use election::{Leadership, LeadershipChange, stretch_for};
 pub(crate) use open::{LOG_DIR, RaftConfig, SnapshotPace, has_log, has_snapshot};
 pub(crate) use proposals::{Attempt, ForwardServer, LeaderRetry, Proposer, RETRY_PAUSE, is_over};
+#[cfg(feature = "sim")]
+pub(crate) use proposals::{ForwardAnswer, ForwardCall, ForwardRequest, WriteOutcome};
 pub use raft_node::RaftMembers;
 pub(crate) use raft_node::{RaftNode, VoterChange};
 pub(crate) use storage::wal::{WHAT_TO_DO, too_long_is_damage};

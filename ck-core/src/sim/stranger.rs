@@ -5,20 +5,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 
 use super::SimNode;
+use crate::env;
 use crate::error::{Error, Result};
 use crate::model::{NodeId, RaftId};
 use crate::net::sim::SimNetwork;
-use crate::net::{Lane, Transport};
-use crate::raft::{RaftAnswer, RaftRequest};
+use crate::net::{Lane, LocalIdentity, Transport};
+use crate::raft::{ForwardAnswer, ForwardCall, ForwardRequest, RaftAnswer, RaftRequest, WriteOutcome};
 use crate::rpc::{
     JoinRequest, MemberAnswer, MemberCall, MemberReply, MemberRequest, Pong, ProcessTag, Service, decode,
     encode, unexpected,
 };
-use crate::state::NodeSpec;
+use crate::state::{Command, Expect, NodeSpec, Proposal};
 
 /// How long he waits for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -93,6 +95,15 @@ impl Stranger {
         }
     }
 
+    /// A machine that has the cluster's secret, and says to be this node: a member that has turned.
+    pub fn with_identity(network: &SimNetwork, addr: &str, node: &str) -> Self {
+        let stranger = Stranger::new(network, addr);
+        stranger
+            .transport
+            .identify(Arc::new(LocalIdentity::new(node.into())));
+        stranger
+    }
+
     /// Its address.
     pub fn addr(&self) -> &str {
         &self.addr
@@ -164,6 +175,34 @@ impl Stranger {
         match self.call(to, Lane::Control, Service::Raft, &request).await? {
             RaftAnswer::Heard { pledged_ms } => Ok(pledged_ms),
             RaftAnswer::Refused(error) => Err(error),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Proposes to write a key in this session, as if a member forwarded it.
+    ///
+    /// # Errors
+    /// With which it is refused.
+    pub async fn propose_in(&self, to: &SimNode, session: u64, key: &str) -> Result<()> {
+        let command = Command::SetData {
+            key: key.to_owned(),
+            value: Bytes::from_static(b"forged"),
+            expect: Expect::Any,
+        };
+        let proposal = Proposal {
+            session,
+            seq: u64::MAX,
+            low: u64::MAX,
+            ..Proposal::without_session(command, env::wall_now())
+        };
+        let request = ForwardRequest {
+            cluster: to.topology().cluster_id.clone(),
+            from: None,
+            call: ForwardCall::Propose(encode(&proposal)?.into()),
+        };
+        match self.call(to, Lane::Request, Service::Forward, &request).await? {
+            ForwardAnswer::Written(WriteOutcome::Applied(response)) => response.result.map(drop),
+            ForwardAnswer::Refused(error) => Err(error),
             other => Err(unexpected(&other)),
         }
     }

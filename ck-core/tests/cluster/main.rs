@@ -15,5 +15,6 @@ mod lessons;
 mod onlookers;
 mod refusals;
 mod restart;
+mod security;
 mod support;
 mod writes;

@@ -86,6 +86,7 @@ impl World {
             })
             .collect();
         let network = SimNetwork::new(plan.seed);
+        network.secure();
         if plan.menu.names {
             for i in 0..plan.nodes {
                 network.name(&nodes::name(i + 1), &nodes::addr(i + 1));

@@ -56,27 +56,31 @@ impl MembershipService {
 
     /// Refuses a node that does not answer at its own address: it could neither vote nor hold data.
     ///
+    /// The refusal does not say what was found at the address, and the log does: otherwise anybody who may ask could have
+    /// this node's network searched (server-side request forgery).
+    ///
     /// # Errors
     /// [`ErrorCode::JoinRefused`].
     pub(super) async fn dial_back(&self, request: &JoinRequest) -> Result<()> {
         let spec = &request.spec;
-        let refused = |why: String| {
-            Error::new(
-                ErrorCode::JoinRefused,
-                format!(
-                    "node {:?} says that it is at {}, but {why}",
-                    spec.id, spec.peer_addr
-                ),
-            )
+        let found = match self.ping(&spec.peer_addr).await {
+            Ok(pong) if pong.node_id == spec.id && pong.tag == ProcessTag::of(spec.process) => return Ok(()),
+            Ok(pong) if pong.node_id == spec.id => "another process of it answers there".to_owned(),
+            Ok(pong) => format!("node {:?} answers there", pong.node_id),
+            Err(error) => format!("it cannot be reached there: {error}"),
         };
-        match self.ping(&spec.peer_addr).await {
-            Ok(pong) if pong.node_id == spec.id && pong.tag == ProcessTag::of(spec.process) => Ok(()),
-            Ok(pong) => Err(refused(format!("node {:?} answers there", pong.node_id))),
-            Err(error) => Err(refused(format!(
-                "it cannot be reached there: {}",
-                error.message()
-            ))),
-        }
+        let (me, at) = (&self.context.me, &spec.peer_addr);
+        self.context.logger.warn(format_args!(
+            "node {:?} is not admitted: it says that it is at {at}, but {found}",
+            spec.id
+        ));
+        Err(Error::new(
+            ErrorCode::JoinRefused,
+            format!(
+                "node {:?} says that it is at {at}, and does not answer node {me:?} there; the log of {me:?} says what was found",
+                spec.id
+            ),
+        ))
     }
 
     /// Asks which node and which process answers at an address.

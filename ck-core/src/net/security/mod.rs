@@ -18,7 +18,9 @@ mod tests;
 mod token;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -27,6 +29,9 @@ pub use keyring::Keyring;
 pub use keys::{ClusterKeys, KeyId};
 pub(super) use proof::{CODE_LEN, Offer, PendingProof, ProvedKeys, answer};
 pub use token::{Role, Token};
+
+use crate::error::Result;
+use crate::options::{Cidr, invalid};
 
 /// The byte stream of a connection, such as TCP or TLS.
 pub trait PeerStream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -42,7 +47,9 @@ pub struct Security {
 #[derive(Default)]
 struct SecurityInner {
     keyring: Option<Keyring>,
-    accepts_unproven: bool,
+    accepts_unproven: AtomicBool,
+    /// The networks in which peers may be; empty for every network.
+    allowed: Vec<Cidr>,
 }
 
 impl fmt::Debug for Security {
@@ -66,9 +73,36 @@ impl Security {
         Security {
             inner: Arc::new(SecurityInner {
                 keyring: Some(keyring),
-                accepts_unproven,
+                accepts_unproven: AtomicBool::new(accepts_unproven),
+                allowed: Vec::new(),
             }),
         }
+    }
+
+    /// The same, and peers are dialled only at addresses in these networks. Names are checked by the address that is dialled,
+    /// whatever they resolved to before.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`](crate::ErrorCode::InvalidOption) for a text that is no network.
+    pub fn within(self, networks: &[String]) -> Result<Self> {
+        let parse = |text: &String| {
+            text.parse()
+                .map_err(|()| invalid("allowed_cidrs", text, "is no network, such as 10.0.0.0/8"))
+        };
+        let inner = &self.inner;
+        Ok(Security {
+            inner: Arc::new(SecurityInner {
+                keyring: inner.keyring.clone(),
+                accepts_unproven: AtomicBool::new(inner.accepts_unproven.load(Ordering::Acquire)),
+                allowed: networks.iter().map(parse).collect::<Result<_>>()?,
+            }),
+        })
+    }
+
+    /// True when a peer may be dialled at this address.
+    pub(super) fn may_dial(&self, address: IpAddr) -> bool {
+        let allowed = &self.inner.allowed;
+        allowed.is_empty() || allowed.iter().any(|network| network.contains(address))
     }
 
     /// The keys from the cluster's secret, if it has one.
@@ -86,6 +120,11 @@ impl Security {
 
     /// True when connections without a proof are accepted: there is nothing to prove, or not yet for everybody.
     pub fn accepts_unproven(&self) -> bool {
-        self.inner.keyring.is_none() || self.inner.accepts_unproven
+        self.inner.keyring.is_none() || self.inner.accepts_unproven.load(Ordering::Acquire)
+    }
+
+    /// Accepts no connection without a proof from now on, where there is something to prove.
+    pub fn require_proof(&self) {
+        self.inner.accepts_unproven.store(false, Ordering::Release);
     }
 }

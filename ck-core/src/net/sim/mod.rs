@@ -40,6 +40,9 @@ pub use conditions::LinkConditions;
 pub(crate) use sent_observer::report_sent;
 pub use sent_observer::{SentObserver, observe_sent};
 
+/// The secret of simulated clusters.
+const SECRET: &str = "simulated-secret-0123456789-abcdefghijklmnop";
+
 /// A network inside one process. Clones are the same network.
 ///
 /// Messages travel in one direction between two addresses: *links*. A request uses one link and its answer
@@ -212,9 +215,13 @@ impl SimNetwork {
         }
     }
 
-    /// From now on every node has this secret: connections prove it, and a program that is no node gets no answer.
-    pub fn secure(&self, keyring: Keyring) {
-        self.shared.state.lock().security = Security::with_keyring(keyring, false);
+    /// From now on all nodes have a secret in common: connections prove it, and a program that is no node gets no answer.
+    pub fn secure(&self) {
+        let keyring = Keyring::new("simulated", SECRET);
+        debug_assert!(keyring.is_ok(), "it is long enough");
+        if let Ok(keyring) = keyring {
+            self.shared.state.lock().security = Security::with_keyring(keyring, false);
+        }
     }
 
     /// From now on calls go over simulated connections, by the same code as over TCP.

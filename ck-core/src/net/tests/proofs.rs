@@ -511,6 +511,26 @@ async fn an_answer_that_was_changed_is_none() {
 }
 
 #[tokio::test]
+async fn nobody_is_dialled_outside_the_networks_that_are_allowed() {
+    let peer = peer(Security::none()).await;
+    let port = peer.addr.rsplit_once(':').unwrap().1;
+    let within = |networks: &[&str]| {
+        let networks: Vec<String> = networks.iter().map(|text| (*text).to_owned()).collect();
+        caller(Security::none().within(&networks).unwrap())
+    };
+    for addr in [peer.addr.clone(), format!("localhost:{port}")] {
+        let error = ask(&within(&["10.0.0.0/8", "fd00::/8"]), &addr)
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Unreachable);
+        assert!(error.message().contains("allowed_cidrs"), "{error}");
+        ask(&within(&["10.0.0.0/8", "127.0.0.0/8"]), &addr).await.unwrap();
+        ask(&within(&[]), &addr).await.unwrap();
+    }
+    assert_eq!(peer.asked.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test]
 async fn nothing_that_is_printed_has_the_secret_in_it() {
     let security = secured(&format!("{OURS},{NEXT}"));
     let transport = caller(security.clone());

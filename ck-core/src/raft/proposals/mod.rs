@@ -27,6 +27,10 @@ pub(in crate::raft) mod retry;
 pub(in crate::raft) mod write;
 
 pub(crate) use forward::ForwardServer;
+#[cfg(feature = "sim")]
+pub(crate) use forward::{ForwardAnswer, ForwardCall, ForwardRequest};
 pub(crate) use outcome::{Attempt, is_over};
 pub(crate) use proposer::Proposer;
 pub(crate) use retry::{LeaderRetry, RETRY_PAUSE};
+#[cfg(feature = "sim")]
+pub(crate) use write::WriteOutcome;

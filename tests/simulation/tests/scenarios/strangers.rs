@@ -1,13 +1,16 @@
-//! Calls of somebody who has found out how members talk, and who has no secret to know. What he may say about members.
+//! Calls of somebody who has found out how members talk: in a cluster without a secret, what he may say about members; in
+//! one with a secret, what a member may say about others.
 
-use clusterkit::ErrorCode;
 use clusterkit::env::{self, Instant};
 use clusterkit::model::{LeaveReason, NodeStatus};
 use clusterkit::sim::{MemberOrder, SimNode, Stranger};
 use clusterkit::state::{Command, NodeSpec};
+use clusterkit::{Error, ErrorCode};
 
 use crate::claims::{claims, status, watched};
-use crate::world::{SCENARIO_TIMEOUT, TestNode, World, all, leader, settle, simulate, until, write};
+use crate::world::{
+    SCENARIO_TIMEOUT, TestNode, World, all, leader, settle, simulate, simulate_open, until, write,
+};
 
 /// The stranger's machine.
 fn stranger(world: &World) -> Stranger {
@@ -36,7 +39,7 @@ fn spec_of(of: &SimNode, at: &Stranger, process: u64) -> NodeSpec {
 /// One join moved a live node to a stranger: the number that proves which process asks was told to everybody.
 #[test]
 fn a_live_node_is_not_moved_to_a_stranger() {
-    simulate(41, async |world| {
+    simulate_open(41, async |world| {
         let nodes = world.cluster(3).await;
         let leads = leader(&nodes, None).await;
         let victim = &nodes[(leads + 1) % 3];
@@ -67,7 +70,7 @@ fn a_live_node_is_not_moved_to_a_stranger() {
 /// The removal of a node that died, seen on the wire and repeated when the node is back.
 #[test]
 fn a_removal_that_is_repeated_does_not_take_out_the_next_process() {
-    simulate(42, async |world| {
+    simulate_open(42, async |world| {
         let mut nodes = world.cluster(3).await;
         let leads = leader(&nodes, None).await;
         let victim = nodes.remove((leads + 1) % 3);
@@ -99,7 +102,7 @@ fn a_removal_that_is_repeated_does_not_take_out_the_next_process() {
 #[test]
 fn whoever_is_said_to_stop_and_goes_on_writes_on() {
     for (seed, size) in [(45, 1), (46, 3)] {
-        simulate(seed, async |world| {
+        simulate_open(seed, async |world| {
             let nodes = world.cluster(size).await;
             for about in 0..nodes.len() {
                 for which in 0..2 {
@@ -126,7 +129,7 @@ fn whoever_is_said_to_stop_and_goes_on_writes_on() {
 #[test]
 fn nobody_takes_over_from_whoever_is_said_to_stop_and_has_a_lease() {
     for seed in 48..52 {
-        simulate(seed, async |world| {
+        simulate_open(seed, async |world| {
             let nodes = world.cluster(3).await;
             let all = all(&nodes);
             let leads = leader(&nodes, None).await;
@@ -157,7 +160,7 @@ fn nobody_takes_over_from_whoever_is_said_to_stop_and_has_a_lease() {
 /// A leader of which the log says that it stopped: another leader had put it there, and then this one came to lead.
 #[test]
 fn a_leader_of_which_the_log_says_that_it_stopped_comes_back() {
-    simulate(47, async |world| {
+    simulate_open(47, async |world| {
         let nodes = world.cluster(1).await;
         let stopped = Command::MarkDown {
             node: nodes[0].id().clone(),
@@ -178,7 +181,7 @@ fn a_leader_of_which_the_log_says_that_it_stopped_comes_back() {
 /// An order for the leader before the present one does nothing, whatever it is.
 #[test]
 fn orders_that_are_repeated_under_a_later_leader_do_nothing() {
-    simulate(43, async |world| {
+    simulate_open(43, async |world| {
         let nodes = world.cluster(3).await;
         let leads = leader(&nodes, None).await;
         let epoch = nodes[leads].topology().leader_epoch;
@@ -205,7 +208,7 @@ fn orders_that_are_repeated_under_a_later_leader_do_nothing() {
 /// Ten megabytes of reasons, a name of a million letters: refused before they are decoded, or before they are kept.
 #[test]
 fn what_members_are_told_is_bounded() {
-    simulate(44, async |world| {
+    simulate_open(44, async |world| {
         let nodes = world.cluster(1).await;
         let stranger = stranger(&world);
         let order = MemberOrder::Maintenance(Some("x".repeat(1 << 20)));
@@ -225,7 +228,7 @@ fn what_members_are_told_is_bounded() {
 /// Whoever pledges to a leader that Raft knows nothing of is bound to nobody else for ever: no leader had a lease any more.
 #[test]
 fn heartbeats_of_a_leader_that_there_is_not_bind_nobody() {
-    simulate(45, async |world| {
+    simulate_open(45, async |world| {
         let nodes = world.cluster(3).await;
         let leads = leader(&nodes, None).await;
         let epoch = nodes[leads].topology().leader_epoch;
@@ -253,4 +256,74 @@ fn heartbeats_of_a_leader_that_there_is_not_bind_nobody() {
         leader(&nodes, Some(leads)).await;
         settle(&nodes).await;
     });
+}
+
+/// Where the cluster has a secret, whoever does not know it gets no answer at all.
+#[test]
+fn a_stranger_without_the_secret_is_not_heard() {
+    for connections in [false, true] {
+        simulate(48, async |world| {
+            if connections {
+                world.network.use_connections();
+            }
+            let nodes = world.cluster(3).await;
+            let leads = leader(&nodes, None).await;
+            let stranger = stranger(&world);
+            let unheard = |error: Error| assert_eq!(error.code(), ErrorCode::Unauthenticated, "{error}");
+            unheard(stranger.ping(&nodes[leads]).await.unwrap_err());
+            unheard(stranger.heartbeat(&nodes[leads], 9, 1_000).await.unwrap_err());
+            for order in [
+                MemberOrder::Rebalance,
+                MemberOrder::StepDown,
+                MemberOrder::Maintenance(None),
+            ] {
+                unheard(stranger.order(&nodes[leads], order, 0).await.unwrap_err());
+            }
+            settle(&nodes).await;
+        });
+    }
+}
+
+/// A member that has turned: it knows the secret, and still is only who it said when it connected.
+#[test]
+fn a_member_acts_in_its_own_name_only() {
+    for connections in [false, true] {
+        simulate(49, async |world| {
+            if connections {
+                world.network.use_connections();
+            }
+            let nodes = world.cluster(3).await;
+            let leads = leader(&nodes, None).await;
+            let victim = &nodes[(leads + 1) % 3];
+            let turned = Stranger::with_identity(&world.network, "10.0.0.98:7000", "turned");
+            let (id, incarnation) = (victim.id().clone(), victim.incarnation().unwrap());
+            for order in [
+                MemberOrder::Stop {
+                    node: id.clone(),
+                    incarnation,
+                },
+                MemberOrder::Failed {
+                    node: id.clone(),
+                    incarnation,
+                },
+            ] {
+                let error = turned.order(&nodes[leads], order, 0).await.unwrap_err();
+                assert_eq!(error.code(), ErrorCode::Refused, "{error}");
+            }
+            // Raft calls in the name of another node.
+            let raft_id = victim.raft_id().unwrap();
+            let error = turned.heartbeat(&nodes[leads], raft_id, 1_000).await.unwrap_err();
+            assert_eq!(error.code(), ErrorCode::InvalidArgument, "{error}");
+            // A proposal in the session of another: it would take the place of that node's next write, or settle it.
+            let session = incarnation;
+            let error = turned
+                .propose_in(&nodes[leads], session, "forged")
+                .await
+                .unwrap_err();
+            assert_eq!(error.code(), ErrorCode::Refused, "{error}");
+            write(victim, "its own").await;
+            assert_eq!(status(&nodes[leads], &id), Some(NodeStatus::Active));
+            settle(&nodes).await;
+        });
+    }
 }

@@ -38,8 +38,16 @@ pub(crate) struct World {
     pub(crate) network: SimNetwork,
 }
 
-/// Runs a scenario in a simulation of its own.
+/// Runs a scenario in a simulation of its own, in which every node has the cluster's secret.
 pub(crate) fn simulate<T, F: Future<Output = T>>(seed: u64, scenario: impl FnOnce(World) -> F) -> T {
+    simulate_open(seed, async move |world: World| {
+        world.network.secure();
+        scenario(world).await
+    })
+}
+
+/// Runs a scenario in which nothing has to be proved.
+pub(crate) fn simulate_open<T, F: Future<Output = T>>(seed: u64, scenario: impl FnOnce(World) -> F) -> T {
     clusterkit::sim::simulate(seed, async move { scenario(World::new(seed)).await })
 }
 

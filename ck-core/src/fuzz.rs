@@ -52,6 +52,11 @@ pub const TARGETS: &[Target] = &[
         run: crate::net::fuzz::frames,
         memory: (256 << 10, 16),
     },
+    Target {
+        name: "proofs",
+        run: crate::net::security::fuzz::proofs,
+        memory: (256 << 10, 64),
+    },
     #[cfg(feature = "sim")]
     Target {
         name: "peer",

@@ -21,6 +21,7 @@ fn examples_of(target: &Target) -> Vec<Example> {
         "snapshot" => crate::raft::fuzz::examples(),
         "identity" => crate::membership::fuzz::examples(),
         "frames" => crate::net::fuzz::examples(),
+        "proofs" => crate::net::security::fuzz::examples(),
         #[cfg(feature = "sim")]
         "peer" => super::node::examples(),
         "http" => crate::http::fuzz::examples(),

@@ -37,7 +37,7 @@ mod outgoing_connection;
 mod peer_connection;
 mod pool_slot;
 mod resolver_cache;
-mod security;
+pub(crate) mod security;
 mod server;
 #[cfg(feature = "sim")]
 pub mod sim;

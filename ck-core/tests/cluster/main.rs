@@ -5,6 +5,7 @@
 
 mod admin;
 mod async_calls;
+mod attacks;
 mod clients;
 mod directory;
 mod events;

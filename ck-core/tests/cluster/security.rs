@@ -166,13 +166,7 @@ fn the_secret_is_changed_in_its_files_while_writes_go_on() {
         until("a node with the next secret alone is admitted", || {
             let mut options = newcomer(NEXT);
             options.join_timeout = std::time::Duration::from_millis(500);
-            match TestNode::start(options) {
-                Ok(node) => {
-                    node.kit.leave(TIMEOUT).unwrap();
-                    true
-                }
-                Err(_) => false,
-            }
+            TestNode::start(options).is_ok_and(|node| node.kit.leave(TIMEOUT).is_ok())
         });
     }
     let errors = load.end();
@@ -181,11 +175,8 @@ fn the_secret_is_changed_in_its_files_while_writes_go_on() {
     old.cluster_secret = Some(OURS.into());
     old.join_addrs = nodes.iter().map(TestNode::addr).collect();
     old.join_timeout = std::time::Duration::from_secs(1);
-    let mut last = None;
     until("the first secret opens nothing any more", || {
-        let error = TestNode::start(old.clone()).err();
-        last = error.map(|error| error.code());
-        last == Some(ErrorCode::Unauthenticated)
+        TestNode::start(old.clone()).is_err_and(|error| error.code() == ErrorCode::Unauthenticated)
     });
     stop(nodes);
 }

@@ -9,6 +9,14 @@
 //!
 //! Everything is compared in constant time, and nothing of it is ever printed but the ids of keys.
 
+#[cfg(any(test, feature = "fuzz"))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a fuzz target reports what it found by a panic"
+)]
+pub(crate) mod fuzz;
 mod identity;
 mod keyring;
 mod keys;

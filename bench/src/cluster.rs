@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clusterkit::{ClusterKit, Options, TimingProfile};
 use tempfile::TempDir;
 
-use crate::Outcome;
+use crate::{Outcome, security};
 
 /// How long anything may take before the benchmark gives up.
 pub(crate) const BENCH_TIMEOUT: Duration = Duration::from_secs(240);
@@ -25,6 +25,8 @@ pub(crate) struct Nodes {
 pub(crate) struct Kind {
     pub(crate) partitions: u32,
     pub(crate) profile: TimingProfile,
+    /// With a secret that all nodes share.
+    pub(crate) secured: bool,
 }
 
 impl Default for Kind {
@@ -32,6 +34,7 @@ impl Default for Kind {
         Kind {
             partitions: PARTITIONS,
             profile: TimingProfile::Lan,
+            secured: false,
         }
     }
 }
@@ -102,6 +105,7 @@ impl Nodes {
         options.data_dir = self.dir.path().join(format!("{i}")).display().to_string();
         options.join_timeout = BENCH_TIMEOUT;
         options.timing.profile = self.kind.profile;
+        options.cluster_secret = self.kind.secured.then(|| security::SECRET.into());
         match self.nodes.first().and_then(ClusterKit::http_addr) {
             Some(founder) => options.join_addrs = vec![founder],
             None => options.partition_count = Some(self.kind.partitions),

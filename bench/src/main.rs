@@ -14,6 +14,7 @@ mod process;
 mod quiet;
 mod rate;
 mod report;
+mod security;
 mod slow_link;
 mod spaces;
 mod writes;
@@ -75,6 +76,8 @@ struct Arguments {
 enum Part {
     /// Durable writes, beside the disk's own rate.
     Writes,
+    /// Durable writes with a secret, beside those without.
+    Security,
     /// Durable writes over HTTP, beside the native call.
     Http,
     /// Forming, joining, restarting.
@@ -163,6 +166,9 @@ fn run(arguments: &Arguments) -> Outcome {
     if wanted(Part::Writes) {
         let turn = Duration::from_millis(arguments.turn);
         writes::measure(&mut report, &arguments.dir, &arguments.writers, turn)?;
+    }
+    if wanted(Part::Security) {
+        security::measure(&mut report, &arguments.dir, Duration::from_millis(arguments.turn))?;
     }
     if wanted(Part::Http) {
         http::measure(&mut report, &arguments.dir, Duration::from_millis(arguments.turn))?;

@@ -66,6 +66,7 @@ fn killed(report: &mut Report, dir: &Path, profile: TimingProfile, aims: &Aims, 
     let kind = Kind {
         partitions: PARTITIONS,
         profile,
+        ..Kind::default()
     };
     let mut nodes = Nodes::none_of(dir, kind)?;
     nodes.add(2)?;
@@ -154,6 +155,7 @@ fn step_down(report: &mut Report, dir: &Path, profile: TimingProfile, trials: us
     let kind = Kind {
         partitions: PARTITIONS,
         profile,
+        ..Kind::default()
     };
     let mut nodes = Nodes::none_of(dir, kind)?;
     nodes.add(3)?;
@@ -181,6 +183,7 @@ fn drain(report: &mut Report, dir: &Path, profile: TimingProfile, trials: usize)
     let kind = Kind {
         partitions: MANY,
         profile,
+        ..Kind::default()
     };
     let mut nodes = Nodes::none_of(dir, kind)?;
     nodes.add(3)?;

@@ -91,7 +91,7 @@ fn connections(report: &mut Report) -> Outcome {
                 let transport = TcpTransport::new("bench", limits.clone(), security.clone());
                 transport.identify(identity());
                 transport
-                    .call(&addr, Lane::Request, bytes::Bytes::new(), CALL_TIMEOUT)
+                    .call(&addr, Lane::Request, Default::default(), CALL_TIMEOUT)
                     .await?;
                 transport.close();
             }

@@ -18,6 +18,8 @@ type ClientOptions struct {
 	Addrs []string
 	// ClusterName is the name that the cluster must have. Without it the cluster of the first answer is followed.
 	ClusterName string
+	// Token is what clusterkit token has made for this client. It is needed where the cluster has a secret, and is never shown.
+	Token Secret
 	// GivenAddrsOnly leaves out the addresses that members advertise, where they cannot be dialled from here: member_addrs is false.
 	GivenAddrsOnly bool
 	// PollTimeout is how long a member may hold a poll while nothing changes. One that is cut off is noticed after so long.
@@ -52,6 +54,7 @@ func (o ClientOptions) OptionSet() (*ClientOptionSet, error) {
 	w := &optionWriter{set: set, given: map[string]bool{}}
 	w.text("addrs", strings.Join(o.Addrs, ","))
 	w.text("cluster_name", o.ClusterName)
+	w.text("token", string(o.Token))
 	if o.GivenAddrsOnly {
 		w.put("member_addrs", "false")
 	}

@@ -312,14 +312,14 @@ func TestOptionsOfAClient(t *testing.T) {
 
 	// Every field sets its option, and every option has a field.
 	set, err := clusterkit.ClientOptions{
-		Addrs: []string{"10.0.0.1:8080", "10.0.0.2:8080"}, ClusterName: "seven", GivenAddrsOnly: true, PollTimeout: 6 * time.Second,
+		Addrs: []string{"10.0.0.1:8080", "10.0.0.2:8080"}, ClusterName: "seven", Token: "ck1.read", GivenAddrsOnly: true, PollTimeout: 6 * time.Second,
 		UpdateInterval: 300 * time.Millisecond, ConnectTimeout: 3 * time.Second, RequestTimeout: 4 * time.Second,
 		RetryMin: 150 * time.Millisecond, RetryMax: 9 * time.Second, MaxResponseBytes: 1 << 20, LogLevel: "debug",
 	}.OptionSet()
 	must(t, err)
 	must(t, set.Validate())
 	want := map[string]string{
-		"addrs": "10.0.0.1:8080,10.0.0.2:8080", "cluster_name": "seven", "member_addrs": "false", "poll_timeout": "6s",
+		"addrs": "10.0.0.1:8080,10.0.0.2:8080", "cluster_name": "seven", "token": "(hidden)", "member_addrs": "false", "poll_timeout": "6s",
 		"update_interval": "300ms", "connect_timeout": "3s", "request_timeout": "4s", "retry_min": "150ms", "retry_max": "9s",
 		"max_response_bytes": "1048576", "log_level": "debug",
 	}

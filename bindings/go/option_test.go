@@ -2,8 +2,10 @@ package clusterkit_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,6 +101,12 @@ func TestEveryOptionHasAField(t *testing.T) {
 		HookConcurrency:         20,
 		RuntimeThreads:          2,
 		LogLevel:                "debug",
+		ClusterSecret:           aSecret,
+		ClusterSecretFile:       "/run/secret",
+		TLS:                     clusterkit.TLSConfig{Cert: "/run/cert", Key: "/run/key", CA: "/run/ca"},
+		SecurityRollout:         true,
+		AllowedCIDRs:            []string{"10.0.0.0/8", "fd00::/8"},
+		ReservedDataPrefix:      "own/",
 	}
 	want := map[string]string{
 		"node_id":                        "node-7",
@@ -136,11 +144,27 @@ func TestEveryOptionHasAField(t *testing.T) {
 		"hook_concurrency":               "20",
 		"runtime_threads":                "2",
 		"log_level":                      "debug",
+		"cluster_secret":                 "(hidden)",
+		"cluster_secret_file":            "/run/secret",
+		"tls.cert":                       "/run/cert",
+		"tls.key":                        "/run/key",
+		"tls.ca":                         "/run/ca",
+		"insecure":                       "true",
+		"security_rollout":               "true",
+		"allowed_cidrs":                  "10.0.0.0/8,fd00::/8",
+		"reserved_data_prefix":           "own/",
 	}
+	secretFile := o.ClusterSecretFile
+	// A secret is in the options or in a file.
+	o.ClusterSecretFile = ""
 	values := effective(t, o)
 	// Not both: the two contradict each other.
 	o.Bootstrap, o.BootstrapExpect = false, 3
 	values["bootstrap_expect"] = effective(t, o)["bootstrap_expect"]
+	o.ClusterSecret, o.ClusterSecretFile = "", secretFile
+	values["cluster_secret_file"] = effective(t, o)["cluster_secret_file"]
+	open := clusterkit.Options{NodeID: "n", HTTPAddr: ":1", Insecure: true}
+	values["insecure"] = effective(t, open)["insecure"]
 	for name, value := range want {
 		if !sameValue(values[name], value) {
 			t.Errorf("%s is %q instead of %q", name, values[name], value)
@@ -153,6 +177,25 @@ func TestEveryOptionHasAField(t *testing.T) {
 		if spec.Type == "" || spec.Bounds == "" || spec.Help == "" || len(spec.Env) == 0 {
 			t.Errorf("the option is not described: %+v", spec)
 		}
+	}
+}
+
+const aSecret = "hY3kPq8vWz1RtN5cXs7DfGj2LmB9aQeU4oKiT6yHwEn"
+
+func TestASecretIsNotPrinted(t *testing.T) {
+	options := clusterkit.Options{ClusterSecret: aSecret}
+	client := clusterkit.ClientOptions{Token: aSecret}
+	for _, form := range []string{"%v", "%+v", "%#v", "%s"} {
+		if text := fmt.Sprintf(form+form, options, client); strings.Contains(text, aSecret) || !strings.Contains(text, "(hidden)") {
+			t.Error(text)
+		}
+	}
+	set, err := options.OptionSet()
+	must(t, err)
+	value, err := set.Get("cluster_secret")
+	must(t, err)
+	if value != "(hidden)" {
+		t.Error(value)
 	}
 }
 

@@ -83,12 +83,52 @@ type Options struct {
 	HookConcurrency int
 	// RuntimeThreads is the number of threads that all nodes of the process share.
 	RuntimeThreads int
+	// ClusterSecret is the secret that all members share: 43 to 1024 characters, which clusterkit secret makes. During a change of it
+	// two, separated by a comma: the new one and the one before. It is never shown.
+	ClusterSecret Secret
+	// ClusterSecretFile is a file with what ClusterSecret would be. It is read again when it changes.
+	ClusterSecretFile string
+	// TLS names the files by which members and clients prove who they are.
+	TLS TLSConfig
+	// Insecure says that a node without a secret and certificates may listen beyond loopback, where it obeys whoever reaches its port.
+	Insecure bool
+	// SecurityRollout says that members and clients without a proof are accepted as well, while the members of a running cluster are
+	// given a secret or certificates one after the other.
+	SecurityRollout bool
+	// AllowedCIDRs are the networks in which the addresses of members may be: "10.0.0.0/8". Without any, everywhere.
+	AllowedCIDRs []string
+	// ReservedDataPrefix is what the keys of custom data begin with that only members write.
+	ReservedDataPrefix string
 	// LogLevel is the least severe level that reaches Logger: "off", "error", "warn", "info", "debug" or "trace".
 	LogLevel string
 	// Logger is where messages for people go. nil drops them.
 	Logger Logger
 	// Extra sets options by their names, those that have no field too. One that a field sets as well is refused.
 	Extra map[string]string
+}
+
+// Secret is a text that is not printed: fmt and loggers that use it show "(hidden)".
+type Secret string
+
+// String hides the text.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "(hidden)"
+}
+
+// GoString hides the text.
+func (s Secret) GoString() string { return strconv.Quote(s.String()) }
+
+// TLSConfig names PEM files. All three are set, or none; they are read again when they change.
+type TLSConfig struct {
+	// Cert has the node's certificate and what leads from it to CA: the option tls.cert.
+	Cert string
+	// Key has the private key of Cert: tls.key.
+	Key string
+	// CA has the certificates of the authority that signs those of members and clients: tls.ca.
+	CA string
 }
 
 // HealthCheckConfig is how silent nodes are found. The zero value is the default: it is on.
@@ -143,6 +183,12 @@ func (w *optionWriter) number(name string, value int) {
 	}
 }
 
+func (w *optionWriter) flag(name string, value bool) {
+	if value {
+		w.put(name, "true")
+	}
+}
+
 func (w *optionWriter) duration(name string, value time.Duration) {
 	if value == 0 {
 		return
@@ -193,9 +239,7 @@ func (o Options) OptionSet() (*OptionSet, error) {
 	w.text("advertise_addr", o.AdvertiseAddr)
 	w.text("join_addrs", o.joinAddrs())
 	w.duration("join_timeout", o.JoinTimeout)
-	if o.Bootstrap {
-		w.put("bootstrap", "true")
-	}
+	w.flag("bootstrap", o.Bootstrap)
 	w.number("bootstrap_expect", o.BootstrapExpect)
 	o.writeConfig(w)
 	if o.InMemory && o.DataDir != "" {
@@ -223,6 +267,15 @@ func (o Options) OptionSet() (*OptionSet, error) {
 	w.entries("labels", o.Labels)
 	w.number("hook_concurrency", o.HookConcurrency)
 	w.number("runtime_threads", o.RuntimeThreads)
+	w.text("cluster_secret", string(o.ClusterSecret))
+	w.text("cluster_secret_file", o.ClusterSecretFile)
+	w.text("tls.cert", o.TLS.Cert)
+	w.text("tls.key", o.TLS.Key)
+	w.text("tls.ca", o.TLS.CA)
+	w.flag("insecure", o.Insecure)
+	w.flag("security_rollout", o.SecurityRollout)
+	w.text("allowed_cidrs", strings.Join(o.AllowedCIDRs, ","))
+	w.text("reserved_data_prefix", o.ReservedDataPrefix)
 	w.text("log_level", o.LogLevel)
 	w.extra(o.Extra)
 	if w.err != nil {

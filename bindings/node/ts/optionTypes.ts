@@ -180,6 +180,55 @@ export interface NodeOptionValues {
    */
   runtimeThreads?: number | undefined;
   /**
+   * The secret that all members share, from which the keys of members and the tokens of clients are derived. During a change of
+   * it two, separated by a comma: the new one and the one before. clusterkit secret makes one. 43 to 1024 printable characters,
+   * or two such texts separated by a comma. Default: none. Environment: CLUSTERKIT_CLUSTER_SECRET.
+   */
+  clusterSecret?: string | undefined;
+  /**
+   * A file with what clusterSecret would be, in one line or two. It is read again when it changes. A path, without quotes, a ~ or
+   * blanks around it. Default: none. Environment: CLUSTERKIT_CLUSTER_SECRET_FILE.
+   */
+  clusterSecretFile?: string | undefined;
+  /** Transport security. */
+  tls?: {
+    /**
+     * A PEM file with the node's certificate and what leads from it to tls.ca. It is read again when it changes. A path, without
+     * quotes, a ~ or blanks around it. Default: none. Environment: CLUSTERKIT_TLS_CERT.
+     */
+    cert?: string | undefined;
+    /**
+     * A PEM file with the private key of tls.cert. A path, without quotes, a ~ or blanks around it. Default: none. Environment:
+     * CLUSTERKIT_TLS_KEY.
+     */
+    key?: string | undefined;
+    /**
+     * A PEM file with the certificates of the authority that signs those of members and clients. A path, without quotes, a ~ or
+     * blanks around it. Default: none. Environment: CLUSTERKIT_TLS_CA.
+     */
+    ca?: string | undefined;
+  };
+  /**
+   * Whether a node without clusterSecret and tls may listen beyond loopback, where it obeys whoever reaches its port. True or
+   * false. Default: false. Environment: CLUSTERKIT_INSECURE.
+   */
+  insecure?: boolean | undefined;
+  /**
+   * Whether members and clients without a proof are accepted as well, while the members of a running cluster are given
+   * clusterSecret or tls one after the other. True or false. Default: false. Environment: CLUSTERKIT_SECURITY_ROLLOUT.
+   */
+  securityRollout?: boolean | undefined;
+  /**
+   * The networks in which the addresses of members may be; without any, everywhere. A node that names another one may not join.
+   * Up to 256 of address/length, separated by commas. Default: none. Environment: CLUSTERKIT_ALLOWED_CIDRS.
+   */
+  allowedCidrs?: string | readonly string[] | undefined;
+  /**
+   * Custom data under keys that begin with this only members write: HTTP clients read it at most. 1 to 255 bytes, no control
+   * characters, no blanks at either end. Default: none. Environment: CLUSTERKIT_RESERVED_DATA_PREFIX.
+   */
+  reservedDataPrefix?: string | undefined;
+  /**
    * The least severe messages that reach the log callback. Off, error, warn, info, debug, trace. Default: info. Environment:
    * CLUSTERKIT_LOG_LEVEL.
    */
@@ -198,6 +247,11 @@ export interface ClientOptionValues {
    * characters, no blanks at either end. Default: none.
    */
   clusterName?: string | undefined;
+  /**
+   * What clusterkit token has made for this client. It is needed where the cluster has a secret, and is never shown. 1 to 4096
+   * printable characters. Default: none.
+   */
+  token?: string | undefined;
   /**
    * Whether the addresses that members advertise are used too. Set it to false where they cannot be dialled from here. True or
    * false. Default: true.

@@ -115,7 +115,10 @@ def test_every_option_is_a_keyword():
         "map": {"a": ":1"},
         "address": "127.0.0.1:1",
     }
-    special = {"timing": "fast", "log_level": "warn", "zone": "eu", "http_addr": ":1"}
+    special = {
+        "timing": "fast", "log_level": "warn", "zone": "eu", "http_addr": ":1", "allowed_cidrs": ["10.0.0.0/8"],
+        "cluster_secret": "hY3kPq8vWz1RtN5cXs7DfGj2LmB9aQeU4oKiT6yHwEn",
+    }  # fmt: skip
     for spec in clusterkit.options_table():
         keyword = spec.name.replace(".", "_")
         assert keyword in clusterkit.Options.__annotations__ or keyword in ("node_id", "http_addr")

@@ -12,13 +12,16 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{ACCEPT, CONNECTION, ETAG, HOST, HeaderName, HeaderValue, IF_NONE_MATCH, USER_AGENT};
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, ETAG, HOST, HeaderName, HeaderValue, IF_NONE_MATCH, USER_AGENT,
+};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::Socket;
+use crate::options::Secret;
 
 /// The longest head of an answer that is read, and how much is read at a time.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -71,17 +74,30 @@ pub(super) struct HttpConnection {
     /// its own, so that nothing is left of a connection that is dropped.
     driver: Option<Pin<Box<Driver>>>,
     host: HeaderValue,
+    /// The header with the client's token.
+    authorization: Option<HeaderValue>,
 }
 
 impl HttpConnection {
-    /// Begins to speak HTTP on a connection to `addr`.
-    pub(super) async fn new(socket: Socket, addr: &str) -> Result<Self> {
+    /// Begins to speak HTTP on a connection to `addr`. Each request shows `token`.
+    pub(super) async fn new(socket: Socket, addr: &str, token: Option<&Secret>) -> Result<Self> {
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(MAX_HEAD_BYTES)
             .handshake(TokioIo::new(socket))
             .await
             .map_err(|error| broken(&error))?;
+        let authorization = token.map(|token| {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", token.reveal())).map_err(|_| {
+                Error::new(
+                    ErrorCode::InvalidOption,
+                    "option token: the value, which is not shown, is no text of a header",
+                )
+            })?;
+            value.set_sensitive(true);
+            Ok::<_, Error>(value)
+        });
         Ok(HttpConnection {
+            authorization: authorization.transpose()?,
             sender,
             driver: Some(Box::pin(driver)),
             host: HeaderValue::try_from(addr)
@@ -135,6 +151,9 @@ impl HttpConnection {
             .header(ACCEPT, "application/json");
         if let Some(tag) = request.known_tag {
             asked = asked.header(IF_NONE_MATCH, tag);
+        }
+        if let Some(authorization) = &self.authorization {
+            asked = asked.header(AUTHORIZATION, authorization);
         }
         let asked = asked.body(Empty::new()).map_err(|error| broken(&error))?;
         let HttpConnection { sender, driver, .. } = self;

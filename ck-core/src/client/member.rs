@@ -84,7 +84,7 @@ impl Member {
     pub(super) async fn ask(shared: &Arc<Shared>, addr: String, query: Query) -> Result<Self> {
         let socket = shared.connector.connect(&addr).await?;
         let mut member = Member {
-            connection: HttpConnection::new(socket, &addr).await?,
+            connection: HttpConnection::new(socket, &addr, shared.options.token.as_ref()).await?,
             addr,
             tag: None,
             revision: 0,

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::options::{LogLevel, OptionDefault, OptionKind, OptionValue, invalid, json_object, text_of};
+use crate::options::{
+    LogLevel, OptionDefault, OptionKind, OptionValue, REDACTED, Secret, invalid, invalid_secret, json_object,
+    text_of,
+};
 
 /// The options of a [`Client`](crate::Client).
 ///
@@ -35,6 +38,8 @@ pub struct ClientOptions {
     pub addrs: Vec<String>,
     /// The name that the cluster must have; `None` takes the cluster of the first answer.
     pub cluster_name: Option<String>,
+    /// What the client shows to members that ask for a proof; never shown otherwise. `clusterkit token` makes one.
+    pub token: Option<Secret>,
     /// Whether the addresses of members are used that the cluster itself names.
     pub member_addrs: bool,
     /// How long a member may hold a poll while nothing changes.
@@ -69,6 +74,21 @@ pub struct ClientOptionSpec {
     pub help: &'static str,
     set: fn(&mut ClientOptions, &OptionKind, &str) -> Result<(), String>,
     get: fn(&ClientOptions) -> String,
+}
+
+impl ClientOptionSpec {
+    /// True for an option whose value is never shown: not by [`ClientOptions::get`], in an error or in a log.
+    pub fn is_secret(&self) -> bool {
+        self.kind.is_secret()
+    }
+
+    /// The error for a value of this option.
+    fn invalid(&self, value: &str, problem: &str) -> Error {
+        match self.is_secret() {
+            true => invalid_secret(self.name, problem),
+            false => invalid(self.name, value, problem),
+        }
+    }
 }
 
 /// Every option of a client, in the order of the documentation.
@@ -114,6 +134,12 @@ static OPTIONS: &[ClientOptionSpec] = &[
         OptionKind::Name,
         OptionDefault::None,
         "The name that the cluster must have. Without it the cluster of the first answer is followed."
+    ),
+    option!(
+        token,
+        OptionKind::Token,
+        OptionDefault::None,
+        "What clusterkit token has made for this client. It is needed where the cluster has a secret, and is never shown."
     ),
     option!(
         member_addrs,
@@ -185,6 +211,7 @@ impl Default for ClientOptions {
         let mut options = ClientOptions {
             addrs: Vec::new(),
             cluster_name: None,
+            token: None,
             member_addrs: true,
             poll_timeout: Duration::ZERO,
             update_interval: Duration::ZERO,
@@ -240,15 +267,21 @@ impl ClientOptions {
     /// [`ErrorCode::InvalidOption`]: the name is unknown, or the value is malformed or out of bounds.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let spec = spec_of(name)?;
-        (spec.set)(self, &spec.kind, value).map_err(|problem| invalid(name, value, &problem))
+        (spec.set)(self, &spec.kind, value).map_err(|problem| spec.invalid(value, &problem))
     }
 
-    /// The value of an option, in the form that [`ClientOptions::set`] reads; empty when it is not set.
+    /// The value of an option, in the form that [`ClientOptions::set`] reads; empty when it is not set. In the place of a
+    /// secret stands `(hidden)`.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidOption`] for an unknown name.
     pub fn get(&self, name: &str) -> Result<String> {
-        Ok((spec_of(name)?.get)(self))
+        let spec = spec_of(name)?;
+        let text = (spec.get)(self);
+        Ok(match spec.is_secret() && !text.is_empty() {
+            true => REDACTED.to_owned(),
+            false => text,
+        })
     }
 
     /// Sets the options that a JSON object names, and leaves the rest. Durations are text or a number of milliseconds,
@@ -286,7 +319,7 @@ impl ClientOptions {
             again.set(spec.name, &text)?;
             if again != *self {
                 let problem = format!("reads back as another value; it has to be {}", spec.kind.bounds());
-                return Err(invalid(spec.name, &text, &problem));
+                return Err(spec.invalid(&text, &problem));
             }
         }
         if self.retry_min > self.retry_max {
@@ -339,6 +372,8 @@ macro_rules! setters {
 setters! {
     /// The name that the cluster must have.
     cluster_name: impl Into<String> => Some(cluster_name.into());
+    /// What the client shows to members that ask for a proof.
+    token: impl Into<Secret> => Some(token.into());
     /// Whether the addresses that members advertise are used too.
     member_addrs: bool => member_addrs;
     /// How long a member may hold a poll while nothing changes.

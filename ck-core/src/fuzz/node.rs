@@ -114,6 +114,7 @@ pub(crate) fn ask(requests: Vec<(Request, Vec<u8>)>) {
             node.api(),
             limits,
             Arc::<RequestCounters>::default(),
+            Arc::default(),
             None,
         ));
         for (request, _) in requests {

@@ -108,6 +108,13 @@ impl IntoResponse for ErrorResponse {
         // An error is a code, a string and a number; serialising that cannot fail.
         let bytes = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = json_bytes(self.status, bytes);
+        // For the audit.
+        response.extensions_mut().insert(self.error.code());
+        if self.status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if self.status == StatusCode::SERVICE_UNAVAILABLE && self.error.is_retriable() {
             response
                 .headers_mut()

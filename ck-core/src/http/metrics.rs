@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 
-use super::{Api, Contact, RequestCounters};
+use super::{Api, Contact, RequestCounters, SecurityReport};
 use crate::model::{Metrics, NodeStatus, PartitionState};
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -49,6 +49,7 @@ pub(super) fn text(
     api: &dyn Api,
     metrics: &Metrics,
     counters: &RequestCounters,
+    security: &SecurityReport,
     contact: &Contact,
 ) -> String {
     let mut out = Exposition(String::with_capacity(4096));
@@ -221,6 +222,28 @@ pub(super) fn text(
         "counter",
         "HTTP requests that were answered with a 4xx or 5xx status.",
         metrics.error_count,
+    );
+    let name = "clusterkit_security_mode";
+    out.family(
+        name,
+        "gauge",
+        "1 for what protects the node: open, insecure, secret or rollout.",
+    );
+    out.sample(name, &[("mode", security.mode)], 1);
+    let name = "clusterkit_security_key";
+    if !security.key_ids.is_empty() {
+        let help = "1 for the key that the node uses, 0 for one that it accepts only.";
+        out.family(name, "gauge", help);
+    }
+    for id in &security.key_ids {
+        let is_used = security.key_in_use.as_ref() == Some(id);
+        out.sample(name, &[("key_id", id)], u8::from(is_used));
+    }
+    out.unlabelled(
+        "clusterkit_failed_proofs_total",
+        "counter",
+        "HTTP requests that were refused because they had no token, or one that is wrong or has expired.",
+        security.failed_proofs,
     );
     out.0
 }

@@ -1,4 +1,4 @@
-//! The middleware around every handler: admission, deadline, counting. Panics and the headers of every answer are
+//! The middleware around every handler: admission, authorization, deadline, counting, audit. Panics and the headers of every answer are
 //! tower-http's part (see [`router`](super::router)).
 //!
 //! The deadline is not tower-http's: it depends on the request, its answer is an error in JSON, and it has to wait by
@@ -21,14 +21,33 @@ use crate::error::ErrorCode;
 pub(super) struct OverCapacity;
 
 /// Refuses what must not reach a handler, bounds how long the handler may take, and counts the answer.
-pub(super) async fn admit_and_count(State(app): State<AppState>, request: Request, next: Next) -> Response {
+pub(super) async fn admit_and_count(
+    State(app): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let template = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let row = RequestCounters::row(request.method(), template);
     let is_extra = template.is_some_and(|path| ROUTES.iter().all(|route| route.path != path));
-    let response = match admit(&app, &request, is_extra) {
+    // A path that there is not, or a method that it does not take, needs no proof to be refused.
+    let route = ROUTES.get(row);
+    let mut audit = route
+        .filter(|route| route.level.changes())
+        .map(|route| app.access.audit(&request, route));
+    if let Some(audit) = &audit {
+        request.extensions_mut().insert(audit.body_target());
+    }
+    let mut admitted = admit(&app, &request, is_extra);
+    if let (Ok(()), Some(route)) = (&admitted, route) {
+        admitted = app.access.authorize(&mut request, route, &mut audit).await;
+    }
+    let response = match admitted {
         Ok(()) => run_with_deadline(&app, request, next).await,
         Err(refusal) => refusal.into_response(),
     };
+    if let Some(audit) = audit {
+        audit.finish(&response);
+    }
     app.counters.count(row, response.status());
     response
 }

@@ -3,6 +3,7 @@
 //! Three layers, each replaceable alone: [`serve()`] owns the connections, [`router`] owns paths, limits and JSON shapes,
 //! and [`Api`] is what the node answers. docs/http.md describes every call.
 
+mod access;
 mod api;
 mod body;
 mod conditional;
@@ -33,6 +34,7 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
+pub use access::{Access, HttpPrincipal, Level, SecurityReport};
 pub use api::{
     Api, Contact, KeyLocation, KeyRole, KeyRoute, KeyRoutes, Members, PlannedMove, Readiness, RebalanceReply,
     SyncReply, SyncRequest,
@@ -63,6 +65,7 @@ struct AppStateInner {
     api: Arc<dyn Api>,
     limits: HttpLimits,
     counters: Arc<RequestCounters>,
+    access: Arc<Access>,
     /// Bytes of request bodies that may still be buffered, over all connections.
     body_budget: Arc<Semaphore>,
     large_responses: LargeResponses,
@@ -77,13 +80,14 @@ impl std::ops::Deref for AppState {
 
 /// The routes of the REST API, to be handed to [`serve()`].
 ///
-/// `extra` adds routes, such as the one on which peers upgrade their connection. They get the same protection, and only
-/// they are still served on connections beyond [`HttpLimits::max_connections`], so that clients cannot crowd out peers.
+/// `access` decides who may make which call. `extra` adds routes, such as the one on which peers upgrade their connection;
+/// they ask for a proof of their own. They get the same protection otherwise, and only they are still served on connections beyond [`HttpLimits::max_connections`], so that clients cannot crowd out peers.
 /// It must not have a fallback or a path in [`ROUTES`], or this panics.
 pub fn router(
     api: Arc<dyn Api>,
     limits: HttpLimits,
     counters: Arc<RequestCounters>,
+    access: Arc<Access>,
     extra: Option<Router>,
 ) -> Router {
     let budget = limits.max_buffered_bytes.min(Semaphore::MAX_PERMITS);
@@ -92,6 +96,7 @@ pub fn router(
         api,
         limits,
         counters,
+        access,
         body_budget: Arc::new(Semaphore::new(budget)),
         large_responses,
     }));

@@ -238,6 +238,7 @@ async fn connection(
         let busy = BusyGuard::new(eviction.clone());
         let mut request = request.map(|body| Body::new(body_unread.track(body, &pending)));
         request.extensions_mut().insert(ConnectInfo(remote));
+        request.extensions_mut().insert(eviction.clone());
         let responding = respond(TowerToHyperService::new(router.clone()), request, over_capacity);
         async move {
             responding

@@ -154,7 +154,7 @@ impl Drop for EvictionHandle {
 }
 
 /// The network that an address counts for. A client with one IPv6 address usually has 2^64 of them, so IPv6 counts by /64.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),

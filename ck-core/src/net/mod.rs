@@ -57,7 +57,7 @@ use crate::error::{Error, ErrorCode, Result};
 
 pub use bind::bind;
 pub(crate) use connector::Connector;
-pub(crate) use eviction_queue::{EvictionHandle, EvictionQueue};
+pub(crate) use eviction_queue::{EvictionHandle, EvictionQueue, network_of};
 pub use handshake::{Hello, PEER_PATH};
 pub use peer_connection::PeerConnection;
 pub use security::{

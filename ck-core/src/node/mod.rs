@@ -65,6 +65,7 @@ use crate::env::disk::Disk;
 use crate::error::Error;
 use crate::error::Result;
 use crate::hooks::{Driver, EventFilter, Hook, HookId, Hooks, Rejected};
+use crate::http::Access;
 use crate::logger::Logger;
 use crate::membership::{AddressBook, Lease};
 use crate::model::{NodeHealthState, NodeId};
@@ -145,7 +146,8 @@ impl Node {
         });
         let hooks = NodeHooks::new(context.clone(), deps.hooks);
         let leader = LeaderClient::new(context.clone());
-        let server = Arc::new(Server::new(deps.listen));
+        let access = Access::new(&context.options, context.security.clone(), context.logger.clone());
+        let server = Arc::new(Server::new(deps.listen, access));
         let entry = Arc::new(ClusterEntry::new(context.clone(), leader.clone(), server.clone()));
         let contact = Arc::new(LeaderContact::new(context.clone(), leader.clone()));
         let dispatcher = Arc::new(Dispatcher::new(addresses));

@@ -13,13 +13,13 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::env;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::http;
 use crate::net::{self, Handler, PEER_PATH, PeerServer};
 use crate::options::{ListenAddr, Options, advertised};
 
 use super::{Node, file_limit};
-use crate::http::RequestCounters;
+use crate::http::{Access, RequestCounters};
 
 /// How long peer calls under way may take to finish when the listeners close.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
@@ -51,14 +51,16 @@ pub(super) struct Server {
     listen: Arc<dyn Listen>,
     listening: OnceLock<Listening>,
     counters: Arc<RequestCounters>,
+    access: Arc<Access>,
 }
 
 impl Server {
-    pub(super) fn new(listen: Arc<dyn Listen>) -> Self {
+    pub(super) fn new(listen: Arc<dyn Listen>, access: Access) -> Self {
         Server {
             listen,
             listening: OnceLock::new(),
             counters: Arc::default(),
+            access: Arc::new(access),
         }
     }
 
@@ -83,6 +85,11 @@ impl Server {
     /// Counts the requests of clients.
     pub(super) fn counters(&self) -> &Arc<RequestCounters> {
         &self.counters
+    }
+
+    /// Who may make which request.
+    pub(super) fn access(&self) -> &Arc<Access> {
+        &self.access
     }
 
     /// Closes the listeners, where they are open.
@@ -143,6 +150,15 @@ impl Listen for TcpServer {
                 Some(raft_addr) => Some(net::bind(raft_addr).await?),
                 None => None,
             };
+            refuse_to_be_open(&options, "http_addr", &http)?;
+            if let Some(raft) = &raft {
+                refuse_to_be_open(&options, "raft_addr", raft)?;
+            }
+            if options.insecure {
+                node.context.logger.warn(format_args!(
+                    "insecure is true: this node obeys whoever reaches its port, without any proof"
+                ));
+            }
             let (http_addr, peer_addr) = addresses(&options, &http, raft.as_ref()).await?;
             if is_of_no_use(&options.http_listen()?, &http_addr) && options.advertise_addr.is_none() {
                 node.context.logger.warn(format_args!(
@@ -156,6 +172,7 @@ impl Listen for TcpServer {
                 node.clone(),
                 http_limits.clone(),
                 node.server.counters().clone(),
+                node.server.access().clone(),
                 Some(peer_route(peers.clone())),
             );
             let clients = self.clients.clone();
@@ -214,6 +231,25 @@ fn is_of_no_use(listen: &ListenAddr, advertised: &str) -> bool {
     listen.is_wildcard() && ip.is_ok_and(|ip| ip.is_loopback())
 }
 
+/// Refuses to listen beyond this machine where nothing protects the node, unless that is what was asked for. The address
+/// that is bound decides, not the name in the option.
+fn refuse_to_be_open(options: &Options, option: &str, listener: &tokio::net::TcpListener) -> Result<()> {
+    let bound = listener
+        .local_addr()
+        .map_err(|error| Error::io("look up the listen address", &error))?;
+    if options.is_secured() || options.insecure || bound.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorCode::InvalidOption,
+        format!(
+            "option {option} is bound to {bound}, which other machines reach, and nothing protects the node: set \
+             cluster_secret or cluster_secret_file (clusterkit secret makes one) or tls.cert, tls.key and tls.ca on all \
+             nodes; or listen on 127.0.0.1; or set insecure = true, and whoever reaches the port controls the cluster"
+        ),
+    ))
+}
+
 /// The HTTP address and the peer address that others dial. May ask the resolver.
 async fn addresses(
     options: &Options,
@@ -263,6 +299,46 @@ mod tests {
                 expected,
                 "{listen:?} {advertised}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_without_protection_listens_on_loopback_only() {
+        let secret = "hY3kPq8vWz1RtN5cXs7DfGj2LmB9aQeU4oKiT6yHwEn";
+        for (addr, setting, is_refused) in [
+            ("127.0.0.1:0", None, false),
+            ("127.5.5.5:0", None, false),
+            ("localhost:0", None, false),
+            ("0.0.0.0:0", None, true),
+            (":0", None, true),
+            ("0.0.0.0:0", Some(("insecure", "true")), false),
+            ("0.0.0.0:0", Some(("insecure", "false")), true),
+            ("0.0.0.0:0", Some(("cluster_secret", secret)), false),
+            ("0.0.0.0:0", Some(("cluster_secret_file", "/secret")), false),
+        ] {
+            let mut options = Options::new("a", addr);
+            if let Some((name, value)) = setting {
+                options.set(name, value).unwrap();
+            }
+            let listener = net::bind(addr).await.unwrap();
+            match refuse_to_be_open(&options, "http_addr", &listener) {
+                Ok(()) => assert!(!is_refused, "{addr} {setting:?}"),
+                Err(error) => {
+                    assert!(is_refused, "{addr} {setting:?}");
+                    assert_eq!(error.code(), ErrorCode::InvalidOption);
+                    let bound = listener.local_addr().unwrap().to_string();
+                    for part in [
+                        "http_addr",
+                        &bound,
+                        "cluster_secret",
+                        "tls.cert",
+                        "127.0.0.1",
+                        "insecure = true",
+                    ] {
+                        assert!(error.message().contains(part), "{part}: {error}");
+                    }
+                }
+            }
         }
     }
 

@@ -401,6 +401,14 @@ impl<'a> OptionTarget<'a> {
     }
 }
 
+/// The error for a value that is never shown.
+pub(crate) fn invalid_secret(name: &str, problem: &str) -> Error {
+    Error::new(
+        ErrorCode::InvalidOption,
+        format!("option {name}: the value, which is not shown, {problem}"),
+    )
+}
+
 /// The error for a bad value: names the option, the value (cut when long) and what would be right.
 pub(crate) fn invalid(name: &str, value: &str, problem: &str) -> Error {
     const MAX_SHOWN_CHARS: usize = 80;

@@ -3,8 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::{SecureRandom, SystemRandom};
+
 use super::spec::OptionKind;
 use super::value::{OptionValue, ParseResult};
+use crate::error::{Error, ErrorCode, Result};
 
 /// The fewest characters of a secret: 32 random bytes in base64, without padding.
 pub(crate) const MIN_SECRET_CHARS: usize = 43;
@@ -21,6 +26,18 @@ pub(crate) const REDACTED: &str = "(hidden)";
 pub struct Secret(Arc<str>);
 
 impl Secret {
+    /// A new secret for a cluster: 32 bytes from the system's generator, in base64url.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Internal`]: the system gives no random bytes.
+    pub fn generate() -> Result<Self> {
+        let mut bytes = [0; 32];
+        SystemRandom::new()
+            .fill(&mut bytes)
+            .map_err(|_| Error::new(ErrorCode::Internal, "the system gives no random bytes"))?;
+        Ok(Secret::from(URL_SAFE_NO_PAD.encode(bytes)))
+    }
+
     /// The text itself, for those who compute with it.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -113,4 +130,19 @@ fn check_token(text: &str) -> ParseResult<()> {
         return Err("is not 1 to 4096 printable ASCII characters without blanks".to_owned());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_secret_is_one_and_no_other() {
+        let secrets: Vec<Secret> = (0..50).map(|_| Secret::generate().unwrap()).collect();
+        for (number, secret) in secrets.iter().enumerate() {
+            check_keyring(secret.reveal()).unwrap();
+            assert!(!secrets[..number].contains(secret));
+            assert_eq!(format!("{secret:?}"), REDACTED);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Options;
 use super::duration::format_duration;
 use super::value::ParseResult;
-use crate::error::{Error, ErrorCode};
+use crate::error::Error;
 
 /// One option: its names, the values that it accepts, and its meaning.
 #[derive(Debug)]
@@ -91,6 +91,11 @@ impl OptionKind {
         }
     }
 
+    /// True for a value that is never shown.
+    pub fn is_secret(&self) -> bool {
+        matches!(self, OptionKind::ClusterSecret | OptionKind::Token)
+    }
+
     /// The bounds in words.
     pub fn bounds(&self) -> String {
         match self {
@@ -168,17 +173,14 @@ impl OptionSpec {
     /// The error for a value of this option, or of an entry of it, that is not right. It does not show a secret.
     pub(super) fn invalid(&self, name: &str, value: &str, problem: &str) -> Error {
         if self.is_secret() {
-            return Error::new(
-                ErrorCode::InvalidOption,
-                format!("option {name}: the value, which is not shown, {problem}"),
-            );
+            return super::invalid_secret(name, problem);
         }
         super::invalid(name, value, problem)
     }
 
     /// True for an option whose value is never shown: not by [`Options::get`], in an error, a log or on a command line.
     pub fn is_secret(&self) -> bool {
-        matches!(self.kind, OptionKind::ClusterSecret | OptionKind::Token)
+        self.kind.is_secret()
     }
 
     /// True when the option's entries are options too: `services.kv`, `labels.rack`.

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::client::{ANSWER_GRACE, Client, Request, Response, escape};
+use crate::commands::NodeSecurity;
+use crate::credentials::Credentials;
 use crate::error::{CliError, Result};
 use crate::hash::HashConfig;
 
@@ -56,6 +58,17 @@ impl ClusterAnswer {
             .map(|node| &**node)
             .find(|node| &*node.id == id)
     }
+}
+
+/// `GET /health/detailed`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct HealthAnswer {
+    /// How the node is.
+    #[serde(flatten)]
+    pub(crate) health: HealthStatus,
+    /// What protects it; `None` where it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) security: Option<NodeSecurity>,
 }
 
 /// `GET /partitions/key`, as far as it is compared with this program's own answer.
@@ -137,9 +150,9 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Calls to the node at `addr`. Nothing is dialled yet.
-    pub(crate) fn new(addr: &str, timeout: Duration) -> Result<Self> {
-        let client = Client::new(addr, timeout)?;
+    /// Calls to the node at `addr`, with what is shown to it. Nothing is dialled yet.
+    pub(crate) fn new(addr: &str, timeout: Duration, credentials: &Credentials) -> Result<Self> {
+        let client = Client::new(addr, timeout, credentials)?;
         Ok(Api { client })
     }
 
@@ -196,7 +209,7 @@ impl Api {
     }
 
     /// How the asked node is.
-    pub(crate) fn health(&mut self) -> Result<HealthStatus> {
+    pub(crate) fn health(&mut self) -> Result<HealthAnswer> {
         self.get("/health/detailed")
     }
 

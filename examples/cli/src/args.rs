@@ -7,6 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::credentials::Credentials;
 use crate::option_flags::OptionFlags;
 
 mod operate;
@@ -42,10 +43,10 @@ Colours appear on a terminal only, and never where NO_COLOR is set.
 With --json errors are JSON too, on standard error.
 
 Examples:
-  clusterkit demo                                       watch ten processes form a cluster
-  clusterkit serve --node-id node-1 --http-addr :8080   run a node
-  clusterkit status                                     how is the cluster at 127.0.0.1:8080?
-  clusterkit --addr 10.0.0.5:8080 nodes --json          its members, for a program";
+  clusterkit demo                                                watch ten processes form a cluster
+  clusterkit serve --node-id node-1 --http-addr 127.0.0.1:8080   run a node
+  clusterkit status                                              how is the cluster at 127.0.0.1:8080?
+  clusterkit --addr 10.0.0.5:8080 nodes --json                   its members, for a program";
 
 /// What every command understands.
 #[derive(Debug, Args)]
@@ -70,6 +71,21 @@ pub(crate) struct Global {
     /// waited for two seconds longer
     #[arg(long, global = true, default_value = "10s", value_parser = duration, value_name = "DURATION")]
     pub(crate) timeout: Duration,
+
+    /// A file with the token that is shown to the node; without it, what CLUSTERKIT_TOKEN has. A token makes
+    /// `clusterkit token`
+    #[arg(
+        long,
+        global = true,
+        env = "CLUSTERKIT_TOKEN_FILE",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// What is shown to the node.
+    #[arg(skip)]
+    pub(crate) credentials: Credentials,
 }
 
 /// What to do.
@@ -128,6 +144,12 @@ pub(crate) enum Command {
     /// Measure a running cluster's writes and lookups over HTTP
     #[command(after_help = BENCH_HELP)]
     Bench(BenchArgs),
+    /// Print a new secret for a cluster: all members get it, and nobody else
+    #[command(after_help = SECRET_HELP)]
+    Secret,
+    /// Make a token, by which a client proves to a cluster with a secret what it may do
+    #[command(after_help = TOKEN_HELP)]
+    Token(TokenArgs),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_HELP)]
     Completions {
@@ -136,13 +158,57 @@ pub(crate) enum Command {
     },
 }
 
+const SECRET_HELP: &str = "\
+The secret is 32 bytes from the system's generator, in base64url.
+
+Examples:
+  (umask 077; clusterkit secret > secret)
+  clusterkit serve --node-id node-1 --http-addr :8080 --cluster-secret-file secret";
+
+const TOKEN_HELP: &str = "\
+The secret is read from --secret-file, else from CLUSTERKIT_CLUSTER_SECRET or the file that
+CLUSTERKIT_CLUSTER_SECRET_FILE names. No node is asked, and nothing is kept: a token counts until it expires, or
+until its secret is replaced.
+
+Examples:
+  (umask 077; clusterkit token --role operate --secret-file secret > token)
+  clusterkit status --token-file token
+  clusterkit token --role read --name prometheus --ttl 30d --cluster-name orders --secret-file secret";
+
+/// `token`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// What its holder may do: read, or operate as well
+    #[arg(long, value_parser = ["read", "operate"])]
+    pub(crate) role: String,
+
+    /// Who it is for: the name stands in the audit
+    #[arg(long, default_value = "")]
+    pub(crate) name: String,
+
+    /// How long it counts: 30d, 12h. Without it, for as long as its secret does
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub(crate) ttl: Option<Duration>,
+
+    /// A file with the cluster's secret
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret_file: Option<PathBuf>,
+
+    /// The cluster's name; without it what CLUSTERKIT_CLUSTER_NAME has, or clusterkit-cluster
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster_name: Option<String>,
+}
+
 const SERVE_HELP: &str = "\
 Every option may also come from the environment or from a JSON file; a flag wins over the
 environment, which wins over the file, and what is overridden is not looked at. When the node is ready it prints one line with its address.
+The secret of the cluster has no flag, because the command line of a process can be read by others: it comes from
+--cluster-secret-file, the environment or the file.
 
 Examples:
-  clusterkit serve --node-id node-1 --http-addr :8080
-  clusterkit serve --node-id node-2 --http-addr :8081 --join-addrs 127.0.0.1:8080 --data-dir ./data-2
+  clusterkit serve --node-id node-1 --http-addr 127.0.0.1:8080
+  clusterkit serve --node-id node-1 --http-addr :8080 --cluster-secret-file secret
+  clusterkit serve --node-id node-2 --http-addr 127.0.0.1:8081 --join-addrs 127.0.0.1:8080 --data-dir ./data-2
   clusterkit serve --config node.json --events
   clusterkit serve --config node.json --print-options
   clusterkit serve --node-id n --http-addr 127.0.0.1:0 --ready-file ready.json   port from the system";

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use clusterkit::Secret;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
-use ureq::http::{self, HeaderMap, Uri, header};
+use ureq::http::{self, HeaderMap, HeaderValue, Uri, header};
 use ureq::{Agent, AsSendBody, Body};
 
+use crate::credentials::Credentials;
 use crate::error::{CliError, Result};
 
 mod dialer;
@@ -73,6 +75,8 @@ pub(crate) struct Client {
     timeout: Duration,
     max_body: u64,
     agent: Agent,
+    /// The header with the token that is shown.
+    authorization: Option<HeaderValue>,
     /// True when the last request needed a new connection.
     dialled: Arc<AtomicBool>,
 }
@@ -80,7 +84,7 @@ pub(crate) struct Client {
 impl Client {
     /// A client of the node at `addr`: `host:port`, `:port` for this machine, with or without `http://`.
     /// Nothing is dialled yet.
-    pub(crate) fn new(addr: &str, timeout: Duration) -> Result<Self> {
+    pub(crate) fn new(addr: &str, timeout: Duration, credentials: &Credentials) -> Result<Self> {
         let plain = addr.trim().trim_end_matches('/');
         let plain = plain.strip_prefix("http://").unwrap_or(plain);
         let host_and_port = match plain.strip_prefix(':') {
@@ -109,6 +113,7 @@ impl Client {
             authority,
             timeout,
             max_body: MAX_BODY,
+            authorization: credentials.token.as_ref().map(bearer).transpose()?,
             agent: Agent::with_parts(config, dialer, NoResolver),
             dialled,
         })
@@ -173,6 +178,9 @@ impl Client {
         if let Some((name, value)) = request.header {
             builder = builder.header(name, value);
         }
+        if let Some(authorization) = &self.authorization {
+            builder = builder.header(header::AUTHORIZATION, authorization);
+        }
         let answer = match request.body {
             Some(body) => self.run(builder.body(body)?, timeout, may_be_kept)?,
             None => self.run(builder.body(())?, timeout, may_be_kept)?,
@@ -216,6 +224,15 @@ impl Client {
             _ => CliError::Unreachable(why),
         }
     }
+}
+
+/// The header that shows a token.
+fn bearer(token: &Secret) -> Result<HeaderValue> {
+    let value = HeaderValue::try_from(format!("Bearer {}", token.reveal()));
+    let mut value =
+        value.map_err(|_| CliError::Usage("the token, which is not shown, is no text".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// `addr` as the authority of a URI; `None` when it is no `host:port`.

@@ -10,6 +10,7 @@ mod api;
 mod args;
 mod client;
 mod commands;
+mod credentials;
 mod demo;
 mod error;
 mod hash;
@@ -26,6 +27,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::args::{Cli, Command};
+use crate::credentials::Credentials;
 use crate::error::{CliError, Result};
 use crate::output::Out;
 
@@ -40,7 +42,7 @@ pub fn run(program: &[OsString], arguments: impl IntoIterator<Item = OsString>) 
     let parsed = Cli::command()
         .try_get_matches_from(line)
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-    let (cli, matches) = match parsed {
+    let (mut cli, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
             // That nobody may be reading any more is no further failure.
@@ -49,7 +51,11 @@ pub fn run(program: &[OsString], arguments: impl IntoIterator<Item = OsString>) 
         }
     };
     let mut out = Out::stdout(cli.global.json);
-    match check_addr(&cli, &matches).and_then(|()| commands::run(&cli, program, &mut out)) {
+    let run = check_addr(&cli, &matches).and_then(|()| {
+        cli.global.credentials = Credentials::of(&cli.global)?;
+        commands::run(&cli, program, &mut out)
+    });
+    match run {
         Ok(()) => 0,
         Err(error) => {
             report(&error, cli.global.json);
@@ -65,6 +71,7 @@ fn check_addr(cli: &Cli, matches: &ArgMatches) -> Result<()> {
         Command::Serve(_) => "a node listens on --http-addr",
         Command::Demo(_) => "the demo starts its own nodes",
         Command::Completions { .. } => "completions need no node",
+        Command::Secret | Command::Token(_) => "no node is asked",
         _ => return Ok(()),
     };
     if matches.value_source("addr") == Some(ValueSource::CommandLine) {

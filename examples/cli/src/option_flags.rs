@@ -74,7 +74,7 @@ impl OptionFlags {
     }
 
     fn read(matches: &ArgMatches) -> Self {
-        let given = options_table().iter().filter_map(|spec| {
+        let given = with_flags().filter_map(|spec| {
             let values: Vec<&str> = matches
                 .get_many::<String>(spec.name)?
                 .map(String::as_str)
@@ -102,7 +102,7 @@ impl clap::FromArgMatches for OptionFlags {
 impl clap::Args for OptionFlags {
     fn augment_args(command: Command) -> Command {
         let mut command = command.next_help_heading("Node options");
-        for spec in options_table() {
+        for spec in with_flags() {
             command = command.arg(flag(spec));
         }
         command.next_help_heading("Options")
@@ -111,6 +111,11 @@ impl clap::Args for OptionFlags {
     fn augment_args_for_update(command: Command) -> Command {
         Self::augment_args(command)
     }
+}
+
+/// The options that have a flag. A secret has none: the command line of a process can be read by everybody on the machine.
+fn with_flags() -> impl Iterator<Item = &'static OptionSpec> {
+    options_table().iter().filter(|spec| !spec.is_secret())
 }
 
 fn flag(spec: &'static OptionSpec) -> Arg {
@@ -151,6 +156,8 @@ fn dashed(name: &str) -> String {
 mod tests {
     use clap::Args;
 
+    use clusterkit::OptionKind;
+
     use super::*;
 
     fn command() -> Command {
@@ -162,8 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn every_option_of_the_table_is_a_flag_that_sets_it() {
+    fn every_option_of_the_table_but_a_secret_is_a_flag_that_sets_it() {
         let sample = |spec: &OptionSpec| match spec.kind.type_name() {
+            "list" if spec.kind == OptionKind::CidrList => "10.0.0.0/8,::1".to_string(),
             "address" => "10.0.0.5:7000".to_string(),
             "list" => "a:1,b:2".to_string(),
             "map" => "x=:9080".to_string(),
@@ -173,7 +181,12 @@ mod tests {
             "choice" => spec.kind.bounds().split(", ").last().unwrap().to_string(),
             _ => "some".to_string(),
         };
+        assert!(options_table().iter().any(OptionSpec::is_secret));
         for spec in options_table() {
+            if spec.is_secret() {
+                assert!(command().get_arguments().all(|flag| flag.get_id() != spec.name));
+                continue;
+            }
             let value = sample(spec);
             let mut expected = Options::default();
             expected.set(spec.name, &value).unwrap();

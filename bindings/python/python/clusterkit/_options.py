@@ -133,6 +133,41 @@ class Options(TypedDict, total=False):
     decides; a client that is created before it takes the default. Bounds: 1 to 64. Default: half as many as
     processors, 1 to 4.
     """
+    cluster_secret: str | None
+    """The secret that all members share, from which the keys of members and the tokens of clients are derived. During
+    a change of it two, separated by a comma: the new one and the one before. clusterkit secret makes one. Bounds:
+    43 to 1024 printable characters, or two such texts separated by a comma.
+    """
+    cluster_secret_file: str | None
+    """A file with what cluster_secret would be, in one line or two. It is read again when it changes. Bounds: a path,
+    without quotes, a ~ or blanks around it.
+    """
+    tls_cert: str | None
+    """A PEM file with the node's certificate and what leads from it to tls.ca. It is read again when it changes.
+    Bounds: a path, without quotes, a ~ or blanks around it.
+    """
+    tls_key: str | None
+    """A PEM file with the private key of tls.cert. Bounds: a path, without quotes, a ~ or blanks around it."""
+    tls_ca: str | None
+    """A PEM file with the certificates of the authority that signs those of members and clients. Bounds: a path,
+    without quotes, a ~ or blanks around it.
+    """
+    insecure: bool | None
+    """Whether a node without cluster_secret and tls may listen beyond loopback, where it obeys whoever reaches its
+    port. Bounds: true or false. Default: false.
+    """
+    security_rollout: bool | None
+    """Whether members and clients without a proof are accepted as well, while the members of a running cluster are
+    given cluster_secret or tls one after the other. Bounds: true or false. Default: false.
+    """
+    allowed_cidrs: str | Sequence[str] | None
+    """The networks in which the addresses of members may be; without any, everywhere. A node that names another one
+    may not join. Bounds: up to 256 of address/length, separated by commas.
+    """
+    reserved_data_prefix: str | None
+    """Custom data under keys that begin with this only members write: HTTP clients read it at most. Bounds: 1 to 255
+    bytes, no control characters, no blanks at either end.
+    """
     log_level: Literal["off", "error", "warn", "info", "debug", "trace"] | None
     """The least severe messages that reach the log callback. Bounds: off, error, warn, info, debug, trace. Default:
     info.
@@ -145,6 +180,10 @@ class ClientOptions(TypedDict, total=False):
     cluster_name: str | None
     """The name that the cluster must have. Without it the cluster of the first answer is followed. Bounds: 1 to 255
     bytes, no control characters, no blanks at either end.
+    """
+    token: str | None
+    """What clusterkit token has made for this client. It is needed where the cluster has a secret, and is never shown.
+    Bounds: 1 to 4096 printable characters.
     """
     member_addrs: bool | None
     """Whether the addresses that members advertise are used too. Set it to false where they cannot be dialled from
@@ -215,12 +254,22 @@ _NODE_OPTIONS: dict[str, tuple[str, bool]] = {
     "labels": ("labels", False),
     "hook_concurrency": ("hook_concurrency", False),
     "runtime_threads": ("runtime_threads", False),
+    "cluster_secret": ("cluster_secret", False),
+    "cluster_secret_file": ("cluster_secret_file", False),
+    "tls_cert": ("tls.cert", False),
+    "tls_key": ("tls.key", False),
+    "tls_ca": ("tls.ca", False),
+    "insecure": ("insecure", False),
+    "security_rollout": ("security_rollout", False),
+    "allowed_cidrs": ("allowed_cidrs", False),
+    "reserved_data_prefix": ("reserved_data_prefix", False),
     "log_level": ("log_level", False),
 }
 
 _CLIENT_OPTIONS: dict[str, tuple[str, bool]] = {
     "addrs": ("addrs", False),
     "cluster_name": ("cluster_name", False),
+    "token": ("token", False),
     "member_addrs": ("member_addrs", False),
     "poll_timeout": ("poll_timeout", True),
     "update_interval": ("update_interval", True),

@@ -142,3 +142,21 @@ fn the_guide_has_the_table() {
         "docs/client.md differs from the table: run with UPDATE_DOCS=1"
     );
 }
+
+#[test]
+fn a_token_is_never_shown() {
+    let token = "ck1.read.01234567.0.alice.secretsecret";
+    let options = ClientOptions::builder(ADDRS).token(token).build().unwrap();
+    assert!(!format!("{options:?}").contains("secretsecret"));
+    assert_eq!(options.get("token").unwrap(), "(hidden)");
+    let mut again = ClientOptions::new(ADDRS);
+    again.set("token", token).unwrap();
+    assert_eq!(again, options);
+    let error = again.set("token", "secret secret").unwrap_err();
+    assert!(!error.message().contains("secret secret"), "{error}");
+    let mut wrong = ClientOptions::new(ADDRS);
+    wrong.token = Some("two\r\nlines".into());
+    let error = wrong.validate().unwrap_err();
+    assert!(!error.message().contains("lines"), "{error}");
+    assert_eq!(error.code(), ErrorCode::InvalidOption);
+}

@@ -2,48 +2,58 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use serde_json::json;
 
 use super::write_timeout;
+use crate::http::access::AuditTarget;
 use crate::http::body::read_json;
 use crate::http::error_response::ErrorResponse;
 use crate::http::params::{Query, path_tail};
-use crate::http::response::{Freshness, HandlerResult, ok};
+use crate::http::response::{Freshness, HandlerResult, ok, ok_at_revision};
 use crate::http::{AppState, JoinRequest, SyncRequest};
 use crate::model::partition_number;
 
 pub(crate) async fn join(
     State(app): State<AppState>,
+    Extension(target): Extension<AuditTarget>,
     query: Query,
     headers: HeaderMap,
     body: Body,
 ) -> HandlerResult {
     let timeout = write_timeout(&app, &query)?;
     let request: JoinRequest = read_json(&app, &headers, body).await?;
+    target.set(&request.node.id);
     let spec = request.spec()?;
     let reply = app.api.join(spec, request.terms, timeout).await?;
     let message = format!("node {} is admitted", reply.node_id);
-    ok(&json!({ "success": true, "message": message, "data": reply }))
+    ok_at_revision(
+        reply.revision,
+        &json!({ "success": true, "message": message, "data": reply }),
+    )
 }
 
 pub(crate) async fn sync(
     State(app): State<AppState>,
+    Extension(target): Extension<AuditTarget>,
     query: Query,
     headers: HeaderMap,
     body: Body,
 ) -> HandlerResult {
     let timeout = write_timeout(&app, &query)?;
     let request: SyncRequest = read_json(&app, &headers, body).await?;
+    target.set(&request.node);
     ok(&app.api.sync(request, timeout).await?)
 }
 
 pub(crate) async fn rebalance(State(app): State<AppState>, query: Query) -> HandlerResult {
     let dry_run = query.flag("dry_run")?;
     let timeout = write_timeout(&app, &query)?;
-    ok(&app.api.rebalance(dry_run, timeout).await?)
+    let reply = app.api.rebalance(dry_run, timeout).await?;
+    ok_at_revision(reply.revision, &reply)
 }
 
 pub(crate) async fn rebalance_status(State(app): State<AppState>) -> HandlerResult {
@@ -55,13 +65,17 @@ pub(crate) async fn create_partitions(State(app): State<AppState>, query: Query)
     let timeout = write_timeout(&app, &query)?;
     let (revision, count) = app.api.create_partitions(timeout).await?;
     let message = format!("there are {count} partitions");
-    ok(&json!({ "success": true, "message": message, "count": count, "revision": revision }))
+    ok_at_revision(
+        revision,
+        &json!({ "success": true, "message": message, "count": count, "revision": revision }),
+    )
 }
 
 pub(crate) async fn leave(State(app): State<AppState>, query: Query) -> HandlerResult {
     let timeout = write_timeout(&app, &query)?;
     let revision = app.api.leave(timeout).await?;
-    ok(
+    ok_at_revision(
+        revision,
         &json!({ "success": true, "message": "this node hands over its partitions and leaves", "revision": revision }),
     )
 }
@@ -75,13 +89,19 @@ pub(crate) async fn begin_maintenance(State(app): State<AppState>, query: Query)
     let timeout = write_timeout(&app, &query)?;
     let revision = app.api.maintenance(Some(reason.clone()), timeout).await?;
     let message = format!("no moves are planned: {reason}");
-    ok(&json!({ "success": true, "message": message, "revision": revision }))
+    ok_at_revision(
+        revision,
+        &json!({ "success": true, "message": message, "revision": revision }),
+    )
 }
 
 pub(crate) async fn end_maintenance(State(app): State<AppState>, query: Query) -> HandlerResult {
     let timeout = write_timeout(&app, &query)?;
     let revision = app.api.maintenance(None, timeout).await?;
-    ok(&json!({ "success": true, "message": "moves are planned again", "revision": revision }))
+    ok_at_revision(
+        revision,
+        &json!({ "success": true, "message": "moves are planned again", "revision": revision }),
+    )
 }
 
 /// The longest cooldown, for which a node that stepped down is kept from leading again.
@@ -124,7 +144,10 @@ pub(crate) async fn recover(State(app): State<AppState>, uri: Uri, query: Query)
         .recover(number, from.as_str().into(), force, timeout)
         .await?;
     let message = format!("what node {from} has counts as the data of partition-{number}");
-    ok(&json!({ "success": true, "message": message, "revision": revision }))
+    ok_at_revision(
+        revision,
+        &json!({ "success": true, "message": message, "revision": revision }),
+    )
 }
 
 pub(crate) async fn remove_node(State(app): State<AppState>, uri: Uri, query: Query) -> HandlerResult {
@@ -133,5 +156,8 @@ pub(crate) async fn remove_node(State(app): State<AppState>, uri: Uri, query: Qu
     let timeout = write_timeout(&app, &query)?;
     let revision = app.api.remove_node(id.as_str().into(), force, timeout).await?;
     let message = format!("node {id} is removed");
-    ok(&json!({ "success": true, "message": message, "revision": revision }))
+    ok_at_revision(
+        revision,
+        &json!({ "success": true, "message": message, "revision": revision }),
+    )
 }

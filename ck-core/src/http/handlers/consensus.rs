@@ -43,7 +43,13 @@ pub(crate) async fn metrics(State(app): State<AppState>, headers: HeaderMap) -> 
     let mut response = if exposition::prefers_json(&headers) {
         freshness.ok(&metrics)?
     } else {
-        let text = exposition::text(&*app.api, &metrics, &app.counters, &freshness.contact);
+        let text = exposition::text(
+            &*app.api,
+            &metrics,
+            &app.counters,
+            &app.access.report(),
+            &freshness.contact,
+        );
         (
             [(
                 header::CONTENT_TYPE,

@@ -72,6 +72,7 @@ struct PutResponse<'a> {
 pub(crate) async fn put(State(app): State<AppState>, query: Query, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let key = key_from_path(&parts.uri)?;
+    app.access.check_key(&key)?;
     let timeout = write_timeout(&app, &query)?;
     let expect = write_precondition(&parts.headers)?;
     let buffered = read(&app, &parts.headers, body).await?;
@@ -104,6 +105,7 @@ pub(crate) async fn delete(
     headers: HeaderMap,
 ) -> HandlerResult {
     let key = key_from_path(&uri)?;
+    app.access.check_key(&key)?;
     let timeout = write_timeout(&app, &query)?;
     let expect = write_precondition(&headers)?;
     let (revision, deleted) = app

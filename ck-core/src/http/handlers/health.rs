@@ -2,10 +2,12 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use serde::Serialize;
 use serde_json::json;
 
-use crate::http::AppState;
 use crate::http::response::{Freshness, HandlerResult, ok};
+use crate::http::{AppState, SecurityReport};
+use crate::model::HealthStatus;
 
 /// Liveness: the process is alive. Asks nothing of the node, so that no fault in it makes a living process look dead.
 pub(crate) async fn alive() -> HandlerResult {
@@ -23,7 +25,18 @@ pub(crate) async fn ready(State(app): State<AppState>) -> HandlerResult {
     freshness.json(status, &readiness)
 }
 
+/// The health of the node, and what protects it.
+#[derive(Serialize)]
+struct DetailedHealth {
+    #[serde(flatten)]
+    health: HealthStatus,
+    security: SecurityReport,
+}
+
 pub(crate) async fn detailed(State(app): State<AppState>) -> HandlerResult {
     let freshness = Freshness::now(&*app.api);
-    freshness.ok(&app.api.health())
+    freshness.ok(&DetailedHealth {
+        health: app.api.health(),
+        security: app.access.report(),
+    })
 }

@@ -172,7 +172,13 @@ fn clients_and_peers_have_threads_of_their_own() {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let addr = listener.local_addr().unwrap();
             let limits = HttpLimits::default();
-            let router = crate::http::router(FakeNode::new(), limits.clone(), Arc::default(), Some(extra));
+            let router = crate::http::router(
+                FakeNode::new(),
+                limits.clone(),
+                Arc::default(),
+                Arc::default(),
+                Some(extra),
+            );
             let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
             let serving = crate::http::serve(listener, router, limits, Some(handle), async {
                 drop(stopped.await);

@@ -116,6 +116,10 @@ impl FakeNode {
         response.result.map(|reply| (index, reply))
     }
 
+    pub(super) fn revision_now(&self) -> u64 {
+        self.state.lock().revision()
+    }
+
     /// Completes when `calls` calls wait for a revision.
     pub(super) async fn waiting(&self, calls: usize) {
         while self.applied.receiver_count() < calls {

@@ -1,5 +1,6 @@
 //! The API over real sockets, answered by the real state machine.
 
+mod access;
 mod bounds;
 mod cluster;
 mod connections;
@@ -31,7 +32,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{HttpLimits, RequestCounters, router, serve};
+use super::{Access, HttpLimits, RequestCounters, router, serve};
 
 /// Longer than any step of these tests takes; a test that reaches it has failed.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -110,10 +111,19 @@ impl Server {
     }
 
     async fn with(fake: Arc<FakeNode>, limits: HttpLimits, extra: Option<Router>) -> Self {
+        Self::with_access(fake, limits, Arc::default(), extra).await
+    }
+
+    async fn with_access(
+        fake: Arc<FakeNode>,
+        limits: HttpLimits,
+        access: Arc<Access>,
+        extra: Option<Router>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let counters = Arc::new(RequestCounters::new());
-        let router = router(fake.clone(), limits.clone(), counters.clone(), extra);
+        let router = router(fake.clone(), limits.clone(), counters.clone(), access, extra);
         let (shutdown, stopped) = oneshot::channel::<()>();
         // As in a process: each connection is inspected before it is decided which runtime serves it.
         let clients = Some(tokio::runtime::Handle::current());

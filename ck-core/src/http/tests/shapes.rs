@@ -58,6 +58,7 @@ async fn health_and_readiness() {
         "healthy": true, "node_id": "node-1", "node_name": "The \"first\"", "is_leader": true,
         "node_count": 2, "partition_count": 2, "raft_state": "Leader", "last_sync": NOW, "uptime": "7s",
         "election_stretch": 2, "delay_ms": 230,
+        "security": { "mode": "open", "key_ids": [], "key_in_use": null, "failed_proofs": 0 },
     });
     assert_eq!((status, body), (200, expected));
 

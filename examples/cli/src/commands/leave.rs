@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::manage::confirm;
 use crate::api::{Api, ClusterAnswer};
 use crate::args::{Global, LeaveArgs};
+use crate::credentials::Credentials;
 use crate::error::{CliError, Result};
 use crate::output::{Out, plural};
 
@@ -19,7 +20,7 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Has the asked node leave, after asking where a human is there to answer.
 pub(crate) fn run(args: &LeaveArgs, global: &Global, out: &mut Out) -> Result<()> {
-    let mut api = Api::new(&global.addr, global.timeout)?;
+    let mut api = Api::new(&global.addr, global.timeout, &global.credentials)?;
     if !args.yes {
         let question = format!("Have the node at {} leave the cluster for good?", api.addr());
         confirm(&question, "leaving for good")?;
@@ -32,7 +33,7 @@ pub(crate) fn run(args: &LeaveArgs, global: &Global, out: &mut Out) -> Result<()
         );
     };
     let deadline = Instant::now() + wait;
-    let mut leaving = Leaving::of(&mut api, global.timeout)?;
+    let mut leaving = Leaving::of(&mut api, global)?;
     let answer = api.order("POST", "/leave")?;
     leaving.wait(ordered_at(&answer)?, deadline, out)
 }
@@ -49,17 +50,19 @@ struct Leaving {
     id: String,
     others: Vec<String>,
     timeout: Duration,
+    credentials: Credentials,
 }
 
 impl Leaving {
-    fn of(api: &mut Api, timeout: Duration) -> Result<Self> {
-        let id = api.health()?.node_id.to_string();
+    fn of(api: &mut Api, global: &Global) -> Result<Self> {
+        let id = api.health()?.health.node_id.to_string();
         let nodes = api.cluster()?.cluster.nodes;
         let others = nodes.iter().filter(|node| *node.id != *id && node.status.is_up());
         Ok(Leaving {
             others: others.map(|node| node.ip.clone()).collect(),
             id,
-            timeout,
+            timeout: global.timeout,
+            credentials: global.credentials.clone(),
         })
     }
 
@@ -96,7 +99,7 @@ impl Leaving {
     fn look(&mut self, seen: u64, wait: Duration) -> Result<Option<ClusterAnswer>> {
         for place in 0..self.others.len() {
             let Some(addr) = self.others.get(place) else { break };
-            match Api::new(addr, self.timeout)?.cluster_after(seen, wait) {
+            match Api::new(addr, self.timeout, &self.credentials)?.cluster_after(seen, wait) {
                 Err(CliError::Unreachable(_) | CliError::Unknown(_)) => {}
                 answer => {
                     // The next look begins with one that answers: a silent one is waited for once.

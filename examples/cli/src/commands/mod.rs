@@ -10,10 +10,13 @@ mod manage;
 mod moves;
 mod partitions;
 mod print_options;
+mod secrets;
+mod security;
 mod serve;
 mod show;
 
 pub(crate) use keys::read_keys;
+pub(crate) use security::NodeSecurity;
 pub(crate) use serve::ReadyRecord;
 
 use std::ffi::OsString;
@@ -27,11 +30,11 @@ use crate::output::Out;
 /// Does what the command line says. `program` starts this program.
 pub(crate) fn run(cli: &Cli, program: &[OsString], out: &mut Out) -> Result<()> {
     let global = &cli.global;
-    let api = || Api::new(&global.addr, global.timeout);
+    let api = || Api::new(&global.addr, global.timeout, &global.credentials);
     match &cli.command {
         Command::Serve(args) => serve::run(args, out),
         Command::Demo(args) => demo::run(args, program, out),
-        Command::Status => show::status(&mut api()?, out),
+        Command::Status => show::status(&mut api()?, &global.credentials, out),
         Command::Nodes => show::nodes(&mut api()?, out),
         Command::Leader => show::leader(&mut api()?, out),
         Command::Partitions(args) => partitions::run(args, &mut api()?, out),
@@ -46,6 +49,8 @@ pub(crate) fn run(cli: &Cli, program: &[OsString], out: &mut Out) -> Result<()> 
         Command::Recover(args) => manage::recover(args, &mut api()?, out),
         Command::Data(command) => data::run(command, &mut api()?, out),
         Command::Bench(args) => bench::run(args, global, out),
+        Command::Secret => secrets::secret(out),
+        Command::Token(args) => secrets::token(args, out),
         Command::Completions { shell } => completions::run(*shell, out),
     }
 }

@@ -4,17 +4,21 @@ use clusterkit::model::{Cluster, Node, NodeStatus, PartitionState};
 use serde_json::json;
 
 use super::partitions::state_tone;
+use super::security;
 use crate::api::{Api, ClusterAnswer, whole_seconds};
+use crate::credentials::Credentials;
 use crate::error::Result;
 use crate::layout::{Layout, Spread, natural};
 use crate::output::{Align, Cell, Out, Table, Tone, plural, printable};
 
 /// One look at everything.
-pub(crate) fn status(api: &mut Api, out: &mut Out) -> Result<()> {
+pub(crate) fn status(api: &mut Api, credentials: &Credentials, out: &mut Out) -> Result<()> {
     let answer = api.cluster()?;
-    let health = api.health()?;
+    let asked = api.health()?;
+    let health = &asked.health;
     let heard = if answer.stale { api.heard()? } else { None };
     let cluster = &answer.cluster;
+    let keys = security::of_members(asked.security.as_ref(), cluster, credentials);
     let layout = Layout::new(cluster);
     let active = cluster
         .nodes
@@ -42,7 +46,8 @@ pub(crate) fn status(api: &mut Api, out: &mut Out) -> Result<()> {
             "maintenance": cluster.maintenance,
             "primaries_per_node": primaries,
             "copies_per_node": copies,
-            "asked": health,
+            "asked": asked,
+            "security": keys,
         }));
     }
     let styles = out.styles;
@@ -105,6 +110,9 @@ pub(crate) fn status(api: &mut Api, out: &mut Out) -> Result<()> {
     if let Some(maintenance) = &cluster.maintenance {
         let text = format!("no moves are planned: {}", printable(&maintenance.reason));
         lines.push(("maintained", styles.paint(Tone::Warn, &text)));
+    }
+    if let Some(text) = security::line(asked.security.as_ref(), &keys, out) {
+        lines.push(("security", text));
     }
     let word = if health.healthy {
         styles.paint(Tone::Good, "healthy")

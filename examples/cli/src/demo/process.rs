@@ -84,6 +84,7 @@ impl Process {
         }
         command
             .env_remove("CLUSTERKIT_ADDR")
+            .env_remove("CLUSTERKIT_TOKEN")
             .args([
                 "serve",
                 "--json",

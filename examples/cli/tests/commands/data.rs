@@ -62,6 +62,7 @@ fn conditions_and_standard_input_reach_the_node() {
         line: "PUT /data/k".to_string(),
         timeout: Some("10000ms".to_owned()),
         condition: condition.map(str::to_string),
+        authorization: None,
         body: body.to_string(),
     };
     let expected = [

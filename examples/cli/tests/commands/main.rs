@@ -11,5 +11,6 @@ mod moves;
 mod nodes;
 mod partitions;
 mod sample;
+mod secrets;
 mod support;
 mod usage;

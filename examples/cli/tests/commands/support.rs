@@ -28,6 +28,7 @@ pub(crate) struct Asked {
     /// How long the node was given, where it was told.
     pub(crate) timeout: Option<String>,
     pub(crate) condition: Option<String>,
+    pub(crate) authorization: Option<String>,
     pub(crate) body: String,
 }
 
@@ -128,7 +129,7 @@ fn talk(stream: TcpStream, answers: &BTreeMap<String, Answer>, memory: &Mutex<Ve
         let mut first = String::new();
         reader.read_line(&mut first).ok().filter(|read| *read > 0)?;
         let line = first.rsplit_once(' ')?.0.to_string();
-        let (mut length, mut condition) = (0, None);
+        let (mut length, mut condition, mut authorization) = (0, None, None);
         loop {
             let mut header = String::new();
             reader.read_line(&mut header).ok()?;
@@ -140,6 +141,7 @@ fn talk(stream: TcpStream, answers: &BTreeMap<String, Answer>, memory: &Mutex<Ve
             let (name, value) = header.split_once(": ")?;
             match name.to_ascii_lowercase() {
                 name if name == "content-length" => length = value.parse().ok()?,
+                name if name == "authorization" => authorization = Some(value.to_owned()),
                 name if name.starts_with("if-") => condition = Some(format!("{name}: {value}")),
                 _ => {}
             }
@@ -165,6 +167,7 @@ fn talk(stream: TcpStream, answers: &BTreeMap<String, Answer>, memory: &Mutex<Ve
             line,
             timeout,
             condition,
+            authorization,
             body,
         });
         let etag = answer
@@ -224,7 +227,10 @@ impl Run {
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clusterkit"));
     let variables = clusterkit::options_table().iter().flat_map(|spec| spec.env);
-    for variable in variables.copied().chain(["CLUSTERKIT_ADDR"]) {
+    for variable in variables
+        .copied()
+        .chain(["CLUSTERKIT_ADDR", "CLUSTERKIT_TOKEN", "CLUSTERKIT_TOKEN_FILE"])
+    {
         command.env_remove(variable);
     }
     command

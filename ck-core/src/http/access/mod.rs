@@ -1,0 +1,260 @@
+//! Who may make which request.
+//!
+//! Each route has a [`Level`], each request a [`HttpPrincipal`], and the principal's role must reach the level. Where the
+//! cluster has no secret, and while one is rolled out, a request without a proof may do everything.
+//!
+//! - `principal` finds out who makes a request.
+//! - `failed_proofs` slows down an address whose requests prove nothing.
+//! - `audit` writes down who changed what, and what was refused.
+
+mod audit;
+mod failed_proofs;
+mod principal;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{ConnectInfo, Request};
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use super::error_response::ErrorResponse;
+use super::routes::Route;
+use crate::env;
+use crate::error::ErrorCode;
+use crate::logger::{LogRateLimiter, Logger};
+use crate::net::{EvictionHandle, Role, Security};
+use crate::options::Options;
+
+pub(super) use audit::{AuditEntry, AuditTarget};
+use failed_proofs::FailedProofs;
+pub use principal::HttpPrincipal;
+use principal::identify;
+
+/// What a caller must be to make a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Nobody in particular.
+    None,
+    /// Somebody who may read what the cluster says of itself, and custom data.
+    Read,
+    /// Somebody who may change the cluster and custom data.
+    Operate,
+    /// A member of the cluster.
+    Peer,
+}
+
+impl Level {
+    /// The name of the level.
+    pub const fn name(self) -> &'static str {
+        match self.role() {
+            None => "none",
+            Some(role) => role.name(),
+        }
+    }
+
+    /// The least role that makes calls of this level; `None` where none is needed.
+    pub const fn role(self) -> Option<Role> {
+        match self {
+            Level::None => None,
+            Level::Read => Some(Role::Read),
+            Level::Operate => Some(Role::Operate),
+            Level::Peer => Some(Role::Peer),
+        }
+    }
+
+    /// True for the calls that change something.
+    pub const fn changes(self) -> bool {
+        matches!(self, Level::Operate | Level::Peer)
+    }
+}
+
+/// What protects a node, for those who operate it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SecurityReport {
+    /// `open`: nothing, and only this machine reaches the node; `insecure`: nothing, on purpose; `secret`: who connects
+    /// proves that it knows the secret; `rollout`: it may.
+    pub mode: &'static str,
+    /// The ids of the keys that are accepted.
+    pub key_ids: Vec<String>,
+    /// The id of the key that this node uses; `None` without a secret.
+    pub key_in_use: Option<String>,
+    /// The number of requests that were refused because they proved nothing, since the node started.
+    pub failed_proofs: u64,
+}
+
+/// The access to one node. What the router asks before it hands a request to a handler.
+pub struct Access {
+    security: Security,
+    /// Whether nothing is protected on purpose: option `insecure`.
+    is_insecure: bool,
+    reserved_data_prefix: Option<String>,
+    failed_proofs: FailedProofs,
+    logger: Arc<Logger>,
+    warnings: LogRateLimiter,
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access")
+            .field("security", &self.security)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Access {
+    /// Everything is open to everybody, and nothing is written down.
+    fn default() -> Self {
+        Access {
+            security: Security::none(),
+            is_insecure: false,
+            reserved_data_prefix: None,
+            failed_proofs: FailedProofs::default(),
+            logger: Arc::default(),
+            warnings: LogRateLimiter::default(),
+        }
+    }
+}
+
+impl Access {
+    /// The access that these options ask for; `security` is what connections prove.
+    pub(crate) fn new(options: &Options, security: Security, logger: Arc<Logger>) -> Self {
+        Access {
+            security,
+            is_insecure: options.insecure,
+            reserved_data_prefix: options.reserved_data_prefix.clone(),
+            logger,
+            ..Access::default()
+        }
+    }
+
+    /// What protects the node at this moment.
+    pub fn report(&self) -> SecurityReport {
+        let ids = self.security.keyring().map(|keyring| keyring.ids());
+        let key_ids: Vec<String> = ids.iter().flatten().map(ToString::to_string).collect();
+        let mode = match (self.security.accepts_unproven(), key_ids.is_empty()) {
+            (true, true) if self.is_insecure => "insecure",
+            (true, true) => "open",
+            (true, false) => "rollout",
+            (false, _) => "secret",
+        };
+        SecurityReport {
+            mode,
+            key_in_use: key_ids.first().cloned(),
+            key_ids,
+            failed_proofs: self.failed_proofs.total(),
+        }
+    }
+
+    /// Refuses to let an HTTP client write a key that is reserved for members, whoever the client is.
+    pub(super) fn check_key(&self, key: &str) -> Result<(), ErrorResponse> {
+        match &self.reserved_data_prefix {
+            Some(prefix) if key.starts_with(prefix.as_str()) => Err(forbidden(format!(
+                "keys that begin with {prefix:?} are written by members only (reserved_data_prefix)"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Finds out who makes a request, and whether it may. The request then has its [`HttpPrincipal`] as an extension. A
+    /// request that proves nothing is answered late.
+    pub(super) async fn authorize(
+        &self,
+        request: &mut Request,
+        route: &Route,
+        audit: &mut Option<AuditEntry>,
+    ) -> Result<(), ErrorResponse> {
+        let Some(needed) = route.level.role() else {
+            return Ok(());
+        };
+        let address = remote_address(request);
+        let checked = self.check(request, address, needed);
+        let refusal = match checked {
+            Ok(principal) => {
+                if let Some(audit) = audit {
+                    audit.set_principal(&principal);
+                }
+                request.extensions_mut().insert(principal);
+                return Ok(());
+            }
+            Err(refusal) => refusal,
+        };
+        // Refused calls are in the audit, reads included.
+        let audit = audit.get_or_insert_with(|| self.audit(request, route));
+        match refusal {
+            Refusal::LowerRole(principal, had) => {
+                audit.set_principal(&principal);
+                Err(forbidden(format!(
+                    "this call needs a token of role {}, and this one has role {}",
+                    needed.name(),
+                    had.name()
+                )))
+            }
+            Refusal::NoProof(why) => {
+                let pause = self.failed_proofs.note(address.ip(), env::Instant::now());
+                self.warn(address.ip(), &why);
+                let eviction = request.extensions().get::<Arc<EvictionHandle>>().cloned();
+                pause_evictable(eviction, pause).await;
+                // The same for every reason, and without any state: nobody learns from it what was wrong.
+                Err(ErrorResponse::new(
+                    ErrorCode::Unauthenticated,
+                    "this call needs a valid token, in the header Authorization: Bearer TOKEN",
+                ))
+            }
+        }
+    }
+
+    fn check(&self, request: &Request, address: SocketAddr, needed: Role) -> Result<HttpPrincipal, Refusal> {
+        let principal =
+            identify(request, address, &self.security).map_err(|why| Refusal::NoProof(why.into()))?;
+        match principal.role {
+            None if self.security.accepts_unproven() => Ok(principal),
+            None => Err(Refusal::NoProof("no token".to_owned())),
+            Some(role) if role >= needed => Ok(principal),
+            Some(role) => Err(Refusal::LowerRole(principal, role)),
+        }
+    }
+
+    /// Begins the entry of a request in the audit.
+    pub(super) fn audit(&self, request: &Request, route: &Route) -> AuditEntry {
+        AuditEntry::begin(self.logger.clone(), request, route, remote_address(request))
+    }
+
+    fn warn(&self, address: IpAddr, why: &str) {
+        if let Some(others) = self.warnings.admit(ErrorCode::Unauthenticated) {
+            self.logger.warn(format_args!(
+                "a request from {address} was refused because it proved nothing: {why}{others}"
+            ));
+        }
+    }
+}
+
+/// Why a request is refused.
+enum Refusal {
+    /// It proves nothing, for this reason.
+    NoProof(String),
+    /// It proves too low a role.
+    LowerRole(HttpPrincipal, Role),
+}
+
+fn forbidden(message: String) -> ErrorResponse {
+    ErrorResponse::new(ErrorCode::Refused, message).with_status(StatusCode::FORBIDDEN)
+}
+
+/// The address of the client. The server adds it to each request.
+fn remote_address(request: &Request) -> SocketAddr {
+    let info = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    info.map_or_else(|| SocketAddr::from(([0; 4], 0)), |info| info.0)
+}
+
+/// Waits with an answer. Meanwhile the connection may be evicted, because nobody may keep places by failing.
+async fn pause_evictable(eviction: Option<Arc<EvictionHandle>>, pause: Duration) {
+    if let Some(eviction) = &eviction {
+        eviction.mark_idle();
+    }
+    env::sleep(pause).await;
+    if let Some(eviction) = &eviction {
+        eviction.protect();
+    }
+}

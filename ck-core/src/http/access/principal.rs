@@ -1,0 +1,89 @@
+//! Who makes a request.
+
+use std::net::SocketAddr;
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, header};
+
+use crate::env;
+use crate::net::{KeyId, Role, Security, Token};
+
+/// Who makes a request: by its token, or by what its connection has proved. Handlers find it in the request's extensions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpPrincipal {
+    /// The name in the token; empty where it has none, and for somebody unknown.
+    pub name: String,
+    /// The key with which the token was made.
+    pub key_id: Option<KeyId>,
+    /// What it may do; `None` for somebody who has proved nothing.
+    pub role: Option<Role>,
+    /// The address from which the request came.
+    pub address: SocketAddr,
+}
+
+/// Who is at the other end of a connection, where the connection itself has proved that. A server that knows it adds it to
+/// the extensions of each request.
+#[derive(Debug, Clone)]
+pub(in crate::http) struct ConnectionIdentity {
+    /// The name that was proved.
+    pub(in crate::http) name: String,
+    /// The role that was proved.
+    pub(in crate::http) role: Role,
+}
+
+/// Who makes a request. What the request itself shows comes before what its connection has proved: a token that is wrong is
+/// refused in any case.
+///
+/// # Errors
+/// What is wrong with the proof, for the log of the node.
+pub(super) fn identify(
+    request: &Request,
+    address: SocketAddr,
+    security: &Security,
+) -> Result<HttpPrincipal, &'static str> {
+    if let Some(token) = token_of(request.headers(), security)? {
+        return Ok(HttpPrincipal {
+            name: token.name,
+            key_id: Some(token.key_id),
+            role: Some(token.role),
+            address,
+        });
+    }
+    let connection = request.extensions().get::<ConnectionIdentity>();
+    Ok(HttpPrincipal {
+        name: connection
+            .map(|identity| identity.name.clone())
+            .unwrap_or_default(),
+        key_id: None,
+        role: connection.map(|identity| identity.role),
+        address,
+    })
+}
+
+/// The token that the headers show. Without a secret there is nothing with which one could be checked: then it counts for
+/// nothing, so that clients may be given tokens before the members are given the secret.
+fn token_of(headers: &HeaderMap, security: &Security) -> Result<Option<Token>, &'static str> {
+    let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(keyring) = security.keyring() else {
+        return Ok(None);
+    };
+    let value = match (shown.next(), shown.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value,
+        (Some(_), Some(_)) => return Err("it has several Authorization headers"),
+    };
+    // A token is ASCII.
+    let text = value
+        .to_str()
+        .map_err(|_| "its Authorization header is no text")?;
+    let token = match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => token.trim_matches(' '),
+        _ => return Err("its Authorization header is not \"Bearer\" and a token"),
+    };
+    let now = env::wall_now().as_secs();
+    match Token::check(keyring, token, now) {
+        Ok(token) => Ok(Some(token)),
+        Err(error) if error.message().contains("expired") => Err("its token has expired"),
+        Err(_) => Err("its token is not valid in this cluster"),
+    }
+}

@@ -1,0 +1,118 @@
+//! The part of `status` about what protects the nodes, and by which keys: an old secret can go once no node uses it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clusterkit::model::{Cluster, Node};
+use serde::{Deserialize, Serialize};
+
+use crate::api::Api;
+use crate::credentials::Credentials;
+use crate::output::{Out, Tone, printable};
+
+/// How long each member may take to say which keys it has.
+const MEMBER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many members are asked at once.
+const MEMBERS_AT_ONCE: usize = 16;
+
+/// What a node says of its protection.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NodeSecurity {
+    /// `secret`, `rollout`, `insecure` or `open`.
+    pub(crate) mode: String,
+    /// The ids of the keys that it accepts.
+    #[serde(default)]
+    pub(crate) key_ids: Vec<String>,
+    /// The id of the key that it uses.
+    #[serde(default)]
+    pub(crate) key_in_use: Option<String>,
+    /// How many requests it has refused because they proved nothing.
+    #[serde(default)]
+    pub(crate) failed_proofs: u64,
+}
+
+/// What each member says; `None` for one that does not answer. Members are asked where the asked node has keys.
+pub(super) fn of_members(
+    asked: Option<&NodeSecurity>,
+    cluster: &Cluster,
+    credentials: &Credentials,
+) -> BTreeMap<String, Option<NodeSecurity>> {
+    let mut all = BTreeMap::new();
+    if asked.is_none_or(|security| security.key_ids.is_empty()) {
+        return all;
+    }
+    let nodes: Vec<&Node> = cluster.nodes.iter().map(|node| &**node).collect();
+    for some in nodes.chunks(MEMBERS_AT_ONCE) {
+        std::thread::scope(|scope| {
+            let asking: Vec<_> = some
+                .iter()
+                .map(|node| (node, scope.spawn(|| of_member(node, credentials))))
+                .collect();
+            for (node, asking) in asking {
+                all.insert(node.id.to_string(), asking.join().unwrap_or_default());
+            }
+        });
+    }
+    all
+}
+
+fn of_member(node: &Node, credentials: &Credentials) -> Option<NodeSecurity> {
+    let mut api = Api::new(&node.ip, MEMBER_TIMEOUT, credentials).ok()?;
+    let answer = api.health().ok()?;
+    // Another program may have the address by now.
+    answer.security.filter(|_| answer.health.node_id == node.id)
+}
+
+/// One line for people; `None` where a node says nothing of it.
+pub(super) fn line(
+    asked: Option<&NodeSecurity>,
+    members: &BTreeMap<String, Option<NodeSecurity>>,
+    out: &Out,
+) -> Option<String> {
+    let asked = asked?;
+    let tone = match asked.mode.as_str() {
+        "insecure" => Tone::Bad,
+        "rollout" => Tone::Warn,
+        _ => Tone::Plain,
+    };
+    let meaning = match asked.mode.as_str() {
+        "open" => "open: nothing is protected, and only its own machine reaches the asked node".to_owned(),
+        "insecure" => "insecure: whoever reaches a node controls the cluster".to_owned(),
+        "rollout" => "rollout: a secret is accepted, and not required yet".to_owned(),
+        mode => printable(mode).to_string(),
+    };
+    let mut line = out.styles.paint(tone, &meaning);
+    // By key: who uses it, and who accepts it only.
+    let mut uses: BTreeMap<&str, (Vec<&str>, Vec<&str>)> = BTreeMap::new();
+    let mut silent = Vec::new();
+    for (id, security) in members {
+        let Some(security) = security else {
+            silent.push(id.as_str());
+            continue;
+        };
+        for key in &security.key_ids {
+            let (using, accepting) = uses.entry(key).or_default();
+            match security.key_in_use.as_ref() == Some(key) {
+                true => using.push(id),
+                false => accepting.push(id),
+            }
+        }
+    }
+    for (key, (using, accepting)) in uses {
+        let mut text = format!("; key {}", printable(key));
+        for (what, nodes) in [("used", using), ("accepted", accepting)] {
+            if !nodes.is_empty() {
+                text.push_str(&format!(" {what} by {}", nodes.join(", ")));
+            }
+        }
+        line.push_str(&text);
+    }
+    if !silent.is_empty() {
+        let text = format!("; no answer from {}", silent.join(", "));
+        line.push_str(&out.styles.paint(Tone::Warn, &text));
+    }
+    if asked.failed_proofs > 0 {
+        line.push_str(&format!("; {} requests without a proof", asked.failed_proofs));
+    }
+    Some(line)
+}

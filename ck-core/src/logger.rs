@@ -4,6 +4,7 @@
 //! Messages are put in a queue, and a thread of the log calls the application: a callback that is slow, hangs or panics
 //! delays nothing in the node. Messages that do not fit are dropped and counted, and a message says how many were.
 
+mod audit;
 mod log_dispatcher;
 mod message_queue;
 mod panic_log;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
+pub(crate) use audit::AuditLine;
 pub use panic_log::send_panics_to_logs;
 pub(crate) use rate_limiter::LogRateLimiter;
 

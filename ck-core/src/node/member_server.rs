@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use super::cluster_entry::ClusterEntry;
 use super::context::NodeContext;
 use super::leader_client::{LeaderClient, join_result};
+use super::peer_audit::AuditedCall;
 use super::standing::removed;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::NodeId;
@@ -44,7 +45,15 @@ impl PeerService for MemberServer {
         request: MemberRequest,
         connection: &'a Arc<PeerConnection>,
     ) -> BoxFuture<'a, Result<MemberAnswer>> {
-        MemberServer::answer(self, request, connection).boxed()
+        let audited = AuditedCall::of(&request.call);
+        async move {
+            let answer = MemberServer::answer(self, request, connection).await;
+            if let Some(audited) = audited {
+                audited.write(&self.context, connection, &answer);
+            }
+            answer
+        }
+        .boxed()
     }
 }
 

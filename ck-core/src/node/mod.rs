@@ -10,7 +10,7 @@
 //!   restarting), `rejoin`, `standing` (refused, removed, leaving), `graceful_shutdown`, `tasks`.
 //! - *Tasks of every member.* `heartbeat`, `connection_keeper`, `state_file`, `disk_watch`, `secret_watch`; those of the leader are in
 //!   [`crate::leader`], that of the copies is in [`crate::hooks`].
-//! - *Calls.* `server` listens, `member_server` answers peers, `leader_client` asks the leader; `client_api`,
+//! - *Calls.* `server` listens, `member_server` answers peers (`peer_audit` writes down what they changed), `leader_client` asks the leader; `client_api`,
 //!   `operations` and `step_down` are what the application asks, and `http_api` hands the same to HTTP.
 //! - *What a node knows.* `leader_contact`, `own_health`, `leased_view`, `ready`.
 //!
@@ -37,6 +37,7 @@ mod member_server;
 mod node_hooks;
 mod operations;
 mod own_health;
+mod peer_audit;
 mod phase;
 mod ready;
 mod rejoin;

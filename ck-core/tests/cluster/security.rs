@@ -223,3 +223,51 @@ fn a_running_cluster_is_given_a_secret_under_load_and_nobody_goes_back() {
     settle(&nodes);
     stop(nodes);
 }
+
+/// Who changed what is in the log, with the key that proved it; what was written is not.
+#[test]
+fn what_members_and_operators_change_is_in_the_audit() {
+    let lines = Arc::<parking_lot::Mutex<Vec<String>>>::default();
+    let heard = lines.clone();
+    let node = ClusterKit::new(secured(founder("node-1"))).unwrap();
+    node.on_log(Some(Arc::new(move |_, message: &str| {
+        if let Some(line) = message.strip_prefix("audit ") {
+            heard.lock().push(line.to_owned());
+        }
+    })));
+    node.start().unwrap();
+    let addr = node.http_addr().unwrap();
+    let mut second = secured(options("node-2"));
+    second.join_addrs = vec![addr];
+    let second = TestNode::start(second).unwrap();
+    second.kit.rebalance_partitions(TIMEOUT).unwrap();
+    second
+        .kit
+        .set_custom_data("key", "a-value-that-is-nobodys-business", Expect::Any, TIMEOUT)
+        .unwrap();
+    let id = clusterkit::net::Keyring::new("clusterkit-cluster", OURS)
+        .unwrap()
+        .ids()[0]
+        .to_string();
+    let has = |call: &str| {
+        lines.lock().iter().any(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            line["call"] == call
+                && line["principal"] == "node-2"
+                && line["role"] == "peer"
+                && line["key_id"] == id.as_str()
+                && line["error"].is_null()
+        })
+    };
+    until("the join is written down", || has("Join"));
+    until("the rebalance is written down", || has("Rebalance"));
+    for line in lines.lock().iter() {
+        assert!(
+            !line.contains("nobodys-business") && !line.contains(OURS),
+            "{line}"
+        );
+    }
+    second.kit.stop().unwrap();
+    until("the stop is written down", || has("Stop"));
+    node.stop().unwrap();
+}

@@ -1,7 +1,4 @@
-//! What was changed, or was to be, and by whom: one line in the log for each call.
-//!
-//! A line is `audit ` and one JSON object. It has names and outcomes, never values, tokens or parameters. It is pure ASCII,
-//! so that a name with a line break or a terminal's control codes in it is shown and does nothing.
+//! What was changed over HTTP, or was to be, and by whom: one line in the log for each call.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +7,6 @@ use axum::extract::Request;
 use axum::response::Response;
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
-use serde::Serialize;
 
 use super::HttpPrincipal;
 use crate::env;
@@ -18,8 +14,7 @@ use crate::error::ErrorCode;
 use crate::http::params::Query;
 use crate::http::response::REVISION_HEADER;
 use crate::http::routes::Route;
-use crate::logger::Logger;
-use crate::model::Timestamp;
+use crate::logger::{AuditLine, Logger};
 
 /// The longest target that is written, in characters: longer than any key and any id.
 const MAX_TARGET_CHARS: usize = 1100;
@@ -45,22 +40,6 @@ pub(in crate::http) struct AuditEntry {
     body_target: AuditTarget,
     principal: HttpPrincipal,
     is_written: bool,
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    time: Timestamp,
-    principal: &'a str,
-    role: &'a str,
-    key_id: Option<String>,
-    address: String,
-    call: &'a str,
-    target: Option<&'a str>,
-    /// The status of the answer; `None` where there was none.
-    status: Option<u16>,
-    /// The code of the error; `None` where the call succeeded.
-    error: Option<&'static str>,
-    revision: Option<u64>,
 }
 
 impl AuditEntry {
@@ -105,21 +84,18 @@ impl AuditEntry {
         self.is_written = true;
         let body_target = self.body_target.0.lock().clone();
         let target = self.target.as_deref().or(body_target.as_deref());
-        let line = Line {
+        self.logger.audit(&AuditLine {
             time: env::wall_now(),
             principal: &self.principal.name,
             role: self.principal.role.map_or("none", |role| role.name()),
             key_id: self.principal.key_id.as_ref().map(ToString::to_string),
-            address: self.principal.address.to_string(),
+            address: Some(self.principal.address.to_string()),
             call: &self.call,
             target,
             status,
             error: error.map(ErrorCode::name),
             revision,
-        };
-        // Texts, numbers and a time: serialising those cannot fail.
-        let json = serde_json::to_string(&line).unwrap_or_default();
-        self.logger.info(format_args!("audit {}", ascii(&json)));
+        });
     }
 }
 
@@ -146,44 +122,4 @@ fn target_of(request: &Request, route: &Route) -> Option<String> {
         None => return None,
     };
     Some(target.chars().take(MAX_TARGET_CHARS).collect())
-}
-
-/// The same JSON in ASCII. Characters beyond it are only in strings, where an escape means the same.
-fn ascii(json: &str) -> String {
-    use std::fmt::Write;
-
-    let mut out = String::with_capacity(json.len());
-    for character in json.chars() {
-        if matches!(character, ' '..='~') {
-            out.push(character);
-            continue;
-        }
-        for unit in character.encode_utf16(&mut [0; 2]) {
-            // Writing to a string does not fail.
-            let _ = write!(out, "\\u{unit:04x}");
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_is_ascii_and_means_the_same() {
-        for text in [
-            "plain",
-            "\u{9b}31m",
-            "\u{202e}",
-            "\u{7f}",
-            "\u{1f600}",
-            "a\nb\"\\",
-            "\0\r\u{2028}",
-        ] {
-            let json = ascii(&serde_json::to_string(text).unwrap());
-            assert!(json.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{json}");
-            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
-        }
-    }
 }

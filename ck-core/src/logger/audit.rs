@@ -1,0 +1,77 @@
+//! What was changed, or was to be, and by whom: one line in the log for each call of somebody else.
+//!
+//! A line is `audit ` and one JSON object. It has names and outcomes, never values, tokens or parameters. It is pure ASCII,
+//! so that a name with a line break or a terminal's control codes in it is shown and does nothing.
+
+use serde::Serialize;
+
+use super::Logger;
+use crate::model::Timestamp;
+
+/// One call in the audit.
+#[derive(Debug, Serialize)]
+pub(crate) struct AuditLine<'a> {
+    pub(crate) time: Timestamp,
+    /// Who made the call: the name of a token, or a node.
+    pub(crate) principal: &'a str,
+    pub(crate) role: &'a str,
+    pub(crate) key_id: Option<String>,
+    /// Where the call came from, where that is known.
+    pub(crate) address: Option<String>,
+    pub(crate) call: &'a str,
+    pub(crate) target: Option<&'a str>,
+    /// The status of the answer over HTTP; `None` where there was none.
+    pub(crate) status: Option<u16>,
+    /// The code of the error; `None` where the call succeeded.
+    pub(crate) error: Option<&'static str>,
+    pub(crate) revision: Option<u64>,
+}
+
+impl Logger {
+    /// Writes a call down.
+    pub(crate) fn audit(&self, line: &AuditLine<'_>) {
+        // Texts, numbers and a time: serialising those cannot fail.
+        let json = serde_json::to_string(line).unwrap_or_default();
+        self.info(format_args!("audit {}", ascii(&json)));
+    }
+}
+
+/// The same JSON in ASCII. Characters beyond it are only in strings, where an escape means the same.
+fn ascii(json: &str) -> String {
+    use std::fmt::Write;
+
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        if matches!(character, ' '..='~') {
+            out.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            // Writing to a string does not fail.
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ascii;
+
+    #[test]
+    fn a_line_is_ascii_and_means_the_same() {
+        for text in [
+            "plain",
+            "\u{9b}31m",
+            "\u{202e}",
+            "\u{7f}",
+            "\u{1f600}",
+            "a\nb\"\\",
+            "\0\r\u{2028}",
+        ] {
+            let json = ascii(&serde_json::to_string(text).unwrap());
+            assert!(json.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{json}");
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+        }
+    }
+}

@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-pub(crate) use audit::AuditLine;
 pub use panic_log::send_panics_to_logs;
 pub(crate) use rate_limiter::LogRateLimiter;
 

@@ -34,6 +34,7 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use access::AuditLine;
 pub use access::{Access, HttpPrincipal, Level, SecurityReport};
 pub use api::{
     Api, Contact, KeyLocation, KeyRole, KeyRoute, KeyRoutes, Members, PlannedMove, Readiness, RebalanceReply,

@@ -6,31 +6,11 @@
 use serde::Serialize;
 
 use super::Logger;
-use crate::model::Timestamp;
-
-/// One call in the audit.
-#[derive(Debug, Serialize)]
-pub(crate) struct AuditLine<'a> {
-    pub(crate) time: Timestamp,
-    /// Who made the call: the name of a token, or a node.
-    pub(crate) principal: &'a str,
-    pub(crate) role: &'a str,
-    pub(crate) key_id: Option<String>,
-    /// Where the call came from, where that is known.
-    pub(crate) address: Option<String>,
-    pub(crate) call: &'a str,
-    pub(crate) target: Option<&'a str>,
-    /// The status of the answer over HTTP; `None` where there was none.
-    pub(crate) status: Option<u16>,
-    /// The code of the error; `None` where the call succeeded.
-    pub(crate) error: Option<&'static str>,
-    pub(crate) revision: Option<u64>,
-}
 
 impl Logger {
-    /// Writes a call down.
-    pub(crate) fn audit(&self, line: &AuditLine<'_>) {
-        // Texts, numbers and a time: serialising those cannot fail.
+    /// Writes a call down. The line is an object of texts and numbers.
+    pub(crate) fn audit(&self, line: &impl Serialize) {
+        // Serialising those cannot fail.
         let json = serde_json::to_string(line).unwrap_or_default();
         self.info(format_args!("audit {}", ascii(&json)));
     }

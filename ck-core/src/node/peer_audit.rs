@@ -3,7 +3,7 @@
 use super::context::NodeContext;
 use crate::env;
 use crate::error::{ErrorCode, Result};
-use crate::logger::AuditLine;
+use crate::http::AuditLine;
 use crate::net::{PeerConnection, Role};
 use crate::rpc::{MemberAnswer, MemberCall, MemberReply};
 

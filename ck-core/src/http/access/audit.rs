@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
+use serde::Serialize;
 
 use super::HttpPrincipal;
 use crate::env;
@@ -14,7 +15,8 @@ use crate::error::ErrorCode;
 use crate::http::params::Query;
 use crate::http::response::REVISION_HEADER;
 use crate::http::routes::Route;
-use crate::logger::{AuditLine, Logger};
+use crate::logger::Logger;
+use crate::model::Timestamp;
 
 /// The longest target that is written, in characters: longer than any key and any id.
 const MAX_TARGET_CHARS: usize = 1100;
@@ -28,6 +30,25 @@ impl AuditTarget {
     pub(in crate::http) fn set(&self, target: &str) {
         *self.0.lock() = Some(target.to_owned());
     }
+}
+
+/// One call in the audit, as it is written.
+#[derive(Debug, Serialize)]
+pub(crate) struct AuditLine<'a> {
+    pub(crate) time: Timestamp,
+    /// Who made the call: the name of a token, or a node.
+    pub(crate) principal: &'a str,
+    pub(crate) role: &'a str,
+    pub(crate) key_id: Option<String>,
+    /// Where the call came from, where that is known.
+    pub(crate) address: Option<String>,
+    pub(crate) call: &'a str,
+    pub(crate) target: Option<&'a str>,
+    /// The status of the answer over HTTP; `None` where there was none.
+    pub(crate) status: Option<u16>,
+    /// The code of the error; `None` where the call succeeded.
+    pub(crate) error: Option<&'static str>,
+    pub(crate) revision: Option<u64>,
 }
 
 /// One call in the audit. Without an outcome it is written when it is dropped: the client went away before the answer.

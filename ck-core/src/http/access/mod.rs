@@ -27,6 +27,7 @@ use crate::logger::{LogRateLimiter, Logger};
 use crate::net::{EvictionHandle, Role, Security};
 use crate::options::Options;
 
+pub(crate) use audit::AuditLine;
 pub(super) use audit::{AuditEntry, AuditTarget};
 use failed_proofs::FailedProofs;
 pub use principal::HttpPrincipal;

@@ -445,6 +445,26 @@ async fn a_call_without_an_answer_is_written_down() {
     );
 }
 
+#[tokio::test]
+async fn why_a_node_is_not_ready_is_for_those_who_may_read() {
+    let security = Security::with_keyring(keyring(CLUSTER, SECRET), false);
+    let options = Options::new("node-1", "127.0.0.1:0");
+    let access = Arc::new(Access::new(&options, security, Arc::default()));
+    let limits = HttpLimits::default();
+    let server = Server::with_access(FakeNode::without_partitions(), limits, access, None).await;
+    let authorization = bearer(&token(Role::Read));
+    for (headers, tells) in [
+        (&[][..], false),
+        (&[("authorization", "Bearer wrong")], false),
+        (&[("authorization", authorization.as_str())], true),
+    ] {
+        let answer = server.send("GET", "/ready", headers, "").await;
+        assert_eq!(answer.status, 503);
+        let message = parsed(&answer)["message"].as_str().unwrap().to_owned();
+        assert_eq!(message == "no partitions", tells, "{message}");
+    }
+}
+
 /// A connection that waits because it has proved nothing gives way to another.
 #[tokio::test]
 async fn who_fails_keeps_no_place() {

@@ -33,7 +33,7 @@ STANDS_ON = {
     "membership": {"env", "model", "net", "options", "raft", "rpc", "state"},
     "leader": {"env", "logger", "membership", "model", "net", "options", "placement", "raft", "rpc", "state"},
     "hooks": {"env", "logger", "model", "raft", "rpc", "state"},
-    "http": {"env", "model", "net", "options", "routing", "state"},
+    "http": {"env", "logger", "model", "net", "options", "routing", "state"},
     "node": {"env", "hooks", "http", "leader", "logger", "membership", "model", "net", "options", "raft", "routing",
              "rpc", "state"},
     "clusterkit": {"env", "hooks", "logger", "model", "net", "node", "options", "raft", "routing", "state"},

@@ -1,11 +1,13 @@
 //! A node's REST API for tests: blocking, and every call has a deadline.
 
 use std::io::ErrorKind;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
 use clusterkit::model::{Cluster, ConsensusStats, LeaderInfo, Node};
-use clusterkit::{Error, ErrorCode, Result};
+use clusterkit::net::{Keyring, Role, Token};
+use clusterkit::{Error, ErrorCode, Options, Result};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -86,6 +88,21 @@ impl Answer {
     }
 }
 
+/// The secret of the clusters that have one.
+pub(crate) const SECRET: &str = "hY3kPq8vWz1RtN5cXs7DfGj2LmB9aQeU4oKiT6yHwEn";
+
+/// The header that shows a token of a cluster with [`SECRET`] and the default name.
+fn authorization() -> &'static str {
+    static AUTHORIZATION: LazyLock<String> = LazyLock::new(|| {
+        let keyring = Keyring::new(&Options::default().cluster_name, SECRET).unwrap();
+        format!(
+            "Bearer {}",
+            Token::make(&keyring, Role::Operate, "tests", None).unwrap()
+        )
+    });
+    &AUTHORIZATION
+}
+
 impl Api {
     /// A client of the node at `addr`, with a deadline of 15 s: longer than the node's own, so that the node can
     /// say what it waited for.
@@ -135,7 +152,11 @@ impl Api {
         body: &[u8],
     ) -> std::result::Result<Answer, ureq::Error> {
         let uri = format!("http://{}{path}", self.addr);
-        let mut builder = Request::builder().method(method).uri(uri);
+        // Nodes without a secret do not look at it.
+        let mut builder = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header(header::AUTHORIZATION, authorization());
         for (name, value) in headers {
             builder = builder.header(*name, *value);
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
+use crate::api::SECRET;
 use crate::{Api, WAIT_LIMIT, wait_until};
 
 /// How a node is started, each time.
@@ -71,9 +72,15 @@ impl Node {
         }
     }
 
-    /// Runs in a network namespace.
+    /// Runs in a network namespace, beyond loopback, so with a secret.
     #[must_use]
     pub fn within(mut self, namespace: &str) -> Self {
+        let secret = self.setup.log.with_file_name("cluster-secret");
+        std::fs::write(&secret, SECRET).unwrap();
+        let secret = secret.to_str().unwrap().to_owned();
+        self.setup
+            .flags
+            .extend(["--cluster-secret-file".to_owned(), secret]);
         self.setup.namespace = Some(namespace.to_owned());
         self
     }

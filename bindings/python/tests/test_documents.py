@@ -102,7 +102,7 @@ async def follow(addrs: list[str], use) -> None:
 
 def logged() -> ClusterKit:
     logger = logging.getLogger("app.cluster")
-    return ClusterKit("node-1", ":8080", logger=logger, log_level="debug")
+    return ClusterKit("node-1", "127.0.0.1:8080", logger=logger, log_level="debug")
 
 
 def test_a_primary_dies(clusterkit_cluster):

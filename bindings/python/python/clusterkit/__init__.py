@@ -2,7 +2,7 @@
 
     from clusterkit import ClusterKit
 
-    with ClusterKit("node-1", ":8080") as ck:
+    with ClusterKit("node-1", "127.0.0.1:8080") as ck:
         if ck.is_primary_for_key("user:123"):
             ...
 

@@ -19,7 +19,7 @@ __all__ = ["ClusterKit", "Key"]
 class ClusterKit(NodeBase):
     """A node of a cluster, embedded in this process. `aio.AsyncClusterKit` is the same for programs that are async themselves.
 
-        with ClusterKit("node-1", ":8080") as ck:
+        with ClusterKit("node-1", "127.0.0.1:8080") as ck:
             ...
 
     Any thread may make any call. A call that waits gives up the interpreter meanwhile, and a signal whose handler raises, as

@@ -158,6 +158,11 @@ impl Access {
         }
     }
 
+    /// True where somebody may be told what the cluster says of itself.
+    pub(super) fn may_read(&self, principal: Option<&HttpPrincipal>) -> bool {
+        self.security.accepts_unproven() || principal.is_some_and(|principal| principal.role.is_some())
+    }
+
     /// Finds out who makes a request, and whether it may. The request then has its [`HttpPrincipal`] as an extension. A
     /// request that proves nothing is answered late.
     pub(super) async fn authorize(
@@ -166,10 +171,14 @@ impl Access {
         route: &Route,
         audit: &mut Option<AuditEntry>,
     ) -> Result<(), ErrorResponse> {
+        let address = remote_address(request);
         let Some(needed) = route.level.role() else {
+            // Whoever asks is answered, and who is known gets the whole answer.
+            if let Ok(principal) = identify(request, address, &self.security) {
+                request.extensions_mut().insert(principal);
+            }
             return Ok(());
         };
-        let address = remote_address(request);
         let checked = self.check(request, address, needed);
         let refusal = match checked {
             Ok(principal) => {

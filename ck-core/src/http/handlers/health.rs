@@ -1,12 +1,13 @@
 //! Liveness, readiness and health.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::http::response::{Freshness, HandlerResult, ok};
-use crate::http::{AppState, SecurityReport};
+use crate::http::{AppState, HttpPrincipal, SecurityReport};
 use crate::model::HealthStatus;
 
 /// Liveness: the process is alive. Asks nothing of the node, so that no fault in it makes a living process look dead.
@@ -14,9 +15,16 @@ pub(crate) async fn alive() -> HandlerResult {
     ok(&json!({ "success": true, "message": "the process is alive" }))
 }
 
-pub(crate) async fn ready(State(app): State<AppState>) -> HandlerResult {
+/// Readiness. Load balancers have no token, so whoever asks learns whether the node is ready; why it is not, who may read.
+pub(crate) async fn ready(
+    State(app): State<AppState>,
+    principal: Option<Extension<HttpPrincipal>>,
+) -> HandlerResult {
     let freshness = Freshness::now(&*app.api);
-    let readiness = app.api.readiness();
+    let mut readiness = app.api.readiness();
+    if !readiness.ready && !app.access.may_read(principal.as_deref()) {
+        readiness.message = "not ready; with a token the answer says why".to_owned();
+    }
     let status = if readiness.ready {
         StatusCode::OK
     } else {

@@ -70,24 +70,24 @@ impl Log {
     }
 }
 
-struct Guarded {
+struct Secured {
     server: Server,
     log: Log,
 }
 
 /// A server of a cluster with a secret.
-async fn guarded(change: impl FnOnce(&mut Options), accepts_unproven: bool) -> Guarded {
+async fn secured(change: impl FnOnce(&mut Options), accepts_unproven: bool) -> Secured {
     let security = Security::with_keyring(keyring(CLUSTER, SECRET), accepts_unproven);
     with_security(change, security, HttpLimits::default()).await
 }
 
-async fn with_security(change: impl FnOnce(&mut Options), security: Security, limits: HttpLimits) -> Guarded {
+async fn with_security(change: impl FnOnce(&mut Options), security: Security, limits: HttpLimits) -> Secured {
     let mut options = Options::new("node-1", "127.0.0.1:0");
     change(&mut options);
     let log = Log::new();
     let access = Arc::new(Access::new(&options, security, log.logger.clone()));
     let server = Server::with_access(FakeNode::new(), limits, access, None).await;
-    Guarded { server, log }
+    Secured { server, log }
 }
 
 /// A path of the route that exists in the fake node.
@@ -115,8 +115,8 @@ fn only_what_reads_has_a_level_below_operate() {
 /// For each route each kind of credentials; what is expected follows from the level alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_gets_nothing_from_any_route() {
-    let guarded = guarded(|_| {}, false).await;
-    let server = &guarded.server;
+    let secured = secured(|_| {}, false).await;
+    let server = &secured.server;
     let expired = Token::make(&keyring(CLUSTER, SECRET), Role::Operate, "", Some(1)).unwrap();
     let of_other_cluster = Token::make(&keyring("other", SECRET), Role::Operate, "", None).unwrap();
     let of_other_secret = Token::make(&keyring(CLUSTER, OTHER_SECRET), Role::Operate, "", None).unwrap();
@@ -219,7 +219,7 @@ async fn a_stranger_gets_nothing_from_any_route() {
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
     assert!(metrics.contains(&format!("clusterkit_failed_proofs_total {failures}\n")));
     assert!(metrics.contains("clusterkit_security_mode{mode=\"secret\"} 1\n"));
-    let lines = guarded.log.lines();
+    let lines = secured.log.lines();
     let warnings: Vec<_> = lines
         .iter()
         .filter(|(level, _)| *level == LogLevel::Warn)
@@ -232,7 +232,7 @@ async fn a_stranger_gets_nothing_from_any_route() {
 
 #[tokio::test]
 async fn what_does_not_exist_needs_no_token_to_be_refused() {
-    let guarded = guarded(|_| {}, false).await;
+    let secured = secured(|_| {}, false).await;
     for (method, path, status) in [
         ("GET", "/nothing", 404),
         ("PATCH", "/cluster", 405),
@@ -246,7 +246,7 @@ async fn what_does_not_exist_needs_no_token_to_be_refused() {
         ("get", "/cluster", 405),
     ] {
         let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        let answer = guarded.server.raw(request.as_bytes()).await;
+        let answer = secured.server.raw(request.as_bytes()).await;
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {status} ")),
             "{method} {path}: {answer}"
@@ -257,19 +257,19 @@ async fn what_does_not_exist_needs_no_token_to_be_refused() {
 
 #[tokio::test]
 async fn the_scheme_is_compared_without_case() {
-    let guarded = guarded(|_| {}, false).await;
+    let secured = secured(|_| {}, false).await;
     for scheme in ["Bearer", "bearer", "BEARER", "bEARER "] {
         let authorization = format!("{scheme} {}", token(Role::Read));
         let headers = [("authorization", authorization.as_str())];
-        let answer = guarded.server.send("GET", "/cluster", &headers, "").await;
+        let answer = secured.server.send("GET", "/cluster", &headers, "").await;
         assert_eq!(answer.status, 200, "{scheme}");
     }
 }
 
 #[tokio::test]
 async fn during_a_rollout_nobody_needs_a_token_and_a_wrong_one_is_refused() {
-    let guarded = guarded(|_| {}, true).await;
-    let server = &guarded.server;
+    let secured = secured(|_| {}, true).await;
+    let server = &secured.server;
     assert_eq!(server.send("PUT", "/data/k", &[], "v").await.status, 200);
     let wrong = Token::make(&keyring(CLUSTER, OTHER_SECRET), Role::Operate, "", None).unwrap();
     for (text, status) in [
@@ -287,11 +287,11 @@ async fn during_a_rollout_nobody_needs_a_token_and_a_wrong_one_is_refused() {
 
 #[tokio::test]
 async fn without_a_secret_a_token_counts_for_nothing() {
-    let guarded = with_security(|_| {}, Security::none(), HttpLimits::default()).await;
+    let secured = with_security(|_| {}, Security::none(), HttpLimits::default()).await;
     let headers = [("authorization", "Bearer x")];
-    let answer = guarded.server.send("PUT", "/data/k", &headers, "v").await;
+    let answer = secured.server.send("PUT", "/data/k", &headers, "v").await;
     assert_eq!(answer.status, 200);
-    let (_, health) = guarded.server.json("GET", "/health/detailed", "").await;
+    let (_, health) = secured.server.json("GET", "/health/detailed", "").await;
     let open = json!({ "mode": "open", "key_ids": [], "key_in_use": null, "failed_proofs": 0 });
     assert_eq!(health["security"], open);
     let insecure = with_security(|o| o.insecure = true, Security::none(), HttpLimits::default()).await;
@@ -302,7 +302,7 @@ async fn without_a_secret_a_token_counts_for_nothing() {
 #[tokio::test]
 async fn an_http_client_writes_no_reserved_key() {
     let reserve = |options: &mut Options| options.reserved_data_prefix = Some("own/".to_owned());
-    let guarded = guarded(reserve, false).await;
+    let secured = secured(reserve, false).await;
     let authorization = bearer(&token(Role::Operate));
     let headers = [("authorization", authorization.as_str())];
     for (method, path, status) in [
@@ -312,13 +312,13 @@ async fn an_http_client_writes_no_reserved_key() {
         ("PUT", "/data/own", 200),
         ("GET", "/data/own/a", 404),
     ] {
-        let answer = guarded.server.send(method, path, &headers, "v").await;
+        let answer = secured.server.send(method, path, &headers, "v").await;
         assert_eq!(answer.status, status, "{method} {path}");
         if status == 403 {
             assert_eq!(error_of(&parsed(&answer)).0, "REFUSED");
         }
     }
-    let audit = guarded.log.audit();
+    let audit = secured.log.audit();
     assert_eq!(
         (&audit[0]["error"], &audit[0]["target"]),
         (&json!("REFUSED"), &json!("own/a"))
@@ -327,8 +327,8 @@ async fn an_http_client_writes_no_reserved_key() {
 
 #[tokio::test]
 async fn who_changed_what_is_written_down() {
-    let guarded = guarded(|_| {}, false).await;
-    let server = &guarded.server;
+    let secured = secured(|_| {}, false).await;
+    let server = &secured.server;
     let authorization = bearer(&token(Role::Operate));
     let headers = [("authorization", authorization.as_str())];
     let value = "a value that nobody may see";
@@ -348,7 +348,7 @@ async fn who_changed_what_is_written_down() {
     assert_eq!(server.send("GET", "/cluster?key=k", &[], "").await.status, 401);
     let node = json!({ "node": { "id": "node-9", "ip": "10.0.0.9:80" }, "raft_addr": "" }).to_string();
     assert_eq!(server.send("POST", "/join", &headers, &node).await.status, 403);
-    let audit = guarded.log.audit();
+    let audit = secured.log.audit();
     let key_id = keyring(CLUSTER, SECRET).ids()[0].to_string();
     let told: Vec<_> = audit
         .iter()
@@ -379,25 +379,25 @@ async fn who_changed_what_is_written_down() {
     );
     assert!(audit[0]["address"].as_str().unwrap().starts_with("127.0.0.1:"));
     assert!(audit[0]["time"].as_str().unwrap().ends_with('Z'));
-    for (_, line) in guarded.log.lines() {
+    for (_, line) in secured.log.lines() {
         assert!(!line.contains(value) && !line.contains("ck1."), "{line}");
     }
 }
 
 #[tokio::test]
 async fn a_join_names_the_node_and_its_revision() {
-    let guarded = with_security(|_| {}, Security::none(), HttpLimits::default()).await;
+    let secured = with_security(|_| {}, Security::none(), HttpLimits::default()).await;
     let node = json!({ "node": { "id": "node-9", "ip": "10.0.0.9:80" }, "raft_addr": "" }).to_string();
-    let (status, answer) = guarded.server.json("POST", "/join", &node).await;
+    let (status, answer) = secured.server.json("POST", "/join", &node).await;
     assert_eq!(status, 200, "{answer}");
-    let audit = guarded.log.audit();
+    let audit = secured.log.audit();
     assert_eq!(audit[0]["target"], "node-9");
     assert_eq!(audit[0]["revision"], answer["data"]["revision"]);
 }
 
 #[tokio::test]
 async fn hostile_names_do_nothing_to_the_log() {
-    let guarded = with_security(|_| {}, Security::none(), HttpLimits::default()).await;
+    let secured = with_security(|_| {}, Security::none(), HttpLimits::default()).await;
     let names = [
         "\"}\naudit {\"principal\":\"root\"",
         "\u{1b}[2J\u{9b}31m",
@@ -406,12 +406,12 @@ async fn hostile_names_do_nothing_to_the_log() {
         "\u{1f600}\u{7f}\r\n",
     ];
     for name in names {
-        guarded.server.send("PUT", &data_path(name), &[], "v").await;
+        secured.server.send("PUT", &data_path(name), &[], "v").await;
         let id: String = data_path(name).replacen("/data/", "/nodes/", 1);
-        guarded.server.send("DELETE", &id, &[], "").await;
+        secured.server.send("DELETE", &id, &[], "").await;
     }
-    guarded.server.send("PUT", "/data/%ff%00", &[], "v").await;
-    let audit = guarded.log.audit();
+    secured.server.send("PUT", "/data/%ff%00", &[], "v").await;
+    let audit = secured.log.audit();
     let targets: Vec<_> = audit
         .iter()
         .map(|line| line["target"].as_str().unwrap())
@@ -419,7 +419,7 @@ async fn hostile_names_do_nothing_to_the_log() {
     let mut expected: Vec<_> = names.iter().flat_map(|name| [*name, *name]).collect();
     expected.push("\u{fffd}\0");
     assert_eq!(targets, expected);
-    assert!(guarded.log.lines().iter().all(|(_, line)| !line.contains('\n')));
+    assert!(secured.log.lines().iter().all(|(_, line)| !line.contains('\n')));
 }
 
 #[tokio::test]
@@ -428,21 +428,41 @@ async fn a_call_without_an_answer_is_written_down() {
         shutdown_grace: Duration::ZERO,
         ..HttpLimits::default()
     };
-    let mut guarded = with_security(|_| {}, Security::none(), limits).await;
-    guarded.server.fake.hangs.store(true, Ordering::Relaxed);
-    let mut stream = TcpStream::connect(guarded.server.addr).await.unwrap();
+    let mut secured = with_security(|_| {}, Security::none(), limits).await;
+    secured.server.fake.hangs.store(true, Ordering::Relaxed);
+    let mut stream = TcpStream::connect(secured.server.addr).await.unwrap();
     let request = "PUT /data/k HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nv";
     stream.write_all(request.as_bytes()).await.unwrap();
-    while guarded.server.fake.timeout.lock().is_zero() {
+    while secured.server.fake.timeout.lock().is_zero() {
         tokio::task::yield_now().await;
     }
-    drop(guarded.server.shutdown.take());
-    guarded.server.task.await.unwrap();
-    let audit = guarded.log.audit();
+    drop(secured.server.shutdown.take());
+    secured.server.task.await.unwrap();
+    let audit = secured.log.audit();
     assert_eq!(
         (&audit[0]["call"], &audit[0]["status"]),
         (&json!("PUT /data/{*key}"), &Value::Null)
     );
+}
+
+#[tokio::test]
+async fn why_a_node_is_not_ready_is_for_those_who_may_read() {
+    let security = Security::with_keyring(keyring(CLUSTER, SECRET), false);
+    let options = Options::new("node-1", "127.0.0.1:0");
+    let access = Arc::new(Access::new(&options, security, Arc::default()));
+    let limits = HttpLimits::default();
+    let server = Server::with_access(FakeNode::without_partitions(), limits, access, None).await;
+    let authorization = bearer(&token(Role::Read));
+    for (headers, tells) in [
+        (&[][..], false),
+        (&[("authorization", "Bearer wrong")], false),
+        (&[("authorization", authorization.as_str())], true),
+    ] {
+        let answer = server.send("GET", "/ready", headers, "").await;
+        assert_eq!(answer.status, 503);
+        let message = parsed(&answer)["message"].as_str().unwrap().to_owned();
+        assert_eq!(message == "no partitions", tells, "{message}");
+    }
 }
 
 /// A connection that waits because it has proved nothing gives way to another.
@@ -454,8 +474,8 @@ async fn who_fails_keeps_no_place() {
         ..HttpLimits::default()
     };
     let security = Security::with_keyring(keyring(CLUSTER, SECRET), false);
-    let guarded = with_security(|_| {}, security, limits).await;
-    let addr = guarded.server.addr;
+    let secured = with_security(|_| {}, security, limits).await;
+    let addr = secured.server.addr;
     let request = "GET /cluster HTTP/1.1\r\nHost: x\r\n\r\n";
     // The answers get later with each failure, so the last of these waits for a second.
     let mut stream = TcpStream::connect(addr).await.unwrap();
@@ -472,8 +492,8 @@ async fn who_fails_keeps_no_place() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_shows_its_token() {
-    let guarded = guarded(|_| {}, false).await;
-    let addr = guarded.server.addr.to_string();
+    let secured = secured(|_| {}, false).await;
+    let addr = secured.server.addr.to_string();
     let options = ClientOptions::builder([&addr])
         .token(token(Role::Read))
         .member_addrs(false);

@@ -49,7 +49,7 @@ class AsyncEvents(_Queue):
 class AsyncClusterKit(NodeBase):
     """A node of a cluster, embedded in this process: `ClusterKit` with every call that waits as a coroutine.
 
-        async with AsyncClusterKit("node-1", ":8080") as ck:
+        async with AsyncClusterKit("node-1", "127.0.0.1:8080") as ck:
             ...
 
     On asyncio, uvloop and trio. No thread waits, and lookups are not awaited, because they never wait. Cancelling a call ends

@@ -60,9 +60,13 @@ pub(crate) use connector::Connector;
 pub(crate) use eviction_queue::{EvictionHandle, EvictionQueue};
 pub use handshake::{Hello, PEER_PATH};
 pub use peer_connection::PeerConnection;
+#[cfg(test)]
+pub(crate) use security::test_certificates;
 pub use security::{
-    ClusterKeys, KeyId, Keyring, LocalIdentity, PeerStream, Principal, Role, Security, Token,
+    CertificateIdentity, CertificateName, ClusterKeys, ConnectionIdentity, KeyId, Keyring, LocalIdentity,
+    PeerStream, Principal, Role, Security, Tls, TlsOwner, TlsPem, Token,
 };
+pub(crate) use security::{ClientTls, ClientTlsPem, Opening};
 pub use server::PeerServer;
 pub use socket::Socket;
 pub use tcp::TcpTransport;

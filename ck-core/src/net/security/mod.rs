@@ -6,24 +6,41 @@
 //!   upgrade of the connection, and gives the keys of its frames.
 //! - [`Token`]s are what HTTP clients show.
 //! - [`LocalIdentity`] is who this node says that it is, [`Principal`] who the other end has proved to be.
+//! - [`Tls`] is TLS of a node, `tls_accept` and `tls_connect` its two ends; a [`ConnectionIdentity`] is what a TLS session says
+//!   of the other end, by its certificate (`certificate`, `server_verifier`).
 //!
 //! Everything is compared in constant time, and nothing of it is ever printed but the ids of keys.
 
+mod certificate;
 mod identity;
 mod keyring;
 mod keys;
+mod peer_certificate;
 mod proof;
+mod server_verifier;
+#[cfg(test)]
+pub(crate) mod test_certificates;
+mod tls;
+mod tls_accept;
+mod tls_connect;
 mod token;
+mod validity;
 
 use std::fmt;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub(super) use certificate::peer_uri;
+pub use certificate::{CertificateIdentity, CertificateName, ConnectionIdentity};
 pub use identity::{LocalIdentity, Principal};
 pub use keyring::Keyring;
 pub use keys::{ClusterKeys, KeyId};
 pub(super) use proof::{CODE_LEN, Offer, PendingProof, ProvedKeys, answer};
+pub use tls::{Tls, TlsOwner, TlsPem};
+pub(crate) use tls_accept::Opening;
+pub(super) use tls_connect::refusal_in;
+pub(crate) use tls_connect::{ClientTls, ClientTlsPem};
 pub use token::{Role, Token};
 
 /// The byte stream of a connection, such as TCP or TLS.
@@ -40,6 +57,7 @@ pub struct Security {
 #[derive(Default)]
 struct SecurityInner {
     keyring: Option<Keyring>,
+    tls: Option<Tls>,
     accepts_unproven: bool,
 }
 
@@ -47,6 +65,7 @@ impl fmt::Debug for Security {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Security")
             .field("keyring", &self.inner.keyring)
+            .field("tls", &self.inner.tls)
             .field("accepts_unproven", &self.inner.accepts_unproven)
             .finish()
     }
@@ -61,12 +80,25 @@ impl Security {
     /// Peers prove that they know a secret of this keyring. With `accepts_unproven` those without a proof are accepted as
     /// well, for as long as the members of a running cluster are given the secret.
     pub fn with_keyring(keyring: Keyring, accepts_unproven: bool) -> Self {
+        Security::new(Some(keyring), None, accepts_unproven)
+    }
+
+    /// Peers prove that they know a secret of the keyring, where there is one; and connections speak TLS, where there is that.
+    /// With TLS and no keyring, peers prove by their certificates which nodes they are. With `accepts_unproven` those without
+    /// a proof, and without TLS, are accepted as well.
+    pub fn new(keyring: Option<Keyring>, tls: Option<Tls>, accepts_unproven: bool) -> Self {
         Security {
             inner: Arc::new(SecurityInner {
-                keyring: Some(keyring),
+                keyring,
+                tls,
                 accepts_unproven,
             }),
         }
+    }
+
+    /// TLS, if it is spoken.
+    pub fn tls(&self) -> Option<&Tls> {
+        self.inner.tls.as_ref()
     }
 
     /// The keys from the cluster's secret, if it has one.
@@ -76,6 +108,7 @@ impl Security {
 
     /// True when connections without a proof are accepted: there is nothing to prove, or not yet for everybody.
     pub fn accepts_unproven(&self) -> bool {
-        self.inner.keyring.is_none() || self.inner.accepts_unproven
+        let has_nothing_to_prove = self.inner.keyring.is_none() && self.inner.tls.is_none();
+        has_nothing_to_prove || self.inner.accepts_unproven
     }
 }

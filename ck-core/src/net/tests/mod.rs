@@ -5,6 +5,7 @@ mod frames;
 mod handshakes;
 mod round_trips;
 mod silence;
+mod tls;
 mod unproven_connections;
 
 use std::sync::Arc;

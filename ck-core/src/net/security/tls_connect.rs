@@ -1,0 +1,213 @@
+//! The dialling end of TLS: peers, and the clients of the REST API.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::pki_types::ServerName;
+use rustls::version::TLS13;
+use rustls::{AlertDescription, ClientConfig};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::certificate::{CertificateIdentity, ConnectionIdentity, EXPORTER_LEN};
+use super::server_verifier::{NoVerifier, ServerVerifier};
+use super::tls::{HTTP_ALPN, Tls, chain_of, invalid, key_of, provider, roots_of};
+use crate::error::{Error, ErrorCode, Result};
+use crate::net::Socket;
+
+/// The label of what both ends derive from a session.
+const EXPORTER_LABEL: &[u8] = b"EXPORTER-clusterkit-peer";
+/// The name that is dialled where an address has none that TLS knows. No certificate is valid for it (RFC 2606).
+const NO_HOST: &str = "clusterkit.invalid";
+
+/// What only the two ends of a session know, and what the other end's certificate says.
+pub(super) fn identity_of<D>(session: &rustls::ConnectionCommon<D>) -> io::Result<ConnectionIdentity> {
+    let exporter = session
+        .export_keying_material([0; EXPORTER_LEN], EXPORTER_LABEL, Some(&[]))
+        .map_err(io::Error::other)?;
+    let certificate = session
+        .peer_certificates()
+        .and_then(|chain| chain.first())
+        .map(CertificateIdentity::of);
+    Ok(ConnectionIdentity::new(exporter, certificate))
+}
+
+/// The host of `host:port`, as a certificate may name it.
+fn server_name(addr: &str) -> ServerName<'static> {
+    let host = addr.rsplit_once(':').map_or(addr, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    // The zone of an IPv6 address is a name of this machine's own.
+    let host = host.split_once('%').map_or(host, |(host, _)| host);
+    ServerName::try_from(host.to_owned())
+        .or_else(|_| ServerName::try_from(NO_HOST))
+        .unwrap_or_else(|_| ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()))
+}
+
+async fn connect(
+    config: Arc<ClientConfig>,
+    socket: Socket,
+    addr: &str,
+) -> Result<(TlsStream<Socket>, ConnectionIdentity)> {
+    let connecting = TlsConnector::from(config).connect(server_name(addr), socket);
+    let stream = connecting.await.map_err(|error| failure(&error))?;
+    let identity = identity_of(stream.get_ref().1).map_err(|error| failure(&error))?;
+    Ok((stream, identity))
+}
+
+impl Tls {
+    /// Speaks TLS, as a peer, with the node that was dialled at `addr`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unauthenticated`]: one of the two does not accept the other's certificate. [`ErrorCode::Unreachable`]: the
+    /// other end speaks no TLS 1.3, or the connection broke.
+    pub(in crate::net) async fn connect(
+        &self,
+        socket: Socket,
+        addr: &str,
+    ) -> Result<(TlsStream<Socket>, ConnectionIdentity)> {
+        connect(self.state().peers.clone(), socket, addr).await
+    }
+}
+
+/// TLS of a client of the REST API.
+#[derive(Debug, Clone)]
+pub(crate) struct ClientTls {
+    config: Arc<ClientConfig>,
+}
+
+/// What a client trusts, and how it proves itself: the contents of files, as PEM, with the names of their options.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ClientTlsPem<'a> {
+    /// A member of this cluster is the right server at whatever address; without it only under its host name.
+    pub(crate) cluster: Option<&'a str>,
+    /// The authority; `None` verifies nothing, which only `insecure` may ask for.
+    pub(crate) ca: Option<&'a [u8]>,
+    /// The certificate and key of the client.
+    pub(crate) own: Option<(&'a [u8], &'a [u8])>,
+}
+
+impl ClientTls {
+    /// TLS with the contents of these files.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`]: a file has not in it what it should.
+    pub(crate) fn new(pem: ClientTlsPem<'_>) -> Result<Self> {
+        let provider = provider();
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[&TLS13])
+            .map_err(|error| invalid("tls_ca", &error))?
+            .dangerous();
+        let builder = match pem.ca {
+            Some(ca) => {
+                let roots = Arc::new(roots_of("tls_ca", ca)?);
+                let cluster = pem.cluster.map(str::to_owned);
+                let verifier = ServerVerifier::new(roots, &provider, cluster, true);
+                builder.with_custom_certificate_verifier(Arc::new(verifier))
+            }
+            None => builder.with_custom_certificate_verifier(Arc::new(NoVerifier::new(&provider))),
+        };
+        let mut config = match pem.own {
+            Some((cert, key)) => builder
+                .with_client_auth_cert(chain_of("tls_cert", cert)?, key_of("tls_key", key)?)
+                .map_err(|error| invalid("tls_cert and tls_key", &error))?,
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![HTTP_ALPN.to_vec()];
+        config.resumption = Resumption::disabled();
+        Ok(ClientTls {
+            config: Arc::new(config),
+        })
+    }
+
+    /// Speaks TLS with the node that was dialled at `addr`.
+    ///
+    /// # Errors
+    /// As those of a peer.
+    pub(crate) async fn connect(&self, socket: Socket, addr: &str) -> Result<TlsStream<Socket>> {
+        Ok(connect(self.config.clone(), socket, addr).await?.0)
+    }
+}
+
+/// The error of a connection that failed in TLS, or was refused by an alert.
+pub(in crate::net) fn failure(error: &io::Error) -> Error {
+    let Some(tls) = tls_error(error) else {
+        return Error::new(
+            ErrorCode::Unreachable,
+            format!("the connection broke in its TLS handshake: {error}"),
+        );
+    };
+    match tls {
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => Error::new(
+            ErrorCode::Unauthenticated,
+            format!("the certificate at the other end is not accepted: {tls}"),
+        ),
+        rustls::Error::AlertReceived(alert) if is_about_certificate(*alert) => Error::new(
+            ErrorCode::Unauthenticated,
+            format!("the other end does not accept this certificate: {tls}"),
+        ),
+        rustls::Error::InvalidMessage(_) => Error::new(
+            ErrorCode::Unreachable,
+            format!("the other end speaks no TLS: {tls}"),
+        ),
+        _ => Error::new(
+            ErrorCode::Unreachable,
+            format!("TLS failed; it has to be version 1.3: {tls}"),
+        ),
+    }
+}
+
+/// The error of TLS in an error of a stream.
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// The error of a connection whose other end did not accept this end's certificate, which it says after the handshake;
+/// `None` for any other.
+pub(in crate::net) fn refusal_in(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<io::Error>()
+            && tls_error(io).is_some()
+        {
+            return Some(failure(io));
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn is_about_certificate(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateRequired
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::DecryptError
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_an_address_is_what_a_certificate_may_name() {
+        for (addr, expected) in [
+            ("node-1.example:8080", "node-1.example"),
+            ("node_1:8080", "node_1"),
+            ("10.0.0.1:8080", "10.0.0.1"),
+            ("[::1]:8080", "::1"),
+            ("[fe80::1%eth0]:8080", "fe80::1"),
+            ("no name:8080", NO_HOST),
+            ("", NO_HOST),
+        ] {
+            assert_eq!(server_name(addr).to_str(), expected, "{addr:?}");
+        }
+    }
+}

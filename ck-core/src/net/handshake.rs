@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-use super::security::{Offer, PendingProof, ProvedKeys, refusal_in};
+use super::security::{Offer, PendingProof, ProvedKeys, tls_refusal};
 use super::{ConnectionIdentity, Lane, LocalIdentity, PeerStream, Security};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
@@ -303,7 +303,7 @@ pub(super) async fn upgrade(
 
 fn handshake_failed(error: &(dyn std::error::Error + 'static)) -> Error {
     // The other end says only after the TLS handshake that it does not accept this end's certificate.
-    if let Some(refusal) = refusal_in(error) {
+    if let Some(refusal) = tls_refusal(error) {
         return refusal;
     }
     let mut message = error.to_string();

@@ -66,7 +66,7 @@ pub use security::{
     CertificateIdentity, CertificateName, ClusterKeys, ConnectionIdentity, KeyId, Keyring, LocalIdentity,
     PeerStream, Principal, Role, Security, Tls, TlsOwner, TlsPem, Token,
 };
-pub(crate) use security::{ClientTls, ClientTlsPem, Opening};
+pub(crate) use security::{ClientTls, ClientTlsPem, Opening, tls_refusal};
 pub use server::PeerServer;
 pub use socket::Socket;
 pub use tcp::TcpTransport;

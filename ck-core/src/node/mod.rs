@@ -46,6 +46,7 @@ mod standing;
 mod state_file;
 mod step_down;
 mod tasks;
+mod tls_watch;
 
 use std::sync::{Arc, OnceLock};
 

@@ -16,4 +16,5 @@ mod onlookers;
 mod refusals;
 mod restart;
 mod support;
+mod tls;
 mod writes;

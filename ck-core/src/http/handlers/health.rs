@@ -2,10 +2,12 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::http::AppState;
 use crate::http::response::{Freshness, HandlerResult, ok};
+use crate::model::HealthStatus;
 
 /// Liveness: the process is alive. Asks nothing of the node, so that no fault in it makes a living process look dead.
 pub(crate) async fn alive() -> HandlerResult {
@@ -25,5 +27,17 @@ pub(crate) async fn ready(State(app): State<AppState>) -> HandlerResult {
 
 pub(crate) async fn detailed(State(app): State<AppState>) -> HandlerResult {
     let freshness = Freshness::now(&*app.api);
-    freshness.ok(&app.api.health())
+    freshness.ok(&DetailedHealth {
+        health: app.api.health(),
+        certificate_seconds_left: app.api.certificate_seconds_left(),
+    })
+}
+
+/// The answer to `GET /health/detailed`.
+#[derive(Serialize)]
+struct DetailedHealth {
+    #[serde(flatten)]
+    health: HealthStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_seconds_left: Option<i64>,
 }

@@ -10,6 +10,7 @@ mod freshness;
 mod route;
 mod safety;
 mod shapes;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::{HttpLimits, RequestCounters, router, serve};
+use crate::net::Security;
 
 /// Longer than any step of these tests takes; a test that reaches it has failed.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -110,6 +112,15 @@ impl Server {
     }
 
     async fn with(fake: Arc<FakeNode>, limits: HttpLimits, extra: Option<Router>) -> Self {
+        Self::secured(fake, limits, extra, Security::none()).await
+    }
+
+    async fn secured(
+        fake: Arc<FakeNode>,
+        limits: HttpLimits,
+        extra: Option<Router>,
+        security: Security,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let counters = Arc::new(RequestCounters::new());
@@ -117,7 +128,7 @@ impl Server {
         let (shutdown, stopped) = oneshot::channel::<()>();
         // As in a process: each connection is inspected before it is decided which runtime serves it.
         let clients = Some(tokio::runtime::Handle::current());
-        let task = tokio::spawn(serve(listener, router, limits, clients, async move {
+        let task = tokio::spawn(serve(listener, router, limits, security, clients, async move {
             let _ = stopped.await;
         }));
         Server {

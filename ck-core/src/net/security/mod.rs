@@ -39,8 +39,7 @@ pub use keys::{ClusterKeys, KeyId};
 pub(super) use proof::{CODE_LEN, Offer, PendingProof, ProvedKeys, answer};
 pub use tls::{Tls, TlsOwner, TlsPem};
 pub(crate) use tls_accept::Opening;
-pub(super) use tls_connect::refusal_in;
-pub(crate) use tls_connect::{ClientTls, ClientTlsPem};
+pub(crate) use tls_connect::{ClientTls, ClientTlsPem, tls_refusal};
 pub use token::{Role, Token};
 
 /// The byte stream of a connection, such as TCP or TLS.

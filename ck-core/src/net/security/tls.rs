@@ -134,6 +134,12 @@ impl Tls {
         self.state().expires
     }
 
+    /// How many seconds the node's certificate is still valid; negative once it has expired.
+    pub fn seconds_left(&self) -> i64 {
+        let signed = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+        signed(self.expires()).saturating_sub(signed(crate::env::wall_now().as_secs()))
+    }
+
     pub(super) fn state(&self) -> Arc<TlsState> {
         self.inner.state.load_full()
     }

@@ -120,6 +120,16 @@ impl ClientTls {
         })
     }
 
+    /// The same with another protocol in ALPN.
+    #[cfg(test)]
+    pub(crate) fn offering(self, protocol: &[u8]) -> Self {
+        let mut config = (*self.config).clone();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        ClientTls {
+            config: Arc::new(config),
+        }
+    }
+
     /// Speaks TLS with the node that was dialled at `addr`.
     ///
     /// # Errors
@@ -164,7 +174,7 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
 
 /// The error of a connection whose other end did not accept this end's certificate, which it says after the handshake;
 /// `None` for any other.
-pub(in crate::net) fn refusal_in(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
+pub(crate) fn tls_refusal(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(io) = error.downcast_ref::<io::Error>()

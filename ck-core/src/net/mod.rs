@@ -63,10 +63,11 @@ pub use peer_connection::PeerConnection;
 #[cfg(test)]
 pub(crate) use security::test_certificates;
 pub use security::{
-    CertificateIdentity, CertificateName, ClusterKeys, ConnectionIdentity, KeyId, Keyring, LocalIdentity,
-    PeerStream, Principal, Role, Security, Tls, TlsOwner, TlsPem, Token,
+    BlockingTlsStream, CertificateIdentity, CertificateName, ClientTls, ClientTlsPem, ClusterKeys,
+    ConnectionIdentity, KeyId, Keyring, LocalIdentity, PeerStream, Principal, Role, Security, Tls, TlsOwner,
+    TlsPem, Token,
 };
-pub(crate) use security::{ClientTls, ClientTlsPem, Opening, tls_refusal};
+pub(crate) use security::{Opening, tls_refusal};
 pub use server::PeerServer;
 pub use socket::Socket;
 pub use tcp::TcpTransport;

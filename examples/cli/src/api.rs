@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::args::Global;
 use crate::client::{ANSWER_GRACE, Client, Request, Response, escape};
 use crate::error::{CliError, Result};
 use crate::hash::HashConfig;
@@ -137,9 +138,20 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Calls to the node at `addr`. Nothing is dialled yet.
+    /// Calls to the node at `addr`, with plain HTTP. Nothing is dialled yet.
     pub(crate) fn new(addr: &str, timeout: Duration) -> Result<Self> {
-        let client = Client::new(addr, timeout)?;
+        let client = Client::new(addr, timeout, None)?;
+        Ok(Api { client })
+    }
+
+    /// Calls to the node that the command line names.
+    pub(crate) fn of(global: &Global) -> Result<Self> {
+        Api::at(&global.addr, global.timeout, global)
+    }
+
+    /// Calls to another node of its cluster, in the same way.
+    pub(crate) fn at(addr: &str, timeout: Duration, global: &Global) -> Result<Self> {
+        let client = Client::new(addr, timeout, global.tls.client()?)?;
         Ok(Api { client })
     }
 

@@ -9,7 +9,13 @@ use clap_complete::Shell;
 
 use crate::option_flags::OptionFlags;
 
+mod certs;
 mod operate;
+mod tls;
+
+use certs::CERTS_HELP;
+pub(crate) use certs::{CertsCommand, IssueArgs};
+pub(crate) use tls::TlsArgs;
 
 use operate::{
     DEMOTE_HELP, LEAVE_HELP, MAINTENANCE_HELP, PROMOTE_HELP, REBALANCE_HELP, RECOVER_HELP, STEP_DOWN_HELP,
@@ -70,6 +76,9 @@ pub(crate) struct Global {
     /// waited for two seconds longer
     #[arg(long, global = true, default_value = "10s", value_parser = duration, value_name = "DURATION")]
     pub(crate) timeout: Duration,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 }
 
 /// What to do.
@@ -128,6 +137,9 @@ pub(crate) enum Command {
     /// Measure a running cluster's writes and lookups over HTTP
     #[command(after_help = BENCH_HELP)]
     Bench(BenchArgs),
+    /// Make a small authority, and certificates for nodes and people
+    #[command(subcommand, after_help = CERTS_HELP)]
+    Certs(CertsCommand),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_HELP)]
     Completions {

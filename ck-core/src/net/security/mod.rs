@@ -39,7 +39,8 @@ pub use keys::{ClusterKeys, KeyId};
 pub(super) use proof::{CODE_LEN, Offer, PendingProof, ProvedKeys, answer};
 pub use tls::{Tls, TlsOwner, TlsPem};
 pub(crate) use tls_accept::Opening;
-pub(crate) use tls_connect::{ClientTls, ClientTlsPem, tls_refusal};
+pub(crate) use tls_connect::tls_refusal;
+pub use tls_connect::{BlockingTlsStream, ClientTls, ClientTlsPem};
 pub use token::{Role, Token};
 
 /// The byte stream of a connection, such as TCP or TLS.

@@ -27,8 +27,8 @@ const PLAIN_REFUSAL: &str =
 pub(crate) enum Opening {
     /// Nothing was read.
     Plain(Socket),
-    /// The first message of the handshake was read.
-    Tls(TlsOpening),
+    /// The first message of the handshake was read, which is large.
+    Tls(Box<TlsOpening>),
 }
 
 /// A connection whose client has begun a handshake, and has not been answered.
@@ -64,11 +64,11 @@ impl Security {
             return Err(refuse_plain(socket).await);
         }
         let started = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-        Ok(Opening::Tls(TlsOpening {
+        Ok(Opening::Tls(Box::new(TlsOpening {
             accepted: started.accepted,
             socket: started.io,
             tls: tls.clone(),
-        }))
+        })))
     }
 }
 
@@ -80,7 +80,14 @@ impl Opening {
     pub(crate) fn detach(self) -> io::Result<DetachedOpening> {
         let (socket, accepted) = match self {
             Opening::Plain(socket) => (socket, None),
-            Opening::Tls(opening) => (opening.socket, Some((opening.accepted, opening.tls))),
+            Opening::Tls(opening) => {
+                let TlsOpening {
+                    accepted,
+                    socket,
+                    tls,
+                } = *opening;
+                (socket, Some((accepted, tls)))
+            }
         };
         Ok(DetachedOpening {
             stream: socket.into_inner().into_std()?,
@@ -98,11 +105,11 @@ impl DetachedOpening {
         let socket = Socket::new(TcpStream::from_std(self.stream)?);
         Ok(match self.accepted {
             None => Opening::Plain(socket),
-            Some((accepted, tls)) => Opening::Tls(TlsOpening {
+            Some((accepted, tls)) => Opening::Tls(Box::new(TlsOpening {
                 accepted,
                 socket,
                 tls,
-            }),
+            })),
         })
     }
 }

@@ -1,12 +1,13 @@
 //! The dialling end of TLS: peers, and the clients of the REST API.
 
-use std::io;
+use std::fmt;
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use rustls::client::Resumption;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::TLS13;
-use rustls::{AlertDescription, ClientConfig};
+use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection, StreamOwned};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -72,19 +73,28 @@ impl Tls {
 
 /// TLS of a client of the REST API.
 #[derive(Debug, Clone)]
-pub(crate) struct ClientTls {
+pub struct ClientTls {
     config: Arc<ClientConfig>,
 }
 
 /// What a client trusts, and how it proves itself: the contents of files, as PEM, with the names of their options.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct ClientTlsPem<'a> {
-    /// A member of this cluster is the right server at whatever address; without it only under its host name.
-    pub(crate) cluster: Option<&'a str>,
+#[derive(Clone, Copy, Default)]
+pub struct ClientTlsPem<'a> {
+    /// A member of this cluster is the right server at whatever address. Without it, that is the cluster that the client's own
+    /// certificate names; and without that a server is right only under its host name.
+    pub cluster: Option<&'a str>,
     /// The authority; `None` verifies nothing, which only `insecure` may ask for.
-    pub(crate) ca: Option<&'a [u8]>,
+    pub ca: Option<&'a [u8]>,
     /// The certificate and key of the client.
-    pub(crate) own: Option<(&'a [u8], &'a [u8])>,
+    pub own: Option<(&'a [u8], &'a [u8])>,
+}
+
+impl fmt::Debug for ClientTlsPem<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientTlsPem")
+            .field("cluster", &self.cluster)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ClientTls {
@@ -92,24 +102,29 @@ impl ClientTls {
     ///
     /// # Errors
     /// [`ErrorCode::InvalidOption`]: a file has not in it what it should.
-    pub(crate) fn new(pem: ClientTlsPem<'_>) -> Result<Self> {
+    pub fn new(pem: ClientTlsPem<'_>) -> Result<Self> {
         let provider = provider();
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| invalid("tls_ca", &error))?
             .dangerous();
+        let own = match pem.own {
+            Some((cert, key)) => Some((chain_of("tls_cert", cert)?, key_of("tls_key", key)?)),
+            None => None,
+        };
         let builder = match pem.ca {
             Some(ca) => {
                 let roots = Arc::new(roots_of("tls_ca", ca)?);
-                let cluster = pem.cluster.map(str::to_owned);
+                let named = || cluster_of(own.as_ref()?.0.first()?);
+                let cluster = pem.cluster.map(str::to_owned).or_else(named);
                 let verifier = ServerVerifier::new(roots, &provider, cluster, true);
                 builder.with_custom_certificate_verifier(Arc::new(verifier))
             }
             None => builder.with_custom_certificate_verifier(Arc::new(NoVerifier::new(&provider))),
         };
-        let mut config = match pem.own {
+        let mut config = match own {
             Some((cert, key)) => builder
-                .with_client_auth_cert(chain_of("tls_cert", cert)?, key_of("tls_key", key)?)
+                .with_client_auth_cert(cert, key)
                 .map_err(|error| invalid("tls_cert and tls_key", &error))?,
             None => builder.with_no_client_auth(),
         };
@@ -139,6 +154,70 @@ impl ClientTls {
     }
 }
 
+/// The cluster that a certificate names, if it is one.
+fn cluster_of(certificate: &CertificateDer<'_>) -> Option<String> {
+    let identity = CertificateIdentity::of(certificate);
+    let (first, rest) = identity.names().split_first()?;
+    let is_one = rest.iter().all(|name| name.cluster == first.cluster);
+    is_one.then(|| first.cluster.clone())
+}
+
+/// A connection with TLS for a program without a runtime: reads and writes block as those of the connection below do.
+pub struct BlockingTlsStream<S: Read + Write>(StreamOwned<ClientConnection, S>);
+
+impl<S: Read + Write> fmt::Debug for BlockingTlsStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockingTlsStream").finish_non_exhaustive()
+    }
+}
+
+impl ClientTls {
+    /// The same on a connection that blocks.
+    ///
+    /// # Errors
+    /// As those of a peer; the error of the connection is among them, where it has failed.
+    pub fn connect_blocking<S: Read + Write>(
+        &self,
+        mut stream: S,
+        addr: &str,
+    ) -> io::Result<BlockingTlsStream<S>> {
+        let mut session =
+            ClientConnection::new(self.config.clone(), server_name(addr)).map_err(io::Error::other)?;
+        while session.is_handshaking() {
+            session.complete_io(&mut stream)?;
+        }
+        Ok(BlockingTlsStream(StreamOwned::new(session, stream)))
+    }
+
+    /// What an error of a connection with TLS says, where TLS is what has failed.
+    pub fn explain(error: &io::Error) -> Option<Error> {
+        tls_error(error).map(|_| failure(error))
+    }
+}
+
+impl<S: Read + Write> BlockingTlsStream<S> {
+    /// The connection below.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.0.sock
+    }
+}
+
+impl<S: Read + Write> Read for BlockingTlsStream<S> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.read(bytes)
+    }
+}
+
+impl<S: Read + Write> Write for BlockingTlsStream<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// The error of a connection that failed in TLS, or was refused by an alert.
 pub(in crate::net) fn failure(error: &io::Error) -> Error {
     let Some(tls) = tls_error(error) else {
@@ -148,9 +227,16 @@ pub(in crate::net) fn failure(error: &io::Error) -> Error {
         );
     };
     match tls {
-        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => Error::new(
+        rustls::Error::InvalidCertificate(problem) => Error::new(
             ErrorCode::Unauthenticated,
-            format!("the certificate at the other end is not accepted: {tls}"),
+            format!(
+                "the certificate at the other end is not accepted: {}",
+                problem_for_people(problem)
+            ),
+        ),
+        rustls::Error::NoCertificatesPresented => Error::new(
+            ErrorCode::Unauthenticated,
+            format!("the other end shows no certificate: {tls}"),
         ),
         rustls::Error::AlertReceived(alert) if is_about_certificate(*alert) => Error::new(
             ErrorCode::Unauthenticated,
@@ -165,6 +251,16 @@ pub(in crate::net) fn failure(error: &io::Error) -> Error {
             format!("TLS failed; it has to be version 1.3: {tls}"),
         ),
     }
+}
+
+/// What is wrong with a certificate. Those that this project refuses come with a message of its own.
+fn problem_for_people(problem: &CertificateError) -> String {
+    if let CertificateError::Other(other) = problem
+        && let Some(error) = other.0.downcast_ref::<Error>()
+    {
+        return error.message().to_owned();
+    }
+    problem.to_string()
 }
 
 /// The error of TLS in an error of a stream.

@@ -31,7 +31,7 @@ const ORDER: Request<'_> = Request {
 fn listen(timeout: Duration) -> (TcpListener, Client) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();
-    (listener, Client::new(&addr, timeout).unwrap())
+    (listener, Client::new(&addr, timeout, None).unwrap())
 }
 
 /// Reads a request to its end; the lines of its head. None when there is no request any more.
@@ -188,7 +188,7 @@ fn addresses_come_in_several_forms() {
         ("[fe80::1%2]:8080", "[fe80::1%2]:8080"),
     ] {
         assert_eq!(
-            Client::new(given, Duration::from_secs(1)).unwrap().addr(),
+            Client::new(given, Duration::from_secs(1), None).unwrap().addr(),
             dialled
         );
     }
@@ -206,7 +206,10 @@ fn addresses_come_in_several_forms() {
         "h?:1",
     ] {
         assert!(
-            matches!(Client::new(bad, Duration::from_secs(1)), Err(CliError::Usage(_))),
+            matches!(
+                Client::new(bad, Duration::from_secs(1), None),
+                Err(CliError::Usage(_))
+            ),
             "{bad:?}"
         );
     }
@@ -305,14 +308,14 @@ fn who_gets_no_answer_knows_whether_anything_may_have_happened() {
     );
     let (listener, _queued) = full();
     let addr = listener.local_addr().unwrap().to_string();
-    let mut client = Client::new(&addr, Duration::from_millis(50)).unwrap();
+    let mut client = Client::new(&addr, Duration::from_millis(50), None).unwrap();
     let error = client.request(ORDER).unwrap_err();
     assert!(
         matches!(&error, CliError::Unreachable(m) if m.contains("no answer in time")),
         "{error}"
     );
     // Too long for a name: nobody has to be asked about it.
-    let mut client = Client::new(&format!("{}:1", "x".repeat(64)), TEST_TIMEOUT).unwrap();
+    let mut client = Client::new(&format!("{}:1", "x".repeat(64)), TEST_TIMEOUT, None).unwrap();
     let error = client.request(ORDER).unwrap_err();
     assert!(matches!(&error, CliError::Unreachable(_)), "{error}");
 }

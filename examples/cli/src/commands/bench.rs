@@ -1,7 +1,7 @@
 //! `bench`: how many writes and lookups a running cluster answers over HTTP.
 
 use std::sync::Barrier;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clusterkit::Expect;
 use serde::Serialize;
@@ -52,7 +52,7 @@ struct Seen {
 /// Measures writes, then lookups, for each number of clients.
 pub(crate) fn run(args: &BenchArgs, global: &Global, out: &mut Out) -> Result<()> {
     let interrupt = Interrupt::install()?;
-    let mut api = Api::new(&global.addr, global.timeout)?;
+    let mut api = Api::of(global)?;
     let cluster = api.cluster()?.cluster;
     let addrs: Vec<String> = if args.spread {
         let up = cluster.nodes.iter().filter(|node| node.status.is_serving());
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &BenchArgs, global: &Global, out: &mut Out) -> Result<()
     let outcome = (|| {
         for work in [Work::Write, Work::Lookup] {
             for &clients in &args.clients {
-                all.push(measure(work, clients, args, &addrs, global.timeout, &interrupt)?);
+                all.push(measure(work, clients, args, &addrs, global, &interrupt)?);
             }
         }
         Ok(())
@@ -104,12 +104,12 @@ fn measure(
     clients: u16,
     args: &BenchArgs,
     addrs: &[String],
-    timeout: Duration,
+    global: &Global,
     interrupt: &Interrupt,
 ) -> Result<Measured> {
     interrupt.check()?;
     let apis: Result<Vec<Api>> = (0..clients)
-        .map(|i| Api::new(&addrs[usize::from(i) % addrs.len()], timeout))
+        .map(|i| Api::at(&addrs[usize::from(i) % addrs.len()], global.timeout, global))
         .collect();
     let value = vec![b'x'; args.value_size as usize];
     // Connections are made and warm before the clock starts: each client does one operation first.

@@ -1,6 +1,7 @@
 //! One module for each command, or for a few that only read.
 
 mod bench;
+mod certs;
 mod completions;
 mod data;
 mod keys;
@@ -27,7 +28,7 @@ use crate::output::Out;
 /// Does what the command line says. `program` starts this program.
 pub(crate) fn run(cli: &Cli, program: &[OsString], out: &mut Out) -> Result<()> {
     let global = &cli.global;
-    let api = || Api::new(&global.addr, global.timeout);
+    let api = || Api::of(global);
     match &cli.command {
         Command::Serve(args) => serve::run(args, out),
         Command::Demo(args) => demo::run(args, program, out),
@@ -46,6 +47,7 @@ pub(crate) fn run(cli: &Cli, program: &[OsString], out: &mut Out) -> Result<()> 
         Command::Recover(args) => manage::recover(args, &mut api()?, out),
         Command::Data(command) => data::run(command, &mut api()?, out),
         Command::Bench(args) => bench::run(args, global, out),
+        Command::Certs(command) => certs::run(command, out),
         Command::Completions { shell } => completions::run(*shell, out),
     }
 }

@@ -90,7 +90,7 @@ impl Client {
     pub fn new(options: ClientOptions) -> Result<Self> {
         options.validate()?;
         let runtime = SharedRuntime::get(None)?;
-        let shared = Arc::new(Shared::new(options));
+        let shared = Arc::new(Shared::new(options)?);
         let followed = shared.clone();
         // Where HTTP is served, and not where members talk to each other: what a client does, and waits for, delays no
         // heartbeat of a node in this process.

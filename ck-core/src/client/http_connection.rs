@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
-use crate::net::Socket;
+use crate::net::PeerStream;
 use crate::options::Secret;
 
 /// The longest head of an answer that is read, and how much is read at a time.
@@ -65,7 +65,7 @@ pub(super) struct HttpAnswer {
     pub(super) began: Instant,
 }
 
-type Driver = http1::Connection<TokioIo<Socket>, Empty<Bytes>>;
+type Driver = http1::Connection<TokioIo<Box<dyn PeerStream>>, Empty<Bytes>>;
 
 /// A connection. Dropping it closes it, and gives up the request in progress.
 pub(super) struct HttpConnection {
@@ -80,10 +80,10 @@ pub(super) struct HttpConnection {
 
 impl HttpConnection {
     /// Begins to speak HTTP on a connection to `addr`. Each request shows `token`.
-    pub(super) async fn new(socket: Socket, addr: &str, token: Option<&Secret>) -> Result<Self> {
+    pub(super) async fn new(stream: Box<dyn PeerStream>, addr: &str, token: Option<&Secret>) -> Result<Self> {
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(MAX_HEAD_BYTES)
-            .handshake(TokioIo::new(socket))
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| broken(&error))?;
         let authorization = token.map(|token| {
@@ -272,7 +272,11 @@ pub(super) fn no_node(message: impl std::fmt::Display) -> Error {
     )
 }
 
-fn broken(error: &dyn std::error::Error) -> Error {
+fn broken(error: &(dyn std::error::Error + 'static)) -> Error {
+    // A node says only after the TLS handshake that it does not accept this client's certificate.
+    if let Some(refusal) = crate::net::tls_refusal(error) {
+        return refusal;
+    }
     Error::new(
         ErrorCode::Unreachable,
         format!("the connection broke: {}", with_causes(error)),

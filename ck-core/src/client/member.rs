@@ -11,6 +11,7 @@ use super::shared::Shared;
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::whole_millis;
+use crate::net::PeerStream;
 
 /// Longer answers are read into the view by a thread that may block, because that takes time.
 const MAX_INLINE_BYTES: usize = 64 << 10;
@@ -52,7 +53,11 @@ impl Query {
             Query::Now => true,
             Query::AtLeast(..) | Query::Linearizable(_) => matches!(
                 error.code(),
-                ErrorCode::Unreachable | ErrorCode::WrongCluster | ErrorCode::Version | ErrorCode::TooLarge
+                ErrorCode::Unreachable
+                    | ErrorCode::WrongCluster
+                    | ErrorCode::Version
+                    | ErrorCode::TooLarge
+                    | ErrorCode::Unauthenticated
             ),
         }
     }
@@ -83,8 +88,19 @@ impl Member {
     /// it is behind what this client has seen.
     pub(super) async fn ask(shared: &Arc<Shared>, addr: String, query: Query) -> Result<Self> {
         let socket = shared.connector.connect(&addr).await?;
+        let stream: Box<dyn PeerStream> = match &shared.tls {
+            Some(tls) => {
+                let limit = shared.options.connect_timeout;
+                let handshake = env::timeout(limit, tls.connect(socket, &addr)).await;
+                handshake.unwrap_or_else(|_| {
+                    let message = format!("no TLS handshake within {limit:?}");
+                    Err(Error::new(ErrorCode::Timeout, message))
+                })?
+            }
+            None => Box::new(socket),
+        };
         let mut member = Member {
-            connection: HttpConnection::new(socket, &addr, shared.options.token.as_ref()).await?,
+            connection: HttpConnection::new(stream, &addr, shared.options.token.as_ref()).await?,
             addr,
             tag: None,
             revision: 0,

@@ -53,6 +53,7 @@ mod shared;
 mod status;
 #[cfg(test)]
 mod tests;
+mod tls;
 #[cfg(feature = "tracing")]
 mod tracing;
 

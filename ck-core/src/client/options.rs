@@ -56,6 +56,14 @@ pub struct ClientOptions {
     pub retry_max: Duration,
     /// The longest answer that is read, in bytes.
     pub max_response_bytes: u32,
+    /// A PEM file with the authority of the members' certificates. With it the client speaks TLS.
+    pub tls_ca: Option<String>,
+    /// A PEM file with the client's own certificate.
+    pub tls_cert: Option<String>,
+    /// A PEM file with the private key of `tls_cert`.
+    pub tls_key: Option<String>,
+    /// Whether TLS is spoken with whoever answers, without any verification.
+    pub insecure: bool,
     /// The least severe messages that reach the log callback.
     pub log_level: LogLevel,
 }
@@ -198,6 +206,32 @@ static OPTIONS: &[ClientOptionSpec] = &[
         "The longest answer that is read, in bytes. 65,536 partitions with short node ids take about 10 MB."
     ),
     option!(
+        tls_ca,
+        OptionKind::Path,
+        OptionDefault::None,
+        "A PEM file with the authority of the members' certificates. With it the client speaks TLS. A member is known by its \
+         certificate for cluster_name, where that is set, and else by its host. The file is read again when it changes."
+    ),
+    option!(
+        tls_cert,
+        OptionKind::Path,
+        OptionDefault::None,
+        "A PEM file with the client's own certificate, where the cluster asks for one."
+    ),
+    option!(
+        tls_key,
+        OptionKind::Path,
+        OptionDefault::None,
+        "A PEM file with the private key of tls_cert."
+    ),
+    option!(
+        insecure,
+        OptionKind::Bool,
+        OptionDefault::Value("false"),
+        "Whether TLS is spoken with whoever answers, without any verification. For tests: whoever is in between reads and \
+         changes everything."
+    ),
+    option!(
         log_level,
         OptionKind::Choice(LogLevel::NAMES),
         OptionDefault::Value("info"),
@@ -220,6 +254,10 @@ impl Default for ClientOptions {
             retry_min: Duration::ZERO,
             retry_max: Duration::ZERO,
             max_response_bytes: 0,
+            tls_ca: None,
+            tls_cert: None,
+            tls_key: None,
+            insecure: false,
             log_level: LogLevel::Off,
         };
         for spec in OPTIONS {
@@ -322,6 +360,7 @@ impl ClientOptions {
                 return Err(spec.invalid(&text, &problem));
             }
         }
+        self.check_tls()?;
         if self.retry_min > self.retry_max {
             let message = format!(
                 "retry_min ({}) must be at most retry_max ({})",
@@ -329,6 +368,26 @@ impl ClientOptions {
                 self.retry_max.format()
             );
             return Err(Error::new(ErrorCode::InvalidOption, message));
+        }
+        Ok(())
+    }
+
+    fn check_tls(&self) -> Result<()> {
+        let contradiction = |message: &str| Err(Error::new(ErrorCode::InvalidOption, message));
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(_), None) => return contradiction("tls_cert is set and tls_key is not; they go together"),
+            (None, Some(_)) => return contradiction("tls_key is set and tls_cert is not; they go together"),
+            (Some(_), Some(_)) if self.tls_ca.is_none() && !self.insecure => {
+                return contradiction(
+                    "tls_cert is set and tls_ca is not: nothing would be known of the members",
+                );
+            }
+            _ => {}
+        }
+        if self.insecure && self.tls_ca.is_some() {
+            return contradiction(
+                "insecure is true, and there is a tls_ca to verify members with; leave one of them out",
+            );
         }
         Ok(())
     }
@@ -390,6 +449,14 @@ setters! {
     retry_max: Duration => retry_max;
     /// The longest answer that is read, in bytes.
     max_response_bytes: u32 => max_response_bytes;
+    /// A PEM file with the authority of the members' certificates.
+    tls_ca: impl Into<String> => Some(tls_ca.into());
+    /// A PEM file with the client's own certificate.
+    tls_cert: impl Into<String> => Some(tls_cert.into());
+    /// A PEM file with the private key of `tls_cert`.
+    tls_key: impl Into<String> => Some(tls_key.into());
+    /// Whether TLS is spoken with whoever answers, without any verification.
+    insecure: bool => insecure;
     /// The least severe messages that reach the log callback.
     log_level: LogLevel => log_level;
 }

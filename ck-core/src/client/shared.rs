@@ -11,6 +11,7 @@ use super::answer::{ClusterAnswer, shortened};
 use super::changes::ChangeDispatcher;
 use super::options::ClientOptions;
 use super::status::ClientStatus;
+use super::tls::TlsFiles;
 use crate::env::{self, ChangeNotifier, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::logger::Logger;
@@ -25,6 +26,8 @@ use crate::routing::{ClusterView, SharedView, ViewGuard};
 pub(super) struct Shared {
     pub(super) options: ClientOptions,
     pub(super) connector: Connector,
+    /// `None` where no TLS is spoken.
+    pub(super) tls: Option<TlsFiles>,
     pub(super) logger: Logger,
     pub(super) changes: ChangeDispatcher,
     view: SharedView,
@@ -51,10 +54,14 @@ struct Contact {
 }
 
 impl Shared {
-    pub(super) fn new(options: ClientOptions) -> Self {
+    /// # Errors
+    /// `INVALID_OPTION` for files of TLS that cannot be used.
+    pub(super) fn new(options: ClientOptions) -> Result<Self> {
+        let tls = TlsFiles::new(&options)?;
         let logger = Logger::keeping_first();
         logger.set_level(options.log_level);
-        Shared {
+        Ok(Shared {
+            tls,
             connector: Connector::new(options.connect_timeout),
             addresses: Mutex::new(Addresses::new(&options)),
             logger,
@@ -69,7 +76,7 @@ impl Shared {
             answered: ChangeNotifier::default(),
             closed: AtomicBool::new(false),
             task_ended: AtomicBool::new(false),
-        }
+        })
     }
 
     /// The newest view.
@@ -248,7 +255,10 @@ impl Shared {
         if is_news {
             let level = match error.code() {
                 // Nothing mends these but a person.
-                ErrorCode::WrongCluster | ErrorCode::Version | ErrorCode::TooLarge => LogLevel::Warn,
+                ErrorCode::WrongCluster
+                | ErrorCode::Version
+                | ErrorCode::TooLarge
+                | ErrorCode::Unauthenticated => LogLevel::Warn,
                 _ => LogLevel::Debug,
             };
             self.logger

@@ -62,6 +62,11 @@ pub trait Api: Send + Sync + 'static {
     /// The health of this node.
     fn health(&self) -> HealthStatus;
 
+    /// How many seconds the node's certificate is still valid, negative once it has expired; `None` where it speaks no TLS.
+    fn certificate_seconds_left(&self) -> Option<i64> {
+        None
+    }
+
     /// True when this node's log has failed, after which it writes nothing.
     fn log_has_failed(&self) -> bool;
 

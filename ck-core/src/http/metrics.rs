@@ -68,6 +68,14 @@ pub(super) fn text(
         "1 when this node is a member, knows a leader and applies the log.",
         u8::from(health.healthy),
     );
+    if let Some(left) = api.certificate_seconds_left() {
+        out.unlabelled(
+            "clusterkit_certificate_seconds_left",
+            "gauge",
+            "For how long the certificate of this node is still valid; negative once it has expired. Only with TLS.",
+            left,
+        );
+    }
     out.unlabelled(
         "clusterkit_nodes",
         "gauge",

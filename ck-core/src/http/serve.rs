@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use hyper::body::Incoming;
@@ -20,16 +20,19 @@ use hyper::service::{Service, service_fn};
 use hyper::{Request, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::HttpLimits;
+use super::error_response::ErrorResponse;
 use super::half_close::{PendingResponses, hold_until_sent};
 use super::lingering_stream::{LingeringStream, UnreadBodyFlag};
 use super::middleware::OverCapacity;
 use crate::env;
-use crate::net::{EvictionHandle, EvictionQueue, Socket};
+use crate::error::ErrorCode;
+use crate::net::{ConnectionIdentity, EvictionHandle, EvictionQueue, Opening, PEER_PATH, Security, Socket};
 
 /// The maximum size of a request's head, in bytes: a key of 1 KiB, percent-encoded, and headers.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -43,14 +46,18 @@ const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Serves HTTP/1.1 on `listener` until `shutdown` completes. Then it accepts no more, lets the requests in progress
 /// finish for at most [`HttpLimits::shutdown_grace`], and closes the remaining connections.
 ///
-/// With `clients`, client connections are served on that runtime, and only connections that begin with `GET /peer` on
-/// this one. So no client request, and no number of them, can keep members from communicating.
+/// With `clients`, client connections are served on that runtime, and only connections that begin with `GET /peer`, or that
+/// offer the protocol of peers in their TLS handshake, on this one. So no client request or handshake, and no number of them,
+/// can keep members from communicating.
+///
+/// `security` says whether TLS is spoken. Each request has the [`ConnectionIdentity`] of its connection as an extension.
 ///
 /// An upgraded connection belongs to the code that upgraded it: it no longer counts, and is not closed here.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     limits: HttpLimits,
+    security: Security,
     clients: Option<Handle>,
     shutdown: impl Future<Output = ()> + Send,
 ) {
@@ -90,36 +97,31 @@ pub async fn serve(
             over_capacity,
         };
         let (router, limits, mut stopping) = (router.clone(), limits.clone(), stopping.clone());
-        match &clients {
-            Some(clients) => {
-                let clients = clients.clone();
-                env::spawn(async move {
-                    let is_peer = tokio::select! {
-                        biased;
-                        () = accepted.eviction.evicted() => None,
-                        is_peer = accepted.is_peer(&stream, &limits) => is_peer,
-                        _ = stopping.wait_for(|stop| *stop) => None,
-                    };
-                    // The connection ended before its first request.
-                    let Some(is_peer) = is_peer else { return };
-                    if is_peer {
-                        accepted.serve(stream, router, limits, stopping).await;
-                        return;
+        let (security, clients) = (security.clone(), clients.clone());
+        env::spawn(async move {
+            let begun = tokio::select! {
+                biased;
+                () = accepted.eviction.evicted() => None,
+                begun = accepted.begin(stream, &limits, &security, clients.is_some()) => begun,
+                _ = stopping.wait_for(|stop| *stop) => None,
+            };
+            // The connection ended before its first request.
+            let Some((opening, is_peer)) = begun else { return };
+            let Some(clients) = clients.filter(|_| !is_peer) else {
+                accepted.serve(opening, router, limits, stopping).await;
+                return;
+            };
+            // A connection that cannot be moved to the other runtime is closed, as if it had not been accepted.
+            let Ok(detached) = opening.detach() else { return };
+            clients.spawn(
+                async move {
+                    if let Ok(opening) = detached.attach() {
+                        accepted.serve(opening, router, limits, stopping).await;
                     }
-                    // A connection that cannot be moved to the other runtime is closed, as if it had not been accepted.
-                    let Ok(stream) = stream.into_std() else { return };
-                    clients.spawn(
-                        async move {
-                            if let Ok(stream) = TcpStream::from_std(stream) {
-                                accepted.serve(stream, router, limits, stopping).await;
-                            }
-                        }
-                        .boxed(),
-                    );
-                });
-            }
-            None => drop(env::spawn(accepted.serve(stream, router, limits, stopping))),
-        }
+                }
+                .boxed(),
+            );
+        });
     }
     drop(listener);
     drop(stopping);
@@ -141,38 +143,62 @@ struct AcceptedConnection {
 }
 
 impl AcceptedConnection {
-    /// Peeks at the first bytes of the connection, without reading them. Peers send them in one piece. `None` when the
-    /// connection sends nothing in time.
-    async fn is_peer(&self, stream: &TcpStream, limits: &HttpLimits) -> Option<bool> {
-        let mut first = [0; PEER_REQUEST_PREFIX.len()];
-        let limit = header_deadline(limits, self.over_capacity);
-        let count = env::timeout(limit, stream.peek(&mut first)).await.ok()?.ok()?;
-        Some(count == PEER_REQUEST_PREFIX.len() && first == *PEER_REQUEST_PREFIX)
+    /// Reads as much of the connection as it takes to tell where it is served, and whether it is a peer's. `None` when the
+    /// connection sends nothing in time, or what it must not.
+    async fn begin(
+        &self,
+        stream: TcpStream,
+        limits: &HttpLimits,
+        security: &Security,
+        has_clients: bool,
+    ) -> Option<(Opening, bool)> {
+        // Answers are written whole; Nagle's algorithm would only delay them. A failure to disable it does no harm.
+        let _ = stream.set_nodelay(true);
+        let beginning = async {
+            let opening = security.open(Socket::new(stream)).await.ok()?;
+            let is_peer = match &opening {
+                Opening::Plain(socket) if has_clients => begins_as_peer(socket).await?,
+                Opening::Plain(_) => false,
+                Opening::Tls(opening) => opening.offers_peer_protocol(),
+            };
+            Some((opening, is_peer))
+        };
+        env::timeout(header_deadline(limits, self.over_capacity), beginning)
+            .await
+            .ok()?
     }
 
     async fn serve(
         self,
-        stream: TcpStream,
+        opening: Opening,
         router: Router,
         limits: Arc<HttpLimits>,
         stopping: watch::Receiver<bool>,
     ) {
         let eviction = Arc::new(self.eviction);
-        let connection = connection(
-            (stream, self.remote),
-            router,
+        let served = ServedConnection {
+            remote: self.remote,
+            identity: ConnectionIdentity::default(),
+            is_peer: false,
+            over_capacity: self.over_capacity,
             limits,
-            self.over_capacity,
-            eviction.clone(),
-            stopping,
-        );
+            eviction: eviction.clone(),
+        };
         tokio::select! {
             biased;
             () = eviction.evicted() => {}
-            () = connection => {}
+            () = served.open(opening, router, stopping) => {}
         }
         drop(self.count);
     }
+}
+
+/// Peeks at the first bytes of a connection without TLS, without reading them. Peers send them in one piece. `None` when the
+/// connection has broken.
+async fn begins_as_peer(socket: &Socket) -> Option<bool> {
+    let mut first = [0; PEER_REQUEST_PREFIX.len()];
+    let count = socket.peek(&mut first).await.ok()?;
+    Some(count == PEER_REQUEST_PREFIX.len() && first == *PEER_REQUEST_PREFIX)
 }
 
 /// Marks a connection as busy while an answer is pending on it: it is not evicted.
@@ -221,48 +247,99 @@ fn header_deadline(limits: &HttpLimits, over_capacity: bool) -> Duration {
     }
 }
 
-async fn connection(
-    (stream, remote): (TcpStream, SocketAddr),
-    router: Router,
-    limits: Arc<HttpLimits>,
+/// What is known of a connection while it is served.
+struct ServedConnection {
+    remote: SocketAddr,
+    identity: ConnectionIdentity,
+    /// Only peers may upgrade it: no other request is answered.
+    is_peer: bool,
     over_capacity: bool,
+    limits: Arc<HttpLimits>,
     eviction: Arc<EvictionHandle>,
-    mut stopping: watch::Receiver<bool>,
-) {
-    // Answers are written whole; Nagle's algorithm would only delay them. A failure to disable it does no harm.
-    let _ = stream.set_nodelay(true);
-    let (body_unread, pending) = (UnreadBodyFlag::default(), PendingResponses::default());
-    let stream = LingeringStream::new(Socket::new(stream), &limits, body_unread.clone(), pending.clone());
-    let service = service_fn(move |request: Request<Incoming>| {
-        let response_guard = pending.begin_response();
-        let busy = BusyGuard::new(eviction.clone());
-        let mut request = request.map(|body| Body::new(body_unread.track(body, &pending)));
-        request.extensions_mut().insert(ConnectInfo(remote));
-        request.extensions_mut().insert(eviction.clone());
-        let responding = respond(TowerToHyperService::new(router.clone()), request, over_capacity);
-        async move {
-            responding
-                .await
-                .map(|response| hold_until_sent(response, response_guard, busy))
+}
+
+impl ServedConnection {
+    /// Completes the handshake of TLS, where there is one, and serves the connection.
+    async fn open(mut self, opening: Opening, router: Router, mut stopping: watch::Receiver<bool>) {
+        let opening = match opening {
+            Opening::Plain(socket) => return self.serve(socket, router, stopping).await,
+            Opening::Tls(opening) => opening,
+        };
+        self.is_peer = opening.offers_peer_protocol();
+        let limit = header_deadline(&self.limits, self.over_capacity);
+        // Its state is large, and most connections that live long are over it.
+        let finished = tokio::select! {
+            biased;
+            finished = env::timeout(limit, Box::pin(opening.finish())) => finished,
+            _ = stopping.wait_for(|stop| *stop) => return,
+        };
+        // A failure is the client's doing, which has been sent an alert.
+        if let Ok(Ok((stream, identity))) = finished {
+            self.identity = identity;
+            self.serve(stream, router, stopping).await;
         }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_deadline(&limits, over_capacity))
-        .max_header_size(MAX_HEAD_BYTES)
-        .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    // An error that ends a connection early is the client's doing, and the client sees it.
-    let is_stopping = match select(connection.as_mut(), pin!(stopping.wait_for(|stop| *stop))).await {
-        Either::Left(_) => return,
-        Either::Right((stop, _)) => stop.is_ok(),
-    };
-    if is_stopping {
-        connection.as_mut().graceful_shutdown();
-        let _ = env::timeout(limits.shutdown_grace, connection).await;
     }
+
+    async fn serve<S>(self, stream: S, router: Router, mut stopping: watch::Receiver<bool>)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let ServedConnection {
+            remote,
+            identity,
+            is_peer,
+            over_capacity,
+            limits,
+            eviction,
+        } = self;
+        let (body_unread, pending) = (UnreadBodyFlag::default(), PendingResponses::default());
+        let stream = LingeringStream::new(stream, &limits, body_unread.clone(), pending.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let response_guard = pending.begin_response();
+            let busy = BusyGuard::new(eviction.clone());
+            let mut request = request.map(|body| Body::new(body_unread.track(body, &pending)));
+            request.extensions_mut().insert(ConnectInfo(remote));
+            request.extensions_mut().insert(identity.clone());
+            request.extensions_mut().insert(eviction.clone());
+            // What a client asks for is answered by the runtime for clients, so a client must not say that it is a peer.
+            let is_misplaced = is_peer && request.uri().path() != PEER_PATH;
+            let responding = (!is_misplaced)
+                .then(|| respond(TowerToHyperService::new(router.clone()), request, over_capacity));
+            async move {
+                let response = match responding {
+                    Some(responding) => responding.await,
+                    None => Ok(misplaced()),
+                };
+                response.map(|response| hold_until_sent(response, response_guard, busy))
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(header_deadline(&limits, over_capacity))
+            .max_header_size(MAX_HEAD_BYTES)
+            .max_headers(MAX_HEADERS)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        // An error that ends a connection early is the client's doing, and the client sees it.
+        let is_stopping = match select(connection.as_mut(), pin!(stopping.wait_for(|stop| *stop))).await {
+            Either::Left(_) => return,
+            Either::Right((stop, _)) => stop.is_ok(),
+        };
+        if is_stopping {
+            connection.as_mut().graceful_shutdown();
+            let _ = env::timeout(limits.shutdown_grace, connection).await;
+        }
+    }
+}
+
+/// The answer to a request of a client over a connection that offered the protocol of peers.
+fn misplaced() -> Response {
+    let message = format!("a connection with the protocol of peers knows only {PEER_PATH}");
+    let mut response = ErrorResponse::new(ErrorCode::NotFound, message).into_response();
+    let close = header::HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
 }
 
 async fn respond(

@@ -17,7 +17,9 @@ use tokio::sync::Semaphore;
 use super::outgoing_connection::ReadyStream;
 use super::pool_slot::{Dial, DialledStream, Introduction};
 use super::resolver_cache::{Lookup, ResolvedRecords, ResolverCache};
-use super::{Hello, Lane, LocalIdentity, NetLimits, PeerStream, Security, Socket, handshake};
+use super::{
+    ConnectionIdentity, Hello, Lane, LocalIdentity, NetLimits, PeerStream, Security, Socket, handshake,
+};
 use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -135,16 +137,10 @@ impl TcpDialler {
         hello: &Hello,
         progress: AttemptProgress,
     ) -> Result<ReadyStream> {
-        let limit = self.limits.connect_timeout;
-        let unreachable = |why: String| unreachable(format!("{record}: {why}"));
-        let stream = match env::timeout(limit, TcpStream::connect(record)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(unreachable(error.to_string())),
-            Err(_) => return Err(unreachable(format!("no connection within {limit:?}"))),
-        };
+        let stream = self.connect_record(record).await?;
         progress.connected();
         let limit = self.limits.handshake_timeout;
-        match env::timeout(limit, self.handshake(stream, addr, hello)).await {
+        match env::timeout(limit, self.handshake(stream, record, addr, hello)).await {
             Ok(result) => result.map_err(|error| error.context(record)),
             // Not UNREACHABLE: a process that accepts connections is running.
             Err(_) => Err(Error::new(
@@ -156,9 +152,49 @@ impl TcpDialler {
         }
     }
 
-    async fn handshake(&self, stream: TcpStream, addr: &str, hello: &Hello) -> Result<ReadyStream> {
-        let stream: Box<dyn PeerStream> = Box::new(Socket::between_peers(stream));
-        let upgraded = handshake::upgrade(stream, addr, hello, &self.security, &[]).await?;
+    async fn connect_record(&self, record: SocketAddr) -> Result<TcpStream> {
+        let limit = self.limits.connect_timeout;
+        match env::timeout(limit, TcpStream::connect(record)).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(unreachable(format!("{record}: {error}"))),
+            Err(_) => Err(unreachable(format!("{record}: no connection within {limit:?}"))),
+        }
+    }
+
+    /// Speaks TLS where this node does. While it is introduced, a member may not speak it yet: then the connection is made
+    /// again, without.
+    async fn secure(
+        &self,
+        stream: TcpStream,
+        record: SocketAddr,
+        addr: &str,
+    ) -> Result<(Box<dyn PeerStream>, ConnectionIdentity)> {
+        let socket = Socket::between_peers(stream);
+        let plain = |socket: Socket| -> (Box<dyn PeerStream>, ConnectionIdentity) {
+            (Box::new(socket), ConnectionIdentity::default())
+        };
+        let Some(tls) = self.security.tls() else {
+            return Ok(plain(socket));
+        };
+        match tls.connect(socket, addr).await {
+            Ok((stream, connection)) => Ok((Box::new(stream), connection)),
+            Err(error) if self.security.accepts_unproven() && error.code() == ErrorCode::Unreachable => {
+                let stream = self.connect_record(record).await?;
+                Ok(plain(Socket::between_peers(stream)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+        record: SocketAddr,
+        addr: &str,
+        hello: &Hello,
+    ) -> Result<ReadyStream> {
+        let (stream, connection) = self.secure(stream, record, addr).await?;
+        let upgraded = handshake::upgrade(stream, addr, hello, &self.security, &connection).await?;
         let mut stream: Box<dyn PeerStream> = Box::new(TokioIo::new(upgraded.stream));
         let Some((code, keys)) = upgraded.proof else {
             return Ok(ReadyStream::plain(stream));

@@ -23,8 +23,8 @@ use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-use super::security::{Offer, PendingProof, ProvedKeys};
-use super::{Lane, LocalIdentity, PeerStream, Security};
+use super::security::{Offer, PendingProof, ProvedKeys, tls_refusal};
+use super::{ConnectionIdentity, Lane, LocalIdentity, PeerStream, Security};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 
@@ -238,22 +238,22 @@ pub(super) struct UpgradedStream {
     pub(super) proof: Option<([u8; super::security::CODE_LEN], ProvedKeys)>,
 }
 
-/// The dialling end: requests the upgrade, and checks the proof of the other end.
+/// The dialling end: requests the upgrade, and checks the proof of the other end. `connection` is what TLS says of that.
 pub(super) async fn upgrade(
     stream: Box<dyn PeerStream>,
     addr: &str,
     hello: &Hello,
     security: &Security,
-    binding: &[u8],
+    connection: &ConnectionIdentity,
 ) -> Result<UpgradedStream> {
-    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+    let (mut sender, driver) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| handshake_failed(&error))?;
     env::spawn(async move {
         // Its errors are returned by send_request, or by the upgraded stream.
-        let _ = connection.with_upgrades().await;
+        let _ = driver.with_upgrades().await;
     });
     let mut request = Request::get(PEER_PATH)
         .header(HOST, addr)
@@ -283,6 +283,8 @@ pub(super) async fn upgrade(
     check_cluster(response.headers(), &hello.cluster)?;
     let answered = header_text(response.headers(), &PROOF_HEADER);
     let server = header_text(response.headers(), &NODE_HEADER).unwrap_or_default();
+    security.check_server(&hello.cluster, server, connection)?;
+    let binding = connection.binding();
     let proof = match (offer, answered) {
         (Some(offer), Some(answered)) => Some(offer.check_answer(hello, server, answered, binding)?),
         (Some(_), None) if !security.accepts_unproven() => {
@@ -299,7 +301,11 @@ pub(super) async fn upgrade(
     Ok(UpgradedStream { stream, proof })
 }
 
-fn handshake_failed(error: &dyn std::error::Error) -> Error {
+fn handshake_failed(error: &(dyn std::error::Error + 'static)) -> Error {
+    // The other end says only after the TLS handshake that it does not accept this end's certificate.
+    if let Some(refusal) = tls_refusal(error) {
+        return refusal;
+    }
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -60,9 +60,14 @@ pub(crate) use connector::Connector;
 pub(crate) use eviction_queue::{EvictionHandle, EvictionQueue, network_of};
 pub use handshake::{Hello, PEER_PATH};
 pub use peer_connection::PeerConnection;
+#[cfg(test)]
+pub(crate) use security::test_certificates;
 pub use security::{
-    ClusterKeys, KeyId, Keyring, LocalIdentity, PeerStream, Principal, Role, Security, Token,
+    BlockingTlsStream, CertificateIdentity, CertificateName, ClientTls, ClientTlsPem, ClusterKeys,
+    ConnectionIdentity, KeyId, Keyring, LocalIdentity, PeerStream, Principal, Role, Security, Tls, TlsOwner,
+    TlsPem, Token,
 };
+pub(crate) use security::{Opening, tls_refusal};
 pub use server::PeerServer;
 pub use socket::Socket;
 pub use tcp::TcpTransport;

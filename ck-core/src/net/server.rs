@@ -20,8 +20,8 @@ use super::frame_check::FrameCheck;
 use super::incoming_connection::{ClosingReason, IncomingConnection, ServerStage};
 use super::security::{CODE_LEN, PendingProof, ProvedKeys};
 use super::{
-    EvictionHandle, EvictionQueue, Handler, Hello, LocalIdentity, NetLimits, PEER_PATH, PeerConnection,
-    PeerStream, Principal, Security, Socket, handshake,
+    ConnectionIdentity, EvictionHandle, EvictionQueue, Handler, Hello, LocalIdentity, NetLimits, Opening,
+    PEER_PATH, PeerConnection, PeerStream, Principal, Security, Socket, handshake,
 };
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
@@ -102,7 +102,8 @@ impl PeerServer {
     /// Answers `GET /peer` with 101 or with a refusal. After a 101 was sent, the connection is served in the background.
     ///
     /// `remote` is the caller's address. The HTTP server must serve with upgrades (as axum does)
-    /// and should set TCP_NODELAY on the connections that it accepts.
+    /// and should set TCP_NODELAY on the connections that it accepts. Where it speaks TLS, the request has the
+    /// [`ConnectionIdentity`] among its extensions.
     pub fn upgrade<B>(&self, request: &mut Request<B>, remote: SocketAddr) -> Response<Full<Bytes>> {
         match self.accept(request, remote) {
             Ok(proof) => handshake::accept(&self.inner.cluster, &self.inner.identity, proof.as_deref()),
@@ -114,8 +115,13 @@ impl PeerServer {
     fn accept<B>(&self, request: &mut Request<B>, remote: SocketAddr) -> Result<Option<String>> {
         let inner = &self.inner;
         let hello = handshake::read_hello(request, &inner.cluster)?;
+        // Without one, the connection has no TLS.
+        let connection = request.extensions().get::<ConnectionIdentity>();
+        let connection = connection.cloned().unwrap_or_default();
+        inner.security.check_caller(&hello, &connection)?;
+        let (security, identity) = (&inner.security, &inner.identity);
         let (proof, pending) =
-            handshake::answer_proof(request, &hello, &inner.security, &inner.identity, &[])?.unzip();
+            handshake::answer_proof(request, &hello, security, identity, connection.binding())?.unzip();
         if *inner.stage.borrow() != ServerStage::Serving {
             return Err(Error::new(ErrorCode::Busy, "this node is stopping"));
         }
@@ -247,8 +253,16 @@ impl PeerServer {
     async fn serve_handshake(&self, stream: TcpStream, remote: SocketAddr) {
         let limit = self.inner.limits.handshake_timeout;
         let serving = async {
-            let stream = Socket::between_peers(stream);
+            let opening = self.inner.security.open(Socket::between_peers(stream));
+            let (stream, connection): (Box<dyn PeerStream>, _) = match opening.await.ok()? {
+                Opening::Plain(stream) => (Box::new(stream), ConnectionIdentity::default()),
+                Opening::Tls(opening) => {
+                    let (stream, connection) = opening.finish().await.ok()?;
+                    (Box::new(stream), connection)
+                }
+            };
             let service = service_fn(|mut request: Request<hyper::body::Incoming>| {
+                request.extensions_mut().insert(connection.clone());
                 let response = if request.uri().path() == PEER_PATH {
                     self.upgrade(&mut request, remote)
                 } else {

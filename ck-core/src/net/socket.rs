@@ -31,6 +31,16 @@ impl Socket {
         set_user_timeout(&stream, super::TCP_USER_TIMEOUT);
         Socket(stream)
     }
+
+    /// Waits for the first bytes, and leaves them unread.
+    pub(crate) async fn peek(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.peek(bytes).await
+    }
+
+    /// The connection itself.
+    pub(crate) fn into_inner(self) -> TcpStream {
+        self.0
+    }
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -19,6 +19,7 @@ use crate::model::{
     Cluster, ConsensusStats, DataEntry, HealthStatus, LeaderInfo, Metrics, NodeId, RebalanceStatus,
     partition_id,
 };
+use crate::net::Tls;
 use crate::routing::ClusterView;
 use crate::rpc::{JoinRequest, MemberCall, SyncReport};
 use crate::state::{Expect, NodeSpec};
@@ -71,6 +72,10 @@ impl Api for Node {
 
     fn health(&self) -> HealthStatus {
         Node::health(self)
+    }
+
+    fn certificate_seconds_left(&self) -> Option<i64> {
+        self.context.security.tls().map(Tls::seconds_left)
     }
 
     fn log_has_failed(&self) -> bool {

@@ -12,6 +12,7 @@ use super::heartbeat::Heartbeats;
 use super::phase::Phase;
 use super::rejoin::Rejoiner;
 use super::secret_watch::SecretWatch;
+use super::tls_watch::TlsWatch;
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 use crate::hooks::CopyConfirmer;
@@ -102,6 +103,9 @@ impl Node {
         }
         if let Some(watch) = SecretWatch::new(self.context.clone()) {
             // Before the first connection: a node that joins may wait for long, and the secret change meanwhile.
+            self.tasks.spawn(async move { watch.run().await });
+        }
+        if let Some(watch) = TlsWatch::new(self.context.clone()) {
             self.tasks.spawn(async move { watch.run().await });
         }
         let listening = self.server.open(self.clone(), self.peer_handler()).await?;

@@ -47,6 +47,7 @@ mod standing;
 mod state_file;
 mod step_down;
 mod tasks;
+mod tls_watch;
 
 use std::sync::{Arc, OnceLock};
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::NodeContext;
+use super::tls_watch::tls_of;
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::{Keyring, Security};
-use crate::options::Options;
+use crate::options::{Options, read_option_file};
 
 /// How often the file is read. It is read whole, so that it does not matter how it was replaced: written in place, renamed
 /// over, or by a link that points elsewhere.
@@ -19,42 +20,31 @@ const MAX_FILE_BYTES: u64 = 16 << 10;
 /// What connections of a node with these options prove.
 ///
 /// # Errors
-/// [`ErrorCode::InvalidOption`] for a file that cannot be read, or has no secret in it.
+/// [`ErrorCode::InvalidOption`] for a file that cannot be read, or has not in it what it should.
 pub(crate) fn security_of(options: &Options) -> Result<Security> {
     let text = match (&options.cluster_secret, &options.cluster_secret_file) {
         (Some(secret), _) => secret.reveal().to_owned(),
         (None, Some(path)) => read(Path::new(path))?,
-        (None, None) => return Security::none().within(&options.allowed_cidrs),
+        (None, None) => {
+            let tls = tls_of(options, false)?;
+            return Security::new(None, tls, options.security_rollout).within(&options.allowed_cidrs);
+        }
     };
     let keyring =
         Keyring::new(&options.cluster_name, &text).map_err(|error| match &options.cluster_secret_file {
             Some(path) => error.context(format!("option cluster_secret_file: {path}")),
             None => error,
         })?;
-    Security::with_keyring(keyring, options.security_rollout).within(&options.allowed_cidrs)
+    let tls = tls_of(options, true)?;
+    Security::new(Some(keyring), tls, options.security_rollout).within(&options.allowed_cidrs)
 }
 
 fn read(path: &Path) -> Result<String> {
-    use std::io::Read;
-
-    let failed = |why: &dyn std::fmt::Display| {
-        Error::new(
-            ErrorCode::InvalidOption,
-            format!(
-                "option cluster_secret_file: cannot read {}: {why}",
-                path.display()
-            ),
-        )
-    };
-    let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
-    let mut text = String::new();
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| failed(&error))?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(failed(&format!("it is longer than {MAX_FILE_BYTES} bytes")));
-    }
-    Ok(text)
+    let bytes = read_option_file("cluster_secret_file", path, MAX_FILE_BYTES)?;
+    String::from_utf8(bytes).map_err(|_| {
+        let message = format!("option cluster_secret_file: {} is no text", path.display());
+        Error::new(ErrorCode::InvalidOption, message)
+    })
 }
 
 /// Watches the file with the secret.

@@ -175,7 +175,7 @@ impl Listen for TcpServer {
                 node.server.access().clone(),
                 Some(peer_route(peers.clone())),
             );
-            let clients = self.clients.clone();
+            let (clients, security) = (self.clients.clone(), node.context.security.clone());
             env::spawn(async move {
                 let stopped = async move {
                     // An error means that the node is gone, which ends the server as well.
@@ -187,7 +187,7 @@ impl Listen for TcpServer {
                     let receiver = stopped.await;
                     drop(tx.send(receiver));
                 };
-                http::serve(http, router, http_limits, clients, shutdown).await;
+                http::serve(http, router, http_limits, security, clients, shutdown).await;
                 // The receiver is kept until here, so that `close` can wait for the end of the server.
                 drop(rx.await);
             });

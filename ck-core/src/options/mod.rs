@@ -8,6 +8,7 @@ mod derived;
 mod duration;
 mod effective;
 mod env;
+mod file;
 #[cfg(any(test, feature = "fuzz"))]
 #[allow(
     clippy::unwrap_used,
@@ -37,6 +38,7 @@ pub use builder::OptionsBuilder;
 pub(crate) use cidr::Cidr;
 pub use derived::TimingValues;
 pub use duration::{format_duration, parse_duration};
+pub(crate) use file::read_option_file;
 pub(crate) use json::{json_object, text_of};
 pub use markdown::options_markdown;
 pub use secret::Secret;

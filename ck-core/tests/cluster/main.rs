@@ -18,4 +18,5 @@ mod refusals;
 mod restart;
 mod security;
 mod support;
+mod tls;
 mod writes;

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::args::Global;
 use crate::client::{ANSWER_GRACE, Client, Request, Response, escape};
 use crate::commands::NodeSecurity;
 use crate::credentials::Credentials;
@@ -150,9 +151,20 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Calls to the node at `addr`, with what is shown to it. Nothing is dialled yet.
-    pub(crate) fn new(addr: &str, timeout: Duration, credentials: &Credentials) -> Result<Self> {
-        let client = Client::new(addr, timeout, credentials)?;
+    /// Calls to the node that the command line names. Nothing is dialled yet.
+    pub(crate) fn of(global: &Global) -> Result<Self> {
+        Api::at(&global.addr, global.timeout, global)
+    }
+
+    /// Calls to another node of its cluster, in the same way and with the same that is shown to it.
+    pub(crate) fn at(addr: &str, timeout: Duration, global: &Global) -> Result<Self> {
+        let client = Client::new(addr, timeout, global.tls.client()?, &global.credentials)?;
+        Ok(Api { client })
+    }
+
+    /// Calls to a node to which nothing has to be shown.
+    pub(crate) fn open(addr: &str, timeout: Duration) -> Result<Self> {
+        let client = Client::new(addr, timeout, None, &Credentials::default())?;
         Ok(Api { client })
     }
 

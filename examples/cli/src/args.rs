@@ -11,7 +11,13 @@ use crate::credentials::Credentials;
 use crate::option_flags::OptionFlags;
 
 mod access;
+mod certs;
 mod operate;
+mod tls;
+
+use certs::CERTS_HELP;
+pub(crate) use certs::{CertsCommand, IssueArgs};
+pub(crate) use tls::TlsArgs;
 
 pub(crate) use access::TokenArgs;
 use access::{SECRET_HELP, TOKEN_HELP};
@@ -89,6 +95,8 @@ pub(crate) struct Global {
     /// What is shown to the node.
     #[arg(skip)]
     pub(crate) credentials: Credentials,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 }
 
 /// What to do.
@@ -153,6 +161,9 @@ pub(crate) enum Command {
     /// Make a token, by which a client proves to a cluster with a secret what it may do
     #[command(after_help = TOKEN_HELP)]
     Token(TokenArgs),
+    /// Make a small authority, and certificates for nodes and people
+    #[command(subcommand, after_help = CERTS_HELP)]
+    Certs(CertsCommand),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_HELP)]
     Completions {

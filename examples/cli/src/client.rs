@@ -1,13 +1,14 @@
 //! HTTP to one node: a deadline for every request, a bound on every answer, and an error that says whether the node may
 //! have heard the request.
 //!
-//! `ureq` speaks HTTP. `dialer` makes the connections.
+//! `ureq` speaks HTTP. `dialer` makes the connections, and `tls_transport` speaks TLS on them, which is the core's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clusterkit::Secret;
+use clusterkit::net::ClientTls;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use ureq::http::{self, HeaderMap, HeaderValue, Uri, header};
 use ureq::{Agent, AsSendBody, Body};
@@ -16,6 +17,7 @@ use crate::credentials::Credentials;
 use crate::error::{CliError, Result};
 
 mod dialer;
+mod tls_transport;
 
 use dialer::{Dialer, NoResolver, NotConnected};
 
@@ -83,10 +85,21 @@ pub(crate) struct Client {
 
 impl Client {
     /// A client of the node at `addr`: `host:port`, `:port` for this machine, with or without `http://`.
-    /// Nothing is dialled yet.
-    pub(crate) fn new(addr: &str, timeout: Duration, credentials: &Credentials) -> Result<Self> {
+    /// With `tls` it may have `https://` instead. Nothing is dialled yet.
+    pub(crate) fn new(
+        addr: &str,
+        timeout: Duration,
+        tls: Option<ClientTls>,
+        credentials: &Credentials,
+    ) -> Result<Self> {
         let plain = addr.trim().trim_end_matches('/');
-        let plain = plain.strip_prefix("http://").unwrap_or(plain);
+        if plain.starts_with("https://") && tls.is_none() {
+            return Err(CliError::Usage(format!(
+                "{addr:?} asks for TLS, and nothing says by what the node is known: set --ca"
+            )));
+        }
+        let scheme = if tls.is_some() { "https://" } else { "http://" };
+        let plain = plain.strip_prefix(scheme).unwrap_or(plain);
         let host_and_port = match plain.strip_prefix(':') {
             Some(port) => format!("127.0.0.1:{port}"),
             None => plain.to_owned(),
@@ -107,7 +120,7 @@ impl Client {
             .max_response_header_size(MAX_HEAD)
             .build();
         let dialled = Arc::new(AtomicBool::new(false));
-        let dialer = Dialer::new(&host_and_port, Arc::clone(&dialled));
+        let dialer = Dialer::new(&host_and_port, tls, Arc::clone(&dialled));
         Ok(Client {
             addr: host_and_port,
             authority,
@@ -260,6 +273,9 @@ fn reason(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(_) => "no answer in time".to_owned(),
         ureq::Error::HostNotFound => "the name has no address".to_owned(),
+        ureq::Error::Io(error) if ClientTls::explain(error).is_some() => {
+            ClientTls::explain(error).map_or_else(String::new, |said| said.message().to_owned())
+        }
         ureq::Error::Io(error) => match error.kind() {
             std::io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
             std::io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),

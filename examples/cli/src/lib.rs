@@ -70,6 +70,7 @@ fn check_addr(cli: &Cli, matches: &ArgMatches) -> Result<()> {
     let advice = match cli.command {
         Command::Serve(_) => "a node listens on --http-addr",
         Command::Demo(_) => "the demo starts its own nodes",
+        Command::Certs(_) => "certificates are made without one",
         Command::Completions { .. } => "completions need no node",
         Command::Secret | Command::Token(_) => "no node is asked",
         _ => return Ok(()),

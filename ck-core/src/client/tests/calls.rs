@@ -247,7 +247,7 @@ fn a_call_that_waits_is_refused_on_the_runtimes_own_threads() {
 fn time_that_jumps_ages_the_view_and_nothing_else() {
     let clock = crate::env::testing::ManualClock::new();
     let options = patient(&["a:1"]);
-    let shared = super::super::shared::Shared::new(options.clone());
+    let shared = super::super::shared::Shared::new(options.clone()).unwrap();
     shared.note_followed(Some(("a:1", true)));
     shared.note_answer("a:1", true);
     clock.advance(options.poll_timeout);

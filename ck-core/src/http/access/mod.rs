@@ -75,7 +75,7 @@ impl Level {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SecurityReport {
     /// `open`: nothing, and only this machine reaches the node; `insecure`: nothing, on purpose; `secret`: who connects
-    /// proves that it knows the secret; `rollout`: it may.
+    /// proves that it knows the secret; `tls`: it shows a certificate; `secret+tls`: both; `rollout`: it may.
     pub mode: &'static str,
     /// The ids of the keys that are accepted.
     pub key_ids: Vec<String>,
@@ -88,6 +88,8 @@ pub struct SecurityReport {
 /// The access to one node. What the router asks before it hands a request to a handler.
 pub struct Access {
     security: Security,
+    /// The name of the cluster, whose certificates count.
+    cluster: String,
     /// Whether nothing is protected on purpose: option `insecure`.
     is_insecure: bool,
     reserved_data_prefix: Option<String>,
@@ -109,6 +111,7 @@ impl Default for Access {
     fn default() -> Self {
         Access {
             security: Security::none(),
+            cluster: String::new(),
             is_insecure: false,
             reserved_data_prefix: None,
             failed_proofs: FailedProofs::default(),
@@ -123,6 +126,7 @@ impl Access {
     pub(crate) fn new(options: &Options, security: Security, logger: Arc<Logger>) -> Self {
         Access {
             security,
+            cluster: options.cluster_name.clone(),
             is_insecure: options.insecure,
             reserved_data_prefix: options.reserved_data_prefix.clone(),
             logger,
@@ -134,11 +138,14 @@ impl Access {
     pub fn report(&self) -> SecurityReport {
         let ids = self.security.keyring().map(|keyring| keyring.ids());
         let key_ids: Vec<String> = ids.iter().flatten().map(ToString::to_string).collect();
-        let mode = match (self.security.accepts_unproven(), key_ids.is_empty()) {
-            (true, true) if self.is_insecure => "insecure",
-            (true, true) => "open",
-            (true, false) => "rollout",
-            (false, _) => "secret",
+        let has_tls = self.security.tls().is_some();
+        let mode = match (self.security.accepts_unproven(), key_ids.is_empty(), has_tls) {
+            (true, true, false) if self.is_insecure => "insecure",
+            (true, true, false) => "open",
+            (true, _, _) => "rollout",
+            (false, true, _) => "tls",
+            (false, false, false) => "secret",
+            (false, false, true) => "secret+tls",
         };
         SecurityReport {
             mode,
@@ -174,7 +181,7 @@ impl Access {
         let address = remote_address(request);
         let Some(needed) = route.level.role() else {
             // Whoever asks is answered, and who is known gets the whole answer.
-            if let Ok(principal) = identify(request, address, &self.security) {
+            if let Ok(principal) = identify(request, address, &self.security, &self.cluster) {
                 request.extensions_mut().insert(principal);
             }
             return Ok(());
@@ -216,8 +223,8 @@ impl Access {
     }
 
     fn check(&self, request: &Request, address: SocketAddr, needed: Role) -> Result<HttpPrincipal, Refusal> {
-        let principal =
-            identify(request, address, &self.security).map_err(|why| Refusal::NoProof(why.into()))?;
+        let principal = identify(request, address, &self.security, &self.cluster)
+            .map_err(|why| Refusal::NoProof(why.into()))?;
         match principal.role {
             None if self.security.accepts_unproven() => Ok(principal),
             None => Err(Refusal::NoProof("no token".to_owned())),

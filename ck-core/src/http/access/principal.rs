@@ -6,12 +6,12 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 
 use crate::env;
-use crate::net::{KeyId, Role, Security, Token};
+use crate::net::{ConnectionIdentity, KeyId, Role, Security, Token};
 
-/// Who makes a request: by its token, or by what its connection has proved. Handlers find it in the request's extensions.
+/// Who makes a request: by its token, or by the certificate of its connection. Handlers find it in the request's extensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpPrincipal {
-    /// The name in the token; empty where it has none, and for somebody unknown.
+    /// The name in the token or the certificate; empty where it has none, and for somebody unknown.
     pub name: String,
     /// The key with which the token was made.
     pub key_id: Option<KeyId>,
@@ -19,16 +19,6 @@ pub struct HttpPrincipal {
     pub role: Option<Role>,
     /// The address from which the request came.
     pub address: SocketAddr,
-}
-
-/// Who is at the other end of a connection, where the connection itself has proved that. A server that knows it adds it to
-/// the extensions of each request.
-#[derive(Debug, Clone)]
-pub(in crate::http) struct ConnectionIdentity {
-    /// The name that was proved.
-    pub(in crate::http) name: String,
-    /// The role that was proved.
-    pub(in crate::http) role: Role,
 }
 
 /// Who makes a request. What the request itself shows comes before what its connection has proved: a token that is wrong is
@@ -40,6 +30,7 @@ pub(super) fn identify(
     request: &Request,
     address: SocketAddr,
     security: &Security,
+    cluster: &str,
 ) -> Result<HttpPrincipal, &'static str> {
     if let Some(token) = token_of(request.headers(), security)? {
         return Ok(HttpPrincipal {
@@ -49,13 +40,14 @@ pub(super) fn identify(
             address,
         });
     }
+    // The certificate was verified when the connection was made; what it allows is looked at for each request.
     let connection = request.extensions().get::<ConnectionIdentity>();
+    let certificate = connection.and_then(ConnectionIdentity::certificate);
+    let proved = certificate.and_then(|certificate| certificate.highest_in(cluster));
     Ok(HttpPrincipal {
-        name: connection
-            .map(|identity| identity.name.clone())
-            .unwrap_or_default(),
+        name: proved.map(|proved| proved.name.clone()).unwrap_or_default(),
         key_id: None,
-        role: connection.map(|identity| identity.role),
+        role: proved.map(|proved| proved.role),
         address,
     })
 }

@@ -39,6 +39,9 @@ struct DetailedHealth {
     #[serde(flatten)]
     health: HealthStatus,
     security: SecurityReport,
+    /// How long the node's own certificate is valid; missing without TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_seconds_left: Option<i64>,
 }
 
 pub(crate) async fn detailed(State(app): State<AppState>) -> HandlerResult {
@@ -46,5 +49,6 @@ pub(crate) async fn detailed(State(app): State<AppState>) -> HandlerResult {
     freshness.ok(&DetailedHealth {
         health: app.api.health(),
         security: app.access.report(),
+        certificate_seconds_left: app.api.certificate_seconds_left(),
     })
 }

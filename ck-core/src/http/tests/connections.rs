@@ -180,9 +180,16 @@ fn clients_and_peers_have_threads_of_their_own() {
                 Some(extra),
             );
             let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-            let serving = crate::http::serve(listener, router, limits, Some(handle), async {
-                drop(stopped.await);
-            });
+            let serving = crate::http::serve(
+                listener,
+                router,
+                limits,
+                crate::net::Security::none(),
+                Some(handle),
+                async {
+                    drop(stopped.await);
+                },
+            );
             let serving = tokio::spawn(serving);
             let ask = async |pieces: &[&str]| {
                 let mut stream = TcpStream::connect(addr).await.unwrap();

@@ -11,6 +11,7 @@ mod freshness;
 mod route;
 mod safety;
 mod shapes;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::{Access, HttpLimits, RequestCounters, router, serve};
+use crate::net::Security;
 
 /// Longer than any step of these tests takes; a test that reaches it has failed.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -111,7 +113,7 @@ impl Server {
     }
 
     async fn with(fake: Arc<FakeNode>, limits: HttpLimits, extra: Option<Router>) -> Self {
-        Self::with_access(fake, limits, Arc::default(), extra).await
+        Self::served(fake, limits, Arc::default(), extra, Security::none()).await
     }
 
     async fn with_access(
@@ -120,6 +122,25 @@ impl Server {
         access: Arc<Access>,
         extra: Option<Router>,
     ) -> Self {
+        Self::served(fake, limits, access, extra, Security::none()).await
+    }
+
+    async fn secured(
+        fake: Arc<FakeNode>,
+        limits: HttpLimits,
+        extra: Option<Router>,
+        security: Security,
+    ) -> Self {
+        Self::served(fake, limits, Arc::default(), extra, security).await
+    }
+
+    async fn served(
+        fake: Arc<FakeNode>,
+        limits: HttpLimits,
+        access: Arc<Access>,
+        extra: Option<Router>,
+        security: Security,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let counters = Arc::new(RequestCounters::new());
@@ -127,7 +148,7 @@ impl Server {
         let (shutdown, stopped) = oneshot::channel::<()>();
         // As in a process: each connection is inspected before it is decided which runtime serves it.
         let clients = Some(tokio::runtime::Handle::current());
-        let task = tokio::spawn(serve(listener, router, limits, clients, async move {
+        let task = tokio::spawn(serve(listener, router, limits, security, clients, async move {
             let _ = stopped.await;
         }));
         Server {

@@ -6,9 +6,12 @@
 //!   upgrade of the connection, and gives the keys of its frames.
 //! - [`Token`]s are what HTTP clients show.
 //! - [`LocalIdentity`] is who this node says that it is, [`Principal`] who the other end has proved to be.
+//! - [`Tls`] is TLS of a node, `tls_accept` and `tls_connect` its two ends; a [`ConnectionIdentity`] is what a TLS session says
+//!   of the other end, by its certificate (`certificate`, `server_verifier`).
 //!
 //! Everything is compared in constant time, and nothing of it is ever printed but the ids of keys.
 
+mod certificate;
 #[cfg(any(test, feature = "fuzz"))]
 #[allow(
     clippy::unwrap_used,
@@ -20,10 +23,18 @@ pub(crate) mod fuzz;
 mod identity;
 mod keyring;
 mod keys;
+mod peer_certificate;
 mod proof;
+mod server_verifier;
+#[cfg(test)]
+pub(crate) mod test_certificates;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod tls_accept;
+mod tls_connect;
 mod token;
+mod validity;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -32,10 +43,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub(super) use certificate::peer_uri;
+pub use certificate::{CertificateIdentity, CertificateName, ConnectionIdentity};
 pub use identity::{LocalIdentity, Principal};
 pub use keyring::Keyring;
 pub use keys::{ClusterKeys, KeyId};
 pub(super) use proof::{CODE_LEN, Offer, PendingProof, ProvedKeys, answer};
+pub use tls::{Tls, TlsOwner, TlsPem};
+pub(crate) use tls_accept::Opening;
+pub(crate) use tls_connect::tls_refusal;
+pub use tls_connect::{BlockingTlsStream, ClientTls, ClientTlsPem};
 pub use token::{Role, Token};
 
 use crate::error::Result;
@@ -55,6 +72,7 @@ pub struct Security {
 #[derive(Default)]
 struct SecurityInner {
     keyring: Option<Keyring>,
+    tls: Option<Tls>,
     accepts_unproven: AtomicBool,
     /// The networks in which peers may be; empty for every network.
     allowed: Vec<Cidr>,
@@ -64,6 +82,7 @@ impl fmt::Debug for Security {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Security")
             .field("keyring", &self.inner.keyring)
+            .field("tls", &self.inner.tls)
             .field("accepts_unproven", &self.inner.accepts_unproven)
             .finish()
     }
@@ -78,9 +97,17 @@ impl Security {
     /// Peers prove that they know a secret of this keyring. With `accepts_unproven` those without a proof are accepted as
     /// well, for as long as the members of a running cluster are given the secret.
     pub fn with_keyring(keyring: Keyring, accepts_unproven: bool) -> Self {
+        Security::new(Some(keyring), None, accepts_unproven)
+    }
+
+    /// Peers prove that they know a secret of the keyring, where there is one; and connections speak TLS, where there is that.
+    /// With TLS and no keyring, peers prove by their certificates which nodes they are. With `accepts_unproven` those without
+    /// a proof, and without TLS, are accepted as well.
+    pub fn new(keyring: Option<Keyring>, tls: Option<Tls>, accepts_unproven: bool) -> Self {
         Security {
             inner: Arc::new(SecurityInner {
-                keyring: Some(keyring),
+                keyring,
+                tls,
                 accepts_unproven: AtomicBool::new(accepts_unproven),
                 allowed: Vec::new(),
             }),
@@ -101,6 +128,7 @@ impl Security {
         Ok(Security {
             inner: Arc::new(SecurityInner {
                 keyring: inner.keyring.clone(),
+                tls: inner.tls.clone(),
                 accepts_unproven: AtomicBool::new(inner.accepts_unproven.load(Ordering::Acquire)),
                 allowed: networks.iter().map(parse).collect::<Result<_>>()?,
             }),
@@ -111,6 +139,11 @@ impl Security {
     pub(super) fn may_dial(&self, address: IpAddr) -> bool {
         let allowed = &self.inner.allowed;
         allowed.is_empty() || allowed.iter().any(|network| network.contains(address))
+    }
+
+    /// TLS, if it is spoken.
+    pub fn tls(&self) -> Option<&Tls> {
+        self.inner.tls.as_ref()
     }
 
     /// The keys from the cluster's secret, if it has one.
@@ -128,7 +161,8 @@ impl Security {
 
     /// True when connections without a proof are accepted: there is nothing to prove, or not yet for everybody.
     pub fn accepts_unproven(&self) -> bool {
-        self.inner.keyring.is_none() || self.inner.accepts_unproven.load(Ordering::Acquire)
+        let has_nothing_to_prove = self.inner.keyring.is_none() && self.inner.tls.is_none();
+        has_nothing_to_prove || self.inner.accepts_unproven.load(Ordering::Acquire)
     }
 
     /// Accepts no connection without a proof from now on, where there is something to prove.

@@ -7,6 +7,7 @@ mod proofs;
 mod relay;
 mod round_trips;
 mod silence;
+mod tls;
 mod unproven_connections;
 
 use std::sync::Arc;

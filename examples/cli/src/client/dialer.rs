@@ -9,11 +9,14 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clusterkit::net::ClientTls;
 use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout, TcpConnector};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, Either, NextTimeout, TcpConnector};
+
+use super::tls_transport::TlsTransport;
 
 /// How long one address of a name is waited for before the next is tried beside it.
 const STAGGER: Duration = Duration::from_millis(50);
@@ -25,6 +28,8 @@ pub(super) type Socket = <TcpConnector as Connector>::Out;
 #[derive(Debug)]
 pub(super) struct Dialer {
     addr: String,
+    /// `None` for plain HTTP.
+    tls: Option<ClientTls>,
     /// Set when a connection is asked for: a request on a kept one does not come here.
     dialled: Arc<AtomicBool>,
 }
@@ -43,24 +48,30 @@ impl std::error::Error for NotConnected {}
 
 impl Dialer {
     /// Makes connections to `addr`, and sets `dialled` whenever it is asked for one.
-    pub(super) fn new(addr: &str, dialled: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(addr: &str, tls: Option<ClientTls>, dialled: Arc<AtomicBool>) -> Self {
         Dialer {
             addr: addr.to_owned(),
+            tls,
             dialled,
         }
     }
 }
 
 impl Connector for Dialer {
-    type Out = Socket;
+    type Out = Either<Socket, TlsTransport>;
 
-    fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Socket>, Error> {
+    fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Self::Out>, Error> {
         self.dialled.store(true, Ordering::Relaxed);
         let addrs = match self.addr.parse() {
             Ok(addr) => Ok(vec![addr]),
             Err(_) => resolve(details),
         };
-        match addrs.and_then(|addrs| dial(addrs, details)) {
+        let dialled = addrs.and_then(|addrs| dial(addrs, details));
+        let secured = dialled.and_then(|socket| match &self.tls {
+            None => Ok(Either::A(socket)),
+            Some(tls) => TlsTransport::connect(tls, socket, &self.addr, details).map(Either::B),
+        });
+        match secured {
             Ok(socket) => Ok(Some(socket)),
             Err(error) => Err(Error::Other(Box::new(NotConnected(error)))),
         }

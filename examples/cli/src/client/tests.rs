@@ -33,7 +33,7 @@ fn listen(timeout: Duration) -> (TcpListener, Client) {
     let addr = listener.local_addr().unwrap().to_string();
     (
         listener,
-        Client::new(&addr, timeout, &Credentials::default()).unwrap(),
+        Client::new(&addr, timeout, None, &Credentials::default()).unwrap(),
     )
 }
 
@@ -191,7 +191,7 @@ fn addresses_come_in_several_forms() {
         ("[fe80::1%2]:8080", "[fe80::1%2]:8080"),
     ] {
         assert_eq!(
-            Client::new(given, Duration::from_secs(1), &Credentials::default())
+            Client::new(given, Duration::from_secs(1), None, &Credentials::default())
                 .unwrap()
                 .addr(),
             dialled
@@ -212,7 +212,7 @@ fn addresses_come_in_several_forms() {
     ] {
         assert!(
             matches!(
-                Client::new(bad, Duration::from_secs(1), &Credentials::default()),
+                Client::new(bad, Duration::from_secs(1), None, &Credentials::default()),
                 Err(CliError::Usage(_))
             ),
             "{bad:?}"
@@ -313,7 +313,7 @@ fn who_gets_no_answer_knows_whether_anything_may_have_happened() {
     );
     let (listener, _queued) = full();
     let addr = listener.local_addr().unwrap().to_string();
-    let mut client = Client::new(&addr, Duration::from_millis(50), &Credentials::default()).unwrap();
+    let mut client = Client::new(&addr, Duration::from_millis(50), None, &Credentials::default()).unwrap();
     let error = client.request(ORDER).unwrap_err();
     assert!(
         matches!(&error, CliError::Unreachable(m) if m.contains("no answer in time")),
@@ -323,6 +323,7 @@ fn who_gets_no_answer_knows_whether_anything_may_have_happened() {
     let mut client = Client::new(
         &format!("{}:1", "x".repeat(64)),
         TEST_TIMEOUT,
+        None,
         &Credentials::default(),
     )
     .unwrap();

@@ -52,7 +52,7 @@ struct Seen {
 /// Measures writes, then lookups, for each number of clients.
 pub(crate) fn run(args: &BenchArgs, global: &Global, out: &mut Out) -> Result<()> {
     let interrupt = Interrupt::install()?;
-    let mut api = Api::new(&global.addr, global.timeout, &global.credentials)?;
+    let mut api = Api::of(global)?;
     let cluster = api.cluster()?.cluster;
     let addrs: Vec<String> = if args.spread {
         let up = cluster.nodes.iter().filter(|node| node.status.is_serving());
@@ -109,13 +109,7 @@ fn measure(
 ) -> Result<Measured> {
     interrupt.check()?;
     let apis: Result<Vec<Api>> = (0..clients)
-        .map(|i| {
-            Api::new(
-                &addrs[usize::from(i) % addrs.len()],
-                global.timeout,
-                &global.credentials,
-            )
-        })
+        .map(|i| Api::at(&addrs[usize::from(i) % addrs.len()], global.timeout, global))
         .collect();
     let value = vec![b'x'; args.value_size as usize];
     // Connections are made and warm before the clock starts: each client does one operation first.

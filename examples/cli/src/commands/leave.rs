@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::manage::confirm;
 use crate::api::{Api, ClusterAnswer};
 use crate::args::{Global, LeaveArgs};
-use crate::credentials::Credentials;
 use crate::error::{CliError, Result};
 use crate::output::{Out, plural};
 
@@ -20,7 +19,7 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Has the asked node leave, after asking where a human is there to answer.
 pub(crate) fn run(args: &LeaveArgs, global: &Global, out: &mut Out) -> Result<()> {
-    let mut api = Api::new(&global.addr, global.timeout, &global.credentials)?;
+    let mut api = Api::of(global)?;
     if !args.yes {
         let question = format!("Have the node at {} leave the cluster for good?", api.addr());
         confirm(&question, "leaving for good")?;
@@ -46,23 +45,21 @@ fn ordered_at(answer: &Value) -> Result<u64> {
 }
 
 /// A node that leaves, and where its progress can be seen: it is told nothing of the cluster itself once it is out.
-struct Leaving {
+struct Leaving<'a> {
     id: String,
     others: Vec<String>,
-    timeout: Duration,
-    credentials: Credentials,
+    global: &'a Global,
 }
 
-impl Leaving {
-    fn of(api: &mut Api, global: &Global) -> Result<Self> {
+impl<'a> Leaving<'a> {
+    fn of(api: &mut Api, global: &'a Global) -> Result<Self> {
         let id = api.health()?.health.node_id.to_string();
         let nodes = api.cluster()?.cluster.nodes;
         let others = nodes.iter().filter(|node| *node.id != *id && node.status.is_up());
         Ok(Leaving {
             others: others.map(|node| node.ip.clone()).collect(),
             id,
-            timeout: global.timeout,
-            credentials: global.credentials.clone(),
+            global,
         })
     }
 
@@ -99,7 +96,7 @@ impl Leaving {
     fn look(&mut self, seen: u64, wait: Duration) -> Result<Option<ClusterAnswer>> {
         for place in 0..self.others.len() {
             let Some(addr) = self.others.get(place) else { break };
-            match Api::new(addr, self.timeout, &self.credentials)?.cluster_after(seen, wait) {
+            match Api::at(addr, self.global.timeout, self.global)?.cluster_after(seen, wait) {
                 Err(CliError::Unreachable(_) | CliError::Unknown(_)) => {}
                 answer => {
                     // The next look begins with one that answers: a silent one is waited for once.

@@ -114,7 +114,7 @@ pub(crate) fn demote(args: &DemoteArgs, global: &Global, out: &mut Out) -> Resul
 }
 
 fn hand_over(to: Option<&str>, cooldown: Option<Duration>, global: &Global, out: &mut Out) -> Result<()> {
-    let mut api = Api::new(&global.addr, global.timeout, &global.credentials)?;
+    let mut api = Api::of(global)?;
     let target = to;
     let to = to.map(|node| format!("to={}", escape(node)));
     let cooldown = cooldown.map(|time| format!("cooldown={}", time.as_millis()));
@@ -142,7 +142,7 @@ fn must_lead(leader: &str, api: &mut Api, global: &Global) -> Result<()> {
     let deadline = Instant::now() + global.timeout;
     let addr = api.cluster()?.node(leader).map(|node| node.ip.clone());
     let mut own = match addr {
-        Some(addr) => Api::new(&addr, global.timeout.min(REACH), &global.credentials).ok(),
+        Some(addr) => Api::at(&addr, global.timeout.min(REACH), global).ok(),
         None => None,
     };
     loop {

@@ -1,6 +1,7 @@
 //! One module for each command, or for a few that only read.
 
 mod bench;
+mod certs;
 mod completions;
 mod data;
 mod keys;
@@ -30,11 +31,11 @@ use crate::output::Out;
 /// Does what the command line says. `program` starts this program.
 pub(crate) fn run(cli: &Cli, program: &[OsString], out: &mut Out) -> Result<()> {
     let global = &cli.global;
-    let api = || Api::new(&global.addr, global.timeout, &global.credentials);
+    let api = || Api::of(global);
     match &cli.command {
         Command::Serve(args) => serve::run(args, out),
         Command::Demo(args) => demo::run(args, program, out),
-        Command::Status => show::status(&mut api()?, &global.credentials, out),
+        Command::Status => show::status(&mut api()?, global, out),
         Command::Nodes => show::nodes(&mut api()?, out),
         Command::Leader => show::leader(&mut api()?, out),
         Command::Partitions(args) => partitions::run(args, &mut api()?, out),
@@ -51,6 +52,7 @@ pub(crate) fn run(cli: &Cli, program: &[OsString], out: &mut Out) -> Result<()> 
         Command::Bench(args) => bench::run(args, global, out),
         Command::Secret => secrets::secret(out),
         Command::Token(args) => secrets::token(args, out),
+        Command::Certs(command) => certs::run(command, out),
         Command::Completions { shell } => completions::run(*shell, out),
     }
 }

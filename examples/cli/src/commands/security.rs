@@ -7,7 +7,7 @@ use clusterkit::model::{Cluster, Node};
 use serde::{Deserialize, Serialize};
 
 use crate::api::Api;
-use crate::credentials::Credentials;
+use crate::args::Global;
 use crate::output::{Out, Tone, printable};
 
 /// How long each member may take to say which keys it has.
@@ -35,7 +35,7 @@ pub(crate) struct NodeSecurity {
 pub(super) fn of_members(
     asked: Option<&NodeSecurity>,
     cluster: &Cluster,
-    credentials: &Credentials,
+    global: &Global,
 ) -> BTreeMap<String, Option<NodeSecurity>> {
     let mut all = BTreeMap::new();
     if asked.is_none_or(|security| security.key_ids.is_empty()) {
@@ -46,7 +46,7 @@ pub(super) fn of_members(
         std::thread::scope(|scope| {
             let asking: Vec<_> = some
                 .iter()
-                .map(|node| (node, scope.spawn(|| of_member(node, credentials))))
+                .map(|node| (node, scope.spawn(|| of_member(node, global))))
                 .collect();
             for (node, asking) in asking {
                 all.insert(node.id.to_string(), asking.join().unwrap_or_default());
@@ -56,8 +56,8 @@ pub(super) fn of_members(
     all
 }
 
-fn of_member(node: &Node, credentials: &Credentials) -> Option<NodeSecurity> {
-    let mut api = Api::new(&node.ip, MEMBER_TIMEOUT, credentials).ok()?;
+fn of_member(node: &Node, global: &Global) -> Option<NodeSecurity> {
+    let mut api = Api::at(&node.ip, MEMBER_TIMEOUT, global).ok()?;
     let answer = api.health().ok()?;
     // Another program may have the address by now.
     answer.security.filter(|_| answer.health.node_id == node.id)

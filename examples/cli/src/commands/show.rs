@@ -6,19 +6,19 @@ use serde_json::json;
 use super::partitions::state_tone;
 use super::security;
 use crate::api::{Api, ClusterAnswer, whole_seconds};
-use crate::credentials::Credentials;
+use crate::args::Global;
 use crate::error::Result;
 use crate::layout::{Layout, Spread, natural};
 use crate::output::{Align, Cell, Out, Table, Tone, plural, printable};
 
 /// One look at everything.
-pub(crate) fn status(api: &mut Api, credentials: &Credentials, out: &mut Out) -> Result<()> {
+pub(crate) fn status(api: &mut Api, global: &Global, out: &mut Out) -> Result<()> {
     let answer = api.cluster()?;
     let asked = api.health()?;
     let health = &asked.health;
     let heard = if answer.stale { api.heard()? } else { None };
     let cluster = &answer.cluster;
-    let keys = security::of_members(asked.security.as_ref(), cluster, credentials);
+    let keys = security::of_members(asked.security.as_ref(), cluster, global);
     let layout = Layout::new(cluster);
     let active = cluster
         .nodes

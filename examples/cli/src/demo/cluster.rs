@@ -8,7 +8,6 @@ use tempfile::TempDir;
 
 use super::process::{Process, Settings, Told};
 use crate::api::{Api, ClusterAnswer};
-use crate::credentials::Credentials;
 use crate::error::{CliError, Result};
 use crate::interrupt::Interrupt;
 use crate::layout::Layout;
@@ -162,7 +161,7 @@ impl Cluster {
             .addr
             .as_deref()
             .ok_or_else(|| failed(format!("{} is not ready", process.id)))?;
-        Api::new(addr, Duration::from_secs(5), &Credentials::default())
+        Api::open(addr, Duration::from_secs(5))
     }
 
     /// Waits, asking the node at `place`, until `members` nodes are active and the table is whole and even. Returns

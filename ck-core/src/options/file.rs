@@ -1,0 +1,28 @@
+//! Files that options name: read whole, so that it does not matter how they are replaced: written in place, renamed over, or
+//! by a link that points elsewhere.
+
+use std::fmt::Display;
+use std::io::Read;
+use std::path::Path;
+
+use crate::error::{Error, ErrorCode, Result};
+
+/// Reads a file of at most `max` bytes. May hang, where the file is on a network.
+///
+/// # Errors
+/// [`ErrorCode::InvalidOption`], with the option and the path, and nothing of what is in the file.
+pub(crate) fn read_option_file(option: &str, path: &Path, max: u64) -> Result<Vec<u8>> {
+    let failed = |why: &dyn Display| {
+        let message = format!("option {option}: cannot read {}: {why}", path.display());
+        Error::new(ErrorCode::InvalidOption, message)
+    };
+    let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
+    let mut bytes = Vec::new();
+    file.take(max + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| failed(&error))?;
+    if bytes.len() as u64 > max {
+        return Err(failed(&format!("it is longer than {max} bytes")));
+    }
+    Ok(bytes)
+}

@@ -442,3 +442,104 @@ fn the_end_of_a_terminal_ends_nothing_under_nohup() {
     node.signal(Signal::TERM);
     assert_eq!(node.end().0, Some(0));
 }
+
+/// Runs a command to its end; whether it succeeded, and all that it printed.
+fn ran(mut command: Command) -> (bool, String) {
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+/// From the secret to the audit, as an operator does it.
+#[test]
+fn a_node_beyond_loopback_needs_a_secret_and_its_clients_tokens() {
+    let folder = folder();
+    let clusterkit = |args: &[&str]| {
+        let mut command = command(folder.path());
+        command.args(args);
+        command
+    };
+    let serve = [
+        "serve",
+        "--node-id",
+        "node-1",
+        "--http-addr",
+        "0.0.0.0:0",
+        "--json",
+    ];
+    let (succeeded, said) = ran(clusterkit(&serve));
+    assert!(!succeeded && said.contains("INVALID_OPTION"), "{said}");
+    assert!(
+        said.contains("cluster_secret") && said.contains("insecure = true"),
+        "{said}"
+    );
+
+    let made = |args: &[&str], file: &str| {
+        let (succeeded, text) = ran(clusterkit(args));
+        assert!(succeeded, "{text}");
+        std::fs::write(folder.path().join(file), &text).unwrap();
+        text.trim().to_owned()
+    };
+    let mut hidden = vec![made(&["secret"], "secret")];
+    for role in ["read", "operate"] {
+        let args = [
+            "token",
+            "--role",
+            role,
+            "--name",
+            "alice",
+            "--secret-file",
+            "secret",
+        ];
+        hidden.push(made(&args, role));
+    }
+    let mut child = clusterkit(&[&serve[..], &["--cluster-secret-file", "secret"]].concat())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut node = Node { child, lines };
+    let ready: Value = serde_json::from_str(&node.line()).unwrap();
+    let (_, port) = ready["addr"].as_str().unwrap().rsplit_once(':').unwrap();
+    let addr = format!("127.0.0.1:{port}");
+    for (flags, args, succeeds, says) in [
+        (&[][..], &["status"][..], false, "UNAUTHENTICATED"),
+        (&["--token-file", "read"], &["status"], true, "used by node-1"),
+        (
+            &["--token-file", "read"],
+            &["data", "set", "k", "v"],
+            false,
+            "REFUSED",
+        ),
+        (
+            &["--token-file", "operate"],
+            &["data", "set", "k", "v"],
+            true,
+            "k",
+        ),
+        (&["--token-file", "operate"], &["data", "get", "k"], true, "v"),
+    ] {
+        let (succeeded, text) = ran(clusterkit(&[&["--addr", &addr], flags, args].concat()));
+        assert!(succeeded == succeeds && text.contains(says), "{args:?}: {text}");
+    }
+    node.signal(Signal::TERM);
+    let (code, log) = node.end();
+    assert_eq!(code, Some(0), "{log}");
+    let audit: Vec<Value> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line.split_once(" audit ")?.1).ok())
+        .collect();
+    let of_writes: Vec<_> = audit
+        .iter()
+        .filter(|line| line["call"] == "PUT /data/{*key}")
+        .map(|line| (&line["principal"], &line["role"], &line["status"]))
+        .collect();
+    let alice = &Value::from("alice");
+    assert_eq!(
+        of_writes,
+        [
+            (alice, &"read".into(), &403.into()),
+            (alice, &"operate".into(), &200.into())
+        ]
+    );
+    assert!(hidden.iter().all(|text| !log.contains(text)), "{log}");
+}

@@ -34,6 +34,12 @@ type ClientOptions struct {
 	RetryMin, RetryMax time.Duration
 	// MaxResponseBytes is the longest answer that is read.
 	MaxResponseBytes int
+	// TLSCA is a PEM file with the authority of the members' certificates: tls_ca. With it the client speaks TLS.
+	TLSCA string
+	// TLSCert and TLSKey are PEM files with the client's own certificate and its private key: tls_cert and tls_key.
+	TLSCert, TLSKey string
+	// Insecure speaks TLS with whoever answers, without any verification.
+	Insecure bool
 	// LogLevel is the least severe level that reaches Logger: "off", "error", "warn", "info", "debug" or "trace".
 	LogLevel string
 	// Logger is where messages for people go. nil drops them.
@@ -65,6 +71,12 @@ func (o ClientOptions) OptionSet() (*ClientOptionSet, error) {
 	w.duration("retry_min", o.RetryMin)
 	w.duration("retry_max", o.RetryMax)
 	w.number("max_response_bytes", o.MaxResponseBytes)
+	w.text("tls_ca", o.TLSCA)
+	w.text("tls_cert", o.TLSCert)
+	w.text("tls_key", o.TLSKey)
+	if o.Insecure {
+		w.put("insecure", "true")
+	}
 	w.text("log_level", o.LogLevel)
 	w.extra(o.Extra)
 	if w.err != nil {

@@ -315,6 +315,7 @@ func TestOptionsOfAClient(t *testing.T) {
 		Addrs: []string{"10.0.0.1:8080", "10.0.0.2:8080"}, ClusterName: "seven", Token: "ck1.read", GivenAddrsOnly: true, PollTimeout: 6 * time.Second,
 		UpdateInterval: 300 * time.Millisecond, ConnectTimeout: 3 * time.Second, RequestTimeout: 4 * time.Second,
 		RetryMin: 150 * time.Millisecond, RetryMax: 9 * time.Second, MaxResponseBytes: 1 << 20, LogLevel: "debug",
+		TLSCert: "client.pem", TLSKey: "client.key", Insecure: true,
 	}.OptionSet()
 	must(t, err)
 	must(t, set.Validate())
@@ -322,6 +323,13 @@ func TestOptionsOfAClient(t *testing.T) {
 		"addrs": "10.0.0.1:8080,10.0.0.2:8080", "cluster_name": "seven", "token": "(hidden)", "member_addrs": "false", "poll_timeout": "6s",
 		"update_interval": "300ms", "connect_timeout": "3s", "request_timeout": "4s", "retry_min": "150ms", "retry_max": "9s",
 		"max_response_bytes": "1048576", "log_level": "debug",
+		// An authority, and insecure, which verifies nothing, contradict each other.
+		"tls_ca": "", "tls_cert": "client.pem", "tls_key": "client.key", "insecure": "true",
+	}
+	verifying, err := clusterkit.ClientOptions{TLSCA: "ca.pem"}.OptionSet()
+	must(t, err)
+	if ca, err := verifying.Get("tls_ca"); err != nil || ca != "ca.pem" {
+		t.Errorf("tls_ca is %q: %v", ca, err)
 	}
 	for _, spec := range clusterkit.ClientOptionSpecs() {
 		value, err := set.Get(spec.Name)

@@ -210,7 +210,8 @@ static OPTIONS: &[ClientOptionSpec] = &[
         OptionKind::Path,
         OptionDefault::None,
         "A PEM file with the authority of the members' certificates. With it the client speaks TLS. A member is known by its \
-         certificate for cluster_name, where that is set, and else by its host. The file is read again when it changes."
+         certificate for cluster_name, or for the cluster that tls_cert names; without both, by its host. The files are read \
+         again when they change."
     ),
     option!(
         tls_cert,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use clusterkit::net::{Keyring, Role, Token};
 use clusterkit::{Client, ClientOptions, ClusterKit, ErrorCode, Expect, Options};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 use tempfile::TempDir;
@@ -99,6 +100,9 @@ impl Files {
         let mut options = ClientOptions::new(nodes.iter().map(TestNode::addr));
         options.cluster_name = Some("clusterkit-cluster".to_owned());
         options.tls_ca = Some(ca.display().to_string());
+        // TLS says who the members are; what the client may do it shows by a token.
+        let keyring = Keyring::new("clusterkit-cluster", SECRET).unwrap();
+        options.token = Some(Token::make(&keyring, Role::Read, "test", None).unwrap().into());
         options
     }
 }

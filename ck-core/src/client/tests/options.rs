@@ -160,3 +160,40 @@ fn a_token_is_never_shown() {
     assert!(!error.message().contains("lines"), "{error}");
     assert_eq!(error.code(), ErrorCode::InvalidOption);
 }
+
+#[test]
+fn what_tls_needs_goes_together() {
+    let with = |set: &[(&str, &str)]| {
+        let mut options = ClientOptions::new(ADDRS);
+        for (name, value) in set {
+            options.set(name, value).unwrap();
+        }
+        options.validate()
+    };
+    let (ca, cert, key) = (("tls_ca", "ca.pem"), ("tls_cert", "c.pem"), ("tls_key", "c.key"));
+    let insecure = ("insecure", "true");
+    for set in [
+        &[][..],
+        &[ca],
+        &[ca, cert, key],
+        &[insecure],
+        &[insecure, cert, key],
+    ] {
+        with(set).unwrap();
+    }
+    for (set, said) in [
+        (&[ca, cert][..], "tls_key"),
+        (&[ca, key], "tls_cert"),
+        (&[cert, key], "tls_ca"),
+        (&[insecure, ca], "leave one of them out"),
+    ] {
+        let error = with(set).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::InvalidOption);
+        assert!(error.message().contains(said), "{error}");
+    }
+    let mut options = ClientOptions::new(ADDRS);
+    options.tls_ca = Some("/nowhere/ca.pem".to_owned());
+    let error = crate::Client::new(options).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InvalidOption);
+    assert!(error.message().contains("/nowhere/ca.pem"), "{error}");
+}

@@ -223,6 +223,13 @@ async fn metrics_count_in_both_forms() {
         failed.contains("\nclusterkit_disk_silence_seconds 3.200\n"),
         "{failed}"
     );
+    assert!(
+        failed.contains("\nclusterkit_certificate_seconds_left -5\n"),
+        "{failed}"
+    );
+    assert!(!text.contains("certificate"), "without TLS there is none: {text}");
+    let (_, body) = server.json("GET", "/health/detailed", "").await;
+    assert_eq!(body.get("certificate_seconds_left"), Some(&json!(-5)));
     assert!(text.contains("node_name=\"The \\\"first\\\"\""), "{text}");
     exposition_is_well_formed(text);
 }

@@ -170,6 +170,11 @@ impl Api for FakeNode {
         self.log_has_failed.load(Ordering::Relaxed)
     }
 
+    /// One that has expired, on a node whose log has failed.
+    fn certificate_seconds_left(&self) -> Option<i64> {
+        self.log_has_failed.load(Ordering::Relaxed).then_some(-5)
+    }
+
     fn disk_silence(&self) -> Option<Duration> {
         let silent = self.log_has_failed.load(Ordering::Relaxed);
         silent.then_some(Duration::from_millis(3200))

@@ -30,11 +30,13 @@ pub(super) enum Message {
 /// What becomes of a message: what is sent in its place, any number of times.
 type Change = Arc<dyn Fn(Message, Vec<u8>) -> Vec<Vec<u8>> + Send + Sync>;
 
+/// Everything that was received, in order, before it was changed.
+type Seen = Arc<Mutex<Vec<(Message, Vec<u8>)>>>;
+
 /// Relays connections to a server.
 pub(super) struct Relay {
     pub(super) addr: String,
-    /// Everything that was received, in order, before it was changed.
-    pub(super) seen: Arc<Mutex<Vec<(Message, Vec<u8>)>>>,
+    pub(super) seen: Seen,
 }
 
 impl Relay {
@@ -44,7 +46,7 @@ impl Relay {
     ) -> Self {
         let listener = bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap().to_string();
-        let seen = Arc::<Mutex<Vec<_>>>::default();
+        let seen = Seen::default();
         let (to, change, recorded): (_, Change, _) = (to.to_owned(), Arc::new(change), seen.clone());
         tokio::spawn(async move {
             while let Ok((caller, _)) = listener.accept().await {
@@ -93,7 +95,7 @@ async fn pass<const N: usize>(
     mut to: OwnedWriteHalf,
     before: [Message; N],
     frame: fn(usize) -> Message,
-    (change, seen): (Change, Arc<Mutex<Vec<(Message, Vec<u8>)>>>),
+    (change, seen): (Change, Seen),
 ) -> Option<()> {
     let mut number = 0;
     let mut before = before.into_iter();

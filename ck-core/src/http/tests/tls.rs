@@ -140,6 +140,43 @@ async fn a_client_accepts_members_of_its_cluster_and_hosts_that_it_has_dialled()
     }
 }
 
+/// What happened to Consul (CVE-2021-37219): a certificate of the same authority that is for something else.
+#[tokio::test]
+async fn a_certificate_of_an_operator_is_no_servers_though_it_names_the_host() {
+    let ca = TestCa::new("ca");
+    for (uri, is_accepted_by_host) in [
+        ("clusterkit://test/operate/ada", false),
+        ("clusterkit://test/read/ada", false),
+        ("clusterkit://test/admin/ada", false),
+        // A member of some cluster, at its host: right for a client that names no cluster.
+        ("clusterkit://production/peer/node-1", true),
+    ] {
+        let owner = TlsOwner {
+            cluster: "test".to_owned(),
+            node: "node-1".to_owned(),
+            has_secret: false,
+        };
+        let pem = ca.issue(TestCertificate {
+            uris: &[uri],
+            hosts: &["127.0.0.1"],
+            ..TestCertificate::default()
+        });
+        let security = Security::new(None, Some(Tls::unchecked(owner, &pem)), false);
+        let server = server(security, HttpLimits::default()).await;
+        for (cluster, is_accepted) in [(Some("test"), false), (None, is_accepted_by_host)] {
+            let ca = Some(ca.pem());
+            let tls = ClientTls::new(ClientTlsPem {
+                cluster,
+                ca,
+                own: None,
+            })
+            .unwrap();
+            let outcome = connect(&server, &tls).await.map(drop);
+            assert_eq!(outcome.is_ok(), is_accepted, "{uri}, {cluster:?}: {outcome:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_plain_client_is_told_that_tls_is_spoken() {
     let ca = TestCa::new("ca");

@@ -109,7 +109,7 @@ impl Tls {
 
     /// The same with a certificate that is not this node's, as a stranger has.
     #[cfg(test)]
-    pub(in crate::net) fn unchecked(owner: TlsOwner, pem: &TlsPem) -> Self {
+    pub(crate) fn unchecked(owner: TlsOwner, pem: &TlsPem) -> Self {
         let state = TlsState::unchecked(&owner, pem, 0).unwrap();
         let state = ArcSwap::from_pointee(state);
         let inner = Arc::new(TlsInner { owner, state });

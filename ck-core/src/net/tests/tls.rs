@@ -165,6 +165,23 @@ async fn a_server_without_the_certificate_of_a_member_is_refused() {
             ..TestCertificate::default()
         }),
     ));
+    // For the right host, and not for a server.
+    let host_of = |uri| {
+        ca.issue(TestCertificate {
+            uris: &[uri],
+            hosts: &["127.0.0.1"],
+            ..TestCertificate::default()
+        })
+    };
+    wrong.push((
+        "role operate, right host",
+        host_of("clusterkit://test/operate/ada"),
+    ));
+    wrong.push(("role read, right host", host_of("clusterkit://test/read/ada")));
+    wrong.push((
+        "other cluster, right host",
+        host_of("clusterkit://other/peer/node-1"),
+    ));
     // It is a member, and says that it is another one.
     wrong.push(("other node", ca.issue_peer("test", "node-3")));
     for has_secret in [false, true] {

@@ -99,8 +99,12 @@ pub(in crate::net) struct ProvedKeys {
 }
 
 impl ProvedKeys {
-    fn new(key: &ClusterKeys, hash: &digest::Digest) -> Self {
+    fn new(key: &ClusterKeys, hash: &digest::Digest, binding: &[u8]) -> Self {
         let check = |label: &str| {
+            if !binding.is_empty() {
+                // The proof holds on this TLS session only, and TLS does for its records what a code does for frames.
+                return FrameCheck::Checksum;
+            }
             let bytes: [u8; 32] = derive(&key.frames, &[label.as_bytes(), hash.as_ref()]);
             FrameCheck::Mac(FrameMac::new(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
         };
@@ -186,7 +190,7 @@ impl Offer {
         if !bool::from(code(&key.proof_of_server, &hash).ct_eq(&sent)) {
             return Err(failed());
         }
-        Ok((code(&key.proof_of_caller, &hash), ProvedKeys::new(key, &hash)))
+        Ok((code(&key.proof_of_caller, &hash), ProvedKeys::new(key, &hash, binding)))
     }
 }
 
@@ -258,7 +262,7 @@ pub(in crate::net) fn answer(
     );
     let pending = PendingProof {
         expected: code(&key.proof_of_caller, &hash),
-        keys: ProvedKeys::new(key, &hash),
+        keys: ProvedKeys::new(key, &hash, binding),
     };
     Ok((header, pending))
 }

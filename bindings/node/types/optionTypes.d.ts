@@ -286,6 +286,24 @@ export interface ClientOptionValues {
      * Default: 67108864.
      */
     maxResponseBytes?: number | undefined;
+    /**
+     * A PEM file with the authority of the members' certificates. With it the client speaks TLS. A member is known by its
+     * certificate for clusterName, or for the cluster that tlsCert names; without both, by its host. The files are read again when
+     * they change. A path, without quotes, a ~ or blanks around it. Default: none.
+     */
+    tlsCa?: string | undefined;
+    /**
+     * A PEM file with the client's own certificate, where the cluster asks for one. A path, without quotes, a ~ or blanks around
+     * it. Default: none.
+     */
+    tlsCert?: string | undefined;
+    /** A PEM file with the private key of tlsCert. A path, without quotes, a ~ or blanks around it. Default: none. */
+    tlsKey?: string | undefined;
+    /**
+     * Whether TLS is spoken with whoever answers, without any verification. For tests: whoever is in between reads and changes
+     * everything. True or false. Default: false.
+     */
+    insecure?: boolean | undefined;
     /** The least severe messages that reach the log callback. Off, error, warn, info, debug, trace. Default: info. */
     logLevel?: 'off' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | undefined;
 }

@@ -213,6 +213,21 @@ class ClientOptions(TypedDict, total=False):
     """The longest answer that is read, in bytes. 65,536 partitions with short node ids take about 10 MB. Bounds: 65536
     to 1073741824. Default: 67108864.
     """
+    tls_ca: str | None
+    """A PEM file with the authority of the members' certificates. With it the client speaks TLS. A member is known by
+    its certificate for cluster_name, or for the cluster that tls_cert names; without both, by its host. The files
+    are read again when they change. Bounds: a path, without quotes, a ~ or blanks around it.
+    """
+    tls_cert: str | None
+    """A PEM file with the client's own certificate, where the cluster asks for one. Bounds: a path, without quotes, a
+    ~ or blanks around it.
+    """
+    tls_key: str | None
+    """A PEM file with the private key of tls_cert. Bounds: a path, without quotes, a ~ or blanks around it."""
+    insecure: bool | None
+    """Whether TLS is spoken with whoever answers, without any verification. For tests: whoever is in between reads and
+    changes everything. Bounds: true or false. Default: false.
+    """
     log_level: Literal["off", "error", "warn", "info", "debug", "trace"] | None
     """The least severe messages that reach the log callback. Bounds: off, error, warn, info, debug, trace. Default:
     info.
@@ -278,5 +293,9 @@ _CLIENT_OPTIONS: dict[str, tuple[str, bool]] = {
     "retry_min": ("retry_min", True),
     "retry_max": ("retry_max", True),
     "max_response_bytes": ("max_response_bytes", False),
+    "tls_ca": ("tls_ca", False),
+    "tls_cert": ("tls_cert", False),
+    "tls_key": ("tls_key", False),
+    "insecure": ("insecure", False),
     "log_level": ("log_level", False),
 }

@@ -190,7 +190,10 @@ impl Offer {
         if !bool::from(code(&key.proof_of_server, &hash).ct_eq(&sent)) {
             return Err(failed());
         }
-        Ok((code(&key.proof_of_caller, &hash), ProvedKeys::new(key, &hash, binding)))
+        Ok((
+            code(&key.proof_of_caller, &hash),
+            ProvedKeys::new(key, &hash, binding),
+        ))
     }
 }
 

@@ -178,7 +178,7 @@ impl TcpDialler {
         };
         match tls.connect(socket, addr).await {
             Ok((stream, connection)) => Ok((Box::new(stream), connection)),
-            Err(error) if self.security.accepts_unproven() && error.code() == ErrorCode::Unreachable => {
+            Err(error) if self.security.accepts_plain() && error.code() == ErrorCode::Unreachable => {
                 let stream = self.connect_record(record).await?;
                 Ok(plain(Socket::between_peers(stream)))
             }

@@ -169,7 +169,7 @@ pub(super) fn answer_proof<B>(
     hello: &Hello,
     security: &Security,
     identity: &LocalIdentity,
-    binding: &[u8],
+    connection: &ConnectionIdentity,
 ) -> Result<Option<(String, PendingProof)>> {
     let offered = header_text(request.headers(), &PROOF_HEADER);
     match (security.keyring(), offered) {
@@ -181,12 +181,14 @@ pub(super) fn answer_proof<B>(
                 ));
             }
             let server = identity.node().map(AsRef::as_ref).unwrap_or_default();
-            super::security::answer(keyring, hello, server, offered, binding).map(Some)
+            super::security::answer(keyring, hello, server, offered, connection.binding()).map(Some)
         }
-        (Some(_), None) if !security.accepts_unproven() => Err(Error::new(
-            ErrorCode::Unauthenticated,
-            "this cluster has a secret, and the caller gives no proof of it: set cluster_secret",
-        )),
+        (Some(_), None) if !security.accepts_without_secret(&hello.cluster, &hello.node, connection) => {
+            Err(Error::new(
+                ErrorCode::Unauthenticated,
+                "this cluster has a secret, and the caller gives no proof of it: set cluster_secret",
+            ))
+        }
         _ => Ok(None),
     }
 }
@@ -287,7 +289,7 @@ pub(super) async fn upgrade(
     let binding = connection.binding();
     let proof = match (offer, answered) {
         (Some(offer), Some(answered)) => Some(offer.check_answer(hello, server, answered, binding)?),
-        (Some(_), None) if !security.accepts_unproven() => {
+        (Some(_), None) if !security.accepts_without_secret(&hello.cluster, server, connection) => {
             return Err(Error::new(
                 ErrorCode::Unauthenticated,
                 "the peer proves nothing: it has no cluster_secret, or something between the two removes what they send",

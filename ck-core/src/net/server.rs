@@ -121,7 +121,7 @@ impl PeerServer {
         inner.security.check_caller(&hello, &connection)?;
         let (security, identity) = (&inner.security, &inner.identity);
         let (proof, pending) =
-            handshake::answer_proof(request, &hello, security, identity, connection.binding())?.unzip();
+            handshake::answer_proof(request, &hello, security, identity, &connection)?.unzip();
         if *inner.stage.borrow() != ServerStage::Serving {
             return Err(Error::new(ErrorCode::Busy, "this node is stopping"));
         }

@@ -130,7 +130,10 @@ impl Node {
         parts.proposer.adopt_session();
         let partitions = || !context.applied.topology().partitions.is_empty();
         if context.wait_for_topology(deadline, partitions).await {
-            return context.data_dir.store_identity(identity.with_cluster()).await;
+            return context
+                .data_dir
+                .store_identity(context.secured(identity.with_cluster()))
+                .await;
         }
         Err(Error::new(
             ErrorCode::Timeout,

@@ -10,7 +10,7 @@ use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::leader::LeaderService;
 use crate::logger::Logger;
-use crate::membership::{AddressBook, Lease};
+use crate::membership::{AddressBook, Identity, Lease};
 use crate::model::{NodeId, NodeStatus, RaftId};
 use crate::net::{LocalIdentity, Security};
 use crate::options::Options;
@@ -71,6 +71,14 @@ impl NodeContext {
         self.raft
             .get()
             .ok_or_else(|| Error::new(ErrorCode::NotStarted, "the node has not joined a cluster yet"))
+    }
+
+    /// This identity as it is stored: it says so where everybody has to prove something.
+    pub(super) fn secured(&self, identity: Identity) -> Identity {
+        match self.security.accepts_unproven() {
+            true => identity,
+            false => identity.with_security(),
+        }
     }
 
     /// The view that lookups read. Takes no lock.

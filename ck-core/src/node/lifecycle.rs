@@ -193,10 +193,7 @@ impl Node {
         })
         .await?;
         // Stored before Raft is used: from then on a data directory without a log has lost it.
-        let mut known = identity.with_log();
-        if !context.security.accepts_unproven() {
-            known = known.with_security();
-        }
+        let known = context.secured(identity.with_log());
         if known != *identity {
             context.data_dir.store_identity(known).await?;
         }

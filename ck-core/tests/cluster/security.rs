@@ -39,14 +39,14 @@ fn write_everywhere(nodes: &[TestNode], what: &str) {
 }
 
 /// Writes through every node in turn until it is told to end, and counts.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicUsize>,
     thread: JoinHandle<Vec<Error>>,
 }
 
 impl Load {
-    fn on(kits: Vec<ClusterKit>) -> Self {
+    pub(crate) fn on(kits: Vec<ClusterKit>) -> Self {
         let (stop, done) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let (stopped, counted) = (stop.clone(), done.clone());
         let thread = std::thread::spawn(move || {
@@ -66,12 +66,12 @@ impl Load {
         Load { stop, done, thread }
     }
 
-    fn wait_for_more(&self, what: &str) {
+    pub(crate) fn wait_for_more(&self, what: &str) {
         let before = self.done.load(Ordering::SeqCst);
         until(what, || self.done.load(Ordering::SeqCst) >= before + 30);
     }
 
-    fn end(self) -> Vec<Error> {
+    pub(crate) fn end(self) -> Vec<Error> {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.join().unwrap()
     }

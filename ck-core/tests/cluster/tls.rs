@@ -10,6 +10,7 @@ use clusterkit::{Client, ClientOptions, ClusterKit, ErrorCode, Expect, Options};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 use tempfile::TempDir;
 
+use super::security::Load;
 use super::support::{TIMEOUT, TestNode, founder, join, options, settle, stop, until};
 
 const SECRET: &str = "1f9d2c3b4a5968778695a4b3c2d1e0f00112233445566778899aabbccddeeff0";
@@ -218,4 +219,47 @@ fn writes_go_on_while_every_certificate_and_the_authority_are_replaced() {
         "{error}"
     );
     stop(nodes);
+}
+
+/// A cluster with a secret is given TLS, and one with TLS a secret, while writes go on. What was required before is required all
+/// the time.
+#[test]
+fn a_cluster_with_one_of_the_two_is_given_the_other_under_load() {
+    let authority = Authority::new();
+    let mut files = Files::new();
+    files.replace(&authority, &[&authority]);
+    let tls = |options| files.secure(options);
+    let ways: [(&dyn Fn(Options) -> Options, &dyn Fn(Options) -> Options); 2] =
+        [(&with_secret, &tls), (&tls, &with_secret)];
+    for (first, second) in ways {
+        let dir = tempfile::tempdir().unwrap();
+        let mut nodes = start(|mut options| {
+            options.data_dir = dir.path().join(&options.node_id).display().to_string();
+            first(options)
+        });
+        for rollout in [true, false] {
+            for place in 0..3 {
+                let others = nodes.iter().enumerate().filter(|(other, _)| *other != place);
+                let load = Load::on(others.map(|(_, node)| node.kit.clone()).collect());
+                load.wait_for_more("writes before the restart");
+                let mut node = nodes.remove(place);
+                if rollout {
+                    node.options = second(node.options);
+                }
+                node.options.security_rollout = rollout;
+                nodes.insert(place, node.restart());
+                settle(&nodes);
+                load.wait_for_more("writes after the restart");
+                let errors = load.end();
+                assert!(errors.is_empty(), "rollout {rollout}, node {place}: {errors:?}");
+                let mut stranger = options("node-4");
+                stranger.join_timeout = Duration::from_millis(300);
+                assert!(
+                    join(stranger, &nodes[..1]).is_err(),
+                    "nobody comes in without either"
+                );
+            }
+        }
+        stop(nodes);
+    }
 }

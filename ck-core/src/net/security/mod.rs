@@ -73,6 +73,8 @@ pub struct Security {
 struct SecurityInner {
     keyring: Option<Keyring>,
     tls: Option<Tls>,
+    /// Members are given a secret or certificates one after the other.
+    is_rollout: bool,
     accepts_unproven: AtomicBool,
     /// The networks in which peers may be; empty for every network.
     allowed: Vec<Cidr>,
@@ -108,6 +110,7 @@ impl Security {
             inner: Arc::new(SecurityInner {
                 keyring,
                 tls,
+                is_rollout: accepts_unproven,
                 accepts_unproven: AtomicBool::new(accepts_unproven),
                 allowed: Vec::new(),
             }),
@@ -129,6 +132,7 @@ impl Security {
             inner: Arc::new(SecurityInner {
                 keyring: inner.keyring.clone(),
                 tls: inner.tls.clone(),
+                is_rollout: inner.is_rollout,
                 accepts_unproven: AtomicBool::new(inner.accepts_unproven.load(Ordering::Acquire)),
                 allowed: networks.iter().map(parse).collect::<Result<_>>()?,
             }),
@@ -165,7 +169,13 @@ impl Security {
         has_nothing_to_prove || self.inner.accepts_unproven.load(Ordering::Acquire)
     }
 
-    /// Accepts no connection without a proof from now on, where there is something to prove.
+    /// True when connections without TLS are accepted: there is none, or not yet everywhere.
+    pub(super) fn accepts_plain(&self) -> bool {
+        self.inner.tls.is_none() || self.inner.is_rollout
+    }
+
+    /// Accepts no connection without any proof from now on, where there is something to prove. In a rollout one of the two
+    /// proofs is enough: a cluster with a secret can be given TLS, and one with certificates a secret.
     pub fn require_proof(&self) {
         self.inner.accepts_unproven.store(false, Ordering::Release);
     }

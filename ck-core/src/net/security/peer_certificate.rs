@@ -5,6 +5,21 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::net::Hello;
 
 impl Security {
+    /// True when a peer that says to be this node need not prove that it knows the secret.
+    pub(in crate::net) fn accepts_without_secret(
+        &self,
+        cluster: &str,
+        node: &str,
+        connection: &ConnectionIdentity,
+    ) -> bool {
+        let is_certified = || {
+            connection
+                .certificate()
+                .is_some_and(|known| known.is_node(cluster, node))
+        };
+        self.accepts_unproven() || self.inner.is_rollout && is_certified()
+    }
+
     /// Checks the certificate of the dialling end of a peer connection. A certificate of ClusterKit has to be that of the node
     /// that the caller says to be. Without a secret there is no other proof, so one has to be there.
     ///

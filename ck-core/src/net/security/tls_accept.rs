@@ -58,7 +58,7 @@ impl Security {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if first != [TLS_HANDSHAKE_RECORD] {
-            if self.accepts_unproven() {
+            if self.accepts_plain() {
                 return Ok(Opening::Plain(socket));
             }
             return Err(refuse_plain(socket).await);

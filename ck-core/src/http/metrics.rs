@@ -68,13 +68,12 @@ pub(super) fn text(
         "1 when this node is a member, knows a leader and applies the log.",
         u8::from(health.healthy),
     );
+    // Named by every node, so that alarms can be checked against any; a value only has a node with TLS.
+    let name = "clusterkit_certificate_seconds_left";
+    let help = "For how long the certificate of this node is still valid; negative once it has expired. Only with TLS.";
+    out.family(name, "gauge", help);
     if let Some(left) = api.certificate_seconds_left() {
-        out.unlabelled(
-            "clusterkit_certificate_seconds_left",
-            "gauge",
-            "For how long the certificate of this node is still valid; negative once it has expired. Only with TLS.",
-            left,
-        );
+        out.sample(name, &[], left);
     }
     out.unlabelled(
         "clusterkit_nodes",
@@ -239,10 +238,8 @@ pub(super) fn text(
     );
     out.sample(name, &[("mode", security.mode)], 1);
     let name = "clusterkit_security_key";
-    if !security.key_ids.is_empty() {
-        let help = "1 for the key that the node uses, 0 for one that it accepts only.";
-        out.family(name, "gauge", help);
-    }
+    let help = "1 for the key that the node uses, 0 for one that it accepts only.";
+    out.family(name, "gauge", help);
     for id in &security.key_ids {
         let is_used = security.key_in_use.as_ref() == Some(id);
         out.sample(name, &[("key_id", id)], u8::from(is_used));

@@ -8,6 +8,9 @@ import { HERE, memory } from './support.mjs';
 
 /** A value that an option of this type takes, and its text. */
 function sample({ type, choices, bounds }) {
+  // What is set and never shown.
+  if (bounds.includes('printable characters')) return ['0123456789abcdefghijklmnopqrstuvwxyzABCDEFG', '(hidden)'];
+  if (bounds.includes('address/length')) return [['10.0.0.0/8', 'fd00::/8'], '10.0.0.0/8,fd00::/8'];
   const smallest = /^(\d+) to/.exec(bounds)?.[1];
   return {
     text: ['text-1', 'text-1'],

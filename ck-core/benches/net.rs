@@ -2,6 +2,9 @@
 //!
 //! Both ends run in this process, on two runtime threads: each call is paid for twice.
 
+#[path = "support/calls.rs"]
+mod calls;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +15,6 @@ use tokio::net::TcpStream;
 
 const BODY: usize = 200;
 const RUN: Duration = Duration::from_millis(1500);
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -26,7 +28,7 @@ fn main() -> Result<(), Failure> {
         for lane in [Lane::Request, Lane::Log] {
             for in_flight in [1, 16, 64, 256] {
                 let name = format!("calls on lane {}, {in_flight} in flight", lane.name());
-                report(&name, in_flight, calls(lane, in_flight).await?);
+                report(&name, in_flight, calls_on(lane, in_flight).await?);
             }
         }
         Ok(())
@@ -69,7 +71,7 @@ async fn raw_ping_pong() -> Result<f64, Failure> {
 }
 
 /// Calls from as many tasks as there are calls in flight, over one connection.
-async fn calls(lane: Lane, in_flight: u32) -> Result<f64, Failure> {
+async fn calls_on(lane: Lane, in_flight: u32) -> Result<f64, Failure> {
     let echo: Handler = Arc::new(|request, _| Box::pin(std::future::ready(request)));
     let server = PeerServer::new(
         "bench",
@@ -83,27 +85,7 @@ async fn calls(lane: Lane, in_flight: u32) -> Result<f64, Failure> {
     server.listen(listener);
     let transport = Arc::new(TcpTransport::plaintext("bench"));
     let body = Bytes::from(vec![7; BODY]);
-    transport.call(&addr, lane, body.clone(), TIMEOUT).await?;
-
-    let start = Instant::now();
-    let callers: Vec<_> = (0..in_flight)
-        .map(|_| {
-            let (transport, addr, body) = (transport.clone(), addr.clone(), body.clone());
-            tokio::spawn(async move {
-                let mut count = 0u32;
-                while start.elapsed() < RUN {
-                    transport.call(&addr, lane, body.clone(), TIMEOUT).await?;
-                    count += 1;
-                }
-                Ok::<u32, clusterkit::Error>(count)
-            })
-        })
-        .collect();
-    let mut count = 0;
-    for caller in callers {
-        count += caller.await??;
-    }
-    let rate = f64::from(count) / start.elapsed().as_secs_f64();
+    let rate = calls::rate(&transport, &addr, lane, body, in_flight, RUN).await?;
     transport.close();
     server.close(Duration::ZERO).await;
     Ok(rate)

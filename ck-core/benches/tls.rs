@@ -3,10 +3,14 @@
 //!
 //! Both ends run in this process, on two runtime threads: everything is paid for twice.
 
+#[path = "support/calls.rs"]
+mod calls;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use calls::CALL_TIMEOUT;
 use clusterkit::net::{
     Handler, Keyring, Lane, LocalIdentity, NetLimits, PeerServer, Security, TcpTransport, Tls, TlsOwner,
     TlsPem, Transport, bind,
@@ -18,7 +22,6 @@ const RUN: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 3;
 /// The environment variable with the number of the way whose memory this process measures.
 const MEMORY_OF: &str = "CLUSTERKIT_BENCH_MEMORY_OF";
-const TIMEOUT: Duration = Duration::from_secs(10);
 const SECRET: &str = "9f1d2c3b4a5968778695a4b3c2d1e0f00112233445566778899aabbccddeeff0";
 /// Transports whose connections are held at once, each with one for each lane.
 const HELD_TRANSPORTS: u32 = 100;
@@ -62,7 +65,7 @@ fn main() -> Result<(), Failure> {
             let mut best = [0.0_f64; 4];
             for _ in 0..ROUNDS {
                 for (way, best) in ways.iter().zip(&mut best) {
-                    *best = best.max(calls(way, size, in_flight).await?);
+                    *best = best.max(calls_in(way, size, in_flight).await?);
                 }
             }
             report(
@@ -185,7 +188,7 @@ async fn handshakes(way: &Way, at_once: u32) -> Result<f64, Failure> {
         while start.elapsed() < RUN {
             let transport = transport(way);
             transport
-                .call(&addr, Lane::Control, Bytes::from_static(b"ask"), TIMEOUT)
+                .call(&addr, Lane::Control, Bytes::from_static(b"ask"), CALL_TIMEOUT)
                 .await?;
             transport.close();
             count += 1;
@@ -200,34 +203,11 @@ async fn handshakes(way: &Way, at_once: u32) -> Result<f64, Failure> {
 }
 
 /// Calls in a second over one connection.
-async fn calls(way: &Way, size: usize, in_flight: u32) -> Result<f64, Failure> {
+async fn calls_in(way: &Way, size: usize, in_flight: u32) -> Result<f64, Failure> {
     let (server, addr) = serve(way).await?;
     let transport = Arc::new(transport(way));
     let body = Bytes::from(vec![7; size]);
-    transport
-        .call(&addr, Lane::Request, Bytes::from_static(b"first"), TIMEOUT)
-        .await?;
-    let start = Instant::now();
-    let callers: Vec<_> = (0..in_flight)
-        .map(|_| {
-            let (transport, addr, body) = (transport.clone(), addr.clone(), body.clone());
-            tokio::spawn(async move {
-                let mut count = 0_u32;
-                while start.elapsed() < RUN {
-                    transport
-                        .call(&addr, Lane::Request, body.clone(), TIMEOUT)
-                        .await?;
-                    count += 1;
-                }
-                Ok::<u32, clusterkit::Error>(count)
-            })
-        })
-        .collect();
-    let mut count = 0;
-    for caller in callers {
-        count += caller.await??;
-    }
-    let rate = f64::from(count) / start.elapsed().as_secs_f64();
+    let rate = calls::rate(&transport, &addr, Lane::Request, body, in_flight, RUN).await?;
     transport.close();
     server.close(Duration::ZERO).await;
     Ok(rate)
@@ -239,7 +219,7 @@ async fn memory(way: &Way) -> Result<f64, Failure> {
     // What all connections share is made by the first.
     let first = transport(way);
     first
-        .call(&addr, Lane::Control, Bytes::from_static(b"ask"), TIMEOUT)
+        .call(&addr, Lane::Control, Bytes::from_static(b"ask"), CALL_TIMEOUT)
         .await?;
     let before = resident()?;
     let mut held = Vec::new();
@@ -247,7 +227,7 @@ async fn memory(way: &Way) -> Result<f64, Failure> {
         let transport = transport(way);
         for lane in Lane::ALL {
             transport
-                .call(&addr, lane, Bytes::from_static(b"ask"), TIMEOUT)
+                .call(&addr, lane, Bytes::from_static(b"ask"), CALL_TIMEOUT)
                 .await?;
         }
         held.push(transport);

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -10,10 +9,8 @@ use super::options::ClientOptions;
 use crate::env::{self, Instant};
 use crate::error::Result;
 use crate::net::{ClientTls, ClientTlsPem, PeerStream, Socket};
-use crate::options::read_option_file;
+use crate::options::{OPTION_FILE_READ_INTERVAL, read_option_file};
 
-/// The files are not read again within this time.
-const READ_INTERVAL: Duration = Duration::from_secs(2);
 /// The longest file that is read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
@@ -53,7 +50,7 @@ impl TlsFiles {
     async fn present(&self) -> ClientTls {
         {
             let mut present = self.present.lock();
-            if present.1.elapsed() < READ_INTERVAL {
+            if present.1.elapsed() < OPTION_FILE_READ_INTERVAL {
                 return present.0.clone();
             }
             present.1 = Instant::now();

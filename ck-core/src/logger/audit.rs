@@ -3,6 +3,8 @@
 //! A line is `audit ` and one JSON object. It has names and outcomes, never values, tokens or parameters. It is pure ASCII,
 //! so that a name with a line break or a terminal's control codes in it is shown and does nothing.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::Logger;
@@ -10,9 +12,17 @@ use super::Logger;
 impl Logger {
     /// Writes a call down. The line is an object of texts and numbers.
     pub(crate) fn audit(&self, line: &impl Serialize) {
-        // Serialising those cannot fail.
-        let json = serde_json::to_string(line).unwrap_or_default();
-        self.info(format_args!("audit {}", ascii(&json)));
+        self.info(format_args!("audit {}", AsciiJson(line)));
+    }
+}
+
+/// JSON that is only made where somebody reads it.
+struct AsciiJson<'a, T>(&'a T);
+
+impl<T: Serialize> fmt::Display for AsciiJson<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Serialising texts and numbers cannot fail.
+        f.write_str(&ascii(&serde_json::to_string(self.0).unwrap_or_default()))
     }
 }
 

@@ -110,11 +110,8 @@ impl TcpDialler {
         let (record, stream) = race(found.records.into(), &self.limits, attempt).await?;
         self.resolver.report_success(addr, &record);
         Ok(DialledStream {
-            introduction: Introduction {
-                raft_id: hello.raft_id,
-                key_id: stream.key_id.clone(),
-            },
             stream,
+            raft_id: hello.raft_id,
             stale_record: found.stale.then(|| record.to_string()),
         })
     }

@@ -24,13 +24,16 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use serde::{Deserialize, Serialize};
 
 use super::security::{Offer, PendingProof, ProvedKeys, tls_refusal};
-use super::{ConnectionIdentity, Lane, LocalIdentity, PeerStream, Security};
+use super::{ConnectionIdentity, KeyId, Lane, LocalIdentity, PeerStream, Principal, Security};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
+use crate::options::is_identifier;
 
 /// The path on which peers upgrade their connection.
 pub const PEER_PATH: &str = "/peer";
 
+/// The longest id of a node, in bytes.
+const MAX_NODE_ID_LEN: usize = 255;
 const PROTOCOL: &str = "clusterkit/1";
 const CLUSTER_HEADER: HeaderName = HeaderName::from_static("clusterkit-cluster");
 const LANE_HEADER: HeaderName = HeaderName::from_static("clusterkit-lane");
@@ -68,6 +71,15 @@ impl Hello {
             node: identity.node().map(|node| node.to_string()).unwrap_or_default(),
             raft_id: identity.raft_id(),
         }
+    }
+
+    /// Who that is, with the key by which it was proved; `None` for a program that is no node.
+    pub(super) fn principal(&self, key_id: Option<KeyId>) -> Option<Principal> {
+        (!self.node.is_empty()).then(|| Principal {
+            node: self.node.as_str().into(),
+            raft_id: self.raft_id,
+            key_id,
+        })
     }
 }
 
@@ -128,7 +140,8 @@ pub(super) fn read_hello<B>(request: &Request<B>, own_cluster: &str) -> Result<H
     let lane = Lane::from_name(lane)
         .ok_or_else(|| Error::new(ErrorCode::Version, format!("this node knows no lane {lane:?}")))?;
     let node = header_text(headers, &NODE_HEADER).unwrap_or_default();
-    if !is_node_id(node) {
+    // A program that is no node says none.
+    if !node.is_empty() && !is_identifier(node, MAX_NODE_ID_LEN) {
         return Err(Error::new(
             ErrorCode::InvalidArgument,
             format!("{NODE_HEADER} is no id of a node"),
@@ -149,14 +162,6 @@ pub(super) fn read_hello<B>(request: &Request<B>, own_cluster: &str) -> Result<H
         node: node.to_owned(),
         raft_id,
     })
-}
-
-/// True for the id of a node, and for the empty text of a program that is none.
-fn is_node_id(text: &str) -> bool {
-    text.len() <= 255
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-'))
 }
 
 /// Answers the proof of the caller in the request to upgrade: gives this node's own, and what the caller has to send. `None`

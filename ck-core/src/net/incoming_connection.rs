@@ -82,15 +82,15 @@ impl IncomingConnection {
             limits.frame_deadline,
         );
         let responder = Arc::new(Responder {
-            outbox: Outbox::new(limits.max_answers, self.writing),
+            outbox: Outbox::new(limits.max_answers, self.writing.header_len()),
             writer_ended: Notify::new(),
             handler: self.handler,
             connection: self.connection,
             max_body: limits.max_body,
         });
-        let writer = responder.clone();
+        let (writer, check) = (responder.clone(), self.writing);
         let mut writing = env::spawn(async move {
-            let result = writer.outbox.write_to(writing).await;
+            let result = writer.outbox.write_to(writing, check).await;
             writer.writer_ended.notify_one();
             result
         });

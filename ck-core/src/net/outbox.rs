@@ -47,8 +47,6 @@ struct OutboxState {
     /// The bytes of `free_bytes` that the frames hold.
     reserved: usize,
     closed: bool,
-    /// The check of the frames, until the writer takes it.
-    check: Option<FrameCheck>,
 }
 
 #[derive(Debug)]
@@ -63,14 +61,11 @@ struct QueuedFrame {
 pub(super) struct OutboxClosed;
 
 impl Outbox {
-    /// An outbox that holds up to about `capacity` bytes of frames with this check.
-    pub(super) fn new(capacity: u32, check: FrameCheck) -> Self {
+    /// An outbox that holds up to about `capacity` bytes of frames, whose headers have this length.
+    pub(super) fn new(capacity: u32, header_len: usize) -> Self {
         Outbox {
-            header_len: check.header_len(),
-            state: Mutex::new(OutboxState {
-                check: Some(check),
-                ..OutboxState::default()
-            }),
+            header_len,
+            state: Mutex::default(),
             wake: Notify::new(),
             abort: Notify::new(),
             send_order: tokio::sync::Mutex::new(()),
@@ -138,21 +133,26 @@ impl Outbox {
         (written < self.total_queued.load(Ordering::Relaxed)).then_some(written)
     }
 
-    /// Writes until the outbox is finished or aborted, or the connection fails. To be called once.
-    pub(super) async fn write_to<W: AsyncWrite + Send + Unpin>(&self, mut io: W) -> io::Result<()> {
+    /// Writes frames with this check until the outbox is finished or aborted, or the connection fails.
+    pub(super) async fn write_to<W: AsyncWrite + Send + Unpin>(
+        &self,
+        mut io: W,
+        check: FrameCheck,
+    ) -> io::Result<()> {
         let result = tokio::select! {
             biased;
             () = self.abort.notified() => Ok(()),
-            result = self.write_all(&mut io) => result,
+            result = self.write_all(&mut io, check) => result,
         };
         self.finish();
         result
     }
 
-    async fn write_all<W: AsyncWrite + Send + Unpin>(&self, io: &mut W) -> io::Result<()> {
-        let Some(mut check) = self.state.lock().check.take() else {
-            return Err(io::Error::other("an outbox has one writer"));
-        };
+    async fn write_all<W: AsyncWrite + Send + Unpin>(
+        &self,
+        io: &mut W,
+        mut check: FrameCheck,
+    ) -> io::Result<()> {
         let mut frames = Vec::new();
         let mut encoded = EncodedFrames::default();
         loop {

@@ -91,7 +91,7 @@ impl OutgoingConnection {
         };
         let (reading, writing) = tokio::io::split(stream);
         let connection = Arc::new(OutgoingConnection {
-            outbox: Outbox::new(limits.max_queued, writing_check),
+            outbox: Outbox::new(limits.max_queued, writing_check.header_len()),
             state: Mutex::new(OutgoingState {
                 next_id: 1,
                 calls: BTreeMap::new(),
@@ -107,7 +107,7 @@ impl OutgoingConnection {
         env::spawn(connection.clone().read_all(reader));
         let writer = connection.clone();
         env::spawn(async move {
-            if let Err(error) = writer.outbox.write_to(writing).await {
+            if let Err(error) = writer.outbox.write_to(writing, writing_check).await {
                 writer.close(connection_lost(&error.to_string()));
             }
         });

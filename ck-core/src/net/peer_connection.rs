@@ -1,10 +1,14 @@
 //! A served connection, as the handler of its requests sees it.
 
+#[cfg(any(feature = "sim", feature = "testing"))]
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
+#[cfg(any(feature = "sim", feature = "testing"))]
+use super::LocalIdentity;
 use super::Principal;
 use crate::error::{Error, ErrorCode, Result};
 
@@ -28,6 +32,22 @@ impl PeerConnection {
             principal,
             ..PeerConnection::default()
         }
+    }
+
+    /// The connection as its handler sees it, on a network without connections of its own: `present`, or a new one where the
+    /// caller has another identity by now.
+    #[cfg(any(feature = "sim", feature = "testing"))]
+    pub(super) fn current(present: &mut Arc<Self>, identity: Option<&LocalIdentity>) -> Arc<Self> {
+        if let Some((node, raft_id)) = identity.and_then(|known| Some((known.node()?, known.raft_id())))
+            && present.principal().is_none_or(|known| known.raft_id != raft_id)
+        {
+            *present = Arc::new(PeerConnection::of(Some(Principal {
+                node: node.clone(),
+                raft_id,
+                key_id: None,
+            })));
+        }
+        present.clone()
     }
 
     /// Who has made the connection, where that was said.

@@ -45,8 +45,8 @@ pub(super) struct Introduction {
 /// A connection, and how its address was found.
 pub(super) struct DialledStream {
     pub(super) stream: ReadyStream,
-    /// How this node introduced itself.
-    pub(super) introduction: Introduction,
+    /// The Raft id with which this node introduced itself.
+    pub(super) raft_id: u64,
     /// The record that was dialled, if it is stale: the resolver had no answer, and the address may belong to another
     /// machine by now.
     pub(super) stale_record: Option<String>,
@@ -136,7 +136,10 @@ impl PoolSlot {
             if let SlotState::Dialling { failures } = *state {
                 *state = match result {
                     Ok(dialled) => {
-                        let introduction = dialled.introduction.clone();
+                        let introduction = Introduction {
+                            raft_id: dialled.raft_id,
+                            key_id: dialled.stream.key_id.clone(),
+                        };
                         let connection = self.start_connection(&dialler, dialled);
                         SlotState::Connected {
                             connection,

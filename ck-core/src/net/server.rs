@@ -21,7 +21,7 @@ use super::incoming_connection::{ClosingReason, IncomingConnection, ServerStage}
 use super::security::{CODE_LEN, PendingProof, ProvedKeys};
 use super::{
     ConnectionIdentity, EvictionHandle, EvictionQueue, Handler, Hello, LocalIdentity, NetLimits, Opening,
-    PEER_PATH, PeerConnection, PeerStream, Principal, Security, Socket, handshake,
+    PEER_PATH, PeerConnection, PeerStream, Security, Socket, handshake,
 };
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
@@ -170,12 +170,7 @@ impl PeerServer {
     ) {
         let inner = &self.inner;
         let key_id = keys.as_ref().map(|keys| keys.id.clone());
-        let principal = (!hello.node.is_empty()).then(|| Principal {
-            node: hello.node.as_str().into(),
-            raft_id: hello.raft_id,
-            key_id: key_id.clone(),
-        });
-        let connection = Arc::new(PeerConnection::of(principal));
+        let connection = Arc::new(PeerConnection::of(hello.principal(key_id.clone())));
         let evicted = async {
             tokio::select! {
                 biased;

@@ -41,6 +41,7 @@ mod peer_audit;
 mod phase;
 mod ready;
 mod rejoin;
+mod reload_report;
 mod secret_watch;
 mod server;
 mod standing;

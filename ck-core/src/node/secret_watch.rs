@@ -2,18 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::context::NodeContext;
+use super::reload_report::ReloadReport;
 use super::tls_watch::tls_of;
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::{Keyring, Security};
-use crate::options::{Options, read_option_file};
+use crate::options::{OPTION_FILE_READ_INTERVAL, Options, read_option_file};
 
-/// How often the file is read. It is read whole, so that it does not matter how it was replaced: written in place, renamed
-/// over, or by a link that points elsewhere.
-const READ_INTERVAL: Duration = Duration::from_secs(2);
 /// The longest file that is read.
 const MAX_FILE_BYTES: u64 = 16 << 10;
 
@@ -67,9 +64,9 @@ impl SecretWatch {
 
     /// Reads the file again and again. A file that is wrong is reported once, and changes nothing.
     pub(super) async fn run(self) {
-        let mut reported = None;
+        let mut report = ReloadReport::default();
         loop {
-            env::sleep(READ_INTERVAL).await;
+            env::sleep(OPTION_FILE_READ_INTERVAL).await;
             let path = self.path.clone();
             // A file on a network may hang.
             let text = env::blocking(move || read(&path)).await.and_then(|text| text);
@@ -81,18 +78,10 @@ impl SecretWatch {
                         keys.first().map(String::as_str).unwrap_or_default(),
                         keys.join(", ")
                     ));
-                    reported = None;
+                    report.succeeded();
                 }
-                Ok(false) => reported = None,
-                Err(error) => {
-                    let message = error.to_string();
-                    if reported.as_ref() != Some(&message) {
-                        self.context
-                            .logger
-                            .warn(format_args!("the secret stays as it was: {message}"));
-                        reported = Some(message);
-                    }
-                }
+                Ok(false) => report.succeeded(),
+                Err(error) => report.failed(&self.context.logger, "the secret stays as it was", &error),
             }
         }
     }

@@ -3,16 +3,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::context::NodeContext;
+use super::reload_report::ReloadReport;
 use crate::env;
-use crate::error::{Error, ErrorCode, Result};
+#[cfg(doc)]
+use crate::error::ErrorCode;
+use crate::error::{Error, Result};
 use crate::net::{Tls, TlsOwner, TlsPem};
-use crate::options::{LogLevel, Options, read_option_file};
+use crate::options::{LogLevel, OPTION_FILE_READ_INTERVAL, Options, read_option_file};
 
-/// How often the files are read.
-const READ_INTERVAL: Duration = Duration::from_secs(2);
 /// The longest file that is read: a bundle of every public authority has a quarter of that.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
@@ -86,11 +86,11 @@ impl TlsWatch {
     /// Reads the files again and again. Files that are wrong, or do not go together because they are being replaced, are
     /// reported once, and change nothing.
     pub(super) async fn run(self) {
-        let mut reported = None;
+        let mut report = ReloadReport::default();
         let mut warned = None;
         loop {
             self.warn_of_expiry(&mut warned);
-            env::sleep(READ_INTERVAL).await;
+            env::sleep(OPTION_FILE_READ_INTERVAL).await;
             let (files, tls) = (self.files.clone(), self.tls.clone());
             // A file on a network may hang.
             let replaced = env::blocking(move || tls.replace(&files.read()?)).await;
@@ -101,22 +101,15 @@ impl TlsWatch {
                          is valid for {}",
                         for_people(self.tls.seconds_left())
                     ));
-                    (reported, warned) = (None, None);
+                    report.succeeded();
+                    warned = None;
                 }
-                Ok(false) => reported = None,
-                Err(error) => self.report(&mut reported, &error),
+                Ok(false) => report.succeeded(),
+                Err(error) => {
+                    let consequence = "the certificate and the CA stay as they were";
+                    report.failed(&self.context.logger, consequence, &error);
+                }
             }
-        }
-    }
-
-    fn report(&self, reported: &mut Option<String>, error: &Error) {
-        debug_assert!(error.code() == ErrorCode::InvalidOption || error.code() == ErrorCode::Internal);
-        let message = error.to_string();
-        if reported.as_ref() != Some(&message) {
-            self.context.logger.warn(format_args!(
-                "the certificate and the CA stay as they were: {message}"
-            ));
-            *reported = Some(message);
         }
     }
 

@@ -4,8 +4,12 @@
 use std::fmt::Display;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::error::{Error, ErrorCode, Result};
+
+/// How often a file is read again that may have been replaced.
+pub(crate) const OPTION_FILE_READ_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Reads a file of at most `max` bytes. May hang, where the file is on a network.
 ///

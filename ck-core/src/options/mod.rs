@@ -38,14 +38,14 @@ pub use builder::OptionsBuilder;
 pub(crate) use cidr::Cidr;
 pub use derived::TimingValues;
 pub use duration::{format_duration, parse_duration};
-pub(crate) use file::read_option_file;
+pub(crate) use file::{OPTION_FILE_READ_INTERVAL, read_option_file};
 pub(crate) use json::{json_object, text_of};
 pub use markdown::options_markdown;
 pub use secret::Secret;
 pub(crate) use secret::{REDACTED, check_keyring, keys_of};
 pub use spec::{OptionDefault, OptionKind, OptionSpec};
 pub use table::table;
-pub(crate) use value::OptionValue;
+pub(crate) use value::{OptionValue, is_identifier};
 
 use crate::error::{Error, ErrorCode, Result};
 

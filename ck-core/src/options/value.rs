@@ -295,7 +295,8 @@ fn not_expected(kind: &OptionKind) -> String {
     format!("is not {}", kind.expected())
 }
 
-fn is_identifier(text: &str, max: usize) -> bool {
+/// True for 1 to `max` of `A-Z a-z 0-9 . _ : -`.
+pub(crate) fn is_identifier(text: &str, max: usize) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-');
     (1..=max).contains(&text.len()) && text.bytes().all(allowed)
 }

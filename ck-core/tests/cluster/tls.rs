@@ -229,9 +229,8 @@ fn a_cluster_with_one_of_the_two_is_given_the_other_under_load() {
     let mut files = Files::new();
     files.replace(&authority, &[&authority]);
     let tls = |options| files.secure(options);
-    let ways: [(&dyn Fn(Options) -> Options, &dyn Fn(Options) -> Options); 2] =
-        [(&with_secret, &tls), (&tls, &with_secret)];
-    for (first, second) in ways {
+    let ways: [[&dyn Fn(Options) -> Options; 2]; 2] = [[&with_secret, &tls], [&tls, &with_secret]];
+    for [first, second] in ways {
         let dir = tempfile::tempdir().unwrap();
         let mut nodes = start(|mut options| {
             options.data_dir = dir.path().join(&options.node_id).display().to_string();

@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use crate::args::Global;
 use crate::client::{ANSWER_GRACE, Client, Request, Response, escape};
-use crate::commands::NodeSecurity;
 use crate::credentials::Credentials;
 use crate::error::{CliError, Result};
 use crate::hash::HashConfig;
@@ -70,6 +69,22 @@ pub(crate) struct HealthAnswer {
     /// What protects it; `None` where it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) security: Option<NodeSecurity>,
+}
+
+/// What a node says of its protection.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NodeSecurity {
+    /// `secret`, `rollout`, `insecure` or `open`.
+    pub(crate) mode: String,
+    /// The ids of the keys that it accepts.
+    #[serde(default)]
+    pub(crate) key_ids: Vec<String>,
+    /// The id of the key that it uses.
+    #[serde(default)]
+    pub(crate) key_in_use: Option<String>,
+    /// How many requests it has refused because they proved nothing.
+    #[serde(default)]
+    pub(crate) failed_proofs: u64,
 }
 
 /// `GET /partitions/key`, as far as it is compared with this program's own answer.

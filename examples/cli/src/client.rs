@@ -273,13 +273,11 @@ fn reason(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(_) => "no answer in time".to_owned(),
         ureq::Error::HostNotFound => "the name has no address".to_owned(),
-        ureq::Error::Io(error) if ClientTls::explain(error).is_some() => {
-            ClientTls::explain(error).map_or_else(String::new, |said| said.message().to_owned())
-        }
-        ureq::Error::Io(error) => match error.kind() {
-            std::io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
-            std::io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
-            _ => error.to_string(),
+        ureq::Error::Io(error) => match (ClientTls::explain(error), error.kind()) {
+            (Some(said), _) => said.message().to_owned(),
+            (None, std::io::ErrorKind::ConnectionRefused) => "nobody listens there".to_owned(),
+            (None, std::io::ErrorKind::UnexpectedEof) => "it closed the connection".to_owned(),
+            (None, _) => error.to_string(),
         },
         ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => {
             format!("it does not speak HTTP: {error}")

@@ -224,7 +224,7 @@ impl Access {
 
     fn check(&self, request: &Request, address: SocketAddr, needed: Role) -> Result<HttpPrincipal, Refusal> {
         let principal = identify(request, address, &self.security, &self.cluster)
-            .map_err(|why| Refusal::NoProof(why.into()))?;
+            .map_err(|error| Refusal::NoProof(error.message().to_owned()))?;
         match principal.role {
             None if self.security.accepts_unproven() => Ok(principal),
             None => Err(Refusal::NoProof("no token".to_owned())),

@@ -6,6 +6,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 
 use crate::env;
+use crate::error::{Error, ErrorCode, Result};
 use crate::net::{ConnectionIdentity, KeyId, Role, Security, Token};
 
 /// Who makes a request: by its token, or by the certificate of its connection. Handlers find it in the request's extensions.
@@ -25,13 +26,13 @@ pub struct HttpPrincipal {
 /// refused in any case.
 ///
 /// # Errors
-/// What is wrong with the proof, for the log of the node.
+/// [`ErrorCode::Unauthenticated`], with what is wrong with the proof, for the log of the node.
 pub(super) fn identify(
     request: &Request,
     address: SocketAddr,
     security: &Security,
     cluster: &str,
-) -> Result<HttpPrincipal, &'static str> {
+) -> Result<HttpPrincipal> {
     if let Some(token) = token_of(request.headers(), security)? {
         return Ok(HttpPrincipal {
             name: token.name,
@@ -54,7 +55,7 @@ pub(super) fn identify(
 
 /// The token that the headers show. Without a secret there is nothing with which one could be checked: then it counts for
 /// nothing, so that clients may be given tokens before the members are given the secret.
-fn token_of(headers: &HeaderMap, security: &Security) -> Result<Option<Token>, &'static str> {
+fn token_of(headers: &HeaderMap, security: &Security) -> Result<Option<Token>> {
     let mut shown = headers.get_all(header::AUTHORIZATION).iter();
     let Some(keyring) = security.keyring() else {
         return Ok(None);
@@ -62,20 +63,20 @@ fn token_of(headers: &HeaderMap, security: &Security) -> Result<Option<Token>, &
     let value = match (shown.next(), shown.next()) {
         (None, _) => return Ok(None),
         (Some(value), None) => value,
-        (Some(_), Some(_)) => return Err("it has several Authorization headers"),
+        (Some(_), Some(_)) => return Err(no_proof("it has several Authorization headers")),
     };
     // A token is ASCII.
     let text = value
         .to_str()
-        .map_err(|_| "its Authorization header is no text")?;
+        .map_err(|_| no_proof("its Authorization header is no text"))?;
     let token = match text.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => token.trim_matches(' '),
-        _ => return Err("its Authorization header is not \"Bearer\" and a token"),
+        _ => return Err(no_proof("its Authorization header is not \"Bearer\" and a token")),
     };
     let now = env::wall_now().as_secs();
-    match Token::check(keyring, token, now) {
-        Ok(token) => Ok(Some(token)),
-        Err(error) if error.message().contains("expired") => Err("its token has expired"),
-        Err(_) => Err("its token is not valid in this cluster"),
-    }
+    Token::check(keyring, token, now).map(Some)
+}
+
+fn no_proof(why: &str) -> Error {
+    Error::new(ErrorCode::Unauthenticated, why)
 }

@@ -17,7 +17,7 @@ use super::{MAX_SILENCE, MemoryServer, NetworkShared};
 use crate::env;
 use crate::env::test_cluster::TestProcess;
 use crate::error::{Error, ErrorCode, Result};
-use crate::net::{Lane, LocalIdentity, NetLimits, PeerConnection, Principal, Transport};
+use crate::net::{Lane, LocalIdentity, NetLimits, PeerConnection, Transport};
 
 /// The transport of one process.
 pub(super) struct MemoryTransport {
@@ -54,23 +54,10 @@ impl MemoryTransport {
         }
     }
 
-    /// The connection as its handler sees it. One that was made under another identity is replaced.
     fn connection(&self, addr: &str, lane: Lane) -> Arc<PeerConnection> {
-        let identity = self.identity.get();
         let mut connections = self.connections.lock();
-        let connection = connections.entry((addr.to_owned(), lane)).or_default();
-        if let Some((node, raft_id)) = identity.and_then(|known| Some((known.node()?, known.raft_id())))
-            && connection
-                .principal()
-                .is_none_or(|known| known.raft_id != raft_id)
-        {
-            *connection = Arc::new(PeerConnection::of(Some(Principal {
-                node: node.clone(),
-                raft_id,
-                key_id: None,
-            })));
-        }
-        connection.clone()
+        let present = connections.entry((addr.to_owned(), lane)).or_default();
+        PeerConnection::current(present, self.identity.get().map(AsRef::as_ref))
     }
 
     /// Whether this process may still send.

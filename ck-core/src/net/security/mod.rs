@@ -67,6 +67,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> PeerStream for T {}
 #[derive(Clone, Default)]
 pub struct Security {
     inner: Arc<SecurityInner>,
+    /// The networks in which peers may be; empty for every network.
+    allowed: Arc<[Cidr]>,
 }
 
 #[derive(Default)]
@@ -75,9 +77,8 @@ struct SecurityInner {
     tls: Option<Tls>,
     /// Members are given a secret or certificates one after the other.
     is_rollout: bool,
-    accepts_unproven: AtomicBool,
-    /// The networks in which peers may be; empty for every network.
-    allowed: Vec<Cidr>,
+    /// Some proof is required all the same.
+    requires_proof: AtomicBool,
 }
 
 impl fmt::Debug for Security {
@@ -85,7 +86,7 @@ impl fmt::Debug for Security {
         f.debug_struct("Security")
             .field("keyring", &self.inner.keyring)
             .field("tls", &self.inner.tls)
-            .field("accepts_unproven", &self.inner.accepts_unproven)
+            .field("accepts_unproven", &self.accepts_unproven())
             .finish()
     }
 }
@@ -111,9 +112,9 @@ impl Security {
                 keyring,
                 tls,
                 is_rollout: accepts_unproven,
-                accepts_unproven: AtomicBool::new(accepts_unproven),
-                allowed: Vec::new(),
+                requires_proof: AtomicBool::new(false),
             }),
+            allowed: Arc::default(),
         }
     }
 
@@ -127,22 +128,15 @@ impl Security {
             text.parse()
                 .map_err(|()| invalid("allowed_cidrs", text, "is no network, such as 10.0.0.0/8"))
         };
-        let inner = &self.inner;
         Ok(Security {
-            inner: Arc::new(SecurityInner {
-                keyring: inner.keyring.clone(),
-                tls: inner.tls.clone(),
-                is_rollout: inner.is_rollout,
-                accepts_unproven: AtomicBool::new(inner.accepts_unproven.load(Ordering::Acquire)),
-                allowed: networks.iter().map(parse).collect::<Result<_>>()?,
-            }),
+            allowed: networks.iter().map(parse).collect::<Result<_>>()?,
+            ..self
         })
     }
 
     /// True when a peer may be dialled at this address.
     pub(super) fn may_dial(&self, address: IpAddr) -> bool {
-        let allowed = &self.inner.allowed;
-        allowed.is_empty() || allowed.iter().any(|network| network.contains(address))
+        self.allowed.is_empty() || self.allowed.iter().any(|network| network.contains(address))
     }
 
     /// TLS, if it is spoken.
@@ -166,7 +160,7 @@ impl Security {
     /// True when connections without a proof are accepted: there is nothing to prove, or not yet for everybody.
     pub fn accepts_unproven(&self) -> bool {
         let has_nothing_to_prove = self.inner.keyring.is_none() && self.inner.tls.is_none();
-        has_nothing_to_prove || self.inner.accepts_unproven.load(Ordering::Acquire)
+        has_nothing_to_prove || self.inner.is_rollout && !self.inner.requires_proof.load(Ordering::Acquire)
     }
 
     /// True when connections without TLS are accepted: there is none, or not yet everywhere.
@@ -177,6 +171,6 @@ impl Security {
     /// Accepts no connection without any proof from now on, where there is something to prove. In a rollout one of the two
     /// proofs is enough: a cluster with a secret can be given TLS, and one with certificates a secret.
     pub fn require_proof(&self) {
-        self.inner.accepts_unproven.store(false, Ordering::Release);
+        self.inner.requires_proof.store(true, Ordering::Release);
     }
 }

@@ -19,8 +19,15 @@ use crate::error::{Error, ErrorCode};
 /// never that of a server.
 #[derive(Debug)]
 pub(super) struct ServerVerifier {
-    roots: Arc<RootCertStore>,
     algorithms: WebPkiSupportedAlgorithms,
+    /// What a certificate is checked against; `None` accepts every one, for `insecure` alone.
+    expected: Option<ExpectedServer>,
+}
+
+/// Who may be the server.
+#[derive(Debug)]
+struct ExpectedServer {
+    roots: Arc<RootCertStore>,
     cluster: Option<String>,
     accepts_host_name: bool,
 }
@@ -33,13 +40,25 @@ impl ServerVerifier {
         accepts_host_name: bool,
     ) -> Self {
         ServerVerifier {
-            roots,
             algorithms: provider.signature_verification_algorithms,
-            cluster,
-            accepts_host_name,
+            expected: Some(ExpectedServer {
+                roots,
+                cluster,
+                accepts_host_name,
+            }),
         }
     }
 
+    /// Accepts every certificate: for `insecure` alone.
+    pub(super) fn accepting_all(provider: &CryptoProvider) -> Self {
+        ServerVerifier {
+            algorithms: provider.signature_verification_algorithms,
+            expected: None,
+        }
+    }
+}
+
+impl ExpectedServer {
     fn check_identity(
         &self,
         certificate: &CertificateDer<'_>,
@@ -84,64 +103,18 @@ impl ServerCertVerifier for ServerVerifier {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(expected) = &self.expected else {
+            return Ok(ServerCertVerified::assertion());
+        };
         let parsed = ParsedCertificate::try_from(certificate)?;
         rustls::client::verify_server_cert_signed_by_trust_anchor(
             &parsed,
-            &self.roots,
+            &expected.roots,
             intermediates,
             now,
             self.algorithms.all,
         )?;
-        self.check_identity(certificate, &parsed, host)?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(PeerIncompatible::Tls12NotOffered.into())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-}
-
-/// Accepts every certificate: for `insecure` alone.
-#[derive(Debug)]
-pub(super) struct NoVerifier {
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl NoVerifier {
-    pub(super) fn new(provider: &CryptoProvider) -> Self {
-        NoVerifier {
-            algorithms: provider.signature_verification_algorithms,
-        }
-    }
-}
-
-impl ServerCertVerifier for NoVerifier {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
+        expected.check_identity(certificate, &parsed, host)?;
         Ok(ServerCertVerified::assertion())
     }
 

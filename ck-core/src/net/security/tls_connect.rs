@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::certificate::{CertificateIdentity, ConnectionIdentity, EXPORTER_LEN};
-use super::server_verifier::{NoVerifier, ServerVerifier};
+use super::server_verifier::ServerVerifier;
 use super::tls::{HTTP_ALPN, Tls, chain_of, invalid, key_of, provider, roots_of};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::Socket;
@@ -120,7 +120,9 @@ impl ClientTls {
                 let verifier = ServerVerifier::new(roots, &provider, cluster, true);
                 builder.with_custom_certificate_verifier(Arc::new(verifier))
             }
-            None => builder.with_custom_certificate_verifier(Arc::new(NoVerifier::new(&provider))),
+            None => {
+                builder.with_custom_certificate_verifier(Arc::new(ServerVerifier::accepting_all(&provider)))
+            }
         };
         let mut config = match own {
             Some((cert, key)) => builder

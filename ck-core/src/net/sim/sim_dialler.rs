@@ -49,11 +49,8 @@ impl Dial for SimDialler {
             let (record, stream) = race(found.records.into(), &self.limits, attempt).await?;
             self.resolver.report_success(addr, &record);
             Ok(DialledStream {
-                introduction: Introduction {
-                    raft_id: hello.raft_id,
-                    key_id: stream.key_id.clone(),
-                },
                 stream,
+                raft_id: hello.raft_id,
                 stale_record: found.stale.then_some(record),
             })
         }
@@ -90,18 +87,11 @@ impl SimDialler {
     /// does not know the secret.
     fn prove(&self, hello: &Hello, addr: &str) -> Result<Checks> {
         let security = self.network.state.lock().security.clone();
-        let principal = |key_id| {
-            (!hello.node.is_empty()).then(|| Principal {
-                node: hello.node.as_str().into(),
-                raft_id: hello.raft_id,
-                key_id,
-            })
-        };
         let Some(keyring) = security.keyring() else {
             return Ok(Checks {
                 here: (FrameCheck::Checksum, FrameCheck::Checksum),
                 there: (FrameCheck::Checksum, FrameCheck::Checksum),
-                principal: principal(None),
+                principal: hello.principal(None),
             });
         };
         let refused = || {
@@ -118,7 +108,7 @@ impl SimDialler {
         let (code, here) = offer.check_answer(hello, addr, &answered, &[])?;
         let there = pending.check(&code).ok_or_else(refused)?;
         Ok(Checks {
-            principal: principal(Some(there.id)),
+            principal: hello.principal(Some(there.id)),
             here: (here.from_server, here.from_caller),
             there: (there.from_caller, there.from_server),
         })

@@ -20,7 +20,7 @@ use crate::env::{self, Instant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::connection_pool::ConnectionPool;
 use crate::net::resolver_cache::ResolverCache;
-use crate::net::{LocalIdentity, NetLimits, PeerConnection, Principal};
+use crate::net::{LocalIdentity, NetLimits, PeerConnection};
 
 /// How soon a caller detects that a message on its log lane was lost.
 const LOSS_DETECTION_DELAY: Duration = Duration::from_millis(50);
@@ -80,23 +80,10 @@ impl SimTransport {
         }
     }
 
-    /// The connection as its handler sees it. One that was made under another identity is replaced.
     fn virtual_connection(&self, addr: &str, lane: Lane) -> Arc<PeerConnection> {
-        let identity = self.identity.get();
         let mut connections = self.virtual_connections.lock();
-        let connection = connections.entry((addr.to_owned(), lane)).or_default();
-        if let Some((node, raft_id)) = identity.and_then(|known| Some((known.node()?, known.raft_id())))
-            && connection
-                .principal()
-                .is_none_or(|known| known.raft_id != raft_id)
-        {
-            *connection = Arc::new(PeerConnection::of(Some(Principal {
-                node: node.clone(),
-                raft_id,
-                key_id: None,
-            })));
-        }
-        connection.clone()
+        let present = connections.entry((addr.to_owned(), lane)).or_default();
+        PeerConnection::current(present, self.identity.get().map(AsRef::as_ref))
     }
 
     /// A program that is no node does not know the secret of a secured network.

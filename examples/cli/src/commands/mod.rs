@@ -17,7 +17,6 @@ mod serve;
 mod show;
 
 pub(crate) use keys::read_keys;
-pub(crate) use security::NodeSecurity;
 pub(crate) use serve::ReadyRecord;
 
 use std::ffi::OsString;

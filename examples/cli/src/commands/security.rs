@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clusterkit::model::{Cluster, Node};
-use serde::{Deserialize, Serialize};
 
-use crate::api::Api;
+use crate::api::{Api, NodeSecurity};
 use crate::args::Global;
 use crate::output::{Out, Tone, printable};
 
@@ -14,22 +13,6 @@ use crate::output::{Out, Tone, printable};
 const MEMBER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How many members are asked at once.
 const MEMBERS_AT_ONCE: usize = 16;
-
-/// What a node says of its protection.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct NodeSecurity {
-    /// `secret`, `rollout`, `insecure` or `open`.
-    pub(crate) mode: String,
-    /// The ids of the keys that it accepts.
-    #[serde(default)]
-    pub(crate) key_ids: Vec<String>,
-    /// The id of the key that it uses.
-    #[serde(default)]
-    pub(crate) key_in_use: Option<String>,
-    /// How many requests it has refused because they proved nothing.
-    #[serde(default)]
-    pub(crate) failed_proofs: u64,
-}
 
 /// What each member says; `None` for one that does not answer. Members are asked where the asked node has keys.
 pub(super) fn of_members(

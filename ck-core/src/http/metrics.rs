@@ -234,7 +234,7 @@ pub(super) fn text(
     out.family(
         name,
         "gauge",
-        "1 for what protects the node: open, insecure, secret or rollout.",
+        "1 for what protects the node: open, insecure, secret, tls, secret+tls or rollout.",
     );
     out.sample(name, &[("mode", security.mode)], 1);
     let name = "clusterkit_security_key";

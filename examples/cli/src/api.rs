@@ -74,7 +74,7 @@ pub(crate) struct HealthAnswer {
 /// What a node says of its protection.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct NodeSecurity {
-    /// `secret`, `rollout`, `insecure` or `open`.
+    /// `secret`, `tls`, `secret+tls`, `rollout`, `insecure` or `open`.
     pub(crate) mode: String,
     /// The ids of the keys that it accepts.
     #[serde(default)]

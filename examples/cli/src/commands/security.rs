@@ -61,7 +61,7 @@ pub(super) fn line(
     let meaning = match asked.mode.as_str() {
         "open" => "open: nothing is protected, and only its own machine reaches the asked node".to_owned(),
         "insecure" => "insecure: whoever reaches a node controls the cluster".to_owned(),
-        "rollout" => "rollout: a secret is accepted, and not required yet".to_owned(),
+        "rollout" => "rollout: a proof is accepted, and not required yet".to_owned(),
         mode => printable(mode).to_string(),
     };
     let mut line = out.styles.paint(tone, &meaning);

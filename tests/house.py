@@ -27,7 +27,7 @@ STANDS_ON = {
     "placement": {"model"},
     "routing": {"model"},
     "logger": {"env", "options"},
-    "net": {"env", "model", "options"},
+    "net": {"env", "logger", "model", "options"},
     "rpc": {"model", "net", "state"},
     "raft": {"env", "model", "net", "options", "routing", "rpc", "state"},
     "membership": {"env", "model", "net", "options", "raft", "rpc", "state"},

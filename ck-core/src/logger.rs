@@ -99,6 +99,13 @@ impl Logger {
         }
     }
 
+    /// Writes a line of the audit about something that was changed: an Info message for which places are kept.
+    fn write_audit(&self, message: fmt::Arguments<'_>) {
+        if LogLevel::Info <= *self.level.read() && self.dispatcher.has_callback() {
+            self.dispatcher.enqueue_audit(LogLevel::Info, message.to_string());
+        }
+    }
+
     pub(crate) fn info(&self, message: fmt::Arguments<'_>) {
         self.write(LogLevel::Info, message);
     }

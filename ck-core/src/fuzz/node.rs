@@ -14,11 +14,11 @@ use super::Input;
 use crate::env::disk::{Disk, MemDisk};
 use crate::env::{self, Instant};
 use crate::error::{ErrorCode, Result};
-use crate::http::{HttpLimits, RequestCounters, router};
+use crate::http::{Access, HttpLimits, RequestCounters, router};
 use crate::membership::{Identity, IdentityFile};
 use crate::model::{ClusterConfig, whole_millis};
-use crate::net::Lane;
 use crate::net::sim::SimNetwork;
+use crate::net::{Keyring, Lane, Security};
 use crate::options::Options;
 use crate::raft::fuzz as consensus;
 use crate::rpc::{MemberCall, MemberRequest, Service, decode};
@@ -101,8 +101,9 @@ fn fit(call: &mut Vec<u8>, node: &SimNode) {
     }
 }
 
-/// Sends HTTP requests to the node, one after the other. Each must be answered, and none with an internal error.
-pub(crate) fn ask(requests: Vec<(Request, Vec<u8>)>) {
+/// Sends HTTP requests to the node, one after the other. Each must be answered, and none with an internal error. A node that
+/// is secured must say nothing to them but that it is there, and do nothing.
+pub(crate) fn ask(requests: Vec<(Request, Vec<u8>)>, is_secured: bool) {
     simulate(SEED, async {
         let node = start(&SimNetwork::new(SEED), &Arc::new(MemDisk::new())).await;
         let node = node.unwrap_or_else(|error| unreachable!("{error}"));
@@ -110,15 +111,21 @@ pub(crate) fn ask(requests: Vec<(Request, Vec<u8>)>) {
             browser_hosts: vec!["node.example".to_owned()],
             ..HttpLimits::default()
         };
+        let access = match is_secured {
+            true => Access::new(&Options::new(ME, ADDR), secured(), Arc::default()),
+            false => Access::default(),
+        };
         let service = TowerToHyperService::new(router(
             node.api(),
             limits,
             Arc::<RequestCounters>::default(),
-            Arc::default(),
+            Arc::new(access),
             None,
         ));
+        let before = node.topology();
         for (request, _) in requests {
             let shown = format!("{} {}", request.method(), request.uri());
+            let is_open = matches!(request.uri().path(), "/health" | "/ready" | "/");
             let answered =
                 env::timeout(2 * STEP_TIMEOUT, node.sim_process().wrap(service.call(request))).await;
             let Ok(Ok(response)) = answered else {
@@ -126,6 +133,11 @@ pub(crate) fn ask(requests: Vec<(Request, Vec<u8>)>) {
             };
             let status = response.status();
             assert!(status.as_u16() != 500, "{shown}: {status}");
+            // A redirect and the like say nothing of the cluster either.
+            assert!(
+                !is_secured || is_open || !status.is_success(),
+                "{shown}: {status}"
+            );
             let body: Body = response.into_body();
             let body = Limited::new(body, 16 << 20).collect().await;
             let Ok(body) = body else {
@@ -138,7 +150,23 @@ pub(crate) fn ask(requests: Vec<(Request, Vec<u8>)>) {
                 assert!(code.is_some(), "{shown}: {status} {error:?}");
             }
         }
+        if is_secured {
+            assert_eq!(node.topology(), before, "a stranger has changed it");
+            assert!(node.data("k").is_none(), "a stranger has written");
+        }
     });
+}
+
+/// Security with a secret that is in no input.
+fn secured() -> Security {
+    let keyring = Keyring::new(
+        &Options::default().cluster_name,
+        "of-a-node-that-is-fuzzed-0123456789ABCDEFGHIJ",
+    );
+    keyring.map_or_else(
+        |error| unreachable!("{error}"),
+        |keyring| Security::with_keyring(keyring, false),
+    )
 }
 
 /// Starts a process of the node. It bootstraps the cluster if there is none on the disk.

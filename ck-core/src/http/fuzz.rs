@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// Flag: the requests are also sent to a node. The other checks always run, because they are cheaper.
 const SEND_TO_NODE: u8 = 0;
+/// Flag: that node has a secret, which no input knows.
+const IS_SECURED: u8 = 1;
 
 /// An input is a sequence of requests, each written as its lines: method and target, headers, an empty line, the body.
 /// A refused request must get an error that says why; an accepted value must be within its bounds, and mean the same
@@ -39,10 +41,10 @@ pub(crate) fn http(bytes: &[u8]) {
     }
     #[cfg(feature = "sim")]
     if flags.has(SEND_TO_NODE) && !requests.is_empty() {
-        crate::fuzz::node::ask(requests);
+        crate::fuzz::node::ask(requests, flags.has(IS_SECURED));
     }
     #[cfg(not(feature = "sim"))]
-    let _ = flags.has(SEND_TO_NODE);
+    let _ = (flags.has(SEND_TO_NODE), flags.has(IS_SECURED));
 }
 
 /// Parses a request. `None` for bytes that are none: hyper would refuse them, and they would never reach the node.
@@ -252,12 +254,25 @@ pub(crate) fn examples() -> Vec<crate::fuzz::Example> {
             ],
         ),
     ];
-    let input = |(name, requests): &(&'static str, &[&str])| {
-        let mut input = vec![1 << SEND_TO_NODE];
+    let input = |flags: u8, (name, requests): &(&'static str, &[&str])| {
+        let mut input = vec![flags];
         for request in *requests {
             put_part(&mut input, request.as_bytes());
         }
         (*name, input)
     };
-    inputs.iter().map(input).collect()
+    let stranger: (&str, &[&str]) = (
+        "stranger",
+        &[
+            "GET /cluster\nHost: a",
+            "PUT /data/k\nHost: a\nAuthorization: Bearer ck1.operate.00000000.0.name.AAAA\n\nvalue",
+            "PUT /data/k\nHost: a\nAuthorization: Basic AAAA\nAuthorization: Bearer a\n\nvalue",
+            "PUT //data/k\nHost: a\n\nvalue",
+            "POST /join\nHost: a\nConnection: upgrade\nUpgrade: clusterkit/1\n\n{}",
+            "GET /health\nHost: a",
+        ],
+    );
+    let to_open = inputs.iter().map(|one| input(1 << SEND_TO_NODE, one));
+    let to_secured = [input(1 << SEND_TO_NODE | 1 << IS_SECURED, &stranger)];
+    to_open.chain(to_secured).collect()
 }

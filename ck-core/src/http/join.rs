@@ -6,8 +6,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{ClusterConfig, NodeId};
+use crate::net::CallRate;
 use crate::options::Options;
 use crate::state::NodeSpec;
+
+/// The joins that a node takes from one address in a second, and at once. A node that joins asks a few times a second at most,
+/// and each is dialled back: thousands behind one address get in one after the other.
+const JOINS_PER_SECOND: u32 = 32;
+const JOINS_AT_ONCE: u32 = 256;
+
+/// How often one address may ask to join.
+pub(crate) fn join_rate() -> CallRate {
+    CallRate::new(JOINS_PER_SECOND, JOINS_AT_ONCE)
+}
+
+/// What an address is told that asks to join too often.
+pub(crate) fn too_many_joins(rate: &CallRate) -> Error {
+    let message = format!(
+        "this node takes {} joins a second from one address, and more were asked for; try again later",
+        rate.per_second()
+    );
+    Error::new(ErrorCode::Busy, message)
+}
 
 /// The body of `POST /join`. Unknown fields are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -240,14 +240,29 @@ pub(super) fn text(
     let name = "clusterkit_security_key";
     let help = "1 for the key that the node uses, 0 for one that it accepts only.";
     out.family(name, "gauge", help);
-    for id in &security.key_ids {
-        let is_used = security.key_in_use.as_ref() == Some(id);
-        out.sample(name, &[("key_id", id)], u8::from(is_used));
+    for key in &security.keys {
+        let is_used = security.key_in_use.as_ref() == Some(&key.key_id);
+        out.sample(name, &[("key_id", &key.key_id)], u8::from(is_used));
+    }
+    let name = "clusterkit_security_key_connections";
+    out.family(
+        name,
+        "gauge",
+        "Connections of peers under a key that this node serves.",
+    );
+    for key in &security.keys {
+        out.sample(name, &[("key_id", &key.key_id)], key.connections);
+    }
+    let name = "clusterkit_security_key_requests_total";
+    let help = "HTTP requests with a token of a key since the node took that key.";
+    out.family(name, "counter", help);
+    for key in &security.keys {
+        out.sample(name, &[("key_id", &key.key_id)], key.requests);
     }
     out.unlabelled(
         "clusterkit_failed_proofs_total",
         "counter",
-        "HTTP requests that were refused because they had no token, or one that is wrong or has expired.",
+        "HTTP requests and peers that were refused because they proved nothing: no token or proof, or a wrong one.",
         security.failed_proofs,
     );
     out.0

@@ -10,9 +10,14 @@ use serde::Serialize;
 use super::Logger;
 
 impl Logger {
-    /// Writes a call down. The line is an object of texts and numbers.
-    pub(crate) fn audit(&self, line: &impl Serialize) {
-        self.info(format_args!("audit {}", AsciiJson(line)));
+    /// Writes a call down. The line is an object of texts and numbers. One that says what was changed is not lost among other
+    /// messages: places are kept for it.
+    pub(crate) fn audit(&self, line: &impl Serialize, has_changed: bool) {
+        let line = AsciiJson(line);
+        match has_changed {
+            true => self.write_audit(format_args!("audit {line}")),
+            false => self.info(format_args!("audit {line}")),
+        }
     }
 }
 

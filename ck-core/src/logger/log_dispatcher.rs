@@ -108,26 +108,29 @@ impl LogDispatcher {
     }
 
     pub(super) fn enqueue(self: &Arc<Self>, level: LogLevel, text: String) {
-        self.push(self.lock(), level, text);
+        self.push(self.lock(), |queue| queue.push(level, text));
+    }
+
+    pub(super) fn enqueue_audit(self: &Arc<Self>, level: LogLevel, text: String) {
+        self.push(self.lock(), |queue| queue.push_audit(level, text));
     }
 
     /// For a thread that may hold the lock itself, because it panics: gives up after a while. True when there is a callback
     /// that will be called with the message.
     pub(super) fn enqueue_within(self: &Arc<Self>, patience: Duration, level: LogLevel, text: &str) -> bool {
         let state = self.state.try_lock_for(patience);
-        state.is_some_and(|state| self.push(state, level, text.to_owned()))
+        state.is_some_and(|state| self.push(state, |queue| queue.push(level, text.to_owned())))
     }
 
     fn push(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, LogDispatcherState>,
-        level: LogLevel,
-        text: String,
+        add: impl FnOnce(&mut MessageQueue),
     ) -> bool {
         if state.closed || state.callback.is_none() {
             return false;
         }
-        state.queue.push(level, text);
+        add(&mut state.queue);
         self.ensure_thread(&mut state);
         drop(state);
         self.work.notify_all();

@@ -9,6 +9,10 @@ use crate::options::LogLevel;
 pub(super) const MAX_QUEUED_MESSAGES: usize = 1024;
 /// The maximum memory that they take, in bytes.
 pub(super) const MAX_QUEUE_BYTES: usize = 1024 * 1024;
+/// The places, and the bytes, that only the audit of what was changed may use: it is not lost among other messages, whatever
+/// somebody has this node complain about.
+pub(super) const AUDIT_MESSAGES: usize = 256;
+const AUDIT_BYTES: usize = 256 * 1024;
 /// A longer message is cut, because some contain names and values from outside.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 
@@ -57,14 +61,27 @@ pub(super) struct MessageQueue {
 
 impl MessageQueue {
     /// Adds a message at the end, or counts it as dropped.
-    pub(super) fn push(&mut self, level: LogLevel, mut text: String) {
+    pub(super) fn push(&mut self, level: LogLevel, text: String) {
+        self.push_within(MAX_QUEUED_MESSAGES, MAX_QUEUE_BYTES, level, text);
+    }
+
+    /// The same for a line of the audit about something that was changed.
+    pub(super) fn push_audit(&mut self, level: LogLevel, text: String) {
+        let (messages, bytes) = (
+            MAX_QUEUED_MESSAGES + AUDIT_MESSAGES,
+            MAX_QUEUE_BYTES + AUDIT_BYTES,
+        );
+        self.push_within(messages, bytes, level, text);
+    }
+
+    fn push_within(&mut self, max_messages: usize, max_bytes: usize, level: LogLevel, mut text: String) {
         truncate(&mut text);
         let message = Message { level, text };
         let gap = self.gap.as_ref().map(DroppedMessages::message);
         let added = [gap.as_ref(), Some(&message)];
         let count = added.iter().flatten().count();
         let bytes: usize = added.iter().flatten().map(|message| message.bytes()).sum();
-        if self.waiting.len() + count > MAX_QUEUED_MESSAGES || self.bytes + bytes > MAX_QUEUE_BYTES {
+        if self.waiting.len() + count > max_messages || self.bytes + bytes > max_bytes {
             self.dropped += 1;
             let gap = self.gap.get_or_insert(DroppedMessages { count: 0, level });
             gap.count += 1;
@@ -161,6 +178,21 @@ mod tests {
         assert_eq!(gap.level, LogLevel::Error);
         assert_eq!(rest[numbers.len() + 1].text, "late");
         assert_eq!((queue.dropped(), queue.is_empty(), queue.bytes), (4, true, 0));
+    }
+
+    #[test]
+    fn the_audit_has_places_of_its_own() {
+        let mut queue = MessageQueue::default();
+        for _ in 0..2 * MAX_QUEUED_MESSAGES {
+            queue.push(LogLevel::Warn, "flood".to_owned());
+        }
+        for number in 0..AUDIT_MESSAGES {
+            queue.push_audit(LogLevel::Info, format!("audit {number}"));
+        }
+        let delivered = texts(&mut queue);
+        let audit = delivered.iter().filter(|text| text.starts_with("audit")).count();
+        // One place went to the message that says how many were dropped before.
+        assert_eq!(audit, AUDIT_MESSAGES - 1);
     }
 
     #[test]

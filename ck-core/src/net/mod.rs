@@ -14,10 +14,12 @@
 
 mod bind;
 mod byte_budget;
+mod call_rate;
 mod connection_pool;
 mod connector;
 mod dial;
 mod eviction_queue;
+mod failed_proofs;
 mod frame;
 mod frame_check;
 #[cfg(any(test, feature = "fuzz"))]
@@ -32,6 +34,7 @@ mod handshake;
 mod incoming_connection;
 #[cfg(feature = "testing")]
 pub(crate) mod memory;
+mod network_table;
 mod outbox;
 mod outgoing_connection;
 mod peer_connection;
@@ -56,6 +59,7 @@ use futures_util::future::BoxFuture;
 use crate::error::{Error, ErrorCode, Result};
 
 pub use bind::bind;
+pub(crate) use call_rate::CallRate;
 pub(crate) use connector::Connector;
 pub(crate) use eviction_queue::{EvictionHandle, EvictionQueue, network_of};
 pub use handshake::{Hello, PEER_PATH};
@@ -64,8 +68,8 @@ pub use peer_connection::PeerConnection;
 pub(crate) use security::test_certificates;
 pub use security::{
     BlockingTlsStream, CertificateIdentity, CertificateName, ClientTls, ClientTlsPem, ClusterKeys,
-    ConnectionIdentity, KeyId, Keyring, LocalIdentity, PeerStream, Principal, Role, Security, Tls, TlsOwner,
-    TlsPem, Token,
+    ConnectionIdentity, KeyId, KeyUse, Keyring, LocalIdentity, PeerStream, Principal, Role, Security, Tls,
+    TlsOwner, TlsPem, Token,
 };
 pub(crate) use security::{Opening, tls_refusal};
 pub use server::PeerServer;

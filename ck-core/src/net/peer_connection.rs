@@ -1,5 +1,6 @@
 //! A served connection, as the handler of its requests sees it.
 
+use std::net::SocketAddr;
 #[cfg(any(feature = "sim", feature = "testing"))]
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -20,6 +21,7 @@ use crate::error::{Error, ErrorCode, Result};
 #[derive(Debug, Default)]
 pub struct PeerConnection {
     principal: Option<Principal>,
+    remote: Option<SocketAddr>,
     raft_id: OnceLock<u64>,
     proven: AtomicBool,
     became_proven: Notify,
@@ -32,6 +34,19 @@ impl PeerConnection {
             principal,
             ..PeerConnection::default()
         }
+    }
+
+    /// The same, from this address.
+    pub(super) fn from_address(self, remote: SocketAddr) -> Self {
+        PeerConnection {
+            remote: Some(remote),
+            ..self
+        }
+    }
+
+    /// The address that it was made from, on a network that has addresses.
+    pub fn remote(&self) -> Option<SocketAddr> {
+        self.remote
     }
 
     /// The connection as its handler sees it, on a network without connections of its own: `present`, or a new one where the

@@ -18,9 +18,9 @@ use tokio::sync::{Semaphore, watch};
 use super::byte_budget::ByteBudget;
 use super::frame_check::FrameCheck;
 use super::incoming_connection::{ClosingReason, IncomingConnection, ServerStage};
-use super::security::{CODE_LEN, PendingProof, ProvedKeys};
+use super::security::{CODE_LEN, ProvedKeys};
 use super::{
-    ConnectionIdentity, EvictionHandle, EvictionQueue, Handler, Hello, LocalIdentity, NetLimits, Opening,
+    ConnectionIdentity, EvictionHandle, EvictionQueue, Handler, Lane, LocalIdentity, NetLimits, Opening,
     PEER_PATH, PeerConnection, PeerStream, Security, Socket, handshake,
 };
 use crate::env;
@@ -103,11 +103,26 @@ impl PeerServer {
     ///
     /// `remote` is the caller's address. The HTTP server must serve with upgrades (as axum does)
     /// and should set TCP_NODELAY on the connections that it accepts. Where it speaks TLS, the request has the
-    /// [`ConnectionIdentity`] among its extensions.
-    pub fn upgrade<B>(&self, request: &mut Request<B>, remote: SocketAddr) -> Response<Full<Bytes>> {
+    /// [`ConnectionIdentity`] among its extensions. A caller that proves nothing is answered late; meanwhile its connection may
+    /// be evicted by the [`EvictionHandle`] among the extensions.
+    pub async fn upgrade<B: Send>(
+        &self,
+        request: &mut Request<B>,
+        remote: SocketAddr,
+    ) -> Response<Full<Bytes>> {
+        let inner = &self.inner;
         match self.accept(request, remote) {
-            Ok(proof) => handshake::accept(&self.inner.cluster, &self.inner.identity, proof.as_deref()),
-            Err(error) => handshake::refuse(&error),
+            Ok(proof) => handshake::accept(&inner.cluster, &inner.identity, proof.as_deref()),
+            Err(error) => {
+                if error.code() == ErrorCode::Unauthenticated {
+                    let eviction = request.extensions().get::<Arc<EvictionHandle>>().cloned();
+                    let failed = inner.security.failed_proofs();
+                    failed
+                        .delay("peer", remote.ip(), error.message(), eviction.as_deref())
+                        .await;
+                }
+                handshake::refuse(&error)
+            }
         }
     }
 
@@ -144,7 +159,14 @@ impl PeerServer {
                 let upgraded = upgrade.await.ok()?;
                 let mut stream: Box<dyn PeerStream> = Box::new(TokioIo::new(upgraded));
                 let keys = match pending {
-                    Some(pending) => Some(read_code(&mut stream, pending).await?),
+                    Some(pending) => {
+                        let keys = pending.check(&read_code(&mut stream).await?);
+                        if keys.is_none() {
+                            let failed = inner.security.failed_proofs();
+                            failed.note("peer", remote.ip(), "its code is wrong");
+                        }
+                        Some(keys?)
+                    }
                     None => None,
                 };
                 Some((permit, stream, keys))
@@ -152,7 +174,10 @@ impl PeerServer {
             if let Ok(Some((permit, stream, keys))) =
                 env::timeout(inner.limits.handshake_timeout, handshake).await
             {
-                server.serve(stream, &hello, keys, handle).await;
+                let connection =
+                    PeerConnection::of(hello.principal(keys.as_ref().map(|keys| keys.id.clone())));
+                let connection = Arc::new(connection.from_address(remote));
+                server.serve(stream, hello.lane, connection, keys, handle).await;
                 drop(permit);
             }
         });
@@ -164,13 +189,17 @@ impl PeerServer {
     async fn serve(
         &self,
         stream: Box<dyn PeerStream>,
-        hello: &Hello,
+        lane: Lane,
+        connection: Arc<PeerConnection>,
         keys: Option<ProvedKeys>,
         handle: EvictionHandle,
     ) {
         let inner = &self.inner;
         let key_id = keys.as_ref().map(|keys| keys.id.clone());
-        let connection = Arc::new(PeerConnection::of(hello.principal(key_id.clone())));
+        let _counted = match (inner.security.keyring(), &key_id) {
+            (Some(keyring), Some(id)) => keyring.count_connection(id),
+            _ => None,
+        };
         let evicted = async {
             tokio::select! {
                 biased;
@@ -202,7 +231,7 @@ impl PeerServer {
             stream,
             reading,
             writing,
-            lane: hello.lane,
+            lane,
             connection: connection.clone(),
             handler: inner.handler.clone(),
         };
@@ -258,15 +287,17 @@ impl PeerServer {
             };
             let service = service_fn(|mut request: Request<hyper::body::Incoming>| {
                 request.extensions_mut().insert(connection.clone());
-                let response = if request.uri().path() == PEER_PATH {
-                    self.upgrade(&mut request, remote)
-                } else {
-                    handshake::refuse(&Error::new(
-                        ErrorCode::NotFound,
-                        format!("this port knows only {PEER_PATH}, for peers"),
-                    ))
-                };
-                std::future::ready(Ok::<_, Infallible>(response))
+                async move {
+                    let response = if request.uri().path() == PEER_PATH {
+                        self.upgrade(&mut request, remote).await
+                    } else {
+                        handshake::refuse(&Error::new(
+                            ErrorCode::NotFound,
+                            format!("this port knows only {PEER_PATH}, for peers"),
+                        ))
+                    };
+                    Ok::<_, Infallible>(response)
+                }
             });
             hyper::server::conn::http1::Builder::new()
                 .max_buf_size(handshake::MAX_HEAD_BYTES)
@@ -295,9 +326,9 @@ impl PeerServer {
     }
 }
 
-/// Reads the caller's code, which comes before its first frame; `None` where it is wrong.
-async fn read_code(stream: &mut Box<dyn PeerStream>, pending: PendingProof) -> Option<ProvedKeys> {
+/// Reads the caller's code, which comes before its first frame; `None` where the connection ends before.
+async fn read_code(stream: &mut Box<dyn PeerStream>) -> Option<[u8; CODE_LEN]> {
     let mut code = [0; CODE_LEN];
     stream.read_exact(&mut code).await.ok()?;
-    pending.check(&code)
+    Some(code)
 }

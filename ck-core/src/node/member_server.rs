@@ -10,9 +10,11 @@ use super::context::NodeContext;
 use super::leader_client::{LeaderClient, join_result};
 use super::peer_audit::AuditedCall;
 use super::standing::removed;
+use crate::env;
 use crate::error::{Error, ErrorCode, Result};
+use crate::http::{join_rate, too_many_joins};
 use crate::model::NodeId;
-use crate::net::PeerConnection;
+use crate::net::{CallRate, PeerConnection};
 use crate::rpc::{
     JoinAnswer, MemberAnswer, MemberCall, MemberReply, MemberRequest, PeerService, Pong, ProcessTag, Service,
 };
@@ -22,6 +24,7 @@ pub(super) struct MemberServer {
     context: Arc<NodeContext>,
     entry: Arc<ClusterEntry>,
     leader: LeaderClient,
+    joins: CallRate,
 }
 
 impl PeerService for MemberServer {
@@ -63,6 +66,7 @@ impl MemberServer {
             context,
             entry,
             leader,
+            joins: join_rate(),
         }
     }
 
@@ -89,6 +93,7 @@ impl MemberServer {
                 promised.map(MemberAnswer::Done)
             }
             MemberCall::Join(join) => {
+                self.check_rate(connection)?;
                 if let Ok(parts) = context.raft_parts() {
                     parts.leader.membership.note_address(join).await;
                 }
@@ -101,6 +106,17 @@ impl MemberServer {
                 })))
             }
             _ => self.leader.execute(call, forwarded, None).await,
+        }
+    }
+
+    /// Refuses a join where the address that it comes from asks too often. A member asks for others, and as often as they do.
+    fn check_rate(&self, connection: &PeerConnection) -> Result<()> {
+        let stranger = connection.remote().filter(|_| !connection.is_proven());
+        match stranger {
+            Some(address) if !self.joins.admit(address.ip(), env::Instant::now()) => {
+                Err(too_many_joins(&self.joins))
+            }
+            _ => Ok(()),
         }
     }
 

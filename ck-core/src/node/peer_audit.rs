@@ -55,19 +55,20 @@ impl AuditedCall {
             Ok(MemberAnswer::Done(_)) => (None, None),
         };
         let principal = connection.principal();
-        context.logger.audit(&AuditLine {
+        let line = AuditLine {
             time: env::wall_now(),
             principal: principal.map(|known| &*known.node).unwrap_or_default(),
             role: principal.map_or("none", |_| Role::Peer.name()),
             key_id: principal
                 .and_then(|known| known.key_id.as_ref())
                 .map(ToString::to_string),
-            address: None,
+            address: connection.remote().map(|address| address.to_string()),
             call: self.name,
             target: self.target.as_deref(),
             status: None,
             error: error.map(ErrorCode::name),
             revision,
-        });
+        };
+        context.logger.audit(&line, error.is_none());
     }
 }

@@ -207,11 +207,14 @@ impl Listen for TcpServer {
 /// `GET /peer`: turns a peer's HTTP connection into one that carries frames.
 fn peer_route(peers: PeerServer) -> Router {
     let upgrade = move |mut request: axum::extract::Request| {
-        let info = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        // The server adds the remote address to each request.
-        let remote = info.map_or_else(|| SocketAddr::from(([0; 4], 0)), |info| info.0);
-        let response = peers.upgrade(&mut request, remote);
-        async move { response.map(axum::body::Body::new) }
+        let peers = peers.clone();
+        async move {
+            let info = request.extensions().get::<ConnectInfo<SocketAddr>>();
+            // The server adds the remote address to each request.
+            let remote = info.map_or_else(|| SocketAddr::from(([0; 4], 0)), |info| info.0);
+            let response = peers.upgrade(&mut request, remote).await;
+            response.map(axum::body::Body::new)
+        }
     };
     Router::new().route(PEER_PATH, axum::routing::get(upgrade))
 }

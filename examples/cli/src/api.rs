@@ -76,15 +76,26 @@ pub(crate) struct HealthAnswer {
 pub(crate) struct NodeSecurity {
     /// `secret`, `tls`, `secret+tls`, `rollout`, `insecure` or `open`.
     pub(crate) mode: String,
-    /// The ids of the keys that it accepts.
+    /// The keys that it accepts.
     #[serde(default)]
-    pub(crate) key_ids: Vec<String>,
+    pub(crate) keys: Vec<NodeKey>,
     /// The id of the key that it uses.
     #[serde(default)]
     pub(crate) key_in_use: Option<String>,
-    /// How many requests it has refused because they proved nothing.
+    /// How many requests and peers it has refused because they proved nothing.
     #[serde(default)]
     pub(crate) failed_proofs: u64,
+}
+
+/// A key of the cluster's secret on one node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NodeKey {
+    /// Its id.
+    pub(crate) key_id: String,
+    /// The connections of peers under it that the node serves.
+    pub(crate) connections: usize,
+    /// The requests with a token of it since the node took the key.
+    pub(crate) requests: u64,
 }
 
 /// `GET /partitions/key`, as far as it is compared with this program's own answer.

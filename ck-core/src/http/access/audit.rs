@@ -105,7 +105,7 @@ impl AuditEntry {
         self.is_written = true;
         let body_target = self.body_target.0.lock().clone();
         let target = self.target.as_deref().or(body_target.as_deref());
-        self.logger.audit(&AuditLine {
+        let line = AuditLine {
             time: env::wall_now(),
             principal: &self.principal.name,
             role: self.principal.role.map_or("none", |role| role.name()),
@@ -116,7 +116,10 @@ impl AuditEntry {
             status,
             error: error.map(ErrorCode::name),
             revision,
-        });
+        };
+        // Without an outcome it may have been.
+        let has_changed = error.is_none() && status.is_none_or(|status| status < 400);
+        self.logger.audit(&line, has_changed);
     }
 }
 

@@ -4,32 +4,29 @@
 //! cluster has no secret, and while one is rolled out, a request without a proof may do everything.
 //!
 //! - `principal` finds out who makes a request.
-//! - `failed_proofs` slows down an address whose requests prove nothing.
 //! - `audit` writes down who changed what, and what was refused.
 
 mod audit;
-mod failed_proofs;
 mod principal;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request};
 use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::error_response::ErrorResponse;
+use super::join::{join_rate, too_many_joins};
 use super::routes::Route;
 use crate::env;
 use crate::error::ErrorCode;
-use crate::logger::{LogRateLimiter, Logger};
-use crate::net::{EvictionHandle, Role, Security};
+use crate::logger::Logger;
+use crate::net::{CallRate, EvictionHandle, KeyUse, Role, Security};
 use crate::options::Options;
 
 pub(crate) use audit::AuditLine;
 pub(super) use audit::{AuditEntry, AuditTarget};
-use failed_proofs::FailedProofs;
 pub use principal::HttpPrincipal;
 use principal::identify;
 
@@ -77,12 +74,24 @@ pub struct SecurityReport {
     /// `open`: nothing, and only this machine reaches the node; `insecure`: nothing, on purpose; `secret`: who connects
     /// proves that it knows the secret; `tls`: it shows a certificate; `secret+tls`: both; `rollout`: it may.
     pub mode: &'static str,
-    /// The ids of the keys that are accepted.
-    pub key_ids: Vec<String>,
+    /// The keys that are accepted.
+    pub keys: Vec<KeyReport>,
     /// The id of the key that this node uses; `None` without a secret.
     pub key_in_use: Option<String>,
-    /// The number of requests that were refused because they proved nothing, since the node started.
+    /// The number of requests and peers that were refused because they proved nothing, since the node started.
     pub failed_proofs: u64,
+}
+
+/// A key of the cluster's secret, and how much it is used on this node. An old key can go once no node uses it, and no client
+/// has a token of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyReport {
+    /// The id of the key.
+    pub key_id: String,
+    /// The connections of peers under it that this node serves now.
+    pub connections: usize,
+    /// The requests with a token of it since this node took the key.
+    pub requests: u64,
 }
 
 /// The access to one node. What the router asks before it hands a request to a handler.
@@ -93,9 +102,8 @@ pub struct Access {
     /// Whether nothing is protected on purpose: option `insecure`.
     is_insecure: bool,
     reserved_data_prefix: Option<String>,
-    failed_proofs: FailedProofs,
+    joins: CallRate,
     logger: Arc<Logger>,
-    warnings: LogRateLimiter,
 }
 
 impl std::fmt::Debug for Access {
@@ -114,9 +122,8 @@ impl Default for Access {
             cluster: String::new(),
             is_insecure: false,
             reserved_data_prefix: None,
-            failed_proofs: FailedProofs::default(),
+            joins: join_rate(),
             logger: Arc::default(),
-            warnings: LogRateLimiter::default(),
         }
     }
 }
@@ -136,10 +143,15 @@ impl Access {
 
     /// What protects the node at this moment.
     pub fn report(&self) -> SecurityReport {
-        let ids = self.security.keyring().map(|keyring| keyring.ids());
-        let key_ids: Vec<String> = ids.iter().flatten().map(ToString::to_string).collect();
+        let uses = self.security.keyring().map(|keyring| keyring.uses());
+        let report = |key: KeyUse| KeyReport {
+            key_id: key.id.to_string(),
+            connections: key.connections,
+            requests: key.requests,
+        };
+        let keys: Vec<KeyReport> = uses.into_iter().flatten().map(report).collect();
         let has_tls = self.security.tls().is_some();
-        let mode = match (self.security.accepts_unproven(), key_ids.is_empty(), has_tls) {
+        let mode = match (self.security.accepts_unproven(), keys.is_empty(), has_tls) {
             (true, true, false) if self.is_insecure => "insecure",
             (true, true, false) => "open",
             (true, _, _) => "rollout",
@@ -149,9 +161,9 @@ impl Access {
         };
         SecurityReport {
             mode,
-            key_in_use: key_ids.first().cloned(),
-            key_ids,
-            failed_proofs: self.failed_proofs.total(),
+            key_in_use: keys.first().map(|key| key.key_id.clone()),
+            keys,
+            failed_proofs: self.security.failed_proofs().total(),
         }
     }
 
@@ -162,6 +174,14 @@ impl Access {
                 "keys that begin with {prefix:?} are written by members only (reserved_data_prefix)"
             ))),
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses a join where the address that it comes from asks too often.
+    pub(super) fn check_join(&self, principal: &HttpPrincipal) -> Result<(), ErrorResponse> {
+        match self.joins.admit(principal.address.ip(), env::Instant::now()) {
+            true => Ok(()),
+            false => Err(too_many_joins(&self.joins).into()),
         }
     }
 
@@ -209,10 +229,11 @@ impl Access {
                 )))
             }
             Refusal::NoProof(why) => {
-                let pause = self.failed_proofs.note(address.ip(), env::Instant::now());
-                self.warn(address.ip(), &why);
                 let eviction = request.extensions().get::<Arc<EvictionHandle>>().cloned();
-                pause_evictable(eviction, pause).await;
+                let failed = self.security.failed_proofs();
+                failed
+                    .delay("request", address.ip(), &why, eviction.as_deref())
+                    .await;
                 // The same for every reason, and without any state: nobody learns from it what was wrong.
                 Err(ErrorResponse::new(
                     ErrorCode::Unauthenticated,
@@ -237,14 +258,6 @@ impl Access {
     pub(super) fn audit(&self, request: &Request, route: &Route) -> AuditEntry {
         AuditEntry::begin(self.logger.clone(), request, route, remote_address(request))
     }
-
-    fn warn(&self, address: IpAddr, why: &str) {
-        if let Some(others) = self.warnings.admit(ErrorCode::Unauthenticated) {
-            self.logger.warn(format_args!(
-                "a request from {address} was refused because it proved nothing: {why}{others}"
-            ));
-        }
-    }
 }
 
 /// Why a request is refused.
@@ -263,15 +276,4 @@ fn forbidden(message: String) -> ErrorResponse {
 fn remote_address(request: &Request) -> SocketAddr {
     let info = request.extensions().get::<ConnectInfo<SocketAddr>>();
     info.map_or_else(|| SocketAddr::from(([0; 4], 0)), |info| info.0)
-}
-
-/// Waits with an answer. Meanwhile the connection may be evicted, because nobody may keep places by failing.
-async fn pause_evictable(eviction: Option<Arc<EvictionHandle>>, pause: Duration) {
-    if let Some(eviction) = &eviction {
-        eviction.mark_idle();
-    }
-    env::sleep(pause).await;
-    if let Some(eviction) = &eviction {
-        eviction.protect();
-    }
 }

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Uri};
 use serde_json::json;
 
 use super::write_timeout;
-use crate::http::access::AuditTarget;
+use crate::http::access::{AuditTarget, HttpPrincipal};
 use crate::http::body::read_json;
 use crate::http::error_response::ErrorResponse;
 use crate::http::params::{Query, path_tail};
@@ -19,11 +19,13 @@ use crate::model::partition_number;
 
 pub(crate) async fn join(
     State(app): State<AppState>,
+    Extension(principal): Extension<HttpPrincipal>,
     Extension(target): Extension<AuditTarget>,
     query: Query,
     headers: HeaderMap,
     body: Body,
 ) -> HandlerResult {
+    app.access.check_join(&principal)?;
     let timeout = write_timeout(&app, &query)?;
     let request: JoinRequest = read_json(&app, &headers, body).await?;
     target.set(&request.node.id);

@@ -85,6 +85,7 @@ async fn with_security(change: impl FnOnce(&mut Options), security: Security, li
     let mut options = Options::new("node-1", "127.0.0.1:0");
     change(&mut options);
     let log = Log::new();
+    let security = security.logging_to(log.logger.clone());
     let access = Arc::new(Access::new(&options, security, log.logger.clone()));
     let server = Server::with_access(FakeNode::new(), limits, access, None).await;
     Secured { server, log }
@@ -211,7 +212,10 @@ async fn a_stranger_gets_nothing_from_any_route() {
         .await;
     let security = &parsed(&health)["security"];
     assert_eq!(security["mode"], "secret");
-    assert_eq!(security["key_ids"], json!([security["key_in_use"]]));
+    // Each route was asked with a right token of role read and with one of role operate, and this is one more.
+    let key = &security["keys"][0];
+    assert_eq!(key["key_id"], security["key_in_use"]);
+    assert!(key["requests"].as_u64().unwrap() > 1, "{key}");
     assert_eq!(security["failed_proofs"], failures);
     let metrics = server
         .send("GET", "/metrics", &[("authorization", &authorization)], "")
@@ -292,7 +296,7 @@ async fn without_a_secret_a_token_counts_for_nothing() {
     let answer = secured.server.send("PUT", "/data/k", &headers, "v").await;
     assert_eq!(answer.status, 200);
     let (_, health) = secured.server.json("GET", "/health/detailed", "").await;
-    let open = json!({ "mode": "open", "key_ids": [], "key_in_use": null, "failed_proofs": 0 });
+    let open = json!({ "mode": "open", "keys": [], "key_in_use": null, "failed_proofs": 0 });
     assert_eq!(health["security"], open);
     let insecure = with_security(|o| o.insecure = true, Security::none(), HttpLimits::default()).await;
     let (_, health) = insecure.server.json("GET", "/health/detailed", "").await;
@@ -382,6 +386,30 @@ async fn who_changed_what_is_written_down() {
     for (_, line) in secured.log.lines() {
         assert!(!line.contains(value) && !line.contains("ck1."), "{line}");
     }
+}
+
+#[tokio::test]
+async fn one_address_joins_only_so_often() {
+    let server = Server::start().await;
+    let node = json!({ "node": { "id": "node-9", "ip": "10.0.0.9:80" }, "raft_addr": "" }).to_string();
+    let began = std::time::Instant::now();
+    let mut refused = None;
+    for number in 0..10_000 {
+        let (status, answer) = server.json("POST", "/join", &node).await;
+        if status != 200 {
+            refused = Some((number, status, answer));
+            break;
+        }
+    }
+    let (number, status, answer) = refused.expect("some join should be refused");
+    let (code, message) = error_of(&answer);
+    assert_eq!((status, code), (503, "BUSY"));
+    assert!(
+        message.contains("32 joins a second from one address"),
+        "{message}"
+    );
+    let admitted_later = 33 * (began.elapsed().as_secs() + 1);
+    assert!((256..=256 + admitted_later).contains(&number), "{number}");
 }
 
 #[tokio::test]

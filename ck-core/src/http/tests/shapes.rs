@@ -58,7 +58,7 @@ async fn health_and_readiness() {
         "healthy": true, "node_id": "node-1", "node_name": "The \"first\"", "is_leader": true,
         "node_count": 2, "partition_count": 2, "raft_state": "Leader", "last_sync": NOW, "uptime": "7s",
         "election_stretch": 2, "delay_ms": 230,
-        "security": { "mode": "open", "key_ids": [], "key_in_use": null, "failed_proofs": 0 },
+        "security": { "mode": "open", "keys": [], "key_in_use": null, "failed_proofs": 0 },
     });
     assert_eq!((status, body), (200, expected));
 
@@ -238,7 +238,12 @@ async fn metrics_count_in_both_forms() {
 }
 
 /// What only a node with TLS, or with a secret, has a value of.
-const OPTIONAL_FAMILIES: [&str; 2] = ["clusterkit_certificate_seconds_left", "clusterkit_security_key"];
+const OPTIONAL_FAMILIES: [&str; 4] = [
+    "clusterkit_certificate_seconds_left",
+    "clusterkit_security_key",
+    "clusterkit_security_key_connections",
+    "clusterkit_security_key_requests_total",
+];
 
 /// Every sample belongs to the family announced right before it, and every family is announced once.
 fn exposition_is_well_formed(text: &str) {

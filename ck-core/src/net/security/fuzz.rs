@@ -1,13 +1,13 @@
 //! Fuzz target: any text as a proof or a token, and any change of frames that carry codes.
 
 use bytes::BytesMut;
-use ring::hmac;
+use ring::aead::UnboundKey;
 
 use super::{CODE_LEN, Keyring, Offer, Role, Token, answer};
 use crate::fuzz::Input;
 use crate::model::NodeId;
 use crate::net::frame::{Decoded, FrameKind, decode, put_header};
-use crate::net::frame_check::{FrameCheck, FrameMac};
+use crate::net::frame_check::{FrameCheck, FrameMac, MAC_ALGORITHM};
 use crate::net::{Hello, Lane, LocalIdentity};
 
 const SECRET: &str = "fuzzed-secret-0123456789-abcdefghijklmnopqrs";
@@ -70,7 +70,10 @@ pub(crate) fn proofs(bytes: &[u8]) {
 }
 
 fn check() -> FrameCheck {
-    FrameCheck::Mac(FrameMac::new(hmac::Key::new(hmac::HMAC_SHA256, b"fuzz")))
+    // A key of this length is one.
+    UnboundKey::new(MAC_ALGORITHM, &[7; 32]).map_or(FrameCheck::Checksum, |key| {
+        FrameCheck::Mac(Box::new(FrameMac::new(key)))
+    })
 }
 
 /// Changes a stream of frames as the input says, and reads it.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{ClusterKeys, KeyId};
+use super::keys::CountedConnection;
+use super::{ClusterKeys, KeyId, KeyUse};
 use crate::error::{Error, ErrorCode, Result};
 use crate::options::{check_keyring, keys_of};
 
@@ -44,11 +45,16 @@ impl Keyring {
         let keys = keys(&self.cluster, text)?;
         Ok(self.keys.send_if_modified(|present| {
             let ids = |keys: &[Arc<ClusterKeys>]| keys.iter().map(|key| key.id().clone()).collect::<Vec<_>>();
-            let changed = ids(present) != ids(&keys);
-            if changed {
-                *present = keys;
+            if ids(present) == ids(&keys) {
+                return false;
             }
-            changed
+            // A key that stays is the same one, with its counts.
+            let kept = keys.iter().map(|key| {
+                let same = present.iter().find(|present| present.id() == key.id());
+                same.unwrap_or(key).clone()
+            });
+            *present = kept.collect();
+            true
         }))
     }
 
@@ -60,6 +66,18 @@ impl Keyring {
     /// The ids of the keys: the one that is used first.
     pub fn ids(&self) -> Vec<KeyId> {
         self.keys().iter().map(|key| key.id().clone()).collect()
+    }
+
+    /// How much each key is used.
+    pub fn uses(&self) -> Vec<KeyUse> {
+        self.keys().iter().map(|key| key.present_use()).collect()
+    }
+
+    /// Counts a connection under the key with this id, which this node serves.
+    pub(in crate::net) fn count_connection(&self, id: &KeyId) -> Option<CountedConnection> {
+        let keys = self.keys();
+        let key = keys.iter().find(|key| key.id() == id)?;
+        Some(CountedConnection::new(key.clone()))
     }
 
     /// True while the key with this id is in the keyring.

@@ -4,6 +4,8 @@
 //! nothing about the others: a token for reading proves nothing to peers.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ring::{hkdf, hmac};
 
@@ -48,6 +50,19 @@ pub struct ClusterKeys {
     pub(super) frames: hkdf::Prk,
     pub(super) http_read: hmac::Key,
     pub(super) http_operate: hmac::Key,
+    connections: AtomicUsize,
+    requests: AtomicU64,
+}
+
+/// How much a key is used, so that an operator knows when an old one can go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyUse {
+    /// The key.
+    pub id: KeyId,
+    /// The connections of peers under it that this node serves.
+    pub connections: usize,
+    /// The requests of HTTP clients with a token of it since this node took the key.
+    pub requests: u64,
 }
 
 impl fmt::Debug for ClusterKeys {
@@ -90,11 +105,44 @@ impl ClusterKeys {
             ),
             http_read: key("clusterkit/1 http: read"),
             http_operate: key("clusterkit/1 http: operate"),
+            connections: AtomicUsize::new(0),
+            requests: AtomicU64::new(0),
         }
+    }
+
+    /// How much the key is used.
+    pub(super) fn present_use(&self) -> KeyUse {
+        KeyUse {
+            id: self.id.clone(),
+            connections: self.connections.load(Ordering::Relaxed),
+            requests: self.requests.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Counts a request with a token of this key.
+    pub(super) fn count_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The id of the secret in this cluster.
     pub fn id(&self) -> &KeyId {
         &self.id
+    }
+}
+
+/// A connection under a key, counted for as long as this lives.
+#[derive(Debug)]
+pub(in crate::net) struct CountedConnection(Arc<ClusterKeys>);
+
+impl CountedConnection {
+    pub(super) fn new(keys: Arc<ClusterKeys>) -> Self {
+        keys.connections.fetch_add(1, Ordering::Relaxed);
+        CountedConnection(keys)
+    }
+}
+
+impl Drop for CountedConnection {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -47,7 +47,7 @@ pub(super) use certificate::peer_uri;
 pub use certificate::{CertificateIdentity, CertificateName, ConnectionIdentity};
 pub use identity::{LocalIdentity, Principal};
 pub use keyring::Keyring;
-pub use keys::{ClusterKeys, KeyId};
+pub use keys::{ClusterKeys, KeyId, KeyUse};
 pub(super) use proof::{CODE_LEN, Offer, PendingProof, ProvedKeys, answer};
 pub use tls::{Tls, TlsOwner, TlsPem};
 pub(crate) use tls_accept::Opening;
@@ -55,7 +55,9 @@ pub(crate) use tls_connect::tls_refusal;
 pub use tls_connect::{BlockingTlsStream, ClientTls, ClientTlsPem};
 pub use token::{Role, Token};
 
+use super::failed_proofs::FailedProofs;
 use crate::error::Result;
+use crate::logger::Logger;
 use crate::options::{Cidr, invalid};
 
 /// The byte stream of a connection, such as TCP or TLS.
@@ -69,6 +71,8 @@ pub struct Security {
     inner: Arc<SecurityInner>,
     /// The networks in which peers may be; empty for every network.
     allowed: Arc<[Cidr]>,
+    /// Who has proved nothing on this node's ports.
+    failed_proofs: Arc<FailedProofs>,
 }
 
 #[derive(Default)]
@@ -115,7 +119,21 @@ impl Security {
                 requires_proof: AtomicBool::new(false),
             }),
             allowed: Arc::default(),
+            failed_proofs: Arc::default(),
         }
+    }
+
+    /// The same, for the ports of a node with this log. What proves nothing there is counted anew.
+    pub(crate) fn logging_to(self, logger: Arc<Logger>) -> Self {
+        Security {
+            failed_proofs: Arc::new(FailedProofs::logging_to(logger)),
+            ..self
+        }
+    }
+
+    /// Who has proved nothing.
+    pub(crate) fn failed_proofs(&self) -> &FailedProofs {
+        &self.failed_proofs
     }
 
     /// The same, and peers are dialled only at addresses in these networks. Names are checked by the address that is dialled,

@@ -21,12 +21,11 @@ use rand::RngExt;
 use ring::{digest, hmac};
 use subtle::ConstantTimeEq;
 
-use super::keys::derive;
 use super::{ClusterKeys, KeyId, Keyring};
 use crate::env;
 use crate::error::{Error, ErrorCode, Result};
 use crate::net::Hello;
-use crate::net::frame_check::{FrameCheck, FrameMac};
+use crate::net::frame_check::{FrameCheck, FrameMac, MAC_ALGORITHM};
 
 /// The version of this exchange.
 const VERSION: &str = "1";
@@ -99,20 +98,22 @@ pub(in crate::net) struct ProvedKeys {
 }
 
 impl ProvedKeys {
-    fn new(key: &ClusterKeys, hash: &digest::Digest, binding: &[u8]) -> Self {
+    fn new(key: &ClusterKeys, hash: &digest::Digest, binding: &[u8]) -> Result<Self> {
         let check = |label: &str| {
             if !binding.is_empty() {
                 // The proof holds on this TLS session only, and TLS does for its records what a code does for frames.
-                return FrameCheck::Checksum;
+                return Ok(FrameCheck::Checksum);
             }
-            let bytes: [u8; 32] = derive(&key.frames, &[label.as_bytes(), hash.as_ref()]);
-            FrameCheck::Mac(FrameMac::new(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
+            let info = [label.as_bytes(), hash.as_ref()];
+            let key = key.frames.expand(&info, MAC_ALGORITHM);
+            let key = key.map_err(|_| Error::internal("a key of frames is within HKDF's limit"))?;
+            Ok(FrameCheck::Mac(Box::new(FrameMac::new(key.into()))))
         };
-        ProvedKeys {
+        Ok(ProvedKeys {
             id: key.id().clone(),
-            from_caller: check("from the caller"),
-            from_server: check("from the server"),
-        }
+            from_caller: check("from the caller")?,
+            from_server: check("from the server")?,
+        })
     }
 }
 
@@ -192,7 +193,7 @@ impl Offer {
         }
         Ok((
             code(&key.proof_of_caller, &hash),
-            ProvedKeys::new(key, &hash, binding),
+            ProvedKeys::new(key, &hash, binding)?,
         ))
     }
 }
@@ -265,7 +266,7 @@ pub(in crate::net) fn answer(
     );
     let pending = PendingProof {
         expected: code(&key.proof_of_caller, &hash),
-        keys: ProvedKeys::new(key, &hash, binding),
+        keys: ProvedKeys::new(key, &hash, binding)?,
     };
     Ok((header, pending))
 }

@@ -140,8 +140,8 @@ impl Token {
         let key_id = KeyId::parse(key_id).ok_or_else(wrong)?;
         let keys = keyring.keys();
         let key = keys.iter().find(|key| *key.id() == key_id).ok_or_else(wrong)?;
-        let key = key_of(key, role).ok_or_else(wrong)?;
-        let expected = URL_SAFE_NO_PAD.encode(hmac::sign(key, said.as_bytes()));
+        let key_of_role = key_of(key, role).ok_or_else(wrong)?;
+        let expected = URL_SAFE_NO_PAD.encode(hmac::sign(key_of_role, said.as_bytes()));
         if !bool::from(expected.as_bytes().ct_eq(code.as_bytes())) {
             return Err(wrong());
         }
@@ -149,6 +149,7 @@ impl Token {
         if expires != 0 && expires <= now {
             return Err(Error::new(ErrorCode::Unauthenticated, "the token has expired"));
         }
+        key.count_request();
         Ok(Token {
             role,
             key_id,

@@ -238,8 +238,12 @@ async fn an_axum_server_mounts_peers_beside_its_own_routes() {
     let server = plain_server("test", echo(), NetLimits::default());
     let peers = server.clone();
     let upgrade = move |mut request: axum::extract::Request| {
-        let response = peers.upgrade(&mut request, std::net::SocketAddr::from(([127, 0, 0, 1], 1)));
-        std::future::ready(response.map(axum::body::Body::new))
+        let peers = peers.clone();
+        async move {
+            let remote = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+            let response = peers.upgrade(&mut request, remote).await;
+            response.map(axum::body::Body::new)
+        }
     };
     let routes = axum::Router::new()
         .route(PEER_PATH, axum::routing::get(upgrade))

@@ -1,6 +1,7 @@
 //! Tests over real loopback sockets, on ports that the system gives.
 
 mod connections;
+mod counted_proofs;
 mod frames;
 mod handshakes;
 mod proofs;

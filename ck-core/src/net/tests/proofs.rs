@@ -7,15 +7,15 @@ use super::*;
 use crate::net::security::CODE_LEN;
 
 const REQUEST: Bytes = Bytes::from_static(b"ask");
-const OURS: &str = "0yxn6Zq3Tk4uVwA9bCdE2fGhIjKlMnOpQrStUvWxYz1";
-const NEXT: &str = "9LmNoPqRsTuVwXyZ0aBcDeFgHiJkL1mNoPqRsTuVwX8";
-const THEIRS: &str = "3456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJ";
+pub(super) const OURS: &str = "0yxn6Zq3Tk4uVwA9bCdE2fGhIjKlMnOpQrStUvWxYz1";
+pub(super) const NEXT: &str = "9LmNoPqRsTuVwXyZ0aBcDeFgHiJkL1mNoPqRsTuVwX8";
+pub(super) const THEIRS: &str = "3456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJ";
 
-fn keyring(secrets: &str) -> Keyring {
+pub(super) fn keyring(secrets: &str) -> Keyring {
     Keyring::new("test", secrets).unwrap()
 }
 
-fn secured(secrets: &str) -> Security {
+pub(super) fn secured(secrets: &str) -> Security {
     Security::with_keyring(keyring(secrets), false)
 }
 
@@ -24,13 +24,13 @@ fn identity(node: &str) -> Arc<LocalIdentity> {
 }
 
 /// A node of the cluster "test" that echoes, and what it has been asked so far.
-struct Peer {
+pub(super) struct Peer {
     server: PeerServer,
-    addr: String,
+    pub(super) addr: String,
     asked: Arc<AtomicUsize>,
 }
 
-async fn peer(security: Security) -> Peer {
+pub(super) async fn peer(security: Security) -> Peer {
     peer_of("test", security).await
 }
 
@@ -55,7 +55,7 @@ async fn peer_of(cluster: &str, security: Security) -> Peer {
     Peer { server, addr, asked }
 }
 
-fn caller(security: Security) -> TcpTransport {
+pub(super) fn caller(security: Security) -> TcpTransport {
     caller_as("caller", security)
 }
 
@@ -65,11 +65,11 @@ fn caller_as(node: &str, security: Security) -> TcpTransport {
     transport
 }
 
-async fn ask(transport: &TcpTransport, addr: &str) -> Result<Bytes> {
+pub(super) async fn ask(transport: &TcpTransport, addr: &str) -> Result<Bytes> {
     transport.call(addr, Lane::Request, REQUEST, TEST_TIMEOUT).await
 }
 
-async fn refused(transport: &TcpTransport, addr: &str) -> Error {
+pub(super) async fn refused(transport: &TcpTransport, addr: &str) -> Error {
     let error = ask(transport, addr).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::Unauthenticated, "{error}");
     assert!(error.is_unsent(), "nothing was sent: {error}");

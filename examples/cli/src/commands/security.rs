@@ -21,7 +21,7 @@ pub(super) fn of_members(
     global: &Global,
 ) -> BTreeMap<String, Option<NodeSecurity>> {
     let mut all = BTreeMap::new();
-    if asked.is_none_or(|security| security.key_ids.is_empty()) {
+    if asked.is_none_or(|security| security.keys.is_empty()) {
         return all;
     }
     let nodes: Vec<&Node> = cluster.nodes.iter().map(|node| &**node).collect();
@@ -46,6 +46,19 @@ fn of_member(node: &Node, global: &Global) -> Option<NodeSecurity> {
     answer.security.filter(|_| answer.health.node_id == node.id)
 }
 
+/// The uses of one key in the cluster.
+#[derive(Default)]
+struct KeyUses<'a> {
+    /// The nodes that prove themselves by it.
+    using: Vec<&'a str>,
+    /// The nodes that accept it only.
+    accepting: Vec<&'a str>,
+    /// The connections of peers under it.
+    connections: usize,
+    /// The requests with its tokens.
+    requests: u64,
+}
+
 /// One line for people; `None` where a node says nothing of it.
 pub(super) fn line(
     asked: Option<&NodeSecurity>,
@@ -65,29 +78,34 @@ pub(super) fn line(
         mode => printable(mode).to_string(),
     };
     let mut line = out.styles.paint(tone, &meaning);
-    // By key: who uses it, and who accepts it only.
-    let mut uses: BTreeMap<&str, (Vec<&str>, Vec<&str>)> = BTreeMap::new();
+    let mut uses: BTreeMap<&str, KeyUses<'_>> = BTreeMap::new();
     let mut silent = Vec::new();
     for (id, security) in members {
         let Some(security) = security else {
             silent.push(id.as_str());
             continue;
         };
-        for key in &security.key_ids {
-            let (using, accepting) = uses.entry(key).or_default();
-            match security.key_in_use.as_ref() == Some(key) {
-                true => using.push(id),
-                false => accepting.push(id),
+        for key in &security.keys {
+            let uses = uses.entry(&key.key_id).or_default();
+            match security.key_in_use.as_ref() == Some(&key.key_id) {
+                true => uses.using.push(id),
+                false => uses.accepting.push(id),
             }
+            uses.connections += key.connections;
+            uses.requests = uses.requests.saturating_add(key.requests);
         }
     }
-    for (key, (using, accepting)) in uses {
+    for (key, uses) in uses {
         let mut text = format!("; key {}", printable(key));
-        for (what, nodes) in [("used", using), ("accepted", accepting)] {
+        for (what, nodes) in [("used", uses.using), ("accepted", uses.accepting)] {
             if !nodes.is_empty() {
                 text.push_str(&format!(" {what} by {}", nodes.join(", ")));
             }
         }
+        text.push_str(&format!(
+            " ({} connections, {} requests)",
+            uses.connections, uses.requests
+        ));
         line.push_str(&text);
     }
     if !silent.is_empty() {
@@ -95,7 +113,7 @@ pub(super) fn line(
         line.push_str(&out.styles.paint(Tone::Warn, &text));
     }
     if asked.failed_proofs > 0 {
-        line.push_str(&format!("; {} requests without a proof", asked.failed_proofs));
+        line.push_str(&format!("; {} calls without a proof", asked.failed_proofs));
     }
     Some(line)
 }

@@ -162,7 +162,10 @@ fn a_secret_has_no_flag_and_is_not_printed() {
 fn status_says_which_keys_are_in_use_where() {
     let mut asked = health();
     asked["security"] = json!({
-        "mode": "secret", "key_ids": ["0000aaaa", "0000bbbb"], "key_in_use": "0000aaaa", "failed_proofs": 3,
+        "mode": "secret", "key_in_use": "0000aaaa", "failed_proofs": 3, "keys": [
+            { "key_id": "0000aaaa", "connections": 4, "requests": 1 },
+            { "key_id": "0000bbbb", "connections": 0, "requests": 2 },
+        ],
     });
     let node = script().json("GET /health/detailed", 200, &asked).serve();
     let mut cluster = crate::sample::cluster();
@@ -176,15 +179,15 @@ fn status_says_which_keys_are_in_use_where() {
         .serve();
     let ran = front.run(&["status"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    let expected = "security    secret; key 0000aaaa used by node-1; key 0000bbbb accepted by node-1; no answer from \
-                    node-10, node-2; 3 requests without a proof\n";
+    let expected = "security    secret; key 0000aaaa used by node-1 (4 connections, 1 requests); key 0000bbbb accepted by \
+                    node-1 (0 connections, 2 requests); no answer from node-10, node-2; 3 calls without a proof\n";
     assert!(ran.stdout.contains(expected), "{}", ran.stdout);
     let answer = front.run(&["status", "--json"]).json();
     assert_eq!(answer["security"]["node-1"], asked["security"]);
     assert_eq!(answer["security"]["node-2"], Value::Null);
     assert_eq!(answer["asked"]["security"], asked["security"]);
 
-    asked["security"] = json!({ "mode": "insecure", "key_ids": [], "key_in_use": null, "failed_proofs": 0 });
+    asked["security"] = json!({ "mode": "insecure", "keys": [], "key_in_use": null, "failed_proofs": 0 });
     let open = script().json("GET /health/detailed", 200, &asked).serve();
     let ran = open.run(&["status"]);
     assert!(

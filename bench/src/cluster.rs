@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use clusterkit::{ClusterKit, Options, TimingProfile};
 use tempfile::TempDir;
 
-use crate::{Outcome, security};
+use crate::Outcome;
+use crate::protection::{Authority, Protection};
 
 /// How long anything may take before the benchmark gives up.
 pub(crate) const BENCH_TIMEOUT: Duration = Duration::from_secs(240);
@@ -18,6 +19,7 @@ pub(crate) struct Nodes {
     pub(crate) nodes: Vec<ClusterKit>,
     dir: TempDir,
     kind: Kind,
+    authority: Authority,
 }
 
 /// What kind of cluster.
@@ -25,8 +27,8 @@ pub(crate) struct Nodes {
 pub(crate) struct Kind {
     pub(crate) partitions: u32,
     pub(crate) profile: TimingProfile,
-    /// With a secret that all nodes share.
-    pub(crate) secured: bool,
+    /// What protects it.
+    pub(crate) protection: Protection,
 }
 
 impl Default for Kind {
@@ -34,7 +36,7 @@ impl Default for Kind {
         Kind {
             partitions: PARTITIONS,
             profile: TimingProfile::Lan,
-            secured: false,
+            protection: Protection::None,
         }
     }
 }
@@ -47,11 +49,18 @@ impl Nodes {
 
     /// The same, of another kind.
     pub(crate) fn none_of(dir: &Path, kind: Kind) -> Outcome<Self> {
+        let dir = tempfile::Builder::new().prefix("ck-bench-").tempdir_in(dir)?;
         Ok(Nodes {
             nodes: Vec::new(),
-            dir: tempfile::Builder::new().prefix("ck-bench-").tempdir_in(dir)?,
+            authority: Authority::new(kind.protection, dir.path())?,
+            dir,
             kind,
         })
+    }
+
+    /// What hands a further node of it its secret and its certificate.
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.authority
     }
 
     /// Where their data is.
@@ -71,15 +80,15 @@ impl Nodes {
     pub(crate) fn add(&mut self, count: usize) -> Outcome {
         let mut missing = count;
         if self.nodes.is_empty() {
-            let founder = ClusterKit::new(self.options(0))?;
+            let founder = ClusterKit::new(self.options(0)?)?;
             founder.start()?;
             self.nodes.push(founder);
             missing -= 1;
         }
         let from = self.nodes.len();
         let new: Vec<_> = (from..from + missing)
-            .map(|i| ClusterKit::new(self.options(i)))
-            .collect::<Result<_, _>>()?;
+            .map(|i| Ok(ClusterKit::new(self.options(i)?)?))
+            .collect::<Outcome<_>>()?;
         std::thread::scope(|scope| -> Outcome {
             let starting: Vec<_> = new.iter().map(|node| scope.spawn(|| node.start())).collect();
             // Those behind a failed one are waited for by the scope.
@@ -93,31 +102,34 @@ impl Nodes {
 
     /// Adds one node that is called `i`, which no node was before.
     pub(crate) fn add_as(&mut self, i: usize) -> Outcome {
-        let node = ClusterKit::new(self.options(i))?;
+        let node = ClusterKit::new(self.options(i)?)?;
         node.start()?;
         self.nodes.push(node);
         Ok(())
     }
 
     /// The options of node `i`.
-    fn options(&self, i: usize) -> Options {
-        let mut options = Options::new(format!("node-{i:02}"), "127.0.0.1:0");
+    fn options(&self, i: usize) -> Outcome<Options> {
+        let id = format!("node-{i:02}");
+        let mut options = Options::new(&id, "127.0.0.1:0");
         options.data_dir = self.dir.path().join(format!("{i}")).display().to_string();
         options.join_timeout = BENCH_TIMEOUT;
         options.timing.profile = self.kind.profile;
-        options.cluster_secret = self.kind.secured.then(|| security::SECRET.into());
+        for (name, value) in self.authority.options_of(&id)? {
+            options.set(name, &value)?;
+        }
         match self.nodes.first().and_then(ClusterKit::http_addr) {
             Some(founder) => options.join_addrs = vec![founder],
             None => options.partition_count = Some(self.kind.partitions),
         }
-        options
+        Ok(options)
     }
 
     /// Stops node `i` and starts it again on the same data; gives how long the start took.
     pub(crate) fn restart(&mut self, i: usize) -> Outcome<Duration> {
         self.nodes[i].stop()?;
         let started = Instant::now();
-        self.nodes[i] = ClusterKit::new(self.options(i))?;
+        self.nodes[i] = ClusterKit::new(self.options(i)?)?;
         self.nodes[i].start()?;
         Ok(started.elapsed())
     }

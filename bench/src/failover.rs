@@ -19,22 +19,22 @@ const VICTIM: &str = "victim";
 const MANY: u32 = 1_333;
 
 /// What a profile should reach, in milliseconds.
-struct Aims {
-    write: f64,
-    route: f64,
+pub(crate) struct Aims {
+    pub(crate) write: f64,
+    pub(crate) route: f64,
 }
+
+/// What the profile `lan` should reach.
+pub(crate) const LAN: Aims = Aims {
+    write: 550.0,
+    route: 2_500.0,
+};
 
 /// Measures at `lan` and `fast`, each `trials` times.
 pub(crate) fn measure(report: &mut Report, dir: &Path, trials: usize) -> Outcome {
     println!("failover: the killed node is a process of its own");
     for (profile, aims) in [
-        (
-            TimingProfile::Lan,
-            Aims {
-                write: 550.0,
-                route: 2_500.0,
-            },
-        ),
+        (TimingProfile::Lan, LAN),
         (
             TimingProfile::Fast,
             Aims {
@@ -43,7 +43,11 @@ pub(crate) fn measure(report: &mut Report, dir: &Path, trials: usize) -> Outcome
             },
         ),
     ] {
-        killed(report, dir, profile, &aims, trials)?;
+        let kind = Kind {
+            profile,
+            ..Kind::default()
+        };
+        killed(report, dir, kind, &aims, trials)?;
         step_down(report, dir, profile, trials)?;
         drain(report, dir, profile, trials)?;
     }
@@ -62,16 +66,14 @@ fn millis(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
 }
 
-fn killed(report: &mut Report, dir: &Path, profile: TimingProfile, aims: &Aims, trials: usize) -> Outcome {
-    let kind = Kind {
-        partitions: PARTITIONS,
-        profile,
-        ..Kind::default()
-    };
+/// Kills the leader, and another node, in turn.
+pub(crate) fn killed(report: &mut Report, dir: &Path, kind: Kind, aims: &Aims, trials: usize) -> Outcome {
+    let profile = kind.profile;
     let mut nodes = Nodes::none_of(dir, kind)?;
     nodes.add(2)?;
     let founder = nodes.nodes[0].http_addr().ok_or("the founder listens nowhere")?;
-    let start = || NodeProcess::start_with(nodes.dir(), VICTIM, Some(&founder), profile);
+    let protection = nodes.authority().options_of(VICTIM)?;
+    let start = || NodeProcess::start_protected(nodes.dir(), VICTIM, Some(&founder), profile, &protection);
     let mut victim = start()?;
     let (mut write, mut route_led, mut route, mut rejoin) = (vec![], vec![], vec![], vec![]);
     for trial in 0..trials * 2 {

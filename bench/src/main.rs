@@ -11,6 +11,7 @@ mod lookup;
 mod many;
 mod partitions;
 mod process;
+mod protection;
 mod quiet;
 mod rate;
 mod report;
@@ -126,6 +127,9 @@ enum Child {
         /// Registers a hook that is asked of every copy, and says at once that it is made.
         #[arg(long)]
         hook: bool,
+        /// Further options, as NAME=VALUE.
+        #[arg(long)]
+        set: Vec<String>,
     },
 }
 
@@ -140,6 +144,7 @@ fn main() -> ExitCode {
             profile,
             partitions,
             hook,
+            set,
         }) => process::serve(
             id,
             data_dir,
@@ -147,6 +152,7 @@ fn main() -> ExitCode {
             http_addr,
             profile.as_deref(),
             (*partitions, *hook),
+            set,
         ),
         None => run(&arguments),
     };
@@ -168,7 +174,12 @@ fn run(arguments: &Arguments) -> Outcome {
         writes::measure(&mut report, &arguments.dir, &arguments.writers, turn)?;
     }
     if wanted(Part::Security) {
-        security::measure(&mut report, &arguments.dir, Duration::from_millis(arguments.turn))?;
+        security::measure(
+            &mut report,
+            &arguments.dir,
+            Duration::from_millis(arguments.turn),
+            arguments.trials.max(1),
+        )?;
     }
     if wanted(Part::Http) {
         http::measure(&mut report, &arguments.dir, Duration::from_millis(arguments.turn))?;

@@ -52,8 +52,13 @@ pub(crate) fn serve(
     http_addr: &str,
     profile: Option<&str>,
     (partitions, hook): (u32, bool),
+    set: &[String],
 ) -> Outcome {
     let mut options = Options::new(id, http_addr);
+    for option in set {
+        let (name, value) = option.split_once('=').ok_or("an option without a value")?;
+        options.set(name, value)?;
+    }
     if let Some(profile) = profile {
         options.set("timing.profile", profile)?;
     }
@@ -158,6 +163,34 @@ impl NodeProcess {
         Ok(process)
     }
 
+    /// The same with further options.
+    pub(crate) fn start_protected(
+        dir: &Path,
+        id: &str,
+        join: Option<&str>,
+        profile: TimingProfile,
+        options: &[(&str, String)],
+    ) -> Outcome<Self> {
+        let mut program = node_program()?;
+        // The secret is one of a benchmark: others may see it.
+        let set = options
+            .iter()
+            .map(|(name, value)| format!("--set={name}={value}"));
+        let set: Vec<String> = set.collect();
+        program.args(set);
+        let mut process = NodeProcess::spawn_as(
+            program,
+            dir,
+            id,
+            join,
+            "127.0.0.1:0",
+            profile,
+            (PARTITIONS, false),
+        )?;
+        process.wait_until_started()?;
+        Ok(process)
+    }
+
     /// Starts a node without waiting for it.
     pub(crate) fn spawn(
         dir: &Path,
@@ -166,7 +199,7 @@ impl NodeProcess {
         profile: TimingProfile,
         partitions: u32,
     ) -> Outcome<Self> {
-        let program = Command::new(std::env::current_exe()?);
+        let program = node_program()?;
         NodeProcess::spawn_as(
             program,
             dir,
@@ -180,7 +213,7 @@ impl NodeProcess {
 
     /// The same with a hook that is asked of every copy, and says at once that it is made.
     pub(crate) fn spawn_hooked(dir: &Path, id: &str, join: Option<&str>, partitions: u32) -> Outcome<Self> {
-        let program = Command::new(std::env::current_exe()?);
+        let program = node_program()?;
         let (addr, profile) = ("127.0.0.1:0", TimingProfile::Lan);
         NodeProcess::spawn_as(program, dir, id, join, addr, profile, (partitions, true))
     }
@@ -197,7 +230,8 @@ impl NodeProcess {
         let mut program = Command::new("ip");
         program
             .args(["netns", "exec", namespace])
-            .arg(std::env::current_exe()?);
+            .arg(std::env::current_exe()?)
+            .arg("node");
         let (profile, what) = (TimingProfile::Lan, (PARTITIONS, false));
         NodeProcess::spawn_as(program, dir, id, join, http_addr, profile, what)
     }
@@ -212,7 +246,6 @@ impl NodeProcess {
         (partitions, hook): (u32, bool),
     ) -> Outcome<Self> {
         let mut child = program
-            .arg("node")
             .arg(id)
             .arg(dir.join(id))
             .args(join)
@@ -284,6 +317,13 @@ impl NodeProcess {
             cpu: Duration::from_secs_f64(cpu.parse()?),
         })
     }
+}
+
+/// This program, to run one node.
+fn node_program() -> Outcome<Command> {
+    let mut program = Command::new(std::env::current_exe()?);
+    program.arg("node");
+    Ok(program)
 }
 
 impl Drop for NodeProcess {

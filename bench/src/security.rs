@@ -1,66 +1,107 @@
-//! What proofs cost: durable writes of a cluster with a secret beside those of one without, in turns.
+//! What proofs and TLS cost: durable writes and lookups of protected clusters beside those of one that is not, in turns, and
+//! how long each is without a leader that was killed.
 
+use std::hint::black_box;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use clusterkit::ClusterKit;
 
 use crate::Outcome;
-use crate::cluster::{Kind, Nodes};
+use crate::cluster::{Kind, Nodes, PARTITIONS};
+use crate::failover;
+use crate::protection::Protection;
 use crate::report::{Aim, Report};
 use crate::writes;
 
-/// The secret of the clusters that are measured.
-pub(crate) const SECRET: &str = "0yxn6Zq3Tk4uVwA9bCdE2fGhIjKlMnOpQrStUvWxYz1";
 const WRITERS: usize = 64;
 /// How often each cluster has its turn.
 const ROUNDS: usize = 5;
+/// Lookups in one turn.
+const LOOKUPS: u32 = 1_000_000;
 
-/// Measures writes. What a connection and a call cost is in the core's own benchmark (ck-core/benches/tls.rs).
-pub(crate) fn measure(report: &mut Report, dir: &Path, turn: Duration) -> Outcome {
+/// A cluster, and what was measured of it in each round.
+struct Measured {
+    protection: Protection,
+    nodes: Nodes,
+    writes: Vec<f64>,
+    cpu: Vec<f64>,
+    lookups: Vec<f64>,
+}
+
+/// Measures writes, lookups and failover. What a connection and a call cost is in the core's own benchmark
+/// (ck-core/benches/tls.rs).
+pub(crate) fn measure(report: &mut Report, dir: &Path, turn: Duration, trials: usize) -> Outcome {
     println!("security: clusters of 3 nodes in this process, {WRITERS} writers, {ROUNDS} turns each");
-    let kinds = [("none", false), ("secret", true)];
     let mut clusters = Vec::new();
-    for (name, secured) in kinds {
-        let kind = Kind {
-            secured,
-            ..Kind::default()
-        };
-        let mut nodes = Nodes::none_of(dir, kind)?;
+    for protection in Protection::ALL {
+        let mut nodes = Nodes::none_of(dir, kind(protection))?;
         nodes.add(3)?;
         nodes.wait_until_formed()?;
-        clusters.push((name, nodes, Vec::new(), Vec::new()));
+        clusters.push(Measured {
+            protection,
+            nodes,
+            writes: Vec::new(),
+            cpu: Vec::new(),
+            lookups: Vec::new(),
+        });
     }
     for _ in 0..ROUNDS {
-        for (_, nodes, rates, cpu) in &mut clusters {
-            let rate = writes::write(nodes.leader()?, WRITERS, turn)?;
-            rates.push(rate.per_second);
-            cpu.push(rate.cpu_micros);
+        for cluster in &mut clusters {
+            let leader = cluster.nodes.leader()?;
+            let rate = writes::write(leader, WRITERS, turn)?;
+            cluster.writes.push(rate.per_second);
+            cluster.cpu.push(rate.cpu_micros);
+            cluster.lookups.push(nanos_of_a_lookup(leader));
         }
     }
-    let median = |values: &[f64]| {
-        let mut sorted = values.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
-    };
-    let plain = median(&clusters[0].2);
-    for (name, nodes, rates, cpu) in clusters {
-        nodes.stop()?;
-        let rate = median(&rates);
-        report.add(
-            format!("writes with security {name}, {WRITERS} at once"),
-            rate,
-            "/s",
-            None,
-            format!("{:.1} us of CPU per write", median(&cpu)),
-        );
-        if name != "none" {
+    let plain = median(&clusters[0].writes);
+    for cluster in clusters {
+        cluster.nodes.stop()?;
+        let (rate, name) = (median(&cluster.writes), cluster.protection.name());
+        let note = format!("{:.1} us of CPU per write", median(&cluster.cpu));
+        let what = format!("writes with security {name}, {WRITERS} at once");
+        report.add(what, rate, "/s", None, note);
+        let aim = match cluster.protection {
+            Protection::None => None,
+            Protection::Secret => Some(0.95),
+            Protection::Tls | Protection::Both => Some(0.85),
+        };
+        if let Some(aim) = aim {
             report.add(
                 "  of those without",
                 rate / plain,
                 "",
-                Some(Aim::AtLeast(0.95)),
+                Some(Aim::AtLeast(aim)),
                 "",
             );
         }
+        report.add("  a lookup", median(&cluster.lookups), "ns", None, "is_primary");
+    }
+    for protection in [Protection::None, Protection::Both] {
+        println!("failover with security {}", protection.name());
+        failover::killed(report, dir, kind(protection), &failover::LAN, trials)?;
     }
     Ok(())
+}
+
+fn kind(protection: Protection) -> Kind {
+    Kind {
+        protection,
+        ..Kind::default()
+    }
+}
+
+fn nanos_of_a_lookup(node: &ClusterKit) -> f64 {
+    let began = Instant::now();
+    for lookup in 0..LOOKUPS {
+        black_box(node.is_primary(black_box(lookup % PARTITIONS)));
+    }
+    began.elapsed().as_secs_f64() * 1e9 / f64::from(LOOKUPS)
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
 }

@@ -31,7 +31,11 @@ const PEER_OFFER: [&[u8]; 2] = [PEER_ALPN, HTTP_ALPN];
 
 /// The cryptography of every TLS connection.
 pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+    #[cfg(feature = "aws-lc-rs")]
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    #[cfg(not(feature = "aws-lc-rs"))]
+    let provider = rustls::crypto::ring::default_provider();
+    Arc::new(provider)
 }
 
 /// The contents of the three files of a node, as PEM.

@@ -16,6 +16,7 @@ mod lessons;
 mod onlookers;
 mod refusals;
 mod restart;
+mod secrecy;
 mod security;
 mod support;
 mod tls;

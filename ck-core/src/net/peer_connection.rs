@@ -37,7 +37,7 @@ impl PeerConnection {
     }
 
     /// The same, from this address.
-    pub(super) fn from_address(self, remote: SocketAddr) -> Self {
+    pub(super) fn at(self, remote: SocketAddr) -> Self {
         PeerConnection {
             remote: Some(remote),
             ..self

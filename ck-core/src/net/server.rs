@@ -176,7 +176,7 @@ impl PeerServer {
             {
                 let connection =
                     PeerConnection::of(hello.principal(keys.as_ref().map(|keys| keys.id.clone())));
-                let connection = Arc::new(connection.from_address(remote));
+                let connection = Arc::new(connection.at(remote));
                 server.serve(stream, hello.lane, connection, keys, handle).await;
                 drop(permit);
             }

@@ -1,5 +1,6 @@
 //! Starts and stops a node.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::leader::{
 use crate::membership::Identity;
 use crate::model::{Event, EventKind, LeadershipEvent};
 use crate::net::Handler;
+use crate::options::is_world_readable;
 use crate::raft::{ForwardServer, Leadership, LeadershipChange, Proposer, RaftConfig, RaftNode};
 use crate::state::CopyLimit;
 
@@ -97,6 +99,7 @@ impl Node {
 
     async fn open(self: &Arc<Self>) -> Result<()> {
         let identity = self.open_directory().await?;
+        self.warn_of_open_secrets().await?;
         if let Some(identity) = &identity {
             // Set before peers can call: this node must never seem to have no cluster.
             self.context.addresses.set_cluster_id(&identity.cluster_id);
@@ -117,6 +120,29 @@ impl Node {
             Some(identity) => self.restart(identity).await,
             None => self.bootstrap_or_join().await,
         }
+    }
+
+    /// Says which files with secrets in them every user of this machine may read.
+    async fn warn_of_open_secrets(&self) -> Result<()> {
+        let options = self.options();
+        let files = [
+            ("cluster_secret_file", options.cluster_secret_file.clone()),
+            ("tls.key", options.tls.key.clone()),
+        ];
+        let find = move || {
+            // A file that cannot be looked at is an error where it is read.
+            let open = |path: &String| is_world_readable(Path::new(path)).unwrap_or(false);
+            let named = files
+                .into_iter()
+                .filter_map(|(option, path)| Some((option, path?)));
+            named.filter(|(_, path)| open(path)).collect::<Vec<_>>()
+        };
+        for (option, path) in env::blocking(find).await? {
+            self.context.logger.warn(format_args!(
+                "{option} {path}: every user of this machine may read it; make it private (chmod 600)"
+            ));
+        }
+        Ok(())
     }
 
     /// Locks the data directory and reads this node's identity, if it has one.

@@ -11,6 +11,16 @@ use crate::error::{Error, ErrorCode, Result};
 /// How often a file is read again that may have been replaced.
 pub(crate) const OPTION_FILE_READ_INTERVAL: Duration = Duration::from_secs(2);
 
+/// True for a file that every user of this machine may read.
+///
+/// # Errors
+/// Those of the file system.
+pub(crate) fn is_world_readable(path: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::PermissionsExt;
+
+    Ok(std::fs::metadata(path)?.permissions().mode() & 0o004 != 0)
+}
+
 /// Reads a file of at most `max` bytes. May hang, where the file is on a network.
 ///
 /// # Errors

@@ -38,7 +38,7 @@ pub use builder::OptionsBuilder;
 pub(crate) use cidr::Cidr;
 pub use derived::TimingValues;
 pub use duration::{format_duration, parse_duration};
-pub(crate) use file::{OPTION_FILE_READ_INTERVAL, read_option_file};
+pub(crate) use file::{OPTION_FILE_READ_INTERVAL, is_world_readable, read_option_file};
 pub(crate) use json::{json_object, text_of};
 pub use markdown::options_markdown;
 pub use secret::Secret;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use clusterkit::{ClusterKit, Error, ErrorCode, Expect, Options};
+use clusterkit::{ClusterKit, Error, ErrorCode, Expect, LogLevel, Options};
 
 use crate::support::{
     TIMEOUT, TestNode, durable_cluster, founder, join, leader, options, settle, stop, until,
@@ -225,6 +225,34 @@ fn a_running_cluster_is_given_a_secret_under_load_and_nobody_goes_back() {
 }
 
 /// Who changed what is in the log, with the key that proved it; what was written is not.
+#[test]
+fn a_secret_that_everybody_may_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    std::fs::write(&file, OURS).unwrap();
+    for (mode, is_warned_of) in [(0o644, true), (0o640, false), (0o600, false)] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let mut options = founder("node-1");
+        options.cluster_secret_file = Some(file.display().to_string());
+        options.log_level = LogLevel::Warn;
+        let lines = Arc::<parking_lot::Mutex<Vec<String>>>::default();
+        let heard = lines.clone();
+        let node = ClusterKit::new(options).unwrap();
+        node.on_log(Some(Arc::new(move |_, message: &str| {
+            heard.lock().push(message.to_owned())
+        })));
+        node.start().unwrap();
+        node.stop().unwrap();
+        let warned = lines
+            .lock()
+            .iter()
+            .any(|line| line.contains("cluster_secret_file") && line.contains("chmod 600"));
+        assert_eq!(warned, is_warned_of, "{mode:o}: {:?}", lines.lock());
+    }
+}
+
 #[test]
 fn what_members_and_operators_change_is_in_the_audit() {
     let lines = Arc::<parking_lot::Mutex<Vec<String>>>::default();

@@ -262,7 +262,13 @@ fn problem_for_people(problem: &CertificateError) -> String {
     {
         return error.message().to_owned();
     }
-    problem.to_string()
+    match problem {
+        // An authority of the same name with another key; the name alone is not enough for anybody to be sure.
+        CertificateError::BadSignature | CertificateError::UnknownIssuer => {
+            "it does not lead to an authority in the CA file".to_owned()
+        }
+        problem => problem.to_string(),
+    }
 }
 
 /// The error of TLS in an error of a stream.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the key-value servers of examples/kv: nodes die, stop, join and leave under load, and no answer is wrong.
 
-    check.py [--seed 1] [--seconds 60] [--modes sync,async] [--store memory|sqlite] [--languages rust,go,...]
+    check.py [--seed 1] [--seconds 60] [--modes sync,async] [--store memory|sqlite] [--languages rust,go,...|all]
     check.py --checker     the checker's own tests only
 
 Without --seconds: a minute in sync mode, whose history has to be linearizable for each key; and a third of that in async mode,
@@ -85,7 +85,7 @@ def main() -> int:
         if not arguments.minutes:
             checker(tally)
         if not arguments.checker:
-            servers = programs(arguments.languages.split(","), arguments.profile)
+            servers = programs(arguments.languages, arguments.profile)
             modes = arguments.modes.split(",")
             if arguments.minutes:
                 end, seed = time.monotonic() + 60 * arguments.minutes, arguments.seed

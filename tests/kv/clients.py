@@ -27,10 +27,17 @@ class Clients:
         self.timeout = timeout
         self.ended = threading.Event()
         self.histories: list[list[Call]] = [[] for _ in range(count)]
-        self.threads = [threading.Thread(target=self.run, args=(number, random.Random(f"{seed} {number}")), daemon=True)
+        self.failures: list[Exception] = []
+        self.threads = [threading.Thread(target=self.guarded, args=(number, random.Random(f"{seed} {number}")), daemon=True)
                         for number in range(count)]
         for thread in self.threads:
             thread.start()
+
+    def guarded(self, client: int, dice: random.Random) -> None:
+        try:
+            self.run(client, dice)
+        except Exception as failure:  # It is raised where the clients are ended.
+            self.failures.append(failure)
 
     def run(self, client: int, dice: random.Random) -> None:
         caller = Caller(self.timeout)
@@ -48,6 +55,8 @@ class Clients:
         self.ended.set()
         for thread in self.threads:
             thread.join()
+        if self.failures:
+            raise self.failures[0]
         return [call for history in self.histories for call in history]
 
 

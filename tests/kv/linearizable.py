@@ -120,6 +120,9 @@ def search(steps: list[Step]) -> Violation | None:
                 untried.append((*after, done + (steps[at].ended < math.inf)))
     _, first, bits, value = furthest
     stuck = [steps[at].call for at in candidates(steps, first, bits)]
+    # Who still sees what is there keeps writes from being next.
+    left = [steps[at].call for at in readers.get(value or "", ()) if not happened(at, first, bits)]
+    stuck += [call for call in left if call not in stuck]
     if untried:
         return Violation(f"after {MAX_STEPS} steps it is not known whether an order explains the history", stuck)
     there = "does not exist" if value is None else f"is {value}"

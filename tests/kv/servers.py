@@ -178,6 +178,9 @@ class Map:
         self.modulo: int = answer["hash_config"]["modulo"]
 
     def partition(self, key: str) -> dict:
+        """The partition of a key. A node that is no member yet knows of none, and of no primary."""
+        if len(self.partitions) < max(self.modulo, 1):
+            return {"primary_node": ""}
         return self.partitions[int.from_bytes(hashlib.md5(key.encode()).digest()[:4], "big") % self.modulo]
 
     def holders(self, partition: dict) -> list[str]:
@@ -392,15 +395,17 @@ def cluster(servers: dict[str, Program], settings: Settings, show: Callable[[str
     """A cluster without nodes, whose processes end with the block. After a failure its folder, with the logs, is kept."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="clusterkit-kv-"))
     made = Cluster(folder, servers, settings, show)
+    kept = False
     try:
         yield made
-    except BaseException:
+    except Exception:
+        kept = True
         print(f"the logs of the servers are in {folder}", flush=True)
         raise
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
     finally:
         made.close()
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def end_by_signals() -> None:

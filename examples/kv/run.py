@@ -335,9 +335,8 @@ class Demo:
                 # So that there is something on its way.
                 load.mark()
                 until("the keys of the node are written again", all_written)
-                killed = time.monotonic()
+                killed = self.store.kill(victim)
                 self.book.killed.append(killed)
-                self.store.kill(victim)
                 load.mark()
                 until("the keys of the killed node are written", all_written)
                 outages = [when - killed for when in load.first.values()]

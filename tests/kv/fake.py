@@ -74,7 +74,7 @@ class Fake:
 
     def write(self, key: str, value: str | None) -> tuple[int, dict]:
         done = 200, {"status": "success", "key": key}
-        unknown = 504, {"error": "outcome unknown", "outcome": "unknown"}
+        unknown = 504, {"error": "unknown outcome"}
         if self.happens("acknowledges-first"):
             self.later(key, value)
         elif self.happens("late"):
@@ -88,7 +88,7 @@ class Fake:
             return unknown
         elif self.happens("denies"):
             self.store(key, value)
-            return 503, {"error": "refused", "outcome": "none"}
+            return 503, {"error": "nobody owns the key"}
         elif self.happens("goes-back"):
             self.early[key] = value
             time.sleep(LAG)

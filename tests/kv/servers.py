@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import pathlib
+import select
 import shutil
 import signal
 import socket
@@ -51,8 +52,8 @@ class Answer:
 
     @property
     def surely_not_done(self) -> bool:
-        """No effect now or later. Everything that is neither this nor done may have happened, or may still happen."""
-        return not self.sent or (400 <= self.status < 500 and self.status != 408) or self.body.get("outcome") == "none"
+        """No effect now or later: refused, or nobody owns the key now. What is neither this nor done may still happen."""
+        return not self.sent or (400 <= self.status < 500 and self.status != 408) or self.status == 503
 
     def __str__(self) -> str:
         return f"{self.status or 'no answer'} {self.body.get('error', '')}".strip()
@@ -67,6 +68,10 @@ class Caller:
 
     def call(self, address: str, method: str, path: str, body: object = None) -> Answer:
         connection = self.connections.get(address)
+        # What is idle is closed by a server after a while, which is no answer to this call.
+        if connection and connection.sock and select.select([connection.sock], [], [], 0)[0]:
+            self.forget(address)
+            connection = None
         try:
             if connection is None:
                 connection = http.client.HTTPConnection(address, timeout=self.timeout)
@@ -268,11 +273,13 @@ class Cluster:
         node.process = None
         return code
 
-    def kill(self, node: Node) -> None:
-        """As by kill -9."""
+    def kill(self, node: Node) -> float:
+        """As by kill -9. When that was."""
         self.remember(node)
+        now = time.monotonic()
         self.signal(node, signal.SIGKILL)
         self.ended(node)
+        return now
 
     def stop(self, node: Node) -> None:
         """In order, by SIGTERM."""
@@ -289,12 +296,12 @@ class Cluster:
     def running(self) -> list[Node]:
         return [node for node in list(self.nodes.values()) if node.process is not None]
 
-    def map(self, node: Node | None = None) -> Map:
-        """What a node knows; the first that answers where none is given."""
-        for asked in [node] if node else self.running():
+    def map(self) -> Map:
+        """What the first node knows that answers."""
+        for asked in self.running():
             if answer := self.caller.get(asked.http, "/cluster"):
                 return Map(answer)
-        raise Failed(f"{node.name if node else 'no node'} does not say what it knows of the cluster")
+        raise Failed("nobody says what it knows of the cluster")
 
     def member(self, node: Node) -> None:
         """Waits until it is a member by the process that runs now, and its store answers."""

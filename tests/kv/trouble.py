@@ -76,8 +76,7 @@ class Trouble:
     # ---- What is done. ----
 
     def kill(self, node: Node) -> None:
-        self.moments.append(time.monotonic())
-        self.store.kill(node)
+        self.moments.append(self.store.kill(node))
         # Shorter than a lease, and longer than it takes others to take over.
         self.pause(4.0)
         self.back(node)

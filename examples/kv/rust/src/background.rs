@@ -1,6 +1,7 @@
 //! What goes on behind the clients' calls: repair of replicas that missed a write, and the queues of the mode `async`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::config::Mode;
 use crate::peers::{CallError, CopyAnswer, PAGE_ROWS, Peer, QueuedRow, Replicate};
-use crate::replication::{Failure, Holder, Kv, WRITE_TIMEOUT};
+use crate::replication::{Failure, Holder, Kv, RETRY_PAUSE, WRITE_TIMEOUT};
 use crate::store::Row;
 
 /// The longest pause between two attempts.
@@ -61,14 +62,13 @@ impl Kv {
         })
     }
 
-    /// True while a peer is to have what this epoch's primary of a partition writes.
-    fn is_holder(&self, number: u32, epoch: u64, peer: &Peer) -> bool {
+    /// The epoch of a partition by this node's view, while a peer that is up holds a copy or makes one.
+    fn epoch_if_holder(&self, number: u32, peer: &Peer) -> Option<u64> {
         let view = self.node.view();
-        let Some(partition) = view.partition_by_number(number) else {
-            return false;
-        };
+        let partition = view.partition_by_number(number)?;
         let mut holders = partition.nodes().chain(partition.pending());
-        partition.epoch() == epoch && holders.any(|node| node.id == peer.id && node.status.is_up())
+        let is_holder = holders.any(|node| node.id == peer.id && node.status.is_up());
+        is_holder.then(|| partition.epoch())
     }
 
     /// Sends rows to a copy, whatever it answers of itself.
@@ -114,7 +114,7 @@ impl Kv {
     /// Brings a copy the present rows of these keys, or all rows. What is no copy any more needs nothing.
     async fn bring(&self, peer: &Peer, number: u32, keys: Option<BTreeSet<String>>) -> Result<(), String> {
         let epoch = *self.partition(number).ready.borrow();
-        if !self.is_holder(number, epoch, peer) {
+        if self.epoch_if_holder(number, peer) != Some(epoch) {
             return Ok(());
         }
         let Some(keys) = keys else {
@@ -170,7 +170,6 @@ impl Kv {
                 peer.lag.lock().queued += 1;
                 place.send(QueuedRow {
                     partition: number,
-                    epoch,
                     row,
                     since,
                 });
@@ -182,15 +181,28 @@ impl Kv {
             .unwrap_or_else(|error| Err(Failure::Unknown(error.to_string())))
     }
 
-    /// Sends rows until the copy has them, or is none any more.
-    async fn deliver(&self, peer: &Peer, (number, epoch): (u32, u64), rows: Vec<Row>) {
+    /// Sends rows until the copy has them, or is none any more: under the epoch of the view, because what was acknowledged
+    /// is owed by a primary that has lost its role meanwhile, too. Rows that were written again since change nothing.
+    async fn deliver(&self, peer: &Peer, number: u32, rows: Vec<Row>) {
         let mut backoff = Backoff::new();
-        while self.is_holder(number, epoch, peer) {
-            match self.send_rows(peer, (number, epoch), rows.clone()).await {
-                Ok(_) | Err(CallError::Conflict(_)) => return,
-                Err(_) => peer.lag.lock().failed += 1,
+        while let Some(epoch) = self.epoch_if_holder(number, peer) {
+            if self.send_rows(peer, (number, epoch), rows.clone()).await.is_ok() {
+                return;
             }
+            peer.lag.lock().failed += 1;
             backoff.pause().await;
+        }
+    }
+
+    /// Before an orderly end: takes no more writes, and returns when the replicas have those that were acknowledged.
+    pub(crate) async fn drain(&self) {
+        self.is_draining.store(true, Ordering::SeqCst);
+        for number in 0..self.node.view().partition_count() {
+            // No write is under way, and none begins.
+            drop(self.partition(number).writing.write().await);
+        }
+        while self.peers.all().iter().any(|peer| peer.lag.lock().queued > 0) {
+            sleep(RETRY_PAUSE).await;
         }
     }
 }
@@ -204,16 +216,14 @@ async fn empty_queue(kv: Weak<Kv>, peer: Weak<Peer>, mut queue: mpsc::Receiver<Q
         };
         let taken = batch.len();
         peer.lag.lock().since = batch.first().map(|row| row.since);
-        let mut rows = BTreeMap::<(u32, u64), Vec<Row>>::new();
+        let mut rows = BTreeMap::<u32, Vec<Row>>::new();
         for queued in batch.drain(..) {
-            rows.entry((queued.partition, queued.epoch))
-                .or_default()
-                .push(queued.row);
+            rows.entry(queued.partition).or_default().push(queued.row);
         }
         let calls = rows
             .into_iter()
-            .flat_map(|(to, rows)| parts(rows).into_iter().map(move |part| (to, part)));
-        join_all(calls.map(|(to, part)| kv.deliver(&peer, to, part))).await;
+            .flat_map(|(number, rows)| parts(rows).into_iter().map(move |part| (number, part)));
+        join_all(calls.map(|(number, part)| kv.deliver(&peer, number, part))).await;
         let mut lag = peer.lag.lock();
         lag.queued -= taken;
         lag.since = None;

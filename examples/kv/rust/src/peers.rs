@@ -196,7 +196,6 @@ impl From<CallError> for String {
 #[derive(Debug)]
 pub(crate) struct QueuedRow {
     pub(crate) partition: u32,
-    pub(crate) epoch: u64,
     pub(crate) row: Row,
     pub(crate) since: Instant,
 }

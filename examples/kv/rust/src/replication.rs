@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use clusterkit::ClusterKit;
@@ -95,6 +95,8 @@ pub(crate) struct Kv {
     pub(crate) mode: Mode,
     pub(crate) store: Store,
     pub(crate) peers: Peers,
+    /// True from when this node is to end, in the mode `async`.
+    pub(crate) is_draining: AtomicBool,
     partitions: Mutex<Vec<Arc<Partition>>>,
     key_locks: Vec<tokio::sync::Mutex<()>>,
     key_hasher: RandomState,
@@ -107,6 +109,7 @@ impl Kv {
             mode,
             store,
             peers,
+            is_draining: AtomicBool::new(false),
             partitions: Mutex::default(),
             key_locks: (0..KEY_LOCKS).map(|_| tokio::sync::Mutex::default()).collect(),
             key_hasher: RandomState::new(),
@@ -183,6 +186,9 @@ impl Kv {
         let _key = self.lock_key(&key).await;
         if self.node.primary_epoch(number).ok() != Some(epoch) {
             return Err(Failure::Unavailable("the primary has changed".to_owned()));
+        }
+        if self.is_draining.load(Ordering::SeqCst) {
+            return Err(Failure::Unavailable("this node is about to stop".to_owned()));
         }
         if self.mode == Mode::Async {
             return self.write_behind(number, epoch, (key, value)).await;

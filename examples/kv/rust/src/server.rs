@@ -28,17 +28,20 @@ use crate::peers::{
 use crate::replication::{Failure, Kv, WRITE_TIMEOUT};
 use crate::sqlite::SqliteThread;
 use crate::store::{Store, StoreError};
-use crate::{Config, StartError};
+use crate::{Config, Mode, StartError};
 
 const MAX_KEY_BYTES: usize = 512;
 const MAX_VALUE_BYTES: usize = 1 << 20;
 /// How many keys a list has at most.
 const MAX_KEYS: usize = 10_000;
+/// How long a server that is to end waits for its replicas, in the mode `async`.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a server looks after copies that no event is about.
 const TEND_PERIOD: Duration = Duration::from_millis(500);
 
 /// A server that runs.
 pub struct Server {
+    kv: Arc<Kv>,
     node: AsyncClusterKit,
     kv_addr: String,
     stop: watch::Sender<bool>,
@@ -102,6 +105,7 @@ impl Server {
         let host = node.http_addr().unwrap_or_default();
         let host = host.rsplit_once(':').map_or("", |(host, _)| host);
         Ok(Server {
+            kv,
             node,
             kv_addr: format!("{host}:{port}"),
             stop,
@@ -129,6 +133,10 @@ impl Server {
     /// # Errors
     /// As ClusterKit's `stop`.
     pub async fn stop(self) -> clusterkit::Result<()> {
+        // What was acknowledged is not lost because its primary ends in order.
+        if self.kv.mode == Mode::Async {
+            drop(tokio::time::timeout(DRAIN_TIMEOUT, self.kv.drain()).await);
+        }
         let stopped = self.node.stop().await;
         self.stop.send_replace(true);
         let abort = self.serving.abort_handle();
@@ -578,7 +586,7 @@ impl Kv {
             "is_leader": self.node.is_leader(),
             "raft_state": self.node.consensus_stats().state,
         });
-        if self.mode == crate::Mode::Async {
+        if self.mode == Mode::Async {
             stats["replicas"] = self.peers.all().iter().map(|peer| peer.lag_json()).collect();
         }
         Ok(stats)

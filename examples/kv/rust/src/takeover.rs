@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::background::Backoff;
 use crate::config::Mode;
-use crate::peers::{CallError, CopyAnswer, Fence, Peer, digest_text};
+use crate::peers::{CALL_TIMEOUT, CallError, CopyAnswer, Fence, Peer, digest_text};
 use crate::replication::{Holder, Kv};
 use crate::store::{Copies, CopyState, StoreError};
 
@@ -47,11 +47,12 @@ impl Kv {
 
     async fn take_over(self: &Arc<Self>, number: u32, epoch: u64) -> Result<(), String> {
         let holders = self.holders(number, epoch).ok_or("the primary has changed")?;
-        let (needed, known) = match self.mode {
-            Mode::Async => (1, 1),
+        // In the mode `async` none is needed, and all have the time of a call: one may be the former primary, which lives.
+        let (needed, known, grace) = match self.mode {
+            Mode::Async => (1, 1, CALL_TIMEOUT),
             Mode::Sync | Mode::ServerSide => {
                 let counting = holders.others.iter().filter(|holder| holder.counts);
-                (holders.quorum, counting.count() + 1)
+                (holders.quorum, counting.count() + 1, ANSWER_GRACE)
             }
         };
         let own = self.change(move |copies| copies.fence(number, epoch)).await?;
@@ -59,7 +60,7 @@ impl Kv {
 
         // All that answer soon, and as many as are needed. Where every copy that counts has answered nobody is left to ask.
         let (mut whole, mut heard, mut copies) = (usize::from(own.whole), 1, Vec::new());
-        let grace = Instant::now() + ANSWER_GRACE;
+        let grace = Instant::now() + grace;
         while let Ok(Some((holder, answer))) = match whole >= needed || heard >= known {
             true => timeout_at(grace, answers.next()).await,
             false => Ok(answers.next().await),

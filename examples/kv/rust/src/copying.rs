@@ -114,20 +114,21 @@ impl Kv {
         })
     }
 
-    /// Copies what this node is counted for and does not have whole: its copy was being made when the primary changed.
-    pub(crate) async fn copy_unfinished(self: &Arc<Self>) {
-        let count = self.node.view().partition_count();
-        for number in 0..count {
-            let is_whole = self.store.state(number).await.map_or(true, |copy| copy.whole);
-            let is_copying = self.partition(number).copying.try_lock().is_err();
-            if !is_whole && !is_copying && self.node.role(number) == Some(Role::Replica) {
-                let kv = self.clone();
-                tokio::spawn(async move {
-                    if let Err(why) = kv.copy(number, &[]).await {
-                        kv.log(&format!("partition-{number} is not copied: {why}"));
-                    }
-                });
-            }
+    /// Sees to a copy that no event is about: the view counts it, and it is not whole. It was being made when the primary
+    /// changed.
+    pub(crate) async fn copy_unfinished(self: &Arc<Self>, number: u32) {
+        if self.node.role(number) != Some(Role::Replica) {
+            return;
+        }
+        let is_whole = self.store.state(number).await.map_or(true, |copy| copy.whole);
+        let is_copying = self.partition(number).copying.try_lock().is_err();
+        if !is_whole && !is_copying {
+            let kv = self.clone();
+            tokio::spawn(async move {
+                if let Err(why) = kv.copy(number, &[]).await {
+                    kv.log(&format!("partition-{number} is not copied: {why}"));
+                }
+            });
         }
     }
 

@@ -1,12 +1,17 @@
-//! What ClusterKit's events start.
+//! What ClusterKit's events start, and a look from time to time at what no event is about.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use clusterkit::model::PartitionChangeEvent;
 use clusterkit::prelude::*;
 use tokio::runtime::Handle;
+use tokio::time::sleep;
 
 use crate::replication::Kv;
+
+/// How often a server looks after copies that no event is about.
+const TEND_PERIOD: Duration = Duration::from_millis(500);
 
 /// Registers the hook. ClusterKit holds it, and it holds neither the server nor the node.
 pub(crate) fn register(kv: &Arc<Kv>) -> clusterkit::Result<()> {
@@ -38,6 +43,23 @@ async fn on_event(kv: Weak<Kv>, event: Arc<Event>) -> Result<(), String> {
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// Looks, until the server is gone, for what this node leads and has not taken over, and for copies that are not whole.
+pub(crate) async fn tend(kv: Weak<Kv>) {
+    loop {
+        sleep(TEND_PERIOD).await;
+        let Some(kv) = kv.upgrade() else {
+            return;
+        };
+        for number in 0..kv.node.view().partition_count() {
+            match kv.node.primary_epoch(number) {
+                Ok(epoch) if kv.epoch_served(number).is_none() => kv.start_takeover(number, epoch),
+                Ok(_) => {}
+                Err(_) => kv.copy_unfinished(number).await,
+            }
+        }
     }
 }
 

@@ -14,13 +14,17 @@
 //! | `takeover` | what a new primary does before it serves |
 //! | `copying` | what a new copy does before it counts, at both ends |
 //! | `hooks` | which of these ClusterKit's events start |
-//! | `server` | HTTP |
+//! | `clients`, `members` | what is asked over HTTP by the ones and the others (`answers`, `auth`) |
+//! | `server` | how it starts and ends |
 
+mod answers;
 mod auth;
 mod background;
+mod clients;
 mod config;
 mod copying;
 mod hooks;
+mod members;
 mod peers;
 mod replication;
 mod server;

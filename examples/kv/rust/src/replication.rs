@@ -167,6 +167,12 @@ impl Kv {
         }
     }
 
+    /// The epoch under which this node serves a partition at this moment.
+    pub(crate) fn epoch_served(&self, number: u32) -> Option<u64> {
+        let epoch = self.node.primary_epoch(number).ok()?;
+        (*self.partition(number).ready.borrow() == epoch).then_some(epoch)
+    }
+
     async fn lock_key(&self, key: &str) -> MutexGuard<'_, ()> {
         let index = self.key_hasher.hash_one(key) as usize % KEY_LOCKS;
         self.key_locks[index].lock().await

@@ -18,7 +18,7 @@ const PUT: &str = "INSERT INTO kv (partition, key, value, epoch, seq) VALUES (?1
     WHERE (excluded.epoch, excluded.seq) > (kv.epoch, kv.seq)";
 
 /// The tables, in a file that only this process uses.
-struct SqliteRows(Connection);
+pub(crate) struct SqliteRows(Connection);
 
 fn failed(error: &rusqlite::Error) -> StoreError {
     StoreError::Failed(error.to_string())
@@ -43,7 +43,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
 }
 
 impl SqliteRows {
-    fn open(file: &Path) -> rusqlite::Result<Self> {
+    pub(crate) fn open(file: &Path) -> rusqlite::Result<Self> {
         let connection = Connection::open(file)?;
         // FULL: what was acknowledged outlasts the machine, not only the process.
         connection.execute_batch(
@@ -119,6 +119,12 @@ impl Rows for SqliteRows {
     }
 }
 
+/// The copies in a database, which is made where there is none.
+pub(crate) fn open(file: &Path) -> Result<Copies, StoreError> {
+    let rows = SqliteRows::open(file).map_err(|error| failed(&error))?;
+    Copies::load(Box::new(rows))
+}
+
 /// Runs jobs on copies in SQLite.
 pub(crate) struct SqliteThread(mpsc::Sender<Job>);
 
@@ -132,14 +138,12 @@ struct Ended {
 }
 
 impl SqliteThread {
-    /// Opens the database, which is made where there is none.
+    /// Opens the database.
     pub(crate) fn open(file: &Path) -> Result<Self, StartError> {
         if let Some(folder) = file.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let opened = SqliteRows::open(file).map_err(|error| failed(&error));
-        let copies = opened.and_then(|rows| Copies::load(Box::new(rows)));
-        let mut copies = copies.map_err(|error| format!("{}: {error:?}", file.display()))?;
+        let mut copies = open(file).map_err(|error| format!("{}: {error:?}", file.display()))?;
         let (sender, jobs) = mpsc::channel::<Job>();
         let work = move || {
             // Ends with the last sender: then all jobs are done.

@@ -467,3 +467,6 @@ impl Store {
         self.run(move |copies| Ok(copies.state(partition))).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,6 +165,18 @@ def mark(at: int, first: int, bits: int) -> tuple[int, int]:
 
 
 @dataclasses.dataclass
+class Troubles:
+    """What was done to the servers, and when."""
+
+    faults: list[float] = dataclasses.field(default_factory=list)
+    """When a node was killed or stopped."""
+    moves: list[tuple[float, float]] = dataclasses.field(default_factory=list)
+    """From when to when roles may have moved between nodes, whatever the reason."""
+    at_rest: float = math.inf
+    """From when on nothing was done, and everything had to be where it belongs."""
+
+
+@dataclasses.dataclass
 class Losses:
     """What was lost of one key: acknowledged writes, and by how much each came before the fault that excuses it."""
 
@@ -172,12 +184,13 @@ class Losses:
     violation: Violation | None = None
 
 
-def losses(history: Iterable[Call], faults: list[float], window: float, slack: float = 1.0) -> Losses:
+def losses(history: Iterable[Call], troubles: Troubles, window: float, slack: float = 1.0) -> Losses:
     """What a store has lost that acknowledges before it replicates, and whether it may have.
 
     A read tells of a loss where it saw a write that ended before another began, which in turn was acknowledged before the read
-    began. That is allowed where a node was killed or stopped (at one of `faults`) before the read ended, and at most `window`
-    after the acknowledgement, which its client may have read up to `slack` after it was sent.
+    began. That is allowed where a node was killed or stopped before the read ended, and at most `window` after the
+    acknowledgement, which its client may have read up to `slack` after it was sent. Where a role moves, the new primary may
+    show what is old until the former one has sent all; but nothing is missing in the end.
     """
     history = sorted(history, key=lambda call: call.ended)
     if wrong := never_written(history):
@@ -200,11 +213,14 @@ def losses(history: Iterable[Call], faults: list[float], window: float, slack: f
                 break
             if write.began <= source_ended or id(write) in told:
                 continue
-            told.add(id(write))
-            age = min((fault - write.ended for fault in faults if write.ended - slack <= fault <= read.ended), default=math.inf)
-            if age > window:
+            age = min((fault - write.ended for fault in troubles.faults if write.ended - slack <= fault <= read.ended),
+                      default=math.inf)
+            moved = any(began <= read.ended and write.began <= ended for began, ended in troubles.moves)
+            if age <= window:
+                told.add(id(write))
+                found.excused.append((write, age))
+            elif read.began >= troubles.at_rest or not moved:
                 since = "no node was killed or stopped since" if age == math.inf else f"{age:.3f} s before a node was troubled"
                 what = f"an acknowledged write is lost: {since}, and {window} s are allowed"
                 return Losses(violation=Violation(what, [write, read]))
-            found.excused.append((write, age))
     return found

@@ -49,8 +49,7 @@ class Trouble:
         self.began = time.monotonic()
         self.known: Map | None = None
         self.ended = threading.Event()
-        # When a node was killed or stopped.
-        self.moments: list[float] = []
+        self.troubles = linearizable.Troubles()
         self.done: collections.Counter[str] = collections.Counter()
 
     def say(self, text: str) -> None:
@@ -76,14 +75,14 @@ class Trouble:
     # ---- What is done. ----
 
     def kill(self, node: Node) -> None:
-        self.moments.append(self.store.kill(node))
+        self.troubles.faults.append(self.store.kill(node))
         # Shorter than a lease, and longer than it takes others to take over.
         self.pause(4.0)
         self.back(node)
 
     def stop(self, node: Node) -> None:
         """It does not run for a while, and goes on as if nothing had been."""
-        self.moments.append(time.monotonic())
+        self.troubles.faults.append(time.monotonic())
         self.store.signal(node, signal.SIGSTOP)
         self.pause(4.5)
         self.store.signal(node, signal.SIGCONT)
@@ -135,6 +134,8 @@ class Trouble:
         fault(node)
         # Nothing is promised for two nodes that die within one repair, and what is in memory is gone with its process.
         self.store.settle()
+        # Others may hear a little later that all is at rest.
+        self.troubles.moves.append((began, time.monotonic() + 1.0))
         name = self.store.running()[-1].name if fault == self.join else "" if fault in (self.leave, self.step_down) else node.name
         self.say(f"{fault.__name__.replace('_', ' ')} {name}".rstrip() + f": at rest after {time.monotonic() - began:.1f} s")
 
@@ -160,6 +161,7 @@ def trouble(servers: dict[str, Program], settings: Settings, seed: int, seconds:
         history = clients.end()
         if failure is None:
             try:
+                made.troubles.at_rest = time.monotonic()
                 history += final_reads(store)
                 partitions, rows = store.in_step()
                 made.say(f"all copies of {partitions} partitions are equal, {rows} rows")
@@ -169,7 +171,7 @@ def trouble(servers: dict[str, Program], settings: Settings, seed: int, seconds:
         follower.join()
         report = Report(len(history), sum(call.outcome == UNKNOWN for call in history), made.done)
         try:
-            judge(settings, history, made.moments, report)
+            judge(settings, history, made.troubles, report)
         except Failed:
             (store.folder / "history.txt").write_text(lines(history, made.began) + "\n")
             raise
@@ -191,12 +193,12 @@ def final_reads(store: Cluster) -> list[Call]:
     return found
 
 
-def judge(settings: Settings, history: list[Call], moments: list[float], report: Report) -> None:
+def judge(settings: Settings, history: list[Call], troubles: linearizable.Troubles, report: Report) -> None:
     start = min(call.began for call in history)
     wrong: list[tuple[str, list[Call], linearizable.Violation]] = []
     for key, calls in by_key(history).items():
         if settings.mode == "async":
-            lost = linearizable.losses(calls, moments, ASYNC_WINDOW)
+            lost = linearizable.losses(calls, troubles, ASYNC_WINDOW)
             report.excused += len(lost.excused)
             report.oldest = max([report.oldest, *(age for _, age in lost.excused)])
             found = lost.violation
@@ -207,7 +209,7 @@ def judge(settings: Settings, history: list[Call], moments: list[float], report:
     if wrong:
         key, calls, violation = min(wrong, key=lambda each: max(call.began for call in each[2].calls))
         raise Failed(f"{len(wrong)} of {len(KEYS)} keys are wrong; the first is {key}: {violation.what}\n"
-                     + excerpt(calls, violation, start, moments))
+                     + excerpt(calls, violation, start, troubles.faults))
 
 
 def excerpt(calls: list[Call], violation: linearizable.Violation, start: float, moments: list[float]) -> str:

@@ -330,6 +330,11 @@ class Cluster:
             what = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(states.items()))
             self.show(f"migrations: {status.get('moved', 0)} of {status.get('partitions_to_move', 0)} done, {what}")
 
+    def lateness(self) -> tuple[float, float]:
+        """By how much the cluster has stretched its timeouts because this machine is busy, and how late timers are, in seconds."""
+        said = [self.caller.get(node.http, "/health/detailed") for node in self.running()]
+        return max(health.get("election_stretch", 1) for health in said), max(health.get("delay_ms", 0) for health in said) / 1000
+
     def unsettled(self) -> str:
         """What is not at rest, for people."""
         status = self.caller.get(self.running()[0].http, "/rebalance")

@@ -1,7 +1,6 @@
 //! What goes on behind the clients' calls: repair of replicas that missed a write, and the queues of the mode `async`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -194,9 +193,8 @@ impl Kv {
         }
     }
 
-    /// Before an orderly end: takes no more writes, and returns when the replicas have those that were acknowledged.
+    /// When this node is to end and takes no more writes: returns when the replicas have those that were acknowledged.
     pub(crate) async fn drain(&self) {
-        self.is_draining.store(true, Ordering::SeqCst);
         for number in 0..self.node.view().partition_count() {
             // No write is under way, and none begins.
             drop(self.partition(number).writing.write().await);

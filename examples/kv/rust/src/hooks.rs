@@ -30,7 +30,12 @@ async fn on_event(kv: Weak<Kv>, event: Arc<Event>) -> Result<(), String> {
     let kv = kv.upgrade().ok_or("the server has stopped")?;
     match &event.kind {
         EventKind::PartitionChange(change) if change.node_id == *kv.node.my_node_id() => {
-            kv.on_partition_change(change).await
+            // A node that is to stop waits for its hooks, and a copy may take long.
+            let mut stopping = kv.stopping.subscribe();
+            tokio::select! {
+                done = kv.on_partition_change(change) => done,
+                _ = stopping.wait_for(|stopping| *stopping) => Err("the server is about to stop".to_owned()),
+            }
         }
         // Connections to where it was are of no use. Of this node's own return there is nothing to clear: a copy that is
         // made anew is compared with what is here, and what the primary does not have goes.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use clusterkit::ClusterKit;
@@ -95,8 +95,8 @@ pub(crate) struct Kv {
     pub(crate) mode: Mode,
     pub(crate) store: Store,
     pub(crate) peers: Peers,
-    /// True from when this node is to end, in the mode `async`.
-    pub(crate) is_draining: AtomicBool,
+    /// True from when this node is to end.
+    pub(crate) stopping: watch::Sender<bool>,
     partitions: Mutex<Vec<Arc<Partition>>>,
     key_locks: Vec<tokio::sync::Mutex<()>>,
     key_hasher: RandomState,
@@ -109,7 +109,7 @@ impl Kv {
             mode,
             store,
             peers,
-            is_draining: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
             partitions: Mutex::default(),
             key_locks: (0..KEY_LOCKS).map(|_| tokio::sync::Mutex::default()).collect(),
             key_hasher: RandomState::new(),
@@ -193,10 +193,10 @@ impl Kv {
         if self.node.primary_epoch(number).ok() != Some(epoch) {
             return Err(Failure::Unavailable("the primary has changed".to_owned()));
         }
-        if self.is_draining.load(Ordering::SeqCst) {
-            return Err(Failure::Unavailable("this node is about to stop".to_owned()));
-        }
         if self.mode == Mode::Async {
+            if *self.stopping.borrow() {
+                return Err(Failure::Unavailable("this node is about to stop".to_owned()));
+            }
             return self.write_behind(number, epoch, (key, value)).await;
         }
         partition.in_doubt.lock().insert(key.clone());

@@ -111,6 +111,7 @@ impl Server {
     /// # Errors
     /// As ClusterKit's `stop`.
     pub async fn stop(self) -> clusterkit::Result<()> {
+        self.kv.stopping.send_replace(true);
         // What was acknowledged is not lost because its primary ends in order.
         if self.kv.mode == Mode::Async {
             drop(tokio::time::timeout(DRAIN_TIMEOUT, self.kv.drain()).await);

@@ -335,6 +335,11 @@ class Cluster:
         said = [self.caller.get(node.http, "/health/detailed") for node in self.running()]
         return max(health.get("election_stretch", 1) for health in said), max(health.get("delay_ms", 0) for health in said) / 1000
 
+    def behind(self, node: Node) -> float:
+        """In async mode, by how many seconds the replicas are behind a node."""
+        replicas = self.caller.get(node.kv, "/kv/stats").get("replicas", [])
+        return max((replica["behind_ms"] / 1000 for replica in replicas), default=0)
+
     def unsettled(self) -> str:
         """What is not at rest, for people."""
         status = self.caller.get(self.running()[0].http, "/rebalance")

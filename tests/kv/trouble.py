@@ -22,7 +22,7 @@ CLIENTS = 10
 CLIENT_PAUSE = 0.02
 # How old a client's knowledge of the cluster may be.
 MAP_AGE = 0.5
-# How old a write may be that async mode loses.
+# How old a write may be that async mode loses, where the servers do not say that their replicas are further behind.
 ASYNC_WINDOW = 1.0
 
 
@@ -50,6 +50,7 @@ class Trouble:
         self.known: Map | None = None
         self.ended = threading.Event()
         self.troubles = linearizable.Troubles()
+        self.window = ASYNC_WINDOW
         self.done: collections.Counter[str] = collections.Counter()
 
     def say(self, text: str) -> None:
@@ -75,6 +76,7 @@ class Trouble:
     # ---- What is done. ----
 
     def kill(self, node: Node) -> None:
+        self.measure(node)
         self.troubles.faults.append(self.store.kill(node))
         # Shorter than a lease, and longer than it takes others to take over.
         self.pause(4.0)
@@ -82,6 +84,7 @@ class Trouble:
 
     def stop(self, node: Node) -> None:
         """It does not run for a while, and goes on as if nothing had been."""
+        self.measure(node)
         self.troubles.faults.append(time.monotonic())
         self.store.signal(node, signal.SIGSTOP)
         self.pause(4.5)
@@ -112,6 +115,10 @@ class Trouble:
 
     def step_down(self, _: Node) -> None:
         self.store.caller.call(self.store.map().leader and self.store.nodes[self.store.map().leader].http, "POST", "/step-down")
+
+    def measure(self, node: Node) -> None:
+        """What async mode may lose with a node is what its replicas are behind it."""
+        self.window = max(self.window, ASYNC_WINDOW + self.store.behind(node))
 
     def pause(self, longest: float) -> None:
         self.ended.wait(self.dice.uniform(0.1, longest))
@@ -171,7 +178,7 @@ def trouble(servers: dict[str, Program], settings: Settings, seed: int, seconds:
         follower.join()
         report = Report(len(history), sum(call.outcome == UNKNOWN for call in history), made.done)
         try:
-            judge(settings, history, made.troubles, report)
+            judge(settings, history, made, report)
         except Failed:
             (store.folder / "history.txt").write_text(lines(history, made.began) + "\n")
             raise
@@ -193,12 +200,12 @@ def final_reads(store: Cluster) -> list[Call]:
     return found
 
 
-def judge(settings: Settings, history: list[Call], troubles: linearizable.Troubles, report: Report) -> None:
+def judge(settings: Settings, history: list[Call], made: Trouble, report: Report) -> None:
     start = min(call.began for call in history)
     wrong: list[tuple[str, list[Call], linearizable.Violation]] = []
     for key, calls in by_key(history).items():
         if settings.mode == "async":
-            lost = linearizable.losses(calls, troubles, ASYNC_WINDOW)
+            lost = linearizable.losses(calls, made.troubles, made.window)
             report.excused += len(lost.excused)
             report.oldest = max([report.oldest, *(age for _, age in lost.excused)])
             found = lost.violation
@@ -209,7 +216,7 @@ def judge(settings: Settings, history: list[Call], troubles: linearizable.Troubl
     if wrong:
         key, calls, violation = min(wrong, key=lambda each: max(call.began for call in each[2].calls))
         raise Failed(f"{len(wrong)} of {len(KEYS)} keys are wrong; the first is {key}: {violation.what}\n"
-                     + excerpt(calls, violation, start, troubles.faults))
+                     + excerpt(calls, violation, start, made.troubles.faults))
 
 
 def excerpt(calls: list[Call], violation: linearizable.Violation, start: float, moments: list[float]) -> str:

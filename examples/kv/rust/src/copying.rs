@@ -57,17 +57,12 @@ impl Kv {
         let primary = self.primary_peer(number);
         if let (true, Some(primary)) = (cursor.is_empty(), &primary) {
             let node = self.node.my_node_id().to_string();
-            match primary
-                .call_for::<CopyAnswer>(
-                    FINISH_TIMEOUT,
-                    "/kv/finish",
-                    &Finish {
-                        partition: number,
-                        node,
-                    },
-                )
-                .await
-            {
+            let finish = Finish {
+                partition: number,
+                node,
+            };
+            let finished = primary.call_for::<CopyAnswer>(FINISH_TIMEOUT, "/kv/finish", &finish);
+            match finished.await {
                 Ok(_) => return Ok(true),
                 Err(CallError::Conflict(_)) => {}
                 Err(error) => return Err(error.into()),
@@ -84,8 +79,8 @@ impl Kv {
                     self.change(replace).await?
                 }
                 None => {
-                    self.change(move |copies| copies.absorb(number, &page.rows))
-                        .await?
+                    let absorb = move |copies: &mut Copies| copies.absorb(number, &page.rows);
+                    self.change(absorb).await?
                 }
             };
             *cursor = next.unwrap_or_default();

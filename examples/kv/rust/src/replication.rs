@@ -346,3 +346,42 @@ impl Kv {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::quorum;
+
+    /// Of r copies that are left a majority is asked; each write has to be on one of them.
+    #[test]
+    fn a_takeover_meets_every_write_whatever_a_move_drops() {
+        for factor in 1..=9_usize {
+            for copies in 1..=2 * factor {
+                let written = quorum(copies, factor);
+                assert!(
+                    written <= copies && written > copies / 2,
+                    "{copies} copies, {factor} wanted"
+                );
+                let missing = copies - written;
+                // A takeover among the same copies, and after the end of a move, which leaves as many as are wanted.
+                assert!(
+                    quorum(copies, factor) > missing,
+                    "{copies} copies, {factor} wanted"
+                );
+                if copies >= factor {
+                    assert!(
+                        quorum(factor, factor) > missing,
+                        "{copies} copies, {factor} wanted"
+                    );
+                }
+                // After the failure of one.
+                if copies > 1 {
+                    assert!(
+                        quorum(copies - 1, factor) > missing,
+                        "{copies} copies, {factor} wanted"
+                    );
+                }
+            }
+        }
+        assert_eq!([1, 2, 3, 4, 5].map(|copies| quorum(copies, 3)), [1, 2, 2, 3, 4]);
+    }
+}

@@ -271,7 +271,8 @@ impl Copies {
         epoch: u64,
         (key, value): (String, Option<String>),
     ) -> Result<Row, StoreError> {
-        let seq = self.fence(partition, epoch)?.seq + 1;
+        let seq = self.fence(partition, epoch)?.seq.checked_add(1);
+        let seq = seq.ok_or_else(|| StoreError::Failed("a row has the last of all versions".to_owned()))?;
         let version = Version { epoch, seq };
         let row = Row { key, value, version };
         self.put(partition, &row)?;

@@ -82,6 +82,10 @@ demo: tools ## Ten real processes form a cluster, route keys, take in an elevent
 	cargo build --release --locked -p clusterkit-cli
 	exec "$(RELEASE)/clusterkit" demo $(ARGS)
 
+.PHONY: demo-kv
+demo-kv: tools ## Ten key-value servers, in every language: shared keys, a node more, a node dies, a rolling restart; what is lost (ARGS='--mode async --store sqlite')
+	@exec python3 examples/kv/run.py --languages "$(or $(LANGUAGES),all)" $(ARGS)
+
 .PHONY: test
 test: tools-test ## Run every test of every language, and count them
 	@python3 tests/run.py
@@ -126,7 +130,7 @@ fuzz: tools ## Fuzz what reads bytes from outside, each target or one for so lon
 	@exec fuzz/run.sh $(or $(SECONDS),60) $(TARGET)
 
 .PHONY: soak
-soak: tools ## Build C and C++ programs in all ways, end 1,000 Python processes, fuzz, simulate, then trouble real processes (MINUTES=60 or HOURS=8, SEED=1)
+soak: tools ## Build C and C++ programs in all ways, end 1,000 Python processes, fuzz, simulate, then trouble real processes and key-value servers (MINUTES=60 or HOURS=8, SEED=1)
 	@CHECK_EVERYTHING=1 cargo test --locked -p ck-ffi --test c --test cpp
 	CLUSTERKIT_EXITS=1000 python3 bindings/python/test.py -k process_ends
 	all=$$(( $(MINUTES) + 60 * $(HOURS) ))
@@ -140,9 +144,10 @@ soak: tools ## Build C and C++ programs in all ways, end 1,000 Python processes,
 	  3) echo "SKIPPED: the fuzz targets"; test -z "$$STRICT"; each=0 ;;
 	  *) exit $$fuzzed ;;
 	esac
-	minutes=$$(( (all - each * targets / 60 + 1) / 2 ))
+	minutes=$$(( (all - each * targets / 60 + 2) / 3 ))
 	$(BUILD_SIM)
 	"$(SIM)" soak --minutes $$minutes --seed $(SEED)
+	python3 tests/kv/check.py --languages all --profile release --minutes $$minutes --seed $(SEED)
 	exec $(MAKE) --no-print-directory chaos MINUTES=$$minutes SEED=$(SEED)
 
 .PHONY: planted

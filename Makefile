@@ -187,6 +187,7 @@ lint: tools-lint ## Check format, lints, documentation, dependencies and the rul
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 	RUSTDOCFLAGS='-D warnings' cargo doc -p clusterkit --features testing --no-deps --locked
 	tests/deny.sh
+	tests/deploy/tools.sh
 	python3 tests/house.py
 
 .PHONY: package

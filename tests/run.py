@@ -44,6 +44,8 @@ RUNNERS = [
     Runner("parity", "every call has its name in every language", [sys.executable, "tests/parity/check.py"], PLAIN),
     Runner("vectors", "tests/vectors is what Python's MD5 says",
            [sys.executable, "tests/vectors/make.py", "--check"]),
+    Runner("deploy", "examples/deploy agrees with itself and with the documents, and each rule finds what it is for",
+           [sys.executable, "tests/deploy/check.py"], PLAIN),
     Runner("rust", "every crate but the core, with examples, documentation and the C ABI",
            ["cargo", "test", "--workspace", "--exclude", "clusterkit", "--locked", "--no-fail-fast"], CARGO),
     # After it: it takes the library that these have built.

@@ -188,6 +188,12 @@ impl Api {
         Ok(Api { client })
     }
 
+    /// Calls to the node that the command line names, to which something else is shown.
+    pub(crate) fn showing(credentials: &Credentials, global: &Global) -> Result<Self> {
+        let client = Client::new(&global.addr, global.timeout, global.tls.client()?, credentials)?;
+        Ok(Api { client })
+    }
+
     /// Calls to a node to which nothing has to be shown.
     pub(crate) fn open(addr: &str, timeout: Duration) -> Result<Self> {
         let client = Client::new(addr, timeout, None, &Credentials::default())?;
@@ -249,6 +255,13 @@ impl Api {
     /// How the asked node is.
     pub(crate) fn health(&mut self) -> Result<HealthAnswer> {
         self.get("/health/detailed")
+    }
+
+    /// Whether the asked node says yes, by its status, and the rest of its answer.
+    pub(crate) fn probe(&mut self, path: &str) -> Result<(bool, Value)> {
+        let response = self.client.request(get(path))?;
+        let is_well = (200..300).contains(&response.status);
+        Ok((is_well, decode(&response)?))
     }
 
     /// The partition of a key, as the node sees it once it has applied `revision`.

@@ -12,6 +12,7 @@ use crate::option_flags::OptionFlags;
 
 mod access;
 mod certs;
+mod health;
 mod operate;
 mod tls;
 
@@ -21,6 +22,8 @@ pub(crate) use tls::TlsArgs;
 
 pub(crate) use access::TokenArgs;
 use access::{SECRET_HELP, TOKEN_HELP};
+use health::HEALTH_HELP;
+pub(crate) use health::HealthArgs;
 use operate::{
     DEMOTE_HELP, LEAVE_HELP, MAINTENANCE_HELP, PROMOTE_HELP, REBALANCE_HELP, RECOVER_HELP, STEP_DOWN_HELP,
 };
@@ -111,6 +114,9 @@ pub(crate) enum Command {
     /// Show how the cluster is
     #[command(after_help = "Examples:\n  clusterkit status\n  clusterkit status --addr 10.0.0.5:8080 --json")]
     Status,
+    /// Say whether a node is alive or ready, or whether any node may be restarted now
+    #[command(after_help = HEALTH_HELP)]
+    Health(HealthArgs),
     /// List the members
     #[command(after_help = "Examples:\n  clusterkit nodes\n  clusterkit nodes --json | jq -r '.nodes[].ip'")]
     Nodes,
@@ -486,6 +492,7 @@ mod tests {
             "clusterkit promote",
             "clusterkit maintenance",
             "clusterkit rebalance --status --dry-run",
+            "clusterkit health --ready --settled",
             "clusterkit data set k",
             "clusterkit data set k v --if-absent --if-revision 3",
             "clusterkit bench --clients 0",

@@ -136,6 +136,21 @@ impl Layout {
         self.active == nodes && !self.partitions.is_empty() && whole && even(&self.copies())
     }
 
+    /// How many partitions move, or lack a primary or a copy that the members could hold. Where there are none, any one node
+    /// may be restarted.
+    pub(crate) fn unsettled(&self) -> usize {
+        let is_small = self.nodes.len() < self.replication_factor;
+        let is_settled = |partition: &Holders| {
+            let is_whole = partition.state == PartitionState::Ok
+                || (is_small && partition.state == PartitionState::UnderReplicated);
+            is_whole && partition.pending.is_empty() && partition.primary.is_some()
+        };
+        self.partitions
+            .iter()
+            .filter(|partition| !is_settled(partition))
+            .count()
+    }
+
     /// True when primaries too are spread as evenly as whole numbers allow.
     pub(crate) fn has_even_primaries(&self) -> bool {
         even(&self.primaries())
@@ -297,6 +312,23 @@ pub(crate) mod tests {
         assert!(!layout(3, 2, &[]).is_spread(3), "no partitions");
         assert!(layout(3, 3, &["1 23", "2 13", "3 12"]).has_even_primaries());
         assert!(!layout(3, 3, &["1 23", "1 23", "3 12"]).has_even_primaries());
+    }
+
+    #[test]
+    fn what_lacks_a_copy_or_a_primary_or_moves_is_unsettled() {
+        assert_eq!(layout(3, 2, &["1 2", "2 3", "3 1"]).unsettled(), 0);
+        assert_eq!(layout(3, 2, &["1 2", "2+3", " 31"]).unsettled(), 2);
+        let mut one_away = layout(3, 3, &["1 23", "2 13"]);
+        for partition in &mut one_away.partitions {
+            partition.state = PartitionState::UnderReplicated;
+        }
+        assert_eq!(one_away.unsettled(), 2, "a member is away that holds copies");
+        one_away.nodes.pop();
+        assert_eq!(
+            one_away.unsettled(),
+            0,
+            "there are fewer members than copies are wanted"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod bench;
 mod certs;
 mod completions;
 mod data;
+mod health;
 mod keys;
 mod leave;
 mod locate;
@@ -35,6 +36,7 @@ pub(crate) fn run(cli: &Cli, program: &[OsString], out: &mut Out) -> Result<()> 
         Command::Serve(args) => serve::run(args, out),
         Command::Demo(args) => demo::run(args, program, out),
         Command::Status => show::status(&mut api()?, global, out),
+        Command::Health(args) => health::run(args, global, out),
         Command::Nodes => show::nodes(&mut api()?, out),
         Command::Leader => show::leader(&mut api()?, out),
         Command::Partitions(args) => partitions::run(args, &mut api()?, out),

@@ -1,6 +1,7 @@
 //! `secret` and `token`: what members share, and what clients show.
 
-use std::time::SystemTime;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use clusterkit::model::Timestamp;
 use clusterkit::net::{Keyring, Role, Token};
@@ -20,14 +21,7 @@ pub(crate) fn secret(out: &mut Out) -> Result<()> {
 
 /// Prints a new token.
 pub(crate) fn token(args: &TokenArgs, out: &mut Out) -> Result<()> {
-    let cluster = match &args.cluster_name {
-        Some(name) => name.clone(),
-        None => match option_variable("cluster_name")? {
-            Some((_, name)) => name,
-            None => Options::default().cluster_name,
-        },
-    };
-    let keyring = Keyring::new(&cluster, &cluster_secret(args.secret_file.as_deref())?)?;
+    let (cluster, keyring) = keyring(args.cluster_name.as_deref(), args.secret_file.as_deref())?;
     let role = Role::from_name(&args.role)
         .ok_or_else(|| CliError::Usage(format!("{:?} is no role: read or operate", args.role)))?;
     let now = Timestamp::from(SystemTime::now());
@@ -47,4 +41,31 @@ pub(crate) fn token(args: &TokenArgs, out: &mut Out) -> Result<()> {
         }),
         &token,
     )
+}
+
+/// A token for reading that this program makes for itself, where the environment has a secret.
+pub(super) fn own_token(name: &str, lifetime: Duration) -> Result<Option<Secret>> {
+    if option_variable("cluster_secret")?.is_none() && option_variable("cluster_secret_file")?.is_none() {
+        return Ok(None);
+    }
+    let (_, keyring) = keyring(None, None)?;
+    let expires = Timestamp::from(SystemTime::now())
+        .after(lifetime)
+        .as_secs()
+        .max(1);
+    let token = Token::make(&keyring, Role::Read, name, Some(expires))?;
+    Ok(Some(Secret::from(token)))
+}
+
+/// The name of a cluster and its keys: each as given, else as the environment has it.
+fn keyring(name: Option<&str>, secret_file: Option<&Path>) -> Result<(String, Keyring)> {
+    let cluster = match name {
+        Some(name) => name.to_owned(),
+        None => match option_variable("cluster_name")? {
+            Some((_, name)) => name,
+            None => Options::default().cluster_name,
+        },
+    };
+    let keyring = Keyring::new(&cluster, &cluster_secret(secret_file)?)?;
+    Ok((cluster, keyring))
 }

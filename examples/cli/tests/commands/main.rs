@@ -7,6 +7,7 @@
 
 mod cluster;
 mod data;
+mod health;
 mod moves;
 mod nodes;
 mod partitions;

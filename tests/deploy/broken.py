@@ -1,0 +1,100 @@
+"""What each rule has to find: a change of one file that makes it false. A rule that never fails proves nothing."""
+
+from __future__ import annotations
+
+from files import CHART, DEPLOY
+
+DOCKERFILE = f"{DEPLOY}/docker/Dockerfile"
+COMPOSE = f"{DEPLOY}/docker/docker-compose.yml"
+KUBERNETES = f"{DEPLOY}/kubernetes/kv.yaml"
+POLICY = f"{DEPLOY}/kubernetes/network-policy.yaml"
+VALUES = f"{CHART}/values.yaml"
+SCHEMA = f"{CHART}/values.schema.json"
+STATEFUL = f"{CHART}/templates/stateful-set.yaml"
+UNIT = f"{DEPLOY}/systemd/kv.service"
+ENVIRONMENT = f"{DEPLOY}/systemd/environment.example"
+
+# The rule, the file, what is in it, what is in its place.
+BROKEN = [
+    ("readable", KUBERNETES, "  replicas: 3", "   replicas: 3"),
+    ("readable", COMPOSE, 'HTTP_PORT: "8080"', 'HTTP_PORT: "8080"\n  HTTP_PORT: "8081"'),
+    ("readable", VALUES, "mode: sync", "mode: yes"),
+    ("one_image", KUBERNETES, 'image: "clusterkit/kv:0.1.0"', 'image: "clusterkit/kv:latest"'),
+    ("one_image", VALUES, 'tag: ""', "tag: edge"),
+    ("one_image", "Cargo.toml", 'rust-version = "1.88"', 'rust-version = "1.99"'),
+    ("one_image", f"{CHART}/Chart.yaml", "version: 0.1.0", "version: 0.2.0"),
+    ("ports", DOCKERFILE, "EXPOSE 8080 9080", "EXPOSE 8080"),
+    ("ports", COMPOSE, '"127.0.0.1:8081:8080"', '"127.0.0.1:8080:8080"'),
+    ("ports", COMPOSE, '"127.0.0.1:8081:8080"', '"8081:8080"'),
+    ("ports", KUBERNETES, "containerPort: 9080", "containerPort: 9081"),
+    ("ports", VALUES, "  http: 8080", "  http: 8081"),
+    ("variables", COMPOSE, "BOOTSTRAP_EXPECT:", "BOOTSTRAP_EXPECTS:"),
+    ("variables", KUBERNETES, "name: JOIN_TIMEOUT", "name: JOIN_TIME"),
+    ("variables", STATEFUL, "name: TIMING", "name: TIMINGS"),
+    ("variables", ENVIRONMENT, "STORE=sqlite", "STORAGE=sqlite"),
+    ("variables", "docs/options.md", "`ADVERTISE_ADDR`", "`ANNOUNCE_ADDR`"),
+    ("compose", COMPOSE, "JOIN_ADDR: node-1:8080,node-2:8080,node-3:8080", "JOIN_ADDR: node-1:8080"),
+    ("compose", COMPOSE, 'BOOTSTRAP_EXPECT: "3"', 'BOOTSTRAP_EXPECT: "2"'),
+    ("compose", COMPOSE, "NODE_ID: node-2", "NODE_ID: node-1"),
+    ("compose", COMPOSE, 'volumes: ["node-3:/data"]', 'volumes: ["node-1:/data"]'),
+    ("compose", COMPOSE, "test: [CMD, clusterkit, health, --timeout, 3s]", "test: [CMD, curl, localhost]"),
+    ("compose", COMPOSE, "read_only: true", "read_only: false"),
+    ("probes", KUBERNETES, "readinessProbe:\n            httpGet:\n              path: /ready",
+     "readinessProbe:\n            httpGet:\n              path: /health/detailed"),
+    ("probes", KUBERNETES, "livenessProbe:\n            httpGet:\n              path: /health",
+     "livenessProbe:\n            httpGet:\n              path: /ready"),
+    ("probes", "docs/http.md", "| none | none | `/health`, `/ready` |", "| none | none | `/health` |"),
+    ("stops", KUBERNETES, "terminationGracePeriodSeconds: 90", "terminationGracePeriodSeconds: 60"),
+    ("stops", KUBERNETES, '"--wait", "60s", ', ""),
+    ("stops", KUBERNETES, '"--settled"', '"--ready"'),
+    ("stops", COMPOSE, "stop_grace_period: 30s", "stop_grace_period: 10s"),
+    ("stops", UNIT, "TimeoutStopSec=30", "TimeoutStopSec=5"),
+    ("stops", UNIT, "KillSignal=SIGTERM", "KillSignal=SIGKILL"),
+    ("stops", STATEFUL, "waitSeconds) 22", "waitSeconds) 2"),
+    ("forms", KUBERNETES, "  publishNotReadyAddresses: true\n", ""),
+    ("forms", KUBERNETES, "podManagementPolicy: Parallel", "podManagementPolicy: OrderedReady"),
+    ("forms", KUBERNETES, 'value: "$(NODE_ID).kv-members', 'value: "$(POD_IP).kv-members'),
+    ("forms", KUBERNETES, "serviceName: kv-members", "serviceName: kv"),
+    ("forms", KUBERNETES, "replicas: 3", "replicas: 5"),
+    ("forms", KUBERNETES, "maxUnavailable: 1", "maxUnavailable: 2"),
+    ("selectors", POLICY, "app.kubernetes.io/instance: kv\n  policyTypes", "app.kubernetes.io/instance: other\n  policyTypes"),
+    ("selectors", KUBERNETES, "mountPath: /data", "mountPath: /var/data"),
+    ("selectors", KUBERNETES, "- metadata:\n        name: data", "- metadata:\n        name: disk"),
+    ("unprivileged", KUBERNETES, "readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false"),
+    ("unprivileged", KUBERNETES, "runAsUser: 65532", "runAsUser: 0"),
+    ("unprivileged", KUBERNETES, "memory: 512Mi\n", "memory: 512Mi\n              cpu: 500m\n"),
+    ("unprivileged", DOCKERFILE, "USER 65532:65532", "USER 1000:1000"),
+    ("secrets", COMPOSE, "CLUSTERKIT_CLUSTER_SECRET_FILE: /run/secrets/cluster",
+     "CLUSTERKIT_CLUSTER_SECRET: " + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"),
+    ("secrets", COMPOSE, "CLUSTERKIT_CLUSTER_SECRET_FILE: /run/secrets/cluster", 'INSECURE: "true"'),
+    ("secrets", KUBERNETES, "mountPath: /run/secrets/clusterkit", "mountPath: /run/secrets"),
+    ("secrets", UNIT, "LoadCredential=cluster-secret:", "LoadCredential=secret:"),
+    ("secrets", ".dockerignore", "**/secrets\n", ""),
+    ("secrets", ".gitignore", "/examples/deploy/docker/secrets", "/secrets"),
+    ("docker_rules", DOCKERFILE, "cc-debian12:nonroot\n", "cc-debian12\n"),
+    ("docker_rules", DOCKERFILE, "cc-debian12:nonroot\n", "cc-debian12:latest\n"),
+    ("docker_rules", DOCKERFILE, "USER 65532:65532\n", ""),
+    ("docker_rules", DOCKERFILE, "USER 65532:65532", "USER root"),
+    ("docker_rules", DOCKERFILE, "STOPSIGNAL SIGTERM", "COPY README.md /"),
+    ("docker_rules", DOCKERFILE, 'ENTRYPOINT ["/usr/local/bin/kv"]', "ENTRYPOINT /usr/local/bin/kv"),
+    ("docker_rules", DOCKERFILE, 'CMD ["/usr/local/bin/clusterkit", "health", "--timeout", "3s"]', "CMD curl localhost:8080/health"),
+    ("docker_rules", DOCKERFILE, "COPY . .", "ADD . ."),
+    ("docker_rules", DOCKERFILE, "WORKDIR /src", "WORKDIR /src\nRUN apt-get update && apt-get install cmake"),
+    ("docker_rules", DOCKERFILE, "--locked", ""),
+    ("docker_rules", DOCKERFILE, "VOLUME /data", "VOLUME /var/data"),
+    ("docker_rules", DOCKERFILE, "--from=build /out/bin/", "--from=builder /out/bin/"),
+    ("unit", UNIT, "DynamicUser=yes", "User=root"),
+    ("unit", UNIT, "LimitCORE=0", "LimitCORE=infinity"),
+    ("unit", UNIT, "Type=exec", "Type=notify"),
+    ("unit", UNIT, "LimitNOFILE=65536", "LimitNOFILE=1024"),
+    ("unit", ENVIRONMENT, "BOOTSTRAP_EXPECT=3", "BOOTSTRAP_EXPECT=2"),
+    ("values", SCHEMA, '"mode": {', '"modes": {'),
+    ("values", SCHEMA, '"minimum": 1,', '"mininum": 1,'),
+    ("values", SCHEMA, '"type": "integer"', '"type": "whole"'),
+    ("values", VALUES, "mode: sync", "mode: quorum"),
+    ("values", VALUES, "replicas: 3", "replicas: none"),
+    ("templates", VALUES, "minReadySeconds: 5", "minReady: 5"),
+    ("templates", STATEFUL, "{{ .Values.replicas }}", "{{ .Values.replica }}"),
+    ("templates", STATEFUL, "            - name: ZONE", "            - name: WEIGHT"),
+    ("templates", STATEFUL, "kind: StatefulSet", "kind: Deployment"),
+]

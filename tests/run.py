@@ -72,7 +72,7 @@ RUNNERS = [
             "--no-fail-fast"], CARGO),
     # Bounded by time: a slow machine runs fewer seeds, and the whole of the tests stays within its limit.
     Runner("simulation", "whole clusters in simulated time, one test for each seed",
-           ["make", "--silent", "sim", "SEEDS=2900", "SIM_SECONDS=240"], PLAIN),
+           ["make", "--silent", "sim", "SEEDS=2900", "SIM_SECONDS=150"], PLAIN),
     Runner("planted", "every fault that is planted is found by the simulation", ["make", "--silent", "planted"], PLAIN),
 ]
 

@@ -11,6 +11,7 @@ started in every case.
 from __future__ import annotations
 
 import argparse
+import collections
 import dataclasses
 import os
 import pathlib
@@ -196,7 +197,8 @@ class Load:
         """When a write of the key was acknowledged for the first time since `mark`."""
         self.longest = 0.0
         """The longest time without an acknowledged write in any thread."""
-        self.refused = 0
+        self.refused: collections.Counter[str] = collections.Counter()
+        """What was said instead."""
         self.threads = [threading.Thread(target=self.run, args=(Router(store, smart), keys), daemon=True) for keys in shares]
         for thread in self.threads:
             thread.start()
@@ -219,10 +221,11 @@ class Load:
         deadline = time.monotonic() + 30
         caller = router.caller
         while not self.ended.wait(WRITE_PAUSE):
-            if self.book.write(caller, router.address(key), key).done:
+            answer = self.book.write(caller, router.address(key), key)
+            if answer.done:
                 self.first.setdefault(key, time.monotonic())
                 return
-            self.refused += 1
+            self.refused[str(answer)] += 1
             router.missed()
             while not self.ended.wait(RETRY_PAUSE) and self.read(router, key).status not in (200, 404):
                 router.missed()
@@ -370,7 +373,8 @@ class Demo:
             if stretch > 1 or late > 0.1:
                 text += f"; this machine is busy: timers are {late:.2f} s late, and timeouts are stretched {stretch} times"
             if max(outages) > bound:
-                raise Failed(f"{text}; at most {bound:.2f} s were promised")
+                said = "".join(f"\n  {count} times: {answer}" for answer, count in load.refused.most_common(8))
+                raise Failed(f"{text}; at most {bound:.2f} s were promised. Until then was said:{said}")
             self.down = victim
             return text
         return step
@@ -399,7 +403,7 @@ class Demo:
         finally:
             load.end()
         return (f"{len(took)} nodes are restarted under load, one by one, each in {min(took):.1f} to {max(took):.1f} s; "
-                f"no writer waited longer than {load.longest:.2f} s, {load.refused} calls were repeated")
+                f"no writer waited longer than {load.longest:.2f} s, {sum(load.refused.values())} writes were repeated")
 
     def in_step(self) -> str:
         partitions, rows = self.store.in_step()

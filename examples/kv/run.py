@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -302,28 +303,28 @@ class Demo:
         def write(keys: list[str]) -> None:
             router = Router(self.store, self.smart)
             for key in keys:
-                answer = patiently(lambda key=key: self.book.write(router.caller, router.address(key), key))
+                answer = patiently(partial(self.book.write, router.caller, router.address(key), key))
                 if not answer.done:
                     raise Failed(f"{key} cannot be written: {answer}")
-        at_once([lambda part=part: write(self.keys[part::4]) for part in range(4)])
+        at_once([partial(write, self.keys[part::4]) for part in range(4)])
         return f"{KEYS} keys are written, {'to the primary of each' if self.smart else 'through all nodes in turn'}"
 
     def reads(self) -> str:
         """Every key through every node."""
         nodes = self.store.running()
-        at_once([lambda node=node: self.read(node, list(self.book.entries)) for node in nodes])
+        at_once([partial(self.read, node, list(self.book.entries)) for node in nodes])
         return f"{len(self.book.entries)} keys are read through each of {len(nodes)} nodes"
 
     def reads_each(self) -> str:
         """Every key through one node."""
         nodes, keys = self.store.running(), list(self.book.entries)
-        at_once([lambda at=at: self.read(nodes[at], keys[at::len(nodes)]) for at in range(len(nodes))])
+        at_once([partial(self.read, node, keys[at::len(nodes)]) for at, node in enumerate(nodes)])
         return f"{len(keys)} keys are read, through {len(nodes)} nodes in turn"
 
     def read(self, node: Node, keys: list[str]) -> None:
         caller = Caller()
         for key in keys:
-            answer = patiently(lambda key=key: self.book.read(caller, node.kv, key))
+            answer = patiently(partial(self.book.read, caller, node.kv, key))
             if not answer.done:
                 raise Failed(f"{key} cannot be read through {node.name}: {answer}")
 
@@ -344,7 +345,7 @@ class Demo:
             seen = self.store.map()
             others = [name for name in self.store.nodes if name != seen.leader]
             victim = self.store.nodes[seen.leader if leads else max(others, key=seen.primaries)]
-            owned = {}
+            owned: dict[int, str] = {}
             for number in range(100 * len(seen.partitions)):
                 partition = seen.partition(f"probe:{number}")
                 if partition["primary_node"] == victim.name:

@@ -11,6 +11,7 @@ started in every case.
 from __future__ import annotations
 
 import argparse
+import collections
 import dataclasses
 import os
 import pathlib
@@ -21,6 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -196,7 +198,8 @@ class Load:
         """When a write of the key was acknowledged for the first time since `mark`."""
         self.longest = 0.0
         """The longest time without an acknowledged write in any thread."""
-        self.refused = 0
+        self.refused: collections.Counter[str] = collections.Counter()
+        """What was said instead."""
         self.threads = [threading.Thread(target=self.run, args=(Router(store, smart), keys), daemon=True) for keys in shares]
         for thread in self.threads:
             thread.start()
@@ -219,10 +222,11 @@ class Load:
         deadline = time.monotonic() + 30
         caller = router.caller
         while not self.ended.wait(WRITE_PAUSE):
-            if self.book.write(caller, router.address(key), key).done:
+            answer = self.book.write(caller, router.address(key), key)
+            if answer.done:
                 self.first.setdefault(key, time.monotonic())
                 return
-            self.refused += 1
+            self.refused[str(answer)] += 1
             router.missed()
             while not self.ended.wait(RETRY_PAUSE) and self.read(router, key).status not in (200, 404):
                 router.missed()
@@ -299,28 +303,28 @@ class Demo:
         def write(keys: list[str]) -> None:
             router = Router(self.store, self.smart)
             for key in keys:
-                answer = patiently(lambda key=key: self.book.write(router.caller, router.address(key), key))
+                answer = patiently(partial(self.book.write, router.caller, router.address(key), key))
                 if not answer.done:
                     raise Failed(f"{key} cannot be written: {answer}")
-        at_once([lambda part=part: write(self.keys[part::4]) for part in range(4)])
+        at_once([partial(write, self.keys[part::4]) for part in range(4)])
         return f"{KEYS} keys are written, {'to the primary of each' if self.smart else 'through all nodes in turn'}"
 
     def reads(self) -> str:
         """Every key through every node."""
         nodes = self.store.running()
-        at_once([lambda node=node: self.read(node, list(self.book.entries)) for node in nodes])
+        at_once([partial(self.read, node, list(self.book.entries)) for node in nodes])
         return f"{len(self.book.entries)} keys are read through each of {len(nodes)} nodes"
 
     def reads_each(self) -> str:
         """Every key through one node."""
         nodes, keys = self.store.running(), list(self.book.entries)
-        at_once([lambda at=at: self.read(nodes[at], keys[at::len(nodes)]) for at in range(len(nodes))])
+        at_once([partial(self.read, node, keys[at::len(nodes)]) for at, node in enumerate(nodes)])
         return f"{len(keys)} keys are read, through {len(nodes)} nodes in turn"
 
     def read(self, node: Node, keys: list[str]) -> None:
         caller = Caller()
         for key in keys:
-            answer = patiently(lambda key=key: self.book.read(caller, node.kv, key))
+            answer = patiently(partial(self.book.read, caller, node.kv, key))
             if not answer.done:
                 raise Failed(f"{key} cannot be read through {node.name}: {answer}")
 
@@ -341,7 +345,7 @@ class Demo:
             seen = self.store.map()
             others = [name for name in self.store.nodes if name != seen.leader]
             victim = self.store.nodes[seen.leader if leads else max(others, key=seen.primaries)]
-            owned = {}
+            owned: dict[int, str] = {}
             for number in range(100 * len(seen.partitions)):
                 partition = seen.partition(f"probe:{number}")
                 if partition["primary_node"] == victim.name:
@@ -370,7 +374,8 @@ class Demo:
             if stretch > 1 or late > 0.1:
                 text += f"; this machine is busy: timers are {late:.2f} s late, and timeouts are stretched {stretch} times"
             if max(outages) > bound:
-                raise Failed(f"{text}; at most {bound:.2f} s were promised")
+                said = "".join(f"\n  {count} times: {answer}" for answer, count in load.refused.most_common(8))
+                raise Failed(f"{text}; at most {bound:.2f} s were promised. Until then was said:{said}")
             self.down = victim
             return text
         return step
@@ -399,7 +404,7 @@ class Demo:
         finally:
             load.end()
         return (f"{len(took)} nodes are restarted under load, one by one, each in {min(took):.1f} to {max(took):.1f} s; "
-                f"no writer waited longer than {load.longest:.2f} s, {load.refused} calls were repeated")
+                f"no writer waited longer than {load.longest:.2f} s, {sum(load.refused.values())} writes were repeated")
 
     def in_step(self) -> str:
         partitions, rows = self.store.in_step()

@@ -86,7 +86,8 @@ def the_search_agrees_with_trying_every_order() -> None:
     verdicts = []
     for seed in range(3000):
         dice = random.Random(seed)
-        history, values = [], [None, None]
+        history: list[Call] = []
+        values: list[str | None] = [None, None]
         for number in range(dice.randint(2, 6)):
             began = 10 * dice.random()
             action = dice.choices(("get", "set", "delete"), (5, 4, 1))[0]
@@ -193,8 +194,8 @@ def losses_within_the_window_are_excused() -> None:
 
 def what_is_old_while_a_role_moves_is_excused_until_all_is_at_rest() -> None:
     history = [Call(0, "set", "key", "a", 0, 1, OK), Call(0, "set", "key", "b", 2, 3, OK), Call(0, "get", "key", "a", 5, 6, OK)]
-    for moves, at_rest, is_excused in (([(4, 5)], 7, True), ([(4, 5)], 4.5, False), ([(0, 1)], 7, False), ([(7, 8)], 9, False)):
-        found = linearizable.losses(history, Troubles([], moves, at_rest), 1.0)
+    for moves, at_rest, is_excused in (((4.0, 5.0), 7.0, True), ((4.0, 5.0), 4.5, False), ((0.0, 1.0), 7.0, False), ((7.0, 8.0), 9.0, False)):
+        found = linearizable.losses(history, Troubles([], [moves], at_rest), 1.0)
         assert (found.violation is None) == is_excused, (moves, at_rest)
 
 

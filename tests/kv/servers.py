@@ -364,7 +364,7 @@ class Cluster:
             def are_equal(partition: dict = partition, found: dict = found) -> bool:
                 found.update((name, self.copy(self.nodes[name], partition["id"])) for name in seen.holders(partition))
                 return len(set(found.values())) == 1 and min(found.values()) >= (0, "")
-            until(f"the holders of {partition['id']} have the same rows", are_equal, lambda found=found: found)
+            until(f"the holders of {partition['id']} have the same rows", are_equal, found.items)
             rows += next(iter(found.values()))[0]
         return len(seen.partitions), rows
 

@@ -90,14 +90,40 @@ class Trouble:
         self.pause(4.5)
         self.store.signal(node, signal.SIGCONT)
 
+    def stop_two(self, node: Node) -> None:
+        """Two do not run, each for a while of its own: nothing has died, so nothing may be lost."""
+        other = self.dice.choice([other for other in self.store.running() if other is not node])
+        for each in (node, other):
+            self.measure(each)
+            self.troubles.faults.append(time.monotonic())
+            self.store.signal(each, signal.SIGSTOP)
+        for each in (node, other):
+            self.pause(3.0)
+            self.store.signal(each, signal.SIGCONT)
+
+    def join_and_kill(self, node: Node) -> None:
+        """A node dies while partitions move to a new one."""
+        self.join(node)
+        self.pause(1.0)
+        self.kill(node)
+
+    def leave_and_kill(self, node: Node) -> None:
+        """A node dies while partitions move away from one that goes."""
+        leaver = self.store.running()[-1]
+        killed = self.dice.choice([other for other in self.store.running() if other is not leaver])
+        asking = threading.Thread(target=lambda: Caller(60).call(leaver.http, "POST", "/leave?timeout=1s"), daemon=True)
+        asking.start()
+        self.pause(1.5)
+        self.kill(killed)
+        asking.join()
+        self.leave(node)
+
     def restart(self, node: Node) -> None:
         self.store.stop(node)
         self.back(node)
 
     def join(self, _: Node) -> None:
-        node = self.store.add()
-        self.store.start(node)
-        self.store.member(node)
+        self.back(self.store.add())
 
     def leave(self, _: Node) -> None:
         """The newest node goes for good."""
@@ -114,7 +140,9 @@ class Trouble:
         self.store.stop(node)
 
     def step_down(self, _: Node) -> None:
-        self.store.caller.call(self.store.map().leader and self.store.nodes[self.store.map().leader].http, "POST", "/step-down")
+        leader = self.store.map().leader
+        if leader:
+            self.store.caller.call(self.store.nodes[leader].http, "POST", "/step-down")
 
     def measure(self, node: Node) -> None:
         """What async mode may lose with a node is what its replicas are behind it."""
@@ -129,11 +157,11 @@ class Trouble:
 
     def next(self) -> None:
         """One fault, and mostly rest after it."""
-        faults = {self.kill: 5, self.stop: 4, self.restart: 2, self.step_down: 1}
+        faults = {self.kill: 5, self.stop: 3, self.stop_two: 2, self.restart: 2, self.step_down: 1}
         if len(self.store.running()) < MAX_NODES:
-            faults[self.join] = 2
+            faults.update({self.join: 1, self.join_and_kill: 2})
         if len(self.store.running()) > NODES:
-            faults[self.leave] = 2
+            faults.update({self.leave: 1, self.leave_and_kill: 2})
         fault = self.dice.choices(list(faults), list(faults.values()))[0]
         node = self.dice.choice(self.store.running())
         self.done[fault.__name__] += 1
@@ -143,8 +171,7 @@ class Trouble:
         self.store.settle()
         # Others may hear a little later that all is at rest.
         self.troubles.moves.append((began, time.monotonic() + 1.0))
-        name = self.store.running()[-1].name if fault == self.join else "" if fault in (self.leave, self.step_down) else node.name
-        self.say(f"{fault.__name__.replace('_', ' ')} {name}".rstrip() + f": at rest after {time.monotonic() - began:.1f} s")
+        self.say(f"{fault.__name__.replace('_', ' ')} ({node.name}): at rest after {time.monotonic() - began:.1f} s")
 
 
 def trouble(servers: dict[str, Program], settings: Settings, seed: int, seconds: float) -> Report:

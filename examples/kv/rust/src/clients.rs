@@ -102,20 +102,17 @@ fn found(key: &str, row: Option<Row>) -> Answer {
 
 /// Passes a request on to the primary, once: in two views that differ it could go in circles.
 async fn forward(kv: &Arc<Kv>, (request, body): (Parts, Bytes), key: &str, is_write: bool) -> Answer {
-    if request.headers.contains_key(FORWARDED) {
-        let why = "this node, to which the request was passed on, does not act as the key's primary";
-        return Err(ApiError::unavailable(why));
-    }
-    let peer = match kv.node.view().primary_node(key.as_bytes()) {
-        None => return Err(ApiError::unavailable("the key has no primary at present")),
+    let primary = match kv.node.view().primary_node(key.as_bytes()) {
+        None => Err("the key has no primary at present"),
         Some(node) if node.id == *kv.node.my_node_id() => {
-            return Err(ApiError::unavailable(
-                "this node is the key's primary and has no lease to act",
-            ));
+            Err("this node is the key's primary and has no lease to act")
         }
-        Some(node) => kv.peer(node),
+        Some(_) if request.headers.contains_key(FORWARDED) => {
+            Err("the request was passed on, and not to the key's primary")
+        }
+        Some(node) => kv.peer(node).ok_or("the key's primary has no service kv"),
     };
-    let peer = peer.ok_or_else(|| ApiError::unavailable("the key's primary has no service kv"))?;
+    let peer = primary.map_err(ApiError::unavailable)?;
     let path = request.uri.path_and_query().map_or("", |path| path.as_str());
     match peer.forward(request.method, path, body, FORWARD_TIMEOUT).await {
         Ok((StatusCode::SERVICE_UNAVAILABLE, body)) => {

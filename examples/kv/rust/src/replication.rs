@@ -60,10 +60,10 @@ impl Partition {
         }
     }
 
-    /// What is true when a takeover has ended.
-    pub(crate) fn serve(&self, epoch: u64) {
+    /// A takeover has ended. From the first write on these copies, which do not count yet, are waited for.
+    pub(crate) fn serve(&self, epoch: u64, required: BTreeSet<NodeId>) {
         self.in_doubt.lock().clear();
-        self.required.lock().clear();
+        *self.required.lock() = required;
         self.ready.send_replace(epoch);
     }
 }

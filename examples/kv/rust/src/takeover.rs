@@ -4,10 +4,12 @@
 //! epoch any more; the two meet, so the write is found, and everything that an earlier primary acknowledges it has
 //! acknowledged already.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use clusterkit::model::NodeId;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
@@ -33,7 +35,7 @@ impl Kv {
             let mut backoff = Backoff::new();
             while kv.node.primary_epoch(number).ok() == Some(epoch) {
                 match kv.take_over(number, epoch).await {
-                    Ok(()) => return partition.serve(epoch),
+                    Ok(silent) => return partition.serve(epoch, silent),
                     Err(why) => kv.log(&format!("partition-{number} is not taken over yet: {why}")),
                 }
                 backoff.pause().await;
@@ -45,7 +47,9 @@ impl Kv {
         });
     }
 
-    async fn take_over(self: &Arc<Self>, number: u32, epoch: u64) -> Result<(), String> {
+    /// Returns the pending copies that have not answered. One may have been found whole by the primary before, and be counted
+    /// any moment: each write waits for it.
+    async fn take_over(self: &Arc<Self>, number: u32, epoch: u64) -> Result<BTreeSet<NodeId>, String> {
         let holders = self.holders(number, epoch).ok_or("the primary has changed")?;
         // In the mode `async` none is needed, and all have the time of a call: one may be the former primary, which lives.
         let (needed, known, grace) = match self.mode {
@@ -60,15 +64,24 @@ impl Kv {
 
         // All that answer soon, and as many as are needed. Where every copy that counts has answered nobody is left to ask.
         let (mut whole, mut heard, mut copies) = (usize::from(own.whole), 1, Vec::new());
+        let pending = holders.others.iter().filter(|holder| !holder.counts);
+        let mut silent: BTreeSet<NodeId> = pending.map(|holder| holder.peer.id.clone()).collect();
         let grace = Instant::now() + grace;
         while let Ok(Some((holder, answer))) = match whole >= needed || heard >= known {
             true => timeout_at(grace, answers.next()).await,
             false => Ok(answers.next().await),
         } {
-            if let Some(copy) = answer? {
-                heard += usize::from(holder.counts);
-                whole += usize::from(holder.counts && copy.whole);
-                copies.push((holder, copy));
+            match answer {
+                Ok(copy) => {
+                    silent.remove(&holder.peer.id);
+                    heard += usize::from(holder.counts);
+                    whole += usize::from(holder.counts && copy.whole);
+                    copies.push((holder, copy));
+                }
+                Err(CallError::Conflict(_)) => return Err("a later primary has been here".to_owned()),
+                // Nobody listens: the process has ended, and another one starts with a copy that is not whole.
+                Err(CallError::Unreachable) => drop(silent.remove(&holder.peer.id)),
+                Err(CallError::Lost(_) | CallError::Refused(_)) => {}
             }
         }
         if whole < needed && heard < known {
@@ -91,29 +104,24 @@ impl Kv {
                 self.repair(&holder.peer, number, None);
             }
         }
-        Ok(())
+        Ok(silent)
     }
 
-    /// Asks every other copy at the same time. An answer is an error where a later primary has been there, and `None`
-    /// where there is none.
+    /// Asks every other copy at the same time.
     fn fence_others<'a>(
         &'a self,
         number: u32,
         epoch: u64,
         others: &'a [Holder],
-    ) -> FuturesUnordered<impl Future<Output = (Holder, Result<Option<CopyAnswer>, String>)> + 'a> {
+    ) -> FuturesUnordered<impl Future<Output = (Holder, Result<CopyAnswer, CallError>)> + 'a> {
         let ask = move |holder: &'a Holder| async move {
+            let pending = !holder.counts;
             let body = Fence {
                 partition: number,
                 epoch,
-                pending: !holder.counts,
+                pending,
             };
-            let answer = match holder.peer.call("/kv/fence", &body).await {
-                Ok(copy) => Ok(Some(copy)),
-                Err(CallError::Conflict(_)) => Err("a later primary has been here".to_owned()),
-                Err(_) => Ok(None),
-            };
-            (holder.clone(), answer)
+            (holder.clone(), holder.peer.call("/kv/fence", &body).await)
         };
         others.iter().map(ask).collect()
     }

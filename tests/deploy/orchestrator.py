@@ -22,6 +22,7 @@ import os
 import pathlib
 import random
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -402,6 +403,8 @@ def main() -> int:
     parser.add_argument("--pods", type=int, default=10)
     parser.add_argument("--logs", action="store_true", help="print the end of each log when something fails")
     arguments = parser.parse_args()
+    # Whoever ends this ends what it has started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         passed, failed = played(arguments, [from_the_last])
         more_passed, more_failed = played(arguments, [at_once, moved, updated, deleted])

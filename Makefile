@@ -130,7 +130,7 @@ fuzz: tools ## Fuzz what reads bytes from outside, each target or one for so lon
 	@exec fuzz/run.sh $(or $(SECONDS),60) $(TARGET)
 
 .PHONY: soak
-soak: tools ## Build C and C++ programs in all ways, end 1,000 Python processes, fuzz, simulate, then trouble real processes and key-value servers (MINUTES=60 or HOURS=8, SEED=1)
+soak: tools ## Build C and C++ programs in all ways, end 1,000 Python processes, fuzz, simulate, play Kubernetes, then trouble real processes and key-value servers (MINUTES=60 or HOURS=8, SEED=1)
 	@CHECK_EVERYTHING=1 cargo test --locked -p ck-ffi --test c --test cpp
 	CLUSTERKIT_EXITS=1000 python3 bindings/python/test.py -k process_ends
 	all=$$(( $(MINUTES) + 60 * $(HOURS) ))
@@ -148,7 +148,14 @@ soak: tools ## Build C and C++ programs in all ways, end 1,000 Python processes,
 	$(BUILD_SIM)
 	"$(SIM)" soak --minutes $$minutes --seed $(SEED)
 	python3 tests/kv/check.py --languages all --profile release --minutes $$minutes --seed $(SEED)
+	$(MAKE) --no-print-directory pods
 	exec $(MAKE) --no-print-directory chaos MINUTES=$$minutes SEED=$(SEED)
+
+.PHONY: pods
+pods: tools ## As root: ten key-value servers in namespaces, started, updated and deleted as Kubernetes would (ARGS='--pods 5 --logs')
+	@tests/needs.sh python3:python3 ip:iproute2
+	cargo build --release --locked -p kv -p clusterkit-cli
+	exec python3 tests/deploy/orchestrator.py --kv "$(RELEASE)/kv" --clusterkit "$(RELEASE)/clusterkit" $(ARGS)
 
 .PHONY: planted
 planted: tools ## Every fault that is planted must be found by the simulation (ONLY=name)

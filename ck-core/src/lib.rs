@@ -161,6 +161,8 @@ mod guides {
     struct Client;
     #[doc = include_str!("../../docs/hooks.md")]
     struct Hooks;
+    #[doc = include_str!("../../docs/node-rejoin.md")]
+    struct NodeRejoin;
     #[doc = include_str!("../../docs/partitioning.md")]
     struct Partitioning;
     #[cfg(feature = "testing")]

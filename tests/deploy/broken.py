@@ -12,6 +12,7 @@ VALUES = f"{CHART}/values.yaml"
 SCHEMA = f"{CHART}/values.schema.json"
 STATEFUL = f"{CHART}/templates/stateful-set.yaml"
 UNIT = f"{DEPLOY}/systemd/kv.service"
+PAGE = "docs/deployment.md"
 ENVIRONMENT = f"{DEPLOY}/systemd/environment.example"
 
 # The rule, the file, what is in it, what is in its place.
@@ -97,4 +98,9 @@ BROKEN = [
     ("templates", STATEFUL, "{{ .Values.replicas }}", "{{ .Values.replica }}"),
     ("templates", STATEFUL, "            - name: ZONE", "            - name: WEIGHT"),
     ("templates", STATEFUL, "kind: StatefulSet", "kind: Deployment"),
+    ("documents", PAGE, "clusterkit health --settled", "clusterkit health --settle"),
+    ("documents", PAGE, "clusterkit token --role", "clusterkit tokens --role"),
+    ("documents", PAGE, "`JOIN_TIMEOUT`", "`JOINING_TIMEOUT`"),
+    ("documents", PAGE, "docker build -f examples/deploy/docker/Dockerfile -t clusterkit/kv:0.1.0", "docker build -t clusterkit/kv:1"),
+    ("documents", PAGE, "takes 20 s at most", "takes 5 s at most"),
 ]

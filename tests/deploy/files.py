@@ -13,7 +13,8 @@ import plain_yaml  # noqa: E402
 DEPLOY = "examples/deploy"
 CHART = f"{DEPLOY}/helm/kv"
 # What the rules look at: a broken copy consists of these.
-READ = [DEPLOY, ".dockerignore", ".gitignore", "Cargo.toml", "docs/options.md", "docs/http.md", "examples/kv/README.md"]
+READ = [DEPLOY, ".dockerignore", ".gitignore", "Cargo.toml", "docs/options.md", "docs/http.md", "docs/deployment.md",
+        "examples/kv/README.md", "examples/cli/src/args.rs", "examples/cli/src/args"]
 
 
 class Files:
@@ -110,6 +111,19 @@ class Files:
         """The variables in docs/options.md."""
         rows = re.findall(r"^\| `[\w.]+` \| ([^|]+) \|", self.text("docs/options.md"), re.MULTILINE)
         return {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+
+    def command_words(self) -> tuple[set[str], set[str]]:
+        """The commands of `clusterkit`, and the long flags of all of them but those of options."""
+        source = "\n".join(path.read_text(encoding="utf-8") for path in
+                           [self.root / "examples/cli/src/args.rs", *sorted((self.root / "examples/cli/src/args").glob("*.rs"))])
+        variants = re.findall(r"(?m)^    ([A-Z]\w+)(?:\(\w+\)| \{|,)", source)
+        commands = {re.sub(r"(?<!^)([A-Z])", r"-\1", name).lower() for name in variants}
+        fields = re.findall(
+            r"#\[arg\(((?:(?!\)\]).)*?\blong\b.*?)\)\]\s*(?:///[^\n]*\n\s*|//[^\n]*\n\s*)*pub\(crate\) (\w+):",
+            source, re.DOTALL)
+        named = [re.search(r'long = "([\w-]+)"', attributes) for attributes, _ in fields]
+        flags = {match[1] if match else field.replace("_", "-") for match, (_, field) in zip(named, fields)}
+        return commands, flags
 
     def open_routes(self) -> set[str]:
         """The routes that need no token, in docs/http.md."""

@@ -22,6 +22,7 @@ import os
 import pathlib
 import random
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -129,7 +130,7 @@ class Set:
         environment = {name: value for name, value in self.files.pod_environment.items() if value is not None}
         ports = {port["name"]: port["containerPort"] for port in self.files.container["ports"]}
         self.http, self.kv = ports["http"], ports["kv"]
-        self.command = arguments.clusterkit
+        self.command, self.logs = arguments.clusterkit, arguments.logs
         self.grace = float(self.files.pod["terminationGracePeriodSeconds"])
         self.min_ready = float(self.files.object("StatefulSet")["spec"]["minReadySeconds"])
         self.network = Network(self.files.object("StatefulSet")["spec"]["serviceName"])
@@ -230,6 +231,8 @@ class Load:
         self.unknown: dict[str, set[int]] = {}
         self.writes = 0
         self.longest = 0.0
+        # What was answered to the write that took longest: when, by whom, with which status.
+        self.story: list[str] = []
         self.ended = threading.Event()
         self.lock = threading.Lock()
         self.threads = [threading.Thread(target=self.client, args=(number,)) for number in range(CLIENTS)]
@@ -256,24 +259,29 @@ class Load:
     def write(self, chosen: random.Random, key: str, value: int) -> None:
         """Until it is acknowledged, or everything ends."""
         began = time.monotonic()
+        story = []
         while True:
             ready = self.pods.ready()
-            address = chosen.choice(ready).address if ready else ""
+            pod = chosen.choice(ready) if ready else None
+            address = pod.address if pod else ""
+            sent_after = time.monotonic() - began
             sent = {"key": key, "value": str(value)}
             # Nothing is sent where there is nobody.
             status, _ = ask(address, self.pods.kv, "POST", "/kv/set", sent) if address else (503, None)
+            took = time.monotonic() - began
+            story.append(f"{sent_after:.1f}-{took:.1f} s {pod.name if pod else 'nobody is ready'} {status}")
             with self.lock:
+                if took > self.longest:
+                    self.longest, self.story = took, [key, *story]
                 if status == 200:
                     self.acknowledged[key] = value
                     self.unknown.pop(key, None)
                     self.writes += 1
-                    self.longest = max(self.longest, time.monotonic() - began)
                     return
                 # 503 has written nothing.
                 if status != 503:
                     self.unknown.setdefault(key, set()).add(value)
             if self.ended.is_set():
-                self.longest = max(self.longest, time.monotonic() - began)
                 return
             time.sleep(0.05)
 
@@ -298,12 +306,14 @@ class Load:
                 lost.append(f"{key} is {self.seen}, not {value}")
         print(f"  {what}: {self.writes} writes, {len(lost)} of {len(self.acknowledged)} keys lost, "
               f"no key waited longer than {self.longest:.1f} s", flush=True)
+        if self.pods.logs:
+            print(f"  the longest: {self.story[:60]}", flush=True)
         if lost:
             raise Failed(f"{what}: {lost[:5]}")
         if not self.writes:
             raise Failed(f"{what}: nothing was written")
         if self.longest > OUTAGE:
-            raise Failed(f"{what}: a key was not written for {self.longest:.1f} s")
+            raise Failed(f"{what}: a key was not written for {self.longest:.1f} s: {self.story[:200]}")
 
 
 def from_the_last(pods: Set) -> None:
@@ -393,6 +403,8 @@ def main() -> int:
     parser.add_argument("--pods", type=int, default=10)
     parser.add_argument("--logs", action="store_true", help="print the end of each log when something fails")
     arguments = parser.parse_args()
+    # Whoever ends this ends what it has started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         passed, failed = played(arguments, [from_the_last])
         more_passed, more_failed = played(arguments, [at_once, moved, updated, deleted])

@@ -26,9 +26,12 @@ class Unavailable(Exception):
 
 
 def ip(line: str) -> None:
-    done = subprocess.run(["ip", *line.split()], capture_output=True, text=True)
+    try:
+        done = subprocess.run(["ip", *line.split()], capture_output=True, text=True)
+    except OSError as error:
+        raise RuntimeError(f"ip: {error}") from error
     if done.returncode:
-        raise Unavailable(f"ip {line}: {done.stderr.strip()}")
+        raise RuntimeError(f"ip {line}: {done.stderr.strip()}")
 
 
 class Names:
@@ -67,7 +70,7 @@ class Names:
         while not self.ended.is_set():
             try:
                 query, sender = self.socket.recvfrom(512)
-            except TimeoutError:
+            except socket.timeout:
                 continue
             except OSError:
                 return
@@ -106,12 +109,16 @@ class Network:
         self.subnet = f"10.{64 + pid % 128}.{pid // 128 % 256}"
         self.started = 0
         self.spaces: list[str] = []
-        ip(f"link add {self.name}br type bridge")
         try:
+            ip(f"link add {self.name}br type bridge")
             ip(f"addr add {self.subnet}.254/24 dev {self.name}br")
             ip(f"link set {self.name}br up")
+            # What cannot be done at all shows here.
+            self.detach(self.attach()[0])
             self.names = Names(f"{self.subnet}.254", service)
-        except (Unavailable, OSError) as error:
+        except (RuntimeError, OSError) as error:
+            for space in list(self.spaces):
+                self.detach(space)
             subprocess.run(["ip", "link", "del", f"{self.name}br"], capture_output=True)
             raise Unavailable(str(error)) from error
 

@@ -357,5 +357,33 @@ def templates(files: Files) -> list[str]:
     return wrong
 
 
+def documents(files: Files) -> list[str]:
+    """docs/deployment.md names the image, variables, commands and times that there are."""
+    page = files.text("docs/deployment.md")
+    commands, flags = files.command_words()
+    known = files.option_variables() | SERVER_VARIABLES | OTHER_VARIABLES | {"CLUSTERKIT_TOKEN"}
+    wrong = [f"deployment.md: there is no image {image}" for image in re.findall(r"clusterkit/kv:[\w.]+", page)
+             if image != f"clusterkit/kv:{files.version}"]
+    # Variables are in capitals and between backticks, or before an equals sign.
+    names = re.findall(r"`([A-Z]{2,}_[A-Z_]+|ZONE|TIMING)[`=]", page) + re.findall(r"(?<![\w$])([A-Z]{2,}_[A-Z_]+)=", page)
+    wrong += [f"deployment.md: nobody knows the variable {name}" for name in sorted(set(names) - known)]
+    lines = [line for code in re.findall(r"(?s)```sh\n(.*?)```", page) for line in code.replace("\\\n", " ").splitlines()]
+    lines += re.findall(r"`([^`\n]*\bclusterkit [^`\n]*)`", page)
+    # An image with that program in place of its own.
+    lines = [re.sub(r"--entrypoint clusterkit \S+", "clusterkit", line) for line in lines]
+    calls = [call.split("#")[0] for line in lines for call in re.findall(r"(?<![\w/.-])clusterkit ((?:--)?[a-z][^|>)]*)", line)]
+    for call in calls:
+        words = call.split()
+        if words[0] not in commands | {"help"}:
+            wrong.append(f"deployment.md: there is no clusterkit {words[0]}")
+        wrong += [f"deployment.md: clusterkit {words[0]} has no {word}" for word in words[1:]
+                  if word.startswith("--") and word.strip("-").split("=")[0] not in flags]
+    if len(calls) < 10 or len(set(names)) < 10:
+        wrong.append(f"deployment.md: only {len(calls)} commands and {len(set(names))} variables were found")
+    if f"takes {STOP_SECONDS} s at most" not in page or f"than the wait and {STOP_SECONDS + 2} s" not in page.replace("\n", " "):
+        wrong.append(f"deployment.md: says another time than {STOP_SECONDS} s for a stop")
+    return wrong
+
+
 RULES = [readable, one_image, ports, variables, compose, probes, stops, forms, selectors, unprivileged, secrets, docker_rules,
-         unit, values, templates]
+         unit, values, templates, documents]

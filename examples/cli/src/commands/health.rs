@@ -90,11 +90,12 @@ fn settled(api: &mut Api) -> Result<Value> {
     Ok(json!({ "settled": true, "partitions": partitions, "revision": answer.revision }))
 }
 
-/// True for what asking again does not change.
+/// True for what asking again does not change. A node that has left serves nobody, and nothing is waited for.
 fn is_final(error: &CliError) -> bool {
+    let lasting = [ErrorCode::Unauthenticated, ErrorCode::Removed];
     match error {
         CliError::Usage(_) => true,
-        CliError::Failed { code, .. } => *code == ErrorCode::Unauthenticated.name(),
+        CliError::Failed { code, .. } => lasting.iter().any(|last| code == last.name()),
         _ => false,
     }
 }

@@ -88,8 +88,10 @@ fn a_token_is_made_from_the_secret_in_the_environment() {
 
 #[test]
 fn what_waiting_does_not_change_is_not_waited_for() {
-    let refusal = error("UNAUTHENTICATED", "a token is needed");
-    let node = Script::default().json("GET /cluster", 401, &refusal).serve();
-    let ran = node.run(&["health", "--settled", "--wait", "1h"]);
-    assert_eq!((ran.code, node.asked().len()), (1, 1), "{}", ran.stderr);
+    for (code, status) in [("UNAUTHENTICATED", 401), ("REMOVED", 410)] {
+        let refusal = error(code, "said by the node");
+        let node = Script::default().json("GET /cluster", status, &refusal).serve();
+        let ran = node.run(&["health", "--settled", "--wait", "1h"]);
+        assert_eq!((ran.code, node.asked().len()), (1, 1), "{}", ran.stderr);
+    }
 }

@@ -133,6 +133,8 @@ fuzz: tools ## Fuzz what reads bytes from outside, each target or one for so lon
 soak: tools ## Build C and C++ programs in all ways, end 1,000 Python processes, fuzz, simulate, play Kubernetes, then trouble real processes and key-value servers (MINUTES=60 or HOURS=8, SEED=1)
 	@CHECK_EVERYTHING=1 cargo test --locked -p ck-ffi --test c --test cpp
 	CLUSTERKIT_EXITS=1000 python3 bindings/python/test.py -k process_ends
+	# The other cryptography for TLS.
+	cargo test --locked -p clusterkit --features aws-lc-rs --lib -- tls security::
 	all=$$(( $(MINUTES) + 60 * $(HOURS) ))
 	# Each fuzz target has a minute, all of them together at most a third of the time.
 	targets=$$(cat fuzz/Cargo.toml fuzz/abi/Cargo.toml | grep -c '^\[\[bin\]\]')
@@ -190,6 +192,7 @@ lint: tools-lint ## Check format, lints, documentation, dependencies and the rul
 	cargo clippy -p clusterkit --features testing --all-targets --locked -- -D warnings
 	cargo clippy -p clusterkit --features sim --all-targets --locked -- -D warnings
 	cargo clippy -p clusterkit --features fuzz,testing --all-targets --locked -- -D warnings
+	cargo clippy -p clusterkit --features aws-lc-rs --lib --locked -- -D warnings
 	cargo clippy -p ck-simulation --features planted-bugs --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 	RUSTDOCFLAGS='-D warnings' cargo doc -p clusterkit --features testing --no-deps --locked

@@ -226,7 +226,7 @@ class Load:
             if answer.done:
                 self.first.setdefault(key, time.monotonic())
                 return
-            self.refused[str(answer)] += 1
+            self.refused[f"write: {answer}"] += 1
             router.missed()
             while not self.ended.wait(RETRY_PAUSE) and self.read(router, key).status not in (200, 404):
                 router.missed()
@@ -236,7 +236,10 @@ class Load:
                 raise Failed(f"{key} cannot be written for 30 s")
 
     def read(self, router: Router, key: str) -> Answer:
-        return self.book.read(router.caller, router.address(key), key, at_rest=False)
+        answer = self.book.read(router.caller, router.address(key), key, at_rest=False)
+        if answer.status not in (200, 404):
+            self.refused[f"read: {answer}"] += 1
+        return answer
 
     def mark(self) -> None:
         self.first = {}
@@ -404,7 +407,7 @@ class Demo:
         finally:
             load.end()
         return (f"{len(took)} nodes are restarted under load, one by one, each in {min(took):.1f} to {max(took):.1f} s; "
-                f"no writer waited longer than {load.longest:.2f} s, {sum(load.refused.values())} writes were repeated")
+                f"no writer waited longer than {load.longest:.2f} s, {sum(load.refused.values())} calls were repeated")
 
     def in_step(self) -> str:
         partitions, rows = self.store.in_step()

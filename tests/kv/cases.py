@@ -194,7 +194,8 @@ def losses_within_the_window_are_excused() -> None:
 
 def what_is_old_while_a_role_moves_is_excused_until_all_is_at_rest() -> None:
     history = [Call(0, "set", "key", "a", 0, 1, OK), Call(0, "set", "key", "b", 2, 3, OK), Call(0, "get", "key", "a", 5, 6, OK)]
-    for moves, at_rest, is_excused in (((4.0, 5.0), 7.0, True), ((4.0, 5.0), 4.5, False), ((0.0, 1.0), 7.0, False), ((7.0, 8.0), 9.0, False)):
+    cases = [((4.0, 5.0), 7.0, True), ((4.0, 5.0), 4.5, False), ((0.0, 1.0), 7.0, False), ((7.0, 8.0), 9.0, False)]
+    for moves, at_rest, is_excused in cases:
         found = linearizable.losses(history, Troubles([], [moves], at_rest), 1.0)
         assert (found.violation is None) == is_excused, (moves, at_rest)
 

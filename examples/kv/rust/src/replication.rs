@@ -293,11 +293,15 @@ impl Kv {
         let mut copies = 1;
         while copies < holders.quorum || !missing.is_empty() {
             match timeout_at(deadline, answers.recv()).await {
-                Ok(Some((holder, true))) => {
-                    copies += usize::from(holder.counts);
+                Ok(Some((holder, Some(is_whole)))) => {
+                    copies += usize::from(holder.counts && is_whole);
                     missing.remove(&holder.peer.id);
+                    if !is_whole {
+                        // It is compared again before it counts.
+                        partition.required.lock().remove(&holder.peer.id);
+                    }
                 }
-                Ok(Some((_, false))) => {
+                Ok(Some((_, None))) => {
                     return Err(Failure::Unknown("a later primary has been here".to_owned()));
                 }
                 Ok(None) | Err(_) => {
@@ -311,13 +315,14 @@ impl Kv {
         Ok(())
     }
 
-    /// Sends a row to one copy until it has it, for as long as the write waits. What it misses, its repair brings.
+    /// Sends a row to one copy until it has it, for as long as the write waits. What it misses, its repair brings. The answer
+    /// says whether the copy is whole; it is `None` where a later primary has been there.
     async fn send_row(
         self: &Arc<Self>,
         holder: Holder,
         body: &Replicate,
         (insist, deadline): (bool, Instant),
-        answers: mpsc::Sender<(Holder, bool)>,
+        answers: mpsc::Sender<(Holder, Option<bool>)>,
     ) {
         let peer = holder.peer.clone();
         loop {
@@ -325,8 +330,10 @@ impl Kv {
             let has_it = sent.is_ok();
             match sent {
                 // The receiver is gone where the write has been acknowledged, or given up.
-                Ok(copy) if copy.whole => return drop(answers.send((holder, true)).await),
-                Err(CallError::Conflict(_)) => return drop(answers.send((holder, false)).await),
+                Ok(copy) if copy.whole || !holder.counts => {
+                    return drop(answers.send((holder, Some(copy.whole))).await);
+                }
+                Err(CallError::Conflict(_)) => return drop(answers.send((holder, None)).await),
                 Ok(_) | Err(_) => {}
             }
             if !insist {

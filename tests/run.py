@@ -58,7 +58,7 @@ RUNNERS = [
     Runner("mixed", "a cluster with one member in each language: it forms, loses and regains each",
            [sys.executable, "examples/mixed/run.py", "--workspace"], PLAIN),
     Runner("kv", "the key-value servers: nodes die, stop, join and leave, and every key is linearizable",
-           [sys.executable, "tests/kv/check.py"], PLAIN),
+           [sys.executable, "tests/kv/check.py", "--workspace"], PLAIN),
     # Its tests without the simulator are part of these, so they are built and run once.
     Runner("core", "the core, on tokio, in its simulator and in test clusters",
            ["cargo", "test", "-p", "clusterkit", "--features", "sim,testing", "--lib", "--tests", "--locked", "--no-fail-fast"],

@@ -63,7 +63,11 @@ LANGUAGES = {
 }
 
 
-def programs(asked: str, profile: str) -> dict[str, Program]:
+# What the tests of the workspace have built already: with the same features, so nothing is built twice.
+WORKSPACE_BUILD = (("cargo", "test", "--workspace", "--exclude", "clusterkit", "--no-run", "--locked", "--quiet"),)
+
+
+def programs(asked: str, profile: str, workspace: bool = False) -> dict[str, Program]:
     """Builds the servers, and says how each is started. One that cannot be had here is an error, unless `all` was asked for."""
     languages = list(LANGUAGES) if asked == "all" else asked.split(",")
     names = {"root": str(ROOT), "here": str(HERE), "target": str(TARGET), "profile": profile,
@@ -78,7 +82,7 @@ def programs(asked: str, profile: str) -> dict[str, Program]:
                 raise Failed(f"the server in {name} needs {', '.join(missing)}")
             print(f"SKIPPED: the server in {name}: it needs {', '.join(missing)}", flush=True)
             continue
-        for step in language.build:
+        for step in WORKSPACE_BUILD if workspace and name == "rust" else language.build:
             command = [part.format(**names) for part in step]
             print(f"-- {' '.join(command)}", flush=True)
             if subprocess.run(command, cwd=ROOT).returncode:

@@ -3,6 +3,7 @@
 
     check.py [--seed 1] [--seconds 60] [--modes sync,async] [--store memory|sqlite] [--languages rust,go,...|all]
     check.py --checker     the checker's own tests only
+    check.py --workspace   takes what the tests of the workspace have built: nothing is built twice in `make test`
 
 Without --seconds: a minute in sync mode, whose history has to be linearizable for each key; and a third of that in async mode,
 which may lose what was acknowledged shortly before a node died. Of a failure the seed, the calls around it, and the folder
@@ -78,6 +79,7 @@ def main() -> int:
     parser.add_argument("--timing", choices=("lan", "fast"), default="lan")
     parser.add_argument("--profile", choices=("release", "debug"), default="debug")
     parser.add_argument("--checker", action="store_true")
+    parser.add_argument("--workspace", action="store_true", help="take what the tests of the workspace have built")
     arguments = parser.parse_args()
     end_by_signals()
     tally = Tally()
@@ -85,7 +87,7 @@ def main() -> int:
         if not arguments.minutes:
             checker(tally)
         if not arguments.checker:
-            servers = programs(arguments.languages, arguments.profile)
+            servers = programs(arguments.languages, arguments.profile, arguments.workspace)
             modes = arguments.modes.split(",")
             if arguments.minutes:
                 end, seed = time.monotonic() + 60 * arguments.minutes, arguments.seed

@@ -31,6 +31,8 @@ pub struct Config {
     pub database: Option<PathBuf>,
     /// How many rows wait for one replica at most in the mode `async`.
     pub async_queue: usize,
+    /// Whether what ClusterKit logs goes to standard error: a library writes nothing there by itself.
+    pub log: bool,
 }
 
 impl Config {
@@ -43,7 +45,10 @@ impl Config {
         if let Some(partitions) = variable("PARTITIONS") {
             options.set("partition_count", &partitions)?;
         }
-        Config::new(options, variable)
+        Ok(Config {
+            log: true,
+            ..Config::new(options, variable)?
+        })
     }
 
     /// The rest of a configuration, with variables that `lookup` finds.
@@ -85,6 +90,7 @@ impl Config {
             mode,
             database,
             async_queue: async_queue.ok_or("ASYNC_QUEUE is a number from 1 to 1000000")?,
+            log: false,
         })
     }
 }

@@ -46,6 +46,7 @@ impl Server {
             mode,
             database,
             async_queue,
+            log,
         } = config;
         let store = match &database {
             Some(file) => Store::Sqlite(SqliteThread::open(file)?),
@@ -61,7 +62,11 @@ impl Server {
         options.services.insert("kv".to_owned(), service);
         let tokens = Tokens::new(&options)?;
         let peers = Peers::new(tokens.first().map(Into::into), async_queue);
-        let kv = Arc::new(Kv::new(ClusterKit::new(options)?, mode, store, peers));
+        let node = ClusterKit::new(options)?;
+        if log {
+            node.on_log(Some(Arc::new(crate::status::log)));
+        }
+        let kv = Arc::new(Kv::new(node, mode, store, peers));
         crate::hooks::register(&kv)?;
 
         // Before the node starts: others copy from it as soon as it is a member.

@@ -8,10 +8,17 @@
 use std::sync::Weak;
 use std::time::Duration;
 
+use clusterkit::LogLevel;
+
 use crate::replication::Kv;
 
 /// The time between two prints.
 const STATUS_PERIOD: Duration = Duration::from_secs(15);
+
+/// Writes a message of ClusterKit's log; those that begin with `audit` say who changed what.
+pub(crate) fn log(level: LogLevel, message: &str) {
+    eprintln!("{} {message}", level.name());
+}
 
 /// Prints the status until the server is gone.
 pub(crate) async fn print(kv: Weak<Kv>) {

@@ -159,3 +159,26 @@ fn no_acknowledged_write_is_lost_when_each_server_is_killed_in_turn() {
 fn nor_in_sqlite() {
     kill_each_in_turn(&[("STORE", "sqlite")]);
 }
+
+#[test]
+fn what_clusterkit_logs_goes_to_standard_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kv"))
+        .env("NODE_ID", "node-1")
+        .env("HTTP_ADDR", "127.0.0.1:0")
+        .env("KV_ADDR", "127.0.0.1:0")
+        .env("DATA_DIR", folder.path())
+        .env("BOOTSTRAP", "true")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let found = lines.any(|line| {
+        line.unwrap()
+            .starts_with("info node node-1 listens at 127.0.0.1:")
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(found, "its standard error ended without it");
+}

@@ -73,7 +73,7 @@ pub(crate) fn killed(report: &mut Report, dir: &Path, kind: Kind, aims: &Aims, t
     nodes.add(2)?;
     let founder = nodes.nodes[0].http_addr().ok_or("the founder listens nowhere")?;
     let protection = nodes.authority().options_of(VICTIM)?;
-    let start = || NodeProcess::start_protected(nodes.dir(), VICTIM, Some(&founder), profile, &protection);
+    let start = || NodeProcess::start_with(nodes.dir(), VICTIM, Some(&founder), profile, &protection);
     let mut victim = start()?;
     let (mut write, mut route_led, mut route, mut rejoin) = (vec![], vec![], vec![], vec![]);
     for trial in 0..trials * 2 {

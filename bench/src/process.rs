@@ -148,23 +148,11 @@ pub(crate) struct NodeProcess {
 
 impl NodeProcess {
     fn start(dir: &Path, id: &str, join: Option<&str>) -> Outcome<Self> {
-        NodeProcess::start_with(dir, id, join, TimingProfile::Lan)
+        NodeProcess::start_with(dir, id, join, TimingProfile::Lan, &[])
     }
 
-    /// Starts a node, and returns when it is a member.
+    /// Starts a node with further options, and returns when it is a member.
     pub(crate) fn start_with(
-        dir: &Path,
-        id: &str,
-        join: Option<&str>,
-        profile: TimingProfile,
-    ) -> Outcome<Self> {
-        let mut process = NodeProcess::spawn(dir, id, join, profile, PARTITIONS)?;
-        process.wait_until_started()?;
-        Ok(process)
-    }
-
-    /// The same with further options.
-    pub(crate) fn start_protected(
         dir: &Path,
         id: &str,
         join: Option<&str>,
@@ -173,20 +161,13 @@ impl NodeProcess {
     ) -> Outcome<Self> {
         let mut program = node_program()?;
         // The secret is one of a benchmark: others may see it.
-        let set = options
-            .iter()
-            .map(|(name, value)| format!("--set={name}={value}"));
-        let set: Vec<String> = set.collect();
-        program.args(set);
-        let mut process = NodeProcess::spawn_as(
-            program,
-            dir,
-            id,
-            join,
-            "127.0.0.1:0",
-            profile,
-            (PARTITIONS, false),
-        )?;
+        program.args(
+            options
+                .iter()
+                .map(|(name, value)| format!("--set={name}={value}")),
+        );
+        let (addr, what) = ("127.0.0.1:0", (PARTITIONS, false));
+        let mut process = NodeProcess::spawn_as(program, dir, id, join, addr, profile, what)?;
         process.wait_until_started()?;
         Ok(process)
     }

@@ -11,7 +11,7 @@ use crate::Outcome;
 use crate::cluster::{Kind, Nodes, PARTITIONS};
 use crate::failover;
 use crate::protection::Protection;
-use crate::report::{Aim, Report};
+use crate::report::{Aim, Report, percentile};
 use crate::writes;
 
 const WRITERS: usize = 64;
@@ -55,11 +55,11 @@ pub(crate) fn measure(report: &mut Report, dir: &Path, turn: Duration, trials: u
             cluster.lookups.push(nanos_of_a_lookup(leader));
         }
     }
-    let plain = median(&clusters[0].writes);
+    let plain = percentile(&clusters[0].writes, 50);
     for cluster in clusters {
         cluster.nodes.stop()?;
-        let (rate, name) = (median(&cluster.writes), cluster.protection.name());
-        let note = format!("{:.1} us of CPU per write", median(&cluster.cpu));
+        let (rate, name) = (percentile(&cluster.writes, 50), cluster.protection.name());
+        let note = format!("{:.1} us of CPU per write", percentile(&cluster.cpu, 50));
         let what = format!("writes with security {name}, {WRITERS} at once");
         report.add(what, rate, "/s", None, note);
         let aim = match cluster.protection {
@@ -76,7 +76,13 @@ pub(crate) fn measure(report: &mut Report, dir: &Path, turn: Duration, trials: u
                 "",
             );
         }
-        report.add("  a lookup", median(&cluster.lookups), "ns", None, "is_primary");
+        report.add(
+            "  a lookup",
+            percentile(&cluster.lookups, 50),
+            "ns",
+            None,
+            "is_primary",
+        );
     }
     for protection in [Protection::None, Protection::Both] {
         println!("failover with security {}", protection.name());
@@ -98,10 +104,4 @@ fn nanos_of_a_lookup(node: &ClusterKit) -> f64 {
         black_box(node.is_primary(black_box(lookup % PARTITIONS)));
     }
     began.elapsed().as_secs_f64() * 1e9 / f64::from(LOOKUPS)
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }

@@ -87,22 +87,29 @@ impl Logger {
 
     /// Writes a message. Never waits for the callback.
     pub(crate) fn write(&self, level: LogLevel, message: fmt::Arguments<'_>) {
-        if level > *self.level.read() {
-            return;
-        }
-        if self.dispatcher.has_callback() {
-            self.dispatcher.enqueue(level, message.to_string());
-        } else if let Some(early) = &mut *self.early.lock()
-            && early.len() < MAX_EARLY_MESSAGES
-        {
-            early.push((level, message.to_string()));
-        }
+        self.write_by(LogDispatcher::enqueue, level, message);
     }
 
     /// Writes a line of the audit about something that was changed: an Info message for which places are kept.
     fn write_audit(&self, message: fmt::Arguments<'_>) {
-        if LogLevel::Info <= *self.level.read() && self.dispatcher.has_callback() {
-            self.dispatcher.enqueue_audit(LogLevel::Info, message.to_string());
+        self.write_by(LogDispatcher::enqueue_audit, LogLevel::Info, message);
+    }
+
+    fn write_by(
+        &self,
+        enqueue: fn(&Arc<LogDispatcher>, LogLevel, String),
+        level: LogLevel,
+        message: fmt::Arguments<'_>,
+    ) {
+        if level > *self.level.read() {
+            return;
+        }
+        if self.dispatcher.has_callback() {
+            enqueue(&self.dispatcher, level, message.to_string());
+        } else if let Some(early) = &mut *self.early.lock()
+            && early.len() < MAX_EARLY_MESSAGES
+        {
+            early.push((level, message.to_string()));
         }
     }
 

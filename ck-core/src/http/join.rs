@@ -1,9 +1,11 @@
 //! `POST /join`: how a node describes itself, and the answer that it gets.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::env::Instant;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{ClusterConfig, NodeId};
 use crate::net::CallRate;
@@ -15,18 +17,32 @@ use crate::state::NodeSpec;
 const JOINS_PER_SECOND: u32 = 32;
 const JOINS_AT_ONCE: u32 = 256;
 
-/// How often one address may ask to join.
-pub(crate) fn join_rate() -> CallRate {
-    CallRate::new(JOINS_PER_SECOND, JOINS_AT_ONCE)
+/// How often one address asks to join.
+#[derive(Debug)]
+pub(crate) struct JoinRate(CallRate);
+
+impl Default for JoinRate {
+    fn default() -> Self {
+        JoinRate(CallRate::new(JOINS_PER_SECOND, JOINS_AT_ONCE))
+    }
 }
 
-/// What an address is told that asks to join too often.
-pub(crate) fn too_many_joins(rate: &CallRate) -> Error {
-    let message = format!(
-        "this node takes {} joins a second from one address, and more were asked for; try again later",
-        rate.per_second()
-    );
-    Error::new(ErrorCode::Busy, message)
+impl JoinRate {
+    /// Counts a join.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Busy`] where this address asks too often.
+    pub(crate) fn check(&self, address: IpAddr) -> Result<()> {
+        if self.0.admit(address, Instant::now()) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::Busy,
+            format!(
+                "this node takes {JOINS_PER_SECOND} joins a second from one address, and more were asked for; try again later"
+            ),
+        ))
+    }
 }
 
 /// The body of `POST /join`. Unknown fields are ignored.

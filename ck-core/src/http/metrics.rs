@@ -240,9 +240,14 @@ pub(super) fn text(
     let name = "clusterkit_security_key";
     let help = "1 for the key that the node uses, 0 for one that it accepts only.";
     out.family(name, "gauge", help);
-    for key in &security.keys {
+    let keys: Vec<_> = security
+        .keys
+        .iter()
+        .map(|key| (key.key_id.to_string(), key))
+        .collect();
+    for (id, key) in &keys {
         let is_used = security.key_in_use.as_ref() == Some(&key.key_id);
-        out.sample(name, &[("key_id", &key.key_id)], u8::from(is_used));
+        out.sample(name, &[("key_id", id)], u8::from(is_used));
     }
     let name = "clusterkit_security_key_connections";
     out.family(
@@ -250,14 +255,14 @@ pub(super) fn text(
         "gauge",
         "Connections of peers under a key that this node serves.",
     );
-    for key in &security.keys {
-        out.sample(name, &[("key_id", &key.key_id)], key.connections);
+    for (id, key) in &keys {
+        out.sample(name, &[("key_id", id)], key.connections);
     }
     let name = "clusterkit_security_key_requests_total";
     let help = "HTTP requests with a token of a key since the node took that key.";
     out.family(name, "counter", help);
-    for key in &security.keys {
-        out.sample(name, &[("key_id", &key.key_id)], key.requests);
+    for (id, key) in &keys {
+        out.sample(name, &[("key_id", id)], key.requests);
     }
     out.unlabelled(
         "clusterkit_failed_proofs_total",

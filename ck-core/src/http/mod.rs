@@ -42,8 +42,8 @@ pub use api::{
 };
 pub use counters::RequestCounters;
 pub use error_response::status_of;
+pub(crate) use join::JoinRate;
 pub use join::{JoinNode, JoinReply, JoinRequest, JoinTerms};
-pub(crate) use join::{join_rate, too_many_joins};
 pub use limits::HttpLimits;
 pub use routes::{ROUTES, Route};
 pub use serve::serve;

@@ -30,11 +30,6 @@ impl CallRate {
         }
     }
 
-    /// The number of calls a second.
-    pub(crate) fn per_second(&self) -> u32 {
-        self.per_second
-    }
-
     /// Takes up a call's part of the rate, and returns true; false where that is used up.
     pub(crate) fn admit(&self, address: IpAddr, now: Instant) -> bool {
         let one = Duration::from_secs(1) / self.per_second;

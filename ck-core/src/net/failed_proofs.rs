@@ -20,6 +20,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 const BASE_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
+
 /// Counts requests and peers that prove nothing, so that guessing gets slow. Right ones from the same address are not slowed.
 pub(crate) struct FailedProofs {
     logger: Arc<Logger>,

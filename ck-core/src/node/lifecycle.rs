@@ -125,22 +125,19 @@ impl Node {
     /// Says which files with secrets in them every user of this machine may read.
     async fn warn_of_open_secrets(&self) -> Result<()> {
         let options = self.options();
-        let files = [
-            ("cluster_secret_file", options.cluster_secret_file.clone()),
-            ("tls.key", options.tls.key.clone()),
-        ];
-        let find = move || {
+        for (option, path) in [
+            ("cluster_secret_file", &options.cluster_secret_file),
+            ("tls.key", &options.tls.key),
+        ] {
+            let Some(path) = path.clone() else { continue };
+            let file = path.clone();
             // A file that cannot be looked at is an error where it is read.
-            let open = |path: &String| is_world_readable(Path::new(path)).unwrap_or(false);
-            let named = files
-                .into_iter()
-                .filter_map(|(option, path)| Some((option, path?)));
-            named.filter(|(_, path)| open(path)).collect::<Vec<_>>()
-        };
-        for (option, path) in env::blocking(find).await? {
-            self.context.logger.warn(format_args!(
-                "{option} {path}: every user of this machine may read it; make it private (chmod 600)"
-            ));
+            let is_open = move || is_world_readable(Path::new(&file)).unwrap_or(false);
+            if env::blocking(is_open).await? {
+                self.context.logger.warn(format_args!(
+                    "{option} {path}: every user of this machine may read it; make it private (chmod 600)"
+                ));
+            }
         }
         Ok(())
     }

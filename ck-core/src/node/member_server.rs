@@ -10,11 +10,10 @@ use super::context::NodeContext;
 use super::leader_client::{LeaderClient, join_result};
 use super::peer_audit::AuditedCall;
 use super::standing::removed;
-use crate::env;
 use crate::error::{Error, ErrorCode, Result};
-use crate::http::{join_rate, too_many_joins};
+use crate::http::JoinRate;
 use crate::model::NodeId;
-use crate::net::{CallRate, PeerConnection};
+use crate::net::PeerConnection;
 use crate::rpc::{
     JoinAnswer, MemberAnswer, MemberCall, MemberReply, MemberRequest, PeerService, Pong, ProcessTag, Service,
 };
@@ -24,7 +23,7 @@ pub(super) struct MemberServer {
     context: Arc<NodeContext>,
     entry: Arc<ClusterEntry>,
     leader: LeaderClient,
-    joins: CallRate,
+    joins: JoinRate,
 }
 
 impl PeerService for MemberServer {
@@ -66,7 +65,7 @@ impl MemberServer {
             context,
             entry,
             leader,
-            joins: join_rate(),
+            joins: JoinRate::default(),
         }
     }
 
@@ -111,11 +110,8 @@ impl MemberServer {
 
     /// Refuses a join where the address that it comes from asks too often. A member asks for others, and as often as they do.
     fn check_rate(&self, connection: &PeerConnection) -> Result<()> {
-        let stranger = connection.remote().filter(|_| !connection.is_proven());
-        match stranger {
-            Some(address) if !self.joins.admit(address.ip(), env::Instant::now()) => {
-                Err(too_many_joins(&self.joins))
-            }
+        match connection.remote() {
+            Some(address) if !connection.is_proven() => self.joins.check(address.ip()),
             _ => Ok(()),
         }
     }

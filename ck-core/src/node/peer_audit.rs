@@ -59,9 +59,7 @@ impl AuditedCall {
             time: env::wall_now(),
             principal: principal.map(|known| &*known.node).unwrap_or_default(),
             role: principal.map_or("none", |_| Role::Peer.name()),
-            key_id: principal
-                .and_then(|known| known.key_id.as_ref())
-                .map(ToString::to_string),
+            key_id: principal.and_then(|known| known.key_id.as_ref()),
             address: connection.remote().map(|address| address.to_string()),
             call: self.name,
             target: self.target.as_deref(),

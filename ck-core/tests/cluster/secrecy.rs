@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 
+use base64::Engine;
 use clusterkit::http::ROUTES;
 use clusterkit::net::{Keyring, Role, Token};
 use clusterkit::{Client, ClientOptions, Expect, LogLevel};
@@ -25,7 +26,7 @@ impl Findings {
         self.0.lock().push((place.into(), text));
     }
 
-    /// The places where one of these texts is, as it is or in hexadecimal or base64.
+    /// The places where one of these texts is, as it is, in hexadecimal, in base64, or as a list of bytes.
     fn places_of(&self, secrets: &[&str]) -> Vec<String> {
         let forms: Vec<String> = secrets.iter().flat_map(|secret| forms_of(secret)).collect();
         // What is searched for is ASCII.
@@ -38,11 +39,13 @@ impl Findings {
 
 fn forms_of(secret: &str) -> Vec<String> {
     let hexadecimal: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let base64 = base64::engine::general_purpose::STANDARD_NO_PAD.encode(secret);
     let bytes: Vec<String> = secret.bytes().map(|byte| byte.to_string()).collect();
     // A part is as bad as the whole.
     vec![
         secret[4..].to_owned(),
         hexadecimal,
+        base64,
         bytes.join(", "),
         bytes.join(","),
     ]

@@ -179,7 +179,7 @@ pub(crate) struct Api {
 impl Api {
     /// Calls to the node that the command line names. Nothing is dialled yet.
     pub(crate) fn of(global: &Global) -> Result<Self> {
-        Api::at(&global.addr, global.timeout, global)
+        Api::showing(&global.credentials, global)
     }
 
     /// Calls to another node of its cluster, in the same way and with the same that is shown to it.

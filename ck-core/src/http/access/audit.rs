@@ -17,6 +17,7 @@ use crate::http::response::REVISION_HEADER;
 use crate::http::routes::Route;
 use crate::logger::Logger;
 use crate::model::Timestamp;
+use crate::net::KeyId;
 
 /// The longest target that is written, in characters: longer than any key and any id.
 const MAX_TARGET_CHARS: usize = 1100;
@@ -39,7 +40,7 @@ pub(crate) struct AuditLine<'a> {
     /// Who made the call: the name of a token, or a node.
     pub(crate) principal: &'a str,
     pub(crate) role: &'a str,
-    pub(crate) key_id: Option<String>,
+    pub(crate) key_id: Option<&'a KeyId>,
     /// Where the call came from, where that is known.
     pub(crate) address: Option<String>,
     pub(crate) call: &'a str,
@@ -109,7 +110,7 @@ impl AuditEntry {
             time: env::wall_now(),
             principal: &self.principal.name,
             role: self.principal.role.map_or("none", |role| role.name()),
-            key_id: self.principal.key_id.as_ref().map(ToString::to_string),
+            key_id: self.principal.key_id.as_ref(),
             address: Some(self.principal.address.to_string()),
             call: &self.call,
             target,

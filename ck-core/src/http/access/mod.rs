@@ -17,12 +17,11 @@ use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::error_response::ErrorResponse;
-use super::join::{join_rate, too_many_joins};
+use super::join::JoinRate;
 use super::routes::Route;
-use crate::env;
 use crate::error::ErrorCode;
 use crate::logger::Logger;
-use crate::net::{CallRate, EvictionHandle, KeyUse, Role, Security};
+use crate::net::{EvictionHandle, KeyId, KeyUse, Role, Security};
 use crate::options::Options;
 
 pub(crate) use audit::AuditLine;
@@ -75,23 +74,11 @@ pub struct SecurityReport {
     /// proves that it knows the secret; `tls`: it shows a certificate; `secret+tls`: both; `rollout`: it may.
     pub mode: &'static str,
     /// The keys that are accepted.
-    pub keys: Vec<KeyReport>,
+    pub keys: Vec<KeyUse>,
     /// The id of the key that this node uses; `None` without a secret.
-    pub key_in_use: Option<String>,
+    pub key_in_use: Option<KeyId>,
     /// The number of requests and peers that were refused because they proved nothing, since the node started.
     pub failed_proofs: u64,
-}
-
-/// A key of the cluster's secret, and how much it is used on this node. An old key can go once no node uses it, and no client
-/// has a token of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct KeyReport {
-    /// The id of the key.
-    pub key_id: String,
-    /// The connections of peers under it that this node serves now.
-    pub connections: usize,
-    /// The requests with a token of it since this node took the key.
-    pub requests: u64,
 }
 
 /// The access to one node. What the router asks before it hands a request to a handler.
@@ -102,7 +89,7 @@ pub struct Access {
     /// Whether nothing is protected on purpose: option `insecure`.
     is_insecure: bool,
     reserved_data_prefix: Option<String>,
-    joins: CallRate,
+    joins: JoinRate,
     logger: Arc<Logger>,
 }
 
@@ -122,7 +109,7 @@ impl Default for Access {
             cluster: String::new(),
             is_insecure: false,
             reserved_data_prefix: None,
-            joins: join_rate(),
+            joins: JoinRate::default(),
             logger: Arc::default(),
         }
     }
@@ -143,13 +130,8 @@ impl Access {
 
     /// What protects the node at this moment.
     pub fn report(&self) -> SecurityReport {
-        let uses = self.security.keyring().map(|keyring| keyring.uses());
-        let report = |key: KeyUse| KeyReport {
-            key_id: key.id.to_string(),
-            connections: key.connections,
-            requests: key.requests,
-        };
-        let keys: Vec<KeyReport> = uses.into_iter().flatten().map(report).collect();
+        let keyring = self.security.keyring();
+        let keys = keyring.map(|keyring| keyring.uses()).unwrap_or_default();
         let has_tls = self.security.tls().is_some();
         let mode = match (self.security.accepts_unproven(), keys.is_empty(), has_tls) {
             (true, true, false) if self.is_insecure => "insecure",
@@ -179,10 +161,7 @@ impl Access {
 
     /// Refuses a join where the address that it comes from asks too often.
     pub(super) fn check_join(&self, principal: &HttpPrincipal) -> Result<(), ErrorResponse> {
-        match self.joins.admit(principal.address.ip(), env::Instant::now()) {
-            true => Ok(()),
-            false => Err(too_many_joins(&self.joins).into()),
-        }
+        Ok(self.joins.check(principal.address.ip())?)
     }
 
     /// True where somebody may be told what the cluster says of itself.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ring::{hkdf, hmac};
+use serde::{Serialize, Serializer};
 
 /// How a key is named where it is in use: a part of a value derived from it, from which nothing else follows.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +34,12 @@ impl fmt::Display for KeyId {
     }
 }
 
+impl Serialize for KeyId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl fmt::Debug for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -54,14 +61,15 @@ pub struct ClusterKeys {
     requests: AtomicU64,
 }
 
-/// How much a key is used, so that an operator knows when an old one can go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How much a key of the cluster's secret is used on a node. An old one can go once no node uses it, and no client has a token
+/// of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeyUse {
-    /// The key.
-    pub id: KeyId,
-    /// The connections of peers under it that this node serves.
+    /// The id of the key.
+    pub key_id: KeyId,
+    /// The connections of peers under it that the node serves now.
     pub connections: usize,
-    /// The requests of HTTP clients with a token of it since this node took the key.
+    /// The requests of HTTP clients with a token of it since the node took the key.
     pub requests: u64,
 }
 
@@ -113,7 +121,7 @@ impl ClusterKeys {
     /// How much the key is used.
     pub(super) fn present_use(&self) -> KeyUse {
         KeyUse {
-            id: self.id.clone(),
+            key_id: self.id.clone(),
             connections: self.connections.load(Ordering::Relaxed),
             requests: self.requests.load(Ordering::Relaxed),
         }

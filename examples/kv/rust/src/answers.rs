@@ -50,7 +50,7 @@ impl From<Failure> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:?}"))
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error)
     }
 }
 

@@ -120,8 +120,7 @@ impl Kv {
             return self.send_all(peer, number, epoch).await;
         };
         for key in keys {
-            let row = self.store.run(move |copies| copies.get(number, &key)).await;
-            let row = row.map_err(|error| format!("{error:?}"))?;
+            let row = self.store.run(move |copies| copies.get(number, &key)).await?;
             self.send_rows(peer, (number, epoch), row.into_iter().collect())
                 .await?;
         }
@@ -135,8 +134,7 @@ impl Kv {
             let page = self
                 .store
                 .run(move |copies| copies.page(number, &from, PAGE_ROWS))
-                .await;
-            let page = page.map_err(|error| format!("{error:?}"))?;
+                .await?;
             self.send_rows(peer, (number, epoch), page.rows).await?;
             after = page.next;
         }

@@ -166,7 +166,7 @@ impl Kv {
         let mut checks = 0;
         loop {
             let own = self.store.state(number).await;
-            let own: CopyAnswer = own.map_err(|error| unavailable(&format!("{error:?}")))?.into();
+            let own: CopyAnswer = own.map_err(|error| Failure::Unavailable(error.into()))?.into();
             let check = Check {
                 partition: number,
                 epoch,

@@ -89,8 +89,7 @@ impl Kv {
             RoleChange::LostCopy => {
                 let partition = self.partition(number);
                 let _copying = partition.copying.lock().await;
-                let cleared = self.store.run(move |copies| copies.clear(number)).await;
-                cleared.map_err(|error| format!("{error:?}"))
+                Ok(self.store.run(move |copies| copies.clear(number)).await?)
             }
             _ => Ok(()),
         }

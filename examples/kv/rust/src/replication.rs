@@ -245,7 +245,7 @@ impl Kv {
     /// What this node has, whatever its role.
     pub(crate) async fn local(&self, number: u32, key: String) -> Result<Option<Row>, Failure> {
         let found = self.store.run(move |copies| copies.get(number, &key)).await;
-        found.map_err(|error| Failure::Unavailable(format!("{error:?}")))
+        found.map_err(|error| Failure::Unavailable(error.into()))
     }
 
     /// Sends a row to every other copy, and returns when a quorum has it and every copy that is required.

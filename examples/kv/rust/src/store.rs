@@ -111,6 +111,12 @@ pub(crate) enum StoreError {
     Failed(String),
 }
 
+impl From<StoreError> for String {
+    fn from(error: StoreError) -> Self {
+        format!("{error:?}")
+    }
+}
+
 /// Where rows are kept. Nothing here decides anything.
 pub(crate) trait Rows: Send {
     fn get(&mut self, partition: u32, key: &str) -> Result<Option<Row>, StoreError>;

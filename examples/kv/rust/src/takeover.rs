@@ -143,6 +143,6 @@ impl Kv {
         &self,
         job: impl FnOnce(&mut Copies) -> Result<CopyState, StoreError> + Send + 'static,
     ) -> Result<CopyState, String> {
-        self.store.run(job).await.map_err(|error| format!("{error:?}"))
+        Ok(self.store.run(job).await?)
     }
 }
